@@ -1,0 +1,2 @@
+//! Gives OVN instances their external address.
+fn main() {}

@@ -1,0 +1,1 @@
+//! OVN Northbound model.
