@@ -1,0 +1,374 @@
+//! A pull parser over complete JSON text, shaped to OVSDB's notation (RFC 7047 §5.1).
+//!
+//! Updates are decoded by this rather than into a tree of values: the consumer names the column it
+//! wants and reads its atoms straight out of the receive buffer, without an allocation unless a
+//! string holds an escape.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use uuid::Uuid;
+
+/// An atom borrowed from the text it was read from.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum AtomRef<'a> {
+    /// A 64-bit signed integer, exact.
+    Integer(i64),
+    /// A finite real.
+    Real(f64),
+    /// A boolean.
+    Boolean(bool),
+    /// A string; owned only where the text held an escape.
+    String(Cow<'a, str>),
+    /// A row reference or other UUID.
+    Uuid(Uuid),
+}
+
+/// Text that is not what the notation allows at that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// Byte offset into the text being decoded.
+    pub at: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+/// Reads one datum: an atom, a set or a map.
+#[derive(Debug)]
+pub struct DatumReader<'c, 'a> {
+    cursor: &'c mut Cursor<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+// ===== impl AtomRef =====
+
+impl<'a> AtomRef<'a> {
+    /// Returns the string, if this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(s) = self { Some(s) } else { None }
+    }
+
+    /// Returns the integer, if this is one.
+    pub fn as_integer(&self) -> Option<i64> {
+        if let Self::Integer(i) = self { Some(*i) } else { None }
+    }
+
+    /// Returns the UUID, if this is one.
+    pub fn as_uuid(&self) -> Option<Uuid> {
+        if let Self::Uuid(u) = self { Some(*u) } else { None }
+    }
+}
+
+// ===== impl DecodeError =====
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {}", self.expected, self.at)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+// ===== impl DatumReader =====
+
+impl<'c, 'a> DatumReader<'c, 'a> {
+    pub(crate) fn new(cursor: &'c mut Cursor<'a>) -> Self {
+        Self { cursor }
+    }
+
+    /// Calls `each` for the elements of a set, or once for a bare atom, which is how a one-element
+    /// set is written.
+    ///
+    /// # Errors
+    /// The text is no set or atom, or `each` refused one.
+    pub fn atoms(
+        &mut self,
+        mut each: impl FnMut(AtomRef<'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let c = &mut *self.cursor;
+        if c.peek() != Some(b'[') {
+            return each(c.bare_atom()?);
+        }
+        match c.tag()? {
+            Tag::Set => c.array(|c| each(c.atom()?))?,
+            Tag::Uuid => each(AtomRef::Uuid(c.uuid()?))?,
+            Tag::Map => return Err(c.error("a set or an atom, not a map")),
+        }
+        c.expect(b']', "the end of the set")
+    }
+
+    /// Calls `each` for the pairs of a map.
+    ///
+    /// # Errors
+    /// The text is no map, or `each` refused a pair.
+    pub fn pairs(
+        &mut self,
+        mut each: impl FnMut(AtomRef<'a>, AtomRef<'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let c = &mut *self.cursor;
+        match c.tag()? {
+            Tag::Map => c.array(|c| {
+                c.expect(b'[', "a pair")?;
+                let key = c.atom()?;
+                c.expect(b',', "the pair's value")?;
+                let value = c.atom()?;
+                c.expect(b']', "the end of the pair")?;
+                each(key, value)
+            })?,
+            _ => return Err(c.error("a map")),
+        }
+        c.expect(b']', "the end of the map")
+    }
+
+    /// Calls `each` for the pairs of a map of strings to strings, by far the commonest map.
+    ///
+    /// # Errors
+    /// The text is no such map.
+    pub fn strings(&mut self, mut each: impl FnMut(&str, &str)) -> Result<(), DecodeError> {
+        let at = self.cursor.at;
+        self.pairs(|key, value| match (key.as_str(), value.as_str()) {
+            (Some(key), Some(value)) => {
+                each(key, value);
+                Ok(())
+            }
+            _ => Err(DecodeError { at, expected: "a map of strings to strings" }),
+        })
+    }
+
+    /// Calls `each` for the elements of a set of UUIDs.
+    ///
+    /// # Errors
+    /// The text is no such set.
+    pub fn uuids(&mut self, mut each: impl FnMut(Uuid)) -> Result<(), DecodeError> {
+        let at = self.cursor.at;
+        self.atoms(|atom| {
+            each(atom.as_uuid().ok_or(DecodeError { at, expected: "a set of UUIDs" })?);
+            Ok(())
+        })
+    }
+
+    /// Reads a string, or nothing where an optional string is absent.
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeError> {
+        let at = self.cursor.at;
+        let mut found = None;
+        self.atoms(|atom| match atom {
+            AtomRef::String(s) if found.is_none() => {
+                found = Some(s);
+                Ok(())
+            }
+            _ => Err(DecodeError { at, expected: "at most one string" }),
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the datum's JSON text.
+    ///
+    /// # Errors
+    /// The text is not JSON.
+    pub fn text(&mut self) -> Result<&'a str, DecodeError> {
+        self.cursor.value()
+    }
+}
+
+// ===== impl Cursor =====
+
+enum Tag {
+    Set,
+    Map,
+    Uuid,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn rewind(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    pub(crate) fn error(&self, expected: &'static str) -> DecodeError {
+        DecodeError { at: self.at, expected }
+    }
+
+    /// Skips white space and returns the next byte without taking it.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {
+        if self.peek() != Some(byte) {
+            return Err(self.error(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Takes `byte` if it is next.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        self.at += usize::from(next);
+        next
+    }
+
+    /// Fails unless only white space is left.
+    pub(crate) fn end(&mut self) -> Result<(), DecodeError> {
+        if self.peek().is_some() { Err(self.error("nothing more")) } else { Ok(()) }
+    }
+
+    /// Reads a string token.
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        self.expect(b'"', "a string")?;
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            match bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                Some(0..=0x1f) => return Err(self.error("no control character in a string")),
+                Some(_) => self.at += 1,
+                None => return Err(self.error("the end of a string")),
+            }
+        }
+        self.at += 1;
+        if !escaped {
+            return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
+        }
+        // Escapes are rare; surrogate pairs and their errors are better left to serde_json.
+        serde_json::from_str(&self.text[start - 1..self.at])
+            .map(Cow::Owned)
+            .map_err(|_| DecodeError { at: start, expected: "valid escapes in a string" })
+    }
+
+    /// Reads an object, calling `each` with every key; `each` reads the value.
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &str) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.expect(b'{', "an object")?;
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let key = self.string()?;
+            self.expect(b':', "a colon")?;
+            each(self, &key)?;
+            if !self.take(b',') {
+                return self.expect(b'}', "a comma or the end of the object");
+            }
+        }
+    }
+
+    fn array(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.expect(b'[', "an array")?;
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            if !self.take(b',') {
+                return self.expect(b']', "a comma or the end of the array");
+            }
+        }
+    }
+
+    /// Takes any JSON value and returns its text.
+    pub(crate) fn value(&mut self) -> Result<&'a str, DecodeError> {
+        self.peek();
+        let start = self.at;
+        let mut values =
+            serde_json::Deserializer::from_str(&self.text[start..]).into_iter::<serde::de::IgnoredAny>();
+        match values.next() {
+            Some(Ok(_)) => self.at = start + values.byte_offset(),
+            _ => return Err(self.error("a JSON value")),
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn tag(&mut self) -> Result<Tag, DecodeError> {
+        self.expect(b'[', "a set, a map or a UUID")?;
+        let at = self.at;
+        let tag = match &*self.string()? {
+            "set" => Tag::Set,
+            "map" => Tag::Map,
+            "uuid" => Tag::Uuid,
+            _ => return Err(DecodeError { at, expected: "\"set\", \"map\" or \"uuid\"" }),
+        };
+        self.expect(b',', "a comma")?;
+        Ok(tag)
+    }
+
+    fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+        let at = self.at;
+        Uuid::try_parse(&self.string()?).map_err(|_| DecodeError { at, expected: "a UUID" })
+    }
+
+    fn atom(&mut self) -> Result<AtomRef<'a>, DecodeError> {
+        if self.peek() != Some(b'[') {
+            return self.bare_atom();
+        }
+        let Tag::Uuid = self.tag()? else { return Err(self.error("an atom")) };
+        let uuid = self.uuid()?;
+        self.expect(b']', "the end of the UUID")?;
+        Ok(AtomRef::Uuid(uuid))
+    }
+
+    fn bare_atom(&mut self) -> Result<AtomRef<'a>, DecodeError> {
+        match self.peek() {
+            Some(b'"') => Ok(AtomRef::String(self.string()?)),
+            Some(b't') => self.literal("true").map(|()| AtomRef::Boolean(true)),
+            Some(b'f') => self.literal("false").map(|()| AtomRef::Boolean(false)),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => Err(self.error("an atom")),
+        }
+    }
+
+    fn literal(&mut self, literal: &'static str) -> Result<(), DecodeError> {
+        if !self.text[self.at..].starts_with(literal) {
+            return Err(self.error(literal));
+        }
+        self.at += literal.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<AtomRef<'a>, DecodeError> {
+        let rest = &self.text[self.at..];
+        let length = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+        let token = &rest[..length.count()];
+        let atom = if token.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
+            token.parse().map(AtomRef::Integer).ok()
+        } else {
+            token.parse().ok().filter(|real: &f64| real.is_finite()).map(AtomRef::Real)
+        };
+        let atom = atom.ok_or_else(|| self.error("a number in range"))?;
+        self.at += token.len();
+        Ok(atom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,561 @@
+//! Bytes to messages: splits the undelimited JSON-RPC stream, and monitor replies and updates
+//! further into their rows, so that neither is ever in memory as a whole.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::{Buf, BytesMut};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::cursor::{Cursor, DecodeError};
+use crate::monitor::MonitorMethod;
+use crate::outcome::DatabaseError;
+use crate::row::{RowChange, RowUpdate};
+use crate::rpc::Message;
+use crate::scan::{Limits, ScanError, Scanner};
+
+/// A piece of what the peer sent.
+#[derive(Debug)]
+pub(crate) enum Frame<'a> {
+    /// A whole message that holds no rows.
+    Message(Message),
+    /// A message with rows begins.
+    RowsBegin(&'a RowsHead),
+    /// One of its rows.
+    Row(RowUpdate<'a>),
+    /// The message is complete.
+    RowsEnd(RowsHead),
+}
+
+/// What is known of a message before its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RowsHead {
+    pub(crate) source: RowsSource,
+    /// Whether the rows are differences to the transaction that was named, `monitor_cond_since`.
+    pub(crate) found: bool,
+    /// The last transaction that the rows reflect, where the method tells.
+    pub(crate) last: Option<Uuid>,
+}
+
+impl Default for RowsSource {
+    fn default() -> Self {
+        Self::Reply(0)
+    }
+}
+
+/// Why the peer sent rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RowsSource {
+    /// A reply to the monitor request with this id.
+    Reply(u64),
+    /// An update for the monitor with this id, as JSON text.
+    Update(String),
+}
+
+/// Input that is not the protocol. The connection cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolError {
+    /// Offset in the stream of bytes received on this connection.
+    pub at: u64,
+    /// What was expected there.
+    pub expected: String,
+}
+
+/// Splits a stream of bytes into [`Frame`]s.
+///
+/// Write to [`Decoder::buffer`], then call [`Decoder::next`] until it returns `None`.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    buffer: BytesMut,
+    /// How much at the front of the buffer was handed out by the last `next`.
+    spent: usize,
+    /// Offset in the stream of the buffer's first byte.
+    offset: u64,
+    limits: Limits,
+    scanner: Scanner,
+    state: State,
+    members: Members,
+    /// Monitor requests without a reply.
+    expected: Vec<(u64, MonitorMethod)>,
+    /// The message with rows that is under way.
+    rows: RowsHead,
+    has_rows: bool,
+    /// Whether the tables stand in an array.
+    in_array: bool,
+    /// The elements before them.
+    prefix: Vec<String>,
+    table: String,
+    rows_seen: u64,
+}
+
+/// Where in a message the next byte is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Between,
+    FirstKey,
+    Key,
+    Colon(Member),
+    Value(Member),
+    AfterValue,
+    /// Before the array that holds the tables, with `wanted` elements in front of them.
+    PrefixStart {
+        wanted: usize,
+    },
+    Prefix {
+        wanted: usize,
+    },
+    PrefixComma {
+        wanted: usize,
+    },
+    /// Before tables that stand in no array.
+    Tables,
+    FirstTable,
+    Table,
+    TableColon,
+    Rows,
+    FirstRow,
+    Row,
+    RowColon(Uuid),
+    RowValue(Uuid),
+    AfterRow,
+    AfterTable,
+    AfterTables,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Member {
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+}
+
+/// The members of the current message seen so far, as JSON text.
+#[derive(Debug, Default)]
+struct Members {
+    id: Option<String>,
+    method: Option<String>,
+    params: Option<String>,
+    result: Option<String>,
+    error: Option<String>,
+    /// Whether a member that may hold rows came before the one that tells.
+    early: bool,
+}
+
+/// What a step did.
+enum Step {
+    /// Nothing: it waits for bytes.
+    Starved,
+    Ahead,
+    Found(Found),
+}
+
+/// What there is to hand out; a frame without its borrow.
+enum Found {
+    Message(Message),
+    RowsBegin,
+    Row(Uuid, Range<usize>),
+    RowsEnd,
+}
+
+// ===== impl Decoder =====
+
+impl Decoder {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Returns where received bytes are to be appended.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        self.release();
+        &mut self.buffer
+    }
+
+    /// Announces that the reply to request `id` holds rows.
+    pub(crate) fn expect_rows(&mut self, id: u64, method: MonitorMethod) {
+        self.expected.push((id, method));
+    }
+
+    /// Returns how many bytes were decoded so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.offset + self.spent as u64
+    }
+
+    /// Returns how many rows were decoded so far.
+    pub(crate) fn rows_seen(&self) -> u64 {
+        self.rows_seen
+    }
+
+    /// Returns the next piece, or `None` where it is not there as a whole yet.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, ProtocolError> {
+        self.release();
+        let found = loop {
+            match self.step()? {
+                Step::Starved => return Ok(None),
+                Step::Ahead => {}
+                Step::Found(found) => break found,
+            }
+        };
+        Ok(Some(match found {
+            Found::Message(message) => Frame::Message(message),
+            Found::RowsBegin => Frame::RowsBegin(&self.rows),
+            Found::Row(uuid, range) => {
+                self.rows_seen += 1;
+                let start = self.offset + range.start as u64;
+                let text = utf8(&self.buffer[range], start)?;
+                let change = RowChange::parse(text).map_err(|e| within(e, start))?;
+                Frame::Row(RowUpdate { table: &self.table, uuid, change })
+            }
+            Found::RowsEnd => Frame::RowsEnd(std::mem::take(&mut self.rows)),
+        }))
+    }
+
+    /// Forgets the bytes that were handed out.
+    fn release(&mut self) {
+        self.offset += self.spent as u64;
+        self.buffer.advance(self.spent);
+        self.spent = 0;
+    }
+
+    /// Takes one token or value.
+    fn step(&mut self) -> Result<Step, ProtocolError> {
+        let Some(byte) = self.peek() else { return Ok(Step::Starved) };
+        let next = match (self.state, byte) {
+            (State::Between, b'{') => State::FirstKey,
+            (State::FirstKey, b'}') | (State::AfterValue, b'}') => {
+                self.spent += 1;
+                return self.finish();
+            }
+            (State::FirstKey | State::Key, b'"') => {
+                let Some(key) = self.string()? else { return Ok(Step::Starved) };
+                return self.go(State::Colon(
+                    Member::named(&key).ok_or_else(|| self.error("a JSON-RPC 1.0 member"))?,
+                ));
+            }
+            (State::Colon(member), b':') => State::Value(member),
+            (State::Value(member), _) => return self.member(member, byte),
+            (State::AfterValue, b',') => State::Key,
+
+            (State::PrefixStart { wanted }, b'[') => State::Prefix { wanted },
+            (State::Prefix { wanted: 0 }, b'{') | (State::Tables, b'{') => {
+                self.begin_rows()?;
+                self.spent += 1;
+                self.state = State::FirstTable;
+                return Ok(Step::Found(Found::RowsBegin));
+            }
+            (State::Prefix { wanted: 1.. }, _) => {
+                let State::Prefix { wanted } = self.state else { return Err(self.error("an element")) };
+                let Some(element) = self.value()? else { return Ok(Step::Starved) };
+                self.prefix.push(element);
+                return self.go(State::PrefixComma { wanted: wanted - 1 });
+            }
+            (State::PrefixComma { wanted }, b',') => State::Prefix { wanted },
+            (State::FirstTable | State::AfterTable, b'}') if self.in_array => State::AfterTables,
+            (State::FirstTable | State::AfterTable, b'}') => State::AfterValue,
+            (State::FirstTable | State::Table, b'"') => {
+                let Some(table) = self.string()? else { return Ok(Step::Starved) };
+                self.table = table;
+                return self.go(State::TableColon);
+            }
+            (State::TableColon, b':') => State::Rows,
+            (State::Rows, b'{') => State::FirstRow,
+            (State::FirstRow | State::AfterRow, b'}') => State::AfterTable,
+            (State::FirstRow | State::Row, b'"') => {
+                let Some(uuid) = self.string()? else { return Ok(Step::Starved) };
+                let uuid = Uuid::try_parse(&uuid).map_err(|_| self.error("a row's UUID"))?;
+                return self.go(State::RowColon(uuid));
+            }
+            (State::RowColon(uuid), b':') => State::RowValue(uuid),
+            (State::RowValue(uuid), _) => {
+                let Some(range) = self.unit()? else { return Ok(Step::Starved) };
+                self.state = State::AfterRow;
+                return Ok(Step::Found(Found::Row(uuid, range)));
+            }
+            (State::AfterRow, b',') => State::Row,
+            (State::AfterTable, b',') => State::Table,
+            (State::AfterTables, b']') => State::AfterValue,
+            (state, _) => return Err(self.error(state.expected())),
+        };
+        self.spent += 1;
+        self.go(next)
+    }
+
+    fn go(&mut self, state: State) -> Result<Step, ProtocolError> {
+        self.state = state;
+        Ok(Step::Ahead)
+    }
+
+    /// At the value of a member of the message.
+    fn member(&mut self, member: Member, first: u8) -> Result<Step, ProtocolError> {
+        if let Some(wanted) = self.rows_ahead(member) {
+            // An error reply has `null` here, or no such member at all.
+            let shape = match wanted {
+                None if first == b'{' => Some(State::Tables),
+                Some(wanted) if first == b'[' => Some(State::PrefixStart { wanted }),
+                _ => None,
+            };
+            if let Some(state) = shape {
+                self.in_array = wanted.is_some();
+                self.prefix.clear();
+                return self.go(state);
+            }
+        }
+        let Some(value) = self.value()? else { return Ok(Step::Starved) };
+        self.members.early |= match member {
+            Member::Result => self.members.id.is_none(),
+            Member::Params => self.members.method.is_none(),
+            _ => false,
+        };
+        if self.members.slot(member).replace(value).is_some() {
+            return Err(self.error("a member once only"));
+        }
+        self.go(State::AfterValue)
+    }
+
+    /// Whether the member holds rows, and how many elements come before the tables in its array,
+    /// `None` where there is no array.
+    fn rows_ahead(&self, member: Member) -> Option<Option<usize>> {
+        match member {
+            Member::Result if self.members.result.is_none() => {
+                self.expected_method().map(|(_, method)| match method {
+                    MonitorMethod::CondSince => Some(2),
+                    MonitorMethod::Cond | MonitorMethod::Plain => None,
+                })
+            }
+            Member::Params => match self.members.method.as_deref()? {
+                "\"update\"" | "\"update2\"" => Some(Some(1)),
+                "\"update3\"" => Some(Some(2)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn expected_method(&self) -> Option<(u64, MonitorMethod)> {
+        let id: u64 = self.members.id.as_deref()?.parse().ok()?;
+        self.expected.iter().copied().find(|(expected, _)| *expected == id)
+    }
+
+    fn begin_rows(&mut self) -> Result<(), ProtocolError> {
+        let transaction =
+            |text: &str| Uuid::try_parse(text.trim_matches('"')).map_err(|_| self.error("a transaction id"));
+        self.rows = match (self.expected_method(), &*self.prefix) {
+            (Some((id, _)), []) => RowsHead { source: RowsSource::Reply(id), found: false, last: None },
+            (Some((id, _)), [found, last]) => RowsHead {
+                source: RowsSource::Reply(id),
+                found: match &**found {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err(self.error("whether the transaction was found")),
+                },
+                last: Some(transaction(last)?),
+            },
+            (None, [monitor]) => {
+                RowsHead { source: RowsSource::Update(monitor.clone()), found: true, last: None }
+            }
+            (None, [monitor, last]) => RowsHead {
+                source: RowsSource::Update(monitor.clone()),
+                found: true,
+                last: Some(transaction(last)?),
+            },
+            _ => return Err(self.error("rows that were asked for")),
+        };
+        self.has_rows = true;
+        Ok(())
+    }
+
+    /// The message is complete.
+    fn finish(&mut self) -> Result<Step, ProtocolError> {
+        self.state = State::Between;
+        let expected = self.expected_method();
+        let members = std::mem::take(&mut self.members);
+        if std::mem::take(&mut self.has_rows) {
+            if members.error.is_some_and(|error| error != "null") {
+                return Err(self.error("either rows or an error"));
+            }
+            if let Some((id, _)) = expected {
+                self.expected.retain(|(expected, _)| *expected != id);
+            }
+            return Ok(Step::Found(Found::RowsEnd));
+        }
+        if members.hides_rows(expected.is_some()) {
+            // Some other server wrote the members in another order: with the id or the method in
+            // front, the same bytes are read as they should have come.
+            self.release();
+            let rest = std::mem::replace(&mut self.buffer, BytesMut::from(&*members.reordered()));
+            self.offset = self.offset.saturating_sub(self.buffer.len() as u64);
+            self.buffer.extend_from_slice(&rest);
+            return Ok(Step::Ahead);
+        }
+        if let Some((id, _)) = expected {
+            self.expected.retain(|(expected, _)| *expected != id);
+        }
+        let message = members.message().map_err(|expected| self.error(expected))?;
+        Ok(Step::Found(Found::Message(message)))
+    }
+
+    /// Skips white space and returns the next byte.
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.buffer.get(self.spent) {
+            self.spent += 1;
+        }
+        self.buffer.get(self.spent).copied()
+    }
+
+    /// Takes a value, if it is there as a whole.
+    fn unit(&mut self) -> Result<Option<Range<usize>>, ProtocolError> {
+        let start = self.spent;
+        match self.scanner.scan(&self.buffer[start..], self.limits) {
+            Ok(None) => Ok(None),
+            Ok(Some(length)) => {
+                self.spent += length;
+                Ok(Some(start..self.spent))
+            }
+            Err(ScanError { at, expected }) => {
+                Err(ProtocolError { at: self.offset + (start + at) as u64, expected: expected.to_owned() })
+            }
+        }
+    }
+
+    fn value(&mut self) -> Result<Option<String>, ProtocolError> {
+        let Some(range) = self.unit()? else { return Ok(None) };
+        let start = self.offset + range.start as u64;
+        utf8(&self.buffer[range], start).map(|text| Some(text.to_owned()))
+    }
+
+    fn string(&mut self) -> Result<Option<String>, ProtocolError> {
+        let Some(range) = self.unit()? else { return Ok(None) };
+        let start = self.offset + range.start as u64;
+        let text = utf8(&self.buffer[range], start)?;
+        let string = Cursor::new(text).string().map_err(|e| within(e, start))?;
+        Ok(Some(string.into_owned()))
+    }
+
+    fn error(&self, expected: &str) -> ProtocolError {
+        ProtocolError { at: self.position(), expected: expected.to_owned() }
+    }
+}
+
+fn utf8(bytes: &[u8], start: u64) -> Result<&str, ProtocolError> {
+    std::str::from_utf8(bytes)
+        .map_err(|e| ProtocolError { at: start + e.valid_up_to() as u64, expected: "UTF-8".to_owned() })
+}
+
+fn within(error: DecodeError, start: u64) -> ProtocolError {
+    ProtocolError { at: start + error.at as u64, expected: error.expected.to_owned() }
+}
+
+// ===== impl State =====
+
+impl State {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Between => "a JSON object",
+            Self::FirstKey | Self::Key => "a member's name",
+            Self::Colon(_) | Self::TableColon | Self::RowColon(_) => "a colon",
+            Self::Value(_) | Self::RowValue(_) => "a value",
+            Self::AfterValue => "a comma or the end of the message",
+            Self::PrefixStart { .. } => "an array",
+            Self::Prefix { .. } | Self::Tables => "tables",
+            Self::PrefixComma { .. } => "a comma",
+            Self::FirstTable | Self::Table => "a table's name",
+            Self::Rows => "the rows of a table",
+            Self::FirstRow | Self::Row => "a row's UUID",
+            Self::AfterRow => "a comma or the end of the table",
+            Self::AfterTable => "a comma or the end of the tables",
+            Self::AfterTables => "the end of the rows",
+        }
+    }
+}
+
+// ===== impl Member =====
+
+impl Member {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "id" => Self::Id,
+            "method" => Self::Method,
+            "params" => Self::Params,
+            "result" => Self::Result,
+            "error" => Self::Error,
+            _ => return None,
+        })
+    }
+}
+
+// ===== impl Members =====
+
+impl Members {
+    fn slot(&mut self, member: Member) -> &mut Option<String> {
+        match member {
+            Member::Id => &mut self.id,
+            Member::Method => &mut self.method,
+            Member::Params => &mut self.params,
+            Member::Result => &mut self.result,
+            Member::Error => &mut self.error,
+        }
+    }
+
+    /// Whether this is a message with rows that could not be told from others in time.
+    fn hides_rows(&self, expected: bool) -> bool {
+        let update = matches!(self.method.as_deref(), Some("\"update\"" | "\"update2\"" | "\"update3\""));
+        self.early && (update || expected && self.result.as_deref().is_some_and(|result| result != "null"))
+    }
+
+    /// Returns the message's text with its members in the order that ovsdb-server writes.
+    fn reordered(&self) -> String {
+        let mut text = String::from("{");
+        let members = [
+            ("id", &self.id),
+            ("method", &self.method),
+            ("params", &self.params),
+            ("result", &self.result),
+            ("error", &self.error),
+        ];
+        for (name, value) in members {
+            if let Some(value) = value {
+                let comma = if text.len() > 1 { "," } else { "" };
+                text.push_str(&format!("{comma}\"{name}\":{value}"));
+            }
+        }
+        text.push('}');
+        text
+    }
+
+    fn message(self) -> Result<Message, &'static str> {
+        let raw = |text: String| RawValue::from_string(text).map_err(|_| "valid JSON");
+        let present = |text: Option<String>| text.filter(|text| text != "null");
+        let id = present(self.id).map(raw).transpose()?;
+        if let Some(method) = self.method {
+            let method = serde_json::from_str(&method).map_err(|_| "a method's name")?;
+            let params = raw(self.params.ok_or("params")?)?;
+            return Ok(match id {
+                Some(id) => Message::Request { id, method, params },
+                None => Message::Notification { method, params },
+            });
+        }
+        let id = id.ok_or("a method or an id")?;
+        let result = match (present(self.error), self.result) {
+            (Some(error), _) => Err(DatabaseError::parse(&error).map_err(|_| "a valid error")?),
+            (None, Some(result)) => Ok(raw(result)?),
+            (None, None) => return Err("a result or an error"),
+        };
+        Ok(Message::Reply { id, result })
+    }
+}
+
+// ===== impl ProtocolError =====
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {} of the connection", self.expected, self.at)
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+#[cfg(test)]
+mod tests;

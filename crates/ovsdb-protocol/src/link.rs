@@ -1,0 +1,111 @@
+//! A connection's IO: moves bytes between a stream and the pure parts.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use crate::decoder::{Decoder, Frame, RowsHead};
+use crate::endpoint::Stream;
+use crate::error::{Error, Kind};
+use crate::exchange::{Event, Exchange};
+use crate::row::RowUpdate;
+
+/// How much to read at a time. Rows are decoded and replies sent between two reads, so it also
+/// bounds how long a big snapshot keeps the server waiting for an echo.
+const READ_CHUNK: usize = 64 << 10;
+
+/// A stream with the protocol on it.
+pub(crate) struct Link<T> {
+    stream: Stream,
+    pub(crate) decoder: Decoder,
+    pub(crate) exchange: Exchange<T>,
+}
+
+/// Takes the rows of monitor replies and updates as they arrive.
+pub(crate) trait RowHandler {
+    fn begin(&mut self, head: &RowsHead) -> Result<(), Error>;
+    fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error>;
+}
+
+/// What [`Link::drive`] brought.
+#[derive(Debug)]
+pub(crate) enum Incoming<T> {
+    Event(Event<T>),
+    /// A message with rows is complete.
+    Rows(RowsHead),
+}
+
+impl<T> Link<T> {
+    pub(crate) fn new(stream: Stream, decoder: Decoder, exchange: Exchange<T>) -> Self {
+        Self { stream, decoder, exchange }
+    }
+
+    /// Sends and receives until something arrived.
+    ///
+    /// Reading and writing advance together: a server that has replies for us reads no more
+    /// requests, so that waiting for one side alone could be for ever.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: all progress is in `self` and `rows`.
+    pub(crate) async fn drive(&mut self, rows: &mut impl RowHandler) -> Result<Incoming<T>, Error> {
+        loop {
+            while let Some(frame) = self.decoder.next()? {
+                match frame {
+                    Frame::RowsBegin(head) => rows.begin(head)?,
+                    Frame::Row(update) => rows.row(update)?,
+                    Frame::RowsEnd(head) => return Ok(Incoming::Rows(head)),
+                    Frame::Message(message) => {
+                        if let Some(event) = self.exchange.handle_message(message) {
+                            return Ok(Incoming::Event(event));
+                        }
+                    }
+                }
+            }
+            match self.exchange.next_deadline() {
+                None => poll_fn(|cx| self.poll_io(cx)).await?,
+                Some(deadline) => tokio::select! {
+                    biased;
+                    moved = poll_fn(|cx| self.poll_io(cx)) => moved?,
+                    () = sleep_until(Instant::from_std(deadline)) => {}
+                },
+            }
+            // Expiry counts only after an attempt to read: what waits in the socket is activity.
+            self.exchange.handle_deadline(Instant::now().into_std())?;
+        }
+    }
+
+    /// Writes what can be written, then completes when something was read.
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut wrote = false;
+        while !self.exchange.outbox().is_empty() {
+            match poll_write_buf(self.stream.as_mut(), cx, self.exchange.outbox()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Kind::Eof.into())),
+                Poll::Ready(Ok(_)) => wrote = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => break,
+            }
+        }
+        if wrote && let Poll::Ready(Err(error)) = self.stream.as_mut().poll_flush(cx) {
+            return Poll::Ready(Err(error.into()));
+        }
+        let buffer = self.decoder.buffer();
+        buffer.reserve(READ_CHUNK);
+        match poll_read_buf(self.stream.as_mut(), cx, buffer) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(Kind::Eof.into())),
+            Poll::Ready(Ok(_)) => {
+                self.exchange.handle_activity(Instant::now().into_std());
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Link<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("exchange", &self.exchange).finish_non_exhaustive()
+    }
+}

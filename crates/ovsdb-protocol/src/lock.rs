@@ -1,0 +1,163 @@
+//! Advisory locks of the server (RFC 7047 §4.1.8, ovsdb-server(7)).
+//!
+//! A lock belongs to one connection and one server process. Two members of a cluster may each have
+//! granted the same lock, so that it elects a writer but fences nobody off.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a lock: an `<id>` of RFC 7047 §3.1. ovsdb-server refuses any other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LockName(String);
+
+/// Text that is no `<id>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidLockName(String);
+
+/// Where we stand with a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockStatus {
+    /// It was not asked for on this connection, or there is none.
+    None,
+    /// Somebody else has it, and we are in the queue.
+    Waiting,
+    /// It is ours. The number is another one each time that it becomes ours.
+    Held(u64),
+}
+
+/// The state of one lock, as the server's messages tell it.
+#[derive(Clone, Debug)]
+pub(crate) struct Lock {
+    name: LockName,
+    status: LockStatus,
+    epoch: u64,
+}
+
+// ===== impl LockName =====
+
+impl LockName {
+    /// Makes a name of any text: what an `<id>` cannot hold becomes an underscore.
+    pub fn sanitized(text: &str) -> Self {
+        let mut name: String =
+            text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            name.insert(0, '_');
+        }
+        Self(name)
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the `params` of a request about this lock. An `<id>` needs no escapes.
+    pub(crate) fn params(&self) -> String {
+        format!("[\"{}\"]", self.0)
+    }
+}
+
+impl FromStr for LockName {
+    type Err = InvalidLockName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLockName> {
+        let name = Self::sanitized(text);
+        if name.0 == text { Ok(name) } else { Err(InvalidLockName(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for InvalidLockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" is no lock name: use letters, digits and underscores, no digit first", self.0)
+    }
+}
+
+impl std::error::Error for InvalidLockName {}
+
+// ===== impl Lock =====
+
+impl Lock {
+    pub(crate) fn new(name: LockName) -> Self {
+        Self { name, status: LockStatus::None, epoch: 0 }
+    }
+
+    pub(crate) fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    pub(crate) fn status(&self) -> LockStatus {
+        self.status
+    }
+
+    /// The server answered the request with `{"locked": ...}`. Returns whether the status changed.
+    pub(crate) fn answered(&mut self, locked: bool) -> bool {
+        if locked { self.acquire() } else { self.set(LockStatus::Waiting) }
+    }
+
+    /// The server notifies `locked` or `stolen` for `name`. Returns whether the status changed.
+    pub(crate) fn notified(&mut self, method: &str, name: &str) -> bool {
+        match method {
+            _ if name != self.name.0 => false,
+            "locked" => self.acquire(),
+            // A victim stays in the queue.
+            "stolen" => self.set(LockStatus::Waiting),
+            _ => false,
+        }
+    }
+
+    /// The connection is gone, and the lock with it. Returns whether the status changed.
+    pub(crate) fn lost(&mut self) -> bool {
+        self.set(LockStatus::None)
+    }
+
+    fn acquire(&mut self) -> bool {
+        if let LockStatus::Held(_) = self.status {
+            return false;
+        }
+        self.epoch += 1;
+        self.set(LockStatus::Held(self.epoch))
+    }
+
+    fn set(&mut self, status: LockStatus) -> bool {
+        std::mem::replace(&mut self.status, status) != status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ids() {
+        assert!("ovn_extaddr".parse::<LockName>().is_ok());
+        for text in ["ovn-extaddr", "", "1a", "a b"] {
+            assert!(text.parse::<LockName>().is_err(), "{text}");
+        }
+        assert_eq!(LockName::sanitized("ovn-extaddr").as_str(), "ovn_extaddr");
+        assert_eq!(LockName::sanitized("1a").as_str(), "_1a");
+    }
+
+    #[test]
+    fn every_acquisition_is_another_epoch() {
+        let mut lock = Lock::new(LockName::sanitized("l"));
+        assert!(lock.answered(false));
+        assert_eq!(lock.status(), LockStatus::Waiting);
+        assert!(!lock.notified("locked", "other"));
+        assert!(lock.notified("locked", "l"));
+        assert_eq!(lock.status(), LockStatus::Held(1));
+        assert!(!lock.notified("locked", "l"));
+        assert!(lock.notified("stolen", "l"));
+        assert_eq!(lock.status(), LockStatus::Waiting);
+        assert!(lock.notified("locked", "l"));
+        assert_eq!(lock.status(), LockStatus::Held(2));
+        assert!(lock.lost());
+        assert!(lock.answered(true));
+        assert_eq!(lock.status(), LockStatus::Held(3));
+    }
+}

@@ -1,0 +1,224 @@
+//! How a transaction ended, [RFC 7047 section 4.1.3] and section 5.2.
+//!
+//! [RFC 7047 section 4.1.3]: https://www.rfc-editor.org/rfc/rfc7047#section-4.1.3
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+use uuid::Uuid;
+
+pub use error::{DatabaseError, ErrorClass};
+
+use crate::value::{Atom, Row};
+
+/// How a transaction ended, as far as this client can know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The transaction happened.
+    Committed(Results),
+    /// The transaction did not happen. (See [`ErrorClass::Canceled`] for the exception.)
+    Refused(TransactError),
+    /// The request was sent, and the connection lost before the reply: the transaction may have happened, and
+    /// may even happen later. Look at the database before a repetition, or make that harmless: by rows with
+    /// [uuids of our choice](crate::Transaction::insert_as), or by a [precondition](crate::Transaction::require).
+    Unknown,
+}
+
+/// The results of a committed transaction, one for each operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results(Vec<OperationResult>);
+
+/// The result of one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperationResult {
+    /// Nothing to tell: of a wait, commit, comment or assert.
+    Empty,
+    /// The new row: of an insert.
+    Uuid(Uuid),
+    /// The number of rows met: of an update, mutate or delete. A row counts even if its values stayed.
+    Count(u64),
+    /// The rows: of a select.
+    Rows(Vec<Row>),
+}
+
+/// Why a transaction did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", match operation {
+    Some(index) => format!("operation {index} refused"),
+    None => "transaction refused".to_owned(),
+})]
+pub struct TransactError {
+    /// The index of the operation at fault; `None` for a refusal of all of them at the commit, or of the
+    /// request itself.
+    pub operation: Option<usize>,
+    /// What the server says.
+    #[source]
+    pub error: DatabaseError,
+}
+
+/// A reply to `transact` which does not follow the protocol. Whether the transaction happened is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum MalformedReply {
+    /// The text is not an array of operation results, or not an error.
+    #[error("malformed transaction reply")]
+    Json(#[source] serde_json::Error),
+    /// There are not as many results as operations.
+    #[error("expected {expected} operation results, found {found}")]
+    Length {
+        /// The number of operations.
+        expected: usize,
+        /// The number of results.
+        found: usize,
+    },
+    /// An operation has no result, and none before it failed.
+    #[error("operation {0} has no result")]
+    Missing(usize),
+}
+
+// ===== impl Outcome =====
+
+impl Outcome {
+    /// Reads the `result` member of the reply to a transaction of `operations` operations.
+    ///
+    /// On a failure the results are those of the operations before it, the error, and a null for each operation
+    /// after it. At the commit all operations have results that look like success, and the error follows as one
+    /// more element: only then do those results mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a text that follows neither form.
+    pub fn from_result(result: &str, operations: usize) -> Result<Self, MalformedReply> {
+        let elements: Vec<Option<Element>> = serde_json::from_str(result).map_err(MalformedReply::Json)?;
+        let found = elements.len();
+        let mut results = Vec::with_capacity(found);
+        let mut missing = None;
+        for (index, element) in elements.into_iter().enumerate() {
+            match element {
+                None => missing = missing.or(Some(index)),
+                Some(Element::Failure(error)) => {
+                    let operation = (index < operations).then_some(index);
+                    return Ok(Self::Refused(TransactError { operation, error }));
+                }
+                Some(Element::Success(result)) => results.push(result),
+            }
+        }
+        match missing {
+            Some(index) => Err(MalformedReply::Missing(index)),
+            None if found == operations => Ok(Self::Committed(Results(results))),
+            None => Err(MalformedReply::Length { expected: operations, found }),
+        }
+    }
+
+    /// Reads the `error` member of the reply to a transaction, a string or an object.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a text that is neither.
+    pub fn from_error(error: &str) -> Result<Self, MalformedReply> {
+        let error = DatabaseError::parse(error).map_err(MalformedReply::Json)?;
+        Ok(Self::Refused(TransactError { operation: None, error }))
+    }
+}
+
+// ===== impl Results =====
+
+impl Results {
+    /// Returns the result of the operation at `index`.
+    pub fn get(&self, index: usize) -> Option<&OperationResult> {
+        self.0.get(index)
+    }
+
+    /// Returns the name of the row which the insert at `index` made.
+    ///
+    /// A row of a table which is no root, and to which nothing refers, is already gone again.
+    pub fn uuid(&self, index: usize) -> Option<Uuid> {
+        match self.get(index)? {
+            OperationResult::Uuid(uuid) => Some(*uuid),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of rows that the update, mutate or delete at `index` met.
+    pub fn count(&self, index: usize) -> Option<u64> {
+        match self.get(index)? {
+            OperationResult::Count(count) => Some(*count),
+            _ => None,
+        }
+    }
+
+    /// Returns the rows that the select at `index` found.
+    pub fn rows(&self, index: usize) -> Option<&[Row]> {
+        match self.get(index)? {
+            OperationResult::Rows(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// Iterates over the results in the order of their operations.
+    pub fn iter(&self) -> std::slice::Iter<'_, OperationResult> {
+        self.0.iter()
+    }
+
+    /// Returns the number of results.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns true for a transaction without operations.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl IntoIterator for Results {
+    type Item = OperationResult;
+    type IntoIter = std::vec::IntoIter<OperationResult>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+// ===== impl TransactError =====
+
+impl TransactError {
+    /// Returns what the caller may do about the error.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::of(&self.error, self.operation)
+    }
+}
+
+/// One element of the `result` array which is not null.
+enum Element {
+    Success(OperationResult),
+    Failure(DatabaseError),
+}
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Members {
+            error: Option<String>,
+            details: Option<String>,
+            syntax: Option<String>,
+            uuid: Option<Atom>,
+            count: Option<u64>,
+            rows: Option<Vec<Row>>,
+        }
+
+        let Members { error, details, syntax, uuid, count, rows } = Members::deserialize(deserializer)?;
+        if let Some(error) = error {
+            return Ok(Self::Failure(DatabaseError { error, details, syntax }));
+        }
+        Ok(Self::Success(match (uuid, count, rows) {
+            (None, None, None) => OperationResult::Empty,
+            (Some(Atom::Uuid(uuid)), None, None) => OperationResult::Uuid(uuid),
+            (None, Some(count), None) => OperationResult::Count(count),
+            (None, None, Some(rows)) => OperationResult::Rows(rows),
+            _ => return Err(D::Error::custom("ambiguous operation result")),
+        }))
+    }
+}

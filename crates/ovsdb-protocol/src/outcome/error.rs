@@ -1,0 +1,132 @@
+//! Errors of the server and what to do about them.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// An error of the server, RFC 7047 section 3.1 `<error>`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "ErrorJson")]
+pub struct DatabaseError {
+    /// The fixed name of the error, such as `constraint violation`.
+    pub error: String,
+    /// An explanation for humans.
+    pub details: Option<String>,
+    /// The JSON at fault, as text.
+    pub syntax: Option<String>,
+}
+
+/// The forms of an error: most are objects, and the likes of `canceled` and `unknown method` bare strings.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorJson {
+    Name(String),
+    Object { error: String, details: Option<String>, syntax: Option<String> },
+}
+
+impl From<ErrorJson> for DatabaseError {
+    fn from(json: ErrorJson) -> Self {
+        match json {
+            ErrorJson::Name(error) => Self { error, details: None, syntax: None },
+            ErrorJson::Object { error, details, syntax } => Self { error, details, syntax },
+        }
+    }
+}
+
+impl DatabaseError {
+    /// Reads the `error` member of a JSON-RPC reply.
+    ///
+    /// # Errors
+    ///
+    /// Fails for anything but a string, or an object with a string `error`.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)?;
+        if let Some(details) = &self.details {
+            write!(f, ": {details}")?;
+        }
+        // The server quotes whole operations here, which may be of any length.
+        if let Some(syntax) = &self.syntax {
+            const QUOTED: usize = 200;
+            match syntax.char_indices().nth(QUOTED) {
+                None => write!(f, " (in {syntax})")?,
+                Some((end, _)) => write!(f, " (in {}...)", &syntax[..end])?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+/// What a caller may do about a refused transaction.
+///
+/// | class          | errors                                                                                     |
+/// |----------------|--------------------------------------------------------------------------------------------|
+/// | `Precondition` | `timed out`                                                                                |
+/// | `LockLost`     | `not owner`                                                                                |
+/// | `Conflict`     | `duplicate uuid`, `referential integrity violation`, `constraint violation` at the commit  |
+/// | `Canceled`     | `canceled`                                                                                 |
+/// | `Unavailable`  | `database not available`, `unknown database`, `not allowed`, `cluster error`, `I/O error`, `resources exhausted` |
+/// | `Aborted`      | `aborted`                                                                                  |
+/// | `Permanent`    | everything else, `constraint violation` of an operation included                           |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// A wait did not come true in its time: the content of the database is not what the transaction was made
+    /// for. Make it anew from the current content.
+    Precondition,
+    /// The lock that the transaction asserts is not held at this server. Stop until it is again.
+    LockLost,
+    /// Some row of the database, or of this very transaction, is in the way: an index or a row limit, a chosen
+    /// uuid in use, a reference to or from a row. Make the transaction anew from the current content, and take
+    /// a second refusal for `Permanent`: an undefined named uuid, say, looks the same.
+    Conflict,
+    /// The request was withdrawn, by this client or by a schema conversion. In a cluster, a transaction
+    /// which was already on its way to the other servers may still happen.
+    Canceled,
+    /// The database cannot be written at this server, or not at this time. Try another one, or later.
+    ///
+    /// The server says `not allowed` if it is a backup, or otherwise read-only, and about the databases whose
+    /// names start with an underscore. To write those is futile anywhere.
+    Unavailable,
+    /// The transaction ran up to the abort operation that it contains.
+    Aborted,
+    /// The transaction is wrong, or not permitted. It would fail again.
+    Permanent,
+}
+
+impl ErrorClass {
+    /// Classifies an error of the operation at this index, or of the transaction as a whole.
+    pub fn of(error: &DatabaseError, operation: Option<usize>) -> Self {
+        match error.error.as_str() {
+            "timed out" => Self::Precondition,
+            "not owner" => Self::LockLost,
+            "duplicate uuid" | "referential integrity violation" => Self::Conflict,
+            // An operation fails so for a value which its column never allows; the commit, for an index, a row
+            // limit, or a weak reference that had to go.
+            "constraint violation" if operation.is_none() => Self::Conflict,
+            "canceled" => Self::Canceled,
+            "database not available"
+            | "unknown database"
+            | "not allowed"
+            | "cluster error"
+            | "I/O error"
+            | "resources exhausted" => Self::Unavailable,
+            "aborted" => Self::Aborted,
+            _ => Self::Permanent,
+        }
+    }
+
+    /// Returns true if a transaction made anew from the content of the database may succeed.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::Precondition | Self::Conflict | Self::Canceled | Self::Unavailable => true,
+            Self::LockLost | Self::Aborted | Self::Permanent => false,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Finds where a JSON value ends, without understanding it and without reading a byte twice.
+
+use memchr::memchr2;
+
+/// How much nesting and how long a value is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Deepest nesting of arrays and objects. OVSDB needs eight levels; ovsdb-server itself refuses
+    /// a thousand.
+    pub depth: usize,
+    /// Longest value, in bytes, that is kept in memory as a whole: a row, or a message that holds
+    /// no rows. A message with rows may be of any length.
+    pub value: usize,
+}
+
+/// A value that is over a limit or begins with what begins no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScanError {
+    /// Offset from the value's first byte.
+    pub(crate) at: usize,
+    pub(crate) expected: &'static str,
+}
+
+/// A resumable search for the end of one value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scanner {
+    scanned: usize,
+    depth: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Start,
+    Container,
+    String,
+    Escape,
+    /// A number or a literal, which ends where the next delimiter begins.
+    Scalar,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 100, value: 256 << 20 }
+    }
+}
+
+impl Scanner {
+    /// Goes on in `bytes`, which hold the value from its first byte on and have only grown since
+    /// the last call. Returns the value's length once its end is there.
+    pub(crate) fn scan(&mut self, bytes: &[u8], limits: Limits) -> Result<Option<usize>, ScanError> {
+        let mut at = self.scanned;
+        let end = loop {
+            let Some(&byte) = bytes.get(at) else { break None };
+            match self.state {
+                State::String => {
+                    // Most strings end within a few bytes; what is long is left to memchr.
+                    match memchr2(b'"', b'\\', &bytes[at..]) {
+                        None => at = bytes.len(),
+                        Some(ahead) => {
+                            at += ahead + 1;
+                            if bytes[at - 1] == b'\\' {
+                                self.state = State::Escape;
+                            } else if self.depth == 0 {
+                                break Some(at);
+                            } else {
+                                self.state = State::Container;
+                            }
+                        }
+                    }
+                    continue;
+                }
+                State::Escape => self.state = State::String,
+                State::Container | State::Start => match byte {
+                    b'"' => self.state = State::String,
+                    b'{' | b'[' => {
+                        self.depth += 1;
+                        if self.depth > limits.depth {
+                            return Err(ScanError { at, expected: "less nesting" });
+                        }
+                        self.state = State::Container;
+                    }
+                    b'}' | b']' if self.depth > 0 => {
+                        self.depth -= 1;
+                        if self.depth == 0 {
+                            break Some(at + 1);
+                        }
+                    }
+                    b'-' | b'0'..=b'9' | b'a'..=b'z' if self.depth == 0 => self.state = State::Scalar,
+                    _ if self.depth > 0 => {}
+                    _ => return Err(ScanError { at, expected: "a JSON value" }),
+                },
+                State::Scalar => match byte {
+                    b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => break Some(at),
+                    _ => {}
+                },
+            }
+            at += 1;
+        };
+        self.scanned = at;
+        if at > limits.value {
+            return Err(ScanError { at, expected: "a shorter value" });
+        }
+        if end.is_some() {
+            *self = Self::default();
+        }
+        Ok(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(text: &str) -> Result<Option<usize>, ScanError> {
+        Scanner::default().scan(text.as_bytes(), Limits::default())
+    }
+
+    #[test]
+    fn the_end_is_found_wherever_the_bytes_are_split() {
+        for value in ["{}", "[]", r#""a""#, r#""\"\\""#, r#"{"a":["}",{"]":1}]}"#, "12", "null", "-1.5e3"] {
+            let text = format!("{value},rest");
+            assert_eq!(scan(&text), Ok(Some(value.len())), "{value}");
+            for split in 0..text.len() {
+                let mut scanner = Scanner::default();
+                let first = scanner.scan(&text.as_bytes()[..split], Limits::default()).unwrap();
+                let end = match first {
+                    Some(end) => Some(end),
+                    None => scanner.scan(text.as_bytes(), Limits::default()).unwrap(),
+                };
+                assert_eq!(end, Some(value.len()), "{value} split at {split}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert_eq!(scan(&"[".repeat(100)), Ok(None));
+        assert_eq!(scan(&"[".repeat(101)).unwrap_err(), ScanError { at: 100, expected: "less nesting" });
+        let short = Limits { value: 10, ..Limits::default() };
+        assert!(Scanner::default().scan(b"\"01234567890123456789", short).is_err());
+        for text in [",", "}", ":", "\u{e9}"] {
+            assert_eq!(scan(text).unwrap_err().at, 0, "{text}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Fitting a value to its column.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::{Atom, Datum, Row};
+use crate::schema::{AtomicType, BaseType, ColumnType, Max, TableSchema};
+
+/// Where in a datum an atom stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// An element of a set.
+    Element,
+    /// A key of a map.
+    Key,
+    /// The value of this key of a map.
+    ValueOf(Atom),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Element => f.write_str("element"),
+            Self::Key => f.write_str("key"),
+            Self::ValueOf(key) => write!(f, "value of key {key}"),
+        }
+    }
+}
+
+/// Why a value does not fit its column type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// The text is not JSON, or not that of a value.
+    #[error("malformed value: {0}")]
+    Json(String),
+    /// A set where the column holds a map, or the reverse.
+    #[error("expected a {expected}, found a {found}")]
+    Shape {
+        /// What the column holds.
+        expected: &'static str,
+        /// What the value is.
+        found: &'static str,
+    },
+    /// An atom of another type.
+    #[error("{place}: expected type {expected}, found {atom} of type {}", atom.atomic_type())]
+    Type {
+        /// Where the atom stands.
+        place: Place,
+        /// The type of the column.
+        expected: AtomicType,
+        /// The atom.
+        atom: Atom,
+    },
+    /// An atom which violates the constraint of its base type.
+    #[error("{place}: {atom} is not {allowed}")]
+    Constraint {
+        /// Where the atom stands.
+        place: Place,
+        /// The atom.
+        atom: Atom,
+        /// The constraint in words.
+        allowed: String,
+    },
+    /// Two elements or keys which are one once converted to the type of the column.
+    #[error("{place}: {atom} occurs twice")]
+    Duplicate {
+        /// Where the atom stands.
+        place: Place,
+        /// The atom.
+        atom: Atom,
+    },
+    /// Too few or too many elements.
+    #[error("expected {min} to {max} elements, found {found}")]
+    Arity {
+        /// The least number of elements.
+        min: u64,
+        /// The greatest number of elements.
+        max: Max,
+        /// The number of elements.
+        found: usize,
+    },
+}
+
+/// Why a row does not fit its table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// The table has no such column.
+    #[error("unknown column {0:?}")]
+    UnknownColumn(String),
+    /// The value of a column does not fit.
+    #[error("column {column:?}")]
+    Value {
+        /// The name of the column.
+        column: String,
+        /// What is wrong with its value.
+        #[source]
+        source: ValueError,
+    },
+}
+
+impl Datum {
+    /// Reads the JSON of a value of the type `column`.
+    ///
+    /// # Errors
+    ///
+    /// Fails for text which is not JSON of a value, and as [`Datum::conform`] does.
+    pub fn from_json(text: &str, column: &ColumnType) -> Result<Self, ValueError> {
+        let datum: Self = serde_json::from_str(text).map_err(|error| ValueError::Json(error.to_string()))?;
+        datum.conform(column)
+    }
+
+    /// Converts to the exact types of a column, checking everything that the schema says about its values.
+    ///
+    /// An integer becomes a real in a column of reals. A real without fraction becomes an integer in a
+    /// column of integers, if below 2^53 and thus exact. The empty set becomes the empty map in a column
+    /// of maps. A named uuid passes for a uuid.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the value would not be one of the column even then: the error says which atom is wrong.
+    pub fn conform(self, column: &ColumnType) -> Result<Self, ValueError> {
+        let datum = self.conform_atoms(column)?;
+        column.check_arity(datum.len())?;
+        Ok(datum)
+    }
+
+    /// Converts like [`Datum::conform`] without a look at the number of elements.
+    ///
+    /// That is right for the difference of two values, which may well be longer than either, and for the
+    /// operand of a mutation.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an atom is of another type, or violates a constraint.
+    pub fn conform_atoms(self, column: &ColumnType) -> Result<Self, ValueError> {
+        let key = &column.key;
+        match (self, &column.value) {
+            (Self::Set(set), None) => set_of(set, key).map(Self::Set),
+            (Self::Map(map), Some(value)) => map_of(map, key, value).map(Self::Map),
+            (Self::Set(set), Some(_)) if set.is_empty() => Ok(Self::Map(BTreeMap::new())),
+            (Self::Set(_), Some(_)) => Err(ValueError::Shape { expected: "map", found: "set" }),
+            (Self::Map(_), None) => Err(ValueError::Shape { expected: "set", found: "map" }),
+        }
+    }
+}
+
+impl Row {
+    /// Converts every column with [`Datum::conform`].
+    ///
+    /// # Errors
+    ///
+    /// Fails for a column which the table lacks, and for the first value that does not fit its column.
+    pub fn conform(self, table: &TableSchema) -> Result<Self, RowError> {
+        let mut row = Self::new();
+        for (name, datum) in self {
+            let Some(column) = table.column(&name) else {
+                return Err(RowError::UnknownColumn(name));
+            };
+            match datum.conform(&column.column_type) {
+                Ok(datum) => row.insert(name, datum),
+                Err(source) => return Err(RowError::Value { column: name, source }),
+            };
+        }
+        Ok(row)
+    }
+}
+
+fn set_of(set: BTreeSet<Atom>, base: &BaseType) -> Result<BTreeSet<Atom>, ValueError> {
+    // Nearly every value arrives in its exact type: check it where it lies.
+    if set.iter().all(|atom| atom.atomic_type() == base.atomic) {
+        set.iter().try_for_each(|atom| base.check(atom, || Place::Element))?;
+        return Ok(set);
+    }
+    let mut converted = BTreeSet::new();
+    for atom in set {
+        let atom = convert(atom, base, || Place::Element)?;
+        if let Some(atom) = converted.replace(atom) {
+            return Err(ValueError::Duplicate { place: Place::Element, atom });
+        }
+    }
+    Ok(converted)
+}
+
+fn map_of(
+    map: BTreeMap<Atom, Atom>,
+    key_base: &BaseType,
+    value_base: &BaseType,
+) -> Result<BTreeMap<Atom, Atom>, ValueError> {
+    let exact = |(key, value): (&Atom, &Atom)| {
+        key.atomic_type() == key_base.atomic && value.atomic_type() == value_base.atomic
+    };
+    if map.iter().all(exact) {
+        for (key, value) in &map {
+            key_base.check(key, || Place::Key)?;
+            value_base.check(value, || Place::ValueOf(key.clone()))?;
+        }
+        return Ok(map);
+    }
+    let mut converted = BTreeMap::new();
+    for (key, value) in map {
+        let key = convert(key, key_base, || Place::Key)?;
+        let value = convert(value, value_base, || Place::ValueOf(key.clone()))?;
+        if converted.contains_key(&key) {
+            return Err(ValueError::Duplicate { place: Place::Key, atom: key });
+        }
+        converted.insert(key, value);
+    }
+    Ok(converted)
+}
+
+/// Converts an atom to the type of its column and checks it there.
+fn convert(atom: Atom, base: &BaseType, place: impl Fn() -> Place) -> Result<Atom, ValueError> {
+    /// Every integer up to here is a double of its own, so that the conversion loses nothing.
+    const EXACT: f64 = (1_i64 << 53) as f64;
+
+    let atom = match (atom, base.atomic) {
+        (Atom::Integer(integer), AtomicType::Real) => Atom::Real(integer as f64),
+        (Atom::Real(real), AtomicType::Integer) if real.fract() == 0.0 && real.abs() < EXACT => {
+            Atom::Integer(real as i64)
+        }
+        (atom, expected) if atom.atomic_type() == expected => atom,
+        (atom, expected) => return Err(ValueError::Type { place: place(), expected, atom }),
+    };
+    base.check(&atom, place)?;
+    Ok(atom)
+}

@@ -1,0 +1,296 @@
+use std::cmp::Ordering;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::schema::{AtomicType, BaseType, ColumnType, Constraint, DatabaseSchema, Max};
+
+const UUID: Uuid = Uuid::from_u128(0x36bf_f9c6_0000_4000_8000_0000_0000_00ff);
+const UUID_JSON: &str = r#"["uuid","36bff9c6-0000-4000-8000-0000000000ff"]"#;
+
+fn set(atomic: AtomicType) -> ColumnType {
+    ColumnType { min: 0, max: Max::Unlimited, ..ColumnType::scalar(atomic) }
+}
+
+fn map(key: AtomicType, value: AtomicType) -> ColumnType {
+    ColumnType { value: Some(BaseType::any(value)), ..set(key) }
+}
+
+fn constrained(atomic: AtomicType, constraint: Constraint) -> ColumnType {
+    ColumnType { key: BaseType { atomic, constraint }, ..set(atomic) }
+}
+
+fn complaint(text: &str, column: &ColumnType) -> String {
+    match Datum::from_json(text, column) {
+        Ok(datum) => panic!("{text} was taken for {datum:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn every_value_has_one_json_both_ways() {
+    let empty_map = Datum::map::<Atom, Atom>([]);
+    for (datum, json) in [
+        (Datum::scalar(5), "5"),
+        (Datum::scalar(i64::MAX), "9223372036854775807"),
+        (Datum::scalar(i64::MIN), "-9223372036854775808"),
+        (Datum::scalar(9_007_199_254_740_993_i64), "9007199254740993"),
+        (Datum::scalar(2.5), "2.5"),
+        (Datum::scalar(3.0), "3.0"),
+        (Datum::scalar(true), "true"),
+        (Datum::scalar(""), r#""""#),
+        (Datum::scalar("set"), r#""set""#),
+        (Datum::scalar("a\"b\n\u{e9}"), "\"a\\\"b\\n\u{e9}\""),
+        (Datum::scalar(UUID), UUID_JSON),
+        (Datum::scalar(Atom::NamedUuid("row1".into())), r#"["named-uuid","row1"]"#),
+        (Datum::empty(), r#"["set",[]]"#),
+        (Datum::set(["b", "a"]), r#"["set",["a","b"]]"#),
+        (empty_map, r#"["map",[]]"#),
+        (Datum::map([("k", 1)]), r#"["map",[["k",1]]]"#),
+        (Datum::map([(2, false), (1, true)]), r#"["map",[[1,true],[2,false]]]"#),
+    ] {
+        assert_eq!(serde_json::to_string(&datum).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Datum>(json).unwrap(), datum, "{json}");
+    }
+}
+
+#[test]
+fn a_tagged_set_of_one_is_the_bare_atom() {
+    assert_eq!(serde_json::from_str::<Datum>(r#"["set",["a"]]"#).unwrap(), Datum::scalar("a"));
+    let set = format!(r#"["set",[{UUID_JSON}]]"#);
+    assert_eq!(serde_json::from_str::<Datum>(&set).unwrap(), Datum::scalar(UUID));
+}
+
+#[test]
+fn malformed_values_are_refused() {
+    for json in [
+        "",
+        "null",
+        "{}",
+        "[]",
+        r#"["set"]"#,
+        r#"["set",5]"#,
+        r#"["set",[],[]]"#,
+        r#"["set",[1,1]]"#,
+        r#"["set",[["set",[]]]]"#,
+        r#"["set",[["map",[]]]]"#,
+        r#"["map",[1]]"#,
+        r#"["map",[[1]]]"#,
+        r#"["map",[[1,2,3]]]"#,
+        r#"["map",[[1,2],[1,3]]]"#,
+        r#"["bag",[]]"#,
+        r#"["uuid",5]"#,
+        r#"["uuid","36bff9c6"]"#,
+        r#"["uuid","36bff9c600004000800000000000000ff"]"#,
+        r#"["uuid","{36bff9c6-0000-4000-8000-0000000000ff}"]"#,
+        r#"["uuid","36bff9c6-0000-4000-8000-0000000000zz"]"#,
+        "1 2",
+    ] {
+        assert!(serde_json::from_str::<Datum>(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn reals_without_json_are_not_written_as_null() {
+    for real in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(serde_json::to_string(&Datum::scalar(real)).is_err());
+    }
+}
+
+#[test]
+fn zeros_are_equal_and_types_are_not() {
+    let hash = |atom: &Atom| {
+        let mut hasher = DefaultHasher::new();
+        atom.hash(&mut hasher);
+        hasher.finish()
+    };
+    let (zero, minus) = (Atom::Real(0.0), Atom::Real(-0.0));
+    assert_eq!(zero.cmp(&minus), Ordering::Equal);
+    assert_eq!(hash(&zero), hash(&minus));
+    assert_ne!(Atom::Integer(1), Atom::Real(1.0));
+    assert_ne!(Atom::from("a"), Atom::NamedUuid("a".into()));
+    assert_eq!(Atom::Real(f64::NAN), Atom::Real(f64::NAN));
+    assert!(Atom::Real(-1.0) < minus && minus < Atom::Real(f64::MIN_POSITIVE));
+}
+
+#[test]
+fn numbers_take_the_type_of_their_column() {
+    let integer = ColumnType::scalar(AtomicType::Integer);
+    let real = ColumnType::scalar(AtomicType::Real);
+    assert_eq!(Datum::from_json("3", &real).unwrap(), Datum::scalar(3.0));
+    assert_eq!(
+        Datum::from_json("9223372036854775808", &real).unwrap(),
+        Datum::scalar(9.223_372_036_854_776e18)
+    );
+    assert_eq!(Datum::from_json("1.0", &integer).unwrap(), Datum::scalar(1));
+    assert_eq!(Datum::from_json("-2e3", &integer).unwrap(), Datum::scalar(-2000));
+    assert_eq!(Datum::from_json("9223372036854775807", &integer).unwrap(), Datum::scalar(i64::MAX));
+    assert_eq!(
+        Datum::from_json(r#"["map",[[1,2],[1.5,2.0]]]"#, &map(AtomicType::Real, AtomicType::Integer))
+            .unwrap(),
+        Datum::map([(1.0, 2), (1.5, 2)])
+    );
+    for text in ["1.5", "9223372036854775808", "9007199254740993.0", "1e300", "true", "\"1\""] {
+        assert!(Datum::from_json(text, &integer).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_shape_must_be_that_of_the_column() {
+    let strings = set(AtomicType::String);
+    let mapping = map(AtomicType::String, AtomicType::Integer);
+    assert_eq!(complaint(r#"["map",[]]"#, &strings), "expected a set, found a map");
+    assert_eq!(complaint(r#""a""#, &mapping), "expected a map, found a set");
+    let empty = Datum::empty().conform(&mapping).unwrap();
+    assert_eq!(serde_json::to_string(&empty).unwrap(), r#"["map",[]]"#);
+}
+
+#[test]
+fn the_number_of_elements_is_checked() {
+    let scalar = ColumnType::scalar(AtomicType::Integer);
+    let pairs = ColumnType { max: Max::Limited(2), ..set(AtomicType::Integer) };
+    assert_eq!(complaint(r#"["set",[]]"#, &scalar), "expected 1 to 1 elements, found 0");
+    assert_eq!(complaint(r#"["set",[1,2]]"#, &scalar), "expected 1 to 1 elements, found 2");
+    assert_eq!(complaint(r#"["set",[1,2,3]]"#, &pairs), "expected 0 to 2 elements, found 3");
+    assert!(Datum::from_json(r#"["set",[1,2]]"#, &pairs).is_ok());
+    assert!(Datum::set([1, 2, 3]).conform_atoms(&pairs).is_ok());
+}
+
+#[test]
+fn complaints_name_the_atom_and_its_place() {
+    let mapping = map(AtomicType::String, AtomicType::Integer);
+    assert_eq!(
+        complaint(r#"["map",[["a",1],["b","x"]]]"#, &mapping),
+        "value of key \"b\": expected type integer, found \"x\" of type string"
+    );
+    assert_eq!(
+        complaint(r#"["map",[[true,1]]]"#, &mapping),
+        "key: expected type string, found true of type boolean"
+    );
+    let reals = set(AtomicType::Real);
+    assert_eq!(complaint(r#"["set",[1,1.0]]"#, &reals), "element: 1.0 occurs twice");
+    assert!(complaint("[", &reals).starts_with("malformed value: "));
+}
+
+#[test]
+fn constraints_hold_for_every_atom() {
+    let color = Constraint::Enum(["red", "blue"].map(Atom::from).into());
+    let color = constrained(AtomicType::String, color);
+    let port = constrained(AtomicType::Integer, Constraint::Integer { min: 1, max: 9 });
+    let ratio = constrained(AtomicType::Real, Constraint::Real { min: 0.0, max: 1.0 });
+    let name = constrained(AtomicType::String, Constraint::Length { min: 1, max: 2 });
+    for (column, text) in [
+        (&color, r#"["set",["red","blue"]]"#),
+        (&port, r#"["set",[1,9.0]]"#),
+        (&ratio, r#"["set",[0,0.5,1]]"#),
+        (&ratio, "-0.0"),
+        (&name, "\"\u{e9}\u{e9}\""),
+    ] {
+        assert!(Datum::from_json(text, column).is_ok(), "{text}");
+    }
+    assert_eq!(complaint(r#""green""#, &color), "element: \"green\" is not one of \"blue\", \"red\"");
+    assert_eq!(complaint(r#"["set",[1,10]]"#, &port), "element: 10 is not between 1 and 9");
+    assert_eq!(complaint("0.0", &port), "element: 0 is not between 1 and 9");
+    assert_eq!(complaint("2", &ratio), "element: 2.0 is not between 0.0 and 1.0");
+    assert_eq!(complaint(r#""""#, &name), "element: \"\" is not of a length between 1 and 2");
+    let keyed = ColumnType { key: port.key, ..map(AtomicType::Integer, AtomicType::String) };
+    assert_eq!(complaint(r#"["map",[[0,"a"]]]"#, &keyed), "key: 0 is not between 1 and 9");
+}
+
+#[test]
+fn named_uuids_pass_for_uuids() {
+    let named = Datum::scalar(Atom::NamedUuid("new".into()));
+    assert!(named.clone().conform(&set(AtomicType::Uuid)).is_ok());
+    assert!(named.conform(&set(AtomicType::String)).is_err());
+}
+
+#[test]
+fn accessors_look_at_single_elements() {
+    assert_eq!(Datum::scalar("a").as_str(), Some("a"));
+    assert_eq!(Datum::scalar(7).as_integer(), Some(7));
+    assert_eq!(Datum::scalar(7).as_str(), None);
+    assert_eq!(Datum::set([7, 8]).as_integer(), None);
+    assert_eq!(Datum::optional(None::<i64>), Datum::empty());
+    assert_eq!(Datum::from("x"), Datum::optional(Some("x")));
+    let ids = Datum::map([("b", "2"), ("a", "1")]);
+    assert_eq!(ids.get("a").and_then(Atom::as_str), Some("1"));
+    assert_eq!(ids.iter().filter_map(Atom::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(ids.pairs().count(), 2);
+    assert!(ids.contains("b") && !ids.contains("c") && ids.as_atom().is_none());
+}
+
+#[test]
+fn rows_are_objects_and_know_their_columns() {
+    let row = Row::new().with("name", "ls0").with("tag", Datum::empty());
+    let json = r#"{"name":"ls0","tag":["set",[]]}"#;
+    assert_eq!(serde_json::to_string(&row).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Row>(json).unwrap(), row);
+    assert_eq!(serde_json::to_string(&Row::new()).unwrap(), "{}");
+    let row: Row = serde_json::from_str(&format!(r#"{{"_uuid":{UUID_JSON}}}"#)).unwrap();
+    assert_eq!(row.uuid(), Some(UUID));
+}
+
+#[test]
+fn rows_conform_to_their_table() {
+    let schema = DatabaseSchema::parse(
+        r#"{"name":"db","tables":{"t":{"columns":{
+            "r":{"type":"real"},"m":{"type":{"key":"string","value":"string","min":0}}}}}}"#,
+    )
+    .unwrap();
+    let table = schema.table("t").unwrap();
+    let row = Row::new().with("r", 1).with("m", Datum::empty()).with("_uuid", UUID).conform(table).unwrap();
+    assert_eq!(row.get("r"), Some(&Datum::scalar(1.0)));
+    assert_eq!(row.get("m"), Some(&Datum::map::<Atom, Atom>([])));
+    let error = Row::new().with("x", 1).conform(table).unwrap_err();
+    assert_eq!(error.to_string(), "unknown column \"x\"");
+    let error = Row::new().with("r", "1").conform(table).unwrap_err();
+    assert_eq!(error.to_string(), "column \"r\"");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "element: expected type real, found \"1\" of type string");
+}
+
+fn atom() -> impl Strategy<Value = Atom> {
+    prop_oneof![
+        any::<i64>().prop_map(Atom::Integer),
+        // Fractions of powers of two: every parser reads them exactly.
+        (-4000_i32..4000).prop_map(|quarters| Atom::Real(f64::from(quarters) / 4.0)),
+        any::<bool>().prop_map(Atom::Boolean),
+        ".{0,4}".prop_map(Atom::String),
+        any::<u128>().prop_map(|bits| Atom::Uuid(Uuid::from_u128(bits))),
+        "[a-z_][a-z0-9_]{0,4}".prop_map(Atom::NamedUuid),
+    ]
+}
+
+fn datum() -> impl Strategy<Value = Datum> {
+    prop_oneof![
+        prop::collection::btree_set(atom(), 0..4).prop_map(Datum::Set),
+        prop::collection::btree_map(atom(), atom(), 0..4).prop_map(Datum::Map),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn reading_undoes_writing(datum in datum()) {
+        let json = serde_json::to_string(&datum).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Datum>(&json).unwrap(), datum);
+    }
+
+    #[test]
+    fn equal_atoms_are_equal_in_every_way(a in atom(), b in atom()) {
+        prop_assert_eq!(a == b, a.cmp(&b) == Ordering::Equal);
+        prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+        prop_assert_eq!(&a, &a.clone());
+    }
+
+    #[test]
+    fn conforming_twice_changes_nothing(datum in datum()) {
+        for column in [set(AtomicType::Real), set(AtomicType::Integer), map(AtomicType::Real, AtomicType::Real)] {
+            if let Ok(once) = datum.clone().conform(&column) {
+                prop_assert_eq!(once.clone().conform(&column), Ok(once));
+            }
+        }
+    }
+}
