@@ -1,1 +1,39 @@
-//! Test support.
+//! Real servers, real networks and the real agent, for tests.
+//!
+//! ```text
+//! OvsdbServer   one ovsdb-server in its own directory: restart it, dump it, write raw transactions to it
+//! Ovn           two of those and an ovn-northd: nbctl, sbctl, logical flows
+//! Net           an Incus-shaped network in a Northbound server: instances, forwards, annotations
+//! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! eventually    waits for something to become true and says what was last seen if it does not
+//! ```
+//!
+//! Nothing here shares a line of code with the agent, so that a mistake there cannot hide itself: the harness speaks
+//! OVSDB through its own few lines of JSON-RPC and through the programs that come with OVN.
+//!
+//! Every server and every agent has a temporary directory of its own and dies with the value that started it, so
+//! tests run in parallel and never meet an OVN that is installed on the machine. A program that is not installed
+//! is an error that names `scripts/setup`; nothing is ever skipped. With `OVN_EXTADDR_TESTS_KEEP=1` in the
+//! environment the directories, with all logs, stay for a look.
+
+mod agent;
+mod command;
+mod dir;
+mod net;
+mod ovn;
+mod ovsdb_server;
+mod process;
+mod row;
+mod rpc;
+mod snapshot;
+mod wait;
+
+pub use agent::{Agent, AgentBuilder, Cli};
+pub use command::Output;
+pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
+pub use ovn::Ovn;
+pub use ovsdb_server::OvsdbServer;
+pub use process::Daemon;
+pub use row::{json_map, json_set, map_column, set_column, uuid_ref};
+pub use snapshot::{Row, Snapshot};
+pub use wait::{Settled, eventually};

@@ -1,2 +1,24 @@
-//! Gives OVN instances their external address.
-fn main() {}
+//! The program: parses the command line and turns the outcome into an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ovn_extaddr::command::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ovn-extaddr: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("ovn-extaddr: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,36 @@
-//! OVN Northbound model.
+//! What an agent needs to know of an OVN Northbound database: typed rows of a few tables, their values
+//! parsed once, in a compact store that answers questions both ways along every reference.
+//!
+//! [`Store`] is the [`Replica`](ovsdb_protocol::Replica) of an OVSDB session. It asks for the columns
+//! that the server has and that some rule reads, and for nothing else. After each committed batch,
+//! [`Store::take_changes`] says what changed in terms of ports, routers and addresses rather than
+//! tables, so that work may be proportional to the change.
+//!
+//! A value that cannot be understood is a [`Problem`], never an error: its row stays, with the rest of
+//! its columns. What was understood can be quoted back exactly as the database spells it.
+
+mod address;
+mod change;
+mod family;
+mod id;
+pub mod keys;
+mod prefix;
+mod problem;
+mod row;
+mod spelling;
+mod store;
+mod tables;
+mod tags;
+mod vip;
+
+pub use address::{AddressSet, Element, ElementKind, Mac};
+pub use change::{Change, Changes, Node};
+pub use family::Family;
+pub use id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+pub use prefix::{Canonical, is_host, parse_prefix};
+pub use problem::Problem;
+pub use row::{Group, LoadBalancer, Nat, NatKind, Port, PortKind, Protocol, Router, RouterPort, Switch};
+pub use spelling::Spelling;
+pub use store::{Attachment, Store};
+pub use tags::Tags;
+pub use vip::{Endpoint, Vip};

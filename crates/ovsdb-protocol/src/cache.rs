@@ -4,12 +4,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::diff::DiffError;
+use crate::replica::Batch;
 use crate::schema::DatabaseSchema;
 use crate::value::{Row, RowError};
 use table::Table;
@@ -21,7 +23,7 @@ use table::Table;
 /// Changes come in batches, from [`begin`](Self::begin) to [`commit`](Self::commit): one for each message of the
 /// server. Readers see none of a batch before its commit, then all of it.
 ///
-/// A *snapshot* batch tells the whole content of the monitored tables. Its commit compares that with the content so
+/// A [`Batch::Snapshot`] tells the whole content of the monitored tables. Its commit compares that with the content so
 /// far. Equal rows yield nothing, different ones a change, and those the snapshot lacks a deletion. So the
 /// deltas of all commits together always lead to the present content, however often the connection was lost between.
 ///
@@ -30,16 +32,10 @@ use table::Table;
 /// A change that does not fit the content so far means that a message was missed or misunderstood. The batch is
 /// discarded then, every further call for it fails too, and the content stays that of the last commit until the
 /// caller brings a snapshot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Cache {
     tables: BTreeMap<Arc<str>, Table>,
     batch: Option<Batch>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Batch {
-    Snapshot,
-    Delta,
 }
 
 /// The difference that a batch made to one row. `old` and `new` are never equal.
@@ -139,9 +135,9 @@ impl Cache {
     // ----- changes -----
 
     /// Opens a batch, discarding one that was left open.
-    pub fn begin(&mut self, snapshot: bool) {
+    pub fn begin(&mut self, batch: Batch) {
         self.abort();
-        self.batch = Some(if snapshot { Batch::Snapshot } else { Batch::Delta });
+        self.batch = Some(batch);
     }
 
     /// Adds a row: an `initial` or `insert` of the server. Columns it lacks get their defaults.
@@ -231,6 +227,34 @@ impl Cache {
         }
     }
 
+    /// Becomes `next`, a replica of perhaps other tables and columns, returning the differences ordered by table and
+    /// row. A row whose columns are not the same ones differs.
+    pub(crate) fn become_next(&mut self, next: Self) -> Vec<RowDelta> {
+        let before = mem::replace(self, next);
+        let none = BTreeMap::new();
+        let names: BTreeSet<_> = before.tables.keys().chain(self.tables.keys()).collect();
+        let mut deltas = Vec::new();
+        for name in names {
+            let [old, new] = [&before, &*self].map(|cache| cache.tables.get(name).map_or(&none, Table::rows));
+            let uuids: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
+            deltas.extend(uuids.into_iter().filter(|uuid| old.get(uuid) != new.get(uuid)).map(|uuid| RowDelta {
+                table: Arc::clone(name),
+                uuid,
+                old: old.get(&uuid).cloned(),
+                new: new.get(&uuid).cloned(),
+            }));
+        }
+        deltas
+    }
+
+    /// Returns whether both have the same tables, with the same columns of the same types.
+    pub(crate) fn has_shape_of(&self, other: &Self) -> bool {
+        let types = |cache: &Self| -> Vec<_> {
+            cache.tables.iter().map(|(name, table)| (Arc::clone(name), table.types().clone())).collect()
+        };
+        types(self) == types(other)
+    }
+
     // ----- content -----
 
     /// Returns a row.
@@ -273,5 +297,21 @@ impl Cache {
             self.abort();
         }
         outcome
+    }
+}
+
+// ===== impl Inconsistency =====
+
+impl Inconsistency {
+    /// Says what happened, but not to which row.
+    pub(crate) fn summary(&self) -> &'static str {
+        match self {
+            Self::NoBatch => "no batch is open",
+            Self::UnknownTable(_) => "a table is not among the monitored ones",
+            Self::Exists { .. } => "an inserted row exists already",
+            Self::Absent { .. } => "a changed or deleted row does not exist",
+            Self::Row { .. } => "a row does not fit the schema",
+            Self::Diff { .. } => "a difference cannot be applied",
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! The handle to a connection: one method for each request of RFC 7047 §4.1.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -52,6 +52,8 @@ pub(crate) enum Want {
         monitor: String,
         updates: mpsc::Sender<TableUpdates>,
     },
+    /// Nothing: it ends this monitor.
+    End(String),
 }
 
 #[derive(Debug)]
@@ -159,13 +161,23 @@ impl Connection {
             RowsSource::Update(monitor) => {
                 let taken =
                     self.monitors.senders.get(&monitor).is_some_and(|to| to.try_send(updates).is_ok());
-                if !taken && self.monitors.senders.remove(&monitor).is_some() {
-                    // It is dropped or has fallen behind; the server need not go on.
-                    let (reply, _) = oneshot::channel();
-                    let pending = Pending { key: 0, want: Want::Value, reply };
-                    let _ = self.link.exchange.request("monitor_cancel", &format!("[{monitor}]"), pending);
+                if !taken {
+                    self.monitors.senders.remove(&monitor);
+                    self.cancel_monitor(monitor);
                 }
             }
+        }
+    }
+
+    /// Asks the server to send no more updates for a monitor that nobody listens to: its handle is
+    /// dropped or has fallen behind, or its caller was gone before the reply.
+    fn cancel_monitor(&mut self, monitor: String) {
+        let leaving = |pending: &Pending| matches!(&pending.want, Want::End(ending) if *ending == monitor);
+        if self.link.exchange.find(leaving).is_none() {
+            let params = format!("[{monitor}]");
+            let (reply, _) = oneshot::channel();
+            let pending = Pending { key: 0, want: Want::End(monitor), reply };
+            let _ = self.link.exchange.request("monitor_cancel", &params, pending);
         }
     }
 }

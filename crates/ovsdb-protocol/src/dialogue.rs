@@ -1,6 +1,7 @@
 //! What a session says on a connection, and what it keeps from one connection to the next. Pure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -47,12 +48,17 @@ pub(crate) struct Dialogue {
 
 /// All that decides whether the server's differences fit the rows that are here. One value, so
 /// that no part of it can be newer than another.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Position {
-    version: String,
-    checksum: Option<String>,
-    requests: MonitorRequests,
+    view: Arc<View>,
     last: Uuid,
+}
+
+/// What of which database is monitored.
+#[derive(Debug, PartialEq)]
+struct View {
+    schema: DatabaseSchema,
+    requests: MonitorRequests,
 }
 
 /// Hands rows to the replica.
@@ -78,6 +84,11 @@ impl Dialogue {
 
     pub(crate) fn is_synced(&self) -> bool {
         self.synced
+    }
+
+    /// Whether no batch of rows is under way.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.position.is_some()
     }
 
     pub(crate) fn lock_status(&self) -> LockStatus {
@@ -123,19 +134,12 @@ impl Dialogue {
                 let schema =
                     DatabaseSchema::parse(result?.get()).map_err(|e| Error::malformed("schema", e))?;
                 let requests = replica.declare(&schema).map_err(Kind::Unsuitable)?;
-                let position = Position {
-                    version: schema.version,
-                    checksum: schema.checksum,
-                    requests,
-                    last: Uuid::nil(),
-                };
+                let view = View { schema, requests };
                 // Differences make sense only on top of the very same view of the database.
-                let resumable = self
-                    .position
-                    .take()
-                    .filter(|old| Position { last: Uuid::nil(), ..old.clone() } == position);
-                self.asked = Some(resumable.clone().unwrap_or(position));
-                self.position = resumable;
+                let resumable = self.position.take().filter(|old| *old.view == view);
+                self.position.clone_from(&resumable);
+                self.asked =
+                    Some(resumable.unwrap_or_else(|| Position { view: Arc::new(view), last: Uuid::nil() }));
                 self.monitor(MonitorMethod::CondSince, exchange, decoder)
             }
             Event::Reply { token: Call::Monitor(method), result } => {
@@ -150,13 +154,16 @@ impl Dialogue {
             }
             Event::Reply { token: Call::Lock, result } => self.lock_answered(result),
             Event::Reply { token: Call::Transact(id, operations), result } => {
-                let outcome = match result {
-                    Ok(result) => Outcome::from_result(result.get(), operations)
-                        .map_err(|e| Error::malformed("transaction result", e))?,
-                    Err(error) => Outcome::Refused(TransactError { operation: None, error }),
+                // A reply that cannot be read tells no more than none.
+                let (outcome, malformed) = match result {
+                    Ok(result) => match Outcome::from_result(result.get(), operations) {
+                        Ok(outcome) => (outcome, None),
+                        Err(e) => (Outcome::Unknown, Some(Error::malformed("transaction result", e))),
+                    },
+                    Err(error) => (Outcome::Refused(TransactError { operation: None, error }), None),
                 };
                 self.events.push_back(SessionEvent::Completed { id, outcome });
-                Ok(())
+                malformed.map_or(Ok(()), Err)
             }
         }
     }
@@ -204,7 +211,7 @@ impl Dialogue {
     ) -> Result<(), Error> {
         let asked = self.asked.as_ref().ok_or(Kind::Closed)?;
         let params = method
-            .params(&self.database, MONITOR, &asked.requests, asked.last)
+            .params(&self.database, MONITOR, &asked.view.requests, asked.last)
             .map_err(|e| Error::malformed("monitor request", e))?;
         let id = send(exchange, method.name(), &params, Call::Monitor(method))?;
         decoder.expect_rows(id, method);
@@ -247,7 +254,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
 impl<R: Replica> RowHandler for Feed<'_, R> {
     fn begin(&mut self, head: &RowsHead) -> Result<(), Error> {
         if let RowsSource::Update(monitor) = &head.source
-            && monitor != MONITOR_TEXT
+            && (monitor != MONITOR_TEXT || !self.dialogue.synced)
         {
             return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
         }

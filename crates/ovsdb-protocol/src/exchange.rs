@@ -22,9 +22,9 @@ const MOST_PENDING: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Exchange<T> {
     next_id: u64,
-    /// Requests without a reply; `None` where the caller lost interest, so that the late reply is
-    /// dropped rather than taken for an error.
-    pending: HashMap<u64, Option<T>>,
+    /// Requests without a reply. One that was given up is none: ovsdb-server may never answer it, and
+    /// a reply to an unknown request is dropped anyway.
+    pending: HashMap<u64, T>,
     outbox: BytesMut,
     probe: Probe,
 }
@@ -48,7 +48,8 @@ pub(crate) struct Busy<T>(pub(crate) T);
 struct Probe {
     interval: Option<Duration>,
     active: Instant,
-    probed: bool,
+    /// When the sign of life was asked for.
+    probed: Option<Instant>,
 }
 
 /// The peer was silent for two intervals.
@@ -61,7 +62,7 @@ impl<T> Exchange<T> {
     /// Starts a conversation; `probe` is how long the peer may be silent before it is asked for a
     /// sign of life, `None` for ever.
     pub(crate) fn new(probe: Option<Duration>, now: Instant) -> Self {
-        let probe = Probe { interval: probe, active: now, probed: false };
+        let probe = Probe { interval: probe, active: now, probed: None };
         Self { next_id: 1, pending: HashMap::new(), outbox: BytesMut::new(), probe }
     }
 
@@ -72,7 +73,7 @@ impl<T> Exchange<T> {
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.pending.insert(id, Some(token));
+        self.pending.insert(id, token);
         rpc::write_request(&mut self.outbox, id, method, params);
         Ok(id)
     }
@@ -80,20 +81,19 @@ impl<T> Exchange<T> {
     /// Gives a request up: its reply, should it come, is dropped. Asks the server to drop the
     /// request too (RFC 7047 §4.1.4).
     pub(crate) fn cancel(&mut self, id: u64) {
-        if let Some(token @ Some(_)) = self.pending.get_mut(&id) {
-            *token = None;
+        if self.pending.remove(&id).is_some() {
             rpc::write_notification(&mut self.outbox, "cancel", &format!("[{id}]"));
         }
     }
 
     /// Returns the id of a request whose token is wanted.
     pub(crate) fn find(&self, wanted: impl Fn(&T) -> bool) -> Option<u64> {
-        self.pending.iter().find(|(_, token)| token.as_ref().is_some_and(&wanted)).map(|(id, _)| *id)
+        self.pending.iter().find(|(_, token)| wanted(token)).map(|(id, _)| *id)
     }
 
     /// Takes the token of the request with this id, whose reply came in another way: as rows.
     pub(crate) fn complete(&mut self, id: u64) -> Option<T> {
-        self.pending.remove(&id).flatten()
+        self.pending.remove(&id)
     }
 
     /// Takes a message in.
@@ -118,13 +118,15 @@ impl<T> Exchange<T> {
     /// Takes note that bytes were received.
     pub(crate) fn handle_activity(&mut self, now: Instant) {
         self.probe.active = now;
-        self.probe.probed = false;
+        self.probe.probed = None;
     }
 
     /// Returns when [`handle_deadline`](Self::handle_deadline) wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let interval = self.probe.interval?;
-        Some(self.probe.active + interval * if self.probe.probed { 2 } else { 1 })
+        // Counted from the probe, not from the last activity: where this process was stopped for a
+        // while, the peer gets its time all the same.
+        Some(self.probe.probed.unwrap_or(self.probe.active) + interval)
     }
 
     /// Asks a silent peer for a sign of life, or gives it up.
@@ -132,17 +134,17 @@ impl<T> Exchange<T> {
         if self.next_deadline().is_none_or(|deadline| now < deadline) {
             return Ok(());
         }
-        if self.probe.probed {
+        if self.probe.probed.is_some() {
             return Err(Silent(now - self.probe.active));
         }
-        self.probe.probed = true;
+        self.probe.probed = Some(now);
         rpc::write_request_as(&mut self.outbox, r#""echo""#, "echo", "[]");
         Ok(())
     }
 
     /// Changes how long the peer may be silent.
     pub(crate) fn set_probe(&mut self, interval: Option<Duration>, now: Instant) {
-        self.probe = Probe { interval, active: now, probed: false };
+        self.probe = Probe { interval, active: now, probed: None };
     }
 
     /// Returns the bytes to send; remove what was sent.
@@ -154,7 +156,7 @@ impl<T> Exchange<T> {
     pub(crate) fn into_pending(self) -> impl Iterator<Item = T> {
         let mut pending: Vec<_> = self.pending.into_iter().collect();
         pending.sort_unstable_by_key(|(id, _)| *id);
-        pending.into_iter().filter_map(|(_, token)| token)
+        pending.into_iter().map(|(_, token)| token)
     }
 }
 
@@ -246,8 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_is_asked_before_it_is_given_up_however_late_we_are() {
+        let (mut exchange, start) = exchange();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(exchange.handle_deadline(after(3600)), Ok(()));
+        assert!(sent(&mut exchange).contains("echo"));
+        assert_eq!(exchange.next_deadline(), Some(after(3605)));
+        assert_eq!(exchange.handle_deadline(after(3605)), Err(Silent(Duration::from_secs(3605))));
+    }
+
+    #[test]
     fn requests_are_bounded() {
         let (mut exchange, _) = exchange();
+        for _ in 0..10 {
+            let id = exchange.request("a", "[]", "").unwrap();
+            exchange.cancel(id);
+        }
         for _ in 0..MOST_PENDING {
             exchange.request("a", "[]", "").unwrap();
         }

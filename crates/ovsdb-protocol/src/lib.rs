@@ -1,5 +1,49 @@
-//! OVSDB client.
+//! A client for OVSDB, the database of Open vSwitch and OVN ([RFC 7047] and the extensions of `ovsdb-server`).
+//!
+//! There are two ways to use it:
+//!
+//! - A [`Session`] is a lasting relation to one database. It reconnects, resumes from the last transaction it knows,
+//!   asks for its lock anew, and keeps a [`Replica`] in step: a [`Mirror`] of untyped rows, or a type of yours that
+//!   reads rows straight from the receive buffer.
+//! - A [`Client`] is a handle to one connection, with a method for each request of the RFC.
+//!
+//! ```no_run
+//! use ovsdb_protocol::{Mirror, Remotes, Row, Selection, Session, SessionConfig, SessionEvent, Transaction};
+//!
+//! # async fn program() -> Result<(), Box<dyn std::error::Error>> {
+//! let remotes: Remotes = "unix:/run/ovn/ovnnb_db.sock".parse()?;
+//! let mut session = Session::new(SessionConfig::new(remotes, "OVN_Northbound"));
+//! let mut mirror = Mirror::new([Selection::table("Logical_Switch").columns(["name", "ports"])]);
+//! loop {
+//!     match session.next(&mut mirror).await {
+//!         SessionEvent::Synced { .. } => {
+//!             let mut transaction = Transaction::new("OVN_Northbound");
+//!             transaction.insert("Logical_Switch", Row::new().with("name", "ls0"));
+//!             session.transact(&transaction)?;
+//!         }
+//!         SessionEvent::Completed { outcome, .. } => println!("{outcome:?}"),
+//!         SessionEvent::Disconnected { remote, error, retry } => {
+//!             eprintln!("{remote}: {error}; next attempt in {retry:?}");
+//!         }
+//!         _ => {}
+//!     }
+//!     for delta in mirror.take_deltas() {
+//!         println!("{} {}: {:?}", delta.table, delta.uuid, delta.new);
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # Behaviour
+//! - What arrives is decoded row by row; no snapshot is ever in memory as JSON.
+//! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] beside the rows themselves.
+//! - A transaction whose reply got lost is [`Outcome::Unknown`], neither a failure nor sent again.
+//! - The crate spawns no task. A [`Session`] works while [`Session::next`] is awaited, a [`Client`] while
+//!   [`Connection::run`] is. Both need a tokio runtime with IO and time.
+//!
+//! [RFC 7047]: https://www.rfc-editor.org/rfc/rfc7047
 
+// What a database holds, and what is asked of it.
 mod value;
 pub use uuid::Uuid;
 pub use value::{Atom, Datum, Place, Row, RowError, ValueError};
@@ -14,40 +58,57 @@ mod outcome;
 pub use outcome::{
     DatabaseError, ErrorClass, MalformedReply, OperationResult, Outcome, Results, TransactError,
 };
-mod diff;
-pub use diff::{DiffError, apply_diff, diff};
-mod cache;
-pub use cache::{Cache, Inconsistency, RowDelta};
+mod monitor;
+pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, Rows};
+mod lock;
+pub use lock::{InvalidLockName, LockName, LockStatus};
 
+// From bytes to messages and rows. No IO, no clock.
 mod scan;
 pub use scan::Limits;
 mod cursor;
 pub use cursor::{AtomRef, DatumReader, DecodeError};
 mod row;
 pub use row::{ColumnSink, Columns, RowChange, RowUpdate};
-mod monitor;
-pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, Rows};
+mod rpc;
+mod decoder;
+pub use decoder::ProtocolError;
+mod exchange;
+
+// Where rows are kept.
 mod replica;
 pub use replica::{Batch, Inconsistent, Replica, Unsuitable};
-mod lock;
-pub use lock::{InvalidLockName, LockName, LockStatus};
+mod diff;
+pub use diff::{DiffError, apply_diff, diff};
+mod cache;
+pub use cache::{Cache, Inconsistency, RowDelta};
+mod mirror;
+pub use mirror::{Absent, Mirror, Selection};
+
+// One connection.
 mod endpoint;
 pub use endpoint::{Endpoint, InvalidEndpoint, Remotes};
-mod backoff;
-pub use backoff::Backoff;
 mod error;
 pub use error::Error;
-mod decoder;
-mod rpc;
-pub use decoder::ProtocolError;
+mod link;
 mod update;
 pub use update::{RowDifference, TableUpdates};
 mod connection;
 pub use connection::Connection;
 mod client;
 pub use client::{Client, LockEvent, Monitor, connect};
+
+// One connection after the other.
+mod backoff;
+pub use backoff::Backoff;
 mod dialogue;
-mod exchange;
-mod link;
 mod session;
 pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
+
+#[cfg(test)]
+mod scripted;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

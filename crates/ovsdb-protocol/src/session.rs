@@ -1,6 +1,9 @@
 //! A connection that comes back: reconnects, declares its monitor and lock anew, and keeps a
 //! [`Replica`] in step with the database.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -186,9 +189,10 @@ impl Session {
         }
     }
 
-    /// Returns whether the replica is in step with the database.
+    /// Returns whether the replica is in step with the database. It is not while an update has
+    /// arrived in part.
     pub fn is_synced(&self) -> bool {
-        self.dialogue.is_synced()
+        self.dialogue.is_synced() && self.dialogue.is_whole()
     }
 
     /// Returns where we stand with the lock.

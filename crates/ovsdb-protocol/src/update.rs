@@ -36,9 +36,9 @@ pub enum RowDifference {
 impl TableUpdates {
     pub(crate) fn push(&mut self, update: RowUpdate<'_>) -> Result<(), DecodeError> {
         let difference = match update.change {
-            RowChange::Insert(columns) => RowDifference::Insert(row(columns)?),
-            RowChange::Modify(columns) => RowDifference::Modify(row(columns)?),
-            RowChange::Replace(columns) => RowDifference::Replace(row(columns)?),
+            RowChange::Insert(columns) => RowDifference::Insert(read_row(columns)?),
+            RowChange::Modify(columns) => RowDifference::Modify(read_row(columns)?),
+            RowChange::Replace(columns) => RowDifference::Replace(read_row(columns)?),
             RowChange::Delete => RowDifference::Delete,
         };
         self.tables.entry(update.table.to_owned()).or_default().insert(update.uuid, difference);
@@ -48,7 +48,7 @@ impl TableUpdates {
 
 /// Reads all columns, whatever their type. What depends on the type is left to
 /// [`Datum::conform`].
-fn row(columns: Columns<'_>) -> Result<Row, DecodeError> {
+pub(crate) fn read_row(columns: Columns<'_>) -> Result<Row, DecodeError> {
     #[derive(Default)]
     struct Reader(Row, Option<DecodeError>);
 

@@ -70,6 +70,11 @@ impl Table {
         self.staged.clear();
     }
 
+    /// Returns the types of the columns.
+    pub(super) fn types(&self) -> &BTreeMap<String, ColumnType> {
+        &self.types
+    }
+
     /// Returns the committed rows.
     pub(super) fn rows(&self) -> &BTreeMap<Uuid, Arc<Row>> {
         &self.rows

@@ -30,7 +30,7 @@ fn b(n: i64) -> Row {
 /// A cache with row 1 of table B.
 fn cache() -> Cache {
     let mut cache = Cache::new(&schema());
-    cache.begin(true);
+    cache.begin(Batch::Snapshot);
     cache.insert("B", id(1), b(1)).unwrap();
     assert_eq!(cache.commit().unwrap().len(), 1);
     cache
@@ -45,7 +45,7 @@ fn deltas(cache: &mut Cache) -> Vec<(u128, Option<Row>, Option<Row>)> {
 #[test]
 fn inserted_rows_have_all_columns_with_their_defaults() {
     let mut cache = Cache::new(&schema());
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     cache.insert("A", id(1), Row::new().with("s", 5.0)).unwrap();
     assert!(cache.is_empty(), "readers see nothing of an open batch");
     cache.commit().unwrap();
@@ -59,21 +59,21 @@ fn inserted_rows_have_all_columns_with_their_defaults() {
 fn rows_have_only_the_monitored_columns() {
     let mut cache = Cache::with_columns(&schema(), [("A", ["n", "_uuid", "future"])]);
     assert_eq!(cache.tables().collect::<Vec<_>>(), ["A"]);
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     cache.insert("A", id(1), Row::new().with("_uuid", id(1))).unwrap();
     cache.commit().unwrap();
     assert_eq!(**cache.get("A", &id(1)).unwrap(), Row::new().with("n", 0).with("_uuid", id(1)));
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     let error = cache.insert("A", id(2), Row::new().with("s", 1)).unwrap_err();
     assert!(matches!(error, Inconsistency::Row { .. }));
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     assert_eq!(cache.delete("B", id(1)), Err(Inconsistency::UnknownTable("B".into())));
 }
 
 #[test]
 fn changes_of_one_batch_become_one_delta_per_row() {
     let mut cache = cache();
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     cache.insert("B", id(2), Row::new()).unwrap();
     cache.modify("B", id(2), b(2)).unwrap();
     cache.insert("B", id(3), b(3)).unwrap();
@@ -82,7 +82,7 @@ fn changes_of_one_batch_become_one_delta_per_row() {
     cache.insert("B", id(1), b(4)).unwrap();
     cache.replace("B", id(1), b(5)).unwrap();
     assert_eq!(deltas(&mut cache), [(1, Some(b(1)), Some(b(5))), (2, None, Some(b(2)))]);
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     cache.modify("B", id(1), b(5)).unwrap();
     assert_eq!(deltas(&mut cache), [], "a change to the same value is none");
 }
@@ -90,14 +90,14 @@ fn changes_of_one_batch_become_one_delta_per_row() {
 #[test]
 fn a_snapshot_yields_only_the_differences() {
     let mut cache = cache();
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     cache.insert("B", id(2), b(2)).unwrap();
     cache.insert("B", id(3), b(3)).unwrap();
     cache.insert("A", id(9), Row::new()).unwrap();
     cache.commit().unwrap();
     let before = Arc::clone(cache.get("B", &id(2)).unwrap());
 
-    cache.begin(true);
+    cache.begin(Batch::Snapshot);
     cache.insert("B", id(2), b(2)).unwrap();
     cache.insert("B", id(3), b(33)).unwrap();
     cache.insert("B", id(4), b(4)).unwrap();
@@ -110,7 +110,7 @@ fn a_snapshot_yields_only_the_differences() {
     assert!(Arc::ptr_eq(&before, cache.get("B", &id(2)).unwrap()));
     assert_eq!(cache.rows("B").map(|(uuid, _)| uuid.as_u128()).collect::<Vec<_>>(), [2, 3, 4]);
 
-    cache.begin(true);
+    cache.begin(Batch::Snapshot);
     assert_eq!(cache.commit().unwrap().len(), 3);
     assert!(cache.is_empty());
 }
@@ -130,7 +130,7 @@ fn contradictions_discard_the_batch() {
     ];
     for contradiction in contradictions {
         let mut cache = cache();
-        cache.begin(false);
+        cache.begin(Batch::Delta);
         cache.insert("B", id(2), b(2)).unwrap();
         let error = contradiction(&mut cache).unwrap_err();
         assert_ne!(error, Inconsistency::NoBatch);
@@ -138,7 +138,7 @@ fn contradictions_discard_the_batch() {
         assert_eq!(cache.commit(), Err(Inconsistency::NoBatch));
         assert_eq!((cache.len(), &**cache.get("B", &id(1)).unwrap()), (1, &b(1)), "{error}");
         // And the next snapshot starts afresh.
-        cache.begin(true);
+        cache.begin(Batch::Snapshot);
         cache.insert("B", id(2), b(2)).unwrap();
         assert_eq!(deltas(&mut cache), [(1, Some(b(1)), None), (2, None, Some(b(2)))]);
     }
@@ -147,9 +147,9 @@ fn contradictions_discard_the_batch() {
 #[test]
 fn a_snapshot_knows_only_its_own_rows() {
     let mut cache = cache();
-    cache.begin(true);
+    cache.begin(Batch::Snapshot);
     assert!(matches!(cache.modify("B", id(1), b(2)), Err(Inconsistency::Absent { .. })));
-    cache.begin(true);
+    cache.begin(Batch::Snapshot);
     cache.insert("B", id(1), b(1)).unwrap();
     assert!(matches!(cache.insert("B", id(1), b(1)), Err(Inconsistency::Exists { .. })));
 }
@@ -157,9 +157,9 @@ fn a_snapshot_knows_only_its_own_rows() {
 #[test]
 fn beginning_anew_discards_a_batch_cut_short() {
     let mut cache = cache();
-    cache.begin(true);
+    cache.begin(Batch::Snapshot);
     cache.insert("B", id(5), b(5)).unwrap();
-    cache.begin(false);
+    cache.begin(Batch::Delta);
     cache.insert("B", id(6), b(6)).unwrap();
     assert_eq!(deltas(&mut cache), [(6, None, Some(b(6)))]);
     assert_eq!(cache.commit(), Err(Inconsistency::NoBatch));
@@ -275,15 +275,15 @@ proptest! {
             match delivery {
                 Delivery::Missed => continue,
                 Delivery::Delta => {
-                    cache.begin(false);
+                    cache.begin(Batch::Delta);
                     send_delta(&mut cache, &schema, &known, &state);
                 }
                 Delivery::Broken(rows) => {
-                    cache.begin(true);
+                    cache.begin(Batch::Snapshot);
                     send_snapshot(&mut cache, &schema, &state, rows);
                 }
                 Delivery::Contradicted => {
-                    cache.begin(false);
+                    cache.begin(Batch::Delta);
                     send_delta(&mut cache, &schema, &known, &state);
                     cache.delete("A", id(99)).unwrap_err();
                     prop_assert_eq!(cache.len(), known.len());
@@ -291,7 +291,7 @@ proptest! {
                 Delivery::Snapshot => {}
             }
             if !matches!(delivery, Delivery::Delta) {
-                cache.begin(true);
+                cache.begin(Batch::Snapshot);
                 send_snapshot(&mut cache, &schema, &state, usize::MAX);
             }
             replay(&mut copy, cache.commit().unwrap());

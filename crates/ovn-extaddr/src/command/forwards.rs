@@ -1,0 +1,179 @@
+//! `ovn-extaddr forwards`
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use ovn_model::{Family, Protocol, RouterId, Store};
+use serde::Serialize;
+
+use crate::command::{print, print_json, table};
+use crate::engine::Engine;
+use crate::explain::Check;
+use crate::forwards::{self, Forward};
+use crate::observe::Observer;
+use crate::resolve::Verdict;
+use crate::settings::Settings;
+use crate::topology::reach;
+
+/// Lists forwards.
+#[derive(Debug, Args)]
+pub(super) struct Forwards {
+    /// Only those of this router, by its name.
+    router: Option<String>,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An element of `forwards --json`. Field names are stable.
+#[derive(Debug, Serialize)]
+struct Listed {
+    router: String,
+    address: Option<IpAddr>,
+    /// `port`, `default-target`, `dnat` or `dnat_and_snat`.
+    kind: &'static str,
+    protocol: Option<String>,
+    port: Option<u16>,
+    targets: Vec<Target>,
+    /// The load balancer's name, or the NAT row's UUID.
+    from: String,
+    /// The ports whose own connections have the address.
+    used_by: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Target {
+    address: IpAddr,
+    port: Option<u16>,
+    /// The instance's `Logical_Switch_Port`.
+    instance: Option<String>,
+}
+
+impl Forwards {
+    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let Observer { store, engine, .. } = Observer::open(&settings).await?;
+        let wanted = |name: &str| self.router.as_deref().is_none_or(|router| router == name);
+        let mut routers: Vec<_> = store.routers().filter(|(_, row)| wanted(&row.name)).collect();
+        if let (Some(router), true) = (&self.router, routers.is_empty()) {
+            bail!("there is no router {router} in the Northbound database");
+        }
+        routers.sort_by_key(|(_, row)| row.name.to_string());
+        let instances = instances(&store);
+        let users = users(&engine);
+        let listed: Vec<_> = routers
+            .iter()
+            .flat_map(|(id, _)| forwards::of(&store, engine.owner(), *id).into_iter().map(move |f| (*id, f)))
+            .map(|(router, forward)| listed(&store, &instances, &users, router, &forward))
+            .collect();
+        if self.json {
+            print_json(&listed)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let heading = ["ROUTER", "ADDRESS", "KIND", "PROTOCOL", "PORT", "TARGETS", "USED BY"];
+        let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let rows = listed.into_iter().map(|row| {
+            [
+                row.router,
+                dash(row.address.map(|a| a.to_string())),
+                row.kind.to_owned(),
+                dash(row.protocol),
+                dash(row.port.map(|port| port.to_string())),
+                Check::list(row.targets.iter().map(Target::to_string)),
+                dash(Some(Check::list(row.used_by)).filter(|text| !text.is_empty())),
+            ]
+        });
+        print(&table::render(heading, rows))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The instances behind each router, by their addresses.
+type Instances = HashMap<(RouterId, IpAddr), String>;
+
+fn instances(store: &Store) -> Instances {
+    let mut reaches = HashMap::new();
+    let mut instances = Instances::new();
+    for (_, port) in store.ports() {
+        let Some(switch) = port.switch else { continue };
+        let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
+        for (router, _) in &reach.routers {
+            for family in [Family::V4, Family::V6] {
+                for address in port.internal_addresses(family) {
+                    instances.insert((*router, address), port.name.to_string());
+                }
+            }
+        }
+    }
+    instances
+}
+
+fn users(engine: &Engine) -> HashMap<(RouterId, IpAddr), HashSet<String>> {
+    let mut users: HashMap<_, HashSet<String>> = HashMap::new();
+    for port in engine.ports() {
+        for decision in engine.decisions(port) {
+            let granted = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
+            if let (Some(router), Some(address), true) = (decision.router, decision.external, granted) {
+                users.entry((router, address)).or_default().insert(port.to_string());
+            }
+        }
+    }
+    users
+}
+
+fn listed(
+    store: &Store,
+    instances: &Instances,
+    users: &HashMap<(RouterId, IpAddr), HashSet<String>>,
+    router: RouterId,
+    forward: &Forward<'_>,
+) -> Listed {
+    let instance = |address| instances.get(&(router, address)).cloned();
+    let target = |address, port| Target { address, port, instance: instance(address) };
+    let (kind, protocol, targets, from) = match forward {
+        Forward::Vip(id, vip) => {
+            let balancer = store.load_balancer(*id);
+            let kind = if forward.is_default_target() { "default-target" } else { "port" };
+            let targets = vip.backends.iter().map(|b| target(b.address, b.port.map(u16::from))).collect();
+            let name = balancer.map_or_else(String::new, |row| row.name.to_string());
+            // northd takes a balancer without a protocol for one of TCP.
+            let protocol = balancer.map(|row| row.protocol.unwrap_or(Protocol::Tcp).as_str().to_owned());
+            (kind, protocol, targets, name)
+        }
+        Forward::Nat(_, nat) => {
+            let targets = forward.targets().map(|address| target(address, None)).collect();
+            (nat.kind.map_or("dnat", |kind| kind.as_str()), None, targets, nat.uuid.to_string())
+        }
+    };
+    let address = forward.address();
+    let mut used_by: Vec<_> =
+        address.and_then(|address| users.get(&(router, address))).into_iter().flatten().cloned().collect();
+    used_by.sort_unstable();
+    Listed {
+        router: store.router(router).map_or_else(String::new, |row| row.name.to_string()),
+        address,
+        kind,
+        protocol,
+        port: forward.port().map(u16::from),
+        targets,
+        from,
+        used_by,
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.address, self.port) {
+            (address, None) => write!(f, "{address}")?,
+            (IpAddr::V4(address), Some(port)) => write!(f, "{address}:{port}")?,
+            (IpAddr::V6(address), Some(port)) => write!(f, "[{address}]:{port}")?,
+        }
+        if let Some(instance) = &self.instance {
+            write!(f, " ({instance})")?;
+        }
+        Ok(())
+    }
+}

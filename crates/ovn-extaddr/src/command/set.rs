@@ -1,0 +1,240 @@
+//! `ovn-extaddr set` and `ovn-extaddr unset`
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use ovn_model::{Family, keys};
+use ovsdb_protocol::{
+    Client, Condition, Datum, MonitorRequest, Mutation, Mutator, Outcome, Results, RowDifference,
+    Transaction, Uuid, connect,
+};
+use tokio::time::timeout;
+
+use crate::DATABASE;
+use crate::command::print;
+use crate::intent;
+use crate::observe::Observer;
+use crate::report;
+use crate::settings::Settings;
+use crate::state::State;
+
+/// Sets intents.
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// The name of the `Logical_Switch_Port`.
+    port: String,
+
+    #[command(flatten)]
+    wanted: WantedAddresses,
+
+    /// Wait until the rows are there: in the database's southbound side, or on all hypervisors.
+    #[arg(long, value_enum, default_value_t = Wait::None)]
+    wait: Wait,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct WantedAddresses {
+    /// The external IPv4 address, `auto`, or `none`.
+    #[arg(long, value_name = "ADDRESS")]
+    ipv4: Option<Value<4>>,
+
+    /// The external IPv6 address, `auto`, or `none`.
+    #[arg(long, value_name = "ADDRESS")]
+    ipv6: Option<Value<6>>,
+}
+
+/// Withdraws intents.
+#[derive(Debug, Args)]
+pub(super) struct Unset {
+    /// The name of the `Logical_Switch_Port`.
+    port: String,
+
+    /// Withdraw only the one for IPv4.
+    #[arg(long)]
+    ipv4: bool,
+
+    /// Withdraw only the one for IPv6.
+    #[arg(long)]
+    ipv6: bool,
+}
+
+/// How far to wait for the effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wait {
+    /// Not at all.
+    None,
+    /// Until ovn-northd has the rows in the Southbound database.
+    Sb,
+    /// Until every hypervisor has them.
+    Hv,
+}
+
+/// The value of an intent in canonical text, checked against its family.
+#[derive(Clone, Debug)]
+struct Value<const VERSION: u8>(String);
+
+impl<const VERSION: u8> FromStr for Value<VERSION> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let family = if VERSION == 4 { Family::V4 } else { Family::V6 };
+        match intent::parse(text, family) {
+            Ok(Some(wanted)) => Ok(Self(wanted.to_string())),
+            Ok(None) => Ok(Self("none".to_owned())),
+            Err(_) => Err(format!("expected an {family} address, auto or none")),
+        }
+    }
+}
+
+impl Set {
+    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let client = reach_database(&settings).await?;
+        let wanted = [
+            (keys::PORT_IPV4, self.wanted.ipv4.map(|value| value.0)),
+            (keys::PORT_IPV6, self.wanted.ipv6.map(|value| value.0)),
+        ];
+        let wanted: Vec<_> = wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        write(&client, &self.port, |mutations| {
+            // A map's insertion leaves a key alone that is there already.
+            let old = Datum::set(wanted.iter().map(|(key, _)| *key));
+            let new = Datum::map(wanted.iter().map(|(key, value)| (*key, value.as_str())));
+            mutations.push(Mutation::delete("external_ids", old));
+            mutations.push(Mutation::insert("external_ids", new));
+        })
+        .await?;
+        match self.wait {
+            Wait::None => Ok(ExitCode::SUCCESS),
+            wait => {
+                let done = arrival(&client, &settings, &self.port, wait);
+                match settings.timeout {
+                    None => done.await,
+                    Some(limit) => timeout(limit, done)
+                        .await
+                        .with_context(|| format!("the intent is set, but has no effect after {limit:?}"))?,
+                }
+            }
+        }
+    }
+}
+
+impl Unset {
+    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let client = reach_database(&settings).await?;
+        let both = self.ipv4 == self.ipv6;
+        let keys = [(keys::PORT_IPV4, self.ipv4), (keys::PORT_IPV6, self.ipv6)];
+        let keys = keys.into_iter().filter(|(_, chosen)| both || *chosen).map(|(key, _)| key);
+        let keys = Datum::set(keys);
+        write(&client, &self.port, |mutations| mutations.push(Mutation::delete("external_ids", keys)))
+            .await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Connects to the first remote that has the database.
+async fn reach_database(settings: &Settings) -> anyhow::Result<Client> {
+    let attempt = async {
+        let mut failure = None;
+        for remote in settings.remotes.endpoints() {
+            match connect(remote).await {
+                Err(error) => failure = Some(format!("cannot reach {remote}: {error}")),
+                Ok((client, _, mut connection)) => {
+                    tokio::spawn(async move { connection.run().await });
+                    match client.list_dbs().await {
+                        Ok(databases) if databases.iter().any(|name| name == DATABASE) => return Ok(client),
+                        Ok(databases) => {
+                            failure =
+                                Some(format!("{remote} has no {DATABASE}, only {}", databases.join(", ")));
+                        }
+                        Err(error) => failure = Some(format!("cannot use {remote}: {error}")),
+                    }
+                }
+            }
+        }
+        bail!(failure.unwrap_or_default())
+    };
+    match settings.timeout {
+        None => attempt.await,
+        Some(limit) => {
+            timeout(limit, attempt).await.with_context(|| format!("{} is silent", settings.remotes))?
+        }
+    }
+}
+
+/// Changes the `external_ids` of a port.
+async fn write(client: &Client, port: &str, change: impl FnOnce(&mut Vec<Mutation>)) -> anyhow::Result<()> {
+    let mut mutations = Vec::new();
+    change(&mut mutations);
+    let named = Condition::eq("name", Datum::scalar(port));
+    let mut transaction = Transaction::new(DATABASE);
+    let found = transaction.select_columns("Logical_Switch_Port", [named.clone()], ["type"]);
+    let changed = transaction.mutate("Logical_Switch_Port", [named], mutations);
+    transaction.comment(format!("ovn-extaddr: intent of {port}"));
+    let results = commit(client, &transaction).await?;
+    if results.count(changed) != Some(1) {
+        bail!("there is no port {port} in the Northbound database: `ovn-nbctl show` lists them");
+    }
+    let kind = results.rows(found).and_then(|rows| rows.first()?.get("type")?.as_str()).unwrap_or_default();
+    if !kind.is_empty() {
+        eprintln!("ovn-extaddr: port {port} is of type {kind}: only ports of instances get an address");
+    }
+    Ok(())
+}
+
+async fn commit(client: &Client, transaction: &Transaction) -> anyhow::Result<Results> {
+    match client.transact(transaction).await? {
+        Outcome::Committed(results) => Ok(results),
+        Outcome::Refused(refusal) => Err(anyhow::Error::new(refusal.error).context("the database refused")),
+        Outcome::Unknown => {
+            bail!("the connection was lost: look with `ovn-extaddr list` whether it was done")
+        }
+    }
+}
+
+/// Waits for the agent, then for OVN, as `ovn-nbctl --wait` does.
+async fn arrival(client: &Client, settings: &Settings, port: &str, wait: Wait) -> anyhow::Result<ExitCode> {
+    let mut observer = Observer::open(settings).await?;
+    let entries = loop {
+        let entries = report::entries(&observer.store, &observer.engine, port, None);
+        if entries.iter().all(|entry| entry.state != State::Pending) {
+            break entries;
+        }
+        observer.changed().await?;
+    };
+    let mut status = ExitCode::SUCCESS;
+    for entry in &entries {
+        print(&format!("{} {}: {}: {}\n", entry.port, entry.family, entry.state.name(), entry.message))?;
+        if !matches!(entry.state, State::Active | State::Foreign) {
+            status = ExitCode::FAILURE;
+        }
+    }
+    let mut transaction = Transaction::new(DATABASE);
+    transaction.mutate(
+        "NB_Global",
+        [],
+        [Mutation { column: "nb_cfg".into(), mutator: Mutator::Add, value: Datum::scalar(1i64) }],
+    );
+    let selected = transaction.select_columns("NB_Global", [], ["nb_cfg"]);
+    let results = commit(client, &transaction).await?;
+    let rows = results.rows(selected).unwrap_or_default();
+    let target =
+        rows.first().and_then(|row| row.get("nb_cfg")?.as_integer()).context("there is no nb_cfg")?;
+    let column = if wait == Wait::Hv { "hv_cfg" } else { "sb_cfg" };
+    let requests = [("NB_Global".to_owned(), MonitorRequest::columns([column]))].into();
+    let mut monitor = client.monitor(DATABASE, &requests, Uuid::nil()).await?;
+    loop {
+        let updates = monitor.next().await?;
+        let rows = updates.tables.get("NB_Global").into_iter().flatten();
+        let reached = rows.filter_map(|(_, difference)| match difference {
+            RowDifference::Insert(row) | RowDifference::Modify(row) | RowDifference::Replace(row) => {
+                row.get(column)?.as_integer()
+            }
+            _ => None,
+        });
+        if reached.max() >= Some(target) {
+            return Ok(status);
+        }
+    }
+}

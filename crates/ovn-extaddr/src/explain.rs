@@ -1,0 +1,57 @@
+//! The steps from port to rows, for those who ask.
+
+use std::fmt::Display;
+
+use ovn_model::{RouterId, Store};
+use serde::Serialize;
+
+use crate::forwards::Forward;
+
+/// Takes note of the steps of a decision. The agent, which decides all the time, has none taken.
+pub trait Trace {
+    /// A step went well.
+    fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String);
+}
+
+/// A step of a decision that went well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The step.
+    pub step: &'static str,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Trace for () {
+    fn passed(&mut self, _: &'static str, _: impl FnOnce() -> String) {}
+}
+
+impl Trace for Vec<Check> {
+    fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
+        self.push(Check { step, detail: detail() });
+    }
+}
+
+impl Check {
+    /// Renders a list.
+    pub fn list(items: impl IntoIterator<Item = impl Display>) -> String {
+        let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+        items.join(", ")
+    }
+
+    /// Renders a forward.
+    pub fn forward(store: &Store, router: RouterId, forward: &Forward<'_>) -> String {
+        let router = store.router(router).map_or("?", |row| &*row.name);
+        let targets = Self::list(forward.targets());
+        match forward {
+            Forward::Vip(balancer, vip) => {
+                let balancer = store.load_balancer(*balancer).map_or("?", |row| &*row.name);
+                format!("{} leads to {targets} (load balancer {balancer} on {router})", vip.endpoint)
+            }
+            Forward::Nat(_, nat) => {
+                let kind = nat.kind.map_or("?", |kind| kind.as_str());
+                format!("{} leads to {targets} ({kind} row {} on {router})", nat.external_ip_text(), nat.uuid)
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Forward addresses: what routers send to instances.
+
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
+
+use crate::ownership::Owner;
+use crate::topology::gateway_ports;
+
+/// One reason why an address is a forward address of a router.
+#[derive(Clone, Copy, Debug)]
+pub enum Forward<'a> {
+    /// A VIP of a load balancer on the router.
+    Vip(LoadBalancerId, &'a Vip),
+    /// A `dnat` or `dnat_and_snat` row of the router.
+    Nat(NatId, &'a Nat),
+}
+
+/// Returns why `address` is a forward address of `router`; nothing if it is none.
+pub fn at<'a>(
+    store: &'a Store,
+    owner: &Owner,
+    router: RouterId,
+    address: IpAddr,
+) -> impl Iterator<Item = Forward<'a>> {
+    let balancers = store.balancers_with_vip(address).iter().copied();
+    let balancers = balancers
+        .filter(move |id| store.attachment(router, *id).is_some() && !is_internal(store, router, address));
+    let vips = balancers
+        .filter_map(move |id| Some((id, store.load_balancer(id)?)))
+        .flat_map(move |(id, row)| row.vips_on(address).iter().map(move |vip| Forward::Vip(id, vip)));
+    vips.chain(rows(store, owner, store.nats_by_external(router, address)))
+}
+
+/// Returns the addresses that `router` sends to `target`, among others perhaps.
+pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
+    let balancers = store.balancers_with_backend(target).iter().copied();
+    let balancers = balancers.filter(|id| store.attachment(router, *id).is_some());
+    let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
+        let vips = row.vips.iter().filter(|vip| vip.backends.iter().any(|b| b.address == target));
+        vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
+    });
+    let rows = rows(store, owner, store.nats_by_logical(router, target));
+    let mut found: Vec<_> = vips.chain(rows.filter_map(|forward| forward.address())).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Returns all forwards of `router`, sorted by address and port.
+pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
+    let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
+    let vips = vips.flat_map(|(id, row)| row.vips.iter().map(move |vip| Forward::Vip(id, vip)));
+    let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
+    let mut found: Vec<_> = vips.chain(rows(store, owner, store.nats_of(router))).collect();
+    found.sort_by_key(|forward| (forward.address(), forward.port()));
+    found
+}
+
+fn rows<'a>(store: &'a Store, owner: &Owner, ids: &[NatId]) -> impl Iterator<Item = Forward<'a>> {
+    let rows: Vec<_> = ids
+        .iter()
+        .filter_map(|id| Some((*id, store.nat(*id)?)))
+        .filter(|(_, nat)| {
+            let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat));
+            // An identity row only makes the router answer ARP for an address that is routed anyway.
+            let identity = nat.logical_host().is_some() && nat.logical_host() == nat.external_ip;
+            forwards && !identity && !owner.owns(nat)
+        })
+        .collect();
+    rows.into_iter().map(|(id, nat)| Forward::Nat(id, nat))
+}
+
+/// Whether the address lies in a network on the inner side of the router. Such a VIP is a service
+/// among instances and no forward.
+fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
+    let Some(row) = store.router(router) else { return false };
+    // A router that is a gateway as a whole does not show which side is which: there only its own
+    // addresses are certainly none.
+    let has_gateway_port = gateway_ports(store, router).next().is_some();
+    row.ports.iter().filter_map(|port| store.router_port(*port)).any(|port| {
+        port.networks.iter().any(|network| {
+            if has_gateway_port {
+                !port.gateway && network.contains(&address)
+            } else {
+                network.addr() == address
+            }
+        })
+    })
+}
+
+impl Forward<'_> {
+    /// Returns the address that is forwarded.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Vip(_, vip) => Some(vip.endpoint.address),
+            Self::Nat(_, nat) => nat.external_ip,
+        }
+    }
+
+    /// Returns the port that is forwarded; `None` for the whole address.
+    pub fn port(&self) -> Option<NonZeroU16> {
+        if let Self::Vip(_, vip) = self { vip.endpoint.port } else { None }
+    }
+
+    /// Returns where it leads.
+    pub fn targets(&self) -> impl Iterator<Item = IpAddr> {
+        let (vip, nat) = match self {
+            Self::Vip(_, vip) => (Some(vip), None),
+            Self::Nat(_, nat) => (None, nat.logical_host()),
+        };
+        vip.into_iter().flat_map(|vip| vip.backends.iter().map(|backend| backend.address)).chain(nat)
+    }
+
+    /// Returns whether it leads to one of `addresses` and nowhere else.
+    pub fn leads_only_to(&self, addresses: &[IpAddr]) -> bool {
+        self.targets().next().is_some() && self.targets().all(|target| addresses.contains(&target))
+    }
+
+    /// Returns whether it is a VIP for all ports of the address.
+    pub fn is_default_target(&self) -> bool {
+        matches!(self, Self::Vip(_, vip) if vip.endpoint.port.is_none())
+    }
+}

@@ -1,0 +1,140 @@
+//! What must still be so when a transaction executes: the facts that a decision rests on, as `wait`
+//! operations (RFC 7047 §5.2.6) that fail at once where a fact has changed.
+//!
+//! Only facts are quoted, never whole columns: a neighbour in the same set may change freely.
+
+use std::net::IpAddr;
+
+use ovn_model::{Attachment, GroupId, LoadBalancerId, NatId, Port, PortId, RouterId, Store, SwitchId, keys};
+use ovsdb_protocol::{Condition, Datum, Row, Transaction, Until, Uuid};
+
+use crate::forwards::{self, Forward};
+use crate::ownership::Owner;
+use crate::resolve::{Decision, DesiredRow};
+
+/// One fact. Many ports of a batch rest on the same ones, which are checked once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guard {
+    /// The port asks for what it asked for.
+    Intent(PortId, ovn_model::Family),
+    /// The port has the internal address.
+    Internal(PortId, IpAddr),
+    /// The switch has the port.
+    Switch(SwitchId, PortId),
+    /// The router has the load balancer.
+    Balancer(RouterId, LoadBalancerId),
+    /// The router has the group.
+    Group(RouterId, GroupId),
+    /// The group has the load balancer.
+    Member(GroupId, LoadBalancerId),
+    /// The balancer has the VIP on this address, with a port or without.
+    Vip(LoadBalancerId, IpAddr, Option<u16>),
+    /// The router has the row.
+    Row(RouterId, NatId),
+    /// The row forwards what it forwarded.
+    Forward(NatId),
+}
+
+/// Returns the facts that a row to be written rests on.
+pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &DesiredRow) -> Vec<Guard> {
+    let mut guards = vec![Guard::Intent(id, decision.family), Guard::Internal(id, row.logical)];
+    guards.extend(store.port(id).and_then(|port| port.switch).map(|switch| Guard::Switch(switch, id)));
+    // One forward of the address is enough; that which leads here is the least likely to go.
+    let leads_here = |forward: &Forward<'_>| forward.targets().any(|target| target == row.logical);
+    let forwards: Vec<_> = forwards::at(store, owner, row.router, row.external).collect();
+    match forwards.iter().find(|f| leads_here(f)).or(forwards.first()) {
+        Some(Forward::Vip(balancer, vip)) => {
+            guards.push(Guard::Vip(*balancer, vip.endpoint.address, vip.endpoint.port.map(Into::into)));
+            match store.attachment(row.router, *balancer) {
+                Some(Attachment::Group(group)) => {
+                    guards.extend([Guard::Group(row.router, group), Guard::Member(group, *balancer)]);
+                }
+                _ => guards.push(Guard::Balancer(row.router, *balancer)),
+            }
+        }
+        Some(Forward::Nat(nat, _)) => guards.extend([Guard::Row(row.router, *nat), Guard::Forward(*nat)]),
+        None => {}
+    }
+    guards
+}
+
+impl Guard {
+    /// Adds the check to a transaction. Returns nothing where the row is gone from the store, in
+    /// which case the decision is about to change anyway.
+    pub fn require(self, store: &Store, transaction: &mut Transaction) -> Option<usize> {
+        let has = |column: &str, uuid: Uuid| Condition::includes(column, Datum::scalar(uuid));
+        let is = |column: &str, text: &str| Condition::eq(column, Datum::scalar(text));
+        let (table, uuid, mut conditions, column, value) = match self {
+            Self::Intent(port, family) => {
+                let row = store.port(port)?;
+                let wish = Datum::map([(keys::port_key(family), row.external(family)?)]);
+                (
+                    "Logical_Switch_Port",
+                    row.uuid,
+                    vec![Condition::includes("external_ids", wish)],
+                    "name",
+                    &*row.name,
+                )
+            }
+            Self::Internal(port, address) => {
+                let row = store.port(port)?;
+                ("Logical_Switch_Port", row.uuid, vec![assigns(row, address)?], "name", &*row.name)
+            }
+            Self::Switch(switch, port) => {
+                let row = store.switch(switch)?;
+                ("Logical_Switch", row.uuid, vec![has("ports", store.port(port)?.uuid)], "name", &*row.name)
+            }
+            Self::Balancer(router, balancer) => {
+                let (row, balancer) = (store.router(router)?, store.load_balancer(balancer)?);
+                ("Logical_Router", row.uuid, vec![has("load_balancer", balancer.uuid)], "name", &*row.name)
+            }
+            Self::Group(router, group) => {
+                let (row, group) = (store.router(router)?, store.group(group)?);
+                ("Logical_Router", row.uuid, vec![has("load_balancer_group", group.uuid)], "name", &*row.name)
+            }
+            Self::Member(group, balancer) => {
+                let (row, balancer) = (store.group(group)?, store.load_balancer(balancer)?);
+                (
+                    "Load_Balancer_Group",
+                    row.uuid,
+                    vec![has("load_balancer", balancer.uuid)],
+                    "name",
+                    &*row.name,
+                )
+            }
+            Self::Vip(balancer, address, port) => {
+                let row = store.load_balancer(balancer)?;
+                let vip = row.vips_on(address).iter().find(|vip| vip.endpoint.port.map(u16::from) == port)?;
+                let pair = Datum::map([(&*vip.key(), &*vip.value())]);
+                ("Load_Balancer", row.uuid, vec![Condition::includes("vips", pair)], "name", &*row.name)
+            }
+            Self::Row(router, nat) => {
+                let (row, nat) = (store.router(router)?, store.nat(nat)?);
+                ("Logical_Router", row.uuid, vec![has("nat", nat.uuid)], "name", &*row.name)
+            }
+            Self::Forward(nat) => {
+                let row = store.nat(nat)?;
+                let addresses = vec![
+                    is("external_ip", &row.external_ip_text()),
+                    is("logical_ip", &row.logical_ip_text()),
+                ];
+                ("NAT", row.uuid, addresses, "type", row.kind?.as_str())
+            }
+        };
+        conditions.insert(0, Condition::uuid(uuid));
+        let expected = Row::new().with(column, Datum::scalar(value));
+        Some(transaction.require(table, conditions, [column], Until::Equal, [expected]))
+    }
+}
+
+/// Quotes the element that gives the port its address.
+fn assigns(port: &Port, address: IpAddr) -> Option<Condition> {
+    let element = |set: &ovn_model::AddressSet| {
+        set.iter().find(|element| element.addresses().any(|a| a == address)).map(|e| e.text().into_owned())
+    };
+    let (column, text) = match element(&port.addresses) {
+        Some(text) => ("addresses", text),
+        None => ("dynamic_addresses", element(&port.dynamic_addresses)?),
+    };
+    Some(Condition::includes(column, Datum::scalar(text)))
+}

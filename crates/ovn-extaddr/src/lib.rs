@@ -1,0 +1,34 @@
+//! Gives OVN instances the address of their network forward for outbound connections too.
+//!
+//! From the database to the rows, each step pure and a file of its own:
+//! [`intent`] → [`topology`] and [`forwards`] → [`resolve`](mod@resolve) → [`engine`] → [`plan`] →
+//! [`batch`] with its [`guard`]s → [`apply`]. [`agent`] and [`command`] are the IO around it.
+
+pub mod intent;
+pub mod ownership;
+pub mod reason;
+pub mod state;
+
+pub mod forwards;
+pub mod port_range;
+pub mod resolve;
+pub mod topology;
+
+pub mod engine;
+pub mod plan;
+
+pub mod apply;
+pub mod batch;
+pub mod guard;
+
+pub mod difference;
+pub mod explain;
+pub mod report;
+
+pub mod agent;
+pub mod command;
+pub mod observe;
+pub mod settings;
+
+/// The name of the Northbound database.
+pub const DATABASE: &str = "OVN_Northbound";

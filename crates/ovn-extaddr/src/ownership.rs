@@ -1,0 +1,90 @@
+//! How a row says that it is ours.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ovn_model::{Nat, keys};
+use ovsdb_protocol::{Datum, LockName};
+use uuid::Uuid;
+
+/// The name space of our row UUIDs.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_5a3e_61d4_4b7f_9e0a_d3b1_c46f_7728);
+
+/// The name of a group of agents that act as one. Groups with different names do not touch each
+/// other's rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+/// What a row of ours is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It gives an instance its external address.
+    Egress,
+}
+
+impl Owner {
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns whether the row is ours.
+    pub fn owns(&self, nat: &Nat) -> bool {
+        nat.tags.get(keys::OWNER) == Some(&self.0)
+    }
+
+    /// Returns the lock that elects the one agent of the group that writes.
+    pub fn lock(&self) -> LockName {
+        LockName::sanitized(&self.0)
+    }
+
+    /// Returns the UUID of the row for `internal`, an address of `port`, on the router with UUID
+    /// `router`.
+    ///
+    /// It depends on nothing else, so that whoever inserts the row, and however often, inserts the
+    /// same row: the database refuses the second.
+    pub fn row_uuid(&self, role: Role, router: Uuid, internal: IpAddr, port: &str) -> Uuid {
+        let name = format!("{}\0{}\0{router}\0{internal}\0{port}", self.0, role.name());
+        Uuid::new_v5(&NAMESPACE, name.as_bytes())
+    }
+
+    /// Returns the row's `external_ids`.
+    pub fn external_ids(&self, role: Role, port: &str) -> Datum {
+        let ids = [(keys::OWNER, &*self.0), (keys::PORT, port), (keys::ROLE, role.name())];
+        Datum::map(ids)
+    }
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self("ovn-extaddr".to_owned())
+    }
+}
+
+impl FromStr for Owner {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if text.is_empty() || text.len() > 64 || !text.chars().all(valid) {
+            return Err("an owner is 1 to 64 letters, digits, dots, hyphens and underscores");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Role {
+    /// Returns the word for it in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Egress => "egress",
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Which source ports an instance's own connections may have.
+//!
+//! OVN takes a packet to a VIP's address and port for forwarded traffic, also where it is the reply
+//! to a connection of the instance that happens to have that source port: the connection breaks.
+//! So connections are kept off the ports that the address listens on.
+
+use std::fmt;
+
+/// The ports that any program may listen on are left alone.
+const LEAST: u16 = 1024;
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port.
+    pub last: u16,
+}
+
+/// Returns the largest range above the well-known ports that holds none of `listening`; the lowest
+/// of equals. `None` where no port is listened on, or every one is.
+pub fn free_of(listening: impl IntoIterator<Item = u16>) -> Option<PortRange> {
+    let mut listening: Vec<_> = listening.into_iter().collect();
+    if listening.is_empty() {
+        return None;
+    }
+    listening.sort_unstable();
+    let (mut best, mut first) = (None::<PortRange>, u32::from(LEAST));
+    for end in listening.into_iter().map(u32::from).filter(|port| *port >= u32::from(LEAST)).chain([1 << 16])
+    {
+        // A port that is listed twice makes an empty range here.
+        if let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(end.wrapping_sub(1)))
+            && first <= last
+            && best.is_none_or(|best| last - first > best.last - best.first)
+        {
+            best = Some(PortRange { first, last });
+        }
+        first = end + 1;
+    }
+    best
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_range_is_taken() {
+        let text = |ports: &[u16]| free_of(ports.iter().copied()).map(|range| range.to_string());
+        assert_eq!(text(&[]), None);
+        assert_eq!(text(&[80, 443]).as_deref(), Some("1024-65535"));
+        assert_eq!(text(&[40000]).as_deref(), Some("1024-39999"));
+        assert_eq!(text(&[2000, 2000, 1024]).as_deref(), Some("2001-65535"));
+        assert_eq!(text(&[65535]).as_deref(), Some("1024-65534"));
+        assert_eq!(free_of(0..=65535), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_listening_port_is_in_it_and_none_is_larger(
+            listening in prop::collection::btree_set(prop_oneof![any::<u16>(), 1000..1100u16, 65500..=65535u16], 1..40),
+        ) {
+            let naive = (LEAST..=u16::MAX)
+                .filter(|first| *first == LEAST || listening.contains(&(first - 1)))
+                .filter_map(|first| {
+                    let length = (first..=u16::MAX).take_while(|port| !listening.contains(port)).count();
+                    (length > 0).then_some((length, first))
+                })
+                .max_by_key(|(length, first)| (*length, std::cmp::Reverse(*first)));
+            let range = free_of(listening.iter().copied());
+            prop_assert_eq!(range.map(|r| (usize::from(r.last - r.first) + 1, r.first)), naive);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a port does not have what was asked for: a closed set of codes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ovn_model::{Family, NatId, RouterId, Store, keys};
+use uuid::Uuid;
+
+/// A reason, with what its sentence has to name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The value of the key is no address.
+    InvalidAddress,
+    /// The address is of the other family.
+    WrongFamily,
+    /// The port is not an instance's.
+    NotAnInstance,
+    /// No switch has the port.
+    NoSwitch,
+    /// The port has no address of the family.
+    NoAddress,
+    /// No router can be reached from the port's switch.
+    NoRouter,
+    /// No reachable router sends the address to an instance.
+    NotAForward,
+    /// Several routers do, and none is to be preferred.
+    AmbiguousRouter(RouterId, RouterId),
+    /// The router has no gateway, so that OVN ignores its NAT.
+    NoGateway,
+    /// The router has several gateway ports, and the address belongs to none.
+    NoGatewayPort,
+    /// The address leads to an instance as a whole, by a VIP without a port.
+    DefaultTarget,
+    /// `auto`, and no address leads to this port alone.
+    NoForwardForAuto,
+    /// `auto`, and several addresses do.
+    AmbiguousAuto(IpAddr, IpAddr),
+    /// A foreign row translates the port's address already, to another one.
+    ForeignNat(NatId),
+    /// Another port with a wish has the same internal address behind the same router.
+    DuplicateAddress(IpAddr, Arc<str>),
+    /// The database refused the rows.
+    Refused(Arc<str>),
+}
+
+impl Reason {
+    /// Returns the code, which never changes its meaning.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "invalid-address",
+            Self::WrongFamily => "wrong-family",
+            Self::NotAnInstance => "not-an-instance",
+            Self::NoSwitch => "no-switch",
+            Self::NoAddress => "no-address",
+            Self::NoRouter => "no-router",
+            Self::NotAForward => "not-a-forward",
+            Self::AmbiguousRouter(..) => "ambiguous-router",
+            Self::NoGateway => "no-gateway",
+            Self::NoGatewayPort => "no-gateway-port",
+            Self::DefaultTarget => "default-target",
+            Self::NoForwardForAuto => "no-forward-for-auto",
+            Self::AmbiguousAuto(..) => "ambiguous-auto",
+            Self::ForeignNat(_) => "foreign-nat",
+            Self::DuplicateAddress(..) => "duplicate-address",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// Says what is wrong and what to do about it.
+    pub fn sentence(&self, store: &Store, family: Family, wanted: &str, router: Option<RouterId>) -> String {
+        let key = keys::port_key(family);
+        let name = |router: RouterId| store.router(router).map_or("?", |r| &*r.name);
+        let here = router.map_or("its router", name);
+        match self {
+            Self::InvalidAddress => {
+                format!("\"{wanted}\" is no {family} address: set {key} to an address, auto or none")
+            }
+            Self::WrongFamily => {
+                let other = keys::port_key(if family == Family::V4 { Family::V6 } else { Family::V4 });
+                format!("{wanted} is no {family} address: it belongs into {other}")
+            }
+            Self::NotAnInstance => {
+                format!("only ports of type \"\" are instances: remove {key} from this one")
+            }
+            Self::NoSwitch => "no switch has this port yet".to_owned(),
+            Self::NoAddress => {
+                format!("the port has no {family} address yet, neither static nor allocated by OVN")
+            }
+            Self::NoRouter => "no router is joined to the port's switch".to_owned(),
+            Self::NotAForward => format!(
+                "{wanted} is not a forward address of the port's network{}: create the forward there, or set {key} to one of `ovn-extaddr forwards`",
+                match store
+                    .balancers_with_vip(wanted.parse().unwrap_or(IpAddr::from([0; 4])))
+                    .iter()
+                    .find_map(|id| store.routers_of(*id).next())
+                {
+                    Some(other) =>
+                        format!(" (it is one of router {}, which the port cannot reach)", name(other)),
+                    None => String::new(),
+                }
+            ),
+            Self::AmbiguousRouter(a, b) => format!(
+                "{wanted} is a forward address of both {} and {} at the same distance: remove it from one",
+                name(*a),
+                name(*b)
+            ),
+            Self::NoGateway => format!(
+                "{here} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway"
+            ),
+            Self::NoGatewayPort => format!(
+                "{here} has several gateway ports and {wanted} is in no network of theirs: set gateway_port on its base SNAT row"
+            ),
+            Self::DefaultTarget => format!(
+                "a load balancer forwards all ports of the address on {here}, beside which OVN breaks TCP replies: forward single ports, or use a dnat row"
+            ),
+            Self::NoForwardForAuto => {
+                "no forward address leads to this port alone: create one, or name an address".to_owned()
+            }
+            Self::AmbiguousAuto(a, b) => {
+                format!("both {a} and {b} lead to this port alone: set {key} to one of them")
+            }
+            Self::ForeignNat(nat) => format!(
+                "NAT row {} on {here} translates the port's address already{}: remove it, or unset {key}",
+                store.nat(*nat).map_or_else(Uuid::nil, |nat| nat.uuid),
+                store
+                    .nat(*nat)
+                    .and_then(|nat| nat.external_ip)
+                    .map_or_else(String::new, |ip| format!(" to {ip}")),
+            ),
+            Self::DuplicateAddress(address, port) => {
+                format!(
+                    "port {port} has the internal address {address} too, behind the same router: only one can be served"
+                )
+            }
+            Self::Refused(error) => {
+                format!("the database refused the rows, and will be asked again: {error}")
+            }
+        }
+    }
+}

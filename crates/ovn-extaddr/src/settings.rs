@@ -1,0 +1,103 @@
+//! How the program is told what to do: options, environment, file; the first that speaks wins.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use ovsdb_protocol::Remotes;
+use serde::Deserialize;
+
+use crate::ownership::Owner;
+
+/// Where the configuration is read from unless told otherwise. It need not exist.
+const DEFAULT_FILE: &str = "/etc/ovn-extaddr/config.toml";
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where the Northbound database's servers listen, with commas between them.
+    #[arg(long, value_name = "REMOTES", env = "OVN_NB_DB", global = true)]
+    db: Option<Remotes>,
+
+    /// The name of the group of agents that act as one; it marks the rows that are theirs.
+    #[arg(long, value_name = "NAME", global = true, value_parser = |text: &str| text.parse::<Owner>())]
+    owner: Option<Owner>,
+
+    /// How many seconds to wait for the database at most [default: give up once all remotes failed].
+    #[arg(short, long, value_name = "SECONDS", global = true)]
+    timeout: Option<u64>,
+
+    /// The configuration file [default: /etc/ovn-extaddr/config.toml].
+    #[arg(long, value_name = "FILE", env = "OVN_EXTADDR_CONFIG", global = true)]
+    config: Option<PathBuf>,
+
+    /// How much to log to standard error: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", env = "OVN_EXTADDR_LOG", global = true)]
+    log_level: Option<tracing::level_filters::LevelFilter>,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    db: Option<String>,
+    owner: Option<String>,
+}
+
+/// All settings, with nothing left to decide.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the database is.
+    pub remotes: Remotes,
+    /// Whose rows are ours.
+    pub owner: Owner,
+    /// How long to wait for the database.
+    pub timeout: Option<Duration>,
+}
+
+impl Options {
+    /// Returns how much to log, where it was said.
+    pub fn log_level(&self) -> Option<tracing::level_filters::LevelFilter> {
+        self.log_level
+    }
+
+    /// Reads the configuration file and settles everything.
+    ///
+    /// # Errors
+    /// The file is not there although it was named, or does not make sense.
+    pub fn settle(self) -> anyhow::Result<Settings> {
+        let file = read(self.config.as_deref())?;
+        let remotes = match (self.db, file.db) {
+            (Some(remotes), _) => remotes,
+            (None, Some(text)) => text.parse().context("configuration key db")?,
+            (None, None) => default_remote().parse().context("the default database")?,
+        };
+        let owner = match (self.owner, file.owner) {
+            (Some(owner), _) => owner,
+            (None, Some(text)) => match text.parse() {
+                Ok(owner) => owner,
+                Err(error) => bail!("configuration key owner: {error}"),
+            },
+            (None, None) => Owner::default(),
+        };
+        Ok(Settings { remotes, owner, timeout: self.timeout.map(Duration::from_secs) })
+    }
+}
+
+fn read(named: Option<&Path>) -> anyhow::Result<File> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(File::default());
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    toml::from_str(&text).with_context(|| format!("{} is no valid configuration", path.display()))
+}
+
+/// The socket of a Northbound server on this machine, where OVN's own tools look for it.
+fn default_remote() -> String {
+    let directory = std::env::var("OVN_RUNDIR").unwrap_or_else(|_| "/var/run/ovn".to_owned());
+    format!("unix:{directory}/ovnnb_db.sock")
+}

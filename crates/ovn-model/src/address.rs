@@ -1,0 +1,80 @@
+//! The addresses of a switch port: `Logical_Switch_Port.addresses` and `dynamic_addresses`.
+
+mod element;
+mod mac;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+
+pub use element::{Element, ElementKind};
+pub use mac::Mac;
+
+use crate::family::Family;
+
+/// A set of address elements such as `"0a:00:00:00:00:01 10.0.0.2 fd42::2"`, in the order of their
+/// texts.
+///
+/// Elements are packed into one allocation without their text, for there are as many of these as
+/// there are ports. The text of one that we would have written otherwise is kept.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AddressSet(Box<[u8]>);
+
+impl AddressSet {
+    /// Packs a set of elements.
+    pub fn new<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        Self::default().toggled(texts.into_iter().map(Cow::Borrowed).collect())
+    }
+
+    /// Returns what the set becomes by a set's difference.
+    pub(crate) fn toggled(&self, mut texts: Vec<Cow<'_, str>>) -> Self {
+        for element in self.iter() {
+            let text = element.text();
+            match texts.iter().position(|t| *t == text) {
+                Some(at) => drop(texts.swap_remove(at)),
+                None => texts.push(Cow::Owned(text.into_owned())),
+            }
+        }
+        texts.sort_unstable();
+        texts.dedup();
+        let mut packed = Vec::with_capacity(40);
+        for text in texts {
+            element::pack(&text, &mut packed);
+        }
+        Self(packed.into())
+    }
+
+    /// Tells whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the elements, also those that were not understood.
+    pub fn iter(&self) -> impl Iterator<Item = Element<'_>> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || element::unpack(&mut rest))
+    }
+
+    /// Returns the addresses that the elements assign; a `dynamic` element assigns none itself.
+    pub fn assigned(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        self.iter()
+            .filter(|element| element.kind() == ElementKind::Static)
+            .flat_map(|element| element.addresses())
+            .filter(move |address| Family::of(*address) == family)
+    }
+
+    /// Says what is wrong with the elements, if anything is.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let bad: Vec<_> =
+            self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text())).collect();
+        (!bad.is_empty()).then(|| format!("not understood: {}", bad.join(", ")))
+    }
+}
+
+impl fmt::Debug for AddressSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|element| element.text())).finish()
+    }
+}

@@ -1,0 +1,109 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn only(text: &str) -> (ElementKind, String, bool) {
+    let set = AddressSet::new([text]);
+    let element = set.iter().next().unwrap();
+    assert_eq!(element.text(), text);
+    let words = element.mac().map(|m| m.to_string()).into_iter();
+    let words = words.chain(element.addresses().map(|a| a.to_string()));
+    (element.kind(), words.collect::<Vec<_>>().join(" "), element.is_doubtful())
+}
+
+#[test]
+fn elements_mean_what_northd_makes_of_them() {
+    use ElementKind::*;
+    for (text, kind, meaning, doubtful) in [
+        ("unknown", Unknown, "", false),
+        ("router", Router, "", false),
+        ("dynamic", Dynamic, "", false),
+        ("dynamic 10.0.0.2", Dynamic, "10.0.0.2", false),
+        ("dynamic fd42::2", Dynamic, "fd42::2", false),
+        ("dynamic 10.0.0.2 fd42::2", Dynamic, "10.0.0.2 fd42::2", false),
+        ("0a:00:00:00:00:01 dynamic", Dynamic, "0a:00:00:00:00:01", false),
+        ("0a:00:00:00:00:01", Static, "0a:00:00:00:00:01", false),
+        ("0a:00:00:00:00:01 10.0.0.2", Static, "0a:00:00:00:00:01 10.0.0.2", false),
+        ("0A:0:0:0:0:1  10.0.0.2/24 ", Static, "0a:00:00:00:00:01 10.0.0.2", false),
+        ("0a:00:00:00:00:01 fd42::2 10.0.0.2", Static, "0a:00:00:00:00:01 10.0.0.2 fd42::2", false),
+        (
+            "0a:00:00:00:00:01 10.0.0.2 10.0.0.3 FD42:0::2 fd42::3",
+            Static,
+            "0a:00:00:00:00:01 10.0.0.2 10.0.0.3 fd42::2 fd42::3",
+            false,
+        ),
+        ("0a:00:00:00:00:01 10.0.0.2 what 10.0.0.3", Static, "0a:00:00:00:00:01 10.0.0.2", true),
+        ("0a:00:00:00:00:01 dynamic 10.0.0.2", Static, "0a:00:00:00:00:01", true),
+        ("dynamic fd42::2 10.0.0.2", Unreadable, "", true),
+        ("dynamic 10.0.0.2 10.0.0.3", Unreadable, "", true),
+        ("dynamic what", Unreadable, "", true),
+        ("0a:00:00:00:00 10.0.0.2", Unreadable, "", true),
+        ("0a:00:00:00:00:01:02", Unreadable, "", true),
+        ("0a:00:00:00:00:+1", Unreadable, "", true),
+        ("10.0.0.2", Unreadable, "", true),
+        ("unknown x", Unreadable, "", true),
+        ("", Unreadable, "", true),
+    ] {
+        assert_eq!(only(text), (kind, meaning.to_owned(), doubtful), "{text}");
+    }
+}
+
+#[test]
+fn a_bad_element_leaves_the_others() {
+    let set = AddressSet::new(["what", "0a:00:00:00:00:01 10.0.0.2", "unknown", "dynamic 10.0.0.9"]);
+    assert_eq!(set.assigned(Family::V4).collect::<Vec<_>>(), ["10.0.0.2".parse::<IpAddr>().unwrap()]);
+    assert_eq!(set.assigned(Family::V6).count(), 0);
+    assert_eq!(set.complaint().unwrap(), "not understood: \"what\"");
+    assert_eq!(AddressSet::new(["unknown"]).complaint(), None);
+}
+
+#[test]
+fn many_addresses_do_not_overflow() {
+    let text = std::iter::once("0a:00:00:00:00:01".to_owned())
+        .chain((0..300).map(|n| format!("10.0.{}.{}", n / 256, n % 256)));
+    let set = AddressSet::new([&*text.collect::<Vec<_>>().join(" ")]);
+    assert_eq!(set.assigned(Family::V4).count(), 255);
+    assert!(set.complaint().is_some());
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("dynamic".to_owned()),
+        Just("unknown".to_owned()),
+        Just("router".to_owned()),
+        any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string()),
+        any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string().to_uppercase()),
+        any::<std::net::Ipv4Addr>().prop_map(|a| a.to_string()),
+        any::<std::net::Ipv6Addr>().prop_map(|a| a.to_string()),
+        (any::<IpAddr>(), 0..140).prop_map(|(a, l)| format!("{a}/{l}")),
+        "[0-9a-f:. /é]{0,12}",
+    ];
+    prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn texts_are_recovered_and_differences_are_symmetric(
+        a in prop::collection::btree_set(text(), 0..4),
+        b in prop::collection::btree_set(text(), 0..4),
+    ) {
+        let (old, new) = (AddressSet::new(a.iter().map(|s| &**s)), AddressSet::new(b.iter().map(|s| &**s)));
+        prop_assert_eq!(old.iter().map(|e| e.text().into_owned()).collect::<Vec<_>>(), a.iter().cloned().collect::<Vec<_>>());
+        let difference = a.symmetric_difference(&b).map(|s| Cow::Borrowed(&**s)).collect();
+        prop_assert_eq!(old.toggled(difference), new);
+    }
+
+    #[test]
+    fn understood_elements_mean_the_same_in_canonical_text(text in text()) {
+        let set = AddressSet::new([&*text]);
+        let element = set.iter().next().unwrap();
+        if !element.is_doubtful() {
+            let canonical = AddressSet::new([&*element.to_string()]);
+            let again = canonical.iter().next().unwrap();
+            prop_assert_eq!(again.kind(), element.kind());
+            prop_assert_eq!(again.mac(), element.mac());
+            prop_assert!(again.addresses().eq(element.addresses()));
+            prop_assert_eq!(again.to_string(), again.text());
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The keys that the agent reads and writes in `external_ids`.
+
+use crate::family::Family;
+
+/// `Logical_Switch_Port.external_ids`: the wanted external IPv4 address, `auto` or `none`.
+pub const PORT_IPV4: &str = "ipv4.address.external";
+/// `Logical_Switch_Port.external_ids`: the wanted external IPv6 address, `auto` or `none`.
+pub const PORT_IPV6: &str = "ipv6.address.external";
+/// `Logical_Router.external_ids`: `auto` speaks for all instances behind the router.
+pub const ROUTER: &str = "address.external";
+
+/// What the keys of our own rows in `NAT.external_ids` start with.
+pub const PREFIX: &str = "ovn-extaddr:";
+/// `NAT.external_ids`: the name of the agent group that the row belongs to.
+pub const OWNER: &str = "ovn-extaddr:owner";
+/// `NAT.external_ids`: the name of the `Logical_Switch_Port` that the row is for.
+pub const PORT: &str = "ovn-extaddr:port";
+/// `NAT.external_ids`: what the row is good for.
+pub const ROLE: &str = "ovn-extaddr:role";
+
+/// Returns the key of a port's wish for an address of `family`.
+pub fn port_key(family: Family) -> &'static str {
+    match family {
+        Family::V4 => PORT_IPV4,
+        Family::V6 => PORT_IPV6,
+    }
+}

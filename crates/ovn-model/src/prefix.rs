@@ -1,0 +1,91 @@
+//! Prefixes as OVN writes them: `NAT.logical_ip` and `Logical_Router_Port.networks`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix.
+/// Bits right of the prefix are kept.
+pub fn parse_prefix(text: &str) -> Option<IpNet> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    match length {
+        None => Some(IpNet::from(address)),
+        Some(length) if !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit()) => {
+            IpNet::new(address, length.parse().ok()?).ok()
+        }
+        // northd takes "10.0.0.0/255.255.255.0", too.
+        Some(mask) => {
+            let mask: IpAddr = mask.parse().ok()?;
+            if mask.is_ipv4() == address.is_ipv4() { IpNet::with_netmask(address, mask).ok() } else { None }
+        }
+    }
+}
+
+/// Tells whether a prefix is that of a single address.
+pub fn is_host(prefix: &IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
+}
+
+/// Renders a prefix, and that of a single address without its length, as `ovn-nbctl` writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Canonical<'a>(pub &'a IpNet);
+
+impl fmt::Display for Canonical<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_host(self.0) { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_prefix_has_many_spellings() {
+        for (text, canonical) in [
+            ("10.0.0.2", "10.0.0.2"),
+            ("10.0.0.2/32", "10.0.0.2"),
+            ("10.0.0.2/255.255.255.255", "10.0.0.2"),
+            ("10.0.0.0/24", "10.0.0.0/24"),
+            ("10.0.0.0/255.255.255.0", "10.0.0.0/24"),
+            ("10.0.0.1/24", "10.0.0.1/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("fd42::2", "fd42::2"),
+            ("FD42:0::0:2/128", "fd42::2"),
+            ("fd42::/64", "fd42::/64"),
+            ("fd42::/ffff:ffff:ffff:ffff::", "fd42::/64"),
+        ] {
+            let prefix = parse_prefix(text).unwrap();
+            assert_eq!(Canonical(&prefix).to_string(), canonical, "{text}");
+            assert_eq!(parse_prefix(canonical), Some(prefix), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_prefix_is_refused() {
+        for text in [
+            "",
+            "/",
+            "10.0.0.2/",
+            "/24",
+            "10.0.0.2/33",
+            "10.0.0.2/-1",
+            "10.0.0.2/+8",
+            "10.0.0.0/255.0.255.0",
+            "10.0.0",
+            "fd42::/129",
+            "fd42::%eth0",
+            "10.0.0.0/ffff::",
+            " 10.0.0.1",
+            "10.0.0.1/24/3",
+            "10.0.0.1/999999999999",
+        ] {
+            assert_eq!(parse_prefix(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! From something that rows have to the rows that have it.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::few::Few;
+
+/// Finds the rows that have a key, sorted.
+#[derive(Debug)]
+pub(crate) struct Index<K, I>(HashMap<K, Few<I>>);
+
+impl<K, I> Default for Index<K, I> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> &[I]
+    where
+        K: Borrow<Q>,
+    {
+        self.0.get(key).map(Few::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the key itself, if some row has it.
+    pub(crate) fn key<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.get_key_value(key).map(|(key, _)| key)
+    }
+
+    /// Returns all rows, in no order; those with several keys several times.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = I> {
+        self.0.values().flat_map(|rows| rows.as_slice()).copied()
+    }
+
+    /// Files a row; `own` makes the key where it is new.
+    pub(crate) fn insert<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, row: I, own: impl FnOnce(&Q) -> K)
+    where
+        K: Borrow<Q>,
+    {
+        match self.0.get_mut(key) {
+            Some(rows) => rows.insert(row),
+            None => drop(self.0.insert(own(key), Few::One(row))),
+        }
+    }
+
+    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, row: I)
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(rows) = self.0.get_mut(key) {
+            rows.remove(row);
+            if rows.is_empty() {
+                self.0.remove(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! To whom a row belongs that should be in one set, but may be in several.
+//!
+//! The schema lets two switches hold the same port. It happens between the two halves of a move, and
+//! then the answer must not depend on the order of the halves.
+
+use ovsdb_protocol::Uuid;
+
+/// Returns the owner of a row that a further one claims, and whether it is shared now.
+pub(crate) fn claim<O: Copy + Eq>(
+    (owner, shared): (Option<O>, bool),
+    claimant: O,
+    uuid: impl Fn(O) -> Uuid,
+) -> (Option<O>, bool) {
+    match owner {
+        Some(owner) if owner != claimant => {
+            (Some(if uuid(owner) < uuid(claimant) { owner } else { claimant }), true)
+        }
+        _ => (Some(claimant), shared),
+    }
+}
+
+/// Returns the owner of a row that `claimant` gives up, and whether it is shared still. `left` are
+/// those that claim it yet; they are only asked for if it is shared.
+pub(crate) fn release<O: Copy + Eq>(
+    (owner, shared): (Option<O>, bool),
+    claimant: O,
+    left: impl Iterator<Item = O>,
+    uuid: impl Fn(O) -> Uuid,
+) -> (Option<O>, bool) {
+    if shared {
+        let mut count = 0;
+        let owner = left.inspect(|_| count += 1).min_by_key(|owner| uuid(*owner));
+        (owner, count > 1)
+    } else {
+        (owner.filter(|owner| *owner != claimant), false)
+    }
+}

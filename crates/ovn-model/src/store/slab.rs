@@ -1,0 +1,168 @@
+//! The rows of a table.
+
+use std::hash::{BuildHasher, RandomState};
+
+use ovsdb_protocol::{Batch, Inconsistent, RowChange, Uuid};
+
+use super::finder::Finder;
+use crate::id::Handle;
+use crate::row::{Row, Write};
+
+/// The slots of a table's rows, found by handle or UUID.
+///
+/// They are in chunks, so that growing neither copies rows nor leaves half of the memory unused.
+#[derive(Debug)]
+pub(crate) struct Slab<R: Row> {
+    chunks: Vec<Vec<R>>,
+    by_uuid: Finder<R::Id>,
+    hasher: RandomState,
+    /// Slots to be used again.
+    free: Vec<R::Id>,
+    /// Slots that may be mentioned in changes that have not been taken.
+    resting: Vec<R::Id>,
+    present: usize,
+}
+
+const CHUNK: usize = 512;
+
+impl<R: Row> Default for Slab<R> {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            by_uuid: Finder::default(),
+            hasher: RandomState::new(),
+            free: Vec::new(),
+            resting: Vec::new(),
+            present: 0,
+        }
+    }
+}
+
+impl<R: Row> Slab<R> {
+    /// Returns a row that is there.
+    pub(crate) fn get(&self, id: R::Id) -> Option<&R> {
+        let slot = self.chunks.get(id.index() / CHUNK)?.get(id.index() % CHUNK)?;
+        slot.meta().is_present().then_some(slot)
+    }
+
+    /// Returns a slot, which an internal reference leads to.
+    pub(crate) fn slot(&self, id: R::Id) -> &R {
+        &self.chunks[id.index() / CHUNK][id.index() % CHUNK]
+    }
+
+    pub(crate) fn slot_mut(&mut self, id: R::Id) -> &mut R {
+        &mut self.chunks[id.index() / CHUNK][id.index() % CHUNK]
+    }
+
+    /// Returns the rows that are there.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (R::Id, &R)> {
+        let slots = self.chunks.iter().flatten().enumerate();
+        slots.filter(|(_, row)| row.meta().is_present()).map(|(index, row)| (R::Id::from_index(index), row))
+    }
+
+    /// Returns how many rows are there.
+    pub(crate) fn len(&self) -> usize {
+        self.present
+    }
+
+    pub(crate) fn find(&self, uuid: Uuid) -> Option<R::Id> {
+        self.by_uuid.find(self.hasher.hash_one(uuid), |id| self.slot(id).uuid() == uuid).next()
+    }
+
+    /// Returns the slot of a row that is there or is going to be.
+    pub(crate) fn intern(&mut self, uuid: Uuid) -> R::Id {
+        let hash = self.hasher.hash_one(uuid);
+        if let Some(id) = self.by_uuid.find(hash, |id| self.slot(id).uuid() == uuid).next() {
+            return id;
+        }
+        let id = match self.free.pop() {
+            Some(id) => {
+                *self.slot_mut(id) = R::vacant(uuid);
+                id
+            }
+            None => {
+                let full = self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK);
+                if full {
+                    self.chunks.push(Vec::with_capacity(CHUNK));
+                }
+                let index = (self.chunks.len() - 1) * CHUNK;
+                let chunk = &mut self.chunks[index / CHUNK];
+                chunk.push(R::vacant(uuid));
+                R::Id::from_index(index + chunk.len() - 1)
+            }
+        };
+        self.by_uuid.insert(hash, id);
+        id
+    }
+
+    /// Returns the slots of referenced rows, sorted.
+    pub(crate) fn intern_all(&mut self, uuids: &[Uuid]) -> Vec<R::Id> {
+        let mut ids: Vec<_> = uuids.iter().map(|uuid| self.intern(*uuid)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Decides what an update does, and to which slot; [`Slab::close`] it afterwards.
+    pub(crate) fn open<'a>(
+        &mut self,
+        batch: Batch,
+        uuid: Uuid,
+        change: RowChange<'a>,
+    ) -> Result<(R::Id, Write<'a>), Inconsistent> {
+        let here = self.find(uuid).filter(|id| self.slot(*id).meta().is_present());
+        let write = match (change, here) {
+            (RowChange::Insert(_), Some(_)) if batch == Batch::Delta => {
+                return Err(Inconsistent("a row is inserted that is here"));
+            }
+            (RowChange::Insert(columns), _) | (RowChange::Replace(columns), Some(_)) => Write::Whole(columns),
+            (RowChange::Modify(columns), Some(_)) => Write::Difference(columns),
+            (RowChange::Delete, Some(_)) => Write::Delete,
+            (_, None) => return Err(Inconsistent("a row is changed or deleted that is not here")),
+        };
+        Ok((here.unwrap_or_else(|| self.intern(uuid)), write))
+    }
+
+    /// Frees a slot that holds no row and is not referenced; otherwise does nothing.
+    pub(crate) fn close(&mut self, id: R::Id) {
+        let slot = self.slot(id);
+        if slot.meta().is_present() || slot.is_referenced() {
+            return;
+        }
+        let uuid = slot.uuid();
+        let hash = self.hasher.hash_one(uuid);
+        if self.by_uuid.find(hash, |other| other == id).next().is_some() {
+            self.by_uuid.remove(hash, id);
+            *self.slot_mut(id) = R::vacant(uuid);
+            self.resting.push(id);
+        }
+    }
+
+    /// Keeps count of the rows: one arrived, or went.
+    pub(crate) fn count(&mut self, was: bool, is: bool) {
+        self.present += usize::from(is);
+        self.present -= usize::from(was);
+    }
+
+    /// Allows freed handles to be used again.
+    pub(crate) fn recycle(&mut self) {
+        self.free.append(&mut self.resting);
+    }
+
+    /// Starts a snapshot: no row has been seen.
+    pub(crate) fn unsee(&mut self) {
+        self.chunks.iter_mut().flatten().for_each(|row| row.meta_mut().set_seen(false));
+    }
+
+    /// Returns the rows that the snapshot did not have.
+    pub(crate) fn unseen(&self) -> Vec<Uuid> {
+        self.iter().filter(|(_, row)| !row.meta().is_seen()).map(|(_, row)| row.uuid()).collect()
+    }
+
+    /// Tells whether all slots are free.
+    #[cfg(test)]
+    pub(crate) fn is_vacant(&self) -> bool {
+        let slots = self.chunks.iter().map(Vec::len).sum::<usize>();
+        self.present == 0 && self.free.len() == slots && self.by_uuid.is_empty()
+    }
+}

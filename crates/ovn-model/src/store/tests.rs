@@ -1,0 +1,4 @@
+mod database;
+mod examples;
+mod random;
+mod view;

@@ -1,0 +1,159 @@
+//! A database that is plain columns, and what a server would send of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ovsdb_protocol::{Batch, Columns, Inconsistent, Replica, RowChange, RowUpdate, Uuid};
+
+use super::super::Store;
+
+/// A column's value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Maybe(Option<String>),
+    MaybeRef(Option<Uuid>),
+    Texts(BTreeSet<String>),
+    Refs(BTreeSet<Uuid>),
+    Map(BTreeMap<String, String>),
+}
+
+pub(super) type Row = BTreeMap<&'static str, Value>;
+pub(super) type Database = BTreeMap<(&'static str, Uuid), Row>;
+
+/// An update as a server would send it.
+#[derive(Clone, Debug)]
+pub(super) struct Update {
+    table: &'static str,
+    uuid: Uuid,
+    what: &'static str,
+    columns: String,
+}
+
+impl Update {
+    pub(super) fn new(table: &'static str, uuid: u128, what: &'static str, columns: &str) -> Self {
+        Self { table, uuid: Uuid::from_u128(uuid), what, columns: columns.to_owned() }
+    }
+
+    pub(super) fn apply(&self, store: &mut Store) -> Result<(), Inconsistent> {
+        let columns = Columns::new(&self.columns);
+        let change = match self.what {
+            "insert" => RowChange::Insert(columns),
+            "modify" => RowChange::Modify(columns),
+            "replace" => RowChange::Replace(columns),
+            _ => RowChange::Delete,
+        };
+        store.apply(RowUpdate { table: self.table, uuid: self.uuid, change })
+    }
+}
+
+/// Applies a batch, which must be consistent.
+pub(super) fn feed(store: &mut Store, batch: Batch, updates: &[Update]) {
+    store.begin(batch);
+    for update in updates {
+        update.apply(store).unwrap();
+    }
+    store.commit();
+}
+
+/// Returns the updates that make `after` of `before`; those of v1 of the notation on demand.
+pub(super) fn delta(before: &Database, after: &Database, v1: bool) -> Vec<Update> {
+    let mut updates = Vec::new();
+    for (key, row) in after {
+        let (what, columns) = match before.get(key) {
+            None => ("insert", inserted(row)),
+            Some(old) if old == row => continue,
+            Some(_) if v1 => ("replace", object(row.iter().map(|(name, value)| (*name, value.json())))),
+            Some(old) => {
+                let changed = row.iter().filter(|(name, value)| old[*name] != **value);
+                ("modify", object(changed.map(|(name, value)| (*name, old[name].difference(value).json()))))
+            }
+        };
+        updates.push(Update { table: key.0, uuid: key.1, what, columns });
+    }
+    for (table, uuid) in before.keys().filter(|key| !after.contains_key(*key)) {
+        updates.push(Update { table, uuid: *uuid, what: "delete", columns: String::new() });
+    }
+    updates
+}
+
+/// Returns all rows.
+pub(super) fn snapshot(database: &Database) -> Vec<Update> {
+    delta(&Database::new(), database, false)
+}
+
+fn inserted(row: &Row) -> String {
+    object(row.iter().filter(|(_, value)| !value.is_default()).map(|(name, value)| (*name, value.json())))
+}
+
+fn object(columns: impl Iterator<Item = (&'static str, String)>) -> String {
+    format!("{{{}}}", columns.map(|(name, value)| format!("{name:?}:{value}")).collect::<Vec<_>>().join(","))
+}
+
+impl Value {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Maybe(text) => text.as_deref().unwrap_or_default(),
+            _ => unreachable!("{self:?}"),
+        }
+    }
+
+    pub(super) fn texts(&self) -> &BTreeSet<String> {
+        if let Self::Texts(texts) = self { texts } else { unreachable!("{self:?}") }
+    }
+
+    pub(super) fn refs(&self) -> &BTreeSet<Uuid> {
+        if let Self::Refs(refs) = self { refs } else { unreachable!("{self:?}") }
+    }
+
+    pub(super) fn map(&self) -> &BTreeMap<String, String> {
+        if let Self::Map(map) = self { map } else { unreachable!("{self:?}") }
+    }
+
+    fn is_default(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Integer(integer) => *integer == 0,
+            Self::Maybe(maybe) => maybe.is_none(),
+            Self::MaybeRef(maybe) => maybe.is_none(),
+            Self::Texts(texts) => texts.is_empty(),
+            Self::Refs(refs) => refs.is_empty(),
+            Self::Map(map) => map.is_empty(),
+        }
+    }
+
+    /// What `update2` says of a change to `new`.
+    fn difference(&self, new: &Self) -> Self {
+        match (self, new) {
+            (Self::Texts(a), Self::Texts(b)) => Self::Texts(a.symmetric_difference(b).cloned().collect()),
+            (Self::Refs(a), Self::Refs(b)) => Self::Refs(a.symmetric_difference(b).copied().collect()),
+            (Self::Map(a), Self::Map(b)) => {
+                let gone = a.iter().filter(|(key, _)| !b.contains_key(*key));
+                let came = b.iter().filter(|(key, value)| a.get(*key) != Some(*value));
+                Self::Map(gone.chain(came).map(|(k, v)| (k.clone(), v.clone())).collect())
+            }
+            _ => new.clone(),
+        }
+    }
+
+    fn json(&self) -> String {
+        let atom = |uuid: &Uuid| format!("[\"uuid\",\"{uuid}\"]");
+        let set = |atoms: Vec<String>| match &atoms[..] {
+            [one] => one.clone(),
+            _ => format!("[\"set\",[{}]]", atoms.join(",")),
+        };
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            Self::Integer(integer) => integer.to_string(),
+            Self::Maybe(maybe) => set(maybe.iter().map(|text| format!("{text:?}")).collect()),
+            Self::MaybeRef(maybe) => set(maybe.iter().map(atom).collect()),
+            Self::Texts(texts) => set(texts.iter().map(|text| format!("{text:?}")).collect()),
+            Self::Refs(refs) => set(refs.iter().map(atom).collect()),
+            Self::Map(map) => {
+                let pairs: Vec<_> = map.iter().map(|(k, v)| format!("[{k:?},{v:?}]")).collect();
+                format!("[\"map\",[{}]]", pairs.join(","))
+            }
+        }
+    }
+}

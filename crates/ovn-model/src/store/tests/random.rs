@@ -1,0 +1,278 @@
+//! Random updates, compared with looking at everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ovsdb_protocol::{Batch, Replica, Uuid};
+use proptest::prelude::*;
+
+use super::super::Store;
+use super::database::{Database, Row, Update, Value, delta, feed, snapshot};
+use super::view::{PORTS, ROUTER_PORTS, Scratch, View, of_store};
+use crate::{Change, Node, keys};
+
+/// How many rows a table may have.
+const ROWS: u64 = 4;
+
+/// A source of choices.
+struct Choices(u64);
+
+impl Choices {
+    fn below(&mut self, n: usize) -> usize {
+        // SplitMix64; what matters is that proptest can replay a seed.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+
+    fn one(&mut self, of: &[&str]) -> String {
+        of[self.below(of.len())].to_owned()
+    }
+
+    fn some(&mut self, of: &[&str]) -> BTreeSet<String> {
+        (0..self.below(4)).map(|_| self.one(of)).collect()
+    }
+
+    fn map(&mut self, keys: &[&str], values: &[&str]) -> Value {
+        Value::Map((0..self.below(4)).map(|_| (self.one(keys), self.one(values))).collect())
+    }
+
+    fn uuid(&mut self, table: &str) -> Uuid {
+        uuid(table, self.below(ROWS as usize) as u64)
+    }
+
+    fn refs(&mut self, table: &str) -> Value {
+        Value::Refs((0..self.below(4)).map(|_| self.uuid(table)).collect())
+    }
+
+    fn maybe(&mut self, of: &[&str]) -> Value {
+        Value::Maybe(if self.below(2) == 0 { None } else { Some(self.one(of)) })
+    }
+
+    fn shuffle<T>(&mut self, list: &mut [T]) {
+        for i in 1..list.len() {
+            list.swap(i, self.below(i + 1));
+        }
+    }
+}
+
+const COLUMNS: [(&str, &[&str]); 7] = [
+    ("Logical_Switch", &["name", "ports"]),
+    ("Logical_Switch_Port", &["name", "type", "addresses", "dynamic_addresses", "options", "external_ids"]),
+    (
+        "Logical_Router",
+        &["name", "ports", "nat", "load_balancer", "load_balancer_group", "options", "external_ids"],
+    ),
+    ("Logical_Router_Port", &["name", "networks", "peer", "gateway_chassis", "ha_chassis_group"]),
+    ("Load_Balancer", &["name", "vips", "protocol"]),
+    ("Load_Balancer_Group", &["name", "load_balancer"]),
+    (
+        "NAT",
+        &[
+            "type",
+            "external_ip",
+            "logical_ip",
+            "logical_port",
+            "external_port_range",
+            "gateway_port",
+            "options",
+            "external_ids",
+            "match",
+            "priority",
+        ],
+    ),
+];
+
+fn uuid(table: &str, n: u64) -> Uuid {
+    let table = COLUMNS.iter().position(|(name, _)| *name == table).unwrap() as u64;
+    // The order of UUIDs is another than that of arrival.
+    Uuid::from_u64_pair(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), table)
+}
+
+const LOGICAL: [&str; 7] =
+    ["10.0.0.1", "10.0.0.1/32", "10.0.0.2", "10.0.0.0/24", "FD42:0::1", "fd42::1/128", "what"];
+const EXTERNAL: [&str; 5] = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:DB8::1", "what"];
+
+fn value(table: &str, column: &str, c: &mut Choices) -> Value {
+    match (table, column) {
+        ("Logical_Switch_Port", "name") => Value::Text(c.one(&PORTS)),
+        ("Logical_Router_Port", "name") => Value::Text(c.one(&ROUTER_PORTS)),
+        (_, "name") => Value::Text(c.one(&["", "a", "b"])),
+        ("Logical_Switch", "ports") => c.refs("Logical_Switch_Port"),
+        ("Logical_Router", "ports") => c.refs("Logical_Router_Port"),
+        (_, "nat") => c.refs("NAT"),
+        (_, "load_balancer") => c.refs("Load_Balancer"),
+        (_, "load_balancer_group") => c.refs("Load_Balancer_Group"),
+        (_, "gateway_chassis") => c.refs("Load_Balancer"),
+        (_, "ha_chassis_group" | "gateway_port") => {
+            Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Logical_Router_Port")) })
+        }
+        ("NAT", "type") => Value::Text(c.one(&["snat", "dnat", "dnat_and_snat", "what"])),
+        (_, "type") => Value::Text(c.one(&["", "router", "router", "localnet"])),
+        (_, "addresses") => Value::Texts(c.some(&[
+            "0a:00:00:00:00:01 10.0.0.1",
+            "0a:00:00:00:00:01 10.0.0.2 fd42::1",
+            "0A:00:00:00:00:01 10.0.0.2",
+            "0a:00:00:00:00:01 dynamic",
+            "unknown",
+            "router",
+            "what",
+        ])),
+        (_, "dynamic_addresses") => {
+            c.maybe(&["0a:00:00:00:00:01 10.0.0.1", "0a:00:00:00:00:01 10.0.0.2 fd42::1", "what"])
+        }
+        ("Logical_Switch_Port", "options") => c.map(&["router-port", "router-port", "other"], &ROUTER_PORTS),
+        ("Logical_Router", "options") => c.map(&["chassis", "other"], &["c", "d"]),
+        ("NAT", "options") => c.map(&["stateless", "other"], &["true", "false", "maybe"]),
+        ("Logical_Switch_Port", "external_ids") => {
+            c.map(&[keys::PORT_IPV4, keys::PORT_IPV6, "other"], &["auto", "none"])
+        }
+        ("Logical_Router", "external_ids") => c.map(&[keys::ROUTER, "other"], &["auto", "none"]),
+        (_, "external_ids") => c.map(&[keys::PORT, keys::PORT, keys::OWNER, "other"], &PORTS),
+        (_, "networks") => Value::Texts(c.some(&["10.0.0.9/24", "fd42::9/64", "FD42::9/64", "what"])),
+        (_, "peer") => c.maybe(&ROUTER_PORTS),
+        (_, "vips") => c.map(
+            &["192.0.2.1:80", "192.0.2.1:443", "192.0.2.1", "[2001:db8::1]:80", "[2001:DB8::1]:80", "what"],
+            &["", "10.0.0.1:80", "10.0.0.1:80,10.0.0.2:80", "10.0.0.2:80,what", "[fd42::1]:80", "10.0.0.2"],
+        ),
+        (_, "protocol") => c.maybe(&["tcp", "udp", "sctp"]),
+        (_, "external_ip") => Value::Text(c.one(&EXTERNAL)),
+        (_, "logical_ip") => Value::Text(c.one(&LOGICAL)),
+        (_, "logical_port") => c.maybe(&PORTS),
+        (_, "external_port_range") => Value::Text(c.one(&["", "1024-65535"])),
+        (_, "match") => Value::Text(c.one(&["", "ip4"])),
+        (_, "priority") => Value::Integer(c.below(2) as i64),
+        _ => unreachable!("{table}.{column}"),
+    }
+}
+
+fn row(table: usize, c: &mut Choices) -> Row {
+    let (table, columns) = COLUMNS[table];
+    columns.iter().map(|column| (*column, value(table, column, c))).collect()
+}
+
+/// Changes a few rows.
+fn edit(database: &mut Database, c: &mut Choices) {
+    for _ in 0..1 + c.below(5) {
+        let table = c.below(COLUMNS.len());
+        let (name, columns) = COLUMNS[table];
+        let key = (name, c.uuid(name));
+        match (database.get_mut(&key), c.below(4)) {
+            (None, _) => drop(database.insert(key, row(table, c))),
+            (Some(_), 0) => drop(database.remove(&key)),
+            (Some(row), _) => {
+                for _ in 0..1 + c.below(2) {
+                    let column = columns[c.below(columns.len())];
+                    row.insert(column, value(name, column, c));
+                }
+            }
+        }
+    }
+}
+
+/// What a change is about, in the words of [`Scratch::subjects`].
+fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
+    match change {
+        Change::Port(name) => format!("{:?}", ("port", name)),
+        Change::Tagged(name) => format!("{:?}", ("tagged", name)),
+        Change::Topology(Node::Switch(id)) => format!("{:?}", ("switch", names[&Node::Switch(*id)])),
+        Change::Topology(Node::Router(id)) => format!("{:?}", ("router", names[&Node::Router(*id)])),
+        Change::Address { router, address } => {
+            format!("{:?}", ("address", names[&Node::Router(*router)], address))
+        }
+    }
+}
+
+/// Takes the changes and compares them with the differences of two views.
+fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, after: &View) {
+    names.extend(store.switches().map(|(id, switch)| (Node::Switch(id), switch.uuid)));
+    names.extend(store.routers().map(|(id, router)| (Node::Router(id), router.uuid)));
+    let changes = store.take_changes();
+    assert!(store.take_changes().is_empty());
+    if changes.everything {
+        assert_eq!(changes.list, []);
+        return;
+    }
+    let told: BTreeSet<_> = changes.list.iter().map(|change| subject(change, names)).collect();
+    assert_eq!(told.len(), changes.list.len());
+    for subject in before.keys().chain(after.keys()) {
+        if before.get(subject) != after.get(subject) {
+            assert!(
+                told.contains(subject),
+                "{subject}: {:?}\n{:?}\n{told:#?}",
+                before.get(subject),
+                after.get(subject)
+            );
+        }
+    }
+    if before == after {
+        // Handing a row on and back may be told in vain, but not often.
+        assert!(
+            told.iter()
+                .all(|subject| subject.starts_with("(\"address\"") || subject.starts_with("(\"port\"")),
+            "{told:#?}"
+        );
+    }
+}
+
+fn run(seed: u64, steps: usize) {
+    let c = &mut Choices(seed);
+    let (mut store, mut database, mut names) = (Store::new(), Database::new(), BTreeMap::new());
+    (0..c.below(20)).for_each(|_| edit(&mut database, c));
+    feed(&mut store, Batch::Snapshot, &snapshot(&database));
+    let view = Scratch(&database).subjects();
+    check(&mut store, &mut names, &view, &view);
+    for step in 0..steps {
+        let (old, before) = (database.clone(), Scratch(&database).subjects());
+        edit(&mut database, c);
+        let mut updates = delta(&old, &database, c.below(4) == 0);
+        c.shuffle(&mut updates);
+        match c.below(4) {
+            0 => {
+                let broken = c.below(updates.len() + 1);
+                store.begin(Batch::Delta);
+                updates[..broken].iter().for_each(|update| update.apply(&mut store).unwrap());
+                let mut updates = snapshot(&database);
+                c.shuffle(&mut updates);
+                feed(&mut store, Batch::Snapshot, &updates);
+            }
+            _ => feed(&mut store, Batch::Delta, &updates),
+        }
+        let (scratch, view) = (Scratch(&database).view(), of_store(&store));
+        for what in scratch.keys().chain(view.keys()) {
+            assert_eq!(view.get(what), scratch.get(what), "{what} in step {step} after {updates:#?}");
+        }
+        let after = Scratch(&database).subjects();
+        check(&mut store, &mut names, &before, &after);
+
+        let mut updates = snapshot(&database);
+        c.shuffle(&mut updates);
+        feed(&mut store, Batch::Snapshot, &updates);
+        assert_eq!(store.take_changes().list, [], "the same again");
+    }
+    let updates: Vec<Update> = delta(&database, &Database::new(), false);
+    feed(&mut store, Batch::Delta, &updates);
+    store.take_changes();
+    store.assert_empty();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_store_agrees_with_looking_at_everything(seed: u64) {
+        run(seed, 12);
+    }
+}
+
+impl Store {
+    /// Nothing is left of rows, slots, links and indexes.
+    fn assert_empty(&self) {
+        assert!(self.ports.is_vacant() && self.switches.is_vacant() && self.routers.is_vacant());
+        assert!(self.router_ports.is_vacant() && self.balancers.is_vacant());
+        assert!(self.groups.is_vacant() && self.nats.is_vacant());
+        assert_eq!(of_store(self), Scratch(&Database::new()).view());
+        assert_eq!(self.tagged_nats().count(), 0);
+    }
+}

@@ -1,0 +1,79 @@
+//! The tags that mark a NAT row as ours.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::keys;
+
+/// The `external_ids` of a row whose keys start with [`keys::PREFIX`], in the order of the keys.
+///
+/// All of them share one allocation: each key and each value is followed by a NUL, which OVSDB's
+/// strings cannot hold.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tags(Box<str>);
+
+impl Tags {
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the value of a key, which is given in full.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+    }
+
+    /// Returns the keys, in full, and their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut texts = self.0.split_terminator('\0');
+        std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
+    }
+
+    /// Returns what these become by a map's difference. Pairs of no concern are ignored.
+    pub(crate) fn toggled(&self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Self {
+        let mut pairs: Vec<_> = self.iter().map(|(k, v)| (Cow::Borrowed(k), Cow::Borrowed(v))).collect();
+        for (key, value) in difference {
+            if !key.starts_with(keys::PREFIX) || key.contains('\0') || value.contains('\0') {
+                continue;
+            }
+            match pairs.iter().position(|(k, _)| *k == key) {
+                None => pairs.push((key, value)),
+                Some(at) if pairs[at].1 == value => drop(pairs.swap_remove(at)),
+                Some(at) => pairs[at].1 = value,
+            }
+        }
+        pairs.sort_unstable();
+        let mut text = String::with_capacity(pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
+        for part in pairs.iter().flat_map(|(k, v)| [k, v]) {
+            text.push_str(part);
+            text.push('\0');
+        }
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toggled(tags: &Tags, pairs: &[(&'static str, &'static str)]) -> Tags {
+        tags.toggled(pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect())
+    }
+
+    #[test]
+    fn a_difference_adds_replaces_and_removes() {
+        let tags = toggled(&Tags::default(), &[(keys::PORT, "p"), ("other", "x"), (keys::OWNER, "")]);
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::OWNER, ""), (keys::PORT, "p")]);
+        let tags = toggled(&tags, &[(keys::PORT, "q"), (keys::OWNER, ""), (keys::ROLE, "egress")]);
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::PORT, "q"), (keys::ROLE, "egress")]);
+        assert_eq!((tags.get(keys::PORT), tags.get(keys::OWNER)), (Some("q"), None));
+        assert!(toggled(&tags, &[(keys::PORT, "q"), (keys::ROLE, "egress")]).is_empty());
+        assert!(toggled(&Tags::default(), &[("ovn-extaddr:x", "a\0b")]).is_empty());
+    }
+}

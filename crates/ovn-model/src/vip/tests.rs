@@ -1,0 +1,89 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn endpoints_have_several_spellings() {
+    for (text, canonical) in [
+        ("1.2.3.4:80", "1.2.3.4:80"),
+        ("1.2.3.4:0080", "1.2.3.4:80"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4:0", "1.2.3.4"),
+        ("1.2.3.4:", "1.2.3.4"),
+        ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ("[2001:DB8:0::1]:80", "[2001:db8::1]:80"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("2001:db8::1:80", "2001:db8::1:80"),
+        ("[::ffff:1.2.3.4]:65535", "[::ffff:1.2.3.4]:65535"),
+    ] {
+        let endpoint = Endpoint::parse(text).unwrap();
+        assert_eq!(endpoint.to_string(), canonical, "{text}");
+        assert_eq!(Endpoint::parse(canonical), Some(endpoint), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_endpoint_is_refused() {
+    for text in [
+        "",
+        ":",
+        ":80",
+        "1.2.3.4:x",
+        "1.2.3.4:65536",
+        "1.2.3.4:+1",
+        "1.2.3.4:-1",
+        "1.2.3",
+        "[1.2.3.4]:80",
+        "[2001:db8::1",
+        "2001:db8::1]:80",
+        "[2001:db8::1]80",
+        "[]:80",
+        "fe80::1%eth0",
+        " 1.2.3.4",
+        "host:80",
+        "1.2.3.4:80:90",
+        "1.2.3.4/32",
+    ] {
+        assert_eq!(Endpoint::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn backends_may_be_many_none_or_partly_bad() {
+    for (value, backends, doubtful) in [
+        ("", "", false),
+        (",", "", false),
+        ("10.0.0.1:80", "10.0.0.1:80", false),
+        ("10.0.0.1:80,10.0.0.2:80", "10.0.0.1:80,10.0.0.2:80", false),
+        ("[fd42::1]:80,,[FD42::2]:80", "[fd42::1]:80,[fd42::2]:80", false),
+        ("10.0.0.1", "10.0.0.1", false),
+        ("10.0.0.1:80,what,10.0.0.3:80", "10.0.0.1:80,10.0.0.3:80", true),
+    ] {
+        let vip = Vip::parse("192.0.2.1:443", value).unwrap();
+        assert_eq!(
+            (List(&vip.backends).to_string(), vip.is_doubtful()),
+            (backends.to_owned(), doubtful),
+            "{value}"
+        );
+        assert_eq!((&*vip.key(), &*vip.value()), ("192.0.2.1:443", value));
+    }
+    assert_eq!(Vip::parse("what", "10.0.0.1"), None);
+}
+
+proptest! {
+    #[test]
+    fn rendering_and_parsing_agree(address: IpAddr, port: u16) {
+        let endpoint = Endpoint { address, port: NonZeroU16::new(port) };
+        prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Some(endpoint));
+    }
+
+    #[test]
+    fn texts_are_recovered(key in "[0-9.:\\[\\]a-f]{0,16}", port in 0..99u16, value in "[0-9.:,\\[\\]a-f]{0,24}") {
+        for key in [key, format!("10.0.0.1:{port:03}"), format!("[FD42:0::1]:{port}")] {
+            if let Some(vip) = Vip::parse(&key, &value) {
+                prop_assert_eq!((&*vip.key(), &*vip.value()), (&*key, &*value));
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
+
+use crate::command::{Output, isolated, run};
+use crate::dir::Dir;
+use crate::process::Daemon;
+
+const BINARY: &str = "ovn-extaddr";
+const READY: Duration = Duration::from_secs(20);
+
+/// What the environment of a person or a service manager may hold and a test must not inherit.
+const NOT_INHERITED: [&str; 5] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "RUNTIME_DIRECTORY", "RUST_LOG"];
+
+/// The agent, running: `ovn-extaddr run` with a run directory and a configuration file of its own.
+#[derive(Debug)]
+pub struct Agent {
+    // Before `cli`, which owns the directory: the process goes first.
+    daemon: Daemon,
+    builder: AgentBuilder,
+    cli: Cli,
+}
+
+/// How an agent is to be started; made by [`Agent::builder`].
+#[derive(Clone, Debug)]
+pub struct AgentBuilder {
+    database: String,
+    binary: Option<PathBuf>,
+    config: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+/// The binary for one-shot commands, with or without an agent running.
+#[derive(Debug)]
+pub struct Cli {
+    database: String,
+    binary: PathBuf,
+    dir: Dir,
+}
+
+impl Agent {
+    /// Describes an agent for a database, which [`OvsdbServer::remote`](crate::OvsdbServer::remote) names.
+    pub fn builder(database: impl Into<String>) -> AgentBuilder {
+        AgentBuilder {
+            database: database.into(),
+            binary: None,
+            config: String::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Starts an agent as it comes out of the box and waits until it answers on its control socket.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built, or ends, or does not get ready; the error has the end of its log.
+    pub fn start(database: impl Into<String>) -> Result<Self> {
+        Self::builder(database).start()
+    }
+
+    /// The process, for signals and its log.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+
+    /// All that was logged so far, also before a restart.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Kills the agent outright.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.daemon.kill9()
+    }
+
+    /// Asks the agent to end, as a service manager does, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When it ran no more, or does not end.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.daemon.terminate(READY)
+    }
+
+    /// Kills the agent if it runs, starts it again and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill9()?;
+        self.daemon = self.builder.launch(&self.cli)?;
+        self.wait_ready()
+    }
+
+    /// Runs a one-shot command against the same database with the same configuration file.
+    ///
+    /// # Errors
+    ///
+    /// Only when it cannot be started; whether it succeeded is in the output.
+    pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
+        self.cli.run(arguments)
+    }
+
+    /// The entries of `ovn-extaddr list --json`.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails or prints something else.
+    pub fn list_json(&self) -> Result<Vec<Value>> {
+        self.cli.list_json()
+    }
+
+    /// Sends a command to the agent's control socket, as `ovn-appctl -t ovn-extaddr` does.
+    ///
+    /// # Errors
+    ///
+    /// When the agent refuses it or does not answer.
+    pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = isolated("ovn-appctl", self.cli.dir());
+        command.arg("--timeout=20").arg("-t").arg(self.control()).args(arguments);
+        run(command)
+    }
+
+    /// Rewrites the configuration file; the agent reads it when told to (`SIGHUP`) or restarted.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        self.cli.write_config(text)
+    }
+
+    /// The agent's own directory.
+    pub fn dir(&self) -> &Path {
+        self.cli.dir()
+    }
+
+    fn control(&self) -> PathBuf {
+        self.dir().join(format!("{BINARY}.{}.ctl", self.daemon.pid()))
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let control = self.control();
+        self.daemon.wait_ready(READY, || UnixStream::connect(&control).is_ok())
+    }
+}
+
+impl AgentBuilder {
+    /// The text of the configuration file; none by default.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.config);
+        self
+    }
+
+    /// More arguments after `run`.
+    #[must_use]
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&text| text.to_owned()));
+        self
+    }
+
+    /// A variable of the agent's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another program than the one in the target directory.
+    #[must_use]
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = Some(path.into());
+        self
+    }
+
+    /// Starts the agent and waits until it answers on its control socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::start`].
+    pub fn start(self) -> Result<Agent> {
+        let mut agent = self.spawn()?;
+        agent.wait_ready()?;
+        Ok(agent)
+    }
+
+    /// Starts the agent and does not wait: for one that is meant to fail.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built or cannot be started.
+    pub fn spawn(self) -> Result<Agent> {
+        let binary = self.binary.clone().map_or_else(built_binary, Ok)?;
+        let cli = Cli { database: self.database.clone(), binary, dir: Dir::new("agent")? };
+        cli.write_config(&self.config)?;
+        let daemon = self.launch(&cli)?;
+        Ok(Agent { daemon, builder: self, cli })
+    }
+
+    fn launch(&self, cli: &Cli) -> Result<Daemon> {
+        let mut command = cli.command(&["run"]);
+        command.arg("--db").arg(&self.database).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Daemon::spawn(command, &cli.dir().join("agent.log"))
+    }
+}
+
+impl Cli {
+    /// Prepares the binary for a database, with an empty configuration file.
+    ///
+    /// # Errors
+    ///
+    /// When the agent is not built.
+    pub fn new(database: impl Into<String>) -> Result<Self> {
+        let cli = Self { database: database.into(), binary: built_binary()?, dir: Dir::new("cli")? };
+        cli.write_config("")?;
+        Ok(cli)
+    }
+
+    /// Runs a command, such as `["list", "--json"]`, to its end.
+    ///
+    /// # Errors
+    ///
+    /// Only when it cannot be started; whether it succeeded is in the output.
+    pub fn run(&self, arguments: &[&str]) -> Result<Output> {
+        Output::of(self.command(arguments))
+    }
+
+    /// The entries of `ovn-extaddr list --json`.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails or prints something else.
+    pub fn list_json(&self) -> Result<Vec<Value>> {
+        let text = run(self.command(&["list", "--json"]))?;
+        serde_json::from_str(&text).with_context(|| format!("list --json printed no JSON array:\n{text}"))
+    }
+
+    /// Rewrites the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        fs::write(self.config_path(), text).context("cannot write the configuration file")
+    }
+
+    /// Where the configuration file is.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir().join("config.toml")
+    }
+
+    /// The run directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The command: the database by environment, the configuration file after the subcommand.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = isolated(&self.binary, self.dir());
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        command.env("OVN_NB_DB", &self.database);
+        let Some((subcommand, rest)) = arguments.split_first() else { return command };
+        command.arg(subcommand);
+        // These four ask nothing of a configuration.
+        if !["completions", "man", "help"].contains(subcommand) && !subcommand.starts_with('-') {
+            command.arg("--config").arg(self.config_path());
+        }
+        command.args(rest);
+        command
+    }
+}
+
+/// The agent's binary of the profile this test was built with.
+///
+/// Cargo does not build another package's binary for a test, so the agent may be missing or, worse, old: the tests
+/// would then judge yesterday's program. Both are errors.
+fn built_binary() -> Result<PathBuf> {
+    static FOUND: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| find_binary().map_err(|error| format!("{error:#}")));
+    found.clone().map_err(|error| anyhow!(error))
+}
+
+fn find_binary() -> Result<PathBuf> {
+    // target/debug/deps/it-HASH -> target/debug/ovn-extaddr
+    let test = std::env::current_exe().context("cannot tell where this test is")?;
+    let profile = test.ancestors().nth(2).context("this test is in no target directory")?;
+    let binary = profile.join(BINARY);
+    let built = modified(&binary)
+        .with_context(|| format!("{} is missing: run cargo build first", binary.display()))?;
+
+    // Cargo's list of what the binary was built from: "binary: source source ...", a blank in a path as "\ ".
+    let list = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
+    for source in list.lines().next().unwrap_or_default().replace("\\ ", "\0").split(' ').skip(1) {
+        let source = PathBuf::from(source.replace('\0', " "));
+        if modified(&source).is_ok_and(|changed| changed > built) {
+            bail!("{} is newer than the agent's binary: run cargo build first", source.display());
+        }
+    }
+    Ok(binary)
+}
+
+fn modified(path: &Path) -> Result<SystemTime> {
+    Ok(fs::metadata(path)?.modified()?)
+}

@@ -1,0 +1,225 @@
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::command::{isolated, run};
+use crate::dir::Dir;
+use crate::process::Daemon;
+use crate::rpc;
+use crate::snapshot::Snapshot;
+
+const READY: Duration = Duration::from_secs(20);
+
+/// Where Debian, Ubuntu, Fedora and a build from source put the schemas.
+const SCHEMA_DIRS: [&str; 3] = ["/usr/share/ovn", "/usr/local/share/ovn", "/usr/share/openvswitch"];
+
+/// One standalone ovsdb-server with one database, in a directory of its own.
+///
+/// It listens on a Unix socket and on a TCP port of 127.0.0.1 that stays the same across restarts.
+#[derive(Debug)]
+pub struct OvsdbServer {
+    // Before `dir`: the process goes first, then its files.
+    daemon: Daemon,
+    database: String,
+    tcp_port: u16,
+    dir: Dir,
+}
+
+impl OvsdbServer {
+    /// Starts a server with an empty Northbound database.
+    ///
+    /// # Errors
+    ///
+    /// When a program or the schema is missing, or the server does not start.
+    pub fn northbound() -> Result<Self> {
+        Self::with_schema(&installed_schema("ovn-nb.ovsschema")?)
+    }
+
+    /// Starts a server with an empty Southbound database.
+    ///
+    /// # Errors
+    ///
+    /// As [`northbound`](Self::northbound).
+    pub fn southbound() -> Result<Self> {
+        Self::with_schema(&installed_schema("ovn-sb.ovsschema")?)
+    }
+
+    /// Starts a server with an empty database of the schema in a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`northbound`](Self::northbound), and when the schema is not valid.
+    pub fn with_schema(schema: &Path) -> Result<Self> {
+        let text = fs::read(schema).with_context(|| format!("cannot read {}", schema.display()))?;
+        let parsed: Value = serde_json::from_slice(&text).context("the schema is no JSON")?;
+        let database = parsed["name"].as_str().context("the schema has no name")?.to_owned();
+
+        let dir = Dir::new("db")?;
+        let mut create = isolated("ovsdb-tool", dir.path());
+        create.arg("create").arg(dir.path().join("db")).arg(schema);
+        run(create)?;
+        let daemon = launch(dir.path(), 0)?;
+        let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
+        Ok(Self { daemon, database, tcp_port, dir })
+    }
+
+    /// The database's name: `OVN_Northbound` or `OVN_Southbound`.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The server's own directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The path of the Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir().join("db.sock")
+    }
+
+    /// The Unix socket, as the OVN tools' `--db` takes it.
+    pub fn remote(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
+
+    /// The TCP port, as the OVN tools' `--db` takes it.
+    pub fn tcp_remote(&self) -> String {
+        format!("tcp:127.0.0.1:{}", self.tcp_port)
+    }
+
+    /// The process, to stop it with `SIGSTOP` or to read its log.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+
+    /// Sends a command to the server's control socket, as `ovs-appctl` does.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses it.
+    pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = isolated("ovs-appctl", self.dir());
+        command.arg("-t").arg(self.dir().join("db.ctl")).args(arguments);
+        run(command)
+    }
+
+    /// Kills the server and starts it again with the same file, socket and port.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come back.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill9()?;
+        self.start()
+    }
+
+    /// Kills the server outright; its file stays.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.daemon.kill9()
+    }
+
+    /// Stops the server in an orderly way; its file stays.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run, or does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.daemon.terminate(READY).map(drop)
+    }
+
+    /// Starts the server after [`stop`](Self::stop) or [`kill9`](Self::kill9).
+    ///
+    /// # Errors
+    ///
+    /// When it runs already, or does not start.
+    pub fn start(&mut self) -> Result<()> {
+        if self.daemon.is_running() {
+            bail!("the server runs already");
+        }
+        self.daemon = launch(self.dir.path(), self.tcp_port)?;
+        Ok(())
+    }
+
+    /// Runs one transaction of RFC 7047 operations and returns the result of each.
+    ///
+    /// # Errors
+    ///
+    /// When any operation fails: then nothing has happened, and the error says which and why.
+    pub fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
+        rpc::transact(&self.socket(), &self.database, operations)
+    }
+
+    /// Everything in the database.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let mut command = isolated("ovsdb-client", self.dir());
+        command.args(["--timeout=60", "--format=json", "dump", &self.remote(), &self.database]);
+        Snapshot::parse(&run(command)?)
+    }
+
+    /// Everything in the database as text that is the same whenever the contents are.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn dump(&self) -> Result<String> {
+        self.dump_without(&[])
+    }
+
+    /// As [`dump`](Self::dump), without some tables and columns (see [`Snapshot::without`]).
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn dump_without(&self, what: &[&str]) -> Result<String> {
+        Ok(self.snapshot()?.without(what).to_string())
+    }
+}
+
+fn launch(dir: &Path, tcp_port: u16) -> Result<Daemon> {
+    let (socket, log) = (dir.join("db.sock"), dir.join("db.log"));
+    let mut command = isolated("ovsdb-server", dir);
+    command
+        .arg("-vsyslog:off")
+        .arg(format!("--remote=punix:{}", socket.display()))
+        .arg(format!("--remote=ptcp:{tcp_port}:127.0.0.1"))
+        .arg(format!("--unixctl={}", dir.join("db.ctl").display()))
+        .arg(dir.join("db"));
+    let mut daemon = Daemon::spawn(command, &log)?;
+    // A stale socket file of a killed server refuses connections, so this cannot be answered by a ghost. The two
+    // sockets are opened one after the other, in no certain order.
+    daemon.wait_ready(READY, || {
+        UnixStream::connect(&socket).is_ok()
+            && listening_port(&log)
+                .is_some_and(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    })?;
+    Ok(daemon)
+}
+
+/// The port the kernel chose, which ovsdb-server tells only its log; the last one if it was started more than once.
+fn listening_port(log: &Path) -> Option<u16> {
+    let log = fs::read_to_string(log).ok()?;
+    let (_, rest) = log.rsplit_once("listening on port ")?;
+    // Without the end of the line the number may be half written.
+    rest.split_once('\n')?.0.trim().parse().ok()
+}
+
+fn installed_schema(name: &str) -> Result<PathBuf> {
+    let found = SCHEMA_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
+    found.with_context(|| {
+        format!("no {name} in {}: run scripts/setup (tests are never skipped)", SCHEMA_DIRS.join(", "))
+    })
+}

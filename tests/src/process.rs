@@ -1,0 +1,180 @@
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{panicking, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{run, start_error};
+
+/// How many lines of a log an error message shows.
+const TAIL: usize = 30;
+
+/// A child process in the foreground, killed and waited for when dropped.
+///
+/// Dropped in a panic it shows the end of its log, which is where a failed test's reason tends to be.
+#[derive(Debug)]
+pub struct Daemon {
+    name: String,
+    log: PathBuf,
+    child: Child,
+    exited: Option<ExitStatus>,
+}
+
+impl Daemon {
+    /// Starts `command` with both outputs appended to `log`.
+    ///
+    /// # Errors
+    ///
+    /// When the program is missing or cannot be started.
+    pub fn spawn(mut command: Command, log: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot open {}", log.display()))?;
+        let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .map_err(|error| start_error(&command, error))?;
+        Ok(Self { name, log: log.to_path_buf(), child, exited: None })
+    }
+
+    /// Waits until `ready` says yes, or the process ends, or `timeout` passes.
+    ///
+    /// # Errors
+    ///
+    /// In the latter two cases, with the end of the log.
+    pub fn wait_ready(&mut self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+        let start = Instant::now();
+        while !ready() {
+            let status = self.try_wait()?;
+            let state = match status {
+                Some(status) => format!("ended ({status}) instead of getting ready"),
+                None if start.elapsed() > timeout => format!("is not ready after {timeout:?}"),
+                None => {
+                    sleep(Duration::from_millis(5));
+                    continue;
+                }
+            };
+            bail!("{} {state}; the end of its log:\n{}", self.name, self.log_tail(TAIL));
+        }
+        Ok(())
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where both outputs go.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// All that was logged so far, by every process that had this log.
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The last `lines` of the log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let log = self.log();
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    /// Whether the process has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.try_wait(), Ok(None))
+    }
+
+    /// The exit status, once there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not say.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        if self.exited.is_none() {
+            self.exited = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))?;
+        }
+        Ok(self.exited)
+    }
+
+    /// Waits for the process to end by itself.
+    ///
+    /// # Errors
+    ///
+    /// When it has not after `timeout`, with the end of the log. It is left running.
+    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+            if start.elapsed() > timeout {
+                bail!(
+                    "{} still runs after {timeout:?}; the end of its log:\n{}",
+                    self.name,
+                    self.log_tail(TAIL)
+                );
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal by name: `TERM`, `HUP`, `STOP`, `CONT`.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended already.
+    pub fn signal(&mut self, name: &str) -> Result<()> {
+        if let Some(status) = self.try_wait()? {
+            bail!("no SIG{name} for {}: it has ended ({status})", self.name);
+        }
+        // The shell's own kill: a minimal system has no other.
+        let mut command = Command::new("sh");
+        command.args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &self.pid().to_string()]);
+        run(command).map(drop)
+    }
+
+    /// Kills the process outright, as a crash or a power cut would, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses. A process that has ended already is no error.
+    pub fn kill9(&mut self) -> Result<()> {
+        if self.try_wait()?.is_none() {
+            self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
+            self.exited = Some(self.child.wait()?);
+        }
+        Ok(())
+    }
+
+    /// Asks the process to end (`SIGTERM`) and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended before, or has not after `timeout`.
+    pub fn terminate(&mut self, timeout: Duration) -> Result<ExitStatus> {
+        self.signal("TERM")?;
+        self.wait(timeout)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let ended = self.try_wait().ok().flatten();
+        // Nothing can be done here about a process that will not die.
+        let _ = self.kill9();
+        if panicking() {
+            let state =
+                ended.map_or_else(|| "ran until now".to_owned(), |status| format!("had ended: {status}"));
+            eprintln!("---- {} ({state}), the end of its log\n{}", self.name, self.log_tail(TAIL));
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The harness itself: what the scenarios take for granted.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use ovn_extaddr_tests::{
+    Addressing, Agent, Daemon, DefaultTarget, Net, Output, Ovn, OvsdbServer, Protocol, eventually,
+};
+use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address written in a test")
+}
+
+#[test]
+fn a_server_answers_on_both_sockets_and_its_control_socket() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    assert_eq!(server.database(), "OVN_Northbound");
+    for remote in [server.remote(), server.tcp_remote()] {
+        let mut command = Command::new("ovsdb-client");
+        command.args(["list-dbs", &remote]);
+        assert!(Output::of(command)?.success()?.contains("OVN_Northbound"), "{remote}");
+    }
+    assert!(server.appctl(&["ovsdb-server/list-dbs"])?.contains("OVN_Northbound"));
+    Ok(())
+}
+
+#[test]
+fn a_restart_keeps_data_and_addresses() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    Net::builder(1).create(&server)?.add_instance(Addressing::Static)?;
+    let (before, tcp) = (server.dump()?, server.tcp_remote());
+    assert!(before.contains("incus-net1-lr"), "{before}");
+
+    server.restart()?;
+    assert_eq!(server.dump()?, before);
+    assert_eq!(server.tcp_remote(), tcp);
+
+    server.stop()?;
+    assert!(server.dump().is_err());
+    server.start()?;
+    assert_eq!(server.dump()?, before);
+    Ok(())
+}
+
+#[test]
+fn a_failed_transaction_says_which_operation_and_changes_nothing() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let before = server.dump()?;
+    let error = server
+        .transact(vec![
+            json!({"op": "insert", "table": "Logical_Router", "row": {"name": "lr"}}),
+            json!({"op": "abort"}),
+        ])
+        .expect_err("the transaction aborts itself");
+    assert!(error.to_string().contains("operation 1 of 2"), "{error}");
+    assert_eq!(server.dump()?, before);
+    Ok(())
+}
+
+#[test]
+fn a_dump_leaves_out_what_it_is_told_to() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let net = Net::builder(1).create(&server)?;
+    let dump = server.dump_without(&["NAT", "Logical_Router.options"])?;
+    assert!(!dump.contains("\nNAT "), "{dump}");
+    assert!(!dump.contains("dynamic_neigh_routers"), "{dump}");
+    assert!(dump.contains(&net.router()), "{dump}");
+    assert_eq!(server.snapshot()?.rows("NAT").count(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_missing_program_and_a_failing_one_are_loud() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let log = server.dir().join("test.log");
+    let missing =
+        Daemon::spawn(Command::new("no-such-ovsdb-server"), &log).expect_err("there is no such program");
+    assert!(missing.to_string().contains("scripts/setup"), "{missing}");
+
+    let mut failing = Command::new("sh");
+    failing.args(["-c", "echo the reason; exit 3"]);
+    let error = Daemon::spawn(failing, &log)?.wait_ready(SOON, || false).expect_err("it never gets ready");
+    assert!(error.to_string().contains("the reason"), "{error}");
+    assert!(error.to_string().contains('3'), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_does_not_start_shows_its_log() -> Result<()> {
+    // A program that says how it was called, and ends.
+    let error = Agent::builder("unix:/no/such").binary("echo").args(&["--owner", "me"]).start();
+    let text = error.expect_err("echo just ends").to_string();
+    assert!(text.contains("\nrun --config "), "{text}");
+    assert!(text.ends_with("config.toml --db unix:/no/such --owner me"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn eventually_names_what_it_waited_for_and_what_it_saw_last() {
+    let mut count = 0;
+    let error = eventually(Duration::from_millis(50), "the sky falls", || -> Result<bool> {
+        count += 1;
+        bail!("it hangs, look {count}")
+    })
+    .expect_err("it does not");
+    let text = format!("{error:#}");
+    assert!(text.contains("the sky falls") && text.contains(&format!("look {count}")), "{text}");
+    assert_eq!(eventually(SOON, "three", || Ok((count > 0).then_some(3))).expect("it is"), 3);
+}
+
+#[test]
+fn northd_gives_a_dynamic_instance_its_addresses() -> Result<()> {
+    let ovn = Ovn::start()?;
+    let mut net = Net::builder(1).create(&ovn.nb)?;
+    let fixed = net.add_instance(Addressing::Static)?;
+    let mut dynamic = net.add_instance(Addressing::Dynamic)?;
+    assert_eq!(fixed.v4()?, ip("10.57.1.11"));
+    assert_eq!(dynamic.ipv4, None);
+    net.wait_for_addresses(&mut dynamic)?;
+    assert_eq!(dynamic.v4()?, ip("10.57.1.2"));
+    assert!(dynamic.v6()?.to_string().starts_with("fd42:57:1:"), "{dynamic:?}");
+    Ok(())
+}
+
+#[test]
+fn northd_turns_nat_and_forwards_into_flows() -> Result<()> {
+    let ovn = Ovn::start()?;
+    let mut net = Net::builder(1).create(&ovn.nb)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 8443)?;
+    net.add_forward(ip("2001:db8::65"), 443, instance.v6()?, 8443)?;
+    ovn.sync()?;
+
+    let has = |stage: &str, part: &str| -> Result<bool> {
+        Ok(ovn.lflows(&net.router(), stage)?.iter().any(|flow| flow.contains(part)))
+    };
+    assert!(has("lr_out_snat", "ct_snat(203.0.113.2)")?);
+    assert!(has("lr_out_snat", "ct_snat(2001:db8::2)")?);
+    assert!(has("lr_in_dnat", "10.57.1.11:8443")?);
+    assert!(has("lr_in_dnat", "[fd42:57:1::b]:8443")?);
+
+    // The override of the whole project, by hand.
+    assert!(!has("lr_out_snat", "ct_snat(203.0.113.101)")?);
+    net.add_nat("snat", ip("203.0.113.101"), "10.57.1.11")?;
+    ovn.sync()?;
+    assert!(has("lr_out_snat", "ct_snat(203.0.113.101)")?);
+    Ok(())
+}
+
+#[test]
+fn without_a_chassis_group_northd_ignores_nat() -> Result<()> {
+    let ovn = Ovn::start()?;
+    let net = Net::builder(1).without_gateway().create(&ovn.nb)?;
+    ovn.sync()?;
+    assert_eq!(net.nats()?.len(), 2);
+    let flows = ovn.lflows(&net.router(), "lr_out_snat")?;
+    assert!(!flows.iter().any(|flow| flow.contains("ct_snat(203.0.113.2)")), "{flows:#?}");
+    Ok(())
+}
+
+#[test]
+fn nbctl_sees_the_network_as_incus_makes_it() -> Result<()> {
+    let ovn = Ovn::start()?;
+    let mut net = Net::builder(7).create(&ovn.nb)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let listen = ip("203.0.113.101");
+    net.add_forwards(
+        Protocol::Udp,
+        &[
+            ("203.0.113.101:53".parse()?, "10.57.7.11:53".parse()?),
+            ("203.0.113.101:54".parse()?, "10.57.7.11:54".parse()?),
+        ],
+    )?;
+
+    let show = ovn.nbctl(&["show", &net.router()])?;
+    for part in
+        ["incus-net7-lr-lrp-ext", "203.0.113.8/24", "2001:db8::8/64", "incus-net7-lr-lrp-int", "10.57.7.1/24"]
+    {
+        assert!(show.contains(part), "{part} is not in\n{show}");
+    }
+    assert!(ovn.nbctl(&["lr-nat-list", &net.router()])?.contains("10.57.7.0/24"));
+    let balancer = net.balancer(Protocol::Udp, listen);
+    assert_eq!(balancer, "incus-net7-lb-203.0.113.101-udp");
+    for lister in [["lr-lb-list", &net.router()], ["ls-lb-list", &net.internal_switch()]] {
+        let list = ovn.nbctl(&lister)?;
+        assert!(list.contains("203.0.113.101:53") && list.contains("203.0.113.101:54"), "{list}");
+    }
+    assert_eq!(net.external_ids(&instance.port)?["incus_switch"], "incus-net7-ls-int");
+    assert!(ovn.nbctl_wait_sb(&["lsp-get-addresses", &instance.port])?.contains("10.57.7.11"));
+    Ok(())
+}
+
+#[test]
+fn what_is_added_to_a_network_can_be_taken_away() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let empty = server.dump()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let bare = server.dump()?;
+    let listen = ip("203.0.113.101");
+
+    let instance = net.add_instance(Addressing::Static)?;
+    net.annotate(&instance.port, "ipv4.address.external", Some("auto"))?;
+    net.annotate(&instance.port, "ipv4.address.external", Some("203.0.113.101"))?;
+    assert_eq!(net.external_ids(&instance.port)?["ipv4.address.external"], "203.0.113.101");
+    net.annotate(&instance.port, "ipv4.address.external", None)?;
+    assert!(!net.external_ids(&instance.port)?.contains_key("ipv4.address.external"));
+    net.annotate_router("address.external", Some("auto"))?;
+    net.annotate_router("address.external", None)?;
+
+    net.add_forward(listen, 80, instance.v4()?, 8080)?;
+    net.add_default_target(listen, instance.v4()?, DefaultTarget::Vip)?;
+    net.add_default_target(listen, instance.v4()?, DefaultTarget::Dnat)?;
+    assert_eq!(net.vips(Protocol::Tcp, listen)?.len(), 2);
+    assert_eq!(net.vips(Protocol::Udp, listen)?.len(), 1);
+    assert_eq!(net.nats()?.len(), 3);
+    net.remove_forward(listen)?;
+
+    let foreign = net.add_nat("snat", listen, "10.57.1.11")?;
+    net.remove_nat(&foreign)?;
+    net.remove_instance(&instance.port)?;
+    assert_eq!(server.dump()?, bare);
+
+    net.add_nat("snat", listen, "10.57.1.11")?;
+    net.wipe_snat()?;
+    assert_eq!(net.nats()?.len(), 2);
+    net.remove()?;
+    assert_eq!(server.dump()?, empty);
+    Ok(())
+}
+
+#[test]
+fn a_second_gateway_port_makes_northd_ask_for_one_of_them() -> Result<()> {
+    let ovn = Ovn::start()?;
+    let net = Net::builder(1).create(&ovn.nb)?;
+    net.add_second_gateway(&["198.51.100.2/24"])?;
+    net.add_nat("snat", ip("192.0.2.1"), "10.57.1.11")?;
+    ovn.sync()?;
+    let flows = ovn.lflows(&net.router(), "lr_out_snat")?;
+    assert!(!flows.iter().any(|flow| flow.contains("192.0.2.1")), "{flows:#?}");
+    assert!(flows.iter().any(|flow| flow.contains("ct_snat(203.0.113.2)")), "{flows:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_thousand_instances_take_a_second_or_so() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let start = Instant::now();
+    for id in 1..=20 {
+        let mut net = Net::builder(id).create(&server)?;
+        let instances = net.add_instances(50, Addressing::Static)?;
+        let forwards: Vec<_> = (1..)
+            .zip(&instances)
+            .map(|(port, instance)| Ok(((ip("203.0.113.101"), port).into(), (instance.v4()?, 80).into())))
+            .collect::<Result<_>>()?;
+        net.add_forwards(Protocol::Tcp, &forwards)?;
+    }
+    assert_eq!(server.snapshot()?.rows("Logical_Switch_Port").count(), 20 * (50 + 3));
+    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    Ok(())
+}
+
+#[test]
+fn two_ovns_live_side_by_side() -> Result<()> {
+    let (one, two) = std::thread::scope(|scope| {
+        let start = || scope.spawn(Ovn::start);
+        let (one, two) = (start(), start());
+        (one.join().expect("the thread ends"), two.join().expect("the thread ends"))
+    });
+    let (one, two) = (one?, two?);
+    Net::builder(1).create(&one.nb)?;
+    Net::builder(2).create(&two.nb)?;
+    assert_eq!(
+        one.nbctl_wait_sb(&["--bare", "--columns=name", "list", "logical_router"])?.trim(),
+        "incus-net1-lr"
+    );
+    assert_eq!(
+        two.nbctl_wait_sb(&["--bare", "--columns=name", "list", "logical_router"])?.trim(),
+        "incus-net2-lr"
+    );
+    Ok(())
+}
+
+#[test]
+fn nothing_runs_on_after_its_value_is_gone() -> Result<()> {
+    let (pids, dirs) = {
+        let mut ovn = Ovn::start()?;
+        let pids = [ovn.northd().pid(), ovn.nb.daemon().pid(), ovn.sb.daemon().pid()];
+        (pids, [ovn.nb.dir().to_path_buf(), ovn.sb.dir().to_path_buf()])
+    };
+    for pid in pids {
+        assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "{pid} still runs");
+    }
+    if std::env::var_os("OVN_EXTADDR_TESTS_KEEP").is_none() {
+        assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stopped_northd_does_not_follow_until_it_goes_on() -> Result<()> {
+    let mut ovn = Ovn::start()?;
+    ovn.northd().signal("STOP")?;
+    let mut net = Net::builder(1).create(&ovn.nb)?;
+    let mut instance = net.add_instance(Addressing::Dynamic)?;
+    assert_eq!(net.dynamic_addresses(&instance.port)?, None);
+    ovn.northd().signal("CONT")?;
+    net.wait_for_addresses(&mut instance)?;
+    assert!(ovn.northd_appctl(&["status"])?.contains("active"));
+    Ok(())
+}
