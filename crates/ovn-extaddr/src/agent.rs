@@ -56,6 +56,10 @@ impl Run {
         let lock = settings.owner.lock();
         let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
         config.lock = Some(lock.clone()).filter(|_| !self.dry_run);
+        let mut signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
         info!(
             version = env!("CARGO_PKG_VERSION"),
             remotes = %settings.remotes,
@@ -63,10 +67,6 @@ impl Run {
             dry_run = self.dry_run,
             "starting"
         );
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
         let mut agent = Agent {
             session: Session::new(config),
             store: Store::new(),

@@ -42,7 +42,7 @@ pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &D
     // One forward of the address is enough; that which leads here is the least likely to go.
     let leads_here = |forward: &Forward<'_>| forward.targets().any(|target| target == row.logical);
     let forwards: Vec<_> = forwards::at(store, owner, row.router, row.external).collect();
-    match forwards.iter().find(|f| leads_here(f)).or(forwards.first()) {
+    match forwards.iter().find(|f| leads_here(f)).or_else(|| forwards.first()) {
         Some(Forward::Vip(balancer, vip)) => {
             guards.push(Guard::Vip(*balancer, vip.endpoint.address, vip.endpoint.port.map(Into::into)));
             match store.attachment(row.router, *balancer) {

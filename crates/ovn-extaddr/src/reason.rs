@@ -1,6 +1,6 @@
 //! Why a port does not have what was asked for: a closed set of codes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ovn_model::{Family, NatId, RouterId, Store, keys};
@@ -90,7 +90,7 @@ impl Reason {
             Self::NotAForward => format!(
                 "{wanted} is not a forward address of the port's network{}: create the forward there, or set {key} to one of `ovn-extaddr forwards`",
                 match store
-                    .balancers_with_vip(wanted.parse().unwrap_or(IpAddr::from([0; 4])))
+                    .balancers_with_vip(wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
                     .iter()
                     .find_map(|id| store.routers_of(*id).next())
                 {

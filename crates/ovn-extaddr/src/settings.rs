@@ -85,7 +85,7 @@ impl Options {
 }
 
 fn read(named: Option<&Path>) -> anyhow::Result<File> {
-    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {

@@ -28,7 +28,9 @@ impl Cleanup {
         let mut store = Store::new();
         synced(&settings, &mut session, &mut store).await?;
         while session.lock_status() == LockStatus::None {
-            session.next(&mut store).await;
+            if let SessionEvent::Disconnected { remote, error, .. } = session.next(&mut store).await {
+                bail!("lost {remote}: {error}");
+            }
         }
         if session.lock_status() == LockStatus::Waiting {
             bail!(
@@ -41,7 +43,8 @@ impl Cleanup {
         let mut removed = 0;
         loop {
             engine.catch_up(&mut store);
-            if engine.unsettled().is_empty() {
+            // The effect of a transaction is seen before its answer, which tells how much it removed.
+            if engine.unsettled().is_empty() && !applier.is_busy() {
                 break;
             }
             if let Some(pending) = applier.next(&store, &engine, Instant::now().into_std()) {
