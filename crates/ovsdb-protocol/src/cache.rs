@@ -237,11 +237,13 @@ impl Cache {
         for name in names {
             let [old, new] = [&before, &*self].map(|cache| cache.tables.get(name).map_or(&none, Table::rows));
             let uuids: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
-            deltas.extend(uuids.into_iter().filter(|uuid| old.get(uuid) != new.get(uuid)).map(|uuid| RowDelta {
-                table: Arc::clone(name),
-                uuid,
-                old: old.get(&uuid).cloned(),
-                new: new.get(&uuid).cloned(),
+            deltas.extend(uuids.into_iter().filter(|uuid| old.get(uuid) != new.get(uuid)).map(|uuid| {
+                RowDelta {
+                    table: Arc::clone(name),
+                    uuid,
+                    old: old.get(&uuid).cloned(),
+                    new: new.get(&uuid).cloned(),
+                }
             }));
         }
         deltas

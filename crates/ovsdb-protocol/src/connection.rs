@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    fn event(&mut self, event: Event<Pending>) -> Result<(), Error> {
+    fn event(&self, event: Event<Pending>) -> Result<(), Error> {
         match event {
             Event::Reply { token, result } => {
                 let _ = token.reply.send(result.map_err(Into::into));

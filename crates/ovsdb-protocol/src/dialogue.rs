@@ -97,7 +97,7 @@ impl Dialogue {
 
     /// A connection is there: asks for the schema, and for the lock at once, since it may take its
     /// time to become ours.
-    pub(crate) fn connected(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+    pub(crate) fn connected(&self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
         let database =
             serde_json::to_string(&[&self.database]).map_err(|e| Error::malformed("database name", e))?;
         send(exchange, "get_schema", &database, Call::Schema)?;
@@ -143,9 +143,8 @@ impl Dialogue {
                 self.monitor(MonitorMethod::CondSince, exchange, decoder)
             }
             Event::Reply { token: Call::Monitor(method), result } => {
-                let error = match result {
-                    Ok(_) => return Err(Error::malformed("monitor reply", "it holds no tables")),
-                    Err(error) => error,
+                let Err(error) = result else {
+                    return Err(Error::malformed("monitor reply", "it holds no tables"));
                 };
                 match method.fallback() {
                     Some(older) if error.error == "unknown method" => self.monitor(older, exchange, decoder),
@@ -204,7 +203,7 @@ impl Dialogue {
     }
 
     fn monitor(
-        &mut self,
+        &self,
         method: MonitorMethod,
         exchange: &mut Exchange<Call>,
         decoder: &mut Decoder,

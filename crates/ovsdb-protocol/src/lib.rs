@@ -70,8 +70,8 @@ mod cursor;
 pub use cursor::{AtomRef, DatumReader, DecodeError};
 mod row;
 pub use row::{ColumnSink, Columns, RowChange, RowUpdate};
-mod rpc;
 mod decoder;
+mod rpc;
 pub use decoder::ProtocolError;
 mod exchange;
 

@@ -225,7 +225,9 @@ impl Selection {
 
     /// Returns which of the columns the table has, and which not.
     fn columns_in(&self, table: &TableSchema) -> (Vec<String>, Vec<String>) {
-        let Some(columns) = &self.columns else { return (table.columns.keys().cloned().collect(), Vec::new()) };
+        let Some(columns) = &self.columns else {
+            return (table.columns.keys().cloned().collect(), Vec::new());
+        };
         let mut columns: Vec<_> = columns.iter().chain(self.required.iter().flatten()).cloned().collect();
         columns.sort_unstable();
         columns.dedup();

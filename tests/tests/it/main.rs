@@ -1,3 +1,13 @@
 //! Everything that needs real servers, in one binary: one link step.
 
+mod addresses;
+mod bulk;
+mod cli;
+mod continuity;
+mod forwards;
 mod harness;
+mod healing;
+mod owners;
+mod protocol;
+mod refusals;
+mod scene;

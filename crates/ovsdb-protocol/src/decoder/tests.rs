@@ -181,7 +181,7 @@ proptest! {
         let text = messages.concat();
         let bytes = text.as_bytes();
         let whole = decode([bytes], &announced());
-        prop_assert_eq!(decode(bytes.chunks(1), &announced()), whole.clone());
+        prop_assert_eq!(&decode(bytes.chunks(1), &announced()), &whole);
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
         cuts.extend([0, bytes.len()]);
         cuts.sort_unstable();

@@ -42,7 +42,7 @@ fn what_the_server_lacks_is_told_or_refused() {
     assert_eq!(mirror.absent().iter().map(Absent::to_string).collect::<Vec<_>>(), ["T.future", "U"]);
 
     for (selection, text) in [
-        (all.clone().required(["future"]), "the database has no column T.future"),
+        (all.required(["future"]), "the database has no column T.future"),
         (Selection::table("U").required([""; 0]), "the database has no table U"),
     ] {
         assert_eq!(Mirror::new([selection]).declare(&one()).unwrap_err().to_string(), text);
@@ -112,7 +112,10 @@ fn a_contradiction_says_what_it_is() {
     assert_eq!(insert(&mut mirror, 1, "{}"), Err(Inconsistent("an inserted row exists already")));
     assert!(matches!(mirror.inconsistency(), Some(Inconsistency::Exists { .. })));
     mirror.begin(Batch::Delta);
-    assert_eq!(insert(&mut mirror, 2, r#"{"n":["map"]}"#), Err(Inconsistent("a row has a value that is none")));
+    assert_eq!(
+        insert(&mut mirror, 2, r#"{"n":["map"]}"#),
+        Err(Inconsistent("a row has a value that is none"))
+    );
     mirror.begin(Batch::Delta);
     assert_eq!(insert(&mut mirror, 2, r#"{"n":"x"}"#), Err(Inconsistent("a row does not fit the schema")));
     snapshot(&mut mirror, &[(1, r#"{"n":5}"#)]);

@@ -336,7 +336,8 @@ async fn another_schema_is_not_resumed() {
     let client = async {
         for n in 0..schemas.len() {
             assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced anew");
-            let columns = consumer.copy[&Uuid::from_u128(1)].iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
+            let columns =
+                consumer.copy[&Uuid::from_u128(1)].iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
             assert_eq!(columns, if n < 2 { "n" } else { "n s" });
         }
     };
@@ -397,7 +398,10 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
             assert!(lost.contains("contradict"), "{lost}");
             assert_eq!(consumer.copy, before, "nothing of the batch is seen");
             assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced anew");
-            assert!(Arc::ptr_eq(&before[&Uuid::from_u128(1)], &consumer.copy[&Uuid::from_u128(1)]), "an equal row stays");
+            assert!(
+                Arc::ptr_eq(&before[&Uuid::from_u128(1)], &consumer.copy[&Uuid::from_u128(1)]),
+                "an equal row stays"
+            );
         };
         let (_peer, ()) = join!(script, client);
         assert_eq!(consumer.content(), [(1, 1), (3, 3)].into());
@@ -617,8 +621,7 @@ async fn remotes_are_tried_in_turn_before_a_pause() {
         tried
     };
     let (_peer, tried) = join!(script, client);
-    let round =
-        |paused| [(gone[0].clone(), true), (gone[1].clone(), true), (server.endpoint(), paused)];
+    let round = |paused| [(gone[0].clone(), true), (gone[1].clone(), true), (server.endpoint(), paused)];
     // The last of a round is followed by a pause; so is one that was connected for a while.
     assert_eq!(tried[..6], [round(false), round(false)].concat());
     assert_eq!(tried[6..], round(false)[..2]);

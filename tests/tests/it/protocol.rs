@@ -1,0 +1,103 @@
+//! The client library against a real ovsdb-server.
+
+mod lasting;
+mod monitors;
+mod transactions;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ovn_extaddr_tests::{OvsdbServer, Snapshot};
+use ovsdb_protocol::{
+    Client, Endpoint, LockEvent, Mirror, Row, Session, SessionConfig, SessionEvent, Uuid, connect,
+};
+use serde_json::to_value;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Connects, with the connection running by itself.
+async fn client(server: &OvsdbServer) -> Result<(Client, mpsc::Receiver<LockEvent>)> {
+    let endpoint: Endpoint = server.remote().parse()?;
+    let (client, locks, mut connection) = connect(&endpoint).await?;
+    tokio::spawn(async move { connection.run().await });
+    Ok((client, locks))
+}
+
+/// A session with a mirror, and a copy that knows nothing but the mirror's deltas.
+struct Follower {
+    session: Session,
+    mirror: Mirror,
+    copy: BTreeMap<(Arc<str>, Uuid), Arc<Row>>,
+    /// How many rows were inserted, changed and deleted in all.
+    told: [usize; 3],
+}
+
+impl Follower {
+    fn new(server: &OvsdbServer) -> Result<Self> {
+        Self::at(&server.remote())
+    }
+
+    fn at(remote: &str) -> Result<Self> {
+        let config = SessionConfig::new(remote.parse()?, "OVN_Northbound");
+        Ok(Self::with(Session::new(config), Mirror::of_everything()))
+    }
+
+    fn with(session: Session, mirror: Mirror) -> Self {
+        Self { session, mirror, copy: BTreeMap::new(), told: [0; 3] }
+    }
+
+    async fn next(&mut self) -> Result<SessionEvent> {
+        let event = timeout(SOON, self.session.next(&mut self.mirror)).await.context("nothing happens")?;
+        for delta in self.mirror.take_deltas() {
+            assert_eq!(
+                self.copy.get(&(Arc::clone(&delta.table), delta.uuid)),
+                delta.old.as_ref(),
+                "a delta starts from what is there"
+            );
+            let key = (delta.table, delta.uuid);
+            self.told[if delta.old.is_none() { 0 } else { 1 + usize::from(delta.new.is_none()) }] += 1;
+            match delta.new {
+                Some(row) => drop(self.copy.insert(key, row)),
+                None => drop(self.copy.remove(&key)),
+            }
+        }
+        Ok(event)
+    }
+
+    async fn synced(&mut self) -> Result<()> {
+        while !matches!(self.next().await?, SessionEvent::Synced { .. }) {}
+        Ok(())
+    }
+
+    /// Goes on until the mirror is what the server's own tool dumps.
+    async fn catch_up(&mut self, server: &OvsdbServer) -> Result<()> {
+        let dump = server.snapshot()?;
+        while self.content()? != dump {
+            if self.next().await.is_err() {
+                bail!("the mirror has\n{}\nand the server\n{dump}", self.content()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of the mirror, which is also what its deltas lead to.
+    fn content(&self) -> Result<Snapshot> {
+        let mut all = Snapshot::default();
+        let mut rows = 0;
+        for table in self.mirror.cache().tables() {
+            let content = all.tables.entry(table.to_owned()).or_default();
+            for (uuid, row) in self.mirror.cache().rows(table) {
+                assert_eq!(self.copy.get(&(Arc::from(table), uuid)), Some(row));
+                let columns = row.iter().map(|(name, datum)| Ok((name.to_owned(), to_value(datum)?)));
+                content.insert(uuid.to_string(), columns.collect::<Result<_>>()?);
+                rows += 1;
+            }
+        }
+        assert_eq!(self.copy.len(), rows);
+        Ok(all)
+    }
+}

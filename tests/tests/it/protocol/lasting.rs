@@ -1,0 +1,185 @@
+use anyhow::{Context, Result, bail};
+use ovn_extaddr_tests::{Addressing, Net, OvsdbServer};
+use ovsdb_protocol::{
+    Condition, ErrorClass, LockStatus, Mirror, Outcome, Row, Session, SessionConfig, SessionEvent,
+    Transaction,
+};
+use serde_json::json;
+
+use super::Follower;
+
+const NB: &str = "OVN_Northbound";
+
+fn insert(name: &str) -> Transaction {
+    let mut transaction = Transaction::new(NB);
+    transaction.insert("Address_Set", Row::new().with("name", name));
+    transaction
+}
+
+#[tokio::test]
+async fn a_session_survives_its_server() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instances = net.add_instances(20, Addressing::Static)?;
+    for remote in [server.remote(), server.tcp_remote()] {
+        let mut follower = Follower::at(&remote)?;
+        follower.catch_up(&server).await?;
+        let rows = follower.copy.len();
+        assert_eq!(follower.told, [rows, 0, 0]);
+
+        // The session is not awaited, so that it misses all of this.
+        server.kill9()?;
+        server.start()?;
+        net.remove_instance(&net_port(&follower)?)?;
+        net.annotate_router("address.external", Some(&remote))?;
+        net.add_instance(Addressing::Static)?;
+
+        let mut lost = 0;
+        loop {
+            match follower.next().await? {
+                SessionEvent::Disconnected { .. } => lost += 1,
+                SessionEvent::Synced { .. } => break,
+                _ => {}
+            }
+        }
+        assert!(lost > 0);
+        follower.catch_up(&server).await?;
+        // A port more and a port less; their switch and the router changed.
+        assert_eq!(follower.told, [rows + 1, 2, 1]);
+    }
+    assert_eq!(instances.len(), 20);
+    Ok(())
+}
+
+/// The name of an instance's port that is still there.
+fn net_port(follower: &Follower) -> Result<String> {
+    let ports = follower.mirror.cache().rows("Logical_Switch_Port");
+    let mut names = ports.filter_map(|(_, row)| Some(row.get("name")?.as_str()?.to_owned()));
+    names.find(|name| name.contains("-instance-")).context("no port of an instance")
+}
+
+#[tokio::test]
+async fn a_session_waits_for_its_server() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    server.stop()?;
+    let mut follower = Follower::new(&server)?;
+    for _ in 0..3 {
+        let event = follower.next().await?;
+        assert!(matches!(event, SessionEvent::Disconnected { .. }), "{event:?}");
+    }
+    server.start()?;
+    follower.synced().await?;
+    assert!(follower.session.is_synced() && follower.mirror.cache().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_is_seen_before_it_is_complete() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut follower = Follower::new(&server)?;
+    follower.synced().await?;
+    for name in ["a", "b", "a"] {
+        let id = follower.session.transact(&insert(name))?;
+        let outcome = loop {
+            if let SessionEvent::Completed { id: completed, outcome } = follower.next().await? {
+                assert_eq!(completed, id);
+                break outcome;
+            }
+        };
+        match outcome {
+            Outcome::Committed(results) => {
+                let uuid = results.uuid(0).context("an insert")?;
+                assert!(follower.mirror.cache().get("Address_Set", &uuid).is_some(), "{name}");
+            }
+            Outcome::Refused(refusal) => assert_eq!(refusal.class(), ErrorClass::Conflict, "{refusal:?}"),
+            Outcome::Unknown => bail!("{name} is unknown"),
+        }
+    }
+    assert_eq!(follower.told, [2, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_at_a_crash_is_unknown() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let mut follower = Follower::new(&server)?;
+    follower.synced().await?;
+    server.daemon().signal("STOP")?;
+    let id = follower.session.transact(&insert("a"))?;
+    server.restart()?;
+    let mut outcomes = Vec::new();
+    loop {
+        match follower.next().await? {
+            SessionEvent::Completed { id, outcome } => outcomes.push((id, outcome)),
+            SessionEvent::Synced { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(outcomes, [(id, Outcome::Unknown)]);
+    follower.catch_up(&server).await?;
+    // Looking tells what became of it.
+    let mut delete = Transaction::new(NB);
+    delete.delete("Address_Set", [Condition::eq("name", "a")]);
+    follower.session.transact(&delete)?;
+    loop {
+        if let SessionEvent::Completed { outcome, .. } = follower.next().await? {
+            let Outcome::Committed(results) = outcome else { bail!("{outcome:?}") };
+            assert_eq!(results.count(0), Some(u64::from(follower.told[0] > 0)));
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lock_passes_to_the_next_session() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let locked = || -> Result<Follower> {
+        let mut config = SessionConfig::new(server.remote().parse()?, NB);
+        config.lock = Some("leader".parse()?);
+        Ok(Follower::with(Session::new(config), Mirror::of_everything()))
+    };
+    let (mut one, mut two) = (locked()?, locked()?);
+    one.synced().await?;
+    two.synced().await?;
+    assert_eq!(one.session.lock_status(), LockStatus::Held(1));
+    assert_eq!(two.session.lock_status(), LockStatus::Waiting);
+
+    drop(one);
+    let SessionEvent::Lock(status) = two.next().await? else { bail!("something else happened") };
+    assert_eq!(status, LockStatus::Held(1));
+    server.restart()?;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        if let SessionEvent::Lock(status) = two.next().await? {
+            seen.push(status);
+        }
+    }
+    assert_eq!(seen, [LockStatus::None, LockStatus::Held(2)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_converted_schema_is_taken_up() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    server.transact(vec![json!({"op": "insert", "table": "Address_Set", "row": {"name": "a"}})])?;
+    let mut follower = Follower::new(&server)?;
+    follower.catch_up(&server).await?;
+
+    let schema = std::fs::read_to_string("/usr/share/ovn/ovn-nb.ovsschema")?;
+    let mut schema: serde_json::Value = serde_json::from_str(&schema)?;
+    schema["version"] = json!("99.0.0");
+    schema["tables"]["Address_Set"]["columns"]["color"] = json!({"type": "string"});
+    schema["tables"].as_object_mut().context("tables")?.remove("Static_MAC_Binding");
+    let file = server.dir().join("new.ovsschema");
+    std::fs::write(&file, schema.to_string())?;
+    let mut convert = std::process::Command::new("ovsdb-client");
+    convert.args(["convert", &server.remote()]).arg(&file);
+    ovn_extaddr_tests::Output::of(convert)?.success()?;
+
+    follower.synced().await?;
+    follower.catch_up(&server).await?;
+    assert_eq!(follower.told, [1, 1, 0], "the row has a column more");
+    assert!(!follower.mirror.cache().tables().any(|table| table == "Static_MAC_Binding"));
+    Ok(())
+}

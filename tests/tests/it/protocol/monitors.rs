@@ -1,0 +1,244 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, json_map, json_set};
+use ovsdb_protocol::{
+    Condition, Datum, Mirror, MonitorRequest, MonitorRequests, Row, RowDifference, Rows, Selection, Session,
+    SessionConfig, SessionEvent, Uuid,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{Follower, SOON, client};
+
+/// Stands between a client and the server, which seems to be one of Open vSwitch 2.6 from there: it does not know
+/// `monitor_cond_since`. Returns the remote.
+fn older(server: &OvsdbServer) -> Result<String> {
+    let path = server.dir().join("old.sock");
+    let listener = UnixListener::bind(&path)?;
+    let behind = server.socket();
+    std::thread::spawn(move || {
+        for near in listener.incoming() {
+            let Ok((near, far)) = near.and_then(|near| Ok((near, UnixStream::connect(&behind)?))) else {
+                return;
+            };
+            let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { return };
+            std::thread::spawn(move || copy(near, far, |text| text.replace("cond_since", "cond_later")));
+            std::thread::spawn(move || copy(far_too, near_too, str::to_owned));
+        }
+    });
+    Ok(format!("unix:{}", path.display()))
+}
+
+/// Requests are short and come in one piece.
+fn copy(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&str) -> String) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(1..) = from.read(&mut buffer).map(|length| {
+        let piece = &buffer[..length];
+        let changed =
+            std::str::from_utf8(piece).map_or_else(|_| piece.to_vec(), |text| change(text).into_bytes());
+        if to.write_all(&changed).is_ok() { length } else { 0 }
+    }) {}
+    // The other side may have gone first.
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+/// Changes sets, maps, optional values and rows in ways that differ with `seed`.
+fn churn(server: &OvsdbServer, seed: u64) -> Result<()> {
+    let mut state = seed;
+    let mut pick = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    for _ in 0..60 {
+        let name = format!("set{}", pick(4));
+        let row = json!([["name", "==", name]]);
+        let addresses: BTreeSet<_> = (0..pick(4)).map(|_| format!("10.0.0.{}", pick(6))).collect();
+        let addresses = json_set(addresses.into_iter().map(Value::from));
+        let pairs: BTreeMap<_, _> =
+            (0..pick(4)).map(|_| (format!("k{}", pick(4)), format!("v{}", pick(2)))).collect();
+        let port = format!("port{}", pick(3));
+        let tag = if pick(2) == 0 { json_set([]) } else { json!(1 + pick(3)) };
+        let operations = match pick(8) {
+            0 => vec![json!({"op": "delete", "table": "Address_Set", "where": row})],
+            1 | 2 => vec![
+                json!({"op": "delete", "table": "Address_Set", "where": row}),
+                json!({"op": "insert", "table": "Address_Set", "row": {"name": name, "addresses": addresses}}),
+            ],
+            3 => vec![
+                json!({"op": "update", "table": "Address_Set", "where": row, "row": {"addresses": addresses}}),
+            ],
+            4 => vec![
+                json!({"op": "update", "table": "Address_Set", "where": [], "row": {"external_ids": json_map(pairs)}}),
+            ],
+            5 => vec![json!({"op": "mutate", "table": "Address_Set", "where": row, "mutations": [
+                ["addresses", "insert", addresses], ["external_ids", "delete", json_set([json!("k1")])]]})],
+            6 => vec![
+                json!({"op": "delete", "table": "Logical_Switch", "where": [["name", "==", port]]}),
+                json!({"op": "insert", "table": "Logical_Switch", "row": {"name": port, "ports": ["named-uuid", "p"]}}),
+                json!({"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "p", "row": {"name": port}}),
+            ],
+            _ => vec![
+                json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]], "row": {"tag": tag}}),
+            ],
+        };
+        // Ports have names of their own; one that is in the way is as good as a change.
+        server.transact(operations)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward("203.0.113.101".parse()?, 443, instance.v4()?, 8443)?;
+
+    let [mut newest, mut middle] = [Follower::new(&server)?, Follower::at(&older(&server)?)?];
+    for seed in 1..=3 {
+        for follower in [&mut newest, &mut middle] {
+            follower.catch_up(&server).await?;
+        }
+        churn(&server, seed)?;
+    }
+    for follower in [&mut newest, &mut middle] {
+        follower.catch_up(&server).await?;
+    }
+    assert_eq!(newest.content()?, middle.content()?);
+
+    // This breaks the connections, and from now on the server is one of before 2.6.
+    server.appctl(&["ovsdb-server/disable-monitor-cond"])?;
+    let mut oldest = Follower::new(&server)?;
+    oldest.catch_up(&server).await?;
+    let told = newest.told;
+    newest.synced().await?;
+    assert_eq!(newest.told, told, "the same content another way is no difference");
+    for seed in 4..=6 {
+        churn(&server, seed)?;
+        for follower in [&mut newest, &mut oldest] {
+            follower.catch_up(&server).await?;
+        }
+    }
+    for follower in [&newest, &middle, &oldest] {
+        assert_eq!(follower.mirror.inconsistency(), None);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut follower = Follower::new(&server)?;
+    follower.synced().await?;
+    // Nobody reads meanwhile: the server joins what it cannot send.
+    for seed in 10..=20 {
+        churn(&server, seed)?;
+    }
+    follower.catch_up(&server).await?;
+    assert_eq!(follower.mirror.inconsistency(), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let add = |name: &str| json!({"op": "insert", "table": "Address_Set", "row": {"name": name}});
+    server.transact(vec![add("a"), add("b"), add("c")])?;
+    let named = |name: &str| Condition::eq("name", name);
+    let selections = [
+        Selection::table("Address_Set")
+            .columns(["name", "future"])
+            .rows(Rows::Any(vec![named("a"), named("b")])),
+        Selection::table("Meter").rows(Rows::Any(vec![])),
+        Selection::table("Future"),
+    ];
+    let session = Session::new(SessionConfig::new(server.remote().parse()?, "OVN_Northbound"));
+    let mut follower = Follower::with(session, Mirror::new(selections));
+    follower.synced().await?;
+    let names = |follower: &Follower| -> Vec<_> {
+        let mut rows: Vec<_> =
+            follower.mirror.cache().rows("Address_Set").map(|(_, row)| (**row).clone()).collect();
+        rows.sort();
+        rows
+    };
+    let row = |name: &str| Row::new().with("name", name);
+    assert_eq!(names(&follower), [row("a"), row("b")]);
+    let absent: Vec<_> = follower.mirror.absent().iter().map(ToString::to_string).collect();
+    assert_eq!(absent, ["Address_Set.future", "Future"]);
+
+    // A row that comes to match is inserted, and one that ceases to is deleted.
+    let rename = |from: &str, to: &str| json!({"op": "update", "table": "Address_Set", "where": [["name", "==", from]], "row": {"name": to}});
+    server.transact(vec![rename("a", "x"), rename("c", "a")])?;
+    while !matches!(follower.next().await?, SessionEvent::Updated) {}
+    assert_eq!(names(&follower), [row("a"), row("b")]);
+    assert_eq!(follower.told, [3, 0, 1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handle_monitors_too() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let insert = |name: &str| json!({"op": "insert", "table": "Address_Set", "row": {"name": name}});
+    let made = server.transact(vec![insert("a")])?;
+    let uuid: Uuid = made[0]["uuid"][1].as_str().context("a UUID")?.parse()?;
+    let (client, _) = client(&server).await?;
+    let requests: MonitorRequests = [("Address_Set".to_owned(), MonitorRequest::columns(["name"]))].into();
+    let mut monitor = client.monitor("OVN_Northbound", &requests, Uuid::nil()).await?;
+    let first = timeout(SOON, monitor.next()).await??;
+    assert!(first.snapshot);
+    let a = Row::new().with("name", "a");
+    assert_eq!(first.tables["Address_Set"], [(uuid, RowDifference::Insert(a))].into());
+
+    server
+        .transact(vec![json!({"op": "update", "table": "Address_Set", "where": [], "row": {"name": "b"}})])?;
+    server.transact(vec![json!({"op": "delete", "table": "Address_Set", "where": []})])?;
+    let second = timeout(SOON, monitor.next()).await??;
+    let b = Row::new().with("name", "b");
+    assert_eq!(second.tables["Address_Set"], [(uuid, RowDifference::Modify(b))].into());
+    let third = timeout(SOON, monitor.next()).await??;
+    assert_eq!(third.tables["Address_Set"], [(uuid, RowDifference::Delete)].into());
+
+    let missing: MonitorRequests = [("Nope".to_owned(), MonitorRequest::columns(["name"]))].into();
+    let error = client.monitor("OVN_Northbound", &missing, Uuid::nil()).await.expect_err("no such table");
+    assert!(error.as_database_error().is_some(), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn five_thousand_rows_take_no_time() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let rows = |from: u32| -> Vec<Value> {
+        let ids = |n: u32| json_map([("number", n.to_string()), ("text", "\"\\é".repeat(20))]);
+        (from..from + 1000)
+            .map(|n| {
+                json!({"op": "insert", "table": "Address_Set", "row": {
+                "name": format!("set{n}"), "external_ids": ids(n),
+                "addresses": json_set((0..n % 20).map(|k| json!(format!("10.0.{}.{k}", n % 250))))}})
+            })
+            .collect()
+    };
+    for from in (0..5000).step_by(1000) {
+        server.transact(rows(from))?;
+    }
+    let start = Instant::now();
+    let mut follower = Follower::new(&server)?;
+    follower.synced().await?;
+    let took = start.elapsed();
+    assert_eq!(follower.mirror.cache().len(), 5000);
+    assert_eq!(follower.session.received().1, 5000);
+    follower.catch_up(&server).await?;
+    assert!(took.as_secs() < 5, "{took:?}");
+    let number = |row: &Row| row.get("external_ids").and_then(|ids| ids.get("number").cloned());
+    let (_, row) = follower.mirror.cache().rows("Address_Set").next().context("a row")?;
+    assert_eq!(
+        row.get("name").and_then(Datum::as_str).map(str::to_owned),
+        number(row).map(|n| format!("set{}", n.as_str().unwrap_or_default()))
+    );
+    Ok(())
+}

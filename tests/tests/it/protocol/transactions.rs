@@ -1,0 +1,316 @@
+use anyhow::{Context, Result, bail};
+use ovn_extaddr_tests::OvsdbServer;
+use ovsdb_protocol::{
+    Atom, Client, Condition, Datum, ErrorClass, LockEvent, LockName, Mutation, Mutator, Operation,
+    OperationResult, Outcome, Results, Row, TransactError, Transaction, Until, Uuid,
+};
+use tokio::time::timeout;
+
+use super::{SOON, client};
+
+const NB: &str = "OVN_Northbound";
+const OURS: Uuid = Uuid::from_u128(0x0e57_0000_0000_4000_8000_0000_0000_0001);
+
+/// Commits the operations that `build` appends.
+async fn commit(client: &Client, build: impl FnOnce(&mut Transaction)) -> Result<Results> {
+    match run(client, build).await? {
+        Outcome::Committed(results) => Ok(results),
+        other => bail!("{other:?}"),
+    }
+}
+
+async fn run(client: &Client, build: impl FnOnce(&mut Transaction)) -> Result<Outcome> {
+    let mut transaction = Transaction::new(NB);
+    build(&mut transaction);
+    Ok(timeout(SOON, client.transact(&transaction)).await??)
+}
+
+fn set(name: &str) -> Row {
+    Row::new().with("name", name)
+}
+
+#[tokio::test]
+async fn a_server_tells_its_databases_and_their_schemas() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (client, _) = client(&server).await?;
+    client.echo().await?;
+    assert_eq!(client.list_dbs().await?, [NB, "_Server"]);
+    for database in client.list_dbs().await? {
+        let schema = client.get_schema(&database).await?;
+        assert_eq!(schema.name, database);
+        assert!(!schema.tables.is_empty());
+    }
+    let schema = client.get_schema(NB).await?;
+    assert!(
+        schema.column("Logical_Switch", "ports").context("it is there")?.column_type.key.ref_table()
+            == Some("Logical_Switch_Port")
+    );
+    assert!(schema.checksum.is_some() && schema.version.contains('.'));
+    let error = client.get_schema("nope").await.expect_err("there is no such database");
+    assert_eq!(error.as_database_error().context("the server says so")?.error, "unknown database");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_operation_has_its_result() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (client, _) = client(&server).await?;
+    let lock: LockName = "leader".parse()?;
+    assert!(client.lock(&lock).await?);
+    let named = Datum::scalar(Atom::NamedUuid("port".to_owned()));
+    let results = commit(&client, |t| {
+        t.assert_lock("leader");
+        t.require("Address_Set", [], ["name"], Until::Equal, []);
+        t.insert("Address_Set", set("a").with("addresses", Datum::set(["10.0.0.1", "10.0.0.2"])));
+        t.insert_as("Address_Set", OURS, set("b"));
+        t.insert_named("Logical_Switch_Port", "port", set("lsp"));
+        t.insert("Logical_Switch", set("ls").with("ports", named));
+        t.update("Address_Set", [], Row::new().with("external_ids", Datum::map([("k", "v")])));
+        t.mutate(
+            "Address_Set",
+            [Condition::eq("name", "a")],
+            [
+                Mutation::insert("addresses", Datum::set(["10.0.0.3", "10.0.0.1"])),
+                Mutation::delete("external_ids", Datum::set(["k"])),
+            ],
+        );
+        t.select("Address_Set", [Condition::uuid(OURS)]);
+        t.select_columns("Address_Set", [Condition::eq("name", "a")], ["addresses", "external_ids"]);
+        t.select("Address_Set", [Condition::eq("name", "nobody")]);
+        t.delete("Address_Set", [Condition::includes("addresses", Datum::set(["10.0.0.3"]))]);
+        t.delete("Address_Set", [Condition::eq("name", "nobody")]);
+        t.comment("every operation");
+        t.commit(true);
+    })
+    .await?;
+
+    assert_eq!((results.len(), results.get(0)), (15, Some(&OperationResult::Empty)));
+    assert_eq!(results.get(1), Some(&OperationResult::Empty));
+    assert!(results.uuid(2).is_some() && results.uuid(4).is_some() && results.uuid(5).is_some());
+    assert_eq!(results.uuid(3), Some(OURS));
+    assert_eq!((results.count(6), results.count(7)), (Some(2), Some(1)));
+    let [ours] = results.rows(8).context("a select")? else { bail!("not one row") };
+    assert_eq!((ours.uuid(), ours.get("name")), (Some(OURS), Some(&Datum::scalar("b"))));
+    assert_eq!(ours.get("external_ids"), Some(&Datum::map([("k", "v")])));
+    assert!(ours.get("_version").is_some());
+    let [a] = results.rows(9).context("a select")? else { bail!("not one row") };
+    let addresses = Datum::set(["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    assert_eq!(
+        *a,
+        Row::new().with("addresses", addresses).with("external_ids", Datum::map::<&str, &str>([]))
+    );
+    assert_eq!(results.rows(10), Some(&[][..]));
+    assert_eq!((results.count(11), results.count(12)), (Some(1), Some(0)));
+    assert_eq!(results.get(13), Some(&OperationResult::Empty));
+    assert_eq!(results.get(14), Some(&OperationResult::Empty));
+    assert_eq!(server.snapshot()?.rows("Address_Set").count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (client, _) = client(&server).await?;
+    for integer in [i64::MIN, -1, (1 << 53) + 1, i64::MAX] {
+        let results = commit(&client, |t| {
+            t.delete("NB_Global", []);
+            t.insert("NB_Global", Row::new().with("nb_cfg", integer));
+            t.select("NB_Global", []);
+        })
+        .await?;
+        let row = &results.rows(2).context("a select")?[0];
+        assert_eq!(row.get("nb_cfg").and_then(Datum::as_integer), Some(integer));
+    }
+    let results = commit(&client, |t| {
+        t.update("NB_Global", [], Row::new().with("nb_cfg", 40));
+        for (mutator, by) in [
+            (Mutator::Add, 5),
+            (Mutator::Subtract, 3),
+            (Mutator::Multiply, 10),
+            (Mutator::Divide, 4),
+            (Mutator::Remainder, 100),
+        ] {
+            t.mutate("NB_Global", [], [Mutation::new("nb_cfg", mutator, by)]);
+        }
+        t.select_columns("NB_Global", [], ["nb_cfg"]);
+    })
+    .await?;
+    assert_eq!(results.rows(6), Some(&[Row::new().with("nb_cfg", 5)][..]));
+
+    for text in ["", "é😀\u{7f}", "\"\\/\u{1}\n\r\t\u{8}\u{c}", "]}{[,:", "\u{2028}\u{ffff}"] {
+        let results = commit(&client, |t| {
+            t.update("NB_Global", [], set(text).with("options", Datum::map([(text, text)])));
+            t.select_columns("NB_Global", [Condition::eq("name", text)], ["name", "options"]);
+        })
+        .await?;
+        let expected = set(text).with("options", Datum::map([(text, text)]));
+        assert_eq!(results.rows(1), Some(&[expected][..]), "{text:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_class() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (client, _) = client(&server).await?;
+    commit(&client, |t| {
+        t.insert_as("Address_Set", OURS, set("a"));
+        t.insert("Load_Balancer_Group", set("g"));
+    })
+    .await?;
+    let before = server.dump()?;
+
+    type Build = fn(&mut Transaction);
+    let cases: [(&str, Option<usize>, ErrorClass, Build); 13] = [
+        ("unknown column", Some(1), ErrorClass::Permanent, |t| {
+            t.comment("fine");
+            t.insert("Address_Set", Row::new().with("nope", 1));
+            t.comment("never run");
+        }),
+        ("syntax error", Some(0), ErrorClass::Permanent, |t| {
+            t.select("Nope", []);
+        }),
+        ("syntax error", Some(0), ErrorClass::Permanent, |t| {
+            t.update("Address_Set", [], Row::new().with("name", 5));
+        }),
+        ("constraint violation", Some(0), ErrorClass::Permanent, |t| {
+            t.insert("QoS", Row::new().with("priority", 40000));
+        }),
+        ("constraint violation", None, ErrorClass::Conflict, |t| {
+            t.insert("Address_Set", set("a"));
+        }),
+        ("referential integrity violation", None, ErrorClass::Conflict, |t| {
+            t.insert("Logical_Switch", Row::new().with("ports", Datum::set([OURS])));
+        }),
+        ("duplicate uuid", Some(0), ErrorClass::Conflict, |t| {
+            t.insert_as("Address_Set", OURS, set("b"));
+        }),
+        ("duplicate uuid-name", Some(1), ErrorClass::Permanent, |t| {
+            t.insert_named("Address_Set", "n", set("b"));
+            t.insert_named("Address_Set", "n", set("c"));
+        }),
+        ("timed out", Some(0), ErrorClass::Precondition, |t| {
+            t.require("Address_Set", [], ["name"], Until::NotEqual, [set("a")]);
+            t.delete("Address_Set", []);
+        }),
+        ("timed out", Some(0), ErrorClass::Precondition, |t| {
+            t.push(Operation::Wait {
+                timeout: Some(50),
+                table: "Address_Set".to_owned(),
+                conditions: Vec::new(),
+                columns: vec!["name".to_owned()],
+                until: Until::Equal,
+                rows: Vec::new(),
+            });
+        }),
+        ("not owner", Some(0), ErrorClass::LockLost, |t| {
+            t.assert_lock("leader");
+            t.delete("Address_Set", []);
+        }),
+        ("aborted", Some(1), ErrorClass::Aborted, |t| {
+            t.delete("Address_Set", []);
+            t.abort();
+        }),
+        ("unknown database", None, ErrorClass::Unavailable, |t| {
+            t.database = "nope".to_owned();
+            t.delete("Address_Set", []);
+        }),
+    ];
+    for (name, operation, class, build) in cases {
+        let Outcome::Refused(refusal) = run(&client, build).await? else { bail!("{name}: not refused") };
+        let TransactError { operation: at, error } = &refusal;
+        assert_eq!((&*error.error, *at, refusal.class()), (name, operation, class), "{refusal:?}");
+    }
+    assert_eq!(server.dump()?, before);
+
+    let Outcome::Refused(refusal) = run(&client, |t| {
+        t.database = "_Server".to_owned();
+        t.delete("Database", []);
+    })
+    .await?
+    else {
+        bail!("the server lets itself be written")
+    };
+    assert_eq!(refusal.class(), ErrorClass::Unavailable, "{refusal:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (waiting, _) = client(&server).await?;
+    let (other, _) = client(&server).await?;
+    let wait = |t: &mut Transaction| {
+        t.push(Operation::Wait {
+            timeout: None,
+            table: "Address_Set".to_owned(),
+            conditions: Vec::new(),
+            columns: vec!["name".to_owned()],
+            until: Until::Equal,
+            rows: vec![set("a")],
+        });
+    };
+    let insert = async {
+        waiting.echo().await?;
+        commit(&other, |t| {
+            t.insert("Address_Set", set("a"));
+        })
+        .await
+    };
+    let (waited, inserted) = tokio::join!(commit(&waiting, wait), insert);
+    assert_eq!(waited?.get(0), Some(&OperationResult::Empty));
+    inserted?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (client, _) = client(&server).await?;
+    let mut transaction = Transaction::new(NB);
+    transaction.push(Operation::Wait {
+        timeout: None,
+        table: "Address_Set".to_owned(),
+        conditions: Vec::new(),
+        columns: vec!["name".to_owned()],
+        until: Until::Equal,
+        rows: vec![set("a")],
+    });
+    transaction.insert("Address_Set", set("b"));
+    tokio::select! {
+        outcome = client.transact(&transaction) => bail!("{outcome:?}"),
+        () = tokio::time::sleep(std::time::Duration::from_millis(100)) => {}
+    }
+    // Now the wait is true, and nobody waits.
+    commit(&client, |t| {
+        t.insert("Address_Set", set("a"));
+    })
+    .await?;
+    client.echo().await?;
+    assert_eq!(server.snapshot()?.rows("Address_Set").count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lock_goes_from_one_client_to_the_next() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let ((one, mut one_events), (two, mut two_events)) = (client(&server).await?, client(&server).await?);
+    let lock: LockName = "leader".parse()?;
+    assert!(one.lock(&lock).await?);
+    assert!(!two.lock(&lock).await?);
+    assert!(one.lock(&lock).await.expect_err("asked for already").as_database_error().is_some());
+    one.unlock(&lock).await?;
+    assert_eq!(timeout(SOON, two_events.recv()).await?, Some(LockEvent::Locked("leader".to_owned())));
+    assert!(one.steal(&lock).await?);
+    assert_eq!(timeout(SOON, two_events.recv()).await?, Some(LockEvent::Stolen("leader".to_owned())));
+    // The victim stays in the queue.
+    drop(one);
+    assert_eq!(timeout(SOON, two_events.recv()).await?, Some(LockEvent::Locked("leader".to_owned())));
+    assert_eq!(timeout(SOON, one_events.recv()).await?, None);
+    let asserted = commit(&two, |t| {
+        t.assert_lock("leader");
+    })
+    .await?;
+    assert_eq!(asserted.len(), 1);
+    Ok(())
+}
