@@ -6,6 +6,7 @@
 
 pub mod intent;
 pub mod ownership;
+pub mod policy;
 pub mod reason;
 pub mod state;
 
