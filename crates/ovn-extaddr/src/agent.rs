@@ -14,9 +14,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
+use crate::clock::Now;
 use crate::engine::Engine;
+use crate::reload::Reload;
 use crate::report;
-use crate::settings::Settings;
+use crate::settings::{Options, Settings};
 use crate::state::State;
 
 /// How long a transaction under way may keep us from stopping.
@@ -52,10 +54,11 @@ struct Signals {
 
 impl Run {
     /// Runs until told to stop.
-    pub(crate) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let lock = settings.owner.lock();
+    pub(crate) async fn run(self, options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
+        let lock = settings.rules.owner.lock();
         let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
         config.lock = Some(lock.clone()).filter(|_| !self.dry_run);
+        let mut reload = Reload::new(options, &settings)?;
         let mut signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -63,18 +66,18 @@ impl Run {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             remotes = %settings.remotes,
-            owner = %settings.owner,
+            owner = %settings.rules.owner,
             dry_run = self.dry_run,
             "starting"
         );
         let mut agent = Agent {
             session: Session::new(config),
             store: Store::new(),
-            engine: Engine::new(settings.owner),
+            engine: Engine::new(settings.rules),
             applier: Applier::new(lock),
             dry_run: self.dry_run,
         };
-        let name = agent.run_until(&mut signals).await;
+        let name = agent.run_until(&mut signals, &mut reload).await;
         info!(signal = name, "stopping");
         if timeout(GRACE, agent.finish()).await.is_err() {
             warn!("a transaction is still under way; the database will finish it or not");
@@ -87,13 +90,14 @@ impl Run {
 
 impl Agent {
     /// Keeps the database as it should be. Returns the name of the signal that ended it.
-    async fn run_until(&mut self, signals: &mut Signals) -> &'static str {
+    async fn run_until(&mut self, signals: &mut Signals, reload: &mut Reload) -> &'static str {
         loop {
-            let retry = self.applier.next_deadline().map(Instant::from_std).filter(|_| self.may_write());
+            let deadline = self.next_deadline();
             tokio::select! {
                 name = signals.next() => return name,
+                () = reload.requested() => self.reload(reload.read()),
                 event = self.session.next(&mut self.store) => self.event(event),
-                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
             // What is there already is taken in before anything is decided: a burst of updates ends
             // in one decision, and a single one does not wait.
@@ -102,6 +106,27 @@ impl Agent {
             }
             self.decide();
             self.send();
+        }
+    }
+
+    /// When something is to be done though nothing happens.
+    fn next_deadline(&self) -> Option<Instant> {
+        let retry = self.applier.next_deadline(Instant::now().into_std()).filter(|_| self.may_write());
+        let decide = self.engine.next_deadline().filter(|_| self.session.is_synced());
+        retry.into_iter().chain(decide).min().map(Instant::from_std)
+    }
+
+    /// Goes on with another configuration, or with the old one where the new one is wrong.
+    fn reload(&mut self, settings: anyhow::Result<Settings>) {
+        match settings {
+            Err(error) => error!("the configuration is wrong and the old one stays: {error:#}"),
+            Ok(Settings { rules, .. }) if rules.owner != *self.engine.owner() => {
+                error!(owner = %rules.owner, "a change of the owner needs a restart; the old configuration stays");
+            }
+            Ok(Settings { rules, .. }) => {
+                info!("read the configuration anew");
+                self.engine.set_rules(&self.store, rules);
+            }
         }
     }
 
@@ -139,9 +164,8 @@ impl Agent {
             SessionEvent::Completed { id, outcome } => {
                 // The outcome is judged by what the database looks like after it.
                 self.decide();
-                let now = Instant::now().into_std();
-                match self.applier.completed(id, outcome, &self.store, &self.engine, now) {
-                    Some(Conclusion::Committed { ports, rows }) => info!(ports, rows, "committed"),
+                match self.applier.completed(id, outcome, &self.store, &self.engine, now()) {
+                    Some(Conclusion::Committed { subjects, changes }) => info!(subjects, changes, "committed"),
                     Some(Conclusion::Refused(error)) => warn!(%error, "the database refused a transaction"),
                     Some(Conclusion::Unknown) => {
                         warn!("the connection broke before a transaction was answered")
@@ -161,7 +185,7 @@ impl Agent {
         if !self.session.is_synced() {
             return;
         }
-        let decided = self.engine.catch_up(&mut self.store);
+        let decided = self.engine.catch_up(&mut self.store, now());
         if decided.len() > FEW {
             info!(ports = decided.len(), to_change = self.engine.unsettled().len(), "decided");
             return;
@@ -172,10 +196,11 @@ impl Agent {
     }
 
     fn log(&self, port: &Arc<str>) {
-        for entry in report::entries(&self.store, &self.engine, port, None) {
+        let obstacle = self.applier.obstacle(port);
+        for entry in report::entries(&self.store, &self.engine, port, obstacle.as_ref()) {
             let report::Entry { family, state, reason, message, .. } = entry;
             match state {
-                State::Active | State::Foreign | State::Pending => {
+                State::Active | State::Foreign | State::Pending | State::Draining => {
                     info!(%port, family, state = state.name(), "{message}");
                 }
                 _ => warn!(%port, family, state = state.name(), reason, "{message}"),
@@ -188,7 +213,7 @@ impl Agent {
         if !self.may_write() {
             return;
         }
-        let Some(pending) = self.applier.next(&self.store, &self.engine, Instant::now().into_std()) else {
+        let Some(pending) = self.applier.next(&self.store, &self.engine, now()) else {
             return;
         };
         match self.session.transact(pending.transaction()) {
@@ -208,4 +233,8 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn now() -> Now {
+    Now::at(Instant::now().into_std())
 }

@@ -8,12 +8,14 @@ use ovn_model::Store;
 use ovsdb_protocol::{ErrorClass, LockName, Outcome, TransactError, Transaction, TransactionId};
 
 use crate::batch::{self, Batch};
-use crate::engine::Engine;
+use crate::clock::Now;
+use crate::engine::{Engine, Subject};
+use crate::fight::Fights;
 use crate::plan::RowChange;
 
-/// Ports whose changes go into one transaction. The server does nothing else while it executes one:
-/// this many take it some ten milliseconds.
-const MOST_PORTS: usize = 500;
+/// Subjects whose changes go into one transaction. The server does nothing else while it executes
+/// one: this many take it some ten milliseconds.
+const MOST_SUBJECTS: usize = 500;
 
 /// The wait before changes are sent again that had no effect, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -24,9 +26,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub struct Applier {
     lock: LockName,
     in_flight: Option<(TransactionId, Batch)>,
-    /// Ports in the next transaction at most.
+    /// Subjects in the next transaction at most.
     limit: usize,
-    held: HashMap<Arc<str>, Held>,
+    held: HashMap<Subject, Held>,
+    fights: Fights,
 }
 
 /// Changes that had no effect, and are not sent again for a while unless they become others.
@@ -43,10 +46,10 @@ struct Held {
 pub enum Conclusion {
     /// It was committed.
     Committed {
-        /// Ports whose rows it changed.
-        ports: usize,
-        /// Rows that it changed.
-        rows: usize,
+        /// Ports and conversions that it was for.
+        subjects: usize,
+        /// Changes that it made.
+        changes: usize,
     },
     /// It was refused; what can be sent again is.
     Refused(String),
@@ -54,35 +57,61 @@ pub enum Conclusion {
     Unknown,
 }
 
+/// Why changes of a port are not sent at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The database refused them, with this error.
+    Refused(Arc<str>),
+    /// Somebody keeps removing the rows.
+    Contested,
+}
+
 // ===== impl Applier =====
 
 impl Applier {
     /// Sends only while `lock` is ours.
     pub fn new(lock: LockName) -> Self {
-        Self { lock, in_flight: None, limit: MOST_PORTS, held: HashMap::new() }
+        Self {
+            lock,
+            in_flight: None,
+            limit: MOST_SUBJECTS,
+            held: HashMap::new(),
+            fights: Fights::default(),
+        }
     }
 
     /// Returns the next transaction, if there is something to send and none is under way.
-    pub fn next(&mut self, store: &Store, engine: &Engine, now: Instant) -> Option<Pending<'_>> {
+    pub fn next(&mut self, store: &Store, engine: &Engine, now: Now) -> Option<Pending<'_>> {
         if self.in_flight.is_some() {
             return None;
         }
-        self.held.retain(|port, _| engine.unsettled().contains(port));
-        let mut ports = BTreeMap::new();
-        for port in engine.unsettled() {
-            if ports.len() == self.limit {
+        self.held.retain(|subject, _| engine.unsettled().contains(subject));
+        self.fights.forget_old(now.instant);
+        let mut subjects = BTreeMap::new();
+        for subject in engine.unsettled() {
+            if subjects.len() >= self.limit {
                 break;
             }
-            let changes = engine.changes(store, port);
-            let held = self.held.get(port).is_some_and(|held| now < held.until && held.changes == changes);
-            if !held && !changes.is_empty() {
-                ports.insert(Arc::clone(port), changes);
+            let changes = engine.changes(store, subject);
+            if changes.is_empty() || self.waits(subject, &changes, now.instant) {
+                continue;
             }
+            // A row beside a VIP that should be out of the way breaks connections: both or none.
+            if let Subject::Port(port) = subject {
+                for place in engine.conversions_of(port) {
+                    let subject = Subject::Conversion(*place);
+                    let changes = engine.changes(store, &subject);
+                    if !changes.is_empty() {
+                        subjects.insert(subject, changes);
+                    }
+                }
+            }
+            subjects.insert(subject.clone(), changes);
         }
-        if ports.is_empty() {
+        if subjects.is_empty() {
             return None;
         }
-        let batch = batch::merge(store, engine, &self.lock, ports);
+        let batch = batch::merge(store, engine, &self.lock, subjects, now);
         Some(Pending { applier: self, batch })
     }
 
@@ -91,14 +120,18 @@ impl Applier {
         self.in_flight.is_some()
     }
 
-    /// Returns when held changes are to be tried again.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.held.values().map(|held| held.until).min().filter(|_| self.in_flight.is_none())
+    /// Returns when changes that wait are to be tried again.
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let held = self.held.values().map(|held| held.until);
+        let waits = held.chain(self.fights.deadlines()).filter(|at| now < *at);
+        waits.min().filter(|_| self.in_flight.is_none())
     }
 
-    /// Returns why the changes of a port are held back, if they are.
-    pub fn refusal(&self, port: &str) -> Option<&Arc<str>> {
-        self.held.get(port).map(|held| &held.error)
+    /// Returns why the changes of a port are not sent, if something is wrong with them.
+    pub fn obstacle(&self, port: &Arc<str>) -> Option<Obstacle> {
+        let subject = Subject::Port(Arc::clone(port));
+        let refused = self.held.get(&subject).map(|held| Obstacle::Refused(Arc::clone(&held.error)));
+        refused.or_else(|| self.fights.is_contested(&subject).then_some(Obstacle::Contested))
     }
 
     /// Takes in how a transaction ended. The engine has seen its effects before.
@@ -108,86 +141,72 @@ impl Applier {
         outcome: Outcome,
         store: &Store,
         engine: &Engine,
-        now: Instant,
+        now: Now,
     ) -> Option<Conclusion> {
         let (_, batch) = self.in_flight.take_if(|(in_flight, _)| *in_flight == id)?;
+        let now = now.instant;
         Some(match outcome {
             Outcome::Committed(_) => {
-                self.limit = MOST_PORTS;
-                let (ports, rows) = (batch.ports.len(), batch.ports.values().map(Vec::len).sum());
-                for (port, changes) in batch.ports {
-                    self.held.remove(&port);
-                    self.hold_if_same(
-                        port,
-                        changes,
-                        "it was committed and had no effect",
-                        store,
-                        engine,
-                        now,
-                    );
+                self.limit = MOST_SUBJECTS;
+                let (subjects, changes) = (batch.subjects.len(), batch.subjects.values().map(Vec::len).sum());
+                for (subject, changes) in batch.subjects {
+                    self.held.remove(&subject);
+                    self.fights.committed(&subject, &changes, now);
+                    self.hold_if_same(subject, changes, "it was committed and had no effect", store, engine, now);
                 }
-                Conclusion::Committed { ports, rows }
+                Conclusion::Committed { subjects, changes }
             }
             Outcome::Refused(refusal) => {
                 let message = format!("{refusal}: {}", refusal.error);
-                self.refused(batch, &refusal, &message, store, engine, now);
+                for (subject, changes) in self.suspects(batch, &refusal) {
+                    self.hold_if_same(subject, changes, &message, store, engine, now);
+                }
                 Conclusion::Refused(message)
             }
             Outcome::Unknown => Conclusion::Unknown,
         })
     }
 
-    fn refused(
-        &mut self,
-        batch: Batch,
-        refusal: &TransactError,
-        message: &str,
-        store: &Store,
-        engine: &Engine,
-        now: Instant,
-    ) {
-        if let ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable = refusal.class() {
-            // Nothing is wrong with the changes; the session will tell when to go on.
-            for (port, changes) in batch.ports {
-                self.hold_if_same(port, changes, message, store, engine, now);
-            }
-            return;
-        }
+    /// Returns what may be at fault for a refusal; everything else goes again at once.
+    fn suspects(&mut self, batch: Batch, refusal: &TransactError) -> BTreeMap<Subject, Vec<RowChange>> {
         let culprit = refusal.operation.and_then(|operation| batch.origin(operation)).cloned();
-        match culprit {
-            // The others go again at once, without it.
-            Some(port) => {
-                if let Some((port, changes)) = batch.ports.into_iter().find(|(name, _)| *name == port) {
-                    self.hold_if_same(port, changes, message, store, engine, now);
-                }
-            }
+        let mut subjects = batch.subjects;
+        match (refusal.class(), culprit) {
+            // Nothing is wrong with the changes; the session will tell when to go on.
+            (ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable, _) => {}
+            (_, Some(culprit)) => subjects.retain(|subject, _| *subject == culprit),
             // It cannot be told which one is at fault: ever fewer at a time, until it can.
-            None if batch.ports.len() > 1 => self.limit = batch.ports.len().div_ceil(2),
-            None => {
-                for (port, changes) in batch.ports {
-                    self.hold_if_same(port, changes, message, store, engine, now);
-                }
+            (_, None) if subjects.len() > 1 => {
+                self.limit = (subjects.len() / 2).max(1);
+                subjects.clear();
             }
+            (_, None) => {}
         }
+        subjects
+    }
+
+    fn waits(&self, subject: &Subject, changes: &[RowChange], now: Instant) -> bool {
+        let held = self.held.get(subject).is_some_and(|held| now < held.until && held.changes == changes);
+        held || self.fights.waits(subject, changes, now)
     }
 
     /// Holds changes back that are wanted still: what was decided did not change by the outcome, so
     /// that sending them at once would have the same one.
     fn hold_if_same(
         &mut self,
-        port: Arc<str>,
+        subject: Subject,
         changes: Vec<RowChange>,
         error: &str,
         store: &Store,
         engine: &Engine,
         now: Instant,
     ) {
-        if !engine.unsettled().contains(&port) || engine.changes(store, &port) != changes {
+        if !engine.unsettled().contains(&subject) || engine.changes(store, &subject) != changes {
             return;
         }
-        let attempts = self.held.get(&port).map_or(0, |held| held.attempts + 1);
+        let attempts = self.held.get(&subject).map_or(0, |held| held.attempts + 1);
         let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
-        self.held.insert(port, Held { changes, until: now + wait, attempts, error: error.into() });
+        self.held.insert(subject, Held { changes, until: now + wait, attempts, error: error.into() });
     }
 }
 

@@ -1,157 +1,185 @@
-//! The changes of many ports as one transaction.
+//! The changes of many subjects as one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use ovn_model::{RouterId, Store};
-use ovsdb_protocol::{Condition, Datum, LockName, Mutation, Row, Transaction, Uuid};
+use ovsdb_protocol::{Atom, Condition, Datum, LockName, Mutation, Row, Transaction, Uuid};
 
-use crate::engine::Engine;
+use crate::DATABASE;
+use crate::clock::Now;
+use crate::engine::{Engine, Subject};
 use crate::guard::{self, Guard};
-use crate::ownership::{Owner, Role};
 use crate::plan::RowChange;
-use crate::resolve::DesiredRow;
+use crate::row::OwnRow;
+use crate::rules::Rules;
 
 /// A transaction, and whose changes are in it.
 #[derive(Debug)]
 pub struct Batch {
     /// What to send.
     pub transaction: Transaction,
-    /// The ports and their changes.
-    pub ports: BTreeMap<Arc<str>, Vec<RowChange>>,
-    /// The port that an operation is for, by the operation's index; `None` for those of all.
-    origins: Vec<Option<Arc<str>>>,
+    /// The subjects and their changes.
+    pub subjects: BTreeMap<Subject, Vec<RowChange>>,
+    /// The subject that an operation is for, by the operation's index; `None` for those of all.
+    origins: Vec<Option<Subject>>,
 }
 
 /// A transaction under construction.
 struct Builder<'a> {
     store: &'a Store,
-    owner: &'a Owner,
+    rules: &'a Rules,
     transaction: Transaction,
-    origins: Vec<Option<Arc<str>>>,
+    origins: Vec<Option<Subject>>,
     guards: BTreeSet<Guard>,
-    /// What to add to and take from the `nat` of each router: one mutation a router, since each
-    /// costs the server a copy of the whole set.
-    nat: BTreeMap<RouterId, (Vec<Uuid>, Vec<Uuid>)>,
+    routers: BTreeMap<RouterId, Sets>,
+    /// When a drain row that is written now goes.
+    until: u64,
 }
 
-/// Merges the changes of `ports` into one transaction that happens as a whole or not at all, and
+/// What to add to and take from the sets of a router: one mutation a router and set, since each
+/// costs the server a copy of the whole set.
+#[derive(Default)]
+struct Sets {
+    nat: Toggle,
+    load_balancer: Toggle,
+}
+
+#[derive(Default)]
+struct Toggle {
+    added: Vec<Uuid>,
+    removed: Vec<Uuid>,
+}
+
+/// Merges the changes of `subjects` into one transaction that happens as a whole or not at all, and
 /// only as long as `lock` is ours.
 pub fn merge(
     store: &Store,
     engine: &Engine,
     lock: &LockName,
-    ports: BTreeMap<Arc<str>, Vec<RowChange>>,
+    subjects: BTreeMap<Subject, Vec<RowChange>>,
+    now: Now,
 ) -> Batch {
+    let rules = engine.rules();
     let mut builder = Builder {
         store,
-        owner: engine.owner(),
-        transaction: Transaction::new("OVN_Northbound"),
+        rules,
+        transaction: Transaction::new(DATABASE),
         origins: Vec::new(),
         guards: BTreeSet::new(),
-        nat: BTreeMap::new(),
+        routers: BTreeMap::new(),
+        until: now.wall + rules.drain.as_secs(),
     };
     builder.transaction.assert_lock(lock.as_str());
     builder.attribute(None);
-    for (name, changes) in &ports {
-        builder.guard(engine, name, changes);
+    for (subject, changes) in &subjects {
+        builder.guard(engine, subject, changes);
+        builder.attribute(Some(subject));
     }
-    for (name, changes) in &ports {
-        for change in changes {
-            builder.change(name, change);
-        }
-        builder.attribute(Some(name));
+    for (subject, changes) in &subjects {
+        changes.iter().for_each(|change| builder.change(change));
+        builder.attribute(Some(subject));
     }
     builder.routers();
-    let rows: usize = ports.values().map(Vec::len).sum();
-    builder.transaction.comment(format!("ovn-extaddr: {rows} rows for {} ports", ports.len()));
+    let changes: usize = subjects.values().map(Vec::len).sum();
+    builder.transaction.comment(format!("ovn-extaddr: {changes} changes"));
     builder.attribute(None);
-    Batch { transaction: builder.transaction, ports, origins: builder.origins }
+    Batch { transaction: builder.transaction, subjects, origins: builder.origins }
 }
 
 impl Batch {
-    /// Returns the port that an operation is for, where it is for one.
-    pub fn origin(&self, operation: usize) -> Option<&Arc<str>> {
+    /// Returns the subject that an operation is for, where it is for one.
+    pub fn origin(&self, operation: usize) -> Option<&Subject> {
         self.origins.get(operation)?.as_ref()
     }
 }
 
 impl Builder<'_> {
-    /// Notes that the operations added since the last call are for `port`.
-    fn attribute(&mut self, port: Option<&Arc<str>>) {
-        self.origins.resize(self.transaction.len(), port.cloned());
+    /// Notes that the operations added since the last call are for `subject`.
+    fn attribute(&mut self, subject: Option<&Subject>) {
+        self.origins.resize(self.transaction.len(), subject.cloned());
     }
 
-    fn guard(&mut self, engine: &Engine, name: &Arc<str>, changes: &[RowChange]) {
-        let Some(id) = self.store.port_by_name(name) else { return };
-        for change in changes {
-            let (RowChange::Insert(row) | RowChange::Update(_, row)) = change else { continue };
-            let decision = engine.decisions(name).iter().find(|decision| decision.rows().contains(row));
-            let Some(decision) = decision else { continue };
-            for guard in guard::of(self.store, self.owner, id, decision, row) {
-                if self.guards.insert(guard) {
-                    guard.require(self.store, &mut self.transaction);
-                }
+    fn guard(&mut self, engine: &Engine, subject: &Subject, changes: &[RowChange]) {
+        let guards: Vec<_> = match subject {
+            Subject::Conversion((_, address)) => {
+                changes.iter().flat_map(|change| guard::of_conversion(change, *address)).collect()
+            }
+            Subject::Port(name) => {
+                let Some(id) = self.store.port_by_name(name) else { return };
+                let decisions = engine.decisions(name);
+                let rows = changes.iter().filter_map(RowChange::row);
+                let decided = rows.filter_map(|row| Some((decisions.iter().find(|d| d.rows().contains(row))?, row)));
+                decided.flat_map(|(d, row)| guard::of(self.store, &self.rules.owner, id, d, row)).collect()
+            }
+        };
+        for guard in guards {
+            if self.guards.insert(guard) {
+                guard.require(self.store, &mut self.transaction);
             }
         }
-        self.attribute(Some(name));
     }
 
-    fn change(&mut self, name: &str, change: &RowChange) {
+    fn change(&mut self, change: &RowChange) {
         match change {
             RowChange::Insert(row) => {
-                self.nat.entry(row.router).or_default().0.push(row.uuid);
-                let columns = self.columns(name, row);
+                self.sets(row.router).nat.added.push(row.uuid);
+                let columns = self.columns(row);
                 self.transaction.insert_as("NAT", row.uuid, columns);
             }
             RowChange::Update(id, row) => {
-                let columns = self.columns(name, row);
+                let columns = self.columns(row);
                 if let Some(nat) = self.store.nat(*id) {
                     self.transaction.update("NAT", [Condition::uuid(nat.uuid)], columns);
                 }
             }
             RowChange::Delete(id, router) => {
                 let uuid = self.store.nat(*id).map(|nat| nat.uuid);
-                self.nat.entry(*router).or_default().1.extend(uuid);
+                self.sets(*router).nat.removed.extend(uuid);
+            }
+            RowChange::Detach(router, balancer) => {
+                let uuid = self.store.load_balancer(*balancer).map(|row| row.uuid);
+                self.sets(*router).load_balancer.removed.extend(uuid);
+            }
+            RowChange::Attach(router, balancer) => self.sets(*router).load_balancer.added.push(*balancer),
+            RowChange::RemoveVip(balancer, key, value) => {
+                if let Some(row) = self.store.load_balancer(*balancer) {
+                    let pair = Mutation::delete("vips", Datum::map([(&**key, &**value)]));
+                    self.transaction.mutate("Load_Balancer", [Condition::uuid(row.uuid)], [pair]);
+                }
+            }
+            RowChange::RestoreVip(balancer, key, value) => {
+                // Where the CMS has put the key in again meanwhile, its value stays.
+                let pair = Mutation::insert("vips", Datum::map([(&**key, &**value)]));
+                self.transaction.mutate("Load_Balancer", [Condition::uuid(*balancer)], [pair]);
             }
         }
     }
 
-    /// The content of a row of ours, all columns that it sets.
-    fn columns(&self, port: &str, row: &DesiredRow) -> Row {
-        let text = |text: String| Datum::scalar(text);
-        let mut columns = Row::new()
-            .with("type", text("snat".to_owned()))
-            .with("external_ip", text(row.external.to_string()))
-            .with("logical_ip", text(row.logical.to_string()))
-            .with("options", Datum::map([("stateless", "false")]))
-            .with("external_ids", self.owner.external_ids(Role::Egress, port));
-        if self.store.supports("NAT", "external_port_range") {
-            columns.insert(
-                "external_port_range",
-                text(row.port_range.map(|r| r.to_string()).unwrap_or_default()),
-            );
-        }
-        if self.store.supports("NAT", "gateway_port") {
-            let port = row.gateway_port.and_then(|id| self.store.router_port(id));
-            columns.insert("gateway_port", port.map_or_else(Datum::empty, |port| Datum::scalar(port.uuid)));
-        }
-        columns
+    fn sets(&mut self, router: RouterId) -> &mut Sets {
+        self.routers.entry(router).or_default()
+    }
+
+    fn columns(&self, row: &OwnRow) -> Row {
+        row.columns(self.store, &self.rules.owner, self.until)
     }
 
     fn routers(&mut self) {
-        for (router, (added, removed)) in std::mem::take(&mut self.nat) {
+        for (router, sets) in std::mem::take(&mut self.routers) {
             let Some(row) = self.store.router(router) else { continue };
-            let set = |uuids: Vec<Uuid>| Datum::set(uuids.into_iter().map(ovsdb_protocol::Atom::from));
-            let mut mutations = Vec::new();
-            if !removed.is_empty() {
-                mutations.push(Mutation::delete("nat", set(removed)));
-            }
-            if !added.is_empty() {
-                mutations.push(Mutation::insert("nat", set(added)));
-            }
+            let mutations: Vec<_> =
+                sets.nat.mutations("nat").chain(sets.load_balancer.mutations("load_balancer")).collect();
             self.transaction.mutate("Logical_Router", [Condition::uuid(row.uuid)], mutations);
         }
         self.attribute(None);
+    }
+}
+
+impl Toggle {
+    fn mutations(self, column: &str) -> impl Iterator<Item = Mutation> {
+        let set = |uuids: Vec<Uuid>| {
+            Some(uuids).filter(|uuids| !uuids.is_empty()).map(|uuids| Datum::set(uuids.into_iter().map(Atom::from)))
+        };
+        let removed = set(self.removed).map(|removed| Mutation::delete(column, removed));
+        removed.into_iter().chain(set(self.added).map(|added| Mutation::insert(column, added)))
     }
 }

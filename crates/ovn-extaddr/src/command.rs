@@ -64,7 +64,7 @@ impl Cli {
             .init();
         let settings = self.options.settle()?;
         match self.command {
-            Command::Run(command) => command.run(settings).await,
+            Command::Run(command) => command.run(self.options, settings).await,
             Command::Plan(command) => command.run(settings).await,
             Command::List(command) => command.run(settings).await,
             Command::Explain(command) => command.run(settings).await,

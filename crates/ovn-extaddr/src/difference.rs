@@ -1,36 +1,42 @@
 //! A plan, for people and machines.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 use ovn_model::{NatId, RouterId, Store};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Subject};
 use crate::plan::RowChange;
+use crate::row::OwnRow;
 
-/// A change of a row of ours: an element of `plan --json`. Field names are stable.
+/// A change of the database: an element of `plan --json`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedChange {
-    /// `insert`, `update` or `delete`.
+    /// What happens: `insert`, `update` or `delete` a row of ours; `detach` a load balancer from the
+    /// router or `attach` it again; `remove-vip` from a load balancer or `restore-vip`.
     pub action: &'static str,
-    /// The port that the row is for.
-    pub port: String,
-    /// The router that refers to it.
+    /// The port that it is for; `null` for the conversion of an address.
+    pub port: Option<String>,
+    /// The router that it concerns.
     pub router: String,
-    /// Its UUID.
-    pub nat: Uuid,
-    /// What it says now, `null` for an insertion.
+    /// The UUID of the row of ours.
+    pub nat: Option<Uuid>,
+    /// What the row says now.
     pub from: Option<Content>,
-    /// What it shall say, `null` for a deletion.
+    /// What it shall say.
     pub to: Option<Content>,
+    /// The name of the load balancer.
+    pub load_balancer: Option<String>,
+    /// The key of the VIP.
+    pub vip: Option<String>,
 }
 
 /// What a row says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Content {
+    /// `egress`, `drain` or `default-target`.
+    pub role: &'static str,
     /// `external_ip`.
     pub external_ip: String,
     /// `logical_ip`.
@@ -41,49 +47,88 @@ pub struct Content {
     pub gateway_port: Option<String>,
 }
 
-/// Returns all that an agent would change now, sorted by port.
+/// Returns all that an agent would change now: ports in order, then conversions.
 pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
-    let changes = engine.unsettled().iter().flat_map(|port| {
-        engine.changes(store, port).into_iter().map(move |change| planned_change(store, port, &change))
+    let subjects = engine.unsettled().iter();
+    let changes = subjects.flat_map(|subject| {
+        engine.changes(store, subject).into_iter().map(move |change| planned_change(store, engine, subject, &change))
     });
     changes.collect()
 }
 
-fn planned_change(store: &Store, port: &Arc<str>, change: &RowChange) -> PlannedChange {
-    let router = |id: RouterId| store.router(id).map_or_else(String::new, |row| row.name.to_string());
-    let planned = |action, nat, id, from, to| PlannedChange {
-        action,
-        port: port.to_string(),
-        router: router(id),
-        nat,
-        from,
-        to,
+fn planned_change(store: &Store, engine: &Engine, subject: &Subject, change: &RowChange) -> PlannedChange {
+    let (port, place) = match subject {
+        Subject::Port(port) => (Some(port.to_string()), None),
+        Subject::Conversion((router, _)) => (None, Some(*router)),
     };
+    let router = |id: RouterId| store.router(id).map_or_else(String::new, |row| row.name.to_string());
+    let blank = PlannedChange {
+        action: "",
+        port,
+        router: place.map(router).unwrap_or_default(),
+        nat: None,
+        from: None,
+        to: None,
+        load_balancer: None,
+        vip: None,
+    };
+    let now = |nat: NatId| current(store, engine, nat);
+    let balancer = |id| store.load_balancer(id).map(|row| row.name.to_string());
+    let by_uuid = |uuid: Uuid| store.load_balancer_by_uuid(uuid).and_then(balancer);
     match change {
-        RowChange::Insert(row) => planned("insert", row.uuid, row.router, None, Some(wanted(store, row))),
-        RowChange::Update(nat, row) => {
-            planned("update", row.uuid, row.router, current(store, *nat), Some(wanted(store, row)))
-        }
-        RowChange::Delete(nat, router) => {
-            let uuid = store.nat(*nat).map_or_else(Uuid::nil, |row| row.uuid);
-            planned("delete", uuid, *router, current(store, *nat), None)
-        }
+        RowChange::Insert(row) => PlannedChange {
+            action: "insert",
+            router: router(row.router),
+            nat: Some(row.uuid),
+            to: Some(wanted(store, row)),
+            ..blank
+        },
+        RowChange::Update(nat, row) => PlannedChange {
+            action: "update",
+            router: router(row.router),
+            nat: Some(row.uuid),
+            from: now(*nat),
+            to: Some(wanted(store, row)),
+            ..blank
+        },
+        RowChange::Delete(nat, id) => PlannedChange {
+            action: "delete",
+            router: router(*id),
+            nat: store.nat(*nat).map(|row| row.uuid),
+            from: now(*nat),
+            ..blank
+        },
+        RowChange::Detach(_, id) => PlannedChange { action: "detach", load_balancer: balancer(*id), ..blank },
+        RowChange::Attach(_, uuid) => PlannedChange { action: "attach", load_balancer: by_uuid(*uuid), ..blank },
+        RowChange::RemoveVip(id, key, _) => PlannedChange {
+            action: "remove-vip",
+            load_balancer: balancer(*id),
+            vip: Some(key.to_string()),
+            ..blank
+        },
+        RowChange::RestoreVip(uuid, key, _) => PlannedChange {
+            action: "restore-vip",
+            load_balancer: by_uuid(*uuid),
+            vip: Some(key.to_string()),
+            ..blank
+        },
     }
 }
 
-fn wanted(store: &Store, row: &crate::resolve::DesiredRow) -> Content {
-    let text = |address: IpAddr| address.to_string();
+fn wanted(store: &Store, row: &OwnRow) -> Content {
     Content {
-        external_ip: text(row.external),
-        logical_ip: text(row.logical),
+        role: row.purpose.role().name(),
+        external_ip: row.external.to_string(),
+        logical_ip: row.logical.to_string(),
         port_range: row.port_range.map(|range| range.to_string()),
         gateway_port: row.gateway_port.and_then(|id| store.router_port(id)).map(|port| port.name.to_string()),
     }
 }
 
-fn current(store: &Store, nat: NatId) -> Option<Content> {
+fn current(store: &Store, engine: &Engine, nat: NatId) -> Option<Content> {
     let row = store.nat(nat)?;
     Some(Content {
+        role: engine.owner().role(row).map_or("unknown", |role| role.name()),
         external_ip: row.external_ip_text().into_owned(),
         logical_ip: row.logical_ip_text().into_owned(),
         port_range: Some(row.external_port_range().to_owned()).filter(|range| !range.is_empty()),
@@ -93,19 +138,36 @@ fn current(store: &Store, nat: NatId) -> Option<Content> {
 
 impl fmt::Display for PlannedChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { port, router, .. } = self;
+        let router = &self.router;
         match (&self.from, &self.to) {
-            (None, Some(to)) => write!(f, "+ {router}: {to}  ({port})"),
-            (Some(from), None) => write!(f, "- {router}: {from}  ({port})"),
-            (Some(from), Some(to)) => write!(f, "~ {router}: {from}  becomes  {to}  ({port})"),
-            (None, None) => Ok(()),
+            (None, Some(to)) => write!(f, "+ {router}: {to}")?,
+            (Some(from), None) => write!(f, "- {router}: {from}")?,
+            (Some(from), Some(to)) => write!(f, "~ {router}: {from}  becomes  {to}")?,
+            (None, None) => {
+                let balancer = self.load_balancer.as_deref().unwrap_or("?");
+                match (self.action, &self.vip) {
+                    ("detach", _) => write!(f, "- {router}: load balancer {balancer}")?,
+                    ("attach", _) => write!(f, "+ {router}: load balancer {balancer}")?,
+                    ("remove-vip", Some(vip)) => write!(f, "- {balancer}: VIP {vip}")?,
+                    (_, vip) => write!(f, "+ {balancer}: VIP {}", vip.as_deref().unwrap_or("?"))?,
+                }
+            }
+        }
+        match &self.port {
+            Some(port) => write!(f, "  ({port})"),
+            None => Ok(()),
         }
     }
 }
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "snat {} for {}", self.external_ip, self.logical_ip)?;
+        let Self { role, external_ip, logical_ip, .. } = self;
+        match *role {
+            "default-target" => write!(f, "dnat {external_ip} to {logical_ip}")?,
+            "drain" => write!(f, "drain {external_ip}")?,
+            _ => write!(f, "snat {external_ip} for {logical_ip}")?,
+        }
         if let Some(range) = &self.port_range {
             write!(f, " ports {range}")?;
         }

@@ -1,43 +1,71 @@
 //! Keeps the decisions in step with the database, at a cost that depends on what changed only. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+mod index;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ovn_model::{Change, Changes, Family, Node, RouterId, Store, SwitchId, keys};
+use uuid::Uuid;
 
-use crate::ownership::Owner;
-use crate::plan::{self, RowChange};
+use crate::clock::Now;
+use crate::ownership::{Owner, Role};
+use crate::plan::{self, RowChange, Wanted};
 use crate::reason::Reason;
-use crate::resolve::{Decision, Question, Verdict, Watched, resolve};
+use crate::resolve::{Decision, Question, Verdict, Watch, resolve};
+use crate::rules::Rules;
 use crate::topology::{Reach, reach};
+use crate::{conversion, drain, forwards};
+use index::Index;
 
-/// An internal address behind a router, which only one port can have.
-type Place = (RouterId, IpAddr);
+/// An address on a router.
+pub type Place = (RouterId, IpAddr);
+
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// What has rows of its own, which are changed together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A port, by its name: its overrides and what they leave to drain.
+    Port(Arc<str>),
+    /// The conversion of an address on a router, for all ports that have it.
+    Conversion(Place),
+}
 
 /// The decisions on all ports that have an intent or rows of ours.
 ///
-/// Call [`update`](Self::update) with what the store says changed. What is decided then is the same
-/// as what an engine decides that sees the store for the first time.
+/// Call [`update`](Self::update) with what the store says changed, and again at
+/// [`next_deadline`](Self::next_deadline). What is decided then is the same as what an engine
+/// decides that sees the store for the first time.
 #[derive(Debug)]
 pub struct Engine {
-    owner: Owner,
+    rules: Rules,
     /// Whether intents count: without, every row of ours is to go.
     heeds_intents: bool,
     entries: HashMap<Arc<str>, Entry>,
-    /// Ports to be decided anew.
-    dirty: BTreeSet<Arc<str>>,
-    /// Ports whose rows are not as they should be.
-    unsettled: BTreeSet<Arc<str>>,
+    conversions: HashMap<Place, Conversion>,
+    /// What is to be decided anew. Ports come before the conversions that they need.
+    dirty: BTreeSet<Subject>,
+    /// What has rows that are not as they should be.
+    unsettled: BTreeSet<Subject>,
+    /// What is to be decided anew at a time.
+    due: BTreeSet<(Instant, Subject)>,
     reaches: HashMap<SwitchId, Reach>,
     /// The switches whose reach visited a node.
-    visitors: HashMap<Node, BTreeSet<SwitchId>>,
-    /// The ports with an intent on a switch.
-    residents: HashMap<SwitchId, BTreeSet<Arc<str>>>,
-    /// The ports whose decision rests on what a router does with an address.
-    watchers: HashMap<Place, BTreeSet<Arc<str>>>,
-    /// The ports that would have rows for an address. The first by name gets them.
-    claims: HashMap<Place, BTreeSet<Arc<str>>>,
+    visitors: Index<Node, SwitchId>,
+    /// The ports with a decision on a switch.
+    residents: Index<SwitchId, Arc<str>>,
+    /// The ports whose decision rests on something.
+    watchers: Index<Watch, Arc<str>>,
+    /// The ports that would have rows for an internal address. The first by name gets them.
+    claims: Index<Place, Arc<str>>,
+    /// The conversions that rest on a load balancer.
+    balancers: Index<Uuid, Place>,
+    /// The routers that speak for the ports behind them.
+    speakers: HashSet<RouterId>,
+    wall: u64,
 }
 
 /// What is known of a port.
@@ -45,59 +73,105 @@ pub struct Engine {
 struct Entry {
     decisions: Vec<Decision>,
     switch: Option<SwitchId>,
-    watched: Watched,
+    watched: Vec<Watch>,
     claimed: Vec<Place>,
+    /// The conversions that its rows need.
+    converted: Vec<Place>,
+    /// Since when the forward of an override is gone, by family.
+    lost: BTreeMap<Family, Instant>,
+    /// The families among them that may still come back.
+    held: Vec<Family>,
+    due: Option<Instant>,
+}
+
+/// What is known of the conversion of an address.
+#[derive(Debug, Default)]
+struct Conversion {
+    users: BTreeSet<Arc<str>>,
+    balancers: Vec<Uuid>,
 }
 
 // ===== impl Engine =====
 
 impl Engine {
-    /// Decides for this owner.
-    pub fn new(owner: Owner) -> Self {
+    /// Decides by these rules.
+    pub fn new(rules: Rules) -> Self {
         Self {
-            owner,
+            rules,
             heeds_intents: true,
             entries: HashMap::new(),
+            conversions: HashMap::new(),
             dirty: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            due: BTreeSet::new(),
             reaches: HashMap::new(),
-            visitors: HashMap::new(),
-            residents: HashMap::new(),
-            watchers: HashMap::new(),
-            claims: HashMap::new(),
+            visitors: Index::default(),
+            residents: Index::default(),
+            watchers: Index::default(),
+            claims: Index::default(),
+            balancers: Index::default(),
+            speakers: HashSet::new(),
+            wall: 0,
         }
     }
 
     /// Decides that every row of this owner is to go, whatever the intents.
-    pub fn withdrawing(owner: Owner) -> Self {
-        Self { heeds_intents: false, ..Self::new(owner) }
+    pub fn withdrawing(rules: Rules) -> Self {
+        Self { heeds_intents: false, ..Self::new(rules) }
     }
 
     /// Returns whose rows are ours.
     pub fn owner(&self) -> &Owner {
-        &self.owner
+        &self.rules.owner
+    }
+
+    /// Returns the rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Goes on with other rules: everything is decided anew by the next
+    /// [`update`](Self::update).
+    pub fn set_rules(&mut self, store: &Store, rules: Rules) {
+        self.rules = rules;
+        self.forget(store);
     }
 
     /// Takes in what the store knows to have changed.
-    pub fn catch_up(&mut self, store: &mut Store) -> BTreeSet<Arc<str>> {
+    pub fn catch_up(&mut self, store: &mut Store, now: Now) -> BTreeSet<Arc<str>> {
         let changes = store.take_changes();
-        self.update(store, &changes)
+        self.update(store, &changes, now)
     }
 
-    /// Takes in what changed and returns the ports that were decided anew.
-    pub fn update(&mut self, store: &Store, changes: &Changes) -> BTreeSet<Arc<str>> {
+    /// Takes in what changed, and the time. Returns the ports that were decided anew.
+    pub fn update(&mut self, store: &Store, changes: &Changes, now: Now) -> BTreeSet<Arc<str>> {
+        self.wall = now.wall;
         if changes.everything {
             self.forget(store);
         }
         for change in &changes.list {
-            self.mark(change);
+            self.mark(store, change);
+        }
+        while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now.instant).cloned() {
+            self.due.remove(&entry);
+            self.dirty.insert(entry.1);
         }
         let mut decided = BTreeSet::new();
-        while let Some(port) = self.dirty.pop_first() {
-            self.decide(store, &port);
-            decided.insert(port);
+        while let Some(subject) = self.dirty.pop_first() {
+            match subject {
+                Subject::Port(port) => {
+                    self.decide(store, &port, now);
+                    decided.insert(port);
+                }
+                Subject::Conversion(place) => self.convert(store, place),
+            }
         }
         decided
+    }
+
+    /// Returns when [`update`](Self::update) is to be called though nothing changed.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Returns the names of the ports with an intent or rows of ours, in no order.
@@ -110,128 +184,232 @@ impl Engine {
         self.entries.get(port).map_or(&[], |entry| &entry.decisions)
     }
 
-    /// Returns the ports whose rows are not as they should be.
-    pub fn unsettled(&self) -> &BTreeSet<Arc<str>> {
+    /// Returns the families of a port whose rows stay although their forward is gone, for it may
+    /// come back at once.
+    pub fn held(&self, port: &str) -> &[Family] {
+        self.entries.get(port).map_or(&[], |entry| &entry.held)
+    }
+
+    /// Returns what has rows that are not as they should be.
+    pub fn unsettled(&self) -> &BTreeSet<Subject> {
         &self.unsettled
     }
 
-    /// Returns what has to change for a port.
-    pub fn changes(&self, store: &Store, port: &str) -> Vec<RowChange> {
-        plan::changes(store, &self.owner, port, self.decisions(port))
+    /// Returns what has to change for a subject.
+    pub fn changes(&self, store: &Store, subject: &Subject) -> Vec<RowChange> {
+        match subject {
+            Subject::Port(port) => {
+                let wanted = Wanted { port, decisions: self.decisions(port), held: self.held(port) };
+                plan::changes(store, &self.rules, wanted, self.wall)
+            }
+            Subject::Conversion(place) => {
+                conversion::changes(store, &self.rules, place.0, place.1, self.is_used(store, *place))
+            }
+        }
     }
 
-    /// Starts from nothing.
+    /// Returns the conversions that must not happen later than the changes of a port.
+    pub fn conversions_of(&self, port: &str) -> &[Place] {
+        self.entries.get(port).map_or(&[], |entry| &entry.converted)
+    }
+
+    /// Whether overrides or what they left to drain need the conversion.
+    fn is_used(&self, store: &Store, place: Place) -> bool {
+        let (router, address) = place;
+        let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
+        wanted
+            || store.nats_by_external(router, address).iter().filter_map(|id| store.nat(*id)).any(|nat| {
+                matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain))
+            })
+    }
+
+    /// Starts from nothing, but for what only time tells.
     fn forget(&mut self, store: &Store) {
-        let fresh = Self::new(self.owner.clone());
-        *self = Self { heeds_intents: self.heeds_intents, ..fresh };
-        let asking = store.ports().map(|(_, port)| port).filter(|port| {
-            [Family::V4, Family::V6].into_iter().any(|family| port.external(family).is_some())
-        });
-        self.dirty.extend(asking.map(|port| Arc::clone(&port.name)));
-        let tagged = store.tagged_nats().filter_map(|(_, nat)| nat.tags.get(keys::PORT)).map(Arc::from);
-        self.dirty.extend(tagged);
+        let lost = std::mem::take(&mut self.entries).into_iter().filter(|(_, entry)| !entry.lost.is_empty());
+        let entries = lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
+        let fresh = Self::new(self.rules.clone());
+        *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, entries, ..fresh };
+        let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
+        self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
+        let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
+        let asking = store.ports().map(|(_, port)| port);
+        let asking = asking.filter(|port| all || FAMILIES.iter().any(|family| port.external(*family).is_some()));
+        self.dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
+        self.dirty.extend(self.entries.keys().map(|name| Subject::Port(Arc::clone(name))));
+        for (_, nat) in store.tagged_nats() {
+            let port = nat.tags.get(keys::PORT).unwrap_or_default();
+            self.dirty.insert(Subject::Port(port.into()));
+            let place = nat.router.zip(nat.external_ip);
+            let converts = self.rules.owner.role(nat) == Some(Role::DefaultTarget);
+            self.dirty.extend(place.filter(|_| converts).map(Subject::Conversion));
+        }
     }
 
-    /// Marks the ports that a change concerns.
-    fn mark(&mut self, change: &Change) {
+    /// Marks what a change concerns.
+    fn mark(&mut self, store: &Store, change: &Change) {
         match change {
             Change::Port(port) | Change::Tagged(port) => {
-                self.dirty.insert(Arc::clone(port));
+                self.dirty.insert(Subject::Port(Arc::clone(port)));
             }
-            Change::Address { router, address } => {
-                self.dirty.extend(self.watchers.get(&(*router, *address)).into_iter().flatten().cloned());
+            Change::Address { router, address } => self.mark_place(store, (*router, *address)),
+            Change::Balancer(balancer) => {
+                self.dirty.extend(self.watchers.get(&Watch::Balancer(*balancer)).cloned().map(Subject::Port));
+                let places: Vec<_> = self.balancers.get(balancer).copied().collect();
+                places.into_iter().for_each(|place| self.mark_place(store, place));
             }
             Change::Topology(node) => {
-                for switch in self.visitors.remove(node).unwrap_or_default() {
+                if let Node::Router(router) = node {
+                    self.mark_speaker(store, *router);
+                }
+                for switch in self.visitors.take(node) {
                     self.unvisit(switch);
-                    self.dirty.extend(self.residents.get(&switch).into_iter().flatten().cloned());
+                    self.dirty.extend(self.residents.get(&switch).cloned().map(Subject::Port));
                 }
             }
+        }
+    }
+
+    fn mark_place(&mut self, store: &Store, place: Place) {
+        let watch = Watch::Address(place.0, place.1);
+        self.dirty.extend(self.watchers.get(&watch).cloned().map(Subject::Port));
+        let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
+        if converted || self.conversions.contains_key(&place) {
+            self.dirty.insert(Subject::Conversion(place));
+        }
+    }
+
+    /// Takes note whether a router speaks for the ports behind it. As long as none does, ports
+    /// without an intent of their own are not looked at; the first that does changes that.
+    fn mark_speaker(&mut self, store: &Store, router: RouterId) {
+        if store.router(router).is_none_or(|row| row.external.is_none()) {
+            self.speakers.remove(&router);
+        } else if self.speakers.insert(router) && self.speakers.len() == 1 {
+            self.forget(store);
         }
     }
 
     /// Forgets what can be reached from a switch.
     fn unvisit(&mut self, switch: SwitchId) {
         for node in self.reaches.remove(&switch).unwrap_or_default().visited {
-            detach(&mut self.visitors, &node, &switch);
+            self.visitors.remove(&node, &switch);
         }
     }
 
-    /// Decides on one port. What other ports' decisions rest on is marked.
-    fn decide(&mut self, store: &Store, name: &Arc<str>) {
+    /// Decides on one port. What other decisions rest on is marked.
+    fn decide(&mut self, store: &Store, name: &Arc<str>, now: Now) {
         let old = self.entries.remove(name).unwrap_or_default();
         let mut entry = self.examine(store, name);
+        self.hold(store, name, &old, &mut entry, now);
 
         if old.switch != entry.switch {
-            if let Some(switch) = old.switch
-                && detach(&mut self.residents, &switch, name)
-            {
-                self.unvisit(switch);
+            if let Some(switch) = old.switch {
+                self.residents.remove(&switch, name);
+                if self.residents.get(&switch).next().is_none() {
+                    self.unvisit(switch);
+                }
             }
             if let Some(switch) = entry.switch {
-                self.residents.entry(switch).or_default().insert(Arc::clone(name));
+                self.residents.insert(switch, Arc::clone(name));
             }
         }
         for place in difference(&old.watched, &entry.watched) {
-            detach(&mut self.watchers, place, name);
+            self.watchers.remove(place, name);
         }
         for place in difference(&entry.watched, &old.watched) {
-            self.watchers.entry(*place).or_default().insert(Arc::clone(name));
+            self.watchers.insert(*place, Arc::clone(name));
         }
         // A rival's decision depends on who else claims its place, so a change of that concerns it.
         for place in difference(&old.claimed, &entry.claimed) {
-            detach(&mut self.claims, place, name);
-            self.dirty.extend(self.claims.get(place).into_iter().flatten().cloned());
+            self.claims.remove(place, name);
+            self.dirty.extend(self.claims.get(place).cloned().map(Subject::Port));
         }
         for place in difference(&entry.claimed, &old.claimed) {
-            let rivals = self.claims.entry(*place).or_default();
-            self.dirty.extend(rivals.iter().cloned());
-            rivals.insert(Arc::clone(name));
+            self.dirty.extend(self.claims.get(place).cloned().map(Subject::Port));
+            self.claims.insert(*place, Arc::clone(name));
         }
         for decision in &mut entry.decisions {
             let rival = decision.rows().iter().find_map(|row| {
-                let first = self.claims.get(&(row.router, row.logical))?.first()?;
+                let first = self.claims.get(&(row.router, row.logical)).next()?;
                 (first != name).then(|| Reason::DuplicateAddress(row.logical, Arc::clone(first)))
             });
             if let Some(reason) = rival {
                 decision.verdict = Verdict::Conflict(reason);
             }
         }
-
-        if plan::changes(store, &self.owner, name, &entry.decisions).is_empty() {
-            self.unsettled.remove(name);
-        } else {
-            self.unsettled.insert(Arc::clone(name));
+        let converting = entry.decisions.iter().filter(|d| d.converts && !d.rows().is_empty());
+        entry.converted = converting.filter_map(|d| d.router.zip(d.external)).collect();
+        for place in difference(&old.converted, &entry.converted) {
+            self.conversions.entry(*place).or_default().users.remove(name);
+            self.dirty.insert(Subject::Conversion(*place));
         }
-        let has_rows =
-            store.nats_tagged(name).iter().any(|id| store.nat(*id).is_some_and(|nat| self.owner.owns(nat)));
-        if has_rows || !entry.decisions.is_empty() {
+        for place in difference(&entry.converted, &old.converted) {
+            self.conversions.entry(*place).or_default().users.insert(Arc::clone(name));
+            self.dirty.insert(Subject::Conversion(*place));
+        }
+
+        let owned = plan::owned(store, &self.rules.owner, name);
+        // The time of an override's address on the way out is in its row, and in ours while held.
+        let held = entry.lost.values().map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
+        let drained = drain::ends(&self.rules, &owned, now.wall).map(|wall| now.when(wall));
+        entry.due = held.chain(drained).min();
+        let subject = Subject::Port(Arc::clone(name));
+        if old.due != entry.due {
+            self.due.extend(entry.due.map(|at| (at, subject.clone())));
+            if let Some(at) = old.due {
+                self.due.remove(&(at, subject.clone()));
+            }
+        }
+        if !owned.is_empty() || !entry.decisions.is_empty() || entry.switch.is_some() {
             self.entries.insert(Arc::clone(name), entry);
+        }
+        self.settle(store, subject);
+    }
+
+    /// Decides on the conversion of an address.
+    fn convert(&mut self, store: &Store, place: Place) {
+        let (router, address) = place;
+        let balancers = conversion::balancers(store, &self.rules.owner, router, address);
+        let conversion = self.conversions.entry(place).or_default();
+        let old = std::mem::replace(&mut conversion.balancers, balancers.clone());
+        difference(&old, &balancers).for_each(|balancer| self.balancers.remove(balancer, &place));
+        difference(&balancers, &old).for_each(|balancer| self.balancers.insert(*balancer, place));
+        let there = conversion::current(store, &self.rules.owner, router, address).is_some();
+        if !there && self.conversions.get(&place).is_some_and(|conversion| conversion.users.is_empty()) {
+            balancers.iter().for_each(|balancer| self.balancers.remove(balancer, &place));
+            self.conversions.remove(&place);
+        }
+        self.settle(store, Subject::Conversion(place));
+    }
+
+    fn settle(&mut self, store: &Store, subject: Subject) {
+        if self.changes(store, &subject).is_empty() {
+            self.unsettled.remove(&subject);
+        } else {
+            self.unsettled.insert(subject);
         }
     }
 
-    /// Decides on a port by itself, without regard to other ports' claims.
+    /// Decides on a port by itself, without regard to other ports and to time.
     fn examine(&mut self, store: &Store, name: &str) -> Entry {
         let mut entry = Entry::default();
         let port = store.port_by_name(name).and_then(|id| store.port(id)).filter(|_| self.heeds_intents);
         let Some(port) = port else { return entry };
+        let spoken_for = self.rules.speak_for_ports() || !self.speakers.is_empty();
+        if !spoken_for && FAMILIES.iter().all(|family| port.external(*family).is_none()) {
+            return entry;
+        }
+        entry.switch = port.switch;
         let nowhere = Reach::default();
-        for family in [Family::V4, Family::V6] {
-            if port.external(family).is_none() {
-                continue;
-            }
-            entry.switch = port.switch;
-            let reach = match port.switch {
-                None => &nowhere,
-                Some(switch) => self.reaches.entry(switch).or_insert_with(|| {
-                    let reach = reach(store, switch);
-                    for node in &reach.visited {
-                        self.visitors.entry(*node).or_default().insert(switch);
-                    }
-                    reach
-                }),
-            };
-            let question = Question { store, owner: &self.owner, reach, port, family };
+        let reach = match port.switch {
+            None => &nowhere,
+            Some(switch) => self.reaches.entry(switch).or_insert_with(|| {
+                let reach = reach(store, switch);
+                reach.visited.iter().for_each(|node| self.visitors.insert(*node, switch));
+                reach
+            }),
+        };
+        for family in FAMILIES {
+            let question = Question { store, rules: &self.rules, reach, port, family };
             entry.decisions.extend(resolve(question, &mut entry.watched, &mut ()));
         }
         entry.watched.sort_unstable();
@@ -240,22 +418,51 @@ impl Engine {
         entry.claimed = rows.map(|row| (row.router, row.logical)).collect();
         entry
     }
-}
 
-/// Removes an element from a set in a map, and the set once it is empty. Returns whether it is.
-fn detach<K, E, Q>(map: &mut HashMap<K, BTreeSet<E>>, key: &K, element: &Q) -> bool
-where
-    K: Eq + std::hash::Hash + Copy,
-    E: Ord + std::borrow::Borrow<Q>,
-    Q: Ord + ?Sized,
-{
-    let Some(set) = map.get_mut(key) else { return true };
-    set.remove(element);
-    if set.is_empty() {
-        map.remove(key);
-        return true;
+    /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a
+    /// forward deletes and re-creates it.
+    fn hold(&self, store: &Store, name: &str, old: &Entry, entry: &mut Entry, now: Now) {
+        for decision in &entry.decisions {
+            let gone = matches!(
+                decision.verdict,
+                Verdict::Rejected(
+                    Reason::NotAForward | Reason::NotPermitted | Reason::NotATarget | Reason::NoForwardForAuto
+                )
+            );
+            if !gone {
+                continue;
+            }
+            let family = decision.family;
+            let rows = plan::owned(store, &self.rules.owner, name).into_iter().filter(|(_, router, nat)| {
+                let internal = nat.logical_host().filter(|address| decision.internal.contains(address));
+                let asked = decision.external.is_none_or(|external| nat.external_ip == Some(external));
+                self.rules.owner.role(nat) == Some(Role::Egress)
+                    && internal.is_some()
+                    && asked
+                    && nat.external_ip.is_some_and(|address| !self.is_claimed(store, *router, address))
+            });
+            if rows.count() > 0 {
+                let since = old.lost.get(&family).copied().unwrap_or(now.instant);
+                entry.lost.insert(family, since);
+                if now.instant < since + self.rules.hold_down {
+                    entry.held.push(family);
+                }
+            }
+        }
+        // Nobody asked for what was given to all; where there is nothing to give, nothing is said.
+        entry.decisions.retain(|decision| {
+            let waits = matches!(decision.verdict, Verdict::Waiting(_) | Verdict::Rejected(Reason::NoRouter));
+            let nothing = waits || matches!(decision.verdict, Verdict::Rejected(Reason::NoForwardForAuto));
+            !(decision.source.is_sweeping() && nothing)
+        });
     }
-    false
+
+    /// Whether another router than `router` forwards the address now.
+    fn is_claimed(&self, store: &Store, router: RouterId, address: IpAddr) -> bool {
+        store.routers().any(|(other, _)| {
+            other != router && forwards::at(store, &self.rules.owner, other, address).next().is_some()
+        })
+    }
 }
 
 /// Returns what is in `a` and not in `b`; both are short.

@@ -48,6 +48,9 @@ impl Check {
                 let balancer = store.load_balancer(*balancer).map_or("?", |row| &*row.name);
                 format!("{} leads to {targets} (load balancer {balancer} on {router})", vip.endpoint)
             }
+            Forward::Converted(_, nat) => {
+                format!("{} leads to {targets} (row {} of ours in the place of a VIP on {router})", nat.external_ip_text(), nat.uuid)
+            }
             Forward::Nat(_, nat) => {
                 let kind = nat.kind.map_or("?", |kind| kind.as_str());
                 format!("{} leads to {targets} ({kind} row {} on {router})", nat.external_ip_text(), nat.uuid)

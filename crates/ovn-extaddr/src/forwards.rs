@@ -5,7 +5,8 @@ use std::num::NonZeroU16;
 
 use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
 
-use crate::ownership::Owner;
+use crate::conversion;
+use crate::ownership::{Owner, Role};
 use crate::topology::gateway_ports;
 
 /// One reason why an address is a forward address of a router.
@@ -15,6 +16,8 @@ pub enum Forward<'a> {
     Vip(LoadBalancerId, &'a Vip),
     /// A `dnat` or `dnat_and_snat` row of the router.
     Nat(NatId, &'a Nat),
+    /// A row of ours that does the work of a VIP without a port.
+    Converted(NatId, &'a Nat),
 }
 
 /// Returns why `address` is a forward address of `router`; nothing if it is none.
@@ -58,23 +61,27 @@ pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forwa
     found
 }
 
-fn rows<'a>(store: &'a Store, owner: &Owner, ids: &[NatId]) -> impl Iterator<Item = Forward<'a>> {
-    let rows: Vec<_> = ids
-        .iter()
-        .filter_map(|id| Some((*id, store.nat(*id)?)))
-        .filter(|(_, nat)| {
-            let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat));
-            // An identity row only makes the router answer ARP for an address that is routed anyway.
-            let identity = nat.logical_host().is_some() && nat.logical_host() == nat.external_ip;
-            forwards && !identity && !owner.owns(nat)
-        })
-        .collect();
-    rows.into_iter().map(|(id, nat)| Forward::Nat(id, nat))
+fn rows<'a>(store: &'a Store, owner: &Owner, ids: &[NatId]) -> impl Iterator<Item = Forward<'a>> + use<'a> {
+    let rows: Vec<_> = ids.iter().filter_map(|id| row(store, owner, *id, store.nat(*id)?)).collect();
+    rows.into_iter()
 }
 
-/// Whether the address lies in a network on the inner side of the router. Such a VIP is a service
-/// among instances and no forward.
-fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
+fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<Forward<'a>> {
+    if owner.owns(nat) {
+        let converted = owner.role(nat) == Some(Role::DefaultTarget);
+        // The VIP that it stands for must be there still: its balancer is, or the forward is gone.
+        let alive = converted && conversion::targets(store, nat).next().is_some();
+        return alive.then_some(Forward::Converted(id, nat));
+    }
+    let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat));
+    // An identity row only makes the router answer ARP for an address that is routed anyway.
+    let identity = nat.logical_host().is_some() && nat.logical_host() == nat.external_ip;
+    (forwards && !identity).then_some(Forward::Nat(id, nat))
+}
+
+/// Returns whether the address lies in a network on the inner side of the router. A VIP there is a
+/// service among instances and no forward.
+pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
     let Some(row) = store.router(router) else { return false };
     // A router that is a gateway as a whole does not show which side is which: there only its own
     // addresses are certainly none.
@@ -95,7 +102,7 @@ impl Forward<'_> {
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Vip(_, vip) => Some(vip.endpoint.address),
-            Self::Nat(_, nat) => nat.external_ip,
+            Self::Nat(_, nat) | Self::Converted(_, nat) => nat.external_ip,
         }
     }
 
@@ -108,7 +115,7 @@ impl Forward<'_> {
     pub fn targets(&self) -> impl Iterator<Item = IpAddr> {
         let (vip, nat) = match self {
             Self::Vip(_, vip) => (Some(vip), None),
-            Self::Nat(_, nat) => (None, nat.logical_host()),
+            Self::Nat(_, nat) | Self::Converted(_, nat) => (None, nat.logical_host()),
         };
         vip.into_iter().flat_map(|vip| vip.backends.iter().map(|backend| backend.address)).chain(nat)
     }

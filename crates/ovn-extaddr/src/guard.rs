@@ -10,7 +10,9 @@ use ovsdb_protocol::{Condition, Datum, Row, Transaction, Until, Uuid};
 
 use crate::forwards::{self, Forward};
 use crate::ownership::Owner;
-use crate::resolve::{Decision, DesiredRow};
+use crate::plan::RowChange;
+use crate::resolve::Decision;
+use crate::row::OwnRow;
 
 /// One fact. Many ports of a batch rest on the same ones, which are checked once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +35,12 @@ pub enum Guard {
     Row(RouterId, NatId),
     /// The row forwards what it forwarded.
     Forward(NatId),
+    /// The balancer has no VIP but this one.
+    Alone(LoadBalancerId),
 }
 
 /// Returns the facts that a row to be written rests on.
-pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &DesiredRow) -> Vec<Guard> {
+pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &OwnRow) -> Vec<Guard> {
     let mut guards = vec![Guard::Intent(id, decision.family), Guard::Internal(id, row.logical)];
     guards.extend(store.port(id).and_then(|port| port.switch).map(|switch| Guard::Switch(switch, id)));
     // One forward of the address is enough; that which leads here is the least likely to go.
@@ -52,10 +56,20 @@ pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &D
                 _ => guards.push(Guard::Balancer(row.router, *balancer)),
             }
         }
+        Some(Forward::Converted(nat, _)) => guards.push(Guard::Row(row.router, *nat)),
         Some(Forward::Nat(nat, _)) => guards.extend([Guard::Row(row.router, *nat), Guard::Forward(*nat)]),
         None => {}
     }
     guards
+}
+
+/// Returns the facts that a change of somebody else's rows rests on.
+pub fn of_conversion(change: &RowChange, address: IpAddr) -> Vec<Guard> {
+    match change {
+        RowChange::Detach(router, balancer) => vec![Guard::Balancer(*router, *balancer), Guard::Alone(*balancer)],
+        RowChange::RemoveVip(balancer, ..) => vec![Guard::Vip(*balancer, address, None)],
+        _ => Vec::new(),
+    }
 }
 
 impl Guard {
@@ -111,6 +125,12 @@ impl Guard {
             Self::Row(router, nat) => {
                 let (row, nat) = (store.router(router)?, store.nat(nat)?);
                 ("Logical_Router", row.uuid, vec![has("nat", nat.uuid)], "name", &*row.name)
+            }
+            Self::Alone(balancer) => {
+                let row = store.load_balancer(balancer)?;
+                let pairs = row.vips.iter().map(|vip| (vip.key().into_owned(), vip.value().into_owned()));
+                let exactly = Condition::eq("vips", Datum::map(pairs));
+                ("Load_Balancer", row.uuid, vec![exactly], "name", &*row.name)
             }
             Self::Forward(nat) => {
                 let row = store.nat(nat)?;

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ovn_model::Family;
+use ovn_model::{Family, Port, PortKind, Store};
 
+use crate::policy::Names;
 use crate::reason::Reason;
+use crate::rules::Rules;
+use crate::topology::Reach;
 
 /// The address that an instance port's own connections shall have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,48 @@ pub enum Wanted {
 pub enum Source {
     /// A key in the `external_ids` of the port.
     Annotation,
+    /// A rule of the policy file.
+    Policy,
+    /// A key in the `external_ids` of a router.
+    Router,
+    /// The configuration, for every router.
+    Config,
+}
+
+/// What is asked for a port and family, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Who asks.
+    pub source: Source,
+    /// What is asked for, as it was written.
+    pub text: Box<str>,
+    /// What that means.
+    pub wanted: Result<Wanted, Reason>,
+}
+
+/// Finds what is asked for a port that reaches these routers; the first that speaks decides.
+pub fn of(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Family) -> Option<Intent> {
+    if let Some(text) = port.external(family) {
+        let wanted = parse(text, family).transpose()?;
+        return Some(Intent { source: Source::Annotation, text: text.trim().into(), wanted });
+    }
+    // Only instances are spoken for; whoever annotates another port is told that it is none.
+    if port.kind != PortKind::Instance {
+        return None;
+    }
+    let routers = || reach.routers.iter().filter_map(|(id, _)| store.router(*id));
+    if !rules.policy.is_empty() {
+        let switch = port.switch.and_then(|id| store.switch(id));
+        let routers: Vec<_> = routers().map(|row| &*row.name).collect();
+        let names = Names { port: &port.name, switch: switch.map(|row| &*row.name), routers: &routers };
+        if let Some(wish) = rules.policy.wish(family, names) {
+            let wanted = wish?;
+            return Some(Intent { source: Source::Policy, text: wanted.to_string().into(), wanted: Ok(wanted) });
+        }
+    }
+    let speaks = routers().any(|row| row.external.as_deref() == Some("auto"));
+    let source = if speaks { Source::Router } else { Source::Config };
+    (speaks || rules.auto).then(|| Intent { source, text: "auto".into(), wanted: Ok(Wanted::Auto) })
 }
 
 /// Reads the value of a port's key. `none` and an empty value ask for nothing.
@@ -49,10 +94,19 @@ impl fmt::Display for Wanted {
 }
 
 impl Source {
+    /// Returns whether it speaks for ports at large, so that those it finds nothing for are no
+    /// failure.
+    pub fn is_sweeping(self) -> bool {
+        matches!(self, Self::Router | Self::Config)
+    }
+
     /// Returns the word for it in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Annotation => "annotation",
+            Self::Policy => "policy",
+            Self::Router => "router",
+            Self::Config => "config",
         }
     }
 }

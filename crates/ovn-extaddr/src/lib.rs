@@ -5,14 +5,20 @@
 //! [`batch`] with its [`guard`]s → [`apply`]. [`agent`] and [`command`] are the IO around it.
 
 pub mod intent;
+pub mod clock;
 pub mod ownership;
 pub mod policy;
 pub mod reason;
+pub mod rules;
 pub mod state;
 
+pub mod conversion;
+pub mod drain;
 pub mod forwards;
+pub mod gateway;
 pub mod port_range;
 pub mod resolve;
+pub mod row;
 pub mod topology;
 
 pub mod engine;
@@ -20,6 +26,7 @@ pub mod plan;
 
 pub mod apply;
 pub mod batch;
+pub mod fight;
 pub mod guard;
 
 pub mod difference;
@@ -29,6 +36,7 @@ pub mod report;
 pub mod agent;
 pub mod command;
 pub mod observe;
+mod reload;
 pub mod settings;
 
 /// The name of the Northbound database.

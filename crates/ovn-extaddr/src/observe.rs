@@ -1,11 +1,14 @@
 //! A look at the database, for the commands that only read.
 
+use std::time::Instant;
+
 use anyhow::{Context, bail};
 use ovn_model::Store;
 use ovsdb_protocol::{Session, SessionConfig, SessionEvent};
 use tokio::time::timeout;
 
 use crate::DATABASE;
+use crate::clock::Now;
 use crate::engine::Engine;
 use crate::settings::Settings;
 
@@ -26,7 +29,7 @@ impl Observer {
     /// No remote has the database, or not in time.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let session = Session::new(SessionConfig::new(settings.remotes.clone(), DATABASE));
-        let mut observer = Self { session, store: Store::new(), engine: Engine::new(settings.owner.clone()) };
+        let mut observer = Self { session, store: Store::new(), engine: Engine::new(settings.rules.clone()) };
         synced(settings, &mut observer.session, &mut observer.store).await?;
         observer.decide();
         Ok(observer)
@@ -49,7 +52,7 @@ impl Observer {
     }
 
     fn decide(&mut self) {
-        self.engine.catch_up(&mut self.store);
+        self.engine.catch_up(&mut self.store, Now::at(Instant::now()));
     }
 }
 

@@ -1,11 +1,10 @@
 //! How a row says that it is ours.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use ovn_model::{Nat, keys};
-use ovsdb_protocol::{Datum, LockName};
+use ovsdb_protocol::LockName;
 use uuid::Uuid;
 
 /// The name space of our row UUIDs.
@@ -21,6 +20,10 @@ pub struct Owner(String);
 pub enum Role {
     /// It gives an instance its external address.
     Egress,
+    /// It lets connections with an address finish that the instance had before.
+    Drain,
+    /// It stands for a port-less VIP that was put out of the way.
+    DefaultTarget,
 }
 
 impl Owner {
@@ -39,20 +42,20 @@ impl Owner {
         LockName::sanitized(&self.0)
     }
 
-    /// Returns the UUID of the row for `internal`, an address of `port`, on the router with UUID
-    /// `router`.
+    /// Returns the UUID of the row with this role on the router with UUID `router`; `subject` tells
+    /// the rows of one role and router apart.
     ///
     /// It depends on nothing else, so that whoever inserts the row, and however often, inserts the
     /// same row: the database refuses the second.
-    pub fn row_uuid(&self, role: Role, router: Uuid, internal: IpAddr, port: &str) -> Uuid {
-        let name = format!("{}\0{}\0{router}\0{internal}\0{port}", self.0, role.name());
+    pub fn row_uuid(&self, role: Role, router: Uuid, subject: &str) -> Uuid {
+        let name = format!("{}\0{}\0{router}\0{subject}", self.0, role.name());
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 
-    /// Returns the row's `external_ids`.
-    pub fn external_ids(&self, role: Role, port: &str) -> Datum {
-        let ids = [(keys::OWNER, &*self.0), (keys::PORT, port), (keys::ROLE, role.name())];
-        Datum::map(ids)
+    /// Returns the role of a row, if it is ours and has one that is known here.
+    pub fn role(&self, nat: &Nat) -> Option<Role> {
+        let name = nat.tags.get(keys::ROLE).filter(|_| self.owns(nat))?;
+        [Role::Egress, Role::Drain, Role::DefaultTarget].into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -85,6 +88,8 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Self::Egress => "egress",
+            Self::Drain => "drain",
+            Self::DefaultTarget => "default-target",
         }
     }
 }

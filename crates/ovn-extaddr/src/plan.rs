@@ -1,49 +1,99 @@
 //! What has to change: the rows that should be there against those that are. Pure.
 
-use ovn_model::{Nat, NatId, NatKind, RouterId, Store};
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use ovn_model::{Family, LoadBalancerId, Nat, NatId, RouterId, Store};
+use uuid::Uuid;
+
+use crate::drain::{self, Departure};
 use crate::ownership::{Owner, Role};
-use crate::resolve::{Decision, DesiredRow};
+use crate::resolve::Decision;
+use crate::row::OwnRow;
+use crate::rules::Rules;
 
-/// A change of one row of ours.
+/// One change of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowChange {
     /// Insert the row and have the router refer to it.
-    Insert(DesiredRow),
-    /// Change the row in its place.
-    Update(NatId, DesiredRow),
-    /// Take the row off its router, with which it goes.
+    Insert(OwnRow),
+    /// Change the row of ours in its place.
+    Update(NatId, OwnRow),
+    /// Take the row of ours off its router, with which it goes.
     Delete(NatId, RouterId),
+    /// Take a load balancer with nothing but a port-less VIP off a router.
+    Detach(RouterId, LoadBalancerId),
+    /// Put it on again.
+    Attach(RouterId, Uuid),
+    /// Remove a port-less VIP, key and value, from a load balancer.
+    RemoveVip(LoadBalancerId, Box<str>, Box<str>),
+    /// Put it in again.
+    RestoreVip(Uuid, Box<str>, Box<str>),
 }
 
-/// Returns what has to change for a port with these decisions.
-pub fn changes(store: &Store, owner: &Owner, port: &str, decisions: &[Decision]) -> Vec<RowChange> {
-    let desired: Vec<_> = decisions.iter().flat_map(Decision::rows).collect();
-    // A row that no router refers to is gone by the next commit, without help.
-    let owned = store.nats_tagged(port).iter().filter_map(|id| {
+/// What a port's rows should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The port.
+    pub port: &'a Arc<str>,
+    /// What was decided.
+    pub decisions: &'a [Decision],
+    /// The families whose forward is gone, but not for long enough.
+    pub held: &'a [Family],
+}
+
+/// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
+/// by the next commit, without help.
+pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<(NatId, RouterId, &'a Nat)> {
+    let rows = store.nats_tagged(port).iter().filter_map(|id| {
         let nat = store.nat(*id).filter(|nat| owner.owns(nat))?;
         Some((*id, nat.router?, nat))
     });
-    let owned: Vec<_> = owned.collect();
-    let mut changes = Vec::new();
+    rows.filter(|(_, _, nat)| owner.role(nat) != Some(Role::DefaultTarget)).collect()
+}
+
+/// Returns what has to change for a port; `wall` is the second, counted from 1970.
+pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> Vec<RowChange> {
+    let desired: Vec<_> = wanted.decisions.iter().flat_map(Decision::rows).collect();
+    let mut staying: Vec<_> = desired.iter().map(|row| (row.router, row.external)).collect();
+    let owned = owned(store, &rules.owner, wanted.port);
+    let (mut changes, mut departures) = (Vec::new(), Vec::new());
     for (id, router, nat) in &owned {
+        if rules.owner.role(nat) == Some(Role::Drain) {
+            continue;
+        }
+        let departure = Departure { router: *router, nat };
         match desired.iter().find(|row| row.uuid == nat.uuid && row.router == *router) {
-            None => changes.push(RowChange::Delete(*id, *router)),
-            Some(row) if !is_as_desired(nat, row) => changes.push(RowChange::Update(*id, (*row).clone())),
+            None if is_held(nat, wanted.held) => staying.extend(nat.external_ip.map(|external| (*router, external))),
+            None => {
+                changes.push(RowChange::Delete(*id, *router));
+                departures.push(departure);
+            }
+            Some(row) if !row.is_written_in(nat, &rules.owner) => {
+                changes.push(RowChange::Update(*id, (*row).clone()));
+                departures.push(departure);
+            }
             Some(_) => {}
         }
     }
     let missing = desired.into_iter().filter(|row| !owned.iter().any(|(_, _, nat)| nat.uuid == row.uuid));
     changes.extend(missing.cloned().map(RowChange::Insert));
+    changes.extend(drain::changes(store, rules, wanted.port, &owned, &departures, &staying, wall));
     changes
 }
 
-/// Whether a row of ours reads as it should. What northd compares as text must be canonical.
-fn is_as_desired(nat: &Nat, row: &DesiredRow) -> bool {
-    nat.kind == Some(NatKind::Snat)
-        && nat.external_ip_text() == row.external.to_string()
-        && nat.logical_ip_text() == row.logical.to_string()
-        && nat.external_port_range() == row.port_range.map(|r| r.to_string()).unwrap_or_default()
-        && nat.gateway_port == row.gateway_port
-        && nat.tags.get(ovn_model::keys::ROLE) == Some(Role::Egress.name())
+fn is_held(nat: &Nat, held: &[Family]) -> bool {
+    nat.logical_host().map(Family::of).is_some_and(|family: Family| held.contains(&family))
+}
+
+impl RowChange {
+    /// Returns the router and address whose conversion this is about, of a row.
+    pub fn row(&self) -> Option<&OwnRow> {
+        if let Self::Insert(row) | Self::Update(_, row) = self { Some(row) } else { None }
+    }
+
+    /// Returns the external address of a row to be written.
+    pub fn external(&self) -> Option<IpAddr> {
+        self.row().map(|row| row.external)
+    }
 }

@@ -5,6 +5,7 @@
 //! So connections are kept off the ports that the address listens on.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The ports that any program may listen on are left alone.
 const LEAST: u16 = 1024;
@@ -39,6 +40,18 @@ pub fn free_of(listening: impl IntoIterator<Item = u16>) -> Option<PortRange> {
         first = end + 1;
     }
     best
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ends = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        match ends {
+            Some((first, last)) if 0 < first && first <= last => Ok(Self { first, last }),
+            _ => Err(format!("\"{text}\" is no range of ports such as 1024-39999")),
+        }
+    }
 }
 
 impl fmt::Display for PortRange {

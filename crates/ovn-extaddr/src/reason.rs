@@ -23,6 +23,12 @@ pub enum Reason {
     NoRouter,
     /// No reachable router sends the address to an instance.
     NotAForward,
+    /// Nothing forwards the address, and it is in none of the networks allowed for the router.
+    NotPermitted,
+    /// The address is forwarded, but not to this port.
+    NotATarget,
+    /// The policy names a port that does not exist.
+    NoPort,
     /// Several routers do, and none is to be preferred.
     AmbiguousRouter(RouterId, RouterId),
     /// The router has no gateway, so that OVN ignores its NAT.
@@ -54,6 +60,9 @@ impl Reason {
             Self::NoAddress => "no-address",
             Self::NoRouter => "no-router",
             Self::NotAForward => "not-a-forward",
+            Self::NotPermitted => "not-permitted",
+            Self::NotATarget => "not-a-target",
+            Self::NoPort => "no-port",
             Self::AmbiguousRouter(..) => "ambiguous-router",
             Self::NoGateway => "no-gateway",
             Self::NoGatewayPort => "no-gateway-port",
@@ -99,6 +108,13 @@ impl Reason {
                     None => String::new(),
                 }
             ),
+            Self::NotPermitted => format!(
+                "nothing forwards {wanted} to the port's network and no allowed prefix holds it: create the forward, or add its prefix to allow in the configuration"
+            ),
+            Self::NotATarget => format!(
+                "{here} forwards {wanted} to others but not to this port: add a forward to it, or turn require-target off"
+            ),
+            Self::NoPort => "the policy names this port, and there is none of that name yet".to_owned(),
             Self::AmbiguousRouter(a, b) => format!(
                 "{wanted} is a forward address of both {} and {} at the same distance: remove it from one",
                 name(*a),
@@ -111,7 +127,7 @@ impl Reason {
                 "{here} has several gateway ports and {wanted} is in no network of theirs: set gateway_port on its base SNAT row"
             ),
             Self::DefaultTarget => format!(
-                "a load balancer forwards all ports of the address on {here}, beside which OVN breaks TCP replies: forward single ports, or use a dnat row"
+                "a load balancer forwards all ports of the address on {here}, beside which OVN breaks TCP replies, and it cannot be converted (several backends, a group, other routers, a dnat row beside it, or default-target = \"reject\"): forward single ports, or use a dnat row"
             ),
             Self::NoForwardForAuto => {
                 "no forward address leads to this port alone: create one, or name an address".to_owned()

@@ -2,15 +2,20 @@
 
 use std::net::IpAddr;
 
-use ovn_model::Store;
+use std::sync::Arc;
+
+use ovn_model::{Family, Nat, NatId, RouterId, Store};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::engine::Engine;
+use crate::apply::Obstacle;
+use crate::engine::{Engine, Subject};
 use crate::explain::Check;
-use crate::plan::RowChange;
+use crate::ownership::Role;
+use crate::plan::{self, RowChange};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Verdict};
+use crate::row::DrainTags;
 use crate::state::State;
 
 /// An intent and what became of it: an element of `list --json`. Field names are stable.
@@ -46,38 +51,104 @@ pub struct Entry {
     pub gateway_port: Option<String>,
 }
 
-/// Reports on the intents of a port. `refusal` says why its rows are held back, if they are.
-pub fn entries(store: &Store, engine: &Engine, port: &str, refusal: Option<&str>) -> Vec<Entry> {
-    let changes = engine.changes(store, port);
-    engine.decisions(port).iter().map(|decision| entry(store, port, decision, &changes, refusal)).collect()
+/// Reports on a port: an element for each intent, and one for each address that drains where no
+/// intent is left. The agent knows what is in the way of its changes, if anything is.
+pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option<&Obstacle>) -> Vec<Entry> {
+    let changes = engine.changes(store, &Subject::Port(Arc::clone(port)));
+    let decided = engine.decisions(port).iter();
+    let mut entries: Vec<_> =
+        decided.map(|decision| entry(store, engine, port, decision, &changes, obstacle)).collect();
+    for (_, router, nat) in plan::owned(store, engine.owner(), port) {
+        if engine.owner().role(nat) == Some(Role::Drain) {
+            let family = nat.external_ip.map(Family::of);
+            let entry = entries.iter_mut().find(|entry| family.is_some_and(|f| f.to_string() == entry.family));
+            match (entry, nat.external_ip) {
+                (Some(entry), Some(address)) => {
+                    entry.message += &format!("; connections with {address} may finish");
+                }
+                _ => entries.extend(draining(store, port, router, nat)),
+            }
+        }
+    }
+    entries
 }
 
-/// Reports on all intents, sorted by port.
+/// Reports on all intents, sorted by port, and on what rules name that is not there.
 pub fn all(store: &Store, engine: &Engine) -> Vec<Entry> {
     let mut ports: Vec<_> = engine.ports().collect();
     ports.sort_unstable();
-    ports.into_iter().flat_map(|port| entries(store, engine, port, None)).collect()
+    let named = engine.rules().policy.named_ports().filter(|(name, ..)| store.port_by_name(name).is_none());
+    let mut entries: Vec<_> = ports.into_iter().flat_map(|port| entries(store, engine, port, None)).collect();
+    entries.extend(named.map(|(port, family, wanted)| Entry {
+        wanted: wanted.to_string(),
+        source: "policy",
+        state: State::Waiting,
+        reason: Some(Reason::NoPort.code()),
+        message: Reason::NoPort.sentence(store, family, "", None),
+        ..blank(port, family)
+    }));
+    entries.sort_by(|a, b| (&a.port, &a.family).cmp(&(&b.port, &b.family)));
+    entries
+}
+
+fn blank(port: &str, family: Family) -> Entry {
+    Entry {
+        port: port.to_owned(),
+        switch: None,
+        router: None,
+        family: family.to_string(),
+        wanted: String::new(),
+        source: "annotation",
+        internal: Vec::new(),
+        external: None,
+        state: State::Waiting,
+        reason: None,
+        message: String::new(),
+        nat: Vec::new(),
+        port_range: None,
+        gateway_port: None,
+    }
+}
+
+/// Reports on an address that is withdrawn and finishes its connections.
+fn draining(store: &Store, port: &str, router: RouterId, nat: &Nat) -> Option<Entry> {
+    let (address, tags) = (nat.external_ip?, DrainTags::read(nat)?);
+    Some(Entry {
+        router: store.router(router).map(|row| row.name.to_string()),
+        wanted: "none".to_owned(),
+        internal: vec![tags.internal],
+        external: Some(address),
+        state: State::Draining,
+        message: format!("withdrawn; connections with {address} may finish"),
+        nat: vec![nat.uuid],
+        ..blank(port, Family::of(address))
+    })
 }
 
 fn entry(
     store: &Store,
+    engine: &Engine,
     port: &str,
     decision: &Decision,
     changes: &[RowChange],
-    refusal: Option<&str>,
+    obstacle: Option<&Obstacle>,
 ) -> Entry {
     let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
     let rows = decision.rows();
-    let missing = |change: &RowChange| match change {
-        RowChange::Insert(row) | RowChange::Update(_, row) => rows.contains(row),
-        RowChange::Delete(..) => false,
+    let place = decision.router.zip(decision.external).filter(|_| decision.converts);
+    let unconverted = place.is_some_and(|place| engine.unsettled().contains(&Subject::Conversion(place)));
+    let is_missing = unconverted || changes.iter().filter_map(RowChange::row).any(|row| rows.contains(row));
+    let refused = match obstacle {
+        Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
+        _ => None,
     };
-    let is_missing = changes.iter().any(missing);
-    let refused = refusal.filter(|_| is_missing).map(|error| Reason::Refused(error.into()));
+    let held = engine.held(port).contains(&decision.family);
     let reason = decision.reason().or(refused.as_ref());
     let state = match &decision.verdict {
+        Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
         Verdict::Granted(_) if is_missing => State::Pending,
         Verdict::Granted(_) => State::Active,
+        _ if held => State::Active,
         Verdict::Waiting(_) => State::Waiting,
         Verdict::Rejected(_) => State::Rejected,
         Verdict::Conflict(_) => State::Conflict,
@@ -86,6 +157,7 @@ fn entry(
     let settled = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
     let external = decision.external.filter(|_| settled);
     let message = match (reason, external) {
+        (Some(_), _) if held => "its forward is gone; the override stays a moment, for it may come back".to_owned(),
         (Some(reason), _) => reason.sentence(store, decision.family, &decision.wanted, decision.router),
         (None, Some(external)) => {
             let internal = Check::list(&decision.internal);
@@ -102,10 +174,10 @@ fn entry(
     let nat = match &decision.verdict {
         Verdict::Foreign(nat) => store.nat(*nat).map(|nat| nat.uuid).into_iter().collect(),
         _ => {
-            let there = |uuid: &Uuid| {
-                store.nats_tagged(port).iter().any(|id| store.nat(*id).is_some_and(|nat| nat.uuid == *uuid))
-            };
-            rows.iter().map(|row| row.uuid).filter(there).collect()
+            let of_family = |nat: &Nat| nat.external_ip.map(Family::of) == Some(decision.family);
+            let egress = |(_, _, nat): &(NatId, RouterId, &Nat)| engine.owner().role(nat) == Some(Role::Egress);
+            let there = plan::owned(store, engine.owner(), port).into_iter().filter(egress);
+            there.filter(|(_, _, nat)| of_family(nat)).map(|(_, _, nat)| nat.uuid).collect()
         }
     };
     Entry {

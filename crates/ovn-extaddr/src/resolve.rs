@@ -1,19 +1,23 @@
 //! From an intent to the rows that fulfil it, or the reason why none do. Pure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ovn_model::{
-    Family, Nat, NatId, NatKind, Port, PortId, PortKind, RouterId, RouterPortId, Store, is_host, keys,
+    Family, Nat, NatId, NatKind, Port, PortId, PortKind, RouterId, Store, keys,
 };
 use uuid::Uuid;
 
 use crate::explain::{Check, Trace};
 use crate::forwards::{self, Forward};
 use crate::intent::{self, Source, Wanted};
-use crate::ownership::{Owner, Role};
+use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
 use crate::reason::Reason;
-use crate::topology::{Reach, gateway_ports, is_gateway};
+use crate::row::{OwnRow, Purpose};
+use crate::rules::{PortRangeRule, Rules};
+use crate::topology::{Reach, is_gateway};
+use crate::{conversion, gateway};
 
 /// What became of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Decision {
     pub router: Option<RouterId>,
     /// The address, once it is clear.
     pub external: Option<IpAddr>,
+    /// Whether the address has to be converted for it, see [`conversion`].
+    pub converts: bool,
     /// The outcome.
     pub verdict: Verdict,
 }
@@ -38,7 +44,7 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// These rows fulfil it; at least one.
-    Granted(Vec<DesiredRow>),
+    Granted(Vec<OwnRow>),
     /// Something is missing that may come.
     Waiting(Reason),
     /// It cannot be granted as things are.
@@ -49,30 +55,13 @@ pub enum Verdict {
     Foreign(NatId),
 }
 
-/// A row of ours as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DesiredRow {
-    /// The router whose `nat` refers to it.
-    pub router: RouterId,
-    /// Its `_uuid`.
-    pub uuid: Uuid,
-    /// `external_ip`.
-    pub external: IpAddr,
-    /// `logical_ip`.
-    pub logical: IpAddr,
-    /// `external_port_range`.
-    pub port_range: Option<PortRange>,
-    /// `gateway_port`.
-    pub gateway_port: Option<RouterPortId>,
-}
-
 /// Everything a decision is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The database.
     pub store: &'a Store,
-    /// Whose rows are ours.
-    pub owner: &'a Owner,
+    /// What the operator decided once for all.
+    pub rules: &'a Rules,
     /// What can be reached from the port's switch.
     pub reach: &'a Reach,
     /// The port.
@@ -81,28 +70,37 @@ pub struct Question<'a> {
     pub family: Family,
 }
 
-/// Addresses whose role on a router the decision rests on: it stands as long as they, the port and
-/// what was reached stay as they are.
-pub type Watched = Vec<(RouterId, IpAddr)>;
+/// Something that a decision rests on, beside the port and what was reached from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Watch {
+    /// What a router does with an address.
+    Address(RouterId, IpAddr),
+    /// A load balancer, wherever it is.
+    Balancer(Uuid),
+}
 
 /// Decides on the intent of a port for an address family, `None` where there is none.
-pub fn resolve(question: Question<'_>, watched: &mut Watched, trace: &mut impl Trace) -> Option<Decision> {
-    let Question { port, family, .. } = question;
-    let text = port.external(family)?;
+pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut impl Trace) -> Option<Decision> {
+    let Question { store, rules, reach, port, family } = question;
+    let intent = intent::of(store, rules, reach, port, family)?;
     let mut decision = Decision {
         family,
-        wanted: text.trim().into(),
-        source: Source::Annotation,
+        wanted: intent.text,
+        source: intent.source,
         internal: port.internal_addresses(family),
         router: None,
         external: None,
+        converts: false,
         verdict: Verdict::Waiting(Reason::NoSwitch),
     };
-    let key = keys::port_key(family);
-    decision.verdict = match intent::parse(text, family) {
-        Ok(None) => return None,
-        Ok(Some(wanted)) => {
-            trace.passed("intent", || format!("{key} of the port asks for {wanted}"));
+    decision.verdict = match intent.wanted {
+        Ok(wanted) => {
+            trace.passed("intent", || match decision.source {
+                Source::Annotation => format!("{} of the port asks for {wanted}", keys::port_key(family)),
+                Source::Policy => format!("the policy file asks for {wanted}"),
+                Source::Router => format!("{} of the router asks for {wanted}", keys::ROUTER),
+                Source::Config => format!("the configuration asks for {wanted} for every port"),
+            });
             decide(question, wanted, &mut decision, watched, trace).unwrap_or_else(|verdict| verdict)
         }
         Err(reason) => Verdict::Rejected(reason),
@@ -115,10 +113,10 @@ fn decide(
     question: Question<'_>,
     wanted: Wanted,
     decision: &mut Decision,
-    watched: &mut Watched,
+    watched: &mut Vec<Watch>,
     trace: &mut impl Trace,
 ) -> Result<Verdict, Verdict> {
-    let Question { store, owner, reach, port, .. } = question;
+    let Question { store, rules, reach, port, .. } = question;
     if port.kind != PortKind::Instance {
         return Err(Verdict::Rejected(Reason::NotAnInstance));
     }
@@ -135,7 +133,7 @@ fn decide(
         Check::list(reach.routers.iter().filter_map(|(id, _)| Some(&store.router(*id)?.name)))
     });
     for (router, _) in &reach.routers {
-        watched.extend(decision.internal.iter().map(|address| (*router, *address)));
+        watched.extend(decision.internal.iter().map(|address| Watch::Address(*router, *address)));
     }
 
     let external = match wanted {
@@ -147,10 +145,10 @@ fn decide(
         }
     };
     decision.external = Some(external);
-    watched.extend(reach.routers.iter().map(|(router, _)| (*router, external)));
+    watched.extend(reach.routers.iter().map(|(router, _)| Watch::Address(*router, external)));
     let router = router_of(question, external, &decision.internal).map_err(Verdict::Rejected)?;
     decision.router = Some(router);
-    let found: Vec<_> = forwards::at(store, owner, router, external).collect();
+    let found: Vec<_> = forwards::at(store, &rules.owner, router, external).collect();
     for forward in &found {
         trace.passed("forward", || Check::forward(store, router, forward));
     }
@@ -169,28 +167,27 @@ fn decide(
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    if found.iter().any(Forward::is_default_target) {
-        return Err(Verdict::Rejected(Reason::DefaultTarget));
+    watched.extend(conversion::balancers(store, &rules.owner, router, external).into_iter().map(Watch::Balancer));
+    let conversion = conversion::needed(store, rules, router, external).map_err(Verdict::Rejected)?;
+    if let Some(conversion) = &conversion {
+        decision.converts = true;
+        trace.passed("conversion", || {
+            format!(
+                "all ports of {external} lead to {} by a dnat row of ours in the place of a VIP: ping reaches it too, and so do all protocols",
+                conversion.row.logical
+            )
+        });
     }
-
-    let gateway_port = gateway_port(question, router, external).map_err(Verdict::Rejected)?;
+    let gateway_port = gateway::port(store, &rules.owner, router, external).map_err(Verdict::Rejected)?;
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
         trace.passed("gateway-port", || row.name.to_string());
     }
-    let port_range = if store.supports("NAT", "external_port_range") {
-        port_range::free_of(found.iter().filter_map(Forward::port).map(u16::from))
-    } else {
-        None
-    };
-    if let Some(range) = port_range {
-        trace.passed("port-range", || {
-            format!("{range}: the largest without a port that {external} listens on")
-        });
-    }
+    let port_range = port_range(question, external, &found, trace);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
-    let rows = missing.into_iter().map(|logical| DesiredRow {
+    let rows = missing.into_iter().map(|logical| OwnRow {
         router,
-        uuid: owner.row_uuid(Role::Egress, router_uuid, logical, &port.name),
+        uuid: rules.owner.row_uuid(Role::Egress, router_uuid, &format!("{logical}\0{}", port.name)),
+        purpose: Purpose::Egress { port: Arc::clone(&port.name) },
         external,
         logical,
         port_range,
@@ -199,13 +196,39 @@ fn decide(
     Ok(Verdict::Granted(rows.collect()))
 }
 
+/// Chooses the source ports of the port's own connections.
+fn port_range(
+    question: Question<'_>,
+    external: IpAddr,
+    found: &[Forward<'_>],
+    trace: &mut impl Trace,
+) -> Option<PortRange> {
+    if !question.store.supports("NAT", "external_port_range") {
+        return None;
+    }
+    let range = match question.rules.port_range {
+        PortRangeRule::Off => None,
+        PortRangeRule::Fixed(range) => Some(range),
+        PortRangeRule::Auto => port_range::free_of(found.iter().filter_map(Forward::port).map(u16::from)),
+    };
+    if let Some(range) = range {
+        let why = if question.rules.port_range == PortRangeRule::Auto {
+            format!("the largest without a port that {external} listens on")
+        } else {
+            "as configured".to_owned()
+        };
+        trace.passed("port-range", || format!("{range}: {why}"));
+    }
+    range
+}
+
 /// Finds the one forward address that leads to the port and nowhere else.
 fn sole_forward(
     question: Question<'_>,
     internal: &[IpAddr],
-    watched: &mut Watched,
+    watched: &mut Vec<Watch>,
 ) -> Result<IpAddr, Reason> {
-    let Question { store, owner, reach, family, .. } = question;
+    let Question { store, rules: Rules { owner, .. }, reach, family, .. } = question;
     let mut sole = None;
     for (router, _) in &reach.routers {
         for target in internal {
@@ -213,7 +236,7 @@ fn sole_forward(
                 if Family::of(address) != family {
                     continue;
                 }
-                watched.push((*router, address));
+                watched.push(Watch::Address(*router, address));
                 let alone = forwards::at(store, owner, *router, address).all(|f| f.leads_only_to(internal));
                 match sole {
                     _ if !alone => {}
@@ -228,20 +251,28 @@ fn sole_forward(
 }
 
 /// Finds the router that has the address: one that sends it to this port rather than another, then
-/// the nearest.
+/// the nearest. Where none forwards it, one for which the configuration allows it.
 fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> Result<RouterId, Reason> {
-    let Question { store, owner, reach, .. } = question;
+    let Question { store, rules, reach, .. } = question;
     let candidates = reach.routers.iter().filter_map(|(router, hops)| {
-        let mut forwards = forwards::at(store, owner, *router, external).peekable();
+        let mut forwards = forwards::at(store, &rules.owner, *router, external).peekable();
         forwards.peek()?;
         let ours = forwards.any(|f| f.targets().any(|target| internal.contains(&target)));
         Some(((!ours, *hops), *router))
     });
     let mut candidates: Vec<_> = candidates.collect();
+    if candidates.is_empty() {
+        let allowed = reach.routers.iter().filter(|(router, _)| {
+            is_gateway(store, *router) && store.router(*router).is_some_and(|row| rules.permits(&row.name, external))
+        });
+        candidates = allowed.map(|(router, hops)| ((false, *hops), *router)).collect();
+    }
     candidates.sort_unstable();
     match *candidates {
-        [] => Err(Reason::NotAForward),
+        [] if rules.allow.is_empty() => Err(Reason::NotAForward),
+        [] => Err(Reason::NotPermitted),
         [(a, first), (b, second), ..] if a == b => Err(Reason::AmbiguousRouter(first, second)),
+        [((true, _), _), ..] if rules.require_target => Err(Reason::NotATarget),
         [(_, router), ..] => Ok(router),
     }
 }
@@ -254,7 +285,7 @@ fn occupant(
     external: IpAddr,
     internal: IpAddr,
 ) -> Result<Option<NatId>, Verdict> {
-    let Question { store, owner, .. } = question;
+    let Question { store, rules: Rules { owner, .. }, .. } = question;
     let foreign =
         |id: &NatId| store.nat(*id).filter(|nat| is_egress(nat) && !owner.owns(nat)).map(|nat| (*id, nat));
     let mut same = None;
@@ -281,37 +312,9 @@ fn is_egress(nat: &Nat) -> bool {
     matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat))
 }
 
-/// Chooses the gateway port that the row is for, where the router has several: northd ignores a row
-/// without one unless a port's network holds its address.
-fn gateway_port(
-    question: Question<'_>,
-    router: RouterId,
-    external: IpAddr,
-) -> Result<Option<RouterPortId>, Reason> {
-    let Question { store, owner, .. } = question;
-    let ports: Vec<_> = gateway_ports(store, router).collect();
-    if ports.len() < 2 || !store.supports("NAT", "gateway_port") {
-        return Ok(None);
-    }
-    let holds = |id: &RouterPortId| {
-        store.router_port(*id).is_some_and(|row| row.networks.iter().any(|net| net.contains(&external)))
-    };
-    if let Some(port) = ports.iter().copied().find(holds) {
-        return Ok(Some(port));
-    }
-    let base = store.nats_of(router).iter().filter_map(|id| store.nat(*id)).filter(|nat| {
-        let network = nat.logical_ip.is_some_and(|net| !is_host(&net));
-        network
-            && nat.kind == Some(NatKind::Snat)
-            && !owner.owns(nat)
-            && nat.external_ip.is_some_and(|e| Family::of(e) == Family::of(external))
-    });
-    base.filter_map(|nat| nat.gateway_port).min().map(Some).ok_or(Reason::NoGatewayPort)
-}
-
 impl Decision {
     /// Returns the rows that should be there.
-    pub fn rows(&self) -> &[DesiredRow] {
+    pub fn rows(&self) -> &[OwnRow] {
         if let Verdict::Granted(rows) = &self.verdict { rows } else { &[] }
     }
 

@@ -8,9 +8,14 @@ use ovsdb_protocol::Remotes;
 use serde::Deserialize;
 
 use crate::ownership::Owner;
+use crate::policy::{Allow, Policy};
+use crate::rules::{DefaultTargetRule, PortRangeRule, Rules};
 
 /// Where the configuration is read from unless told otherwise. It need not exist.
 const DEFAULT_FILE: &str = "/etc/ovn-extaddr/config.toml";
+
+/// The longest time that a connection is drained or a forward waited for.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +47,16 @@ pub struct Options {
 struct File {
     db: Option<String>,
     owner: Option<String>,
+    port_range: PortRangeRule,
+    default_target: DefaultTargetRule,
+    /// Seconds.
+    drain: Option<u64>,
+    /// Seconds.
+    hold_down: Option<f64>,
+    auto: bool,
+    require_target: bool,
+    allow: Vec<Allow>,
+    policy: Option<PathBuf>,
 }
 
 /// All settings, with nothing left to decide.
@@ -49,10 +64,12 @@ struct File {
 pub struct Settings {
     /// Where the database is.
     pub remotes: Remotes,
-    /// Whose rows are ours.
-    pub owner: Owner,
+    /// What decisions rest on.
+    pub rules: Rules,
     /// How long to wait for the database.
     pub timeout: Option<Duration>,
+    /// The policy file, if there is one.
+    pub policy: Option<PathBuf>,
 }
 
 impl Options {
@@ -61,27 +78,59 @@ impl Options {
         self.log_level
     }
 
+    /// Returns the configuration file, be it there or not.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let file = self.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        std::iter::once(file)
+    }
+
     /// Reads the configuration file and settles everything.
     ///
     /// # Errors
     /// The file is not there although it was named, or does not make sense.
-    pub fn settle(self) -> anyhow::Result<Settings> {
+    pub fn settle(&self) -> anyhow::Result<Settings> {
         let file = read(self.config.as_deref())?;
-        let remotes = match (self.db, file.db) {
-            (Some(remotes), _) => remotes,
+        let remotes = match (&self.db, file.db) {
+            (Some(remotes), _) => remotes.clone(),
             (None, Some(text)) => text.parse().context("configuration key db")?,
             (None, None) => default_remote().parse().context("the default database")?,
         };
-        let owner = match (self.owner, file.owner) {
-            (Some(owner), _) => owner,
+        let owner = match (&self.owner, file.owner) {
+            (Some(owner), _) => owner.clone(),
             (None, Some(text)) => match text.parse() {
                 Ok(owner) => owner,
                 Err(error) => bail!("configuration key owner: {error}"),
             },
             (None, None) => Owner::default(),
         };
-        Ok(Settings { remotes, owner, timeout: self.timeout.map(Duration::from_secs) })
+        let usual = Rules::new(owner);
+        let hold_down = match file.hold_down.map(Duration::try_from_secs_f64) {
+            None => usual.hold_down,
+            Some(Ok(hold_down)) if hold_down <= LONGEST => hold_down,
+            Some(_) => bail!("configuration key hold-down: expected seconds, {} at most", LONGEST.as_secs()),
+        };
+        let drain = file.drain.map_or(usual.drain, Duration::from_secs);
+        if drain > LONGEST {
+            bail!("configuration key drain: expected seconds, {} at most", LONGEST.as_secs());
+        }
+        let rules = Rules {
+            port_range: file.port_range,
+            default_target: file.default_target,
+            drain,
+            hold_down,
+            auto: file.auto,
+            require_target: file.require_target,
+            allow: file.allow,
+            policy: file.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
+            ..usual
+        };
+        Ok(Settings { remotes, rules, timeout: self.timeout.map(Duration::from_secs), policy: file.policy })
     }
+}
+
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Policy::parse(&text).with_context(|| format!("{} is no valid policy", path.display()))
 }
 
 fn read(named: Option<&Path>) -> anyhow::Result<File> {

@@ -17,6 +17,10 @@ pub enum State {
     Conflict,
     /// A foreign row fulfils it already.
     Foreign,
+    /// We put it there, and somebody keeps removing it.
+    Contested,
+    /// The override is gone, and its address finishes connections.
+    Draining,
 }
 
 impl State {
@@ -29,6 +33,8 @@ impl State {
             Self::Rejected => "rejected",
             Self::Conflict => "conflict",
             Self::Foreign => "foreign",
+            Self::Contested => "contested",
+            Self::Draining => "draining",
         }
     }
 }

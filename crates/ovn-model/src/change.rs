@@ -5,6 +5,8 @@ use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ovsdb_protocol::Uuid;
+
 use crate::id::{RouterId, SwitchId};
 
 /// What committed batches changed since it was asked for last.
@@ -34,6 +36,8 @@ pub enum Change {
         /// The address.
         address: IpAddr,
     },
+    /// A load balancer, by its UUID, appeared, changed, went, or was put on or taken off a router.
+    Balancer(Uuid),
     /// A tagged NAT row for the port of that name appeared, changed, went or moved to or off a router.
     /// Rows with tags but none for a port have the empty name.
     Tagged(Arc<str>),

@@ -23,7 +23,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovsdb_protocol::Batch;
+use ovsdb_protocol::{Batch, Uuid};
 
 use crate::change::{Changes, Recorder};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
@@ -199,6 +199,11 @@ impl Store {
     /// Returns a load balancer.
     pub fn load_balancer(&self, id: LoadBalancerId) -> Option<&LoadBalancer> {
         self.balancers.get(id)
+    }
+
+    /// Returns the load balancer with that UUID, be its row here or not.
+    pub fn load_balancer_by_uuid(&self, uuid: Uuid) -> Option<LoadBalancerId> {
+        self.balancers.find(uuid)
     }
 
     /// Returns all load balancers.

@@ -1,27 +1,34 @@
 //! `ovn-extaddr cleanup`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use ovn_model::Store;
 use ovsdb_protocol::{LockStatus, Session, SessionConfig, SessionEvent};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
+use crate::clock::Now;
 use crate::command::print;
 use crate::engine::Engine;
 use crate::observe::synced;
+use crate::rules::Rules;
 use crate::settings::Settings;
 
 /// Removes all rows of the owner.
 #[derive(Debug, Args)]
-pub(super) struct Cleanup {}
+pub(super) struct Cleanup {
+    /// Let established connections finish for so many seconds, and stay until then.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    drain: u32,
+}
 
 impl Cleanup {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let lock = settings.owner.lock();
+        let lock = settings.rules.owner.lock();
         let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
         config.lock = Some(lock.clone());
         let mut session = Session::new(config);
@@ -35,27 +42,34 @@ impl Cleanup {
         if session.lock_status() == LockStatus::Waiting {
             bail!(
                 "an agent of owner {} is active and would put everything back: stop it first",
-                settings.owner
+                settings.rules.owner
             );
         }
-        let mut engine = Engine::withdrawing(settings.owner.clone());
+        let rules = Rules { drain: Duration::from_secs(self.drain.into()), ..settings.rules };
+        let owner = rules.owner.clone();
+        let mut engine = Engine::withdrawing(rules);
         let mut applier = Applier::new(lock);
-        let mut removed = 0;
+        let mut done = 0;
         loop {
-            engine.catch_up(&mut store);
+            engine.catch_up(&mut store, now());
             // The effect of a transaction is seen before its answer, which tells how much it removed.
-            if engine.unsettled().is_empty() && !applier.is_busy() {
+            if engine.unsettled().is_empty() && engine.next_deadline().is_none() && !applier.is_busy() {
                 break;
             }
-            if let Some(pending) = applier.next(&store, &engine, Instant::now().into_std()) {
+            if let Some(pending) = applier.next(&store, &engine, now()) {
                 let id = session.transact(pending.transaction())?;
                 pending.sent(id);
             }
-            match session.next(&mut store).await {
+            let deadline = engine.next_deadline().map(Instant::from_std);
+            let event = tokio::select! {
+                event = session.next(&mut store) => event,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => continue,
+            };
+            match event {
                 SessionEvent::Completed { id, outcome } => {
-                    engine.catch_up(&mut store);
-                    match applier.completed(id, outcome, &store, &engine, Instant::now().into_std()) {
-                        Some(Conclusion::Committed { rows, .. }) => removed += rows,
+                    engine.catch_up(&mut store, now());
+                    match applier.completed(id, outcome, &store, &engine, now()) {
+                        Some(Conclusion::Committed { changes, .. }) => done += changes,
                         Some(Conclusion::Refused(error)) => {
                             bail!("the database refused to remove rows: {error}")
                         }
@@ -63,11 +77,15 @@ impl Cleanup {
                     }
                 }
                 SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error}"),
-                SessionEvent::Lock(_) => bail!("lost the lock to another agent of owner {}", settings.owner),
+                SessionEvent::Lock(_) => bail!("lost the lock to another agent of owner {owner}"),
                 _ => {}
             }
         }
-        print(&format!("Removed {removed} rows of owner {}.\n", settings.owner))?;
+        print(&format!("Owner {owner} has nothing in the database any more ({done} changes).\n"))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn now() -> Now {
+    Now::at(Instant::now().into_std())
 }

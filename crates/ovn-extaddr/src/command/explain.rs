@@ -49,7 +49,7 @@ impl Explain {
         let Some(port) = store.port_by_name(&self.port).and_then(|id| store.port(id)) else {
             bail!("there is no port {} in the Northbound database", self.port);
         };
-        let entries = report::entries(&store, &engine, &self.port, None);
+        let entries = report::entries(&store, &engine, &port.name, None);
         let intents =
             entries.into_iter().map(|entry| Intent { checks: checks(&store, &engine, port, &entry), entry });
         let explanation = Explanation { port: self.port, intents: intents.collect() };
@@ -67,7 +67,7 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
     let family = [Family::V4, Family::V6].into_iter().find(|family| family.to_string() == entry.family);
     let mut checks = Vec::new();
     if let Some(family) = family {
-        let question = Question { store, owner: engine.owner(), reach: &reach, port, family };
+        let question = Question { store, rules: engine.rules(), reach: &reach, port, family };
         resolve(question, &mut Vec::new(), &mut checks);
     }
     checks

@@ -34,7 +34,8 @@ pub(super) struct Forwards {
 struct Listed {
     router: String,
     address: Option<IpAddr>,
-    /// `port`, `default-target`, `dnat` or `dnat_and_snat`.
+    /// `port`, `default-target`, `converted` (a default target that a row of ours stands for), `dnat`
+    /// or `dnat_and_snat`.
     kind: &'static str,
     protocol: Option<String>,
     port: Option<u16>,
@@ -143,9 +144,14 @@ fn listed(
             let protocol = balancer.map(|row| row.protocol.unwrap_or(Protocol::Tcp).as_str().to_owned());
             (kind, protocol, targets, name)
         }
-        Forward::Nat(_, nat) => {
+        Forward::Nat(_, nat) | Forward::Converted(_, nat) => {
             let targets = forward.targets().map(|address| target(address, None)).collect();
-            (nat.kind.map_or("dnat", |kind| kind.as_str()), None, targets, nat.uuid.to_string())
+            let kind = if let Forward::Converted(..) = forward {
+                "converted"
+            } else {
+                nat.kind.map_or("dnat", |kind| kind.as_str())
+            };
+            (kind, None, targets, nat.uuid.to_string())
         }
     };
     let address = forward.address();

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -196,8 +197,9 @@ async fn commit(client: &Client, transaction: &Transaction) -> anyhow::Result<Re
 /// Waits for the agent, then for OVN, as `ovn-nbctl --wait` does.
 async fn arrival(client: &Client, settings: &Settings, port: &str, wait: Wait) -> anyhow::Result<ExitCode> {
     let mut observer = Observer::open(settings).await?;
+    let port: Arc<str> = port.into();
     let entries = loop {
-        let entries = report::entries(&observer.store, &observer.engine, port, None);
+        let entries = report::entries(&observer.store, &observer.engine, &port, None);
         if entries.iter().all(|entry| entry.state != State::Pending) {
             break entries;
         }

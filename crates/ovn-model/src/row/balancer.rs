@@ -54,6 +54,11 @@ impl Protocol {
 }
 
 impl LoadBalancer {
+    /// Tells whether a group has it.
+    pub fn is_grouped(&self) -> bool {
+        !self.groups.as_slice().is_empty()
+    }
+
     /// Returns the virtual addresses on an address.
     pub fn vips_on(&self, address: IpAddr) -> &[Vip] {
         let start = self.vips.partition_point(|vip| vip.endpoint.address < address);

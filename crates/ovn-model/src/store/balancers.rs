@@ -40,6 +40,9 @@ impl Store {
         self.balancers.count(was.is_present(), is.is_present());
         self.file_balancer(id, &touched);
         if !self.recorder.knows_all() {
+            if other || !touched.vips.is_empty() || was.is_present() != is.is_present() {
+                self.recorder.note(Change::Balancer(self.balancers.slot(id).uuid));
+            }
             let routers = self.linked_routers(id);
             self.note_addresses(&routers, &touched.vips);
             self.note_addresses(&routers, &touched.backends);
@@ -55,6 +58,7 @@ impl Store {
         if self.recorder.knows_all() {
             return;
         }
+        self.recorder.note(Change::Balancer(self.balancers.slot(id).uuid));
         for vip in &self.balancers.slot(id).vips {
             self.recorder.note(Change::Address { router, address: vip.endpoint.address });
             for backend in &vip.backends {

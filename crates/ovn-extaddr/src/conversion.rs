@@ -1,0 +1,256 @@
+//! Default targets: a VIP without a port forwards all of an address, and OVN then takes replies to
+//! the instance's own connections for forwarded traffic. So the VIP is put out of the way and a
+//! `dnat` row of ours does its work, until the last override of the address is gone.
+//!
+//! What was done is remembered in the row. The VIP goes on to exist as long as its load balancer
+//! does: when the CMS deletes that, the forward is gone, and ours with it.
+
+use std::net::IpAddr;
+
+use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
+use uuid::Uuid;
+
+use crate::forwards::is_internal;
+use crate::ownership::{Owner, Role};
+use crate::plan::RowChange;
+use crate::reason::Reason;
+use crate::row::{OwnRow, Purpose, undo_of};
+use crate::rules::{DefaultTargetRule, Rules};
+
+/// What was done to put a VIP out of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// The load balancer was taken off the router; on switches it stays.
+    Attach(Uuid),
+    /// The VIP was removed from the load balancer, which has others too.
+    Restore {
+        /// The load balancer.
+        balancer: Uuid,
+        /// The VIP's key.
+        key: Box<str>,
+        /// The VIP's value.
+        value: Box<str>,
+    },
+}
+
+/// What a converted address needs: the row, and what to put out of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversion {
+    /// The row that does the VIPs' work.
+    pub row: OwnRow,
+    /// What to put out of the way, if anything is left.
+    pub removals: Vec<RowChange>,
+}
+
+/// Returns our row for a converted address, if there is one.
+pub fn current<'a>(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Option<(NatId, &'a Nat)> {
+    let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
+    rows.into_iter().find(|(_, nat)| owner.role(nat) == Some(Role::DefaultTarget))
+}
+
+/// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
+pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> + use<'a> {
+    let address = nat.external_ip;
+    undo_of(nat).into_iter().flat_map(move |undo| undo.targets(store, address))
+}
+
+/// Decides whether the address has to be converted for an override on the router, and how.
+///
+/// # Errors
+/// It has to be and cannot.
+pub fn needed(store: &Store, rules: &Rules, router: RouterId, address: IpAddr) -> Result<Option<Conversion>, Reason> {
+    let owner = &rules.owner;
+    let current = current(store, owner, router, address);
+    let hazards: Vec<_> = hazards(store, router, address).collect();
+    let mut undo = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
+    undo.retain(|undo| undo.targets(store, Some(address)).next().is_some());
+    if hazards.is_empty() && undo.is_empty() {
+        return Ok(None);
+    }
+    if rules.default_target == DefaultTargetRule::Reject {
+        return Err(Reason::DefaultTarget);
+    }
+    let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
+    let mut targets: Vec<_> = undo.iter().flat_map(|undo| undo.targets(store, Some(address))).chain(ahead).collect();
+    targets.dedup();
+    let &[target] = &*targets else { return Err(Reason::DefaultTarget) };
+    // A dnat row of the CMS does the work already, and two are one too many.
+    let foreign = |id: &NatId| store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat));
+    if store.nats_by_external(router, address).iter().any(foreign) {
+        return Err(Reason::DefaultTarget);
+    }
+    let mut removals = Vec::new();
+    for (id, balancer, vip) in hazards {
+        let (change, done) = removal(store, router, id, balancer, vip).ok_or(Reason::DefaultTarget)?;
+        removals.push(change);
+        if !undo.contains(&done) {
+            undo.push(done);
+        }
+    }
+    let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
+    let row = OwnRow {
+        router,
+        uuid: owner.row_uuid(Role::DefaultTarget, router_uuid, &address.to_string()),
+        purpose: Purpose::DefaultTarget { undo },
+        external: address,
+        logical: target,
+        port_range: None,
+        gateway_port: crate::gateway::port(store, owner, router, address)?,
+    };
+    Ok(Some(Conversion { row, removals }))
+}
+
+/// Returns what has to change for the conversion of an address, `in_use` or not.
+pub fn changes(store: &Store, rules: &Rules, router: RouterId, address: IpAddr, in_use: bool) -> Vec<RowChange> {
+    let wanted = needed(store, rules, router, address).ok().flatten().filter(|_| in_use);
+    match (current(store, &rules.owner, router, address), wanted) {
+        (None, None) => Vec::new(),
+        (None, Some(Conversion { row, mut removals })) => {
+            removals.insert(0, RowChange::Insert(row));
+            removals
+        }
+        (Some((id, nat)), Some(Conversion { row, mut removals })) => {
+            if !row.is_written_in(nat, &rules.owner) {
+                removals.insert(0, RowChange::Update(id, row));
+            }
+            removals
+        }
+        (Some((id, nat)), None) => {
+            let mut changes = vec![RowChange::Delete(id, router)];
+            let alive = |undo: &Undo| store.load_balancer_by_uuid(undo.balancer()).is_some();
+            changes.extend(undo_of(nat).into_iter().filter(alive).map(|undo| match undo {
+                Undo::Attach(balancer) => RowChange::Attach(router, balancer),
+                Undo::Restore { balancer, key, value } => RowChange::RestoreVip(balancer, key, value),
+            }));
+            changes
+        }
+    }
+}
+
+/// Returns the load balancers that the conversion of an address touches or rests on.
+pub fn balancers(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> Vec<Uuid> {
+    let done = current(store, owner, router, address).map(|(_, nat)| undo_of(nat)).unwrap_or_default();
+    let ahead = hazards(store, router, address).map(|(_, balancer, _)| balancer.uuid);
+    ahead.chain(done.iter().map(Undo::balancer)).collect()
+}
+
+/// The VIPs without a port on the address.
+fn hazards(
+    store: &Store,
+    router: RouterId,
+    address: IpAddr,
+) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer, &Vip)> {
+    let balancers = store.balancers_with_vip(address).iter().filter_map(|id| Some((*id, store.load_balancer(*id)?)));
+    let here = balancers.filter(move |(id, _)| store.attachment(router, *id).is_some());
+    here.filter(move |_| !is_internal(store, router, address)).flat_map(move |(id, balancer)| {
+        let vips = balancer.vips_on(address).iter().filter(|vip| vip.endpoint.port.is_none());
+        vips.map(move |vip| (id, balancer, vip))
+    })
+}
+
+/// Decides how to put a VIP out of the way; `None` where that would harm somebody else.
+fn removal(
+    store: &Store,
+    router: RouterId,
+    id: LoadBalancerId,
+    balancer: &LoadBalancer,
+    vip: &Vip,
+) -> Option<(RowChange, Undo)> {
+    let direct = store.attachment(router, id) == Some(ovn_model::Attachment::Direct);
+    // Through a group it is there for other routers too, and comes back with the group.
+    if !direct || balancer.is_grouped() {
+        return None;
+    }
+    if balancer.vips.len() == 1 {
+        return Some((RowChange::Detach(router, id), Undo::Attach(balancer.uuid)));
+    }
+    if store.routers_of(id).any(|other| other != router) {
+        return None;
+    }
+    let (key, value): (Box<str>, Box<str>) = (vip.key().into(), vip.value().into());
+    let undo = Undo::Restore { balancer: balancer.uuid, key: key.clone(), value: value.clone() };
+    Some((RowChange::RemoveVip(id, key, value), undo))
+}
+
+// ===== impl Undo =====
+
+impl Undo {
+    /// Returns the load balancer.
+    pub fn balancer(&self) -> Uuid {
+        match self {
+            Self::Attach(balancer) | Self::Restore { balancer, .. } => *balancer,
+        }
+    }
+
+    /// Returns where the VIP leads, nowhere if it is gone for good.
+    fn targets<'a>(&self, store: &'a Store, address: Option<IpAddr>) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let row = store.load_balancer_by_uuid(self.balancer()).and_then(|id| store.load_balancer(id));
+        let found = match (self, row, address) {
+            (Self::Attach(_), Some(row), Some(address)) => {
+                row.vips_on(address).iter().find(|vip| vip.endpoint.port.is_none()).cloned()
+            }
+            (Self::Restore { key, value, .. }, Some(_), _) => Vip::parse(key, value),
+            _ => None,
+        };
+        let backends = found.map(|vip| vip.backends).unwrap_or_default();
+        backends.into_vec().into_iter().map(|backend| backend.address)
+    }
+
+    /// Renders a list as the value of a tag. Neither keys nor values of VIPs hold a space or a
+    /// semicolon.
+    pub fn list_to_text(list: &[Self]) -> String {
+        let texts = list.iter().map(|undo| match undo {
+            Self::Attach(balancer) => format!("attach {balancer}"),
+            Self::Restore { balancer, key, value } => format!("restore {balancer} {key} {value}"),
+        });
+        texts.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Reads what [`list_to_text`](Self::list_to_text) wrote; what makes no sense is left out.
+    pub fn list_from_text(text: &str) -> Vec<Self> {
+        let parse = |text: &str| {
+            let mut words = text.split_whitespace();
+            let (verb, balancer) = (words.next()?, words.next()?.parse().ok()?);
+            match (verb, words.next(), words.next()) {
+                ("attach", None, None) => Some(Self::Attach(balancer)),
+                ("restore", Some(key), value) => {
+                    Some(Self::Restore { balancer, key: key.into(), value: value.unwrap_or_default().into() })
+                }
+                _ => None,
+            }
+        };
+        text.split(';').filter_map(parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn undo() -> impl Strategy<Value = Undo> {
+        let balancer = any::<u128>().prop_map(Uuid::from_u128);
+        prop_oneof![
+            balancer.clone().prop_map(Undo::Attach),
+            (balancer, "[0-9a-f:.]{1,20}", "[0-9a-f:.,]{0,20}").prop_map(|(balancer, key, value)| Undo::Restore {
+                balancer,
+                key: key.into(),
+                value: value.into()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_done_is_remembered(list in prop::collection::vec(undo(), 0..4)) {
+            prop_assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
+        }
+
+        #[test]
+        fn nonsense_is_left_out(text in ".{0,40}") {
+            let list = Undo::list_from_text(&text);
+            prop_assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Which gateway port a row is for.
+
+use std::net::IpAddr;
+
+use ovn_model::{Family, NatKind, RouterId, RouterPortId, Store, is_host};
+
+use crate::ownership::Owner;
+use crate::reason::Reason;
+use crate::topology::gateway_ports;
+
+/// Chooses the `gateway_port` of a row with this external address, where the router has several:
+/// northd ignores a row without one unless a port's network holds its address.
+///
+/// # Errors
+/// Neither the ports' networks nor the router's own SNAT tell.
+pub fn port(store: &Store, owner: &Owner, router: RouterId, external: IpAddr) -> Result<Option<RouterPortId>, Reason> {
+    let ports: Vec<_> = gateway_ports(store, router).collect();
+    if ports.len() < 2 || !store.supports("NAT", "gateway_port") {
+        return Ok(None);
+    }
+    let holds = |id: &RouterPortId| {
+        store.router_port(*id).is_some_and(|row| row.networks.iter().any(|net| net.contains(&external)))
+    };
+    if let Some(port) = ports.iter().copied().find(holds) {
+        return Ok(Some(port));
+    }
+    let base = store.nats_of(router).iter().filter_map(|id| store.nat(*id)).filter(|nat| {
+        nat.kind == Some(NatKind::Snat)
+            && nat.logical_ip.is_some_and(|net| !is_host(&net))
+            && nat.external_ip.is_some_and(|e| Family::of(e) == Family::of(external))
+            && !owner.owns(nat)
+    });
+    base.filter_map(|nat| nat.gateway_port).min().map(Some).ok_or(Reason::NoGatewayPort)
+}

@@ -1,0 +1,83 @@
+//! Notices that the configuration is to be read anew: SIGHUP, or one of its files changed.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher, recommended_watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use crate::settings::{Options, Settings};
+
+/// How long to wait for an editor to finish: many write a file in several steps.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Notices requests to read the configuration anew.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    options: Options,
+    hangup: Signal,
+    changes: mpsc::Receiver<()>,
+    /// When to act on a change that was noticed.
+    due: Option<Instant>,
+    /// Watches as long as it lives; without one there is SIGHUP still.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Reload {
+    /// Watches the files that `settings` were read from.
+    pub(crate) fn new(options: Options, settings: &Settings) -> anyhow::Result<Self> {
+        // One request that waits is as good as many.
+        let (sender, changes) = mpsc::channel(1);
+        let files: Vec<_> = options.files().chain(settings.policy.clone()).collect();
+        let watcher = watch(&files, sender);
+        if let Err(error) = &watcher {
+            warn!(%error, "cannot watch the configuration: it is read anew on SIGHUP only");
+        }
+        Ok(Self { options, hangup: signal(SignalKind::hangup())?, changes, due: None, _watcher: watcher.ok() })
+    }
+
+    /// Waits for the next request.
+    ///
+    /// # Cancel safety
+    /// No request is lost when the future is dropped.
+    pub(crate) async fn requested(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => break,
+                Some(()) = self.changes.recv() => self.due = Some(Instant::now() + PAUSE),
+                () = sleep_until(self.due.unwrap_or_else(Instant::now)), if self.due.is_some() => break,
+            }
+        }
+        self.due = None;
+    }
+
+    /// Reads the configuration.
+    pub(crate) fn read(&self) -> anyhow::Result<Settings> {
+        self.options.settle()
+    }
+}
+
+/// Watches the directories of files, since an editor replaces a file rather than write to it.
+fn watch(files: &[PathBuf], sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let names: BTreeSet<OsString> = files.iter().filter_map(|file| file.file_name()).map(Into::into).collect();
+    let mut watcher = recommended_watcher(move |event: notify::Result<Event>| {
+        let concerns = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {
+            // Full: a request waits already.
+            let _ = sender.try_send(());
+        }
+    })?;
+    let directories: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).collect();
+    for directory in directories {
+        let directory = if directory == Path::new("") { Path::new(".") } else { directory };
+        if directory.exists() {
+            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        }
+    }
+    Ok(watcher)
+}

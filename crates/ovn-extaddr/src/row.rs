@@ -1,0 +1,160 @@
+//! A row of ours as it should be.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ovn_model::{Nat, NatKind, RouterId, RouterPortId, Store, keys};
+use ovsdb_protocol::{Datum, Row};
+use uuid::Uuid;
+
+use crate::conversion::Undo;
+use crate::ownership::{Owner, Role};
+use crate::port_range::PortRange;
+
+/// `NAT.external_ids` of a drain row: the internal address whose connections it is for.
+const INTERNAL: &str = "ovn-extaddr:internal";
+/// `NAT.external_ids` of a drain row: the second, counted from 1970, at which it goes.
+const UNTIL: &str = "ovn-extaddr:until";
+/// `NAT.external_ids` of a default target: what to put back when it goes.
+const UNDO: &str = "ovn-extaddr:undo";
+
+/// A row of ours as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRow {
+    /// The router whose `nat` refers to it.
+    pub router: RouterId,
+    /// Its `_uuid`.
+    pub uuid: Uuid,
+    /// What it is good for.
+    pub purpose: Purpose,
+    /// `external_ip`.
+    pub external: IpAddr,
+    /// `logical_ip`.
+    pub logical: IpAddr,
+    /// `external_port_range`.
+    pub port_range: Option<PortRange>,
+    /// `gateway_port`.
+    pub gateway_port: Option<RouterPortId>,
+}
+
+/// What a row is good for, and what has to be known to undo it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// See [`Role::Egress`].
+    Egress {
+        /// The port.
+        port: Arc<str>,
+    },
+    /// See [`Role::Drain`].
+    Drain {
+        /// The port.
+        port: Arc<str>,
+        /// Its internal address.
+        internal: IpAddr,
+        /// The second, counted from 1970, at which it goes; `None` for a new one, whose time starts
+        /// when it is written.
+        until: Option<u64>,
+    },
+    /// See [`Role::DefaultTarget`].
+    DefaultTarget {
+        /// What to put back.
+        undo: Vec<Undo>,
+    },
+}
+
+// ===== impl OwnRow =====
+
+impl OwnRow {
+    /// Returns whether a row in the database reads as this one should. What northd compares as text
+    /// must be canonical.
+    pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {
+        let expected: Vec<_> = self.purpose.tags(owner, 0);
+        let tags = nat.tags.iter().map(|(key, value)| (key, Cow::Borrowed(value)));
+        nat.kind == Some(self.purpose.kind())
+            && nat.stateless == Some(false)
+            && nat.external_ip_text() == self.external.to_string()
+            && nat.logical_ip_text() == self.logical.to_string()
+            && nat.external_port_range() == self.port_range.map(|r| r.to_string()).unwrap_or_default()
+            && nat.gateway_port == self.gateway_port
+            && tags.eq(expected)
+    }
+
+    /// Returns the row's content, all columns that it sets; `until` is when a new drain row goes.
+    pub fn columns(&self, store: &Store, owner: &Owner, until: u64) -> Row {
+        let mut columns = Row::new()
+            .with("type", Datum::scalar(self.purpose.kind().as_str()))
+            .with("external_ip", Datum::scalar(self.external.to_string()))
+            .with("logical_ip", Datum::scalar(self.logical.to_string()))
+            .with("options", Datum::map([("stateless", "false")]))
+            .with("external_ids", Datum::map(self.purpose.tags(owner, until).iter().map(|(k, v)| (*k, &**v))));
+        if store.supports("NAT", "external_port_range") {
+            let range = self.port_range.map(|r| r.to_string()).unwrap_or_default();
+            columns.insert("external_port_range", Datum::scalar(range));
+        }
+        if store.supports("NAT", "gateway_port") {
+            let port = self.gateway_port.and_then(|id| store.router_port(id));
+            columns.insert("gateway_port", port.map_or_else(Datum::empty, |port| Datum::scalar(port.uuid)));
+        }
+        columns
+    }
+}
+
+// ===== impl Purpose =====
+
+impl Purpose {
+    /// Returns the role.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Egress { .. } => Role::Egress,
+            Self::Drain { .. } => Role::Drain,
+            Self::DefaultTarget { .. } => Role::DefaultTarget,
+        }
+    }
+
+    fn kind(&self) -> NatKind {
+        match self {
+            Self::Egress { .. } | Self::Drain { .. } => NatKind::Snat,
+            Self::DefaultTarget { .. } => NatKind::Dnat,
+        }
+    }
+
+    /// Returns the tags, in the order of their keys.
+    fn tags<'a>(&'a self, owner: &'a Owner, until: u64) -> Vec<(&'static str, Cow<'a, str>)> {
+        let mut tags =
+            vec![(keys::OWNER, owner.as_str().into()), (keys::ROLE, Cow::Borrowed(self.role().name()))];
+        match self {
+            Self::Egress { port } => tags.push((keys::PORT, (&**port).into())),
+            Self::Drain { port, internal, until: fixed } => tags.extend([
+                (keys::PORT, (&**port).into()),
+                (INTERNAL, internal.to_string().into()),
+                (UNTIL, fixed.unwrap_or(until).to_string().into()),
+            ]),
+            Self::DefaultTarget { undo } => tags.push((UNDO, Undo::list_to_text(undo).into())),
+        }
+        tags.sort_unstable_by_key(|(key, _)| *key);
+        tags
+    }
+}
+
+/// What a drain row says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainTags {
+    /// The internal address whose connections it is for.
+    pub internal: IpAddr,
+    /// When it goes.
+    pub until: u64,
+}
+
+impl DrainTags {
+    /// Reads the tags; `None` where they make no sense, so that the row may go.
+    pub fn read(nat: &Nat) -> Option<Self> {
+        let internal = nat.tags.get(INTERNAL)?.parse().ok()?;
+        Some(Self { internal, until: nat.tags.get(UNTIL)?.parse().ok()? })
+    }
+}
+
+/// Reads what to put back when a default target goes.
+pub fn undo_of(nat: &Nat) -> Vec<Undo> {
+    nat.tags.get(UNDO).map(Undo::list_from_text).unwrap_or_default()
+}

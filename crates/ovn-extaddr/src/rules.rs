@@ -1,0 +1,101 @@
+//! What the operator decided once for all: the part of the configuration that decisions rest on.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::ownership::Owner;
+use crate::policy::{Allow, Policy};
+use crate::port_range::PortRange;
+
+/// Settings that decisions rest on.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Whose rows are ours.
+    pub owner: Owner,
+    /// Which source ports an instance's own connections may have.
+    pub port_range: PortRangeRule,
+    /// What to do about an address that a port-less VIP forwards.
+    pub default_target: DefaultTargetRule,
+    /// How long the old address of a changed or withdrawn override finishes its connections.
+    pub drain: Duration,
+    /// How long a forward may be gone before the override goes too.
+    pub hold_down: Duration,
+    /// Whether every instance that is the sole target of one forward address gets it.
+    pub auto: bool,
+    /// Whether the address must be forwarded to the very port that asks for it.
+    pub require_target: bool,
+    /// Intents for many ports at once.
+    pub policy: Policy,
+    /// Addresses that may be used although nothing forwards them.
+    pub allow: Vec<Allow>,
+}
+
+/// `port-range`: how `external_port_range` is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum PortRangeRule {
+    /// The largest range without a port that the address listens on.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// This one.
+    Fixed(PortRange),
+}
+
+/// `default-target`: what to do about an address that a port-less VIP forwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultTargetRule {
+    /// Replace the VIP by a `dnat` row while the override is there.
+    #[default]
+    Convert,
+    /// Reject the intent.
+    Reject,
+}
+
+// ===== impl Rules =====
+
+impl Rules {
+    /// The usual rules for this owner.
+    pub fn new(owner: Owner) -> Self {
+        Self {
+            owner,
+            port_range: PortRangeRule::Auto,
+            default_target: DefaultTargetRule::Convert,
+            drain: Duration::from_secs(300),
+            hold_down: Duration::from_secs(2),
+            auto: false,
+            require_target: false,
+            policy: Policy::default(),
+            allow: Vec::new(),
+        }
+    }
+
+    /// Returns whether the address may be used on the router of that name although nothing
+    /// forwards it.
+    pub fn permits(&self, router: &str, address: IpAddr) -> bool {
+        self.allow.iter().any(|allow| allow.permits(router, address))
+    }
+
+    /// Returns whether intents may come from elsewhere than the ports themselves.
+    pub fn speak_for_ports(&self) -> bool {
+        self.auto || !self.policy.is_empty()
+    }
+}
+
+// ===== impl PortRangeRule =====
+
+impl TryFrom<String> for PortRangeRule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match &*text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            range => range.parse().map(Self::Fixed),
+        }
+    }
+}
