@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ovn_model::{Change, Changes, Family, Node, RouterId, Store, SwitchId, keys};
 
+use crate::intent;
 use crate::ownership::Owner;
 use crate::plan::{self, RowChange};
 use crate::reason::Reason;
@@ -128,7 +129,7 @@ impl Engine {
             [Family::V4, Family::V6].into_iter().any(|family| port.external(family).is_some())
         });
         self.dirty.extend(asking.map(|port| Arc::clone(&port.name)));
-        let tagged = store.tagged_nats().filter_map(|(_, nat)| nat.tags.get(keys::PORT)).map(Arc::from);
+        let tagged = store.tagged_nats().map(|(_, nat)| Arc::from(nat.tags.get(keys::PORT).unwrap_or_default()));
         self.dirty.extend(tagged);
     }
 
@@ -217,7 +218,8 @@ impl Engine {
         let Some(port) = port else { return entry };
         let nowhere = Reach::default();
         for family in [Family::V4, Family::V6] {
-            if port.external(family).is_none() {
+            let wish = port.external(family).map(|text| intent::parse(text, family));
+            if matches!(wish, None | Some(Ok(None))) {
                 continue;
             }
             entry.switch = port.switch;

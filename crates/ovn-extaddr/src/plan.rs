@@ -41,6 +41,7 @@ pub fn changes(store: &Store, owner: &Owner, port: &str, decisions: &[Decision])
 /// Whether a row of ours reads as it should. What northd compares as text must be canonical.
 fn is_as_desired(nat: &Nat, row: &DesiredRow) -> bool {
     nat.kind == Some(NatKind::Snat)
+        && nat.stateless == Some(false)
         && nat.external_ip_text() == row.external.to_string()
         && nat.logical_ip_text() == row.logical.to_string()
         && nat.external_port_range() == row.port_range.map(|r| r.to_string()).unwrap_or_default()
