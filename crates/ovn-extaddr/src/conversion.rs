@@ -192,8 +192,8 @@ impl Undo {
             (Self::Restore { key, value, .. }, Some(_), _) => Vip::parse(key, value),
             _ => None,
         };
-        let backends = found.map(|vip| vip.backends).unwrap_or_default();
-        backends.into_vec().into_iter().map(|backend| backend.address)
+        let backends: Vec<_> = found.iter().flat_map(|vip| vip.backends.iter()).map(|b| b.address).collect();
+        backends.into_iter()
     }
 
     /// Renders a list as the value of a tag. Neither keys nor values of VIPs hold a space or a

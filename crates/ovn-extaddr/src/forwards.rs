@@ -7,7 +7,7 @@ use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
 
 use crate::conversion;
 use crate::ownership::{Owner, Role};
-use crate::topology::gateway_ports;
+use crate::topology::{gateway_ports, router_ports};
 
 /// One reason why an address is a forward address of a router.
 #[derive(Clone, Copy, Debug)]
@@ -82,11 +82,10 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
 /// Returns whether the address lies in a network on the inner side of the router. A VIP there is a
 /// service among instances and no forward.
 pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
-    let Some(row) = store.router(router) else { return false };
     // A router that is a gateway as a whole does not show which side is which: there only its own
     // addresses are certainly none.
     let has_gateway_port = gateway_ports(store, router).next().is_some();
-    row.ports.iter().filter_map(|port| store.router_port(*port)).any(|port| {
+    router_ports(store, router).any(|(_, port)| {
         port.networks.iter().any(|network| {
             if has_gateway_port {
                 !port.gateway && network.contains(&address)

@@ -14,7 +14,9 @@ use crate::topology::gateway_ports;
 /// # Errors
 /// Neither the ports' networks nor the router's own SNAT tell.
 pub fn port(store: &Store, owner: &Owner, router: RouterId, external: IpAddr) -> Result<Option<RouterPortId>, Reason> {
-    let ports: Vec<_> = gateway_ports(store, router).collect();
+    let mut ports: Vec<_> = gateway_ports(store, router).collect();
+    // Of several that would do, the one with the least UUID: every agent chooses the same.
+    ports.sort_by_key(|id| store.router_port(*id).map(|row| row.uuid));
     if ports.len() < 2 || !store.supports("NAT", "gateway_port") {
         return Ok(None);
     }
@@ -28,7 +30,9 @@ pub fn port(store: &Store, owner: &Owner, router: RouterId, external: IpAddr) ->
         nat.kind == Some(NatKind::Snat)
             && nat.logical_ip.is_some_and(|net| !is_host(&net))
             && nat.external_ip.is_some_and(|e| Family::of(e) == Family::of(external))
+            && nat.router == Some(router)
             && !owner.owns(nat)
     });
-    base.filter_map(|nat| nat.gateway_port).min().map(Some).ok_or(Reason::NoGatewayPort)
+    let named: Vec<_> = base.filter_map(|nat| nat.gateway_port).collect();
+    ports.into_iter().find(|port| named.contains(port)).map(Some).ok_or(Reason::NoGatewayPort)
 }

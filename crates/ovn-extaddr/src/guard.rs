@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use ovn_model::{Attachment, GroupId, LoadBalancerId, NatId, Port, PortId, RouterId, Store, SwitchId, keys};
+use ovn_model::{AddressSet, Attachment, ElementKind, GroupId, LoadBalancerId, NatId, Port, PortId, RouterId, Store, SwitchId, keys};
 use ovsdb_protocol::{Condition, Datum, Row, Transaction, Until, Uuid};
 
 use crate::forwards::{self, Forward};
@@ -147,10 +147,11 @@ impl Guard {
     }
 }
 
-/// Quotes the element that gives the port its address.
+/// Quotes the element that gives the port its address. One that only asks for it does not.
 fn assigns(port: &Port, address: IpAddr) -> Option<Condition> {
-    let element = |set: &ovn_model::AddressSet| {
-        set.iter().find(|element| element.addresses().any(|a| a == address)).map(|e| e.text().into_owned())
+    let element = |set: &AddressSet| {
+        let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);
+        assigning.find(|element| element.addresses().any(|a| a == address)).map(|e| e.text().into_owned())
     };
     let (column, text) = match element(&port.addresses) {
         Some(text) => ("addresses", text),

@@ -96,7 +96,9 @@ impl Policy {
     pub fn named_ports(&self) -> impl Iterator<Item = (&str, Family, Wanted)> {
         self.rules.iter().flat_map(|rule| {
             let name = rule.port.as_ref().and_then(Glob::literal);
-            [Family::V4, Family::V6].into_iter().filter_map(move |family| Some((name?, family, rule.wish(family)??)))
+            [Family::V4, Family::V6]
+                .into_iter()
+                .filter_map(move |family| Some((name?, family, rule.wish(family)??)))
         })
     }
 }
@@ -105,7 +107,9 @@ impl Policy {
 
 impl Rule {
     fn matches(&self, names: Names<'_>) -> bool {
-        let fits = |glob: &Option<Glob>, name: &[&str]| glob.as_ref().is_none_or(|g| name.iter().any(|n| g.matches(n)));
+        let fits = |glob: &Option<Glob>, name: &[&str]| {
+            glob.as_ref().is_none_or(|g| name.iter().any(|n| g.matches(n)))
+        };
         fits(&self.port, &[names.port])
             && fits(&self.switch, names.switch.as_slice())
             && fits(&self.router, names.routers)
@@ -242,7 +246,8 @@ mod tests {
 
     #[test]
     fn allowed_networks_are_per_router() {
-        let allow: Allow = toml::from_str("router = \"r*\"\nprefixes = [\"203.0.113.0/24\", \"2001:db8::/32\"]").unwrap();
+        let allow: Allow =
+            toml::from_str("router = \"r*\"\nprefixes = [\"203.0.113.0/24\", \"2001:db8::/32\"]").unwrap();
         assert!(allow.permits("r1", "203.0.113.9".parse().unwrap()));
         assert!(allow.permits("r1", "2001:db8::9".parse().unwrap()));
         assert!(!allow.permits("x1", "203.0.113.9".parse().unwrap()));

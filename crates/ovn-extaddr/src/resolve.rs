@@ -1,5 +1,6 @@
 //! From an intent to the rows that fulfil it, or the reason why none do. Pure.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -288,23 +289,26 @@ fn occupant(
     let Question { store, rules: Rules { owner, .. }, .. } = question;
     let foreign =
         |id: &NatId| store.nat(*id).filter(|nat| is_egress(nat) && !owner.owns(nat)).map(|nat| (*id, nat));
-    let mut same = None;
-    for (id, nat) in store.nats_by_logical(router, internal).iter().filter_map(foreign) {
-        if nat.external_ip != Some(external) {
-            return Err(Verdict::Conflict(Reason::ForeignNat(id)));
-        }
-        same = same.or(Some(id));
+    let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
+    // Of several, the one with the least UUID is named: handles say nothing.
+    let least = |same: bool| {
+        let such = rows.iter().filter(|(_, nat)| (nat.external_ip == Some(external)) == same);
+        such.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
+    };
+    if let Some(other) = least(false) {
+        return Err(Verdict::Conflict(Reason::ForeignNat(other)));
     }
-    if same.is_some() {
-        return Ok(same);
+    if let Some(same) = least(true) {
+        return Ok(Some(same));
     }
     // The network's own SNAT may use the address, unless a narrower prefix has another.
     let covers = |nat: &Nat| nat.logical_ip.filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
     let own = store.nats_by_external(router, external).iter().filter_map(foreign);
-    let own = own.filter_map(|(id, nat)| Some((covers(nat)?, id))).max_by_key(|(length, _)| *length);
-    let Some((length, id)) = own else { return Ok(None) };
-    let narrower =
-        store.nats_of(router).iter().filter_map(foreign).any(|(_, nat)| covers(nat) > Some(length));
+    let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();
+    let Some((length, _, id)) = own else { return Ok(None) };
+    let egress = store.nats_of(router).iter().filter_map(foreign);
+    let mut here = egress.filter(|(_, nat)| nat.router == Some(router));
+    let narrower = here.any(|(_, nat)| covers(nat) > Some(length));
     Ok(Some(id).filter(|_| !narrower))
 }
 

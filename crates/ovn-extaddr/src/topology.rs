@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use ovn_model::{Node, RouterId, Store, SwitchId};
+use ovn_model::{Node, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 
 /// Routers that may lie between an instance and the outside. OVN-Kubernetes needs two and a
 /// distributed router behind another one three; the bound is against loops of peerings.
@@ -35,7 +35,11 @@ pub fn reach(store: &Store, from: SwitchId) -> Reach {
                 reach.routers.push((router, hops));
                 if hops < MOST_HOPS && !is_gateway(store, router) {
                     for node in beyond(store, router) {
-                        queue.push_back((node, if let Node::Router(_) = node { hops + 1 } else { hops }));
+                        match node {
+                            // As near as this router, so before all that is further away.
+                            Node::Switch(_) => queue.push_front((node, hops)),
+                            Node::Router(_) => queue.push_back((node, hops + 1)),
+                        }
                     }
                 }
             }
@@ -52,9 +56,15 @@ pub fn is_gateway(store: &Store, router: RouterId) -> bool {
 }
 
 /// Returns the router's gateway ports.
-pub fn gateway_ports(store: &Store, router: RouterId) -> impl Iterator<Item = ovn_model::RouterPortId> {
+pub fn gateway_ports(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {
+    router_ports(store, router).filter(|(_, row)| row.gateway).map(|(id, _)| id)
+}
+
+/// Returns the router's ports. One that several routers claim is only one's.
+pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (RouterPortId, &RouterPort)> {
     let ports = store.router(router).map_or(&[][..], |row| &row.ports[..]);
-    ports.iter().copied().filter(|port| store.router_port(*port).is_some_and(|row| row.gateway))
+    let there = ports.iter().filter_map(|id| Some((*id, store.router_port(*id)?)));
+    there.filter(move |(_, row)| row.router == Some(router))
 }
 
 fn routers_on(store: &Store, switch: SwitchId) -> impl Iterator<Item = RouterId> {
@@ -67,8 +77,7 @@ fn routers_on(store: &Store, switch: SwitchId) -> impl Iterator<Item = RouterId>
 
 /// The switches and peers that a router joins.
 fn beyond(store: &Store, router: RouterId) -> impl Iterator<Item = Node> {
-    let ports = store.router(router).map_or(&[][..], |row| &row.ports[..]);
-    ports.iter().filter_map(|port| store.router_port(*port)).flat_map(|port| {
+    router_ports(store, router).flat_map(|(_, port)| {
         let switches = store.switch_ports_to(&port.name).iter().filter_map(|port| store.port(*port)?.switch);
         let named = port.peer.as_deref().and_then(|peer| store.router_port_by_name(peer));
         let peers = named.into_iter().chain(store.peers_of(&port.name).iter().copied());

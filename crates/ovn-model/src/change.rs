@@ -26,7 +26,8 @@ pub enum Change {
     /// has two of these.
     Port(Arc<str>),
     /// A switch or router itself or how it is joined to others: its `router` ports or router ports,
-    /// their networks, gateway, peer and names, the router's chassis and wish.
+    /// their networks, gateway, peer and names, the router's chassis and wish, and its NAT rows whose
+    /// logical address is a whole network.
     Topology(Node),
     /// A VIP on the address, a backend at it, or a NAT row with that external or host-sized logical
     /// address appeared, changed or went on the router.

@@ -16,6 +16,7 @@ mod id;
 pub mod keys;
 mod prefix;
 mod problem;
+mod rendering;
 mod row;
 mod spelling;
 mod store;
@@ -33,4 +34,4 @@ pub use row::{Group, LoadBalancer, Nat, NatKind, Port, PortKind, Protocol, Route
 pub use spelling::Spelling;
 pub use store::{Attachment, Store};
 pub use tags::Tags;
-pub use vip::{Endpoint, Vip};
+pub use vip::{Backends, Endpoint, Vip};

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::rendering::Rendering;
+
 /// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix.
 /// Bits right of the prefix are kept.
 pub fn parse_prefix(text: &str) -> Option<IpNet> {
@@ -37,7 +39,7 @@ pub struct Canonical<'a>(pub &'a IpNet);
 
 impl fmt::Display for Canonical<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_host(self.0) { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+        if is_host(self.0) { Rendering(self.0.addr()).fmt(f) } else { self.0.fmt(f) }
     }
 }
 

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
+use std::ops::Deref;
+use std::slice;
 
+use crate::rendering::Rendering;
 use crate::spelling::Spelling;
 
 /// An address with a port, or all of an address where there is none.
@@ -26,8 +29,24 @@ pub struct Endpoint {
 pub struct Vip {
     /// What clients connect to.
     pub endpoint: Endpoint,
-    /// What the connections are spread over; may be none, which refuses them.
-    pub backends: Box<[Endpoint]>,
+    /// What the connections are spread over; may be nothing, which refuses them.
+    pub backends: Backends,
+    /// What is not as we would write it.
+    odd: Option<Box<Odd>>,
+}
+
+/// The backends of a VIP: a slice, which needs no allocation if there is one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Backends(Few);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Few {
+    One(Endpoint),
+    Other(Box<[Endpoint]>),
+}
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Odd {
     key: Spelling,
     value: Spelling,
     doubtful: bool,
@@ -65,9 +84,9 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.address, self.port) {
-            (address, None) => address.fmt(f),
-            (IpAddr::V4(address), Some(port)) => write!(f, "{address}:{port}"),
-            (IpAddr::V6(address), Some(port)) => write!(f, "[{address}]:{port}"),
+            (address, None) => Rendering(address).fmt(f),
+            (IpAddr::V4(_), Some(port)) => write!(f, "{}:{port}", Rendering(self.address)),
+            (IpAddr::V6(_), Some(port)) => write!(f, "[{}]:{port}", Rendering(self.address)),
         }
     }
 }
@@ -85,43 +104,71 @@ impl Vip {
     pub fn parse(key: &str, value: &str) -> Option<Self> {
         let endpoint = Endpoint::parse(key)?;
         let mut doubtful = false;
-        let backends: Box<[Endpoint]> = value
-            .split(',')
-            .filter(|text| !text.is_empty())
-            .filter_map(|text| {
-                let backend = Endpoint::parse(text);
-                doubtful |= backend.is_none();
-                backend
-            })
-            .collect();
+        let mut parsed = value.split(',').filter(|text| !text.is_empty()).filter_map(|text| {
+            let backend = Endpoint::parse(text);
+            doubtful |= backend.is_none();
+            backend
+        });
+        let backends = match (parsed.next(), parsed.next()) {
+            (Some(one), None) => Few::One(one),
+            (first, second) => Few::Other(first.into_iter().chain(second).chain(parsed).collect()),
+        };
+        let backends = Backends(backends);
         let value = Spelling::of(value, &List(&backends));
-        Some(Self { key: Spelling::of(key, &endpoint), value, endpoint, backends, doubtful })
+        let odd = Odd { key: Spelling::of(key, &endpoint), value, doubtful };
+        Some(Self { endpoint, backends, odd: (odd != Odd::default()).then(|| Box::new(odd)) })
     }
 
     /// Returns the key as the database has it.
     pub fn key(&self) -> Cow<'_, str> {
-        self.key.text(&self.endpoint)
+        match &self.odd {
+            Some(odd) => odd.key.text(&self.endpoint),
+            None => self.endpoint.to_string().into(),
+        }
     }
 
     /// Returns the value as the database has it.
     pub fn value(&self) -> Cow<'_, str> {
-        self.value.text(&List(&self.backends))
+        let canonical = List(&self.backends);
+        match &self.odd {
+            Some(odd) => odd.value.text(&canonical),
+            None => canonical.to_string().into(),
+        }
     }
 
     /// Tells whether some backend was not understood.
     pub fn is_doubtful(&self) -> bool {
-        self.doubtful
+        self.odd.as_ref().is_some_and(|odd| odd.doubtful)
     }
 
     /// Returns what orders the pairs of a map and tells their keys apart.
     pub(crate) fn order(&self) -> impl Ord {
-        (self.endpoint, &self.key)
+        (self.endpoint, self.odd.as_ref().map(|odd| &odd.key).filter(|key| !key.is_canonical()))
     }
 }
 
 impl fmt::Debug for Vip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}={:?}", self.key(), self.value())
+    }
+}
+
+// ===== impl Backends =====
+
+impl Deref for Backends {
+    type Target = [Endpoint];
+
+    fn deref(&self) -> &[Endpoint] {
+        match &self.0 {
+            Few::One(one) => slice::from_ref(one),
+            Few::Other(other) => other,
+        }
+    }
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&**self).finish()
     }
 }
 

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mac::Mac;
 use crate::prefix;
+use crate::rendering::Rendering;
 use crate::spelling::is_rendering;
 
 /// What an element means (ovn-nb(5)).
@@ -96,7 +97,10 @@ impl fmt::Display for Element<'_> {
             ElementKind::Router => f.write_str("router")?,
             ElementKind::Unreadable => f.write_str(self.raw.unwrap_or_default())?,
         }
-        self.addresses().try_for_each(|address| write!(f, " {address}"))
+        self.addresses().try_for_each(|address| {
+            f.write_str(" ")?;
+            Rendering(address).fmt(f)
+        })
     }
 }
 

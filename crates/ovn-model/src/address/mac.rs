@@ -9,16 +9,21 @@ pub struct Mac(pub [u8; 6]);
 impl Mac {
     /// Parses six hexadecimal numbers with colons between them, each of one or two digits, as northd does.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 6];
-        let mut parts = text.split(':');
-        for byte in &mut bytes {
-            let part = parts.next()?;
-            if part.is_empty() || part.len() > 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return None;
+        let (mut bytes, mut at, mut digits) = ([0u8; 6], 0, 0);
+        for character in text.chars() {
+            if character == ':' {
+                if digits == 0 {
+                    return None;
+                }
+                (at, digits) = (at + 1, 0);
+            } else {
+                let byte = bytes.get_mut(at).filter(|_| digits < 2)?;
+                // A digit is less than 16.
+                *byte = *byte << 4 | character.to_digit(16)? as u8;
+                digits += 1;
             }
-            *byte = u8::from_str_radix(part, 16).ok()?;
         }
-        parts.next().is_none().then_some(Self(bytes))
+        (at == 5 && digits > 0).then_some(Self(bytes))
     }
 }
 

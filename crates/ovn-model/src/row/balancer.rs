@@ -27,9 +27,12 @@ pub struct LoadBalancer {
     pub(crate) routers: Few<RouterId>,
     pub(crate) groups: Few<GroupId>,
     /// The pairs of `vips` that were not understood, or not all of it.
-    pub(crate) bad: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) bad: Option<Box<BadVips>>,
     pub(crate) meta: Meta,
 }
+
+/// Pairs as the database has them.
+pub(crate) type BadVips = BTreeMap<Box<str>, Box<str>>;
 
 /// A transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +88,7 @@ impl Row for LoadBalancer {
             vips: Vec::new(),
             routers: Few::default(),
             groups: Few::default(),
-            bad: BTreeMap::new(),
+            bad: None,
             meta: Meta::default(),
         }
     }
@@ -114,7 +117,7 @@ pub(crate) struct BalancerDraft {
     pub(crate) protocol: Option<Protocol>,
     /// All pairs or, for a difference, those that it mentions.
     pub(crate) vips: Vec<Vip>,
-    pub(crate) bad: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) bad: BadVips,
 }
 
 impl Draft for BalancerDraft {

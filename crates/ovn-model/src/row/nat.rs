@@ -11,6 +11,7 @@ use crate::id::{NatId, RouterId, RouterPortId};
 use crate::keys;
 use crate::prefix::{Canonical, is_host, parse_prefix};
 use crate::problem::Notes;
+use crate::rendering::Rendering;
 use crate::spelling::Spelling;
 use crate::tables::{self, Table};
 use crate::tags::Tags;
@@ -153,7 +154,8 @@ impl Nat {
         self.change_rare(|rare| rare.stateless = spelling.unwrap_or_default());
     }
 
-    fn stateless_text(&self) -> Option<Cow<'_, str>> {
+    /// Returns `options:stateless` as the database has it.
+    pub fn stateless_text(&self) -> Option<Cow<'_, str>> {
         let stateless = self.stateless?;
         Some(
             self.rare
@@ -230,7 +232,7 @@ impl Draft for NatDraft {
                 let text = text(value)?;
                 nat.external_ip = text.parse().ok();
                 let spelling = match nat.external_ip {
-                    Some(address) => Spelling::of(&text, &address),
+                    Some(address) => Spelling::of(&text, &Rendering(address)),
                     None => {
                         notes.complain(name, format!("no address: {text:?}"));
                         Spelling::of(&text, "")

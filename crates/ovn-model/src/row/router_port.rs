@@ -35,13 +35,12 @@ pub struct RouterPort {
 }
 
 impl RouterPort {
-    /// Tells whether the columns are the same.
+    /// Tells whether there is no difference to be seen.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.name == other.name
-            && self.texts == other.texts
+            && self.networks == other.networks
+            && self.gateway == other.gateway
             && self.peer == other.peer
-            && self.gateway_chassis == other.gateway_chassis
-            && self.ha_chassis_group == other.ha_chassis_group
     }
 }
 

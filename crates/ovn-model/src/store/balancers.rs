@@ -23,7 +23,7 @@ impl Store {
         if write.is_difference() {
             draft.name = balancer.name.clone();
             draft.protocol = balancer.protocol;
-            draft.bad = balancer.bad.clone();
+            draft.bad = balancer.bad.as_deref().cloned().unwrap_or_default();
         }
         balancer.meta = write.read(balancer.uuid, was, &mut draft, &mut self.problems)?;
         let is = balancer.meta;
@@ -32,7 +32,7 @@ impl Store {
         if !write.is_difference() {
             draft.vips = difference(&balancer.vips, draft.vips);
         }
-        balancer.bad = draft.bad;
+        balancer.bad = (!draft.bad.is_empty()).then(|| Box::new(draft.bad));
         let other = balancer.name != draft.name || balancer.protocol != draft.protocol;
         balancer.name = draft.name;
         balancer.protocol = draft.protocol;
@@ -61,7 +61,7 @@ impl Store {
         self.recorder.note(Change::Balancer(self.balancers.slot(id).uuid));
         for vip in &self.balancers.slot(id).vips {
             self.recorder.note(Change::Address { router, address: vip.endpoint.address });
-            for backend in &vip.backends {
+            for backend in &*vip.backends {
                 self.recorder.note(Change::Address { router, address: backend.address });
             }
         }
@@ -80,7 +80,7 @@ impl Store {
         let mut has = vec![!touched.lost; touched.backends.len()];
         if touched.lost {
             // One pass over all that is left answers for all of them.
-            for backend in balancer.vips.iter().flat_map(|vip| &vip.backends) {
+            for backend in balancer.vips.iter().flat_map(|vip| &*vip.backends) {
                 if let Ok(at) = touched.backends.binary_search(&backend.address) {
                     has[at] = true;
                 }

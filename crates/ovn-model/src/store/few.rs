@@ -9,7 +9,9 @@ pub(crate) enum Few<I> {
     #[default]
     None,
     One(I),
-    Many(Vec<I>),
+    /// At least two.
+    #[allow(clippy::box_collection, reason = "it halves the size of the common cases")]
+    Many(Box<Vec<I>>),
 }
 
 impl<I: Copy + Ord> Few<I> {
@@ -30,7 +32,8 @@ impl<I: Copy + Ord> Few<I> {
             Self::None => *self = Self::One(element),
             Self::One(one) if *one == element => {}
             Self::One(one) => {
-                *self = Self::Many(if *one < element { vec![*one, element] } else { vec![element, *one] });
+                let two = if *one < element { vec![*one, element] } else { vec![element, *one] };
+                *self = Self::Many(Box::new(two));
             }
             Self::Many(many) => {
                 if let Err(at) = many.binary_search(&element) {

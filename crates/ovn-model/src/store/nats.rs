@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ovsdb_protocol::Inconsistent;
 
 use super::{Store, owner};
-use crate::change::Change;
+use crate::change::{Change, Node};
 use crate::id::{NatId, RouterId};
+use crate::prefix::is_host;
 use crate::row::{Nat, NatDraft, Row, Write};
 
 impl Store {
@@ -103,6 +104,10 @@ impl Store {
         if let Some(router) = nat.router {
             for address in [nat.external_ip, nat.logical_host()].into_iter().flatten() {
                 self.recorder.note(Change::Address { router, address });
+            }
+            // A row for a whole network concerns everybody in it.
+            if nat.logical_ip.is_some_and(|network| !is_host(&network)) {
+                self.recorder.note(Change::Topology(Node::Router(router)));
             }
         }
         if let Some(name) = nat.tagged().and_then(|name| self.tagged.key(name)) {

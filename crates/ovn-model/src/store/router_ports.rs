@@ -22,7 +22,8 @@ impl Store {
         port.named_by = old.named_by;
         let (was, is) = (old.meta.is_present(), port.meta.is_present());
         if was == is && old.same(&port) {
-            self.router_ports.slot_mut(id).meta = port.meta;
+            // It is filed rightly, but may know the difference, such as another chassis.
+            *self.router_ports.slot_mut(id) = port;
             return Ok(());
         }
         self.router_ports.count(was, is);

@@ -1,4 +1,5 @@
 mod database;
 mod examples;
 mod random;
+mod scratch;
 mod view;

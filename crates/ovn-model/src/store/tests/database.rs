@@ -35,6 +35,13 @@ impl Update {
         Self { table, uuid: Uuid::from_u128(uuid), what, columns: columns.to_owned() }
     }
 
+    /// Tells whether it may be told though a view does not show it: a second way of a load balancer to
+    /// a router, or another gateway port whose row is missing.
+    pub(super) fn is_hidden(&self) -> bool {
+        let columns = ["load_balancer_group", "gateway_port"];
+        self.table == "Load_Balancer_Group" || columns.iter().any(|column| self.columns.contains(column))
+    }
+
     pub(super) fn apply(&self, store: &mut Store) -> Result<(), Inconsistent> {
         let columns = Columns::new(&self.columns);
         let change = match self.what {
@@ -97,6 +104,10 @@ impl Value {
             Self::Maybe(text) => text.as_deref().unwrap_or_default(),
             _ => unreachable!("{self:?}"),
         }
+    }
+
+    pub(super) fn maybe(&self) -> &Option<String> {
+        if let Self::Maybe(maybe) = self { maybe } else { unreachable!("{self:?}") }
     }
 
     pub(super) fn texts(&self) -> &BTreeSet<String> {

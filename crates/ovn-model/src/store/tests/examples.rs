@@ -1,1 +1,214 @@
+//! What the random updates do not reach, or not clearly.
 
+use std::sync::Arc;
+
+use ovsdb_protocol::{Batch, Inconsistent, Replica};
+
+use super::super::Store;
+use super::database::{Update, feed};
+use crate::{Change, Changes, Family, NatKind, Node, keys};
+
+const SWITCH: &str = "Logical_Switch";
+const PORT: &str = "Logical_Switch_Port";
+const ROUTER: &str = "Logical_Router";
+const BALANCER: &str = "Load_Balancer";
+
+fn uuid(n: u128) -> String {
+    format!("[\"uuid\",\"{}\"]", ovsdb_protocol::Uuid::from_u128(n))
+}
+
+fn set(elements: impl IntoIterator<Item = String>) -> String {
+    format!("[\"set\",[{}]]", elements.into_iter().collect::<Vec<_>>().join(","))
+}
+
+fn filled(updates: &[Update]) -> Store {
+    let mut store = Store::new();
+    feed(&mut store, Batch::Snapshot, updates);
+    assert_eq!(store.take_changes(), Changes { everything: true, list: vec![] });
+    store
+}
+
+fn after(store: &mut Store, updates: &[Update]) -> Vec<Change> {
+    feed(store, Batch::Delta, updates);
+    let changes = store.take_changes();
+    assert!(!changes.everything);
+    changes.list
+}
+
+fn refused(store: &mut Store, update: &Update) -> Inconsistent {
+    store.begin(Batch::Delta);
+    update.apply(store).unwrap_err()
+}
+
+#[test]
+fn what_contradicts_the_store_is_refused() {
+    let mut store = filled(&[Update::new(PORT, 1, "insert", r#"{"name":"p"}"#)]);
+    for update in [
+        Update::new(PORT, 1, "insert", r#"{"name":"p"}"#),
+        Update::new(PORT, 2, "modify", r#"{"name":"p"}"#),
+        Update::new(PORT, 2, "replace", r#"{"name":"p"}"#),
+        Update::new(PORT, 2, "delete", ""),
+        Update::new(PORT, 1, "modify", r#"{"name":"p""#),
+        // The difference of a set is lost, so that the set is unknown from now on.
+        Update::new(PORT, 1, "modify", r#"{"addresses":["set",["router",5]]}"#),
+        Update::new(ROUTER, 2, "modify", "{}"),
+    ] {
+        refused(&mut store, &update);
+    }
+    // A place that is referenced is no row.
+    after(&mut store, &[Update::new(SWITCH, 3, "insert", &format!(r#"{{"ports":{}}}"#, uuid(9)))]);
+    refused(&mut store, &Update::new(PORT, 9, "delete", ""));
+    assert_eq!(store.ports().count(), 1);
+    // Tables of no concern do not matter.
+    assert_eq!(after(&mut store, &[Update::new("NB_Global", 7, "modify", r#"{"nb_cfg":5}"#)]), []);
+}
+
+#[test]
+fn a_row_with_bad_values_stays_usable_and_can_go() {
+    let bad = r#"{"type":"what","external_ip":"x","logical_ip":["map",[]],"priority":"high",
+        "external_ids":["map",[["ovn-extaddr:port","p"],["other","o"]]],"logical_port":"p"}"#;
+    let mut store = filled(&[Update::new("NAT", 1, "insert", bad)]);
+    let id = store.nats_tagged("p")[0];
+    let nat = store.nat(id).unwrap();
+    assert_eq!((nat.kind, nat.external_ip, nat.logical_ip, nat.priority()), (None, None, None, 0));
+    assert_eq!((&*nat.external_ip_text(), nat.logical_port()), ("x", Some("p")));
+    let columns = |store: &Store| store.problems().map(|p| (p.column, p.message.clone())).collect::<Vec<_>>();
+    assert_eq!(columns(&store).len(), 4);
+    assert_eq!(columns(&store)[0], ("external_ip", "no address: \"x\"".to_owned()));
+
+    let fix = r#"{"type":"snat","external_ip":"192.0.2.1","logical_ip":"10.0.0.2/32"}"#;
+    assert_eq!(after(&mut store, &[Update::new("NAT", 1, "modify", fix)]), [Change::Tagged("p".into())]);
+    let nat = store.nat(id).unwrap();
+    assert_eq!((nat.kind, &*nat.logical_ip_text()), (Some(NatKind::Snat), "10.0.0.2/32"));
+    assert_eq!(nat.logical_host(), Some("10.0.0.2".parse().unwrap()));
+    assert_eq!(columns(&store).len(), 1);
+
+    assert_eq!(after(&mut store, &[Update::new("NAT", 1, "delete", "")]), [Change::Tagged("p".into())]);
+    assert_eq!((columns(&store).len(), store.nat(id).is_none()), (0, true));
+}
+
+#[test]
+fn of_a_balancer_only_the_changed_vip_is_told() {
+    let vips = |n: u8| format!(r#"["192.0.2.{n}:80","10.0.0.{n}:80"]"#);
+    let all = format!(r#"{{"vips":["map",[{}]]}}"#, (0..200).map(vips).collect::<Vec<_>>().join(","));
+    let router = format!(r#"{{"load_balancer":{}}}"#, uuid(1));
+    let mut store =
+        filled(&[Update::new(BALANCER, 1, "insert", &all), Update::new(ROUTER, 2, "insert", &router)]);
+    let (router, _) = store.routers().next().unwrap();
+    let at = |address: &str| Change::Address { router, address: address.parse().unwrap() };
+
+    let change = r#"{"vips":["map",[["192.0.2.7:80","10.0.0.8:80"]]]}"#;
+    let changes = after(&mut store, &[Update::new(BALANCER, 1, "modify", change)]);
+    assert_eq!(changes, [at("10.0.0.7"), at("10.0.0.8"), at("192.0.2.7")]);
+    assert_eq!(store.balancers_with_backend("10.0.0.7".parse().unwrap()), []);
+    assert_eq!(store.balancers_with_backend("10.0.0.8".parse().unwrap()).len(), 1);
+
+    // Its removal is that of two backends, of which one is there still.
+    let changes = after(&mut store, &[Update::new(BALANCER, 1, "modify", change)]);
+    assert_eq!(changes, [at("10.0.0.8"), at("192.0.2.7")]);
+    assert_eq!(store.balancers_with_vip("192.0.2.7".parse().unwrap()), []);
+    assert_eq!(store.balancers_with_backend("10.0.0.8".parse().unwrap()).len(), 1);
+}
+
+#[test]
+fn a_rename_tells_both_names() {
+    let mut store = filled(&[Update::new(PORT, 1, "insert", r#"{"name":"old"}"#)]);
+    let changes = after(&mut store, &[Update::new(PORT, 1, "modify", r#"{"name":"new"}"#)]);
+    assert_eq!(changes, ["new", "old"].map(|name| Change::Port(name.into())));
+    assert_eq!((store.port_by_name("old"), store.port_by_name("new").is_some()), (None, true));
+    // Other keys than ours are nobody's business.
+    let other = r#"{"external_ids":["map",[["incus_location","a"]]],"options":["map",[["x","y"]]]}"#;
+    assert_eq!(after(&mut store, &[Update::new(PORT, 1, "modify", other)]), []);
+}
+
+#[test]
+fn a_router_port_marks_all_that_it_joins() {
+    let link = r#"{"name":"p","type":"router","options":["map",[["router-port","l"]]]}"#;
+    let mut store = filled(&[
+        Update::new(SWITCH, 1, "insert", &format!(r#"{{"ports":{}}}"#, uuid(2))),
+        Update::new(PORT, 2, "insert", link),
+        Update::new("Logical_Router_Port", 3, "insert", r#"{"name":"l","networks":"10.0.0.1/24"}"#),
+        Update::new(ROUTER, 4, "insert", &format!(r#"{{"ports":{}}}"#, uuid(3))),
+        Update::new(
+            "Logical_Router_Port",
+            5,
+            "insert",
+            r#"{"name":"m","peer":"l","networks":"10.0.0.2/24"}"#,
+        ),
+        Update::new(ROUTER, 6, "insert", &format!(r#"{{"name":"peer","ports":{}}}"#, uuid(5))),
+    ]);
+    let nodes = |store: &Store| -> Vec<_> {
+        let switches = store.switches().map(|(id, _)| Change::Topology(Node::Switch(id)));
+        switches.chain(store.routers().map(|(id, _)| Change::Topology(Node::Router(id)))).collect()
+    };
+    let all = nodes(&store);
+    assert_eq!(all.len(), 3);
+    let gateway = format!(r#"{{"ha_chassis_group":{}}}"#, uuid(99));
+    assert_eq!(after(&mut store, &[Update::new("Logical_Router_Port", 3, "modify", &gateway)]), all);
+    let port = store.router_port_by_name("l").and_then(|id| store.router_port(id)).unwrap();
+    assert!(port.gateway && port.networks == ["10.0.0.1/24".parse().unwrap()]);
+}
+
+#[test]
+fn a_handle_is_not_given_away_before_its_end_is_told() {
+    let mut store = filled(&[Update::new(ROUTER, 1, "insert", "{}")]);
+    let (old, _) = store.routers().next().unwrap();
+    let replaced = [Update::new(ROUTER, 1, "delete", ""), Update::new(ROUTER, 2, "insert", "{}")];
+    let changes = after(&mut store, &replaced);
+    let (new, _) = store.routers().next().unwrap();
+    assert_ne!(old, new);
+    assert_eq!(changes, [old, new].map(|id| Change::Topology(Node::Router(id))));
+    assert_eq!(store.router(old).map(|router| router.uuid), None);
+
+    after(&mut store, &[Update::new(ROUTER, 3, "insert", "{}")]);
+    assert!(store.router(old).is_some(), "it is used again");
+}
+
+#[test]
+fn large_tables_and_sets_work() {
+    let name = |n: u128| {
+        let columns =
+            format!(r#"{{"name":"p{n}","addresses":"0a:00:00:00:00:01 10.0.{}.{}"}}"#, n / 256, n % 256);
+        Update::new(PORT, 1000 + n, "insert", &columns)
+    };
+    let ports = format!(r#"{{"ports":{}}}"#, set((0..3000).map(|n| uuid(1000 + n))));
+    let mut updates = vec![Update::new(SWITCH, 1, "insert", &ports)];
+    updates.extend((0..3000).map(name));
+    let mut store = filled(&updates);
+    assert_eq!(store.ports().count(), 3000);
+    for n in [0, 511, 512, 2999u128] {
+        let id = store.port_by_name(&format!("p{n}")).unwrap();
+        let port = store.port(id).unwrap();
+        assert_eq!(port.uuid.as_u128(), 1000 + n);
+        assert!(port.switch.is_some());
+        assert_eq!(
+            port.internal_addresses(Family::V4),
+            [std::net::IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8])]
+        );
+    }
+    // More than is worth a list.
+    feed(&mut store, Batch::Delta, &[Update::new(SWITCH, 1, "modify", &ports)]);
+    assert_eq!(store.take_changes().list.len(), 3000);
+    updates.truncate(1);
+    feed(&mut store, Batch::Snapshot, &updates);
+    assert!(store.take_changes().everything);
+    assert_eq!(store.ports().count(), 0);
+}
+
+#[test]
+fn names_are_shared() {
+    let tags = format!(r#"{{"external_ids":["map",[["{}","p"]]]}}"#, keys::PORT);
+    let store =
+        filled(&[Update::new(PORT, 1, "insert", r#"{"name":"p"}"#), Update::new("NAT", 2, "insert", &tags)]);
+    let port = store.port(store.port_by_name("p").unwrap()).unwrap();
+    assert!(Arc::ptr_eq(&port.name, store.tagged.key("p").unwrap()));
+}
+
+#[test]
+fn rows_are_small() {
+    // There are 100,000 of the first in the databases that we measure with.
+    assert_eq!(size_of::<crate::Port>(), 80);
+    assert!(size_of::<crate::Nat>() <= 112, "{}", size_of::<crate::Nat>());
+    assert!(size_of::<crate::Vip>() <= 56, "{}", size_of::<crate::Vip>());
+    assert!(size_of::<crate::LoadBalancer>() <= 136, "{}", size_of::<crate::LoadBalancer>());
+}

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::super::Store;
 use super::database::{Database, Row, Update, Value, delta, feed, snapshot};
-use super::view::{PORTS, ROUTER_PORTS, Scratch, View, of_store};
+use super::scratch::Scratch;
+use super::view::{PORTS, ROUTER_PORTS, View, of_store};
 use crate::{Change, Node, keys};
 
 /// How many rows a table may have.
@@ -206,14 +207,6 @@ fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, aft
             );
         }
     }
-    if before == after {
-        // Handing a row on and back may be told in vain, but not often.
-        assert!(
-            told.iter()
-                .all(|subject| subject.starts_with("(\"address\"") || subject.starts_with("(\"port\"")),
-            "{told:#?}"
-        );
-    }
 }
 
 fn run(seed: u64, steps: usize) {
@@ -225,11 +218,13 @@ fn run(seed: u64, steps: usize) {
     check(&mut store, &mut names, &view, &view);
     for step in 0..steps {
         let (old, before) = (database.clone(), Scratch(&database).subjects());
+        let view_before = Scratch(&database).view();
         edit(&mut database, c);
         let mut updates = delta(&old, &database, c.below(4) == 0);
         c.shuffle(&mut updates);
-        match c.below(4) {
-            0 => {
+        let breaks = c.below(4) == 0;
+        match breaks {
+            true => {
                 let broken = c.below(updates.len() + 1);
                 store.begin(Batch::Delta);
                 updates[..broken].iter().for_each(|update| update.apply(&mut store).unwrap());
@@ -237,11 +232,14 @@ fn run(seed: u64, steps: usize) {
                 c.shuffle(&mut updates);
                 feed(&mut store, Batch::Snapshot, &updates);
             }
-            _ => feed(&mut store, Batch::Delta, &updates),
+            false => feed(&mut store, Batch::Delta, &updates),
         }
         let (scratch, view) = (Scratch(&database).view(), of_store(&store));
         for what in scratch.keys().chain(view.keys()) {
             assert_eq!(view.get(what), scratch.get(what), "{what} in step {step} after {updates:#?}");
+        }
+        if view_before == scratch && !breaks && !updates.iter().any(Update::is_hidden) {
+            assert_eq!(store.take_changes().list, [], "nothing to be seen after {updates:#?}");
         }
         let after = Scratch(&database).subjects();
         check(&mut store, &mut names, &before, &after);
@@ -258,11 +256,12 @@ fn run(seed: u64, steps: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    // A seed says nothing once the generator above has changed.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_agrees_with_looking_at_everything(seed: u64) {
-        run(seed, 12);
+        run(seed, 8);
     }
 }
 

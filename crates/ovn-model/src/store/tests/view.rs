@@ -1,4 +1,4 @@
-//! All that can be seen in a store, as texts; once from the store, once from scratch.
+//! All that can be seen in a store, as texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -7,8 +7,7 @@ use std::net::IpAddr;
 use ovsdb_protocol::Uuid;
 
 use super::super::{Attachment, Store};
-use super::database::{Database, Row, Value};
-use crate::{AddressSet, Family, LoadBalancerId, NatId, PortKind, Vip, is_host, keys, parse_prefix};
+use crate::{AddressSet, Family, LoadBalancerId, NatId};
 
 /// From the name of something to what there is to see of it.
 pub(super) type View = BTreeMap<String, BTreeSet<String>>;
@@ -19,15 +18,13 @@ pub(super) const ROUTER_PORTS: [&str; 4] = ["l0", "l1", "l2", ""];
 pub(super) const ADDRESSES: [&str; 6] =
     ["10.0.0.1", "10.0.0.2", "192.0.2.1", "192.0.2.2", "fd42::1", "2001:db8::1"];
 
-fn see(view: &mut View, what: impl Debug, seen: impl Debug) {
+pub(super) fn see(view: &mut View, what: impl Debug, seen: impl Debug) {
     view.entry(format!("{what:?}")).or_default().insert(format!("{seen:?}"));
 }
 
-fn addresses() -> impl Iterator<Item = IpAddr> {
+pub(super) fn addresses() -> impl Iterator<Item = IpAddr> {
     ADDRESSES.iter().map(|address| address.parse().unwrap())
 }
-
-// ===== from the store =====
 
 pub(super) fn of_store(store: &Store) -> View {
     let mut view = View::new();
@@ -122,312 +119,12 @@ pub(super) fn of_store(store: &Store) -> View {
             (nat.external_ip_text(), nat.logical_ip_text(), nat.logical_port(), nat.external_port_range());
         see(v, ("nat", nat.uuid), (nat.kind.map(|kind| kind.as_str()), texts));
         let tags: BTreeMap<_, _> = nat.tags.iter().collect();
-        see(v, ("nat", nat.uuid), (nat.stateless, tags, nat.matches(), nat.priority()));
+        see(v, ("nat", nat.uuid), (nat.stateless, nat.stateless_text(), tags, nat.matches(), nat.priority()));
         see(v, ("nat", nat.uuid), ("on", nat.router.map(router)));
         let there = nat.gateway_port.and_then(|id| Some(store.router_port(id)?.uuid));
-        see(v, ("nat", nat.uuid), ("by", there));
+        see(v, ("nat", nat.uuid), ("by", nat.gateway_port.is_some(), there));
     }
     let problems: BTreeSet<_> = store.problems().map(|p| (p.table, p.uuid, p.column)).collect();
     see(v, "problems", problems);
     view
-}
-
-// ===== from scratch =====
-
-/// Answers by looking at all rows.
-pub(super) struct Scratch<'a>(pub(super) &'a Database);
-
-impl<'a> Scratch<'a> {
-    fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &'a Row)> {
-        self.0.iter().filter(move |((t, _), _)| *t == table).map(|((_, uuid), row)| (*uuid, row))
-    }
-
-    fn has(&self, table: &'static str, uuid: Uuid) -> bool {
-        self.0.contains_key(&(table, uuid))
-    }
-
-    /// The row of least UUID that has `uuid` in a column.
-    fn owner(&self, table: &str, column: &str, uuid: Uuid) -> Option<Uuid> {
-        self.rows(table).find(|(_, row)| row[column].refs().contains(&uuid)).map(|(owner, _)| owner)
-    }
-
-    fn router_port_line(&self, uuid: Uuid, row: &Row) -> String {
-        let mut networks: Vec<_> =
-            row["networks"].texts().iter().filter_map(|text| parse_prefix(text)).collect();
-        networks.sort_unstable();
-        let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
-        let gateway =
-            !row["gateway_chassis"].refs().is_empty() || row["ha_chassis_group"] != Value::MaybeRef(None);
-        let peer = if let Value::Maybe(peer) = &row["peer"] { peer } else { unreachable!() };
-        format!(
-            "{:?}",
-            (row["name"].text(), networks, gateway, peer, self.owner("Logical_Router", "ports", uuid))
-        )
-    }
-
-    fn leads_to(row: &Row) -> Option<&str> {
-        if row["type"].text() == "router" {
-            row["options"].map().get("router-port").map(|name| &**name)
-        } else {
-            None
-        }
-    }
-
-    fn tagged(row: &Row) -> Option<&str> {
-        let tags = row["external_ids"].map();
-        let any = tags.keys().any(|key| key.starts_with(keys::PREFIX));
-        any.then(|| tags.get(keys::PORT).map_or("", |port| port))
-    }
-
-    fn logical(row: &Row) -> Option<IpAddr> {
-        parse_prefix(row["logical_ip"].text()).filter(is_host).map(|prefix| prefix.addr())
-    }
-
-    fn vips(row: &Row) -> Vec<Vip> {
-        let mut vips: Vec<_> = row["vips"].map().iter().filter_map(|(k, v)| Vip::parse(k, v)).collect();
-        vips.sort_by(|a, b| a.order().cmp(&b.order()));
-        vips
-    }
-
-    fn attachment(&self, router: &Row, balancer: Uuid) -> Option<bool> {
-        let groups = router["load_balancer_group"].refs();
-        let grouped = |(group, row): (Uuid, &Row)| {
-            groups.contains(&group) && row["load_balancer"].refs().contains(&balancer)
-        };
-        if router["load_balancer"].refs().contains(&balancer) {
-            Some(true)
-        } else {
-            self.rows("Load_Balancer_Group").any(grouped).then_some(false)
-        }
-    }
-
-    fn problems(&self) -> BTreeSet<(&'static str, Uuid, &'static str)> {
-        let mut problems = BTreeSet::new();
-        for ((table, uuid), row) in self.0 {
-            for (column, value) in row {
-                let bad = match (*table, *column) {
-                    (_, "addresses") => {
-                        AddressSet::new(value.texts().iter().map(|s| &**s)).complaint().is_some()
-                    }
-                    (_, "dynamic_addresses") => value.text() == "what",
-                    (_, "networks") => value.texts().iter().any(|text| parse_prefix(text).is_none()),
-                    (_, "vips") => {
-                        value.map().iter().any(|(k, v)| Vip::parse(k, v).is_none_or(|vip| vip.is_doubtful()))
-                    }
-                    ("NAT", "type") => !["snat", "dnat", "dnat_and_snat", ""].contains(&value.text()),
-                    (_, "external_ip") => !value.text().is_empty() && value.text().parse::<IpAddr>().is_err(),
-                    (_, "logical_ip") => !value.text().is_empty() && parse_prefix(value.text()).is_none(),
-                    _ => false,
-                };
-                if bad {
-                    problems.insert((*table, *uuid, *column));
-                }
-            }
-        }
-        problems
-    }
-
-    pub(super) fn view(&self) -> View {
-        let mut view = View::new();
-        let v = &mut view;
-        let uuids = |table: &str, with: &dyn Fn(&Row) -> bool| -> BTreeSet<Uuid> {
-            self.rows(table).filter(|(_, row)| with(row)).map(|(uuid, _)| uuid).collect()
-        };
-        for (uuid, row) in self.rows("Logical_Switch_Port") {
-            let kind = match row["type"].text() {
-                "" => PortKind::Instance,
-                "router" => PortKind::Router,
-                _ => PortKind::Other,
-            };
-            let dynamic: BTreeSet<_> =
-                [row["dynamic_addresses"].text()].into_iter().filter(|s| !s.is_empty()).collect();
-            let sets = row["addresses"].texts().iter().map(|s| &**s).chain(dynamic.iter().copied());
-            let internal = [Family::V4, Family::V6].map(|family| {
-                let all: BTreeSet<_> = sets
-                    .clone()
-                    .flat_map(|text| AddressSet::new([text]).assigned(family).collect::<Vec<_>>())
-                    .collect();
-                all.into_iter().collect::<Vec<_>>()
-            });
-            let ids = row["external_ids"].map();
-            let external = [ids.get(keys::PORT_IPV4), ids.get(keys::PORT_IPV6)];
-            see(v, ("port", uuid), (row["name"].text(), kind, row["addresses"].texts(), &dynamic));
-            see(v, ("port", uuid), (internal, external, row["options"].map().get("router-port")));
-            see(v, ("port", uuid), ("on", self.owner("Logical_Switch", "ports", uuid)));
-        }
-        for (uuid, row) in self.rows("Logical_Switch") {
-            let there: BTreeSet<_> = row["ports"]
-                .refs()
-                .iter()
-                .filter(|port| self.has("Logical_Switch_Port", **port))
-                .copied()
-                .collect();
-            let leading: BTreeSet<_> = there
-                .iter()
-                .filter(|port| self.0[&("Logical_Switch_Port", **port)]["type"].text() == "router")
-                .filter(|port| self.owner("Logical_Switch", "ports", **port) == Some(uuid))
-                .collect();
-            see(v, ("switch", uuid), (row["name"].text(), leading));
-            see(v, ("switch", uuid), there);
-        }
-        for name in PORTS {
-            let named = uuids("Logical_Switch_Port", &|row| row["name"].text() == name);
-            see(v, ("port named", name), named.first());
-            see(v, ("tagged", name), uuids("NAT", &|row| Self::tagged(row) == Some(name)));
-        }
-        see(v, "tagged", uuids("NAT", &|row| Self::tagged(row).is_some()));
-        for name in ROUTER_PORTS {
-            let named = uuids("Logical_Router_Port", &|row| row["name"].text() == name);
-            see(v, ("router port named", name), named.first());
-            see(
-                v,
-                ("leading to", name),
-                uuids("Logical_Switch_Port", &|row| Self::leads_to(row) == Some(name)),
-            );
-            let peer = Value::Maybe(Some(name.to_owned()));
-            see(v, ("peers of", name), uuids("Logical_Router_Port", &|row| row["peer"] == peer));
-        }
-        for (uuid, row) in self.rows("Logical_Router_Port") {
-            v.entry(format!("{:?}", ("router port", uuid)))
-                .or_default()
-                .insert(self.router_port_line(uuid, row));
-        }
-        for (uuid, row) in self.rows("Load_Balancer") {
-            let protocol = match row["protocol"].text() {
-                "" => None,
-                text => Some(text[..1].to_uppercase() + &text[1..]),
-            };
-            see(v, ("balancer", uuid), (row["name"].text(), protocol));
-            see(v, ("balancer", uuid), Self::vips(row));
-            for (router, row) in self.rows("Logical_Router") {
-                if let Some(direct) = self.attachment(row, uuid) {
-                    see(v, ("attached", router, uuid), direct);
-                }
-            }
-        }
-        for address in addresses() {
-            let vip = |row: &Row| Self::vips(row).iter().any(|vip| vip.endpoint.address == address);
-            see(v, ("vip", address), uuids("Load_Balancer", &vip));
-            let backend = |row: &Row| {
-                Self::vips(row).iter().flat_map(|v| &v.backends).any(|backend| backend.address == address)
-            };
-            see(v, ("backend", address), uuids("Load_Balancer", &backend));
-        }
-        for (uuid, row) in self.rows("Logical_Router") {
-            let chassis = row["options"].map().get("chassis");
-            see(
-                v,
-                ("router", uuid),
-                (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)),
-            );
-            let mine: BTreeSet<_> =
-                row["nat"].refs().iter().filter(|nat| self.has("NAT", **nat)).copied().collect();
-            let owned = |nat: &Uuid| self.owner("Logical_Router", "nat", *nat) == Some(uuid);
-            for address in addresses() {
-                let external =
-                    |nat: &Uuid| self.0[&("NAT", *nat)]["external_ip"].text().parse() == Ok(address);
-                let logical = |nat: &Uuid| Self::logical(&self.0[&("NAT", *nat)]) == Some(address);
-                let externals: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && external(nat)).collect();
-                let logicals: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && logical(nat)).collect();
-                see(v, ("external", uuid, address), externals);
-                see(v, ("logical", uuid, address), logicals);
-            }
-            see(v, ("nats", uuid), mine);
-        }
-        for (uuid, row) in self.rows("NAT") {
-            let port = if let Value::Maybe(port) = &row["logical_port"] { port } else { unreachable!() };
-            let texts = (
-                row["external_ip"].text(),
-                row["logical_ip"].text(),
-                port,
-                row["external_port_range"].text(),
-            );
-            let kind =
-                Some(row["type"].text()).filter(|kind| ["snat", "dnat", "dnat_and_snat"].contains(kind));
-            see(v, ("nat", uuid), (kind, texts));
-            let stateless = row["options"].map().get("stateless").map(|value| value == "true");
-            let tags: BTreeMap<_, _> =
-                row["external_ids"].map().iter().filter(|(key, _)| key.starts_with(keys::PREFIX)).collect();
-            let priority = if let Value::Integer(n) = row["priority"] { n } else { unreachable!() };
-            see(v, ("nat", uuid), (stateless, tags, row["match"].text(), priority));
-            see(v, ("nat", uuid), ("on", self.owner("Logical_Router", "nat", uuid)));
-            let gateway = if let Value::MaybeRef(port) = row["gateway_port"] { port } else { unreachable!() };
-            see(v, ("nat", uuid), ("by", gateway.filter(|port| self.has("Logical_Router_Port", *port))));
-        }
-        see(v, "problems", self.problems());
-        view
-    }
-
-    /// What [`Change`](crate::Change)s are about, by their kind and what they name.
-    pub(super) fn subjects(&self) -> View {
-        let view = self.view();
-        let mut subjects = View::new();
-        let s = &mut subjects;
-        let seen = |table: &str, uuid: Uuid| view.get(&format!("{:?}", (table, uuid))).cloned();
-        for (uuid, row) in self.rows("Logical_Switch_Port") {
-            see(s, ("port", row["name"].text()), (uuid, seen("port", uuid)));
-        }
-        let named = |name: &str| {
-            let ports = self.rows("Logical_Router_Port").filter(move |(_, row)| row["name"].text() == name);
-            ports.map(|(uuid, row)| (uuid, self.router_port_line(uuid, row))).collect::<Vec<_>>()
-        };
-        let leading = |name: &str| {
-            let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| Self::leads_to(row) == Some(name));
-            ports.map(|(uuid, _)| (uuid, self.owner("Logical_Switch", "ports", uuid))).collect::<Vec<_>>()
-        };
-        for (uuid, row) in self.rows("Logical_Switch") {
-            see(s, ("switch", uuid), row["name"].text());
-            for (port, row) in self.rows("Logical_Switch_Port") {
-                if row["type"].text() == "router" && self.owner("Logical_Switch", "ports", port) == Some(uuid)
-                {
-                    see(s, ("switch", uuid), (port, Self::leads_to(row).map(|name| (name, named(name)))));
-                }
-            }
-        }
-        for (uuid, row) in self.rows("Logical_Router") {
-            let (key, chassis) = (("router", uuid), row["options"].map().get("chassis"));
-            see(s, key, (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)));
-            for (port, row) in self.rows("Logical_Router_Port") {
-                if self.owner("Logical_Router", "ports", port) != Some(uuid) {
-                    continue;
-                }
-                let name = row["name"].text();
-                see(s, key, (port, self.router_port_line(port, row), leading(name)));
-                let naming = self.rows("Logical_Router_Port");
-                let naming = naming.filter(|(_, row)| row["peer"] == Value::Maybe(Some(name.to_owned())));
-                let naming: Vec<_> = naming.map(|(peer, row)| self.router_port_line(peer, row)).collect();
-                if let Value::Maybe(Some(peer)) = &row["peer"] {
-                    see(s, key, (port, "peer", named(peer)));
-                }
-                see(s, key, (port, "named by", naming));
-            }
-            for (balancer, row_of) in self.rows("Load_Balancer") {
-                let Some(direct) = self.attachment(row, balancer) else { continue };
-                for vip in Self::vips(row_of) {
-                    let line = (balancer, direct, &vip, row_of["protocol"].text(), row_of["name"].text());
-                    see(s, ("address", uuid, vip.endpoint.address), &line);
-                    for backend in &vip.backends {
-                        see(s, ("address", uuid, backend.address), ("backend", &line));
-                    }
-                }
-            }
-        }
-        for (uuid, row) in self.rows("NAT") {
-            // Whether the row of its gateway port is there is the router's affair.
-            let mut line = seen("nat", uuid).unwrap_or_default();
-            line.retain(|seen| !seen.starts_with("(\"by\""));
-            let line = (uuid, line, &row["gateway_port"]);
-            if let Some(router) = self.owner("Logical_Router", "nat", uuid) {
-                for address in
-                    [row["external_ip"].text().parse().ok(), Self::logical(row)].into_iter().flatten()
-                {
-                    see(s, ("address", router, address), &line);
-                }
-            }
-            if let Some(name) = Self::tagged(row) {
-                see(s, ("tagged", name), &line);
-            }
-        }
-        subjects
-    }
 }
