@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr2;
 use uuid::Uuid;
 
 /// An atom borrowed from the text it was read from.
@@ -240,18 +241,19 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            match bytes.get(self.at) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    self.at += 2;
-                }
-                Some(0..=0x1f) => return Err(self.error("no control character in a string")),
-                Some(_) => self.at += 1,
-                None => return Err(self.error("the end of a string")),
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            let Some(ahead) = memchr2(b'"', b'\\', rest) else { return Err(self.error("the end of a string")) };
+            if let Some(control) = rest[..ahead].iter().position(|byte| *byte < 0x20) {
+                self.at += control;
+                return Err(self.error("no control character in a string"));
             }
+            self.at += ahead + 1;
+            if rest[ahead] == b'"' {
+                break;
+            }
+            escaped = true;
+            self.at += 1;
         }
-        self.at += 1;
         if !escaped {
             return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
         }

@@ -52,6 +52,9 @@ pub trait ColumnSink {
 impl<'a> RowChange<'a> {
     /// Parses a `<row-update>` or `<row-update2>`.
     pub(crate) fn parse(text: &'a str) -> Result<Self, DecodeError> {
+        if let Some(change) = Self::parse_single(text) {
+            return Ok(change);
+        }
         let mut cursor = Cursor::new(text);
         let (mut old, mut change) = (false, None);
         if cursor.peek() == Some(b'n') {
@@ -80,6 +83,21 @@ impl<'a> RowChange<'a> {
             (true, None) => Ok(Self::Delete),
             (_, Some(change)) => Ok(change),
             (false, None) => Err(DecodeError { at: 0, expected: "a row update" }),
+        }
+    }
+}
+
+impl<'a> RowChange<'a> {
+    /// Parses what is nearly every `<row-update2>`: an object with one member. Its value is not
+    /// looked at, since [`Columns::read`] will.
+    fn parse_single(text: &'a str) -> Option<Self> {
+        let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+        let (kind, columns) = inner.split_once(':')?;
+        let columns = Columns(columns.trim());
+        match kind.trim() {
+            "\"initial\"" | "\"insert\"" => Some(Self::Insert(columns)),
+            "\"modify\"" => Some(Self::Modify(columns)),
+            _ => None,
         }
     }
 }
