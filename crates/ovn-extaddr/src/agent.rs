@@ -1,5 +1,6 @@
 //! `ovn-extaddr run`: the loop that owns the state. Events of the session in, transactions out.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{LockStatus, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{ControlCommand, LockStatus, Session, SessionConfig, SessionEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
@@ -15,9 +16,10 @@ use tracing::{debug, error, info, warn};
 use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
 use crate::clock::Now;
+use crate::control::Control;
 use crate::engine::Engine;
 use crate::reload::Reload;
-use crate::report;
+use crate::report::{self, Entry};
 use crate::settings::{Options, Settings};
 use crate::state::State;
 
@@ -26,6 +28,10 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Decisions that are logged one by one; of more at a time only their number is.
 const FEW: usize = 50;
+
+/// The commands of the control socket.
+const COMMANDS: [&str; 7] =
+    ["exit\n", "list\n", "list-commands\n", "nb-connection-status\n", "recompute\n", "status\n", "version\n"];
 
 /// Runs the agent.
 #[derive(Debug, Args)]
@@ -70,6 +76,7 @@ impl Run {
             dry_run = self.dry_run,
             "starting"
         );
+        let mut control = Control::open();
         let mut agent = Agent {
             session: Session::new(config),
             store: Store::new(),
@@ -77,7 +84,7 @@ impl Run {
             applier: Applier::new(lock),
             dry_run: self.dry_run,
         };
-        let name = agent.run_until(&mut signals, &mut reload).await;
+        let name = agent.run_until(&mut signals, &mut reload, &mut control).await;
         info!(signal = name, "stopping");
         if timeout(GRACE, agent.finish()).await.is_err() {
             warn!("a transaction is still under way; the database will finish it or not");
@@ -90,12 +97,20 @@ impl Run {
 
 impl Agent {
     /// Keeps the database as it should be. Returns the name of the signal that ended it.
-    async fn run_until(&mut self, signals: &mut Signals, reload: &mut Reload) -> &'static str {
+    async fn run_until(&mut self, signals: &mut Signals, reload: &mut Reload, control: &mut Control) -> &'static str {
         loop {
             let deadline = self.next_deadline();
             tokio::select! {
                 name = signals.next() => return name,
                 () = reload.requested() => self.reload(reload.read()),
+                (command, answer) = control.next() => {
+                    let exit = command.name == "exit";
+                    // Whoever asked may be gone.
+                    let _ = answer.send(self.command(&command));
+                    if exit {
+                        return "exit";
+                    }
+                }
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
@@ -114,6 +129,58 @@ impl Agent {
         let retry = self.applier.next_deadline(Instant::now().into_std()).filter(|_| self.may_write());
         let decide = self.engine.next_deadline().filter(|_| self.session.is_synced());
         retry.into_iter().chain(decide).min().map(Instant::from_std)
+    }
+
+    /// Answers a command of the control socket.
+    fn command(&mut self, command: &ControlCommand) -> Result<String, String> {
+        match &*command.name {
+            "list-commands" => Ok(COMMANDS.concat()),
+            "version" => Ok(concat!("ovn-extaddr ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
+            "status" => Ok(self.status()),
+            "nb-connection-status" => {
+                Ok(if self.session.is_synced() { "connected\n" } else { "not connected\n" }.to_owned())
+            }
+            "list" => serde_json::to_string_pretty(&self.entries())
+                .map(|text| text + "\n")
+                .map_err(|error| error.to_string()),
+            "recompute" => {
+                let rules = self.engine.rules().clone();
+                self.engine.set_rules(&self.store, rules);
+                Ok(String::new())
+            }
+            "exit" => Ok(String::new()),
+            name => Err(format!("\"{name}\" is not a valid command (use \"list-commands\" to see a list)")),
+        }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let mut ports: Vec<_> = self.engine.ports().collect();
+        ports.sort_unstable();
+        let report = |port: &Arc<str>| {
+            report::entries(&self.store, &self.engine, port, self.applier.obstacle(port).as_ref())
+        };
+        ports.into_iter().flat_map(report).collect()
+    }
+
+    fn status(&self) -> String {
+        let role = match self.session.lock_status() {
+            _ if self.dry_run => "dry-run",
+            LockStatus::Held(_) => "active",
+            LockStatus::Waiting => "standby",
+            LockStatus::None => "starting",
+        };
+        let remote = self.session.remote().map_or_else(|| "none".to_owned(), ToString::to_string);
+        let mut states = BTreeMap::new();
+        for entry in self.entries() {
+            *states.entry(entry.state).or_insert(0usize) += 1;
+        }
+        let mut text = format!("role: {role}\nowner: {}\ndatabase: {remote}", self.engine.owner());
+        text += if self.session.is_synced() { "\n" } else { " (not in step)\n" };
+        text += &format!("to change: {}\n", self.engine.unsettled().len());
+        for (state, count) in states {
+            text += &format!("{}: {count}\n", state.name());
+        }
+        text
     }
 
     /// Goes on with another configuration, or with the old one where the new one is wrong.
@@ -198,7 +265,7 @@ impl Agent {
     fn log(&self, port: &Arc<str>) {
         let obstacle = self.applier.obstacle(port);
         for entry in report::entries(&self.store, &self.engine, port, obstacle.as_ref()) {
-            let report::Entry { family, state, reason, message, .. } = entry;
+            let Entry { family, state, reason, message, .. } = entry;
             match state {
                 State::Active | State::Foreign | State::Pending | State::Draining => {
                     info!(%port, family, state = state.name(), "{message}");

@@ -35,6 +35,7 @@ pub mod report;
 
 pub mod agent;
 pub mod command;
+mod control;
 pub mod observe;
 mod reload;
 pub mod settings;

@@ -112,3 +112,5 @@ mod scripted;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+mod control;
+pub use control::{ControlCommand, ControlStream};
