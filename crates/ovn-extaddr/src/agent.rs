@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{LockStatus, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
 use crate::engine::Engine;
 use crate::report;
@@ -54,7 +53,7 @@ impl Run {
     /// Runs until told to stop.
     pub(crate) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let lock = settings.owner.lock();
-        let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
+        let mut config = settings.session();
         config.lock = Some(lock.clone()).filter(|_| !self.dry_run);
         let mut signals = Signals {
             terminate: signal(SignalKind::terminate())?,

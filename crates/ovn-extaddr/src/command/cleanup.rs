@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{LockStatus, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::time::Instant;
 
-use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
 use crate::command::print;
 use crate::engine::Engine;
@@ -22,7 +21,7 @@ pub(super) struct Cleanup {}
 impl Cleanup {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let lock = settings.owner.lock();
-        let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
+        let mut config = settings.session();
         config.lock = Some(lock.clone());
         let mut session = Session::new(config);
         let mut store = Store::new();
