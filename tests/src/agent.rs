@@ -1,5 +1,4 @@
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -16,8 +15,17 @@ const BINARY: &str = "ovn-extaddr";
 const READY: Duration = Duration::from_secs(20);
 
 /// What the environment of a person or a service manager may hold and a test must not inherit.
-const NOT_INHERITED: [&str; 5] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "RUNTIME_DIRECTORY", "RUST_LOG"];
+const NOT_INHERITED: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "RUNTIME_DIRECTORY",
+    "OVN_EXTADDR_CONFIG",
+    "OVN_EXTADDR_LOG",
+];
+
+/// The first that a running agent logs: from then on it heeds signals.
+const STARTED: &str = " starting ";
 
 /// The agent, running: `ovn-extaddr run` with a run directory and a configuration file of its own.
 #[derive(Debug)]
@@ -58,7 +66,8 @@ impl Agent {
         }
     }
 
-    /// Starts an agent as it comes out of the box and waits until it answers on its control socket.
+    /// Starts an agent as it comes out of the box and waits until it runs. What it does then takes it some more
+    /// milliseconds: see [`eventually`](crate::eventually) and [`wait_for_log`](Self::wait_for_log).
     ///
     /// # Errors
     ///
@@ -75,6 +84,15 @@ impl Agent {
     /// All that was logged so far, also before a restart.
     pub fn log(&self) -> String {
         self.daemon.log()
+    }
+
+    /// Waits until the agent has logged `text` since it was last started.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before, or does not log it in time; the error has the end of its log.
+    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+        self.daemon.wait_for_log(text, READY)
     }
 
     /// Kills the agent outright.
@@ -95,7 +113,7 @@ impl Agent {
         self.daemon.terminate(READY)
     }
 
-    /// Kills the agent if it runs, starts it again and waits until it is ready.
+    /// Kills the agent if it runs, starts it again and waits until it runs.
     ///
     /// # Errors
     ///
@@ -154,8 +172,7 @@ impl Agent {
     }
 
     fn wait_ready(&mut self) -> Result<()> {
-        let control = self.control();
-        self.daemon.wait_ready(READY, || UnixStream::connect(&control).is_ok())
+        self.daemon.wait_for_log(STARTED, READY)
     }
 }
 
@@ -188,7 +205,7 @@ impl AgentBuilder {
         self
     }
 
-    /// Starts the agent and waits until it answers on its control socket.
+    /// Starts the agent and waits until it runs, with or without a database.
     ///
     /// # Errors
     ///
@@ -270,8 +287,8 @@ impl Cli {
         self.dir.path()
     }
 
-    /// The command: the database by environment, the configuration file after the subcommand.
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The command, to be run in a special way: the database by environment, the configuration file after the subcommand.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = isolated(&self.binary, self.dir());
         for name in NOT_INHERITED {
             command.env_remove(name);

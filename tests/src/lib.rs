@@ -17,11 +17,14 @@
 //! environment the directories, with all logs, stay for a look.
 
 mod agent;
+mod cluster;
 mod command;
 mod dir;
+pub mod lab;
 mod net;
 mod ovn;
 mod ovsdb_server;
+mod pki;
 mod process;
 mod row;
 mod rpc;
@@ -29,10 +32,12 @@ mod snapshot;
 mod wait;
 
 pub use agent::{Agent, AgentBuilder, Cli};
+pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
 pub use ovn::Ovn;
 pub use ovsdb_server::OvsdbServer;
+pub use pki::{Authority, Certified, Pki};
 pub use process::Daemon;
 pub use row::{json_map, json_set, map_column, set_column, uuid_ref};
 pub use snapshot::{Row, Snapshot};

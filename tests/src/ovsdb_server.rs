@@ -170,6 +170,25 @@ impl OvsdbServer {
         Snapshot::parse(&run(command)?)
     }
 
+    /// Every transaction since the database was created, oldest first: one line each, with its comment and the tables
+    /// that it changed.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn transactions(&self) -> Result<Vec<String>> {
+        let mut command = isolated("ovsdb-tool", self.dir());
+        command.arg("show-log").arg(self.dir().join("db"));
+        let mut transactions: Vec<String> = Vec::new();
+        for line in run(command)?.lines() {
+            match transactions.last_mut() {
+                Some(last) if !line.starts_with("record ") => *last = format!("{last} {}", line.trim()),
+                _ => transactions.push(line.to_owned()),
+            }
+        }
+        Ok(transactions)
+    }
+
     /// Everything in the database as text that is the same whenever the contents are.
     ///
     /// # Errors
@@ -210,14 +229,14 @@ fn launch(dir: &Path, tcp_port: u16) -> Result<Daemon> {
 }
 
 /// The port the kernel chose, which ovsdb-server tells only its log; the last one if it was started more than once.
-fn listening_port(log: &Path) -> Option<u16> {
+pub(crate) fn listening_port(log: &Path) -> Option<u16> {
     let log = fs::read_to_string(log).ok()?;
     let (_, rest) = log.rsplit_once("listening on port ")?;
     // Without the end of the line the number may be half written.
     rest.split_once('\n')?.0.trim().parse().ok()
 }
 
-fn installed_schema(name: &str) -> Result<PathBuf> {
+pub(crate) fn installed_schema(name: &str) -> Result<PathBuf> {
     let found = SCHEMA_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
     found.with_context(|| {
         format!("no {name} in {}: run scripts/setup (tests are never skipped)", SCHEMA_DIRS.join(", "))

@@ -18,6 +18,8 @@ const TAIL: usize = 30;
 pub struct Daemon {
     name: String,
     log: PathBuf,
+    /// How long the log was before this process.
+    before: u64,
     child: Child,
     exited: Option<ExitStatus>,
 }
@@ -34,6 +36,7 @@ impl Daemon {
             .append(true)
             .open(log)
             .with_context(|| format!("cannot open {}", log.display()))?;
+        let before = file.metadata()?.len();
         let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
         let child = command
             .stdin(Stdio::null())
@@ -41,7 +44,7 @@ impl Daemon {
             .stderr(file)
             .spawn()
             .map_err(|error| start_error(&command, error))?;
-        Ok(Self { name, log: log.to_path_buf(), child, exited: None })
+        Ok(Self { name, log: log.to_path_buf(), before, child, exited: None })
     }
 
     /// Waits until `ready` says yes, or the process ends, or `timeout` passes.
@@ -78,7 +81,22 @@ impl Daemon {
 
     /// All that was logged so far, by every process that had this log.
     pub fn log(&self) -> String {
-        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        read_from(&self.log, 0)
+    }
+
+    /// What this process logged so far.
+    pub fn own_log(&self) -> String {
+        read_from(&self.log, self.before)
+    }
+
+    /// Waits until this process has logged `text`.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before, or has not after `timeout`; with the end of the log.
+    pub fn wait_for_log(&mut self, text: &str, timeout: Duration) -> Result<()> {
+        let (path, before) = (self.log.clone(), self.before);
+        self.wait_ready(timeout, || read_from(&path, before).contains(text))
     }
 
     /// The last `lines` of the log.
@@ -164,6 +182,12 @@ impl Daemon {
         self.signal("TERM")?;
         self.wait(timeout)
     }
+}
+
+fn read_from(log: &Path, start: u64) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let wanted = usize::try_from(start).ok().and_then(|start| bytes.get(start..));
+    String::from_utf8_lossy(wanted.unwrap_or_default()).into_owned()
 }
 
 impl Drop for Daemon {

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{ControlCommand, LockStatus, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{ControlCommand, LockStatus, Session, SessionEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
 use crate::clock::Now;
 use crate::control::Control;
@@ -62,7 +61,7 @@ impl Run {
     /// Runs until told to stop.
     pub(crate) async fn run(self, options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
         let lock = settings.rules.owner.lock();
-        let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
+        let mut config = settings.session();
         config.lock = Some(lock.clone()).filter(|_| !self.dry_run);
         let mut reload = Reload::new(options, &settings)?;
         let mut signals = Signals {
@@ -108,6 +107,8 @@ impl Agent {
                     // Whoever asked may be gone.
                     let _ = answer.send(self.command(&command));
                     if exit {
+                        // Let the answer go out before the socket does.
+                        tokio::time::sleep(Duration::from_millis(10)).await;
                         return "exit";
                     }
                 }

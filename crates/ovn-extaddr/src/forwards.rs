@@ -33,7 +33,7 @@ pub fn at<'a>(
     let vips = balancers
         .filter_map(move |id| Some((id, store.load_balancer(id)?)))
         .flat_map(move |(id, row)| row.vips_on(address).iter().map(move |vip| Forward::Vip(id, vip)));
-    vips.chain(rows(store, owner, store.nats_by_external(router, address)))
+    vips.chain(rows(store, owner, router, store.nats_by_external(router, address)))
 }
 
 /// Returns the addresses that `router` sends to `target`, among others perhaps.
@@ -44,7 +44,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
         let vips = row.vips.iter().filter(|vip| vip.backends.iter().any(|b| b.address == target));
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
-    let rows = rows(store, owner, store.nats_by_logical(router, target));
+    let rows = rows(store, owner, router, store.nats_by_logical(router, target));
     let mut found: Vec<_> = vips.chain(rows.filter_map(|forward| forward.address())).collect();
     found.sort_unstable();
     found.dedup();
@@ -56,14 +56,22 @@ pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forwa
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
     let vips = vips.flat_map(|(id, row)| row.vips.iter().map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
-    let mut found: Vec<_> = vips.chain(rows(store, owner, store.nats_of(router))).collect();
+    let mut found: Vec<_> = vips.chain(rows(store, owner, router, store.nats_of(router))).collect();
     found.sort_by_key(|forward| (forward.address(), forward.port()));
     found
 }
 
-fn rows<'a>(store: &'a Store, owner: &Owner, ids: &[NatId]) -> impl Iterator<Item = Forward<'a>> + use<'a> {
-    let rows: Vec<_> = ids.iter().filter_map(|id| row(store, owner, *id, store.nat(*id)?)).collect();
-    rows.into_iter()
+fn rows<'a>(
+    store: &'a Store,
+    owner: &Owner,
+    router: RouterId,
+    ids: &[NatId],
+) -> impl Iterator<Item = Forward<'a>> + use<'a> {
+    let rows = ids.iter().filter_map(|id| Some((*id, store.nat(*id)?)));
+    // One that several routers claim is only one's.
+    let here = rows.filter(|(_, nat)| nat.router == Some(router));
+    let found: Vec<_> = here.filter_map(|(id, nat)| row(store, owner, id, nat)).collect();
+    found.into_iter()
 }
 
 fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<Forward<'a>> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use ovn_model::Store;
-use ovsdb_protocol::{Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{Session, SessionEvent};
 use tokio::time::timeout;
 
 use crate::DATABASE;
@@ -28,7 +28,7 @@ impl Observer {
     /// # Errors
     /// No remote has the database, or not in time.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let session = Session::new(SessionConfig::new(settings.remotes.clone(), DATABASE));
+        let session = Session::new(settings.reading_session());
         let mut observer = Self { session, store: Store::new(), engine: Engine::new(settings.rules.clone()) };
         synced(settings, &mut observer.session, &mut observer.store).await?;
         observer.decide();

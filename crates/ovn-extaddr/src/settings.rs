@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use ovsdb_protocol::Remotes;
+use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig};
 use serde::Deserialize;
 
+use crate::DATABASE;
 use crate::ownership::Owner;
 use crate::policy::{Allow, Policy};
 use crate::rules::{DefaultTargetRule, PortRangeRule, Rules};
@@ -27,6 +28,26 @@ pub struct Options {
     /// The name of the group of agents that act as one; it marks the rows that are theirs.
     #[arg(long, value_name = "NAME", global = true, value_parser = |text: &str| text.parse::<Owner>())]
     owner: Option<Owner>,
+
+    /// Our private key, for ssl: remotes.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    private_key: Option<PathBuf>,
+
+    /// The certificate of the private key.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    certificate: Option<PathBuf>,
+
+    /// The certificate of the CA that has signed the servers' certificates.
+    #[arg(short = 'C', long, value_name = "FILE", global = true, conflicts_with = "bootstrap_ca_cert")]
+    ca_cert: Option<PathBuf>,
+
+    /// As --ca-cert, but if there is no such file, it is taken from the server and written, unverified.
+    #[arg(long, value_name = "FILE", global = true)]
+    bootstrap_ca_cert: Option<PathBuf>,
+
+    /// Read from any server of a cluster, even if it may lag behind. The agent keeps to the leader.
+    #[arg(long, global = true)]
+    no_leader_only: bool,
 
     /// How many seconds to wait for the database at most [default: give up once all remotes failed].
     #[arg(short, long, value_name = "SECONDS", global = true)]
@@ -57,6 +78,10 @@ struct File {
     require_target: bool,
     allow: Vec<Allow>,
     policy: Option<PathBuf>,
+    private_key: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    ca_cert: Option<PathBuf>,
+    bootstrap_ca_cert: Option<PathBuf>,
 }
 
 /// All settings, with nothing left to decide.
@@ -66,6 +91,10 @@ pub struct Settings {
     pub remotes: Remotes,
     /// What decisions rest on.
     pub rules: Rules,
+    /// How it is reached with TLS.
+    pub tls: TlsConfig,
+    /// Whether commands that only read take none but the leader of a cluster.
+    pub leader_only: bool,
     /// How long to wait for the database.
     pub timeout: Option<Duration>,
     /// The policy file, if there is one.
@@ -95,6 +124,22 @@ impl Options {
             (None, Some(text)) => text.parse().context("configuration key db")?,
             (None, None) => default_remote().parse().context("the default database")?,
         };
+        if file.ca_cert.is_some() && file.bootstrap_ca_cert.is_some() {
+            bail!("configuration key ca-cert or bootstrap-ca-cert: one of them only");
+        }
+        // What the command line says of the CA replaces what the file says of it, in either form.
+        let (ca_cert, bootstrap) = match (self.ca_cert.clone(), self.bootstrap_ca_cert.clone()) {
+            (None, None) => (file.ca_cert, file.bootstrap_ca_cert),
+            named => named,
+        };
+        let tls = TlsConfig {
+            private_key: self.private_key.clone().or(file.private_key),
+            certificate: self.certificate.clone().or(file.certificate),
+            bootstrap: bootstrap.is_some(),
+            ca_cert: ca_cert.or(bootstrap),
+            ..TlsConfig::default()
+        };
+        let leader_only = !self.no_leader_only;
         let owner = match (&self.owner, file.owner) {
             (Some(owner), _) => owner.clone(),
             (None, Some(text)) => match text.parse() {
@@ -124,7 +169,24 @@ impl Options {
             policy: file.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
             ..usual
         };
-        Ok(Settings { remotes, rules, timeout: self.timeout.map(Duration::from_secs), policy: file.policy })
+        let timeout = self.timeout.map(Duration::from_secs);
+        Ok(Settings { remotes, tls, leader_only, rules, timeout, policy: file.policy })
+    }
+}
+
+impl Settings {
+    /// Returns how to relate to the database: to its leader.
+    pub fn session(&self) -> SessionConfig {
+        let mut config = SessionConfig::new(self.remotes.clone(), DATABASE);
+        config.tls = self.tls.clone();
+        config
+    }
+
+    /// As [`session`](Self::session), for commands that only read.
+    pub fn reading_session(&self) -> SessionConfig {
+        let mut config = self.session();
+        config.leader_only = self.leader_only;
+        config
     }
 }
 

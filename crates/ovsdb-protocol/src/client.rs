@@ -25,6 +25,7 @@ use crate::monitor::{MonitorMethod, MonitorRequests};
 use crate::outcome::{Outcome, TransactError};
 use crate::scan::Limits;
 use crate::schema::DatabaseSchema;
+use crate::tls::TlsConfig;
 use crate::transact::Transaction;
 use crate::update::TableUpdates;
 
@@ -77,7 +78,18 @@ pub enum LockEvent {
 /// # Errors
 /// The server cannot be reached.
 pub async fn connect(endpoint: &Endpoint) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
-    let stream = endpoint.dial().await?;
+    connect_with(endpoint, &TlsConfig::default()).await
+}
+
+/// As [`connect`], with what an `ssl:` endpoint needs.
+///
+/// # Errors
+/// The server cannot be reached, or one side does not accept the other's certificate.
+pub async fn connect_with(
+    endpoint: &Endpoint,
+    tls: &TlsConfig,
+) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
+    let stream = endpoint.dial(tls).await?;
     let (sender, receiver) = mpsc::channel(REQUESTS);
     let (lock_sender, lock_receiver) = mpsc::channel(LOCK_EVENTS);
     let probe = Some(PROBE).filter(|_| endpoint.needs_probe());

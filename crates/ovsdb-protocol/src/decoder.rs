@@ -86,7 +86,6 @@ pub(crate) struct Decoder {
     /// The elements before them.
     prefix: Vec<String>,
     table: String,
-    rows_seen: u64,
 }
 
 /// Where in a message the next byte is.
@@ -184,11 +183,6 @@ impl Decoder {
         self.offset + self.spent as u64
     }
 
-    /// Returns how many rows were decoded so far.
-    pub(crate) fn rows_seen(&self) -> u64 {
-        self.rows_seen
-    }
-
     /// Returns the next piece, or `None` where it is not there as a whole yet.
     pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, ProtocolError> {
         self.release();
@@ -203,7 +197,6 @@ impl Decoder {
             Found::Message(message) => Frame::Message(message),
             Found::RowsBegin => Frame::RowsBegin(&self.rows),
             Found::Row(uuid, range) => {
-                self.rows_seen += 1;
                 let start = self.offset + range.start as u64;
                 let text = utf8(&self.buffer[range], start)?;
                 let change = RowChange::parse(text).map_err(|e| within(e, start))?;

@@ -1,4 +1,15 @@
 //! What a session says on a connection, and what it keeps from one connection to the next. Pure.
+//!
+//! ```text
+//! us                                              server
+//! get_schema _Server, set_db_change_aware,
+//! get_schema of the database                  →
+//!                                             ←  schemas
+//! monitor _Server, select its index           →
+//!                                             ←  rows: will the server do?
+//! lock, monitor                               →
+//!                                             ←  rows, then updates of both databases
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,6 +20,7 @@ use uuid::Uuid;
 use crate::decoder::{Decoder, RowsHead, RowsSource};
 use crate::error::{Error, Kind};
 use crate::exchange::{Event, Exchange};
+use crate::greeting::{Description, Greeting, SERVER};
 use crate::link::RowHandler;
 use crate::lock::{Lock, LockName, LockStatus};
 use crate::monitor::{MonitorMethod, MonitorRequests};
@@ -16,20 +28,44 @@ use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::replica::{Batch, Replica};
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
+use crate::server::{Policy, ServerDatabase, ServerRole};
 use crate::session::{SessionEvent, TransactionId};
 use crate::transact::Transaction;
+use crate::value::Datum;
 
-/// The id of the session's only monitor, and its JSON text.
+/// The id of the monitor of the database, and its JSON text.
 const MONITOR: &str = "session";
 const MONITOR_TEXT: &str = "\"session\"";
+
+/// The id of the monitor of `_Server`, and its JSON text.
+const SERVER_MONITOR: &str = "server";
+const SERVER_MONITOR_TEXT: &str = "\"server\"";
 
 /// A request of the session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
+    /// Asks to be told of schema conversions rather than cut off. Old servers refuse, which is as well.
+    Aware,
+    ServerSchema,
+    ServerMonitor(MonitorMethod),
+    ServerIndex,
     Schema,
     Monitor(MonitorMethod),
-    Lock,
+    /// Asks for the lock; the number tells one time from another.
+    Lock(u64),
+    Unlock,
     Transact(TransactionId, usize),
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Small questions and answers.
+    Greeting,
+    /// The rows were asked for, which may take the server its time.
+    Loading,
+    /// The replica is in step.
+    Synced,
 }
 
 /// The session's side of the conversation.
@@ -37,13 +73,35 @@ pub(crate) enum Call {
 pub(crate) struct Dialogue {
     database: String,
     lock: Option<Lock>,
+    policy: Policy,
     /// What the replica holds, where it can be resumed.
     position: Option<Position>,
-    /// What is asked for on this connection.
-    asked: Option<Position>,
-    synced: bool,
+    heard: Heard,
     next_transaction: u64,
     pub(crate) events: VecDeque<SessionEvent>,
+}
+
+/// What was said on the present connection, forgotten with it.
+#[derive(Debug, Default)]
+struct Heard {
+    greeting: Greeting,
+    /// What the server says of the database, where it will do.
+    server: Option<(ServerRole, Option<ServerDatabase>)>,
+    /// The question for the index, where the server knows it, and whether it is under way.
+    index_request: Option<Transaction>,
+    asking_index: bool,
+    /// What was asked of `_Server`, and the request that has its rows for reply.
+    server_requests: MonitorRequests,
+    server_monitor: Option<u64>,
+    /// Whether the rows that arrive are those of `_Server`.
+    serving: bool,
+    /// The answer to the question for the schema, until it is known that the server will do.
+    schema: Option<Result<DatabaseSchema, DatabaseError>>,
+    /// What rows were asked for.
+    asked: Option<Position>,
+    synced: bool,
+    was_synced: bool,
+    rows_seen: u64,
 }
 
 /// All that decides whether the server's differences fit the rows that are here. One value, so
@@ -58,10 +116,12 @@ struct Position {
 #[derive(Debug, PartialEq)]
 struct View {
     schema: DatabaseSchema,
+    /// Where two clusters had the same transaction id, it would be by chance; but to ask costs nothing.
+    cluster: Option<Uuid>,
     requests: MonitorRequests,
 }
 
-/// Hands rows to the replica.
+/// Hands rows to the replica, or to the greeting.
 pub(crate) struct Feed<'a, R> {
     pub(crate) dialogue: &'a mut Dialogue,
     pub(crate) replica: &'a mut R,
@@ -70,20 +130,38 @@ pub(crate) struct Feed<'a, R> {
 // ===== impl Dialogue =====
 
 impl Dialogue {
-    pub(crate) fn new(database: String, lock: Option<LockName>) -> Self {
+    pub(crate) fn new(database: String, lock: Option<LockName>, policy: Policy) -> Self {
         Self {
             database,
             lock: lock.map(Lock::new),
+            policy,
             position: None,
-            asked: None,
-            synced: false,
+            heard: Heard::default(),
             next_transaction: 1,
             events: VecDeque::new(),
         }
     }
 
+    pub(crate) fn stage(&self) -> Stage {
+        match self.heard {
+            Heard { synced: true, .. } => Stage::Synced,
+            Heard { asked: Some(_), .. } => Stage::Loading,
+            _ => Stage::Greeting,
+        }
+    }
+
     pub(crate) fn is_synced(&self) -> bool {
-        self.synced
+        self.heard.synced
+    }
+
+    /// Whether the replica was in step on this connection.
+    pub(crate) fn was_synced(&self) -> bool {
+        self.heard.was_synced
+    }
+
+    /// How many rows the replica was given on this connection.
+    pub(crate) fn rows_seen(&self) -> u64 {
+        self.heard.rows_seen
     }
 
     /// Whether no batch of rows is under way.
@@ -95,16 +173,24 @@ impl Dialogue {
         self.lock.as_ref().map_or(LockStatus::None, Lock::status)
     }
 
-    /// A connection is there: asks for the schema, and for the lock at once, since it may take its
-    /// time to become ours.
-    pub(crate) fn connected(&self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
-        let database =
-            serde_json::to_string(&[&self.database]).map_err(|e| Error::malformed("database name", e))?;
-        send(exchange, "get_schema", &database, Call::Schema)?;
-        if let Some(lock) = &self.lock {
-            send(exchange, "lock", &lock.name().params(), Call::Lock)?;
-        }
-        Ok(())
+    pub(crate) fn role(&self) -> Option<ServerRole> {
+        self.heard.server.as_ref().map(|(role, _)| *role)
+    }
+
+    pub(crate) fn server(&self) -> Option<&ServerDatabase> {
+        self.heard.server.as_ref()?.1.as_ref()
+    }
+
+    pub(crate) fn policy(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+
+    /// A connection is there: asks what does not depend on anything.
+    pub(crate) fn connected(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        self.heard = Heard::default();
+        send(exchange, "get_schema", &json("database name", &[SERVER])?, Call::ServerSchema)?;
+        send(exchange, "set_db_change_aware", "[true]", Call::Aware)?;
+        self.ask_schema(exchange)
     }
 
     /// Queues a transaction. The caller checked that the replica is in step.
@@ -115,7 +201,7 @@ impl Dialogue {
     ) -> Result<TransactionId, Error> {
         let id = TransactionId(self.next_transaction);
         self.next_transaction += 1;
-        let params = serde_json::to_string(transaction).map_err(|e| Error::malformed("transaction", e))?;
+        let params = json("transaction", transaction)?;
         send(exchange, "transact", &params, Call::Transact(id, transaction.len()))?;
         Ok(id)
     }
@@ -129,42 +215,33 @@ impl Dialogue {
         replica: &mut impl Replica,
     ) -> Result<(), Error> {
         match event {
-            Event::Notification { method, params } => self.notified(&method, &params),
+            Event::Notification { method, params } => return self.notified(&method, &params, exchange),
+            Event::Reply { token: Call::Aware | Call::Unlock, .. } => {}
+            Event::Reply { token: Call::ServerSchema, result } => match result {
+                Ok(schema) => self.ask_server(&parse_schema(&schema)?, exchange, decoder)?,
+                Err(_) => self.heard.greeting.absent(),
+            },
+            Event::Reply { token: Call::ServerMonitor(method), result } => {
+                let older = monitor_refused(method, result)?;
+                self.monitor_server(older, exchange, decoder)?;
+            }
+            Event::Reply { token: Call::ServerIndex, result } => self.index_answered(result),
             Event::Reply { token: Call::Schema, result } => {
-                let schema =
-                    DatabaseSchema::parse(result?.get()).map_err(|e| Error::malformed("schema", e))?;
-                let requests = replica.declare(&schema).map_err(Kind::Unsuitable)?;
-                let view = View { schema, requests };
-                // Differences make sense only on top of the very same view of the database.
-                let resumable = self.position.take().filter(|old| *old.view == view);
-                self.position.clone_from(&resumable);
-                self.asked =
-                    Some(resumable.unwrap_or_else(|| Position { view: Arc::new(view), last: Uuid::nil() }));
-                self.monitor(MonitorMethod::CondSince, exchange, decoder)
+                self.heard.schema = Some(match result {
+                    Ok(schema) => Ok(parse_schema(&schema)?),
+                    Err(error) => Err(error),
+                });
             }
             Event::Reply { token: Call::Monitor(method), result } => {
-                let Err(error) = result else {
-                    return Err(Error::malformed("monitor reply", "it holds no tables"));
-                };
-                match method.fallback() {
-                    Some(older) if error.error == "unknown method" => self.monitor(older, exchange, decoder),
-                    _ => Err(error.into()),
-                }
+                let older = monitor_refused(method, result)?;
+                self.monitor(older, exchange, decoder)?;
             }
-            Event::Reply { token: Call::Lock, result } => self.lock_answered(result),
+            Event::Reply { token: Call::Lock(time), result } => self.lock_answered(time, result)?,
             Event::Reply { token: Call::Transact(id, operations), result } => {
-                // A reply that cannot be read tells no more than none.
-                let (outcome, malformed) = match result {
-                    Ok(result) => match Outcome::from_result(result.get(), operations) {
-                        Ok(outcome) => (outcome, None),
-                        Err(e) => (Outcome::Unknown, Some(Error::malformed("transaction result", e))),
-                    },
-                    Err(error) => (Outcome::Refused(TransactError { operation: None, error }), None),
-                };
-                self.events.push_back(SessionEvent::Completed { id, outcome });
-                malformed.map_or(Ok(()), Err)
+                self.transacted(id, operations, result, exchange)?;
             }
         }
+        self.proceed(exchange, decoder, replica)
     }
 
     /// The rows of a message are complete.
@@ -172,16 +249,24 @@ impl Dialogue {
         &mut self,
         head: RowsHead,
         exchange: &mut Exchange<Call>,
+        decoder: &mut Decoder,
         replica: &mut impl Replica,
     ) -> Result<(), Error> {
+        if let RowsSource::Reply(id) = head.source {
+            exchange.complete(id);
+        }
+        if self.heard.serving {
+            self.heard.greeting.rows_complete();
+            return self.proceed(exchange, decoder, replica);
+        }
         replica.commit();
         self.position =
-            self.asked.clone().map(|asked| Position { last: head.last.unwrap_or_default(), ..asked });
+            self.heard.asked.clone().map(|asked| Position { last: head.last.unwrap_or_default(), ..asked });
         match head.source {
             RowsSource::Update(_) => self.events.push_back(SessionEvent::Updated),
-            RowsSource::Reply(id) => {
-                exchange.complete(id);
-                self.synced = true;
+            RowsSource::Reply(_) => {
+                self.heard.synced = true;
+                self.heard.was_synced = true;
                 self.events.push_back(SessionEvent::Synced { resumed: head.found });
             }
         }
@@ -190,16 +275,52 @@ impl Dialogue {
 
     /// The connection is gone.
     pub(crate) fn disconnected(&mut self, pending: impl Iterator<Item = Call>) {
-        self.synced = false;
-        self.asked = None;
-        if self.lock.as_mut().is_some_and(Lock::lost) {
-            self.events.push_back(SessionEvent::Lock(LockStatus::None));
-        }
+        self.heard = Heard::default();
+        self.lock_lost();
         for call in pending {
             if let Call::Transact(id, _) = call {
                 self.events.push_back(SessionEvent::Completed { id, outcome: Outcome::Unknown });
             }
         }
+    }
+
+    /// Does what has become possible: judges the server whenever it said something new of itself, and asks for the
+    /// lock and the rows as soon as it will do.
+    fn proceed(
+        &mut self,
+        exchange: &mut Exchange<Call>,
+        decoder: &mut Decoder,
+        replica: &mut impl Replica,
+    ) -> Result<(), Error> {
+        let server = match self.heard.greeting.description(&self.database) {
+            None => return Ok(()),
+            Some(Description::None) => (ServerRole::Standalone, None),
+            Some(Description::Of(database)) => {
+                let role = self.policy.judge(database.as_ref()).map_err(Kind::Unacceptable)?;
+                if let Some(database) = &database {
+                    self.policy.note(database);
+                }
+                (role, database)
+            }
+        };
+        let cluster = server.1.as_ref().and_then(|database| database.cluster_id);
+        let role = server.0;
+        self.heard.server = Some(server);
+        self.lock_where_it_counts(role, exchange)?;
+        let Some(schema) = self.heard.schema.take() else { return Ok(()) };
+        let schema = schema?;
+        let requests = replica.declare(&schema).map_err(Kind::Unsuitable)?;
+        let view = View { schema, cluster, requests };
+        // Differences make sense only on top of the very same view of the database.
+        let resumable = self.position.take().filter(|old| *old.view == view);
+        self.position.clone_from(&resumable);
+        self.heard.asked =
+            Some(resumable.unwrap_or_else(|| Position { view: Arc::new(view), last: Uuid::nil() }));
+        self.monitor(MonitorMethod::CondSince, exchange, decoder)
+    }
+
+    fn ask_schema(&self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        send(exchange, "get_schema", &json("database name", &[&self.database])?, Call::Schema).map(drop)
     }
 
     fn monitor(
@@ -208,7 +329,8 @@ impl Dialogue {
         exchange: &mut Exchange<Call>,
         decoder: &mut Decoder,
     ) -> Result<(), Error> {
-        let asked = self.asked.as_ref().ok_or(Kind::Closed)?;
+        // A conversion of the schema may have overtaken the refusal of a newer method.
+        let Some(asked) = &self.heard.asked else { return Ok(()) };
         let params = method
             .params(&self.database, MONITOR, &asked.view.requests, asked.last)
             .map_err(|e| Error::malformed("monitor request", e))?;
@@ -217,18 +339,146 @@ impl Dialogue {
         Ok(())
     }
 
-    fn notified(&mut self, method: &str, params: &RawValue) -> Result<(), Error> {
-        if let ("locked" | "stolen", Some(lock)) = (method, &mut self.lock) {
-            let [name]: [String; 1] =
-                serde_json::from_str(params.get()).map_err(|e| Error::malformed("lock notification", e))?;
-            if lock.notified(method, &name) {
-                self.events.push_back(SessionEvent::Lock(lock.status()));
-            }
+    /// Asks the server what it says of itself.
+    fn ask_server(
+        &mut self,
+        schema: &DatabaseSchema,
+        exchange: &mut Exchange<Call>,
+        decoder: &mut Decoder,
+    ) -> Result<(), Error> {
+        let Some(requests) = Greeting::requests(schema, &self.database) else {
+            self.heard.greeting.absent();
+            return Ok(());
+        };
+        self.heard.server_requests = requests;
+        self.monitor_server(MonitorMethod::Cond, exchange, decoder)?;
+        self.heard.index_request = Greeting::index_request(schema, &self.database);
+        self.ask_index(exchange)?;
+        if !self.heard.asking_index {
+            self.heard.greeting.index_told(None);
         }
         Ok(())
     }
 
-    fn lock_answered(&mut self, result: Result<Box<RawValue>, DatabaseError>) -> Result<(), Error> {
+    fn monitor_server(
+        &mut self,
+        method: MonitorMethod,
+        exchange: &mut Exchange<Call>,
+        decoder: &mut Decoder,
+    ) -> Result<(), Error> {
+        let params = method
+            .params(SERVER, SERVER_MONITOR, &self.heard.server_requests, Uuid::nil())
+            .map_err(|e| Error::malformed("monitor request", e))?;
+        let id = send(exchange, method.name(), &params, Call::ServerMonitor(method))?;
+        decoder.expect_rows(id, method);
+        self.heard.server_monitor = Some(id);
+        Ok(())
+    }
+
+    fn ask_index(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        if let (false, Some(request)) = (self.heard.asking_index, &self.heard.index_request) {
+            send(exchange, "transact", &json("question", request)?, Call::ServerIndex)?;
+            self.heard.asking_index = true;
+        }
+        Ok(())
+    }
+
+    /// A server that cannot tell has an index of which nothing is known.
+    fn index_answered(&mut self, result: Result<Box<RawValue>, DatabaseError>) {
+        self.heard.asking_index = false;
+        let outcome = result.ok().and_then(|result| Outcome::from_result(result.get(), 1).ok());
+        let index = match &outcome {
+            Some(Outcome::Committed(results)) => results.rows(0).and_then(|rows| {
+                let index = rows.first()?.get("index").and_then(Datum::as_integer)?;
+                u64::try_from(index).ok()
+            }),
+            _ => None,
+        };
+        self.heard.greeting.index_told(index);
+    }
+
+    fn transacted(
+        &mut self,
+        id: TransactionId,
+        operations: usize,
+        result: Result<Box<RawValue>, DatabaseError>,
+        exchange: &mut Exchange<Call>,
+    ) -> Result<(), Error> {
+        // A reply that cannot be read tells no more than none.
+        let (outcome, malformed) = match result {
+            Ok(result) => match Outcome::from_result(result.get(), operations) {
+                Ok(outcome) => (outcome, None),
+                Err(e) => (Outcome::Unknown, Some(Error::malformed("transaction result", e))),
+            },
+            Err(error) => (Outcome::Refused(TransactError { operation: None, error }), None),
+        };
+        // A server that does not have what we committed is too old to come back to.
+        let clustered = self.server().is_some_and(|database| database.cluster_id.is_some());
+        if clustered && matches!(outcome, Outcome::Committed(_)) {
+            self.ask_index(exchange)?;
+        }
+        self.events.push_back(SessionEvent::Completed { id, outcome });
+        malformed.map_or(Ok(()), Err)
+    }
+
+    fn notified(
+        &mut self,
+        method: &str,
+        params: &RawValue,
+        exchange: &mut Exchange<Call>,
+    ) -> Result<(), Error> {
+        match (method, &mut self.lock) {
+            ("locked" | "stolen", Some(lock)) => {
+                let [name]: [String; 1] = serde_json::from_str(params.get())
+                    .map_err(|e| Error::malformed("lock notification", e))?;
+                if lock.notified(method, &name) {
+                    self.events.push_back(SessionEvent::Lock(lock.status()));
+                }
+            }
+            ("monitor_canceled", _) => {
+                let [monitor]: [Box<RawValue>; 1] = serde_json::from_str(params.get())
+                    .map_err(|e| Error::malformed("notification of a monitor's end", e))?;
+                if monitor.get() == MONITOR_TEXT {
+                    return self.canceled(exchange);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The server has ended our monitor: the schema has changed, or the database is gone. What is here stays until
+    /// the rows by the new schema tell the difference.
+    fn canceled(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        self.position = None;
+        self.heard.asked = None;
+        self.heard.synced = false;
+        self.ask_schema(exchange)
+    }
+
+    /// Asks for the lock at a server that can grant it, and gives it back where the server has ceased to be one.
+    fn lock_where_it_counts(&mut self, role: ServerRole, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        match (role.grants_locks(), lock.is_asked()) {
+            (true, false) => {
+                let time = lock.ask();
+                send(exchange, "lock", &lock.name().params(), Call::Lock(time))?;
+            }
+            (false, true) => {
+                let params = lock.name().params();
+                self.lock_lost();
+                send(exchange, "unlock", &params, Call::Unlock)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn lock_answered(
+        &mut self,
+        time: u64,
+        result: Result<Box<RawValue>, DatabaseError>,
+    ) -> Result<(), Error> {
         #[derive(serde::Deserialize)]
         struct Answer {
             locked: bool,
@@ -236,11 +486,17 @@ impl Dialogue {
         let answer: Answer =
             serde_json::from_str(result?.get()).map_err(|e| Error::malformed("answer to lock", e))?;
         if let Some(lock) = &mut self.lock
-            && lock.answered(answer.locked)
+            && lock.answered(time, answer.locked)
         {
             self.events.push_back(SessionEvent::Lock(lock.status()));
         }
         Ok(())
+    }
+
+    fn lock_lost(&mut self) {
+        if self.lock.as_mut().is_some_and(Lock::lost) {
+            self.events.push_back(SessionEvent::Lock(LockStatus::None));
+        }
     }
 }
 
@@ -248,14 +504,40 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
     exchange.request(method, params, call).map_err(|_| Kind::Busy.into())
 }
 
+fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|e| Error::malformed(what, e))
+}
+
+fn parse_schema(text: &RawValue) -> Result<DatabaseSchema, Error> {
+    DatabaseSchema::parse(text.get()).map_err(|e| Error::malformed("schema", e))
+}
+
+/// Returns the method to try after a monitor request came back without rows.
+fn monitor_refused(
+    method: MonitorMethod,
+    result: Result<Box<RawValue>, DatabaseError>,
+) -> Result<MonitorMethod, Error> {
+    let Err(error) = result else {
+        return Err(Error::malformed("monitor reply", "it holds no tables"));
+    };
+    method.fallback().filter(|_| error.error == "unknown method").ok_or_else(|| error.into())
+}
+
 // ===== impl Feed =====
 
 impl<R: Replica> RowHandler for Feed<'_, R> {
     fn begin(&mut self, head: &RowsHead) -> Result<(), Error> {
-        if let RowsSource::Update(monitor) = &head.source
-            && (monitor != MONITOR_TEXT || !self.dialogue.synced)
-        {
-            return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
+        let heard = &mut self.dialogue.heard;
+        heard.serving = match &head.source {
+            RowsSource::Reply(id) => heard.server_monitor == Some(*id),
+            RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => true,
+            RowsSource::Update(monitor) if monitor == MONITOR_TEXT && heard.synced => false,
+            RowsSource::Update(monitor) => {
+                return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
+            }
+        };
+        if heard.serving {
+            return Ok(());
         }
         // From the first row to the last, what is here is nowhere in the server's history: were
         // the connection to break now, its differences would be applied to the wrong rows.
@@ -265,6 +547,11 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
     }
 
     fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error> {
+        if self.dialogue.heard.serving {
+            let applied = self.dialogue.heard.greeting.apply(update);
+            return applied.map_err(|e| Error::malformed("description of itself", e));
+        }
+        self.dialogue.heard.rows_seen += 1;
         self.replica.apply(update).map_err(|inconsistent| Kind::Inconsistent(inconsistent).into())
     }
 }

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use tokio::io::{self, AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::tls::TlsConfig;
+
 /// The port that IANA gave to OVSDB, used where an endpoint names none.
 const DEFAULT_PORT: u16 = 6640;
 
@@ -21,7 +23,7 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// TCP without encryption. The host is a name or an address without brackets.
     Tcp(String, u16),
-    /// TLS over TCP. Dialling it is not supported yet.
+    /// TLS over TCP, by a [`TlsConfig`].
     Ssl(String, u16),
 }
 
@@ -53,22 +55,21 @@ impl Endpoint {
         !matches!(self, Self::Unix(_))
     }
 
-    /// Connects. Host names are resolved anew each time.
-    pub(crate) async fn dial(&self) -> io::Result<Stream> {
+    /// Connects. Host names are resolved, and the files of `tls` read, anew each time.
+    pub(crate) async fn dial(&self, tls: &TlsConfig) -> io::Result<Stream> {
         match self {
             Self::Unix(path) => Ok(Box::pin(UnixStream::connect(path).await?)),
-            Self::Tcp(host, port) => {
-                let stream = TcpStream::connect((&**host, *port)).await?;
-                // Requests are small and each waits for its answer.
-                stream.set_nodelay(true)?;
-                Ok(Box::pin(stream))
-            }
-            Self::Ssl(..) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "ssl: endpoints are not supported yet, use unix: or tcp:",
-            )),
+            Self::Tcp(host, port) => Ok(Box::pin(dial_tcp(host, *port).await?)),
+            Self::Ssl(host, port) => tls.dial(host, *port).await,
         }
     }
+}
+
+pub(crate) async fn dial_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    // Requests are small and each waits for its answer.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl FromStr for Endpoint {

@@ -6,6 +6,7 @@ use crate::decoder::ProtocolError;
 use crate::exchange::Silent;
 use crate::outcome::DatabaseError;
 use crate::replica::{Inconsistent, Unsuitable};
+use crate::server::Unacceptable;
 
 /// Why a request or a connection failed.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     Malformed(&'static str, String),
     Unsuitable(Unsuitable),
     Inconsistent(Inconsistent),
+    Unacceptable(Unacceptable),
+    Unlisted,
     Lagged,
 }
 
@@ -40,6 +43,16 @@ impl Error {
     /// Returns the server's error, if it answered with one.
     pub fn as_database_error(&self) -> Option<&DatabaseError> {
         if let Kind::Refused(error) = &self.kind { Some(error) } else { None }
+    }
+
+    /// Returns why the server will not do, if that is the reason.
+    pub fn as_unacceptable(&self) -> Option<&Unacceptable> {
+        if let Kind::Unacceptable(why) = &self.kind { Some(why) } else { None }
+    }
+
+    /// Returns whether the server said nothing for too long.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self.kind, Kind::Silent(_))
     }
 
     /// The answer to a request is not what the method's answer looks like.
@@ -93,6 +106,8 @@ impl fmt::Display for Error {
             Kind::Inconsistent(inconsistent) => {
                 write!(f, "the server's updates contradict what it sent before: {inconsistent}")
             }
+            Kind::Unacceptable(why) => write!(f, "{why}"),
+            Kind::Unlisted => f.write_str("the server is not among the remotes any more"),
             Kind::Lagged => f.write_str("updates were not taken in time and the monitor was given up"),
         }
     }

@@ -86,22 +86,27 @@ mod mirror;
 pub use mirror::{Absent, Mirror, Selection};
 
 // One connection.
+mod tls;
+pub use tls::TlsConfig;
 mod endpoint;
 pub use endpoint::{Endpoint, InvalidEndpoint, Remotes};
 mod error;
 pub use error::Error;
 mod link;
+mod server;
+pub use server::{ServerDatabase, ServerRole, StorageModel, Unacceptable};
 mod update;
 pub use update::{RowDifference, TableUpdates};
 mod connection;
 pub use connection::Connection;
 mod client;
-pub use client::{Client, LockEvent, Monitor, connect};
+pub use client::{Client, LockEvent, Monitor, connect, connect_with};
 
 // One connection after the other.
 mod backoff;
 pub use backoff::Backoff;
 mod dialogue;
+mod greeting;
 mod session;
 pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
 

@@ -31,6 +31,9 @@ pub(crate) struct Lock {
     name: LockName,
     status: LockStatus,
     epoch: u64,
+    /// How many times it was asked for.
+    times: u64,
+    asked: bool,
 }
 
 // ===== impl LockName =====
@@ -84,7 +87,7 @@ impl std::error::Error for InvalidLockName {}
 
 impl Lock {
     pub(crate) fn new(name: LockName) -> Self {
-        Self { name, status: LockStatus::None, epoch: 0 }
+        Self { name, status: LockStatus::None, epoch: 0, times: 0, asked: false }
     }
 
     pub(crate) fn name(&self) -> &LockName {
@@ -95,15 +98,34 @@ impl Lock {
         self.status
     }
 
+    /// Whether it was asked for since it was last lost.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// It is asked for now. Returns which time that is, for [`answered`](Self::answered).
+    pub(crate) fn ask(&mut self) -> u64 {
+        self.asked = true;
+        self.times += 1;
+        self.times
+    }
+
     /// The server answered the request with `{"locked": ...}`. Returns whether the status changed.
-    pub(crate) fn answered(&mut self, locked: bool) -> bool {
-        if locked { self.acquire() } else { self.set(LockStatus::Waiting) }
+    pub(crate) fn answered(&mut self, time: u64, locked: bool) -> bool {
+        match locked {
+            // It was given back before the answer came.
+            _ if !self.asked || time != self.times => false,
+            true => self.acquire(),
+            false => self.set(LockStatus::Waiting),
+        }
     }
 
     /// The server notifies `locked` or `stolen` for `name`. Returns whether the status changed.
     pub(crate) fn notified(&mut self, method: &str, name: &str) -> bool {
         match method {
             _ if name != self.name.0 => false,
+            // What comes before the answer belongs to an earlier time.
+            _ if self.status == LockStatus::None => false,
             "locked" => self.acquire(),
             // A victim stays in the queue.
             "stolen" => self.set(LockStatus::Waiting),
@@ -111,8 +133,10 @@ impl Lock {
         }
     }
 
-    /// The connection is gone, and the lock with it. Returns whether the status changed.
+    /// The connection is gone, or the server leads no more, and the lock with it. Returns whether the status
+    /// changed.
     pub(crate) fn lost(&mut self) -> bool {
+        self.asked = false;
         self.set(LockStatus::None)
     }
 
@@ -146,7 +170,9 @@ mod tests {
     #[test]
     fn every_acquisition_is_another_epoch() {
         let mut lock = Lock::new(LockName::sanitized("l"));
-        assert!(lock.answered(false));
+        assert_eq!(lock.ask(), 1);
+        assert!(!lock.notified("locked", "l"), "nothing was answered yet");
+        assert!(lock.answered(1, false));
         assert_eq!(lock.status(), LockStatus::Waiting);
         assert!(!lock.notified("locked", "other"));
         assert!(lock.notified("locked", "l"));
@@ -157,7 +183,10 @@ mod tests {
         assert!(lock.notified("locked", "l"));
         assert_eq!(lock.status(), LockStatus::Held(2));
         assert!(lock.lost());
-        assert!(lock.answered(true));
+        assert!(!lock.answered(1, true) && !lock.notified("locked", "l"));
+        assert_eq!(lock.ask(), 2);
+        assert!(!lock.answered(1, true), "the answer to an earlier time");
+        assert!(lock.answered(2, true));
         assert_eq!(lock.status(), LockStatus::Held(3));
     }
 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use tokio::io;
 use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::decoder::Decoder;
-use crate::dialogue::{Call, Dialogue, Feed};
+use crate::dialogue::{Call, Dialogue, Feed, Stage};
 use crate::endpoint::{Endpoint, Remotes, Stream};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
@@ -23,10 +24,12 @@ use crate::lock::{LockName, LockStatus};
 use crate::outcome::Outcome;
 use crate::replica::Replica;
 use crate::scan::Limits;
+use crate::server::{Policy, ServerDatabase, ServerRole};
+use crate::tls::TlsConfig;
 use crate::transact::Transaction;
 
-/// How long a server may be silent while it prepares a snapshot. It does nothing else meanwhile,
-/// and needs more than a second for 40 MB.
+/// How long a server may be silent before it is asked for a sign of life while it prepares a snapshot. It does
+/// nothing else meanwhile, and needs more than a second for 40 MB.
 const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
 
 /// What a [`Session`] connects to and how.
@@ -36,12 +39,20 @@ pub struct SessionConfig {
     pub remotes: Remotes,
     /// The database's name.
     pub database: String,
-    /// A lock to ask for on every connection.
+    /// What `ssl:` remotes need.
+    pub tls: TlsConfig,
+    /// Whether only the leader of a cluster will do, or a server without one. A follower or a relay may lag behind.
+    pub leader_only: bool,
+    /// The cluster that the servers must belong to. `None`: any, or none.
+    pub cluster_id: Option<Uuid>,
+    /// A lock to ask for on every connection to a server that can grant it: not to followers and relays, where it
+    /// would exclude nobody.
     pub lock: Option<LockName>,
     /// How long a server may be silent before it is asked for a sign of life; it is given up after
-    /// twice that. `None`: never. Unix sockets are not probed.
+    /// twice that. `None`: never. Unix sockets are not probed once the replica is in step.
     pub probe: Option<Duration>,
-    /// How long an attempt to connect may take.
+    /// How long an attempt to connect may take, and how long a server may be silent before it is asked for rows. The
+    /// latter doubles with every server that was too slow, up to a minute, until one was not.
     pub connect_timeout: Duration,
     /// How long to wait between attempts once every remote was tried.
     pub backoff: Backoff,
@@ -54,8 +65,11 @@ pub struct SessionConfig {
 /// # Behaviour
 /// - Nothing happens until [`next`](Self::next) is awaited; all work is done in it.
 /// - `next` never fails: a lost connection is an event, and the next call goes on connecting.
+/// - The server's `_Server` database decides whether it will do: see [`SessionConfig::leader_only`]. A server that
+///   will not, or ceases to, is left at once for the next remote.
 /// - After every (re)connection the replica is brought in step before [`SessionEvent::Synced`]: by
-///   differences where the server remembers our last transaction, by a snapshot otherwise.
+///   differences where the server remembers our last transaction, by a snapshot otherwise. The same happens on the
+///   same connection when the database's schema is converted.
 /// - Updates that a transaction of ours caused reach the replica before its
 ///   [`SessionEvent::Completed`].
 #[derive(Debug)]
@@ -63,9 +77,11 @@ pub struct Session {
     config: SessionConfig,
     dialogue: Dialogue,
     phase: Phase,
-    /// Which remote comes next, and how many were tried since a connection was made.
+    /// Which remote comes next, and how many were tried since the last pause or success.
     remote: usize,
     tried: usize,
+    /// How long a server may be silent at first: [`SessionConfig::connect_timeout`], adapted.
+    patience: Duration,
 }
 
 /// Names a transaction of a session.
@@ -114,17 +130,21 @@ enum Phase {
 struct Live {
     endpoint: Endpoint,
     since: Instant,
+    stage: Stage,
     link: Link<Call>,
 }
 
 // ===== impl SessionConfig =====
 
 impl SessionConfig {
-    /// Connects to `database` at `remotes`, without a lock and with the usual times.
+    /// Connects to `database` at `remotes`, to the leader where there is one, without a lock and with the usual times.
     pub fn new(remotes: Remotes, database: impl Into<String>) -> Self {
         Self {
             remotes,
             database: database.into(),
+            tls: TlsConfig::default(),
+            leader_only: true,
+            cluster_id: None,
             lock: None,
             probe: Some(Duration::from_secs(5)),
             connect_timeout: Duration::from_secs(10),
@@ -139,8 +159,10 @@ impl SessionConfig {
 impl Session {
     /// Prepares a session.
     pub fn new(config: SessionConfig) -> Self {
-        let dialogue = Dialogue::new(config.database.clone(), config.lock.clone());
-        Self { dialogue, phase: Phase::Waiting(Instant::now()), remote: 0, tried: 0, config }
+        let policy = Policy::new(config.leader_only, config.cluster_id);
+        let dialogue = Dialogue::new(config.database.clone(), config.lock.clone(), policy);
+        let phase = Phase::Waiting(Instant::now());
+        Self { dialogue, phase, remote: 0, tried: 0, patience: config.connect_timeout, config }
     }
 
     /// Waits for the next event, and keeps `replica` in step meanwhile.
@@ -167,7 +189,8 @@ impl Session {
                     }
                 }
                 Phase::Live(live) => {
-                    if let Err(error) = live.advance(&mut self.dialogue, replica, &self.config).await {
+                    let advanced = live.advance(&mut self.dialogue, replica, &self.config, self.patience);
+                    if let Err(error) = advanced.await {
                         self.lost(error);
                     }
                 }
@@ -208,8 +231,53 @@ impl Session {
     /// Returns how many bytes and rows were received on the current connection.
     pub fn received(&self) -> (u64, u64) {
         match &self.phase {
-            Phase::Live(live) => (live.link.decoder.position(), live.link.decoder.rows_seen()),
+            Phase::Live(live) => (live.link.decoder.position(), self.dialogue.rows_seen()),
             _ => (0, 0),
+        }
+    }
+
+    /// Returns what the server of the current connection is, once it was found to do.
+    pub fn role(&self) -> Option<ServerRole> {
+        self.dialogue.role()
+    }
+
+    /// Returns what the server of the current connection says of the database, once it was found to do and if it is
+    /// not too old to say so.
+    pub fn server(&self) -> Option<&ServerDatabase> {
+        self.dialogue.server()
+    }
+
+    /// Forgets how much of its log the cluster had applied, so that a member which has less is not taken for a stale
+    /// one: for a cluster that was restored from a backup under its old id.
+    pub fn reset_min_index(&mut self) {
+        self.dialogue.policy().reset_min_index();
+    }
+
+    /// Changes where the database's servers listen. A connection to one that still is among them stays; any other
+    /// ends, which [`SessionEvent::Disconnected`] tells.
+    pub fn set_remotes(&mut self, remotes: Remotes) {
+        let current = match &self.phase {
+            Phase::Waiting(_) => None,
+            Phase::Connecting(endpoint, _) => Some(endpoint),
+            Phase::Live(live) => Some(&live.endpoint),
+        };
+        let place =
+            current.and_then(|current| remotes.endpoints().iter().position(|listed| listed == current));
+        let unlisted = current.filter(|_| place.is_none()).cloned();
+        self.config.remotes = remotes;
+        self.remote = place.map_or(0, |place| place + 1);
+        // None of the new ones was tried, so that nothing speaks for a pause.
+        self.tried = 0;
+        self.config.backoff.reset();
+        if let Phase::Live(_) = self.phase {
+            if unlisted.is_some() {
+                self.lost(Kind::Unlisted.into());
+            }
+        } else if let Some(endpoint) = unlisted {
+            self.failed(endpoint, Kind::Unlisted.into());
+        }
+        if let Phase::Waiting(until) = &mut self.phase {
+            *until = Instant::now();
         }
     }
 
@@ -218,9 +286,9 @@ impl Session {
         let endpoint = endpoints[self.remote % endpoints.len()].clone();
         self.remote += 1;
         self.tried += 1;
-        let (dial, limit) = (endpoint.clone(), self.config.connect_timeout);
+        let (dial, tls, limit) = (endpoint.clone(), self.config.tls.clone(), self.config.connect_timeout);
         let connecting = async move {
-            timeout(limit, dial.dial()).await.unwrap_or_else(|_| {
+            timeout(limit, dial.dial(&tls)).await.unwrap_or_else(|_| {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the attempt to connect timed out"))
             })
         };
@@ -229,32 +297,36 @@ impl Session {
 
     fn connected(&mut self, endpoint: Endpoint, stream: Stream) {
         let now = Instant::now();
-        let probe =
-            self.config.probe.map(|probe| probe.max(SNAPSHOT_PROBE)).filter(|_| endpoint.needs_probe());
-        let mut exchange = Exchange::new(probe, now.into_std());
+        // A sign of life is asked for after half of the time, so that the end comes after all of it.
+        let mut exchange = Exchange::new(Some(self.patience / 2), now.into_std());
         if let Err(error) = self.dialogue.connected(&mut exchange) {
             return self.failed(endpoint, error);
         }
         self.dialogue.events.push_back(SessionEvent::Connected(endpoint.clone()));
         let link = Link::new(stream, Decoder::new(self.config.limits), exchange);
-        self.phase = Phase::Live(Box::new(Live { endpoint, since: now, link }));
+        self.phase = Phase::Live(Box::new(Live { endpoint, since: now, stage: Stage::Greeting, link }));
     }
 
     fn lost(&mut self, error: Error) {
         let phase = std::mem::replace(&mut self.phase, Phase::Waiting(Instant::now()));
         let Phase::Live(live) = phase else { return };
-        self.dialogue.disconnected(live.link.exchange.into_pending());
         // A connection that did not last is no success, or a server that breaks every one would be
         // asked without a pause.
-        if live.since.elapsed() >= Duration::from_secs(1) {
+        if self.dialogue.was_synced() && live.since.elapsed() >= Duration::from_secs(1) {
             self.config.backoff.reset();
-            self.tried = 0;
+            self.patience = self.config.connect_timeout;
+            // This one counts as tried: what remains are the others, and they are tried at once.
+            self.tried = 1;
         }
+        if error.is_silence() && live.stage == Stage::Greeting {
+            self.lose_patience();
+        }
+        self.dialogue.disconnected(live.link.exchange.into_pending());
         self.failed(live.endpoint, error);
     }
 
     fn failed(&mut self, remote: Endpoint, error: Error) {
-        let retry = if self.tried < self.config.remotes.endpoints().len() && self.tried > 0 {
+        let retry = if self.tried < self.config.remotes.endpoints().len() {
             Duration::ZERO
         } else {
             self.tried = 0;
@@ -262,6 +334,12 @@ impl Session {
         };
         self.phase = Phase::Waiting(Instant::now() + retry);
         self.dialogue.events.push_back(SessionEvent::Disconnected { remote, error, retry });
+    }
+
+    /// A server was too slow: it gets more time from now on, so that one which is busy with the connections that we
+    /// made and gave up before is not kept busy for ever.
+    fn lose_patience(&mut self) {
+        self.patience = (self.patience * 2).min(SNAPSHOT_PROBE).max(self.config.connect_timeout);
     }
 }
 
@@ -274,21 +352,27 @@ impl Live {
         dialogue: &mut Dialogue,
         replica: &mut impl Replica,
         config: &SessionConfig,
+        patience: Duration,
     ) -> Result<(), Error> {
         let mut feed = Feed { dialogue: &mut *dialogue, replica: &mut *replica };
-        match self.link.drive(&mut feed).await? {
-            Incoming::Event(event) => {
-                dialogue.handle(event, &mut self.link.exchange, &mut self.link.decoder, replica)
-            }
-            Incoming::Rows(head) => {
-                let first = !dialogue.is_synced();
-                dialogue.rows_complete(head, &mut self.link.exchange, replica)?;
-                if first && self.endpoint.needs_probe() {
-                    self.link.exchange.set_probe(config.probe, Instant::now().into_std());
-                }
-                Ok(())
-            }
+        let incoming = self.link.drive(&mut feed).await?;
+        let Link { exchange, decoder, .. } = &mut self.link;
+        match incoming {
+            Incoming::Event(event) => dialogue.handle(event, exchange, decoder, replica)?,
+            Incoming::Rows(head) => dialogue.rows_complete(head, exchange, decoder, replica)?,
         }
+        let stage = dialogue.stage();
+        if stage != self.stage {
+            self.stage = stage;
+            let probe = match stage {
+                Stage::Greeting => Some(patience / 2),
+                Stage::Loading => Some(config.probe.unwrap_or_default().max(SNAPSHOT_PROBE)),
+                // A Unix socket tells when its peer is gone.
+                Stage::Synced => config.probe.filter(|_| self.endpoint.needs_probe()),
+            };
+            exchange.set_probe(probe, Instant::now().into_std());
+        }
+        Ok(())
     }
 }
 

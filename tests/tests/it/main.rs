@@ -3,6 +3,7 @@
 mod addresses;
 mod bulk;
 mod cli;
+mod cluster;
 mod continuity;
 mod forwards;
 mod harness;
@@ -11,3 +12,4 @@ mod owners;
 mod protocol;
 mod refusals;
 mod scene;
+mod tls;

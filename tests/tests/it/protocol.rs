@@ -17,7 +17,7 @@ use serde_json::to_value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Connects, with the connection running by itself.
 async fn client(server: &OvsdbServer) -> Result<(Client, mpsc::Receiver<LockEvent>)> {
@@ -28,12 +28,12 @@ async fn client(server: &OvsdbServer) -> Result<(Client, mpsc::Receiver<LockEven
 }
 
 /// A session with a mirror, and a copy that knows nothing but the mirror's deltas.
-struct Follower {
-    session: Session,
-    mirror: Mirror,
+pub(crate) struct Follower {
+    pub(crate) session: Session,
+    pub(crate) mirror: Mirror,
     copy: BTreeMap<(Arc<str>, Uuid), Arc<Row>>,
     /// How many rows were inserted, changed and deleted in all.
-    told: [usize; 3],
+    pub(crate) told: [usize; 3],
 }
 
 impl Follower {
@@ -46,11 +46,11 @@ impl Follower {
         Ok(Self::with(Session::new(config), Mirror::of_everything()))
     }
 
-    fn with(session: Session, mirror: Mirror) -> Self {
+    pub(crate) fn with(session: Session, mirror: Mirror) -> Self {
         Self { session, mirror, copy: BTreeMap::new(), told: [0; 3] }
     }
 
-    async fn next(&mut self) -> Result<SessionEvent> {
+    pub(crate) async fn next(&mut self) -> Result<SessionEvent> {
         let event = timeout(SOON, self.session.next(&mut self.mirror)).await.context("nothing happens")?;
         for delta in self.mirror.take_deltas() {
             assert_eq!(
@@ -68,15 +68,19 @@ impl Follower {
         Ok(event)
     }
 
-    async fn synced(&mut self) -> Result<()> {
+    pub(crate) async fn synced(&mut self) -> Result<()> {
         while !matches!(self.next().await?, SessionEvent::Synced { .. }) {}
         Ok(())
     }
 
     /// Goes on until the mirror is what the server's own tool dumps.
     async fn catch_up(&mut self, server: &OvsdbServer) -> Result<()> {
-        let dump = server.snapshot()?;
-        while self.content()? != dump {
+        self.reach(&server.snapshot()?).await
+    }
+
+    /// Goes on until the mirror has this content.
+    pub(crate) async fn reach(&mut self, dump: &Snapshot) -> Result<()> {
+        while self.content()? != *dump {
             if self.next().await.is_err() {
                 bail!("the mirror has\n{}\nand the server\n{dump}", self.content()?);
             }

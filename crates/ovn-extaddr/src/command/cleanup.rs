@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{LockStatus, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::time::{Instant, sleep_until};
 
-use crate::DATABASE;
 use crate::apply::{Applier, Conclusion};
 use crate::clock::Now;
 use crate::command::print;
@@ -29,7 +28,7 @@ pub(super) struct Cleanup {
 impl Cleanup {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let lock = settings.rules.owner.lock();
-        let mut config = SessionConfig::new(settings.remotes.clone(), DATABASE);
+        let mut config = settings.session();
         config.lock = Some(lock.clone());
         let mut session = Session::new(config);
         let mut store = Store::new();

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use ovn_model::{Family, keys};
 use ovsdb_protocol::{
     Client, Condition, Datum, MonitorRequest, Mutation, Mutator, Outcome, Results, RowDifference,
-    Transaction, Uuid, connect,
+    Transaction, Uuid, connect_with,
 };
 use tokio::time::timeout;
 
@@ -139,7 +139,7 @@ async fn reach_database(settings: &Settings) -> anyhow::Result<Client> {
     let attempt = async {
         let mut failure = None;
         for remote in settings.remotes.endpoints() {
-            match connect(remote).await {
+            match connect_with(remote, &settings.tls).await {
                 Err(error) => failure = Some(format!("cannot reach {remote}: {error}")),
                 Ok((client, _, mut connection)) => {
                     tokio::spawn(async move { connection.run().await });

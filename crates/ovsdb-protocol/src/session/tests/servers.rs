@@ -1,0 +1,374 @@
+//! Which servers will do, and what happens when one ceases to.
+
+use super::*;
+use crate::server::ServerRole;
+
+/// The schema of `_Server` in Open vSwitch 2.9 and newer.
+fn server_schema(columns: &[&str]) -> Value {
+    let columns: serde_json::Map<_, _> = columns
+        .iter()
+        .map(|column| {
+            let optional = |key: &str| json!({"type": {"key": key, "min": 0}});
+            let column_type = match *column {
+                "connected" | "leader" => json!({"type": "boolean"}),
+                "cid" | "sid" => optional("uuid"),
+                "schema" => optional("string"),
+                "index" => optional("integer"),
+                _ => json!({"type": "string"}),
+            };
+            ((*column).to_owned(), column_type)
+        })
+        .collect();
+    json!({"name": "_Server", "version": "1.2.0", "tables": {"Database": {"columns": columns}}})
+}
+
+const COLUMNS: [&str; 8] = ["cid", "connected", "index", "leader", "model", "name", "schema", "sid"];
+
+fn member(leader: bool) -> Value {
+    let cid = json!(["uuid", id(1)]);
+    json!({"name": "D", "model": "clustered", "connected": true, "leader": leader, "schema": "{}", "cid": cid})
+}
+
+/// Answers all questions that come before the one for rows, and returns the question for the schema.
+async fn describe(peer: &mut Peer, row: &Value, index: i64) -> Value {
+    let request = peer.expect("get_schema").await;
+    peer.reply(&request, &server_schema(&COLUMNS)).await;
+    let request = peer.expect("set_db_change_aware").await;
+    peer.reply(&request, &json!({})).await;
+    let schema = peer.expect("get_schema").await;
+    let request = peer.expect("monitor_cond").await;
+    assert_eq!(
+        request["params"],
+        json!(["_Server", "server", {"Database": [{
+            "columns": ["cid", "connected", "leader", "model", "name", "schema", "sid"],
+            "where": [["name", "==", "D"]],
+        }]}])
+    );
+    peer.reply(&request, &json!({"Database": {id(50): {"initial": row}}})).await;
+    let request = peer.expect("transact").await;
+    assert_eq!(
+        request["params"],
+        json!(["_Server", {"op": "select", "table": "Database", "columns": ["index"], "where": [["name", "==", "D"]]}])
+    );
+    peer.reply(&request, &json!([{"rows": [{"index": index}]}])).await;
+    schema
+}
+
+/// As [`describe`], up to the snapshot, whose request is returned.
+async fn serve(peer: &mut Peer, row: &Value, index: i64) -> Value {
+    let schema = describe(peer, row, index).await;
+    peer.reply(&schema, &usual_schema()).await;
+    let request = peer.expect("monitor_cond_since").await;
+    peer.reply(&request, &snapshot(7, &[(1, 1)])).await;
+    request
+}
+
+async fn change_row(peer: &mut Peer, columns: &Value) {
+    let tables = json!({"Database": {id(50): {"modify": columns}}});
+    peer.notify("update2", &json!(["server", tables])).await;
+}
+
+fn remotes(servers: &[&Server]) -> Remotes {
+    let texts: Vec<_> = servers.iter().map(|server| server.endpoint().to_string()).collect();
+    texts.join(",").parse().unwrap()
+}
+
+/// The disconnection that comes next: what it says, and how long the pause after it is.
+async fn disconnection(consumer: &mut Consumer) -> (String, Duration) {
+    loop {
+        if let SessionEvent::Disconnected { error, retry, .. } = consumer.next().await {
+            return (error.to_string(), retry);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_will_not_do_is_left_for_the_next() {
+    let (follower, leader) = (Server::unix(), Server::unix());
+    let script = async {
+        let mut peer = follower.accept().await;
+        describe(&mut peer, &member(false), 5).await;
+        peer.closed().await;
+        let mut peer = leader.accept().await;
+        serve(&mut peer, &member(true), 5).await;
+        peer
+    };
+    let mut consumer = Consumer::with(SessionConfig::new(remotes(&[&follower, &leader]), "D"));
+    let client = async {
+        let why = "the server is not the leader of its cluster".to_owned();
+        assert_eq!(disconnection(&mut consumer).await, (why, Duration::ZERO));
+        consumer.until("synced").await;
+    };
+    let (_peer, ()) = join!(script, client);
+    assert_eq!(consumer.session.role(), Some(ServerRole::Leader));
+    let cluster = consumer.session.server().and_then(|server| server.cluster_id);
+    assert_eq!(cluster, Some(Uuid::from_u128(1)));
+    assert_eq!(consumer.content(), [(1, 1)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_steps_down_is_left_at_once() {
+    for (change, why) in [
+        (json!({"leader": false}), "the server is not the leader of its cluster"),
+        (json!({"connected": false}), "the server has lost the majority of its cluster"),
+        (json!({"schema": ["set", []]}), "the server has not joined its cluster yet"),
+    ] {
+        let (old, new) = (Server::unix(), Server::unix());
+        let script = async {
+            let mut peer = old.accept().await;
+            serve(&mut peer, &member(true), 5).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            peer.expect("transact").await;
+            change_row(&mut peer, &change).await;
+            peer.closed().await;
+            let mut peer = new.accept().await;
+            serve(&mut peer, &member(true), 6).await;
+            peer
+        };
+        let mut consumer = Consumer::with(SessionConfig::new(remotes(&[&old, &new]), "D"));
+        let client = async {
+            consumer.until("synced").await;
+            consumer.session.transact(&Transaction::new("D")).unwrap();
+            assert_eq!(consumer.until("completed").await, ["completed 1 Unknown"]);
+            assert_eq!(disconnection(&mut consumer).await, (why.to_owned(), Duration::ZERO));
+            consumer.until("synced").await;
+        };
+        join!(script, client);
+    }
+}
+
+/// Where there is no other server, to ask the same one again at once would be a busy loop.
+#[tokio::test(start_paused = true)]
+async fn the_only_server_is_not_asked_again_at_once() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        serve(&mut peer, &member(true), 5).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        change_row(&mut peer, &json!({"leader": false})).await;
+        peer.closed().await;
+    };
+    let mut consumer = Consumer::new(&server);
+    let ((), (_, retry)) = join!(script, disconnection(&mut consumer));
+    assert!(retry >= Duration::from_millis(50), "{retry:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_server_is_left_until_the_index_is_reset() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        serve(&mut peer, &member(true), 5).await;
+        // What a transaction of ours adds is taken note of, too.
+        let request = peer.expect("transact").await;
+        peer.reply(&request, &json!([])).await;
+        let request = peer.expect("transact").await;
+        assert_eq!(request["params"][0], "_Server");
+        peer.reply(&request, &json!([{"rows": [{"index": 9}]}])).await;
+        drop(peer);
+        let mut peer = server.accept().await;
+        describe(&mut peer, &member(true), 8).await;
+        peer.closed().await;
+        let mut peer = server.accept().await;
+        serve(&mut peer, &member(true), 8).await;
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        consumer.until("synced").await;
+        consumer.session.transact(&Transaction::new("D")).unwrap();
+        consumer.until("disconnected").await;
+        let (why, _) = disconnection(&mut consumer).await;
+        let text = "the server is stale: it has applied the cluster's log up to 8, and 9 was seen before";
+        assert_eq!(why, text);
+        consumer.session.reset_min_index();
+        consumer.until("synced").await;
+    };
+    join!(script, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_the_database_is_left() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = peer.expect("get_schema").await;
+        peer.reply(&request, &server_schema(&COLUMNS)).await;
+        let _aware = peer.expect("set_db_change_aware").await;
+        let request = peer.expect("get_schema").await;
+        peer.refuse(&request, &json!({"error": "unknown database", "details": "no"})).await;
+        let request = peer.expect("monitor_cond").await;
+        let other = json!({"name": "E", "model": "standalone", "schema": "{}"});
+        peer.reply(&request, &json!({"Database": {id(50): {"initial": other}}})).await;
+        let request = peer.expect("transact").await;
+        peer.reply(&request, &json!([{"rows": []}])).await;
+        peer.closed().await;
+    };
+    let mut consumer = Consumer::new(&server);
+    let ((), (why, _)) = join!(script, disconnection(&mut consumer));
+    assert_eq!(why, "the server does not have the database");
+}
+
+/// A server lacks columns, and conditional monitors, of which it tells only when asked for one.
+#[tokio::test(start_paused = true)]
+async fn an_older_description_is_understood() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = peer.expect("get_schema").await;
+        peer.reply(&request, &server_schema(&["name", "schema"])).await;
+        peer.send(r#"{"id":2,"error":"unknown method"}"#).await;
+        peer.expect("set_db_change_aware").await;
+        let request = peer.expect("get_schema").await;
+        peer.reply(&request, &usual_schema()).await;
+        let request = peer.expect("monitor_cond").await;
+        peer.refuse(&request, &json!("unknown method")).await;
+        let request = peer.expect("monitor").await;
+        assert_eq!(
+            request["params"],
+            json!(["_Server", "server", {"Database": [{"columns": ["name", "schema"]}]}])
+        );
+        let other = json!({"new": {"name": "E", "schema": ["set", []]}});
+        let ours = json!({"new": {"name": "D", "schema": "{}"}});
+        peer.reply(&request, &json!({"Database": {id(50): ours, id(51): other}})).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &snapshot(7, &[])).await;
+        let changed = json!({"old": {"schema": "{}"}, "new": {"name": "D", "schema": "{ }"}});
+        peer.notify("update", &json!(["server", {"Database": {id(50): changed}}])).await;
+        peer.notify("update", &json!(["server", {"Database": {id(50): {"old": {"name": "D"}}}}])).await;
+        peer.closed().await;
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        consumer.until("synced").await;
+        assert_eq!(consumer.session.role(), Some(ServerRole::Standalone));
+        disconnection(&mut consumer).await
+    };
+    let ((), (why, _)) = join!(script, client);
+    assert_eq!(why, "the server does not have the database");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lock_goes_with_the_leadership() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        // Not asked for at a follower, ...
+        serve(&mut peer, &member(false), 5).await;
+        // ... but as soon as it is one no more.
+        change_row(&mut peer, &json!({"leader": true})).await;
+        let first = peer.expect("lock").await;
+        peer.reply(&first, &json!({"locked": true})).await;
+        change_row(&mut peer, &json!({"leader": false})).await;
+        let unlock = peer.expect("unlock").await;
+        assert_eq!(unlock["params"], json!(["leader"]));
+        change_row(&mut peer, &json!({"leader": true})).await;
+        let second = peer.expect("lock").await;
+        // What concerns the first time comes late.
+        peer.notify("locked", &json!(["leader"])).await;
+        peer.reply(&unlock, &json!({})).await;
+        peer.reply(&second, &json!({"locked": false})).await;
+        peer
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    config.leader_only = false;
+    let mut consumer = Consumer::with(config);
+    let client = async {
+        let mut events = consumer.until("synced").await;
+        for _ in 0..3 {
+            events.extend(consumer.until("lock").await);
+        }
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    assert_eq!(events, ["connected", "synced anew", "lock Held(1)", "lock None", "lock Waiting"]);
+}
+
+/// Regression: libovsdb, which knows nothing of schema changes at run time.
+#[tokio::test(start_paused = true)]
+async fn a_converted_schema_is_taken_up_on_the_same_connection() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        serve(&mut peer, &member(true), 5).await;
+        let transact = peer.expect("transact").await;
+        peer.notify("monitor_canceled", &json!(["server"])).await;
+        peer.notify("monitor_canceled", &json!(["session"])).await;
+        peer.refuse(&transact, &json!("canceled")).await;
+        let request = peer.expect("get_schema").await;
+        assert_eq!(request["params"], json!(["D"]));
+        let columns = json!({"n": {"type": "integer"}, "s": {"type": "string"}});
+        peer.reply(&request, &schema("2.0.0", &columns)).await;
+        let request = peer.expect("monitor_cond_since").await;
+        assert_eq!(request["params"][2], json!({"T": [{"columns": ["n", "s"]}]}));
+        assert_eq!(since(&request), 0);
+        let rows = json!({"T": {id(1): {"initial": {"n": 1}}, id(2): {"initial": {"s": "x"}}}});
+        peer.reply(&request, &json!([false, id(8), rows])).await;
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        consumer.until("synced").await;
+        consumer.session.transact(&Transaction::new("D")).unwrap();
+        let events = consumer.until("completed").await;
+        assert!(!consumer.session.is_synced(), "{events:?}");
+        assert!(consumer.session.transact(&Transaction::new("D")).is_err());
+        assert_eq!(consumer.until("synced").await, ["synced anew"]);
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    assert!(events[0].contains("canceled"), "{events:?}");
+    assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
+}
+
+/// A frozen server accepts connections, on a Unix socket too, and says nothing. It gets more time only as it turns
+/// out to be the only one.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_left() {
+    let server = Server::unix();
+    let script = async {
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let peer = server.accept().await;
+            let start = Instant::now();
+            peer.closed().await;
+            waits.push(start.elapsed().as_secs());
+        }
+        waits
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        for _ in 0..5 {
+            assert!(disconnection(&mut consumer).await.0.starts_with("the server was silent for "));
+        }
+    };
+    let (waits, ()) = join!(script, client);
+    assert_eq!(waits, [10, 20, 40, 60, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_list_of_remotes_drops_no_good_connection() {
+    let [a, b, c] = [Server::unix(), Server::unix(), Server::unix()];
+    let script = async {
+        let mut first = a.accept().await;
+        serve(&mut first, &member(true), 5).await;
+        let mut second = c.accept().await;
+        first.closed().await;
+        serve(&mut second, &member(true), 5).await;
+        second
+    };
+    let mut consumer = Consumer::with(SessionConfig::new(remotes(&[&a, &b]), "D"));
+    let client = async {
+        consumer.until("synced").await;
+        consumer.session.set_remotes(remotes(&[&c, &a]));
+        assert_eq!(consumer.session.remote(), Some(&a.endpoint()));
+        assert!(consumer.session.is_synced());
+        consumer.session.set_remotes(remotes(&[&c]));
+        let (why, _) = disconnection(&mut consumer).await;
+        assert_eq!(why, "the server is not among the remotes any more");
+        consumer.until("synced").await;
+        assert_eq!(consumer.session.remote(), Some(&c.endpoint()));
+    };
+    join!(script, client);
+}

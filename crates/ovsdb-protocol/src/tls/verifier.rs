@@ -1,0 +1,126 @@
+//! Whom we take for the server.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
+
+use super::certificate::Certificate;
+use super::dial::refusal;
+use super::explain::V1;
+
+/// Verifies the server of one connection, and remembers what it showed.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+    leaf: OnceLock<CertificateDer<'static>>,
+}
+
+#[derive(Debug)]
+enum Trust {
+    /// Servers whose certificate was signed by one of these CAs, and no other: what the server sends along may fill
+    /// gaps in the chain but never begins one (CVE-2026-40243).
+    Cas { roots: RootCertStore, host_name: bool },
+    /// Everybody. For the one connection that a CA's certificate is bootstrapped from, and nothing else.
+    Everybody,
+}
+
+// ===== impl Verifier =====
+
+impl Verifier {
+    /// Trusts servers that one of these CAs vouches for, by name too where wanted.
+    pub(super) fn of(
+        cas: Vec<CertificateDer<'static>>,
+        host_name: bool,
+        provider: Arc<CryptoProvider>,
+    ) -> io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for ca in cas {
+            roots.add(ca).map_err(|error| refusal(format!("the CA's certificate is of no use: {error}")))?;
+        }
+        Ok(Self { trust: Trust::Cas { roots, host_name }, provider, leaf: OnceLock::new() })
+    }
+
+    /// Trusts everybody.
+    pub(super) fn of_everybody(provider: Arc<CryptoProvider>) -> Self {
+        Self { trust: Trust::Everybody, provider, leaf: OnceLock::new() }
+    }
+
+    /// Returns the server's certificate, if it came to that.
+    pub(super) fn leaf(&self) -> Option<&[u8]> {
+        self.leaf.get().map(|leaf| &**leaf)
+    }
+
+    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
+        Arc::clone(&self.provider)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // There is one handshake to a verifier.
+        let _ = self.leaf.set(end_entity.clone().into_owned());
+        if let Some(Certificate { version: 1, .. }) = Certificate::read(end_entity) {
+            return Err(CertificateError::Other(OtherError(Arc::new(Version1))).into());
+        }
+        if let Trust::Cas { roots, host_name } = &self.trust {
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+            if *host_name {
+                verify_server_name(&certificate, server_name)?;
+            }
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The reason that webpki would give for a certificate of version 1 helps nobody.
+#[derive(Debug)]
+struct Version1;
+
+impl fmt::Display for Version1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(V1)
+    }
+}
+
+impl std::error::Error for Version1 {}

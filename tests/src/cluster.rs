@@ -1,0 +1,155 @@
+mod member;
+mod relay;
+mod tls_server;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+pub use member::Member;
+pub use relay::Relay;
+pub use tls_server::TlsServer;
+
+use crate::command::{isolated, run};
+use crate::dir::Dir;
+use crate::ovsdb_server::installed_schema;
+use crate::rpc;
+use crate::snapshot::Snapshot;
+use crate::wait::eventually;
+
+/// Longer than any election.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The database of every cluster here.
+const DATABASE: &str = "OVN_Northbound";
+
+/// Several ovsdb-servers that are one Northbound database by RAFT.
+#[derive(Debug)]
+pub struct Cluster {
+    // Before `dir`: the processes go first, then their files.
+    members: Vec<Member>,
+    dir: Dir,
+}
+
+impl Cluster {
+    /// Starts a cluster with an empty database, and waits until all members have joined it.
+    ///
+    /// # Errors
+    ///
+    /// When a program or the schema is missing, or a server does not start or join.
+    pub fn northbound(size: usize) -> Result<Self> {
+        let dir = Dir::new("raft")?;
+        let raft = |n: usize| format!("unix:{}/{n}.raft", dir.path().display());
+        let mut members = Vec::new();
+        for n in 0..size {
+            let file = dir.path().join(format!("{n}.db"));
+            let mut create = isolated("ovsdb-tool", dir.path());
+            if n == 0 {
+                let schema = installed_schema("ovn-nb.ovsschema")?;
+                create.arg("create-cluster").arg(&file).arg(schema).arg(raft(0));
+            } else {
+                create.arg("join-cluster").arg(&file).args([DATABASE, &raft(n), &raft(0)]);
+            }
+            run(create)?;
+            members.push(Member::start(dir.path(), &n.to_string(), &[file.display().to_string()])?);
+        }
+        let cluster = Self { members, dir };
+        eventually(PATIENCE, "all members have joined", || {
+            for member in &cluster.members {
+                if !member.cluster_status()?.contains("Status: cluster member") {
+                    bail!("{} has not joined", member.remote());
+                }
+            }
+            Ok(true)
+        })?;
+        cluster.leader()?;
+        Ok(cluster)
+    }
+
+    /// The directory of all members' files.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// One of the members.
+    pub fn member(&mut self, n: usize) -> &mut Member {
+        &mut self.members[n]
+    }
+
+    /// The Unix sockets of all members, as the OVN tools' `--db` takes them.
+    pub fn remotes(&self) -> String {
+        self.members.iter().map(Member::remote).collect::<Vec<_>>().join(",")
+    }
+
+    /// The TCP ports of all members, as the OVN tools' `--db` takes them.
+    pub fn tcp_remotes(&self) -> String {
+        self.members.iter().map(Member::tcp_remote).collect::<Vec<_>>().join(",")
+    }
+
+    /// Waits until there is a leader, and returns which member it is.
+    ///
+    /// # Errors
+    ///
+    /// When there is none for long.
+    pub fn leader(&self) -> Result<usize> {
+        self.leader_but(None)
+    }
+
+    /// As [`leader`](Self::leader), but another one than this: a member that is frozen may think so still.
+    ///
+    /// # Errors
+    ///
+    /// When there is none for long.
+    pub fn leader_but(&self, not: Option<usize>) -> Result<usize> {
+        eventually(PATIENCE, "there is a leader", || {
+            let leads = |n: &usize| {
+                Some(*n) != not && self.members[*n].cluster_status().is_ok_and(|s| s.contains("Role: leader"))
+            };
+            Ok((0..self.members.len()).find(leads))
+        })
+    }
+
+    /// Makes the leader step down, and waits for the next. Returns that.
+    ///
+    /// # Errors
+    ///
+    /// When the leader refuses, or there is no other for long.
+    pub fn transfer_leadership(&self) -> Result<usize> {
+        let old = self.leader()?;
+        self.members[old].appctl(&["cluster/failure-test", "transfer-leadership"])?;
+        self.leader_but(Some(old))
+    }
+
+    /// Runs one transaction of RFC 7047 operations at the leader and returns the result of each.
+    ///
+    /// # Errors
+    ///
+    /// When any operation fails, or there is no leader.
+    pub fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
+        let leader = &self.members[self.leader()?];
+        rpc::transact(&leader.socket(), DATABASE, operations)
+    }
+
+    /// Everything in the database, as the leader has it.
+    ///
+    /// # Errors
+    ///
+    /// When the leader does not answer.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.members[self.leader()?].snapshot()
+    }
+
+    /// Checks the files of all members, which must run or have run, for contradictions between them.
+    ///
+    /// # Errors
+    ///
+    /// When there are any.
+    pub fn check(&self) -> Result<()> {
+        let files = (0..self.members.len()).map(|n| self.dir().join(format!("{n}.db")));
+        let mut check = isolated("ovsdb-tool", self.dir());
+        check.arg("check-cluster").args(files.collect::<Vec<PathBuf>>());
+        run(check).map(drop).context("the cluster's files contradict each other")
+    }
+}

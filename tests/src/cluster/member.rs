@@ -1,0 +1,129 @@
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::DATABASE;
+use crate::command::{isolated, run};
+use crate::ovsdb_server::listening_port;
+use crate::process::Daemon;
+use crate::snapshot::Snapshot;
+
+const READY: Duration = Duration::from_secs(20);
+
+/// One ovsdb-server among several that share a directory, where its files have its name in front.
+#[derive(Debug)]
+pub struct Member {
+    daemon: Daemon,
+    dir: PathBuf,
+    name: String,
+    arguments: Vec<String>,
+    tcp_port: u16,
+}
+
+impl Member {
+    /// Starts a server with these arguments, its database among them.
+    pub(super) fn start(dir: &Path, name: &str, arguments: &[String]) -> Result<Self> {
+        let daemon = launch(dir, name, arguments, 0)?;
+        let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
+        let (dir, name, arguments) = (dir.to_owned(), name.to_owned(), arguments.to_vec());
+        Ok(Self { daemon, dir, name, arguments, tcp_port })
+    }
+
+    /// The path of the Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.dir, &self.name)
+    }
+
+    /// The Unix socket, as the OVN tools' `--db` takes it.
+    pub fn remote(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
+
+    /// The TCP port, which stays the same across restarts, as the OVN tools' `--db` takes it.
+    pub fn tcp_remote(&self) -> String {
+        format!("tcp:127.0.0.1:{}", self.tcp_port)
+    }
+
+    /// The process, to stop it with `SIGSTOP` or to read its log.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+
+    /// Sends a command to the server's control socket, as `ovs-appctl` does.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses it, or does not answer soon.
+    pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = isolated("ovs-appctl", &self.dir);
+        command.arg("--timeout=2").arg("-t").arg(self.dir.join(format!("{}.ctl", self.name))).args(arguments);
+        run(command)
+    }
+
+    /// What the server says of its cluster.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or is in none.
+    pub fn cluster_status(&self) -> Result<String> {
+        self.appctl(&["cluster/status", DATABASE])
+    }
+
+    /// Everything in the database, as this server has it.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let mut command = isolated("ovsdb-client", &self.dir);
+        command.args(["--timeout=20", "--format=json", "--no-leader-only", "dump", &self.remote(), DATABASE]);
+        Snapshot::parse(&run(command)?)
+    }
+
+    /// Kills the server outright; its files stay.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.daemon.kill9()
+    }
+
+    /// Starts the server after [`kill9`](Self::kill9), with the same files, socket and port.
+    ///
+    /// # Errors
+    ///
+    /// When it runs already, or does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.daemon.is_running() {
+            bail!("the server runs already");
+        }
+        self.daemon = launch(&self.dir, &self.name, &self.arguments, self.tcp_port)?;
+        Ok(())
+    }
+}
+
+fn socket(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.sock"))
+}
+
+fn launch(dir: &Path, name: &str, arguments: &[String], tcp_port: u16) -> Result<Daemon> {
+    let (socket, log) = (socket(dir, name), dir.join(format!("{name}.log")));
+    let mut command = isolated("ovsdb-server", dir);
+    command
+        .arg("-vsyslog:off")
+        .arg(format!("--remote=punix:{}", socket.display()))
+        .arg(format!("--remote=ptcp:{tcp_port}:127.0.0.1"))
+        .arg(format!("--unixctl={}", dir.join(format!("{name}.ctl")).display()))
+        .args(arguments);
+    let mut daemon = Daemon::spawn(command, &log)?;
+    daemon.wait_ready(READY, || {
+        UnixStream::connect(&socket).is_ok()
+            && listening_port(&log)
+                .is_some_and(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    })?;
+    Ok(daemon)
+}

@@ -1,0 +1,414 @@
+//! A data-plane lab: a complete OVN in network namespaces of its own, for tests with real packets.
+//!
+//! ```text
+//! Lab        NB, SB and northd, as many chassis as asked for, an Incus-shaped network, the outside host "wan"
+//! Chassis    a namespace with ovs-vswitchd (userspace datapath) and ovn-controller; Geneve between them
+//! Host       an instance or "wan": a namespace with addresses
+//! Way        from a host to an address, and the host where it is to arrive: probe it, or hold connections on it
+//! Outcome    what a probe found: was it answered, and which address and port did the far end see
+//! Held       established TCP connections with traffic in both directions
+//! hazards    what in the Southbound logical flows can take the replies to an instance's own connections
+//! facts      the table of what this OVN release does with our rows
+//! ```
+//!
+//! ```text
+//!   wan 203.0.113.1, 2001:db8::1 --- br-ex  ch0 "gateway-1"  br-under ===Geneve=== br-under  ch1 "chassis-1"  br-int --- c1
+//! ```
+//!
+//! It needs root, no kernel module, and touches nothing outside its own namespaces and directories. Everything goes
+//! when the [`Lab`] is dropped, and just as well when its process panics, is interrupted or is killed.
+
+mod chassis;
+mod estate;
+pub mod facts;
+
+pub mod hazards;
+mod hold;
+mod host;
+mod icmp;
+mod namespace;
+mod probe;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+pub use chassis::Chassis;
+pub use estate::{Found, built, end, found, reap, sweep_leftovers};
+pub use hold::{Counts, Held};
+pub use host::{Family, Host};
+pub use namespace::Namespace;
+pub use probe::{Outcome, Proto, Way};
+
+use crate::agent::{Agent, AgentBuilder};
+use crate::net::{Addressing, Instance, Net, NetBuilder};
+use crate::ovn::Ovn;
+use crate::wait::eventually;
+use estate::Estate;
+use hazards::Hazard;
+
+/// How long anything in a lab may take to come about, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The chassis that gateway ports are on, as `Net` names it.
+const GATEWAY: &str = "gateway-1";
+
+/// The file in a lab's directory that tells other processes who is in it.
+const DESCRIPTION: &str = "lab.json";
+
+/// A running lab. All of it goes when this is dropped.
+#[derive(Debug)]
+pub struct Lab {
+    // In the order in which they have to go.
+    chassis: Vec<Chassis>,
+    ovn: Ovn,
+    net: Net,
+    wan: Host,
+    hosts: Vec<Host>,
+    gateway: usize,
+    estate: Estate,
+}
+
+/// What a lab is to look like; made by [`Lab::builder`].
+#[derive(Clone, Debug)]
+pub struct LabBuilder {
+    chassis: usize,
+    gateway: usize,
+    net: NetBuilder,
+}
+
+impl Lab {
+    /// Describes a lab: one chassis with everything on it, and network 1, unless told otherwise.
+    pub fn builder() -> LabBuilder {
+        LabBuilder { chassis: 1, gateway: 0, net: Net::builder(1) }
+    }
+
+    // === what is in it ===
+
+    /// The name that its namespaces begin with.
+    pub fn name(&self) -> &str {
+        self.estate.name()
+    }
+
+    /// Its directory, with the file by which other processes find their way.
+    pub fn dir(&self) -> &Path {
+        self.estate.dir()
+    }
+
+    /// The databases and northd.
+    pub fn ovn(&mut self) -> &mut Ovn {
+        &mut self.ovn
+    }
+
+    /// The network: forwards, annotations, NAT rows. Call [`sync`](Self::sync) after a change.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// The chassis.
+    pub fn chassis(&mut self) -> &mut [Chassis] {
+        &mut self.chassis
+    }
+
+    /// The number of the chassis that gateway ports are on.
+    pub fn gateway(&self) -> usize {
+        self.gateway
+    }
+
+    /// The host outside.
+    pub fn wan(&self) -> &Host {
+        &self.wan
+    }
+
+    /// Adds an instance to the network, with a namespace on a chassis, and waits until it reaches the outside.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such chassis, or it does not reach it.
+    pub fn instance(&mut self, name: &str, chassis: usize) -> Result<Host> {
+        let instance = self.net.add_instance(Addressing::Static)?;
+        let gateways = host::Gateways::of(&self.net)?;
+        let host = self.place(&instance, name, chassis, gateways)?;
+        for family in host.families() {
+            eventually(PATIENCE, &format!("{name} reaches the outside by {family}"), || {
+                self.outbound(&host, Proto::Icmp, family, None)?.seen().map(|_| true)
+            })?;
+        }
+        Ok(host)
+    }
+
+    /// Adds an instance to another network of the same OVN. Nothing waits for it to reach anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`instance`](Self::instance).
+    pub fn instance_of(&mut self, net: &mut Net, name: &str, chassis: usize) -> Result<Host> {
+        let instance = net.add_instance(Addressing::Static)?;
+        let gateways = host::Gateways::of(net)?;
+        self.place(&instance, name, chassis, gateways)
+    }
+
+    /// Starts the agent as it comes out of the box against this lab's Northbound database.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::start`].
+    pub fn agent(&self) -> Result<Agent> {
+        self.agent_with(|builder| builder)
+    }
+
+    /// Starts the agent with more to say to it: a configuration, arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::start`].
+    pub fn agent_with(&self, tell: impl FnOnce(AgentBuilder) -> AgentBuilder) -> Result<Agent> {
+        let agent = tell(Agent::builder(self.ovn.nb.remote())).start()?;
+        self.estate.adopt(agent.dir())?;
+        Ok(agent)
+    }
+
+    // === letting things settle ===
+
+    /// Waits until everything written so far is at work in every chassis, down to its datapath.
+    ///
+    /// # Errors
+    ///
+    /// When northd or an ovn-controller does not follow.
+    pub fn sync(&self) -> Result<()> {
+        self.ovn.nbctl(&["--wait=hv", "sync"])?;
+        // Cached datapath flows are checked against the new tables one after the other.
+        let wait = |chassis: &Chassis| chassis.appctl(&["revalidator/wait"]).map(drop);
+        thread::scope(|scope| {
+            let waits: Vec<_> =
+                self.chassis.iter().map(|chassis| scope.spawn(move || wait(chassis))).collect();
+            waits.into_iter().try_for_each(|wait| wait.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
+    }
+
+    /// Forgets all connections in every chassis: established ones are cut.
+    ///
+    /// # Errors
+    ///
+    /// When an ovs-vswitchd refuses.
+    pub fn flush(&self) -> Result<()> {
+        self.chassis.iter().try_for_each(|chassis| chassis.appctl(&["dpctl/flush-conntrack"]).map(drop))
+    }
+
+    // === looking at packets ===
+
+    /// The way from an instance to the outside host.
+    pub fn outward<'a>(&'a self, from: &'a Host, family: Family) -> Result<Way<'a>> {
+        Way::direct(from, &self.wan, family)
+    }
+
+    /// The way from the outside host to a forwarded address and port, to arrive at a port of an instance.
+    pub fn inward<'a>(&'a self, forward: SocketAddr, at: &'a Host, port: u16) -> Result<Way<'a>> {
+        Way::forwarded(&self.wan, forward, at, port)
+    }
+
+    /// The way from an instance to a forwarded address, to arrive at a port of another instance, or, hairpin, its own.
+    pub fn across<'a>(
+        &'a self,
+        from: &'a Host,
+        forward: SocketAddr,
+        at: &'a Host,
+        port: u16,
+    ) -> Result<Way<'a>> {
+        Way::forwarded(from, forward, at, port)
+    }
+
+    /// Lets an instance talk to the outside host once.
+    ///
+    /// # Errors
+    ///
+    /// When a probe cannot be made; an answer that does not come is an outcome.
+    pub fn outbound(
+        &self,
+        from: &Host,
+        proto: Proto,
+        family: Family,
+        source_port: Option<u16>,
+    ) -> Result<Outcome> {
+        self.outward(from, family)?.probe(proto, source_port)
+    }
+
+    /// Lets the outside host talk to a forwarded address once, to arrive at a port of an instance.
+    ///
+    /// # Errors
+    ///
+    /// As [`outbound`](Self::outbound).
+    pub fn inbound(&self, forward: SocketAddr, proto: Proto, at: &Host, port: u16) -> Result<Outcome> {
+        self.inward(forward, at, port)?.probe(proto, None)
+    }
+
+    /// What in the Southbound logical flows can take the replies to connections of the network's instances.
+    ///
+    /// Northd has to have followed: call [`sync`](Self::sync) first.
+    ///
+    /// # Errors
+    ///
+    /// When the databases do not answer.
+    pub fn hazards(&self) -> Result<Vec<Hazard>> {
+        self.hazards_of(&self.net)
+    }
+
+    /// As [`hazards`](Self::hazards), for another network of the same OVN.
+    ///
+    /// # Errors
+    ///
+    /// When the databases do not answer.
+    pub fn hazards_of(&self, net: &Net) -> Result<Vec<Hazard>> {
+        let flows = self.ovn.lflows(&net.router(), "lr_in_unsnat")?;
+        Ok(hazards::find(&flows, &net.nats()?))
+    }
+
+    // === inside ===
+
+    fn place(
+        &mut self,
+        instance: &Instance,
+        name: &str,
+        chassis: usize,
+        gateways: host::Gateways,
+    ) -> Result<Host> {
+        let chassis = self.chassis.get_mut(chassis).with_context(|| format!("no chassis {chassis}"))?;
+        let namespace = self.estate.namespace(name)?;
+        chassis.wire("br-int", &namespace, "eth0", Some(&instance.port))?;
+        let host = Host::instance(name, namespace, instance, &gateways)?;
+        self.ovn.nbctl(&["wait-until", "logical_switch_port", &instance.port, "up=true"])?;
+        self.hosts.push(host.clone());
+        self.describe()?;
+        self.sync()?;
+        Ok(host)
+    }
+
+    fn describe(&self) -> Result<()> {
+        let hosts: Vec<Value> = [&self.wan].into_iter().chain(&self.hosts).map(Host::describe).collect();
+        let chassis: Vec<Value> = self
+            .chassis
+            .iter()
+            .map(|chassis| {
+                json!({"name": chassis.name(), "netns": chassis.namespace().name(), "dir": chassis.dir()})
+            })
+            .collect();
+        let text = json!({
+            "name": self.name(),
+            "nb": self.ovn.nb.remote(),
+            "sb": self.ovn.sb.remote(),
+            "router": self.net.router(),
+            "hosts": hosts,
+            "chassis": chassis,
+        });
+        fs::write(self.dir().join(DESCRIPTION), text.to_string()).context("cannot describe the lab")
+    }
+}
+
+impl LabBuilder {
+    /// How many chassis there are.
+    #[must_use]
+    pub fn chassis(mut self, count: usize) -> Self {
+        self.chassis = count;
+        self
+    }
+
+    /// On which chassis the gateway ports and the outside host are.
+    #[must_use]
+    pub fn gateway_on(mut self, chassis: usize) -> Self {
+        self.gateway = chassis;
+        self
+    }
+
+    /// Another network than [`Net::builder`]`(1)`. Its uplink is 203.0.113.0/24 and 2001:db8::/64 where the outside
+    /// host is to be reached.
+    #[must_use]
+    pub fn net(mut self, net: NetBuilder) -> Self {
+        self.net = net;
+        self
+    }
+
+    /// Starts it all and waits until every chassis does what northd says.
+    ///
+    /// # Errors
+    ///
+    /// When not root, when a program is missing, or when something does not start; nothing is left then.
+    pub fn start(self) -> Result<Lab> {
+        ensure!(
+            self.gateway < self.chassis,
+            "the gateway is on chassis {} of {}",
+            self.gateway,
+            self.chassis
+        );
+        let estate = Estate::new()?;
+        let mut ovn = Ovn::start()?;
+        estate.adopt(ovn.nb.dir())?;
+        estate.adopt(ovn.sb.dir())?;
+        estate.adopt_daemon(ovn.northd())?;
+        let net = self.net.create(&ovn.nb)?;
+
+        let mut chassis: Vec<Chassis> = Vec::new();
+        for number in 0..self.chassis {
+            let gateway = number == self.gateway;
+            let name = if gateway { GATEWAY.to_owned() } else { format!("chassis-{number}") };
+            let mut next = Chassis::start(&estate, number, &name, &ovn.sb.remote(), gateway)?;
+            // The underlay is a star around the first one's bridge.
+            if let Some(first) = chassis.first_mut() {
+                let device = format!("under{number}");
+                next.wire("br-under", first.namespace(), &device, None)?;
+                first.add_port("br-under", &device)?;
+            }
+            chassis.push(next);
+        }
+        let namespace = estate.namespace("wan")?;
+        let gateway = chassis.get_mut(self.gateway).context("no gateway chassis")?;
+        gateway.wire("br-ex", &namespace, "eth0", None)?;
+        let wan = Host::outside(namespace)?;
+        let lab = Lab { chassis, ovn, net, wan, hosts: Vec::new(), gateway: self.gateway, estate };
+        eventually(PATIENCE, "every chassis is in the Southbound database", || {
+            let list = lab.ovn.sbctl(&["--bare", "--columns=name", "list", "chassis"])?;
+            Ok(list.split_whitespace().count() == lab.chassis.len())
+        })?;
+        lab.sync()?;
+        lab.describe()?;
+        Ok(lab)
+    }
+}
+
+/// Reads how a lab of any process describes itself.
+///
+/// # Errors
+///
+/// When it is not up yet, or gone.
+pub fn description(lab: &Found) -> Result<Value> {
+    let text =
+        fs::read_to_string(lab.dir.join(DESCRIPTION)).with_context(|| format!("{} is not up", lab.name))?;
+    serde_json::from_str(&text).context("a lab's description is no JSON")
+}
+
+/// Joins two namespaces by a pair of devices.
+///
+/// A userspace datapath hands packets on with checksums it left to the hardware, which is not there: both ends have
+/// to compute them.
+fn link(one: &Namespace, device: &str, other: &Namespace, peer: &str) -> Result<()> {
+    one.shell(&format!("ip link add {device} type veth peer name {peer} netns {}", other.name()))?;
+    for (namespace, device) in [(one, device), (other, peer)] {
+        namespace.shell(&format!("ethtool -K {device} tx off >/dev/null; ip link set {device} up"))?;
+    }
+    Ok(())
+}
+
+/// The first of a network's addresses, written `address/length`.
+fn first_of(network: &str) -> Result<(IpAddr, u8)> {
+    let (address, len) = network.split_once('/').with_context(|| format!("{network}: no /length"))?;
+    let first = match address.parse()? {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() + 1).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() + 1).into()),
+    };
+    Ok((first, len.parse()?))
+}

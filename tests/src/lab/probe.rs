@@ -1,0 +1,305 @@
+use std::fmt::{self, Display, Formatter};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use socket2::{Domain, Socket, Type};
+
+use super::hold::Held;
+use super::host::{Family, Host};
+use super::icmp;
+
+/// How long a probe waits for its answer: long enough for a lost SYN to be sent twice more.
+const PATIENCE: Duration = Duration::from_millis(3500);
+/// How often a datagram is sent again.
+const AGAIN: Duration = Duration::from_millis(300);
+/// How long a look at all sockets waits before the next one.
+pub(super) const BLINK: Duration = Duration::from_millis(2);
+
+/// What a probe speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proto {
+    /// A TCP connection with a question and an answer.
+    Tcp,
+    /// A UDP datagram and its answer.
+    Udp,
+    /// An echo request and its reply; ports are identifiers.
+    Icmp,
+}
+
+/// From a host to an address, and where that is to arrive.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    from: &'a Host,
+    to: IpAddr,
+    /// Where the sender is told to send; otherwise to the very port that is listened on.
+    to_port: Option<u16>,
+    at: &'a Host,
+    /// Where the receiver listens; port 0 is any free one.
+    listen: SocketAddr,
+    patience: Duration,
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the sender got its answer.
+    pub answered: bool,
+    /// Where the receiver saw it come from. A TCP connection that is not established is not seen.
+    pub seen: Option<SocketAddr>,
+}
+
+impl Proto {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Icmp];
+}
+
+impl<'a> Way<'a> {
+    /// To a host's own address.
+    ///
+    /// # Errors
+    ///
+    /// When one of them has no address of that family.
+    pub fn direct(from: &'a Host, at: &'a Host, family: Family) -> Result<Self> {
+        from.address(family)?;
+        let to = at.address(family)?;
+        Ok(Self { from, to, to_port: None, at, listen: SocketAddr::new(to, 0), patience: PATIENCE })
+    }
+
+    /// To a forwarded address and port, to arrive at a port of a host.
+    ///
+    /// # Errors
+    ///
+    /// When one of them has no address of that family.
+    pub fn forwarded(from: &'a Host, forward: SocketAddr, at: &'a Host, port: u16) -> Result<Self> {
+        let family = Family::of(forward.ip());
+        from.address(family)?;
+        let listen = SocketAddr::new(at.address(family)?, port);
+        let to_port = Some(forward.port());
+        Ok(Self { from, to: forward.ip(), to_port, at, listen, patience: PATIENCE })
+    }
+
+    /// Waits that long for an answer, instead of some seconds.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Goes this way once, from a source port or any.
+    ///
+    /// # Errors
+    ///
+    /// When a port is taken, or a namespace gone. Silence is an outcome.
+    pub fn probe(&self, proto: Proto, source_port: Option<u16>) -> Result<Outcome> {
+        let outcome = match proto {
+            Proto::Tcp => self.tcp(source_port),
+            Proto::Udp => self.udp(source_port),
+            Proto::Icmp => icmp::probe(self, source_port),
+        };
+        outcome.with_context(|| format!("{proto} {self}"))
+    }
+
+    /// Establishes `count` connections this way and keeps them talking; the listening port is free again then.
+    ///
+    /// # Errors
+    ///
+    /// When not all of them get established.
+    pub fn hold(&self, count: usize) -> Result<Held> {
+        Held::establish(self, count).with_context(|| format!("{count} connections {self}"))
+    }
+
+    // === inside ===
+
+    pub(super) fn to(&self) -> IpAddr {
+        self.to
+    }
+
+    pub(super) fn until(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
+    /// A socket of the sender, bound to its source port.
+    pub(super) fn sender(
+        &self,
+        kind: Type,
+        protocol: Option<socket2::Protocol>,
+        port: u16,
+    ) -> Result<Socket> {
+        let any = if self.to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        bound(self.from, kind, protocol, SocketAddr::new(any, port))
+    }
+
+    /// A socket of the receiver, bound to where it listens.
+    pub(super) fn receiver(&self, kind: Type, protocol: Option<socket2::Protocol>) -> Result<Socket> {
+        bound(self.at, kind, protocol, self.listen)
+    }
+
+    /// The receiver's listener, and where the sender has to connect to.
+    pub(super) fn listener(&self) -> Result<(TcpListener, SocketAddr)> {
+        let socket = self.receiver(Type::STREAM, None)?;
+        socket.listen(1024)?;
+        let listener = TcpListener::from(socket);
+        let port = self.to_port.map_or_else(|| listener.local_addr().map(|local| local.port()), Ok)?;
+        Ok((listener, SocketAddr::new(self.to, port)))
+    }
+
+    /// A connection of the sender that is on its way.
+    pub(super) fn connecting(&self, to: SocketAddr, source_port: u16) -> Result<TcpStream> {
+        let socket = self.sender(Type::STREAM, None, source_port)?;
+        abort_on_close(&socket)?;
+        match socket.connect(&to.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(EINPROGRESS) => {}
+            Err(error) => return Err(error).context("cannot connect"),
+        }
+        Ok(TcpStream::from(socket))
+    }
+
+    fn tcp(&self, source_port: Option<u16>) -> Result<Outcome> {
+        let (listener, to) = self.listener()?;
+        let mut client = self.connecting(to, source_port.unwrap_or(0))?;
+        let (mut server, mut asked, mut outcome) = (None, false, Outcome { answered: false, seen: None });
+        let (until, mut byte) = (self.until(), [0_u8; 1]);
+        while !outcome.answered && Instant::now() < until {
+            if !asked {
+                asked = done(client.write(b"?"))?;
+            }
+            match &mut server {
+                None => {
+                    if let Some((stream, from)) = ready(listener.accept())? {
+                        stream.set_nonblocking(true)?;
+                        abort_on_close(&Socket::from(stream.try_clone()?))?;
+                        outcome.seen = Some(from);
+                        server = Some(stream);
+                    }
+                }
+                Some(stream) => {
+                    if done(stream.read(&mut byte))? {
+                        stream.write_all(b"!")?;
+                    }
+                }
+            }
+            outcome.answered = done(client.read(&mut byte))?;
+            sleep(BLINK);
+        }
+        Ok(outcome)
+    }
+
+    fn udp(&self, source_port: Option<u16>) -> Result<Outcome> {
+        let server = UdpSocket::from(self.receiver(Type::DGRAM, None)?);
+        let port = self.to_port.map_or_else(|| server.local_addr().map(|local| local.port()), Ok)?;
+        let client = UdpSocket::from(self.sender(Type::DGRAM, None, source_port.unwrap_or(0))?);
+        client.connect(SocketAddr::new(self.to, port))?;
+        let (mut outcome, until) = (Outcome { answered: false, seen: None }, self.until());
+        let (mut buffer, mut next) = ([0_u8; 16], Instant::now());
+        while !outcome.answered && Instant::now() < until {
+            if Instant::now() >= next {
+                done(client.send(b"?"))?;
+                next = Instant::now() + AGAIN;
+            }
+            if let Some((len, from)) = ready(server.recv_from(&mut buffer))? {
+                ensure!(&buffer[..len] == b"?", "a stranger's datagram from {from}");
+                outcome.seen = Some(from);
+                done(server.send_to(b"!", from))?;
+            }
+            outcome.answered = done(client.recv(&mut buffer))?;
+            sleep(BLINK);
+        }
+        Ok(outcome)
+    }
+}
+
+impl Outcome {
+    /// Where the receiver saw it come from, if all went well.
+    ///
+    /// # Errors
+    ///
+    /// When no answer came, or one that the receiver did not give.
+    pub fn seen(&self) -> Result<SocketAddr> {
+        match self.seen {
+            Some(seen) if self.answered => Ok(seen),
+            _ => bail!("{self}"),
+        }
+    }
+}
+
+const EINPROGRESS: i32 = 115;
+
+/// Makes a socket in a host's namespace. It never blocks.
+fn bound(
+    host: &Host,
+    kind: Type,
+    protocol: Option<socket2::Protocol>,
+    address: SocketAddr,
+) -> Result<Socket> {
+    host.namespace().run(|| {
+        let socket = Socket::new(Domain::for_address(address), kind, protocol)?;
+        // A source port may be used again at once.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into()).with_context(|| format!("{} cannot bind {address}", host.name()))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    })
+}
+
+/// Leaves nothing behind that would keep a pair of ports busy.
+pub(super) fn abort_on_close(socket: &Socket) -> Result<()> {
+    socket.set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")
+}
+
+/// The value, or `None` if there is none yet. What the network says is no error of the probe.
+pub(super) fn ready<T>(result: std::io::Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock
+            | ErrorKind::NotConnected
+            | ErrorKind::TimedOut
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable => Ok(None),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// Whether something was read or written.
+fn done(result: std::io::Result<usize>) -> Result<bool> {
+    Ok(ready(result)?.is_some_and(|count| count > 0))
+}
+
+impl Display for Proto {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+        })
+    }
+}
+
+impl Display for Way<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "from {} to {}", self.from.name(), self.to)?;
+        if let Some(port) = self.to_port {
+            write!(out, " port {port}")?;
+        }
+        write!(out, " at {}", self.at.name())
+    }
+}
+
+impl Display for Outcome {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match (self.answered, self.seen) {
+            (true, Some(seen)) => write!(out, "seen as {seen}"),
+            (true, None) => write!(out, "answered by somebody else"),
+            (false, Some(seen)) => write!(out, "seen as {seen}, but the answer is lost"),
+            (false, None) => write!(out, "no answer"),
+        }
+    }
+}

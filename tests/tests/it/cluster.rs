@@ -1,0 +1,309 @@
+//! Sessions against RAFT clusters and relays.
+
+use anyhow::{Context, Result, bail};
+use ovn_extaddr_tests::{Cluster, Output, Relay, Snapshot};
+use ovsdb_protocol::{
+    LockStatus, Mirror, Outcome, Row, ServerRole, Session, SessionConfig, SessionEvent, StorageModel,
+    Transaction, Unacceptable,
+};
+use serde_json::{Value, json};
+
+use crate::protocol::Follower;
+
+const NB: &str = "OVN_Northbound";
+
+fn follower(remotes: &str, change: impl FnOnce(&mut SessionConfig)) -> Result<Follower> {
+    let mut config = SessionConfig::new(remotes.parse()?, NB);
+    change(&mut config);
+    Ok(Follower::with(Session::new(config), Mirror::of_everything()))
+}
+
+/// Inserts rows in several transactions: ovsdb-server remembers no more of the past than it has of the present.
+fn fill(cluster: &Cluster, from: usize) -> Result<()> {
+    let set = |name: String| json!({"op": "insert", "table": "Address_Set", "row": {"name": name}});
+    for n in from..from + 10 {
+        cluster.transact((0..10).map(|k| set(format!("set{n}x{k}"))).collect::<Vec<Value>>())?;
+    }
+    Ok(())
+}
+
+fn insert(name: &str) -> Transaction {
+    let mut transaction = Transaction::new(NB);
+    transaction.insert("Address_Set", Row::new().with("name", name));
+    transaction
+}
+
+async fn committed(follower: &mut Follower, transaction: &Transaction) -> Result<()> {
+    let id = follower.session.transact(transaction)?;
+    loop {
+        match follower.next().await? {
+            SessionEvent::Completed { id: completed, outcome: Outcome::Committed(_) } if completed == id => {
+                return Ok(());
+            }
+            SessionEvent::Completed { outcome, .. } => bail!("{outcome:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// Goes on until a server is left or was never in use, and returns what for.
+async fn left(follower: &mut Follower) -> Result<Unacceptable> {
+    loop {
+        if let SessionEvent::Disconnected { error, .. } = follower.next().await? {
+            return error.as_unacceptable().cloned().with_context(|| error.to_string());
+        }
+    }
+}
+
+async fn locked(follower: &mut Follower) -> Result<LockStatus> {
+    loop {
+        if let SessionEvent::Lock(status) = follower.next().await? {
+            return Ok(status);
+        }
+    }
+}
+
+/// Goes on until the session is at this member.
+async fn at(follower: &mut Follower, remote: &str) -> Result<()> {
+    let remote = remote.parse()?;
+    while follower.session.remote() != Some(&remote) || !follower.session.is_synced() {
+        follower.next().await?;
+    }
+    Ok(())
+}
+
+/// Regression: kube-ovn#7519 and #7497, whose caches never recover from a new leader.
+#[tokio::test]
+async fn a_session_follows_the_leader() -> Result<()> {
+    for size in [3, 5] {
+        let mut cluster = Cluster::northbound(size)?;
+        fill(&cluster, 0)?;
+        let mut session = follower(&cluster.remotes(), |_| {})?;
+        session.reach(&cluster.snapshot()?).await?;
+        assert_eq!(session.session.role(), Some(ServerRole::Leader));
+
+        let mut rows = 100;
+        for round in 1..=2 {
+            let new = cluster.transfer_leadership()?;
+            fill(&cluster, 10 * round)?;
+            rows += 100;
+            let remote = cluster.member(new).remote();
+            at(&mut session, &remote).await?;
+            session.reach(&cluster.snapshot()?).await?;
+            assert_eq!(session.told, [rows, 0, 0], "no row twice, none deleted");
+        }
+
+        let leader = cluster.leader()?;
+        cluster.member(leader).kill9()?;
+        let new = cluster.leader()?;
+        fill(&cluster, 30)?;
+        committed_somewhere(&mut session).await?;
+        let remote = cluster.member(new).remote();
+        at(&mut session, &remote).await?;
+        session.reach(&cluster.snapshot()?).await?;
+        assert_eq!(session.told, [rows + 101, 0, 0]);
+        assert_eq!(session.mirror.inconsistency(), None);
+        cluster.member(leader).restart()?;
+        cluster.check()?;
+    }
+    Ok(())
+}
+
+/// Commits a row as soon as there is a leader to commit it.
+async fn committed_somewhere(follower: &mut Follower) -> Result<()> {
+    // The connection to the dead leader has to be found out first.
+    while !matches!(follower.next().await?, SessionEvent::Disconnected { .. }) {}
+    while !follower.session.is_synced() {
+        follower.next().await?;
+    }
+    committed(follower, &insert("after")).await
+}
+
+/// Regression: libovsdb#250; every client that forgets the id of a reply pays with the whole database here.
+#[tokio::test]
+async fn a_new_leader_tells_only_the_differences() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    fill(&cluster, 0)?;
+    let mut session = follower(&cluster.remotes(), |_| {})?;
+    session.reach(&cluster.snapshot()?).await?;
+    assert_eq!(session.session.received().1, 100);
+
+    // The first reply, an update, and the reply of a resumption name the transaction to resume from.
+    for name in ["a", "b", "c"] {
+        let new = cluster.transfer_leadership()?;
+        cluster.transact(vec![json!({"op": "insert", "table": "Address_Set", "row": {"name": name}})])?;
+        let remote = cluster.member(new).remote();
+        loop {
+            if let SessionEvent::Synced { resumed } = session.next().await? {
+                assert!(resumed, "{name}");
+                break;
+            }
+        }
+        at(&mut session, &remote).await?;
+        session.reach(&cluster.snapshot()?).await?;
+        assert!(session.session.received().1 <= 1, "{} rows", session.session.received().1);
+    }
+    assert_eq!(session.told, [103, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_follower_will_do_where_any_server_will() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    fill(&cluster, 0)?;
+    let leader = cluster.leader()?;
+    let remote = cluster.member((leader + 1) % 3).remote();
+    let mut strict = follower(&remote, |_| {})?;
+    assert_eq!(left(&mut strict).await?, Unacceptable::NotLeader);
+
+    let mut session = follower(&remote, |config| {
+        config.leader_only = false;
+        config.lock = Some(ovsdb_protocol::LockName::sanitized("ovn_extaddr"));
+    })?;
+    session.reach(&cluster.snapshot()?).await?;
+    let server = session.session.server().context("it describes itself")?;
+    assert_eq!((server.model, server.leader, server.connected), (StorageModel::Clustered, false, true));
+    assert!(server.cluster_id.is_some() && server.server_id.is_some() && server.index.is_some());
+    let cluster_id = server.cluster_id;
+    committed(&mut session, &insert("through the follower")).await?;
+    session.reach(&cluster.snapshot()?).await?;
+    assert_eq!(session.session.lock_status(), LockStatus::None, "a lock of a follower excludes nobody");
+
+    // It is asked for on the same connection once it means something.
+    cluster.member(leader).kill9()?;
+    let new = cluster.leader()?;
+    if cluster.member(new).remote() == remote {
+        assert_eq!(locked(&mut session).await?, LockStatus::Held(1));
+    }
+
+    let all = cluster.remotes();
+    let mut pinned = follower(&all, |config| config.cluster_id = cluster_id)?;
+    pinned.synced().await?;
+    let other = ovsdb_protocol::Uuid::from_u128(1);
+    let remote = cluster.member(new).remote();
+    let mut pinned = follower(&remote, |config| config.cluster_id = Some(other))?;
+    let why = Unacceptable::OtherCluster { found: cluster_id, wanted: other };
+    assert_eq!(left(&mut pinned).await?, why);
+    Ok(())
+}
+
+/// Regression: libovsdb, which takes a relay for a leader.
+#[tokio::test]
+async fn a_relay_is_no_leader() -> Result<()> {
+    let cluster = Cluster::northbound(3)?;
+    fill(&cluster, 0)?;
+    let mut relay = Relay::of(&cluster.remotes())?;
+    let remote = relay.server().remote();
+    let mut strict = follower(&remote, |_| {})?;
+    // At first it may not have heard from its source.
+    while let Unacceptable::NoSchema(StorageModel::Relay) = left(&mut strict).await? {}
+    assert_eq!(left(&mut strict).await?, Unacceptable::Relay);
+
+    let mut session = follower(&remote, |config| {
+        config.leader_only = false;
+        config.lock = Some(ovsdb_protocol::LockName::sanitized("ovn_extaddr"));
+    })?;
+    session.reach(&cluster.snapshot()?).await?;
+    assert_eq!(session.session.role(), Some(ServerRole::Relay));
+    assert_eq!(session.session.lock_status(), LockStatus::None);
+
+    let mut orphan = Relay::of("unix:/nowhere")?;
+    let mut session = follower(&orphan.server().remote(), |config| config.leader_only = false)?;
+    assert_eq!(left(&mut session).await?, Unacceptable::NoSchema(StorageModel::Relay));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_lock_is_won_anew_at_the_new_leader() -> Result<()> {
+    let cluster = Cluster::northbound(3)?;
+    let remotes = cluster.remotes();
+    let with_lock = || follower(&remotes, |config| config.lock = "leader".parse().ok());
+    let (mut one, mut two) = (with_lock()?, with_lock()?);
+    assert_eq!(locked(&mut one).await?, LockStatus::Held(1));
+    assert_eq!(locked(&mut two).await?, LockStatus::Waiting);
+    cluster.transfer_leadership()?;
+    assert_eq!(locked(&mut two).await?, LockStatus::None);
+    assert_eq!(locked(&mut two).await?, LockStatus::Held(1));
+    assert_eq!(locked(&mut one).await?, LockStatus::None);
+    assert_eq!(locked(&mut one).await?, LockStatus::Waiting);
+    drop(two);
+    assert_eq!(locked(&mut one).await?, LockStatus::Held(2), "another epoch");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_leader_is_left() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    fill(&cluster, 0)?;
+    let mut session = follower(&cluster.tcp_remotes(), |config| {
+        config.probe = Some(std::time::Duration::from_secs(1));
+        config.connect_timeout = std::time::Duration::from_secs(1);
+    })?;
+    session.reach(&cluster.snapshot()?).await?;
+    let old = cluster.leader()?;
+    cluster.member(old).daemon().signal("STOP")?;
+    let new = cluster.leader_but(Some(old))?;
+    let remote = cluster.member(new).tcp_remote();
+    at(&mut session, &remote).await?;
+    committed(&mut session, &insert("after")).await?;
+    let dump = cluster.member(new).snapshot()?;
+    session.reach(&dump).await?;
+
+    // As it wakes up it has to learn that it leads no more, and nobody follows it meanwhile.
+    cluster.member(old).daemon().signal("CONT")?;
+    committed(&mut session, &insert("awake")).await?;
+    assert_eq!(session.session.remote(), Some(&remote.parse()?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_without_its_majority_is_left() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    let mut session = follower(&cluster.remotes(), |_| {})?;
+    session.synced().await?;
+    let leader = cluster.leader()?;
+    for n in (0..3).filter(|n| *n != leader) {
+        cluster.member(n).kill9()?;
+    }
+    let why = left(&mut session).await?;
+    assert!(matches!(why, Unacceptable::Disconnected(_) | Unacceptable::NotLeader), "{why:?}");
+    assert!(!session.session.is_synced());
+    for n in (0..3).filter(|n| *n != leader) {
+        cluster.member(n).restart()?;
+    }
+    session.synced().await?;
+    Ok(())
+}
+
+/// Regression: libovsdb#235 and OVN's own issue 70: a schema that changes while a client runs.
+#[tokio::test]
+async fn a_cluster_is_converted_under_a_session() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    fill(&cluster, 0)?;
+    let mut session = follower(&cluster.remotes(), |_| {})?;
+    session.reach(&cluster.snapshot()?).await?;
+
+    let mut schema: Value =
+        serde_json::from_str(&std::fs::read_to_string("/usr/share/ovn/ovn-nb.ovsschema")?)?;
+    schema["version"] = json!("99.0.0");
+    schema["tables"]["Address_Set"]["columns"]["color"] = json!({"type": "string"});
+    schema["tables"].as_object_mut().context("tables")?.remove("Static_MAC_Binding");
+    let file = cluster.dir().join("new.ovsschema");
+    std::fs::write(&file, schema.to_string())?;
+    let leader = cluster.leader()?;
+    let mut convert = std::process::Command::new("ovsdb-client");
+    convert.args(["convert", &cluster.member(leader).remote()]).arg(&file);
+    Output::of(convert)?.success()?;
+
+    loop {
+        match session.next().await? {
+            SessionEvent::Synced { .. } => break,
+            SessionEvent::Disconnected { error, .. } => bail!("the connection should survive: {error}"),
+            _ => {}
+        }
+    }
+    let dump: Snapshot = cluster.snapshot()?;
+    session.reach(&dump).await?;
+    assert_eq!(session.told, [100, 100, 0], "every row has a column more");
+    committed(&mut session, &insert("after")).await
+}

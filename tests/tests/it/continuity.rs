@@ -1,0 +1,233 @@
+//! Agents and servers come and go while the work goes on.
+
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
+
+use crate::scene::{
+    OWNER, SOON, Scene, V4, ip, owned, row, wait_for_rows, wait_for_state, wait_until_settled,
+};
+
+#[test]
+fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (net, instances) = network(&server, 3)?;
+    let mut first = Agent::start(server.remote())?;
+    first.wait_for_log("active: the lock is ours")?;
+    let mut second = Agent::start(server.tcp_remote())?;
+    second.wait_for_log("standby: another agent has the lock")?;
+    second.wait_for_log("in step with the database")?;
+
+    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances[..1]))?;
+    first.wait_for_log("committed")?;
+    // The standby has seen all of it, and has done nothing.
+    second.wait_for_log("10.57.1.11 leaves as 203.0.113.101")?;
+    assert!(!second.log().contains("committed"), "{}", second.log());
+
+    first.kill9()?;
+    net.annotate(&instances[1].port, V4, Some("203.0.113.101"))?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances[..2]))?;
+    second.wait_for_log("active: the lock is ours")?;
+    second.wait_for_log("committed ports=1 rows=1")?;
+
+    // It comes back behind the other, and takes over again when that one is told to stop.
+    first.restart()?;
+    first.wait_for_log("standby: another agent has the lock")?;
+    assert!(second.stop()?.success());
+    net.annotate(&instances[2].port, V4, Some("203.0.113.101"))?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
+    first.wait_for_log("committed ports=1 rows=1")?;
+    wait_until_settled(&Cli::new(server.remote())?)
+}
+
+#[test]
+fn agents_that_take_turns_at_dying_lose_and_double_nothing() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (net, instances) = network(&server, 40)?;
+    let mut agents =
+        [Agent::start(server.remote())?, Agent::start(server.remote())?, Agent::start(server.remote())?];
+    for (index, instance) in instances.iter().enumerate() {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+        if index % 3 == 0 {
+            agents[(index / 3) % 3].restart()?;
+        }
+        owned(&server, OWNER)?;
+    }
+    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
+    for (index, instance) in instances.iter().enumerate() {
+        net.annotate(&instance.port, V4, None)?;
+        if index % 3 == 0 {
+            agents[(index / 3) % 3].restart()?;
+        }
+    }
+    wait_for_rows(&server, OWNER, [])
+}
+
+#[test]
+fn a_server_that_is_killed_while_intents_change_is_caught_up_with() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let (net, instances) = network(&scene.server, 30)?;
+    for (batch, instances) in instances.chunks(10).enumerate() {
+        for instance in &instances[..5] {
+            net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+        }
+        // In the middle of that; after it, others write before the agent is back.
+        scene.server.restart()?;
+        for instance in &instances[5..] {
+            net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+        }
+        if batch == 1 {
+            net.wipe_snat()?;
+        }
+    }
+    scene.wait_for_rows_of(&net, &instances)?;
+    // Gone for longer than a connection attempt takes.
+    scene.server.kill9()?;
+    sleep(Duration::from_millis(500));
+    scene.server.start()?;
+    for instance in &instances {
+        net.annotate(&instance.port, V4, None)?;
+    }
+    scene.wait_for_rows([])?;
+    assert!(scene.agent.daemon().is_running());
+    Ok(())
+}
+
+#[test]
+fn an_agent_may_be_there_before_its_database() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let (net, instances) = network(&server, 2)?;
+    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
+    server.kill9()?;
+    // First no server, then one without the database, then the database.
+    let mut agent = Agent::start(server.remote())?;
+    agent.wait_for_log("disconnected")?;
+    server.start()?;
+    server.appctl(&["ovsdb-server/remove-db", "OVN_Northbound"])?;
+    sleep(Duration::from_millis(300));
+    server.appctl(&["ovsdb-server/add-db", &server.dir().join("db").display().to_string()])?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances[..1]))?;
+
+    // And it may go and come back while the agent has it.
+    server.appctl(&["ovsdb-server/remove-db", "OVN_Northbound"])?;
+    sleep(Duration::from_millis(100));
+    server.appctl(&["ovsdb-server/add-db", &server.dir().join("db").display().to_string()])?;
+    net.annotate(&instances[1].port, V4, Some("203.0.113.101"))?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
+    wait_until_settled(&Cli::new(server.remote())?)?;
+    assert!(agent.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn an_agent_without_a_database_lives_on_and_stops_when_told() -> Result<()> {
+    let mut agent = Agent::start("unix:/no/such/socket,tcp:127.0.0.1:1")?;
+    agent.wait_for_log("disconnected")?;
+    let start = Instant::now();
+    assert!(agent.stop()?.success());
+    assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let mut agent = Agent::start(format!("tcp:{}", silent.local_addr()?))?;
+    sleep(Duration::from_millis(100));
+    assert!(agent.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn an_agent_finds_the_server_among_several_remotes() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (net, instances) = network(&server, 1)?;
+    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
+    let remotes = format!("unix:/no/such/socket,tcp:127.0.0.1:1,{}", server.tcp_remote());
+    let _agent = Agent::start(&remotes)?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
+    let cli = Cli::new(&remotes)?;
+    wait_for_state(&cli, &instances[0].port, V4, "active")
+}
+
+#[test]
+fn a_dry_run_decides_and_writes_nothing() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (net, instances) = network(&server, 1)?;
+    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
+    let before = server.dump()?;
+    let mut agent = Agent::builder(server.remote()).args(&["--dry-run"]).start()?;
+    agent.wait_for_log("10.57.1.11 will leave as 203.0.113.101")?;
+    // It keeps no other agent from working.
+    assert_eq!(server.dump()?, before);
+    let _working = Agent::start(server.remote())?;
+    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
+    agent.wait_for_log("10.57.1.11 leaves as 203.0.113.101")
+}
+
+#[test]
+fn a_stopping_agent_leaves_its_rows() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let (net, instances) = network(&scene.server, 2)?;
+    for instance in &instances {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    }
+    scene.wait_for_rows_of(&net, &instances)?;
+    assert!(scene.agent.stop()?.success());
+    let before = scene.server.dump()?;
+    scene.agent.restart()?;
+    scene.agent.wait_for_log("active: the lock is ours")?;
+    scene.agent.wait_for_log("in step")?;
+    sleep(Duration::from_millis(100));
+    assert_eq!(scene.server.dump()?, before, "a restart changes nothing");
+    Ok(())
+}
+
+#[test]
+fn intents_that_change_faster_than_they_are_fulfilled_end_as_the_last() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instances) = network(&scene.server, 8)?;
+    for address in ["203.0.113.102", "203.0.113.103"] {
+        net.add_forward(ip(address), 443, ip("10.57.1.11"), 443)?;
+    }
+    scope(|threads| -> Result<()> {
+        let writers: Vec<_> = instances
+            .iter()
+            .map(|instance| {
+                let net = &net;
+                threads.spawn(move || -> Result<()> {
+                    for turn in 0..60 {
+                        let value = ["203.0.113.102", "203.0.113.103", "none", "nonsense"][turn % 4];
+                        net.annotate(&instance.port, V4, Some(value))?;
+                    }
+                    net.annotate(&instance.port, V4, Some("203.0.113.101"))
+                })
+            })
+            .collect();
+        writers.into_iter().try_for_each(|writer| writer.join().expect("a writer ends"))
+    })?;
+    scene.wait_for_rows_of(&net, &instances)?;
+    eventually(SOON, "no refusal is pending", || {
+        let list = scene.cli.list_json()?;
+        ensure!(list.iter().all(|entry| entry["state"] == "active"), "{list:#?}");
+        Ok(true)
+    })
+}
+
+impl Scene {
+    fn wait_for_rows_of(&self, net: &Net, instances: &[Instance]) -> Result<()> {
+        wait_for_rows(&self.server, OWNER, rows(net, instances))?;
+        wait_until_settled(&self.cli).context("the rows are there")
+    }
+}
+
+/// A network with instances and a forward address.
+fn network(server: &OvsdbServer, count: u32) -> Result<(Net, Vec<Instance>)> {
+    let mut net = Net::builder(1).create(server)?;
+    let instances = net.add_instances(count, Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.11"), 443)?;
+    Ok((net, instances))
+}
+
+fn rows(net: &Net, instances: &[Instance]) -> Vec<String> {
+    let addresses = instances.iter().filter_map(|instance| Some((instance, instance.ipv4?)));
+    addresses.map(|(instance, address)| row(net, instance, "203.0.113.101", address)).collect()
+}

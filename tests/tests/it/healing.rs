@@ -1,0 +1,251 @@
+//! Whatever others do to our rows, and whenever the agent dies: the end state is the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{
+    Addressing, Agent, Cli, Instance, Net, Ovn, OvsdbServer, eventually, json_map, json_set, uuid_ref,
+};
+use serde_json::{Value, json};
+
+use crate::scene::{
+    OWNER, Random, Scene, V4, V6, ip, owned, row, versions, wait_for_rows, wait_for_state, wait_until_settled,
+};
+
+/// How fast a row has to be back.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How often the agent is killed at a random moment.
+const KILLS: u64 = 60;
+
+#[test]
+fn a_row_that_is_deleted_is_back_within_a_second() -> Result<()> {
+    let ovn = Ovn::start()?;
+    let (_agent, cli) = (Agent::start(ovn.nb.remote())?, Cli::new(ovn.nb.remote())?);
+    let (net, instance) = overridden(&ovn.nb)?;
+    wait_for_rows(&ovn.nb, OWNER, both(&net, &instance))?;
+    let router = net.router();
+    let deletions: [&[&str]; 4] = [
+        &["lr-nat-del", &router, "snat", "10.57.1.11"],
+        &["lr-nat-del", &router, "snat", "fd42:57:1::b"],
+        &["lr-nat-del", &router, "snat"],
+        &["lr-nat-del", &router],
+    ];
+    for deletion in deletions {
+        let before = versions(&ovn.nb, OWNER)?;
+        ovn.nbctl(deletion)?;
+        eventually(AT_ONCE, "the row is back", || {
+            let (now, rows) = (versions(&ovn.nb, OWNER)?, owned(&ovn.nb, OWNER)?);
+            ensure!(now != before && rows == both(&net, &instance).into(), "there is {rows:#?}");
+            Ok(true)
+        })
+        .with_context(|| deletion.join(" "))?;
+    }
+    wait_until_settled(&cli)
+}
+
+#[test]
+fn rows_survive_a_cms_that_writes_all_snat_anew() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instance) = overridden(&scene.server)?;
+    scene.wait_for_rows(both(&net, &instance))?;
+    for _ in 0..10 {
+        let before = versions(&scene.server, OWNER)?;
+        net.wipe_snat()?;
+        eventually(AT_ONCE, "the rows are back", || {
+            let (now, rows) = (versions(&scene.server, OWNER)?, owned(&scene.server, OWNER)?);
+            ensure!(now.is_disjoint(&before) && rows == both(&net, &instance).into(), "there is {rows:#?}");
+            Ok(true)
+        })?;
+        assert_eq!(net.nats()?.len(), 4, "the network's own rows are as the CMS wrote them");
+    }
+    wait_until_settled(&scene.cli)
+}
+
+#[test]
+fn a_row_that_is_altered_is_set_right() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instance) = overridden(&scene.server)?;
+    scene.wait_for_rows(both(&net, &instance))?;
+    let ours = || -> Result<Vec<ovn_extaddr_tests::Nat>> {
+        Ok(net.nats()?.into_iter().filter(|nat| !nat.external_ids.is_empty()).collect())
+    };
+    let right = ours()?;
+    let uuid = uuid_ref(&right[0].uuid);
+    let tags = |port: &str, role: &str| {
+        json_map([("ovn-extaddr:owner", OWNER), ("ovn-extaddr:port", port), ("ovn-extaddr:role", role)])
+    };
+    let alterations = [
+        json!({"external_ip": "198.51.100.9"}),
+        json!({"logical_ip": "10.57.1.200"}),
+        json!({"logical_ip": "10.57.1.0/24"}),
+        json!({"external_ip": "nonsense"}),
+        json!({"type": "dnat"}),
+        json!({"type": "dnat_and_snat"}),
+        json!({"external_port_range": "1-5"}),
+        json!({"external_port_range": ""}),
+        json!({"options": json_map([("stateless", "true")])}),
+        json!({"external_ids": tags(&instance.port, "drain")}),
+        json!({"external_ids": tags("of-nobody", "egress")}),
+        json!({"external_ids": tags("", "egress")}),
+        json!({"type": "dnat", "external_ip": "198.51.100.9", "logical_ip": "", "options": json_map::<&str, &str>([])}),
+    ];
+    for alteration in alterations {
+        let update =
+            json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid]], "row": alteration});
+        scene.server.transact(vec![update])?;
+        eventually(Duration::from_secs(3), "the row is as it was", || {
+            let now = ours()?;
+            ensure!(now == right, "it is {now:#?}");
+            Ok(true)
+        })
+        .with_context(|| alteration.to_string())?;
+    }
+    scene.wait_for_rows(both(&net, &instance))
+}
+
+#[test]
+fn a_row_that_somebody_makes_his_own_is_left_to_him() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instance) = overridden(&scene.server)?;
+    scene.wait_for_rows(both(&net, &instance))?;
+    scene.server.transact(vec![
+        json!({"op": "update", "table": "NAT", "where": [["external_ip", "==", "203.0.113.101"]],
+        "row": {"external_ids": json_map([("mine", "now")])}}),
+    ])?;
+    scene.wait_for_state(&instance.port, V4, "foreign")?;
+    let foreign = net.nats()?;
+    net.annotate(&instance.port, V4, None)?;
+    net.annotate(&instance.port, V6, None)?;
+    scene.wait_for_rows([])?;
+    assert_eq!(
+        net.nats()?,
+        foreign.into_iter().filter(|nat| nat.external_ip != "2001:db8::65").collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+/// What may happen to a network while the agent is dead; together they leave one row.
+type Step = fn(&Net, &Instance, &Instance) -> Result<()>;
+const STEPS: [Step; 12] = [
+    |net, one, _| net.annotate(&one.port, V4, Some("203.0.113.101")),
+    |net, one, _| net.add_forward(ip("203.0.113.101"), 443, one.v4()?, 443),
+    |net, _, two| net.annotate(&two.port, V4, Some("203.0.113.101")),
+    |net, one, _| net.set_addresses(&one.port, &["10:66:6a:00:00:01 10.57.1.99"]),
+    |net, _, _| net.wipe_snat(),
+    |net, _, two| net.annotate(&two.port, V4, None),
+    |net, one, _| net.add_forward(ip("203.0.113.102"), 2000, one.v4()?, 443),
+    |net, one, _| net.annotate(&one.port, V4, Some("203.0.113.102")),
+    |net, _, _| net.remove_forward(ip("203.0.113.101")),
+    |net, _, two| net.annotate(&two.port, V4, Some("203.0.113.102")),
+    |net, _, two| net.remove_instance(&two.port),
+    |net, one, _| net.set_addresses(&one.port, &["10:66:6a:00:00:01 10.57.1.98"]),
+];
+
+#[test]
+fn an_agent_that_is_killed_between_two_steps_catches_up() -> Result<()> {
+    let mut scene = Scene::start()?;
+    // Killed before the step and started after it; and killed right after it, in the middle of its work.
+    for (step, at_work) in (0..STEPS.len()).flat_map(|step| [(step, false), (step, true)]) {
+        let mut net = Net::builder(1).create(&scene.server)?;
+        let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
+        for (index, action) in STEPS.iter().enumerate() {
+            if index == step && !at_work {
+                scene.agent.kill9()?;
+            }
+            action(&net, &one, &two)?;
+            if index == step {
+                scene.agent.restart()?;
+            }
+        }
+        scene
+            .wait_for_rows([row(&net, &one, "203.0.113.102", "10.57.1.98")])
+            .with_context(|| format!("step {step}, at work: {at_work}"))?;
+        assert_eq!(net.nats()?.len(), 3);
+        net.remove()?;
+        scene.wait_for_rows([])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn kills_at_random_moments_of_a_burst_leak_and_double_nothing() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instances = net.add_instances(40, Addressing::Static)?;
+    let external = [ip("203.0.113.101"), ip("203.0.113.102")];
+    for (port, instance) in (8000..).zip(&instances) {
+        for address in external {
+            net.add_forward(address, port, instance.v4()?, 80)?;
+        }
+    }
+    let foreign = net.nats()?;
+    let mut agent = Agent::builder(server.remote()).spawn()?;
+    // Which of the addresses a port wants; beyond the last is none.
+    let mut wanted: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut random = Random(0x5eed_0fb1_7e5e_ed01);
+    for kill in 0..KILLS {
+        // The agent is starting, or at work on the last burst, or has died of it.
+        sleep(Duration::from_micros(random.below(30_000)));
+        for _ in 0..=random.below(3) {
+            let mut operations = Vec::new();
+            for _ in 0..=random.below(20) {
+                let index = usize::try_from(random.below(40))?;
+                let choice = usize::try_from(random.below(3))?;
+                operations.push(intent(&instances[index].port, external.get(choice)));
+                wanted.insert(index, choice);
+            }
+            if random.below(4) == 0 {
+                net.wipe_snat()?;
+            }
+            server.transact(operations)?;
+            sleep(Duration::from_micros(random.below(5_000)));
+        }
+        agent.kill9()?;
+        // Whatever it left, no row is doubled, or on no router, or only half ours.
+        owned(&server, OWNER).with_context(|| format!("after kill {kill}"))?;
+        agent = Agent::builder(server.remote()).spawn()?;
+    }
+    let rows = wanted.iter().filter_map(|(index, choice)| {
+        let instance = &instances[*index];
+        Some(row(&net, instance, external.get(*choice)?, instance.ipv4?))
+    });
+    wait_for_rows(&server, OWNER, rows)?;
+    let cli = Cli::new(server.remote())?;
+    wait_until_settled(&cli)?;
+
+    server.transact(instances.iter().map(|instance| intent(&instance.port, None)).collect())?;
+    wait_for_rows(&server, OWNER, [])?;
+    let logical = |nats: Vec<ovn_extaddr_tests::Nat>| -> BTreeSet<(String, String)> {
+        nats.into_iter().map(|nat| (nat.external_ip, nat.logical_ip)).collect()
+    };
+    assert_eq!(logical(net.nats()?), logical(foreign));
+    wait_for_state(&cli, &instances[0].port, V4, "-")
+}
+
+fn intent(port: &str, address: Option<&IpAddr>) -> Value {
+    let mut mutations = vec![json!(["external_ids", "delete", json_set([json!(V4)])])];
+    mutations.extend(
+        address.map(|address| json!(["external_ids", "insert", json_map([(V4, address.to_string())])])),
+    );
+    json!({"op": "mutate", "table": "Logical_Switch_Port", "where": [["name", "==", port]],
+        "mutations": mutations})
+}
+
+/// A network with an instance that has both of its addresses overridden.
+fn overridden(server: &OvsdbServer) -> Result<(Net, Instance)> {
+    let mut net = Net::builder(1).create(server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 8443)?;
+    net.add_forward(ip("2001:db8::65"), 443, instance.v6()?, 8443)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    net.annotate(&instance.port, V6, Some("2001:db8::65"))?;
+    Ok((net, instance))
+}
+
+fn both(net: &Net, instance: &Instance) -> [String; 2] {
+    [row(net, instance, "203.0.113.101", "10.57.1.11"), row(net, instance, "2001:db8::65", "fd42:57:1::b")]
+}

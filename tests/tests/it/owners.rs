@@ -1,0 +1,153 @@
+//! Agents with different owners share a database, and cleaning up.
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
+
+use crate::scene::{
+    OWNER, SOON, Scene, V4, V6, ip, owned, row, state, versions, wait_for_rows, wait_for_state,
+    wait_until_settled,
+};
+
+#[test]
+fn what_another_owner_did_is_foreign_and_stays() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (net, instance) = network(&server)?;
+    let mut first = Agent::builder(server.remote()).args(&["--owner", "first"]).start()?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    let of_first = || [row(&net, &instance, "203.0.113.101", "10.57.1.11")];
+    wait_for_rows(&server, "first", of_first())?;
+    let version = versions(&server, "first")?;
+
+    let mut second = Agent::builder(server.remote()).config("owner = \"second\"\n").start()?;
+    second.wait_for_log("active: the lock is ours")?;
+    second.wait_for_log("by a foreign row")?;
+    assert!(owned(&server, "second")?.is_empty());
+    // Each says of it what it is to him.
+    let cli = Cli::new(server.remote())?;
+    for (owner, expected) in [("first", "active"), ("second", "foreign")] {
+        let list = cli.run(&["list", "--json", "--owner", owner])?.success()?;
+        assert!(list.contains(&format!("\"state\": \"{expected}\"")), "{list}");
+    }
+
+    // Without its agent the row stays, whatever becomes of the intent.
+    first.stop()?;
+    net.annotate(&instance.port, V4, Some("203.0.113.102"))?;
+    second.wait_for_log("foreign-nat")?;
+    net.annotate(&instance.port, V4, None)?;
+    net.annotate(&instance.port, V6, Some("2001:db8::65"))?;
+    wait_for_rows(&server, "second", [row(&net, &instance, "2001:db8::65", "fd42:57:1::b")])?;
+    assert_eq!((owned(&server, "first")?, versions(&server, "first")?), (of_first().into(), version));
+
+    // It takes its row away when it is back.
+    first.restart()?;
+    wait_for_rows(&server, "first", [])?;
+    wait_for_rows(&server, "second", [row(&net, &instance, "2001:db8::65", "fd42:57:1::b")])
+}
+
+#[test]
+fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instances = net.add_instances(20, Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.11"), 443)?;
+    let start = |owner| Agent::builder(server.remote()).args(&["--owner", owner]).start();
+    let mut agents = [start("first")?, start("second")?];
+    for agent in &mut agents {
+        agent.wait_for_log("active: the lock is ours")?;
+        agent.wait_for_log("in step with the database")?;
+        agent.daemon().signal("STOP")?;
+    }
+    for instance in &instances {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    }
+    // Both read all of it and decide before the server takes anything from either.
+    server.daemon().signal("STOP")?;
+    for agent in &mut agents {
+        agent.daemon().signal("CONT")?;
+        agent.wait_for_log("will leave as")?;
+    }
+    sleep(Duration::from_millis(200));
+    server.daemon().signal("CONT")?;
+
+    let everything =
+        || -> Result<_> { Ok((server.dump()?, versions(&server, "first")?, versions(&server, "second")?)) };
+    eventually(SOON, "every port has its row, and nothing changes any more", || -> Result<bool> {
+        let before = everything()?;
+        let rows: BTreeSet<_> =
+            owned(&server, "first")?.into_iter().chain(owned(&server, "second")?).collect();
+        ensure!(rows.len() == instances.len(), "{} ports have rows", rows.len());
+        sleep(Duration::from_millis(300));
+        ensure!(everything()? == before, "it still changes");
+        Ok(true)
+    })
+}
+
+#[test]
+fn cleanup_is_refused_while_an_agent_is_active() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let (net, instance) = network(&scene.server)?;
+    let foreign = net.nats()?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    net.annotate(&instance.port, V6, Some("2001:db8::65"))?;
+    let rows = || {
+        [
+            row(&net, &instance, "203.0.113.101", "10.57.1.11"),
+            row(&net, &instance, "2001:db8::65", "fd42:57:1::b"),
+        ]
+    };
+    scene.wait_for_rows(rows())?;
+    let refused = scene.cli.run(&["cleanup"])?;
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("stop it first") && refused.stderr.lines().count() == 1, "{refused:?}");
+    assert_eq!(owned(&scene.server, OWNER)?, rows().into());
+
+    scene.agent.stop()?;
+    let of_another = scene.cli.run(&["cleanup", "--owner", "another"])?.success()?;
+    assert_eq!(of_another, "Removed 0 rows of owner another.\n");
+    assert_eq!(owned(&scene.server, OWNER)?, rows().into());
+
+    assert_eq!(scene.cli.run(&["cleanup"])?.success()?, "Removed 2 rows of owner ovn-extaddr.\n");
+    assert_eq!(net.nats()?, foreign);
+    // The intents are the operator's: they stay, and wait for an agent.
+    assert_eq!(state(&scene.cli, &instance.port, V4)?, "pending");
+    assert_eq!(scene.cli.run(&["cleanup"])?.success()?, "Removed 0 rows of owner ovn-extaddr.\n");
+    scene.agent.restart()?;
+    scene.wait_for_rows(rows())
+}
+
+#[test]
+fn cleanup_removes_many_rows_also_of_ports_that_are_gone() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let mut net = Net::builder(1).create(&scene.server)?;
+    let instances = net.add_instances(30, Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.11"), 443)?;
+    let foreign = net.nats()?;
+    for instance in &instances {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    }
+    eventually(SOON, "all have their rows", || Ok(owned(&scene.server, OWNER)?.len() == 30))?;
+    scene.agent.stop()?;
+    for instance in &instances[..10] {
+        net.remove_instance(&instance.port)?;
+    }
+    net.remove_forward(ip("203.0.113.101"))?;
+    assert_eq!(owned(&scene.server, OWNER)?.len(), 30);
+    assert_eq!(scene.cli.run(&["cleanup"])?.success()?, "Removed 30 rows of owner ovn-extaddr.\n");
+    assert_eq!(net.nats()?, foreign);
+    wait_until_settled(&scene.cli)?;
+    wait_for_state(&scene.cli, &instances[29].port, V4, "rejected not-a-forward")
+}
+
+/// A network with an instance and two forward addresses for IPv4, one for IPv6.
+fn network(server: &OvsdbServer) -> Result<(Net, Instance)> {
+    let mut net = Net::builder(1).create(server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    net.add_forward(ip("203.0.113.102"), 443, instance.v4()?, 443)?;
+    net.add_forward(ip("2001:db8::65"), 443, instance.v6()?, 443)?;
+    Ok((net, instance))
+}

@@ -1,0 +1,269 @@
+//! TLS with certificates of `ovs-pki`, against an ovsdb-server that uses OpenSSL.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use ovn_extaddr_tests::{Authority, Certified, Pki, TlsServer};
+use ovsdb_protocol::{Mirror, Session, SessionConfig, SessionEvent, TlsConfig, connect_with};
+use tokio::time::timeout;
+
+use crate::protocol::{Follower, SOON};
+
+const NB: &str = "OVN_Northbound";
+
+/// What a client of ours is configured with.
+fn tls(pki: &Pki, own: &Certified) -> TlsConfig {
+    TlsConfig {
+        private_key: Some(own.private_key.clone()),
+        certificate: Some(own.certificate.clone()),
+        ca_cert: Some(pki.ca_cert(Authority::Controller)),
+        ..TlsConfig::default()
+    }
+}
+
+/// Connects and asks something. Returns what went wrong, if anything.
+async fn attempt(remote: &str, tls: &TlsConfig) -> Result<Option<String>> {
+    let asking = async {
+        let (client, _locks, mut connection) = connect_with(&remote.parse()?, tls).await?;
+        // The driver tells why a connection ended; the handle only that it did.
+        tokio::select! {
+            ended = connection.run() => match ended {
+                Err(error) => Err(error.into()),
+                Ok(()) => bail!("the connection ended"),
+            },
+            listed = client.list_dbs() => listed.map(drop).map_err(Into::into),
+        }
+    };
+    let result: Result<()> = timeout(SOON, asking).await.context("nothing happens")?;
+    Ok(result.err().map(|error| error.to_string()))
+}
+
+async fn accepted(remote: &str, tls: &TlsConfig) -> Result<()> {
+    match attempt(remote, tls).await? {
+        None => Ok(()),
+        Some(error) => bail!("{remote} with {tls:?}: {error}"),
+    }
+}
+
+async fn refused(remote: &str, tls: &TlsConfig, why: &str) -> Result<()> {
+    match attempt(remote, tls).await? {
+        Some(error) if error.contains(why) => Ok(()),
+        Some(error) => bail!("\"{error}\" is not \"{why}\""),
+        None => bail!("it was accepted, despite \"{why}\""),
+    }
+}
+
+/// Both CAs, a client, and a server of its own kind that is as it should be.
+struct World {
+    pki: Pki,
+    own: Certified,
+    server: TlsServer,
+}
+
+impl World {
+    fn new() -> Result<Self> {
+        let pki = Pki::new()?;
+        let own = pki.issue("agent", Authority::Switch)?;
+        let server = pki.issue("server", Authority::Controller)?;
+        let ca = pki.ca_cert(Authority::Controller);
+        let server = TlsServer::start(&server, &pki.ca_cert(Authority::Switch), Some(&ca))?;
+        Ok(Self { pki, own, server })
+    }
+
+    /// A server with this certificate.
+    fn server_with(&self, certified: &Certified) -> Result<TlsServer> {
+        TlsServer::start(certified, &self.pki.ca_cert(Authority::Switch), None)
+    }
+}
+
+fn follower(remote: &str, tls: TlsConfig) -> Result<Follower> {
+    let mut config = SessionConfig::new(remote.parse()?, NB);
+    config.tls = tls;
+    Ok(Follower::with(Session::new(config), Mirror::of_everything()))
+}
+
+#[tokio::test]
+async fn sessions_run_over_tls() -> Result<()> {
+    let mut world = World::new()?;
+    let mut session = follower(&world.server.remote(), tls(&world.pki, &world.own))?;
+    session.synced().await?;
+    session.reach(&world.server.server().snapshot()?).await?;
+    // Open vSwitch hangs up without TLS's farewell.
+    world.server.reconnect()?;
+    loop {
+        if let SessionEvent::Disconnected { error, .. } = session.next().await? {
+            assert_eq!(error.to_string(), "the server closed the connection");
+            break;
+        }
+    }
+    session.synced().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
+    let world = World::new()?;
+    let remote = world.server.remote();
+    let strict = TlsConfig { verify_host_name: true, ..tls(&world.pki, &world.own) };
+    accepted(&remote.replace("127.0.0.1", "localhost"), &tls(&world.pki, &world.own)).await?;
+    refused(&remote, &strict, "does not name the host that was asked for").await?;
+    let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
+    accepted(&named.remote().replace("127.0.0.1", "localhost"), &strict).await?;
+    refused(&named.remote(), &strict, "does not name the host that was asked for").await
+}
+
+/// Regression: CVE-2026-40243, a client that took what the server sent for its roots.
+#[tokio::test]
+async fn a_server_of_another_ca_is_refused() -> Result<()> {
+    let mut world = World::new()?;
+    let usual = tls(&world.pki, &world.own);
+    accepted(&world.server.remote(), &usual).await?;
+
+    // The CA of the clients in place of the servers', on either side.
+    let swapped = TlsConfig { ca_cert: Some(world.pki.ca_cert(Authority::Switch)), ..usual.clone() };
+    let why = "switchca/cacert.pem but by \"OVS controllerca CA Certificate";
+    refused(&world.server.remote(), &swapped, why).await?;
+    let server = world.server_with(&world.pki.issue("a-client", Authority::Switch)?)?;
+    let why = "controllerca/cacert.pem but by \"OVS switchca CA Certificate";
+    refused(&server.remote(), &usual, why).await?;
+
+    // CAs of the same names that were made at another place, the server sending its own along.
+    let other = Pki::new()?;
+    let ca = other.ca_cert(Authority::Controller);
+    let certified = other.issue("server", Authority::Controller)?;
+    let server = TlsServer::start(&certified, &world.pki.ca_cert(Authority::Switch), Some(&ca))?;
+    refused(&server.remote(), &usual, "is not signed by the CA in ").await?;
+
+    let server = world.server_with(&world.pki.self_signed("hermit")?)?;
+    refused(&server.remote(), &usual, "is self-signed and not signed by the CA in ").await?;
+
+    let plain = world.server.server().tcp_remote().replace("tcp:", "ssl:");
+    refused(&plain, &usual, "it does not speak TLS at this port").await
+}
+
+#[tokio::test]
+async fn a_certificate_counts_in_its_time_only() -> Result<()> {
+    let world = World::new()?;
+    let usual = tls(&world.pki, &world.own);
+    let issue = |name: &str, authority, from: &str, until: &str| {
+        world.pki.issue_between(name, authority, from, until)
+    };
+    let expired = issue("expired", Authority::Controller, "20200101000000Z", "20210101000000Z")?;
+    let server = world.server_with(&expired)?;
+    refused(&server.remote(), &usual, "has expired ").await?;
+    let future = issue("future", Authority::Controller, "20400101000000Z", "20410101000000Z")?;
+    let server = world.server_with(&future)?;
+    refused(&server.remote(), &usual, "is not valid yet, but in ").await?;
+
+    let expired = issue("our-expired", Authority::Switch, "20200101000000Z", "20210101000000Z")?;
+    let why = "our-expired-cert.pem: it has expired, by the server's clock";
+    refused(&world.server.remote(), &tls(&world.pki, &expired), why).await?;
+    let future = issue("our-future", Authority::Switch, "20400101000000Z", "20410101000000Z")?;
+    let why = "the server refused our certificate ";
+    refused(&world.server.remote(), &tls(&world.pki, &future), why).await
+}
+
+#[tokio::test]
+async fn our_side_is_refused_with_the_reason() -> Result<()> {
+    let world = World::new()?;
+    let remote = world.server.remote();
+    let usual = tls(&world.pki, &world.own);
+    let nobody = TlsConfig { private_key: None, certificate: None, ..usual.clone() };
+    refused(&remote, &nobody, "the server wants a certificate of ours, and there is none").await?;
+    let stranger = world.pki.issue("stranger", Authority::Controller)?;
+    let why = "stranger-cert.pem: it is not signed by the CA that the server trusts";
+    refused(&remote, &tls(&world.pki, &stranger), why).await?;
+
+    let half = TlsConfig { private_key: None, ..usual.clone() };
+    refused(&remote, &half, "a certificate without its private key is of no use").await?;
+    let mixed = TlsConfig { private_key: Some(stranger.private_key.clone()), ..usual.clone() };
+    refused(&remote, &mixed, "agent-cert.pem is of no use: it does not belong to the private key").await?;
+    let missing = TlsConfig { certificate: Some(PathBuf::from("/nowhere/cert.pem")), ..usual.clone() };
+    refused(&remote, &missing, "cannot read the certificate /nowhere/cert.pem").await?;
+    let garbage = world.pki.dir().join("garbage.pem");
+    fs::write(&garbage, "nothing")?;
+    let unreadable = TlsConfig { private_key: Some(garbage.clone()), ..usual.clone() };
+    refused(&remote, &unreadable, "there is no private key in ").await?;
+    let unreadable = TlsConfig { ca_cert: Some(garbage), ..usual.clone() };
+    refused(&remote, &unreadable, "there is no certificate in ").await?;
+    let trusting = TlsConfig { ca_cert: None, ..usual };
+    refused(&remote, &trusting, "ssl: endpoints need the certificate of a CA").await
+}
+
+#[tokio::test]
+async fn version_1_is_refused_with_the_cure() -> Result<()> {
+    let world = World::new()?;
+    let cure =
+        "is of X.509 version 1, which is refused for its lack of extensions: make it anew with ovs-pki";
+    let old = world.pki.issue_v1("old", Authority::Controller)?;
+    let server = world.server_with(&old)?;
+    refused(&server.remote(), &tls(&world.pki, &world.own), cure).await?;
+    let ours = world.pki.issue_v1("ours", Authority::Switch)?;
+    refused(&world.server.remote(), &tls(&world.pki, &ours), cure).await
+}
+
+#[tokio::test]
+async fn a_ca_is_bootstrapped_once() -> Result<()> {
+    let world = World::new()?;
+    let file = world.pki.dir().join("bootstrapped.pem");
+    let bootstrap = TlsConfig { ca_cert: Some(file.clone()), bootstrap: true, ..tls(&world.pki, &world.own) };
+    let later = TlsConfig { bootstrap: false, ..bootstrap.clone() };
+    refused(&world.server.remote(), &later, "cannot read the certificate ").await?;
+
+    let silent = world.server_with(&world.pki.issue("silent", Authority::Controller)?)?;
+    refused(&silent.remote(), &bootstrap, "ovsdb-server does with --peer-ca-cert").await?;
+    assert!(!file.exists());
+
+    accepted(&world.server.remote(), &bootstrap).await?;
+    assert_eq!(fs::metadata(&file)?.permissions().mode() & 0o777, 0o444);
+    // From now on it is verified, with and without the option.
+    accepted(&silent.remote(), &later).await?;
+    let other = Pki::new()?;
+    let ca = other.ca_cert(Authority::Controller);
+    let certified = other.issue("server", Authority::Controller)?;
+    let server = TlsServer::start(&certified, &world.pki.ca_cert(Authority::Switch), Some(&ca))?;
+    refused(&server.remote(), &bootstrap, "is not signed by the CA in ").await
+}
+
+/// What the files hold at the time of a connection counts, and for that connection only.
+#[tokio::test]
+async fn changed_files_count_for_the_next_connection() -> Result<()> {
+    let world = World::new()?;
+    let stranger = world.pki.issue("stranger", Authority::Controller)?;
+    let (key, certificate) = (world.pki.dir().join("live-key.pem"), world.pki.dir().join("live-cert.pem"));
+    let ca_cert = world.pki.dir().join("live-ca.pem");
+    let set = |who: &Certified, ca: Authority| -> Result<()> {
+        fs::copy(&who.private_key, &key)?;
+        fs::copy(&who.certificate, &certificate)?;
+        fs::copy(world.pki.ca_cert(ca), &ca_cert)?;
+        Ok(())
+    };
+    set(&world.own, Authority::Controller)?;
+    let config = TlsConfig {
+        private_key: Some(key.clone()),
+        certificate: Some(certificate.clone()),
+        ca_cert: Some(ca_cert.clone()),
+        ..TlsConfig::default()
+    };
+    let mut session = follower(&world.server.remote(), config)?;
+    session.synced().await?;
+    for (who, ca, why) in [
+        (&stranger, Authority::Controller, "it is not signed by the CA that the server trusts"),
+        (&world.own, Authority::Switch, "is not signed by the CA in "),
+    ] {
+        set(who, ca)?;
+        world.server.reconnect()?;
+        loop {
+            match session.next().await? {
+                SessionEvent::Disconnected { error, .. } if error.to_string().contains(why) => break,
+                SessionEvent::Synced { .. } => bail!("it was accepted, despite \"{why}\""),
+                _ => {}
+            }
+        }
+        set(&world.own, Authority::Controller)?;
+        session.synced().await?;
+    }
+    Ok(())
+}

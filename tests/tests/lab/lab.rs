@@ -1,0 +1,101 @@
+//! The lab itself: what the other tests take for granted.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ovn_extaddr_tests::eventually;
+use ovn_extaddr_tests::lab::{Family, Lab, Proto, built};
+
+/// What there is on this machine of a lab: namespaces, directories, processes that know one of these.
+fn traces(name: &str, dirs: &[String]) -> Vec<String> {
+    let names = |dir: &str| -> Vec<String> {
+        fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().display().to_string())
+            .collect()
+    };
+    let mut traces = names("/run/netns");
+    traces.retain(|path| path.contains(&format!("{name}-")));
+    traces.extend(dirs.iter().filter(|dir| fs::exists(dir).unwrap_or(true)).cloned());
+    for process in names("/proc") {
+        let line = fs::read(format!("{process}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        // This test's own arguments name none of them.
+        if dirs.iter().any(|dir| line.contains(dir.as_str())) {
+            traces.push(format!("{process} {line}"));
+        }
+    }
+    traces
+}
+
+/// The directories an inventory names, and its own.
+fn directories(dir: &std::path::Path) -> Result<Vec<String>> {
+    let inventory = fs::read_to_string(dir.join("inventory"))?;
+    let mut dirs: Vec<String> =
+        inventory.lines().filter_map(|line| line.strip_prefix("dir ")).map(str::to_owned).collect();
+    dirs.push(dir.display().to_string());
+    Ok(dirs)
+}
+
+#[test]
+fn two_labs_do_not_meet_and_leave_nothing() -> Result<()> {
+    let mut labs = [Lab::builder().start()?, Lab::builder().start()?];
+    let mut left = Vec::new();
+    for lab in &mut labs {
+        let c1 = lab.instance("c1", 0)?;
+        // The same addresses in both.
+        assert_eq!(
+            lab.outbound(&c1, Proto::Tcp, Family::V4, Some(5555))?.seen()?.to_string(),
+            "203.0.113.2:5555"
+        );
+        left.push((lab.name().to_owned(), directories(lab.dir())?));
+    }
+    assert_ne!(left[0], left[1]);
+    for (name, dirs) in &left {
+        // Three databases, northd, vswitchd, controller; wan, c1, ch0.
+        assert!(traces(name, dirs).len() >= 9, "{:#?}", traces(name, dirs));
+    }
+    drop(labs);
+    for (name, dirs) in &left {
+        assert_eq!(traces(name, dirs), Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_panic_leaves_nothing() -> Result<()> {
+    let found = std::thread::spawn(|| {
+        let lab = Lab::builder().start().expect("it starts");
+        let found = (lab.name().to_owned(), directories(lab.dir()).expect("it has an inventory"));
+        // As a panic, but without a message in the middle of the output.
+        std::panic::resume_unwind(Box::new(found));
+    });
+    let panic = found.join().expect_err("it panics");
+    let (name, dirs) = panic.downcast_ref::<(String, Vec<String>)>().context("another panic")?;
+    assert_eq!(traces(name, dirs), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_killed_owner_leaves_nothing() -> Result<()> {
+    let mut owner = Command::new(built("ovn-extaddr-lab")?).arg("keep").stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(owner.stdout.take().context("no pipe")?).read_line(&mut line)?;
+    let (_, words) = line.trim().split_once("up ").with_context(|| format!("it said {line:?}"))?;
+    let (name, dir) = words.split_once(' ').context("a name and a directory")?;
+    let dirs = directories(dir.as_ref())?;
+    assert!(traces(name, &dirs).len() >= 9);
+
+    owner.kill()?;
+    owner.wait()?;
+    eventually(Duration::from_secs(20), "the reaper has done its work", || {
+        let left = traces(name, &dirs);
+        anyhow::ensure!(left.is_empty(), "{left:#?}");
+        Ok(true)
+    })
+}

@@ -1,0 +1,6 @@
+//! Tests with real packets: each starts a complete OVN in network namespaces. They need root.
+
+mod agent;
+mod hazards;
+mod lab;
+mod release;
