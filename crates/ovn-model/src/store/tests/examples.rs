@@ -96,16 +96,17 @@ fn of_a_balancer_only_the_changed_vip_is_told() {
         filled(&[Update::new(BALANCER, 1, "insert", &all), Update::new(ROUTER, 2, "insert", &router)]);
     let (router, _) = store.routers().next().unwrap();
     let at = |address: &str| Change::Address { router, address: address.parse().unwrap() };
+    let balancer = store.load_balancers().next().unwrap().1.uuid;
 
     let change = r#"{"vips":["map",[["192.0.2.7:80","10.0.0.8:80"]]]}"#;
     let changes = after(&mut store, &[Update::new(BALANCER, 1, "modify", change)]);
-    assert_eq!(changes, [at("10.0.0.7"), at("10.0.0.8"), at("192.0.2.7")]);
+    assert_eq!(changes, [at("10.0.0.7"), at("10.0.0.8"), at("192.0.2.7"), Change::Balancer(balancer)]);
     assert_eq!(store.balancers_with_backend("10.0.0.7".parse().unwrap()), []);
     assert_eq!(store.balancers_with_backend("10.0.0.8".parse().unwrap()).len(), 1);
 
     // Its removal is that of two backends, of which one is there still.
     let changes = after(&mut store, &[Update::new(BALANCER, 1, "modify", change)]);
-    assert_eq!(changes, [at("10.0.0.8"), at("192.0.2.7")]);
+    assert_eq!(changes, [at("10.0.0.8"), at("192.0.2.7"), Change::Balancer(balancer)]);
     assert_eq!(store.balancers_with_vip("192.0.2.7".parse().unwrap()), []);
     assert_eq!(store.balancers_with_backend("10.0.0.8".parse().unwrap()).len(), 1);
 }

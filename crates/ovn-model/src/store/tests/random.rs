@@ -179,6 +179,7 @@ fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
         Change::Tagged(name) => format!("{:?}", ("tagged", name)),
         Change::Topology(Node::Switch(id)) => format!("{:?}", ("switch", names[&Node::Switch(*id)])),
         Change::Topology(Node::Router(id)) => format!("{:?}", ("router", names[&Node::Router(*id)])),
+        Change::Balancer(uuid) => format!("{:?}", ("balancer", uuid)),
         Change::Address { router, address } => {
             format!("{:?}", ("address", names[&Node::Router(*router)], address))
         }

@@ -295,6 +295,11 @@ impl<'a> Scratch<'a> {
                 }
             }
         }
+        for (uuid, row) in self.rows("Load_Balancer") {
+            let routers = self.rows("Logical_Router");
+            let on: Vec<_> = routers.filter_map(|(id, on)| Some((id, self.attachment(on, uuid)?))).collect();
+            see(s, ("balancer", uuid), (Self::vips(row), row["name"].text(), row["protocol"].text(), on));
+        }
         for (uuid, row) in self.rows("NAT") {
             // Whether the row of its gateway port is there is the router's affair.
             let mut line = seen("nat", uuid).unwrap_or_default();
