@@ -27,6 +27,9 @@ const NOT_INHERITED: [&str; 6] = [
 /// The first that a running agent logs: from then on it heeds signals.
 const STARTED: &str = " starting ";
 
+/// The configuration that most tests want: what is withdrawn goes at once.
+pub const PROMPT: &str = "drain = 0\nhold-down = 0\n";
+
 /// The agent, running: `ovn-extaddr run` with a run directory and a configuration file of its own.
 #[derive(Debug)]
 pub struct Agent {
@@ -60,7 +63,7 @@ impl Agent {
         AgentBuilder {
             database: database.into(),
             binary: None,
-            config: String::new(),
+            config: PROMPT.to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -177,7 +180,7 @@ impl Agent {
 }
 
 impl AgentBuilder {
-    /// The text of the configuration file; none by default.
+    /// The text of the configuration file; [`PROMPT`] by default.
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         text.clone_into(&mut self.config);
@@ -238,14 +241,14 @@ impl AgentBuilder {
 }
 
 impl Cli {
-    /// Prepares the binary for a database, with an empty configuration file.
+    /// Prepares the binary for a database, with a configuration file of [`PROMPT`].
     ///
     /// # Errors
     ///
     /// When the agent is not built.
     pub fn new(database: impl Into<String>) -> Result<Self> {
         let cli = Self { database: database.into(), binary: built_binary()?, dir: Dir::new("cli")? };
-        cli.write_config("")?;
+        cli.write_config(PROMPT)?;
         Ok(cli)
     }
 

@@ -31,7 +31,7 @@ mod rpc;
 mod snapshot;
 mod wait;
 
-pub use agent::{Agent, AgentBuilder, Cli};
+pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};

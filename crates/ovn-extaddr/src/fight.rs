@@ -8,7 +8,7 @@ use crate::engine::Subject;
 use crate::plan::RowChange;
 
 /// Rows that are put back this often are contested.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 10;
 
 /// How long rows must stay to be out of the fight: longer than they are ever left alone.
 const WINDOW: Duration = Duration::from_secs(120);

@@ -312,8 +312,8 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
     let plan = json_of(&cli, &["plan", "--json"])?;
     let uuid = plan[0]["nat"].as_str().context("a row's UUID")?.to_owned();
     assert_eq!(uuid.len(), 36);
-    let content = |external: &str| json!({"external_ip": external, "logical_ip": "10.57.1.11", "port_range": "1024-65535", "gateway_port": null});
-    let change = |action: &str, from: Value, to: Value| json!([{"action": action, "port": port, "router": "incus-net1-lr", "nat": uuid, "from": from, "to": to}]);
+    let content = |external: &str| json!({"role": "egress", "external_ip": external, "logical_ip": "10.57.1.11", "port_range": "1024-65535", "gateway_port": null});
+    let change = |action: &str, from: Value, to: Value| json!([{"action": action, "port": port, "router": "incus-net1-lr", "nat": uuid, "from": from, "to": to, "load_balancer": null, "vip": null}]);
     assert_eq!(plan, change("insert", Value::Null, content("203.0.113.101")));
 
     let granted = |state: &str, message: &str, nat: Value| {

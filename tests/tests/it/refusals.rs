@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{
-    Addressing, DefaultTarget, Instance, Net, NetBuilder, OvsdbServer, Protocol, eventually, json_map,
+    Addressing, DefaultTarget, Instance, Net, PROMPT, NetBuilder, OvsdbServer, Protocol, eventually, json_map,
     json_set,
 };
 use serde_json::json;
@@ -285,7 +285,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_refusal_has_its_reason_and_ends_with_it() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = Scene::with_config(&format!("{PROMPT}default-target = \"reject\"\n"))?;
     let cases = cases();
     let mut sites = Vec::new();
     for (id, case) in (1..).zip(&cases) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use ovn_extaddr_tests::{Agent, Cli, Instance, Net, OvsdbServer, eventually, map_column, set_column};
+use ovn_extaddr_tests::{Agent, Cli, Instance, Net, OvsdbServer, PROMPT, eventually, map_column, set_column};
 use serde_json::{Value, json};
 
 /// Long enough for everything that is to happen at once, on a busy machine.
@@ -28,8 +28,15 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn start() -> Result<Self> {
+        Self::with_config(PROMPT)
+    }
+
+    /// With this configuration of the agent and the commands.
+    pub(crate) fn with_config(config: &str) -> Result<Self> {
         let server = OvsdbServer::northbound()?;
-        Ok(Self { agent: Agent::start(server.remote())?, cli: Cli::new(server.remote())?, server })
+        let cli = Cli::new(server.remote())?;
+        cli.write_config(config)?;
+        Ok(Self { agent: Agent::builder(server.remote()).config(config).start()?, cli, server })
     }
 
     /// Waits until the agent's rows are exactly these and nothing is left to do.

@@ -48,10 +48,10 @@ impl Cleanup {
         let owner = rules.owner.clone();
         let mut engine = Engine::withdrawing(rules);
         let mut applier = Applier::new(lock);
-        let mut done = 0;
+        let rows = store.tagged_nats().filter(|(_, nat)| owner.owns(nat)).count();
         loop {
             engine.catch_up(&mut store, now());
-            // The effect of a transaction is seen before its answer, which tells how much it removed.
+            // The effect of a transaction is seen before its answer, which may yet be a refusal.
             if engine.unsettled().is_empty() && engine.next_deadline().is_none() && !applier.is_busy() {
                 break;
             }
@@ -68,7 +68,6 @@ impl Cleanup {
                 SessionEvent::Completed { id, outcome } => {
                     engine.catch_up(&mut store, now());
                     match applier.completed(id, outcome, &store, &engine, now()) {
-                        Some(Conclusion::Committed { changes, .. }) => done += changes,
                         Some(Conclusion::Refused(error)) => {
                             bail!("the database refused to remove rows: {error}")
                         }
@@ -80,7 +79,7 @@ impl Cleanup {
                 _ => {}
             }
         }
-        print(&format!("Owner {owner} has nothing in the database any more ({done} changes).\n"))?;
+        print(&format!("Removed {rows} rows of owner {owner}.\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
