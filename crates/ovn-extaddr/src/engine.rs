@@ -129,7 +129,8 @@ impl Engine {
             [Family::V4, Family::V6].into_iter().any(|family| port.external(family).is_some())
         });
         self.dirty.extend(asking.map(|port| Arc::clone(&port.name)));
-        let tagged = store.tagged_nats().map(|(_, nat)| Arc::from(nat.tags.get(keys::PORT).unwrap_or_default()));
+        let tagged =
+            store.tagged_nats().map(|(_, nat)| Arc::from(nat.tags.get(keys::PORT).unwrap_or_default()));
         self.dirty.extend(tagged);
     }
 
