@@ -90,7 +90,7 @@ pub fn needed(store: &Store, rules: &Rules, router: RouterId, address: IpAddr) -
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let row = OwnRow {
         router,
-        uuid: owner.row_uuid(Role::DefaultTarget, router_uuid, &address.to_string()),
+        uuid: owner.row_uuid(Role::DefaultTarget, router_uuid, address, ""),
         purpose: Purpose::DefaultTarget { undo },
         external: address,
         logical: target,

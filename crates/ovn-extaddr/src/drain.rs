@@ -23,7 +23,7 @@ pub struct Departure<'a> {
     pub nat: &'a Nat,
 }
 
-/// Returns what has to change about the drain rows of a port.
+/// Returns what has to change about `drains`, the drain rows of a port.
 ///
 /// `staying` are the router and address of its overrides as they should be: where one of them keeps
 /// the address, nothing has to be drained.
@@ -31,7 +31,7 @@ pub fn changes(
     store: &Store,
     rules: &Rules,
     port: &Arc<str>,
-    owned: &[(NatId, RouterId, &Nat)],
+    drains: &[(NatId, RouterId, &Nat)],
     departures: &[Departure<'_>],
     staying: &[(RouterId, IpAddr)],
     wall: u64,
@@ -45,10 +45,7 @@ pub fn changes(
             wanted.push(row(store, rules, port, *router, external, internal, nat));
         }
     }
-    for (id, router, nat) in owned {
-        if rules.owner.role(nat) != Some(Role::Drain) {
-            continue;
-        }
+    for (id, router, nat) in drains {
         let anew = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
         let keep = DrainTags::read(nat).zip(nat.external_ip).is_some_and(|(tags, external)| {
             wall < tags.until
@@ -85,7 +82,7 @@ fn row(
     nat: &Nat,
 ) -> OwnRow {
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
-    let uuid = rules.owner.row_uuid(Role::Drain, router_uuid, &format!("{port}\0{external}"));
+    let uuid = rules.owner.row_uuid(Role::Drain, router_uuid, external, port);
     OwnRow {
         router,
         uuid,

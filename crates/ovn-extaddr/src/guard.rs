@@ -5,7 +5,10 @@
 
 use std::net::IpAddr;
 
-use ovn_model::{AddressSet, Attachment, ElementKind, GroupId, LoadBalancerId, NatId, Port, PortId, RouterId, Store, SwitchId, keys};
+use ovn_model::{
+    AddressSet, Attachment, ElementKind, GroupId, LoadBalancerId, NatId, Port, PortId, RouterId, Store,
+    SwitchId, keys,
+};
 use ovsdb_protocol::{Condition, Datum, Row, Transaction, Until, Uuid};
 
 use crate::forwards::{self, Forward};

@@ -1,6 +1,7 @@
 //! How a row says that it is ours.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ovn_model::{Nat, keys};
@@ -42,13 +43,14 @@ impl Owner {
         LockName::sanitized(&self.0)
     }
 
-    /// Returns the UUID of the row with this role on the router with UUID `router`; `subject` tells
-    /// the rows of one role and router apart.
+    /// Returns the UUID of the row with this role on the router with UUID `router`: for an internal
+    /// address of a port, for an external one that it drains, or for one that is converted, which is
+    /// no port's.
     ///
     /// It depends on nothing else, so that whoever inserts the row, and however often, inserts the
     /// same row: the database refuses the second.
-    pub fn row_uuid(&self, role: Role, router: Uuid, subject: &str) -> Uuid {
-        let name = format!("{}\0{}\0{router}\0{subject}", self.0, role.name());
+    pub fn row_uuid(&self, role: Role, router: Uuid, address: IpAddr, port: &str) -> Uuid {
+        let name = format!("{}\0{}\0{router}\0{address}\0{port}", self.0, role.name());
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 

@@ -49,7 +49,8 @@ pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<(NatId, Rou
         let nat = store.nat(*id).filter(|nat| owner.owns(nat))?;
         Some((*id, nat.router?, nat))
     });
-    rows.filter(|(_, _, nat)| owner.role(nat) != Some(Role::DefaultTarget)).collect()
+    // The row of a conversion is for an address and has no port.
+    rows.filter(|(_, _, nat)| owner.role(nat) != Some(Role::DefaultTarget) || !port.is_empty()).collect()
 }
 
 /// Returns what has to change for a port; `wall` is the second, counted from 1970.
@@ -58,12 +59,12 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
     let mut staying: Vec<_> = desired.iter().map(|row| (row.router, row.external)).collect();
     let owned = owned(store, &rules.owner, wanted.port);
     let (mut changes, mut departures) = (Vec::new(), Vec::new());
+    // A row is known by its UUID, whatever somebody made of its role.
+    let successor = |nat: &Nat, router| desired.iter().find(|row| row.uuid == nat.uuid && row.router == router);
     for (id, router, nat) in &owned {
-        if rules.owner.role(nat) == Some(Role::Drain) {
-            continue;
-        }
         let departure = Departure { router: *router, nat };
-        match desired.iter().find(|row| row.uuid == nat.uuid && row.router == *router) {
+        match successor(nat, *router) {
+            None if rules.owner.role(nat) == Some(Role::Drain) => {}
             None if is_held(nat, wanted.held) => staying.extend(nat.external_ip.map(|external| (*router, external))),
             None => {
                 changes.push(RowChange::Delete(*id, *router));
@@ -76,9 +77,16 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
             Some(_) => {}
         }
     }
-    let missing = desired.into_iter().filter(|row| !owned.iter().any(|(_, _, nat)| nat.uuid == row.uuid));
-    changes.extend(missing.cloned().map(RowChange::Insert));
-    changes.extend(drain::changes(store, rules, wanted.port, &owned, &departures, &staying, wall));
+    let missing = desired.iter().filter(|row| !owned.iter().any(|(_, _, nat)| nat.uuid == row.uuid));
+    changes.extend(missing.map(|row| RowChange::Insert((*row).clone())));
+    let drains: Vec<_> = owned
+        .iter()
+        .filter(|(_, router, nat)| {
+            rules.owner.role(nat) == Some(Role::Drain) && successor(nat, *router).is_none()
+        })
+        .copied()
+        .collect();
+    changes.extend(drain::changes(store, rules, wanted.port, &drains, &departures, &staying, wall));
     changes
 }
 

@@ -187,7 +187,7 @@ fn decide(
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let rows = missing.into_iter().map(|logical| OwnRow {
         router,
-        uuid: rules.owner.row_uuid(Role::Egress, router_uuid, &format!("{logical}\0{}", port.name)),
+        uuid: rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name),
         purpose: Purpose::Egress { port: Arc::clone(&port.name) },
         external,
         logical,

@@ -37,6 +37,7 @@
 //! # Behaviour
 //! - What arrives is decoded row by row; no snapshot is ever in memory as JSON.
 //! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] beside the rows themselves.
+//! - A [`Session`] keeps to the leader of a cluster, unless it is told that any server will do.
 //! - A transaction whose reply got lost is [`Outcome::Unknown`], neither a failure nor sent again.
 //! - The crate spawns no task. A [`Session`] works while [`Session::next`] is awaited, a [`Client`] while
 //!   [`Connection::run`] is. Both need a tokio runtime with IO and time.

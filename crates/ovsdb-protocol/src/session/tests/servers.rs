@@ -372,3 +372,73 @@ async fn a_changed_list_of_remotes_drops_no_good_connection() {
     };
     join!(script, client);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_at_any_byte_of_a_described_server_leads_to_the_right_content() {
+    let answer = |id: u64, result: &Value| reply(&json!({"id": id}), result);
+    let stages: [(&[&str], String); 3] = [
+        (
+            &["get_schema", "set_db_change_aware", "get_schema"],
+            answer(1, &server_schema(&COLUMNS)) + &answer(2, &json!({})) + &answer(3, &usual_schema()),
+        ),
+        (
+            &["monitor_cond", "transact"],
+            answer(4, &json!({"Database": {id(50): {"initial": member(true)}}}))
+                + &answer(5, &json!([{"rows": [{"index": 5}]}])),
+        ),
+        (
+            &["lock", "monitor_cond_since"],
+            answer(6, &json!({"locked": true}))
+                + &answer(7, &snapshot(7, &[(1, 1), (2, 2)]))
+                + &update(8, &change(2, &json!({"delete": null})))
+                + &notification(
+                    "update2",
+                    &json!(["server", {"Database": {id(50): {"modify": {"leader": false}}}}]),
+                ),
+        ),
+    ];
+    let length: usize = stages.iter().map(|(_, text)| text.len()).sum();
+    for cut in 0..=length {
+        let server = Server::unix();
+        let script = async {
+            let mut peer = server.accept().await;
+            let mut rest = cut;
+            for (requests, text) in &stages {
+                for request in *requests {
+                    peer.expect(request).await;
+                }
+                let now = rest.min(text.len());
+                peer.send(&text[..now]).await;
+                rest -= now;
+                if rest == 0 {
+                    break;
+                }
+            }
+            drop(peer);
+            let mut peer = server.accept().await;
+            let schema = describe(&mut peer, &member(true), 6).await;
+            peer.reply(&schema, &usual_schema()).await;
+            peer.expect("lock").await;
+            let request = peer.expect("monitor_cond_since").await;
+            let result = match since(&request) {
+                0 => snapshot(9, &[(1, 1), (3, 3)]),
+                7 => json!([true, id(9), {"T": {id(2): {"delete": null}, id(3): {"insert": {"n": 3}}}}]),
+                8 => json!([true, id(9), {"T": {id(3): {"insert": {"n": 3}}}}]),
+                other => panic!("{other} is no transaction, after a cut at {cut}"),
+            };
+            peer.reply(&request, &result).await;
+            peer
+        };
+        let mut config = SessionConfig::new(server.endpoint().into(), "D");
+        config.lock = Some("leader".parse().unwrap());
+        let mut consumer = Consumer::with(config);
+        let client = async {
+            let mut events = consumer.until("disconnected").await;
+            events.extend(consumer.until("synced").await);
+            events
+        };
+        let (_peer, events) = join!(script, client);
+        assert_eq!(consumer.content(), [(1, 1), (3, 3)].into(), "after a cut at {cut}: {events:?}");
+        assert_eq!(consumer.mirror.inconsistency(), None, "after a cut at {cut}");
+    }
+}

@@ -1,0 +1,516 @@
+//! What the design asks for (`design.md` §2 to §5), worked out from scratch by looking at all rows.
+//!
+//! Nothing of the engine or the store is used here, but for the UUIDs of our rows and the reasons'
+//! codes.
+
+mod address;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ovn_extaddr::ownership::{Owner, Role};
+use ovsdb_protocol::Uuid;
+
+pub(crate) use address::assigned;
+use address::{contains, endpoint, family_of, internal_addresses, largest_free_block, network};
+
+use crate::model::{Database, Row};
+
+/// Routers that may lie between an instance and the outside.
+const MOST_HOPS: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) family: Family,
+    pub(crate) wanted: String,
+    pub(crate) internal: Vec<IpAddr>,
+    pub(crate) router: Option<Uuid>,
+    pub(crate) external: Option<IpAddr>,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Granted(BTreeSet<Desired>),
+    Waiting(&'static str),
+    Rejected(&'static str),
+    Conflict(&'static str),
+    Foreign(Uuid),
+}
+
+/// A row of ours as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Desired {
+    pub(crate) router: Uuid,
+    pub(crate) uuid: Uuid,
+    pub(crate) external: IpAddr,
+    pub(crate) logical: IpAddr,
+    pub(crate) port_range: Option<(u16, u16)>,
+    pub(crate) gateway_port: Option<Uuid>,
+}
+
+/// A change of one row of ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    Insert(Desired),
+    Update(Uuid, Desired),
+    Delete(Uuid, Uuid),
+}
+
+/// One reason why an address is a forward address of a router.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Forward {
+    pub(crate) address: IpAddr,
+    /// The row.
+    pub(crate) row: (&'static str, Uuid),
+    /// The key of the VIP, if it is one.
+    pub(crate) vip: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) targets: Vec<IpAddr>,
+}
+
+/// Looks at a database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Oracle<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) owner: &'a Owner,
+}
+
+// ===== decisions =====
+
+impl<'a> Oracle<'a> {
+    /// Decides on all ports with an intent.
+    pub(crate) fn decisions(self) -> BTreeMap<String, Vec<Decision>> {
+        let mut all = BTreeMap::new();
+        for (uuid, port) in self.database.table("Logical_Switch_Port") {
+            let families = [Family::V4, Family::V6].into_iter();
+            let decisions: Vec<_> = families.filter_map(|family| self.decide(uuid, port, family)).collect();
+            if !decisions.is_empty() {
+                all.insert(port.text("name").to_owned(), decisions);
+            }
+        }
+        // Of several ports that would have a row for the same address on the same router, the first by
+        // name has it.
+        let mut first: BTreeMap<(Uuid, IpAddr), String> = BTreeMap::new();
+        for (name, decisions) in &all {
+            for row in decisions.iter().flat_map(Decision::rows) {
+                first.entry((row.router, row.logical)).or_insert_with(|| name.clone());
+            }
+        }
+        for (name, decisions) in &mut all {
+            for decision in decisions {
+                if decision.rows().any(|row| first[&(row.router, row.logical)] != *name) {
+                    decision.verdict = Verdict::Conflict("duplicate-address");
+                }
+            }
+        }
+        all
+    }
+
+    fn decide(self, uuid: Uuid, port: &Row, family: Family) -> Option<Decision> {
+        let key = match family {
+            Family::V4 => "ipv4.address.external",
+            Family::V6 => "ipv6.address.external",
+        };
+        let wanted = port.get("external_ids", key)?.trim().to_owned();
+        if wanted.is_empty() || wanted == "none" {
+            return None;
+        }
+        let mut decision = Decision {
+            family,
+            wanted,
+            internal: internal_addresses(port, family),
+            router: None,
+            external: None,
+            verdict: Verdict::Waiting(""),
+        };
+        decision.verdict = self.verdict(uuid, port, &mut decision).unwrap_or_else(|verdict| verdict);
+        Some(decision)
+    }
+
+    /// Follows `design.md` §4; what breaks the chain is the `Err`.
+    fn verdict(self, uuid: Uuid, port: &Row, decision: &mut Decision) -> Result<Verdict, Verdict> {
+        let family = decision.family;
+        let address = match decision.wanted.parse::<IpAddr>() {
+            _ if decision.wanted == "auto" => None,
+            Ok(address) if family_of(address) == family => Some(address),
+            Ok(_) => return Err(Verdict::Rejected("wrong-family")),
+            Err(_) => return Err(Verdict::Rejected("invalid-address")),
+        };
+        if !port.text("type").is_empty() {
+            return Err(Verdict::Rejected("not-an-instance"));
+        }
+        let switch = self.holder("Logical_Switch", "ports", uuid).ok_or(Verdict::Waiting("no-switch"))?;
+        let internal = decision.internal.clone();
+        if internal.is_empty() {
+            return Err(Verdict::Waiting("no-address"));
+        }
+        let routers = self.reachable(switch);
+        if routers.is_empty() {
+            return Err(Verdict::Rejected("no-router"));
+        }
+
+        let external = match address {
+            Some(address) => address,
+            None => self.sole_forward(&routers, &internal, family).map_err(Verdict::Rejected)?,
+        };
+        decision.external = Some(external);
+        let router = self.router_of(&routers, external, &internal).map_err(Verdict::Rejected)?;
+        decision.router = Some(router);
+        if !self.is_gateway(router) {
+            return Err(Verdict::Rejected("no-gateway"));
+        }
+
+        let mut occupants = Vec::new();
+        for address in &internal {
+            occupants.push((*address, self.occupant(router, external, *address)?));
+        }
+        let missing: Vec<_> =
+            occupants.iter().filter(|(_, nat)| nat.is_none()).map(|(address, _)| *address).collect();
+        if missing.is_empty() {
+            return Ok(Verdict::Foreign(occupants[0].1.unwrap()));
+        }
+        let forwards: Vec<_> = self.forwards_at(router, external);
+        if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none()) {
+            return Err(Verdict::Rejected("default-target"));
+        }
+        let gateway_port = self.gateway_port(router, external).map_err(Verdict::Rejected)?;
+        let listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
+        let has_range = self.database.has_column("NAT", "external_port_range");
+        let rows = missing.into_iter().map(|logical| Desired {
+            router,
+            uuid: self.owner.row_uuid(Role::Egress, router, logical, port.text("name")),
+            external,
+            logical,
+            port_range: largest_free_block(&listening).filter(|_| has_range),
+            gateway_port,
+        });
+        Ok(Verdict::Granted(rows.collect()))
+    }
+
+    /// The one forward address all of whose forwards lead to the port.
+    fn sole_forward(
+        self,
+        routers: &BTreeMap<Uuid, usize>,
+        internal: &[IpAddr],
+        family: Family,
+    ) -> Result<IpAddr, &'static str> {
+        let mut sole = BTreeSet::new();
+        for router in routers.keys() {
+            let forwards = self.forwards(*router);
+            let addresses = forwards.iter().map(|forward| forward.address);
+            sole.extend(addresses.filter(|address| {
+                family_of(*address) == family
+                    && forwards.iter().filter(|forward| forward.address == *address).all(|forward| {
+                        !forward.targets.is_empty() && forward.targets.iter().all(|t| internal.contains(t))
+                    })
+            }));
+        }
+        match sole.len() {
+            0 => Err("no-forward-for-auto"),
+            1 => Ok(sole.pop_first().unwrap()),
+            _ => Err("ambiguous-auto"),
+        }
+    }
+
+    /// The router that has the address: one whose forward targets the port, then the nearest.
+    fn router_of(
+        self,
+        routers: &BTreeMap<Uuid, usize>,
+        external: IpAddr,
+        internal: &[IpAddr],
+    ) -> Result<Uuid, &'static str> {
+        let mut ranks: BTreeMap<(bool, usize), Vec<Uuid>> = BTreeMap::new();
+        for (router, hops) in routers {
+            let forwards = self.forwards_at(*router, external);
+            if !forwards.is_empty() {
+                let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
+                ranks.entry((!here, *hops)).or_default().push(*router);
+            }
+        }
+        match ranks.pop_first() {
+            None => Err("not-a-forward"),
+            Some((_, routers)) if routers.len() > 1 => Err("ambiguous-router"),
+            Some((_, routers)) => Ok(routers[0]),
+        }
+    }
+
+    /// The foreign row that gives `internal` the address already; an error where one gives another.
+    fn occupant(self, router: Uuid, external: IpAddr, internal: IpAddr) -> Result<Option<Uuid>, Verdict> {
+        let mut egress = Vec::new();
+        for (uuid, nat) in self.nats(router) {
+            if ["snat", "dnat_and_snat"].contains(&nat.text("type"))
+                && !self.is_ours(nat)
+                && let Some((address, length)) = network(nat.text("logical_ip"))
+                && contains((address, length), internal)
+            {
+                egress.push((length, nat.text("external_ip").parse() == Ok(external), uuid));
+            }
+        }
+        let host = if internal.is_ipv4() { 32 } else { 128 };
+        if egress.iter().any(|(length, same, _)| *length == host && !same) {
+            return Err(Verdict::Conflict("foreign-nat"));
+        }
+        // The longest prefix is the one that OVN takes.
+        let longest = egress.iter().map(|(length, ..)| *length).max();
+        let there = egress.iter().filter(|(length, same, _)| Some(*length) == longest && *same);
+        Ok(there.map(|(.., uuid)| *uuid).min())
+    }
+
+    /// The gateway port that rows have to name.
+    fn gateway_port(self, router: Uuid, external: IpAddr) -> Result<Option<Uuid>, &'static str> {
+        let ports = self.gateway_ports(router);
+        if ports.len() < 2 || !self.database.has_column("NAT", "gateway_port") {
+            return Ok(None);
+        }
+        let holds = |row: &Row| row.texts("networks").filter_map(network).any(|net| contains(net, external));
+        if let Some((port, _)) = ports.iter().find(|(_, row)| holds(row)) {
+            return Ok(Some(*port));
+        }
+        let base = self.nats(router).into_iter().filter(|(_, nat)| {
+            let is_network = network(nat.text("logical_ip"))
+                .is_some_and(|(address, length)| length < if address.is_ipv4() { 32 } else { 128 });
+            let external_ip = nat.text("external_ip").parse::<IpAddr>();
+            nat.text("type") == "snat"
+                && is_network
+                && !self.is_ours(nat)
+                && external_ip.is_ok_and(|address| family_of(address) == family_of(external))
+        });
+        let named = base.flat_map(|(_, nat)| nat.refs("gateway_port"));
+        let named = named.filter(|named| ports.iter().any(|(port, _)| port == named));
+        named.min().map(Some).ok_or("no-gateway-port")
+    }
+}
+
+impl Decision {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Desired> {
+        let rows = if let Verdict::Granted(rows) = &self.verdict { Some(rows) } else { None };
+        rows.into_iter().flatten()
+    }
+}
+
+// ===== changes =====
+
+impl<'a> Oracle<'a> {
+    /// What is desired for a port less what is owned, and the other way round. Rows without a port have
+    /// the empty name.
+    fn changes(self, name: &str, decisions: &[Decision]) -> BTreeSet<Change> {
+        let desired: Vec<_> = decisions.iter().flat_map(Decision::rows).collect();
+        let mut changes = BTreeSet::new();
+        let mut present = BTreeSet::new();
+        for (uuid, nat) in self.database.table("NAT") {
+            let port = nat.get("external_ids", "ovn-extaddr:port").unwrap_or_default();
+            if !self.is_ours(nat) || port != name {
+                continue;
+            }
+            let Some(router) = self.holder("Logical_Router", "nat", uuid) else { continue };
+            present.insert(uuid);
+            match desired.iter().find(|row| row.uuid == uuid && row.router == router) {
+                None => changes.insert(Change::Delete(uuid, router)),
+                Some(row) if !reads(nat, row) => changes.insert(Change::Update(uuid, (*row).clone())),
+                Some(_) => false,
+            };
+        }
+        let missing = desired.into_iter().filter(|row| !present.contains(&row.uuid));
+        changes.extend(missing.cloned().map(Change::Insert));
+        changes
+    }
+
+    /// The changes for all ports with an intent or a row of ours, where there are any.
+    pub(crate) fn all_changes(
+        self,
+        decisions: &BTreeMap<String, Vec<Decision>>,
+    ) -> BTreeMap<String, BTreeSet<Change>> {
+        let rows = self.database.table("NAT").map(|(_, row)| row).filter(|nat| self.is_ours(nat));
+        let tagged = rows.map(|nat| nat.get("external_ids", "ovn-extaddr:port").unwrap_or_default());
+        let names: BTreeSet<_> = tagged.chain(decisions.keys().map(|name| &**name)).collect();
+        let changes = names.into_iter().map(|name| {
+            let decisions = decisions.get(name).map_or(&[][..], |decisions| decisions);
+            (name.to_owned(), self.changes(name, decisions))
+        });
+        changes.filter(|(_, changes)| !changes.is_empty()).collect()
+    }
+
+    pub(crate) fn is_ours(self, nat: &Row) -> bool {
+        nat.get("external_ids", "ovn-extaddr:owner") == Some(self.owner.as_str())
+    }
+}
+
+/// Whether a row of ours reads as it should (§4.2).
+fn reads(nat: &Row, row: &Desired) -> bool {
+    let range = row.port_range.map(|(first, last)| format!("{first}-{last}"));
+    nat.text("type") == "snat"
+        && nat.text("external_ip") == row.external.to_string()
+        && nat.text("logical_ip") == row.logical.to_string()
+        && nat.text("external_port_range") == range.unwrap_or_default()
+        && nat.refs("gateway_port").next() == row.gateway_port
+        && nat.get("options", "stateless").is_some_and(|stateless| stateless != "true")
+        && nat.get("external_ids", "ovn-extaddr:role") == Some("egress")
+}
+
+// ===== topology =====
+
+impl<'a> Oracle<'a> {
+    /// To whom a row belongs; of several that claim it, the one with the least UUID.
+    fn holder(self, table: &'static str, column: &str, uuid: Uuid) -> Option<Uuid> {
+        self.database.table(table).filter(|(_, row)| row.has(column, uuid)).map(|(holder, _)| holder).min()
+    }
+
+    /// What can be reached from each switch.
+    pub(crate) fn reached(self) -> BTreeMap<Uuid, BTreeMap<Uuid, usize>> {
+        let switches = self.database.table("Logical_Switch");
+        switches.map(|(switch, _)| (switch, self.reachable(switch))).collect()
+    }
+
+    /// The routers that can be reached from a switch, and how many routers away they are.
+    fn reachable(self, switch: Uuid) -> BTreeMap<Uuid, usize> {
+        let mut reached = BTreeMap::new();
+        let mut level = self.routers_on(switch);
+        for hops in 1..=MOST_HOPS {
+            level.retain(|router| !reached.contains_key(router));
+            reached.extend(level.iter().map(|router| (*router, hops)));
+            // Behind a gateway router is the outside.
+            let inner = level.into_iter().filter(|router| !self.is_gateway(*router));
+            level = inner.flat_map(|router| self.neighbours(router)).collect();
+        }
+        reached
+    }
+
+    fn routers_on(self, switch: Uuid) -> BTreeSet<Uuid> {
+        let ports = self.database.table("Logical_Switch_Port");
+        let ports = ports.filter(|(port, _)| self.holder("Logical_Switch", "ports", *port) == Some(switch));
+        let leading = ports.filter_map(|(_, port)| leads_to(port));
+        leading.filter_map(|name| self.router_with(name)).collect()
+    }
+
+    /// The routers over a switch or a peering.
+    fn neighbours(self, router: Uuid) -> BTreeSet<Uuid> {
+        let mut found = BTreeSet::new();
+        for (_, port) in self.router_ports(router) {
+            for (other, row) in self.database.table("Logical_Switch_Port") {
+                if leads_to(row) == Some(port.text("name"))
+                    && let Some(switch) = self.holder("Logical_Switch", "ports", other)
+                {
+                    found.extend(self.routers_on(switch));
+                }
+            }
+            for (other, row) in self.database.table("Logical_Router_Port") {
+                if row.texts("peer").any(|peer| peer == port.text("name"))
+                    || port.texts("peer").any(|peer| peer == row.text("name"))
+                {
+                    found.extend(self.holder("Logical_Router", "ports", other));
+                }
+            }
+        }
+        found
+    }
+
+    fn router_with(self, port: &str) -> Option<Uuid> {
+        let mut ports = self.database.table("Logical_Router_Port");
+        let (uuid, _) = ports.find(|(_, row)| row.text("name") == port)?;
+        self.holder("Logical_Router", "ports", uuid)
+    }
+
+    fn router_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
+        let ports = self.database.table("Logical_Router_Port");
+        ports.filter(|(port, _)| self.holder("Logical_Router", "ports", *port) == Some(router)).collect()
+    }
+
+    fn gateway_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
+        let mut ports = self.router_ports(router);
+        ports.retain(|(_, port)| port.is_set("ha_chassis_group") || port.is_set("gateway_chassis"));
+        ports
+    }
+
+    fn is_gateway(self, router: Uuid) -> bool {
+        let row = self.database.row("Logical_Router", router);
+        row.is_some_and(|row| row.get("options", "chassis").is_some())
+            || !self.gateway_ports(router).is_empty()
+    }
+}
+
+fn leads_to(port: &Row) -> Option<&str> {
+    port.get("options", "router-port").filter(|_| port.text("type") == "router")
+}
+
+// ===== forwards =====
+
+impl<'a> Oracle<'a> {
+    fn forwards_at(self, router: Uuid, address: IpAddr) -> Vec<Forward> {
+        self.forwards(router).into_iter().filter(|forward| forward.address == address).collect()
+    }
+
+    /// What each router forwards, sorted.
+    pub(crate) fn all_forwards(self) -> BTreeMap<Uuid, BTreeSet<Forward>> {
+        let routers = self.database.table("Logical_Router");
+        routers.map(|(router, _)| (router, self.forwards(router).into_iter().collect())).collect()
+    }
+
+    /// Everything that the router sends to an instance (§2).
+    pub(crate) fn forwards(self, router: Uuid) -> Vec<Forward> {
+        let mut forwards = Vec::new();
+        for (uuid, balancer) in self.database.table("Load_Balancer") {
+            if !self.is_on(router, uuid) {
+                continue;
+            }
+            for (key, value) in balancer.pairs("vips") {
+                let Some((address, port)) = endpoint(key) else { continue };
+                if !self.is_internal(router, address) {
+                    let targets = value.split(',').filter_map(endpoint).map(|(target, _)| target).collect();
+                    let row = ("Load_Balancer", uuid);
+                    forwards.push(Forward { address, row, vip: Some(key.to_owned()), port, targets });
+                }
+            }
+        }
+        for (uuid, nat) in self.nats(router) {
+            let Ok(address) = nat.text("external_ip").parse::<IpAddr>() else { continue };
+            let host = |(target, length): &(IpAddr, u8)| *length == if target.is_ipv4() { 32 } else { 128 };
+            let target = network(nat.text("logical_ip")).filter(host);
+            let targets: Vec<_> = target.map(|(target, _)| target).into_iter().collect();
+            if ["dnat", "dnat_and_snat"].contains(&nat.text("type"))
+                && !self.is_ours(nat)
+                && targets != [address]
+            {
+                forwards.push(Forward { address, row: ("NAT", uuid), vip: None, port: None, targets });
+            }
+        }
+        forwards
+    }
+
+    /// Whether a load balancer is on a router, directly or by a group.
+    fn is_on(self, router: Uuid, balancer: Uuid) -> bool {
+        let Some(row) = self.database.row("Logical_Router", router) else { return false };
+        let mut groups = self.database.table("Load_Balancer_Group");
+        row.has("load_balancer", balancer)
+            || groups.any(|(uuid, group)| {
+                row.has("load_balancer_group", uuid) && group.has("load_balancer", balancer)
+            })
+    }
+
+    /// Whether the address is in an internal network of the router. Where no port shows which side is
+    /// outside, only the router's own addresses are.
+    fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
+        let gateways: Vec<_> = self.gateway_ports(router).into_iter().map(|(uuid, _)| uuid).collect();
+        self.router_ports(router).into_iter().any(|(uuid, port)| {
+            port.texts("networks").filter_map(network).any(|net| {
+                if gateways.is_empty() {
+                    net.0 == address
+                } else {
+                    !gateways.contains(&uuid) && contains(net, address)
+                }
+            })
+        })
+    }
+
+    fn nats(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
+        let nats = self.database.table("NAT");
+        nats.filter(|(nat, _)| self.holder("Logical_Router", "nat", *nat) == Some(router)).collect()
+    }
+}

@@ -1,0 +1,450 @@
+//! Random networks and random edits of them, out of few enough names and addresses to collide often.
+
+mod edit;
+
+use ovsdb_protocol::Uuid;
+
+pub(crate) use edit::edit;
+
+use crate::model::{Database, Row, TABLES, Value};
+
+const SWITCHES: u64 = 4;
+const ROUTERS: u64 = 6;
+const INSTANCES: u64 = 8;
+/// Switch ports that lead to routers come after instances.
+const UPLINKS: u64 = 12;
+const ROUTER_PORTS: u64 = 14;
+const BALANCERS: u64 = 4;
+const GROUPS: u64 = 2;
+const NATS: u64 = 10;
+
+const ELEMENTS: [&str; 14] = [
+    "0a:00:00:00:00:01 10.57.0.11",
+    "0a:00:00:00:00:01 10.57.0.11",
+    "0a:00:00:00:00:02 10.57.0.12",
+    "0a:00:00:00:00:02 10.57.0.12",
+    "0A:00:00:0:00:03  10.57.0.13 fd42:0::11",
+    "0a:00:00:00:00:04 10.57.0.11 10.57.0.12 fd42::11",
+    "0a:00:00:00:00:05 fd42::12",
+    "0a:00:00:00:00:06 10.57.0.12/24 bogus 10.57.0.13",
+    "0a:00:00:00:00:07 dynamic",
+    "dynamic 10.57.0.12",
+    "0a:00:00:00:00:08",
+    "unknown",
+    "10.57.0.11",
+    "router",
+];
+const DYNAMIC: [&str; 4] = [
+    "0a:00:00:00:00:07 10.57.0.13",
+    "0a:00:00:00:00:07 10.57.0.12 fd42::12",
+    "0A:00:00:00:00:07 FD42::11",
+    "bogus",
+];
+const WISHES_V4: [&str; 14] = [
+    "203.0.113.10",
+    "203.0.113.10",
+    "203.0.113.10",
+    "203.0.113.10",
+    " 203.0.113.10	",
+    "203.0.113.11",
+    "203.0.113.11",
+    "203.0.113.12",
+    "203.0.113.2",
+    "auto",
+    "auto",
+    "none",
+    "10.57.0.80",
+    "2001:db8::10",
+];
+const WISHES_V6: [&str; 9] = [
+    "2001:db8::10",
+    "2001:db8::10",
+    "2001:DB8:0::10",
+    "2001:db8::11",
+    "auto",
+    "auto",
+    "none",
+    "203.0.113.10",
+    "bogus",
+];
+const INNER: [&str; 5] = ["10.57.0.1/24", "10.57.0.1/24", "FD42:0::1/64", "fd42::1/64", "10.57.0.9/30"];
+const OUTER: [&str; 7] = [
+    "203.0.113.2/24",
+    "203.0.113.2/255.255.255.248",
+    "198.51.100.2/24",
+    "198.51.100.3/24",
+    "192.0.2.2/24",
+    "2001:db8::2/64",
+    "bogus",
+];
+const VIPS: [&str; 15] = [
+    "203.0.113.10:80",
+    "203.0.113.10:443",
+    "203.0.113.10:65535",
+    "203.0.113.11:8080",
+    "203.0.113.11:2000",
+    "203.0.113.10",
+    "203.0.113.12:30000",
+    "203.0.113.12:0",
+    "[2001:db8::10]:80",
+    "[2001:DB8:0::10]:443",
+    "2001:db8::11",
+    "[2001:db8::11]:5000",
+    "10.57.0.80:80",
+    "10.57.0.1:53",
+    "bogus:1",
+];
+const BACKENDS: [&str; 9] = [
+    "10.57.0.11:80",
+    "10.57.0.11:80",
+    "10.57.0.12:80,10.57.0.12:81",
+    "10.57.0.13:80",
+    "10.57.0.11:80,10.57.0.12:80",
+    "[fd42::11]:80",
+    "[FD42:0::12]:80",
+    "10.57.0.13:80,bogus",
+    "",
+];
+const EXTERNALS: [&str; 8] = [
+    "203.0.113.10",
+    "203.0.113.11",
+    "203.0.113.12",
+    "203.0.113.2",
+    "2001:db8::10",
+    "2001:DB8:0::11",
+    "10.57.0.11",
+    "bogus",
+];
+const LOGICALS: [&str; 13] = [
+    "10.57.0.11",
+    "10.57.0.11/32",
+    "10.57.0.12",
+    "10.57.0.13/255.255.255.255",
+    "10.57.0.0/24",
+    "10.57.0.0/255.255.255.0",
+    "10.57.0.8/29",
+    "10.57.0.12/31",
+    "0.0.0.0/0",
+    "fd42::11",
+    "FD42:0::12/128",
+    "fd42::/64",
+    "bogus",
+];
+
+/// A source of choices, and the edits that are made of it.
+pub(crate) struct Choices(pub(crate) u64);
+
+impl Choices {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        // SplitMix64; what matters is that proptest can replay a seed.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        texts[self.below(texts.len() as u64) as usize]
+    }
+
+    fn some<'t>(&mut self, texts: &[&'t str], most: u64) -> Vec<&'t str> {
+        (0..self.below(most + 1)).map(|_| self.of(texts)).collect()
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
+        for i in 1..list.len() {
+            list.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+
+    fn row(&mut self, database: &Database, table: &'static str) -> Option<Uuid> {
+        let rows: Vec<_> = database.table(table).map(|(uuid, _)| uuid).collect();
+        (!rows.is_empty()).then(|| rows[self.below(rows.len() as u64) as usize])
+    }
+}
+
+/// The n-th UUID of a table. Their order is another than that of numbers.
+fn uuid(table: &str, n: u64) -> Uuid {
+    let table = TABLES.iter().position(|(name, _)| *name == table).unwrap() as u64;
+    Uuid::from_u64_pair((n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), table)
+}
+
+fn number(table: &str, c: &mut Choices) -> u64 {
+    c.below(match table {
+        "Logical_Switch" => SWITCHES,
+        "Logical_Switch_Port" => INSTANCES + UPLINKS,
+        "Logical_Router" => ROUTERS,
+        "Logical_Router_Port" => ROUTER_PORTS,
+        "Load_Balancer" => BALANCERS,
+        "Load_Balancer_Group" => GROUPS,
+        _ => NATS,
+    })
+}
+
+fn port_name(n: u64) -> String {
+    if n < INSTANCES { format!("web{n}") } else { format!("up{}", n - INSTANCES) }
+}
+
+// ===== a network to start from =====
+
+/// Builds a network that could be somebody's.
+pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
+    let mut database = Database { old, ..Database::default() };
+    let db = &mut database;
+    let (switches, routers) = (1 + c.below(SWITCHES), 1 + c.below(ROUTERS));
+    for n in 0..switches {
+        db.insert("Logical_Switch", uuid("Logical_Switch", n), [("name", Value::text(format!("sw{n}")))]);
+    }
+    for n in 0..routers {
+        // Names of routers need not be unique.
+        let name = Value::text(format!("r{}", n % 5));
+        db.insert("Logical_Router", uuid("Logical_Router", n), [("name", name)]);
+    }
+    match c.below(5) {
+        // Each router has a switch of its own, or shares it.
+        0 => (0..routers).for_each(|n| {
+            join(db, c, n % switches, n);
+            gateway(db, c, n);
+        }),
+        // Routers and switches in a row, the gateway at the end.
+        1 => {
+            for n in 0..routers {
+                join(db, c, n % switches, n);
+                join(db, c, (n + 1) % switches, n);
+            }
+            gateway(db, c, routers - 1);
+        }
+        // Routers peered in a row behind one switch.
+        2 => {
+            join(db, c, 0, 0);
+            (1..routers).for_each(|n| peer(db, c, n - 1, n));
+            gateway(db, c, routers - 1);
+        }
+        // Anything.
+        _ => {
+            for _ in 0..routers + 2 {
+                let (switch, one, other) = (c.below(switches), c.below(routers), c.below(routers));
+                if c.one_in(3) { peer(db, c, one, other) } else { join(db, c, switch, one) }
+            }
+            (0..routers).filter(|n| n % 3 == 1).for_each(|n| gateway(db, c, n));
+        }
+    }
+    // In a tidy network most wishes can be granted, so that what may hinder them late is seen.
+    let tidy = c.one_in(2);
+    for n in 0..3 + c.below(INSTANCES - 2) {
+        let uuid = uuid("Logical_Switch_Port", n);
+        let mut row = instance(db, c, n);
+        if tidy {
+            if !row.is_set("dynamic_addresses") {
+                row.put("addresses", Value::texts([c.of(&ELEMENTS[..4])]));
+            }
+            row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4[..4])));
+        }
+        db.rows.insert(("Logical_Switch_Port", uuid), row);
+        let switch = self::uuid("Logical_Switch", if c.one_in(3) { c.below(switches) } else { 0 });
+        link(db, "Logical_Switch", switch, "ports", uuid, true);
+    }
+    for n in 0..1 + c.below(BALANCERS) {
+        let mut row = balancer(db, c);
+        if tidy {
+            row.put("vips", Value::map([(c.of(&VIPS[..5]), c.of(&BACKENDS[..5]))]));
+        }
+        db.rows.insert(("Load_Balancer", uuid("Load_Balancer", n)), row);
+    }
+    for n in 0..c.below(GROUPS + 1) {
+        db.insert("Load_Balancer_Group", uuid("Load_Balancer_Group", n), [("name", Value::text("g"))]);
+        attach(db, c);
+    }
+    (0..6 + c.below(8)).for_each(|_| attach(db, c));
+    for n in 0..c.below(8) {
+        let mut row = if tidy { network_snat(db, c) } else { foreign_nat(db, c) };
+        if tidy && c.one_in(2) {
+            row.put("type", Value::text(c.of(&["snat", "dnat"])));
+            row.put("external_ip", Value::text(c.of(&EXTERNALS[..2])));
+            row.put("logical_ip", Value::text(c.of(&LOGICALS[..4])));
+        }
+        db.rows.insert(("NAT", uuid("NAT", n)), row);
+        // Nothing keeps a row from being on two routers.
+        for _ in 0..if c.one_in(4) { 2 } else { 1 } {
+            if let Some(router) = c.row(db, "Logical_Router") {
+                link(db, "Logical_Router", router, "nat", uuid("NAT", n), true);
+            }
+        }
+    }
+    database
+}
+
+fn link(db: &mut Database, table: &'static str, uuid: Uuid, column: &str, to: Uuid, linked: bool) {
+    if let Some(row) = db.row_mut(table, uuid) {
+        row.link(column, to, linked);
+    }
+}
+
+/// The first number of a row that is not there.
+fn vacant(db: &Database, table: &'static str, numbers: std::ops::Range<u64>) -> Option<u64> {
+    numbers.into_iter().find(|n| db.row(table, uuid(table, *n)).is_none())
+}
+
+/// Adds a port to a router. Returns its number.
+fn router_port(db: &mut Database, c: &mut Choices, router: u64, networks: &[&str]) -> Option<u64> {
+    let n = vacant(db, "Logical_Router_Port", 0..ROUTER_PORTS)?;
+    let networks = Value::texts(c.some(networks, 2));
+    let columns = [("name", Value::text(format!("lrp{n}"))), ("networks", networks)];
+    db.insert("Logical_Router_Port", uuid("Logical_Router_Port", n), columns);
+    let router = uuid("Logical_Router", router);
+    link(db, "Logical_Router", router, "ports", uuid("Logical_Router_Port", n), true);
+    Some(n)
+}
+
+/// Joins a switch and a router.
+fn join(db: &mut Database, c: &mut Choices, switch: u64, router: u64) {
+    let Some(port) = router_port(db, c, router, &INNER) else { return };
+    let Some(n) = vacant(db, "Logical_Switch_Port", INSTANCES..INSTANCES + UPLINKS) else { return };
+    let columns = [
+        ("name", Value::text(port_name(n))),
+        ("type", Value::text("router")),
+        ("addresses", Value::texts(["router"])),
+        ("options", Value::map([("router-port", format!("lrp{port}"))])),
+    ];
+    db.insert("Logical_Switch_Port", uuid("Logical_Switch_Port", n), columns);
+    let switch = uuid("Logical_Switch", switch);
+    link(db, "Logical_Switch", switch, "ports", uuid("Logical_Switch_Port", n), true);
+}
+
+fn peer(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
+    let Some(a) = router_port(db, c, a, &["100.64.0.1/30"]) else { return };
+    let Some(b) = router_port(db, c, b, &["100.64.0.2/30"]) else { return };
+    for (one, other) in [(a, b), (b, a)] {
+        // Half a peering is one, too.
+        if let Some(row) = db.row_mut("Logical_Router_Port", uuid("Logical_Router_Port", one))
+            && (one == a || !c.one_in(4))
+        {
+            row.put("peer", Value::texts([format!("lrp{other}")]));
+        }
+    }
+}
+
+/// Makes the router a gateway, in one of the ways there are, or not.
+fn gateway(db: &mut Database, c: &mut Choices, router: u64) {
+    let ports = match c.below(8) {
+        0 if c.one_in(2) => return,
+        1 | 2 => {
+            if let Some(row) = db.row_mut("Logical_Router", uuid("Logical_Router", router)) {
+                row.set("options", "chassis", Some("chassis-1"));
+            }
+            return;
+        }
+        3..=5 => 2 + c.below(2),
+        _ => 1,
+    };
+    for _ in 0..ports {
+        let Some(n) = router_port(db, c, router, &OUTER) else { return };
+        bind(db, c, uuid("Logical_Router_Port", n));
+    }
+}
+
+fn bind(db: &mut Database, c: &mut Choices, port: Uuid) {
+    let column = c.of(&["gateway_chassis", "ha_chassis_group"]);
+    if let Some(row) = db.row_mut("Logical_Router_Port", port) {
+        row.put(column, Value::refs([Uuid::from_u128(1 + u128::from(c.below(3)))]));
+    }
+}
+
+fn instance(db: &Database, c: &mut Choices, n: u64) -> Row {
+    let (addresses, dynamic) = match c.below(8) {
+        0 => (vec![c.of(&ELEMENTS[8..10])], vec![c.of(&DYNAMIC[..2])]),
+        1 => (c.some(&ELEMENTS, 3), c.some(&DYNAMIC, 1)),
+        _ => (vec![c.of(&ELEMENTS[..6])], Vec::new()),
+    };
+    let mut row = db.new_row(
+        "Logical_Switch_Port",
+        [
+            ("name", Value::text(port_name(n))),
+            ("addresses", Value::texts(addresses)),
+            ("dynamic_addresses", Value::texts(dynamic)),
+        ],
+    );
+    wish(&mut row, c);
+    row
+}
+
+fn wish(row: &mut Row, c: &mut Choices) {
+    if !c.one_in(4) {
+        row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4)));
+    }
+    if c.one_in(5) {
+        row.set("external_ids", "ipv6.address.external", Some(c.of(&WISHES_V6)));
+    }
+}
+
+fn balancer(db: &Database, c: &mut Choices) -> Row {
+    let name = c.of(&["", "lb", "forward"]);
+    let mut row = db.new_row("Load_Balancer", [("name", Value::text(name))]);
+    (0..2 + c.below(4)).for_each(|_| vip(&mut row, c));
+    row
+}
+
+fn vip(row: &mut Row, c: &mut Choices) {
+    // VIPs of both families mostly lead to their own.
+    let key = c.of(&VIPS);
+    let backends = if key.contains("db8") && !c.one_in(4) { &BACKENDS[5..7] } else { &BACKENDS[..] };
+    row.set("vips", key, Some(c.of(backends)));
+}
+
+/// Puts a load balancer on a router or into a group, or a group on a router, or takes it off.
+fn attach(db: &mut Database, c: &mut Choices) {
+    let (table, column, to) = match c.below(5) {
+        0 => ("Load_Balancer_Group", "load_balancer", "Load_Balancer"),
+        1 => ("Logical_Router", "load_balancer_group", "Load_Balancer_Group"),
+        _ => ("Logical_Router", "load_balancer", "Load_Balancer"),
+    };
+    let to = uuid(to, number(to, c));
+    if let Some(uuid) = c.row(db, table) {
+        let linked = db.row(table, uuid).is_some_and(|row| row.has(column, to));
+        link(db, table, uuid, column, to, !linked || c.one_in(3));
+    }
+}
+
+/// A foreign row for a whole network.
+fn network_snat(db: &Database, c: &mut Choices) -> Row {
+    let networks: Vec<_> = LOGICALS.iter().copied().filter(|text| text.contains('/')).collect();
+    let mut row = db.new_row(
+        "NAT",
+        [
+            ("type", Value::text("snat")),
+            ("external_ip", Value::text(c.of(&["203.0.113.2", "203.0.113.10", "203.0.113.11"]))),
+            ("logical_ip", Value::text(c.of(&networks))),
+        ],
+    );
+    if !c.one_in(4) {
+        row.put("gateway_port", Value::refs(c.row(db, "Logical_Router_Port")));
+    }
+    row
+}
+
+fn foreign_nat(db: &Database, c: &mut Choices) -> Row {
+    if c.one_in(3) {
+        return network_snat(db, c);
+    }
+    let logical = c.of(&LOGICALS);
+    // An identity row now and then.
+    let external = if c.one_in(10) { logical } else { c.of(&EXTERNALS) };
+    let mut row = db.new_row(
+        "NAT",
+        [
+            ("type", Value::text(c.of(&["snat", "snat", "dnat", "dnat", "dnat_and_snat", "bogus"]))),
+            ("external_ip", Value::text(external)),
+            ("logical_ip", Value::text(logical)),
+        ],
+    );
+    if c.one_in(8) {
+        row.set("external_ids", "ovn-extaddr:owner", Some("others"));
+        row.set("external_ids", "ovn-extaddr:port", Some(&port_name(c.below(INSTANCES))));
+    }
+    row
+}
