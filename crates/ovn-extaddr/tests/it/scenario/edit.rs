@@ -275,13 +275,14 @@ fn spoil(database: &mut Database, owner: &Owner, c: &mut Choices) {
     let uuid = ours[c.below(ours.len() as u64) as usize];
     let columns: Vec<_> = database.columns("NAT").map(|(column, _)| column).collect();
     let Some(row) = database.row_mut("NAT", uuid) else { return };
-    match c.below(8) {
+    match c.below(9) {
         0 => drop(database.rows.remove(&("NAT", uuid))),
         1 => row.set("external_ids", "ovn-extaddr:owner", Some("others")),
         2 => row.set("external_ids", "ovn-extaddr:port", None),
         3 => row.set("external_ids", "ovn-extaddr:port", Some(&port_name(c.below(INSTANCES)))),
         4 => row.set("external_ids", "ovn-extaddr:role", Some(c.of(&["drain", "egress"]))),
-        5 | 6 => {
+        5 => row.put("options", value("NAT", "options", c)),
+        6 | 7 => {
             let column = columns[c.below(columns.len() as u64) as usize];
             if column != "external_ids" {
                 row.put(column, value("NAT", column, c));
