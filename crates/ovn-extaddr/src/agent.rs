@@ -96,7 +96,12 @@ impl Run {
 
 impl Agent {
     /// Keeps the database as it should be. Returns the name of the signal that ended it.
-    async fn run_until(&mut self, signals: &mut Signals, reload: &mut Reload, control: &mut Control) -> &'static str {
+    async fn run_until(
+        &mut self,
+        signals: &mut Signals,
+        reload: &mut Reload,
+        control: &mut Control,
+    ) -> &'static str {
         loop {
             let deadline = self.next_deadline();
             tokio::select! {
@@ -233,7 +238,9 @@ impl Agent {
                 // The outcome is judged by what the database looks like after it.
                 self.decide();
                 match self.applier.completed(id, outcome, &self.store, &self.engine, now()) {
-                    Some(Conclusion::Committed { subjects, changes }) => info!(subjects, changes, "committed"),
+                    Some(Conclusion::Committed { subjects, changes }) => {
+                        info!(subjects, changes, "committed")
+                    }
                     Some(Conclusion::Refused(error)) => warn!(%error, "the database refused a transaction"),
                     Some(Conclusion::Unknown) => {
                         warn!("the connection broke before a transaction was answered")

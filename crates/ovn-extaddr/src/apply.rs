@@ -71,13 +71,7 @@ pub enum Obstacle {
 impl Applier {
     /// Sends only while `lock` is ours.
     pub fn new(lock: LockName) -> Self {
-        Self {
-            lock,
-            in_flight: None,
-            limit: MOST_SUBJECTS,
-            held: HashMap::new(),
-            fights: Fights::default(),
-        }
+        Self { lock, in_flight: None, limit: MOST_SUBJECTS, held: HashMap::new(), fights: Fights::default() }
     }
 
     /// Returns the next transaction, if there is something to send and none is under way.
@@ -152,7 +146,14 @@ impl Applier {
                 for (subject, changes) in batch.subjects {
                     self.held.remove(&subject);
                     self.fights.committed(&subject, &changes, now);
-                    self.hold_if_same(subject, changes, "it was committed and had no effect", store, engine, now);
+                    self.hold_if_same(
+                        subject,
+                        changes,
+                        "it was committed and had no effect",
+                        store,
+                        engine,
+                        now,
+                    );
                 }
                 Conclusion::Committed { subjects, changes }
             }

@@ -108,7 +108,8 @@ impl Builder<'_> {
                 let Some(id) = self.store.port_by_name(name) else { return };
                 let decisions = engine.decisions(name);
                 let rows = changes.iter().filter_map(RowChange::row);
-                let decided = rows.filter_map(|row| Some((decisions.iter().find(|d| d.rows().contains(row))?, row)));
+                let decided =
+                    rows.filter_map(|row| Some((decisions.iter().find(|d| d.rows().contains(row))?, row)));
                 decided.flat_map(|(d, row)| guard::of(self.store, &self.rules.owner, id, d, row)).collect()
             }
         };
@@ -177,7 +178,9 @@ impl Builder<'_> {
 impl Toggle {
     fn mutations(self, column: &str) -> impl Iterator<Item = Mutation> {
         let set = |uuids: Vec<Uuid>| {
-            Some(uuids).filter(|uuids| !uuids.is_empty()).map(|uuids| Datum::set(uuids.into_iter().map(Atom::from)))
+            Some(uuids)
+                .filter(|uuids| !uuids.is_empty())
+                .map(|uuids| Datum::set(uuids.into_iter().map(Atom::from)))
         };
         let removed = set(self.removed).map(|removed| Mutation::delete(column, removed));
         removed.into_iter().chain(set(self.added).map(|added| Mutation::insert(column, added)))

@@ -43,7 +43,12 @@ pub struct Conversion {
 }
 
 /// Returns our row for a converted address, if there is one.
-pub fn current<'a>(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Option<(NatId, &'a Nat)> {
+pub fn current<'a>(
+    store: &'a Store,
+    owner: &Owner,
+    router: RouterId,
+    address: IpAddr,
+) -> Option<(NatId, &'a Nat)> {
     let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
     rows.into_iter().find(|(_, nat)| owner.role(nat) == Some(Role::DefaultTarget))
 }
@@ -58,7 +63,12 @@ pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> 
 ///
 /// # Errors
 /// It has to be and cannot.
-pub fn needed(store: &Store, rules: &Rules, router: RouterId, address: IpAddr) -> Result<Option<Conversion>, Reason> {
+pub fn needed(
+    store: &Store,
+    rules: &Rules,
+    router: RouterId,
+    address: IpAddr,
+) -> Result<Option<Conversion>, Reason> {
     let owner = &rules.owner;
     let current = current(store, owner, router, address);
     let hazards: Vec<_> = hazards(store, router, address).collect();
@@ -71,11 +81,13 @@ pub fn needed(store: &Store, rules: &Rules, router: RouterId, address: IpAddr) -
         return Err(Reason::DefaultTarget);
     }
     let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
-    let mut targets: Vec<_> = undo.iter().flat_map(|undo| undo.targets(store, Some(address))).chain(ahead).collect();
+    let mut targets: Vec<_> =
+        undo.iter().flat_map(|undo| undo.targets(store, Some(address))).chain(ahead).collect();
     targets.dedup();
     let &[target] = &*targets else { return Err(Reason::DefaultTarget) };
     // A dnat row of the CMS does the work already, and two are one too many.
-    let foreign = |id: &NatId| store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat));
+    let foreign =
+        |id: &NatId| store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat));
     if store.nats_by_external(router, address).iter().any(foreign) {
         return Err(Reason::DefaultTarget);
     }
@@ -101,7 +113,13 @@ pub fn needed(store: &Store, rules: &Rules, router: RouterId, address: IpAddr) -
 }
 
 /// Returns what has to change for the conversion of an address, `in_use` or not.
-pub fn changes(store: &Store, rules: &Rules, router: RouterId, address: IpAddr, in_use: bool) -> Vec<RowChange> {
+pub fn changes(
+    store: &Store,
+    rules: &Rules,
+    router: RouterId,
+    address: IpAddr,
+    in_use: bool,
+) -> Vec<RowChange> {
     let wanted = needed(store, rules, router, address).ok().flatten().filter(|_| in_use);
     match (current(store, &rules.owner, router, address), wanted) {
         (None, None) => Vec::new(),
@@ -140,7 +158,8 @@ fn hazards(
     router: RouterId,
     address: IpAddr,
 ) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer, &Vip)> {
-    let balancers = store.balancers_with_vip(address).iter().filter_map(|id| Some((*id, store.load_balancer(*id)?)));
+    let balancers =
+        store.balancers_with_vip(address).iter().filter_map(|id| Some((*id, store.load_balancer(*id)?)));
     let here = balancers.filter(move |(id, _)| store.attachment(router, *id).is_some());
     here.filter(move |_| !is_internal(store, router, address)).flat_map(move |(id, balancer)| {
         let vips = balancer.vips_on(address).iter().filter(|vip| vip.endpoint.port.is_none());
@@ -183,7 +202,11 @@ impl Undo {
     }
 
     /// Returns where the VIP leads, nowhere if it is gone for good.
-    fn targets<'a>(&self, store: &'a Store, address: Option<IpAddr>) -> impl Iterator<Item = IpAddr> + use<'a> {
+    fn targets<'a>(
+        &self,
+        store: &'a Store,
+        address: Option<IpAddr>,
+    ) -> impl Iterator<Item = IpAddr> + use<'a> {
         let row = store.load_balancer_by_uuid(self.balancer()).and_then(|id| store.load_balancer(id));
         let found = match (self, row, address) {
             (Self::Attach(_), Some(row), Some(address)) => {
@@ -233,10 +256,8 @@ mod tests {
         let balancer = any::<u128>().prop_map(Uuid::from_u128);
         prop_oneof![
             balancer.clone().prop_map(Undo::Attach),
-            (balancer, "[0-9a-f:.]{1,20}", "[0-9a-f:.,]{0,20}").prop_map(|(balancer, key, value)| Undo::Restore {
-                balancer,
-                key: key.into(),
-                value: value.into()
+            (balancer, "[0-9a-f:.]{1,20}", "[0-9a-f:.,]{0,20}").prop_map(|(balancer, key, value)| {
+                Undo::Restore { balancer, key: key.into(), value: value.into() }
             }),
         ]
     }

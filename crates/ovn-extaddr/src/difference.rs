@@ -51,7 +51,10 @@ pub struct Content {
 pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
     let subjects = engine.unsettled().iter();
     let changes = subjects.flat_map(|subject| {
-        engine.changes(store, subject).into_iter().map(move |change| planned_change(store, engine, subject, &change))
+        engine
+            .changes(store, subject)
+            .into_iter()
+            .map(move |change| planned_change(store, engine, subject, &change))
     });
     changes.collect()
 }
@@ -99,7 +102,9 @@ fn planned_change(store: &Store, engine: &Engine, subject: &Subject, change: &Ro
             ..blank
         },
         RowChange::Detach(_, id) => PlannedChange { action: "detach", load_balancer: balancer(*id), ..blank },
-        RowChange::Attach(_, uuid) => PlannedChange { action: "attach", load_balancer: by_uuid(*uuid), ..blank },
+        RowChange::Attach(_, uuid) => {
+            PlannedChange { action: "attach", load_balancer: by_uuid(*uuid), ..blank }
+        }
         RowChange::RemoveVip(id, key, _) => PlannedChange {
             action: "remove-vip",
             load_balancer: balancer(*id),

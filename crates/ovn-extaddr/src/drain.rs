@@ -40,7 +40,8 @@ pub fn changes(
     let mut wanted: Vec<OwnRow> = Vec::new();
     for Departure { router, nat } in departures {
         let (Some(external), Some(internal)) = (nat.external_ip, nat.logical_host()) else { continue };
-        let useful = !staying.contains(&(*router, external)) && !wanted.iter().any(|row| row.external == external);
+        let useful =
+            !staying.contains(&(*router, external)) && !wanted.iter().any(|row| row.external == external);
         if useful && !rules.drain.is_zero() && is_valid(store, rules, port, *router, external, internal) {
             wanted.push(row(store, rules, port, *router, external, internal, nat));
         }
@@ -65,11 +66,19 @@ pub fn changes(
 
 /// Whether connections of the port with that address may go on: it is the port's internal address
 /// still, and still the network's external one.
-fn is_valid(store: &Store, rules: &Rules, port: &str, router: RouterId, external: IpAddr, internal: IpAddr) -> bool {
+fn is_valid(
+    store: &Store,
+    rules: &Rules,
+    port: &str,
+    router: RouterId,
+    external: IpAddr,
+    internal: IpAddr,
+) -> bool {
     let row = store.port_by_name(port).and_then(|id| store.port(id));
     let has = row.is_some_and(|row| row.internal_addresses(Family::of(internal)).contains(&internal));
     let name = store.router(router).map_or("", |row| &*row.name);
-    has && (forwards::at(store, &rules.owner, router, external).next().is_some() || rules.permits(name, external))
+    has && (forwards::at(store, &rules.owner, router, external).next().is_some()
+        || rules.permits(name, external))
 }
 
 fn row(

@@ -218,22 +218,26 @@ impl Engine {
         let (router, address) = place;
         let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
         wanted
-            || store.nats_by_external(router, address).iter().filter_map(|id| store.nat(*id)).any(|nat| {
-                matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain))
-            })
+            || store
+                .nats_by_external(router, address)
+                .iter()
+                .filter_map(|id| store.nat(*id))
+                .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
 
     /// Starts from nothing, but for what only time tells.
     fn forget(&mut self, store: &Store) {
         let lost = std::mem::take(&mut self.entries).into_iter().filter(|(_, entry)| !entry.lost.is_empty());
-        let entries = lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
+        let entries =
+            lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
         let fresh = Self::new(self.rules.clone());
         *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, entries, ..fresh };
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
         let asking = store.ports().map(|(_, port)| port);
-        let asking = asking.filter(|port| all || FAMILIES.iter().any(|family| port.external(*family).is_some()));
+        let asking =
+            asking.filter(|port| all || FAMILIES.iter().any(|family| port.external(*family).is_some()));
         self.dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
         self.dirty.extend(self.entries.keys().map(|name| Subject::Port(Arc::clone(name))));
         for (_, nat) in store.tagged_nats() {
@@ -349,7 +353,8 @@ impl Engine {
 
         let owned = plan::owned(store, &self.rules.owner, name);
         // The time of an override's address on the way out is in its row, and in ours while held.
-        let held = entry.lost.values().map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
+        let held =
+            entry.lost.values().map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
         let drained = drain::ends(&self.rules, &owned, now.wall).map(|wall| now.when(wall));
         entry.due = held.chain(drained).min();
         let subject = Subject::Port(Arc::clone(name));
@@ -426,7 +431,10 @@ impl Engine {
             let gone = matches!(
                 decision.verdict,
                 Verdict::Rejected(
-                    Reason::NotAForward | Reason::NotPermitted | Reason::NotATarget | Reason::NoForwardForAuto
+                    Reason::NotAForward
+                        | Reason::NotPermitted
+                        | Reason::NotATarget
+                        | Reason::NoForwardForAuto
                 )
             );
             if !gone {

@@ -49,7 +49,11 @@ impl Check {
                 format!("{} leads to {targets} (load balancer {balancer} on {router})", vip.endpoint)
             }
             Forward::Converted(_, nat) => {
-                format!("{} leads to {targets} (row {} of ours in the place of a VIP on {router})", nat.external_ip_text(), nat.uuid)
+                format!(
+                    "{} leads to {targets} (row {} of ours in the place of a VIP on {router})",
+                    nat.external_ip_text(),
+                    nat.uuid
+                )
             }
             Forward::Nat(_, nat) => {
                 let kind = nat.kind.map_or("?", |kind| kind.as_str());

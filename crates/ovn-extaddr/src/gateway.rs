@@ -13,7 +13,12 @@ use crate::topology::gateway_ports;
 ///
 /// # Errors
 /// Neither the ports' networks nor the router's own SNAT tell.
-pub fn port(store: &Store, owner: &Owner, router: RouterId, external: IpAddr) -> Result<Option<RouterPortId>, Reason> {
+pub fn port(
+    store: &Store,
+    owner: &Owner,
+    router: RouterId,
+    external: IpAddr,
+) -> Result<Option<RouterPortId>, Reason> {
     let mut ports: Vec<_> = gateway_ports(store, router).collect();
     // Of several that would do, the one with the least UUID: every agent chooses the same.
     ports.sort_by_key(|id| store.router_port(*id).map(|row| row.uuid));

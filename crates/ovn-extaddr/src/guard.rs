@@ -69,7 +69,9 @@ pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &O
 /// Returns the facts that a change of somebody else's rows rests on.
 pub fn of_conversion(change: &RowChange, address: IpAddr) -> Vec<Guard> {
     match change {
-        RowChange::Detach(router, balancer) => vec![Guard::Balancer(*router, *balancer), Guard::Alone(*balancer)],
+        RowChange::Detach(router, balancer) => {
+            vec![Guard::Balancer(*router, *balancer), Guard::Alone(*balancer)]
+        }
         RowChange::RemoveVip(balancer, ..) => vec![Guard::Vip(*balancer, address, None)],
         _ => Vec::new(),
     }

@@ -60,7 +60,11 @@ pub fn of(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Fami
         let names = Names { port: &port.name, switch: switch.map(|row| &*row.name), routers: &routers };
         if let Some(wish) = rules.policy.wish(family, names) {
             let wanted = wish?;
-            return Some(Intent { source: Source::Policy, text: wanted.to_string().into(), wanted: Ok(wanted) });
+            return Some(Intent {
+                source: Source::Policy,
+                text: wanted.to_string().into(),
+                wanted: Ok(wanted),
+            });
         }
     }
     let speaks = routers().any(|row| row.external.as_deref() == Some("auto"));

@@ -4,8 +4,8 @@
 //! [`intent`] → [`topology`] and [`forwards`] → [`resolve`](mod@resolve) → [`engine`] → [`plan`] →
 //! [`batch`] with its [`guard`]s → [`apply`]. [`agent`] and [`command`] are the IO around it.
 
-pub mod intent;
 pub mod clock;
+pub mod intent;
 pub mod ownership;
 pub mod policy;
 pub mod reason;

@@ -60,12 +60,15 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
     let owned = owned(store, &rules.owner, wanted.port);
     let (mut changes, mut departures) = (Vec::new(), Vec::new());
     // A row is known by its UUID, whatever somebody made of its role.
-    let successor = |nat: &Nat, router| desired.iter().find(|row| row.uuid == nat.uuid && row.router == router);
+    let successor =
+        |nat: &Nat, router| desired.iter().find(|row| row.uuid == nat.uuid && row.router == router);
     for (id, router, nat) in &owned {
         let departure = Departure { router: *router, nat };
         match successor(nat, *router) {
             None if rules.owner.role(nat) == Some(Role::Drain) => {}
-            None if is_held(nat, wanted.held) => staying.extend(nat.external_ip.map(|external| (*router, external))),
+            None if is_held(nat, wanted.held) => {
+                staying.extend(nat.external_ip.map(|external| (*router, external)))
+            }
             None => {
                 changes.push(RowChange::Delete(*id, *router));
                 departures.push(departure);

@@ -46,7 +46,8 @@ impl FromStr for PortRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ends = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        let ends =
+            text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
         match ends {
             Some((first, last)) if 0 < first && first <= last => Ok(Self { first, last }),
             _ => Err(format!("\"{text}\" is no range of ports such as 1024-39999")),

@@ -38,7 +38,13 @@ impl Reload {
         if let Err(error) = &watcher {
             warn!(%error, "cannot watch the configuration: it is read anew on SIGHUP only");
         }
-        Ok(Self { options, hangup: signal(SignalKind::hangup())?, changes, due: None, _watcher: watcher.ok() })
+        Ok(Self {
+            options,
+            hangup: signal(SignalKind::hangup())?,
+            changes,
+            due: None,
+            _watcher: watcher.ok(),
+        })
     }
 
     /// Waits for the next request.
@@ -64,7 +70,8 @@ impl Reload {
 
 /// Watches the directories of files, since an editor replaces a file rather than write to it.
 fn watch(files: &[PathBuf], sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let names: BTreeSet<OsString> = files.iter().filter_map(|file| file.file_name()).map(Into::into).collect();
+    let names: BTreeSet<OsString> =
+        files.iter().filter_map(|file| file.file_name()).map(Into::into).collect();
     let mut watcher = recommended_watcher(move |event: notify::Result<Event>| {
         let concerns = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
         if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {

@@ -61,7 +61,8 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
     for (_, router, nat) in plan::owned(store, engine.owner(), port) {
         if engine.owner().role(nat) == Some(Role::Drain) {
             let family = nat.external_ip.map(Family::of);
-            let entry = entries.iter_mut().find(|entry| family.is_some_and(|f| f.to_string() == entry.family));
+            let entry =
+                entries.iter_mut().find(|entry| family.is_some_and(|f| f.to_string() == entry.family));
             match (entry, nat.external_ip) {
                 (Some(entry), Some(address)) => {
                     entry.message += &format!("; connections with {address} may finish");
@@ -157,7 +158,9 @@ fn entry(
     let settled = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
     let external = decision.external.filter(|_| settled);
     let message = match (reason, external) {
-        (Some(_), _) if held => "its forward is gone; the override stays a moment, for it may come back".to_owned(),
+        (Some(_), _) if held => {
+            "its forward is gone; the override stays a moment, for it may come back".to_owned()
+        }
         (Some(reason), _) => reason.sentence(store, decision.family, &decision.wanted, decision.router),
         (None, Some(external)) => {
             let internal = Check::list(&decision.internal);
@@ -175,7 +178,8 @@ fn entry(
         Verdict::Foreign(nat) => store.nat(*nat).map(|nat| nat.uuid).into_iter().collect(),
         _ => {
             let of_family = |nat: &Nat| nat.external_ip.map(Family::of) == Some(decision.family);
-            let egress = |(_, _, nat): &(NatId, RouterId, &Nat)| engine.owner().role(nat) == Some(Role::Egress);
+            let egress =
+                |(_, _, nat): &(NatId, RouterId, &Nat)| engine.owner().role(nat) == Some(Role::Egress);
             let there = plan::owned(store, engine.owner(), port).into_iter().filter(egress);
             there.filter(|(_, _, nat)| of_family(nat)).map(|(_, _, nat)| nat.uuid).collect()
         }

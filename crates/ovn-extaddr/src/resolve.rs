@@ -4,9 +4,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{
-    Family, Nat, NatId, NatKind, Port, PortId, PortKind, RouterId, Store, keys,
-};
+use ovn_model::{Family, Nat, NatId, NatKind, Port, PortId, PortKind, RouterId, Store, keys};
 use uuid::Uuid;
 
 use crate::explain::{Check, Trace};
@@ -168,7 +166,9 @@ fn decide(
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    watched.extend(conversion::balancers(store, &rules.owner, router, external).into_iter().map(Watch::Balancer));
+    watched.extend(
+        conversion::balancers(store, &rules.owner, router, external).into_iter().map(Watch::Balancer),
+    );
     let conversion = conversion::needed(store, rules, router, external).map_err(Verdict::Rejected)?;
     if let Some(conversion) = &conversion {
         decision.converts = true;
@@ -264,7 +264,8 @@ fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> R
     let mut candidates: Vec<_> = candidates.collect();
     if candidates.is_empty() {
         let allowed = reach.routers.iter().filter(|(router, _)| {
-            is_gateway(store, *router) && store.router(*router).is_some_and(|row| rules.permits(&row.name, external))
+            is_gateway(store, *router)
+                && store.router(*router).is_some_and(|row| rules.permits(&row.name, external))
         });
         candidates = allowed.map(|(router, hops)| ((false, *hops), *router)).collect();
     }

@@ -87,7 +87,10 @@ impl OwnRow {
             .with("external_ip", Datum::scalar(self.external.to_string()))
             .with("logical_ip", Datum::scalar(self.logical.to_string()))
             .with("options", Datum::map([("stateless", "false")]))
-            .with("external_ids", Datum::map(self.purpose.tags(owner, until).iter().map(|(k, v)| (*k, &**v))));
+            .with(
+                "external_ids",
+                Datum::map(self.purpose.tags(owner, until).iter().map(|(k, v)| (*k, &**v))),
+            );
         if store.supports("NAT", "external_port_range") {
             let range = self.port_range.map(|r| r.to_string()).unwrap_or_default();
             columns.insert("external_port_range", Datum::scalar(range));

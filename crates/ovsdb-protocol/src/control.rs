@@ -87,7 +87,8 @@ mod tests {
     async fn commands_are_answered_in_turn() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut control = ControlStream::new(ours);
-        let asked = br#"{"id":0,"method":"status","params":[]}{"id":1,"method":"vlog/set","params":["a","b"]}"#;
+        let asked =
+            br#"{"id":0,"method":"status","params":[]}{"id":1,"method":"vlog/set","params":["a","b"]}"#;
         theirs.write_all(asked).await.unwrap();
         let command = control.next().await.unwrap().unwrap();
         assert_eq!((&*command.name, command.arguments.len()), ("status", 0));

@@ -242,7 +242,9 @@ impl<'a> Cursor<'a> {
         let mut escaped = false;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
-            let Some(ahead) = memchr2(b'"', b'\\', rest) else { return Err(self.error("the end of a string")) };
+            let Some(ahead) = memchr2(b'"', b'\\', rest) else {
+                return Err(self.error("the end of a string"));
+            };
             if let Some(control) = rest[..ahead].iter().position(|byte| *byte < 0x20) {
                 self.at += control;
                 return Err(self.error("no control character in a string"));

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{
-    Addressing, DefaultTarget, Instance, Net, PROMPT, NetBuilder, OvsdbServer, Protocol, eventually, json_map,
-    json_set,
+    Addressing, DefaultTarget, Instance, Net, NetBuilder, OvsdbServer, PROMPT, Protocol, eventually,
+    json_map, json_set,
 };
 use serde_json::json;
 
