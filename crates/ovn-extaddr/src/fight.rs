@@ -55,7 +55,9 @@ impl Fights {
 
     /// Forgets rows that stayed for long enough.
     pub fn forget_old(&mut self, now: Instant) {
-        while let Some((at, subject)) = self.written.pop_front_if(|(at, _)| now >= *at + WINDOW) {
+        while self.written.front().is_some_and(|(at, _)| now >= *at + WINDOW)
+            && let Some((at, subject)) = self.written.pop_front()
+        {
             if self.rounds.get(&subject).is_some_and(|round| round.last == at) {
                 self.rounds.remove(&subject);
             }

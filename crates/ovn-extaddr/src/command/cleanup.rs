@@ -67,11 +67,9 @@ impl Cleanup {
             match event {
                 SessionEvent::Completed { id, outcome } => {
                     engine.catch_up(&mut store, now());
-                    match applier.completed(id, outcome, &store, &engine, now()) {
-                        Some(Conclusion::Refused(error)) => {
-                            bail!("the database refused to remove rows: {error}")
-                        }
-                        _ => {}
+                    let conclusion = applier.completed(id, outcome, &store, &engine, now());
+                    if let Some(Conclusion::Refused(error)) = conclusion {
+                        bail!("the database refused to remove rows: {error}");
                     }
                 }
                 SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error}"),

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ovn_extaddr::batch;
-use ovn_extaddr::engine::Engine;
+use ovn_extaddr::clock::Now;
+use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::ownership::Owner;
 use ovn_extaddr::plan::RowChange;
+use ovn_extaddr::rules::{DefaultTargetRule, Rules};
 use ovn_model::Store;
 use ovsdb_protocol::Batch;
 use proptest::prelude::*;
@@ -24,6 +27,20 @@ const CASES: u32 = 2000;
 /// its successor has to be: a row that is on another router too, or tagged for another port.
 const MOST_ROUNDS: usize = 4;
 
+/// The rules of a static world: nothing is converted, and nothing takes time.
+fn rules(owner: Owner) -> Rules {
+    Rules {
+        default_target: DefaultTargetRule::Reject,
+        drain: Duration::ZERO,
+        hold_down: Duration::ZERO,
+        ..Rules::new(owner)
+    }
+}
+
+fn now() -> Now {
+    Now::at(Instant::now())
+}
+
 /// A database, and what follows it.
 struct World {
     owner: Owner,
@@ -36,8 +53,8 @@ impl World {
     fn new(database: Database, c: &mut Choices) -> Self {
         let owner = Owner::default();
         let mut store = fresh_store(&database, c);
-        let mut engine = Engine::new(owner.clone());
-        engine.catch_up(&mut store);
+        let mut engine = Engine::new(rules(owner.clone()));
+        engine.catch_up(&mut store, now());
         Self { owner, database, store, engine }
     }
 
@@ -55,7 +72,7 @@ impl World {
         }
         c.shuffle(&mut updates);
         feed(&mut self.store, batch, &updates);
-        self.engine.catch_up(&mut self.store);
+        self.engine.catch_up(&mut self.store, now());
     }
 
     // ----- checks -----
@@ -78,17 +95,17 @@ impl World {
         check("the engine", &self.store, &self.engine);
 
         let everything = ovn_model::Changes { everything: true, list: Vec::new() };
-        let mut fresh = Engine::new(self.owner.clone());
-        fresh.update(&self.store, &everything);
+        let mut fresh = Engine::new(rules(self.owner.clone()));
+        fresh.update(&self.store, &everything, now());
         check("a fresh engine", &self.store, &fresh);
 
         let mut store = fresh_store(&self.database, c);
-        let mut fresh = Engine::new(self.owner.clone());
-        fresh.catch_up(&mut store);
+        let mut fresh = Engine::new(rules(self.owner.clone()));
+        fresh.catch_up(&mut store, now());
         check("a fresh engine on a fresh store", &store, &fresh);
 
-        let mut withdrawing = Engine::withdrawing(self.owner.clone());
-        withdrawing.update(&store, &everything);
+        let mut withdrawing = Engine::withdrawing(rules(self.owner.clone()));
+        withdrawing.update(&store, &everything, now());
         let expected = self.oracle().all_changes(&BTreeMap::new());
         assert_eq!(view::all_changes(&store, &withdrawing), expected, "withdrawing");
     }
@@ -97,7 +114,7 @@ impl World {
     fn check_transaction(&self, batch: &batch::Batch) {
         let transaction = &batch.transaction;
         let inserted: BTreeSet<_> = batch
-            .ports
+            .subjects
             .values()
             .flatten()
             .filter_map(|change| if let RowChange::Insert(row) = change { Some(row.uuid) } else { None })
@@ -117,15 +134,15 @@ impl World {
     }
 
     fn transaction(&self, ports: BTreeMap<Arc<str>, Vec<RowChange>>) -> batch::Batch {
-        batch::merge(&self.store, &self.engine, &self.owner.lock(), ports)
+        let subjects = ports.into_iter().map(|(port, changes)| (Subject::Port(port), changes)).collect();
+        batch::merge(&self.store, &self.engine, &self.owner.lock(), subjects, now())
     }
 
     /// Whatever a row to be written rests on, its transaction fails once that is no more.
     fn check_guards(&self) {
-        for port in self.engine.unsettled() {
-            let changes = self.engine.changes(&self.store, port);
+        for port in view::unsettled(&self.engine) {
+            let changes = self.engine.changes(&self.store, &Subject::Port(Arc::clone(port)));
             let transaction = self.transaction([(Arc::clone(port), changes)].into()).transaction;
-            assert_eq!(guards(&self.database, &transaction).1, 0, "{port}: {transaction:#?}");
             assert_eq!(guards(&self.database, &transaction).1, 0, "{port}: {transaction:#?}");
             for change in view::changes(&self.store, &self.engine, port) {
                 let (Change::Insert(row) | Change::Update(_, row)) = change else { continue };
@@ -212,12 +229,9 @@ impl World {
     /// Writes what the engine wants until it wants nothing more.
     fn settle(&mut self, c: &mut Choices) {
         for round in 0.. {
-            let mut ports: BTreeMap<_, _> = self
-                .engine
-                .unsettled()
-                .iter()
-                .map(|port| (Arc::clone(port), self.engine.changes(&self.store, port)))
-                .collect();
+            let changes = |port| self.engine.changes(&self.store, &Subject::Port(Arc::clone(port)));
+            let mut ports: BTreeMap<_, _> =
+                view::unsettled(&self.engine).map(|port| (Arc::clone(port), changes(port))).collect();
             let mut after = None;
             while after.is_none() && !ports.is_empty() {
                 let batch = self.transaction(ports.clone());
@@ -226,8 +240,10 @@ impl World {
                     Ok(database) => after = Some(database),
                     // As the agent does: the others go without the one that is refused.
                     Err((operation, error)) => {
-                        let port = batch.origin(operation).unwrap();
-                        let taken = batch.ports[port].iter().any(|change| {
+                        let Some(subject @ Subject::Port(port)) = batch.origin(operation) else {
+                            panic!("{error}")
+                        };
+                        let taken = batch.subjects[subject].iter().any(|change| {
                             matches!(change, RowChange::Insert(row)
                                 if self.database.row("NAT", row.uuid).is_some())
                         });

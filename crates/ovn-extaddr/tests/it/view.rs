@@ -1,12 +1,14 @@
 //! What an engine says, in the oracle's words: UUIDs instead of handles.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use ovn_extaddr::engine::Engine;
+use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::forwards;
 use ovn_extaddr::ownership::Owner;
 use ovn_extaddr::plan::RowChange;
-use ovn_extaddr::resolve::{self, DesiredRow};
+use ovn_extaddr::resolve;
+use ovn_extaddr::row::OwnRow;
 use ovn_extaddr::topology;
 use ovn_model::{RouterId, Store};
 use ovsdb_protocol::Uuid;
@@ -26,13 +28,21 @@ pub(crate) fn decisions(store: &Store, engine: &Engine) -> BTreeMap<String, Vec<
 pub(crate) fn all_changes(store: &Store, engine: &Engine) -> BTreeMap<String, BTreeSet<Change>> {
     let all = engine.ports().map(|port| (port.to_string(), changes(store, engine, port)));
     let all: BTreeMap<_, _> = all.filter(|(_, changes)| !changes.is_empty()).collect();
-    assert!(all.keys().map(|port| &**port).eq(engine.unsettled().iter().map(|port| &**port)), "{all:#?}");
+    assert!(all.keys().map(|port| &**port).eq(unsettled(engine).map(|port| &**port)), "{all:#?}");
     all
+}
+
+/// The ports whose rows are not as they should be.
+pub(crate) fn unsettled(engine: &Engine) -> impl Iterator<Item = &Arc<str>> {
+    engine.unsettled().iter().map(|subject| match subject {
+        Subject::Port(port) => port,
+        Subject::Conversion(place) => panic!("nothing is to be converted: {place:?}"),
+    })
 }
 
 /// What the engine would change for a port.
 pub(crate) fn changes(store: &Store, engine: &Engine, port: &str) -> BTreeSet<Change> {
-    let changes = engine.changes(store, port);
+    let changes = engine.changes(store, &Subject::Port(Arc::from(port)));
     let set: BTreeSet<_> = changes.iter().map(|change| self::change(store, change)).collect();
     assert_eq!(set.len(), changes.len(), "{port}: {changes:?}");
     set
@@ -62,7 +72,7 @@ fn forward(store: &Store, forward: forwards::Forward<'_>) -> Option<Forward> {
         forwards::Forward::Vip(id, vip) => {
             (("Load_Balancer", store.load_balancer(id).unwrap().uuid), Some(vip.key().into_owned()))
         }
-        forwards::Forward::Nat(_, nat) => (("NAT", nat.uuid), None),
+        forwards::Forward::Nat(_, nat) | forwards::Forward::Converted(_, nat) => (("NAT", nat.uuid), None),
     };
     let port = forward.port().map(u16::from);
     Some(Forward { address: forward.address()?, row, vip, port, targets: forward.targets().collect() })
@@ -73,6 +83,7 @@ fn change(store: &Store, change: &RowChange) -> Change {
         RowChange::Insert(row) => Change::Insert(desired(store, row)),
         RowChange::Update(nat, row) => Change::Update(store.nat(*nat).unwrap().uuid, desired(store, row)),
         RowChange::Delete(nat, of) => Change::Delete(store.nat(*nat).unwrap().uuid, router(store, *of)),
+        conversion => panic!("nothing is to be converted: {conversion:?}"),
     }
 }
 
@@ -96,7 +107,7 @@ fn decision(store: &Store, decision: &resolve::Decision) -> Decision {
     }
 }
 
-fn desired(store: &Store, row: &DesiredRow) -> Desired {
+fn desired(store: &Store, row: &OwnRow) -> Desired {
     Desired {
         router: router(store, row.router),
         uuid: row.uuid,
