@@ -58,12 +58,20 @@ impl Store {
         if self.recorder.knows_all() {
             return;
         }
-        self.recorder.note(Change::Balancer(self.balancers.slot(id).uuid));
+        self.note_balancer(id);
         for vip in &self.balancers.slot(id).vips {
             self.recorder.note(Change::Address { router, address: vip.endpoint.address });
             for backend in &*vip.backends {
                 self.recorder.note(Change::Address { router, address: backend.address });
             }
+        }
+    }
+
+    /// Marks a load balancer whose place changes, if its row is here.
+    pub(super) fn note_balancer(&mut self, id: LoadBalancerId) {
+        let balancer = self.balancers.slot(id);
+        if balancer.meta.is_present() {
+            self.recorder.note(Change::Balancer(balancer.uuid));
         }
     }
 

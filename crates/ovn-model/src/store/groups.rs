@@ -30,6 +30,8 @@ impl Store {
     /// Adapts a load balancer to whether the group has it now, which has just changed.
     fn group_balancer(&mut self, id: GroupId, balancer: LoadBalancerId) {
         if !self.recorder.knows_all() {
+            // Also where no router has the group yet, or all of them have the balancer anyway.
+            self.note_balancer(balancer);
             let routers = self.groups.slot(id).routers.as_slice();
             let direct = self.balancers.slot(balancer).routers.as_slice();
             sets::without(routers, direct)

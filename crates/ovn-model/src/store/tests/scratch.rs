@@ -76,6 +76,10 @@ impl<'a> Scratch<'a> {
         }
     }
 
+    fn is_grouped(&self, balancer: Uuid) -> bool {
+        self.rows("Load_Balancer_Group").any(|(_, row)| row["load_balancer"].refs().contains(&balancer))
+    }
+
     fn problems(&self) -> BTreeSet<(&'static str, Uuid, &'static str)> {
         let mut problems = BTreeSet::new();
         for ((table, uuid), row) in self.0 {
@@ -173,7 +177,7 @@ impl<'a> Scratch<'a> {
                 text => Some(text[..1].to_uppercase() + &text[1..]),
             };
             see(v, ("balancer", uuid), (row["name"].text(), protocol));
-            see(v, ("balancer", uuid), Self::vips(row));
+            see(v, ("balancer", uuid), (Self::vips(row), self.is_grouped(uuid)));
             for (router, row) in self.rows("Logical_Router") {
                 if let Some(direct) = self.attachment(row, uuid) {
                     see(v, ("attached", router, uuid), direct);
@@ -298,7 +302,8 @@ impl<'a> Scratch<'a> {
         for (uuid, row) in self.rows("Load_Balancer") {
             let routers = self.rows("Logical_Router");
             let on: Vec<_> = routers.filter_map(|(id, on)| Some((id, self.attachment(on, uuid)?))).collect();
-            see(s, ("balancer", uuid), (Self::vips(row), row["name"].text(), row["protocol"].text(), on));
+            see(s, ("balancer", uuid), (Self::vips(row), row["name"].text(), row["protocol"].text()));
+            see(s, ("balancer", uuid), (on, self.is_grouped(uuid)));
         }
         for (uuid, row) in self.rows("NAT") {
             // Whether the row of its gateway port is there is the router's affair.

@@ -75,7 +75,7 @@ pub(super) fn of_store(store: &Store) -> View {
     }
     for (id, balancer) in store.load_balancers() {
         see(v, ("balancer", balancer.uuid), (&balancer.name, balancer.protocol.map(|p| format!("{p:?}"))));
-        see(v, ("balancer", balancer.uuid), &balancer.vips);
+        see(v, ("balancer", balancer.uuid), (balancer.vips.clone(), balancer.is_grouped()));
         for vip in &balancer.vips {
             assert_eq!(balancer.vip(&vip.key()), Some(vip));
         }
