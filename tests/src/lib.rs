@@ -5,6 +5,8 @@
 //! Ovn           two of those and an ovn-northd: nbctl, sbctl, logical flows
 //! Net           an Incus-shaped network in a Northbound server: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! NotifySocket  the service manager's end of sd_notify(3)
+//! Machine       this system booted once more by a real systemd, on an overlay that is thrown away
 //! eventually    waits for something to become true and says what was last seen if it does not
 //! ```
 //!
@@ -21,6 +23,7 @@ mod cluster;
 mod command;
 mod dir;
 pub mod lab;
+mod machine;
 mod net;
 mod notify;
 mod ovn;
@@ -35,6 +38,7 @@ mod wait;
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
+pub use machine::Machine;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
 pub use notify::NotifySocket;
 pub use ovn::Ovn;
