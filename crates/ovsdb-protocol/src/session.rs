@@ -32,6 +32,9 @@ use crate::transact::Transaction;
 /// nothing else meanwhile, and needs more than a second for 40 MB.
 const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
 
+/// How much a server may send until it was asked for rows: a schema, and what it says of itself.
+const LONGEST_GREETING: u64 = 16 << 20;
+
 /// What a [`Session`] connects to and how.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -304,7 +307,8 @@ impl Session {
             return self.failed(endpoint, error);
         }
         self.dialogue.events.push_back(SessionEvent::Connected(endpoint.clone()));
-        let link = Link::new(stream, Decoder::new(self.config.limits), exchange);
+        let mut link = Link::new(stream, Decoder::new(self.config.limits), exchange);
+        link.limit = LONGEST_GREETING;
         self.phase = Phase::Live(Box::new(Live { endpoint, since: now, stage: Stage::Greeting, link }));
     }
 
@@ -358,7 +362,7 @@ impl Live {
     ) -> Result<(), Error> {
         let mut feed = Feed { dialogue: &mut *dialogue, replica: &mut *replica };
         let incoming = self.link.drive(&mut feed).await?;
-        let Link { exchange, decoder, .. } = &mut self.link;
+        let Link { exchange, decoder, limit, .. } = &mut self.link;
         match incoming {
             Incoming::Event(event) => dialogue.handle(event, exchange, decoder, replica)?,
             Incoming::Rows(head) => dialogue.rows_complete(head, exchange, decoder, replica)?,
@@ -366,6 +370,7 @@ impl Live {
         let stage = dialogue.stage();
         if stage != self.stage {
             self.stage = stage;
+            *limit = if stage == Stage::Greeting { decoder.received() + LONGEST_GREETING } else { u64::MAX };
             let probe = match stage {
                 Stage::Greeting => Some(patience / 2),
                 Stage::Loading => Some(config.probe.unwrap_or_default().max(SNAPSHOT_PROBE)),

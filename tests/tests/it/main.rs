@@ -10,6 +10,7 @@ mod cut;
 mod forwards;
 mod harness;
 mod healing;
+mod hostile;
 mod owners;
 mod protocol;
 mod refusals;
