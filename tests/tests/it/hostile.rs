@@ -45,7 +45,7 @@ fn floods() -> [Flood; 8] {
         Flood { listens: false, ..flood(b"", ECHO, "error=the server ") },
         flood(
             b"",
-            br#"{"id":null,"method":"update3","params":["nobody's","x",{}]}"#,
+            br#"{"id":null,"method":"update3","params":["nobody's","00000000-0000-0000-0000-000000000000",{}]}"#,
             "more than 16777216 bytes",
         ),
     ]
