@@ -46,7 +46,7 @@ fn floods() -> [Flood; 8] {
         flood(
             b"",
             br#"{"id":null,"method":"update3","params":["nobody's","00000000-0000-0000-0000-000000000000",{}]}"#,
-            "more than 16777216 bytes",
+            "there is no monitor",
         ),
     ]
 }
