@@ -11,5 +11,6 @@ mod healing;
 mod owners;
 mod protocol;
 mod refusals;
+mod rules;
 mod scene;
 mod tls;
