@@ -14,5 +14,6 @@ mod hostile;
 mod owners;
 mod protocol;
 mod refusals;
+mod rules;
 mod scene;
 mod tls;
