@@ -7,6 +7,8 @@ mod cli;
 mod cluster;
 mod continuity;
 mod cut;
+mod day;
+mod exclusion;
 mod forwards;
 mod harness;
 mod healing;
