@@ -3,4 +3,5 @@
 mod agent;
 mod hazards;
 mod lab;
+mod nodes;
 mod release;
