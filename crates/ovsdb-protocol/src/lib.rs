@@ -111,12 +111,17 @@ mod greeting;
 mod session;
 pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod scripted;
+
+// The other side: answering ovs-appctl.
+mod control;
+pub use control::{ControlCommand, ControlStream};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-mod control;
-pub use control::{ControlCommand, ControlStream};
