@@ -2,5 +2,8 @@
 
 mod agent;
 mod hazards;
+mod held;
 mod lab;
 mod release;
+mod rows;
+mod stage;
