@@ -178,6 +178,11 @@ impl Decoder {
         self.expected.push((id, method));
     }
 
+    /// Returns how many bytes were received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.offset + self.buffer.len() as u64
+    }
+
     /// Returns how many bytes were decoded so far.
     pub(crate) fn position(&self) -> u64 {
         self.offset + self.spent as u64

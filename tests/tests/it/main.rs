@@ -2,12 +2,15 @@
 
 mod addresses;
 mod bulk;
+mod campaign;
 mod cli;
 mod cluster;
 mod continuity;
+mod cut;
 mod forwards;
 mod harness;
 mod healing;
+mod hostile;
 mod owners;
 mod protocol;
 mod refusals;
