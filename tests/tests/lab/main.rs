@@ -7,3 +7,4 @@ mod lab;
 mod release;
 mod rows;
 mod stage;
+mod topology;
