@@ -116,7 +116,7 @@ fn converted(external: &str, target: &Instance) -> String {
 }
 
 /// Our rows of every role, a line each. That each is as one of its role has to be is checked here.
-fn ours(server: &OvsdbServer) -> Result<BTreeSet<String>> {
+pub(crate) fn ours(server: &OvsdbServer) -> Result<BTreeSet<String>> {
     let found = server.transact(vec![
         json!({"op": "select", "table": "NAT", "where": [
             ["external_ids", "includes", ["map", [["ovn-extaddr:owner", OWNER]]]],
