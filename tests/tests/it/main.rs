@@ -5,6 +5,7 @@ mod bulk;
 mod campaign;
 mod cli;
 mod cluster;
+mod cms;
 mod continuity;
 mod cut;
 mod day;

@@ -15,6 +15,7 @@ use crate::scene::{OWNER, SOON, Scene, V4, ip, wait_until_settled};
 mod conversion;
 mod intents;
 mod leaving;
+mod topology;
 
 /// A forward address of network 1.
 const A: &str = "203.0.113.101";
@@ -115,7 +116,7 @@ fn converted(external: &str, target: &Instance) -> String {
 }
 
 /// Our rows of every role, a line each. That each is as one of its role has to be is checked here.
-fn ours(server: &OvsdbServer) -> Result<BTreeSet<String>> {
+pub(crate) fn ours(server: &OvsdbServer) -> Result<BTreeSet<String>> {
     let found = server.transact(vec![
         json!({"op": "select", "table": "NAT", "where": [
             ["external_ids", "includes", ["map", [["ovn-extaddr:owner", OWNER]]]],

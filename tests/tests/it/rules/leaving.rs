@@ -175,13 +175,16 @@ fn cleanup_lets_connections_finish_when_told_to() -> Result<()> {
     case.annotate(&case.one, Some(A))?;
     case.annotate(&case.two, Some(B))?;
     case.becomes([egress(&case.one, A), egress(&case.two, B)])?;
+    // What drains already does so for no longer than the rest.
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A), egress(&case.two, B)])?;
     let Case { mut scene, one, two, .. } = case;
     scene.agent.kill9()?;
     let mut command = scene.cli.command(&["cleanup", "--drain", "2"]);
     let mut cleanup = command.stdout(Stdio::null()).spawn()?;
-    let due = eventually(SOON, "both addresses drain", || {
+    let due = eventually(SOON, "all addresses drain", || {
         let rows = ours(&scene.server)?;
-        ensure!(rows == [drain(&one, A), drain(&two, B)].into(), "{rows:#?}");
+        ensure!(rows == [drain(&one, A), drain(&one, B), drain(&two, B)].into(), "{rows:#?}");
         until(&scene.server)
     })?;
     assert!(cleanup.wait()?.success());
