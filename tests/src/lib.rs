@@ -5,6 +5,8 @@
 //! Ovn           two of those and an ovn-northd: nbctl, sbctl, logical flows
 //! Net           an Incus-shaped network in a Northbound server: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! generate      databases of any size, as files
+//! bench         what scripts/bench measures
 //! eventually    waits for something to become true and says what was last seen if it does not
 //! ```
 //!
@@ -17,9 +19,11 @@
 //! environment the directories, with all logs, stay for a look.
 
 mod agent;
+pub mod bench;
 mod cluster;
 mod command;
 mod dir;
+pub mod generate;
 pub mod lab;
 mod net;
 mod ovn;
