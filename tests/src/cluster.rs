@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 pub use member::Member;
 pub use relay::Relay;
@@ -14,16 +13,13 @@ pub use tls_server::TlsServer;
 
 use crate::command::{isolated, run};
 use crate::dir::Dir;
+use crate::northbound::DATABASE;
 use crate::ovsdb_server::installed_schema;
-use crate::rpc;
 use crate::snapshot::Snapshot;
 use crate::wait::eventually;
 
 /// Longer than any election.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The database of every cluster here.
-const DATABASE: &str = "OVN_Northbound";
 
 /// Several ovsdb-servers that are one Northbound database by RAFT.
 #[derive(Debug)]
@@ -98,6 +94,11 @@ impl Cluster {
         &mut self.members[n]
     }
 
+    /// All members.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     /// The Unix sockets of all members, as the OVN tools' `--db` takes them.
     pub fn remotes(&self) -> String {
         self.members.iter().map(Member::remote).collect::<Vec<_>>().join(",")
@@ -140,16 +141,6 @@ impl Cluster {
         let old = self.leader()?;
         self.members[old].appctl(&["cluster/failure-test", "transfer-leadership"])?;
         self.leader_but(Some(old))
-    }
-
-    /// Runs one transaction of RFC 7047 operations at the leader and returns the result of each.
-    ///
-    /// # Errors
-    ///
-    /// When any operation fails, or there is no leader.
-    pub fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
-        let leader = &self.members[self.leader()?];
-        rpc::transact(&leader.socket(), DATABASE, operations)
     }
 
     /// Everything in the database, as the leader has it.

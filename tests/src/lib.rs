@@ -3,7 +3,8 @@
 //! ```text
 //! OvsdbServer   one ovsdb-server in its own directory: restart it, dump it, write raw transactions to it
 //! Ovn           two of those and an ovn-northd: nbctl, sbctl, logical flows
-//! Net           an Incus-shaped network in a Northbound server: instances, forwards, annotations
+//! Northbound    either of a server and a Cluster, to write to
+//! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
 //! generate      databases of any size, as files
 //! bench         what scripts/bench measures
@@ -26,6 +27,7 @@ mod dir;
 pub mod generate;
 pub mod lab;
 mod net;
+mod northbound;
 mod ovn;
 mod ovsdb_server;
 mod pki;
@@ -39,6 +41,7 @@ pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
+pub use northbound::Northbound;
 pub use ovn::Ovn;
 pub use ovsdb_server::OvsdbServer;
 pub use pki::{Authority, Certified, Pki};

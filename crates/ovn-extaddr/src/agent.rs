@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{ControlCommand, LockStatus, Session, SessionEvent};
+use ovsdb_protocol::{ControlCommand, LockStatus, Remotes, Session, SessionEvent, TlsConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
@@ -29,8 +29,16 @@ const GRACE: Duration = Duration::from_secs(5);
 const FEW: usize = 50;
 
 /// The commands of the control socket.
-const COMMANDS: [&str; 7] =
-    ["exit\n", "list\n", "list-commands\n", "nb-connection-status\n", "recompute\n", "status\n", "version\n"];
+const COMMANDS: [&str; 8] = [
+    "exit\n",
+    "list\n",
+    "list-commands\n",
+    "nb-cluster-state-reset\n",
+    "nb-connection-status\n",
+    "recompute\n",
+    "status\n",
+    "version\n",
+];
 
 /// Runs the agent.
 #[derive(Debug, Args)]
@@ -46,6 +54,8 @@ struct Agent {
     store: Store,
     engine: Engine,
     applier: Applier,
+    remotes: Remotes,
+    tls: TlsConfig,
     dry_run: bool,
 }
 
@@ -81,6 +91,8 @@ impl Run {
             store: Store::new(),
             engine: Engine::new(settings.rules),
             applier: Applier::new(lock),
+            remotes: settings.remotes,
+            tls: settings.tls,
             dry_run: self.dry_run,
         };
         let name = agent.run_until(&mut signals, &mut reload, &mut control).await;
@@ -132,7 +144,7 @@ impl Agent {
 
     /// When something is to be done though nothing happens.
     fn next_deadline(&self) -> Option<Instant> {
-        let retry = self.applier.next_deadline(Instant::now().into_std()).filter(|_| self.may_write());
+        let retry = self.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().filter(|_| self.session.is_synced());
         retry.into_iter().chain(decide).min().map(Instant::from_std)
     }
@@ -149,6 +161,10 @@ impl Agent {
             "list" => serde_json::to_string_pretty(&self.entries())
                 .map(|text| text + "\n")
                 .map_err(|error| error.to_string()),
+            "nb-cluster-state-reset" => {
+                self.session.reset_min_index();
+                Ok(String::new())
+            }
             "recompute" => {
                 let rules = self.engine.rules().clone();
                 self.engine.set_rules(&self.store, rules);
@@ -160,12 +176,7 @@ impl Agent {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let mut ports: Vec<_> = self.engine.ports().collect();
-        ports.sort_unstable();
-        let report = |port: &Arc<str>| {
-            report::entries(&self.store, &self.engine, port, self.applier.obstacle(port).as_ref())
-        };
-        ports.into_iter().flat_map(report).collect()
+        report::all(&self.store, &self.engine, |port| self.applier.obstacle(port))
     }
 
     fn status(&self) -> String {
@@ -196,9 +207,20 @@ impl Agent {
             Ok(Settings { rules, .. }) if rules.owner != *self.engine.owner() => {
                 error!(owner = %rules.owner, "a change of the owner needs a restart; the old configuration stays");
             }
-            Ok(Settings { rules, .. }) => {
+            Ok(Settings { rules, remotes, tls, .. }) => {
                 info!("read the configuration anew");
                 self.engine.set_rules(&self.store, rules);
+                if remotes != self.remotes {
+                    info!(%remotes, "the database is elsewhere now");
+                    self.session.set_remotes(remotes.clone());
+                    self.remotes = remotes;
+                }
+                // The files themselves are read at each connection.
+                if tls != self.tls {
+                    error!(
+                        "a change of the names of keys and certificates needs a restart; the old ones stay"
+                    );
+                }
             }
         }
     }

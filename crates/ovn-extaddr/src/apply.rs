@@ -30,6 +30,8 @@ pub struct Applier {
     limit: usize,
     held: HashMap<Subject, Held>,
     fights: Fights,
+    /// When it was last looked for something to send.
+    looked: Option<Instant>,
 }
 
 /// Changes that had no effect, and are not sent again for a while unless they become others.
@@ -71,7 +73,14 @@ pub enum Obstacle {
 impl Applier {
     /// Sends only while `lock` is ours.
     pub fn new(lock: LockName) -> Self {
-        Self { lock, in_flight: None, limit: MOST_SUBJECTS, held: HashMap::new(), fights: Fights::default() }
+        Self {
+            lock,
+            in_flight: None,
+            limit: MOST_SUBJECTS,
+            held: HashMap::new(),
+            fights: Fights::default(),
+            looked: None,
+        }
     }
 
     /// Returns the next transaction, if there is something to send and none is under way.
@@ -79,6 +88,7 @@ impl Applier {
         if self.in_flight.is_some() {
             return None;
         }
+        self.looked = Some(now.instant);
         self.held.retain(|subject, _| engine.unsettled().contains(subject));
         self.fights.forget_old(now.instant);
         let mut subjects = BTreeMap::new();
@@ -86,21 +96,7 @@ impl Applier {
             if subjects.len() >= self.limit {
                 break;
             }
-            let changes = engine.changes(store, subject);
-            if changes.is_empty() || self.waits(subject, &changes, now.instant) {
-                continue;
-            }
-            // A row beside a VIP that should be out of the way breaks connections: both or none.
-            if let Subject::Port(port) = subject {
-                for place in engine.conversions_of(port) {
-                    let subject = Subject::Conversion(*place);
-                    let changes = engine.changes(store, &subject);
-                    if !changes.is_empty() {
-                        subjects.insert(subject, changes);
-                    }
-                }
-            }
-            subjects.insert(subject.clone(), changes);
+            subjects.extend(self.ready(store, engine, subject, now.instant));
         }
         if subjects.is_empty() {
             return None;
@@ -109,15 +105,47 @@ impl Applier {
         Some(Pending { applier: self, batch })
     }
 
+    /// Returns a subject with its changes, and those that must happen together with them; nothing
+    /// if any of that waits. A row beside a VIP that should be out of the way breaks connections,
+    /// and a conversion without a row is good for nothing.
+    fn ready(
+        &self,
+        store: &Store,
+        engine: &Engine,
+        subject: &Subject,
+        now: Instant,
+    ) -> Vec<(Subject, Vec<RowChange>)> {
+        let waits = |subject: &Subject| self.waits(subject, &engine.changes(store, subject), now);
+        let mut ready = vec![(subject.clone(), engine.changes(store, subject))];
+        match subject {
+            Subject::Port(port) => {
+                let needed = engine.conversions_of(port).iter().copied().map(Subject::Conversion);
+                ready.extend(needed.map(|needed| (needed.clone(), engine.changes(store, &needed))));
+            }
+            Subject::Conversion(place) => {
+                let mut users = engine.users_of(place).map(|port| Subject::Port(Arc::clone(port))).peekable();
+                if users.peek().is_some() && users.all(|user| waits(&user)) {
+                    return Vec::new();
+                }
+            }
+        }
+        if ready.iter().any(|(subject, changes)| self.waits(subject, changes, now)) {
+            return Vec::new();
+        }
+        ready.retain(|(_, changes)| !changes.is_empty());
+        ready
+    }
+
     /// Returns whether a transaction is under way.
     pub fn is_busy(&self) -> bool {
         self.in_flight.is_some()
     }
 
-    /// Returns when changes that wait are to be tried again.
-    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+    /// Returns when changes that wait are to be tried again: the first time that had not come when
+    /// [`next`](Self::next) was called last.
+    pub fn next_deadline(&self) -> Option<Instant> {
         let held = self.held.values().map(|held| held.until);
-        let waits = held.chain(self.fights.deadlines()).filter(|at| now < *at);
+        let waits = held.chain(self.fights.deadlines()).filter(|at| self.looked < Some(*at));
         waits.min().filter(|_| self.in_flight.is_none())
     }
 
@@ -177,8 +205,8 @@ impl Applier {
             (ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable, _) => {}
             (_, Some(culprit)) => subjects.retain(|subject, _| *subject == culprit),
             // It cannot be told which one is at fault: ever fewer at a time, until it can.
-            (_, None) if subjects.len() > 1 => {
-                self.limit = (subjects.len() / 2).max(1);
+            (_, None) if self.limit > 1 && subjects.len() > 1 => {
+                self.limit = self.limit.min(subjects.len()) / 2;
                 subjects.clear();
             }
             (_, None) => {}

@@ -18,7 +18,7 @@ use crate::row::{OwnRow, Purpose, undo_of};
 use crate::rules::{DefaultTargetRule, Rules};
 
 /// What was done to put a VIP out of the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Undo {
     /// The load balancer was taken off the router; on switches it stays.
     Attach(Uuid),
@@ -177,7 +177,8 @@ fn removal(
 ) -> Option<(RowChange, Undo)> {
     let direct = store.attachment(router, id) == Some(ovn_model::Attachment::Direct);
     // Through a group it is there for other routers too, and comes back with the group.
-    if !direct || balancer.is_grouped() {
+    // What we do not understand we could not put back as it was.
+    if !direct || balancer.is_grouped() || !balancer.is_understood() {
         return None;
     }
     if balancer.vips.len() == 1 {

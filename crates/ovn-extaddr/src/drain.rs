@@ -5,12 +5,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, RouterId, Store};
+use ovn_model::{Family, Nat, RouterId, Store};
 use uuid::Uuid;
 
 use crate::forwards;
 use crate::ownership::Role;
-use crate::plan::RowChange;
+use crate::plan::{Owned, RowChange};
+use crate::resolve::is_allowed;
 use crate::row::{DrainTags, OwnRow, Purpose};
 use crate::rules::Rules;
 
@@ -31,7 +32,7 @@ pub fn changes(
     store: &Store,
     rules: &Rules,
     port: &Arc<str>,
-    drains: &[(NatId, RouterId, &Nat)],
+    drains: &[Owned<'_>],
     departures: &[Departure<'_>],
     staying: &[(RouterId, IpAddr)],
     wall: u64,
@@ -76,9 +77,8 @@ fn is_valid(
 ) -> bool {
     let row = store.port_by_name(port).and_then(|id| store.port(id));
     let has = row.is_some_and(|row| row.internal_addresses(Family::of(internal)).contains(&internal));
-    let name = store.router(router).map_or("", |row| &*row.name);
     has && (forwards::at(store, &rules.owner, router, external).next().is_some()
-        || rules.permits(name, external))
+        || is_allowed(store, rules, router, external))
 }
 
 fn row(
@@ -116,7 +116,7 @@ fn unused(uuid: Uuid, family: Family) -> IpAddr {
 }
 
 /// Returns the second after `wall` at which the first of a port's drain rows goes.
-pub fn ends(rules: &Rules, owned: &[(NatId, RouterId, &Nat)], wall: u64) -> Option<u64> {
+pub fn ends(rules: &Rules, owned: &[Owned<'_>], wall: u64) -> Option<u64> {
     let drains = owned.iter().filter(|(_, _, nat)| rules.owner.role(nat) == Some(Role::Drain));
     drains.filter_map(|(_, _, nat)| Some(DrainTags::read(nat)?.until)).filter(|until| *until > wall).min()
 }

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ovn_model::{Change, Changes, Family, Node, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, NatId, Node, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
 use crate::clock::Now;
 use crate::ownership::{Owner, Role};
-use crate::plan::{self, RowChange, Wanted};
+use crate::plan::{self, Owned, RowChange, Wanted};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Question, Verdict, Watch, resolve};
 use crate::rules::Rules;
@@ -79,8 +79,8 @@ struct Entry {
     converted: Vec<Place>,
     /// Since when the forward of an override is gone, by family.
     lost: BTreeMap<Family, Instant>,
-    /// The families among them that may still come back.
-    held: Vec<Family>,
+    /// The rows of those that may still come back.
+    held: Vec<NatId>,
     due: Option<Instant>,
 }
 
@@ -184,9 +184,9 @@ impl Engine {
         self.entries.get(port).map_or(&[], |entry| &entry.decisions)
     }
 
-    /// Returns the families of a port whose rows stay although their forward is gone, for it may
-    /// come back at once.
-    pub fn held(&self, port: &str) -> &[Family] {
+    /// Returns the rows of a port that stay although their forward is gone, for it may come back at
+    /// once.
+    pub fn held(&self, port: &str) -> &[NatId] {
         self.entries.get(port).map_or(&[], |entry| &entry.held)
     }
 
@@ -211,6 +211,11 @@ impl Engine {
     /// Returns the conversions that must not happen later than the changes of a port.
     pub fn conversions_of(&self, port: &str) -> &[Place] {
         self.entries.get(port).map_or(&[], |entry| &entry.converted)
+    }
+
+    /// Returns the ports with overrides that need a conversion.
+    pub fn users_of(&self, place: &Place) -> impl Iterator<Item = &Arc<str>> {
+        self.conversions.get(place).into_iter().flat_map(|conversion| &conversion.users)
     }
 
     /// Whether overrides or what they left to drain need the conversion.
@@ -255,9 +260,12 @@ impl Engine {
             Change::Port(port) | Change::Tagged(port) => {
                 self.dirty.insert(Subject::Port(Arc::clone(port)));
             }
-            Change::Address { router, address } => self.mark_place(store, (*router, *address)),
+            Change::Address { router, address } => {
+                self.mark_place(store, (*router, *address));
+                self.mark_watchers(&Watch::Anywhere(*address));
+            }
             Change::Balancer(balancer) => {
-                self.dirty.extend(self.watchers.get(&Watch::Balancer(*balancer)).cloned().map(Subject::Port));
+                self.mark_watchers(&Watch::Balancer(*balancer));
                 let places: Vec<_> = self.balancers.get(balancer).copied().collect();
                 places.into_iter().for_each(|place| self.mark_place(store, place));
             }
@@ -273,9 +281,12 @@ impl Engine {
         }
     }
 
+    fn mark_watchers(&mut self, watch: &Watch) {
+        self.dirty.extend(self.watchers.get(watch).cloned().map(Subject::Port));
+    }
+
     fn mark_place(&mut self, store: &Store, place: Place) {
-        let watch = Watch::Address(place.0, place.1);
-        self.dirty.extend(self.watchers.get(&watch).cloned().map(Subject::Port));
+        self.mark_watchers(&Watch::Address(place.0, place.1));
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
             self.dirty.insert(Subject::Conversion(place));
@@ -302,8 +313,10 @@ impl Engine {
     /// Decides on one port. What other decisions rest on is marked.
     fn decide(&mut self, store: &Store, name: &Arc<str>, now: Now) {
         let old = self.entries.remove(name).unwrap_or_default();
+        let owned = plan::owned(store, &self.rules.owner, name);
         let mut entry = self.examine(store, name);
-        self.hold(store, name, &old, &mut entry, now);
+        self.hold(store, &owned, &old, &mut entry, now);
+        entry.watch_leaving(&self.rules.owner, &owned);
 
         if old.switch != entry.switch {
             if let Some(switch) = old.switch {
@@ -351,7 +364,6 @@ impl Engine {
             self.dirty.insert(Subject::Conversion(*place));
         }
 
-        let owned = plan::owned(store, &self.rules.owner, name);
         // The time of an override's address on the way out is in its row, and in ours while held.
         let held =
             entry.lost.values().map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
@@ -417,16 +429,16 @@ impl Engine {
             let question = Question { store, rules: &self.rules, reach, port, family };
             entry.decisions.extend(resolve(question, &mut entry.watched, &mut ()));
         }
-        entry.watched.sort_unstable();
-        entry.watched.dedup();
         let rows = entry.decisions.iter().flat_map(Decision::rows);
         entry.claimed = rows.map(|row| (row.router, row.logical)).collect();
         entry
     }
 
     /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a
-    /// forward deletes and re-creates it.
-    fn hold(&self, store: &Store, name: &str, old: &Entry, entry: &mut Entry, now: Now) {
+    /// forward deletes and re-creates it. Not where another network has got the address.
+    fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, entry: &mut Entry, now: Now) {
+        let nowhere = Reach::default();
+        let reach = entry.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
         for decision in &entry.decisions {
             let gone = matches!(
                 decision.verdict,
@@ -437,23 +449,21 @@ impl Engine {
                         | Reason::NoForwardForAuto
                 )
             );
-            if !gone {
-                continue;
-            }
-            let family = decision.family;
-            let rows = plan::owned(store, &self.rules.owner, name).into_iter().filter(|(_, router, nat)| {
-                let internal = nat.logical_host().filter(|address| decision.internal.contains(address));
-                let asked = decision.external.is_none_or(|external| nat.external_ip == Some(external));
-                self.rules.owner.role(nat) == Some(Role::Egress)
-                    && internal.is_some()
-                    && asked
-                    && nat.external_ip.is_some_and(|address| !self.is_claimed(store, *router, address))
+            let rows = owned.iter().filter(|(_, router, nat)| {
+                gone && self.rules.owner.role(nat) == Some(Role::Egress)
+                    && nat.logical_host().is_some_and(|address| decision.internal.contains(&address))
+                    && decision.external.is_none_or(|external| nat.external_ip == Some(external))
+                    && reach.routers.iter().any(|(reached, _)| reached == router)
+                    && nat.external_ip.is_some_and(|address| {
+                        !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
+                    })
             });
-            if rows.count() > 0 {
-                let since = old.lost.get(&family).copied().unwrap_or(now.instant);
-                entry.lost.insert(family, since);
+            let rows: Vec<_> = rows.map(|(id, _, _)| *id).collect();
+            if !rows.is_empty() {
+                let since = old.lost.get(&decision.family).copied().unwrap_or(now.instant);
+                entry.lost.insert(decision.family, since);
                 if now.instant < since + self.rules.hold_down {
-                    entry.held.push(family);
+                    entry.held.extend(rows);
                 }
             }
         }
@@ -464,12 +474,22 @@ impl Engine {
             !(decision.source.is_sweeping() && nothing)
         });
     }
+}
 
-    /// Whether another router than `router` forwards the address now.
-    fn is_claimed(&self, store: &Store, router: RouterId, address: IpAddr) -> bool {
-        store.routers().any(|(other, _)| {
-            other != router && forwards::at(store, &self.rules.owner, other, address).next().is_some()
-        })
+// ===== impl Entry =====
+
+impl Entry {
+    /// Watches the addresses of rows that stay only as long as the network has the address.
+    fn watch_leaving(&mut self, owner: &Owner, owned: &[Owned<'_>]) {
+        let leaving = owned
+            .iter()
+            .filter(|(id, _, nat)| self.held.contains(id) || owner.role(nat) == Some(Role::Drain));
+        let addresses = leaving.filter_map(|(_, router, nat)| Some((*router, nat.external_ip?)));
+        let watches = addresses
+            .flat_map(|(router, address)| [Watch::Address(router, address), Watch::Anywhere(address)]);
+        self.watched.extend(watches);
+        self.watched.sort_unstable();
+        self.watched.dedup();
     }
 }
 

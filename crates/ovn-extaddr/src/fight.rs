@@ -2,6 +2,7 @@
 //! ever less often, for a fight helps nobody and costs everybody.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::engine::Subject;
@@ -25,31 +26,36 @@ pub struct Fights {
     written: VecDeque<(Instant, Subject)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Round {
     heals: u32,
     last: Instant,
+    /// What was written last, see [`content`].
+    contents: Vec<u64>,
 }
 
 // ===== impl Fights =====
 
 impl Fights {
-    /// Takes note of changes that were committed.
+    /// Takes note of changes that were committed. Only what is written once more, with nothing
+    /// else asked for meanwhile, was lost.
     pub fn committed(&mut self, subject: &Subject, changes: &[RowChange], now: Instant) {
-        if !changes.iter().any(is_insertion) {
-            // What we take away ourselves is no loss.
-            if changes.iter().any(|change| matches!(change, RowChange::Delete(..))) {
-                self.rounds.remove(subject);
-            }
-            return;
-        }
-        self.note(subject, now);
+        self.note(subject, changes.iter().filter_map(content).collect(), now);
     }
 
-    /// Takes note that rows were written.
-    fn note(&mut self, subject: &Subject, now: Instant) {
-        let heals = self.rounds.get(subject).map_or(0, |round| round.heals + 1);
-        self.rounds.insert(subject.clone(), Round { heals, last: now });
+    fn note(&mut self, subject: &Subject, contents: Vec<u64>, now: Instant) {
+        if contents.is_empty() {
+            // What we take away ourselves is no loss.
+            self.rounds.remove(subject);
+            return;
+        }
+        match self.rounds.get_mut(subject) {
+            Some(round) if contents.iter().any(|content| round.has(*content)) => {
+                round.heals += 1;
+                round.last = now;
+            }
+            _ => drop(self.rounds.insert(subject.clone(), Round { heals: 0, last: now, contents })),
+        }
         self.written.push_back((now, subject.clone()));
     }
 
@@ -62,6 +68,11 @@ impl Fights {
                 self.rounds.remove(&subject);
             }
         }
+        if self.rounds.is_empty() {
+            // A hundred thousand overrides that were written at once leave nothing behind.
+            self.rounds.shrink_to_fit();
+            self.written.shrink_to_fit();
+        }
     }
 
     /// Returns whether somebody keeps removing the rows.
@@ -71,12 +82,13 @@ impl Fights {
 
     /// Returns whether the rows are left alone for now.
     pub fn waits(&self, subject: &Subject, changes: &[RowChange], now: Instant) -> bool {
-        changes.iter().any(is_insertion) && self.until(subject).is_some_and(|until| now < until)
+        self.rests(subject, now)
+            .is_some_and(|round| changes.iter().filter_map(content).any(|content| round.has(content)))
     }
 
-    /// Returns until when the rows are left alone, a time that is past perhaps.
-    fn until(&self, subject: &Subject) -> Option<Instant> {
-        self.rounds.get(subject).and_then(Round::until)
+    /// Returns the round of a subject whose rows are left alone for now.
+    fn rests(&self, subject: &Subject, now: Instant) -> Option<&Round> {
+        self.rounds.get(subject).filter(|round| round.until().is_some_and(|until| now < until))
     }
 
     /// Returns when rows that are left alone are to be put back, times that are past among them.
@@ -85,13 +97,26 @@ impl Fights {
     }
 }
 
-fn is_insertion(change: &RowChange) -> bool {
-    matches!(change, RowChange::Insert(_))
+/// Returns what a change is known by that writes something, so that somebody else can undo it.
+fn content(change: &RowChange) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    match change {
+        // A drain row that goes early is no loss that is worth a fight.
+        RowChange::Insert(row) | RowChange::Update(_, row) if !row.is_drain() => row.hash(&mut hasher),
+        RowChange::Detach(..) | RowChange::RemoveVip(..) => change.hash(&mut hasher),
+        _ => return None,
+    }
+    Some(hasher.finish())
 }
 
 // ===== impl Round =====
 
 impl Round {
+    fn has(&self, content: u64) -> bool {
+        self.contents.contains(&content)
+    }
+
+    /// Until when the rows are left alone, a time that is past perhaps.
     fn until(&self) -> Option<Instant> {
         let excess = self.heals.checked_sub(PATIENCE)?;
         Some(self.last + FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(LONGEST_WAIT))

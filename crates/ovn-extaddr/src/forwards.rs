@@ -36,6 +36,11 @@ pub fn at<'a>(
     vips.chain(rows(store, owner, router, store.nats_by_external(router, address)))
 }
 
+/// Returns whether another router than `router` forwards the address.
+pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> bool {
+    store.routers().any(|(other, _)| other != router && at(store, owner, other, address).next().is_some())
+}
+
 /// Returns the addresses that `router` sends to `target`, among others perhaps.
 pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
     let balancers = store.balancers_with_backend(target).iter().copied();

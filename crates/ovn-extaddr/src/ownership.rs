@@ -40,7 +40,13 @@ impl Owner {
 
     /// Returns the lock that elects the one agent of the group that writes.
     pub fn lock(&self) -> LockName {
-        LockName::sanitized(&self.0)
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if self.0.starts_with(|c: char| c.is_ascii_alphabetic()) && self.0.chars().all(plain) {
+            return LockName::sanitized(&self.0);
+        }
+        // Dots and underscores would become what a hyphen becomes: other groups would wait for us.
+        let sum = Uuid::new_v5(&NAMESPACE, self.0.as_bytes()).simple().to_string();
+        LockName::sanitized(&format!("{}_{}", self.0, &sum[..8]))
     }
 
     /// Returns the UUID of the row with this role on the router with UUID `router`: for an internal
@@ -93,5 +99,21 @@ impl Role {
             Self::Drain => "drain",
             Self::DefaultTarget => "default-target",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_owner_has_a_lock_of_its_own() {
+        let owners = ["prod-a", "prod.a", "prod_a", "_prod-a", "1", "-1", "_1", "ovn-extaddr"];
+        let locks: BTreeSet<_> =
+            owners.iter().map(|owner| owner.parse::<Owner>().unwrap().lock().to_string()).collect();
+        assert_eq!(locks.len(), owners.len());
+        assert_eq!(Owner::default().lock().as_str(), "ovn_extaddr");
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, LoadBalancerId, Nat, NatId, RouterId, Store};
+use ovn_model::{LoadBalancerId, Nat, NatId, RouterId, Store};
 use uuid::Uuid;
 
 use crate::drain::{self, Departure};
@@ -13,7 +13,7 @@ use crate::row::OwnRow;
 use crate::rules::Rules;
 
 /// One change of the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RowChange {
     /// Insert the row and have the router refer to it.
     Insert(OwnRow),
@@ -38,13 +38,16 @@ pub struct Wanted<'a> {
     pub port: &'a Arc<str>,
     /// What was decided.
     pub decisions: &'a [Decision],
-    /// The families whose forward is gone, but not for long enough.
-    pub held: &'a [Family],
+    /// The rows that stay although their forward is gone, for it may come back at once.
+    pub held: &'a [NatId],
 }
+
+/// A row of ours, on its router.
+pub type Owned<'a> = (NatId, RouterId, &'a Nat);
 
 /// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
 /// by the next commit, without help.
-pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<(NatId, RouterId, &'a Nat)> {
+pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
     let rows = store.nats_tagged(port).iter().filter_map(|id| {
         let nat = store.nat(*id).filter(|nat| owner.owns(nat))?;
         Some((*id, nat.router?, nat))
@@ -66,7 +69,7 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
         let departure = Departure { router: *router, nat };
         match successor(nat, *router) {
             None if rules.owner.role(nat) == Some(Role::Drain) => {}
-            None if is_held(nat, wanted.held) => {
+            None if wanted.held.contains(id) => {
                 staying.extend(nat.external_ip.map(|external| (*router, external)))
             }
             None => {
@@ -93,12 +96,8 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
     changes
 }
 
-fn is_held(nat: &Nat, held: &[Family]) -> bool {
-    nat.logical_host().map(Family::of).is_some_and(|family: Family| held.contains(&family))
-}
-
 impl RowChange {
-    /// Returns the router and address whose conversion this is about, of a row.
+    /// Returns the row to be written.
     pub fn row(&self) -> Option<&OwnRow> {
         if let Self::Insert(row) | Self::Update(_, row) = self { Some(row) } else { None }
     }

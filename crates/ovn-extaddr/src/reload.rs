@@ -22,10 +22,12 @@ pub(crate) struct Reload {
     options: Options,
     hangup: Signal,
     changes: mpsc::Receiver<()>,
+    sender: mpsc::Sender<()>,
     /// When to act on a change that was noticed.
     due: Option<Instant>,
+    files: Vec<PathBuf>,
     /// Watches as long as it lives; without one there is SIGHUP still.
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
 }
 
 impl Reload {
@@ -33,18 +35,23 @@ impl Reload {
     pub(crate) fn new(options: Options, settings: &Settings) -> anyhow::Result<Self> {
         // One request that waits is as good as many.
         let (sender, changes) = mpsc::channel(1);
-        let files: Vec<_> = options.files().chain(settings.policy.clone()).collect();
-        let watcher = watch(&files, sender);
-        if let Err(error) = &watcher {
-            warn!(%error, "cannot watch the configuration: it is read anew on SIGHUP only");
+        let hangup = signal(SignalKind::hangup())?;
+        let mut reload =
+            Self { options, hangup, changes, sender, due: None, files: Vec::new(), watcher: None };
+        reload.watch(settings);
+        Ok(reload)
+    }
+
+    /// Watches the files that settings were read from.
+    fn watch(&mut self, settings: &Settings) {
+        let files: Vec<_> = self.options.files().chain(settings.policy.clone()).collect();
+        if self.files != files {
+            let watcher = watch(&files, self.sender.clone());
+            if let Err(error) = &watcher {
+                warn!(%error, "cannot watch the configuration: it is read anew on SIGHUP only");
+            }
+            (self.files, self.watcher) = (files, watcher.ok());
         }
-        Ok(Self {
-            options,
-            hangup: signal(SignalKind::hangup())?,
-            changes,
-            due: None,
-            _watcher: watcher.ok(),
-        })
     }
 
     /// Waits for the next request.
@@ -63,8 +70,10 @@ impl Reload {
     }
 
     /// Reads the configuration.
-    pub(crate) fn read(&self) -> anyhow::Result<Settings> {
-        self.options.settle()
+    pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
+        let settings = self.options.settle()?;
+        self.watch(&settings);
+        Ok(settings)
     }
 }
 

@@ -1,10 +1,9 @@
 //! Where every intent stands, for people and machines.
 
 use std::net::IpAddr;
-
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, RouterId, Store};
+use ovn_model::{Family, Nat, RouterId, Store};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -12,7 +11,7 @@ use crate::apply::Obstacle;
 use crate::engine::{Engine, Subject};
 use crate::explain::Check;
 use crate::ownership::Role;
-use crate::plan::{self, RowChange};
+use crate::plan::{self, Owned, RowChange};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Verdict};
 use crate::row::DrainTags;
@@ -74,12 +73,14 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
     entries
 }
 
-/// Reports on all intents, sorted by port, and on what rules name that is not there.
-pub fn all(store: &Store, engine: &Engine) -> Vec<Entry> {
+/// Reports on all intents, sorted by port, and on what rules name that is not there. The agent knows
+/// what is in the way of its changes.
+pub fn all(store: &Store, engine: &Engine, obstacle: impl Fn(&Arc<str>) -> Option<Obstacle>) -> Vec<Entry> {
     let mut ports: Vec<_> = engine.ports().collect();
     ports.sort_unstable();
     let named = engine.rules().policy.named_ports().filter(|(name, ..)| store.port_by_name(name).is_none());
-    let mut entries: Vec<_> = ports.into_iter().flat_map(|port| entries(store, engine, port, None)).collect();
+    let entries = ports.into_iter().flat_map(|port| entries(store, engine, port, obstacle(port).as_ref()));
+    let mut entries: Vec<_> = entries.collect();
     entries.extend(named.map(|(port, family, wanted)| Entry {
         wanted: wanted.to_string(),
         source: "policy",
@@ -143,7 +144,8 @@ fn entry(
         Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
         _ => None,
     };
-    let held = engine.held(port).contains(&decision.family);
+    let of_family = |nat: &Nat| nat.external_ip.map(Family::of) == Some(decision.family);
+    let held = engine.held(port).iter().any(|id| store.nat(*id).is_some_and(of_family));
     let reason = decision.reason().or(refused.as_ref());
     let state = match &decision.verdict {
         Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
@@ -177,9 +179,7 @@ fn entry(
     let nat = match &decision.verdict {
         Verdict::Foreign(nat) => store.nat(*nat).map(|nat| nat.uuid).into_iter().collect(),
         _ => {
-            let of_family = |nat: &Nat| nat.external_ip.map(Family::of) == Some(decision.family);
-            let egress =
-                |(_, _, nat): &(NatId, RouterId, &Nat)| engine.owner().role(nat) == Some(Role::Egress);
+            let egress = |(_, _, nat): &Owned<'_>| engine.owner().role(nat) == Some(Role::Egress);
             let there = plan::owned(store, engine.owner(), port).into_iter().filter(egress);
             there.filter(|(_, _, nat)| of_family(nat)).map(|(_, _, nat)| nat.uuid).collect()
         }

@@ -74,6 +74,8 @@ pub struct Question<'a> {
 pub enum Watch {
     /// What a router does with an address.
     Address(RouterId, IpAddr),
+    /// What any router does with an address.
+    Anywhere(IpAddr),
     /// A load balancer, wherever it is.
     Balancer(Uuid),
 }
@@ -145,6 +147,9 @@ fn decide(
     };
     decision.external = Some(external);
     watched.extend(reach.routers.iter().map(|(router, _)| Watch::Address(*router, external)));
+    if !rules.allow.is_empty() {
+        watched.push(Watch::Anywhere(external));
+    }
     let router = router_of(question, external, &decision.internal).map_err(Verdict::Rejected)?;
     decision.router = Some(router);
     let found: Vec<_> = forwards::at(store, &rules.owner, router, external).collect();
@@ -263,10 +268,10 @@ fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> R
     });
     let mut candidates: Vec<_> = candidates.collect();
     if candidates.is_empty() {
-        let allowed = reach.routers.iter().filter(|(router, _)| {
-            is_gateway(store, *router)
-                && store.router(*router).is_some_and(|row| rules.permits(&row.name, external))
-        });
+        let allowed = reach
+            .routers
+            .iter()
+            .filter(|(router, _)| is_gateway(store, *router) && is_allowed(store, rules, *router, external));
         candidates = allowed.map(|(router, hops)| ((false, *hops), *router)).collect();
     }
     candidates.sort_unstable();
@@ -277,6 +282,13 @@ fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> R
         [((true, _), _), ..] if rules.require_target => Err(Reason::NotATarget),
         [(_, router), ..] => Ok(router),
     }
+}
+
+/// Returns whether an address may be used on a router that does not forward it: the configuration
+/// says so, and no other network has it.
+pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
+    store.router(router).is_some_and(|row| rules.permits(&row.name, external))
+        && !forwards::is_elsewhere(store, &rules.owner, router, external)
 }
 
 /// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
@@ -291,9 +303,11 @@ fn occupant(
     let foreign =
         |id: &NatId| store.nat(*id).filter(|nat| is_egress(nat) && !owner.owns(nat)).map(|nat| (*id, nat));
     let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
+    // A row with a match translates some packets only, so that it fulfils nothing.
+    let fulfils = |nat: &Nat| nat.external_ip == Some(external) && nat.matches().is_empty();
     // Of several, the one with the least UUID is named: handles say nothing.
     let least = |same: bool| {
-        let such = rows.iter().filter(|(_, nat)| (nat.external_ip == Some(external)) == same);
+        let such = rows.iter().filter(|(_, nat)| fulfils(nat) == same);
         such.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
     };
     if let Some(other) = least(false) {
@@ -305,6 +319,7 @@ fn occupant(
     // The network's own SNAT may use the address, unless a narrower prefix has another.
     let covers = |nat: &Nat| nat.logical_ip.filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
     let own = store.nats_by_external(router, external).iter().filter_map(foreign);
+    let own = own.filter(|(_, nat)| fulfils(nat));
     let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();
     let Some((length, _, id)) = own else { return Ok(None) };
     let egress = store.nats_of(router).iter().filter_map(foreign);

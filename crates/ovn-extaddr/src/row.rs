@@ -20,7 +20,7 @@ const UNTIL: &str = "ovn-extaddr:until";
 const UNDO: &str = "ovn-extaddr:undo";
 
 /// A row of ours as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnRow {
     /// The router whose `nat` refers to it.
     pub router: RouterId,
@@ -39,7 +39,7 @@ pub struct OwnRow {
 }
 
 /// What a row is good for, and what has to be known to undo it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// See [`Role::Egress`].
     Egress {
@@ -66,6 +66,11 @@ pub enum Purpose {
 // ===== impl OwnRow =====
 
 impl OwnRow {
+    /// Returns whether it only lets connections end that were made before.
+    pub fn is_drain(&self) -> bool {
+        matches!(self.purpose, Purpose::Drain { .. })
+    }
+
     /// Returns whether a row in the database reads as this one should. What northd compares as text
     /// must be canonical.
     pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {

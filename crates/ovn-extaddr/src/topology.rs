@@ -20,27 +20,38 @@ pub struct Reach {
 /// Walks from a switch over routers, peerings and further switches.
 ///
 /// A gateway router is an end: what lies behind it is the outside, where everybody's routers meet.
+/// So is a gateway port for who is outside already: nobody gets in there.
 pub fn reach(store: &Store, from: SwitchId) -> Reach {
     let mut reach = Reach::default();
+    let mut entered = BTreeSet::new();
     let mut queue = VecDeque::from([(Node::Switch(from), 0)]);
     while let Some((node, hops)) = queue.pop_front() {
-        if !reach.visited.insert(node) {
+        if !entered.insert(node) {
             continue;
         }
+        reach.visited.insert(node);
+        let mut enter = |port: RouterPortId| {
+            let port = store.router_port(port)?;
+            let router = Node::Router(port.router?);
+            reach.visited.insert(router);
+            (!port.gateway).then_some(router)
+        };
         match node {
             Node::Switch(switch) => {
-                queue.extend(routers_on(store, switch).map(|router| (Node::Router(router), hops + 1)));
+                queue.extend(
+                    routers_on(store, switch).filter_map(&mut enter).map(|router| (router, hops + 1)),
+                );
             }
             Node::Router(router) => {
                 reach.routers.push((router, hops));
                 if hops < MOST_HOPS && !is_gateway(store, router) {
-                    for node in beyond(store, router) {
-                        match node {
-                            // As near as this router, so before all that is further away.
-                            Node::Switch(_) => queue.push_front((node, hops)),
-                            Node::Router(_) => queue.push_back((node, hops + 1)),
-                        }
-                    }
+                    // As near as this router, so before all that is further away.
+                    switches_of(store, router).for_each(|switch| {
+                        queue.push_front((Node::Switch(switch), hops));
+                    });
+                    queue.extend(
+                        peers_of(store, router).filter_map(&mut enter).map(|router| (router, hops + 1)),
+                    );
                 }
             }
         }
@@ -67,21 +78,22 @@ pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (Ro
     there.filter(move |(_, row)| row.router == Some(router))
 }
 
-fn routers_on(store: &Store, switch: SwitchId) -> impl Iterator<Item = RouterId> {
+/// The router ports that lead into a switch.
+fn routers_on(store: &Store, switch: SwitchId) -> impl Iterator<Item = RouterPortId> {
     let ports = store.switch(switch).map_or(&[][..], |row| &row.router_ports[..]);
-    ports.iter().filter_map(|port| {
-        let name = store.port(*port)?.router_port()?;
-        store.router_port(store.router_port_by_name(name)?)?.router
-    })
+    ports.iter().filter_map(|port| store.router_port_by_name(store.port(*port)?.router_port()?))
 }
 
-/// The switches and peers that a router joins.
-fn beyond(store: &Store, router: RouterId) -> impl Iterator<Item = Node> {
+/// The switches that a router's ports lead into.
+fn switches_of(store: &Store, router: RouterId) -> impl Iterator<Item = SwitchId> {
+    let ports = router_ports(store, router).flat_map(|(_, port)| store.switch_ports_to(&port.name));
+    ports.filter_map(|port| store.port(*port)?.switch)
+}
+
+/// The ports of other routers that a router is joined with directly.
+fn peers_of(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {
     router_ports(store, router).flat_map(|(_, port)| {
-        let switches = store.switch_ports_to(&port.name).iter().filter_map(|port| store.port(*port)?.switch);
         let named = port.peer.as_deref().and_then(|peer| store.router_port_by_name(peer));
-        let peers = named.into_iter().chain(store.peers_of(&port.name).iter().copied());
-        let peers = peers.filter_map(|peer| store.router_port(peer)?.router);
-        switches.map(Node::Switch).chain(peers.map(Node::Router))
+        named.into_iter().chain(store.peers_of(&port.name).iter().copied())
     })
 }

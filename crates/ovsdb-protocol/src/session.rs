@@ -24,7 +24,7 @@ use crate::lock::{LockName, LockStatus};
 use crate::outcome::Outcome;
 use crate::replica::Replica;
 use crate::scan::Limits;
-use crate::server::{Policy, ServerDatabase, ServerRole};
+use crate::server::{Policy, ServerDatabase, ServerRole, StorageModel};
 use crate::tls::TlsConfig;
 use crate::transact::Transaction;
 
@@ -49,7 +49,8 @@ pub struct SessionConfig {
     /// would exclude nobody.
     pub lock: Option<LockName>,
     /// How long a server may be silent before it is asked for a sign of life; it is given up after
-    /// twice that. `None`: never. Unix sockets are not probed once the replica is in step.
+    /// twice that. `None`: never. A server without a cluster is not probed over a Unix socket once the replica is in
+    /// step.
     pub probe: Option<Duration>,
     /// How long an attempt to connect may take, and how long a server may be silent before it is asked for rows. The
     /// latter doubles with every server that was too slow, up to a minute, until one was not.
@@ -147,7 +148,7 @@ impl SessionConfig {
             cluster_id: None,
             lock: None,
             probe: Some(Duration::from_secs(5)),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
             backoff: Backoff::default(),
             limits: Limits::default(),
         }
@@ -311,8 +312,9 @@ impl Session {
         let phase = std::mem::replace(&mut self.phase, Phase::Waiting(Instant::now()));
         let Phase::Live(live) = phase else { return };
         // A connection that did not last is no success, or a server that breaks every one would be
-        // asked without a pause.
-        if self.dialogue.was_synced() && live.since.elapsed() >= Duration::from_secs(1) {
+        // asked without a pause. One that ceases to be the leader is no such server.
+        let lasted = live.since.elapsed() >= Duration::from_secs(1);
+        if self.dialogue.was_synced() && (lasted || error.as_unacceptable().is_some()) {
             self.config.backoff.reset();
             self.patience = self.config.connect_timeout;
             // This one counts as tried: what remains are the others, and they are tried at once.
@@ -367,8 +369,13 @@ impl Live {
             let probe = match stage {
                 Stage::Greeting => Some(patience / 2),
                 Stage::Loading => Some(config.probe.unwrap_or_default().max(SNAPSHOT_PROBE)),
-                // A Unix socket tells when its peer is gone.
-                Stage::Synced => config.probe.filter(|_| self.endpoint.needs_probe()),
+                // A Unix socket tells when its peer is gone, and where there is no other server it does not matter
+                // whether that is frozen.
+                Stage::Synced => {
+                    let has_others =
+                        dialogue.server().is_some_and(|server| server.model == StorageModel::Clustered);
+                    config.probe.filter(|_| has_others || self.endpoint.needs_probe())
+                }
             };
             exchange.set_probe(probe, Instant::now().into_std());
         }

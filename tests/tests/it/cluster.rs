@@ -1,7 +1,7 @@
 //! Sessions against RAFT clusters and relays.
 
 use anyhow::{Context, Result, bail};
-use ovn_extaddr_tests::{Cluster, Output, Relay, Snapshot};
+use ovn_extaddr_tests::{Cluster, Northbound, Output, Relay, Snapshot};
 use ovsdb_protocol::{
     LockStatus, Mirror, Outcome, Row, ServerRole, Session, SessionConfig, SessionEvent, StorageModel,
     Transaction, Unacceptable,

@@ -2,9 +2,11 @@
 
 mod addresses;
 mod bulk;
+mod campaign;
 mod cli;
 mod cluster;
 mod continuity;
+mod cut;
 mod forwards;
 mod harness;
 mod healing;

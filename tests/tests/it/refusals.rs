@@ -382,3 +382,39 @@ fn join_another(server: &OvsdbServer, site: &Site, other: &Net) -> Result<()> {
         ])
         .map(drop)
 }
+
+#[test]
+fn nobody_outside_gets_an_address_of_the_networks_there() -> Result<()> {
+    let scene = Scene::start()?;
+    let net = Net::builder(1).create(&scene.server)?;
+    net.add_forward(ip("203.0.113.101"), 443, ip("203.0.113.200"), 443)?;
+    scene.server.transact(vec![
+        json!({"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "lsp", "row": {
+            "name": "outsider", "addresses": "10:66:6a:ff:00:02 203.0.113.200",
+            "external_ids": json_map([(V4, "203.0.113.101")])}}),
+        json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", net.external_switch()]],
+            "mutations": [["ports", "insert", ["named-uuid", "lsp"]]]}),
+    ])?;
+    scene.wait_for_state("outsider", V4, "rejected no-router")?;
+    scene.wait_for_rows([])
+}
+
+#[test]
+fn an_allowed_address_is_refused_as_long_as_another_network_has_it() -> Result<()> {
+    let allow = "allow = [{ router = \"*\", prefixes = [\"203.0.113.0/24\"] }]\n";
+    let scene = Scene::with_config(&format!("{PROMPT}{allow}"))?;
+    let mut net = Net::builder(1).ipv4_only().create(&scene.server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let (external, internal) = (ip("203.0.113.101"), instance.v4()?);
+    let other = Net::builder(2).ipv4_only().create(&scene.server)?;
+    other.add_forward(external, 443, ip("10.57.2.11"), 443)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    scene.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
+    scene.wait_for_rows([])?;
+    other.remove_forward(external)?;
+    scene.wait_for_state(&instance.port, V4, "active")?;
+    scene.wait_for_rows([row(&net, &instance, external, internal)])?;
+    other.add_nat("dnat_and_snat", external, "10.57.2.12")?;
+    scene.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
+    scene.wait_for_rows([])
+}

@@ -17,6 +17,9 @@ use crate::observe::synced;
 use crate::rules::Rules;
 use crate::settings::Settings;
 
+/// Refusals without a success between them that are taken for chance.
+const PATIENCE: u32 = 5;
+
 /// Removes all rows of the owner.
 #[derive(Debug, Args)]
 pub(super) struct Cleanup {
@@ -48,6 +51,7 @@ impl Cleanup {
         let owner = rules.owner.clone();
         let mut engine = Engine::withdrawing(rules);
         let mut applier = Applier::new(lock);
+        let mut refusals = 0;
         let rows = store.tagged_nats().filter(|(_, nat)| owner.owns(nat)).count();
         loop {
             engine.catch_up(&mut store, now());
@@ -59,7 +63,8 @@ impl Cleanup {
                 let id = session.transact(pending.transaction())?;
                 pending.sent(id);
             }
-            let deadline = engine.next_deadline().map(Instant::from_std);
+            let deadline = engine.next_deadline().into_iter().chain(applier.next_deadline()).min();
+            let deadline = deadline.map(Instant::from_std);
             let event = tokio::select! {
                 event = session.next(&mut store) => event,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => continue,
@@ -68,8 +73,13 @@ impl Cleanup {
                 SessionEvent::Completed { id, outcome } => {
                     engine.catch_up(&mut store, now());
                     let conclusion = applier.completed(id, outcome, &store, &engine, now());
-                    if let Some(Conclusion::Refused(error)) = conclusion {
-                        bail!("the database refused to remove rows: {error}");
+                    // Somebody else may have changed the same router at the same time.
+                    match conclusion {
+                        Some(Conclusion::Refused(error)) if refusals == PATIENCE => {
+                            bail!("the database refused to remove rows: {error}");
+                        }
+                        Some(Conclusion::Refused(_)) => refusals += 1,
+                        _ => refusals = 0,
                     }
                 }
                 SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error}"),

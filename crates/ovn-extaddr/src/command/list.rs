@@ -26,7 +26,7 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let Observer { store, engine, .. } = Observer::open(&settings).await?;
-        let mut entries = report::all(&store, &engine);
+        let mut entries = report::all(&store, &engine, |_| None);
         entries.retain(|entry| self.state.is_empty() || self.state.contains(&entry.state));
         if self.json {
             print_json(&entries)?;

@@ -15,8 +15,11 @@ use tokio::time::timeout;
 
 use crate::DATABASE;
 use crate::command::print;
+use crate::engine::Subject;
 use crate::intent;
 use crate::observe::Observer;
+use crate::ownership::Role;
+use crate::plan::RowChange;
 use crate::report;
 use crate::settings::Settings;
 use crate::state::State;
@@ -109,7 +112,12 @@ impl Set {
         match self.wait {
             Wait::None => Ok(ExitCode::SUCCESS),
             wait => {
-                let done = arrival(&client, &settings, &self.port, wait);
+                let families = [Family::V4, Family::V6];
+                let families: Vec<_> = families
+                    .into_iter()
+                    .filter(|family| wanted.iter().any(|(key, _)| *key == keys::port_key(*family)))
+                    .collect();
+                let done = arrival(&client, &settings, &self.port, &families, wait);
                 match settings.timeout {
                     None => done.await,
                     Some(limit) => timeout(limit, done)
@@ -195,12 +203,20 @@ async fn commit(client: &Client, transaction: &Transaction) -> anyhow::Result<Re
 }
 
 /// Waits for the agent, then for OVN, as `ovn-nbctl --wait` does.
-async fn arrival(client: &Client, settings: &Settings, port: &str, wait: Wait) -> anyhow::Result<ExitCode> {
+async fn arrival(
+    client: &Client,
+    settings: &Settings,
+    port: &str,
+    families: &[Family],
+    wait: Wait,
+) -> anyhow::Result<ExitCode> {
     let mut observer = Observer::open(settings).await?;
     let port: Arc<str> = port.into();
     let entries = loop {
-        let entries = report::entries(&observer.store, &observer.engine, &port, None);
-        if entries.iter().all(|entry| entry.state != State::Pending) {
+        let mut entries = report::entries(&observer.store, &observer.engine, &port, None);
+        entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
+        let pending = entries.iter().any(|entry| entry.state == State::Pending);
+        if !pending && !is_unfinished(&observer, &port, families) {
             break entries;
         }
         observer.changed().await?;
@@ -208,7 +224,7 @@ async fn arrival(client: &Client, settings: &Settings, port: &str, wait: Wait) -
     let mut status = ExitCode::SUCCESS;
     for entry in &entries {
         print(&format!("{} {}: {}: {}\n", entry.port, entry.family, entry.state.name(), entry.message))?;
-        if !matches!(entry.state, State::Active | State::Foreign) {
+        if !matches!(entry.state, State::Active | State::Foreign | State::Draining) {
             status = ExitCode::FAILURE;
         }
     }
@@ -239,4 +255,21 @@ async fn arrival(client: &Client, settings: &Settings, port: &str, wait: Wait) -
             return Ok(status);
         }
     }
+}
+
+/// Returns whether the agent has overrides of these families to write or to take away. What it does
+/// about connections that finish, nobody waits for.
+fn is_unfinished(observer: &Observer, port: &Arc<str>, families: &[Family]) -> bool {
+    let (store, engine) = (&observer.store, &observer.engine);
+    engine.changes(store, &Subject::Port(Arc::clone(port))).iter().any(|change| {
+        let external = match change {
+            RowChange::Insert(row) | RowChange::Update(_, row) if !row.is_drain() => Some(row.external),
+            RowChange::Delete(id, _) => store
+                .nat(*id)
+                .filter(|nat| engine.owner().role(nat) != Some(Role::Drain))
+                .and_then(|nat| nat.external_ip),
+            _ => None,
+        };
+        external.is_some_and(|address| families.contains(&Family::of(address)))
+    })
 }

@@ -1,9 +1,6 @@
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::*;
-use crate::plan::RowChange;
 
 fn subject() -> Subject {
     Subject::Port(Arc::from("p"))
@@ -17,16 +14,18 @@ fn after(start: Instant, seconds: u64) -> Instant {
 fn the_first_losses_are_healed_at_once_and_later_ones_ever_less_often() {
     let (mut fights, start) = (Fights::default(), Instant::now());
     for second in 0..10 {
-        fights.note(&subject(), after(start, second));
+        fights.note(&subject(), vec![1], after(start, second));
         assert!(!fights.is_contested(&subject()), "{second}");
-        assert_eq!(fights.until(&subject()), None);
+        assert!(fights.rests(&subject(), after(start, second)).is_none());
     }
     let mut now = after(start, 10);
     for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
-        fights.note(&subject(), now);
+        fights.note(&subject(), vec![1], now);
         assert!(fights.is_contested(&subject()));
-        assert_eq!(fights.until(&subject()), Some(after(now, wait)));
+        assert_eq!(fights.deadlines().collect::<Vec<_>>(), [after(now, wait)]);
+        assert!(fights.rests(&subject(), after(now, wait - 1)).is_some_and(|round| round.has(1)));
         now = after(now, wait);
+        assert!(fights.rests(&subject(), now).is_none());
     }
 }
 
@@ -34,7 +33,7 @@ fn the_first_losses_are_healed_at_once_and_later_ones_ever_less_often() {
 fn rows_that_stay_are_out_of_the_fight() {
     let (mut fights, start) = (Fights::default(), Instant::now());
     for second in 0..15 {
-        fights.note(&subject(), after(start, second));
+        fights.note(&subject(), vec![1], after(start, second));
     }
     fights.forget_old(after(start, 100));
     assert!(fights.is_contested(&subject()));
@@ -44,11 +43,28 @@ fn rows_that_stay_are_out_of_the_fight() {
 }
 
 #[test]
-fn other_changes_do_not_count() {
+fn one_of_two_rows_can_be_lost_as_well() {
+    let (mut fights, start) = (Fights::default(), Instant::now());
+    fights.note(&subject(), vec![1, 2], start);
+    for second in 1..=10 {
+        fights.note(&subject(), vec![2], after(start, second));
+    }
+    assert!(fights.is_contested(&subject()));
+    let round = fights.rests(&subject(), after(start, 10)).unwrap();
+    assert!(round.has(2) && !round.has(3), "what is new does not wait");
+}
+
+#[test]
+fn what_the_operator_changes_is_no_fight() {
     let (mut fights, start) = (Fights::default(), Instant::now());
     for second in 0..15 {
-        let change = RowChange::RestoreVip(Uuid::nil(), "k".into(), "v".into());
-        fights.committed(&subject(), &[change], after(start, second));
+        // Another address each time.
+        fights.note(&subject(), vec![second], after(start, second));
+    }
+    for second in 15..30 {
+        // Set and unset by turns.
+        fights.note(&subject(), vec![1], after(start, second));
+        fights.note(&subject(), Vec::new(), after(start, second));
     }
     assert!(!fights.is_contested(&subject()));
 }

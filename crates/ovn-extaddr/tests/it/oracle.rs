@@ -251,7 +251,8 @@ impl<'a> Oracle<'a> {
                 && let Some((address, length)) = network(nat.text("logical_ip"))
                 && contains((address, length), internal)
             {
-                egress.push((length, nat.text("external_ip").parse() == Ok(external), uuid));
+                let same = nat.text("external_ip").parse() == Ok(external) && nat.text("match").is_empty();
+                egress.push((length, same, uuid));
             }
         }
         let host = if internal.is_ipv4() { 32 } else { 128 };
@@ -402,9 +403,9 @@ impl<'a> Oracle<'a> {
                 }
             }
             for (other, row) in self.database.table("Logical_Router_Port") {
-                if row.texts("peer").any(|peer| peer == port.text("name"))
-                    || port.texts("peer").any(|peer| peer == row.text("name"))
-                {
+                let joined = row.texts("peer").any(|peer| peer == port.text("name"))
+                    || port.texts("peer").any(|peer| peer == row.text("name"));
+                if joined && !is_gateway_port(row) {
                     found.extend(self.holder("Logical_Router", "ports", other));
                 }
             }
@@ -414,8 +415,8 @@ impl<'a> Oracle<'a> {
 
     fn router_with(self, port: &str) -> Option<Uuid> {
         let mut ports = self.database.table("Logical_Router_Port");
-        let (uuid, _) = ports.find(|(_, row)| row.text("name") == port)?;
-        self.holder("Logical_Router", "ports", uuid)
+        let (uuid, row) = ports.find(|(_, row)| row.text("name") == port)?;
+        self.holder("Logical_Router", "ports", uuid).filter(|_| !is_gateway_port(row))
     }
 
     fn router_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
@@ -425,7 +426,7 @@ impl<'a> Oracle<'a> {
 
     fn gateway_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
         let mut ports = self.router_ports(router);
-        ports.retain(|(_, port)| port.is_set("ha_chassis_group") || port.is_set("gateway_chassis"));
+        ports.retain(|(_, port)| is_gateway_port(port));
         ports
     }
 
@@ -434,6 +435,10 @@ impl<'a> Oracle<'a> {
         row.is_some_and(|row| row.get("options", "chassis").is_some())
             || !self.gateway_ports(router).is_empty()
     }
+}
+
+fn is_gateway_port(port: &Row) -> bool {
+    port.is_set("ha_chassis_group") || port.is_set("gateway_chassis")
 }
 
 fn leads_to(port: &Row) -> Option<&str> {

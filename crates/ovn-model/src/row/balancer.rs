@@ -62,6 +62,11 @@ impl LoadBalancer {
         !self.groups.as_slice().is_empty()
     }
 
+    /// Tells whether all of its virtual addresses and backends make sense to us.
+    pub fn is_understood(&self) -> bool {
+        self.bad.is_none()
+    }
+
     /// Returns the virtual addresses on an address.
     pub fn vips_on(&self, address: IpAddr) -> &[Vip] {
         let start = self.vips.partition_point(|vip| vip.endpoint.address < address);
