@@ -37,7 +37,7 @@ impl Peers {
     /// The IDL in C: `ovn-nbctl` looks in every table for what is not there, so that it prints nothing.
     pub(super) fn nbctl(&self, remote: &str, dir: &Path) -> Result<(Duration, Usage)> {
         let mut command = isolated("ovn-nbctl", dir);
-        command.arg(format!("--db={remote}")).arg("--timeout=300");
+        command.arg(format!("--db={remote}")).args(["--timeout=300", "-vtimeval:off"]);
         for (table, columns) in &self.selections {
             let key = columns.iter().find(|name| *name == "name" || *name == "external_ip");
             let key = key.with_context(|| format!("no column of {table} to look for"))?;
