@@ -63,6 +63,8 @@ pub struct Bench {
     pub samples: usize,
     /// How long the agent is watched doing nothing.
     pub idle: Duration,
+    /// How long after its start the agent is taken to be at rest.
+    pub rest: Duration,
     /// How many times as many ports `linear` has.
     pub scale: u32,
     /// A Python that has `ovs.db.idl`, and the program that reads a database with it.
@@ -81,8 +83,18 @@ impl Bench {
     /// When a program is missing, or the agent does not work at all.
     pub fn new(ports: u32) -> Result<Self> {
         let request = ground::Ground::monitor_request()?;
-        let idle = Duration::from_secs(60);
-        Ok(Self { ports, rounds: 5, samples: 1000, idle, scale: 10, python: None, verbose: false, request })
+        let (idle, rest) = (Duration::from_secs(60), Duration::from_secs(2));
+        Ok(Self {
+            ports,
+            rounds: 5,
+            samples: 1000,
+            idle,
+            rest,
+            scale: 10,
+            python: None,
+            verbose: false,
+            request,
+        })
     }
 
     /// The names of all measures.

@@ -14,7 +14,8 @@
 //! A network is a record of the file, which is to say a transaction. What no rule of the agent reads is left out
 //! (ACLs, DHCP options, DNS records), because the agent does not monitor it.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -23,6 +24,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use sha1_smol::Sha1;
 
+use crate::ovsdb_server::installed_schema;
 use crate::row::{json_map, json_set, uuid_ref};
 
 /// Networks, instances and forwards of a database.
@@ -88,6 +90,16 @@ enum Kind {
 #[derive(Default)]
 struct Record(Map<String, Value>);
 
+/// What the agent monitors of what is generated, for benchmarks that have no server to ask for it.
+pub const MONITORED: [(&str, &[&str]); 6] = [
+    ("Logical_Switch", &["name", "ports"]),
+    ("Logical_Switch_Port", &["name", "type", "addresses", "dynamic_addresses", "options", "external_ids"]),
+    ("Logical_Router", &["name", "ports", "nat", "load_balancer", "options", "external_ids"]),
+    ("Logical_Router_Port", &["name", "networks", "peer", "ha_chassis_group"]),
+    ("Load_Balancer", &["name", "vips", "protocol"]),
+    ("NAT", &["type", "external_ip", "logical_ip", "options", "external_ids"]),
+];
+
 /// The ports that every forward forwards.
 const LISTEN: [u16; 3] = [80, 443, 8080];
 
@@ -141,19 +153,18 @@ impl Estate {
         self.network(network).member(instance)
     }
 
-    /// Writes the database as a file of a standalone ovsdb-server, with the schema in the file `schema`.
+    /// Writes the database as a file of a standalone ovsdb-server.
     ///
     /// # Errors
     ///
     /// When there is more in it than its addresses can name, or a file cannot be read or written.
-    pub fn write(&self, schema: &Path, to: &Path) -> Result<()> {
+    pub fn write(&self, to: &Path) -> Result<()> {
         ensure!(self.instances <= USUAL.1, "a network has room for {} instances", USUAL.1);
         ensure!(self.crowd <= MOST_CROWDED, "the crowded network has room for {MOST_CROWDED} instances");
         ensure!(self.networks <= 1 << 14, "there are addresses for {} networks", 1 << 14);
         ensure!(self.all_networks() * self.forwards <= 1 << 17, "there are {} forward addresses", 1 << 17);
         ensure!(self.asking <= self.instances && self.forwards > 0, "there is nothing to ask for");
-        let text = std::fs::read(schema).with_context(|| format!("cannot read {}", schema.display()))?;
-        let schema: Value = serde_json::from_slice(&text).context("the schema is no JSON")?;
+        let schema: Value = serde_json::from_str(&schema()?).context("the schema is no JSON")?;
         let file = File::create(to).with_context(|| format!("cannot create {}", to.display()))?;
         let mut file = BufWriter::new(file);
         write_record(&mut file, &schema)?;
@@ -161,6 +172,31 @@ impl Estate {
             write_record(&mut file, &self.network(number).record())?;
         }
         file.flush().with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// What a server with this database replies to a `monitor_cond_since` request with the id 0 for these tables and
+    /// columns.
+    pub fn reply(&self, monitored: &[(&str, &[&str])]) -> String {
+        let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for number in 0..self.all_networks() {
+            let record = self.network(number).record();
+            for (table, columns) in monitored {
+                let rows = record[table].as_object().into_iter().flatten().map(|(uuid, row)| {
+                    let kept = row
+                        .as_object()
+                        .into_iter()
+                        .flatten()
+                        .filter(|(name, _)| columns.contains(&name.as_str()));
+                    let kept: Map<String, Value> =
+                        kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    format!("\"{uuid}\":{}", json!({"initial": kept}))
+                });
+                tables.entry(table).or_default().extend(rows);
+            }
+        }
+        let tables = tables.iter().map(|(table, rows)| format!("\"{table}\":{{{}}}", rows.join(",")));
+        let (tables, last) = (tables.collect::<Vec<_>>().join(","), uuid(Kind::Router, 0, 0));
+        format!("{{\"id\":0,\"result\":[false,\"{last}\",{{{tables}}}],\"error\":null}}")
     }
 
     fn network(&self, number: u32) -> Network {
@@ -172,6 +208,16 @@ impl Estate {
         let base = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 1).to_bits() + (number << (32 - USUAL.0)));
         Network { number, instances, forwards, asking, base, prefix: USUAL.0 }
     }
+}
+
+/// The schema of the Northbound database that is installed, as text.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn schema() -> Result<String> {
+    let path = installed_schema("ovn-nb.ovsschema")?;
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 // === impl Network ===

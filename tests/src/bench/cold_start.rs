@@ -17,9 +17,6 @@ use crate::generate::Estate;
 /// Instances of each network that ask for an address: of 200, a tenth.
 pub(super) const ASKING: u32 = 20;
 
-/// After that an agent has given back what it needed only for the start.
-const STEADY: Duration = Duration::from_secs(2);
-
 /// How long it took and what was used, of every round.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
@@ -40,7 +37,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     for round in bench.rounds() {
         bench.say(format_args!("cold start, round {round}"));
         raw.push(bench.snapshot(&ground)?.0);
-        ours.agent(&ground, &["--dry-run"], ground.estate.intents())?;
+        ours.agent(bench, &ground, &["--dry-run"])?;
         c.push(peers.nbctl(&ground.remote(), &dir)?);
         if let Some(measured) = peers.python(&ground.remote(), &dir) {
             python.push(measured?);
@@ -72,16 +69,16 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 impl Runs {
-    /// Starts an agent, waits until it has decided on so many ports, and ends it. Returns how many rows it would
+    /// Starts an agent, waits until it has decided on all ports that ask, and ends it. Returns how many rows it would
     /// change.
-    pub(super) fn agent(&mut self, ground: &Ground, arguments: &[&str], intents: u32) -> Result<u64> {
+    pub(super) fn agent(&mut self, bench: &Bench, ground: &Ground, arguments: &[&str]) -> Result<u64> {
         ground.calm()?;
         let subject = Subject::start(&ground.remote(), arguments)?;
         let (wall, line) = subject.wait(" decided ")?;
         let usage = subject.usage()?;
-        let decided = number(&line, "ports")?;
+        let (intents, decided) = (ground.estate.intents(), number(&line, "ports")?);
         ensure!(decided == u64::from(intents), "{intents} instances ask, and the agent decided on {decided}");
-        sleep(STEADY);
+        sleep(bench.rest);
         self.steady.push(subject.usage()?.resident);
         subject.stop()?;
         ground.calm()?;

@@ -7,7 +7,7 @@ use super::raw::{Raw, transaction};
 use super::tap::Tap;
 use crate::agent::Cli;
 use crate::generate::{Estate, Member};
-use crate::ovsdb_server::{OvsdbServer, installed_schema};
+use crate::ovsdb_server::OvsdbServer;
 use crate::row::{json_map, json_set, uuid_ref};
 
 /// A server with a generated database.
@@ -23,8 +23,7 @@ const KEY: &str = "ipv4.address.external";
 impl Ground {
     /// Generates the database and starts a server with it.
     pub(super) fn open(estate: Estate) -> Result<Self> {
-        let schema = installed_schema("ovn-nb.ovsschema")?;
-        let server = OvsdbServer::with_file("OVN_Northbound", |file| estate.write(&schema, file))?;
+        let server = OvsdbServer::with_file("OVN_Northbound", |file| estate.write(file))?;
         Ok(Self { server, estate })
     }
 

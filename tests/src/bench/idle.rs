@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
@@ -26,7 +26,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports).asking(1))?;
     let agent = Subject::in_charge(&ground.remote())?;
     // Its first decisions.
-    sleep(Duration::from_secs(2));
+    sleep(bench.rest);
 
     let mut writer = ground.connect()?;
     let ports = ground.members(1);
@@ -51,7 +51,6 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     }
     let cpu = agent.usage()?.cpu - before;
     let rate = f64::from(done) / start.elapsed().as_secs_f64();
-    ensure!(rate > f64::from(RATE) * 0.9, "the server took only {rate:.0} transactions a second");
     agent.stop()?;
     let goal = GOAL.mul_f64(bench.idle.as_secs_f64() / GOAL_OF.as_secs_f64());
     let measure = format!("idle for {:?}, {rate:.0} other changes a second: CPU", bench.idle);

@@ -19,8 +19,8 @@ const SMALL: u32 = 1000;
 /// Overrides on the crowded router, while others come and go.
 const CROWD: u32 = 10_000;
 
-/// Instances that ask, in turns.
-const TURNS: u32 = 100;
+/// Instances that ask, in turns, at most.
+const TURNS: usize = 100;
 
 /// Between two intents: an operator is not a loop.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -38,25 +38,26 @@ struct Times {
 
 /// Measures the agent beside raw round trips, in a small and a large database, and on a router that is crowded.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let turns = bench.samples.min(TURNS) as u32;
     let small = Ground::open(Estate::of_ports(SMALL.min(bench.ports)))?;
-    let in_small = times(bench, &small, &spread(&small.estate))?;
+    let in_small = times(bench, &small, &spread(&small.estate, turns))?;
     drop(small);
 
     let crowd = CROWD.min(bench.ports / 2);
-    let large = Ground::open(Estate::of_ports(bench.ports).crowded(crowd + TURNS))?;
-    let in_large = times(bench, &large, &spread(&large.estate))?;
+    let large = Ground::open(Estate::of_ports(bench.ports).crowded(crowd + turns))?;
+    let in_large = times(bench, &large, &spread(&large.estate, turns))?;
 
     bench.say(format_args!("an agent writes {crowd} overrides on one router"));
     let crowded: Vec<Member> =
-        (0..crowd + TURNS).map(|n| large.estate.member(large.estate.networks, n)).collect();
-    let (settled, turns) = crowded.split_at(crowd as usize);
+        (0..crowd + turns).map(|n| large.estate.member(large.estate.networks, n)).collect();
+    let (settled, asking_in_turns) = crowded.split_at(crowd as usize);
     let mut observer = Observer::open(&large.socket())?;
     let agent = Subject::in_charge(&large.remote())?;
     large.connect()?.transact(&asking(settled))?;
     observer.inserted(settled.len())?;
     agent.stop()?;
     drop(observer);
-    let in_crowd = times(bench, &large, turns)?;
+    let in_crowd = times(bench, &large, asking_in_turns)?;
 
     let beyond = |times: &Times| times.ours.beyond(&times.both);
     let one = format!("one intent to its row, {} ports", large.estate.ports());
@@ -79,9 +80,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 /// Instances of as many networks as there are, not the first ones, to which forwards lead.
-fn spread(estate: &Estate) -> Vec<Member> {
+fn spread(estate: &Estate, count: u32) -> Vec<Member> {
     let member = |n| estate.member(n % estate.networks, estate.forwards + n / estate.networks);
-    (0..TURNS).map(member).collect()
+    (0..count).map(member).collect()
 }
 
 fn times(bench: &Bench, ground: &Ground, members: &[Member]) -> Result<Times> {

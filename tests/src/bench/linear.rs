@@ -37,7 +37,7 @@ fn costs(bench: &Bench, ports: u32) -> Result<(Runs, Series)> {
     for round in bench.rounds() {
         bench.say(format_args!("{ports} ports, round {round}"));
         raw.push(bench.snapshot(&ground)?.0);
-        runs.agent(&ground, &["--dry-run"], ground.estate.intents())?;
+        runs.agent(bench, &ground, &["--dry-run"])?;
     }
     Ok((runs, Series::times(raw)))
 }

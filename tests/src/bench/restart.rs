@@ -26,7 +26,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     for round in bench.rounds() {
         bench.say(format_args!("restart, round {round}"));
         raw.push(bench.snapshot(&ground)?.0);
-        let left = ours.agent(&ground, &[], ground.estate.intents())?;
+        let left = ours.agent(bench, &ground, &[])?;
         ensure!(left == 0, "all overrides are in place, but the agent would change {left}");
     }
     Ok(vec![

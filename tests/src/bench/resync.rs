@@ -14,7 +14,6 @@ use super::raw::Raw;
 use super::subject::{Subject, number};
 use crate::cluster::Cluster;
 use crate::generate::Estate;
-use crate::ovsdb_server::installed_schema;
 
 /// Longer than the agent needs to be at rest after a change or a new connection, and than a connection must last to
 /// count as one.
@@ -26,8 +25,7 @@ const MISSED: usize = 50;
 /// Measures the agent from the moment at which it can notice that it was cut off to that at which it is in step again.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let estate = Estate::of_ports(bench.ports).asking(ASKING);
-    let schema = installed_schema("ovn-nb.ovsschema")?;
-    let mut cluster = Cluster::with_file(|file| estate.write(&schema, file))?;
+    let mut cluster = Cluster::with_file(|file| estate.write(file))?;
     let server = cluster.member(0);
     // Two ways to one server: with a second remote, the agent does not wait before it tries again.
     let remotes = format!("{},{}", server.remote(), server.tcp_remote());
