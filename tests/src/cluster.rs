@@ -86,6 +86,26 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts a cluster of one with the rows of a standalone database file, which `make` writes at the path that it
+    /// is given.
+    ///
+    /// # Errors
+    ///
+    /// When `make` fails, or the server does not start with what it wrote.
+    pub fn with_file(make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let dir = Dir::new("raft")?;
+        let (standalone, file) = (dir.path().join("standalone"), dir.path().join("0.db"));
+        make(&standalone)?;
+        let mut create = isolated("ovsdb-tool", dir.path());
+        create.arg("create-cluster").arg(&file).arg(&standalone);
+        create.arg(format!("unix:{}/0.raft", dir.path().display()));
+        run(create)?;
+        let member = Member::start(dir.path(), "0", &[file.display().to_string()])?;
+        let cluster = Self { members: vec![member], dir };
+        cluster.leader()?;
+        Ok(cluster)
+    }
+
     /// The directory of all members' files.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -6,6 +6,8 @@
 //! Northbound    either of a server and a Cluster, to write to
 //! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! generate      databases of any size, as files
+//! bench         what scripts/bench measures
 //! eventually    waits for something to become true and says what was last seen if it does not
 //! ```
 //!
@@ -18,9 +20,11 @@
 //! environment the directories, with all logs, stay for a look.
 
 mod agent;
+pub mod bench;
 mod cluster;
 mod command;
 mod dir;
+pub mod generate;
 pub mod lab;
 mod net;
 mod northbound;

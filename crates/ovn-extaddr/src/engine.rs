@@ -224,8 +224,10 @@ impl Engine {
         let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
         wanted
             || store
-                .nats_by_external(router, address)
+                .host_snats(router, address)
                 .iter()
+                // Rows of ours that somebody made another kind of.
+                .chain(store.nats_by_external(router, address))
                 .filter_map(|id| store.nat(*id))
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
@@ -264,6 +266,7 @@ impl Engine {
                 self.mark_place(store, (*router, *address));
                 self.mark_watchers(&Watch::Anywhere(*address));
             }
+            Change::HostSnat { router, address } => self.mark_conversion(store, (*router, *address)),
             Change::Balancer(balancer) => {
                 self.mark_watchers(&Watch::Balancer(*balancer));
                 let places: Vec<_> = self.balancers.get(balancer).copied().collect();
@@ -287,6 +290,10 @@ impl Engine {
 
     fn mark_place(&mut self, store: &Store, place: Place) {
         self.mark_watchers(&Watch::Address(place.0, place.1));
+        self.mark_conversion(store, place);
+    }
+
+    fn mark_conversion(&mut self, store: &Store, place: Place) {
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
             self.dirty.insert(Subject::Conversion(place));

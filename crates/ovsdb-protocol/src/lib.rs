@@ -79,6 +79,9 @@ mod exchange;
 // Where rows are kept.
 mod replica;
 pub use replica::{Batch, Inconsistent, Replica, Unsuitable};
+mod replay;
+#[doc(hidden)]
+pub use replay::replay;
 mod diff;
 pub use diff::{DiffError, apply_diff, diff};
 mod cache;
