@@ -66,6 +66,8 @@ pub struct Engine {
     /// The routers that speak for the ports behind them.
     speakers: HashSet<RouterId>,
     wall: u64,
+    /// How many times it started from nothing.
+    generation: u64,
 }
 
 /// What is known of a port.
@@ -112,6 +114,7 @@ impl Engine {
             balancers: Index::default(),
             speakers: HashSet::new(),
             wall: 0,
+            generation: 0,
         }
     }
 
@@ -135,6 +138,12 @@ impl Engine {
     pub fn set_rules(&mut self, store: &Store, rules: Rules) {
         self.rules = rules;
         self.forget(store);
+    }
+
+    /// Returns another number each time that it started from nothing: ports that had decisions before may be among
+    /// those that [`update`](Self::update) returns or not.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Takes in what the store knows to have changed.
@@ -238,7 +247,8 @@ impl Engine {
         let entries =
             lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
         let fresh = Self::new(self.rules.clone());
-        *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, entries, ..fresh };
+        let generation = self.generation + 1;
+        *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, generation, entries, ..fresh };
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
