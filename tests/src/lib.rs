@@ -23,6 +23,7 @@ mod agent;
 pub mod bench;
 mod cluster;
 mod command;
+mod container;
 mod dir;
 pub mod generate;
 pub mod lab;
