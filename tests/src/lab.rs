@@ -6,6 +6,7 @@
 //! Host       an instance or "wan": a namespace with addresses
 //! Way        from a host to an address, and the host where it is to arrive: probe it, or hold connections on it
 //! Outcome    what a probe found: was it answered, and which address and port did the far end see
+//! Nodes      not a data plane: central nodes with a server of a cluster and an agent each, to be parted
 //! Held       established TCP connections with traffic in both directions
 //! hazards    what in the Southbound logical flows can take the replies to an instance's own connections
 //! facts      the table of what this OVN release does with our rows
@@ -27,6 +28,7 @@ mod hold;
 mod host;
 mod icmp;
 mod namespace;
+mod nodes;
 mod probe;
 
 use std::fs;
@@ -44,6 +46,7 @@ pub use estate::{Found, built, end, found, reap, sweep_leftovers};
 pub use hold::{Counts, Held};
 pub use host::{Family, Host};
 pub use namespace::Namespace;
+pub use nodes::Nodes;
 pub use probe::{Outcome, Proto, Way};
 
 use crate::agent::{Agent, AgentBuilder};

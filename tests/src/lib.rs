@@ -6,6 +6,8 @@
 //! Northbound    either of a server and a Cluster, to write to
 //! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! generate      databases of any size, as files
+//! bench         what scripts/bench measures
 //! eventually    waits for something to become true and says what was last seen if it does not
 //! ```
 //!
@@ -18,16 +20,20 @@
 //! environment the directories, with all logs, stay for a look.
 
 mod agent;
+pub mod bench;
 mod cluster;
 mod command;
 mod dir;
+pub mod generate;
 pub mod lab;
 mod net;
 mod northbound;
+mod notify;
 mod ovn;
 mod ovsdb_server;
 mod pki;
 mod process;
+mod proxy;
 mod row;
 mod rpc;
 mod snapshot;
@@ -38,10 +44,12 @@ pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
 pub use northbound::Northbound;
+pub use notify::NotifySocket;
 pub use ovn::Ovn;
 pub use ovsdb_server::OvsdbServer;
 pub use pki::{Authority, Certified, Pki};
 pub use process::Daemon;
+pub use proxy::Proxy;
 pub use row::{json_map, json_set, map_column, set_column, uuid_ref};
 pub use snapshot::{Row, Snapshot};
 pub use wait::{Settled, eventually};

@@ -1,44 +1,43 @@
 //! `ovn-extaddr run`: the loop that owns the state. Events of the session in, transactions out.
 
-use std::collections::BTreeMap;
+mod accounts;
+mod commands;
+mod writing;
+
+use std::collections::HashMap;
 use std::future::ready;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{ControlCommand, LockStatus, Remotes, Session, SessionEvent, TlsConfig};
+use ovsdb_protocol::{Endpoint, Error, LockStatus, Remotes, Session, SessionEvent, TlsConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::apply::{Applier, Conclusion};
+use crate::access;
+use crate::apply::Applier;
+use crate::audit::Audit;
 use crate::clock::Now;
 use crate::control::Control;
 use crate::engine::Engine;
+use crate::exposition::Exposition;
+use crate::ledger::Ledger;
+use crate::log::LogControl;
+use crate::metrics::Metrics;
 use crate::reload::Reload;
-use crate::report::{self, Entry};
+use crate::repeat::Repeats;
+use crate::role::Role;
+use crate::service::Service;
 use crate::settings::{Options, Settings};
-use crate::state::State;
+use writing::{Past, UnderWay};
 
 /// How long a transaction under way may keep us from stopping.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Decisions that are logged one by one; of more at a time only their number is.
-const FEW: usize = 50;
-
-/// The commands of the control socket.
-const COMMANDS: [&str; 8] = [
-    "exit\n",
-    "list\n",
-    "list-commands\n",
-    "nb-cluster-state-reset\n",
-    "nb-connection-status\n",
-    "recompute\n",
-    "status\n",
-    "version\n",
-];
 
 /// Runs the agent.
 #[derive(Debug, Args)]
@@ -57,6 +56,32 @@ struct Agent {
     remotes: Remotes,
     tls: TlsConfig,
     dry_run: bool,
+    paused: bool,
+    /// What was said of every intent, and by which generation of decisions.
+    ledger: Ledger,
+    generation: u64,
+    /// Since when the rows of ports are not as they should be.
+    unsettled: HashMap<Arc<str>, std::time::Instant>,
+    under_way: Option<UnderWay>,
+    past: Past,
+    repeats: Repeats,
+    metrics: Metrics,
+    /// Of what was received on the connection, how much is counted.
+    counted: u64,
+    service: Service,
+    audit: Option<Audit>,
+    log: LogControl,
+    files: Vec<PathBuf>,
+    /// Why the configuration files are not those in force.
+    wrong: Option<String>,
+}
+
+/// What the loop waits for, beside the database.
+struct Inputs {
+    signals: Signals,
+    reload: Reload,
+    control: Control,
+    exposition: Exposition,
 }
 
 /// What ends the loop.
@@ -69,14 +94,20 @@ struct Signals {
 
 impl Run {
     /// Runs until told to stop.
-    pub(crate) async fn run(self, options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
-        let lock = settings.rules.owner.lock();
-        let mut config = settings.session();
-        config.lock = Some(lock.clone()).filter(|_| !self.dry_run);
-        let mut reload = Reload::new(options, &settings)?;
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+    pub(crate) async fn run(
+        self,
+        options: Options,
+        settings: Settings,
+        log: LogControl,
+    ) -> anyhow::Result<ExitCode> {
+        let mut inputs = Inputs {
+            signals: Signals {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            },
+            reload: Reload::new(options, &settings)?,
+            control: Control::open(),
+            exposition: Exposition::new(),
         };
         info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -85,18 +116,18 @@ impl Run {
             dry_run = self.dry_run,
             "starting"
         );
-        let mut control = Control::open();
-        let mut agent = Agent {
-            session: Session::new(config),
-            store: Store::new(),
-            engine: Engine::new(settings.rules),
-            applier: Applier::new(lock),
-            remotes: settings.remotes,
-            tls: settings.tls,
-            dry_run: self.dry_run,
-        };
-        let name = agent.run_until(&mut signals, &mut reload, &mut control).await;
+        // What was asked for and cannot be had is an error now; later, the agent's work comes first.
+        if let Some(place) = &settings.metrics {
+            inputs
+                .exposition
+                .listen(Some(place))
+                .with_context(|| format!("cannot offer metrics on {place}"))?;
+            info!(%place, "offering metrics");
+        }
+        let mut agent = Agent::new(settings, self.dry_run, log)?;
+        let name = agent.run_until(&mut inputs).await;
         info!(signal = name, "stopping");
+        agent.service.stopping("stopping");
         if timeout(GRACE, agent.finish()).await.is_err() {
             warn!("a transaction is still under way; the database will finish it or not");
         }
@@ -107,27 +138,64 @@ impl Run {
 // ===== impl Agent =====
 
 impl Agent {
-    /// Keeps the database as it should be. Returns the name of the signal that ended it.
-    async fn run_until(
-        &mut self,
-        signals: &mut Signals,
-        reload: &mut Reload,
-        control: &mut Control,
-    ) -> &'static str {
+    fn new(settings: Settings, dry_run: bool, log: LogControl) -> anyhow::Result<Self> {
+        let lock = settings.rules.owner.lock();
+        let mut config = settings.session();
+        config.lock = Some(lock.clone()).filter(|_| !dry_run);
+        let audit = settings.audit.as_ref().map(|path| {
+            Audit::open(path).with_context(|| format!("cannot open the audit file {}", path.display()))
+        });
+        Ok(Self {
+            session: Session::new(config),
+            store: Store::new(),
+            engine: Engine::new(settings.rules),
+            applier: Applier::new(lock),
+            remotes: settings.remotes,
+            tls: settings.tls,
+            dry_run,
+            paused: false,
+            ledger: Ledger::new(settings.metrics_by_router),
+            generation: 0,
+            unsettled: HashMap::new(),
+            under_way: None,
+            past: Past::default(),
+            repeats: Repeats::default(),
+            metrics: Metrics::new(),
+            counted: 0,
+            service: Service::new(),
+            audit: audit.transpose()?,
+            log,
+            files: settings.files,
+            wrong: None,
+        })
+    }
+
+    /// Keeps the database as it should be. Returns the name of what ended it.
+    async fn run_until(&mut self, inputs: &mut Inputs) -> &'static str {
+        let Inputs { signals, reload, control, exposition } = inputs;
         loop {
+            self.summarize();
+            self.service.beat(now().instant);
             let deadline = self.next_deadline();
             tokio::select! {
                 name = signals.next() => return name,
-                () = reload.requested() => self.reload(reload.read()),
-                (command, answer) = control.next() => {
-                    let exit = command.name == "exit";
-                    // Whoever asked may be gone.
-                    let _ = answer.send(self.command(&command));
-                    if exit {
-                        // Let the answer go out before the socket does.
-                        tokio::time::sleep(Duration::from_millis(10)).await;
+                () = reload.requested() => {
+                    self.service.reloading();
+                    self.reload(reload.read(), exposition);
+                    self.decide();
+                    self.service.reloaded();
+                }
+                asked = control.next() => {
+                    let answer = self.command(&asked.command, exposition);
+                    if asked.command.name == "exit" {
+                        asked.answer_and_wait(answer).await;
                         return "exit";
                     }
+                    asked.answer(answer);
+                }
+                asked = exposition.next() => {
+                    // Whoever asked may be gone.
+                    let _ = asked.send(self.exposed());
                 }
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
@@ -146,81 +214,79 @@ impl Agent {
     fn next_deadline(&self) -> Option<Instant> {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().filter(|_| self.session.is_synced());
-        retry.into_iter().chain(decide).min().map(Instant::from_std)
+        let tell = self.service.next_deadline();
+        retry.into_iter().chain(decide).chain(tell).min().map(Instant::from_std)
     }
 
-    /// Answers a command of the control socket.
-    fn command(&mut self, command: &ControlCommand) -> Result<String, String> {
-        match &*command.name {
-            "list-commands" => Ok(COMMANDS.concat()),
-            "version" => Ok(concat!("ovn-extaddr ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
-            "status" => Ok(self.status()),
-            "nb-connection-status" => {
-                Ok(if self.session.is_synced() { "connected\n" } else { "not connected\n" }.to_owned())
-            }
-            "list" => serde_json::to_string_pretty(&self.entries())
-                .map(|text| text + "\n")
-                .map_err(|error| error.to_string()),
-            "nb-cluster-state-reset" => {
-                self.session.reset_min_index();
-                Ok(String::new())
-            }
-            "recompute" => {
-                let rules = self.engine.rules().clone();
-                self.engine.set_rules(&self.store, rules);
-                Ok(String::new())
-            }
-            "exit" => Ok(String::new()),
-            name => Err(format!("\"{name}\" is not a valid command (use \"list-commands\" to see a list)")),
+    fn role(&self) -> Role {
+        match self.session.lock_status() {
+            _ if self.dry_run => Role::DryRun,
+            _ if self.paused => Role::Paused,
+            LockStatus::Held(_) => Role::Active,
+            LockStatus::Waiting => Role::Standby,
+            LockStatus::None => Role::Starting,
         }
     }
 
-    fn entries(&self) -> Vec<Entry> {
-        report::all(&self.store, &self.engine, |port| self.applier.obstacle(port))
-    }
-
-    fn status(&self) -> String {
-        let role = match self.session.lock_status() {
-            _ if self.dry_run => "dry-run",
-            LockStatus::Held(_) => "active",
-            LockStatus::Waiting => "standby",
-            LockStatus::None => "starting",
-        };
-        let remote = self.session.remote().map_or_else(|| "none".to_owned(), ToString::to_string);
-        let mut states = BTreeMap::new();
-        for entry in self.entries() {
-            *states.entry(entry.state).or_insert(0usize) += 1;
-        }
-        let mut text = format!("role: {role}\nowner: {}\ndatabase: {remote}", self.engine.owner());
-        text += if self.session.is_synced() { "\n" } else { " (not in step)\n" };
-        text += &format!("to change: {}\n", self.engine.unsettled().len());
-        for (state, count) in states {
-            text += &format!("{}: {count}\n", state.name());
-        }
-        text
+    fn may_write(&self) -> bool {
+        self.role() == Role::Active && self.session.is_synced()
     }
 
     /// Goes on with another configuration, or with the old one where the new one is wrong.
-    fn reload(&mut self, settings: anyhow::Result<Settings>) {
-        match settings {
-            Err(error) => error!("the configuration is wrong and the old one stays: {error:#}"),
-            Ok(Settings { rules, .. }) if rules.owner != *self.engine.owner() => {
-                error!(owner = %rules.owner, "a change of the owner needs a restart; the old configuration stays");
+    fn reload(&mut self, settings: anyhow::Result<Settings>, exposition: &mut Exposition) {
+        let taken = settings.and_then(|settings| {
+            if settings.rules.owner != *self.engine.owner() {
+                anyhow::bail!("a change of the owner to {} needs a restart", settings.rules.owner);
             }
-            Ok(Settings { rules, remotes, tls, .. }) => {
-                info!("read the configuration anew");
-                self.engine.set_rules(&self.store, rules);
-                if remotes != self.remotes {
-                    info!(%remotes, "the database is elsewhere now");
-                    self.session.set_remotes(remotes.clone());
-                    self.remotes = remotes;
-                }
-                // The files themselves are read at each connection.
-                if tls != self.tls {
-                    error!(
-                        "a change of the names of keys and certificates needs a restart; the old ones stay"
-                    );
-                }
+            Ok(settings)
+        });
+        let outcome = if taken.is_ok() { "taken" } else { "refused" };
+        self.metrics.reloads.get_or_create(&[("outcome", outcome)]).inc();
+        self.metrics.configuration_good.set(i64::from(taken.is_ok()));
+        self.wrong = None;
+        match taken {
+            Err(wrong) => {
+                error!("the configuration is wrong and the old one stays: {wrong:#}");
+                self.wrong = Some(format!("{wrong:#}"));
+            }
+            Ok(settings) => self.take(settings, exposition),
+        }
+        // Somebody may have moved the file away: logrotate(8) tells by the same signal.
+        if let Some(audit) = &mut self.audit
+            && let Err(error) = audit.reopen()
+        {
+            error!(file = %audit.path().display(), %error, "cannot open the audit file anew");
+        }
+    }
+
+    fn take(&mut self, settings: Settings, exposition: &mut Exposition) {
+        info!("read the configuration anew");
+        let Settings { rules, remotes, tls, log_level, metrics, metrics_by_router, audit, files, .. } =
+            settings;
+        self.files = files;
+        self.engine.set_rules(&self.store, rules);
+        if remotes != self.remotes {
+            info!(%remotes, "the database is elsewhere now");
+            self.session.set_remotes(remotes.clone());
+            self.remotes = remotes;
+        }
+        // The files themselves are read at each connection.
+        if tls != self.tls {
+            error!("a change of the names of keys and certificates needs a restart; the old ones stay");
+        }
+        if let Some(level) = log_level
+            && let Err(error) = self.log.set_usual(level)
+        {
+            error!(%error, "cannot change the log level");
+        }
+        if let Err(error) = exposition.listen(metrics.as_ref()) {
+            error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics");
+        }
+        self.ledger.count_by_router(metrics_by_router);
+        if audit.as_deref() != self.audit.as_ref().map(Audit::path) {
+            match audit.as_deref().map(Audit::open).transpose() {
+                Ok(audit) => self.audit = audit,
+                Err(error) => error!(file = ?audit, %error, "cannot open the audit file; the old one stays"),
             }
         }
     }
@@ -241,39 +307,56 @@ impl Agent {
         }
     }
 
-    fn may_write(&self) -> bool {
-        !self.dry_run && self.session.is_synced() && matches!(self.session.lock_status(), LockStatus::Held(_))
-    }
-
     fn event(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Connected(remote) => debug!(%remote, "connected"),
+            SessionEvent::Connected(remote) => {
+                self.counted = 0;
+                debug!(%remote, "connected");
+            }
             SessionEvent::Synced { resumed } => {
                 let (bytes, rows) = self.session.received();
                 info!(resumed, bytes, rows, "in step with the database");
+                self.repeats.forget("disconnected");
+                self.count_resync(resumed, bytes);
             }
             SessionEvent::Updated => {}
-            SessionEvent::Lock(LockStatus::Held(epoch)) => info!(epoch, "active: the lock is ours"),
-            SessionEvent::Lock(LockStatus::Waiting) => info!("standby: another agent has the lock"),
-            SessionEvent::Lock(LockStatus::None) => info!("the lock is lost with the connection"),
+            SessionEvent::Lock(status) => self.lock_changed(status),
             SessionEvent::Completed { id, outcome } => {
                 // The outcome is judged by what the database looks like after it.
                 self.decide();
-                match self.applier.completed(id, outcome, &self.store, &self.engine, now()) {
-                    Some(Conclusion::Committed { subjects, changes }) => {
-                        info!(subjects, changes, "committed")
-                    }
-                    Some(Conclusion::Refused(error)) => warn!(%error, "the database refused a transaction"),
-                    Some(Conclusion::Unknown) => {
-                        warn!("the connection broke before a transaction was answered")
-                    }
-                    None => {}
+                if let Some(conclusion) =
+                    self.applier.completed(id, outcome, &self.store, &self.engine, now())
+                {
+                    self.concluded(&conclusion);
                 }
             }
-            SessionEvent::Disconnected { remote, error, retry } => {
-                warn!(%remote, %error, retry = ?retry, "disconnected");
-            }
+            SessionEvent::Disconnected { remote, error, retry } => self.disconnected(&remote, &error, retry),
             other => debug!(?other, "unknown event"),
+        }
+    }
+
+    fn lock_changed(&mut self, status: LockStatus) {
+        match status {
+            LockStatus::Held(epoch) => {
+                self.metrics.lock_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+                self.past.lock = Some(SystemTime::now());
+                info!(epoch, "active: the lock is ours");
+            }
+            LockStatus::Waiting => info!("standby: another agent has the lock"),
+            LockStatus::None if self.paused => info!("paused: the lock is given back"),
+            LockStatus::None => info!("the lock is lost with the connection"),
+        }
+    }
+
+    fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
+        self.metrics.disconnects.inc();
+        let text = format!("{remote}: {error}");
+        if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
+            let repeated = Some(repeated).filter(|count| *count > 0);
+            warn!(%remote, %error, ?retry, repeated, "disconnected");
+            if let Some(advice) = access::hint(remote, error) {
+                error!("{advice}");
+            }
         }
     }
 
@@ -282,41 +365,16 @@ impl Agent {
         if !self.session.is_synced() {
             return;
         }
-        let decided = self.engine.catch_up(&mut self.store, now());
-        if decided.len() > FEW {
-            info!(ports = decided.len(), to_change = self.engine.unsettled().len(), "decided");
-            return;
+        let start = now();
+        let decided = self.engine.catch_up(&mut self.store, start);
+        if !decided.is_empty() {
+            self.metrics.decisions.observe(start.instant.elapsed().as_secs_f64());
+            self.metrics.decided.inc_by(decided.len() as u64);
         }
-        for port in &decided {
-            self.log(port);
-        }
-    }
-
-    fn log(&self, port: &Arc<str>) {
-        let obstacle = self.applier.obstacle(port);
-        for entry in report::entries(&self.store, &self.engine, port, obstacle.as_ref()) {
-            let Entry { family, state, reason, message, .. } = entry;
-            match state {
-                State::Active | State::Foreign | State::Pending | State::Draining => {
-                    info!(%port, family, state = state.name(), "{message}");
-                }
-                _ => warn!(%port, family, state = state.name(), reason, "{message}"),
-            }
-        }
-    }
-
-    /// Sends the next transaction, if there is something to change and it is for us to do so.
-    fn send(&mut self) {
-        if !self.may_write() {
-            return;
-        }
-        let Some(pending) = self.applier.next(&self.store, &self.engine, now()) else {
-            return;
-        };
-        match self.session.transact(pending.transaction()) {
-            Ok(id) => pending.sent(id),
-            // Not sent, so still to be done: the next event brings us here again.
-            Err(error) => error!(%error, "cannot send a transaction"),
+        self.account(decided, start.instant);
+        if !self.service.is_ready() {
+            self.summarize();
+            self.service.ready();
         }
     }
 }

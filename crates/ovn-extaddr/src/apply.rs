@@ -1,6 +1,6 @@
 //! Which changes to send when, and what their outcome means. Pure: time is an argument.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub struct Applier {
     limit: usize,
     held: HashMap<Subject, Held>,
     fights: Fights,
+    /// Ports whose [`obstacle`](Self::obstacle) may be another one than before.
+    touched: BTreeSet<Arc<str>>,
     /// When it was last looked for something to send.
     looked: Option<Instant>,
 }
@@ -43,16 +45,22 @@ struct Held {
     error: Arc<str>,
 }
 
-/// How a transaction ended, for the log.
+/// How a transaction ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Conclusion {
+pub struct Conclusion {
+    /// The ports and conversions that it was for.
+    pub subjects: Vec<Subject>,
+    /// How many changes it was to make.
+    pub changes: usize,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
     /// It was committed.
-    Committed {
-        /// Ports and conversions that it was for.
-        subjects: usize,
-        /// Changes that it made.
-        changes: usize,
-    },
+    Committed,
     /// It was refused; what can be sent again is.
     Refused(String),
     /// The connection broke before the answer. The database will show what became of it.
@@ -79,6 +87,7 @@ impl Applier {
             limit: MOST_SUBJECTS,
             held: HashMap::new(),
             fights: Fights::default(),
+            touched: BTreeSet::new(),
             looked: None,
         }
     }
@@ -90,7 +99,8 @@ impl Applier {
         }
         self.looked = Some(now.instant);
         self.held.retain(|subject, _| engine.unsettled().contains(subject));
-        self.fights.forget_old(now.instant);
+        let forgotten = self.fights.forget_old(now.instant);
+        self.touch(forgotten.iter());
         let mut subjects = BTreeMap::new();
         for subject in engine.unsettled() {
             if subjects.len() >= self.limit {
@@ -167,10 +177,12 @@ impl Applier {
     ) -> Option<Conclusion> {
         let (_, batch) = self.in_flight.take_if(|(in_flight, _)| *in_flight == id)?;
         let now = now.instant;
-        Some(match outcome {
+        let subjects: Vec<_> = batch.subjects.keys().cloned().collect();
+        let changes = batch.subjects.values().map(Vec::len).sum();
+        self.touch(subjects.iter());
+        let fate = match outcome {
             Outcome::Committed(_) => {
                 self.limit = MOST_SUBJECTS;
-                let (subjects, changes) = (batch.subjects.len(), batch.subjects.values().map(Vec::len).sum());
                 for (subject, changes) in batch.subjects {
                     self.held.remove(&subject);
                     self.fights.committed(&subject, &changes, now);
@@ -183,17 +195,31 @@ impl Applier {
                         now,
                     );
                 }
-                Conclusion::Committed { subjects, changes }
+                Fate::Committed
             }
             Outcome::Refused(refusal) => {
                 let message = format!("{refusal}: {}", refusal.error);
                 for (subject, changes) in self.suspects(batch, &refusal) {
                     self.hold_if_same(subject, changes, &message, store, engine, now);
                 }
-                Conclusion::Refused(message)
+                Fate::Refused(message)
             }
-            Outcome::Unknown => Conclusion::Unknown,
-        })
+            Outcome::Unknown => Fate::Unknown,
+        };
+        Some(Conclusion { subjects, changes, fate })
+    }
+
+    /// Returns the ports whose [`obstacle`](Self::obstacle) may have changed since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.touched)
+    }
+
+    fn touch<'a>(&mut self, subjects: impl Iterator<Item = &'a Subject>) {
+        let ports = subjects.filter_map(|subject| match subject {
+            Subject::Port(port) => Some(Arc::clone(port)),
+            Subject::Conversion(_) => None,
+        });
+        self.touched.extend(ports);
     }
 
     /// Returns what may be at fault for a refusal; everything else goes again at once.
@@ -252,6 +278,11 @@ impl Pending<'_> {
     /// Returns what to send.
     pub fn transaction(&self) -> &Transaction {
         &self.batch.transaction
+    }
+
+    /// Returns what it is for, and what it changes.
+    pub fn subjects(&self) -> &BTreeMap<Subject, Vec<RowChange>> {
+        &self.batch.subjects
     }
 
     /// Takes note that it was sent.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 
 use crate::agent;
+use crate::log;
 use crate::settings::Options;
 
 mod cleanup;
@@ -56,15 +57,13 @@ impl Cli {
     /// It could not be done; the error says why.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let usual = if let Command::Run(_) = self.command { LevelFilter::INFO } else { LevelFilter::WARN };
-        tracing_subscriber::fmt()
-            .with_max_level(self.options.log_level().unwrap_or(usual))
-            .with_writer(io::stderr)
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .with_target(false)
-            .init();
+        let mut log = log::start(self.options.log_level().unwrap_or(usual));
         let settings = self.options.settle()?;
+        if let (Command::Run(_), Some(level)) = (&self.command, settings.log_level) {
+            log.set_usual(level).map_err(anyhow::Error::msg)?;
+        }
         match self.command {
-            Command::Run(command) => command.run(self.options, settings).await,
+            Command::Run(command) => command.run(self.options, settings, log).await,
             Command::Plan(command) => command.run(settings).await,
             Command::List(command) => command.run(settings).await,
             Command::Explain(command) => command.run(settings).await,

@@ -6,19 +6,30 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, fs, io, process};
 
 use ovsdb_protocol::{ControlCommand, ControlStream};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 /// Commands that may wait for the loop. People and scripts ask one at a time.
 const COMMANDS: usize = 16;
 
-/// A command and where its answer goes.
-pub(crate) type Asked = (ControlCommand, oneshot::Sender<Result<String, String>>);
+/// How long a peer may take to read an answer that somebody waits for to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A command, to be answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) command: ControlCommand,
+    reply: oneshot::Sender<Result<String, String>>,
+    /// Ends when the answer was written, or cannot be.
+    written: oneshot::Receiver<()>,
+}
 
 /// The socket and the pidfile, which go with it.
 #[derive(Debug)]
@@ -26,6 +37,22 @@ pub(crate) struct Control {
     commands: mpsc::Receiver<Asked>,
     socket: Option<PathBuf>,
     pidfile: Option<(PathBuf, fs::File)>,
+}
+
+// ===== impl Asked =====
+
+impl Asked {
+    /// Answers. Whoever asked may be gone.
+    pub(crate) fn answer(self, answer: Result<String, String>) {
+        let _ = self.reply.send(answer);
+    }
+
+    /// Answers, and waits until whoever asked could read it: for the last answer of a process.
+    pub(crate) async fn answer_and_wait(self, answer: Result<String, String>) {
+        let _ = self.reply.send(answer);
+        // Either way it was tried.
+        let _ = timeout(PATIENCE, self.written).await;
+    }
 }
 
 // ===== impl Control =====
@@ -39,6 +66,7 @@ impl Control {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let directory = run_directory();
         let socket = directory.join(format!("ovn-extaddr.{}.ctl", process::id()));
+        remove_stale(&directory);
         let listener = listen(&socket).inspect_err(|error| {
             warn!(
                 socket = %socket.display(), %error,
@@ -96,6 +124,22 @@ fn run_directory() -> PathBuf {
     ours.or_else(|| given("OVN_RUNDIR")).unwrap_or_else(|| PathBuf::from("/var/run/ovn"))
 }
 
+/// Removes the sockets of agents that were killed. A process id may belong to something else by now, so that the socket
+/// itself is asked.
+fn remove_stale(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().and_then(|name| name.strip_prefix("ovn-extaddr.")?.strip_suffix(".ctl"));
+        let is_dead = is_ours.is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+            && std::os::unix::net::UnixStream::connect(entry.path())
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if is_dead {
+            // What cannot be removed harms nobody.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn listen(socket: &Path) -> io::Result<UnixListener> {
     // A socket with our process id is of a process that is gone.
     match fs::remove_file(socket) {
@@ -116,7 +160,7 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Asked>) {
             Err(error) => {
                 // Out of descriptors, for example: it passes, and asking at once would only heat.
                 warn!(%error, "cannot accept a control connection");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
@@ -132,13 +176,16 @@ async fn serve(mut stream: ControlStream, commands: mpsc::Sender<Asked>) {
                 return;
             }
         };
-        let (sender, receiver) = oneshot::channel();
-        if commands.send((command, sender)).await.is_err() {
+        let (reply, receiver) = oneshot::channel();
+        let (done, written) = oneshot::channel();
+        if commands.send(Asked { command, reply, written }).await.is_err() {
             return;
         }
         let answer = receiver.await.unwrap_or_else(|_| Err("the agent is stopping".to_owned()));
         if stream.answer(answer.as_deref().map_err(String::as_str)).await.is_err() {
             return;
         }
+        // Hardly ever does somebody wait for it.
+        let _ = done.send(());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ovn_model::{NatId, RouterId, Store};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::engine::{Engine, Subject};
@@ -13,9 +13,8 @@ use crate::row::OwnRow;
 /// A change of the database: an element of `plan --json`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedChange {
-    /// What happens: `insert`, `update` or `delete` a row of ours; `detach` a load balancer from the
-    /// router or `attach` it again; `remove-vip` from a load balancer or `restore-vip`.
-    pub action: &'static str,
+    /// What happens.
+    pub action: Action,
     /// The port that it is for; `null` for the conversion of an address.
     pub port: Option<String>,
     /// The router that it concerns.
@@ -30,6 +29,25 @@ pub struct PlannedChange {
     pub load_balancer: Option<String>,
     /// The key of the VIP.
     pub vip: Option<String>,
+}
+
+/// What happens to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A row of ours comes.
+    Insert,
+    /// A row of ours becomes another.
+    Update,
+    /// A row of ours goes.
+    Delete,
+    /// A load balancer is taken off a router.
+    Detach,
+    /// It is put on again.
+    Attach,
+    /// A VIP is taken out of a load balancer.
+    RemoveVip,
+    /// It is put in again.
+    RestoreVip,
 }
 
 /// What a row says.
@@ -47,6 +65,53 @@ pub struct Content {
     pub gateway_port: Option<String>,
 }
 
+// ===== impl Action =====
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Insert,
+        Self::Update,
+        Self::Delete,
+        Self::Detach,
+        Self::Attach,
+        Self::RemoveVip,
+        Self::RestoreVip,
+    ];
+
+    /// Returns what kind of change it is.
+    pub fn of(change: &RowChange) -> Self {
+        match change {
+            RowChange::Insert(_) => Self::Insert,
+            RowChange::Update(..) => Self::Update,
+            RowChange::Delete(..) => Self::Delete,
+            RowChange::Detach(..) => Self::Detach,
+            RowChange::Attach(..) => Self::Attach,
+            RowChange::RemoveVip(..) => Self::RemoveVip,
+            RowChange::RestoreVip(..) => Self::RestoreVip,
+        }
+    }
+
+    /// Returns the word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Detach => "detach",
+            Self::Attach => "attach",
+            Self::RemoveVip => "remove-vip",
+            Self::RestoreVip => "restore-vip",
+        }
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// Returns all that an agent would change now: ports in order, then conversions.
 pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
     let subjects = engine.unsettled().iter();
@@ -59,14 +124,20 @@ pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
     changes.collect()
 }
 
-fn planned_change(store: &Store, engine: &Engine, subject: &Subject, change: &RowChange) -> PlannedChange {
+/// Says what a change amounts to, as long as it has not happened.
+pub fn planned_change(
+    store: &Store,
+    engine: &Engine,
+    subject: &Subject,
+    change: &RowChange,
+) -> PlannedChange {
     let (port, place) = match subject {
         Subject::Port(port) => (Some(port.to_string()), None),
         Subject::Conversion((router, _)) => (None, Some(*router)),
     };
     let router = |id: RouterId| store.router(id).map_or_else(String::new, |row| row.name.to_string());
     let blank = PlannedChange {
-        action: "",
+        action: Action::of(change),
         port,
         router: place.map(router).unwrap_or_default(),
         nat: None,
@@ -80,14 +151,12 @@ fn planned_change(store: &Store, engine: &Engine, subject: &Subject, change: &Ro
     let by_uuid = |uuid: Uuid| store.load_balancer_by_uuid(uuid).and_then(balancer);
     match change {
         RowChange::Insert(row) => PlannedChange {
-            action: "insert",
             router: router(row.router),
             nat: Some(row.uuid),
             to: Some(wanted(store, row)),
             ..blank
         },
         RowChange::Update(nat, row) => PlannedChange {
-            action: "update",
             router: router(row.router),
             nat: Some(row.uuid),
             from: now(*nat),
@@ -95,28 +164,19 @@ fn planned_change(store: &Store, engine: &Engine, subject: &Subject, change: &Ro
             ..blank
         },
         RowChange::Delete(nat, id) => PlannedChange {
-            action: "delete",
             router: router(*id),
             nat: store.nat(*nat).map(|row| row.uuid),
             from: now(*nat),
             ..blank
         },
-        RowChange::Detach(_, id) => PlannedChange { action: "detach", load_balancer: balancer(*id), ..blank },
-        RowChange::Attach(_, uuid) => {
-            PlannedChange { action: "attach", load_balancer: by_uuid(*uuid), ..blank }
+        RowChange::Detach(_, id) => PlannedChange { load_balancer: balancer(*id), ..blank },
+        RowChange::Attach(_, uuid) => PlannedChange { load_balancer: by_uuid(*uuid), ..blank },
+        RowChange::RemoveVip(id, key, _) => {
+            PlannedChange { load_balancer: balancer(*id), vip: Some(key.to_string()), ..blank }
         }
-        RowChange::RemoveVip(id, key, _) => PlannedChange {
-            action: "remove-vip",
-            load_balancer: balancer(*id),
-            vip: Some(key.to_string()),
-            ..blank
-        },
-        RowChange::RestoreVip(uuid, key, _) => PlannedChange {
-            action: "restore-vip",
-            load_balancer: by_uuid(*uuid),
-            vip: Some(key.to_string()),
-            ..blank
-        },
+        RowChange::RestoreVip(uuid, key, _) => {
+            PlannedChange { load_balancer: by_uuid(*uuid), vip: Some(key.to_string()), ..blank }
+        }
     }
 }
 
@@ -151,9 +211,9 @@ impl fmt::Display for PlannedChange {
             (None, None) => {
                 let balancer = self.load_balancer.as_deref().unwrap_or("?");
                 match (self.action, &self.vip) {
-                    ("detach", _) => write!(f, "- {router}: load balancer {balancer}")?,
-                    ("attach", _) => write!(f, "+ {router}: load balancer {balancer}")?,
-                    ("remove-vip", Some(vip)) => write!(f, "- {balancer}: VIP {vip}")?,
+                    (Action::Detach, _) => write!(f, "- {router}: load balancer {balancer}")?,
+                    (Action::Attach, _) => write!(f, "+ {router}: load balancer {balancer}")?,
+                    (Action::RemoveVip, Some(vip)) => write!(f, "- {balancer}: VIP {vip}")?,
                     (_, vip) => write!(f, "+ {balancer}: VIP {}", vip.as_deref().unwrap_or("?"))?,
                 }
             }

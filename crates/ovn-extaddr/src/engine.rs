@@ -66,6 +66,8 @@ pub struct Engine {
     /// The routers that speak for the ports behind them.
     speakers: HashSet<RouterId>,
     wall: u64,
+    /// How many times it started from nothing.
+    generation: u64,
 }
 
 /// What is known of a port.
@@ -112,6 +114,7 @@ impl Engine {
             balancers: Index::default(),
             speakers: HashSet::new(),
             wall: 0,
+            generation: 0,
         }
     }
 
@@ -135,6 +138,12 @@ impl Engine {
     pub fn set_rules(&mut self, store: &Store, rules: Rules) {
         self.rules = rules;
         self.forget(store);
+    }
+
+    /// Returns another number each time that it started from nothing: ports that had decisions before may be among
+    /// those that [`update`](Self::update) returns or not.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Takes in what the store knows to have changed.
@@ -224,8 +233,10 @@ impl Engine {
         let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
         wanted
             || store
-                .nats_by_external(router, address)
+                .host_snats(router, address)
                 .iter()
+                // Rows of ours that somebody made another kind of.
+                .chain(store.nats_by_external(router, address))
                 .filter_map(|id| store.nat(*id))
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
@@ -236,7 +247,8 @@ impl Engine {
         let entries =
             lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
         let fresh = Self::new(self.rules.clone());
-        *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, entries, ..fresh };
+        let generation = self.generation + 1;
+        *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, generation, entries, ..fresh };
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
@@ -264,6 +276,7 @@ impl Engine {
                 self.mark_place(store, (*router, *address));
                 self.mark_watchers(&Watch::Anywhere(*address));
             }
+            Change::HostSnat { router, address } => self.mark_conversion(store, (*router, *address)),
             Change::Balancer(balancer) => {
                 self.mark_watchers(&Watch::Balancer(*balancer));
                 let places: Vec<_> = self.balancers.get(balancer).copied().collect();
@@ -287,6 +300,10 @@ impl Engine {
 
     fn mark_place(&mut self, store: &Store, place: Place) {
         self.mark_watchers(&Watch::Address(place.0, place.1));
+        self.mark_conversion(store, place);
+    }
+
+    fn mark_conversion(&mut self, store: &Store, place: Place) {
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
             self.dirty.insert(Subject::Conversion(place));

@@ -59,13 +59,16 @@ impl Fights {
         self.written.push_back((now, subject.clone()));
     }
 
-    /// Forgets rows that stayed for long enough.
-    pub fn forget_old(&mut self, now: Instant) {
+    /// Forgets rows that stayed for long enough. Returns those among them that were contested.
+    pub fn forget_old(&mut self, now: Instant) -> Vec<Subject> {
+        let mut contested = Vec::new();
         while self.written.front().is_some_and(|(at, _)| now >= *at + WINDOW)
             && let Some((at, subject)) = self.written.pop_front()
         {
             if self.rounds.get(&subject).is_some_and(|round| round.last == at) {
+                let was_contested = self.is_contested(&subject);
                 self.rounds.remove(&subject);
+                contested.extend(Some(subject).filter(|_| was_contested));
             }
         }
         if self.rounds.is_empty() {
@@ -73,6 +76,7 @@ impl Fights {
             self.rounds.shrink_to_fit();
             self.written.shrink_to_fit();
         }
+        contested
     }
 
     /// Returns whether somebody keeps removing the rows.
@@ -91,9 +95,11 @@ impl Fights {
         self.rounds.get(subject).filter(|round| round.until().is_some_and(|until| now < until))
     }
 
-    /// Returns when rows that are left alone are to be put back, times that are past among them.
+    /// Returns when rows that are left alone are to be put back and when they are contested no more, times that are
+    /// past among them.
     pub fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        self.rounds.values().filter_map(Round::until)
+        let contested = self.rounds.values().filter_map(|round| Some((round.until()?, round.last + WINDOW)));
+        contested.flat_map(|(until, over)| [until, over])
     }
 }
 

@@ -33,11 +33,22 @@ pub mod difference;
 pub mod explain;
 pub mod report;
 
+pub mod ledger;
+mod repeat;
+pub mod suggest;
+
+mod access;
 pub mod agent;
+mod audit;
 pub mod command;
 mod control;
+pub mod exposition;
+mod log;
+mod metrics;
 pub mod observe;
 mod reload;
+mod role;
+mod service;
 pub mod settings;
 
 /// The name of the Northbound database.

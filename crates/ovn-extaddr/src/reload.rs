@@ -44,9 +44,10 @@ impl Reload {
 
     /// Watches the files that settings were read from.
     fn watch(&mut self, settings: &Settings) {
-        let files: Vec<_> = self.options.files().chain(settings.policy.clone()).collect();
+        let (file, directories) = self.options.places();
+        let files: Vec<_> = std::iter::once(file).chain(settings.policy.clone()).collect();
         if self.files != files {
-            let watcher = watch(&files, self.sender.clone());
+            let watcher = watch(&files, &directories, self.sender.clone());
             if let Err(error) = &watcher {
                 warn!(%error, "cannot watch the configuration: it is read anew on SIGHUP only");
             }
@@ -77,18 +78,28 @@ impl Reload {
     }
 }
 
-/// Watches the directories of files, since an editor replaces a file rather than write to it.
-fn watch(files: &[PathBuf], sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+/// Watches the directories of files, since an editor replaces a file rather than write to it, and directories of
+/// drop-ins. One that is made later is not noticed; SIGHUP is.
+fn watch(
+    files: &[PathBuf],
+    drop_ins: &[PathBuf],
+    sender: mpsc::Sender<()>,
+) -> notify::Result<RecommendedWatcher> {
     let names: BTreeSet<OsString> =
         files.iter().filter_map(|file| file.file_name()).map(Into::into).collect();
+    let all: Vec<_> = drop_ins.to_vec();
     let mut watcher = recommended_watcher(move |event: notify::Result<Event>| {
-        let concerns = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
+        let concerns = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| names.contains(name))
+                || path.parent().is_some_and(|parent| all.iter().any(|directory| directory == parent))
+        };
         if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {
             // Full: a request waits already.
             let _ = sender.try_send(());
         }
     })?;
-    let directories: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).collect();
+    let parents = files.iter().filter_map(|file| file.parent());
+    let directories: BTreeSet<_> = parents.chain(drop_ins.iter().map(PathBuf::as_path)).collect();
     for directory in directories {
         let directory = if directory == Path::new("") { Path::new(".") } else { directory };
         if directory.exists() {

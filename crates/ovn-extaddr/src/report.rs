@@ -127,15 +127,87 @@ fn draining(store: &Store, port: &str, router: RouterId, nat: &Nat) -> Option<En
     })
 }
 
-fn entry(
+/// Where an intent stands, without the words for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its address family.
+    pub family: Family,
+    /// Where it stands.
+    pub state: State,
+    /// Why, as a code.
+    pub reason: Option<&'static str>,
+    /// The router that has the address.
+    pub router: Option<RouterId>,
+    /// The address that the port has for its own connections, or shall have.
+    pub external: Option<IpAddr>,
+    /// The addresses that leave as it.
+    pub internal: Vec<IpAddr>,
+}
+
+/// Says where the intents of a port stand: as [`entries`], at a fraction of the cost.
+pub fn standings(
+    store: &Store,
+    engine: &Engine,
+    port: &Arc<str>,
+    obstacle: Option<&Obstacle>,
+) -> Vec<Standing> {
+    let changes = engine.changes(store, &Subject::Port(Arc::clone(port)));
+    let decided = engine.decisions(port).iter();
+    let mut standings: Vec<_> = decided
+        .map(|decision| {
+            let judged = judge(store, engine, port, decision, &changes, obstacle);
+            Standing {
+                family: decision.family,
+                state: judged.state,
+                reason: judged.reason.as_ref().map(Reason::code),
+                router: decision.router,
+                external: judged.external,
+                internal: decision.internal.clone(),
+            }
+        })
+        .collect();
+    for (_, router, nat) in plan::owned(store, engine.owner(), port) {
+        let drains = engine.owner().role(nat) == Some(Role::Drain);
+        let (Some(external), Some(tags)) =
+            (nat.external_ip.filter(|_| drains), DrainTags::read(nat).filter(|_| drains))
+        else {
+            continue;
+        };
+        if standings.iter().all(|standing| standing.family != Family::of(external)) {
+            standings.push(Standing {
+                family: Family::of(external),
+                state: State::Draining,
+                reason: None,
+                router: Some(router),
+                external: Some(external),
+                internal: vec![tags.internal],
+            });
+        }
+    }
+    standings
+}
+
+/// What the verdict on an intent amounts to, given what is in the database.
+struct Judged {
+    state: State,
+    reason: Option<Reason>,
+    external: Option<IpAddr>,
+    /// Whether its rows stay although their forward is gone.
+    held: bool,
+}
+
+fn of_family(nat: &Nat, family: Family) -> bool {
+    nat.external_ip.map(Family::of) == Some(family)
+}
+
+fn judge(
     store: &Store,
     engine: &Engine,
     port: &str,
     decision: &Decision,
     changes: &[RowChange],
     obstacle: Option<&Obstacle>,
-) -> Entry {
-    let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
+) -> Judged {
     let rows = decision.rows();
     let place = decision.router.zip(decision.external).filter(|_| decision.converts);
     let unconverted = place.is_some_and(|place| engine.unsettled().contains(&Subject::Conversion(place)));
@@ -144,9 +216,8 @@ fn entry(
         Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
         _ => None,
     };
-    let of_family = |nat: &Nat| nat.external_ip.map(Family::of) == Some(decision.family);
-    let held = engine.held(port).iter().any(|id| store.nat(*id).is_some_and(of_family));
-    let reason = decision.reason().or(refused.as_ref());
+    let held =
+        engine.held(port).iter().any(|id| store.nat(*id).is_some_and(|nat| of_family(nat, decision.family)));
     let state = match &decision.verdict {
         Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
         Verdict::Granted(_) if is_missing => State::Pending,
@@ -159,7 +230,21 @@ fn entry(
     };
     let settled = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
     let external = decision.external.filter(|_| settled);
-    let message = match (reason, external) {
+    Judged { state, reason: decision.reason().cloned().or(refused), external, held }
+}
+
+fn entry(
+    store: &Store,
+    engine: &Engine,
+    port: &str,
+    decision: &Decision,
+    changes: &[RowChange],
+    obstacle: Option<&Obstacle>,
+) -> Entry {
+    let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
+    let rows = decision.rows();
+    let Judged { state, reason, external, held } = judge(store, engine, port, decision, changes, obstacle);
+    let message = match (&reason, external) {
         (Some(_), _) if held => {
             "its forward is gone; the override stays a moment, for it may come back".to_owned()
         }
@@ -181,7 +266,7 @@ fn entry(
         _ => {
             let egress = |(_, _, nat): &Owned<'_>| engine.owner().role(nat) == Some(Role::Egress);
             let there = plan::owned(store, engine.owner(), port).into_iter().filter(egress);
-            there.filter(|(_, _, nat)| of_family(nat)).map(|(_, _, nat)| nat.uuid).collect()
+            there.filter(|(_, _, nat)| of_family(nat, decision.family)).map(|(_, _, nat)| nat.uuid).collect()
         }
     };
     Entry {
@@ -194,7 +279,7 @@ fn entry(
         internal: decision.internal.clone(),
         external,
         state,
-        reason: reason.map(Reason::code),
+        reason: reason.as_ref().map(Reason::code),
         message,
         nat,
         port_range: rows.first().and_then(|row| row.port_range).map(|range| range.to_string()),

@@ -1,19 +1,22 @@
 //! How the program is told what to do: options, environment, file; the first that speaks wins.
 
+mod file;
+mod sources;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig};
-use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
 
 use crate::DATABASE;
+use crate::exposition::Listen;
 use crate::ownership::Owner;
-use crate::policy::{Allow, Policy};
-use crate::rules::{DefaultTargetRule, PortRangeRule, Rules};
-
-/// Where the configuration is read from unless told otherwise. It need not exist.
-const DEFAULT_FILE: &str = "/etc/ovn-extaddr/config.toml";
+use crate::policy::Policy;
+use crate::rules::Rules;
+use file::File;
 
 /// The longest time that a connection is drained or a forward waited for.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -53,35 +56,23 @@ pub struct Options {
     #[arg(short, long, value_name = "SECONDS", global = true)]
     timeout: Option<u64>,
 
-    /// The configuration file [default: /etc/ovn-extaddr/config.toml].
+    /// The configuration file, instead of /etc/ovn-extaddr/config.toml and its drop-ins.
     #[arg(long, value_name = "FILE", env = "OVN_EXTADDR_CONFIG", global = true)]
     config: Option<PathBuf>,
 
     /// How much to log to standard error: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", env = "OVN_EXTADDR_LOG", global = true)]
-    log_level: Option<tracing::level_filters::LevelFilter>,
+    log_level: Option<LevelFilter>,
 }
 
-/// The configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
-    db: Option<String>,
-    owner: Option<String>,
-    port_range: PortRangeRule,
-    default_target: DefaultTargetRule,
-    /// Seconds.
-    drain: Option<u64>,
-    /// Seconds.
-    hold_down: Option<f64>,
-    auto: bool,
-    require_target: bool,
-    allow: Vec<Allow>,
-    policy: Option<PathBuf>,
-    private_key: Option<PathBuf>,
-    certificate: Option<PathBuf>,
-    ca_cert: Option<PathBuf>,
-    bootstrap_ca_cert: Option<PathBuf>,
+/// The configuration files, read and laid over each other.
+#[derive(Debug)]
+struct Configuration {
+    file: File,
+    /// The files, in the order in which one is laid over the other.
+    files: Vec<PathBuf>,
+    /// Which file each key that counts is from.
+    origins: BTreeMap<String, PathBuf>,
 }
 
 /// All settings, with nothing left to decide.
@@ -99,26 +90,42 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// The policy file, if there is one.
     pub policy: Option<PathBuf>,
+    /// How much to log, where it was said.
+    pub log_level: Option<LevelFilter>,
+    /// Where to offer metrics.
+    pub metrics: Option<Listen>,
+    /// Whether metrics are to tell of each router.
+    pub metrics_by_router: bool,
+    /// Where every transaction is written down.
+    pub audit: Option<PathBuf>,
+    /// The configuration files that were read.
+    pub files: Vec<PathBuf>,
+    /// Which file each key of theirs is from.
+    pub origins: BTreeMap<String, PathBuf>,
 }
 
 impl Options {
     /// Returns how much to log, where it was said.
-    pub fn log_level(&self) -> Option<tracing::level_filters::LevelFilter> {
+    pub fn log_level(&self) -> Option<LevelFilter> {
         self.log_level
     }
 
-    /// Returns the configuration file, be it there or not.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> + use<> {
-        let file = self.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        std::iter::once(file)
+    /// Returns the names that the configuration may have, be there something of the name or not: files, and
+    /// directories of drop-ins.
+    pub fn places(&self) -> (PathBuf, Vec<PathBuf>) {
+        match &self.config {
+            Some(file) => (file.clone(), Vec::new()),
+            None => (Path::new("/").join(sources::FILE), sources::directories(Path::new("/")).collect()),
+        }
     }
 
-    /// Reads the configuration file and settles everything.
+    /// Reads the configuration files and settles everything.
     ///
     /// # Errors
-    /// The file is not there although it was named, or does not make sense.
+    /// A file is not there although it was named, or does not make sense.
     pub fn settle(&self) -> anyhow::Result<Settings> {
-        let file = read(self.config.as_deref())?;
+        let Configuration { file, files, origins } =
+            Configuration::read(self.config.as_deref(), Path::new("/"))?;
         let remotes = match (&self.db, file.db) {
             (Some(remotes), _) => remotes.clone(),
             (None, Some(text)) => text.parse().context("configuration key db")?,
@@ -159,18 +166,31 @@ impl Options {
             bail!("configuration key drain: expected seconds, {} at most", LONGEST.as_secs());
         }
         let rules = Rules {
-            port_range: file.port_range,
-            default_target: file.default_target,
+            port_range: file.port_range.unwrap_or_default(),
+            default_target: file.default_target.unwrap_or_default(),
             drain,
             hold_down,
-            auto: file.auto,
-            require_target: file.require_target,
+            auto: file.auto.unwrap_or_default(),
+            require_target: file.require_target.unwrap_or_default(),
             allow: file.allow,
             policy: file.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
             ..usual
         };
         let timeout = self.timeout.map(Duration::from_secs);
-        Ok(Settings { remotes, tls, leader_only, rules, timeout, policy: file.policy })
+        Ok(Settings {
+            remotes,
+            tls,
+            leader_only,
+            rules,
+            timeout,
+            policy: file.policy,
+            log_level: self.log_level.or_else(|| file.log_level.map(|level| level.0)),
+            metrics: file.metrics,
+            metrics_by_router: file.metrics_by_router.unwrap_or_default(),
+            audit: file.audit,
+            files,
+            origins,
+        })
     }
 }
 
@@ -190,21 +210,26 @@ impl Settings {
     }
 }
 
-fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Policy::parse(&text).with_context(|| format!("{} is no valid policy", path.display()))
+impl Configuration {
+    /// Reads the file that is named, or those below `root`.
+    fn read(named: Option<&Path>, root: &Path) -> anyhow::Result<Self> {
+        let files = match named {
+            Some(path) => vec![path.to_owned()],
+            None => sources::files(root)?,
+        };
+        let (mut file, mut origins) = (File::default(), BTreeMap::new());
+        for path in &files {
+            let (over, keys) = File::read(path)?;
+            file = file.overlay(over);
+            origins.extend(keys.into_iter().map(|key| (key, path.clone())));
+        }
+        Ok(Self { file, files, origins })
+    }
 }
 
-fn read(named: Option<&Path>) -> anyhow::Result<File> {
-    let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(File::default());
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    toml::from_str(&text).with_context(|| format!("{} is no valid configuration", path.display()))
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file::parse(path, &text)
 }
 
 /// The socket of a Northbound server on this machine, where OVN's own tools look for it.
@@ -212,3 +237,6 @@ fn default_remote() -> String {
     let directory = std::env::var("OVN_RUNDIR").unwrap_or_else(|_| "/var/run/ovn".to_owned());
     format!("unix:{directory}/ovnnb_db.sock")
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,18 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Active,
+        Self::Pending,
+        Self::Waiting,
+        Self::Rejected,
+        Self::Conflict,
+        Self::Foreign,
+        Self::Contested,
+        Self::Draining,
+    ];
+
     /// Returns the word.
     pub fn name(self) -> &'static str {
         match self {

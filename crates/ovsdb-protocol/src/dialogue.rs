@@ -73,6 +73,8 @@ pub(crate) enum Stage {
 pub(crate) struct Dialogue {
     database: String,
     lock: Option<Lock>,
+    /// Whether the lock is to be had at all.
+    wants_lock: bool,
     policy: Policy,
     /// What the replica holds, where it can be resumed.
     position: Option<Position>,
@@ -134,6 +136,7 @@ impl Dialogue {
         Self {
             database,
             lock: lock.map(Lock::new),
+            wants_lock: true,
             policy,
             position: None,
             heard: Heard::default(),
@@ -183,6 +186,18 @@ impl Dialogue {
 
     pub(crate) fn policy(&mut self) -> &mut Policy {
         &mut self.policy
+    }
+
+    /// Asks for the lock from now on, or gives it back; `exchange` is that of the connection, where there is one.
+    pub(crate) fn want_lock(
+        &mut self,
+        wanted: bool,
+        exchange: Option<&mut Exchange<Call>>,
+    ) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.wants_lock, wanted);
+        // Before the server is known to do, there is nothing to ask it for.
+        let (Some(exchange), Some(role)) = (exchange, self.role()) else { return Ok(()) };
+        self.lock_where_it_counts(role, exchange).inspect_err(|_| self.wants_lock = before)
     }
 
     /// A connection is there: asks what does not depend on anything.
@@ -459,15 +474,14 @@ impl Dialogue {
     /// Asks for the lock at a server that can grant it, and gives it back where the server has ceased to be one.
     fn lock_where_it_counts(&mut self, role: ServerRole, exchange: &mut Exchange<Call>) -> Result<(), Error> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
-        match (role.grants_locks(), lock.is_asked()) {
+        match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
             (true, false) => {
                 let time = lock.ask();
                 send(exchange, "lock", &lock.name().params(), Call::Lock(time))?;
             }
             (false, true) => {
-                let params = lock.name().params();
+                send(exchange, "unlock", &lock.name().params(), Call::Unlock)?;
                 self.lock_lost();
-                send(exchange, "unlock", &params, Call::Unlock)?;
             }
             _ => {}
         }

@@ -61,6 +61,11 @@ impl Error {
         if let Kind::Unacceptable(why) = &self.kind { Some(why) } else { None }
     }
 
+    /// Returns the operating system's error, if that is what ended the connection or kept it from being made.
+    pub fn as_io(&self) -> Option<&std::io::Error> {
+        if let Kind::Io(error) = &self.kind { Some(error) } else { None }
+    }
+
     /// Returns whether the server said nothing for too long.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self.kind, Kind::Silent(_))

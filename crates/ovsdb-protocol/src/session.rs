@@ -227,6 +227,19 @@ impl Session {
         self.dialogue.lock_status()
     }
 
+    /// Gives the lock back, and does not ask for it again until told otherwise; or asks for it again. A session without
+    /// a lock has none to ask for.
+    ///
+    /// A transaction that is under way keeps its place before the lock's end. [`SessionEvent::Lock`] tells of the change.
+    ///
+    /// # Errors
+    /// Too much is under way; nothing has changed.
+    pub fn want_lock(&mut self, wanted: bool) -> Result<(), Error> {
+        let exchange =
+            if let Phase::Live(live) = &mut self.phase { Some(&mut live.link.exchange) } else { None };
+        self.dialogue.want_lock(wanted, exchange)
+    }
+
     /// Returns the server of the current connection.
     pub fn remote(&self) -> Option<&Endpoint> {
         if let Phase::Live(live) = &self.phase { Some(&live.endpoint) } else { None }

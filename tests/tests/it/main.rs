@@ -1,13 +1,17 @@
 //! Everything that needs real servers, in one binary: one link step.
 
 mod addresses;
+mod bench;
 mod bulk;
 mod campaign;
 mod cli;
 mod cluster;
 mod cms;
 mod continuity;
+mod control;
 mod cut;
+mod day;
+mod exclusion;
 mod forwards;
 mod harness;
 mod healing;
@@ -17,4 +21,5 @@ mod protocol;
 mod refusals;
 mod rules;
 mod scene;
+mod service;
 mod tls;

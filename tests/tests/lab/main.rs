@@ -4,6 +4,7 @@ mod agent;
 mod hazards;
 mod held;
 mod lab;
+mod nodes;
 mod release;
 mod rows;
 mod stage;

@@ -9,7 +9,7 @@ use ovn_model::Store;
 use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::time::{Instant, sleep_until};
 
-use crate::apply::{Applier, Conclusion};
+use crate::apply::{Applier, Fate};
 use crate::clock::Now;
 use crate::command::print;
 use crate::engine::Engine;
@@ -74,11 +74,11 @@ impl Cleanup {
                     engine.catch_up(&mut store, now());
                     let conclusion = applier.completed(id, outcome, &store, &engine, now());
                     // Somebody else may have changed the same router at the same time.
-                    match conclusion {
-                        Some(Conclusion::Refused(error)) if refusals == PATIENCE => {
+                    match conclusion.map(|conclusion| conclusion.fate) {
+                        Some(Fate::Refused(error)) if refusals == PATIENCE => {
                             bail!("the database refused to remove rows: {error}");
                         }
-                        Some(Conclusion::Refused(_)) => refusals += 1,
+                        Some(Fate::Refused(_)) => refusals += 1,
                         _ => refusals = 0,
                     }
                 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::command::{print, print_json};
-use crate::difference::planned;
+use crate::difference::{Action, planned};
 use crate::observe::Observer;
 use crate::settings::Settings;
 
@@ -37,9 +37,9 @@ impl Plan {
                 0 => "Nothing to change.\n".to_owned(),
                 _ => format!(
                     "{} to insert, {} to update, {} to delete.\n",
-                    count("insert"),
-                    count("update"),
-                    count("delete")
+                    count(Action::Insert),
+                    count(Action::Update),
+                    count(Action::Delete)
                 ),
             };
             print(&text)?;

@@ -582,6 +582,43 @@ async fn a_lock_is_asked_for_on_every_connection() {
     assert_eq!(consumer.session.lock_status(), LockStatus::Held(3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_not_wanted_is_given_back() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let schema = ask_schema(&mut peer).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": true})).await;
+        peer.reply(&schema, &usual_schema()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        let unlock = peer.expect("unlock").await;
+        assert_eq!(unlock["params"], json!(["leader"]));
+        peer.reply(&unlock, &json!({})).await;
+        // A late word of the lock that was given back says nothing.
+        peer.notify("locked", &json!(["leader"])).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": true})).await;
+        peer
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    let mut consumer = Consumer::with(config);
+    let client = async {
+        let mut events = consumer.until("synced").await;
+        consumer.session.want_lock(false).unwrap();
+        events.extend(consumer.until("lock").await);
+        assert_eq!(consumer.session.lock_status(), LockStatus::None);
+        consumer.session.want_lock(true).unwrap();
+        events.extend(consumer.until("lock").await);
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    let told: Vec<_> = events.iter().filter(|event| event.starts_with("lock")).collect();
+    assert_eq!(told, ["lock Held(1)", "lock None", "lock Held(2)"]);
+}
+
 // ===== connections =====
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,46 @@
+//! What to do about a socket that we may not open.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use ovsdb_protocol::{Endpoint, Error};
+
+/// Returns what to do about an error, where it is that the socket may not be opened.
+pub(crate) fn hint(remote: &Endpoint, error: &Error) -> Option<String> {
+    let denied = error.as_io().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let Endpoint::Unix(path) = remote else { return None };
+    denied.then(|| advice(path))
+}
+
+fn advice(path: &Path) -> String {
+    let us = name("/etc/passwd", rustix::process::geteuid().as_raw());
+    let Ok(socket) = fs::metadata(path) else {
+        let directory = path.parent().unwrap_or(path).display();
+        return format!("user {us} may not look into {directory}: put the user into the group that may");
+    };
+    let (owner, group) = (name("/etc/passwd", socket.uid()), name("/etc/group", socket.gid()));
+    let mode = socket.mode() & 0o777;
+    let place =
+        format!("{} belongs to {owner}:{group} with mode {mode:04o}, and we are {us}", path.display());
+    if mode & 0o020 == 0 {
+        return format!(
+            "{place}: only {owner} may write to it; run as {owner}, or give the group the right to"
+        );
+    }
+    format!(
+        "{place}: put us into group {group}; as a service, by a drop-in with SupplementaryGroups={group} (see socket-of-{group}.conf in /usr/share/doc/ovn-extaddr)"
+    )
+}
+
+/// Returns the name for a number, or the number.
+fn name(file: &str, id: u32) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    found.unwrap_or_else(|| id.to_string())
+}

@@ -1,0 +1,127 @@
+//! What is told of decisions: the log, the metrics, the service manager.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use crate::engine::Subject;
+use crate::ledger::News;
+use crate::metrics::number;
+use crate::report::{self, Entry};
+use crate::state::State;
+
+/// Decisions that are logged one by one; of more at a time only their number is.
+const FEW: usize = 50;
+
+impl Agent {
+    /// Takes in that ports were decided anew, and tells what is new.
+    pub(super) fn account(&mut self, mut decided: BTreeSet<Arc<str>>, now: Instant) {
+        decided.append(&mut self.applier.take_touched());
+        if self.generation != self.engine.generation() {
+            self.generation = self.engine.generation();
+            decided.extend(self.engine.ports().cloned());
+            decided.extend(self.ledger.ports().cloned());
+            self.unsettled.clear();
+        }
+        if decided.is_empty() {
+            return;
+        }
+        let mut news = Vec::new();
+        for port in decided {
+            if !self.engine.unsettled().contains(&Subject::Port(Arc::clone(&port))) {
+                self.unsettled.remove(&port);
+            } else if !self.unsettled.contains_key(&port) {
+                self.unsettled.insert(Arc::clone(&port), now);
+            }
+            let obstacle = self.applier.obstacle(&port);
+            let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
+            let of_port = self.ledger.update(&port, &standings, now);
+            news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
+        }
+        self.metrics.set_intents(self.ledger.counts());
+        for (reason, count) in self.ledger.reasons() {
+            self.metrics.reasons.get_or_create(&[("reason", reason)]).set(number(*count));
+        }
+        if news.len() > FEW {
+            info!(intents = news.len(), to_change = self.engine.unsettled().len(), "decided");
+        } else {
+            news.iter().for_each(|(port, news)| self.say(port, news));
+        }
+    }
+
+    /// Logs where an intent stands.
+    fn say(&self, port: &Arc<str>, news: &News) {
+        let family = news.family.to_string();
+        let untold = Some(news.untold).filter(|untold| *untold > 0);
+        if news.state.is_none() {
+            info!(%port, family, untold, "nothing is asked for any more");
+            return;
+        }
+        let obstacle = self.applier.obstacle(port);
+        let entries = report::entries(&self.store, &self.engine, port, obstacle.as_ref());
+        for entry in entries.into_iter().filter(|entry| entry.family == family) {
+            let Entry { state, reason, message, router, external, .. } = entry;
+            let address = external.map(tracing::field::display);
+            match state {
+                State::Active | State::Foreign | State::Pending | State::Draining => {
+                    info!(%port, family, router, address, state = state.name(), reason, untold, "{message}");
+                }
+                _ => {
+                    warn!(%port, family, router, address, state = state.name(), reason, untold, "{message}");
+                }
+            }
+        }
+        if news.last {
+            warn!(%port, family, "the intent changes too often: no more is logged of it for a while");
+        }
+    }
+
+    /// Tells the service manager what we are doing.
+    pub(super) fn summarize(&mut self) {
+        let counts = self.ledger.counts().filter(|(_, count)| *count > 0);
+        let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
+        let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
+        let step = if self.session.is_synced() { "" } else { "; not in step with the database" };
+        let wrong = if self.wrong.is_some() { "; the configuration files are wrong" } else { "" };
+        self.service.set_status(format!("{}: {counts}{step}{wrong}", self.role().name()));
+        self.metrics.set_role(self.role());
+        self.count_received();
+        if self.session.is_synced() {
+            self.metrics.seen_in_step();
+        }
+    }
+
+    /// Takes note of how the copy of the database was brought in step.
+    pub(super) fn count_resync(&self, resumed: bool, bytes: u64) {
+        let kind = [("kind", if resumed { "differences" } else { "snapshot" })];
+        self.metrics.resyncs.get_or_create(&kind).inc();
+        self.metrics.resync_bytes.get_or_create(&kind).inc_by(bytes);
+    }
+
+    fn count_received(&mut self) {
+        let (bytes, _) = self.session.received();
+        // What came on a connection after the last look at it is not counted: some bytes at its end.
+        self.metrics.received_bytes.inc_by(bytes.saturating_sub(self.counted));
+        self.counted = bytes;
+    }
+
+    /// Renders the metrics.
+    pub(super) fn exposed(&mut self) -> String {
+        self.summarize();
+        let metrics = &self.metrics;
+        metrics.in_step.set(i64::from(self.session.is_synced()));
+        metrics.unsettled.set(number(self.engine.unsettled().len()));
+        let oldest = self.unsettled.values().min().map_or(0.0, |since| since.elapsed().as_secs_f64());
+        metrics.oldest_unsettled.set(oldest);
+        let name = |id| self.store.router(id).map(|row| row.name.to_string());
+        let routers = self.ledger.routers();
+        let routers = routers
+            .map(|(router, state, count)| (router.and_then(name).unwrap_or_default(), state, count))
+            .collect::<Vec<_>>();
+        self.metrics.set_router_intents(routers.into_iter());
+        self.metrics.render().unwrap_or_else(|error| format!("# {error}\n"))
+    }
+}

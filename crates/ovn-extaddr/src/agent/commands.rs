@@ -1,0 +1,192 @@
+//! The commands of the control socket.
+
+use std::time::{Duration, SystemTime};
+
+use ovsdb_protocol::{ControlCommand, LockStatus};
+use tracing::info;
+
+use super::Agent;
+use crate::clock::rfc3339;
+use crate::exposition::Exposition;
+use crate::metrics::resident_memory;
+use crate::report::{self, Entry};
+
+/// All commands, with what they take.
+const COMMANDS: &[(&str, &str)] = &[
+    ("coverage/show", ""),
+    ("exit", ""),
+    ("is-paused", ""),
+    ("list", ""),
+    ("list-commands", ""),
+    ("memory/show", ""),
+    ("nb-cluster-state-reset", ""),
+    ("nb-connection-status", ""),
+    ("pause", ""),
+    ("recompute", ""),
+    ("resume", ""),
+    ("status", ""),
+    ("version", ""),
+    ("vlog/list", ""),
+    ("vlog/set", "[MODULE:]LEVEL..."),
+];
+
+type Answer = Result<String, String>;
+
+impl Agent {
+    /// Does what a command asks for.
+    pub(super) fn command(&mut self, command: &ControlCommand, exposition: &Exposition) -> Answer {
+        let ControlCommand { name, arguments } = command;
+        let takes_none = COMMANDS.iter().any(|(known, takes)| known == name && takes.is_empty());
+        if takes_none && !arguments.is_empty() {
+            return Err(format!("\"{name}\" command takes no arguments"));
+        }
+        match name.as_str() {
+            "list-commands" => Ok(list_commands()),
+            "version" => Ok(concat!("ovn-extaddr ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
+            "status" => Ok(self.status(exposition)),
+            "nb-connection-status" => {
+                Ok(if self.session.is_synced() { "connected\n" } else { "not connected\n" }.to_owned())
+            }
+            "list" => serde_json::to_string_pretty(&self.entries())
+                .map(|text| text + "\n")
+                .map_err(|error| error.to_string()),
+            "nb-cluster-state-reset" => {
+                self.session.reset_min_index();
+                Ok(String::new())
+            }
+            "recompute" => {
+                let rules = self.engine.rules().clone();
+                self.engine.set_rules(&self.store, rules);
+                Ok(String::new())
+            }
+            "pause" => self.pause(true),
+            "resume" => self.pause(false),
+            "is-paused" => Ok(format!("{}\n", self.paused)),
+            "memory/show" => Ok(self.memory()),
+            "coverage/show" => Ok(self.coverage()),
+            "vlog/list" => Ok(self.log.list()),
+            "vlog/set" => self.set_log(arguments),
+            "exit" => Ok(String::new()),
+            #[cfg(debug_assertions)]
+            "fault/block" => block(arguments),
+            name => Err(format!("\"{name}\" is not a valid command (use \"list-commands\" to see a list)")),
+        }
+    }
+
+    /// Gives the lock back, so that another agent of the owner takes over; or asks for it again.
+    fn pause(&mut self, paused: bool) -> Answer {
+        if self.paused != paused {
+            if !self.dry_run {
+                self.session.want_lock(!paused).map_err(|error| error.to_string())?;
+            }
+            self.paused = paused;
+            info!("{}", if paused { "paused by command" } else { "resumed by command" });
+        }
+        Ok(String::new())
+    }
+
+    fn set_log(&mut self, arguments: &[String]) -> Answer {
+        if arguments.is_empty() {
+            return Err("\"vlog/set\" command requires at least 1 argument".to_owned());
+        }
+        arguments.iter().try_for_each(|words| self.log.set(words))?;
+        Ok(String::new())
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        report::all(&self.store, &self.engine, |port| self.applier.obstacle(port))
+    }
+
+    fn status(&self, exposition: &Exposition) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| text += &format!("{name}: {value}\n");
+        line("role", self.role().name().to_owned());
+        line("owner", self.engine.owner().to_string());
+        line("version", env!("CARGO_PKG_VERSION").to_owned());
+        line("uptime", format!("{} s", self.metrics.uptime().as_secs()));
+        let step = if self.session.is_synced() { "in step" } else { "not in step" };
+        let remote = self.session.remote().map_or_else(|| "none".to_owned(), ToString::to_string);
+        line("database", format!("{remote} ({step})"));
+        let lock = match self.session.lock_status() {
+            LockStatus::Held(epoch) => format!("held{}, epoch {epoch}", since(self.past.lock)),
+            LockStatus::Waiting => "another agent has it".to_owned(),
+            LockStatus::None => "none".to_owned(),
+        };
+        line("lock", format!("{} ({lock})", self.engine.owner().lock()));
+        line("to change", self.engine.unsettled().len().to_string());
+        line("under way", if self.applier.is_busy() { "a transaction" } else { "nothing" }.to_owned());
+        let committed =
+            self.past.committed.map(|(at, changes)| format!("{changes} changes at {}", rfc3339(at)));
+        line("last commit", committed.unwrap_or_else(|| "none".to_owned()));
+        let refused = self.past.refused.as_ref().map(|(at, error)| format!("{} at {}", error, rfc3339(*at)));
+        line("last refusal", refused.unwrap_or_else(|| "none".to_owned()));
+        let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        line("configuration", if files.is_empty() { "none".to_owned() } else { files.join(", ") });
+        if let Some(wrong) = &self.wrong {
+            line("configuration error", wrong.replace('\n', " "));
+        }
+        line("metrics", exposition.place().map_or_else(|| "off".to_owned(), ToString::to_string));
+        let audit = self.audit.as_ref().map(|audit| audit.path().display().to_string());
+        line("audit", audit.unwrap_or_else(|| "off".to_owned()));
+        for (state, count) in self.ledger.counts().filter(|(_, count)| *count > 0) {
+            line(state.name(), count.to_string());
+        }
+        text
+    }
+
+    /// What is in memory, in the form of ovs-appctl(8).
+    fn memory(&self) -> String {
+        let counts = [
+            ("ports", self.store.ports().count()),
+            ("switches", self.store.switches().count()),
+            ("routers", self.store.routers().count()),
+            ("load-balancers", self.store.load_balancers().count()),
+            ("nats", self.store.nats().count()),
+            ("decided", self.engine.ports().count()),
+            ("unsettled", self.engine.unsettled().len()),
+            ("rss-kB", resident_memory().unwrap_or_default() / 1024),
+        ];
+        let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{name}:{count}")).collect();
+        counts.join(" ") + "\n"
+    }
+
+    /// What happened how often, in the form of ovs-appctl(8) as far as that says something.
+    fn coverage(&self) -> String {
+        let metrics = &self.metrics;
+        let line = |name: String, total: u64| format!("{name:<32} total: {total}\n");
+        let mut text = line("decided_ports".to_owned(), metrics.decided.get());
+        text += &line("disconnects".to_owned(), metrics.disconnects.get());
+        text += &line("received_bytes".to_owned(), metrics.received_bytes.get());
+        for kind in ["snapshot", "differences"] {
+            text += &line(format!("resync_{kind}"), metrics.resyncs.get_or_create(&[("kind", kind)]).get());
+        }
+        for outcome in ["committed", "refused", "unknown"] {
+            let count = metrics.transactions.get_or_create(&[("outcome", outcome)]).get();
+            text += &line(format!("transaction_{outcome}"), count);
+        }
+        for action in crate::difference::Action::ALL {
+            let count = metrics.changes.get_or_create(&[("action", action.name())]).get();
+            text += &line(format!("row_{}", action.name().replace('-', "_")), count);
+        }
+        text += &line("audit_failures".to_owned(), metrics.audit_failures.get());
+        text
+    }
+}
+
+fn list_commands() -> String {
+    let lines = COMMANDS.iter().map(|(name, takes)| format!("  {name:<24} {takes}").trim_end().to_owned());
+    let lines: Vec<_> = lines.collect();
+    format!("The available commands are:\n{}\n", lines.join("\n"))
+}
+
+fn since(time: Option<SystemTime>) -> String {
+    time.map_or_else(String::new, |time| format!(" since {}", rfc3339(time)))
+}
+
+/// Keeps the loop from going round, as a mistake of ours would: for tests of what watches over it. Not in a release.
+#[cfg(debug_assertions)]
+fn block(arguments: &[String]) -> Answer {
+    let seconds = arguments.first().and_then(|text| text.parse().ok()).ok_or("expected seconds")?;
+    std::thread::sleep(Duration::from_secs(seconds));
+    Ok(String::new())
+}

@@ -1,0 +1,150 @@
+//! Transactions: sent, written down, and what became of them.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use ovn_model::Family;
+use ovsdb_protocol::LockStatus;
+use tracing::{error, info, warn};
+
+use super::{Agent, now};
+use crate::apply::{Conclusion, Fate};
+use crate::audit::{Because, Sent};
+use crate::difference::{Action, planned_change};
+use crate::engine::{Engine, Subject};
+use crate::explain::Check;
+use crate::plan::RowChange;
+use crate::report;
+
+/// What is kept of a transaction while it is under way.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    /// When each port's rows ceased to be as they should be.
+    since: Vec<Instant>,
+    actions: Vec<Action>,
+}
+
+/// What is remembered of what was, for `status`.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub(super) lock: Option<SystemTime>,
+    pub(super) committed: Option<(SystemTime, usize)>,
+    pub(super) refused: Option<(SystemTime, String)>,
+}
+
+impl Agent {
+    /// Sends the next transaction, if there is something to change and it is for us to do so.
+    pub(super) fn send(&mut self) {
+        if !self.may_write() {
+            return;
+        }
+        let Some(pending) = self.applier.next(&self.store, &self.engine, now()) else {
+            return;
+        };
+        let ports = pending.subjects().keys().filter_map(|subject| match subject {
+            Subject::Port(port) => self.unsettled.get(port).copied(),
+            Subject::Conversion(_) => None,
+        });
+        let changes = pending.subjects().values().flatten();
+        let under_way = UnderWay { since: ports.collect(), actions: changes.map(Action::of).collect() };
+        let written = self.audit.as_mut().map(|audit| {
+            let changes = pending.subjects().iter().flat_map(|(subject, changes)| {
+                changes.iter().map(|change| because(&self.store, &self.engine, subject, change))
+            });
+            let epoch = if let LockStatus::Held(epoch) = self.session.lock_status() { epoch } else { 0 };
+            audit.sending(&Sent {
+                owner: self.engine.owner().as_str(),
+                server: self.session.remote().map_or_else(String::new, ToString::to_string),
+                lock_epoch: epoch,
+                changes: changes.collect(),
+            })
+        });
+        match self.session.transact(pending.transaction()) {
+            Ok(id) => {
+                pending.sent(id);
+                self.under_way = Some(under_way);
+                self.check_audit(written);
+            }
+            // Not sent, so still to be done: the next event brings us here again.
+            Err(error) => {
+                error!(%error, "cannot send a transaction");
+                self.check_audit(written);
+                let written = self.audit.as_mut().map(|audit| audit.not_sent(&error.to_string()));
+                self.check_audit(written);
+            }
+        }
+    }
+
+    /// A transaction has come to its end.
+    pub(super) fn concluded(&mut self, conclusion: &Conclusion) {
+        let Conclusion { subjects, changes, fate } = conclusion;
+        let under_way = self.under_way.take();
+        self.metrics.concluded(fate);
+        let written = self.audit.as_mut().map(|audit| audit.concluded(fate));
+        self.check_audit(written);
+        match fate {
+            Fate::Committed => {
+                info!(subjects = subjects.len(), changes, "committed");
+                self.past.committed = Some((SystemTime::now(), *changes));
+                self.repeats.forget("refused");
+                for since in under_way.iter().flat_map(|under_way| &under_way.since) {
+                    self.metrics.update_to_commit.observe(since.elapsed().as_secs_f64());
+                }
+                for action in under_way.iter().flat_map(|under_way| &under_way.actions) {
+                    self.metrics.changes.get_or_create(&[("action", action.name())]).inc();
+                }
+            }
+            Fate::Refused(error) => {
+                self.past.refused = Some((SystemTime::now(), error.clone()));
+                if let Some(repeated) = self.repeats.admit("refused", error, now().instant) {
+                    let repeated = Some(repeated).filter(|count| *count > 0);
+                    warn!(%error, repeated, "the database refused a transaction");
+                }
+            }
+            Fate::Unknown => warn!("the connection broke before a transaction was answered"),
+        }
+    }
+
+    /// The agent's work goes on where the file cannot be written to: a full disk must not take addresses away.
+    fn check_audit(&mut self, written: Option<std::io::Result<()>>) {
+        if let Some(Err(error)) = written {
+            self.metrics.audit_failures.inc();
+            if self.repeats.admit("audit", &error.to_string(), now().instant).is_some() {
+                error!(%error, "cannot write to the audit file");
+            }
+        }
+    }
+}
+
+/// Says what a change is and what it rests on.
+fn because(store: &ovn_model::Store, engine: &Engine, subject: &Subject, change: &RowChange) -> Because {
+    let why = match subject {
+        Subject::Port(port) => why_of_port(store, engine, port, change),
+        Subject::Conversion(place) => {
+            let users = Check::list(engine.users_of(place));
+            if users.is_empty() {
+                format!("no override has {} any more", place.1)
+            } else {
+                format!("overrides have {}: {users}", place.1)
+            }
+        }
+    };
+    Because { change: planned_change(store, engine, subject, change), why }
+}
+
+fn why_of_port(store: &ovn_model::Store, engine: &Engine, port: &Arc<str>, change: &RowChange) -> String {
+    let external = match change {
+        RowChange::Delete(nat, _) => store.nat(*nat).and_then(|nat| nat.external_ip),
+        other => other.external(),
+    };
+    let family = external.map(|address| Family::of(address).to_string());
+    let entries = report::entries(store, engine, port, None);
+    match entries.iter().find(|entry| family.as_ref() == Some(&entry.family)) {
+        // The message of a pending row says what will be; here it says why.
+        Some(entry) if matches!(change, RowChange::Insert(_) | RowChange::Update(..)) => {
+            format!("{} asks for {}", entry.source, entry.wanted)
+        }
+        Some(entry) => format!("{} asks for {}: {}", entry.source, entry.wanted, entry.message),
+        None => "nothing asks for it any more".to_owned(),
+    }
+}

@@ -1,0 +1,144 @@
+//! The audit file: a line of JSON before each transaction is sent, and one when its outcome is known.
+//!
+//! The file is only ever appended to. The first line is written before the transaction goes out, so that no change of
+//! the database is missing from the file, whenever we are killed; a transaction without a second line may have been
+//! committed or not.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::apply::Fate;
+use crate::clock::rfc3339;
+use crate::difference::PlannedChange;
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    path: PathBuf,
+    file: File,
+    /// Tells the transactions of one process from those of another.
+    run: String,
+    count: u64,
+}
+
+/// A change, and why.
+#[derive(Debug, Serialize)]
+pub(crate) struct Because {
+    #[serde(flatten)]
+    pub(crate) change: PlannedChange,
+    pub(crate) why: String,
+}
+
+/// Who changes what, where.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sent<'a> {
+    pub(crate) owner: &'a str,
+    pub(crate) server: String,
+    pub(crate) lock_epoch: u64,
+    pub(crate) changes: Vec<Because>,
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    time: String,
+    transaction: String,
+    event: &'a str,
+    #[serde(flatten)]
+    rest: T,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+// ===== impl Audit =====
+
+impl Audit {
+    /// Opens the file, and makes it where it is not there.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let run = format!("{}-{}", process::id(), rfc3339(SystemTime::now()));
+        Ok(Self { file: open(path)?, path: path.to_owned(), run, count: 0 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Goes on with the file that has the name now: logrotate has moved ours away.
+    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+        self.file = open(&self.path)?;
+        Ok(())
+    }
+
+    /// A transaction is about to be sent.
+    pub(crate) fn sending(&mut self, sent: &Sent<'_>) -> io::Result<()> {
+        self.count += 1;
+        self.write("sending", sent)
+    }
+
+    /// The transaction that was sent last has come to its end.
+    pub(crate) fn concluded(&mut self, fate: &Fate) -> io::Result<()> {
+        let (event, error) = match fate {
+            Fate::Committed => ("committed", None),
+            Fate::Refused(error) => ("refused", Some(error.as_str())),
+            Fate::Unknown => ("unknown", Some("the connection broke before the answer")),
+        };
+        self.write(event, Outcome { error })
+    }
+
+    /// The transaction that was to be sent was not.
+    pub(crate) fn not_sent(&mut self, error: &str) -> io::Result<()> {
+        self.write("not-sent", Outcome { error: Some(error) })
+    }
+
+    fn write(&mut self, event: &str, rest: impl Serialize) -> io::Result<()> {
+        let transaction = format!("{}-{}", self.run, self.count);
+        let line = Line { time: rfc3339(SystemTime::now()), transaction, event, rest };
+        let mut text = serde_json::to_vec(&line)?;
+        text.push(b'\n');
+        // In one piece, so that lines of several writers do not mix.
+        self.file.write_all(&text)
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_json_and_follow_a_rotation() {
+        let path = std::env::temp_dir().join(format!("ovn-extaddr-audit-{}", process::id()));
+        let moved = path.with_extension("1");
+        let mut audit = Audit::open(&path).unwrap();
+        let sent = Sent { owner: "o", server: "unix:/s".to_owned(), lock_epoch: 1, changes: Vec::new() };
+        audit.sending(&sent).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        audit.concluded(&Fate::Committed).unwrap();
+        audit.reopen().unwrap();
+        audit.sending(&sent).unwrap();
+        audit.concluded(&Fate::Refused("no".to_owned())).unwrap();
+        let read = |path: &Path| -> Vec<serde_json::Value> {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let (first, second) = (read(&moved), read(&path));
+        std::fs::remove_file(&moved).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((first.len(), second.len()), (2, 2));
+        assert_eq!(first[0]["transaction"], first[1]["transaction"]);
+        assert_ne!(first[0]["transaction"], second[0]["transaction"]);
+        assert_eq!((&first[1]["event"], &second[1]["error"]), (&"committed".into(), &"no".into()));
+    }
+}

@@ -1,0 +1,179 @@
+//! What was last said of every intent: counts by state, and what is new enough to be said again. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ovn_model::{Family, RouterId};
+
+use crate::report::Standing;
+use crate::state::State;
+
+/// How often the same intent is spoken of within a [`WINDOW`]. One that flaps would drown all others.
+const MOST_SAID: u32 = 5;
+
+/// After this time an intent may be spoken of again.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Where every intent stands, as far as it was said.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    known: HashMap<Arc<str>, Vec<Known>>,
+    counts: [usize; State::ALL.len()],
+    reasons: BTreeMap<&'static str, usize>,
+    /// Intents by router and state; only where asked for.
+    routers: Option<HashMap<Option<RouterId>, [usize; State::ALL.len()]>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    family: Family,
+    state: State,
+    reason: Option<&'static str>,
+    router: Option<RouterId>,
+    /// Of all that a line in the log tells.
+    digest: u64,
+    /// When the first of the last lines was said, and how many.
+    since: Instant,
+    said: u32,
+    unsaid: u32,
+}
+
+/// A change that is worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Where the intent stands; `None`: nothing is asked for any more.
+    pub state: Option<State>,
+    /// Its address family.
+    pub family: Family,
+    /// How many changes before it were not told, because there were so many.
+    pub untold: u32,
+    /// Whether it is the last to be told for a while.
+    pub last: bool,
+}
+
+// ===== impl Ledger =====
+
+impl Ledger {
+    /// Counts by router too, if `by_router`.
+    pub fn new(by_router: bool) -> Self {
+        Self { routers: by_router.then(HashMap::new), ..Self::default() }
+    }
+
+    /// Counts by router from now on, or no more.
+    pub fn count_by_router(&mut self, by_router: bool) {
+        if self.routers.is_some() != by_router {
+            self.routers = by_router.then(HashMap::new);
+            for known in self.known.values().flatten() {
+                if let Some(routers) = &mut self.routers {
+                    routers.entry(known.router).or_default()[known.state as usize] += 1;
+                }
+            }
+        }
+    }
+
+    /// Takes in where the intents of a port stand now. Returns what is new.
+    pub fn update(&mut self, port: &Arc<str>, standings: &[Standing], now: Instant) -> Vec<News> {
+        let mut old = self.known.remove(port).unwrap_or_default();
+        let mut news = Vec::new();
+        let mut known = Vec::with_capacity(standings.len());
+        for standing in standings {
+            let before = old.iter().position(|known| known.family == standing.family);
+            let before = before.map(|place| old.swap_remove(place));
+            if let Some(before) = &before {
+                self.count(before, false);
+            }
+            let after = Known::of(standing, before, now, &mut news);
+            self.count(&after, true);
+            known.push(after);
+        }
+        for gone in old {
+            self.count(&gone, false);
+            news.push(News { state: None, family: gone.family, untold: gone.unsaid, last: false });
+        }
+        if !known.is_empty() {
+            self.known.insert(Arc::clone(port), known);
+        }
+        news
+    }
+
+    /// Returns the ports that something was said of.
+    pub fn ports(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.known.keys()
+    }
+
+    /// Returns how many intents there are in each state.
+    pub fn counts(&self) -> impl Iterator<Item = (State, usize)> {
+        State::ALL.into_iter().zip(self.counts)
+    }
+
+    /// Returns how many intents there are with each reason, also with those that no intent has any more.
+    pub fn reasons(&self) -> &BTreeMap<&'static str, usize> {
+        &self.reasons
+    }
+
+    /// Returns how many intents of each router there are in each state.
+    pub fn routers(&self) -> impl Iterator<Item = (Option<RouterId>, State, usize)> {
+        let routers = self.routers.iter().flatten();
+        routers.flat_map(|(router, counts)| {
+            State::ALL.into_iter().zip(*counts).map(|(state, count)| (*router, state, count))
+        })
+    }
+
+    fn count(&mut self, known: &Known, is_there: bool) {
+        let step = |count: &mut usize| *count = if is_there { *count + 1 } else { count.saturating_sub(1) };
+        step(&mut self.counts[known.state as usize]);
+        if let Some(reason) = known.reason {
+            step(self.reasons.entry(reason).or_default());
+        }
+        if let Some(routers) = &mut self.routers {
+            let counts = routers.entry(known.router).or_default();
+            step(&mut counts[known.state as usize]);
+            if counts.iter().all(|count| *count == 0) {
+                routers.remove(&known.router);
+            }
+        }
+    }
+}
+
+// ===== impl Known =====
+
+impl Known {
+    fn of(standing: &Standing, before: Option<Self>, now: Instant, news: &mut Vec<News>) -> Self {
+        let Standing { family, state, reason, router, external, internal } = standing;
+        let mut hasher = DefaultHasher::new();
+        (state, reason, router, external, internal).hash(&mut hasher);
+        let digest = hasher.finish();
+        let fresh = |since| Self {
+            family: *family,
+            state: *state,
+            reason: *reason,
+            router: *router,
+            digest,
+            since,
+            said: 0,
+            unsaid: 0,
+        };
+        let mut known = match before {
+            Some(before) if before.digest == digest => return before,
+            Some(before) if now < before.since + WINDOW => {
+                Self { said: before.said, unsaid: before.unsaid, ..fresh(before.since) }
+            }
+            Some(before) => Self { unsaid: before.unsaid, ..fresh(now) },
+            None => fresh(now),
+        };
+        if known.said < MOST_SAID {
+            known.said += 1;
+            let untold = std::mem::take(&mut known.unsaid);
+            let last = known.said == MOST_SAID;
+            news.push(News { state: Some(*state), family: *family, untold, last });
+        } else {
+            known.unsaid += 1;
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Keeps what happens over and over from filling the log. Pure: time is an argument.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// The same thing is said again after this time.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What was said lately.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats {
+    said: HashMap<&'static str, Said>,
+}
+
+#[derive(Debug)]
+struct Said {
+    text: String,
+    at: Instant,
+    unsaid: u32,
+}
+
+impl Repeats {
+    /// Returns whether `text`, which is about `topic`, is to be said: `Some` with how often it was not since the last
+    /// time. A topic has one text at a time, so that what alternates is said each time.
+    pub(crate) fn admit(&mut self, topic: &'static str, text: &str, now: Instant) -> Option<u32> {
+        match self.said.get_mut(topic) {
+            Some(said) if said.text == text && now < said.at + PAUSE => {
+                said.unsaid += 1;
+                None
+            }
+            before => {
+                let unsaid = before
+                    .filter(|said| said.text == text)
+                    .map_or(0, |said| std::mem::take(&mut said.unsaid));
+                self.said.insert(topic, Said { text: text.to_owned(), at: now, unsaid: 0 });
+                Some(unsaid)
+            }
+        }
+    }
+
+    /// A topic is over: what is said next about it is new.
+    pub(crate) fn forget(&mut self, topic: &'static str) {
+        self.said.remove(topic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_once_a_minute_and_the_new_at_once() {
+        let (mut repeats, start) = (Repeats::default(), Instant::now());
+        assert_eq!(repeats.admit("a", "refused", start), Some(0));
+        for _ in 0..10 {
+            assert_eq!(repeats.admit("a", "refused", start + PAUSE / 2), None);
+        }
+        assert_eq!(repeats.admit("b", "refused", start), Some(0), "another topic");
+        assert_eq!(repeats.admit("a", "refused", start + PAUSE), Some(10));
+        assert_eq!(repeats.admit("a", "lost", start + PAUSE), Some(0));
+        repeats.forget("a");
+        assert_eq!(repeats.admit("a", "lost", start + PAUSE), Some(0));
+    }
+}

@@ -1,0 +1,33 @@
+//! What the agent is at the moment, for people and machines.
+
+/// The roles of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is not known yet who writes.
+    Starting,
+    /// It is us who writes.
+    Active,
+    /// Another agent of the owner writes.
+    Standby,
+    /// We do not write, because somebody paused us.
+    Paused,
+    /// We never write.
+    DryRun,
+}
+
+impl Role {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Starting, Self::Active, Self::Standby, Self::Paused, Self::DryRun];
+
+    /// Returns the word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Paused => "paused",
+            Self::DryRun => "dry-run",
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Which files the configuration is made of, in the order in which one is laid over the other.
+//!
+//! As systemd does it: the file itself, then the drop-ins by their names. A drop-in in `/etc` takes the place of one
+//! with the same name in `/run`, and that of one in `/usr/lib`; an empty one, or a link to `/dev/null`, takes it out.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// The file that is read unless another is named. It need not exist.
+pub(super) const FILE: &str = "etc/ovn-extaddr/config.toml";
+
+/// Where drop-ins are, those that count least first.
+pub(super) const DROP_INS: [&str; 3] =
+    ["usr/lib/ovn-extaddr/config.d", "run/ovn-extaddr/config.d", "etc/ovn-extaddr/config.d"];
+
+/// Returns the files to read, of those below `root`.
+pub(super) fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let file = root.join(FILE);
+    // That it cannot be looked at is told by the attempt to read it.
+    let is_absent = fs::metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let mut files: Vec<_> = Some(file).filter(|_| !is_absent).into_iter().collect();
+    let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for directory in directories(root) {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found.with_context(|| format!("cannot read {}", directory.display()))?,
+        };
+        for entry in entries {
+            let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
+            if let (Some(name), Some("toml")) = (path.file_name(), path.extension().and_then(|e| e.to_str()))
+            {
+                drop_ins.insert(name.to_owned(), path);
+            }
+        }
+    }
+    files.extend(drop_ins.into_values());
+    Ok(files)
+}
+
+/// Returns the directories of drop-ins, be they there or not.
+pub(super) fn directories(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let root = root.to_owned();
+    DROP_INS.into_iter().map(move |directory| root.join(directory))
+}

@@ -1,0 +1,103 @@
+use std::fs;
+
+use super::*;
+
+/// A root directory with these files.
+fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    root
+}
+
+fn read(files: &[(&str, &str)]) -> anyhow::Result<Configuration> {
+    Configuration::read(None, root(files).path())
+}
+
+fn mistake(text: &str) -> String {
+    let root = root(&[(sources::FILE, text)]);
+    let error = Configuration::read(None, root.path()).unwrap_err();
+    format!("{error:#}").replace(&format!("{}/", root.path().display()), "/")
+}
+
+#[test]
+fn drop_ins_are_laid_over_the_file_by_name_and_the_nearer_directory_wins() {
+    let configuration = read(&[
+        ("etc/ovn-extaddr/config.toml", "drain = 1\nowner = \"a\"\nhold-down = 1"),
+        ("usr/lib/ovn-extaddr/config.d/10-vendor.toml", "drain = 2\nauto = true"),
+        ("usr/lib/ovn-extaddr/config.d/20-masked.toml", "drain = 3"),
+        ("run/ovn-extaddr/config.d/10-vendor.toml", "drain = 4"),
+        ("etc/ovn-extaddr/config.d/20-masked.toml", ""),
+        ("etc/ovn-extaddr/config.d/05-early.toml", "drain = 5\nhold-down = 5.5"),
+        ("etc/ovn-extaddr/config.d/99-other.txt", "this is not read"),
+        (
+            "etc/ovn-extaddr/config.d/30-allow.toml",
+            "[[allow]]\nrouter = \"*\"\nprefixes = [\"192.0.2.0/24\"]",
+        ),
+        (
+            "etc/ovn-extaddr/config.d/40-allow.toml",
+            "[[allow]]\nrouter = \"*\"\nprefixes = [\"192.0.3.0/24\"]",
+        ),
+    ])
+    .unwrap();
+    let file = &configuration.file;
+    assert_eq!((file.drain, file.auto, file.hold_down), (Some(4), None, Some(5.5)));
+    assert_eq!(file.owner.as_deref(), Some("a"));
+    assert_eq!(file.allow.len(), 2, "what is allowed is added up");
+    let names: Vec<_> = configuration.files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "config.toml",
+            "05-early.toml",
+            "10-vendor.toml",
+            "20-masked.toml",
+            "30-allow.toml",
+            "40-allow.toml"
+        ]
+    );
+    assert!(configuration.origins["drain"].ends_with("run/ovn-extaddr/config.d/10-vendor.toml"));
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    assert!(read(&[]).unwrap().files.is_empty());
+}
+
+#[test]
+fn a_file_that_is_named_stands_alone() {
+    let root =
+        root(&[("etc/ovn-extaddr/config.d/10-more.toml", "drain = 9"), ("elsewhere.toml", "hold-down = 3")]);
+    let named = root.path().join("elsewhere.toml");
+    let configuration = Configuration::read(Some(&named), root.path()).unwrap();
+    assert_eq!((configuration.file.drain, configuration.file.hold_down), (None, Some(3.0)));
+    let missing = root.path().join("no-such.toml");
+    assert!(Configuration::read(Some(&missing), root.path()).is_err());
+}
+
+#[test]
+fn mistakes_are_told_with_line_and_suggestion() {
+    let file = "/etc/ovn-extaddr/config.toml";
+    assert_eq!(
+        mistake("drain = 1\n\ndrian = 3"),
+        format!("{file}:3: unknown key drian; did you mean drain?")
+    );
+    assert!(mistake("colour = 1").starts_with(&format!("{file}:1: unknown key colour; known are ")));
+    let allow = mistake("drain = 1\n[[allow]]\nrouter = \"*\"\nprefixs = []");
+    assert_eq!(allow, format!("{file}:4: unknown key prefixs; did you mean prefixes?"));
+    for (text, part) in [
+        ("drain = \"soon\"", ":1: invalid type"),
+        ("drain = ", ":1: "),
+        ("drain = 1\ndrain = 2", ":2: duplicate key"),
+        ("log-level = \"loud\"", "\"loud\" is no level"),
+        ("metrics = \"somewhere\"", "neither ADDRESS:PORT nor unix:PATH"),
+        ("default-target = \"ignore\"", ":1: "),
+        ("port-range = \"5-1\"", ":1: "),
+    ] {
+        let found = mistake(text);
+        assert!(found.starts_with(file) && found.contains(part) && !found.contains('\n'), "{text}: {found}");
+    }
+}

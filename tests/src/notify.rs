@@ -1,0 +1,78 @@
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::dir::Dir;
+
+/// The service manager's end of sd_notify(3), for an agent that is started with its path as `NOTIFY_SOCKET`.
+#[derive(Debug)]
+pub struct NotifySocket {
+    socket: UnixDatagram,
+    path: PathBuf,
+    /// Everything that was told, a message each.
+    told: Vec<String>,
+    _dir: Dir,
+}
+
+impl NotifySocket {
+    /// Listens in a directory of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made.
+    pub fn new() -> Result<Self> {
+        let dir = Dir::new("notify")?;
+        let path = dir.path().join("notify.sock");
+        let socket = UnixDatagram::bind(&path).context("cannot make a socket")?;
+        Ok(Self { socket, path, told: Vec::new(), _dir: dir })
+    }
+
+    /// What to name in the environment.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All messages so far.
+    pub fn told(&mut self) -> Result<&[String]> {
+        while self.receive(Duration::from_millis(1))? {}
+        Ok(&self.told)
+    }
+
+    /// Waits for a message that holds `text`, from now on, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none in time; with all messages so far.
+    pub fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<String> {
+        let (start, known) = (Instant::now(), self.told.len());
+        loop {
+            if let Some(found) = self.told[known..].iter().find(|told| told.contains(text)) {
+                return Ok(found.clone());
+            }
+            if start.elapsed() > timeout {
+                bail!("{text} was not told within {timeout:?}, but {:#?}", self.told);
+            }
+            self.receive(Duration::from_millis(20))?;
+        }
+    }
+
+    /// Waits for a message at most so long. Returns whether there was one.
+    fn receive(&mut self, timeout: Duration) -> Result<bool> {
+        self.socket.set_read_timeout(Some(timeout))?;
+        let mut buffer = [0; 4096];
+        match self.socket.recv(&mut buffer) {
+            Ok(length) => {
+                self.told.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                Ok(true)
+            }
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error).context("cannot receive"),
+        }
+    }
+}

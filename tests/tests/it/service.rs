@@ -1,0 +1,151 @@
+//! The agent as a service: what a service manager is told, and how it is stopped.
+
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ovn_extaddr_tests::{
+    Addressing, Agent, AgentBuilder, Instance, Net, NotifySocket, OvsdbServer, PROMPT, eventually,
+};
+
+use crate::scene::{OWNER, SOON, Scene, V4, ip, row, wait_for_rows};
+
+/// An agent that tells a service manager.
+fn watched(server: &OvsdbServer, socket: &NotifySocket) -> AgentBuilder {
+    Agent::builder(server.remote()).env("NOTIFY_SOCKET", &socket.path().display().to_string())
+}
+
+/// A network with an instance that asks for the address of its forward.
+fn overridden(server: &OvsdbServer) -> Result<(Net, Instance)> {
+    let mut net = Net::builder(1).create(server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    Ok((net, instance))
+}
+
+#[test]
+fn ready_is_told_after_the_first_decision_and_the_status_counts() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let (net, instance) = overridden(&server)?;
+    server.stop()?;
+    let mut socket = NotifySocket::new()?;
+    let mut agent = watched(&server, &socket).start()?;
+    // There is nothing to decide on yet.
+    socket.wait_for("STATUS=starting: no intents; not in step", SOON)?;
+    assert!(socket.told()?.iter().all(|told| !told.contains("READY")), "{socket:?}");
+
+    server.start()?;
+    socket.wait_for("READY=1", SOON)?;
+    socket.wait_for("STATUS=active: 1 active\n", SOON)?;
+    wait_for_rows(&server, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    net.annotate(&instance.port, V4, Some("203.0.113.99"))?;
+    socket.wait_for("STATUS=active: 1 rejected\n", SOON)?;
+    let ready = socket.told()?.iter().filter(|told| told.contains("READY=1")).count();
+    assert_eq!(ready, 1, "{socket:?}");
+
+    assert!(agent.stop()?.success());
+    socket.wait_for("STOPPING=1", SOON)?;
+    Ok(())
+}
+
+#[test]
+fn a_standby_is_ready_too() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut first = Agent::start(server.remote())?;
+    first.wait_for_log("active: the lock is ours")?;
+    let mut socket = NotifySocket::new()?;
+    let _second = watched(&server, &socket).start()?;
+    socket.wait_for("READY=1", SOON)?;
+    socket.wait_for("STATUS=standby: no intents\n", SOON)?;
+    Ok(())
+}
+
+#[test]
+fn a_reload_is_told_from_beginning_to_end() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut socket = NotifySocket::new()?;
+    let mut agent = watched(&server, &socket).start()?;
+    socket.wait_for("READY=1", SOON)?;
+    agent.daemon().signal("HUP")?;
+    let reloading = socket.wait_for("RELOADING=1", SOON)?;
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    socket.wait_for("READY=1", SOON)?;
+
+    // What is wrong is taken no notice of, and said.
+    agent.write_config("drian = 3")?;
+    socket.wait_for("the configuration files are wrong", SOON)?;
+    let status = agent.appctl(&["status"])?;
+    assert!(status.contains("config.toml:1: unknown key drian; did you mean drain?"), "{status}");
+    agent.write_config(PROMPT)?;
+    eventually(SOON, "it is forgotten", || Ok(!agent.appctl(&["status"])?.contains("configuration error")))
+}
+
+/// The signs of life come from the loop that does the work, so that a loop which hangs is noticed.
+#[test]
+fn a_loop_that_hangs_gives_no_sign_of_life() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut socket = NotifySocket::new()?;
+    let agent = watched(&server, &socket).env("WATCHDOG_USEC", "400000").start()?;
+    let signs = |socket: &mut NotifySocket, time: Duration| -> Result<usize> {
+        let before = socket.told()?.len();
+        sleep(time);
+        Ok(socket.told()?[before..].iter().filter(|told| told.contains("WATCHDOG=1")).count())
+    };
+    socket.wait_for("READY=1", SOON)?;
+    // An idle agent too.
+    let idle = signs(&mut socket, Duration::from_secs(2))?;
+    assert!((6..=11).contains(&idle), "{idle} signs of life in two seconds, at one in 0.2 s");
+
+    scope(|threads| {
+        let blocked = threads.spawn(|| agent.appctl(&["fault/block", "3"]));
+        sleep(Duration::from_millis(500));
+        let hanging = signs(&mut socket, Duration::from_millis(1500))?;
+        assert_eq!(hanging, 0, "the loop hangs");
+        blocked.join().expect("the thread ends")?;
+        socket.wait_for("WATCHDOG=1", SOON)?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stop_hands_over_at_once() -> Result<()> {
+    let mut scene = Scene::start()?;
+    scene.agent.wait_for_log("active: the lock is ours")?;
+    let mut second = Agent::start(scene.server.remote())?;
+    second.wait_for_log("standby: another agent has the lock")?;
+    let start = Instant::now();
+    assert!(scene.agent.stop()?.success());
+    second.wait_for_log("active: the lock is ours")?;
+    assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+    Ok(())
+}
+
+/// The server is slow to answer a transaction: the agent does not leave before it has.
+#[test]
+fn a_stop_waits_for_the_transaction_under_way() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let mut net = Net::builder(1).create(&scene.server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    scene.agent.wait_for_log("active: the lock is ours")?;
+    // It has seen the network.
+    eventually(SOON, "it knows the port", || {
+        Ok(scene.agent.appctl(&["memory/show"])?.contains("load-balancers:1"))
+    })?;
+    // What the agent decides on it knows already; the server does not read the transaction.
+    scene.server.daemon().signal("STOP")?;
+    scene.agent.write_config(&format!("{PROMPT}auto = true\n"))?;
+    scene.agent.wait_for_log("will leave as 203.0.113.101")?;
+    scene.agent.daemon().signal("TERM")?;
+    scene.agent.wait_for_log("stopping")?;
+    sleep(Duration::from_millis(500));
+    assert!(scene.agent.daemon().is_running(), "it waits");
+    scene.server.daemon().signal("CONT")?;
+    let status = scene.agent.daemon().wait(SOON)?;
+    assert!(status.success(), "{status}");
+    let log = scene.agent.log();
+    let after = log.split_once("stopping").context("it is logged")?.1;
+    assert!(after.contains("committed subjects=1 changes=1"), "{log}");
+    wait_for_rows(&scene.server, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.11")])
+}
