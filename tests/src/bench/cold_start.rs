@@ -76,7 +76,7 @@ impl Runs {
         let subject = Subject::start(&ground.remote(), arguments)?;
         let (wall, line) = subject.wait(" decided ")?;
         let usage = subject.usage()?;
-        let (intents, decided) = (ground.estate.intents(), number(&line, "ports")?);
+        let (intents, decided) = (ground.estate.intents(), number(&line, "intents")?);
         ensure!(decided == u64::from(intents), "{intents} instances ask, and the agent decided on {decided}");
         sleep(bench.rest);
         self.steady.push(subject.usage()?.resident);

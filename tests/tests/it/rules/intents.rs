@@ -135,12 +135,12 @@ fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
     let before = versions(&case.scene.server, OWNER)?;
 
     for (wrong, line) in [
-        (format!("{good}hold-dwn = 5\n"), "line 4"),
-        (format!("{good}drain = \"long\"\n"), "line 4"),
-        (format!("{good}port-range = \"5-1\"\n"), "line 4"),
+        (format!("{good}hold-dwn = 5\n"), ":4:"),
+        (format!("{good}drain = \"long\"\n"), ":4:"),
+        (format!("{good}port-range = \"5-1\"\n"), ":4:"),
         (format!("{good}owner = \"somebody\"\n"), "restart"),
         (format!("{PROMPT}policy = \"/nonexistent/policy\"\n"), "/nonexistent/policy"),
-        (format!("{good}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/33\"]\n"), "line 6"),
+        (format!("{good}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/33\"]\n"), ":6:"),
     ] {
         let old = case.scene.agent.log().len();
         case.scene.agent.write_config(&wrong)?;
@@ -158,7 +158,7 @@ fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
     eventually(SOON, "the agent says what is wrong with the policy", || {
         let log = case.scene.agent.log();
         let log = log.get(old..).unwrap_or_default();
-        ensure!(log.contains(WRONG) && log.contains("policy.toml") && log.contains("line 4"), "{log}");
+        ensure!(log.contains(WRONG) && log.contains("policy.toml") && log.contains(":4:"), "{log}");
         Ok(true)
     })?;
     assert_eq!(versions(&case.scene.server, OWNER)?, before, "nothing was touched");
