@@ -86,6 +86,10 @@ pub fn needed(
     if rules.default_target == DefaultTargetRule::Reject {
         return Err(Reason::DefaultTarget);
     }
+    // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
+    if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {
+        return Err(Reason::DefaultTarget);
+    }
     let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
     let mut targets: Vec<_> =
         undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
@@ -151,6 +155,13 @@ pub fn changes(
             [RowChange::Delete(id, router)].into_iter().chain(returns).collect()
         }
     }
+}
+
+/// Returns what has to change where somebody took our row away, with the memory in it: what was put
+/// out of the way comes back, so that the address is forwarded. If it is wanted, it is then converted
+/// as if for the first time.
+pub fn restoration(store: &Store, router: RouterId, memory: &[Undo]) -> Vec<RowChange> {
+    memory.iter().filter_map(|undo| undo.reverse(store, router)).collect()
 }
 
 /// Returns the load balancers that the conversion of an address touches or rests on.
@@ -267,6 +278,15 @@ impl Undo {
         Some(match self.clone() {
             Self::Attach(balancer) => RowChange::Attach(router, balancer),
             Self::Restore { balancer, key, value } => RowChange::RestoreVip(balancer, key, value),
+        })
+    }
+
+    /// Whether what was put out of the way is so still.
+    pub fn is_out(&self, store: &Store, router: RouterId) -> bool {
+        let id = store.load_balancer_by_uuid(self.balancer());
+        id.and_then(|id| Some((id, store.load_balancer(id)?))).is_some_and(|(id, row)| match self {
+            Self::Attach(_) => store.attachment(router, id).is_none(),
+            Self::Restore { key, .. } => row.vip(key).is_none(),
         })
     }
 

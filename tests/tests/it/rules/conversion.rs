@@ -565,3 +565,29 @@ fn mutate(server: &OvsdbServer, table: &str, name: &str, mutation: Value) -> Res
     ensure!(done[0]["count"] == 1, "no {table} {name}");
     Ok(())
 }
+
+/// The memory of what was put out of the way is in our row. Whoever takes that away takes no VIP with it.
+#[test]
+fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.net.add_forward(ip(A), 443, case.two.v4()?, 8443)?;
+    let before = case.foreign()?;
+    let wanted = [egress(&case.one, A), converted(A, &case.one)];
+    case.annotate(&case.one, Some(A))?;
+    case.becomes(wanted.clone())?;
+    for round in 0..3 {
+        for nat in case.net.nats()?.iter().filter(|nat| !nat.external_ids.is_empty()) {
+            if nat.kind == "dnat" || round > 0 {
+                case.net.remove_nat(&nat.uuid)?;
+            }
+        }
+        case.becomes(wanted.clone()).with_context(|| format!("round {round}"))?;
+        assert_eq!(case.attached(A)?, set(["router tcp", "switch tcp", "switch udp"]));
+        wait_until_settled(&case.scene.cli)?;
+    }
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
