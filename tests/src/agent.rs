@@ -328,9 +328,10 @@ fn built_binary() -> Result<PathBuf> {
 }
 
 fn find_binary() -> Result<PathBuf> {
-    // target/debug/deps/it-HASH -> target/debug/ovn-extaddr
-    let test = std::env::current_exe().context("cannot tell where this test is")?;
-    let profile = test.ancestors().nth(2).context("this test is in no target directory")?;
+    // target/debug/deps/it-HASH, or target/release/bench for what is no test -> target/PROFILE/ovn-extaddr
+    let test = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut profiles = test.ancestors().skip(1).filter(|dir| !dir.ends_with("deps"));
+    let profile = profiles.next().context("this program is in no target directory")?;
     let binary = profile.join(BINARY);
     let built = modified(&binary)
         .with_context(|| format!("{} is missing: run cargo build first", binary.display()))?;

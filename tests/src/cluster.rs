@@ -2,11 +2,11 @@ mod member;
 mod relay;
 mod tls_server;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 pub use member::Member;
 pub use relay::Relay;
@@ -14,16 +14,14 @@ pub use tls_server::TlsServer;
 
 use crate::command::{isolated, run};
 use crate::dir::Dir;
+use crate::lab::Namespace;
+use crate::northbound::DATABASE;
 use crate::ovsdb_server::installed_schema;
-use crate::rpc;
 use crate::snapshot::Snapshot;
 use crate::wait::eventually;
 
 /// Longer than any election.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The database of every cluster here.
-const DATABASE: &str = "OVN_Northbound";
 
 /// Several ovsdb-servers that are one Northbound database by RAFT.
 #[derive(Debug)]
@@ -41,19 +39,39 @@ impl Cluster {
     /// When a program or the schema is missing, or a server does not start or join.
     pub fn northbound(size: usize) -> Result<Self> {
         let dir = Dir::new("raft")?;
-        let raft = |n: usize| format!("unix:{}/{n}.raft", dir.path().display());
+        let raft: Vec<_> = (0..size).map(|n| format!("unix:{}/{n}.raft", dir.path().display())).collect();
+        Self::found(dir, &raft, |dir, n, file| Member::start(dir, &n.to_string(), &[file.to_owned()]))
+    }
+
+    /// As [`northbound`](Self::northbound), with each member in a namespace of its own, where it listens at an address
+    /// on port 6641.
+    pub(crate) fn spread(nodes: &[(Namespace, IpAddr)]) -> Result<Self> {
+        let raft: Vec<_> = nodes.iter().map(|(_, address)| format!("tcp:{address}:6643")).collect();
+        Self::found(Dir::new("raft")?, &raft, |dir, n, file| {
+            let (namespace, address) = &nodes[n];
+            let listen = format!("--remote=ptcp:6641:{address}");
+            namespace.run(|| Member::start(dir, &n.to_string(), &[listen, file.to_owned()]))
+        })
+    }
+
+    /// Makes the files of members with these RAFT addresses, and starts each.
+    fn found(
+        dir: Dir,
+        raft: &[String],
+        start: impl Fn(&Path, usize, &str) -> Result<Member>,
+    ) -> Result<Self> {
         let mut members = Vec::new();
-        for n in 0..size {
+        for (n, own) in raft.iter().enumerate() {
             let file = dir.path().join(format!("{n}.db"));
             let mut create = isolated("ovsdb-tool", dir.path());
             if n == 0 {
                 let schema = installed_schema("ovn-nb.ovsschema")?;
-                create.arg("create-cluster").arg(&file).arg(schema).arg(raft(0));
+                create.arg("create-cluster").arg(&file).arg(schema).arg(own);
             } else {
-                create.arg("join-cluster").arg(&file).args([DATABASE, &raft(n), &raft(0)]);
+                create.arg("join-cluster").arg(&file).args([DATABASE, own, &raft[0]]);
             }
             run(create)?;
-            members.push(Member::start(dir.path(), &n.to_string(), &[file.display().to_string()])?);
+            members.push(start(dir.path(), n, &file.display().to_string())?);
         }
         let cluster = Self { members, dir };
         eventually(PATIENCE, "all members have joined", || {
@@ -68,6 +86,26 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts a cluster of one with the rows of a standalone database file, which `make` writes at the path that it
+    /// is given.
+    ///
+    /// # Errors
+    ///
+    /// When `make` fails, or the server does not start with what it wrote.
+    pub fn with_file(make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let dir = Dir::new("raft")?;
+        let (standalone, file) = (dir.path().join("standalone"), dir.path().join("0.db"));
+        make(&standalone)?;
+        let mut create = isolated("ovsdb-tool", dir.path());
+        create.arg("create-cluster").arg(&file).arg(&standalone);
+        create.arg(format!("unix:{}/0.raft", dir.path().display()));
+        run(create)?;
+        let member = Member::start(dir.path(), "0", &[file.display().to_string()])?;
+        let cluster = Self { members: vec![member], dir };
+        cluster.leader()?;
+        Ok(cluster)
+    }
+
     /// The directory of all members' files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -76,6 +114,11 @@ impl Cluster {
     /// One of the members.
     pub fn member(&mut self, n: usize) -> &mut Member {
         &mut self.members[n]
+    }
+
+    /// All members.
+    pub fn members(&self) -> &[Member] {
+        &self.members
     }
 
     /// The Unix sockets of all members, as the OVN tools' `--db` takes them.
@@ -120,16 +163,6 @@ impl Cluster {
         let old = self.leader()?;
         self.members[old].appctl(&["cluster/failure-test", "transfer-leadership"])?;
         self.leader_but(Some(old))
-    }
-
-    /// Runs one transaction of RFC 7047 operations at the leader and returns the result of each.
-    ///
-    /// # Errors
-    ///
-    /// When any operation fails, or there is no leader.
-    pub fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
-        let leader = &self.members[self.leader()?];
-        rpc::transact(&leader.socket(), DATABASE, operations)
     }
 
     /// Everything in the database, as the leader has it.

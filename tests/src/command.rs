@@ -5,6 +5,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Error, Result, anyhow, bail};
 
+use crate::container::Container;
+
 /// What a finished program left behind.
 #[derive(Debug)]
 pub struct Output {
@@ -51,7 +53,11 @@ impl Output {
 
 /// A command that knows no OVN or OVS but the one in `dir`, whatever the caller's environment says.
 pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path) -> Command {
-    let mut command = Command::new(program);
+    let program = program.as_ref();
+    let mut command = match Container::given().filter(|_| Container::has(program)) {
+        Some(container) => container.command(program),
+        None => Command::new(program),
+    };
     // Debian has ovsdb-server where only root's PATH looks.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));

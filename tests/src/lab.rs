@@ -6,6 +6,7 @@
 //! Host       an instance or "wan": a namespace with addresses
 //! Way        from a host to an address, and the host where it is to arrive: probe it, or hold connections on it
 //! Outcome    what a probe found: was it answered, and which address and port did the far end see
+//! Nodes      not a data plane: central nodes with a server of a cluster and an agent each, to be parted
 //! Held       established TCP connections with traffic in both directions
 //! hazards    what in the Southbound logical flows can take the replies to an instance's own connections
 //! facts      the table of what this OVN release does with our rows
@@ -27,6 +28,7 @@ mod hold;
 mod host;
 mod icmp;
 mod namespace;
+mod nodes;
 mod probe;
 
 use std::fs;
@@ -44,6 +46,7 @@ pub use estate::{Found, built, end, found, reap, sweep_leftovers};
 pub use hold::{Counts, Held};
 pub use host::{Family, Host};
 pub use namespace::Namespace;
+pub use nodes::Nodes;
 pub use probe::{Outcome, Proto, Way};
 
 use crate::agent::{Agent, AgentBuilder};
@@ -152,6 +155,51 @@ impl Lab {
         let instance = net.add_instance(Addressing::Static)?;
         let gateways = host::Gateways::of(net)?;
         self.place(&instance, name, chassis, gateways)
+    }
+
+    /// Adds an instance that a test has made itself, on a switch of its own making. `gateways` are the router's
+    /// addresses there, with the length of the network's prefix.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such chassis, or its port does not come up.
+    pub fn guest(
+        &mut self,
+        instance: &Instance,
+        name: &str,
+        chassis: usize,
+        gateways: &[(IpAddr, u8)],
+    ) -> Result<Host> {
+        self.place(instance, name, chassis, host::Gateways::from(gateways))
+    }
+
+    /// Adds two instances, the second nested in the first: both use one port of the chassis, and the packets of the
+    /// second are tagged there.
+    ///
+    /// # Errors
+    ///
+    /// As [`instance`](Self::instance).
+    pub fn nested(&mut self, parent: &str, child: &str, chassis: usize) -> Result<[Host; 2]> {
+        const TAG: u16 = 7;
+        let [outer, inner] =
+            [self.net.add_instance(Addressing::Static)?, self.net.add_instance(Addressing::Static)?];
+        let parent_name = format!("parent_name={}", outer.port);
+        let tag = format!("tag_request={TAG}");
+        self.ovn.nbctl(&["set", "logical_switch_port", &inner.port, &parent_name, &tag])?;
+        let gateways = host::Gateways::of(&self.net)?;
+        let namespaces = [self.estate.namespace(parent)?, self.estate.namespace(child)?];
+        let machine = self.chassis.get_mut(chassis).with_context(|| format!("no chassis {chassis}"))?;
+        machine.nest(&outer.port, [(&namespaces[0], None), (&namespaces[1], Some(TAG))])?;
+        let mut hosts = Vec::new();
+        for ((instance, namespace), name) in [outer, inner].iter().zip(namespaces).zip([parent, child]) {
+            let host = Host::instance(name, namespace, instance, &gateways)?;
+            self.ovn.nbctl(&["wait-until", "logical_switch_port", &instance.port, "up=true"])?;
+            self.hosts.push(host.clone());
+            hosts.push(host);
+        }
+        self.describe()?;
+        self.sync()?;
+        hosts.try_into().ok().context("two were made")
     }
 
     /// Starts the agent as it comes out of the box against this lab's Northbound database.

@@ -3,10 +3,13 @@
 //! ```text
 //! OvsdbServer   one ovsdb-server in its own directory: restart it, dump it, write raw transactions to it
 //! Ovn           two of those and an ovn-northd: nbctl, sbctl, logical flows
-//! Net           an Incus-shaped network in a Northbound server: instances, forwards, annotations
+//! Northbound    either of a server and a Cluster, to write to
+//! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
 //! NotifySocket  the service manager's end of sd_notify(3)
 //! Machine       this system booted once more by a real systemd, on an overlay that is thrown away
+//! generate      databases of any size, as files
+//! bench         what scripts/bench measures
 //! eventually    waits for something to become true and says what was last seen if it does not
 //! ```
 //!
@@ -19,17 +22,22 @@
 //! environment the directories, with all logs, stay for a look.
 
 mod agent;
+pub mod bench;
 mod cluster;
 mod command;
+mod container;
 mod dir;
+pub mod generate;
 pub mod lab;
 mod machine;
 mod net;
+mod northbound;
 mod notify;
 mod ovn;
 mod ovsdb_server;
 mod pki;
 mod process;
+mod proxy;
 mod row;
 mod rpc;
 mod snapshot;
@@ -40,11 +48,13 @@ pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use machine::Machine;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
+pub use northbound::Northbound;
 pub use notify::NotifySocket;
 pub use ovn::Ovn;
 pub use ovsdb_server::OvsdbServer;
 pub use pki::{Authority, Certified, Pki};
 pub use process::Daemon;
+pub use proxy::Proxy;
 pub use row::{json_map, json_set, map_column, set_column, uuid_ref};
 pub use snapshot::{Row, Snapshot};
 pub use wait::{Settled, eventually};

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::northbound::DATABASE;
 use crate::row::{json_map, json_set, map_column, named, optional_string, set_column, uuid_ref};
 use crate::rpc;
 use crate::wait::eventually;
@@ -22,8 +23,6 @@ use address::Cidr;
 pub use builder::NetBuilder;
 pub use forward::{DefaultTarget, Protocol};
 pub use nat::Nat;
-
-const DATABASE: &str = "OVN_Northbound";
 
 /// Addresses below this distance from the router's are northd's to give away, those from here to the middle of the
 /// subnet ours to assign.
@@ -33,7 +32,8 @@ const FIRST_STATIC: u32 = 10;
 #[derive(Debug)]
 pub struct Net {
     id: u32,
-    socket: PathBuf,
+    /// Of the database's servers.
+    sockets: Vec<PathBuf>,
     uplinks: Vec<Cidr>,
     internals: Vec<Cidr>,
     snat: bool,
@@ -294,7 +294,7 @@ impl Net {
     // === inside ===
 
     fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
-        rpc::transact(&self.socket, DATABASE, operations).with_context(|| self.prefix())
+        rpc::transact_at(&self.sockets, DATABASE, &operations).with_context(|| self.prefix())
     }
 
     fn column(&self, table: &str, name: &str, column: &str) -> Result<Value> {

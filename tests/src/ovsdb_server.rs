@@ -13,7 +13,8 @@ use crate::process::Daemon;
 use crate::rpc;
 use crate::snapshot::Snapshot;
 
-const READY: Duration = Duration::from_secs(20);
+/// Enough to read a database of a million ports; a server that ends instead is noticed at once.
+const READY: Duration = Duration::from_secs(180);
 
 /// Where Debian, Ubuntu, Fedora and a build from source put the schemas.
 const SCHEMA_DIRS: [&str; 3] = ["/usr/share/ovn", "/usr/local/share/ovn", "/usr/share/openvswitch"];
@@ -59,13 +60,24 @@ impl OvsdbServer {
         let parsed: Value = serde_json::from_slice(&text).context("the schema is no JSON")?;
         let database = parsed["name"].as_str().context("the schema has no name")?.to_owned();
 
+        Self::with_file(&database, |file| {
+            let mut create = isolated("ovsdb-tool", file.parent().unwrap_or(file));
+            create.arg("create").arg(file).arg(schema);
+            run(create).map(drop)
+        })
+    }
+
+    /// Starts a server with a database file, which `make` writes at the path that it is given.
+    ///
+    /// # Errors
+    ///
+    /// When `make` fails, or the server does not start with what it wrote.
+    pub fn with_file(database: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let dir = Dir::new("db")?;
-        let mut create = isolated("ovsdb-tool", dir.path());
-        create.arg("create").arg(dir.path().join("db")).arg(schema);
-        run(create)?;
+        make(&dir.path().join("db"))?;
         let daemon = launch(dir.path(), 0)?;
         let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
-        Ok(Self { daemon, database, tcp_port, dir })
+        Ok(Self { daemon, database: database.to_owned(), tcp_port, dir })
     }
 
     /// The database's name: `OVN_Northbound` or `OVN_Southbound`.
@@ -237,8 +249,10 @@ pub(crate) fn listening_port(log: &Path) -> Option<u16> {
 }
 
 pub(crate) fn installed_schema(name: &str) -> Result<PathBuf> {
+    // Of a container, they are somewhere where both sides see them.
+    let elsewhere = std::env::var_os("OVN_EXTADDR_TESTS_SCHEMAS").map(|dir| Path::new(&dir).join(name));
     let found = SCHEMA_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
-    found.with_context(|| {
+    elsewhere.or(found).with_context(|| {
         format!("no {name} in {}: run scripts/setup (tests are never skipped)", SCHEMA_DIRS.join(", "))
     })
 }

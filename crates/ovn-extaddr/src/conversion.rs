@@ -38,8 +38,8 @@ pub enum Undo {
 pub struct Conversion {
     /// The row that does the VIPs' work.
     pub row: OwnRow,
-    /// What to put out of the way, if anything is left.
-    pub removals: Vec<RowChange>,
+    /// What to put out of the way, if anything is left, and what comes back.
+    pub moves: Vec<RowChange>,
 }
 
 /// Returns our row for a converted address, if there is one.
@@ -55,8 +55,10 @@ pub fn current<'a>(
 
 /// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
 pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> + use<'a> {
-    let address = nat.external_ip;
-    undo_of(nat).into_iter().flat_map(move |undo| undo.targets(store, address))
+    let place = nat.router.zip(nat.external_ip);
+    let undo = place.map(|place| (undo_of(nat), place)).into_iter();
+    undo.flat_map(|(undo, place)| undo.into_iter().map(move |undo| (undo, place)))
+        .flat_map(|(undo, (router, address))| undo.targets(store, router, address))
 }
 
 /// Decides whether the address has to be converted for an override on the router, and how.
@@ -72,17 +74,25 @@ pub fn needed(
     let owner = &rules.owner;
     let current = current(store, owner, router, address);
     let hazards: Vec<_> = hazards(store, router, address).collect();
-    let mut undo = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
-    undo.retain(|undo| undo.targets(store, Some(address)).next().is_some());
+    let done = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
+    let mut undo = done.clone();
+    // A VIP that is gone has nothing to come back for, and what somebody put on the router again is
+    // looked at as if for the first time.
+    let back = |undo: &Undo| hazards.iter().any(|(_, row, _)| *undo == Undo::Attach(row.uuid));
+    undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
     if hazards.is_empty() && undo.is_empty() {
         return Ok(None);
     }
     if rules.default_target == DefaultTargetRule::Reject {
         return Err(Reason::DefaultTarget);
     }
+    // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
+    if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {
+        return Err(Reason::DefaultTarget);
+    }
     let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
     let mut targets: Vec<_> =
-        undo.iter().flat_map(|undo| undo.targets(store, Some(address))).chain(ahead).collect();
+        undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
     targets.dedup();
     let &[target] = &*targets else { return Err(Reason::DefaultTarget) };
     // A dnat row of the CMS does the work already, and two are one too many.
@@ -91,14 +101,21 @@ pub fn needed(
     if store.nats_by_external(router, address).iter().any(foreign) {
         return Err(Reason::DefaultTarget);
     }
-    let mut removals = Vec::new();
+    let mut moves = Vec::new();
+    for undo in &mut undo {
+        let (change, now) = undo.adapted(store, router, address).ok_or(Reason::DefaultTarget)?;
+        moves.extend(change);
+        *undo = now;
+    }
     for (id, balancer, vip) in hazards {
         let (change, done) = removal(store, router, id, balancer, vip).ok_or(Reason::DefaultTarget)?;
-        removals.push(change);
+        moves.push(change);
         if !undo.contains(&done) {
             undo.push(done);
         }
     }
+    let returns = done.iter().filter(|done| !undo.contains(done));
+    moves.extend(returns.filter_map(|done| done.reverse(store, router)));
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let row = OwnRow {
         router,
@@ -109,7 +126,7 @@ pub fn needed(
         port_range: None,
         gateway_port: crate::gateway::port(store, owner, router, address)?,
     };
-    Ok(Some(Conversion { row, removals }))
+    Ok(Some(Conversion { row, moves }))
 }
 
 /// Returns what has to change for the conversion of an address, `in_use` or not.
@@ -123,26 +140,28 @@ pub fn changes(
     let wanted = needed(store, rules, router, address).ok().flatten().filter(|_| in_use);
     match (current(store, &rules.owner, router, address), wanted) {
         (None, None) => Vec::new(),
-        (None, Some(Conversion { row, mut removals })) => {
-            removals.insert(0, RowChange::Insert(row));
-            removals
+        (None, Some(Conversion { row, mut moves })) => {
+            moves.insert(0, RowChange::Insert(row));
+            moves
         }
-        (Some((id, nat)), Some(Conversion { row, mut removals })) => {
+        (Some((id, nat)), Some(Conversion { row, mut moves })) => {
             if !row.is_written_in(nat, &rules.owner) {
-                removals.insert(0, RowChange::Update(id, row));
+                moves.insert(0, RowChange::Update(id, row));
             }
-            removals
+            moves
         }
         (Some((id, nat)), None) => {
-            let mut changes = vec![RowChange::Delete(id, router)];
-            let alive = |undo: &Undo| store.load_balancer_by_uuid(undo.balancer()).is_some();
-            changes.extend(undo_of(nat).into_iter().filter(alive).map(|undo| match undo {
-                Undo::Attach(balancer) => RowChange::Attach(router, balancer),
-                Undo::Restore { balancer, key, value } => RowChange::RestoreVip(balancer, key, value),
-            }));
-            changes
+            let returns = undo_of(nat).into_iter().filter_map(|undo| undo.reverse(store, router));
+            [RowChange::Delete(id, router)].into_iter().chain(returns).collect()
         }
     }
+}
+
+/// Returns what has to change where somebody took our row away, with the memory in it: what was put
+/// out of the way comes back, so that the address is forwarded. If it is wanted, it is then converted
+/// as if for the first time.
+pub fn restoration(store: &Store, router: RouterId, memory: &[Undo]) -> Vec<RowChange> {
+    memory.iter().filter_map(|undo| undo.reverse(store, router)).collect()
 }
 
 /// Returns the load balancers that the conversion of an address touches or rests on.
@@ -165,6 +184,17 @@ fn hazards(
         let vips = balancer.vips_on(address).iter().filter(|vip| vip.endpoint.port.is_none());
         vips.map(move |vip| (id, balancer, vip))
     })
+}
+
+/// Whether a load balancer was taken off the router for the conversion of some address.
+fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
+    let converted = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
+    let mut here = converted.filter(|nat| nat.router == Some(router));
+    here.any(|nat| undo_of(nat).contains(&Undo::Attach(balancer)))
+}
+
+fn default_target(balancer: &LoadBalancer, address: IpAddr) -> Option<&Vip> {
+    balancer.vips_on(address).iter().find(|vip| vip.endpoint.port.is_none())
 }
 
 /// Decides how to put a VIP out of the way; `None` where that would harm somebody else.
@@ -202,22 +232,62 @@ impl Undo {
         }
     }
 
-    /// Returns where the VIP leads, nowhere if it is gone for good.
+    /// Returns where the VIP leads, nowhere if it is gone for good: from its load balancer, or with
+    /// that from the router.
     fn targets<'a>(
         &self,
         store: &'a Store,
-        address: Option<IpAddr>,
+        router: RouterId,
+        address: IpAddr,
     ) -> impl Iterator<Item = IpAddr> + use<'a> {
-        let row = store.load_balancer_by_uuid(self.balancer()).and_then(|id| store.load_balancer(id));
-        let found = match (self, row, address) {
-            (Self::Attach(_), Some(row), Some(address)) => {
-                row.vips_on(address).iter().find(|vip| vip.endpoint.port.is_none()).cloned()
+        let id = store.load_balancer_by_uuid(self.balancer());
+        let found = match (self, id.and_then(|id| Some((id, store.load_balancer(id)?)))) {
+            (Self::Attach(_), Some((_, row))) => default_target(row, address).cloned(),
+            (Self::Restore { balancer, key, value }, Some((id, _))) => {
+                let there = store.attachment(router, id).is_some() || is_detached(store, router, *balancer);
+                Vip::parse(key, value).filter(|_| there)
             }
-            (Self::Restore { key, value, .. }, Some(_), _) => Vip::parse(key, value),
-            _ => None,
+            (_, None) => None,
         };
         let backends: Vec<_> = found.iter().flat_map(|vip| vip.backends.iter()).map(|b| b.address).collect();
         backends.into_iter()
+    }
+
+    /// Goes by what became of the load balancer since: one that was taken off the router and got
+    /// more VIPs comes back, without the one. Returns what has to change for that; `None` where the
+    /// VIP must come back too, for another router would miss it.
+    fn adapted(&self, store: &Store, router: RouterId, address: IpAddr) -> Option<(Option<RowChange>, Self)> {
+        let id = store.load_balancer_by_uuid(self.balancer())?;
+        let row = store.load_balancer(id)?;
+        let alone = matches!(self, Self::Attach(_)) && row.vips.len() == 1;
+        if !alone && (row.is_grouped() || store.routers_of(id).any(|other| other != router)) {
+            return None;
+        }
+        if alone || matches!(self, Self::Restore { .. }) {
+            return Some((None, self.clone()));
+        }
+        let vip = default_target(row, address)?;
+        let (key, value): (Box<str>, Box<str>) = (vip.key().into(), vip.value().into());
+        let now = Self::Restore { balancer: row.uuid, key: key.clone(), value: value.clone() };
+        Some((Some(RowChange::RemoveVip(id, key, value)), now))
+    }
+
+    /// Returns the change that undoes it; `None` where the load balancer is gone.
+    fn reverse(&self, store: &Store, router: RouterId) -> Option<RowChange> {
+        store.load_balancer_by_uuid(self.balancer()).filter(|id| store.load_balancer(*id).is_some())?;
+        Some(match self.clone() {
+            Self::Attach(balancer) => RowChange::Attach(router, balancer),
+            Self::Restore { balancer, key, value } => RowChange::RestoreVip(balancer, key, value),
+        })
+    }
+
+    /// Whether what was put out of the way is so still.
+    pub fn is_out(&self, store: &Store, router: RouterId) -> bool {
+        let id = store.load_balancer_by_uuid(self.balancer());
+        id.and_then(|id| Some((id, store.load_balancer(id)?))).is_some_and(|(id, row)| match self {
+            Self::Attach(_) => store.attachment(router, id).is_none(),
+            Self::Restore { key, .. } => row.vip(key).is_none(),
+        })
     }
 
     /// Renders a list as the value of a tag. Neither keys nor values of VIPs hold a space or a

@@ -49,16 +49,21 @@ pub fn changes(
     }
     for (id, router, nat) in drains {
         let anew = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
-        let keep = DrainTags::read(nat).zip(nat.external_ip).is_some_and(|(tags, external)| {
+        let kept = DrainTags::read(nat).zip(nat.external_ip).filter(|(tags, external)| {
             wall < tags.until
                 && !rules.drain.is_zero()
-                && !staying.contains(&(*router, external))
-                && is_valid(store, rules, port, *router, external, tags.internal)
+                && !staying.contains(&(*router, *external))
+                && is_valid(store, rules, port, *router, *external, tags.internal)
         });
-        match anew {
-            Some(at) => changes.push(RowChange::Update(*id, wanted.swap_remove(at))),
-            None if keep => {}
-            None => changes.push(RowChange::Delete(*id, *router)),
+        match (anew, kept) {
+            (Some(at), _) => changes.push(RowChange::Update(*id, wanted.swap_remove(at))),
+            // Nothing takes longer than it would from now on, whatever was said when it began.
+            (None, Some((tags, external))) if tags.until > wall.saturating_add(rules.drain.as_secs()) => {
+                let row = row(store, rules, port, *router, external, tags.internal, nat);
+                changes.push(RowChange::Update(*id, row));
+            }
+            (None, Some(_)) => {}
+            (None, None) => changes.push(RowChange::Delete(*id, *router)),
         }
     }
     changes.extend(wanted.into_iter().map(RowChange::Insert));

@@ -11,10 +11,12 @@ use ovn_model::{Change, Changes, Family, NatId, Node, RouterId, Store, SwitchId,
 use uuid::Uuid;
 
 use crate::clock::Now;
+use crate::conversion::Undo;
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, Owned, RowChange, Wanted};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Question, Verdict, Watch, resolve};
+use crate::row::undo_of;
 use crate::rules::Rules;
 use crate::topology::{Reach, reach};
 use crate::{conversion, drain, forwards};
@@ -91,6 +93,10 @@ struct Entry {
 struct Conversion {
     users: BTreeSet<Arc<str>>,
     balancers: Vec<Uuid>,
+    /// What our row said that is out of the way, in case somebody takes the row away.
+    memory: Vec<Undo>,
+    /// The router's UUID: its handle may be another's one day.
+    router: Uuid,
 }
 
 // ===== impl Engine =====
@@ -212,6 +218,12 @@ impl Engine {
                 plan::changes(store, &self.rules, wanted, self.wall)
             }
             Subject::Conversion(place) => {
+                let memory = self.conversions.get(place).map_or(&[][..], |conversion| &conversion.memory);
+                if conversion::current(store, &self.rules.owner, place.0, place.1).is_none()
+                    && !memory.is_empty()
+                {
+                    return conversion::restoration(store, place.0, memory);
+                }
                 conversion::changes(store, &self.rules, place.0, place.1, self.is_used(store, *place))
             }
         }
@@ -233,8 +245,10 @@ impl Engine {
         let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
         wanted
             || store
-                .nats_by_external(router, address)
+                .host_snats(router, address)
                 .iter()
+                // Rows of ours that somebody made another kind of.
+                .chain(store.nats_by_external(router, address))
                 .filter_map(|id| store.nat(*id))
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
@@ -244,9 +258,24 @@ impl Engine {
         let lost = std::mem::take(&mut self.entries).into_iter().filter(|(_, entry)| !entry.lost.is_empty());
         let entries =
             lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
+        // So is what a row said that is gone now, perhaps.
+        let mut conversions = std::mem::take(&mut self.conversions);
+        conversions.retain(|_, conversion| !conversion.memory.is_empty());
+        for conversion in conversions.values_mut() {
+            conversion.users.clear();
+            conversion.balancers.clear();
+        }
         let fresh = Self::new(self.rules.clone());
         let generation = self.generation + 1;
-        *self = Self { heeds_intents: self.heeds_intents, wall: self.wall, generation, entries, ..fresh };
+        *self = Self {
+            heeds_intents: self.heeds_intents,
+            wall: self.wall,
+            generation,
+            entries,
+            conversions,
+            ..fresh
+        };
+        self.dirty.extend(self.conversions.keys().copied().map(Subject::Conversion));
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
@@ -274,6 +303,7 @@ impl Engine {
                 self.mark_place(store, (*router, *address));
                 self.mark_watchers(&Watch::Anywhere(*address));
             }
+            Change::HostSnat { router, address } => self.mark_conversion(store, (*router, *address)),
             Change::Balancer(balancer) => {
                 self.mark_watchers(&Watch::Balancer(*balancer));
                 let places: Vec<_> = self.balancers.get(balancer).copied().collect();
@@ -297,6 +327,10 @@ impl Engine {
 
     fn mark_place(&mut self, store: &Store, place: Place) {
         self.mark_watchers(&Watch::Address(place.0, place.1));
+        self.mark_conversion(store, place);
+    }
+
+    fn mark_conversion(&mut self, store: &Store, place: Place) {
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
             self.dirty.insert(Subject::Conversion(place));
@@ -395,13 +429,24 @@ impl Engine {
     /// Decides on the conversion of an address.
     fn convert(&mut self, store: &Store, place: Place) {
         let (router, address) = place;
-        let balancers = conversion::balancers(store, &self.rules.owner, router, address);
+        let mut balancers = conversion::balancers(store, &self.rules.owner, router, address);
+        let current =
+            conversion::current(store, &self.rules.owner, router, address).map(|(_, nat)| undo_of(nat));
+        let there = current.is_some();
+        let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
         let conversion = self.conversions.entry(place).or_default();
+        match current {
+            Some(memory) => (conversion.memory, conversion.router) = (memory, router_uuid),
+            None if conversion.router != router_uuid => conversion.memory.clear(),
+            // Where we took the row away ourselves, all came back with that.
+            None => conversion.memory.retain(|undo| undo.is_out(store, router)),
+        }
+        balancers.extend(conversion.memory.iter().map(Undo::balancer));
+        let idle = !there && conversion.users.is_empty() && conversion.memory.is_empty();
         let old = std::mem::replace(&mut conversion.balancers, balancers.clone());
         difference(&old, &balancers).for_each(|balancer| self.balancers.remove(balancer, &place));
         difference(&balancers, &old).for_each(|balancer| self.balancers.insert(*balancer, place));
-        let there = conversion::current(store, &self.rules.owner, router, address).is_some();
-        if !there && self.conversions.get(&place).is_some_and(|conversion| conversion.users.is_empty()) {
+        if idle {
             balancers.iter().for_each(|balancer| self.balancers.remove(balancer, &place));
             self.conversions.remove(&place);
         }

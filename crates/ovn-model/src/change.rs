@@ -30,8 +30,17 @@ pub enum Change {
     /// logical address is a whole network.
     Topology(Node),
     /// A VIP on the address, a backend at it, or a NAT row with that external or host-sized logical
-    /// address appeared, changed or went on the router.
+    /// address appeared, changed or went on the router. A [host's `snat` row](crate::Nat::is_host_snat)
+    /// is told here by its logical address only.
     Address {
+        /// The router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// A [host's `snat` row](crate::Nat::is_host_snat) with that external address appeared, changed or
+    /// went on the router. Thousands may share the address, and are no concern of each other.
+    HostSnat {
         /// The router.
         router: RouterId,
         /// The address.

@@ -57,6 +57,7 @@ pub struct Store {
     vips: Index<IpAddr, LoadBalancerId>,
     backends: Index<IpAddr, LoadBalancerId>,
     externals: Index<(RouterId, IpAddr), NatId>,
+    host_snats: Index<(RouterId, IpAddr), NatId>,
     logicals: Index<(RouterId, IpAddr), NatId>,
     tagged: Index<Arc<str>, NatId>,
     recorder: Recorder,
@@ -93,6 +94,7 @@ impl Store {
             vips: Index::default(),
             backends: Index::default(),
             externals: Index::default(),
+            host_snats: Index::default(),
             logicals: Index::default(),
             tagged: Index::default(),
             recorder: Recorder::new(),
@@ -291,9 +293,15 @@ impl Store {
         self.router(router).map_or(&[], |router| &router.nats)
     }
 
-    /// Returns the NAT rows of a router with that external address.
+    /// Returns the NAT rows of a router with that external address, but for those of
+    /// [`host_snats`](Self::host_snats).
     pub fn nats_by_external(&self, router: RouterId, address: IpAddr) -> &[NatId] {
         self.externals.get(&(router, address))
+    }
+
+    /// Returns the [hosts' `snat` rows](Nat::is_host_snat) of a router with that external address.
+    pub fn host_snats(&self, router: RouterId, address: IpAddr) -> &[NatId] {
+        self.host_snats.get(&(router, address))
     }
 
     /// Returns the NAT rows of a router whose logical prefix is just that address.

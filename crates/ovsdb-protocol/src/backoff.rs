@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Durations that double from one attempt to the next, with jitter, so that clients which lost the
-/// same server do not come back in step.
+/// Durations that grow by a quarter from one attempt to the next, so that the last of them is never more than a
+/// fifth of the time since the first: an election of a second is not slept through by as much again. With jitter,
+/// so that clients which lost the same server do not come back in step.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     least: Duration,
@@ -23,7 +24,7 @@ impl Backoff {
     /// Returns how long to wait now, between half of the nominal duration and all of it.
     pub fn next_wait(&mut self) -> Duration {
         let nominal = self.next;
-        self.next = (nominal * 2).min(self.most);
+        self.next = (nominal * 5 / 4).min(self.most);
         nominal.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
@@ -45,10 +46,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_most_and_start_over() {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
-        for nominal in [1, 2, 4, 5, 5] {
-            let nominal = Duration::from_secs(nominal);
+    fn waits_grow_up_to_the_most_and_start_over() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_millis(1900));
+        for nominal in [1000, 1250, 1562, 1900, 1900] {
+            let nominal = Duration::from_millis(nominal);
             let wait = backoff.next_wait();
             assert!(nominal / 2 <= wait && wait <= nominal, "{wait:?} for {nominal:?}");
         }

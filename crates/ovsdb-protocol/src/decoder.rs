@@ -140,8 +140,10 @@ struct Members {
     params: Option<String>,
     result: Option<String>,
     error: Option<String>,
-    /// Whether a member that may hold rows came before the one that tells.
-    early: bool,
+    /// Whether the result came before the id, which tells whether it holds rows.
+    early_result: bool,
+    /// Whether the parameters came before the method, which tells the same.
+    early_params: bool,
 }
 
 /// What a step did.
@@ -176,6 +178,11 @@ impl Decoder {
     /// Announces that the reply to request `id` holds rows.
     pub(crate) fn expect_rows(&mut self, id: u64, method: MonitorMethod) {
         self.expected.push((id, method));
+    }
+
+    /// Returns how many bytes were received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.offset + self.buffer.len() as u64
     }
 
     /// Returns how many bytes were decoded so far.
@@ -297,11 +304,11 @@ impl Decoder {
             }
         }
         let Some(value) = self.value()? else { return Ok(Step::Starved) };
-        self.members.early |= match member {
-            Member::Result => self.members.id.is_none(),
-            Member::Params => self.members.method.is_none(),
-            _ => false,
-        };
+        match member {
+            Member::Result => self.members.early_result = self.members.id.is_none(),
+            Member::Params => self.members.early_params = self.members.method.is_none(),
+            _ => {}
+        }
         if self.members.slot(member).replace(value).is_some() {
             return Err(self.error("a member once only"));
         }
@@ -495,7 +502,9 @@ impl Members {
     /// Whether this is a message with rows that could not be told from others in time.
     fn hides_rows(&self, expected: bool) -> bool {
         let update = matches!(self.method.as_deref(), Some("\"update\"" | "\"update2\"" | "\"update3\""));
-        self.early && (update || expected && self.result.as_deref().is_some_and(|result| result != "null"))
+        let result = expected && self.result.as_deref().is_some_and(|result| result != "null");
+        // What comes early no more when it is read again: otherwise that would have no end.
+        self.early_params && update || self.early_result && result
     }
 
     /// Returns the message's text with its members in the order that ovsdb-server writes.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::decoder::ProtocolError;
-use crate::exchange::Silent;
+use crate::exchange::{Deaf, Silent};
 use crate::outcome::DatabaseError;
 use crate::replica::{Inconsistent, Unsuitable};
 use crate::server::Unacceptable;
@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Eof,
     Protocol(ProtocolError),
     Silent(Silent),
+    Deaf,
+    Flood(u64),
     Closed,
     Busy,
     Refused(DatabaseError),
@@ -37,7 +39,16 @@ impl Error {
     /// Returns whether the connection is gone, so that nothing but a new one helps. What became of
     /// a transaction that was under way is unknown then.
     pub fn is_disconnected(&self) -> bool {
-        matches!(self.kind, Kind::Io(_) | Kind::Eof | Kind::Protocol(_) | Kind::Silent(_) | Kind::Closed)
+        matches!(
+            self.kind,
+            Kind::Io(_)
+                | Kind::Eof
+                | Kind::Protocol(_)
+                | Kind::Silent(_)
+                | Kind::Deaf
+                | Kind::Flood(_)
+                | Kind::Closed
+        )
     }
 
     /// Returns the server's error, if it answered with one.
@@ -90,6 +101,12 @@ impl From<Silent> for Error {
     }
 }
 
+impl From<Deaf> for Error {
+    fn from(Deaf: Deaf) -> Self {
+        Kind::Deaf.into()
+    }
+}
+
 impl From<DatabaseError> for Error {
     fn from(error: DatabaseError) -> Self {
         Kind::Refused(error).into()
@@ -103,6 +120,10 @@ impl fmt::Display for Error {
             Kind::Eof => f.write_str("the server closed the connection"),
             Kind::Protocol(error) => write!(f, "the server does not speak OVSDB: {error}"),
             Kind::Silent(Silent(silence)) => write!(f, "the server was silent for {silence:.0?}"),
+            Kind::Deaf => f.write_str("the server asks and does not take the answers"),
+            Kind::Flood(limit) => {
+                write!(f, "the server sent more than {limit} bytes and not what it was asked for")
+            }
             Kind::Closed => f.write_str("the connection is closed"),
             Kind::Busy => f.write_str("too many requests await their reply"),
             Kind::Refused(error) => write!(f, "the server answered: {error}"),

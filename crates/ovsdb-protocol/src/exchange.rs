@@ -14,6 +14,9 @@ use crate::rpc::{self, Message};
 /// main-loop pass, so that more would only wait there instead of here.
 const MOST_PENDING: usize = 1024;
 
+/// Bytes of answers that a peer may leave unread while it asks on. ovsdb-server has one echo under way at a time.
+const MOST_OWED: usize = 1 << 20;
+
 /// One side of a JSON-RPC conversation (RFC 7047 §4). `T` is what the caller attaches to a request
 /// and gets back with its reply.
 ///
@@ -26,6 +29,8 @@ pub(crate) struct Exchange<T> {
     /// a reply to an unknown request is dropped anyway.
     pending: HashMap<u64, T>,
     outbox: BytesMut,
+    /// How much of the outbox may be answers.
+    owed: usize,
     probe: Probe,
 }
 
@@ -41,6 +46,10 @@ pub(crate) enum Event<T> {
 /// The request cannot be made: too many await their reply.
 #[derive(Debug)]
 pub(crate) struct Busy<T>(pub(crate) T);
+
+/// The peer asks and does not take the answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deaf;
 
 /// Detects a dead peer as ovsdb's reconnect machine does: an echo after one silent interval, the
 /// end after another. Any received byte counts, so that a long message is no silence.
@@ -63,7 +72,7 @@ impl<T> Exchange<T> {
     /// sign of life, `None` for ever.
     pub(crate) fn new(probe: Option<Duration>, now: Instant) -> Self {
         let probe = Probe { interval: probe, active: now, probed: None };
-        Self { next_id: 1, pending: HashMap::new(), outbox: BytesMut::new(), probe }
+        Self { next_id: 1, pending: HashMap::new(), outbox: BytesMut::new(), owed: 0, probe }
     }
 
     /// Queues a request; `params` is JSON text.
@@ -97,22 +106,36 @@ impl<T> Exchange<T> {
     }
 
     /// Takes a message in.
-    pub(crate) fn handle_message(&mut self, message: Message) -> Option<Event<T>> {
-        match message {
+    pub(crate) fn handle_message(&mut self, message: Message) -> Result<Option<Event<T>>, Deaf> {
+        Ok(match message {
             Message::Request { id, method, params } => {
-                match &*method {
-                    "echo" => rpc::write_reply(&mut self.outbox, id.get(), params.get()),
-                    _ => rpc::write_error(&mut self.outbox, id.get(), r#""unknown method""#),
-                }
+                self.answer(id.get(), &method, params.get())?;
                 None
             }
             Message::Notification { method, params } => Some(Event::Notification { method, params }),
             Message::Reply { id, result } => {
                 // A reply to our own echo has a string for its id and needs no more than to be here.
-                let token = self.complete(id.get().parse().ok()?)?;
-                Some(Event::Reply { token, result })
+                let token = id.get().parse().ok().and_then(|id| self.complete(id));
+                token.map(|token| Event::Reply { token, result })
             }
+        })
+    }
+
+    /// Queues the answer to a request of the peer.
+    fn answer(&mut self, id: &str, method: &str, params: &str) -> Result<(), Deaf> {
+        if self.outbox.is_empty() {
+            self.owed = 0;
         }
+        if self.owed > MOST_OWED {
+            return Err(Deaf);
+        }
+        let before = self.outbox.len();
+        match method {
+            "echo" => rpc::write_reply(&mut self.outbox, id, params),
+            _ => rpc::write_error(&mut self.outbox, id, r#""unknown method""#),
+        }
+        self.owed += self.outbox.len() - before;
+        Ok(())
     }
 
     /// Takes note that bytes were received.
@@ -193,7 +216,7 @@ mod tests {
         for (id, token) in
             [("2", Some("second")), ("1", Some("first")), ("1", None), ("9", None), ("\"x\"", None)]
         {
-            let event = exchange.handle_message(reply(id));
+            let event = exchange.handle_message(reply(id)).unwrap();
             assert_eq!(
                 event.map(|event| match event {
                     Event::Reply { token, .. } => token,
@@ -213,7 +236,7 @@ mod tests {
         exchange.cancel(id);
         exchange.cancel(id);
         assert_eq!(sent(&mut exchange), r#"{"id":null,"method":"cancel","params":[1]}"#);
-        assert!(exchange.handle_message(reply("1")).is_none());
+        assert!(exchange.handle_message(reply("1")).unwrap().is_none());
         assert_eq!(exchange.into_pending().count(), 0);
     }
 
@@ -225,10 +248,24 @@ mod tests {
             method: method.to_owned(),
             params: raw("[1,{}]"),
         };
-        assert!(exchange.handle_message(ask("echo")).is_none());
+        assert!(exchange.handle_message(ask("echo")).unwrap().is_none());
         assert_eq!(sent(&mut exchange), r#"{"id":"echo","result":[1,{}],"error":null}"#);
-        assert!(exchange.handle_message(ask("what")).is_none());
+        assert!(exchange.handle_message(ask("what")).unwrap().is_none());
         assert_eq!(sent(&mut exchange), r#"{"id":"echo","result":null,"error":"unknown method"}"#);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_listen_is_not_answered_for_ever() {
+        let (mut exchange, _) = exchange();
+        let ask = || Message::Request { id: raw("1"), method: "echo".to_owned(), params: raw("[]") };
+        // As long as it takes the answers, any number will do.
+        for _ in 0..100_000 {
+            exchange.handle_message(ask()).unwrap();
+            exchange.outbox().clear();
+        }
+        let answered = (0..1_000_000).take_while(|_| exchange.handle_message(ask()).is_ok()).count();
+        assert!((1000..100_000).contains(&answered), "{answered}");
+        assert!(exchange.outbox().len() < 2 * MOST_OWED);
     }
 
     #[test]

@@ -79,6 +79,9 @@ mod exchange;
 // Where rows are kept.
 mod replica;
 pub use replica::{Batch, Inconsistent, Replica, Unsuitable};
+mod replay;
+#[doc(hidden)]
+pub use replay::replay;
 mod diff;
 pub use diff::{DiffError, apply_diff, diff};
 mod cache;
@@ -113,12 +116,17 @@ mod greeting;
 mod session;
 pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod scripted;
+
+// The other side: answering ovs-appctl.
+mod control;
+pub use control::{ControlCommand, ControlStream};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-mod control;
-pub use control::{ControlCommand, ControlStream};

@@ -21,6 +21,9 @@ pub(crate) struct Link<T> {
     stream: Stream,
     pub(crate) decoder: Decoder,
     pub(crate) exchange: Exchange<T>,
+    /// How many bytes may arrive in all. Where an end is to come soon, one that talks without end is as bad as one that
+    /// is silent.
+    pub(crate) limit: u64,
 }
 
 /// Takes the rows of monitor replies and updates as they arrive.
@@ -39,7 +42,7 @@ pub(crate) enum Incoming<T> {
 
 impl<T> Link<T> {
     pub(crate) fn new(stream: Stream, decoder: Decoder, exchange: Exchange<T>) -> Self {
-        Self { stream, decoder, exchange }
+        Self { stream, decoder, exchange, limit: u64::MAX }
     }
 
     /// Sends and receives until something arrived.
@@ -57,7 +60,7 @@ impl<T> Link<T> {
                     Frame::Row(update) => rows.row(update)?,
                     Frame::RowsEnd(head) => return Ok(Incoming::Rows(head)),
                     Frame::Message(message) => {
-                        if let Some(event) = self.exchange.handle_message(message) {
+                        if let Some(event) = self.exchange.handle_message(message)? {
                             return Ok(Incoming::Event(event));
                         }
                     }
@@ -70,6 +73,9 @@ impl<T> Link<T> {
                     moved = poll_fn(|cx| self.poll_io(cx)) => moved?,
                     () = sleep_until(Instant::from_std(deadline)) => {}
                 },
+            }
+            if self.decoder.received() > self.limit {
+                return Err(Kind::Flood(self.limit).into());
             }
             // Expiry counts only after an attempt to read: what waits in the socket is activity.
             self.exchange.handle_deadline(Instant::now().into_std())?;

@@ -42,7 +42,7 @@ enum State {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 100, value: 256 << 20 }
+        Self { depth: 100, value: 64 << 20 }
     }
 }
 

@@ -24,13 +24,16 @@ use crate::lock::{LockName, LockStatus};
 use crate::outcome::Outcome;
 use crate::replica::Replica;
 use crate::scan::Limits;
-use crate::server::{Policy, ServerDatabase, ServerRole};
+use crate::server::{Policy, ServerDatabase, ServerRole, StorageModel};
 use crate::tls::TlsConfig;
 use crate::transact::Transaction;
 
 /// How long a server may be silent before it is asked for a sign of life while it prepares a snapshot. It does
 /// nothing else meanwhile, and needs more than a second for 40 MB.
 const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
+
+/// How much a server may send until it was asked for rows: a schema, and what it says of itself.
+const LONGEST_GREETING: u64 = 16 << 20;
 
 /// What a [`Session`] connects to and how.
 #[derive(Clone, Debug)]
@@ -49,7 +52,8 @@ pub struct SessionConfig {
     /// would exclude nobody.
     pub lock: Option<LockName>,
     /// How long a server may be silent before it is asked for a sign of life; it is given up after
-    /// twice that. `None`: never. Unix sockets are not probed once the replica is in step.
+    /// twice that. `None`: never. A server without a cluster is not probed over a Unix socket once the replica is in
+    /// step.
     pub probe: Option<Duration>,
     /// How long an attempt to connect may take, and how long a server may be silent before it is asked for rows. The
     /// latter doubles with every server that was too slow, up to a minute, until one was not.
@@ -147,7 +151,7 @@ impl SessionConfig {
             cluster_id: None,
             lock: None,
             probe: Some(Duration::from_secs(5)),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
             backoff: Backoff::default(),
             limits: Limits::default(),
         }
@@ -316,7 +320,8 @@ impl Session {
             return self.failed(endpoint, error);
         }
         self.dialogue.events.push_back(SessionEvent::Connected(endpoint.clone()));
-        let link = Link::new(stream, Decoder::new(self.config.limits), exchange);
+        let mut link = Link::new(stream, Decoder::new(self.config.limits), exchange);
+        link.limit = LONGEST_GREETING;
         self.phase = Phase::Live(Box::new(Live { endpoint, since: now, stage: Stage::Greeting, link }));
     }
 
@@ -324,8 +329,9 @@ impl Session {
         let phase = std::mem::replace(&mut self.phase, Phase::Waiting(Instant::now()));
         let Phase::Live(live) = phase else { return };
         // A connection that did not last is no success, or a server that breaks every one would be
-        // asked without a pause.
-        if self.dialogue.was_synced() && live.since.elapsed() >= Duration::from_secs(1) {
+        // asked without a pause. One that ceases to be the leader is no such server.
+        let lasted = live.since.elapsed() >= Duration::from_secs(1);
+        if self.dialogue.was_synced() && (lasted || error.as_unacceptable().is_some()) {
             self.config.backoff.reset();
             self.patience = self.config.connect_timeout;
             // This one counts as tried: what remains are the others, and they are tried at once.
@@ -369,7 +375,7 @@ impl Live {
     ) -> Result<(), Error> {
         let mut feed = Feed { dialogue: &mut *dialogue, replica: &mut *replica };
         let incoming = self.link.drive(&mut feed).await?;
-        let Link { exchange, decoder, .. } = &mut self.link;
+        let Link { exchange, decoder, limit, .. } = &mut self.link;
         match incoming {
             Incoming::Event(event) => dialogue.handle(event, exchange, decoder, replica)?,
             Incoming::Rows(head) => dialogue.rows_complete(head, exchange, decoder, replica)?,
@@ -377,11 +383,17 @@ impl Live {
         let stage = dialogue.stage();
         if stage != self.stage {
             self.stage = stage;
+            *limit = if stage == Stage::Greeting { decoder.received() + LONGEST_GREETING } else { u64::MAX };
             let probe = match stage {
                 Stage::Greeting => Some(patience / 2),
                 Stage::Loading => Some(config.probe.unwrap_or_default().max(SNAPSHOT_PROBE)),
-                // A Unix socket tells when its peer is gone.
-                Stage::Synced => config.probe.filter(|_| self.endpoint.needs_probe()),
+                // A Unix socket tells when its peer is gone, and where there is no other server it does not matter
+                // whether that is frozen.
+                Stage::Synced => {
+                    let has_others =
+                        dialogue.server().is_some_and(|server| server.model == StorageModel::Clustered);
+                    config.probe.filter(|_| has_others || self.endpoint.needs_probe())
+                }
             };
             exchange.set_probe(probe, Instant::now().into_std());
         }

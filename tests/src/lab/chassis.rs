@@ -158,6 +158,24 @@ impl Chassis {
         self.vsctl(&arguments).map(drop)
     }
 
+    /// Wires several namespaces to one new port of the integration bridge, each with the tag of its packets there. The
+    /// tags are the work of another bridge: not every kernel has VLAN devices.
+    pub(super) fn nest(&mut self, iface_id: &str, guests: [(&Namespace, Option<u16>); 2]) -> Result<()> {
+        let bridge = "br-nest";
+        self.vsctl(&["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev"])?;
+        link(&self.namespace, "trunk0", &self.namespace, "trunk1")?;
+        let id = format!("external_ids:iface-id={iface_id}");
+        self.vsctl(&["add-port", "br-int", "trunk0", "--", "set", "interface", "trunk0", &id])?;
+        self.add_port(bridge, "trunk1")?;
+        for (namespace, tag) in guests {
+            self.wire(bridge, namespace, "eth0", None)?;
+            if let Some(tag) = tag {
+                self.vsctl(&["set", "port", &format!("v{}", self.ports), &format!("tag={tag}")])?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a device that is here already to a bridge.
     pub(super) fn add_port(&self, bridge: &str, device: &str) -> Result<()> {
         self.vsctl(&["add-port", bridge, device]).map(drop)

@@ -160,6 +160,12 @@ impl Gateways {
     }
 }
 
+impl From<&[(IpAddr, u8)]> for Gateways {
+    fn from(gateways: &[(IpAddr, u8)]) -> Self {
+        Self(gateways.to_vec())
+    }
+}
+
 impl Display for Family {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str(match self {

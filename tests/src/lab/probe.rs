@@ -228,6 +228,9 @@ impl Outcome {
 
 const EINPROGRESS: i32 = 115;
 
+/// How long a child process may hold on to what it was forked with.
+const RELEASE: Duration = Duration::from_secs(2);
+
 /// Makes a socket in a host's namespace. It never blocks.
 fn bound(
     host: &Host,
@@ -239,10 +242,22 @@ fn bound(
         let socket = Socket::new(Domain::for_address(address), kind, protocol)?;
         // A source port may be used again at once.
         socket.set_reuse_address(true)?;
-        socket.bind(&address.into()).with_context(|| format!("{} cannot bind {address}", host.name()))?;
+        bind(&socket, address).with_context(|| format!("{} cannot bind {address}", host.name()))?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     })
+}
+
+/// Binds a socket. One that was closed may still be open in a child process that another thread has forked and that
+/// has not come to its exec yet.
+fn bind(socket: &Socket, address: SocketAddr) -> std::io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match socket.bind(&address.into()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < RELEASE => sleep(BLINK),
+            result => return result,
+        }
+    }
 }
 
 /// Leaves nothing behind that would keep a pair of ports busy.

@@ -2,10 +2,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::address::{Cidr, mac};
-use super::{DATABASE, FIRST_STATIC, Net, add_to};
-use crate::ovsdb_server::OvsdbServer;
+use super::{FIRST_STATIC, Net, add_to};
+use crate::northbound::Northbound;
 use crate::row::{json_map, json_set, named};
-use crate::rpc;
 
 /// What a network is to look like; made by [`Net::builder`].
 ///
@@ -80,18 +79,18 @@ impl NetBuilder {
     /// # Errors
     ///
     /// When an address is none, or the server refuses.
-    pub fn create(self, server: &OvsdbServer) -> Result<Net> {
+    pub fn create(self, server: &impl Northbound) -> Result<Net> {
         ensure!((1..=0xffff).contains(&self.id), "a network's number is 1 to 65535, not {}", self.id);
         let parse = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<Cidr>>>();
         let net = Net {
             id: self.id,
-            socket: server.socket(),
+            sockets: server.sockets(),
             uplinks: parse(&self.uplinks)?,
             internals: parse(&self.internals)?,
             snat: self.snat,
             made: 0,
         };
-        rpc::transact(&net.socket, DATABASE, self.operations(&net)?)?;
+        server.transact(self.operations(&net)?)?;
         Ok(net)
     }
 

@@ -263,3 +263,47 @@ fn overridden(server: &OvsdbServer) -> Result<(Net, Instance)> {
 fn both(net: &Net, instance: &Instance) -> [String; 2] {
     [row(net, instance, "203.0.113.101", "10.57.1.11"), row(net, instance, "2001:db8::65", "fd42:57:1::b")]
 }
+
+#[test]
+fn a_row_that_the_database_refuses_holds_back_nobody_else() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let mut net = Net::builder(1).ipv4_only().create(&scene.server)?;
+    let other = Net::builder(2).ipv4_only().create(&scene.server)?;
+    let instances = net.add_instances(6, Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instances[0].v4()?, 443)?;
+    let expected = |instance: &Instance| Ok(row(&net, instance, "203.0.113.101", instance.v4()?));
+    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
+    scene.wait_for_rows([expected(&instances[0])?])?;
+
+    // Somebody takes the row for his own, on another router: its UUID is in the way of a new one.
+    scene.agent.kill9()?;
+    let ours = net.nats()?.into_iter().find(|nat| !nat.external_ids.is_empty()).context("our row")?;
+    let uuid = uuid_ref(&ours.uuid);
+    scene.server.transact(vec![
+        json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid]],
+            "row": {"external_ids": json_map::<&str, &str>([])}}),
+        json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", net.router()]],
+            "mutations": [["nat", "delete", uuid]]}),
+        json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", other.router()]],
+            "mutations": [["nat", "insert", uuid]]}),
+    ])?;
+    for instance in &instances[1..] {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    }
+    scene.agent.restart()?;
+    let rest: Vec<_> = instances[1..].iter().map(expected).collect::<Result<_>>()?;
+    wait_for_rows(&scene.server, OWNER, rest)?;
+    eventually(AT_ONCE, "the agent says which one is refused, and why", || {
+        let list: Vec<Value> = serde_json::from_str(&scene.agent.appctl(&["list"])?)?;
+        for entry in &list {
+            let refused = entry["port"] == instances[0].port.as_str();
+            let expected = if refused { json!("refused") } else { json!(null) };
+            ensure!(entry["reason"] == expected, "{entry}");
+        }
+        Ok(list.len() == instances.len())
+    })?;
+
+    other.remove_nat(&ours.uuid)?;
+    let all: Vec<_> = instances.iter().map(expected).collect::<Result<_>>()?;
+    wait_for_rows(&scene.server, OWNER, all)
+}

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use ovn_extaddr_tests::{Agent, Cli, Instance, Net, OvsdbServer, PROMPT, eventually, map_column, set_column};
+use ovn_extaddr_tests::{
+    Agent, Cli, Instance, Net, Northbound, OvsdbServer, PROMPT, eventually, map_column, set_column,
+};
 use serde_json::{Value, json};
 
 /// Long enough for everything that is to happen at once, on a busy machine.
@@ -66,7 +68,7 @@ pub(crate) fn row(
 }
 
 /// The rows of an owner, one line each. That each is as a row of ours has to be, on one router, is checked here.
-pub(crate) fn owned(server: &OvsdbServer, owner: &str) -> Result<BTreeSet<String>> {
+pub(crate) fn owned(server: &impl Northbound, owner: &str) -> Result<BTreeSet<String>> {
     let found = server.transact(vec![
         json!({"op": "select", "table": "NAT", "where": [
             ["external_ids", "includes", ["map", [["ovn-extaddr:owner", owner]]]],
@@ -101,7 +103,7 @@ pub(crate) fn owned(server: &OvsdbServer, owner: &str) -> Result<BTreeSet<String
 
 /// Waits until the rows of an owner are exactly these.
 pub(crate) fn wait_for_rows(
-    server: &OvsdbServer,
+    server: &impl Northbound,
     owner: &str,
     rows: impl IntoIterator<Item = String>,
 ) -> Result<()> {

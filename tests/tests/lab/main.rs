@@ -2,5 +2,10 @@
 
 mod agent;
 mod hazards;
+mod held;
 mod lab;
+mod nodes;
 mod release;
+mod rows;
+mod stage;
+mod topology;

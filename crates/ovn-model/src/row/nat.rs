@@ -104,6 +104,11 @@ impl Nat {
         self.logical_ip.filter(is_host).map(|prefix| prefix.addr())
     }
 
+    /// Tells whether it gives one address, when it leaves, another.
+    pub fn is_host_snat(&self) -> bool {
+        self.kind == Some(NatKind::Snat) && self.logical_host().is_some()
+    }
+
     /// Returns `logical_port`.
     pub fn logical_port(&self) -> Option<&str> {
         self.rare.as_ref()?.logical_port.as_deref()

@@ -76,7 +76,8 @@ impl Store {
             return;
         }
         if let Some(router) = nat.router {
-            let keys = [(&mut self.externals, nat.external_ip), (&mut self.logicals, nat.logical_host())];
+            let externals = if nat.is_host_snat() { &mut self.host_snats } else { &mut self.externals };
+            let keys = [(externals, nat.external_ip), (&mut self.logicals, nat.logical_host())];
             for (index, address) in keys {
                 match (address, filed) {
                     (Some(address), true) => index.insert(&(router, address), id, |key| *key),
@@ -102,7 +103,13 @@ impl Store {
             return;
         }
         if let Some(router) = nat.router {
-            for address in [nat.external_ip, nat.logical_host()].into_iter().flatten() {
+            if let Some(address) = nat.external_ip {
+                self.recorder.note(match nat.is_host_snat() {
+                    true => Change::HostSnat { router, address },
+                    false => Change::Address { router, address },
+                });
+            }
+            if let Some(address) = nat.logical_host() {
                 self.recorder.note(Change::Address { router, address });
             }
             // A row for a whole network concerns everybody in it.

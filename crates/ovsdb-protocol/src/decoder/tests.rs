@@ -53,6 +53,14 @@ fn announced() -> Vec<(u64, MonitorMethod)> {
     vec![(7, MonitorMethod::CondSince), (8, MonitorMethod::Plain), (9, MonitorMethod::Cond)]
 }
 
+/// Found by fuzzing: a reply with parameters was put in order for ever.
+#[test]
+fn a_reply_with_parameters_is_no_endless_loop() {
+    let text = r#"{"id":8,"result":5,"params":[]}{"params":[],"result":[1],"id":8}"#;
+    let (seen, error) = decode([text.as_bytes()], &announced());
+    assert_eq!((seen.len(), error), (2, None), "{seen:?}");
+}
+
 #[test]
 fn rows_come_one_by_one_between_begin_and_end() {
     let all = samples().concat();

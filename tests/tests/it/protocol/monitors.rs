@@ -1,11 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, json_map, json_set};
+use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, Proxy, json_map, json_set};
 use ovsdb_protocol::{
     Condition, Datum, Mirror, MonitorRequest, MonitorRequests, Row, RowDifference, Rows, Selection, Session,
     SessionConfig, SessionEvent, Uuid,
@@ -18,34 +15,8 @@ use super::{Follower, SOON, client};
 /// Stands between a client and the server, which seems to be one of Open vSwitch 2.6 from there: it does not know
 /// `monitor_cond_since`. Returns the remote.
 fn older(server: &OvsdbServer) -> Result<String> {
-    let path = server.dir().join("old.sock");
-    let listener = UnixListener::bind(&path)?;
-    let behind = server.socket();
-    std::thread::spawn(move || {
-        for near in listener.incoming() {
-            let Ok((near, far)) = near.and_then(|near| Ok((near, UnixStream::connect(&behind)?))) else {
-                return;
-            };
-            let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { return };
-            std::thread::spawn(move || copy(near, far, |text| text.replace("cond_since", "cond_later")));
-            std::thread::spawn(move || copy(far_too, near_too, str::to_owned));
-        }
-    });
-    Ok(format!("unix:{}", path.display()))
-}
-
-/// Requests are short and come in one piece.
-fn copy(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&str) -> String) {
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(1..) = from.read(&mut buffer).map(|length| {
-        let piece = &buffer[..length];
-        let changed =
-            std::str::from_utf8(piece).map_or_else(|_| piece.to_vec(), |text| change(text).into_bytes());
-        if to.write_all(&changed).is_ok() { length } else { 0 }
-    }) {}
-    // The other side may have gone first.
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
+    let older = |text: &str| text.replace("cond_since", "cond_later");
+    Ok(Proxy::start(server.dir().join("old.sock"), &server.socket(), older, str::to_owned)?.remote())
 }
 
 /// Changes sets, maps, optional values and rows in ways that differ with `seed`.

@@ -183,6 +183,9 @@ fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
         Change::Address { router, address } => {
             format!("{:?}", ("address", names[&Node::Router(*router)], address))
         }
+        Change::HostSnat { router, address } => {
+            format!("{:?}", ("host snat", names[&Node::Router(*router)], address))
+        }
     }
 }
 

@@ -58,6 +58,10 @@ impl<'a> Scratch<'a> {
         parse_prefix(row["logical_ip"].text()).filter(is_host).map(|prefix| prefix.addr())
     }
 
+    fn is_host_snat(row: &Row) -> bool {
+        row["type"].text() == "snat" && Self::logical(row).is_some()
+    }
+
     fn vips(row: &Row) -> Vec<Vip> {
         let mut vips: Vec<_> = row["vips"].map().iter().filter_map(|(k, v)| Vip::parse(k, v)).collect();
         vips.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -209,9 +213,12 @@ impl<'a> Scratch<'a> {
                 let external =
                     |nat: &Uuid| self.0[&("NAT", *nat)]["external_ip"].text().parse() == Ok(address);
                 let logical = |nat: &Uuid| Self::logical(&self.0[&("NAT", *nat)]) == Some(address);
-                let externals: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && external(nat)).collect();
+                let snat = |nat: &Uuid| Self::is_host_snat(&self.0[&("NAT", *nat)]);
+                let externals = mine.iter().filter(|nat| owned(nat) && external(nat));
+                let (snats, externals): (BTreeSet<&Uuid>, BTreeSet<_>) = externals.partition(|nat| snat(nat));
                 let logicals: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && logical(nat)).collect();
                 see(v, ("external", uuid, address), externals);
+                see(v, ("host snats", uuid, address), snats);
                 see(v, ("logical", uuid, address), logicals);
             }
             see(v, ("nats", uuid), mine);
@@ -311,9 +318,11 @@ impl<'a> Scratch<'a> {
             line.retain(|seen| !seen.starts_with("(\"by\""));
             let line = (uuid, line, &row["gateway_port"]);
             if let Some(router) = self.owner("Logical_Router", "nat", uuid) {
-                for address in
-                    [row["external_ip"].text().parse().ok(), Self::logical(row)].into_iter().flatten()
-                {
+                if let Ok(address) = row["external_ip"].text().parse::<IpAddr>() {
+                    let what = if Self::is_host_snat(row) { "host snat" } else { "address" };
+                    see(s, (what, router, address), &line);
+                }
+                if let Some(address) = Self::logical(row) {
                     see(s, ("address", router, address), &line);
                 }
             }

@@ -105,6 +105,7 @@ pub(super) fn of_store(store: &Store) -> View {
         see(v, ("router", router.uuid), (&router.name, &router.chassis, &router.external));
         for address in addresses() {
             see(v, ("external", router.uuid, address), nats(store.nats_by_external(id, address)));
+            see(v, ("host snats", router.uuid, address), nats(store.host_snats(id, address)));
             see(v, ("logical", router.uuid, address), nats(store.nats_by_logical(id, address)));
         }
         let there: BTreeSet<_> =

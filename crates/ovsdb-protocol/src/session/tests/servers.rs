@@ -344,7 +344,7 @@ async fn a_server_that_says_nothing_is_left() {
         }
     };
     let (waits, ()) = join!(script, client);
-    assert_eq!(waits, [10, 20, 40, 60, 60]);
+    assert_eq!(waits, [5, 10, 20, 40, 60]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,10 +83,17 @@ fn step(database: &mut Database, operation: &Json) -> Result<(), String> {
                 for mutation in operation["mutations"].as_array().unwrap() {
                     let (column, mutator) = (mutation[0].as_str().unwrap(), mutation[1].as_str().unwrap());
                     let mut operand = Value::parse(&mutation[2]);
-                    let set = row.0.get_mut(column).unwrap().set_mut();
-                    match mutator {
-                        "insert" => set.append(operand.set_mut()),
-                        "delete" => set.retain(|atom| !operand.set_mut().contains(atom)),
+                    match (row.0.get_mut(column).unwrap(), mutator) {
+                        (Value::Set(set), "insert") => set.append(operand.set_mut()),
+                        (Value::Set(set), "delete") => set.retain(|atom| !operand.set_mut().contains(atom)),
+                        // A key that is there keeps its value, and only a whole pair goes.
+                        (Value::Map(map), "insert") => {
+                            operand.map_mut().append(map);
+                            *map = std::mem::take(operand.map_mut());
+                        }
+                        (Value::Map(map), "delete") => {
+                            map.retain(|key, value| operand.map_mut().get(key) != Some(value));
+                        }
                         _ => panic!("{operation}"),
                     }
                 }

@@ -1,0 +1,81 @@
+//! From a store to decisions and changes: `cargo bench -p ovn-extaddr`.
+
+use std::time::Instant;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use ovn_extaddr::clock::Now;
+use ovn_extaddr::engine::{Engine, Subject};
+use ovn_extaddr::ownership::Owner;
+use ovn_extaddr::resolve::{Question, resolve};
+use ovn_extaddr::rules::Rules;
+use ovn_extaddr::topology::reach;
+use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
+use ovn_model::{Change, Changes, Family, Store};
+use ovsdb_protocol::{DatabaseSchema, Replica, replay};
+
+const ESTATE: Estate = Estate { networks: 50, instances: 200, forwards: 20, asking: 20, crowd: 0 };
+
+fn main() {
+    divan::main();
+}
+
+fn store() -> Store {
+    let schema = schema().expect("OVN is installed: see scripts/setup");
+    let mut store = Store::new();
+    store.declare(&DatabaseSchema::parse(&schema).expect("a schema")).expect("a suitable schema");
+    replay(ESTATE.reply(&MONITORED).as_bytes(), usize::MAX, &mut store).expect("a reply");
+    store.take_changes();
+    store
+}
+
+fn rules() -> Rules {
+    Rules::new(Owner::default())
+}
+
+fn now() -> Now {
+    Now::at(Instant::now())
+}
+
+fn decided(store: &Store) -> Engine {
+    let mut engine = Engine::new(rules());
+    engine.update(store, &Changes { everything: true, list: Vec::new() }, now());
+    engine
+}
+
+/// What is behind a port, and which rows fulfil its intent.
+#[divan::bench]
+fn resolve_one(bencher: Bencher<'_, '_>) {
+    let (store, rules) = (store(), rules());
+    let (_, port) = store.ports().find(|(_, port)| port.external(Family::V4).is_some()).expect("an intent");
+    let reach = reach(&store, port.switch.expect("a switch"));
+    let question = Question { store: &store, rules: &rules, reach: &reach, port, family: Family::V4 };
+    bencher.bench(|| resolve(question, &mut Vec::new(), &mut ()));
+}
+
+/// All decisions from nothing.
+#[divan::bench]
+fn decide_all(bencher: Bencher<'_, '_>) {
+    let store = store();
+    bencher.counter(ItemsCount::new(ESTATE.intents())).bench(|| decided(&store));
+}
+
+/// One port changed.
+#[divan::bench]
+fn decide_one(bencher: Bencher<'_, '_>) {
+    let store = store();
+    let mut engine = decided(&store);
+    let port = engine.ports().next().expect("a port").clone();
+    let changes = Changes { everything: false, list: vec![Change::Port(port)] };
+    bencher.bench_local(|| engine.update(&store, &changes, now()));
+}
+
+/// The rows that are to be written, of all ports.
+#[divan::bench]
+fn plan_all(bencher: Bencher<'_, '_>) {
+    let store = store();
+    let engine = decided(&store);
+    let subjects: Vec<Subject> = engine.unsettled().iter().cloned().collect();
+    let all = || subjects.iter().map(|subject| engine.changes(&store, subject).len()).sum::<usize>();
+    bencher.counter(ItemsCount::new(subjects.len())).bench_local(all);
+}

@@ -1,0 +1,173 @@
+//! Default targets: what is put out of the way is remembered, nothing else is touched, and all of it comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use ovn_extaddr::batch;
+use ovn_extaddr::clock::Now;
+use ovn_extaddr::conversion::Undo;
+use ovn_extaddr::engine::Engine;
+use ovn_extaddr::ownership::Owner;
+use ovn_extaddr::rules::Rules;
+use ovn_model::{Changes, Store};
+use ovsdb_protocol::{Batch, Uuid};
+use proptest::prelude::*;
+
+use crate::model::{Database, Row, Value, delta, feed, fresh_store};
+use crate::scenario::{Choices, network};
+use crate::transact::execute;
+
+/// Transactions until nothing is left to do: rows and conversions come and go one after the other.
+const MOST_ROUNDS: usize = 6;
+
+fn now() -> Now {
+    Now::at(Instant::now())
+}
+
+fn rules(owner: &Owner) -> Rules {
+    Rules { drain: Duration::ZERO, hold_down: Duration::ZERO, ..Rules::new(owner.clone()) }
+}
+
+fn is_ours(row: &Row, owner: &Owner) -> bool {
+    row.get("external_ids", "ovn-extaddr:owner") == Some(owner.as_str())
+}
+
+/// The database without rows of ours.
+fn foreign(database: &Database, owner: &Owner) -> Database {
+    let mut database = database.clone();
+    let rows: Vec<_> =
+        database.table("NAT").filter(|(_, row)| is_ours(row, owner)).map(|(id, _)| id).collect();
+    for uuid in rows {
+        database.rows.remove(&("NAT", uuid));
+        for ((table, _), row) in &mut database.rows {
+            if *table == "Logical_Router" {
+                row.link("nat", uuid, false);
+            }
+        }
+    }
+    database
+}
+
+/// What rows of ours remember to put back, by router.
+fn remembered(database: &Database, owner: &Owner) -> BTreeMap<Uuid, Vec<Undo>> {
+    let mut undo: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (router, row) in database.table("Logical_Router") {
+        for nat in row.refs("nat").filter_map(|uuid| database.row("NAT", uuid)) {
+            let text = nat.get("external_ids", "ovn-extaddr:undo").filter(|_| is_ours(nat, owner));
+            undo.entry(router).or_default().extend(text.map(Undo::list_from_text).unwrap_or_default());
+        }
+    }
+    undo
+}
+
+/// Whatever differs of others' is remembered, before if it came and after if it went.
+fn check_harm(before: &Database, after: &Database, owner: &Owner) {
+    let (had, has) = (remembered(before, owner), remembered(after, owner));
+    let (mut old, mut new) = (foreign(before, owner), foreign(after, owner));
+    let routers: Vec<_> = old.table("Logical_Router").map(|(uuid, _)| uuid).collect();
+    for router in routers {
+        let balancers = |database: &Database| -> BTreeSet<Uuid> {
+            database
+                .row("Logical_Router", router)
+                .into_iter()
+                .flat_map(|row| row.refs("load_balancer"))
+                .collect()
+        };
+        let (was, is) = (balancers(&old), balancers(&new));
+        for (moved, memory) in [(was.difference(&is), &has), (is.difference(&was), &had)] {
+            for balancer in moved {
+                let known = memory.get(&router).is_some_and(|list| list.contains(&Undo::Attach(*balancer)));
+                assert!(known, "balancer {balancer} moved at router {router} and nobody remembers");
+            }
+        }
+        for database in [&mut old, &mut new] {
+            database.row_mut("Logical_Router", router).unwrap().put("load_balancer", Value::refs([]));
+        }
+    }
+    let all = |memory: &BTreeMap<Uuid, Vec<Undo>>| memory.values().flatten().cloned().collect::<Vec<_>>();
+    let balancers: Vec<_> = old.table("Load_Balancer").map(|(uuid, _)| uuid).collect();
+    for balancer in balancers {
+        let vips = |database: &mut Database| {
+            std::mem::take(
+                database.row_mut("Load_Balancer", balancer).unwrap().0.get_mut("vips").unwrap().map_mut(),
+            )
+        };
+        let (was, is) = (vips(&mut old), vips(&mut new));
+        for ((one, other), memory) in [((&was, &is), all(&has)), ((&is, &was), all(&had))] {
+            for (key, value) in one.iter().filter(|(key, _)| !other.contains_key(*key)) {
+                let undo = Undo::Restore { balancer, key: (&**key).into(), value: (&**value).into() };
+                assert!(memory.contains(&undo), "VIP {key} of {balancer} moved and nobody remembers");
+            }
+            assert!(one.iter().all(|(key, value)| other.get(key).is_none_or(|there| there == value)));
+        }
+    }
+    assert_eq!(old, new, "something of others was changed");
+}
+
+/// Writes what the engine wants until it wants nothing more.
+fn settle(mut database: Database, store: &mut Store, engine: &mut Engine, owner: &Owner) -> Database {
+    for round in 0.. {
+        engine.catch_up(store, now());
+        let subjects: BTreeMap<_, _> = engine
+            .unsettled()
+            .iter()
+            .map(|subject| (subject.clone(), engine.changes(store, subject)))
+            .collect();
+        if subjects.is_empty() {
+            break;
+        }
+        assert!(round < MOST_ROUNDS, "it does not settle: {subjects:#?}");
+        let transaction = batch::merge(store, engine, &owner.lock(), subjects, now()).transaction;
+        let after = execute(&database, &transaction)
+            .unwrap_or_else(|(operation, error)| panic!("{operation}: {error}: {transaction:#?}"));
+        check_harm(&database, &after, owner);
+        feed(store, Batch::Delta, &delta(&database, &after, false));
+        database = after;
+    }
+    database
+}
+
+/// Grants what can be granted and withdraws it all. Returns how many addresses were converted meanwhile.
+fn run(seed: u64) -> usize {
+    let (c, owner) = (&mut Choices(seed), Owner::default());
+    let mut original = foreign(&network(c, false), &owner);
+    // Any VIP may forward all of its address.
+    for ((table, _), row) in &mut original.rows {
+        if *table == "Load_Balancer" && !c.one_in(4) {
+            let vips = row.0.get_mut("vips").unwrap().map_mut();
+            let whole = c.of(&["203.0.113.10", "203.0.113.10", "203.0.113.11", "2001:db8::10"]);
+            let target = vips.values().next().and_then(|value| value.split([',']).next()).map(|target| {
+                target
+                    .rsplit_once(':')
+                    .map_or(target, |(address, _)| address)
+                    .trim_matches(['[', ']'])
+                    .to_owned()
+            });
+            vips.insert(whole.to_owned(), target.unwrap_or_default());
+        }
+    }
+    let mut store = fresh_store(&original, c);
+    let mut engine = Engine::new(rules(&owner));
+    let granted = settle(original.clone(), &mut store, &mut engine, &owner);
+    let converted = remembered(&granted, &owner).values().map(Vec::len).sum();
+
+    let mut engine = Engine::withdrawing(rules(&owner));
+    engine.update(&store, &Changes { everything: true, list: Vec::new() }, now());
+    let end = settle(granted, &mut store, &mut engine, &owner);
+    assert_eq!(end, original, "not all came back");
+    converted
+}
+
+proptest! {
+    #[test]
+    fn what_is_converted_comes_back_as_it_was(seed: u64) {
+        run(seed);
+    }
+}
+
+/// What is checked must not be trivial.
+#[test]
+fn addresses_are_converted_often_enough() {
+    let converted: usize = (0..2000).map(run).sum();
+    assert!(converted >= 40, "{converted}");
+}

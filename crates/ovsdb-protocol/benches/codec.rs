@@ -1,0 +1,105 @@
+//! From bytes to rows: `cargo bench -p ovsdb-protocol`.
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
+use ovsdb_protocol::{
+    Batch, ColumnSink, DatabaseSchema, DatumReader, DecodeError, Inconsistent, Mirror, MonitorRequests,
+    Replica, RowChange, RowUpdate, Unsuitable, replay,
+};
+
+/// What a socket brings at once.
+const CHUNK: usize = 64 << 10;
+
+const ESTATE: Estate = Estate { networks: 50, instances: 200, forwards: 20, asking: 20, crowd: 0 };
+
+fn main() {
+    divan::main();
+}
+
+/// Finds where rows begin and end.
+#[divan::bench]
+fn scan(bencher: Bencher<'_, '_>) {
+    let reply = ESTATE.reply(&MONITORED);
+    let bencher = bencher.counter(BytesCount::of_str(&reply));
+    bencher.bench(|| replay(reply.as_bytes(), CHUNK, &mut Blind).expect("a reply"));
+}
+
+/// Reads every column of every row.
+#[divan::bench]
+fn read(bencher: Bencher<'_, '_>) {
+    let reply = ESTATE.reply(&MONITORED);
+    let bencher = bencher.counter(BytesCount::of_str(&reply));
+    bencher.bench(|| replay(reply.as_bytes(), CHUNK, &mut Reader).expect("a reply"));
+}
+
+/// Keeps every row, untyped.
+#[divan::bench]
+fn mirror(bencher: Bencher<'_, '_>) {
+    let reply = ESTATE.reply(&MONITORED);
+    let schema = schema().expect("OVN is installed: see scripts/setup");
+    let schema = DatabaseSchema::parse(&schema).expect("a schema");
+    let bencher = bencher.counter(BytesCount::of_str(&reply));
+    bencher.bench(|| {
+        let mut mirror = Mirror::of_everything();
+        mirror.declare(&schema).expect("a suitable schema");
+        replay(reply.as_bytes(), CHUNK, &mut mirror).expect("a reply");
+        mirror
+    });
+}
+
+/// Sees rows and does not look at them.
+struct Blind;
+
+/// Looks at all columns.
+struct Reader;
+
+impl Replica for Blind {
+    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+        Ok(MonitorRequests::new())
+    }
+
+    fn begin(&mut self, _: Batch) {}
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+        black_box(update);
+        Ok(())
+    }
+
+    fn commit(&mut self) {}
+}
+
+impl Replica for Reader {
+    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+        Ok(MonitorRequests::new())
+    }
+
+    fn begin(&mut self, _: Batch) {}
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+        if let RowChange::Insert(columns) = update.change {
+            columns.read(self).expect("a row");
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) {}
+}
+
+impl ColumnSink for Reader {
+    fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
+        match name {
+            "external_ids" | "options" | "vips" => value.strings(|key, value| {
+                black_box((key.len(), value.len()));
+            }),
+            _ => value.atoms(|atom| {
+                black_box(atom.as_str().map(str::len));
+                Ok(())
+            }),
+        }
+    }
+
+    fn rejected(&mut self, name: &str, error: DecodeError) {
+        panic!("{name}: {error}");
+    }
+}

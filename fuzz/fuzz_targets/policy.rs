@@ -1,0 +1,11 @@
+//! The policy file: it is one, or an error says why not.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ovn_extaddr::policy::Policy;
+
+fuzz_target!(|text: &str| {
+    if let Err(error) = Policy::parse(text) {
+        assert!(!error.to_string().is_empty());
+    }
+});

@@ -1,0 +1,10 @@
+//! What a row remembers of a conversion, after somebody wrote into it: what is understood is kept.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ovn_extaddr::conversion::Undo;
+
+fuzz_target!(|text: &str| {
+    let list = Undo::list_from_text(text);
+    assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
+});

@@ -1,0 +1,130 @@
+//! Measures the agent beside what no client can be faster than and beside other clients, in one run.
+//!
+//! ```text
+//! generate          the database, the same whenever the size is
+//! Ground            a server with one
+//! Tap               what the agent says to a server, word for word: the monitor request, the transactions
+//! Raw               a client that only sends bytes and reads bytes: the lower bound
+//! Observer          a third party that sees rows come
+//! Subject           the agent
+//! Peers             clients of others: ovn-nbctl with the IDL in C, the IDL in Python
+//! Figure            ours, the other's, the ratio, the goal
+//! ```
+
+mod burst;
+mod cold_start;
+mod figure;
+mod ground;
+mod idle;
+mod latency;
+mod linear;
+mod observer;
+mod peers;
+mod raw;
+mod restart;
+mod resync;
+mod subject;
+mod tap;
+mod usage;
+
+use std::fmt::Arguments;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+pub use figure::{Figure, Goal, Series, Unit, table};
+
+const MIB: f64 = 1048576.0;
+
+/// A measure: its name, and what does it.
+type Measure = (&'static str, fn(&Bench) -> Result<Vec<Figure>>);
+
+/// All measures.
+const MEASURES: [Measure; 7] = [
+    ("cold-start", cold_start::measure),
+    ("restart", restart::measure),
+    ("burst", burst::measure),
+    ("latency", latency::measure),
+    ("resync", resync::measure),
+    ("idle", idle::measure),
+    ("linear", linear::measure),
+];
+
+/// How to measure.
+#[derive(Debug)]
+pub struct Bench {
+    /// Instances in the database.
+    pub ports: u32,
+    /// How often each is measured; the median counts.
+    pub rounds: usize,
+    /// How many single intents are timed.
+    pub samples: usize,
+    /// How long the agent is watched doing nothing.
+    pub idle: Duration,
+    /// How long after its start the agent is taken to be at rest.
+    pub rest: Duration,
+    /// How many times as many ports `linear` has.
+    pub scale: u32,
+    /// A Python that has `ovs.db.idl`, and the program that reads a database with it.
+    pub python: Option<(PathBuf, PathBuf)>,
+    /// Whether to say on standard error what is being done.
+    pub verbose: bool,
+    /// What the agent asks a server for.
+    request: Value,
+}
+
+impl Bench {
+    /// Prepares to measure with so many ports.
+    ///
+    /// # Errors
+    ///
+    /// When a program is missing, or the agent does not work at all.
+    pub fn new(ports: u32) -> Result<Self> {
+        let request = ground::Ground::monitor_request()?;
+        let (idle, rest) = (Duration::from_secs(60), Duration::from_secs(2));
+        Ok(Self {
+            ports,
+            rounds: 5,
+            samples: 1000,
+            idle,
+            rest,
+            scale: 10,
+            python: None,
+            verbose: false,
+            request,
+        })
+    }
+
+    /// The names of all measures.
+    pub fn measures() -> impl Iterator<Item = &'static str> {
+        MEASURES.iter().map(|(name, _)| *name)
+    }
+
+    /// Does one of them.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name, or a server or the agent does not do what it should.
+    pub fn measure(&self, name: &str) -> Result<Vec<Figure>> {
+        let found = MEASURES.iter().find(|(known, _)| *known == name);
+        let (_, measure) = found.ok_or_else(|| {
+            anyhow::anyhow!(
+                "no measure {name}; there are {}",
+                Self::measures().collect::<Vec<_>>().join(", ")
+            )
+        })?;
+        measure(self)
+    }
+
+    fn rounds(&self) -> impl Iterator<Item = usize> {
+        1..=self.rounds
+    }
+
+    fn say(&self, what: Arguments<'_>) {
+        if self.verbose {
+            eprintln!("{what}");
+        }
+    }
+}

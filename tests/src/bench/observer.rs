@@ -1,0 +1,71 @@
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::raw::Raw;
+
+/// Sees NAT rows come and go, as anybody else would: by a monitor of its own, whose updates it counts without
+/// understanding more of them.
+#[derive(Debug)]
+pub(super) struct Observer {
+    raw: Raw,
+    inserted: Counter,
+    deleted: Counter,
+}
+
+/// Counts how often a word occurs in a stream.
+#[derive(Debug)]
+struct Counter {
+    word: &'static [u8],
+    count: usize,
+    /// The end of what was seen, shorter than the word.
+    tail: Vec<u8>,
+}
+
+impl Observer {
+    /// Starts to look; what is there already does not count.
+    pub(super) fn open(socket: &Path) -> Result<Self> {
+        let request = json!({"id": 1, "method": "monitor_cond", "params": ["OVN_Northbound", "bench", {
+            "NAT": [{"columns": ["external_ip"], "select": {"initial": false}}],
+        }]});
+        let mut raw = Raw::connect(socket)?;
+        raw.call(request.to_string().as_bytes())?;
+        Ok(Self { raw, inserted: Counter::of(b"\"insert\":"), deleted: Counter::of(b"\"delete\":") })
+    }
+
+    /// Waits until `count` more rows have come, and returns when that was.
+    pub(super) fn inserted(&mut self, count: usize) -> Result<Instant> {
+        self.wait(count, |observer| &mut observer.inserted)
+    }
+
+    /// Waits until `count` more rows have gone, and returns when that was.
+    pub(super) fn deleted(&mut self, count: usize) -> Result<Instant> {
+        self.wait(count, |observer| &mut observer.deleted)
+    }
+
+    fn wait(&mut self, count: usize, which: impl Fn(&mut Self) -> &mut Counter) -> Result<Instant> {
+        while which(self).count < count {
+            let read = self.raw.read()?;
+            self.inserted.feed(read);
+            self.deleted.feed(read);
+        }
+        let now = Instant::now();
+        which(self).count -= count;
+        Ok(now)
+    }
+}
+
+impl Counter {
+    fn of(word: &'static [u8]) -> Self {
+        Self { word, count: 0, tail: Vec::new() }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        self.count += self.tail.windows(self.word.len()).filter(|window| *window == self.word).count();
+        let old = (self.tail.len() + 1).saturating_sub(self.word.len());
+        self.tail.drain(..old);
+    }
+}

@@ -1,0 +1,76 @@
+use std::fs;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+/// How often the memory of a process is looked at that may end at any time.
+const INTERVAL: Duration = Duration::from_millis(2);
+
+/// Clock ticks of `/proc/PID/stat` in a second: the same on all Linux architectures that OVN runs on.
+const TICKS: u64 = 100;
+
+/// What a process has used since it was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// Time on a CPU, in the kernel or not.
+    pub(super) cpu: Duration,
+    /// The most memory that it ever had, in bytes.
+    pub(super) peak: u64,
+    /// The memory that it has now.
+    pub(super) resident: u64,
+}
+
+impl Usage {
+    /// What a running process has used so far.
+    pub(super) fn of(pid: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .with_context(|| format!("process {pid} is gone"))?;
+        let kilobytes = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        };
+        let memory = kilobytes("VmHWM").zip(kilobytes("VmRSS"));
+        let (peak, resident) = memory.with_context(|| format!("process {pid} has ended"))?;
+        Ok(Self { cpu: cpu(pid)?, peak: peak << 10, resident: resident << 10 })
+    }
+
+    /// Waits for a process to end, and returns how long it took and what it used.
+    pub(super) fn until_end(mut child: Child, start: Instant) -> Result<(Duration, Self)> {
+        let pid = child.id();
+        let id = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")?;
+        let mut usage = Self::default();
+        // The process stays for a look at its CPU time, as it is not waited for to the end; its memory is gone then.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(id), look)?.is_none() {
+            if let Ok(now) = Self::of(pid) {
+                usage = Self { peak: usage.peak.max(now.peak), ..now };
+            }
+            sleep(INTERVAL);
+        }
+        let wall = start.elapsed();
+        usage.cpu = cpu(pid)?;
+        let status = child.wait()?;
+        ensure!(status.success(), "it failed: {status}");
+        Ok((wall, usage))
+    }
+}
+
+/// The CPU time of a process. The scheduler counts nanoseconds, but only for threads that live; the process's own
+/// count has them all, but in ticks. Neither is ever too high.
+fn cpu(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in parentheses, may hold anything.
+    let fields = stat.rsplit_once(')').context("no name in stat")?.1;
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
+    let mut nanoseconds = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread that ends meanwhile is in the other count.
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split(' ').next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Ok(Duration::from_nanos(nanoseconds).max(Duration::from_millis(ticks * 1000 / TICKS)))
+}

@@ -1,0 +1,27 @@
+//! The benchmark, so that it does not rot: small, once, and without a word about time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::bench::{Bench, table};
+
+#[test]
+fn every_measure_measures() -> Result<()> {
+    let mut bench = Bench::new(1000)?;
+    (bench.rounds, bench.samples, bench.scale) = (1, 10, 2);
+    (bench.idle, bench.rest) = (Duration::from_millis(500), Duration::from_millis(100));
+    for name in Bench::measures() {
+        let figures = bench.measure(name).with_context(|| name.to_owned())?;
+        ensure!(!figures.is_empty(), "{name} measures nothing");
+        for figure in &figures {
+            ensure!(figure.ours.median().is_finite(), "{name}: no value in\n{}", table(&figures));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_measure_that_there_is_not_is_refused() -> Result<()> {
+    ensure!(Bench::new(200)?.measure("speed").is_err());
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Cloud managements at random: what Incus, LXD and Neutron do to the database, against the agent.
+//!
+//! Everything is done twice, to a database with an agent and to one without. Whenever both have come to rest, they must
+//! say the same, but for the agent's rows and what these say was converted, and the rows must be those that the
+//! managements' own books call for.
+//!
+//! A failure names its seed. `OVN_EXTADDR_CMS_SEED` repeats it, `OVN_EXTADDR_CMS_STEPS` makes runs longer:
+//!
+//! ```text
+//! OVN_EXTADDR_CMS_STEPS=5000 cargo test -p ovn-extaddr-tests --test it cms
+//! ```
+
+mod books;
+mod view;
+mod world;
+
+use std::env;
+
+use anyhow::{Context, Result};
+
+use world::World;
+
+/// Steps of a run that is not told otherwise.
+const STEPS: u64 = 120;
+/// Steps from one rest to the next.
+const ROUND: u64 = 6;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn run(seed: u64, config: &str) -> Result<()> {
+    let seed = number("OVN_EXTADDR_CMS_SEED").unwrap_or(seed);
+    let steps = number("OVN_EXTADDR_CMS_STEPS").unwrap_or(STEPS);
+    let mut world = World::start(seed, config)?;
+    let mut done = Vec::new();
+    for step in 1..=steps {
+        let said = world.step().with_context(|| format!("seed {seed}, step {step}"))?;
+        done.push(said);
+        if step % ROUND == 0 {
+            world.rests().with_context(|| {
+                let last = &done[done.len().saturating_sub(2 * ROUND as usize)..];
+                format!("seed {seed}, step {step}, after {last:#?}")
+            })?;
+        }
+    }
+    world.ends().with_context(|| format!("seed {seed}, at the end"))
+}
+
+#[test]
+fn managements_at_random_and_prompt_rules() -> Result<()> {
+    run(1, ovn_extaddr_tests::PROMPT)
+}
+
+#[test]
+fn managements_at_random_with_drain_and_hold_down() -> Result<()> {
+    run(2, "drain = 1\nhold-down = 0.1\n")
+}

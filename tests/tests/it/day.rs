@@ -1,0 +1,239 @@
+//! A day in the life of a cluster, compressed: random operations of operators and CMSes, random faults, and at each
+//! rest point a look whether all is as an independent account says.
+//!
+//! The seed is printed. To replay, or to go on for longer:
+//! `OVN_EXTADDR_SEED=7 OVN_EXTADDR_STEPS=5000 cargo test -p ovn-extaddr-tests --test it day -- --nocapture`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
+
+use crate::scene::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
+
+/// Steps of a run that is not told otherwise.
+const STEPS: u64 = 400;
+
+/// Steps between two rest points.
+const STRETCH: u64 = 40;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A network, and what there is in it by our own account.
+struct Site {
+    net: Net,
+    instances: Vec<Instance>,
+    /// What each port asks for.
+    asked: BTreeMap<String, String>,
+    /// What each forward address leads to.
+    forwards: BTreeMap<IpAddr, IpAddr>,
+}
+
+struct Day {
+    random: Random,
+    sites: Vec<Site>,
+    agents: Vec<Agent>,
+    cluster: Cluster,
+    /// What happened since the last rest point.
+    story: Vec<String>,
+}
+
+#[test]
+fn a_day_in_the_life() -> Result<()> {
+    let steps = given("OVN_EXTADDR_STEPS")?.unwrap_or(STEPS);
+    let seed = match given("OVN_EXTADDR_SEED")? {
+        Some(seed) => seed,
+        None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64 | 1,
+    };
+    println!("replay with OVN_EXTADDR_SEED={seed} OVN_EXTADDR_STEPS={steps}");
+    let mut day = Day::begin(seed)?;
+    for step in 1..=steps {
+        let done = day.step().and_then(|()| if step % STRETCH == 0 { day.rest() } else { Ok(()) });
+        done.with_context(|| {
+            format!("seed {seed}, step {step}; since the last rest:\n  {}", day.story.join("\n  "))
+        })?;
+    }
+    day.end().with_context(|| format!("the end of the day with seed {seed}"))
+}
+
+fn given<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> Result<Option<T>> {
+    std::env::var(name).ok().map(|text| text.parse().with_context(|| format!("{name}={text}"))).transpose()
+}
+
+// ===== impl Day =====
+
+impl Day {
+    fn begin(seed: u64) -> Result<Self> {
+        let cluster = Cluster::northbound(3)?;
+        let mut sites = Vec::new();
+        for id in 1..=3 {
+            let mut net = Net::builder(id).ipv4_only().create(&cluster)?;
+            let instances = net.add_instances(6, Addressing::Static)?;
+            sites.push(Site { net, instances, asked: BTreeMap::new(), forwards: BTreeMap::new() });
+        }
+        let agents = vec![Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
+        // Xorshift stays at zero for ever.
+        Ok(Self { random: Random(seed.max(1)), sites, agents, cluster, story: Vec::new() })
+    }
+
+    /// One operation, and now and then a fault right after it.
+    fn step(&mut self) -> Result<()> {
+        let site = self.random.below(self.sites.len() as u64) as usize;
+        let told = self.sites[site].change(&mut self.random)?;
+        self.story.push(format!("network {}: {told}", site + 1));
+        let told = match self.random.below(60) {
+            0..3 => {
+                let agent = self.random.below(2) as usize;
+                self.agents[agent].restart()?;
+                format!("agent {agent} is killed and started")
+            }
+            3 => {
+                let new = self.cluster.transfer_leadership()?;
+                format!("leadership goes to {new}")
+            }
+            4 => {
+                let old = self.cluster.leader()?;
+                self.cluster.member(old).kill9()?;
+                let new = self.cluster.leader_but(Some(old))?;
+                self.cluster.member(old).restart()?;
+                format!("leader {old} is killed, {new} follows")
+            }
+            5 => {
+                let member = self.random.below(3) as usize;
+                self.cluster.members()[member].appctl(&["ovsdb-server/compact"])?;
+                format!("member {member} compacts its file")
+            }
+            6 => {
+                let member = self.random.below(3) as usize;
+                self.cluster.members()[member].appctl(&["ovsdb-server/reconnect"])?;
+                format!("member {member} breaks all connections")
+            }
+            _ => return Ok(()),
+        };
+        self.story.push(told);
+        // What the test writes must be written once: it waits for a leader, as the agents need not.
+        self.cluster.leader()?;
+        Ok(())
+    }
+
+    /// Waits until all is as it should be.
+    fn rest(&mut self) -> Result<()> {
+        let wanted: BTreeSet<String> = self.sites.iter().flat_map(Site::rows).collect();
+        eventually(PATIENCE, "the rows are as they should be", || {
+            let rows = owned(&self.cluster, OWNER)?;
+            let (less, more) = (wanted.difference(&rows), rows.difference(&wanted));
+            ensure!(
+                rows == wanted,
+                "missing {:#?}, too many {:#?}",
+                less.collect::<Vec<_>>(),
+                more.collect::<Vec<_>>()
+            );
+            Ok(true)
+        })?;
+        wait_until_settled(&Cli::new(self.cluster.remotes())?)?;
+        for site in &self.sites {
+            let base = site.net.nats()?.into_iter().filter(|nat| nat.external_ids.is_empty()).count();
+            ensure!(base == 1, "{} has {base} rows of its own", site.net.router());
+        }
+        for agent in &mut self.agents {
+            ensure!(agent.daemon().is_running() && !agent.log().contains("panic"), "{}", agent.log());
+        }
+        self.story.clear();
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.rest()?;
+        for mut agent in std::mem::take(&mut self.agents) {
+            ensure!(agent.stop()?.success(), "{}", agent.log());
+        }
+        let cleanup = Cli::new(self.cluster.remotes())?.run(&["cleanup"])?;
+        ensure!(cleanup.code() == Some(0), "{cleanup:?}");
+        ensure!(owned(&self.cluster, OWNER)?.is_empty(), "cleanup left rows");
+        self.cluster.check()
+    }
+}
+
+// ===== impl Site =====
+
+impl Site {
+    /// Does something, and tells what.
+    fn change(&mut self, random: &mut Random) -> Result<String> {
+        let mut below = |end: usize| random.below(end as u64) as usize;
+        let address = ip(&format!("203.0.113.{}", 101 + below(5)));
+        let instance = self.instances[below(self.instances.len())].clone();
+        Ok(match below(20) {
+            0..11 => {
+                let value = match below(8) {
+                    0 => Some("auto".to_owned()),
+                    1 => Some("none".to_owned()),
+                    2 => Some("no address".to_owned()),
+                    3 | 4 => None,
+                    _ => Some(address.to_string()),
+                };
+                self.net.annotate(&instance.port, V4, value.as_deref())?;
+                let told = format!("{} asks for {value:?}", instance.port);
+                match value {
+                    Some(value) => drop(self.asked.insert(instance.port, value)),
+                    None => drop(self.asked.remove(&instance.port)),
+                }
+                told
+            }
+            11..14 => {
+                // As Incus does it, an edit too deletes the balancer and makes another.
+                self.net.remove_forward(address)?;
+                self.net.add_forward(address, 443, instance.v4()?, 443)?;
+                self.forwards.insert(address, instance.v4()?);
+                format!("{address} leads to {}", instance.port)
+            }
+            14 | 15 => {
+                self.net.remove_forward(address)?;
+                self.forwards.remove(&address);
+                format!("{address} leads nowhere")
+            }
+            16 => {
+                self.net.wipe_snat()?;
+                "all SNAT rows are written anew".to_owned()
+            }
+            17 => {
+                let ours: Vec<_> =
+                    self.net.nats()?.into_iter().filter(|nat| !nat.external_ids.is_empty()).collect();
+                if let Some(nat) = ours.first() {
+                    self.net.remove_nat(&nat.uuid)?;
+                }
+                "somebody removes a row of ours".to_owned()
+            }
+            18 if self.instances.len() > 3 => {
+                self.net.remove_instance(&instance.port)?;
+                self.instances.retain(|other| other.port != instance.port);
+                self.asked.remove(&instance.port);
+                format!("{} is gone", instance.port)
+            }
+            _ => {
+                let instance = self.net.add_instance(Addressing::Static)?;
+                let told = format!("{} is there", instance.port);
+                self.instances.push(instance);
+                told
+            }
+        })
+    }
+
+    /// The rows that there have to be.
+    fn rows(&self) -> Vec<String> {
+        let granted = |instance: &Instance| {
+            let (asked, internal) = (self.asked.get(&instance.port)?, instance.v4().ok()?);
+            let external = if asked == "auto" {
+                let mut leading = self.forwards.iter().filter(|(_, target)| **target == internal);
+                let sole = leading.next().map(|(address, _)| *address)?;
+                Some(sole).filter(|_| leading.next().is_none())?
+            } else {
+                asked.parse().ok().filter(|address| self.forwards.contains_key(address))?
+            };
+            Some(row(&self.net, instance, external, internal))
+        };
+        self.instances.iter().filter_map(granted).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! Two agents that both think they are active: a lock is per server process, so that it happens, and it must be
+//! harmless.
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Proxy, eventually};
+
+use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_until_settled};
+
+const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
+
+/// What the test itself writes anew.
+const WIPED: [&str; 2] = ["NAT", "Logical_Router.nat"];
+
+/// Of the same length, so that nothing else moves.
+const LOCK: [&str; 2] = ["\"ovn_extaddr\"", "\"ovn_extaddR\""];
+
+#[test]
+fn two_active_agents_are_harmless() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).ipv4_only().create(&server)?;
+    let instances = net.add_instances(20, Addressing::Static)?;
+    for address in ADDRESSES {
+        net.add_forward(ip(address), 443, instances[0].v4()?, 443)?;
+    }
+    // This one has to be converted, by both at once.
+    net.add_default_target(ip("203.0.113.103"), instances[1].v4()?, DefaultTarget::Vip)?;
+    let before = server.dump_without(&WIPED)?;
+
+    let proxy = Proxy::start(
+        server.dir().join("other-lock.sock"),
+        &server.socket(),
+        |text| text.replace(LOCK[0], LOCK[1]),
+        |text| text.replace(LOCK[1], LOCK[0]),
+    )?;
+    let mut agents = [Agent::start(server.remote())?, Agent::start(proxy.remote())?];
+    for agent in &mut agents {
+        agent.wait_for_log("active: the lock is ours")?;
+        agent.wait_for_log("in step with the database")?;
+    }
+    let mut random = Random(0x0dd5_eed5_0000_0001);
+    for _ in 0..300 {
+        let at = random.below(instances.len() as u64) as usize;
+        let address = ADDRESSES.get(random.below(3) as usize).copied();
+        net.annotate(&instances[at].port, V4, address)?;
+        if random.below(10) == 0 {
+            let address = ["203.0.113.103", "none"][random.below(2) as usize];
+            net.annotate(&instances[1].port, V4, Some(address))?;
+        }
+        if random.below(30) == 0 {
+            net.wipe_snat()?;
+        }
+    }
+    net.annotate(&instances[1].port, V4, Some("none"))?;
+
+    let mut wanted = BTreeSet::new();
+    for instance in &instances {
+        let asked = net.external_ids(&instance.port)?.remove(V4).filter(|text| text != "none");
+        wanted.extend(asked.zip(instance.ipv4).map(|(ext, int)| row(&net, instance, ext, int)));
+    }
+    ensure!(wanted.len() > 3, "too little is asked for to prove anything: {wanted:#?}");
+    eventually(SOON, "the rows are as the ports ask", || {
+        let rows = owned(&server, OWNER)?;
+        ensure!(rows == wanted, "they are {rows:#?}");
+        Ok(true)
+    })?;
+    let cli = Cli::new(server.remote())?;
+    wait_until_settled(&cli)?;
+    for agent in &agents {
+        ensure!(agent.log().contains(" committed "), "only one of them wrote: {}", agent.log());
+        ensure!(!agent.log().contains("contested"), "{}", agent.log());
+    }
+    let settled = versions(&server, OWNER)?;
+    sleep(Duration::from_millis(300));
+    ensure!(versions(&server, OWNER)? == settled, "they go on writing over each other");
+
+    for instance in &instances {
+        net.annotate(&instance.port, V4, None)?;
+    }
+    eventually(SOON, "the database is what it was", || {
+        ensure!(owned(&server, OWNER)?.is_empty());
+        let after = server.dump_without(&WIPED)?;
+        ensure!(after == before, "before:\n{before}\nafter:\n{after}");
+        Ok(true)
+    })?;
+    wait_until_settled(&cli)
+}

@@ -1,0 +1,593 @@
+//! Default targets: converted while an override has the address, and put back as they were.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{
+    Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Protocol, eventually, json_map, uuid_ref,
+};
+use serde_json::{Value, json};
+
+use super::{A, B, Case, attached, become_rows, converted, egress, foreign, ours, set};
+use crate::scene::{Random, SOON, V4, V6, ip, wait_until_settled};
+
+/// How often the agent is killed at a random moment.
+const KILLS: u64 = 25;
+
+/// Ends the use of the address in one of the ways there are.
+type End = fn(&Case) -> Result<()>;
+
+const ENDS: [(&str, End); 4] = [
+    ("unset", |case| case.annotate(&case.one, None)),
+    ("none", |case| case.annotate(&case.one, Some("none"))),
+    ("another address", |case| case.annotate(&case.one, Some(B))),
+    ("port deleted", |case| case.net.remove_instance(&case.one.port)),
+];
+
+#[test]
+fn a_balancer_with_nothing_else_is_taken_off_the_router_and_put_back() -> Result<()> {
+    for (how, end) in ENDS {
+        let case = Case::start("")?;
+        case.default_target(A)?;
+        let before = case.foreign()?;
+        case.annotate(&case.one, Some(A))?;
+        case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+        case.state(&case.one, "active")?;
+        assert_eq!(case.attached(A)?, set(["switch tcp", "switch udp"]));
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            assert_eq!(case.net.vips(protocol, ip(A))?, vips(&[(A, "10.57.1.11")]));
+        }
+        end(&case)?;
+        case.becomes([]).context(how)?;
+        assert_eq!(case.foreign()?, before, "{how}");
+    }
+    Ok(())
+}
+
+#[test]
+fn from_a_balancer_with_more_just_the_vip_is_taken() -> Result<()> {
+    for (how, end) in ENDS {
+        let case = Case::start("")?;
+        case.default_target(A)?;
+        case.net.add_forward(ip(A), 443, case.two.v4()?, 8443)?;
+        let before = case.foreign()?;
+        case.annotate(&case.one, Some(A))?;
+        case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+        assert_eq!(case.attached(A)?, set(["router tcp", "switch tcp", "switch udp"]));
+        let (key, target) = (format!("{A}:443"), "10.57.1.12:8443");
+        assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(&key, target)]));
+        assert_eq!(case.net.vips(Protocol::Udp, ip(A))?, vips(&[(A, "10.57.1.11")]));
+        // The ports that are forwarded still are still kept out of the way.
+        let list = case.scene.cli.list_json()?;
+        assert_eq!(list[0]["port_range"], "1024-65535");
+        end(&case)?;
+        case.becomes([]).context(how)?;
+        assert_eq!(case.foreign()?, before, "{how}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_balancer_of_several_addresses_keeps_the_others() -> Result<()> {
+    let case = Case::start("")?;
+    // Not as Incus does it, but as others may.
+    case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.11"), (B, "10.57.1.12")]))?;
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(B, "10.57.1.12")]));
+    // Now the other VIP is all that is left of it.
+    case.annotate(&case.two, Some(B))?;
+    let all = [egress(&case.one, A), converted(A, &case.one), egress(&case.two, B), converted(B, &case.two)];
+    case.becomes(all)?;
+    case.annotate(&case.one, None)?;
+    case.becomes([egress(&case.two, B), converted(B, &case.two)])?;
+    case.state(&case.two, "active")?;
+    case.annotate(&case.two, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+#[test]
+fn ipv6_is_converted_too_in_any_spelling() -> Result<()> {
+    let case = Case::start("")?;
+    let address = ip("2001:db8::65");
+    case.net.set_vips(Protocol::Tcp, address, &vips(&[("2001:DB8:0::65", "FD42:57:1::B")]))?;
+    case.net.set_vips(
+        Protocol::Udp,
+        address,
+        &vips(&[("2001:DB8:0::65", "FD42:57:1::B"), ("[2001:db8::65]:53", "[fd42:57:1::c]:53")]),
+    )?;
+    let before = case.foreign()?;
+    case.net.annotate(&case.one.port, V6, Some("2001:db8::65"))?;
+    let row = format!("fd42:57:1::b leaves as 2001:db8::65 for {}", case.one.port);
+    case.becomes([row, "2001:db8::65 goes to fd42:57:1::b".to_owned()])?;
+    assert_eq!(case.net.vips(Protocol::Udp, address)?.len(), 1);
+    case.net.annotate(&case.one.port, V6, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+/// Makes something of the default target of `A` that cannot be converted.
+type Spoil = fn(&Case) -> Result<()>;
+
+const SPOILED: [(&str, Spoil); 8] = [
+    ("several backends", |case| {
+        case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.11,10.57.1.12")]))
+    }),
+    ("balancers that disagree", |case| case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.12")]))),
+    ("a group", |case| group(&case.scene.server, &case.net)),
+    ("a group, beside VIPs with ports", |case| {
+        case.forward(A, 443)?;
+        group(&case.scene.server, &case.net)
+    }),
+    ("another router, beside VIPs with ports", |case| {
+        let other = Net::builder(2).create(&case.scene.server)?;
+        case.forward(A, 443)?;
+        let name = case.net.balancer(Protocol::Tcp, ip(A));
+        attach(&case.scene.server, &other.router(), &name)
+    }),
+    ("a dnat row", |case| case.net.add_nat("dnat", ip(A), "10.57.1.12").map(drop)),
+    ("a dnat row to the same", |case| case.net.add_nat("dnat", ip(A), "10.57.1.11").map(drop)),
+    ("a dnat_and_snat row", |case| case.net.add_nat("dnat_and_snat", ip(A), "10.57.1.12").map(drop)),
+];
+
+#[test]
+fn what_cannot_be_converted_is_rejected_and_left_alone() -> Result<()> {
+    for (why, spoil) in SPOILED {
+        let case = Case::start("")?;
+        case.default_target(A)?;
+        spoil(&case)?;
+        let before = case.foreign()?;
+        case.annotate(&case.one, Some(A))?;
+        case.state(&case.one, "rejected default-target").context(why)?;
+        case.becomes([])?;
+        assert_eq!(case.foreign()?, before, "{why}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_can_no_longer_be_converted_is_put_back() -> Result<()> {
+    for (why, spoil) in SPOILED {
+        let case = Case::start("")?;
+        case.default_target(A)?;
+        case.annotate(&case.one, Some(A))?;
+        case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+        spoil(&case).context(why)?;
+        case.state(&case.one, "rejected default-target").context(why)?;
+        case.becomes([]).context(why)?;
+        let places = case.attached(A)?;
+        assert_eq!(places, set(["router tcp", "router udp", "switch tcp", "switch udp"]), "{why}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_balancer_of_nothing_else_stays_on_other_routers() -> Result<()> {
+    let case = Case::start("")?;
+    let other = Net::builder(2).create(&case.scene.server)?;
+    case.default_target(A)?;
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        attach(&case.scene.server, &other.router(), &case.net.balancer(protocol, ip(A)))?;
+    }
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let there = case.scene.server.transact(vec![
+        json!({"op": "select", "table": "Logical_Router", "where": [["name", "==", other.router()]]}),
+    ])?;
+    assert_eq!(ovn_extaddr_tests::set_column(&there[0]["rows"][0]["load_balancer"]).len(), 2);
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+#[test]
+fn with_reject_nothing_is_converted_and_what_was_is_put_back() -> Result<()> {
+    let case = Case::start("default-target = \"convert\"")?;
+    case.default_target(A)?;
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let reject = "drain = 0\nhold-down = 0\ndefault-target = \"reject\"\n";
+    case.scene.cli.write_config(reject)?;
+    case.scene.agent.write_config(reject)?;
+    case.becomes([])?;
+    case.state(&case.one, "rejected default-target")?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+#[test]
+fn two_ports_share_a_converted_address() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.forward(A, 443)?;
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.annotate(&case.two, Some(A))?;
+    case.becomes([egress(&case.one, A), egress(&case.two, A), converted(A, &case.one)])?;
+    case.annotate(&case.one, None)?;
+    case.becomes([egress(&case.two, A), converted(A, &case.one)])?;
+    case.net.remove_instance(&case.two.port)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+#[test]
+fn auto_finds_a_default_target_before_and_after_its_conversion() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.annotate(&case.one, Some("auto"))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    case.default_target(B)?;
+    case.becomes([])?;
+    case.state(&case.one, "rejected ambiguous-auto")?;
+    case.net.remove_forward(ip(A))?;
+    case.becomes([egress(&case.one, B), converted(B, &case.one)])
+}
+
+#[test]
+fn a_default_target_stays_converted_while_its_address_drains() -> Result<()> {
+    let case = Case::start("drain = 2")?;
+    case.default_target(A)?;
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.rows_become([egress(&case.one, A), converted(A, &case.one)])?;
+    case.annotate(&case.one, None)?;
+    case.rows_become([super::drain(&case.one, A), converted(A, &case.one)])?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+// ===== the CMS goes on while an address is converted =====
+
+/// What a CMS does to a default target, and to which instance that leads in the end: 0 is none.
+type Edit = fn(&Case) -> Result<usize>;
+
+const EDITS: [(&str, Edit); 8] = [
+    ("re-created as it was", |case| case.default_target(A).map(|()| 1)),
+    ("one of the two re-created", |case| {
+        case.net.set_vips(Protocol::Udp, ip(A), &vips(&[(A, "10.57.1.11")])).map(|()| 1)
+    }),
+    ("deleted, and made again later", |case| {
+        case.net.remove_forward(ip(A))?;
+        case.becomes([])?;
+        case.default_target(A).map(|()| 1)
+    }),
+    ("re-created with another target", |case| {
+        case.net.add_default_target(ip(A), case.two.v4()?, DefaultTarget::Vip).map(|()| 2)
+    }),
+    ("another target in place", |case| {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            put_vip(case, protocol, A, "10.57.1.12")?;
+        }
+        Ok(2)
+    }),
+    ("a port added by re-creation", |case| {
+        case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.11")]))?;
+        case.forward(A, 443).map(|()| 1)
+    }),
+    ("a port added in place", |case| {
+        put_vip(case, Protocol::Tcp, "203.0.113.101:443", "10.57.1.11:443").map(|()| 1)
+    }),
+    ("from a VIP to a dnat row", |case| {
+        case.net.remove_forward(ip(A))?;
+        case.net.add_default_target(ip(A), case.one.v4()?, DefaultTarget::Dnat).map(|()| 0)
+    }),
+];
+
+#[test]
+fn the_cms_may_edit_what_is_converted() -> Result<()> {
+    for (what, edit) in EDITS {
+        edited(what, edit, false)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_cms_may_edit_what_is_converted_beside_other_vips() -> Result<()> {
+    for (what, edit) in EDITS {
+        edited(what, edit, true)?;
+    }
+    Ok(())
+}
+
+fn edited(what: &str, edit: Edit, mixed: bool) -> Result<()> {
+    let case = Case::start("")?;
+    let others =
+        if mixed { vips(&[(A, "10.57.1.11"), ("203.0.113.101:25", "10.57.1.12:25")]) } else { vips(&[]) };
+    case.default_target(A)?;
+    if mixed {
+        case.net.set_vips(Protocol::Tcp, ip(A), &others)?;
+    }
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let target = edit(&case).context(what.to_owned())?;
+    let row = egress(&case.one, A);
+    match target {
+        1 => case.becomes([row, converted(A, &case.one)]),
+        2 => case.becomes([row, converted(A, &case.two)]),
+        _ => case.becomes([row]),
+    }
+    .with_context(|| format!("{what}, mixed {mixed}"))?;
+    case.state(&case.one, "active")?;
+
+    // It is undone to what the CMS said last.
+    case.annotate(&case.one, None)?;
+    case.becomes([]).with_context(|| what.to_owned())?;
+    let expected = ["10.57.1.11", "10.57.1.12"].get(target.wrapping_sub(1));
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let found = case.net.vips(protocol, ip(A))?;
+        assert_eq!(found.get(A).map(String::as_str), expected.copied(), "{what}, mixed {mixed}, {protocol}");
+    }
+    let places = case.attached(A)?;
+    if target > 0 {
+        assert_eq!(places, set(["router tcp", "router udp", "switch tcp", "switch udp"]), "{what}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_forward_that_goes_for_good_leaves_nothing() -> Result<()> {
+    for mixed in [false, true] {
+        let case = Case::start("")?;
+        let before = case.foreign()?;
+        case.default_target(A)?;
+        if mixed {
+            case.forward(A, 443)?;
+        }
+        case.annotate(&case.one, Some(A))?;
+        case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+        case.net.remove_forward(ip(A))?;
+        case.becomes([])?;
+        case.state(&case.one, "rejected not-a-forward")?;
+        assert_eq!(case.foreign()?, before, "mixed {mixed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_default_target_that_goes_leaves_the_ports() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.forward(A, 443)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let before = case.net.vips(Protocol::Tcp, ip(A))?;
+    // Incus takes the target address away from a forward: the udp balancer goes, tcp is made again without it.
+    case.net.set_vips(Protocol::Udp, ip(A), &vips(&[]))?;
+    case.net.set_vips(Protocol::Tcp, ip(A), &before)?;
+    case.becomes([egress(&case.one, A)])?;
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, before);
+    Ok(())
+}
+
+#[test]
+fn a_port_that_is_added_in_place_is_forwarded_at_once() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    // To the balancer that is off the router.
+    let (key, target) = ("203.0.113.101:25", "10.57.1.12:25");
+    put_vip(&case, Protocol::Tcp, key, target)?;
+    eventually(SOON, "the balancer is on the router again, without the default target", || {
+        let (places, found) = (case.attached(A)?, case.net.vips(Protocol::Tcp, ip(A))?);
+        ensure!(places == set(["router tcp", "switch tcp", "switch udp"]), "it is on {places:?}");
+        ensure!(found == vips(&[(key, target)]), "it has {found:?}");
+        Ok(true)
+    })?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(A, "10.57.1.11"), (key, target)]));
+    assert_eq!(case.attached(A)?, set(["router tcp", "router udp", "switch tcp", "switch udp"]));
+    Ok(())
+}
+
+#[test]
+fn a_balancer_that_the_cms_takes_off_the_router_is_made_whole() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.forward(A, 443)?;
+    let before = case.net.vips(Protocol::Tcp, ip(A))?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    detach(&case.scene.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
+    eventually(SOON, "the VIP is back", || {
+        let found = case.net.vips(Protocol::Tcp, ip(A))?;
+        ensure!(found == before, "there are {found:?}");
+        Ok(true)
+    })?;
+    // That of UDP is converted still.
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    detach(&case.scene.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.attached(A)?, set(["router udp", "switch tcp", "switch udp"]));
+    Ok(())
+}
+
+// ===== the agent goes =====
+
+#[test]
+fn cleanup_puts_everything_back() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.forward(A, 443)?;
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let Case { mut scene, net, one, .. } = case;
+    scene.agent.kill9()?;
+    scene.cli.run(&["cleanup"])?.success()?;
+    assert_eq!(ours(&scene.server)?, set([]));
+    assert_eq!(foreign(&scene.server)?, before);
+    assert_eq!(net.external_ids(&one.port)?.get(V4).map(String::as_str), Some(A), "the wish is not ours");
+    Ok(())
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_of_what_was_converted() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instances = net.add_instances(4, Addressing::Static)?;
+    for (address, instance) in [A, B].into_iter().zip(&instances) {
+        net.add_default_target(ip(address), instance.v4()?, DefaultTarget::Vip)?;
+    }
+    net.add_forward(ip(B), 443, instances[3].v4()?, 443)?;
+    let before = foreign(&server)?;
+    let mut agent = Agent::start(server.remote())?;
+    let mut random = Random(0x5eed_c0de_1234_5678);
+    for kill in 0..KILLS {
+        sleep(Duration::from_micros(random.below(40_000)));
+        for instance in &instances {
+            let value = [None, Some(A), Some(B)][usize::try_from(random.below(3))?];
+            net.annotate(&instance.port, V4, value)?;
+            sleep(Duration::from_micros(random.below(8_000)));
+        }
+        agent.kill9()?;
+        consistent(&server, &net).with_context(|| format!("after kill {kill}"))?;
+        agent = Agent::builder(server.remote()).spawn()?;
+    }
+    net.annotate(&instances[0].port, V4, Some(A))?;
+    for instance in &instances[1..] {
+        net.annotate(&instance.port, V4, None)?;
+    }
+    become_rows(&server, [egress(&instances[0], A), converted(A, &instances[0])])?;
+    net.annotate(&instances[0].port, V4, None)?;
+    become_rows(&server, [])?;
+    wait_until_settled(&Cli::new(server.remote())?)?;
+    assert_eq!(foreign(&server)?, before);
+    Ok(())
+}
+
+/// An address is converted as a whole or not at all, and converted wherever an override has it.
+fn consistent(server: &OvsdbServer, net: &Net) -> Result<()> {
+    let rows = ours(server)?;
+    for address in [A, B] {
+        let converted = rows.iter().any(|row| row.starts_with(&format!("{address} goes to")));
+        let used = rows.iter().any(|row| row.contains(&format!("leaves as {address} ")));
+        ensure!(converted || !used, "{address} has overrides beside its VIP: {rows:#?}");
+        let udp = attached(server, net, address)?.contains("router udp");
+        ensure!(
+            udp != converted,
+            "{address}: the udp balancer is on the router: {udp}, converted: {converted}"
+        );
+    }
+    let there = net.vips(Protocol::Tcp, ip(B))?.contains_key(B);
+    let converted = rows.iter().any(|row| row.starts_with(&format!("{B} goes to")));
+    ensure!(there != converted, "the VIP is there: {there}, converted: {converted}");
+    Ok(())
+}
+
+#[test]
+fn another_owner_s_conversion_is_not_ours() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let before = case.scene.server.dump()?;
+    // To it, the rows are foreign ones that do what is asked for already.
+    let mut other = Agent::builder(case.scene.server.remote()).args(&["--owner", "other"]).start()?;
+    other.wait_for_log("in step")?;
+    eventually(SOON, "it says so", || {
+        let state = super::agent_state(&other, &case.one.port)?;
+        ensure!(state == "foreign", "it says {state}");
+        Ok(true)
+    })?;
+    other.stop()?;
+    assert_eq!(case.scene.server.dump()?, before);
+    Ok(())
+}
+
+// ===== inside =====
+
+fn vips(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Has another router have a balancer too.
+fn attach(server: &OvsdbServer, router: &str, balancer: &str) -> Result<()> {
+    let uuid = balancer_named(server, balancer)?;
+    mutate(server, "Logical_Router", router, json!(["load_balancer", "insert", uuid_ref(&uuid)]))
+}
+
+fn detach(server: &OvsdbServer, router: &str, balancer: &str) -> Result<()> {
+    let uuid = balancer_named(server, balancer)?;
+    mutate(server, "Logical_Router", router, json!(["load_balancer", "delete", uuid_ref(&uuid)]))
+}
+
+fn balancer_named(server: &OvsdbServer, name: &str) -> Result<String> {
+    let found = server
+        .transact(vec![json!({"op": "select", "table": "Load_Balancer", "where": [["name", "==", name]]})])?;
+    found[0]["rows"][0]["_uuid"][1].as_str().map(str::to_owned).context("no such balancer")
+}
+
+/// Has the router have a third balancer with a default target, through a group.
+fn group(server: &OvsdbServer, net: &Net) -> Result<()> {
+    server.transact(vec![
+        json!({"op": "insert", "table": "Load_Balancer", "uuid-name": "lb", "row": {
+            "name": "grouped", "protocol": "tcp", "vips": json_map([(A, "10.57.1.11")]),
+        }}),
+        json!({"op": "insert", "table": "Load_Balancer_Group", "uuid-name": "group", "row": {
+            "name": "group", "load_balancer": ["named-uuid", "lb"],
+        }}),
+        json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", net.router()]],
+            "mutations": [["load_balancer_group", "insert", ["named-uuid", "group"]]]}),
+    ])?;
+    Ok(())
+}
+
+/// Sets a VIP of a balancer and leaves the balancer where it is.
+fn put_vip(case: &Case, protocol: Protocol, key: &str, value: &str) -> Result<()> {
+    let name = case.net.balancer(protocol, ip(A));
+    let server = &case.scene.server;
+    mutate(server, "Load_Balancer", &name, json!(["vips", "delete", ["set", [key]]]))?;
+    mutate(server, "Load_Balancer", &name, json!(["vips", "insert", json_map([(key, value)])]))
+}
+
+fn mutate(server: &OvsdbServer, table: &str, name: &str, mutation: Value) -> Result<()> {
+    let done = server.transact(vec![
+        json!({"op": "mutate", "table": table, "where": [["name", "==", name]], "mutations": [mutation]}),
+    ])?;
+    ensure!(done[0]["count"] == 1, "no {table} {name}");
+    Ok(())
+}
+
+/// The memory of what was put out of the way is in our row. Whoever takes that away takes no VIP with it.
+#[test]
+fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.net.add_forward(ip(A), 443, case.two.v4()?, 8443)?;
+    let before = case.foreign()?;
+    let wanted = [egress(&case.one, A), converted(A, &case.one)];
+    case.annotate(&case.one, Some(A))?;
+    case.becomes(wanted.clone())?;
+    for round in 0..3 {
+        for nat in case.net.nats()?.iter().filter(|nat| !nat.external_ids.is_empty()) {
+            if nat.kind == "dnat" || round > 0 {
+                case.net.remove_nat(&nat.uuid)?;
+            }
+        }
+        case.becomes(wanted.clone()).with_context(|| format!("round {round}"))?;
+        assert_eq!(case.attached(A)?, set(["router tcp", "switch tcp", "switch udp"]));
+        wait_until_settled(&case.scene.cli)?;
+    }
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}

@@ -1,0 +1,452 @@
+//! What the configuration decides: who asks, what may be asked for, and when a change of it counts.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Addressing, Net, Protocol, eventually, json_set, set_column, uuid_ref};
+use serde_json::{Value, json};
+
+use super::{A, B, Case, agent_state, drain, egress};
+use crate::scene::{OWNER, SOON, V4, V6, ip, versions};
+
+impl Case {
+    /// Writes a policy file next to the configuration, and returns the line by which that names it.
+    fn write_policy(&self, text: &str) -> Result<String> {
+        let path = self.policy_file();
+        std::fs::write(&path, text)?;
+        Ok(format!("policy = \"{}\"\n", path.display()))
+    }
+
+    fn policy_file(&self) -> PathBuf {
+        self.scene.agent.dir().join("policy.toml")
+    }
+
+    fn source(&self, instance: &ovn_extaddr_tests::Instance) -> Result<Value> {
+        let list = self.scene.cli.list_json()?;
+        let entry = list.iter().find(|entry| entry["port"] == instance.port && entry["family"] == "ipv4");
+        Ok(entry.context("no such entry")?["source"].clone())
+    }
+
+    /// Waits until the agent has said this once more.
+    fn logs(&self, text: &str, times: usize) -> Result<()> {
+        eventually(SOON, &format!("the agent says {text:?} {times} times"), || {
+            let log = self.scene.agent.log();
+            ensure!(log.matches(text).count() >= times, "{log}");
+            Ok(true)
+        })
+    }
+}
+
+const PROMPT: &str = ovn_extaddr_tests::PROMPT;
+const ANEW: &str = "read the configuration anew";
+const WRONG: &str = "the old one stays";
+
+// ===== the policy file =====
+
+#[test]
+fn the_policy_speaks_for_ports_by_name_switch_and_router() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    let names = [
+        ("port", "incus-net1-instance-*-00010000000?-eth0".to_owned()),
+        ("switch", case.net.internal_switch()),
+        ("router", "incus-net?-lr".to_owned()),
+    ];
+    for (key, glob) in names {
+        let policy = case.write_policy(&format!("[[rule]]\n{key} = \"{glob}\"\nipv4 = \"{A}\"\n"))?;
+        case.configure(&format!("{PROMPT}{policy}"))?;
+        case.becomes([egress(&case.one, A), egress(&case.two, A)]).context(key)?;
+        assert_eq!(case.source(&case.one)?, "policy");
+        case.configure(PROMPT)?;
+        case.becomes([]).context(key)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_port_speaks_before_the_policy_and_the_first_rule_before_the_next() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    let v6 = "2001:db8::65";
+    case.net.add_forward(ip(v6), 80, case.one.v6()?, 80)?;
+    let policy = case.write_policy(&format!(
+        "[[rule]]\nport = \"{}\"\nipv4 = \"{A}\"\n[[rule]]\nport = \"*\"\nipv4 = \"{B}\"\nipv6 = \"{v6}\"\n",
+        case.one.port
+    ))?;
+    case.configure(&format!("{PROMPT}{policy}"))?;
+    let six = [(&case.one, "fd42:57:1::b"), (&case.two, "fd42:57:1::c")];
+    let six = six.map(|(instance, address)| format!("{address} leaves as {v6} for {}", instance.port));
+    let [six_one, six_two] = &six;
+    case.becomes([egress(&case.one, A), egress(&case.two, B), six_one.clone(), six_two.clone()])?;
+    case.annotate(&case.one, Some(B))?;
+    case.net.annotate(&case.two.port, V6, Some("none"))?;
+    case.becomes([egress(&case.one, B), egress(&case.two, B), six_one.clone()])?;
+    assert_eq!(case.source(&case.one)?, "annotation");
+    case.annotate(&case.one, Some("none"))?;
+    case.becomes([egress(&case.two, B), six_one.clone()])?;
+    case.annotate(&case.one, None)?;
+    case.becomes([egress(&case.one, A), egress(&case.two, B), six_one.clone()])
+}
+
+#[test]
+fn a_port_that_the_policy_names_may_come_later() -> Result<()> {
+    let mut case = Case::start("")?;
+    case.forward(A, 80)?;
+    let later = "incus-net1-instance-00000000-0000-4000-8000-000100000003-eth0";
+    let policy = case.write_policy(&format!("[[rule]]\nport = \"{later}\"\nipv4 = \"{A}\"\n"))?;
+    case.configure(&format!("{PROMPT}{policy}"))?;
+    case.scene.wait_for_state(later, V4, "waiting no-port")?;
+    let three = case.net.add_instance(Addressing::Static)?;
+    assert_eq!(three.port, later);
+    case.becomes([egress(&three, A)])
+}
+
+#[test]
+fn a_change_of_the_policy_file_counts_by_itself() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    let rule = |address: &str| format!("[[rule]]\nport = \"{}\"\nipv4 = \"{address}\"\n", case.one.port);
+    let policy = case.write_policy(&rule(A))?;
+    // Its name is new to the agent, too.
+    case.configure(&format!("{PROMPT}{policy}"))?;
+    case.becomes([egress(&case.one, A)])?;
+    case.write_policy(&rule(B))?;
+    case.becomes([egress(&case.one, B)])?;
+    // As an editor does it: a new file takes the place of the old one.
+    let new = case.scene.agent.dir().join("new");
+    std::fs::write(&new, rule(A))?;
+    std::fs::rename(new, case.policy_file())?;
+    case.becomes([egress(&case.one, A)])
+}
+
+// ===== reload =====
+
+#[test]
+fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    let policy = case.write_policy(&format!("[[rule]]\nport = \"*\"\nipv4 = \"{A}\"\n"))?;
+    let good = format!("{PROMPT}{policy}");
+    case.configure(&good)?;
+    case.becomes([egress(&case.one, A), egress(&case.two, A)])?;
+    let before = versions(&case.scene.server, OWNER)?;
+
+    for (wrong, line) in [
+        (format!("{good}hold-dwn = 5\n"), ":4:"),
+        (format!("{good}drain = \"long\"\n"), ":4:"),
+        (format!("{good}port-range = \"5-1\"\n"), ":4:"),
+        (format!("{good}owner = \"somebody\"\n"), "restart"),
+        (format!("{PROMPT}policy = \"/nonexistent/policy\"\n"), "/nonexistent/policy"),
+        (format!("{good}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/33\"]\n"), ":6:"),
+    ] {
+        let old = case.scene.agent.log().len();
+        case.scene.agent.write_config(&wrong)?;
+        eventually(SOON, "the agent says what is wrong", || {
+            let log = case.scene.agent.log();
+            let log = log.get(old..).unwrap_or_default();
+            ensure!(log.contains("stays") && log.contains(line), "no {line} in {log}");
+            Ok(true)
+        })
+        .with_context(|| wrong.clone())?;
+    }
+    let old = case.scene.agent.log().len();
+    case.write_policy("[[rule]]\nport = \"*\"\n\nipv4 = \"web\"\n")?;
+    case.scene.agent.write_config(&good)?;
+    eventually(SOON, "the agent says what is wrong with the policy", || {
+        let log = case.scene.agent.log();
+        let log = log.get(old..).unwrap_or_default();
+        ensure!(log.contains(WRONG) && log.contains("policy.toml") && log.contains(":4:"), "{log}");
+        Ok(true)
+    })?;
+    assert_eq!(versions(&case.scene.server, OWNER)?, before, "nothing was touched");
+    // The agent is as attentive as before.
+    case.write_policy(&format!("[[rule]]\nport = \"{}\"\nipv4 = \"{A}\"\n", case.one.port))?;
+    case.becomes([egress(&case.one, A)])
+}
+
+#[test]
+fn a_signal_has_the_configuration_read_anew() -> Result<()> {
+    let mut case = Case::start("")?;
+    let times = case.scene.agent.log().matches(ANEW).count();
+    case.scene.agent.daemon().signal("HUP")?;
+    case.logs(ANEW, times + 1)?;
+    // A file that went, as far as that can be told, is a mistake as well.
+    std::fs::remove_file(case.scene.agent.dir().join("config.toml"))?;
+    case.scene.agent.daemon().signal("HUP")?;
+    case.logs(WRONG, 1)?;
+    case.forward(A, 80)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A)])
+}
+
+// ===== auto =====
+
+#[test]
+fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
+    type Speaker = (&'static str, &'static str, fn(&Case, bool) -> Result<()>);
+    let speakers: [Speaker; 3] = [
+        ("router", "router", |case, on| case.net.annotate_router("address.external", on.then_some("auto"))),
+        ("configuration", "config", |case, on| {
+            case.configure(&format!("{PROMPT}{}", if on { "auto = true\n" } else { "" }))
+        }),
+        ("policy", "policy", |case, on| {
+            let policy = case.write_policy("[[rule]]\nrouter = \"*\"\nipv4 = \"auto\"\n")?;
+            case.configure(&format!("{PROMPT}{}", if on { &policy } else { "" }))
+        }),
+    ];
+    for (who, source, speak) in speakers {
+        let mut case = Case::start("")?;
+        case.forward(A, 80)?;
+        let three = case.net.add_instance(Addressing::Static)?;
+        speak(&case, true)?;
+        case.becomes([egress(&case.one, A)]).context(who)?;
+        assert_eq!(case.source(&case.one)?, source);
+        // Who gets none for want of a forward has asked for nothing, unless it was named.
+        let list = case.scene.cli.list_json()?;
+        let of_three = list.iter().filter(|entry| entry["port"] == three.port).count();
+        assert_eq!(of_three, usize::from(who == "policy"), "{who}: {list:?}");
+
+        // A forward that comes later counts, as does an instance.
+        case.net.add_forward(ip(B), 80, three.v4()?, 80)?;
+        case.becomes([egress(&case.one, A), egress(&three, B)]).context(who)?;
+        // The second on the same address makes it nobody's.
+        case.net.add_forward(ip(B), 81, case.two.v4()?, 80)?;
+        case.becomes([egress(&case.one, A)]).context(who)?;
+        case.net.remove_forward(ip(B))?;
+        case.annotate(&case.one, Some("none"))?;
+        case.becomes([]).context(who)?;
+        case.annotate(&case.one, None)?;
+        case.becomes([egress(&case.one, A)]).context(who)?;
+        // Two addresses of its own: which one?
+        case.forward(B, 80)?;
+        case.becomes([]).context(who)?;
+        case.state(&case.one, "rejected ambiguous-auto").context(who)?;
+        case.annotate(&case.one, Some(B))?;
+        case.becomes([egress(&case.one, B)]).context(who)?;
+        case.annotate(&case.one, None)?;
+        case.net.remove_forward(ip(B))?;
+        case.becomes([egress(&case.one, A)]).context(who)?;
+        speak(&case, false)?;
+        case.becomes([]).context(who)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_router_speaks_for_the_ports_behind_it_only() -> Result<()> {
+    let case = Case::start("")?;
+    let mut other = Net::builder(2).create(&case.scene.server)?;
+    let there = other.add_instance(Addressing::Static)?;
+    other.add_forward(ip(B), 80, there.v4()?, 80)?;
+    case.forward(A, 80)?;
+    case.net.annotate_router("address.external", Some("auto"))?;
+    case.becomes([egress(&case.one, A)])?;
+    other.annotate_router("address.external", Some("auto"))?;
+    case.becomes([egress(&case.one, A), egress(&there, B)])?;
+    case.net.annotate_router("address.external", None)?;
+    case.becomes([egress(&there, B)])
+}
+
+// ===== what may be asked for =====
+
+#[test]
+fn an_address_without_a_forward_may_be_allowed() -> Result<()> {
+    let case = Case::start("")?;
+    case.annotate(&case.one, Some(A))?;
+    case.state(&case.one, "rejected not-a-forward")?;
+    let allow = |router: &str, prefix: &str| {
+        format!("{PROMPT}[[allow]]\nrouter = \"{router}\"\nprefixes = [\"198.51.100.0/24\", \"{prefix}\"]\n")
+    };
+    for (router, prefix) in [("incus-net2-*", "203.0.113.0/24"), ("*", "203.0.113.0/28")] {
+        case.configure(&allow(router, prefix))?;
+        case.state(&case.one, "rejected not-permitted").context(router)?;
+        case.becomes([])?;
+    }
+    case.configure(&allow("incus-net1-*", "203.0.113.96/27"))?;
+    case.becomes([egress(&case.one, A)])?;
+    // With a forward or without is the same now.
+    case.forward(A, 80)?;
+    case.becomes([egress(&case.one, A)])?;
+    case.net.remove_forward(ip(A))?;
+    case.becomes([egress(&case.one, A)])?;
+    case.configure(PROMPT)?;
+    case.becomes([])
+}
+
+#[test]
+fn the_target_itself_may_be_required() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    case.annotate(&case.two, Some(A))?;
+    case.becomes([egress(&case.two, A)])?;
+    case.configure(&format!("{PROMPT}require-target = true\n"))?;
+    case.becomes([])?;
+    case.state(&case.two, "rejected not-a-target")?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A)])?;
+    case.net.add_forward(ip(A), 443, case.two.v4()?, 443)?;
+    case.becomes([egress(&case.one, A), egress(&case.two, A)])
+}
+
+// ===== the port range =====
+
+#[test]
+fn the_range_of_all_who_share_an_address_follows_its_ports() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    case.annotate(&case.one, Some(A))?;
+    case.annotate(&case.two, Some(A))?;
+    case.becomes([egress(&case.one, A), egress(&case.two, A)])?;
+    let range = |expected: &str| -> Result<()> {
+        eventually(SOON, &format!("the range is {expected:?}"), || {
+            let ranges: Vec<String> = case
+                .net
+                .nats()?
+                .into_iter()
+                .filter(|nat| !nat.external_ids.is_empty())
+                .map(|nat| nat.external_port_range)
+                .collect();
+            ensure!(ranges == [expected, expected], "they are {ranges:?}");
+            Ok(true)
+        })?;
+        case.becomes([egress(&case.one, A), egress(&case.two, A)])
+    };
+    range("1024-65535")?;
+    case.forward(A, 40_000)?;
+    range("1024-39999")?;
+    // Of UDP, and through a group.
+    let target = case.one.v4()?;
+    let pair = |listen: &str| -> Result<_> { Ok((listen.parse()?, (target, 53).into())) };
+    case.net.add_forwards(Protocol::Udp, &[pair("203.0.113.101:20000")?])?;
+    range("40001-65535")?;
+    case.net.add_group_forward("group", "203.0.113.101:50000".parse()?, (target, 53).into())?;
+    range("20001-39999")?;
+    // Another address is no matter.
+    let before = versions(&case.scene.server, OWNER)?;
+    case.forward(B, 30_000)?;
+    range("20001-39999")?;
+    assert_eq!(versions(&case.scene.server, OWNER)?, before);
+    case.configure(&format!("{PROMPT}port-range = \"off\"\n"))?;
+    range("")?;
+    case.configure(&format!("{PROMPT}port-range = \"5000-6000\"\n"))?;
+    range("5000-6000")?;
+    case.configure(PROMPT)?;
+    range("20001-39999")?;
+    case.net.add_default_target(ip(A), case.one.v4()?, ovn_extaddr_tests::DefaultTarget::Dnat)?;
+    range("20001-39999")
+}
+
+// ===== the gateway port =====
+
+#[test]
+fn a_gateway_port_that_is_made_anew_is_named_anew() -> Result<()> {
+    let case = Case::start("")?;
+    let second = case.net.add_second_gateway(&["198.51.100.2/24"])?;
+    case.forward(A, 80)?;
+    case.net.add_forward(ip("198.51.100.50"), 80, case.two.v4()?, 80)?;
+    case.annotate(&case.one, Some(A))?;
+    case.annotate(&case.two, Some("198.51.100.50"))?;
+    let rows = || [egress(&case.one, A), egress(&case.two, "198.51.100.50")];
+    case.becomes(rows())?;
+    for port in [case.net.gateway_port(), second] {
+        let old = named_by(&case)?;
+        // As Incus does when the uplink changes; the references to it go without a trace.
+        recreate(&case, &port)?;
+        eventually(SOON, "the row names the new port", || {
+            let new = named_by(&case)?;
+            ensure!(new.iter().all(Option::is_some), "one names none: {new:?}");
+            ensure!(new != old, "they are the old ones");
+            Ok(true)
+        })?;
+        case.becomes(rows())?;
+    }
+    Ok(())
+}
+
+/// The gateway port of each of our rows.
+fn named_by(case: &Case) -> Result<Vec<Option<String>>> {
+    let nats = case.net.nats()?.into_iter().filter(|nat| !nat.external_ids.is_empty());
+    Ok(nats.map(|nat| nat.gateway_port).collect())
+}
+
+/// Deletes a router port and makes it again in the same transaction.
+fn recreate(case: &Case, port: &str) -> Result<()> {
+    let server = &case.scene.server;
+    let found = server.transact(vec![
+        json!({"op": "select", "table": "Logical_Router_Port", "where": [["name", "==", port]]}),
+    ])?;
+    let row = &found[0]["rows"][0];
+    let uuid = set_column(&row["_uuid"]).pop().context("no such port")?;
+    let uuid = uuid_ref(uuid.as_str().context("a UUID")?);
+    let copy = json!({
+        "name": row["name"], "mac": row["mac"], "networks": row["networks"], "ha_chassis_group": row["ha_chassis_group"],
+    });
+    server.transact(vec![
+        json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", case.net.router()]],
+            "mutations": [["ports", "delete", json_set([uuid])]]}),
+        json!({"op": "insert", "table": "Logical_Router_Port", "uuid-name": "again", "row": copy}),
+        json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", case.net.router()]],
+            "mutations": [["ports", "insert", json_set([json!(["named-uuid", "again"])])]]}),
+    ])?;
+    Ok(())
+}
+
+// ===== from one instance to another =====
+
+#[test]
+fn an_address_moves_from_one_instance_to_another() -> Result<()> {
+    let case = Case::start("drain = 3000")?;
+    case.forward(A, 80)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A)])?;
+    // The forward and the wish, all at once.
+    let wish = json!(["map", [[V4, A]]]);
+    case.scene.server.transact(vec![
+        json!({"op": "mutate", "table": "Logical_Switch_Port", "where": [["name", "==", case.one.port]],
+            "mutations": [["external_ids", "delete", wish]]}),
+        json!({"op": "mutate", "table": "Logical_Switch_Port", "where": [["name", "==", case.two.port]],
+            "mutations": [["external_ids", "insert", wish]]}),
+        json!({"op": "update", "table": "Load_Balancer", "where": [],
+            "row": {"vips": ["map", [["203.0.113.101:80", "10.57.1.12:80"]]]}}),
+    ])?;
+    case.becomes([egress(&case.two, A), drain(&case.one, A)])?;
+    case.state(&case.two, "active")
+}
+
+#[test]
+fn an_internal_address_moves_from_one_instance_to_another() -> Result<()> {
+    for config in ["", "drain = 3000"] {
+        let case = Case::start(config)?;
+        case.forward(A, 80)?;
+        case.annotate(&case.one, Some(A))?;
+        case.annotate(&case.two, Some(A))?;
+        case.becomes([egress(&case.one, A), egress(&case.two, A)])?;
+        // They swap: at no time may a row be for the wrong port.
+        let write = |port: &str, address: &str| {
+            json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]],
+                "row": {"addresses": format!("00:00:00:00:00:01 {address}")}})
+        };
+        case.scene
+            .server
+            .transact(vec![write(&case.one.port, "10.57.1.12"), write(&case.two.port, "10.57.1.11")])?;
+        let row = |address: &str, port: &str| format!("{address} leaves as {A} for {port}");
+        case.becomes([row("10.57.1.12", &case.one.port), row("10.57.1.11", &case.two.port)])?;
+        // The one goes, and the other takes its address along with its own, in one transaction.
+        let gone = case.scene.server.transact(vec![
+            json!({"op": "select", "table": "Logical_Switch_Port", "where": [["name", "==", case.one.port]]}),
+        ])?;
+        let uuid = gone[0]["rows"][0]["_uuid"].clone();
+        case.scene.server.transact(vec![
+            json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", case.net.internal_switch()]],
+                "mutations": [["ports", "delete", uuid]]}),
+            write(&case.two.port, "10.57.1.11 10.57.1.12"),
+        ])?;
+        case.becomes([row("10.57.1.12", &case.two.port), row("10.57.1.11", &case.two.port)])?;
+        assert_eq!(agent_state(&case.scene.agent, &case.two.port)?, "active");
+    }
+    Ok(())
+}

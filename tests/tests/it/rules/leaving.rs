@@ -1,0 +1,338 @@
+//! Overrides that change or go: what drains, what is held, and what somebody else keeps removing.
+
+use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, eventually, map_column};
+use serde_json::json;
+
+use super::{A, B, Case, agent_state, become_rows, drain, egress, foreign, ours, set};
+use crate::scene::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
+
+/// What ends an override.
+type End = fn(&Case) -> Result<()>;
+
+/// Long enough to end no test.
+const LONG: &str = "drain = 3000";
+
+fn with_forwards(config: &str) -> Result<Case> {
+    let case = Case::start(config)?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A)])?;
+    Ok(case)
+}
+
+// ===== drain =====
+
+#[test]
+fn an_address_that_is_left_drains_and_goes_when_its_time_is_up() -> Result<()> {
+    for value in [Some(B), None, Some("none")] {
+        let case = with_forwards("drain = 2")?;
+        case.annotate(&case.one, value)?;
+        let stays = value.filter(|value| *value == B).map(|value| egress(&case.one, value));
+        let drained = eventually(SOON, "the old address drains", || {
+            let rows = ours(&case.scene.server)?;
+            ensure!(rows == stays.iter().cloned().chain([drain(&case.one, A)]).collect(), "{rows:#?}");
+            until(&case.scene.server)
+        })?;
+        if stays.is_none() {
+            assert_eq!(agent_state(&case.scene.agent, &case.one.port)?, "draining");
+        }
+        // It goes by itself, and not before it is due.
+        eventually(SOON, "the drain row goes", || Ok(until(&case.scene.server)?.is_none()))?;
+        assert!(seconds()? >= drained, "it was due at {drained}");
+        assert_eq!(ours(&case.scene.server)?, stays.into_iter().collect(), "{value:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_address_that_is_taken_up_again_drains_no_more() -> Result<()> {
+    let case = with_forwards(LONG)?;
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), drain(&case.one, B)])?;
+    case.annotate(&case.one, None)?;
+    case.becomes([drain(&case.one, A), drain(&case.one, B)])?;
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A)])
+}
+
+#[test]
+fn where_an_override_keeps_the_address_nothing_drains() -> Result<()> {
+    let case = with_forwards(LONG)?;
+    // The row is written anew, for another range of ports.
+    case.forward(A, 50_000)?;
+    eventually(SOON, "the range is another", || {
+        let list = case.scene.cli.list_json()?;
+        ensure!(list[0]["port_range"] == "1024-49999", "{list:?}");
+        Ok(true)
+    })?;
+    case.becomes([egress(&case.one, A)])?;
+    // One of the port's two addresses changes its override, the other has it.
+    let mut net = case.net;
+    let both = net.add_instance(Addressing::Fixed(vec![ip("10.57.1.50"), ip("10.57.1.51")]))?;
+    net.annotate(&both.port, V4, Some(A))?;
+    let row = |address: &str| format!("{address} leaves as {A} for {}", both.port);
+    become_rows(&case.scene.server, [egress(&case.one, A), row("10.57.1.50"), row("10.57.1.51")])?;
+    net.add_nat("snat", ip(A), "10.57.1.51")?;
+    become_rows(&case.scene.server, [egress(&case.one, A), row("10.57.1.50")])
+}
+
+#[test]
+fn what_drains_goes_with_the_port_its_address_or_the_forward() -> Result<()> {
+    let ends: [(&str, End); 3] = [
+        ("port", |case| case.net.remove_instance(&case.one.port)),
+        ("address", |case| case.net.set_addresses(&case.one.port, &["00:00:00:00:00:99 10.57.1.99"])),
+        ("forward", |case| case.net.remove_forward(ip(A))),
+    ];
+    for (what, end) in ends {
+        for drained in [false, true] {
+            let case = with_forwards(LONG)?;
+            if drained {
+                case.annotate(&case.one, None)?;
+                case.becomes([drain(&case.one, A)])?;
+            }
+            end(&case)?;
+            if what == "address" && !drained {
+                let row = format!("10.57.1.99 leaves as {A} for {}", case.one.port);
+                case.becomes([row]).context(what)?;
+            } else {
+                case.becomes([]).with_context(|| format!("{what}, drained {drained}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_drain_time_nothing_drains_and_what_does_ends() -> Result<()> {
+    let mut case = with_forwards("drain = 0")?;
+    let seen = case.scene.server.transactions()?.len();
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B)])?;
+    // The agent's only transaction since has drained nothing.
+    assert_eq!(case.scene.server.transactions()?.len(), seen + 2);
+
+    case.configure(&format!("{LONG}\nhold-down = 0\n"))?;
+    case.scene.agent.wait_for_log("read the configuration anew")?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), drain(&case.one, B)])?;
+    case.configure("drain = 0\nhold-down = 0\n")?;
+    case.becomes([egress(&case.one, A)])
+}
+
+#[test]
+fn both_families_and_all_ports_drain_by_themselves() -> Result<()> {
+    let case = with_forwards(LONG)?;
+    let v6 = "2001:db8::65";
+    case.net.add_forward(ip(v6), 80, case.one.v6()?, 80)?;
+    case.net.annotate(&case.one.port, V6, Some(v6))?;
+    case.annotate(&case.two, Some(A))?;
+    let six = |verb: &str| format!("fd42:57:1::b {verb} {v6} for {}", case.one.port);
+    case.becomes([egress(&case.one, A), egress(&case.two, A), six("leaves as")])?;
+    for instance in [&case.one, &case.two] {
+        case.annotate(instance, None)?;
+    }
+    case.net.annotate(&case.one.port, V6, None)?;
+    case.becomes([drain(&case.one, A), drain(&case.two, A), six("drains")])
+}
+
+#[test]
+fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> {
+    let mut case = with_forwards("drain = 3")?;
+    case.annotate(&case.one, None)?;
+    case.rows_become([drain(&case.one, A)])?;
+    let due = until(&case.scene.server)?.context("no drain row")?;
+    case.scene.agent.restart()?;
+    case.scene.agent.wait_for_log("in step")?;
+    assert_eq!(until(&case.scene.server)?, Some(due), "its time does not start anew");
+    case.rows_become([])?;
+    assert!(seconds()? >= due);
+
+    // An agent that comes too late takes it away at once.
+    case.annotate(&case.one, Some(A))?;
+    case.rows_become([egress(&case.one, A)])?;
+    case.annotate(&case.one, None)?;
+    case.rows_become([drain(&case.one, A)])?;
+    case.scene.agent.kill9()?;
+    let due = until(&case.scene.server)?.context("no drain row")?;
+    eventually(SOON, "its time is up", || Ok(seconds()? > due))?;
+    case.scene.agent.restart()?;
+    case.becomes([])
+}
+
+#[test]
+fn cleanup_lets_connections_finish_when_told_to() -> Result<()> {
+    let case = Case::start(LONG)?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    let before = case.foreign()?;
+    case.annotate(&case.one, Some(A))?;
+    case.annotate(&case.two, Some(B))?;
+    case.becomes([egress(&case.one, A), egress(&case.two, B)])?;
+    // What drains already does so for no longer than the rest.
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A), egress(&case.two, B)])?;
+    let Case { mut scene, one, two, .. } = case;
+    scene.agent.kill9()?;
+    let mut command = scene.cli.command(&["cleanup", "--drain", "2"]);
+    let mut cleanup = command.stdout(Stdio::null()).spawn()?;
+    let due = eventually(SOON, "all addresses drain", || {
+        let rows = ours(&scene.server)?;
+        ensure!(rows == [drain(&one, A), drain(&one, B), drain(&two, B)].into(), "{rows:#?}");
+        until(&scene.server)
+    })?;
+    assert!(cleanup.wait()?.success());
+    assert!(seconds()? >= due);
+    assert_eq!(ours(&scene.server)?, set([]));
+    assert_eq!(foreign(&scene.server)?, before);
+    Ok(())
+}
+
+#[test]
+fn cleanup_without_a_time_takes_everything_at_once() -> Result<()> {
+    let case = with_forwards(LONG)?;
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
+    let Case { mut scene, .. } = case;
+    scene.agent.kill9()?;
+    scene.cli.run(&["cleanup"])?.success()?;
+    assert_eq!(ours(&scene.server)?, set([]));
+    Ok(())
+}
+
+// ===== hold-down =====
+
+#[test]
+fn a_forward_that_is_back_in_time_was_never_gone() -> Result<()> {
+    let case = with_forwards("hold-down = 3000")?;
+    let before = versions(&case.scene.server, OWNER)?;
+    for _ in 0..3 {
+        case.net.remove_forward(ip(A))?;
+        eventually(SOON, "the agent knows", || {
+            let state = agent_state(&case.scene.agent, &case.one.port)?;
+            ensure!(state == "active not-a-forward", "it says {state}");
+            Ok(true)
+        })?;
+        // No command would do otherwise.
+        wait_until_settled(&case.scene.cli)?;
+        case.forward(A, 80)?;
+        eventually(SOON, "the agent knows", || {
+            let state = agent_state(&case.scene.agent, &case.one.port)?;
+            ensure!(state == "active", "it says {state}");
+            Ok(true)
+        })?;
+    }
+    assert_eq!(versions(&case.scene.server, OWNER)?, before);
+    Ok(())
+}
+
+#[test]
+fn a_forward_that_stays_away_takes_the_override_along() -> Result<()> {
+    // Drain or not: nothing comes back to an address that the network has no more.
+    for drain in ["", LONG] {
+        let case = with_forwards(&format!("hold-down = 0.5\n{drain}"))?;
+        case.net.remove_forward(ip(A))?;
+        case.becomes([])?;
+        eventually(SOON, "the agent says why", || {
+            let state = agent_state(&case.scene.agent, &case.one.port)?;
+            ensure!(state == "rejected not-a-forward", "it says {state}");
+            Ok(true)
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_held_for_who_asks_for_something_else_or_is_gone() -> Result<()> {
+    let ends: [(&str, End); 3] = [
+        ("unset", |case| case.annotate(&case.one, None)),
+        ("none", |case| case.annotate(&case.one, Some("none"))),
+        ("port deleted", |case| case.net.remove_instance(&case.one.port)),
+    ];
+    for held in [false, true] {
+        for (how, end) in ends {
+            let case = with_forwards("hold-down = 3000")?;
+            if held {
+                case.net.remove_forward(ip(A))?;
+            }
+            end(&case)?;
+            case.becomes([]).with_context(|| format!("{how}, held {held}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_address_that_another_router_takes_is_given_up_at_once() -> Result<()> {
+    let case = with_forwards("hold-down = 3000")?;
+    let mut other = Net::builder(2).create(&case.scene.server)?;
+    let there = other.add_instance(Addressing::Static)?;
+    case.net.remove_forward(ip(A))?;
+    other.add_forward(ip(A), 80, there.v4()?, 80)?;
+    case.becomes([])?;
+    // Also the other way round: first here and there, then only there.
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B)])?;
+    other.add_forward(ip(B), 80, there.v4()?, 80)?;
+    case.becomes([egress(&case.one, B)])?;
+    case.net.remove_forward(ip(B))?;
+    case.becomes([])
+}
+
+// ===== a fight =====
+
+#[test]
+fn a_row_that_somebody_keeps_removing_is_contested() -> Result<()> {
+    let case = with_forwards("")?;
+    let row = || -> Result<Option<String>> {
+        let rows = case.net.nats()?;
+        Ok(rows.into_iter().find(|nat| !nat.external_ids.is_empty()).map(|nat| nat.uuid))
+    };
+    let mut removed = 0;
+    eventually(SOON, "it is contested", || {
+        if let Some(uuid) = row()? {
+            case.net.remove_nat(&uuid)?;
+            removed += 1;
+        }
+        let state = agent_state(&case.scene.agent, &case.one.port)?;
+        ensure!(state == "contested", "it is {state} after {removed} removals");
+        Ok(true)
+    })?;
+    assert!(removed >= 10, "contested after {removed} removals");
+    // It is put back all the same, and another wish does not have to wait for it.
+    case.becomes([egress(&case.one, A)])?;
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B)])
+}
+
+// ===== inside =====
+
+/// When the first of the drain rows goes, if there is one.
+fn until(server: &OvsdbServer) -> Result<Option<u64>> {
+    let found = server.transact(vec![json!({"op": "select", "table": "NAT", "where": [
+        ["external_ids", "includes", ["map", [["ovn-extaddr:role", "drain"]]]],
+    ]})])?;
+    let rows = found[0]["rows"].as_array().cloned().unwrap_or_default();
+    let times: Vec<u64> = rows
+        .iter()
+        .map(|row| {
+            map_column(&row["external_ids"])
+                .get("ovn-extaddr:until")
+                .context("no time")?
+                .parse()
+                .context("a time")
+        })
+        .collect::<Result<_>>()?;
+    Ok(times.into_iter().min())
+}
+
+/// Seconds since 1970.
+fn seconds() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
