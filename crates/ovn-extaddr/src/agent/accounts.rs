@@ -47,7 +47,7 @@ impl Agent {
         }
         if news.len() > FEW {
             let (intents, to_change) = (news.len(), self.engine.unsettled().len());
-            info!(intents, to_change, "decided on {intents} intents");
+            info!(intents, to_change, "decided on {intents} intents, {to_change} to change");
         } else {
             news.iter().for_each(|(port, news)| self.say(port, news));
         }
