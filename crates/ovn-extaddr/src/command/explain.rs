@@ -1,20 +1,25 @@
 //! `ovn-extaddr explain`
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
 use ovn_model::{Family, Port, Store};
 use serde::Serialize;
 
+use crate::clock::Now;
 use crate::command::output::Output;
 use crate::command::port::PortName;
 use crate::command::style::{BAD, FAINT, GOOD, HEADING, Palette, clean, of_state};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::observe::Observer;
+use crate::ownership::Role;
+use crate::plan;
 use crate::report::{self, Entry};
 use crate::resolve::{Question, resolve};
+use crate::row::DrainTags;
 use crate::settings::Settings;
 use crate::suggest::did_you_mean;
 use crate::topology::reach;
@@ -69,8 +74,25 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
     if let Some(family) = family {
         let question = Question { store, rules: engine.rules(), reach: &reach, port, family };
         resolve(question, &mut Vec::new(), &mut checks);
+        checks.extend(drains(store, engine, port, family));
     }
     checks
+}
+
+/// What is left of addresses that the port had before.
+fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
+    let now = Now::at(Instant::now()).wall;
+    let owned = plan::owned(store, engine.owner(), &port.name).into_iter();
+    let drains = owned.filter(|(_, _, nat)| engine.owner().role(nat) == Some(Role::Drain));
+    let checks = drains.filter_map(|(_, _, nat)| {
+        let external = nat.external_ip.filter(|address| Family::of(*address) == family)?;
+        let DrainTags { internal, until } = DrainTags::read(nat)?;
+        let left = until.saturating_sub(now);
+        let detail =
+            format!("connections of {internal} with {external} may finish, {left} s more (row {})", nat.uuid);
+        Some(Check { step: "drain", detail })
+    });
+    checks.collect()
 }
 
 /// Renders a tree: the intents, below each the steps, and last what they led to.

@@ -4,10 +4,10 @@ use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, eventually, map_column};
-use serde_json::json;
+use ovn_extaddr_tests::{Addressing, DefaultTarget, Net, OvsdbServer, eventually, map_column};
+use serde_json::{Value, json};
 
-use super::{A, B, Case, agent_state, become_rows, drain, egress, foreign, ours, set};
+use super::{A, B, Case, agent_state, become_rows, converted, drain, egress, foreign, ours, set};
 use crate::scene::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
 
 /// What ends an override.
@@ -335,4 +335,30 @@ fn until(server: &OvsdbServer) -> Result<Option<u64>> {
 /// Seconds since 1970.
 fn seconds() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
+// ===== explain =====
+
+#[test]
+fn explain_tells_of_conversion_port_range_and_what_drains() -> Result<()> {
+    let case = with_forwards(LONG)?;
+    case.annotate(&case.one, Some(B))?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
+    case.net.add_default_target(ip(B), case.one.v4()?, DefaultTarget::Vip)?;
+    case.becomes([egress(&case.one, B), drain(&case.one, A), converted(B, &case.one)])?;
+    let output = case.scene.cli.run(&["explain", &case.one.port, "--json"])?;
+    let explained: Value = serde_json::from_str(&output.stdout)?;
+    let checks = &explained["intents"][0]["checks"];
+    for (step, part) in [
+        ("forward", "leads to 10.57.1.11 (row"),
+        ("conversion", "all protocols"),
+        ("port-range", "without a port that 203.0.113.102 listens on"),
+        ("drain", "connections of 10.57.1.11 with 203.0.113.101 may finish"),
+    ] {
+        let found = checks.as_array().into_iter().flatten().any(|check| {
+            check["step"] == step && check["detail"].as_str().is_some_and(|detail| detail.contains(part))
+        });
+        ensure!(found, "no {step} with \"{part}\" in {checks:#}");
+    }
+    Ok(())
 }
