@@ -36,7 +36,9 @@ fn offering() -> Result<Scene> {
 }
 
 fn scrape(agent: &Agent) -> Result<String> {
-    let answer = ask(UnixStream::connect(agent.dir().join("metrics.sock"))?, "GET /metrics")?;
+    // An agent says that it starts before it listens.
+    let connect = || Ok(Some(UnixStream::connect(agent.dir().join("metrics.sock"))?));
+    let answer = ask(eventually(SOON, "metrics are offered", connect)?, "GET /metrics")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("it is HTTP")?;
     ensure!(head.starts_with("HTTP/1.1 200 ") && head.contains("application/openmetrics-text"), "{head}");
     ensure!(body.ends_with("# EOF\n"), "{body}");
