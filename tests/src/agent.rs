@@ -69,6 +69,15 @@ impl Agent {
         }
     }
 
+    /// The binary that all tests use.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built, or older than its sources.
+    pub fn built() -> Result<PathBuf> {
+        built_binary()
+    }
+
     /// Starts an agent as it comes out of the box and waits until it runs. What it does then takes it some more
     /// milliseconds: see [`eventually`](crate::eventually) and [`wait_for_log`](Self::wait_for_log).
     ///

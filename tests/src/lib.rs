@@ -6,6 +6,8 @@
 //! Northbound    either of a server and a Cluster, to write to
 //! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! NotifySocket  the service manager's end of sd_notify(3)
+//! Machine       this system booted once more by a real systemd, on an overlay that is thrown away
 //! generate      databases of any size, as files
 //! bench         what scripts/bench measures
 //! eventually    waits for something to become true and says what was last seen if it does not
@@ -27,6 +29,7 @@ mod container;
 mod dir;
 pub mod generate;
 pub mod lab;
+mod machine;
 mod net;
 mod northbound;
 mod notify;
@@ -43,6 +46,7 @@ mod wait;
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
+pub use machine::Machine;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};
 pub use northbound::Northbound;
 pub use notify::NotifySocket;

@@ -24,14 +24,12 @@ fn advice(path: &Path) -> String {
     let mode = socket.mode() & 0o777;
     let place =
         format!("{} belongs to {owner}:{group} with mode {mode:04o}, and we are {us}", path.display());
-    if mode & 0o020 == 0 {
-        return format!(
-            "{place}: only {owner} may write to it; run as {owner}, or give the group the right to"
-        );
-    }
-    format!(
-        "{place}: put us into group {group}; as a service, by a drop-in with SupplementaryGroups={group} (see socket-of-{group}.conf in /usr/share/doc/ovn-extaddr)"
-    )
+    let cure = if mode & 0o020 == 0 {
+        format!("run as {owner}; as a service, by a drop-in with User={owner}")
+    } else {
+        format!("put us into group {group}; as a service, by a drop-in with SupplementaryGroups={group}")
+    };
+    format!("{place}: {cure} (examples are in /usr/share/doc/ovn-extaddr)")
 }
 
 /// Returns the name for a number, or the number.

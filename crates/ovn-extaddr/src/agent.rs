@@ -122,7 +122,7 @@ impl Run {
                 .exposition
                 .listen(Some(place))
                 .with_context(|| format!("cannot offer metrics on {place}"))?;
-            info!(%place, "offering metrics");
+            info!(%place, "offering metrics on {place}");
         }
         let mut agent = Agent::new(settings, self.dry_run, log)?;
         let name = agent.run_until(&mut inputs).await;
@@ -255,7 +255,7 @@ impl Agent {
         if let Some(audit) = &mut self.audit
             && let Err(error) = audit.reopen()
         {
-            error!(file = %audit.path().display(), %error, "cannot open the audit file anew");
+            error!(file = %audit.path().display(), %error, "cannot open the audit file anew: {error}");
         }
     }
 
@@ -266,7 +266,7 @@ impl Agent {
         self.files = files;
         self.engine.set_rules(&self.store, rules);
         if remotes != self.remotes {
-            info!(%remotes, "the database is elsewhere now");
+            info!(%remotes, "the database is elsewhere now: {remotes}");
             self.session.set_remotes(remotes.clone());
             self.remotes = remotes;
         }
@@ -280,13 +280,15 @@ impl Agent {
             error!(%error, "cannot change the log level");
         }
         if let Err(error) = exposition.listen(metrics.as_ref()) {
-            error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics");
+            error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics: {error}");
         }
         self.ledger.count_by_router(metrics_by_router);
         if audit.as_deref() != self.audit.as_ref().map(Audit::path) {
             match audit.as_deref().map(Audit::open).transpose() {
                 Ok(audit) => self.audit = audit,
-                Err(error) => error!(file = ?audit, %error, "cannot open the audit file; the old one stays"),
+                Err(error) => {
+                    error!(file = ?audit, %error, "cannot open the audit file; the old one stays: {error}")
+                }
             }
         }
     }
@@ -353,7 +355,7 @@ impl Agent {
         let text = format!("{remote}: {error}");
         if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
             let repeated = Some(repeated).filter(|count| *count > 0);
-            warn!(%remote, %error, ?retry, repeated, "disconnected");
+            warn!(%remote, %error, ?retry, repeated, "disconnected from {remote}: {error}");
             if let Some(advice) = access::hint(remote, error) {
                 error!("{advice}");
             }

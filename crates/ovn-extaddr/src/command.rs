@@ -1,30 +1,52 @@
 //! The command line.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use serde::Serialize;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use tracing::level_filters::LevelFilter;
 
 use crate::agent;
 use crate::log;
 use crate::settings::Options;
+use style::{Palette, When};
 
+mod check_config;
 mod cleanup;
+mod complete;
+mod completions;
+mod doctor;
 mod explain;
 mod forwards;
 mod list;
+mod man;
+mod output;
 mod plan;
+mod port;
 mod set;
+mod style;
 mod table;
 
 /// Gives OVN instances the address of their network forward for outbound connections too.
+///
+/// The agent watches the Northbound database, checks that a requested address really is a forward address of that
+/// instance's network, and keeps one guarded SNAT row per instance address in step with the network as it changes.
 #[derive(Debug, Parser)]
 #[command(name = "ovn-extaddr", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     options: Options,
+
+    /// When to use colours.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        global = true,
+        help_heading = "Common options"
+    )]
+    color: When,
 
     #[command(subcommand)]
     command: Command,
@@ -46,44 +68,58 @@ enum Command {
     Set(set::Set),
     /// Withdraw what is asked for a port.
     Unset(set::Unset),
+    /// Check the configuration and the policy file, and show what is in force.
+    CheckConfig(check_config::CheckConfig),
+    /// Look at everything that may be wrong: connection, certificates, locks, the network itself.
+    Doctor(doctor::Doctor),
     /// Remove everything that this owner put into the database.
     Cleanup(cleanup::Cleanup),
+    /// Print what a shell needs to complete commands, and names of the database.
+    Completions(completions::Completions),
+    /// Print the manual page, or write those of all commands.
+    Man(man::Manual),
 }
 
 impl Cli {
+    /// Answers a shell that asks for completions, and ends the process then.
+    pub fn complete() {
+        CompleteEnv::with_factory(Self::command).var(completions::VARIABLE).complete();
+    }
+
     /// Does what the command line asks for.
     ///
     /// # Errors
     /// It could not be done; the error says why.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match &self.command {
+            Command::Completions(command) => return command.run(),
+            Command::Man(command) => return command.run(),
+            _ => {}
+        }
         let usual = if let Command::Run(_) = self.command { LevelFilter::INFO } else { LevelFilter::WARN };
         let mut log = log::start(self.options.log_level().unwrap_or(usual));
-        let settings = self.options.settle()?;
-        if let (Command::Run(_), Some(level)) = (&self.command, settings.log_level) {
-            log.set_usual(level).map_err(anyhow::Error::msg)?;
-        }
+        let palette = Palette::new(self.color);
+        let settings = self.options.settle();
         match self.command {
-            Command::Run(command) => command.run(self.options, settings, log).await,
-            Command::Plan(command) => command.run(settings).await,
-            Command::List(command) => command.run(settings).await,
-            Command::Explain(command) => command.run(settings).await,
-            Command::Forwards(command) => command.run(settings).await,
-            Command::Set(command) => command.run(settings).await,
-            Command::Unset(command) => command.run(settings).await,
-            Command::Cleanup(command) => command.run(settings).await,
+            Command::Run(command) => {
+                let settings = settings?;
+                if let Some(level) = settings.log_level {
+                    log.set_usual(level).map_err(anyhow::Error::msg)?;
+                }
+                command.run(self.options, settings, log).await
+            }
+            Command::Plan(command) => command.run(settings?, palette).await,
+            Command::List(command) => command.run(settings?, palette).await,
+            Command::Explain(command) => command.run(settings?, palette).await,
+            Command::Forwards(command) => command.run(settings?, palette).await,
+            Command::Set(command) => command.run(settings?).await,
+            Command::Unset(command) => command.run(settings?).await,
+            Command::CheckConfig(command) => command.run(&settings?, palette),
+            Command::Cleanup(command) => command.run(settings?).await,
+            // A wrong configuration is one of its findings.
+            Command::Doctor(command) => command.run(settings, palette).await,
+            // These were done above.
+            Command::Completions(_) | Command::Man(_) => Ok(ExitCode::SUCCESS),
         }
     }
-}
-
-/// Prints to standard output. That nobody reads on is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-/// Prints JSON for machines.
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }

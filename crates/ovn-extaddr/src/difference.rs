@@ -201,30 +201,6 @@ fn current(store: &Store, engine: &Engine, nat: NatId) -> Option<Content> {
     })
 }
 
-impl fmt::Display for PlannedChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let router = &self.router;
-        match (&self.from, &self.to) {
-            (None, Some(to)) => write!(f, "+ {router}: {to}")?,
-            (Some(from), None) => write!(f, "- {router}: {from}")?,
-            (Some(from), Some(to)) => write!(f, "~ {router}: {from}  becomes  {to}")?,
-            (None, None) => {
-                let balancer = self.load_balancer.as_deref().unwrap_or("?");
-                match (self.action, &self.vip) {
-                    (Action::Detach, _) => write!(f, "- {router}: load balancer {balancer}")?,
-                    (Action::Attach, _) => write!(f, "+ {router}: load balancer {balancer}")?,
-                    (Action::RemoveVip, Some(vip)) => write!(f, "- {balancer}: VIP {vip}")?,
-                    (_, vip) => write!(f, "+ {balancer}: VIP {}", vip.as_deref().unwrap_or("?"))?,
-                }
-            }
-        }
-        match &self.port {
-            Some(port) => write!(f, "  ({port})"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { role, external_ip, logical_ip, .. } = self;

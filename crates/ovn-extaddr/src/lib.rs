@@ -31,6 +31,7 @@ pub mod guard;
 
 pub mod difference;
 pub mod explain;
+pub mod hazards;
 pub mod report;
 
 pub mod ledger;

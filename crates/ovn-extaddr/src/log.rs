@@ -1,6 +1,8 @@
 //! Where the log goes and how much of it: to the journal with fields where systemd reads our standard error, and as
 //! lines for people otherwise.
 
+mod lines;
+
 use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -46,6 +48,7 @@ pub(crate) fn start(level: LevelFilter) -> LogControl {
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
             .with_target(false)
+            .fmt_fields(lines::Lines)
             .boxed(),
     };
     tracing_subscriber::registry().with(filter).with(output).init();

@@ -6,6 +6,7 @@ use clap::Parser;
 use ovn_extaddr::command::Cli;
 
 fn main() -> ExitCode {
+    Cli::complete();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

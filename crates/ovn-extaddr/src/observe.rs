@@ -1,16 +1,21 @@
 //! A look at the database, for the commands that only read.
 
-use std::time::Instant;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use ovn_model::Store;
 use ovsdb_protocol::{Session, SessionEvent};
-use tokio::time::timeout;
+use tokio::time::{interval_at, sleep_until, timeout};
 
 use crate::DATABASE;
+use crate::access;
 use crate::clock::Now;
 use crate::engine::Engine;
 use crate::settings::Settings;
+
+/// How often a person who waits is told how far we are; the first time after as long.
+const PROGRESS: Duration = Duration::from_millis(400);
 
 /// The database and what an agent would decide on it.
 #[derive(Debug)]
@@ -51,6 +56,28 @@ impl Observer {
         Ok(())
     }
 
+    /// Waits until something changed, be it only by time, however often the connection is lost.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn followed(&mut self) {
+        loop {
+            let due = self.engine.next_deadline().filter(|_| self.session.is_synced()).map(Into::into);
+            let event = tokio::select! {
+                event = self.session.next(&mut self.store) => event,
+                () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => break,
+            };
+            match event {
+                SessionEvent::Updated | SessionEvent::Synced { .. } if self.session.is_synced() => break,
+                SessionEvent::Disconnected { remote, error, .. } => {
+                    tracing::warn!(%remote, %error, "disconnected");
+                }
+                _ => {}
+            }
+        }
+        self.decide();
+    }
+
     fn decide(&mut self) {
         self.engine.catch_up(&mut self.store, Now::at(Instant::now()));
     }
@@ -63,25 +90,72 @@ impl Observer {
 pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Store) -> anyhow::Result<()> {
     let remotes = settings.remotes.endpoints().len();
     let mut failures = 0;
+    let mut progress = Progress::new();
     let attempt = async {
+        let mut ticks = interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
         loop {
-            match session.next(store).await {
+            let event = tokio::select! {
+                event = session.next(store) => event,
+                _ = ticks.tick(), if progress.is_wanted => {
+                    progress.show(session);
+                    continue;
+                }
+            };
+            match event {
                 SessionEvent::Synced { .. } => return Ok(()),
                 SessionEvent::Disconnected { remote, error, .. } => {
                     tracing::debug!(%remote, %error, "cannot use the server");
                     failures += 1;
                     if failures >= remotes && settings.timeout.is_none() {
-                        bail!("cannot read {DATABASE} from {remote}: {error}");
+                        let hint = access::hint(&remote, &error)
+                            .map_or_else(String::new, |hint| format!(": {hint}"));
+                        bail!("cannot read {DATABASE} from {remote}: {error}{hint}");
                     }
                 }
                 _ => {}
             }
         }
     };
-    match settings.timeout {
+    let result = match settings.timeout {
         None => attempt.await,
-        Some(limit) => timeout(limit, attempt)
-            .await
-            .with_context(|| format!("cannot read {DATABASE} from {} within {limit:?}", settings.remotes))?,
+        Some(limit) => match timeout(limit, attempt).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(elapsed).with_context(|| {
+                format!("cannot read {DATABASE} from {} within {limit:?}", settings.remotes)
+            }),
+        },
+    };
+    progress.clear();
+    result
+}
+
+/// A line on the terminal of a person who waits for a large database.
+struct Progress {
+    is_wanted: bool,
+    is_shown: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_wanted: io::stderr().is_terminal(), is_shown: false }
+    }
+
+    fn show(&mut self, session: &Session) {
+        let remote = session.remote().map_or_else(String::new, |remote| format!(" from {remote}"));
+        let (bytes, rows) = session.received();
+        self.say(&format!("Reading {DATABASE}{remote}: {} kB, {rows} rows", bytes / 1000));
+        self.is_shown = true;
+    }
+
+    fn clear(&self) {
+        if self.is_shown {
+            self.say("");
+        }
+    }
+
+    /// Writes over the line. That it cannot be written is no reason to stop.
+    fn say(&self, text: &str) {
+        let mut terminal = io::stderr().lock();
+        let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());
     }
 }

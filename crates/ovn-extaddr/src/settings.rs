@@ -23,6 +23,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Common options")]
 pub struct Options {
     /// Where the Northbound database's servers listen, with commas between them.
     #[arg(long, value_name = "REMOTES", env = "OVN_NB_DB", global = true)]

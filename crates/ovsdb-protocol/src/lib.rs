@@ -91,6 +91,8 @@ pub use mirror::{Absent, Mirror, Selection};
 
 // One connection.
 mod tls;
+#[cfg(feature = "tls")]
+pub use tls::Expiry;
 pub use tls::TlsConfig;
 mod endpoint;
 pub use endpoint::{Endpoint, InvalidEndpoint, Remotes};

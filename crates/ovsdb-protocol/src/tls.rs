@@ -9,6 +9,8 @@ mod certificate;
 #[cfg(feature = "tls")]
 mod dial;
 #[cfg(feature = "tls")]
+mod expiry;
+#[cfg(feature = "tls")]
 mod explain;
 #[cfg(feature = "tls")]
 mod files;
@@ -18,6 +20,9 @@ mod stream;
 mod verifier;
 
 use std::path::PathBuf;
+
+#[cfg(feature = "tls")]
+pub use expiry::Expiry;
 
 /// The files and rules for `ssl:` endpoints, as the options of the same names of Open vSwitch's programs.
 ///

@@ -46,7 +46,8 @@ impl Agent {
             self.metrics.reasons.get_or_create(&[("reason", reason)]).set(number(*count));
         }
         if news.len() > FEW {
-            info!(intents = news.len(), to_change = self.engine.unsettled().len(), "decided");
+            let (intents, to_change) = (news.len(), self.engine.unsettled().len());
+            info!(intents, to_change, "decided on {intents} intents, {to_change} to change");
         } else {
             news.iter().for_each(|(port, news)| self.say(port, news));
         }
@@ -57,7 +58,7 @@ impl Agent {
         let family = news.family.to_string();
         let untold = Some(news.untold).filter(|untold| *untold > 0);
         if news.state.is_none() {
-            info!(%port, family, untold, "nothing is asked for any more");
+            info!(%port, family, untold, "{port} {family}: nothing is asked for any more");
             return;
         }
         let obstacle = self.applier.obstacle(port);
@@ -67,15 +68,15 @@ impl Agent {
             let address = external.map(tracing::field::display);
             match state {
                 State::Active | State::Foreign | State::Pending | State::Draining => {
-                    info!(%port, family, router, address, state = state.name(), reason, untold, "{message}");
+                    info!(%port, family, router, address, state = state.name(), reason, untold, "{port} {family}: {message}");
                 }
                 _ => {
-                    warn!(%port, family, router, address, state = state.name(), reason, untold, "{message}");
+                    warn!(%port, family, router, address, state = state.name(), reason, untold, "{port} {family}: {message}");
                 }
             }
         }
         if news.last {
-            warn!(%port, family, "the intent changes too often: no more is logged of it for a while");
+            warn!(%port, family, "{port} {family}: the intent changes too often: no more is logged of it for a while");
         }
     }
 

@@ -67,7 +67,7 @@ impl Agent {
             }
             // Not sent, so still to be done: the next event brings us here again.
             Err(error) => {
-                error!(%error, "cannot send a transaction");
+                error!(%error, "cannot send a transaction: {error}");
                 self.check_audit(written);
                 let written = self.audit.as_mut().map(|audit| audit.not_sent(&error.to_string()));
                 self.check_audit(written);
@@ -98,7 +98,7 @@ impl Agent {
                 self.past.refused = Some((SystemTime::now(), error.clone()));
                 if let Some(repeated) = self.repeats.admit("refused", error, now().instant) {
                     let repeated = Some(repeated).filter(|count| *count > 0);
-                    warn!(%error, repeated, "the database refused a transaction");
+                    warn!(%error, repeated, "the database refused a transaction: {error}");
                 }
             }
             Fate::Unknown => warn!("the connection broke before a transaction was answered"),
@@ -110,7 +110,7 @@ impl Agent {
         if let Some(Err(error)) = written {
             self.metrics.audit_failures.inc();
             if self.repeats.admit("audit", &error.to_string(), now().instant).is_some() {
-                error!(%error, "cannot write to the audit file");
+                error!(%error, "cannot write to the audit file: {error}");
             }
         }
     }

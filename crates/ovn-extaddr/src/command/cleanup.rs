@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{Applier, Fate};
 use crate::clock::Now;
-use crate::command::print;
+use crate::command::output::print;
 use crate::engine::Engine;
 use crate::observe::synced;
 use crate::rules::Rules;

@@ -7,24 +7,26 @@ use clap::Args;
 use ovn_model::{Family, Port, Store};
 use serde::Serialize;
 
-use crate::command::{print, print_json};
+use crate::command::output::Output;
+use crate::command::port::PortName;
+use crate::command::style::{BAD, FAINT, GOOD, HEADING, Palette, clean, of_state};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::observe::Observer;
 use crate::report::{self, Entry};
 use crate::resolve::{Question, resolve};
 use crate::settings::Settings;
+use crate::suggest::did_you_mean;
 use crate::topology::reach;
 
 /// Explains one port.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The name of the `Logical_Switch_Port`.
-    port: String,
+    #[command(flatten)]
+    port: PortName,
 
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What `explain --json` prints. Field names are stable.
@@ -44,20 +46,18 @@ struct Intent {
 }
 
 impl Explain {
-    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let Observer { store, engine, .. } = Observer::open(&settings).await?;
-        let Some(port) = store.port_by_name(&self.port).and_then(|id| store.port(id)) else {
-            bail!("there is no port {} in the Northbound database", self.port);
+        let name = self.port.as_str();
+        let Some(port) = store.port_by_name(name).and_then(|id| store.port(id)) else {
+            let guess = did_you_mean(name, store.ports().map(|(_, port)| &*port.name));
+            bail!("there is no port {name} in the Northbound database{guess}");
         };
         let entries = report::entries(&store, &engine, &port.name, None);
         let intents =
             entries.into_iter().map(|entry| Intent { checks: checks(&store, &engine, port, &entry), entry });
-        let explanation = Explanation { port: self.port, intents: intents.collect() };
-        if self.json {
-            print_json(&explanation)?;
-        } else {
-            print(&text(&explanation))?;
-        }
+        let explanation = Explanation { port: name.to_owned(), intents: intents.collect() };
+        self.output.print_one(&explanation, || text(&explanation, palette))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -73,22 +73,29 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
     checks
 }
 
-fn text(explanation: &Explanation) -> String {
+/// Renders a tree: the intents, below each the steps, and last what they led to.
+fn text(explanation: &Explanation, palette: Palette) -> String {
+    let port = clean(&explanation.port);
     if explanation.intents.is_empty() {
-        return format!("{}: nothing is asked for\n", explanation.port);
+        return format!("{port}: nothing is asked for\n");
     }
     let mut text = String::new();
     for Intent { checks, entry } in &explanation.intents {
-        text += &format!("{} {}: {}\n", entry.port, entry.family, entry.state.name());
-        for check in checks {
-            text += &format!("  ✓ {:<13} {}\n", check.step, check.detail);
-        }
+        let state = palette.paint(of_state(entry.state), entry.state.name());
+        text += &format!("{} {state}\n", palette.paint(HEADING, &format!("{port} {}:", entry.family)));
+        let steps = checks.iter().map(|check| (GOOD, '✓', check.step, clean(&check.detail)));
+        let mut lines: Vec<_> = steps.collect();
         match entry.reason {
-            Some(code) => text += &format!("  ✗ {code:<13} {}\n", entry.message),
-            None => text += &format!("  = {}\n", entry.message),
+            Some(code) => lines.push((BAD, '✗', code, clean(&entry.message))),
+            None => lines.push((of_state(entry.state), '=', "", clean(&entry.message))),
         }
-        for row in &entry.nat {
-            text += &format!("  = NAT row {row}\n");
+        lines.extend(entry.nat.iter().map(|row| (FAINT, '=', "", format!("NAT row {row}").into())));
+        let last = lines.len() - 1;
+        for (place, (style, sign, step, detail)) in lines.into_iter().enumerate() {
+            let branch = palette.paint(FAINT, if place == last { "└─" } else { "├─" });
+            let sign = palette.paint(style, &sign.to_string());
+            let step = if step.is_empty() { String::new() } else { format!("{step:<13} ") };
+            text += &format!("{branch} {sign} {step}{detail}\n");
         }
     }
     text

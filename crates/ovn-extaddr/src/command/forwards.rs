@@ -6,27 +6,32 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use ovn_model::{Family, Protocol, RouterId, Store};
 use serde::Serialize;
 
-use crate::command::{print, print_json, table};
+use crate::command::complete;
+use crate::command::output::Output;
+use crate::command::style::Palette;
+use crate::command::table::{self, Cell};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::forwards::{self, Forward};
 use crate::observe::Observer;
 use crate::resolve::Verdict;
 use crate::settings::Settings;
+use crate::suggest::did_you_mean;
 use crate::topology::reach;
 
 /// Lists forwards.
 #[derive(Debug, Args)]
 pub(super) struct Forwards {
     /// Only those of this router, by its name.
+    #[arg(add = ArgValueCompleter::new(complete::routers))]
     router: Option<String>,
 
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// An element of `forwards --json`. Field names are stable.
@@ -55,12 +60,13 @@ struct Target {
 }
 
 impl Forwards {
-    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let Observer { store, engine, .. } = Observer::open(&settings).await?;
         let wanted = |name: &str| self.router.as_deref().is_none_or(|router| router == name);
         let mut routers: Vec<_> = store.routers().filter(|(_, row)| wanted(&row.name)).collect();
         if let (Some(router), true) = (&self.router, routers.is_empty()) {
-            bail!("there is no router {router} in the Northbound database");
+            let guess = did_you_mean(router, store.routers().map(|(_, row)| &*row.name));
+            bail!("there is no router {router} in the Northbound database{guess}");
         }
         routers.sort_by_key(|(_, row)| row.name.to_string());
         let instances = instances(&store);
@@ -70,26 +76,26 @@ impl Forwards {
             .flat_map(|(id, _)| forwards::of(&store, engine.owner(), *id).into_iter().map(move |f| (*id, f)))
             .map(|(router, forward)| listed(&store, &instances, &users, router, &forward))
             .collect();
-        if self.json {
-            print_json(&listed)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let heading = ["ROUTER", "ADDRESS", "KIND", "PROTOCOL", "PORT", "TARGETS", "USED BY"];
-        let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let rows = listed.into_iter().map(|row| {
-            [
-                row.router,
-                dash(row.address.map(|a| a.to_string())),
-                row.kind.to_owned(),
-                dash(row.protocol),
-                dash(row.port.map(|port| port.to_string())),
-                Check::list(row.targets.iter().map(Target::to_string)),
-                dash(Some(Check::list(row.used_by)).filter(|text| !text.is_empty())),
-            ]
-        });
-        print(&table::render(heading, rows))?;
+        self.output.print_all(&listed, || text(&listed, palette))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn text(listed: &[Listed], palette: Palette) -> String {
+    let heading = ["ROUTER", "ADDRESS", "KIND", "PROTOCOL", "PORT", "TARGETS", "USED BY"];
+    let dash = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
+    let rows = listed.iter().map(|row| {
+        [
+            Cell::from(&row.router),
+            dash(row.address.map(|a| a.to_string())),
+            Cell::from(row.kind),
+            dash(row.protocol.clone()),
+            dash(row.port.map(|port| port.to_string())),
+            Cell::from(Check::list(row.targets.iter().map(Target::to_string))),
+            dash(Some(Check::list(&row.used_by)).filter(|text| !text.is_empty())),
+        ]
+    });
+    table::render(palette, heading, rows)
 }
 
 /// The instances behind each router, by their addresses.

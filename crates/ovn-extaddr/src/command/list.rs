@@ -1,15 +1,28 @@
 //! `ovn-extaddr list`
 
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
+use tokio::time::timeout;
 
-use crate::command::{print, print_json, table};
+use crate::command::output::{Format, Output, print_while_read};
+use crate::command::style::{self, Palette, clean};
+use crate::command::table::{self, Cell};
 use crate::explain::Check;
 use crate::observe::Observer;
-use crate::report;
+use crate::report::{self, Entry};
 use crate::settings::Settings;
 use crate::state::State;
+
+/// Changes that come so close to each other are shown as one.
+const BURST: Duration = Duration::from_millis(50);
+
+/// From the top left corner on, everything is cleared.
+const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// Lists intents.
 #[derive(Debug, Args)]
@@ -18,31 +31,99 @@ pub(super) struct List {
     #[arg(long, value_name = "STATE")]
     state: Vec<State>,
 
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    /// Go on, and show what changes: a table that is drawn anew on a terminal, else a line for each change.
+    #[arg(short, long)]
+    watch: bool,
+
+    #[command(flatten)]
+    output: Output,
 }
 
 impl List {
-    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let Observer { store, engine, .. } = Observer::open(&settings).await?;
-        let mut entries = report::all(&store, &engine, |_| None);
-        entries.retain(|entry| self.state.is_empty() || self.state.contains(&entry.state));
-        if self.json {
-            print_json(&entries)?;
-            return Ok(ExitCode::SUCCESS);
+    pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
+        let observer = Observer::open(&settings).await?;
+        if self.watch {
+            return self.watch(observer, palette).await;
         }
-        let heading = ["PORT", "WANTED", "INTERNAL", "EXTERNAL", "STATE", "MESSAGE"];
-        let rows = entries.into_iter().map(|entry| {
-            let external = entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());
-            let message = match entry.reason {
-                Some(code) => format!("{code}: {}", entry.message),
-                None => entry.message,
-            };
-            let internal = Check::list(&entry.internal);
-            [entry.port, entry.wanted, internal, external, entry.state.name().to_owned(), message]
-        });
-        print(&table::render(heading, rows))?;
+        let entries = self.entries(&observer);
+        self.output.print_all(&entries, || table(&entries, palette))?;
         Ok(ExitCode::SUCCESS)
     }
+
+    fn entries(&self, observer: &Observer) -> Vec<Entry> {
+        let mut entries = report::all(&observer.store, &observer.engine, |_| None);
+        entries.retain(|entry| self.state.is_empty() || self.state.contains(&entry.state));
+        entries
+    }
+
+    async fn watch(self, mut observer: Observer, palette: Palette) -> anyhow::Result<ExitCode> {
+        let redraw = self.output.format() == Format::Table && io::stdout().is_terminal();
+        let mut shown = BTreeMap::new();
+        loop {
+            let entries = self.entries(&observer);
+            let text = if redraw {
+                format!("{CLEAR}{}", table(&entries, palette))
+            } else {
+                self.changes(&mut shown, entries)?
+            };
+            if !print_while_read(&text)? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            observer.followed().await;
+            while timeout(BURST, observer.followed()).await.is_ok() {}
+        }
+    }
+
+    /// Says what is another than was shown, and remembers it.
+    fn changes(
+        &self,
+        shown: &mut BTreeMap<(String, String), String>,
+        entries: Vec<Entry>,
+    ) -> anyhow::Result<String> {
+        let people = self.output.format() == Format::Table;
+        let mut text = String::new();
+        let mut before = std::mem::take(shown);
+        for entry in entries {
+            let line = if people {
+                let reason = entry.reason.map(|code| format!("{code}: ")).unwrap_or_default();
+                let (port, message) = (clean(&entry.port), clean(&entry.message));
+                format!("{port} {}: {}: {reason}{message}\n", entry.family, entry.state.name())
+            } else {
+                format!("{}\n", serde_json::to_string(&entry)?)
+            };
+            let key = (entry.port, entry.family);
+            if before.remove(&key).as_ref() != Some(&line) {
+                text += &line;
+            }
+            shown.insert(key, line);
+        }
+        for (port, family) in before.into_keys() {
+            text += &if people {
+                format!("{} {family}: nothing is asked for any more\n", clean(&port))
+            } else {
+                format!("{}\n", json!({"port": port, "family": family, "state": null}))
+            };
+        }
+        Ok(text)
+    }
+}
+
+fn table(entries: &[Entry], palette: Palette) -> String {
+    let heading = ["PORT", "WANTED", "INTERNAL", "EXTERNAL", "STATE", "MESSAGE"];
+    let rows = entries.iter().map(|entry| {
+        let external = entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());
+        let message = match entry.reason {
+            Some(code) => format!("{code}: {}", entry.message),
+            None => entry.message.clone(),
+        };
+        [
+            Cell::from(&entry.port),
+            Cell::from(&entry.wanted),
+            Cell::from(Check::list(&entry.internal)),
+            Cell::from(external),
+            Cell::styled(entry.state.name(), style::of_state(entry.state)),
+            Cell::from(message),
+        ]
+    });
+    table::render(palette, heading, rows)
 }

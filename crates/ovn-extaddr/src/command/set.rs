@@ -14,7 +14,8 @@ use ovsdb_protocol::{
 use tokio::time::timeout;
 
 use crate::DATABASE;
-use crate::command::print;
+use crate::command::output::print;
+use crate::command::port::PortName;
 use crate::engine::Subject;
 use crate::intent;
 use crate::observe::Observer;
@@ -23,12 +24,13 @@ use crate::plan::RowChange;
 use crate::report;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::suggest::did_you_mean;
 
 /// Sets intents.
 #[derive(Debug, Args)]
 pub(super) struct Set {
-    /// The name of the `Logical_Switch_Port`.
-    port: String,
+    #[command(flatten)]
+    port: PortName,
 
     #[command(flatten)]
     wanted: WantedAddresses,
@@ -53,8 +55,8 @@ struct WantedAddresses {
 /// Withdraws intents.
 #[derive(Debug, Args)]
 pub(super) struct Unset {
-    /// The name of the `Logical_Switch_Port`.
-    port: String,
+    #[command(flatten)]
+    port: PortName,
 
     /// Withdraw only the one for IPv4.
     #[arg(long)]
@@ -101,7 +103,7 @@ impl Set {
             (keys::PORT_IPV6, self.wanted.ipv6.map(|value| value.0)),
         ];
         let wanted: Vec<_> = wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        write(&client, &self.port, |mutations| {
+        write(&client, self.port.as_str(), |mutations| {
             // A map's insertion leaves a key alone that is there already.
             let old = Datum::set(wanted.iter().map(|(key, _)| *key));
             let new = Datum::map(wanted.iter().map(|(key, value)| (*key, value.as_str())));
@@ -117,7 +119,7 @@ impl Set {
                     .into_iter()
                     .filter(|family| wanted.iter().any(|(key, _)| *key == keys::port_key(*family)))
                     .collect();
-                let done = arrival(&client, &settings, &self.port, &families, wait);
+                let done = arrival(&client, &settings, self.port.as_str(), &families, wait);
                 match settings.timeout {
                     None => done.await,
                     Some(limit) => timeout(limit, done)
@@ -136,14 +138,16 @@ impl Unset {
         let keys = [(keys::PORT_IPV4, self.ipv4), (keys::PORT_IPV6, self.ipv6)];
         let keys = keys.into_iter().filter(|(_, chosen)| both || *chosen).map(|(key, _)| key);
         let keys = Datum::set(keys);
-        write(&client, &self.port, |mutations| mutations.push(Mutation::delete("external_ids", keys)))
-            .await?;
+        write(&client, self.port.as_str(), |mutations| {
+            mutations.push(Mutation::delete("external_ids", keys))
+        })
+        .await?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Connects to the first remote that has the database.
-async fn reach_database(settings: &Settings) -> anyhow::Result<Client> {
+pub(super) async fn reach_database(settings: &Settings) -> anyhow::Result<Client> {
     let attempt = async {
         let mut failure = None;
         for remote in settings.remotes.endpoints() {
@@ -183,13 +187,24 @@ async fn write(client: &Client, port: &str, change: impl FnOnce(&mut Vec<Mutatio
     transaction.comment(format!("ovn-extaddr: intent of {port}"));
     let results = commit(client, &transaction).await?;
     if results.count(changed) != Some(1) {
-        bail!("there is no port {port} in the Northbound database: `ovn-nbctl show` lists them");
+        let names = port_names(client).await?;
+        let guess = did_you_mean(port, names.iter().map(String::as_str));
+        bail!("there is no port {port} in the Northbound database{guess}");
     }
     let kind = results.rows(found).and_then(|rows| rows.first()?.get("type")?.as_str()).unwrap_or_default();
     if !kind.is_empty() {
         eprintln!("ovn-extaddr: port {port} is of type {kind}: only ports of instances get an address");
     }
     Ok(())
+}
+
+/// Returns the names of all ports.
+pub(super) async fn port_names(client: &Client) -> anyhow::Result<Vec<String>> {
+    let mut transaction = Transaction::new(DATABASE);
+    let found = transaction.select_columns("Logical_Switch_Port", [], ["name"]);
+    let results = commit(client, &transaction).await?;
+    let rows = results.rows(found).unwrap_or_default().iter();
+    Ok(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
 }
 
 async fn commit(client: &Client, transaction: &Transaction) -> anyhow::Result<Results> {

@@ -1,0 +1,91 @@
+//! `ovn-extaddr check-config`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::command::output::Output;
+use crate::command::style::Palette;
+use crate::command::table::{self, Cell};
+use crate::rules::{DefaultTargetRule, PortRangeRule};
+use crate::settings::Settings;
+
+/// Checks the configuration.
+#[derive(Debug, Args)]
+pub(super) struct CheckConfig {
+    #[command(flatten)]
+    output: Output,
+}
+
+/// A setting: an element of `check-config --json`. Field names are stable.
+#[derive(Debug, Serialize)]
+struct Setting {
+    /// The key in the configuration.
+    key: &'static str,
+    /// What is in force; `null` where nothing is.
+    value: Option<String>,
+    /// The file that says so; `null` where an option, the environment or the program does.
+    file: Option<PathBuf>,
+}
+
+impl CheckConfig {
+    /// That there are settings is the check: wrong ones were refused before.
+    pub(super) fn run(&self, settings: &Settings, palette: Palette) -> anyhow::Result<ExitCode> {
+        let found = found(settings);
+        self.output.print_all(&found, || text(settings, &found, palette))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn text(settings: &Settings, found: &[Setting], palette: Palette) -> String {
+    let rows = found.iter().map(|setting| {
+        let from = setting.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        [Cell::from(setting.key), Cell::from(setting.value.as_deref().unwrap_or("-")), Cell::from(from)]
+    });
+    let mut text = table::render(palette, ["KEY", "VALUE", "FROM"], rows);
+    text += &match settings.files.len() {
+        0 => "There is no configuration file.\n".to_owned(),
+        1 => "The configuration file is right.\n".to_owned(),
+        count => format!("The {count} configuration files are right.\n"),
+    };
+    text
+}
+
+fn found(settings: &Settings) -> Vec<Setting> {
+    let Settings { remotes, rules, tls, policy, log_level, metrics, metrics_by_router, audit, .. } = settings;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let ca = |bootstrap: bool| path(&tls.ca_cert).filter(|_| tls.bootstrap == bootstrap);
+    let port_range = match rules.port_range {
+        PortRangeRule::Auto => "auto".to_owned(),
+        PortRangeRule::Off => "off".to_owned(),
+        PortRangeRule::Fixed(range) => range.to_string(),
+    };
+    let default_target = match rules.default_target {
+        DefaultTargetRule::Convert => "convert",
+        DefaultTargetRule::Reject => "reject",
+    };
+    let values = [
+        ("db", Some(remotes.to_string())),
+        ("private-key", path(&tls.private_key)),
+        ("certificate", path(&tls.certificate)),
+        ("ca-cert", ca(false)),
+        ("bootstrap-ca-cert", ca(true)),
+        ("owner", Some(rules.owner.to_string())),
+        ("port-range", Some(port_range)),
+        ("default-target", Some(default_target.to_owned())),
+        ("drain", Some(rules.drain.as_secs().to_string())),
+        ("hold-down", Some(rules.hold_down.as_secs_f64().to_string())),
+        ("auto", Some(rules.auto.to_string())),
+        ("require-target", Some(rules.require_target.to_string())),
+        ("policy", path(policy)),
+        ("allow", Some(rules.allow.len().to_string()).filter(|_| !rules.allow.is_empty())),
+        ("log-level", log_level.map(|level| level.to_string())),
+        ("metrics", metrics.as_ref().map(ToString::to_string)),
+        ("metrics-by-router", Some(metrics_by_router.to_string())),
+        ("audit", path(audit)),
+    ];
+    let setting = |(key, value)| Setting { key, value, file: settings.origins.get(key).cloned() };
+    values.into_iter().map(setting).collect()
+}

@@ -1,0 +1,82 @@
+//! What a shell is offered for a name of the database, while somebody presses the tabulator key: nothing if the
+//! database does not answer at once.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches};
+use clap_complete::CompletionCandidate;
+use ovsdb_protocol::{Client, Condition, Datum, Outcome, Transaction};
+use tokio::time::timeout;
+
+use super::Cli;
+use super::set::reach_database;
+use crate::DATABASE;
+use crate::settings::Options;
+
+/// How long a person waits for a completion without wondering.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// More candidates help nobody, and shells ask before they show as many.
+const MOST: usize = 500;
+
+/// Offers the ports of instances.
+pub(super) fn ports(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "Logical_Switch_Port", &[Condition::eq("type", Datum::scalar(""))])
+}
+
+/// Offers the routers.
+pub(super) fn routers(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "Logical_Router", &[])
+}
+
+fn candidates(current: &OsStr, table: &str, conditions: &[Condition]) -> Vec<CompletionCandidate> {
+    let prefix = current.to_string_lossy();
+    let names = block_on(names(table, conditions)).unwrap_or_default();
+    let fitting = names.into_iter().filter(|name| name.starts_with(&*prefix));
+    fitting.take(MOST).map(CompletionCandidate::new).collect()
+}
+
+fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(async { timeout(PATIENCE, future).await.ok()? })
+}
+
+async fn names(table: &str, conditions: &[Condition]) -> Option<BTreeSet<String>> {
+    let settings = options()?.settle().ok()?;
+    let client: Client = reach_database(&settings).await.ok()?;
+    let mut transaction = Transaction::new(DATABASE);
+    let found = transaction.select_columns(table, conditions.to_vec(), ["name"]);
+    let Ok(Outcome::Committed(results)) = client.transact(&transaction).await else { return None };
+    let rows = results.rows(found)?.iter();
+    Some(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
+}
+
+/// The options that are on the line already, so that the database is the one that the command will ask.
+fn options() -> Option<Options> {
+    // The shell hands over: program -- words of the line.
+    let mut words: Vec<OsString> = env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    // The last one is being typed. A subcommand that needs a value after it must not spoil the rest.
+    words.pop();
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+    let deepest = matches.subcommand().map_or(&matches, |(_, inner)| inner);
+    Options::from_arg_matches(deepest).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_those_of_every_command() {
+        let command = Cli::command();
+        let matches = command
+            .ignore_errors(true)
+            .try_get_matches_from(["ovn-extaddr", "explain", "--db", "tcp:127.0.0.1:1", "--owner", "me"])
+            .unwrap();
+        let (_, inner) = matches.subcommand().unwrap();
+        assert!(format!("{:?}", Options::from_arg_matches(inner).unwrap()).contains("127.0.0.1"));
+    }
+}

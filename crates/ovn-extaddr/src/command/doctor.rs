@@ -1,0 +1,254 @@
+//! `ovn-extaddr doctor`
+
+mod local;
+mod servers;
+mod trust;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use ovn_model::Store;
+use serde::{Serialize, Serializer};
+
+use crate::command::output::Output;
+use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
+use crate::engine::Engine;
+use crate::hazards;
+use crate::observe::Observer;
+use crate::report;
+use crate::settings::Settings;
+use crate::state::State;
+
+/// How long one server or agent may take to answer, unless --timeout says otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Columns that something rests on, the OVN that has them, and what is lost without.
+const COLUMNS: [(&str, &str, &str, &str); 3] = [
+    (
+        "NAT",
+        "external_port_range",
+        "20.06",
+        "replies to an instance's own connections may be taken for forwarded traffic",
+    ),
+    ("NAT", "gateway_port", "22.06", "routers with several gateway ports are refused"),
+    ("Logical_Router", "load_balancer_group", "21.12", "nothing, for there are no groups to be looked at"),
+];
+
+/// Looks at everything.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What one look found: an element of `doctor --json`. Field names are stable.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// What was looked at, as a code.
+    check: &'static str,
+    level: Level,
+    /// What was found.
+    message: String,
+    /// What to do about it.
+    cure: Option<String>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Good,
+    /// Worth knowing.
+    Note,
+    /// It will bite, or bites some.
+    Warning,
+    /// It does not work.
+    Problem,
+}
+
+// ===== impl Finding =====
+
+impl Finding {
+    fn good(check: &'static str, message: impl Into<String>) -> Self {
+        Self { check, level: Level::Good, message: message.into(), cure: None }
+    }
+
+    fn new(check: &'static str, level: Level, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { check, level, message: message.into(), cure: Some(cure.into()) }
+    }
+}
+
+// ===== impl Level =====
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+// ===== impl Doctor =====
+
+impl Doctor {
+    pub(super) async fn run(
+        self,
+        settings: anyhow::Result<Settings>,
+        palette: Palette,
+    ) -> anyhow::Result<ExitCode> {
+        let mut findings = Vec::new();
+        match settings {
+            Err(error) => findings.push(Finding::new(
+                "configuration",
+                Level::Problem,
+                format!("{error:#}").replace('\n', " "),
+                "correct the file; a running agent keeps to the configuration that it has",
+            )),
+            Ok(settings) => look(settings, &mut findings).await,
+        }
+        self.output.print_all(&findings, || text(&findings, palette))?;
+        let failed = findings.iter().any(|finding| finding.level == Level::Problem);
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
+    let files: Vec<_> = settings.files.iter().map(|file| file.display().to_string()).collect();
+    let files = if files.is_empty() { "no file: all by default".to_owned() } else { files.join(", ") };
+    findings.push(Finding::good("configuration", files));
+    findings.extend(trust::look(&settings.tls));
+    let limit = settings.timeout.unwrap_or(PATIENCE);
+    let reached = servers::look(&settings, limit, findings).await;
+    findings.extend(local::look(limit).await);
+    if !reached {
+        return;
+    }
+    // Where no leader is, what there is to read is better than nothing.
+    settings.leader_only = false;
+    settings.timeout.get_or_insert(Duration::from_secs(60));
+    match Observer::open(&settings).await {
+        Err(error) => findings.push(Finding::new(
+            "database",
+            Level::Problem,
+            format!("{error:#}"),
+            "see what the server logs",
+        )),
+        Ok(observer) => database(&observer.store, &observer.engine, findings),
+    }
+}
+
+fn database(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
+    findings.push(Finding::good(
+        "database",
+        format!(
+            "{} ports, {} routers, {} load balancers, {} NAT rows",
+            store.ports().count(),
+            store.routers().count(),
+            store.load_balancers().count(),
+            store.nats().count()
+        ),
+    ));
+    for (table, column, since, loss) in COLUMNS {
+        if !store.supports(table, column) {
+            findings.push(Finding::new(
+                "schema",
+                Level::Note,
+                format!("{table}.{column} is not there: {loss}"),
+                format!("upgrade OVN to {since} or newer"),
+            ));
+        }
+    }
+    let bad = store.problems().count() + store.unlisted_problems();
+    if let Some(first) = store.problems().next() {
+        findings.push(Finding::new(
+            "values",
+            Level::Warning,
+            format!(
+                "{bad} values are not understood and count as absent, the first: {} {} {}: {}",
+                first.table, first.uuid, first.column, first.message
+            ),
+            "correct them",
+        ));
+    }
+    owners(store, engine, findings);
+    intents(store, engine, findings);
+    let hazards = hazards::all(store, engine.owner());
+    if hazards.is_empty() {
+        findings.push(Finding::good("network", "nothing that would surprise"));
+    }
+    for hazard in hazards {
+        let level = if hazard.is_wrong { Level::Warning } else { Level::Note };
+        let message = format!("{} ({}): {}", hazard.meaning, hazard.places.len(), hazard.places());
+        findings.push(Finding::new(hazard.code, level, message, hazard.cure));
+    }
+}
+
+fn owners(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
+    let ours = engine.owner().as_str();
+    for (owner, rows) in hazards::owners(store) {
+        if owner == ours {
+            findings.push(Finding::good("rows", format!("{rows} of owner {owner}")));
+        } else {
+            findings.push(Finding::new(
+                "other-owner",
+                Level::Note,
+                format!("{rows} rows of owner {owner}, which this configuration does not speak for"),
+                format!("nothing, if agents of that owner run; else `ovn-extaddr cleanup --owner {owner}`"),
+            ));
+        }
+    }
+}
+
+fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
+    let entries = report::all(store, engine, |_| None);
+    let count = |state| entries.iter().filter(|entry| entry.state == state).count();
+    let counts = State::ALL.into_iter().map(|state| (state, count(state))).filter(|(_, count)| *count > 0);
+    let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
+    let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    if count(State::Rejected) + count(State::Conflict) > 0 {
+        findings.push(Finding::new(
+            "intents",
+            Level::Warning,
+            counts,
+            "`ovn-extaddr list --state rejected --state conflict` names each with its cure",
+        ));
+    } else {
+        findings.push(Finding::good("intents", counts));
+    }
+    if count(State::Pending) > 0 {
+        findings.push(Finding::new(
+            "pending",
+            Level::Warning,
+            format!("{} overrides are not written", count(State::Pending)),
+            "nothing, if that is so for a moment only; else look whether an agent is active, and at its log",
+        ));
+    }
+}
+
+fn text(findings: &[Finding], palette: Palette) -> String {
+    let mut text = String::new();
+    for Finding { check, level, message, cure } in findings {
+        let (style, sign) = match level {
+            Level::Good => (GOOD, '✓'),
+            Level::Note => (FAINT, '·'),
+            Level::Warning => (DOUBTFUL, '!'),
+            Level::Problem => (BAD, '✗'),
+        };
+        let sign = palette.paint(style, &sign.to_string());
+        text += &format!("{sign} {check:<24} {}\n", clean(message));
+        if let Some(cure) = cure {
+            text += &format!("  {:<24} → {}\n", "", clean(cure));
+        }
+    }
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    text + &format!("{} problems, {} warnings.\n", count(Level::Problem), count(Level::Warning))
+}

@@ -1,0 +1,236 @@
+//! What may go wrong in a network, with or without an intent: for `doctor`. Pure, and a look at everything.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use ovn_model::{Family, Nat, NatKind, PortKind, RouterId, Store};
+
+use crate::explain::Check;
+use crate::forwards;
+use crate::ownership::Owner;
+use crate::topology::{gateway_ports, is_gateway, reach, router_ports};
+
+/// Names that a sentence lists before it only counts.
+const FEW: usize = 3;
+
+/// One kind of hazard, wherever it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hazard {
+    /// What kind, as a code.
+    pub code: &'static str,
+    /// Where it is.
+    pub places: Vec<String>,
+    /// What it means, in a sentence that the places follow.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub cure: &'static str,
+    /// Whether something is wrong already, rather than worth knowing.
+    pub is_wrong: bool,
+}
+
+/// Returns all hazards.
+pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
+    let hazards = [
+        Hazard {
+            code: "nat-without-gateway",
+            places: nat_without_gateway(store),
+            meaning: "NAT rows on routers without a gateway, which OVN ignores",
+            cure: "give the router a gateway port or options:chassis, or remove the rows",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "nat-without-gateway-port",
+            places: nat_without_gateway_port(store),
+            meaning: "NAT rows that name no gateway port, on a router with several, for an address that is in no network of theirs: OVN ignores them",
+            cure: "set gateway_port of the row",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "rival-snat",
+            places: rivals(store),
+            meaning: "SNAT rows for the same addresses on one router, of which OVN takes any",
+            cure: "remove all but one",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "address-spelling",
+            places: spellings(store),
+            meaning: "addresses that are not in canonical form, which ovn-northd compares as text",
+            cure: "write them as `ovn-nbctl` would print them: lower case, shortest form",
+            is_wrong: false,
+        },
+        Hazard {
+            code: "address-twice",
+            places: addresses_twice(store),
+            meaning: "instances behind one router with the same address",
+            cure: "give each its own: only one of them can have an external address",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "forward-twice",
+            places: forwards_twice(store, owner),
+            meaning: "addresses that several routers forward",
+            cure: "remove the forward from all but one: an instance that reaches several of them is refused",
+            is_wrong: false,
+        },
+        Hazard {
+            code: "default-target",
+            places: default_targets(store, owner),
+            meaning: "forwards of all ports of an address by a VIP without a port, beside which OVN breaks replies to the instance's own TCP connections",
+            cure: "nothing, where default-target = \"convert\": an override replaces it; or forward single ports",
+            is_wrong: false,
+        },
+        Hazard {
+            code: "foreign-override",
+            places: foreign_overrides(store),
+            meaning: "SNAT rows of somebody else for single instances, which Incus and LXD remove with every change of the network, and do not put back before the instance starts anew",
+            cure: "ask for the address on the port (`ovn-extaddr set`) and take the CMS's own setting back: ours is put back at once",
+            is_wrong: false,
+        },
+    ];
+    hazards.into_iter().filter(|hazard| !hazard.places.is_empty()).collect()
+}
+
+impl Hazard {
+    /// Lists some of the places.
+    pub fn places(&self) -> String {
+        let list = Check::list(self.places.iter().take(FEW));
+        match self.places.len().saturating_sub(FEW) {
+            0 => list,
+            more => format!("{list} and {more} more"),
+        }
+    }
+}
+
+/// Returns the rows that say whose they are, by their owners.
+pub fn owners(store: &Store) -> BTreeMap<String, usize> {
+    let mut owners = BTreeMap::new();
+    for (_, nat) in store.tagged_nats() {
+        if let Some(owner) = nat.tags.get(ovn_model::keys::OWNER) {
+            *owners.entry(owner.to_owned()).or_default() += 1;
+        }
+    }
+    owners
+}
+
+fn name(store: &Store, router: RouterId) -> String {
+    store.router(router).map_or_else(String::new, |row| row.name.to_string())
+}
+
+/// Returns the NAT rows of routers.
+fn rows(store: &Store) -> impl Iterator<Item = (RouterId, &Nat)> {
+    store.nats().filter_map(|(_, nat)| Some((nat.router?, nat)))
+}
+
+fn is_foreign(nat: &Nat) -> bool {
+    nat.tags.get(ovn_model::keys::OWNER).is_none()
+}
+
+fn described(store: &Store, router: RouterId, nat: &Nat) -> String {
+    format!("{} as {} on {}", nat.logical_ip_text(), nat.external_ip_text(), name(store, router))
+}
+
+fn nat_without_gateway(store: &Store) -> Vec<String> {
+    let routers = store.routers().filter(|(id, row)| !row.nats.is_empty() && !is_gateway(store, *id));
+    routers.map(|(_, row)| row.name.to_string()).collect()
+}
+
+fn nat_without_gateway_port(store: &Store) -> Vec<String> {
+    let ignored = rows(store).filter(|(router, nat)| {
+        let several = gateway_ports(store, *router).nth(1).is_some();
+        let near = |address: IpAddr| {
+            router_ports(store, *router)
+                .filter(|(_, port)| port.gateway)
+                .any(|(_, port)| port.networks.iter().any(|network| network.contains(&address)))
+        };
+        let supported = store.supports("NAT", "gateway_port");
+        several && supported && nat.gateway_port.is_none() && nat.external_ip.is_some_and(|a| !near(a))
+    });
+    ignored.map(|(router, nat)| described(store, router, nat)).collect()
+}
+
+/// Rows that somebody owns do not count where they differ by what decides between them.
+fn rivals(store: &Store) -> Vec<String> {
+    let mut groups: BTreeMap<_, Vec<&Nat>> = BTreeMap::new();
+    for (router, nat) in rows(store) {
+        let sources = matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat));
+        // A drain row is for an address that nobody has.
+        if let (true, Some(network)) = (sources && nat.matches().is_empty(), nat.logical_ip) {
+            let place = (router, network.trunc().to_string(), nat.gateway_port);
+            groups.entry(place).or_default().push(nat);
+        }
+    }
+    let rivals = groups.into_iter().filter(|(_, rows)| rows.len() > 1);
+    rivals
+        .map(|((router, network, _), rows)| {
+            let externals: BTreeSet<_> = rows.iter().map(|nat| nat.external_ip_text().into_owned()).collect();
+            format!("{network} as {} on {}", Check::list(externals), name(store, router))
+        })
+        .collect()
+}
+
+fn spellings(store: &Store) -> Vec<String> {
+    let odd = rows(store).filter(|(_, nat)| {
+        nat.external_ip.is_some_and(|address| address.to_string() != nat.external_ip_text())
+    });
+    odd.map(|(router, nat)| described(store, router, nat)).collect()
+}
+
+fn addresses_twice(store: &Store) -> Vec<String> {
+    let mut reaches = HashMap::new();
+    let mut users: BTreeMap<(RouterId, IpAddr), BTreeSet<&str>> = BTreeMap::new();
+    for (_, port) in store.ports().filter(|(_, port)| port.kind == PortKind::Instance) {
+        let Some(switch) = port.switch else { continue };
+        let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
+        for (router, _) in &reach.routers {
+            for address in [Family::V4, Family::V6].map(|family| port.internal_addresses(family)).concat() {
+                users.entry((*router, address)).or_default().insert(&port.name);
+            }
+        }
+    }
+    let twice = users.into_iter().filter(|(_, ports)| ports.len() > 1);
+    twice
+        .map(|((router, address), ports)| {
+            format!("{address} of {} behind {}", Check::list(ports), name(store, router))
+        })
+        .collect()
+}
+
+fn forwards_twice(store: &Store, owner: &Owner) -> Vec<String> {
+    let mut routers: BTreeMap<IpAddr, BTreeSet<RouterId>> = BTreeMap::new();
+    for (router, _) in store.routers() {
+        for forward in forwards::of(store, owner, router) {
+            if let Some(address) = forward.address() {
+                routers.entry(address).or_default().insert(router);
+            }
+        }
+    }
+    let twice = routers.into_iter().filter(|(_, routers)| routers.len() > 1);
+    twice
+        .map(|(address, routers)| {
+            format!("{address} by {}", Check::list(routers.into_iter().map(|id| name(store, id))))
+        })
+        .collect()
+}
+
+fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
+    let mut places = BTreeSet::new();
+    for (router, row) in store.routers() {
+        for forward in forwards::of(store, owner, router) {
+            if let (true, Some(address)) = (forward.is_default_target(), forward.address()) {
+                places.insert(format!("{address} on {}", row.name));
+            }
+        }
+    }
+    places.into_iter().collect()
+}
+
+fn foreign_overrides(store: &Store) -> Vec<String> {
+    let foreign = rows(store).filter(|(_, nat)| {
+        nat.kind == Some(NatKind::Snat)
+            && is_foreign(nat)
+            && nat.logical_host().is_some()
+            && nat.external_ip != nat.logical_host()
+    });
+    foreign.map(|(router, nat)| described(store, router, nat)).collect()
+}

@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command ovn-extaddr --arguments "(OVN_EXTADDR_COMPLETE=fish ovn-extaddr -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"

@@ -1,0 +1,551 @@
+//! What helps a person: doctor, check-config, formats, colours, completions, manual pages.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{
+    Addressing, Agent, Authority, Certified, Cli, Daemon, DefaultTarget, Net, Output, OvsdbServer, Pki,
+    eventually, json_map,
+};
+use serde_json::{Value, json};
+
+use crate::scene::{OWNER, SOON, Scene, V4, ip, row, wait_for_rows};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(format!("{ROOT}/{path}")).with_context(|| path.to_owned())
+}
+
+/// The findings of `doctor`, by check: level and message.
+fn doctor(cli: &Cli) -> Result<(Option<i32>, Vec<Value>)> {
+    let output = cli.run(&["doctor", "--json"])?;
+    let found = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    Ok((output.code(), found))
+}
+
+fn finding<'a>(found: &'a [Value], check: &str) -> Option<&'a Value> {
+    found.iter().find(|finding| finding["check"] == check)
+}
+
+#[test]
+fn doctor_is_content_with_what_is_well() -> Result<()> {
+    let mut scene = Scene::start()?;
+    scene.agent.wait_for_log("active: the lock is ours")?;
+    let mut net = Net::builder(1).create(&scene.server)?;
+    net.add_instance(Addressing::Static)?;
+    let before = scene.server.dump()?;
+    let output = scene.cli.run(&["doctor"])?;
+    assert_eq!(output.code(), Some(0), "{output:?}");
+    assert_eq!(scene.server.dump()?, before, "it only looks");
+    for line in ["✓ connection", "✓ lock", "✓ database", "✓ network", "✓ intents"] {
+        assert!(output.stdout.contains(line), "{line} is not in\n{}", output.stdout);
+    }
+    assert!(output.stdout.ends_with("0 problems, 0 warnings.\n"), "{}", output.stdout);
+    // The lock is where it was.
+    let status = scene.agent.appctl(&["status"])?;
+    assert!(status.contains("held since") && status.contains("epoch 1"), "{status}");
+    Ok(())
+}
+
+#[test]
+fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let second = net.add_instance(Addressing::Static)?;
+    let (one, two) = (instance.v4()?, second.v4()?);
+    net.add_default_target(ip("203.0.113.105"), one, DefaultTarget::Vip)?;
+    net.add_nat("snat", ip("203.0.113.9"), &one.to_string())?;
+    net.add_nat("snat", ip("203.0.113.8"), &format!("{one}/32"))?;
+    // Not for doctor to write, so not by its words.
+    let uuid = net.add_nat("dnat", ip("2001:db8::99"), "fd42:57:1::c")?;
+    server.transact(vec![json!({"op": "update", "table": "NAT",
+        "where": [["_uuid", "==", ["uuid", uuid]]], "row": {"external_ip": "2001:DB8:0::99"}})])?;
+    let other = net.add_nat("snat", ip("203.0.113.7"), &two.to_string())?;
+    server.transact(vec![
+        json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", ["uuid", other]]],
+        "row": {"external_ids": json_map([("ovn-extaddr:owner", "gone")])}}),
+    ])?;
+    let mut far = Net::builder(2).without_gateway().create(&server)?;
+    let behind = far.add_instance(Addressing::Static)?;
+    far.add_forward(ip("203.0.113.110"), 80, behind.v4()?, 80)?;
+    net.add_forward(ip("203.0.113.110"), 80, one, 80)?;
+    net.annotate(&second.port, V4, Some("203.0.113.99"))?;
+
+    let (status, found) = doctor(&cli)?;
+    assert_eq!(status, Some(0), "{found:#?}");
+    for (check, level, part) in [
+        ("nat-without-gateway", "warning", "incus-net2-lr"),
+        ("rival-snat", "warning", "10.57.1.11/32 as 203.0.113.8, 203.0.113.9 on incus-net1-lr"),
+        ("address-spelling", "note", "2001:DB8:0::99"),
+        ("forward-twice", "note", "203.0.113.110 by "),
+        ("default-target", "note", "203.0.113.105 on incus-net1-lr"),
+        ("foreign-override", "note", "10.57.1.11 as 203.0.113.9"),
+        ("other-owner", "note", "1 rows of owner gone"),
+        ("intents", "warning", "1 rejected"),
+        ("lock", "warning", "no agent of owner ovn-extaddr is active"),
+    ] {
+        let finding = finding(&found, check).with_context(|| format!("{check} is not in {found:#?}"))?;
+        assert_eq!(finding["level"], level, "{finding}");
+        assert!(finding["message"].as_str().is_some_and(|text| text.contains(part)), "{part}: {finding}");
+        assert!(finding["cure"].as_str().is_some_and(|cure| cure.len() > 3), "{finding}");
+    }
+    Ok(())
+}
+
+#[test]
+fn doctor_says_what_does_not_work() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(format!("unix:/no/such/socket,{}", server.remote()))?;
+    let (status, found) = doctor(&cli)?;
+    assert_eq!(status, Some(1));
+    assert_eq!(finding(&found, "connection").map(|f| &f["level"]), Some(&json!("problem")), "{found:#?}");
+    assert!(finding(&found, "database").is_some_and(|f| f["level"] == "good"), "the other server answers");
+
+    cli.write_config("drian = 3")?;
+    let output = cli.run(&["doctor"])?;
+    assert_eq!(output.code(), Some(1));
+    assert!(
+        output.stdout.contains("✗ configuration") && output.stdout.contains("did you mean drain?"),
+        "{output:?}"
+    );
+
+    // An agent that was stopped in its tracks.
+    let mut agent = Agent::start(server.remote())?;
+    agent.wait_for_log("in step")?;
+    agent.daemon().signal("STOP")?;
+    let output = agent.cli(&["doctor", "--timeout", "1"])?;
+    agent.daemon().signal("CONT")?;
+    assert!(output.stdout.contains("the agent does not answer within 1s"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn doctor_tells_when_certificates_end() -> Result<()> {
+    let pki = Pki::new()?;
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let config = |certified: &Certified, ca: &Path| {
+        cli.write_config(&format!(
+            "private-key = \"{}\"\ncertificate = \"{}\"\nca-cert = \"{}\"\n",
+            certified.private_key.display(),
+            certified.certificate.display(),
+            ca.display()
+        ))
+    };
+    let good = pki.issue("agent", Authority::Switch)?;
+    config(&good, &pki.ca_cert(Authority::Controller))?;
+    let (_, found) = doctor(&cli)?;
+    let certificates: Vec<_> = found.iter().filter(|finding| finding["check"] == "certificates").collect();
+    assert!(certificates.len() >= 2, "{found:#?}");
+    for finding in certificates {
+        assert_eq!(finding["level"], "good", "{finding}");
+        assert!(
+            finding["message"].as_str().is_some_and(|text| text.contains("is good until 20")),
+            "{finding}"
+        );
+    }
+    let of_ours = |found: &[Value]| -> Result<(Value, String)> {
+        let first = finding(found, "certificates").context("a finding")?;
+        Ok((first["level"].clone(), first["message"].as_str().unwrap_or_default().to_owned()))
+    };
+    let over = pki.issue_between("old", Authority::Switch, "20200101000000Z", "20210203040506Z")?;
+    config(&over, &pki.ca_cert(Authority::Controller))?;
+    let (status, found) = doctor(&cli)?;
+    let (level, message) = of_ours(&found)?;
+    assert_eq!((status, level), (Some(1), json!("problem")));
+    assert!(message.ends_with("has ended on 2021-02-03T04:05:06.000Z"), "{message}");
+    config(&good, Path::new("/no/such/file.pem"))?;
+    let (status, found) = doctor(&cli)?;
+    assert_eq!((status, of_ours(&found)?.0), (Some(1), json!("problem")));
+    Ok(())
+}
+
+#[test]
+fn check_config_shows_what_is_in_force_and_what_is_wrong() -> Result<()> {
+    let cli = Cli::new("unix:/no/such")?;
+    let path = cli.config_path().display().to_string();
+    cli.write_config("drain = 7\nmetrics = \"127.0.0.1:9477\"\n")?;
+    let shown: Value = serde_json::from_str(&cli.run(&["check-config", "--json"])?.success()?)?;
+    let of =
+        |key: &str| shown.as_array().into_iter().flatten().find(|setting| setting["key"] == key).cloned();
+    assert_eq!(of("drain"), Some(json!({"key": "drain", "value": "7", "file": path})));
+    assert_eq!(of("hold-down"), Some(json!({"key": "hold-down", "value": "2", "file": null})));
+    let text = cli.run(&["check-config"])?.success()?;
+    assert!(text.ends_with("The configuration file is right.\n"), "{text}");
+
+    for (config, part) in [
+        ("\nhold_down = 3", ":2: unknown key hold_down; did you mean hold-down?"),
+        ("policy = \"/no/such/policy.toml\"", "cannot read /no/such/policy.toml"),
+        ("drain = -1", ":1: "),
+    ] {
+        cli.write_config(config)?;
+        let output = cli.run(&["check-config"])?;
+        assert_eq!(output.code(), Some(1), "{config}: {output:?}");
+        assert!(output.stderr.contains(part) && output.stderr.lines().count() == 1, "{config}: {output:?}");
+    }
+    let policy = cli.dir().join("policy.toml");
+    fs::write(&policy, "[[rule]]\nport = \"a\"\nipv4 = \"auto\"\n\n[[rule]]\nprot = \"b\"\n")?;
+    cli.write_config(&format!("policy = \"{}\"", policy.display()))?;
+    let output = cli.run(&["check-config"])?;
+    let expected = format!("{}:", policy.display());
+    assert!(output.stderr.contains(&expected) && output.stderr.contains("did you mean port?"), "{output:?}");
+    Ok(())
+}
+
+/// Every key is in the documentation and in the default configuration, and each of those is a key.
+#[test]
+fn every_key_is_documented() -> Result<()> {
+    let cli = Cli::new("unix:/no/such")?;
+    cli.write_config("no-such-key = 1")?;
+    let refused = cli.run(&["check-config"])?.stderr;
+    let known = refused.trim().split_once("known are ").with_context(|| refused.clone())?.1;
+    let keys: BTreeSet<_> = known.split(", ").map(str::to_owned).collect();
+    assert!(keys.len() > 15, "{refused}");
+
+    let documentation = read("docs/configuration.md")?;
+    let rows = documentation.lines().filter(|line| line.starts_with("| `"));
+    let documented: BTreeSet<_> = rows
+        .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, keys);
+    let config = read("dist/config.toml")?;
+    let lines = config.lines().filter_map(|line| line.strip_prefix('#'));
+    let shown = lines.filter(|line| !line.starts_with(' ')).filter_map(|line| {
+        let key = line.strip_prefix("[[").and_then(|line| line.split("]]").next());
+        key.or_else(|| line.split_once(" = ").map(|(key, _)| key))
+    });
+    // These two are within [[allow]].
+    let shown: BTreeSet<_> =
+        shown.filter(|key| !["router", "prefixes"].contains(key)).map(str::to_owned).collect();
+    assert_eq!(shown, keys);
+    // As it is shipped it says nothing, and without its # signs nothing wrong.
+    cli.write_config(&config)?;
+    cli.run(&["check-config"])?.success()?;
+    let uncommented: Vec<_> = config
+        .lines()
+        .filter(|line| {
+            !line.contains("bootstrap-ca-cert") && !line.contains("ssl:") && !line.contains("policy")
+        })
+        .map(|line| if line.starts_with("# ") { "" } else { line.trim_start_matches('#') })
+        .collect();
+    cli.write_config(&uncommented.join("\n"))?;
+    cli.run(&["check-config"])?.success()?;
+    Ok(())
+}
+
+#[test]
+fn names_that_do_not_exist_are_guessed() -> Result<()> {
+    let scene = Scene::start()?;
+    let mut net = Net::builder(1).create(&scene.server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let near = format!("{}x", instance.port);
+    let guess = format!("did you mean {}?", instance.port);
+    for arguments in [
+        &["explain", &near][..],
+        &["set", &near, "--ipv4=auto"],
+        &["unset", &near],
+        &["explain", "instance-"],
+    ] {
+        let output = scene.cli.run(arguments)?;
+        assert_eq!(output.code(), Some(1));
+        assert!(output.stderr.contains(&guess), "{arguments:?}: {output:?}");
+    }
+    let output = scene.cli.run(&["forwards", "incus-net1-rl"])?;
+    assert!(output.stderr.contains("did you mean incus-net1-lr?"), "{output:?}");
+    let output = scene.cli.run(&["lits"])?;
+    assert!(output.stderr.contains("'list'"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    // What others write into the database must not steer a terminal.
+    net.annotate(&instance.port, "ipv6.address.external", Some("\u{1b}[31mred\n"))?;
+    for command in [&["list"][..], &["plan"], &["forwards"], &["doctor"], &["check-config"]] {
+        let run = |more: &[&str]| cli.run(&[command, more].concat()).map(|output| output.stdout);
+        let json: Vec<Value> = serde_json::from_str(&run(&["--format", "json"])?)?;
+        let short: Vec<Value> = serde_json::from_str(&run(&["--json"])?)?;
+        // How long a server took is another time each time.
+        let timeless = *command != ["doctor"];
+        assert!(json.len() == short.len() && (json == short || !timeless), "{json:#?} {short:#?}");
+        let lines: Vec<Value> =
+            run(&["--format=jsonl"])?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        assert!(lines.len() == json.len() && !json.is_empty(), "{command:?}");
+        let plain = run(&[])?;
+        assert!(!plain.contains('\u{1b}'), "{command:?}: {plain}");
+        if timeless {
+            assert_eq!(run(&["--color", "never"])?, plain, "{command:?}");
+        }
+        let colored = run(&["--color", "always"])?;
+        assert!(colored.contains("\u{1b}[") && !colored.contains("\u{1b}[31mred"), "{command:?}: {colored}");
+    }
+    let explained = cli.run(&["explain", &instance.port, "--color=always"])?.success()?;
+    assert!(explained.contains("\u{1b}[32m✓") && explained.contains("\\u{1b}[31mred"), "{explained}");
+    Ok(())
+}
+
+#[test]
+fn screens_are_as_they_were() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let port = instance.port.as_str();
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    net.add_forward(ip("203.0.113.102"), 443, instance.v4()?, 443)?;
+    net.annotate(port, V4, Some("203.0.113.101"))?;
+    assert_eq!(
+        cli.run(&["plan"])?.success()?,
+        format!(
+            "router incus-net1-lr\n  + snat 203.0.113.101 for 10.57.1.11 ports 1024-65535  # {port}\n\
+             1 to insert, 0 to update, 0 to delete.\n"
+        )
+    );
+    let explained = cli.run(&["explain", port])?.success()?;
+    let head = format!(
+        "{port} ipv4: pending\n\
+         ├─ ✓ intent        ipv4.address.external of the port asks for 203.0.113.101\n\
+         ├─ ✓ switch        incus-net1-ls-int\n\
+         ├─ ✓ internal      10.57.1.11\n\
+         ├─ ✓ routers       incus-net1-lr\n\
+         ├─ ✓ forward       "
+    );
+    assert!(explained.starts_with(&head), "{explained}");
+    let last = "└─ = 10.57.1.11 will leave as 203.0.113.101 once the agent has written it\n";
+    assert!(explained.ends_with(last), "{explained}");
+    let mut agent = Agent::start(server.remote())?;
+    wait_for_rows(&server, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    agent.stop()?;
+    net.annotate(port, V4, Some("203.0.113.102"))?;
+    assert_eq!(
+        cli.run(&["plan"])?.success()?,
+        format!(
+            "router incus-net1-lr\n  ~ snat row of 10.57.1.11  # {port}\n      - external_ip 203.0.113.101\n      \
+             + external_ip 203.0.113.102\n0 to insert, 1 to update, 0 to delete.\n"
+        )
+    );
+    net.annotate(port, V4, Some("203.0.113.99"))?;
+    let explained = cli.run(&["explain", port])?.success()?;
+    let last = explained.lines().find(|line| line.contains('✗')).context("a refusal")?;
+    assert!(last.starts_with("├─ ✗ not-a-forward 203.0.113.99 is not a forward address"), "{explained}");
+    let width = port.len().max(4);
+    let list = cli.run(&["list"])?.success()?;
+    let heading = format!("{:<width$}  WANTED        INTERNAL    EXTERNAL  STATE     MESSAGE", "PORT");
+    assert_eq!(list.lines().next(), Some(heading.as_str()), "{list}");
+    Ok(())
+}
+
+#[test]
+fn list_can_be_watched() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let mut child = cli.command(&["list", "--watch"]).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+    let mut next = || -> Result<String> { Ok(lines.next().context("it goes on")??) };
+    let result = (|| -> Result<()> {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+        let line = next()?;
+        ensure!(line.contains(": rejected: not-a-forward: "), "{line}");
+        net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+        let line = next()?;
+        ensure!(line.contains(": pending: "), "{line}");
+        let agent = Agent::start(server.remote())?;
+        let line = next()?;
+        ensure!(line.ends_with(": active: 10.57.1.11 leaves as 203.0.113.101"), "{line}");
+        drop(agent);
+        net.annotate(&instance.port, V4, None)?;
+        // The agent is gone, and so is the intent; its row stays.
+        let line = next()?;
+        ensure!(line.ends_with(": nothing is asked for any more"), "{line}");
+        Ok(())
+    })();
+    child.kill()?;
+    child.wait()?;
+    result
+}
+
+#[test]
+fn manual_and_completions_are_those_that_are_committed() -> Result<()> {
+    let cli = Cli::new("unix:/no/such")?;
+    let directory = cli.dir().join("man");
+    fs::create_dir(&directory)?;
+    cli.run(&["man", "--directory", &directory.display().to_string()])?.success()?;
+    let pages = |path: &str| -> Result<BTreeSet<String>> {
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().display().to_string())).collect()
+    };
+    let made = pages(&directory.display().to_string())?;
+    assert_eq!(made, pages(&format!("{ROOT}/dist/man"))?);
+    let advice = "run scripts/generate";
+    for page in &made {
+        assert_eq!(
+            fs::read_to_string(directory.join(page))?,
+            read(&format!("dist/man/{page}"))?,
+            "{page}: {advice}"
+        );
+    }
+    assert_eq!(cli.run(&["man"])?.success()?, read("dist/man/ovn-extaddr.8")?, "{advice}");
+    for (shell, file) in [("bash", "ovn-extaddr.bash"), ("zsh", "_ovn-extaddr"), ("fish", "ovn-extaddr.fish")]
+    {
+        let script = cli.run(&["completions", shell])?.success()?;
+        assert_eq!(script, read(&format!("dist/completions/{file}"))?, "{shell}: {advice}");
+    }
+    // Every command has a page, and is named in the main one.
+    let help = cli.run(&["--help"])?.success()?;
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What begins further to the right goes on with a description.
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let commands: Vec<_> = names.filter(|name| !name.is_empty() && *name != "help").collect();
+    assert_eq!(commands.len() + 1, made.len(), "{commands:?}");
+    for command in commands {
+        assert!(made.contains(&format!("ovn-extaddr-{command}.8")), "{command}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let binary = Agent::built()?;
+    // As bash would, with the script that is installed.
+    let complete = |words: &[&str]| -> Result<Vec<String>> {
+        let script = format!(
+            "PATH={}:$PATH; source {ROOT}/dist/completions/ovn-extaddr.bash; COMP_WORDS=({}); COMP_CWORD={}; COMP_TYPE=9; \
+             _clap_complete_ovn_extaddr ovn-extaddr \"${{COMP_WORDS[COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            binary.parent().context("a directory")?.display(),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len() - 1,
+        );
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).env("OVN_NB_DB", "unix:/no/such").env_remove("OVN_EXTADDR_CONFIG");
+        let text = Output::of(command)?.success()?;
+        Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+    };
+    assert_eq!(complete(&["ovn-extaddr", "expl"])?, ["explain"]);
+    assert!(complete(&["ovn-extaddr", "list", "--st"])?.contains(&"--state".to_owned()));
+    assert!(complete(&["ovn-extaddr", "list", "--state", "re"])?.contains(&"rejected".to_owned()));
+    let remote = server.remote();
+    let ports = complete(&["ovn-extaddr", "explain", "--db", &remote, "incus-net1-inst"])?;
+    assert_eq!(ports, [instance.port.as_str()]);
+    let routers = complete(&["ovn-extaddr", "forwards", "--db", &remote, ""])?;
+    assert!(routers.contains(&"incus-net1-lr".to_owned()), "{routers:?}");
+    // Without a database there is nothing to offer, and nothing to complain.
+    assert!(complete(&["ovn-extaddr", "explain", "x"])?.is_empty());
+    Ok(())
+}
+
+/// A person who waits for a large database sees how far it is.
+#[test]
+fn a_person_sees_the_progress_of_a_slow_load() -> Result<()> {
+    let mut server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let log = cli.dir().join("terminal.log");
+    server.daemon().signal("STOP")?;
+    let mut command = Command::new("script");
+    let list = format!(
+        "{} list --db {} --config {}",
+        Agent::built()?.display(),
+        server.remote(),
+        cli.config_path().display()
+    );
+    command.args(["--quiet", "--return", "--command", &list, "/dev/null"]);
+    let mut terminal = Daemon::spawn(command, &log)?;
+    let shown = terminal.wait_for_log("Reading OVN_Northbound from unix:", SOON);
+    server.daemon().signal("CONT")?;
+    shown?;
+    let status = terminal.wait(SOON)?;
+    ensure!(status.success(), "{status}");
+    let log = terminal.log();
+    ensure!(log.contains("\r\u{1b}[K") && log.contains("MESSAGE"), "{log:?}");
+    Ok(())
+}
+
+#[test]
+fn a_socket_that_may_not_be_opened_is_told_with_its_cure() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let path = server.socket();
+    let directory = path.parent().context("a directory")?;
+    // Everybody may look at the socket, and its owner may use it.
+    let mode = |path: &Path, mode: &str| -> Result<String> {
+        let mut command = Command::new("chmod");
+        command.arg(mode).arg(path);
+        Output::of(command)?.success()
+    };
+    mode(directory, "755")?;
+    mode(&path, "750")?;
+    let run = || -> Result<Output> {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(Agent::built()?);
+        command.args(["list", "--db", &server.remote()]).env_remove("OVN_EXTADDR_CONFIG");
+        Output::of(command)
+    };
+    eventually(SOON, "it is refused", || {
+        let output = run()?;
+        ensure!(output.code() == Some(1), "{output:?}");
+        ensure!(
+            output.stderr.contains("belongs to root:root with mode 0750, and we are nobody"),
+            "{output:?}"
+        );
+        ensure!(output.stderr.contains("a drop-in with User=root"), "{output:?}");
+        Ok(true)
+    })?;
+    mode(&path, "770")?;
+    let output = run()?;
+    ensure!(output.stderr.contains("SupplementaryGroups=root"), "{output:?}");
+    mode(&path, "777")?;
+    ensure!(run()?.status.success());
+    Ok(())
+}
+
+/// What the documentation tells people to type makes sense to the program.
+#[test]
+fn commands_of_the_documentation_are_commands() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let mut texts = vec![read("README.md")?];
+    for entry in fs::read_dir(format!("{ROOT}/docs"))? {
+        texts.push(fs::read_to_string(entry?.path())?);
+    }
+    let mut tried = 0;
+    for text in &texts {
+        let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let spans = text.split("```").step_by(2).flat_map(|prose| prose.split('`').skip(1).step_by(2));
+        for line in blocks.chain(spans) {
+            let line = line.trim().trim_start_matches("$ ").split('#').next().unwrap_or_default();
+            let Some(arguments) = line.strip_prefix("ovn-extaddr ") else { continue };
+            let arguments: Vec<_> =
+                arguments.split_whitespace().filter(|word| !word.starts_with('[')).collect();
+            // One runs on, the others are no words of ours but stand for some.
+            let stands_for = |word: &&str| word.contains('|') || word.contains('…') || *word == "COMMAND";
+            if ["run"].contains(&arguments[0])
+                || arguments.iter().any(stands_for)
+                || arguments.contains(&"--watch")
+            {
+                continue;
+            }
+            let output = cli.run(&arguments)?;
+            ensure!(output.code() != Some(2), "{line}: {output:?}");
+            tried += 1;
+        }
+    }
+    ensure!(tried > 20, "only {tried} commands were found");
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! What the agent writes down: the log tells what changed and no more, the audit file tells all.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Instance, Net, OvsdbServer, PROMPT, eventually};
+use serde_json::Value;
+
+use crate::scene::{SOON, Scene, V4, ip, row};
+
+/// A network with an instance and a forward to it.
+fn network(server: &OvsdbServer) -> Result<(Net, Instance)> {
+    let mut net = Net::builder(1).create(server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    Ok((net, instance))
+}
+
+#[test]
+fn a_decision_that_changes_nothing_is_not_logged_again() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instance) = network(&scene.server)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    let lines = |agent: &Agent| agent.log().lines().filter(|line| line.contains(&instance.port)).count();
+    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
+    let before = lines(&scene.agent);
+    assert_eq!(before, 2, "that it will be and that it is:\n{}", scene.agent.log());
+    // Everything is decided anew, and a key changes that is not ours.
+    scene.agent.appctl(&["recompute"])?;
+    net.annotate(&instance.port, "some.key", Some("value"))?;
+    scene.agent.appctl(&["recompute"])?;
+    eventually(SOON, "it was decided", || {
+        let coverage = scene.agent.appctl(&["coverage/show"])?;
+        let total = coverage.lines().find(|line| line.starts_with("decided_ports")).context("a line")?;
+        Ok(total.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok()) >= Some(4))
+    })?;
+    assert_eq!(lines(&scene.agent), before, "{}", scene.agent.log());
+
+    net.annotate(&instance.port, V4, None)?;
+    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("nothing is asked for any more")))?;
+    Ok(())
+}
+
+#[test]
+fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let (net, instance) = network(&scene.server)?;
+    scene.agent.wait_for_log("active: the lock is ours")?;
+    for round in 0..20 {
+        let value = if round % 2 == 0 { "203.0.113.98" } else { "no-address" };
+        net.annotate(&instance.port, V4, Some(value))?;
+        sleep(Duration::from_millis(20));
+    }
+    scene.wait_for_state(&instance.port, V4, "rejected invalid-address")?;
+    let log = scene.agent.log();
+    let said =
+        log.lines().filter(|line| line.contains("not-a-forward") || line.contains("invalid-address")).count();
+    assert!((2..=5).contains(&said), "{said} lines:\n{log}");
+    assert_eq!(log.matches("changes too often").count(), 1, "{log}");
+    // It is in the counts all the same.
+    eventually(SOON, "it is counted", || Ok(scene.agent.appctl(&["status"])?.contains("rejected: 1")))
+}
+
+#[test]
+fn a_database_that_is_away_is_said_once() -> Result<()> {
+    let mut agent = Agent::start("unix:/no/such/socket")?;
+    agent.wait_for_log("disconnected from unix:/no/such/socket: ")?;
+    sleep(Duration::from_secs(2));
+    let log = agent.log();
+    assert_eq!(log.matches("disconnected").count(), 1, "{log}");
+    let coverage = agent.appctl(&["coverage/show"])?;
+    let tries = coverage.lines().find(|line| line.starts_with("disconnects")).context("a line")?;
+    assert!(!tries.ends_with(" 1"), "it was tried more often: {coverage}");
+    Ok(())
+}
+
+#[test]
+fn every_transaction_is_written_down_with_its_reason_and_outcome() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let path = scene.agent.dir().join("audit.jsonl");
+    scene.agent.write_config(&format!("{PROMPT}audit = \"{}\"\n", path.display()))?;
+    eventually(SOON, "it is open", || Ok(path.exists()))?;
+    let (net, instance) = network(&scene.server)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    net.annotate(&instance.port, V4, None)?;
+    scene.wait_for_rows([])?;
+    scene.agent.stop()?;
+    let text = fs::read_to_string(&path)?;
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).context("JSON")).collect::<Result<_>>()?;
+    let events: Vec<_> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+    assert_eq!(events, ["sending", "committed", "sending", "committed"], "{text}");
+    for pair in lines.chunks(2) {
+        assert_eq!(pair[0]["transaction"], pair[1]["transaction"]);
+        assert_eq!(pair[0]["lock_epoch"], 1);
+        let time = pair[0]["time"].as_str().context("a time")?;
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    }
+    let change = |line: usize| &lines[line]["changes"][0];
+    assert_eq!(change(0)["action"], "insert");
+    assert_eq!(change(0)["port"], instance.port.as_str());
+    assert_eq!(change(0)["to"]["external_ip"], "203.0.113.101");
+    assert_eq!(change(0)["why"], "annotation asks for 203.0.113.101");
+    assert_eq!(change(2)["action"], "delete");
+    assert_eq!(change(2)["why"], "nothing asks for it any more");
+    Ok(())
+}
+
+#[test]
+fn an_audit_file_that_cannot_be_had_is_an_error_at_the_start() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut agent =
+        Agent::builder(server.remote()).config("audit = \"/no/such/directory/audit.jsonl\"").spawn()?;
+    let status = agent.daemon().wait(SOON)?;
+    ensure!(status.code() == Some(1), "{status}");
+    ensure!(
+        agent.log().contains("cannot open the audit file /no/such/directory/audit.jsonl"),
+        "{}",
+        agent.log()
+    );
+    Ok(())
+}
