@@ -46,7 +46,8 @@ pub struct Engine {
     rules: Rules,
     /// Whether intents count: without, every row of ours is to go.
     heeds_intents: bool,
-    entries: HashMap<Arc<str>, Entry>,
+    /// Boxed, because a map that grows has up to half of its places empty.
+    entries: HashMap<Arc<str>, Box<Entry>>,
     conversions: HashMap<Place, Conversion>,
     /// What is to be decided anew. Ports come before the conversions that they need.
     dirty: BTreeSet<Subject>,
@@ -256,8 +257,9 @@ impl Engine {
     /// Starts from nothing, but for what only time tells.
     fn forget(&mut self, store: &Store) {
         let lost = std::mem::take(&mut self.entries).into_iter().filter(|(_, entry)| !entry.lost.is_empty());
-        let entries =
-            lost.map(|(name, entry)| (name, Entry { lost: entry.lost, ..Entry::default() })).collect();
+        let entries = lost
+            .map(|(name, entry)| (name, Box::new(Entry { lost: entry.lost, ..Entry::default() })))
+            .collect();
         // So is what a row said that is gone now, perhaps.
         let mut conversions = std::mem::take(&mut self.conversions);
         conversions.retain(|_, conversion| !conversion.memory.is_empty());
@@ -356,7 +358,7 @@ impl Engine {
 
     /// Decides on one port. What other decisions rest on is marked.
     fn decide(&mut self, store: &Store, name: &Arc<str>, now: Now) {
-        let old = self.entries.remove(name).unwrap_or_default();
+        let old = self.entries.remove(name).map(|entry| *entry).unwrap_or_default();
         let owned = plan::owned(store, &self.rules.owner, name);
         let mut entry = self.examine(store, name);
         self.hold(store, &owned, &old, &mut entry, now);
@@ -421,7 +423,8 @@ impl Engine {
             }
         }
         if !owned.is_empty() || !entry.decisions.is_empty() || entry.switch.is_some() {
-            self.entries.insert(Arc::clone(name), entry);
+            entry.shrink();
+            self.entries.insert(Arc::clone(name), Box::new(entry));
         }
         self.settle(store, subject);
     }
@@ -534,6 +537,14 @@ impl Engine {
 // ===== impl Entry =====
 
 impl Entry {
+    /// Gives back the room that its lists have for more; there may be as many entries as ports.
+    fn shrink(&mut self) {
+        self.decisions.shrink_to_fit();
+        self.decisions.iter_mut().for_each(|decision| decision.internal.shrink_to_fit());
+        self.watched.shrink_to_fit();
+        self.claimed.shrink_to_fit();
+    }
+
     /// Watches the addresses of rows that stay only as long as the network has the address.
     fn watch_leaving(&mut self, owner: &Owner, owned: &[Owned<'_>]) {
         let leaving = owned

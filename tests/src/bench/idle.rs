@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Bench;
 use super::figure::{Figure, Goal, Series};
 use super::ground::Ground;
 use super::raw::transaction;
 use super::subject::Subject;
+use super::{Bench, MIB};
 use crate::generate::Estate;
 use crate::row::uuid_ref;
 
@@ -49,10 +49,16 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         done += 1;
         sleep((start + Duration::from_secs(1) * done / RATE).saturating_duration_since(Instant::now()));
     }
-    let cpu = agent.usage()?.cpu - before;
+    let usage = agent.usage()?;
+    let cpu = usage.cpu - before;
     let rate = f64::from(done) / start.elapsed().as_secs_f64();
     agent.stop()?;
     let goal = GOAL.mul_f64(bench.idle.as_secs_f64() / GOAL_OF.as_secs_f64());
     let measure = format!("idle for {:?}, {rate:.0} other changes a second: CPU", bench.idle);
-    Ok(vec![Figure::new(measure, Series::times([cpu])).goal(Goal::Most(goal.as_secs_f64()))])
+    let intents = ground.estate.intents();
+    Ok(vec![
+        Figure::new(measure, Series::times([cpu])).goal(Goal::Most(goal.as_secs_f64())),
+        Figure::new(format!("idle with {intents} intents: memory"), Series::bytes([usage.resident]))
+            .goal(Goal::Most(48.0 * MIB)),
+    ])
 }

@@ -55,9 +55,16 @@ fn main() -> Result<ExitCode> {
         [] => *name != "linear" || cli.scale > 0,
         only => only.iter().any(|only| only == name),
     };
-    let mut figures = Vec::new();
+    let (mut figures, mut status) = (Vec::new(), ExitCode::SUCCESS);
     for name in Bench::measures().filter(wanted) {
-        figures.extend(bench.measure(name).with_context(|| format!("cannot measure {name}"))?);
+        // What took minutes is shown also if something else cannot be measured.
+        match bench.measure(name) {
+            Ok(more) => figures.extend(more),
+            Err(error) => {
+                eprintln!("cannot measure {name}: {error:#}");
+                status = ExitCode::FAILURE;
+            }
+        }
     }
     print!("\n{}", table(&figures));
     if let Some(file) = cli.json {
@@ -65,7 +72,7 @@ fn main() -> Result<ExitCode> {
         let all = json!({"ports": bench.ports, "rounds": bench.rounds, "figures": all});
         fs::write(&file, format!("{all:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(status)
 }
 
 /// Refuses what is no measure before anything is measured.

@@ -1,11 +1,20 @@
 //! From what a decision rests on to the decision.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::hash::Hash;
 
-/// Sets by key; an empty set takes no place. Most sets have one element.
+/// Sets by key; an empty set takes no place.
 #[derive(Debug)]
-pub(super) struct Index<K, E>(HashMap<K, BTreeSet<E>>);
+pub(super) struct Index<K, E>(HashMap<K, Few<E>>);
+
+/// A set that is not empty. Most have one element, for which a tree would allocate room for eleven.
+#[derive(Debug)]
+enum Few<E> {
+    One(E),
+    #[allow(clippy::box_collection, reason = "the common case is smaller without room for a tree")]
+    Many(Box<BTreeSet<E>>),
+}
 
 impl<K, E> Default for Index<K, E> {
     fn default() -> Self {
@@ -15,24 +24,58 @@ impl<K, E> Default for Index<K, E> {
 
 impl<K: Eq + Hash, E: Ord> Index<K, E> {
     pub(super) fn insert(&mut self, key: K, element: E) {
-        self.0.entry(key).or_default().insert(element);
+        match self.0.entry(key) {
+            Entry::Vacant(vacant) => drop(vacant.insert(Few::One(element))),
+            Entry::Occupied(mut occupied) => occupied.get_mut().insert(element),
+        }
     }
 
     pub(super) fn remove(&mut self, key: &K, element: &E) {
-        if let Some(set) = self.0.get_mut(key) {
-            set.remove(element);
-            if set.is_empty() {
-                self.0.remove(key);
+        let is_empty = match self.0.get_mut(key) {
+            None => false,
+            Some(Few::One(one)) => one == element,
+            Some(Few::Many(many)) => {
+                many.remove(element);
+                many.is_empty()
             }
+        };
+        if is_empty {
+            self.0.remove(key);
         }
     }
 
     /// Returns the elements in order.
     pub(super) fn get(&self, key: &K) -> impl Iterator<Item = &E> {
-        self.0.get(key).into_iter().flatten()
+        let (one, many) = match self.0.get(key) {
+            None => (None, None),
+            Some(Few::One(one)) => (Some(one), None),
+            Some(Few::Many(many)) => (None, Some(many)),
+        };
+        one.into_iter().chain(many.into_iter().flat_map(|many| many.iter()))
     }
 
     pub(super) fn take(&mut self, key: &K) -> BTreeSet<E> {
-        self.0.remove(key).unwrap_or_default()
+        self.0.remove(key).map(Few::into_set).unwrap_or_default()
+    }
+}
+
+impl<E: Ord> Few<E> {
+    fn insert(&mut self, element: E) {
+        match self {
+            Self::One(one) if *one == element => {}
+            Self::One(_) => {
+                let mut many = std::mem::replace(self, Self::Many(Box::default())).into_set();
+                many.insert(element);
+                *self = Self::Many(Box::new(many));
+            }
+            Self::Many(many) => drop(many.insert(element)),
+        }
+    }
+
+    fn into_set(self) -> BTreeSet<E> {
+        match self {
+            Self::One(one) => BTreeSet::from([one]),
+            Self::Many(many) => *many,
+        }
     }
 }
