@@ -42,7 +42,7 @@ fn floods() -> [Flood; 8] {
         flood(b"{\"id\":1,\"result\":", b"[[]],", "does not speak OVSDB"),
         flood(b"", b" \n", "and not what it was asked for"),
         // Which of two bounds it meets first is up to the size of the kernel's buffers.
-        Flood { listens: false, ..flood(b"", ECHO, "error=the server ") },
+        Flood { listens: false, ..flood(b"", ECHO, ": the server ") },
         flood(
             b"",
             br#"{"id":null,"method":"update3","params":["nobody's","00000000-0000-0000-0000-000000000000",{}]}"#,
