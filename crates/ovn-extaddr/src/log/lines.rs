@@ -51,10 +51,12 @@ impl Collected {
     }
 }
 
-/// Returns whether a message holds a value, as a word or several.
+/// Returns whether a message holds a value, as a word or several. A number says nothing without its name.
 fn tells(message: &str, value: &str) -> bool {
+    let is_number = value.parse::<f64>().is_ok();
     let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
     !value.is_empty()
+        && !is_number
         && message.match_indices(value).any(|(at, _)| {
             is_end(message[..at].chars().next_back()) && is_end(message[at + value.len()..].chars().next())
         })
@@ -67,6 +69,6 @@ mod tests {
     #[test]
     fn only_whole_words_are_told() {
         assert!(tells("p1 ipv4: it leaves", "p1") && tells("lost unix:/a: gone", "unix:/a"));
-        assert!(!tells("p12 ipv4", "p1") && !tells("committed", "1") && !tells("anything", ""));
+        assert!(!tells("p12 ipv4", "p1") && !tells("1 of them", "1") && !tells("anything", ""));
     }
 }
