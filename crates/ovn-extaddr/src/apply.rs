@@ -14,8 +14,8 @@ use crate::fight::Fights;
 use crate::plan::RowChange;
 
 /// Subjects whose changes go into one transaction. The server does nothing else while it executes
-/// one: this many take it some ten milliseconds.
-const MOST_SUBJECTS: usize = 500;
+/// one: this many take it a few milliseconds. They are also what a transaction takes of our memory.
+const MOST_SUBJECTS: usize = 100;
 
 /// The wait before changes are sent again that had no effect, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -149,6 +149,12 @@ impl Applier {
     /// Returns whether a transaction is under way.
     pub fn is_busy(&self) -> bool {
         self.in_flight.is_some()
+    }
+
+    /// Returns whether changes of a port are.
+    pub fn is_under_way(&self, port: &Arc<str>) -> bool {
+        let subject = Subject::Port(Arc::clone(port));
+        self.in_flight.as_ref().is_some_and(|(_, batch)| batch.subjects.contains_key(&subject))
     }
 
     /// Returns when changes that wait are to be tried again: the first time that had not come when
