@@ -49,8 +49,20 @@ pub fn current<'a>(
     router: RouterId,
     address: IpAddr,
 ) -> Option<(NatId, &'a Nat)> {
+    let is_ours = |nat: &Nat| owner.role(nat) == Some(Role::DefaultTarget);
     let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
-    rows.into_iter().find(|(_, nat)| owner.role(nat) == Some(Role::DefaultTarget))
+    // One that somebody made another kind of is known by its UUID: there may be thousands of that kind.
+    let known = || {
+        let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
+        Some((id, store.nat(id)?))
+            .filter(|(_, nat)| is_ours(nat) && nat.router == Some(router) && nat.external_ip == Some(address))
+    };
+    rows.into_iter().find(|(_, nat)| is_ours(nat)).or_else(known)
+}
+
+fn row_uuid(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> Uuid {
+    let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
+    owner.row_uuid(Role::DefaultTarget, router_uuid, address, "")
 }
 
 /// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
@@ -116,10 +128,9 @@ pub fn needed(
     }
     let returns = done.iter().filter(|done| !undo.contains(done));
     moves.extend(returns.filter_map(|done| done.reverse(store, router)));
-    let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let row = OwnRow {
         router,
-        uuid: owner.row_uuid(Role::DefaultTarget, router_uuid, address, ""),
+        uuid: row_uuid(store, owner, router, address),
         purpose: Purpose::DefaultTarget { undo },
         external: address,
         logical: target,
@@ -279,6 +290,11 @@ impl Undo {
             Self::Attach(balancer) => RowChange::Attach(router, balancer),
             Self::Restore { balancer, key, value } => RowChange::RestoreVip(balancer, key, value),
         })
+    }
+
+    /// Whether it is undone at the router, and not at the load balancer.
+    pub fn needs_router(&self) -> bool {
+        matches!(self, Self::Attach(_))
     }
 
     /// Whether what was put out of the way is so still.

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use ovn_model::{Family, Nat, NatKind, PortKind, RouterId, Store};
 
 use crate::explain::Check;
-use crate::forwards;
 use crate::ownership::Owner;
-use crate::topology::{gateway_ports, is_gateway, reach, router_ports};
+use crate::topology::{gateway_ports, is_gateway, reach};
+use crate::{forwards, gateway};
 
 /// Names that a sentence lists before it only counts.
 const FEW: usize = 3;
@@ -137,14 +137,13 @@ fn nat_without_gateway(store: &Store) -> Vec<String> {
 
 fn nat_without_gateway_port(store: &Store) -> Vec<String> {
     let ignored = rows(store).filter(|(router, nat)| {
-        let several = gateway_ports(store, *router).nth(1).is_some();
-        let near = |address: IpAddr| {
-            router_ports(store, *router)
-                .filter(|(_, port)| port.gateway)
-                .any(|(_, port)| port.networks.iter().any(|network| network.contains(&address)))
-        };
+        let ports: Vec<_> = gateway_ports(store, *router).collect();
+        let at_home = |address| gateway::home(store, &ports, address).is_some();
         let supported = store.supports("NAT", "gateway_port");
-        several && supported && nat.gateway_port.is_none() && nat.external_ip.is_some_and(|a| !near(a))
+        ports.len() > 1
+            && supported
+            && nat.gateway_port.is_none()
+            && nat.external_ip.is_some_and(|address| !at_home(address))
     });
     ignored.map(|(router, nat)| described(store, router, nat)).collect()
 }

@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, NatKind, Port, PortId, PortKind, RouterId, Store, keys};
+use ovn_model::{Family, Nat, NatId, Port, PortKind, RouterId, Store, keys};
 use uuid::Uuid;
 
 use crate::explain::{Check, Trace};
-use crate::forwards::{self, Forward};
+use crate::forwards::{self, Forward, is_allowed, is_egress};
 use crate::intent::{self, Source, Wanted};
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
@@ -284,13 +284,6 @@ fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> R
     }
 }
 
-/// Returns whether an address may be used on a router that does not forward it: the configuration
-/// says so, and no other network has it.
-pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
-    store.router(router).is_some_and(|row| rules.permits(&row.name, external))
-        && !forwards::is_elsewhere(store, &rules.owner, router, external)
-}
-
 /// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
 /// `external`, an error where to something else.
 fn occupant(
@@ -328,10 +321,6 @@ fn occupant(
     Ok(Some(id).filter(|_| !narrower))
 }
 
-fn is_egress(nat: &Nat) -> bool {
-    matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat))
-}
-
 impl Decision {
     /// Returns the rows that should be there.
     pub fn rows(&self) -> &[OwnRow] {
@@ -345,10 +334,4 @@ impl Decision {
             Verdict::Granted(_) | Verdict::Foreign(_) => None,
         }
     }
-}
-
-/// Returns the id of a port by its name.
-pub fn port<'a>(store: &'a Store, name: &str) -> Option<(PortId, &'a Port)> {
-    let id = store.port_by_name(name)?;
-    Some((id, store.port(id)?))
 }

@@ -58,7 +58,7 @@ impl Agent {
         let now = now().instant;
         let mut news = Vec::new();
         for port in told {
-            let obstacle = self.applier.obstacle(&port);
+            let obstacle = self.applier.obstacle(&self.engine, &port);
             let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
             let of_port = self.ledger.update(&port, &standings, now);
             news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
@@ -83,7 +83,7 @@ impl Agent {
             info!(%port, family, untold, "{port} {family}: nothing is asked for any more");
             return;
         }
-        let obstacle = self.applier.obstacle(port);
+        let obstacle = self.applier.obstacle(&self.engine, port);
         let entries = report::entries(&self.store, &self.engine, port, obstacle.as_ref());
         for entry in entries.into_iter().filter(|entry| entry.family == family) {
             let Entry { state, reason, message, router, external, .. } = entry;

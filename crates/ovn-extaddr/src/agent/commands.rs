@@ -94,7 +94,7 @@ impl Agent {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        report::all(&self.store, &self.engine, |port| self.applier.obstacle(port))
+        report::all(&self.store, &self.engine, |port| self.applier.obstacle(&self.engine, port))
     }
 
     fn status(&self, exposition: &Exposition) -> String {

@@ -1,5 +1,6 @@
 //! Overrides that change or go: what drains, what is held, and what somebody else keeps removing.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -246,6 +247,39 @@ fn a_forward_that_stays_away_takes_the_override_along() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[test]
+fn what_drains_does_so_on_when_the_forward_is_back_in_time() -> Result<()> {
+    for value in [None, Some(B)] {
+        let case = with_forwards(&format!("hold-down = 3000\n{LONG}"))?;
+        case.annotate(&case.one, value)?;
+        let rows = || -> BTreeSet<_> {
+            [drain(&case.one, A)].into_iter().chain(value.map(|value| egress(&case.one, value))).collect()
+        };
+        eventually(SOON, "it drains", || Ok(ours(&case.scene.server)? == rows()))?;
+        let before = versions(&case.scene.server, OWNER)?;
+        // As Incus edits a forward; somebody else's change shows that the agent has seen that it is gone.
+        for _ in 0..3 {
+            case.net.remove_forward(ip(A))?;
+            let decided = decided(&case)?;
+            case.scene.agent.appctl(&["recompute"])?;
+            eventually(SOON, "the agent knows", || Ok(self::decided(&case)? > decided))?;
+            wait_until_settled(&case.scene.cli)?;
+            assert_eq!(ours(&case.scene.server)?, rows(), "{value:?}");
+            case.forward(A, 80)?;
+        }
+        wait_until_settled(&case.scene.cli)?;
+        assert_eq!(versions(&case.scene.server, OWNER)?, before, "{value:?}");
+    }
+    Ok(())
+}
+
+/// How many ports the agent has decided on so far.
+fn decided(case: &Case) -> Result<u64> {
+    let coverage = case.scene.agent.appctl(&["coverage/show"])?;
+    let line = coverage.lines().find(|line| line.starts_with("decided_ports")).context("a line")?;
+    Ok(line.rsplit(' ').next().context("a number")?.parse()?)
 }
 
 #[test]
