@@ -168,6 +168,11 @@ fn decide(
         }
     }
     if let (true, Some(nat)) = (missing.is_empty(), fulfilled) {
+        if found.iter().any(Forward::is_default_target) {
+            trace.hazard("conversion", || {
+                format!("a VIP forwards all ports of {external}, beside which OVN breaks TCP replies: take the foreign row away, and an override of ours converts it")
+            });
+        }
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
@@ -179,7 +184,7 @@ fn decide(
         decision.converts = true;
         trace.passed("conversion", || {
             format!(
-                "all ports of {external} lead to {} by a dnat row of ours in the place of a VIP: ping reaches it too, and so do all protocols",
+                "all ports of {external} lead to {} by a dnat row of ours in the place of a VIP: ping reaches it too, and so do all protocols; from inside, the way is by the router",
                 conversion.row.logical
             )
         });
@@ -217,7 +222,16 @@ fn port_range(
         PortRangeRule::Fixed(range) => Some(range),
         PortRangeRule::Auto => port_range::free_of(found.iter().filter_map(Forward::port).map(u16::from)),
     };
-    if let Some(range) = range {
+    let listening = found.iter().filter_map(Forward::port).map(u16::from);
+    let mut taken: Vec<_> = listening.filter(|port| range.is_none_or(|range| range.holds(*port))).collect();
+    taken.sort_unstable();
+    taken.dedup();
+    if !taken.is_empty() {
+        trace.hazard("port-range", || {
+            let range = range.map_or_else(|| "all ports".to_owned(), |range| range.to_string());
+            format!("{range}: connections from a port that {external} listens on ({}) break; port-range = \"auto\" keeps off them", Check::list(&taken))
+        });
+    } else if let Some(range) = range {
         let why = if question.rules.port_range == PortRangeRule::Auto {
             format!("the largest without a port that {external} listens on")
         } else {

@@ -396,3 +396,32 @@ fn explain_tells_of_conversion_port_range_and_what_drains() -> Result<()> {
     }
     Ok(())
 }
+
+/// What an override, ours or not, cannot do is said with the step that it comes from.
+#[test]
+fn explain_tells_of_hazards() -> Result<()> {
+    let case = with_forwards("port-range = \"30000-50000\"")?;
+    let hazards = || -> Result<Vec<String>> {
+        let output = case.scene.cli.run(&["explain", &case.one.port, "--json"])?;
+        let explained: Value = serde_json::from_str(&output.stdout)?;
+        let checks = explained["intents"][0]["checks"].as_array().cloned().unwrap_or_default();
+        let hazards = checks.iter().filter(|check| check["hazard"] == true);
+        Ok(hazards.map(|check| format!("{}: {}", check["step"], check["detail"])).collect())
+    };
+    assert_eq!(hazards()?, [""; 0]);
+    case.forward(A, 40_000)?;
+    case.forward(A, 443)?;
+    case.becomes([egress(&case.one, A)])?;
+    let found = hazards()?;
+    assert!(found.len() == 1 && found[0].contains(&format!("{A} listens on (40000)")), "{found:?}");
+    let text = case.scene.cli.run(&["explain", &case.one.port])?.success()?;
+    assert!(text.contains("! port-range"), "{text}");
+
+    case.net.add_default_target(ip(B), case.one.v4()?, DefaultTarget::Vip)?;
+    case.net.add_nat("snat", ip(B), &case.one.v4()?.to_string())?;
+    case.annotate(&case.one, Some(B))?;
+    case.state(&case.one, "foreign")?;
+    let found = hazards()?;
+    assert!(found.len() == 1 && found[0].contains("breaks TCP replies"), "{found:?}");
+    Ok(())
+}
