@@ -99,6 +99,8 @@ pub fn needed(
         })
     };
     undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
+    // What is put back if nothing keeps it out: not what is back already, with another value perhaps.
+    let out: Vec<_> = done.iter().filter(|done| !back(done)).collect();
     if hazards.is_empty() && undo.is_empty() {
         return Ok(None);
     }
@@ -135,7 +137,7 @@ pub fn needed(
             undo.push(done);
         }
     }
-    let returns = done.iter().filter(|done| !undo.contains(done));
+    let returns = out.into_iter().filter(|out| !undo.contains(out));
     moves.extend(returns.filter_map(|done| done.reverse(store, router)));
     let row = OwnRow {
         router,

@@ -593,7 +593,7 @@ fn group(server: &OvsdbServer, net: &Net) -> Result<()> {
 }
 
 /// Sets a VIP of a balancer and leaves the balancer where it is.
-fn put_vip(case: &Case, protocol: Protocol, key: &str, value: &str) -> Result<()> {
+pub(super) fn put_vip(case: &Case, protocol: Protocol, key: &str, value: &str) -> Result<()> {
     let name = case.net.balancer(protocol, ip(A));
     let server = &case.scene.server;
     mutate(server, "Load_Balancer", &name, json!(["vips", "delete", ["set", [key]]]))?;

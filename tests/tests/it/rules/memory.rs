@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Net, Protocol, eventually, json_set, uuid_ref};
 use serde_json::{Value, json};
 
-use super::conversion::vips;
+use super::conversion::{put_vip, vips};
 use super::{A, Case, converted, egress, foreign, ours, set};
 use crate::scene::{SOON, ip, wait_until_settled};
 
@@ -119,5 +119,23 @@ fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
     case.annotate(&case.one, None)?;
     case.becomes([])?;
     assert_eq!(case.foreign()?, before);
+    Ok(())
+}
+
+/// A CMS writes the VIP again that is out of its balancer: what it says counts, and nothing that was there before.
+#[test]
+fn a_vip_that_is_written_anew_counts_as_it_is_written() -> Result<()> {
+    let case = converted_case()?;
+    let port = format!("{A}:443");
+    for target in [&case.two, &case.one, &case.one] {
+        let address = target.v4()?.to_string();
+        put_vip(&case, Protocol::Tcp, A, &address)?;
+        case.net.set_vips(Protocol::Udp, ip(A), &vips(&[(A, &address)]))?;
+        case.becomes([egress(&case.one, A), converted(A, target)])?;
+        assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(&port, "10.57.1.12:8443")]));
+    }
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(A, "10.57.1.11"), (&port, "10.57.1.12:8443")]));
     Ok(())
 }
