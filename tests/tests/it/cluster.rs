@@ -1,7 +1,7 @@
 //! Sessions against RAFT clusters and relays.
 
 use anyhow::{Context, Result, bail};
-use ovn_extaddr_tests::{Cluster, Northbound, Output, Relay, Snapshot};
+use ovn_extaddr_tests::{Cluster, Northbound, Relay, Snapshot};
 use ovsdb_protocol::{
     LockStatus, Mirror, Outcome, Row, ServerRole, Session, SessionConfig, SessionEvent, StorageModel,
     Transaction, Unacceptable,
@@ -9,6 +9,7 @@ use ovsdb_protocol::{
 use serde_json::{Value, json};
 
 use crate::protocol::Follower;
+use crate::schema::{another, convert};
 
 const NB: &str = "OVN_Northbound";
 
@@ -289,17 +290,8 @@ async fn a_cluster_is_converted_under_a_session() -> Result<()> {
     let mut session = follower(&cluster.remotes(), |_| {})?;
     session.reach(&cluster.snapshot()?).await?;
 
-    let mut schema: Value =
-        serde_json::from_str(&std::fs::read_to_string("/usr/share/ovn/ovn-nb.ovsschema")?)?;
-    schema["version"] = json!("99.0.0");
-    schema["tables"]["Address_Set"]["columns"]["color"] = json!({"type": "string"});
-    schema["tables"].as_object_mut().context("tables")?.remove("Static_MAC_Binding");
-    let file = cluster.dir().join("new.ovsschema");
-    std::fs::write(&file, schema.to_string())?;
     let leader = cluster.leader()?;
-    let mut convert = std::process::Command::new("ovsdb-client");
-    convert.args(["convert", &cluster.member(leader).remote()]).arg(&file);
-    Output::of(convert)?.success()?;
+    convert(&cluster.member(leader).remote(), cluster.dir(), another)?;
 
     loop {
         match session.next().await? {

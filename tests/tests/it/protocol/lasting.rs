@@ -7,6 +7,7 @@ use ovsdb_protocol::{
 use serde_json::json;
 
 use super::Follower;
+use crate::schema::{another, convert};
 
 const NB: &str = "OVN_Northbound";
 
@@ -166,16 +167,7 @@ async fn a_converted_schema_is_taken_up() -> Result<()> {
     let mut follower = Follower::new(&server)?;
     follower.catch_up(&server).await?;
 
-    let schema = std::fs::read_to_string("/usr/share/ovn/ovn-nb.ovsschema")?;
-    let mut schema: serde_json::Value = serde_json::from_str(&schema)?;
-    schema["version"] = json!("99.0.0");
-    schema["tables"]["Address_Set"]["columns"]["color"] = json!({"type": "string"});
-    schema["tables"].as_object_mut().context("tables")?.remove("Static_MAC_Binding");
-    let file = server.dir().join("new.ovsschema");
-    std::fs::write(&file, schema.to_string())?;
-    let mut convert = std::process::Command::new("ovsdb-client");
-    convert.args(["convert", &server.remote()]).arg(&file);
-    ovn_extaddr_tests::Output::of(convert)?.success()?;
+    convert(&server.remote(), server.dir(), another)?;
 
     follower.synced().await?;
     follower.catch_up(&server).await?;
