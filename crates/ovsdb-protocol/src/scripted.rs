@@ -49,7 +49,12 @@ impl Server {
         let accepted = async {
             let stream: Stream = match self {
                 Self::Unix(listener, ..) => Box::pin(listener.accept().await.unwrap().0),
-                Self::Tcp(listener) => Box::pin(listener.accept().await.unwrap().0),
+                Self::Tcp(listener) => {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    // A clock that jumps does not wait for a piece that is held back.
+                    stream.set_nodelay(true).unwrap();
+                    Box::pin(stream)
+                }
             };
             stream
         };

@@ -1,3 +1,4 @@
+mod hours;
 mod servers;
 
 use std::collections::BTreeMap;

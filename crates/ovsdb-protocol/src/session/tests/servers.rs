@@ -375,6 +375,20 @@ async fn a_changed_list_of_remotes_drops_no_good_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cut_at_any_byte_of_a_described_server_leads_to_the_right_content() {
+    break_off_at_any_byte(|peer| drop(peer)).await;
+}
+
+/// Regression: mulgadc/spinifex#456 and every client without a probe: a connection that is half open hangs its users.
+/// The server, or the network, swallows everything after any byte, and the connection is never closed.
+#[tokio::test(start_paused = true)]
+async fn silence_after_any_byte_of_a_described_server_leads_to_the_right_content() {
+    let mut held = Vec::new();
+    break_off_at_any_byte(|peer| held.push(peer)).await;
+    assert!(held.len() > 1000);
+}
+
+/// Has the connection come to such an end after each byte that a server sends, and checks what the next one leads to.
+async fn break_off_at_any_byte(mut end: impl FnMut(Peer)) {
     let answer = |id: u64, result: &Value| reply(&json!({"id": id}), result);
     let stages: [(&[&str], String); 3] = [
         (
@@ -414,7 +428,7 @@ async fn a_cut_at_any_byte_of_a_described_server_leads_to_the_right_content() {
                     break;
                 }
             }
-            drop(peer);
+            end(peer);
             let mut peer = server.accept().await;
             let schema = describe(&mut peer, &member(true), 6).await;
             peer.reply(&schema, &usual_schema()).await;
