@@ -49,7 +49,9 @@ async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
     let start = Instant::now();
     let mut attempts = 0;
     while start.elapsed() < 12 * HOUR {
-        let SessionEvent::Disconnected { retry, .. } = consumer.next().await else { panic!("it is not there") };
+        let SessionEvent::Disconnected { retry, .. } = consumer.next().await else {
+            panic!("it is not there")
+        };
         assert!(retry <= Duration::from_secs(8), "{retry:?}");
         attempts += 1;
     }
@@ -150,6 +152,7 @@ async fn what_is_waited_for_may_take_hours() {
         events
     };
     let (_peer, events) = join!(script, client);
-    let expected = ["connected", "lock Waiting", "synced anew", "lock Held(1)", "completed 1 Committed(Results([]))"];
+    let expected =
+        ["connected", "lock Waiting", "synced anew", "lock Held(1)", "completed 1 Committed(Results([]))"];
     assert_eq!(events, expected);
 }
