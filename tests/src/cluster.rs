@@ -18,6 +18,7 @@ use crate::dir::Dir;
 use crate::lab::Namespace;
 use crate::northbound::DATABASE;
 use crate::ovsdb_server::installed_schema;
+use crate::pki::Certified;
 use crate::snapshot::Snapshot;
 use crate::wait::eventually;
 
@@ -60,6 +61,24 @@ impl Cluster {
         Self::found(dir, &raft, |dir, n, file| {
             Member::start_by(Some(&clocks[n]), dir, &n.to_string(), &[file.to_owned()])
         })
+    }
+
+    /// As [`northbound`](Self::northbound), with members that show this certificate to clients and want one that
+    /// `ca_cert` vouches for. Returns the remotes with TLS, too, which a member that is restarted lacks.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn northbound_with_tls(size: usize, own: &Certified, ca_cert: &Path) -> Result<(Self, String)> {
+        let (dir, raft) = Self::place(size)?;
+        let cluster = Self::found(dir, &raft, |dir, n, file| {
+            let mut arguments = tls_server::arguments(own, ca_cert);
+            arguments.push(file.to_owned());
+            Member::start(dir, &n.to_string(), &arguments)
+        })?;
+        let ports = cluster.members.iter().map(tls_server::listen).collect::<Result<Vec<_>>>()?;
+        let remotes: Vec<_> = ports.iter().map(|port| format!("ssl:127.0.0.1:{port}")).collect();
+        Ok((cluster, remotes.join(",")))
     }
 
     /// As [`northbound`](Self::northbound), with each member in a namespace of its own, where it listens at an address

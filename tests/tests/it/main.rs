@@ -13,6 +13,7 @@ mod control;
 mod cut;
 mod day;
 mod diagnosis;
+mod endpoints;
 mod exclusion;
 mod faults;
 mod forwards;
