@@ -184,16 +184,11 @@ impl Applier {
             Outcome::Committed(_) => {
                 self.limit = MOST_SUBJECTS;
                 for (subject, changes) in batch.subjects {
-                    self.held.remove(&subject);
                     self.fights.committed(&subject, &changes, now);
-                    self.hold_if_same(
-                        subject,
-                        changes,
-                        "it was committed and had no effect",
-                        store,
-                        engine,
-                        now,
-                    );
+                    let why = "it was committed and had no effect";
+                    if !self.hold_if_same(subject.clone(), changes, why, store, engine, now) {
+                        self.held.remove(&subject);
+                    }
                 }
                 Fate::Committed
             }
@@ -246,7 +241,7 @@ impl Applier {
     }
 
     /// Holds changes back that are wanted still: what was decided did not change by the outcome, so
-    /// that sending them at once would have the same one.
+    /// that sending them at once would have the same one. Returns whether that is so.
     fn hold_if_same(
         &mut self,
         subject: Subject,
@@ -255,13 +250,14 @@ impl Applier {
         store: &Store,
         engine: &Engine,
         now: Instant,
-    ) {
+    ) -> bool {
         if !engine.unsettled().contains(&subject) || engine.changes(store, &subject) != changes {
-            return;
+            return false;
         }
         let attempts = self.held.get(&subject).map_or(0, |held| held.attempts + 1);
         let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
         self.held.insert(subject, Held { changes, until: now + wait, attempts, error: error.into() });
+        true
     }
 }
 

@@ -106,6 +106,11 @@ impl Peer {
         self.send(&notification(method, params)).await;
     }
 
+    /// Waits for whatever the client says, or for it to hang up.
+    pub(crate) async fn unheard(&mut self) -> usize {
+        self.stream.read_buf(&mut self.received).await.unwrap()
+    }
+
     /// Waits for the client to hang up.
     pub(crate) async fn closed(mut self) {
         while self.receive().await.is_some() {}

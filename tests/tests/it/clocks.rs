@@ -50,6 +50,8 @@ async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
 
 /// The server keeps the lock of a frozen agent until its own probe finds that one silent. When the agent goes on, it
 /// has to find out that it is active no more.
+/// Regression: cluster-network-operator#631: with a server that does not probe, a dead holder keeps its lock for
+/// ever.
 #[test]
 fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
     let clock = Clock::new()?;

@@ -73,7 +73,7 @@ async fn at(follower: &mut Follower, remote: &str) -> Result<()> {
     Ok(())
 }
 
-/// Regression: kube-ovn#7519 and #7497, whose caches never recover from a new leader.
+/// Regression: kube-ovn#7519 and kube-ovn#7497, whose caches never recover from a new leader.
 #[tokio::test]
 async fn a_session_follows_the_leader() -> Result<()> {
     for size in [3, 5] {
@@ -120,7 +120,7 @@ async fn committed_somewhere(follower: &mut Follower) -> Result<()> {
     committed(follower, &insert("after")).await
 }
 
-/// Regression: libovsdb#250; every client that forgets the id of a reply pays with the whole database here.
+/// Regression: libovsdb#250 and libovsdb#283; every client that forgets the id of a reply pays with the whole database here.
 #[tokio::test]
 async fn a_new_leader_tells_only_the_differences() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
@@ -220,6 +220,7 @@ async fn a_relay_is_no_leader() -> Result<()> {
     Ok(())
 }
 
+/// Rule: each server process has locks of its own, of which those at the leader count.
 #[tokio::test]
 async fn the_lock_is_won_anew_at_the_new_leader() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
@@ -263,6 +264,7 @@ async fn a_frozen_leader_is_left() -> Result<()> {
     Ok(())
 }
 
+/// Regression: libovsdb#472 and libovsdb#497, whose `Connected()` tells otherwise.
 #[tokio::test]
 async fn a_leader_without_its_majority_is_left() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
@@ -282,7 +284,7 @@ async fn a_leader_without_its_majority_is_left() -> Result<()> {
     Ok(())
 }
 
-/// Regression: libovsdb#235 and OVN's own issue 70: a schema that changes while a client runs.
+/// Regression: libovsdb#235 and ovn-org/ovn#70: a schema that changes while a client runs.
 #[tokio::test]
 async fn a_cluster_is_converted_under_a_session() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;

@@ -19,6 +19,7 @@ const WIPED: [&str; 2] = ["NAT", "Logical_Router.nat"];
 /// Of the same length, so that nothing else moves.
 const LOCK: [&str; 2] = ["\"ovn_extaddr\"", "\"ovn_extaddR\""];
 
+/// Rule: `assert` is no fence across a failover.
 #[test]
 fn two_active_agents_are_harmless() -> Result<()> {
     let server = OvsdbServer::northbound()?;

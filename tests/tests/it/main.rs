@@ -27,6 +27,7 @@ mod owners;
 mod package;
 mod protocol;
 mod refusals;
+mod regressions;
 mod rules;
 mod scene;
 mod schema;

@@ -90,6 +90,7 @@ fn follower(remote: &str, tls: TlsConfig) -> Result<Follower> {
     Ok(Follower::with(Session::new(config), Mirror::of_everything()))
 }
 
+/// Rule: peers hang up without a farewell of TLS (`close_notify`).
 #[tokio::test]
 async fn sessions_run_over_tls() -> Result<()> {
     let mut world = World::new()?;
@@ -108,6 +109,7 @@ async fn sessions_run_over_tls() -> Result<()> {
     Ok(())
 }
 
+/// Regression: cluster-network-operator#580 and cluster-network-operator#640: certificates of OVN name no hosts.
 #[tokio::test]
 async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
     let world = World::new()?;
@@ -166,12 +168,28 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
     let server = world.server_with(&world.pki.self_signed("hermit")?)?;
     refused(&server.remote(), &usual, "is self-signed and not signed by the CA in ").await?;
 
-    let hermit = TlsConfig { ca_cert: Some(world.pki.self_signed("alone")?.certificate), ..usual.clone() };
-    refused(&world.server.remote(), &hermit, "alone-cert.pem but by \"OVS controllerca CA Certificate")
-        .await?;
-
     let plain = world.server.server().tcp_remote().replace("tcp:", "ssl:");
     refused(&plain, &usual, "it does not speak TLS at this port").await
+}
+
+/// Regression: webpki#205: a certificate may be its own CA, as `ovs-pki self-sign` makes it, and then vouches for
+/// itself alone. That of a CA is none of a server, which is said.
+#[tokio::test]
+async fn a_certificate_may_be_its_own_ca() -> Result<()> {
+    let mut world = World::new()?;
+    let alone = world.pki.self_signed("alone")?;
+    let server = world.server_with(&alone)?;
+    let trusting = TlsConfig { ca_cert: Some(alone.certificate.clone()), ..tls(&world.pki, &world.own) };
+    accepted(&server.remote(), &trusting).await?;
+    let why = "alone-cert.pem but by \"OVS controllerca CA Certificate";
+    refused(&world.server.remote(), &trusting, why).await?;
+    let other = world.server_with(&world.pki.self_signed("another")?)?;
+    refused(&other.remote(), &trusting, "is self-signed and not signed by the CA in ").await?;
+
+    let ca = world.pki.ca_cert(Authority::Controller);
+    let private_key = ca.with_file_name("private").join("cakey.pem");
+    let server = world.server_with(&Certified { private_key, certificate: ca })?;
+    refused(&server.remote(), &tls(&world.pki, &world.own), "is that of a CA, not of a server").await
 }
 
 #[tokio::test]
@@ -196,6 +214,7 @@ async fn a_certificate_counts_in_its_time_only() -> Result<()> {
     refused(&world.server.remote(), &tls(&world.pki, &future), why).await
 }
 
+/// Rule: with TLS 1.3 the server refuses our certificate after we have connected.
 #[tokio::test]
 async fn our_side_is_refused_with_the_reason() -> Result<()> {
     let world = World::new()?;
@@ -223,6 +242,7 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
     refused(&remote, &trusting, "ssl: endpoints need the certificate of a CA").await
 }
 
+/// Regression: rustls#2339 and rustls#2364: old certificates are refused, and nobody learns why.
 #[tokio::test]
 async fn version_1_is_refused_with_the_cure() -> Result<()> {
     let world = World::new()?;

@@ -263,6 +263,24 @@ fn what_is_committed_is_done() {
     assert_eq!(again, None);
 }
 
+/// Regression: openshift/ovn-kubernetes#717 to #719: a server that says it is done, and tells of no change. Nobody waits
+/// for an update that may never come, and nothing is written over and over.
+#[test]
+fn what_is_committed_without_an_effect_is_tried_again_ever_less_often() {
+    let mut stage = Stage::new(2);
+    for attempt in 0..5 {
+        let sent = stage.send().unwrap();
+        assert_eq!(stage.end(&sent, committed(&sent.transaction)), Fate::Committed);
+        assert!(stage.send().is_none(), "attempt {attempt}");
+        assert!(is_refused(stage.obstacle(&name(1)), &["it was committed and had no effect"]));
+        let until = stage.applier.next_deadline().unwrap();
+        assert_eq!(until, stage.now.instant + FIRST * (1 << attempt));
+        stage.now.instant = until;
+    }
+    assert_eq!(stage.settle(), 1);
+    assert_eq!(stage.served(), names(0..2));
+}
+
 /// What a decision rests on changed while the transaction was on its way.
 #[test]
 fn a_failed_precondition_is_decided_anew() {

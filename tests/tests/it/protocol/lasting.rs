@@ -17,6 +17,8 @@ fn insert(name: &str) -> Transaction {
     transaction
 }
 
+/// Regression: go-ovn#147, go-ovn#148 and openshift/ovn-kubernetes#620, which miss what was deleted meanwhile, and
+/// libovsdb, which adds every row a second time.
 #[tokio::test]
 async fn a_session_survives_its_server() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
@@ -74,6 +76,7 @@ async fn a_session_waits_for_its_server() -> Result<()> {
     Ok(())
 }
 
+/// Rule: what a transaction of ours changes is told before its reply.
 #[tokio::test]
 async fn a_transaction_is_seen_before_it_is_complete() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -160,6 +163,7 @@ async fn a_lock_passes_to_the_next_session() -> Result<()> {
     Ok(())
 }
 
+/// Rule: a standalone server does not tell of a conversion in `_Server`; `get_schema` does.
 #[tokio::test]
 async fn a_converted_schema_is_taken_up() -> Result<()> {
     let server = OvsdbServer::northbound()?;

@@ -70,7 +70,7 @@ async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
     assert!(back.elapsed() <= Duration::from_secs(8), "{:?}", back.elapsed());
 }
 
-/// Regression: kube-ovn#7467, whose first snapshot has no deadline; and kube-ovn#4465 and libovsdb#389, whose deadline
+/// Regression: kube-ovn#7467 and kube-ovn#7468, whose first snapshot has no deadline; kube-ovn#4465, ovn-kubernetes#2790 and ovn-kubernetes#4505, whose deadline
 /// is that of a connection, so that a snapshot which takes longer never arrives.
 #[tokio::test(start_paused = true)]
 async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
@@ -155,4 +155,27 @@ async fn what_is_waited_for_may_take_hours() {
     let expected =
         ["connected", "lock Waiting", "synced anew", "lock Held(1)", "completed 1 Committed(Results([]))"];
     assert_eq!(events, expected);
+}
+
+/// Regression: libovsdb#395: a Unix socket tells by itself when its peer is gone, and the only server there is need not
+/// be asked whether it lives.
+#[tokio::test(start_paused = true)]
+async fn the_only_server_is_not_probed_over_a_unix_socket() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = greet(&mut peer).await;
+        peer.reply(&request, &snapshot(7, &[(1, 1)])).await;
+        let said = timeout(12 * HOUR, peer.unheard()).await;
+        assert!(said.is_err(), "{said:?}");
+        peer.send(&update(8, &change(2, &json!({"insert": {}})))).await;
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        while !matches!(consumer.session.next(&mut consumer.mirror).await, SessionEvent::Updated) {}
+        consumer.replay();
+    };
+    let (_peer, ()) = join!(script, client);
+    assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
 }
