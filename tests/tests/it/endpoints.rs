@@ -168,3 +168,54 @@ fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
         [row(&net, &instance, ADDRESS, instance.v4()?), row(&next, &other, "203.0.113.102", other.v4()?)];
     wait_for_rows(&backup, OWNER, rows)
 }
+
+/// A member that hears nothing of the others still answers, and has the database.
+#[test]
+fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
+    let cluster = Cluster::northbound(3)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    for first in [cluster.leader()?, (cluster.leader()? + 1) % 3] {
+        let member = &cluster.members()[first];
+        member.appctl(&["cluster/failure-test", "stop-raft-rpc"])?;
+        eventually(SOON, "it knows that it is alone", || {
+            Ok(member.cluster_status()?.contains("Status: disconnected from the cluster"))
+        })?;
+        cluster.leader_but(Some(first))?;
+        let others = (1..3).map(|n| cluster.members()[(first + n) % 3].remote());
+        let remotes: Vec<_> = [member.remote()].into_iter().chain(others).collect();
+        let cli = Cli::new(remotes.join(","))?;
+        for arguments in [vec!["set", "--ipv4", ADDRESS], vec!["unset"]] {
+            let output = cli.run(&[&arguments[..], &[&instance.port, "--timeout", "10"]].concat())?;
+            ensure!(output.code() == Some(0), "{arguments:?}: {output:?}");
+        }
+        member.appctl(&["cluster/failure-test", "clear"])?;
+        crate::load::wait_for_member(&cluster, first)?;
+    }
+    Ok(())
+}
+
+/// A cluster that was wiped and made anew has another id, and is not what the operator meant.
+#[test]
+fn a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
+    let cluster = Cluster::northbound(1)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let id = cluster.members()[0].appctl(&["cluster/cid", "OVN_Northbound"])?;
+    let pinned = |id: &str| format!("{PROMPT}cluster-id = \"{}\"\n", id.trim());
+    let other = "11111111-1111-4111-8111-111111111111";
+    let (mut right, mut wrong) = (
+        Agent::builder(cluster.remotes()).config(&pinned(&id)).start()?,
+        Agent::builder(cluster.remotes()).config(&pinned(other)).start()?,
+    );
+    right.wait_for_log("in step with the database")?;
+    let why = format!("the server belongs to cluster {}, not to {other}", id.trim());
+    wrong.wait_for_log(&why)?;
+    for arguments in [vec!["list"], vec!["set", &instance.port, "--ipv4", ADDRESS]] {
+        let output = wrong.cli(&arguments)?;
+        ensure!(output.code() == Some(1) && output.stderr.contains(&why), "{arguments:?}: {output:?}");
+        ensure!(right.cli(&arguments)?.code() == Some(0), "{arguments:?}");
+    }
+    ensure!(!wrong.log().contains("in step with the database"), "{}", wrong.log());
+    Ok(())
+}

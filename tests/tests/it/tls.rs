@@ -418,6 +418,27 @@ fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
     Ok(())
 }
 
+/// Certificates of `ovs-pki` name no host, unless told to.
+#[test]
+fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
+    let world = World::new()?;
+    let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
+    let config = format!(
+        "{PROMPT}private-key = {:?}\ncertificate = {:?}\nca-cert = {:?}\nverify-host-name = true\n",
+        world.own.private_key,
+        world.own.certificate,
+        world.pki.ca_cert(Authority::Controller)
+    );
+    for (remote, said) in [
+        (named.remote().replace("127.0.0.1", "localhost"), "in step with the database"),
+        (named.remote(), "does not name the host that was asked for"),
+        (world.server.remote(), "does not name the host that was asked for"),
+    ] {
+        Agent::builder(remote).config(&config).start()?.wait_for_log(said)?;
+    }
+    Ok(())
+}
+
 /// The agent as it runs on central nodes: a cluster behind TLS, whose leader changes under load.
 #[test]
 fn a_cluster_behind_tls_loses_its_leader_and_no_row() -> Result<()> {
