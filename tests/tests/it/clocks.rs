@@ -19,9 +19,9 @@ async fn hears(follower: &mut Follower) -> Result<()> {
     while follower.session.received().0 == before {
         ensure!(start.elapsed() < SOON, "the server asks nothing");
         // What is there is taken in although it is no event.
-        match timeout(Duration::from_millis(5), follower.session.next(&mut follower.mirror)).await {
-            Ok(SessionEvent::Disconnected { error, .. }) => bail!("the connection is lost: {error}"),
-            Ok(_) | Err(_) => {}
+        let event = timeout(Duration::from_millis(5), follower.session.next(&mut follower.mirror)).await;
+        if let Ok(SessionEvent::Disconnected { error, .. }) = event {
+            bail!("the connection is lost: {error}");
         }
     }
     Ok(())

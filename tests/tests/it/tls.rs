@@ -176,7 +176,7 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
 /// itself alone. That of a CA is none of a server, which is said.
 #[tokio::test]
 async fn a_certificate_may_be_its_own_ca() -> Result<()> {
-    let mut world = World::new()?;
+    let world = World::new()?;
     let alone = world.pki.self_signed("alone")?;
     let server = world.server_with(&alone)?;
     let trusting = TlsConfig { ca_cert: Some(alone.certificate.clone()), ..tls(&world.pki, &world.own) };

@@ -381,7 +381,7 @@ async fn a_changed_list_of_remotes_drops_no_good_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cut_at_any_byte_of_a_described_server_leads_to_the_right_content() {
-    break_off_at_any_byte(|peer| drop(peer)).await;
+    break_off_at_any_byte(drop).await;
 }
 
 /// Regression: mulgadc/spinifex#456 and every client without a probe: a connection that is half open hangs its users.
