@@ -117,7 +117,7 @@ impl Stage {
     }
 
     fn obstacle(&self, port: &str) -> Option<Obstacle> {
-        self.applier.obstacle(&Arc::from(port))
+        self.applier.obstacle(&self.engine, &Arc::from(port))
     }
 
     /// The ports that have a row, each exactly one, on the router.

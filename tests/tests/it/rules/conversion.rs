@@ -514,12 +514,12 @@ fn another_owner_s_conversion_is_not_ours() -> Result<()> {
 
 // ===== inside =====
 
-fn vips(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(super) fn vips(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Has another router have a balancer too.
-fn attach(server: &OvsdbServer, router: &str, balancer: &str) -> Result<()> {
+pub(super) fn attach(server: &OvsdbServer, router: &str, balancer: &str) -> Result<()> {
     let uuid = balancer_named(server, balancer)?;
     mutate(server, "Logical_Router", router, json!(["load_balancer", "insert", uuid_ref(&uuid)]))
 }
