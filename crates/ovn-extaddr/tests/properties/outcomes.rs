@@ -379,7 +379,7 @@ fn a_permanent_error_is_told_with_operation_and_reason_and_isolates_its_port() {
 /// The server does not say which port it is: they are divided until it can be told.
 #[test]
 fn a_refusal_of_the_whole_is_narrowed_down_to_the_one_at_fault() {
-    for (ports, culprit) in [(1, 0), (2, 1), (9, 4), (100, 77), (1200, 600)] {
+    for (ports, culprit) in [(1, 0), (2, 1), (9, 4), (100, 77), (MANY, 170)] {
         let mut stage = Stage::new(ports);
         let mut transactions = 0;
         while let Some(sent) = stage.send() {
@@ -451,24 +451,29 @@ fn an_unknown_transaction_that_happens_late_doubles_nothing() {
 
 // ===== more than one transaction holds =====
 
+/// More ports than two transactions hold.
+const MANY: u32 = 250;
+
 #[test]
 fn more_than_fits_is_divided() {
-    let mut stage = Stage::new(1200);
+    let mut stage = Stage::new(MANY);
     let mut sizes = Vec::new();
     while let Some(sent) = stage.send() {
         sizes.push(sent.ports.len());
         assert_eq!(stage.execute(&sent), Fate::Committed);
     }
-    assert_eq!(sizes, [500, 500, 200]);
-    assert_eq!(stage.served(), names(0..1200));
+    assert!(sizes.len() > 2 && sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<usize>(), MANY as usize);
+    assert_eq!(stage.served(), names(0..MANY));
 }
 
 /// The connection breaks in the middle of the parts, and what it broke happened or not.
 #[test]
 fn an_unknown_part_in_the_middle_leads_to_the_same_end() {
-    for broken in 0..3 {
+    let usual = Stage::new(MANY).settle();
+    for broken in 0..usual {
         for happened in [false, true] {
-            let mut stage = Stage::new(1200);
+            let mut stage = Stage::new(MANY);
             let mut parts = 0;
             while let Some(sent) = stage.send() {
                 if parts == broken {
@@ -482,8 +487,8 @@ fn an_unknown_part_in_the_middle_leads_to_the_same_end() {
                 }
                 parts += 1;
             }
-            assert_eq!(stage.served(), names(0..1200), "part {broken}, happened: {happened}");
-            assert_eq!(parts, if happened { 3 } else { 4 });
+            assert_eq!(stage.served(), names(0..MANY), "part {broken}, happened: {happened}");
+            assert_eq!(parts, if happened { usual } else { usual + 1 });
         }
     }
 }
@@ -491,9 +496,11 @@ fn an_unknown_part_in_the_middle_leads_to_the_same_end() {
 /// One port of many is refused by its row, in one part of several: the others are served without it.
 #[test]
 fn a_refused_port_of_one_part_holds_back_no_other_part() {
-    let mut stage = Stage::new(1200);
-    let culprit = 700;
+    let culprit = MANY / 2;
+    let mut stage = Stage::new(MANY);
+    let mut transactions = 0;
     while let Some(sent) = stage.send() {
+        transactions += 1;
         if sent.ports.contains(&name(culprit)) {
             let at = operation_for(&sent.transaction, "insert", culprit);
             stage.end(&sent, refused(&sent.transaction, Some(at), "duplicate uuid"));
@@ -501,7 +508,7 @@ fn a_refused_port_of_one_part_holds_back_no_other_part() {
             assert_eq!(stage.execute(&sent), Fate::Committed);
         }
     }
-    assert_eq!(stage.served(), names((0..1200).filter(|n| *n != culprit)));
+    assert_eq!(stage.served(), names((0..MANY).filter(|n| *n != culprit)));
     assert!(is_refused(stage.obstacle(&name(culprit)), &["duplicate uuid"]));
-    assert_eq!(stage.sent, 4, "three parts, and the second one again");
+    assert_eq!(transactions, Stage::new(MANY).settle() + 1, "the part that it was in goes again");
 }
