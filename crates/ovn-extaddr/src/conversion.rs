@@ -53,6 +53,8 @@ pub fn current<'a>(
     let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
     // One that somebody made another kind of is known by its UUID: there may be thousands of that kind.
     let known = || {
+        // Rows of conversions are tagged with no port. Mostly there are none.
+        store.nats_tagged("").first()?;
         let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
         Some((id, store.nat(id)?))
             .filter(|(_, nat)| is_ours(nat) && nat.router == Some(router) && nat.external_ip == Some(address))

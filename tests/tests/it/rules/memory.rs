@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::conversion::vips;
 use super::{A, Case, converted, egress, foreign, ours, set};
-use crate::scene::{SOON, ip};
+use crate::scene::{SOON, ip, wait_until_settled};
 
 /// An address that goes to the first instance as a whole, with an override; its tcp balancer has a port, too.
 fn converted_case() -> Result<Case> {
@@ -93,5 +93,31 @@ fn a_new_router_of_the_same_name_gets_nothing_from_the_old_one() -> Result<()> {
             "where": [["name", "==", router]], "columns": ["load_balancer"]})])?;
         assert_eq!(found[0]["rows"][0]["load_balancer"], empty);
     }
+    Ok(())
+}
+
+/// The memory of what was put out of the way is in our row. Whoever takes that away takes no VIP with it.
+#[test]
+fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.net.add_forward(ip(A), 443, case.two.v4()?, 8443)?;
+    let before = case.foreign()?;
+    let wanted = [egress(&case.one, A), converted(A, &case.one)];
+    case.annotate(&case.one, Some(A))?;
+    case.becomes(wanted.clone())?;
+    for round in 0..3 {
+        for nat in case.net.nats()?.iter().filter(|nat| !nat.external_ids.is_empty()) {
+            if nat.kind == "dnat" || round > 0 {
+                case.net.remove_nat(&nat.uuid)?;
+            }
+        }
+        case.becomes(wanted.clone()).with_context(|| format!("round {round}"))?;
+        assert_eq!(case.attached(A)?, set(["router tcp", "switch tcp", "switch udp"]));
+        wait_until_settled(&case.scene.cli)?;
+    }
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
     Ok(())
 }
