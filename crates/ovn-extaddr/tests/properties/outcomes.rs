@@ -394,8 +394,9 @@ fn a_refusal_of_the_whole_is_narrowed_down_to_the_one_at_fault() {
         assert!(is_refused(stage.obstacle(&name(culprit)), &["transaction refused: constraint violation"]));
         let alone = (0..ports).filter(|n| stage.obstacle(&name(*n)).is_some()).count();
         assert_eq!(alone, 1, "of {ports}");
-        // Divided by two each time, and the rest in one or two, but for what is sent meanwhile.
-        assert!(transactions <= 30, "{transactions} transactions for {ports} ports");
+        // Divided by two each time, from the beginning whenever a part is committed.
+        let halvings = ports.ilog2() + 1;
+        assert!(transactions <= halvings * halvings, "{transactions} transactions for {ports} ports");
     }
 }
 
