@@ -58,7 +58,8 @@ pub struct Cli {
 }
 
 impl Agent {
-    /// Describes an agent for a database, which [`OvsdbServer::remote`](crate::OvsdbServer::remote) names.
+    /// Describes an agent for a database, which [`OvsdbServer::remote`](crate::OvsdbServer::remote) names; an empty
+    /// name leaves it to the configuration.
     pub fn builder(database: impl Into<String>) -> AgentBuilder {
         AgentBuilder {
             database: database.into(),
@@ -243,7 +244,10 @@ impl AgentBuilder {
 
     fn launch(&self, cli: &Cli) -> Result<Daemon> {
         let mut command = cli.command(&["run"]);
-        command.arg("--db").arg(&self.database).args(&self.arguments);
+        if !self.database.is_empty() {
+            command.arg("--db").arg(&self.database);
+        }
+        command.args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Daemon::spawn(command, &cli.dir().join("agent.log"))
     }
@@ -305,7 +309,9 @@ impl Cli {
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
-        command.env("OVN_NB_DB", &self.database);
+        if !self.database.is_empty() {
+            command.env("OVN_NB_DB", &self.database);
+        }
         let Some((subcommand, rest)) = arguments.split_first() else { return command };
         command.arg(subcommand);
         // These four ask nothing of a configuration.

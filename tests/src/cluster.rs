@@ -12,11 +12,13 @@ pub use member::Member;
 pub use relay::Relay;
 pub use tls_server::TlsServer;
 
+use crate::clock::Clock;
 use crate::command::{isolated, run};
 use crate::dir::Dir;
 use crate::lab::Namespace;
 use crate::northbound::DATABASE;
 use crate::ovsdb_server::installed_schema;
+use crate::pki::Certified;
 use crate::snapshot::Snapshot;
 use crate::wait::eventually;
 
@@ -38,9 +40,45 @@ impl Cluster {
     ///
     /// When a program or the schema is missing, or a server does not start or join.
     pub fn northbound(size: usize) -> Result<Self> {
-        let dir = Dir::new("raft")?;
-        let raft: Vec<_> = (0..size).map(|n| format!("unix:{}/{n}.raft", dir.path().display())).collect();
+        let (dir, raft) = Self::place(size)?;
         Self::found(dir, &raft, |dir, n, file| Member::start(dir, &n.to_string(), &[file.to_owned()]))
+    }
+
+    /// A directory, and RAFT addresses in it.
+    fn place(size: usize) -> Result<(Dir, Vec<String>)> {
+        let dir = Dir::new("raft")?;
+        let raft = (0..size).map(|n| format!("unix:{}/{n}.raft", dir.path().display())).collect();
+        Ok((dir, raft))
+    }
+
+    /// As [`northbound`](Self::northbound), with a member by each of these clocks.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn northbound_by(clocks: &[Clock]) -> Result<Self> {
+        let (dir, raft) = Self::place(clocks.len())?;
+        Self::found(dir, &raft, |dir, n, file| {
+            Member::start_by(Some(&clocks[n]), dir, &n.to_string(), &[file.to_owned()])
+        })
+    }
+
+    /// As [`northbound`](Self::northbound), with members that show this certificate to clients and want one that
+    /// `ca_cert` vouches for. Returns the remotes with TLS, too, which a member that is restarted lacks.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn northbound_with_tls(size: usize, own: &Certified, ca_cert: &Path) -> Result<(Self, String)> {
+        let (dir, raft) = Self::place(size)?;
+        let cluster = Self::found(dir, &raft, |dir, n, file| {
+            let mut arguments = tls_server::arguments(own, ca_cert);
+            arguments.push(file.to_owned());
+            Member::start(dir, &n.to_string(), &arguments)
+        })?;
+        let ports = cluster.members.iter().map(tls_server::listen).collect::<Result<Vec<_>>>()?;
+        let remotes: Vec<_> = ports.iter().map(|port| format!("ssl:127.0.0.1:{port}")).collect();
+        Ok((cluster, remotes.join(",")))
     }
 
     /// As [`northbound`](Self::northbound), with each member in a namespace of its own, where it listens at an address

@@ -7,6 +7,7 @@
 //! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
 //! NotifySocket  the service manager's end of sd_notify(3)
+//! Clock         the time that servers and agents live by, where a test is to put it forward
 //! Machine       this system booted once more by a real systemd, on an overlay that is thrown away
 //! generate      databases of any size, as files
 //! bench         what scripts/bench measures
@@ -23,6 +24,7 @@
 
 mod agent;
 pub mod bench;
+mod clock;
 mod cluster;
 mod command;
 mod container;
@@ -44,6 +46,7 @@ mod snapshot;
 mod wait;
 
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
+pub use clock::Clock;
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use machine::Machine;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::command::{isolated, run};
 use crate::dir::Dir;
+use crate::northbound::DATABASE;
 use crate::process::Daemon;
 use crate::rpc;
 use crate::snapshot::Snapshot;
@@ -28,6 +30,8 @@ pub struct OvsdbServer {
     daemon: Daemon,
     database: String,
     tcp_port: u16,
+    /// What the clock that it lives by needs.
+    environment: Vec<(String, String)>,
     dir: Dir,
 }
 
@@ -39,6 +43,16 @@ impl OvsdbServer {
     /// When a program or the schema is missing, or the server does not start.
     pub fn northbound() -> Result<Self> {
         Self::with_schema(&installed_schema("ovn-nb.ovsschema")?)
+    }
+
+    /// As [`northbound`](Self::northbound), with a server that lives by this clock.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn northbound_by(clock: &Clock) -> Result<Self> {
+        let schema = installed_schema("ovn-nb.ovsschema")?;
+        Self::launched(DATABASE, clock.environment().to_vec(), |file| create(file, &schema))
     }
 
     /// Starts a server with an empty Southbound database.
@@ -60,11 +74,7 @@ impl OvsdbServer {
         let parsed: Value = serde_json::from_slice(&text).context("the schema is no JSON")?;
         let database = parsed["name"].as_str().context("the schema has no name")?.to_owned();
 
-        Self::with_file(&database, |file| {
-            let mut create = isolated("ovsdb-tool", file.parent().unwrap_or(file));
-            create.arg("create").arg(file).arg(schema);
-            run(create).map(drop)
-        })
+        Self::with_file(&database, |file| create(file, schema))
     }
 
     /// Starts a server with a database file, which `make` writes at the path that it is given.
@@ -73,11 +83,19 @@ impl OvsdbServer {
     ///
     /// When `make` fails, or the server does not start with what it wrote.
     pub fn with_file(database: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        Self::launched(database, Vec::new(), make)
+    }
+
+    fn launched(
+        database: &str,
+        environment: Vec<(String, String)>,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let dir = Dir::new("db")?;
         make(&dir.path().join("db"))?;
-        let daemon = launch(dir.path(), 0)?;
+        let daemon = launch(dir.path(), 0, &environment)?;
         let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
-        Ok(Self { daemon, database: database.to_owned(), tcp_port, dir })
+        Ok(Self { daemon, database: database.to_owned(), tcp_port, environment, dir })
     }
 
     /// The database's name: `OVN_Northbound` or `OVN_Southbound`.
@@ -158,7 +176,7 @@ impl OvsdbServer {
         if self.daemon.is_running() {
             bail!("the server runs already");
         }
-        self.daemon = launch(self.dir.path(), self.tcp_port)?;
+        self.daemon = launch(self.dir.path(), self.tcp_port, &self.environment)?;
         Ok(())
     }
 
@@ -220,7 +238,13 @@ impl OvsdbServer {
     }
 }
 
-fn launch(dir: &Path, tcp_port: u16) -> Result<Daemon> {
+fn create(file: &Path, schema: &Path) -> Result<()> {
+    let mut create = isolated("ovsdb-tool", file.parent().unwrap_or(file));
+    create.arg("create").arg(file).arg(schema);
+    run(create).map(drop)
+}
+
+fn launch(dir: &Path, tcp_port: u16, environment: &[(String, String)]) -> Result<Daemon> {
     let (socket, log) = (dir.join("db.sock"), dir.join("db.log"));
     let mut command = isolated("ovsdb-server", dir);
     command
@@ -228,7 +252,8 @@ fn launch(dir: &Path, tcp_port: u16) -> Result<Daemon> {
         .arg(format!("--remote=punix:{}", socket.display()))
         .arg(format!("--remote=ptcp:{tcp_port}:127.0.0.1"))
         .arg(format!("--unixctl={}", dir.join("db.ctl").display()))
-        .arg(dir.join("db"));
+        .arg(dir.join("db"))
+        .envs(environment.iter().map(|(name, value)| (name, value)));
     let mut daemon = Daemon::spawn(command, &log)?;
     // A stale socket file of a killed server refuses connections, so this cannot be answered by a ghost. The two
     // sockets are opened one after the other, in no certain order.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use clap::Args;
 use ovn_model::Store;
-use ovsdb_protocol::{Endpoint, Error, LockStatus, Remotes, Session, SessionEvent, TlsConfig};
+use ovsdb_protocol::{Endpoint, Error, LockStatus, Remotes, Session, SessionEvent, TlsConfig, Uuid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
@@ -55,6 +55,7 @@ struct Agent {
     applier: Applier,
     remotes: Remotes,
     tls: TlsConfig,
+    cluster_id: Option<Uuid>,
     dry_run: bool,
     paused: bool,
     /// What was said of every intent, and by which generation of decisions.
@@ -154,6 +155,7 @@ impl Agent {
             applier: Applier::new(lock),
             remotes: settings.remotes,
             tls: settings.tls,
+            cluster_id: settings.cluster_id,
             dry_run,
             paused: false,
             ledger: Ledger::new(settings.metrics_by_router),
@@ -271,8 +273,18 @@ impl Agent {
 
     fn take(&mut self, settings: Settings, exposition: &mut Exposition) {
         info!("read the configuration anew");
-        let Settings { rules, remotes, tls, log_level, metrics, metrics_by_router, audit, files, .. } =
-            settings;
+        let Settings {
+            rules,
+            remotes,
+            tls,
+            cluster_id,
+            log_level,
+            metrics,
+            metrics_by_router,
+            audit,
+            files,
+            ..
+        } = settings;
         self.files = files;
         self.engine.set_rules(&self.store, rules);
         if remotes != self.remotes {
@@ -281,8 +293,11 @@ impl Agent {
             self.remotes = remotes;
         }
         // The files themselves are read at each connection.
-        if tls != self.tls {
-            error!("a change of the names of keys and certificates needs a restart; the old ones stay");
+        if tls != self.tls || cluster_id != self.cluster_id {
+            error!(
+                "a change of the names of keys and certificates, of verify-host-name or of cluster-id needs a restart; \
+                 the old ones stay"
+            );
         }
         if let Some(level) = log_level
             && let Err(error) = self.log.set_usual(level)

@@ -239,18 +239,14 @@ impl Applier {
                 self.limit = MOST_SUBJECTS;
                 for (subject, changes) in batch.subjects {
                     let whole = !engine.unsettled().contains(&subject) || !is_withdrawal(&changes);
-                    self.held.remove(&(subject.clone(), !whole));
                     if whole {
                         self.fights.committed(&subject, &changes, now);
                     }
-                    self.hold_if_same(
-                        subject,
-                        changes,
-                        "it was committed and had no effect",
-                        store,
-                        engine,
-                        now,
-                    );
+                    let why = "it was committed and had no effect";
+                    let held = self.hold_if_same(subject.clone(), changes, why, store, engine, now);
+                    if held != Some(!whole) {
+                        self.held.remove(&(subject, !whole));
+                    }
                 }
                 Fate::Committed
             }
@@ -308,7 +304,7 @@ impl Applier {
     }
 
     /// Holds changes back that are wanted still: what was decided did not change by the outcome, so
-    /// that sending them at once would have the same one.
+    /// that sending them at once would have the same one. Returns whether they are held as a part, if they are.
     fn hold_if_same(
         &mut self,
         subject: Subject,
@@ -317,18 +313,20 @@ impl Applier {
         store: &Store,
         engine: &Engine,
         now: Instant,
-    ) {
+    ) -> Option<bool> {
         let is_there = |change: &RowChange| {
             matches!(change, RowChange::Delete(id, router)
                 if store.nat(*id).is_some_and(|nat| nat.router == Some(*router)))
         };
         let part = !engine.unsettled().contains(&subject) || engine.changes(store, &subject) != changes;
-        if !part || (is_withdrawal(&changes) && changes.iter().any(is_there)) {
-            let key = (subject, part);
-            let attempts = self.held.get(&key).map_or(0, |held| held.attempts + 1);
-            let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
-            self.held.insert(key, Held { changes, until: now + wait, attempts, error: error.into() });
+        if part && !(is_withdrawal(&changes) && changes.iter().any(is_there)) {
+            return None;
         }
+        let key = (subject, part);
+        let attempts = self.held.get(&key).map_or(0, |held| held.attempts + 1);
+        let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
+        self.held.insert(key, Held { changes, until: now + wait, attempts, error: error.into() });
+        Some(part)
     }
 }
 

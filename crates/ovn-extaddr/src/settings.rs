@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig};
+use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig, Uuid};
 use tracing::level_filters::LevelFilter;
 
 use crate::DATABASE;
@@ -85,6 +85,8 @@ pub struct Settings {
     pub rules: Rules,
     /// How it is reached with TLS.
     pub tls: TlsConfig,
+    /// The cluster that the servers must belong to.
+    pub cluster_id: Option<Uuid>,
     /// Whether commands that only read take none but the leader of a cluster.
     pub leader_only: bool,
     /// How long to wait for the database.
@@ -145,7 +147,7 @@ impl Options {
             certificate: self.certificate.clone().or(file.certificate),
             bootstrap: bootstrap.is_some(),
             ca_cert: ca_cert.or(bootstrap),
-            ..TlsConfig::default()
+            verify_host_name: file.verify_host_name.unwrap_or_default(),
         };
         let leader_only = !self.no_leader_only;
         let owner = match (&self.owner, file.owner) {
@@ -181,6 +183,7 @@ impl Options {
         Ok(Settings {
             remotes,
             tls,
+            cluster_id: file.cluster_id,
             leader_only,
             rules,
             timeout,
@@ -200,6 +203,7 @@ impl Settings {
     pub fn session(&self) -> SessionConfig {
         let mut config = SessionConfig::new(self.remotes.clone(), DATABASE);
         config.tls = self.tls.clone();
+        config.cluster_id = self.cluster_id;
         config
     }
 

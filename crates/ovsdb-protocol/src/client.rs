@@ -19,14 +19,16 @@ use crate::decoder::Decoder;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
+use crate::greeting::SERVER;
 use crate::link::Link;
 use crate::lock::LockName;
 use crate::monitor::{MonitorMethod, MonitorRequests};
 use crate::outcome::{Outcome, TransactError};
 use crate::scan::Limits;
 use crate::schema::DatabaseSchema;
+use crate::server::{Policy, ServerDatabase, ServerRole, Unacceptable};
 use crate::tls::TlsConfig;
-use crate::transact::Transaction;
+use crate::transact::{Condition, Transaction};
 use crate::update::TableUpdates;
 
 /// Requests that may wait for the connection to take them. Beyond that, callers wait.
@@ -117,6 +119,30 @@ impl Client {
     pub async fn get_schema(&self, database: &str) -> Result<DatabaseSchema, Error> {
         let text = self.call("get_schema", json(&[database])?).await?;
         DatabaseSchema::parse(text.get()).map_err(|e| Error::malformed("schema", e))
+    }
+
+    /// Asks whether the server will do for who writes to a database: any member of its cluster that has not lost the
+    /// majority, or of this one if a cluster is named. It passes on to the leader what it is asked.
+    ///
+    /// # Errors
+    /// The connection is lost. That the server will not do is the inner error.
+    pub async fn judge(
+        &self,
+        database: &str,
+        cluster_id: Option<Uuid>,
+    ) -> Result<Result<ServerRole, Unacceptable>, Error> {
+        let mut question = Transaction::new(SERVER);
+        question.select("Database", [Condition::eq("name", database)]);
+        match self.transact(&question).await? {
+            Outcome::Committed(results) => {
+                let row = results.rows(0).and_then(|rows| rows.first());
+                let database = row.map(|row| ServerDatabase::read(row, None));
+                Ok(Policy::new(false, cluster_id).judge(database.as_ref()))
+            }
+            // A server of before Open vSwitch 2.9 knows nothing of itself, and is in no cluster.
+            Outcome::Refused(_) => Ok(Ok(ServerRole::Standalone)),
+            Outcome::Unknown => Err(Kind::Closed.into()),
+        }
     }
 
     /// Executes a transaction (RFC 7047 §4.1.3).

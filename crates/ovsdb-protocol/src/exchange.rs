@@ -204,6 +204,8 @@ mod tests {
         String::from_utf8(exchange.outbox().split().to_vec()).unwrap()
     }
 
+    /// Rule: `params` is an array, always, and there is no member beside it, `id` and `method`: ovsdb-server hangs up
+    /// otherwise.
     #[test]
     fn replies_find_their_request_in_any_order_and_once() {
         let (mut exchange, _) = exchange();
@@ -240,6 +242,7 @@ mod tests {
         assert_eq!(exchange.into_pending().count(), 0);
     }
 
+    /// Regression: holodekk and its forks, which panic at an echo of the server.
     #[test]
     fn the_peer_is_answered() {
         let (mut exchange, _) = exchange();
@@ -284,6 +287,7 @@ mod tests {
         assert_eq!(exchange.handle_deadline(after(19)), Err(Silent(Duration::from_secs(10))));
     }
 
+    /// Rule: silence counts only while somebody listened (`reconnect_receive_attempted` in lib/reconnect.c).
     #[test]
     fn a_peer_is_asked_before_it_is_given_up_however_late_we_are() {
         let (mut exchange, start) = exchange();

@@ -157,6 +157,7 @@ impl Lock {
 mod tests {
     use super::*;
 
+    /// Rule: the name of a lock is an `<id>`; anything else is a syntax error.
     #[test]
     fn names_are_ids() {
         assert!("ovn_extaddr".parse::<LockName>().is_ok());

@@ -132,6 +132,8 @@ mod tests {
         method.params("D", "m", &requests, Uuid::nil()).unwrap()
     }
 
+    /// Rule: conditions of a monitor are alternatives, and none at all are all rows, where those of an operation must
+    /// all hold.
     #[test]
     fn no_row_is_not_all_rows() {
         assert_eq!(params(MonitorMethod::Cond, Rows::All), r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#);

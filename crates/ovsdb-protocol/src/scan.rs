@@ -117,6 +117,7 @@ mod tests {
         Scanner::default().scan(text.as_bytes(), Limits::default())
     }
 
+    /// Regression: holodekk, whose counting of braces does not know escaped quotes.
     #[test]
     fn the_end_is_found_wherever_the_bytes_are_split() {
         for value in ["{}", "[]", r#""a""#, r#""\"\\""#, r#"{"a":["}",{"]":1}]}"#, "12", "null", "-1.5e3"] {

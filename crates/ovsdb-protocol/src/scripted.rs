@@ -49,7 +49,12 @@ impl Server {
         let accepted = async {
             let stream: Stream = match self {
                 Self::Unix(listener, ..) => Box::pin(listener.accept().await.unwrap().0),
-                Self::Tcp(listener) => Box::pin(listener.accept().await.unwrap().0),
+                Self::Tcp(listener) => {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    // A clock that jumps does not wait for a piece that is held back.
+                    stream.set_nodelay(true).unwrap();
+                    Box::pin(stream)
+                }
             };
             stream
         };
@@ -99,6 +104,11 @@ impl Peer {
 
     pub(crate) async fn notify(&mut self, method: &str, params: &Value) {
         self.send(&notification(method, params)).await;
+    }
+
+    /// Waits for whatever the client says, or for it to hang up.
+    pub(crate) async fn unheard(&mut self) -> usize {
+        self.stream.read_buf(&mut self.received).await.unwrap()
     }
 
     /// Waits for the client to hang up.

@@ -138,6 +138,15 @@ struct Live {
     link: Link<Call>,
 }
 
+// ===== impl TransactionId =====
+
+impl From<u64> for TransactionId {
+    /// Names a transaction of no session: for tests of what waits for outcomes.
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 // ===== impl SessionConfig =====
 
 impl SessionConfig {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::DATABASE;
+use crate::clock::Clock;
 use crate::command::{isolated, run};
 use crate::ovsdb_server::listening_port;
 use crate::process::Daemon;
@@ -20,16 +21,29 @@ pub struct Member {
     dir: PathBuf,
     name: String,
     arguments: Vec<String>,
+    /// What the clock that it lives by needs.
+    environment: Vec<(String, String)>,
     tcp_port: u16,
 }
 
 impl Member {
     /// Starts a server with these arguments, its database among them.
     pub(super) fn start(dir: &Path, name: &str, arguments: &[String]) -> Result<Self> {
-        let daemon = launch(dir, name, arguments, 0)?;
+        Self::start_by(None, dir, name, arguments)
+    }
+
+    /// As [`start`](Self::start), with a server that lives by this clock.
+    pub(super) fn start_by(
+        clock: Option<&Clock>,
+        dir: &Path,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let environment = clock.map_or_else(Vec::new, |clock| clock.environment().to_vec());
+        let daemon = launch(dir, name, arguments, &environment, 0)?;
         let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
         let (dir, name, arguments) = (dir.to_owned(), name.to_owned(), arguments.to_vec());
-        Ok(Self { daemon, dir, name, arguments, tcp_port })
+        Ok(Self { daemon, dir, name, arguments, environment, tcp_port })
     }
 
     /// The path of the Unix socket.
@@ -101,7 +115,7 @@ impl Member {
         if self.daemon.is_running() {
             bail!("the server runs already");
         }
-        self.daemon = launch(&self.dir, &self.name, &self.arguments, self.tcp_port)?;
+        self.daemon = launch(&self.dir, &self.name, &self.arguments, &self.environment, self.tcp_port)?;
         Ok(())
     }
 }
@@ -110,7 +124,13 @@ fn socket(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.sock"))
 }
 
-fn launch(dir: &Path, name: &str, arguments: &[String], tcp_port: u16) -> Result<Daemon> {
+fn launch(
+    dir: &Path,
+    name: &str,
+    arguments: &[String],
+    environment: &[(String, String)],
+    tcp_port: u16,
+) -> Result<Daemon> {
     let (socket, log) = (socket(dir, name), dir.join(format!("{name}.log")));
     let mut command = isolated("ovsdb-server", dir);
     command
@@ -118,7 +138,8 @@ fn launch(dir: &Path, name: &str, arguments: &[String], tcp_port: u16) -> Result
         .arg(format!("--remote=punix:{}", socket.display()))
         .arg(format!("--remote=ptcp:{tcp_port}:127.0.0.1"))
         .arg(format!("--unixctl={}", dir.join(format!("{name}.ctl")).display()))
-        .args(arguments);
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)));
     let mut daemon = Daemon::spawn(command, &log)?;
     daemon.wait_ready(READY, || {
         UnixStream::connect(&socket).is_ok()

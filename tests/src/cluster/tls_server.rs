@@ -34,22 +34,11 @@ impl TlsServer {
         let mut create = isolated("ovsdb-tool", dir.path());
         create.arg("create").arg(&file).arg(installed_schema("ovn-nb.ovsschema")?);
         run(create)?;
-        // Its log would not tell this port from the other.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut arguments = vec![
-            format!("--private-key={}", own.private_key.display()),
-            format!("--certificate={}", own.certificate.display()),
-            format!("--ca-cert={}", ca_cert.display()),
-        ];
+        let mut arguments = arguments(own, ca_cert);
         arguments.extend(peer_ca_cert.map(|file| format!("--peer-ca-cert={}", file.display())));
         arguments.push(file.display().to_string());
         let server = Member::start(dir.path(), "tls", &arguments)?;
-        let listen = format!("pssl:{port}:127.0.0.1");
-        // The control socket is the last thing that a server opens, and the new remote comes some time after it.
-        eventually(READY, "the server listens with TLS", || {
-            server.appctl(&["ovsdb-server/add-remote", &listen])?;
-            Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
-        })?;
+        let port = listen(&server)?;
         Ok(Self { server, port, _dir: dir })
     }
 
@@ -71,4 +60,26 @@ impl TlsServer {
     pub fn reconnect(&self) -> Result<()> {
         self.server.appctl(&["ovsdb-server/reconnect"]).map(drop)
     }
+}
+
+/// What a server is told to show this certificate and to want one of clients that `ca_cert` vouches for.
+pub(super) fn arguments(own: &Certified, ca_cert: &Path) -> Vec<String> {
+    vec![
+        format!("--private-key={}", own.private_key.display()),
+        format!("--certificate={}", own.certificate.display()),
+        format!("--ca-cert={}", ca_cert.display()),
+    ]
+}
+
+/// Has a server listen with TLS, and returns the port.
+pub(super) fn listen(server: &Member) -> Result<u16> {
+    // Its log would not tell this port from the other.
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let listen = format!("pssl:{port}:127.0.0.1");
+    // The control socket is the last thing that a server opens, and the new remote comes some time after it.
+    eventually(READY, "the server listens with TLS", || {
+        server.appctl(&["ovsdb-server/add-remote", &listen])?;
+        Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    })?;
+    Ok(port)
 }

@@ -16,6 +16,7 @@ use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
 /// What northd and the clients' synchronisation keep changing.
 const RESTLESS: [&str; 1] = ["NB_Global"];
 
+/// Regression: ovsdbapp, whose queue of one transaction is full.
 #[test]
 fn a_thousand_intents_of_one_transaction_become_a_thousand_rows_in_a_few() -> Result<()> {
     let ovn = Ovn::start()?;

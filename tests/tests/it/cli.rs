@@ -123,6 +123,7 @@ fn a_bad_configuration_is_an_error_that_names_the_file() -> Result<()> {
     Ok(())
 }
 
+/// Regression: mulgadc/spinifex#456: half-open sockets hang their users.
 #[test]
 fn a_silent_server_is_given_up_after_the_timeout() -> Result<()> {
     let (tcp, dir) = (TcpListener::bind("127.0.0.1:0")?, OvsdbServer::northbound()?);
@@ -195,6 +196,7 @@ fn a_closed_pipe_is_no_panic() -> Result<()> {
     Ok(())
 }
 
+/// Rule: an insertion into a map leaves a key alone that is there; it has to be deleted first.
 #[test]
 fn set_and_unset_write_what_is_said_and_nothing_else() -> Result<()> {
     let scene = Scene::start()?;

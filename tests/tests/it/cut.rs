@@ -1,4 +1,5 @@
-//! A connection that breaks after any byte of a complete exchange, in either direction.
+//! A connection that breaks after any byte of a complete exchange, in either direction, or that passes it byte by byte.
+//! (Silence after any byte takes hours; it is among the tests of the session, which have a clock that jumps.)
 //!
 //! The exchange: what the server is, its schema, the monitor, the lock, a transaction, its update and its result. The
 //! schema is a small one, so that every single byte can be tried.
@@ -17,7 +18,7 @@ use ovsdb_protocol::{
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::protocol::SOON;
 
@@ -28,6 +29,8 @@ enum Cut {
     Up(usize),
     /// After so many bytes from the server.
     Down(usize),
+    /// Not at all, but each byte goes by itself, so long after the one before.
+    Drips(Duration),
     Never,
 }
 
@@ -54,7 +57,8 @@ async fn a_connection_may_break_after_any_byte() -> Result<()> {
     exchange(&remote, "uncut").await.context("without a cut")?;
     let [up, down] = proxy.passed().await?;
     ensure!(up > 500 && down > 500, "that was no complete exchange: {up} and {down} bytes");
-    let cuts = (0..=up).map(Cut::Up).chain((0..=down).map(Cut::Down));
+    let drips = [Duration::ZERO, Duration::from_millis(1)].map(Cut::Drips);
+    let cuts = (0..=up).map(Cut::Up).chain((0..=down).map(Cut::Down)).chain(drips);
     for cut in cuts {
         *proxy.next.lock().expect("nobody panics with it") = cut;
         let name = format!("{cut:?}");
@@ -112,15 +116,16 @@ impl Proxy {
                     (client.into_split(), server.into_split());
                 let limit = |cut: Option<usize>| cut.unwrap_or(usize::MAX);
                 let (mut up, mut down) = (0, 0);
-                let (most_up, most_down) = match cut {
-                    Cut::Up(at) => (Some(at), None),
-                    Cut::Down(at) => (None, Some(at)),
-                    Cut::Never => (None, None),
+                let (most_up, most_down, drip) = match cut {
+                    Cut::Up(at) => (Some(at), None, None),
+                    Cut::Down(at) => (None, Some(at), None),
+                    Cut::Drips(pause) => (None, None, Some(pause)),
+                    Cut::Never => (None, None, None),
                 };
                 // Whichever ends first, both sides are closed.
                 tokio::select! {
-                    _ = copy(from_client, to_server, limit(most_up), &mut up) => {}
-                    _ = copy(from_server, to_client, limit(most_down), &mut down) => {}
+                    _ = copy(from_client, to_server, limit(most_up), drip, &mut up) => {}
+                    _ = copy(from_server, to_client, limit(most_down), drip, &mut down) => {}
                 }
                 *passed.lock().expect("nobody panics with it") = [up, down];
             });
@@ -134,28 +139,32 @@ impl Proxy {
             if passed != [0, 0] {
                 return Ok(passed);
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
         anyhow::bail!("no connection ended")
     }
 }
 
-/// Passes so many bytes on, and no more.
+/// Passes so many bytes on, and no more; with a pause after each, if there is to be one.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     limit: usize,
+    drip: Option<Duration>,
     passed: &mut usize,
 ) -> Result<()> {
     let mut buffer = [0; 4096];
     while *passed < limit {
-        let most = buffer.len().min(limit - *passed);
+        let most = if drip.is_some() { 1 } else { buffer.len().min(limit - *passed) };
         let read = from.read(&mut buffer[..most]).await?;
         if read == 0 {
             break;
         }
         to.write_all(&buffer[..read]).await?;
         *passed += read;
+        if let Some(pause) = drip {
+            sleep(pause).await;
+        }
     }
     Ok(())
 }

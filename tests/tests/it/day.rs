@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
+use serde_json::Value;
 
 use crate::scene::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
+use crate::schema::{another, convert};
 
 /// Steps of a run that is not told otherwise.
 const STEPS: u64 = 400;
@@ -37,6 +39,8 @@ struct Day {
     sites: Vec<Site>,
     agents: Vec<Agent>,
     cluster: Cluster,
+    /// The schema that was converted, as long as another is in force.
+    before: Option<Value>,
     /// What happened since the last rest point.
     story: Vec<String>,
 }
@@ -76,7 +80,7 @@ impl Day {
         }
         let agents = vec![Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
         // Xorshift stays at zero for ever.
-        Ok(Self { random: Random(seed.max(1)), sites, agents, cluster, story: Vec::new() })
+        Ok(Self { random: Random(seed.max(1)), sites, agents, cluster, before: None, story: Vec::new() })
     }
 
     /// One operation, and now and then a fault right after it.
@@ -110,6 +114,24 @@ impl Day {
                 let member = self.random.below(3) as usize;
                 self.cluster.members()[member].appctl(&["ovsdb-server/reconnect"])?;
                 format!("member {member} breaks all connections")
+            }
+            7 => {
+                let old = self.cluster.leader()?;
+                self.cluster.member(old).daemon().signal("STOP")?;
+                let new = self.cluster.leader_but(Some(old))?;
+                self.cluster.member(old).daemon().signal("CONT")?;
+                format!("leader {old} is frozen until {new} leads")
+            }
+            8 => {
+                let remote = self.cluster.members()[self.cluster.leader()?].remote();
+                let before = self.before.take();
+                let there_and_back = |schema: &mut Value| match &before {
+                    None => another(schema),
+                    Some(before) => before.clone_into(schema),
+                };
+                let old = convert(&remote, self.cluster.dir(), there_and_back)?;
+                self.before = Some(old).filter(|_| before.is_none());
+                "the schema is converted".to_owned()
             }
             _ => return Ok(()),
         };

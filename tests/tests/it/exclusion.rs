@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Proxy, eventually};
+use ovsdb_protocol::{Endpoint, connect};
 
-use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_until_settled};
+use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_rows, wait_until_settled};
 
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
 
@@ -18,6 +19,7 @@ const WIPED: [&str; 2] = ["NAT", "Logical_Router.nat"];
 /// Of the same length, so that nothing else moves.
 const LOCK: [&str; 2] = ["\"ovn_extaddr\"", "\"ovn_extaddR\""];
 
+/// Rule: `assert` is no fence across a failover.
 #[test]
 fn two_active_agents_are_harmless() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -87,4 +89,58 @@ fn two_active_agents_are_harmless() -> Result<()> {
         Ok(true)
     })?;
     wait_until_settled(&cli)
+}
+
+/// A lock that another client takes by force, again and again and in the middle of transactions: what asserts it is
+/// refused, and nothing is written until it is back.
+#[tokio::test]
+async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).ipv4_only().create(&server)?;
+    let instances = net.add_instances(20, Addressing::Static)?;
+    for address in ADDRESSES {
+        net.add_forward(ip(address), 443, instances[0].v4()?, 443)?;
+    }
+    let mut agent = Agent::start(server.remote())?;
+    agent.wait_for_log("active: the lock is ours")?;
+    let endpoint: Endpoint = server.remote().parse()?;
+    let (thief, _locks, mut connection) = connect(&endpoint).await?;
+    let connected = tokio::spawn(async move { connection.run().await });
+    let lock = "ovn_extaddr".parse()?;
+
+    let mut random = Random(0x0dd5_eed5_0000_0002);
+    let change = |random: &mut Random| {
+        let at = random.below(instances.len() as u64) as usize;
+        net.annotate(&instances[at].port, V4, ADDRESSES.get(random.below(3) as usize).copied())
+    };
+    for _ in 0..60 {
+        ensure!(thief.steal(&lock).await?, "a theft takes effect at once");
+        change(&mut random)?;
+        thief.unlock(&lock).await?;
+        // The agent is active again, and has something to do when it is robbed next.
+        change(&mut random)?;
+    }
+    ensure!(thief.steal(&lock).await?);
+    eventually(SOON, "the agent knows that it is robbed", || {
+        Ok(agent.appctl(&["status"])?.contains("role: standby"))
+    })?;
+    let before = versions(&server, OWNER)?;
+    for _ in 0..20 {
+        change(&mut random)?;
+    }
+    eventually(SOON, "it has seen what is to be done", || {
+        Ok(!agent.appctl(&["status"])?.contains("to change: 0"))
+    })?;
+    ensure!(versions(&server, OWNER)? == before, "it wrote without the lock: {}", agent.log());
+
+    // The lock of a connection that ends goes to who waits for it.
+    drop(thief);
+    connected.await??;
+    let mut wanted = BTreeSet::new();
+    for instance in &instances {
+        let asked = net.external_ids(&instance.port)?.remove(V4).zip(instance.ipv4);
+        wanted.extend(asked.map(|(external, internal)| row(&net, instance, external, internal)));
+    }
+    wait_for_rows(&server, OWNER, wanted)?;
+    wait_until_settled(&Cli::new(server.remote())?)
 }

@@ -185,6 +185,7 @@ fn an_agent_that_is_killed_between_two_steps_catches_up() -> Result<()> {
     Ok(())
 }
 
+/// Rule: a row that nothing refers to is gone at the end of its transaction, without an error.
 #[test]
 fn kills_at_random_moments_of_a_burst_leak_and_double_nothing() -> Result<()> {
     let server = OvsdbServer::northbound()?;

@@ -1,14 +1,20 @@
 //! TLS with certificates of `ovs-pki`, against an ovsdb-server that uses OpenSSL.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
-use ovn_extaddr_tests::{Authority, Certified, Pki, TlsServer};
+use anyhow::{Context, Result, bail, ensure};
+use ovn_extaddr_tests::{Agent, Authority, Certified, Cluster, Output, PROMPT, Pki, TlsServer, eventually};
 use ovsdb_protocol::{Mirror, Session, SessionConfig, SessionEvent, TlsConfig, connect_with};
+use serde_json::json;
 use tokio::time::timeout;
 
+use crate::load::{Load, commits, wait_for_commit};
 use crate::protocol::{Follower, SOON};
 
 const NB: &str = "OVN_Northbound";
@@ -84,6 +90,7 @@ fn follower(remote: &str, tls: TlsConfig) -> Result<Follower> {
     Ok(Follower::with(Session::new(config), Mirror::of_everything()))
 }
 
+/// Rule: peers hang up without a farewell of TLS (`close_notify`).
 #[tokio::test]
 async fn sessions_run_over_tls() -> Result<()> {
     let mut world = World::new()?;
@@ -102,6 +109,7 @@ async fn sessions_run_over_tls() -> Result<()> {
     Ok(())
 }
 
+/// Regression: cluster-network-operator#580 and cluster-network-operator#640: certificates of OVN name no hosts.
 #[tokio::test]
 async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
     let world = World::new()?;
@@ -112,6 +120,27 @@ async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
     let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
     accepted(&named.remote().replace("127.0.0.1", "localhost"), &strict).await?;
     refused(&named.remote(), &strict, "does not name the host that was asked for").await
+}
+
+/// SNI: names are told to the server, which may serve several, and addresses are not (RFC 6066 §3).
+#[tokio::test]
+async fn a_host_name_is_told_to_the_server_and_an_address_is_not() -> Result<()> {
+    let world = World::new()?;
+    for (host, told) in [("localhost", true), ("127.0.0.1", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let remote = format!("ssl:{host}:{}", listener.local_addr()?.port());
+        let hello = std::thread::spawn(move || -> Result<Vec<u8>> {
+            let mut hello = vec![0; 4096];
+            let length = listener.accept()?.0.read(&mut hello)?;
+            hello.truncate(length);
+            Ok(hello)
+        });
+        ensure!(attempt(&remote, &tls(&world.pki, &world.own)).await?.is_some(), "nobody answered");
+        let hello = hello.join().expect("it reads")?;
+        let named = hello.windows(host.len()).any(|part| part == host.as_bytes());
+        assert_eq!(named, told, "{host}");
+    }
+    Ok(())
 }
 
 /// Regression: CVE-2026-40243, a client that took what the server sent for its roots.
@@ -143,6 +172,26 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
     refused(&plain, &usual, "it does not speak TLS at this port").await
 }
 
+/// Regression: webpki#205: a certificate may be its own CA, as `ovs-pki self-sign` makes it, and then vouches for
+/// itself alone. That of a CA is none of a server, which is said.
+#[tokio::test]
+async fn a_certificate_may_be_its_own_ca() -> Result<()> {
+    let world = World::new()?;
+    let alone = world.pki.self_signed("alone")?;
+    let server = world.server_with(&alone)?;
+    let trusting = TlsConfig { ca_cert: Some(alone.certificate.clone()), ..tls(&world.pki, &world.own) };
+    accepted(&server.remote(), &trusting).await?;
+    let why = "alone-cert.pem but by \"OVS controllerca CA Certificate";
+    refused(&world.server.remote(), &trusting, why).await?;
+    let other = world.server_with(&world.pki.self_signed("another")?)?;
+    refused(&other.remote(), &trusting, "is self-signed and not signed by the CA in ").await?;
+
+    let ca = world.pki.ca_cert(Authority::Controller);
+    let private_key = ca.with_file_name("private").join("cakey.pem");
+    let server = world.server_with(&Certified { private_key, certificate: ca })?;
+    refused(&server.remote(), &tls(&world.pki, &world.own), "is that of a CA, not of a server").await
+}
+
 #[tokio::test]
 async fn a_certificate_counts_in_its_time_only() -> Result<()> {
     let world = World::new()?;
@@ -165,6 +214,7 @@ async fn a_certificate_counts_in_its_time_only() -> Result<()> {
     refused(&world.server.remote(), &tls(&world.pki, &future), why).await
 }
 
+/// Rule: with TLS 1.3 the server refuses our certificate after we have connected.
 #[tokio::test]
 async fn our_side_is_refused_with_the_reason() -> Result<()> {
     let world = World::new()?;
@@ -192,6 +242,7 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
     refused(&remote, &trusting, "ssl: endpoints need the certificate of a CA").await
 }
 
+/// Regression: rustls#2339 and rustls#2364: old certificates are refused, and nobody learns why.
 #[tokio::test]
 async fn version_1_is_refused_with_the_cure() -> Result<()> {
     let world = World::new()?;
@@ -266,4 +317,152 @@ async fn changed_files_count_for_the_next_connection() -> Result<()> {
         session.synced().await?;
     }
     Ok(())
+}
+
+/// Regression: ovs-issues#144, whose client does not read its files anew while it waits for its first snapshot; and
+/// cluster-network-operator#1144, whose clients outlive their certificates and never read the new ones.
+#[tokio::test]
+async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {
+    let world = World::new()?;
+    let (key, certificate) = (world.pki.dir().join("mine-key.pem"), world.pki.dir().join("mine-cert.pem"));
+    let set = |who: &Certified| -> Result<()> {
+        fs::copy(&who.private_key, &key)?;
+        fs::copy(&who.certificate, &certificate)?;
+        Ok(())
+    };
+    set(&world.pki.issue_between("late", Authority::Switch, "20200101000000Z", "20210101000000Z")?)?;
+    let config = TlsConfig {
+        private_key: Some(key.clone()),
+        certificate: Some(certificate.clone()),
+        ..tls(&world.pki, &world.own)
+    };
+    let mut session = follower(&world.server.remote(), config)?;
+    for _ in 0..3 {
+        loop {
+            if let SessionEvent::Disconnected { error, .. } = session.next().await? {
+                assert!(error.to_string().contains("it has expired, by the server's clock"), "{error}");
+                break;
+            }
+        }
+    }
+    set(&world.own)?;
+    session.synced().await
+}
+
+/// The end of a certificate ends no connection, and keeps the next one from being made.
+#[tokio::test]
+async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> Result<()> {
+    let world = World::new()?;
+    let stamp = |seconds: u64| -> Result<String> {
+        let mut date = Command::new("date");
+        date.args(["--utc", "+%Y%m%d%H%M%SZ", "--date", &format!("@{seconds}")]);
+        Ok(Output::of(date)?.success()?.trim().to_owned())
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let brief =
+        world.pki.issue_between("brief", Authority::Controller, &stamp(now - 60)?, &stamp(now + 6)?)?;
+    let mut server = world.server_with(&brief)?;
+    let mut session = follower(&server.remote(), tls(&world.pki, &world.own))?;
+    session.synced().await?;
+    let start = Instant::now();
+    loop {
+        match attempt(&server.remote(), &tls(&world.pki, &world.own)).await? {
+            Some(error) if error.contains("has expired ") => break,
+            Some(error) => bail!("{error}"),
+            None if start.elapsed() > SOON => bail!("it never ends"),
+            None => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    assert!(session.session.is_synced());
+    let insert = json!({"op": "insert", "table": "Address_Set", "row": {"name": "still there"}});
+    let mut transact = Command::new("ovsdb-client");
+    transact.args(["transact", &server.server().remote()]).arg(json!([NB, insert]).to_string());
+    Output::of(transact)?.success()?;
+    session.reach(&server.server().snapshot()?).await?;
+    server.reconnect()?;
+    loop {
+        match session.next().await? {
+            SessionEvent::Disconnected { error, .. } if error.to_string().contains("has expired ") => {
+                return Ok(());
+            }
+            SessionEvent::Synced { .. } => bail!("it got in once more"),
+            _ => {}
+        }
+    }
+}
+
+/// What only its owner and his group may read is as it has to be; what everybody may is said, and the key is used all
+/// the same, as Open vSwitch's programs do.
+#[test]
+fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
+    let world = World::new()?;
+    let warning = "every user of this machine may read the private key";
+    for (mode, told) in [(0o600, 0), (0o640, 0), (0o604, 1), (0o644, 1)] {
+        fs::set_permissions(&world.own.private_key, fs::Permissions::from_mode(mode))?;
+        let usual = tls(&world.pki, &world.own);
+        let file = |file: &Option<PathBuf>| {
+            file.as_ref().map_or_else(String::new, |file| file.display().to_string())
+        };
+        let (key, certificate, ca) =
+            (file(&usual.private_key), file(&usual.certificate), file(&usual.ca_cert));
+        let mut agent = Agent::builder(world.server.remote())
+            .args(&["-p", &key, "-c", &certificate, "-C", &ca])
+            .start()?;
+        agent.wait_for_log("in step with the database")?;
+        world.server.reconnect()?;
+        eventually(SOON, "it is back", || Ok(agent.log().matches("in step with the database").count() > 1))?;
+        let log = agent.log();
+        ensure!(log.matches(warning).count() == told, "mode {mode:o}: {log}");
+        ensure!(told == 0 || log.contains(&key), "{log}");
+    }
+    Ok(())
+}
+
+/// Certificates of `ovs-pki` name no host, unless told to.
+#[test]
+fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
+    let world = World::new()?;
+    let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
+    let config = format!(
+        "{PROMPT}private-key = {:?}\ncertificate = {:?}\nca-cert = {:?}\nverify-host-name = true\n",
+        world.own.private_key,
+        world.own.certificate,
+        world.pki.ca_cert(Authority::Controller)
+    );
+    for (remote, said) in [
+        (named.remote().replace("127.0.0.1", "localhost"), "in step with the database"),
+        (named.remote(), "does not name the host that was asked for"),
+        (world.server.remote(), "does not name the host that was asked for"),
+    ] {
+        Agent::builder(remote).config(&config).start()?.wait_for_log(said)?;
+    }
+    Ok(())
+}
+
+/// The agent as it runs on central nodes: a cluster behind TLS, whose leader changes under load.
+#[test]
+fn a_cluster_behind_tls_loses_its_leader_and_no_row() -> Result<()> {
+    let pki = Pki::new()?;
+    let (own, server) = (pki.issue("agent", Authority::Switch)?, pki.issue("server", Authority::Controller)?);
+    let (mut cluster, remotes) = Cluster::northbound_with_tls(3, &server, &pki.ca_cert(Authority::Switch))?;
+    let load = Load::on(&cluster)?;
+    let config = format!(
+        "{PROMPT}private-key = {:?}\ncertificate = {:?}\nca-cert = {:?}\n",
+        own.private_key,
+        own.certificate,
+        pki.ca_cert(Authority::Controller)
+    );
+    let start = || Agent::builder(&remotes).config(&config).start();
+    let mut agents = [start()?, start()?];
+    load.during(|| {
+        for _ in 0..4 {
+            cluster.transfer_leadership()?;
+            wait_for_commit(&agents, commits(&agents), "a transfer")?;
+        }
+        let leader = cluster.leader()?;
+        cluster.member(leader).kill9()?;
+        cluster.leader_but(Some(leader))?;
+        wait_for_commit(&agents, commits(&agents), "a kill")
+    })?;
+    load.settle(&cluster, &mut agents)
 }

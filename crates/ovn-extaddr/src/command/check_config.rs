@@ -54,7 +54,18 @@ fn text(settings: &Settings, found: &[Setting], palette: Palette) -> String {
 }
 
 fn found(settings: &Settings) -> Vec<Setting> {
-    let Settings { remotes, rules, tls, policy, log_level, metrics, metrics_by_router, audit, .. } = settings;
+    let Settings {
+        remotes,
+        rules,
+        tls,
+        cluster_id,
+        policy,
+        log_level,
+        metrics,
+        metrics_by_router,
+        audit,
+        ..
+    } = settings;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let ca = |bootstrap: bool| path(&tls.ca_cert).filter(|_| tls.bootstrap == bootstrap);
     let port_range = match rules.port_range {
@@ -72,6 +83,8 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("certificate", path(&tls.certificate)),
         ("ca-cert", ca(false)),
         ("bootstrap-ca-cert", ca(true)),
+        ("verify-host-name", Some(tls.verify_host_name.to_string())),
+        ("cluster-id", cluster_id.map(|cluster| cluster.to_string())),
         ("owner", Some(rules.owner.to_string())),
         ("port-range", Some(port_range)),
         ("default-target", Some(default_target.to_owned())),

@@ -103,7 +103,7 @@ impl Set {
             (keys::PORT_IPV6, self.wanted.ipv6.map(|value| value.0)),
         ];
         let wanted: Vec<_> = wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        write(&client, self.port.as_str(), |mutations| {
+        write(&client, &settings, self.port.as_str(), |mutations| {
             // A map's insertion leaves a key alone that is there already.
             let old = Datum::set(wanted.iter().map(|(key, _)| *key));
             let new = Datum::map(wanted.iter().map(|(key, value)| (*key, value.as_str())));
@@ -138,7 +138,7 @@ impl Unset {
         let keys = [(keys::PORT_IPV4, self.ipv4), (keys::PORT_IPV6, self.ipv6)];
         let keys = keys.into_iter().filter(|(_, chosen)| both || *chosen).map(|(key, _)| key);
         let keys = Datum::set(keys);
-        write(&client, self.port.as_str(), |mutations| {
+        write(&client, &settings, self.port.as_str(), |mutations| {
             mutations.push(Mutation::delete("external_ids", keys))
         })
         .await?;
@@ -146,7 +146,8 @@ impl Unset {
     }
 }
 
-/// Connects to the first remote that has the database.
+/// Connects to the first remote that has the database and can write to it: one of a cluster that has lost the others
+/// would keep what it is asked until it has found them.
 pub(super) async fn reach_database(settings: &Settings) -> anyhow::Result<Client> {
     let attempt = async {
         let mut failure = None;
@@ -156,7 +157,13 @@ pub(super) async fn reach_database(settings: &Settings) -> anyhow::Result<Client
                 Ok((client, _, mut connection)) => {
                     tokio::spawn(async move { connection.run().await });
                     match client.list_dbs().await {
-                        Ok(databases) if databases.iter().any(|name| name == DATABASE) => return Ok(client),
+                        Ok(databases) if databases.iter().any(|name| name == DATABASE) => {
+                            match client.judge(DATABASE, settings.cluster_id).await {
+                                Ok(Ok(_)) => return Ok(client),
+                                Ok(Err(why)) => failure = Some(format!("cannot use {remote}: {why}")),
+                                Err(error) => failure = Some(format!("cannot use {remote}: {error}")),
+                            }
+                        }
                         Ok(databases) => {
                             failure =
                                 Some(format!("{remote} has no {DATABASE}, only {}", databases.join(", ")));
@@ -177,7 +184,12 @@ pub(super) async fn reach_database(settings: &Settings) -> anyhow::Result<Client
 }
 
 /// Changes the `external_ids` of a port.
-async fn write(client: &Client, port: &str, change: impl FnOnce(&mut Vec<Mutation>)) -> anyhow::Result<()> {
+async fn write(
+    client: &Client,
+    settings: &Settings,
+    port: &str,
+    change: impl FnOnce(&mut Vec<Mutation>),
+) -> anyhow::Result<()> {
     let mut mutations = Vec::new();
     change(&mut mutations);
     let named = Condition::eq("name", Datum::scalar(port));
@@ -185,7 +197,13 @@ async fn write(client: &Client, port: &str, change: impl FnOnce(&mut Vec<Mutatio
     let found = transaction.select_columns("Logical_Switch_Port", [named.clone()], ["type"]);
     let changed = transaction.mutate("Logical_Switch_Port", [named], mutations);
     transaction.comment(format!("ovn-extaddr: intent of {port}"));
-    let results = commit(client, &transaction).await?;
+    let commit = commit(client, &transaction);
+    let results = match settings.timeout {
+        None => commit.await?,
+        Some(limit) => timeout(limit, commit).await.with_context(|| {
+            format!("no answer after {limit:?}: look with `ovn-extaddr list` whether it was done")
+        })??,
+    };
     if results.count(changed) != Some(1) {
         let names = port_names(client).await?;
         let guess = did_you_mean(port, names.iter().map(String::as_str));

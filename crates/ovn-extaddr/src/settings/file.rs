@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use ovsdb_protocol::Uuid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -32,6 +33,8 @@ pub(super) struct File {
     pub(super) certificate: Option<PathBuf>,
     pub(super) ca_cert: Option<PathBuf>,
     pub(super) bootstrap_ca_cert: Option<PathBuf>,
+    pub(super) verify_host_name: Option<bool>,
+    pub(super) cluster_id: Option<Uuid>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) metrics: Option<Listen>,
     pub(super) metrics_by_router: Option<bool>,
@@ -81,6 +84,8 @@ impl File {
             certificate: over.certificate.or(self.certificate),
             ca_cert,
             bootstrap_ca_cert,
+            verify_host_name: over.verify_host_name.or(self.verify_host_name),
+            cluster_id: over.cluster_id.or(self.cluster_id),
             log_level: over.log_level.or(self.log_level),
             metrics: over.metrics.or(self.metrics),
             metrics_by_router: over.metrics_by_router.or(self.metrics_by_router),

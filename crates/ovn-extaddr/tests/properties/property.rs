@@ -315,6 +315,7 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
 
+    /// Regression: ovn-kubernetes#2764, whose `wait` has no timeout and blocks for ever: ours are all zero.
     #[test]
     fn the_engine_agrees_with_looking_at_everything(
         seed: u64,

@@ -19,6 +19,7 @@ fn schema(keep: impl Fn(&str, &Column) -> bool) -> DatabaseSchema {
     DatabaseSchema::parse(&text).unwrap()
 }
 
+/// Regression: ovn-kubernetes#1089 and ovn-org/ovn#223, whose monitors have conditions of thousands of clauses.
 #[test]
 fn all_that_matters_is_asked_for_and_nothing_else() {
     let requests = requests(&schema(|_, _| true)).unwrap();
@@ -34,6 +35,8 @@ fn all_that_matters_is_asked_for_and_nothing_else() {
     assert_eq!(requests["Logical_Switch"], MonitorRequest::columns(["name", "ports"]));
 }
 
+/// Regression: libovsdb#235, libovsdb#244, libovsdb#448, ovn-kubernetes#2831 and ovn-org/ovn#70: one unknown column,
+/// and nothing works.
 #[test]
 fn an_old_server_is_asked_for_what_it_has() {
     let mut store = Store::new();

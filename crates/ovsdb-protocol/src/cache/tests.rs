@@ -42,6 +42,7 @@ fn deltas(cache: &mut Cache) -> Vec<(u128, Option<Row>, Option<Row>)> {
     deltas.map(|delta| (delta.uuid.as_u128(), row(delta.old), row(delta.new))).collect()
 }
 
+/// Rule: a row that comes lacks what has its default, be it every column.
 #[test]
 fn inserted_rows_have_all_columns_with_their_defaults() {
     let mut cache = Cache::new(&schema());

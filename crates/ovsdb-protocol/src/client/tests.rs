@@ -86,6 +86,7 @@ async fn a_dropped_request_is_cancelled_and_its_late_reply_too() {
     assert_eq!(results.uuid(0), Some(ROW), "a reply is taken for another one's");
 }
 
+/// Rule: a request that was cancelled is never answered, unless the session is aware of schema changes.
 #[tokio::test(start_paused = true)]
 async fn cancelled_requests_do_not_use_the_connection_up() {
     let server = Server::unix();

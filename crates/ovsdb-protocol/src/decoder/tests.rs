@@ -74,6 +74,8 @@ fn rows_come_one_by_one_between_begin_and_end() {
     assert!(seen[7].contains(r#"{"name":"r}1","n":5}"#), "{}", seen[7]);
 }
 
+/// Regression: vexxhost/ovsdb-client, which fails at two messages in one read: nothing separates messages, and a read
+/// ends anywhere.
 #[test]
 fn any_two_pieces_give_the_same() {
     let all = samples().concat();
@@ -115,6 +117,7 @@ fn what_is_not_the_protocol_is_an_error_that_says_where() {
     assert_eq!(error.map(|e| (e.at, e.expected)), Some((18, "UTF-8".to_owned())));
 }
 
+/// Rule: nesting, texts and numbers have bounds (1000 levels in lib/json.c), and there is none for a message.
 #[test]
 fn memory_stays_bounded_whatever_comes() {
     let (_, error) = decode([&b"{\"id\":1,\"result\":"[..], "[".repeat(1000).as_bytes()], &[]);

@@ -19,6 +19,7 @@ fn applied(mut current: Datum, diff: Datum, column: &ColumnType) -> Result<Datum
     outcome.map(|()| current)
 }
 
+/// Rule: what holds one element at most is replaced, be it a set or a map.
 #[test]
 fn single_values_are_replaced() {
     let scalar = column(false, 1, Max::Limited(1));
@@ -35,6 +36,7 @@ fn single_values_are_replaced() {
     assert_eq!(applied(a.clone(), a.clone(), &pair), Ok(a));
 }
 
+/// Rule: of a set the symmetric difference comes.
 #[test]
 fn sets_differ_by_what_only_one_has() {
     // The example of the server: {1,2} -> {2,3}.
@@ -47,6 +49,7 @@ fn sets_differ_by_what_only_one_has() {
     assert_eq!(applied(old, 2.into(), &set), Ok(1.into()));
 }
 
+/// Rule: of a map come new pairs, changed ones with the new value, removed ones with the old.
 #[test]
 fn maps_differ_by_pairs() {
     let map = column(true, 0, Max::Unlimited);
@@ -58,6 +61,7 @@ fn maps_differ_by_pairs() {
     assert_eq!(applied(old.clone(), Datum::empty(), &map), Ok(old));
 }
 
+/// Regression: ovsdb-idl, which keeps the old value where a difference leads out of the column's bounds.
 #[test]
 fn outcomes_of_a_wrong_size_are_errors() {
     let some = column(false, 1, Max::Limited(2));

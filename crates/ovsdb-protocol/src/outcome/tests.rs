@@ -28,6 +28,7 @@ fn a_transaction_of_nothing_is_committed() {
     assert!(matches!(Outcome::from_result("[]", 0), Ok(Outcome::Committed(results)) if results.is_empty()));
 }
 
+/// Rule: of a refused transaction nulls follow the error, one for each operation that was not run.
 #[test]
 fn the_failed_operation_is_found_before_the_nulls() {
     // As ovsdb-server 3.1.0 sends it.
@@ -40,6 +41,7 @@ fn the_failed_operation_is_found_before_the_nulls() {
     assert_eq!(error.to_string(), "operation 1 refused");
 }
 
+/// Rule: a commit that fails adds an element to results that all look like success.
 #[test]
 fn one_element_more_is_a_refusal_of_the_commit() {
     let text = format!(r#"[{INSERTED},{{"error":"constraint violation","details":"2 rows"}}]"#);
@@ -74,6 +76,7 @@ fn replies_of_another_form_are_refused() {
     }
 }
 
+/// Regression: holodekk, which takes no error but a string; ovsdb-server has both, without a `result`.
 #[test]
 fn errors_are_strings_or_objects() {
     let error = DatabaseError::parse(r#""canceled""#).unwrap();

@@ -28,6 +28,7 @@ fn server(
     read(&row, index)
 }
 
+/// Regression: libovsdb, which takes any model but `clustered` for a leader.
 #[test]
 fn the_truth_table_of_servers() {
     use ServerRole as Role;
@@ -111,6 +112,7 @@ fn the_least_index_only_grows_and_can_be_reset() {
     assert!(policy.judge(Some(&at(1, 1))).is_ok());
 }
 
+/// Rule: old servers lack columns of `_Server`.
 #[test]
 fn columns_that_a_server_lacks_are_none() {
     assert_eq!(read(&json!({}), None), ServerDatabase::default());

@@ -1,3 +1,4 @@
+mod hours;
 mod servers;
 
 use std::collections::BTreeMap;
@@ -152,6 +153,7 @@ fn since(monitor: &Value) -> u128 {
 
 // ===== monitors =====
 
+/// Rule: an old server knows neither `monitor_cond_since` nor `monitor_cond`, nor itself.
 #[tokio::test(start_paused = true)]
 async fn methods_fall_back_to_the_oldest() {
     for unknown in 0..3 {
@@ -190,6 +192,7 @@ async fn methods_fall_back_to_the_oldest() {
     }
 }
 
+/// Regression: Open vSwitch's Python client, which is stuck for ever where a monitor is refused in other words.
 #[tokio::test(start_paused = true)]
 async fn another_error_than_an_unknown_method_is_no_reason_to_fall_back() {
     let server = Server::unix();
@@ -256,6 +259,8 @@ async fn the_last_transaction_is_taken_from_every_reply_and_update() {
     assert_eq!(consumer.content(), [(2, 0), (3, 3)].into());
 }
 
+/// Regression: libovsdb#267, libovsdb#457, libovsdb#464, libovsdb#488, ovn-kubernetes#2666, ovn-kubernetes#2719 and
+/// ovn-kubernetes#6738: deadlocks and panics where a server hangs up.
 #[tokio::test(start_paused = true)]
 async fn a_cut_at_any_byte_leads_to_the_right_content() {
     let before = [(1, 1), (2, 2), (3, 0)];
@@ -325,6 +330,8 @@ async fn a_cut_at_any_byte_leads_to_the_right_content() {
     }
 }
 
+/// Rule: differences hold for the same conditions, columns and schema only (Open vSwitch ae25f8c8f, c1691ccea,
+/// 1daced2cd).
 #[tokio::test(start_paused = true)]
 async fn another_schema_is_not_resumed() {
     let [n, s] = [json!({"type": "integer"}), json!({"type": "string"})];
@@ -385,6 +392,8 @@ async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
     );
 }
 
+/// Regression: kube-ovn#2621 and kube-ovn#4519, "cache inconsistent" for ever: libovsdb does not look at errors of
+/// update3.
 #[tokio::test(start_paused = true)]
 async fn a_contradiction_fetches_everything_as_a_difference() {
     let contradictions = [
@@ -426,6 +435,7 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
     }
 }
 
+/// Rule: an update is a difference to what its monitor was answered, and nothing else.
 #[tokio::test(start_paused = true)]
 async fn an_update_for_no_monitor_is_an_error() {
     let server = Server::unix();
@@ -528,6 +538,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
     }
 }
 
+/// Rule: a lock ends with its connection, and who was robbed of it stays in the queue.
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_asked_for_on_every_connection() {
     let server = Server::unix();
@@ -619,8 +630,61 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
     assert_eq!(told, ["lock Held(1)", "lock None", "lock Held(2)"]);
 }
 
+/// A backup of a standalone server refuses locks, with a mere string.
+/// Rule: a server that cannot be written refuses locks by a mere string.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_the_lock_is_left() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let schema = ask_schema(&mut peer).await;
+        let lock = peer.expect("lock").await;
+        peer.refuse(&lock, &json!("lock is not allowed")).await;
+        peer.reply(&schema, &usual_schema()).await;
+        peer.closed().await;
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    let mut consumer = Consumer::with(config);
+    let ((), events) = join!(script, consumer.until("disconnected"));
+    assert_eq!(events, ["connected", "disconnected: the server answered: lock is not allowed"]);
+}
+
 // ===== connections =====
 
+/// Regression: henrybarreto/ovsdb, whose writer waits for its reader. ovsdb-server reads nothing from a client that has
+/// not taken what it was sent, so that both would wait for ever.
+#[tokio::test(start_paused = true)]
+async fn both_sides_may_have_much_to_say_at_once() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = greet(&mut peer).await;
+        peer.reply(&request, &snapshot(7, &[])).await;
+        // The head of it: our side has begun, and it is more than the socket holds.
+        peer.unheard().await;
+        let content: Vec<_> = (1..40_000).map(|number| (number, 1)).collect();
+        peer.send(&update(8, &rows("insert", &content))).await;
+        let transact = peer.expect("transact").await;
+        peer.reply(&transact, &json!([{}])).await;
+        (peer, transact)
+    };
+    let mut consumer = Consumer::new(&server);
+    let long = "x".repeat(4 << 20);
+    let client = async {
+        consumer.until("synced").await;
+        let mut transaction = Transaction::new("D");
+        transaction.comment(long.as_str());
+        consumer.session.transact(&transaction).unwrap();
+        consumer.until("completed").await
+    };
+    let ((_peer, transact), events) = join!(script, client);
+    assert_eq!(events, ["updated", "completed 1 Committed(Results([Empty]))"]);
+    assert_eq!(transact["params"][1]["comment"], long.as_str());
+    assert_eq!(consumer.content().len(), 39_999);
+}
+
+/// Rule: back-off starts over after a connection that lasted, not after one that was made.
 #[tokio::test(start_paused = true)]
 async fn back_off_grows_until_a_connection_lasts() {
     let server = Server::unix();
@@ -721,6 +785,7 @@ async fn a_silent_server_is_given_up() {
     assert!(events.last().unwrap().ends_with("the server was silent for 10s"), "{events:?}");
 }
 
+/// Rule: every byte received is a sign of life (lib/reconnect.c).
 #[tokio::test(start_paused = true)]
 async fn a_slow_server_is_not_given_up() {
     let server = Server::tcp().await;
@@ -753,6 +818,7 @@ async fn a_slow_server_is_not_given_up() {
     assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
 }
 
+/// Regression: ovn-heater#200, where snapshots take longer than the server's probes.
 #[tokio::test(start_paused = true)]
 async fn the_server_is_answered_in_the_middle_of_a_snapshot() {
     let server = Server::unix();

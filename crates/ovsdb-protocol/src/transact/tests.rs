@@ -38,6 +38,7 @@ fn selects_name_columns_only_if_asked() {
     );
 }
 
+/// Regression: libovsdb, which leaves out what is empty: no row, all rows and a row of defaults cannot be said.
 #[test]
 fn empty_conditions_rows_and_columns_are_written() {
     check(|t| t.update("T", [], Row::new()), json!({"op": "update", "table": "T", "where": [], "row": {}}));

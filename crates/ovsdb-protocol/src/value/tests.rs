@@ -57,6 +57,7 @@ fn every_value_has_one_json_both_ways() {
     }
 }
 
+/// Rule: a set of one arrives as the bare atom.
 #[test]
 fn a_tagged_set_of_one_is_the_bare_atom() {
     assert_eq!(serde_json::from_str::<Datum>(r#"["set",["a"]]"#).unwrap(), Datum::scalar("a"));

@@ -64,6 +64,7 @@ fn churn(server: &OvsdbServer, seed: u64) -> Result<()> {
     Ok(())
 }
 
+/// Regression: henrybarreto/ovsdb, to which all rows of `monitor_cond` are empty.
 #[tokio::test]
 async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -102,6 +103,7 @@ async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
     Ok(())
 }
 
+/// Regression: libovsdb, which drops events when its reader is slow. The server joins changes instead.
 #[tokio::test]
 async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -116,6 +118,7 @@ async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
     Ok(())
 }
 
+/// Rule: a row that comes to match a condition is inserted, and one that ceases to is deleted.
 #[tokio::test]
 async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -181,6 +184,8 @@ async fn a_handle_monitors_too() -> Result<()> {
     Ok(())
 }
 
+/// Regression: openshift/ovn-kubernetes#931 and ovn-kubernetes#2754, where parsing takes ten seconds and the
+/// connection with it.
 #[tokio::test]
 async fn five_thousand_rows_take_no_time() -> Result<()> {
     let server = OvsdbServer::northbound()?;

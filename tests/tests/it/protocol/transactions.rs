@@ -107,6 +107,7 @@ async fn every_operation_has_its_result() -> Result<()> {
     Ok(())
 }
 
+/// Regression: libovsdb, whose integers pass through floats and are rounded beyond 2^53.
 #[tokio::test]
 async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -149,6 +150,7 @@ async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> 
     Ok(())
 }
 
+/// Regression: libovsdb, which waits for a "duplicate uuid name" that the server never says.
 #[tokio::test]
 async fn every_refusal_has_its_class() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -263,6 +265,7 @@ async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
     Ok(())
 }
 
+/// Regression: libovsdb, which forgets what it gives up, and the server does not.
 #[tokio::test]
 async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
     let server = OvsdbServer::northbound()?;

@@ -263,6 +263,7 @@ proptest! {
     // A seed says nothing once the generator above has changed.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Rule: references may lead to rows that are not there yet, or never.
     #[test]
     fn the_store_agrees_with_looking_at_everything(seed: u64) {
         run(seed, 8);

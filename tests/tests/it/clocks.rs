@@ -1,0 +1,149 @@
+//! Hours that go by in seconds: clocks of servers and agents that a test puts forward.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Clock, Cluster, Net, OvsdbServer, eventually};
+use ovsdb_protocol::{Mirror, Session, SessionConfig, SessionEvent};
+use tokio::time::{Instant, timeout};
+
+use crate::load::{Load, PATIENCE, commits, wait_for_commit, wait_for_member};
+use crate::protocol::{Follower, SOON};
+use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Goes on until the server has sent something, which is its question for a sign of life where nothing else happens.
+async fn hears(follower: &mut Follower) -> Result<()> {
+    let (before, start) = (follower.session.received().0, Instant::now());
+    while follower.session.received().0 == before {
+        ensure!(start.elapsed() < SOON, "the server asks nothing");
+        // What is there is taken in although it is no event.
+        let event = timeout(Duration::from_millis(5), follower.session.next(&mut follower.mirror)).await;
+        if let Ok(SessionEvent::Disconnected { error, .. }) = event {
+            bail!("the connection is lost: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Regression: clients that do not answer the server's echo, or panic at it, are thrown out after two silent
+/// intervals: every Rust crate but one.
+#[tokio::test]
+async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
+    let clock = Clock::new()?;
+    let server = OvsdbServer::northbound_by(&clock)?;
+    let mut config = SessionConfig::new(server.tcp_remote().parse()?, "OVN_Northbound");
+    // Ours would be signs of life, too.
+    config.probe = None;
+    let mut follower = Follower::with(Session::new(config), Mirror::of_everything());
+    follower.synced().await?;
+    for step in 1..=180 {
+        clock.set(Duration::from_secs(60) * step)?;
+        // It looks at its clock when it has something to do.
+        server.appctl(&["version"])?;
+        hears(&mut follower).await.with_context(|| format!("after {step} minutes"))?;
+    }
+    assert!(follower.session.is_synced());
+    Ok(())
+}
+
+/// The server keeps the lock of a frozen agent until its own probe finds that one silent. When the agent goes on, it
+/// has to find out that it is active no more.
+/// Regression: cluster-network-operator#631: with a server that does not probe, a dead holder keeps its lock for
+/// ever.
+#[test]
+fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
+    let clock = Clock::new()?;
+    let server = OvsdbServer::northbound_by(&clock)?;
+    let mut net = Net::builder(1).ipv4_only().create(&server)?;
+    let instances = net.add_instances(2, Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instances[0].v4()?, 443)?;
+    let mut first = Agent::start(server.tcp_remote())?;
+    first.wait_for_log("active: the lock is ours")?;
+    let mut second = Agent::start(server.tcp_remote())?;
+    second.wait_for_log("standby: another agent has the lock")?;
+
+    first.daemon().signal("STOP")?;
+    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
+    let mut ahead = Duration::ZERO;
+    eventually(PATIENCE, "the other one takes over", || {
+        // Less than the two intervals that it grants to whoever is not frozen.
+        ahead += Duration::from_secs(6);
+        clock.set(ahead)?;
+        server.appctl(&["version"])?;
+        Ok(second.log().contains("active: the lock is ours"))
+    })?;
+    ensure!(ahead >= Duration::from_secs(10), "after {ahead:?}, which is less than two intervals");
+    let expected =
+        |n: usize| -> Result<String> { Ok(row(&net, &instances[n], "203.0.113.101", instances[n].v4()?)) };
+    wait_for_rows(&server, OWNER, [expected(0)?])?;
+
+    first.daemon().signal("CONT")?;
+    net.annotate(&instances[1].port, V4, Some("203.0.113.101"))?;
+    first.wait_for_log("standby: another agent has the lock")?;
+    wait_for_rows(&server, OWNER, [expected(0)?, expected(1)?])?;
+    ensure!(!first.log().contains(" committed "), "it wrote: {}", first.log());
+    Ok(())
+}
+
+/// An agent whose own clock jumps: a suspended machine, or an hour without an event.
+#[test]
+fn an_agent_whose_clock_jumps_goes_on() -> Result<()> {
+    let clock = Clock::new()?;
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).ipv4_only().create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+    let [preload, file] = clock.environment();
+    // Over TCP, where it wants signs of life.
+    let agent = Agent::builder(server.tcp_remote())
+        .config("drain = 7200\nhold-down = 0\n")
+        .env(&preload.0, &preload.1)
+        .env(&file.0, &file.1)
+        .start()?;
+    let wait_for = |role: Option<&str>| {
+        eventually(PATIENCE, &format!("the row's role is {role:?}"), || {
+            let nats = net.nats()?;
+            let mut ours = nats.iter().filter_map(|nat| nat.external_ids.get("ovn-extaddr:role"));
+            let found = ours.next().map(String::as_str);
+            ensure!(found == role && ours.next().is_none(), "there are {nats:#?}");
+            Ok(true)
+        })
+    };
+    for hour in 0..4 {
+        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+        wait_for(Some("egress"))?;
+        clock.set(HOUR * (2 * hour + 1))?;
+        agent.appctl(&["version"])?;
+        net.annotate(&instance.port, V4, None)?;
+        wait_for(Some("drain"))?;
+    }
+    // A jump is no silence of the server.
+    ensure!(!agent.log().contains("disconnected from"), "{}", agent.log());
+    // What drains goes by the wall clock, two hours after it was written.
+    clock.set(HOUR * 10)?;
+    agent.appctl(&["version"])?;
+    wait_for(None)
+}
+
+/// Members whose clocks jump lose their leadership, as all others seem to have been silent; and agents go with it.
+#[test]
+fn members_whose_clocks_jump_are_survived() -> Result<()> {
+    let clocks = [Clock::new()?, Clock::new()?, Clock::new()?];
+    let cluster = Cluster::northbound_by(&clocks)?;
+    let load = Load::on(&cluster)?;
+    let mut agents = [Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
+    load.during(|| {
+        for hour in 1..=3 {
+            for (member, clock) in clocks.iter().enumerate() {
+                clock.set(HOUR * hour)?;
+                cluster.members()[member].appctl(&["version"])?;
+                wait_for_commit(&agents, commits(&agents), "a jump")?;
+                wait_for_member(&cluster, member)?;
+            }
+        }
+        Ok(())
+    })?;
+    load.settle(&cluster, &mut agents)
+}

@@ -1,0 +1,221 @@
+//! Which server an agent talks to: names that come to mean another address, lists that change, servers that are not
+//! what they were, and those that do for readers only.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use anyhow::{Result, ensure};
+use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Net, OvsdbServer, PROMPT, Relay, eventually};
+
+use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
+
+const ADDRESS: &str = "203.0.113.101";
+
+const LEFT: &str = "disconnected from";
+
+/// A program that runs the agent where this file is /etc/hosts.
+fn agent_with_hosts(server: &OvsdbServer) -> Result<(String, String)> {
+    let hosts = server.dir().join("hosts").display().to_string();
+    let program = server.dir().join("agent").display().to_string();
+    // Whoever is not root may have a file system of his own as root of a user namespace.
+    let unshare = if fs::metadata("/proc/self")?.uid() == 0 { "--mount" } else { "--map-root-user --mount" };
+    let text = format!(
+        "#!/bin/sh\nexec unshare {unshare} sh -c 'mount --bind \"$0\" /etc/hosts && exec \"$@\"' {hosts} {} \"$@\"\n",
+        Agent::built()?.display()
+    );
+    fs::write(&program, text)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    Ok((hosts, program))
+}
+
+#[test]
+fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let mut net = Net::builder(1).ipv4_only().create(&server)?;
+    let instances = net.add_instances(2, Addressing::Static)?;
+    net.add_forward(ip(ADDRESS), 443, instances[0].v4()?, 443)?;
+    let remote = server.tcp_remote();
+    let port = remote.rsplit(':').next().unwrap_or_default();
+    let listen = |how: &str, host: &str| server.appctl(&[how, &format!("ptcp:{port}:{host}")]);
+    let (hosts, program) = agent_with_hosts(&server)?;
+
+    listen("ovsdb-server/add-remote", "127.0.0.2")?;
+    fs::write(&hosts, "127.0.0.2 nb.test\n")?;
+    let mut agent = Agent::builder(format!("tcp:nb.test:{port}")).binary(program).start()?;
+    agent.wait_for_log("in step with the database")?;
+    net.annotate(&instances[0].port, V4, Some(ADDRESS))?;
+    wait_for_rows(&server, OWNER, [row(&net, &instances[0], ADDRESS, instances[0].v4()?)])?;
+
+    // The name is gone for a while, and then that of another machine.
+    fs::write(&hosts, "127.0.0.1 localhost\n")?;
+    listen("ovsdb-server/remove-remote", "127.0.0.2")?;
+    agent.wait_for_log("failed to lookup address information")?;
+    listen("ovsdb-server/add-remote", "127.0.0.3")?;
+    fs::write(&hosts, "127.0.0.3 nb.test\n")?;
+    net.annotate(&instances[1].port, V4, Some(ADDRESS))?;
+    let rows = instances.iter().map(|i| Ok(row(&net, i, ADDRESS, i.v4()?))).collect::<Result<Vec<_>>>()?;
+    wait_for_rows(&server, OWNER, rows)
+}
+
+#[test]
+fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (first, second) = (server.remote(), server.tcp_remote());
+    let config = |remotes: &str| format!("{PROMPT}db = \"{remotes}\"\n");
+    let mut agent = Agent::builder("").config(&config(&first)).start()?;
+    agent.wait_for_log("active: the lock is ours")?;
+    let at = |remote: &str| {
+        eventually(SOON, &format!("the agent is at {remote}"), || {
+            Ok(agent.appctl(&["status"])?.contains(&format!("database: {remote} (in step)")))
+        })
+    };
+    at(&first)?;
+    for listed in [format!("{second},{first}"), format!("{first},{second},tcp:127.0.0.1:1")] {
+        agent.write_config(&config(&listed))?;
+        eventually(SOON, "it has read it", || {
+            Ok(agent.log().contains(&format!("the database is elsewhere now: {listed}")))
+        })?;
+        at(&first)?;
+        ensure!(!agent.log().contains(LEFT), "{}", agent.log());
+    }
+    agent.write_config(&config(&second))?;
+    at(&second)?;
+    ensure!(agent.log().contains("the server is not among the remotes any more"), "{}", agent.log());
+    Ok(())
+}
+
+/// A cluster that comes back from a backup under its old id looks like a server that has missed the latest.
+#[test]
+fn a_restored_cluster_is_stale_until_the_operator_says_otherwise() -> Result<()> {
+    let mut cluster = Cluster::northbound(1)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instances = net.add_instances(2, Addressing::Static)?;
+    net.add_forward(ip(ADDRESS), 443, instances[0].v4()?, 443)?;
+    net.annotate(&instances[0].port, V4, Some(ADDRESS))?;
+    let (file, backup) = (cluster.dir().join("0.db"), cluster.dir().join("backup"));
+    cluster.member(0).kill9()?;
+    fs::copy(&file, &backup)?;
+    cluster.member(0).restart()?;
+    cluster.leader()?;
+
+    let mut agent = Agent::start(cluster.remotes())?;
+    let expected = |n: usize| -> Result<String> { Ok(row(&net, &instances[n], ADDRESS, instances[n].v4()?)) };
+    wait_for_rows(&cluster, OWNER, [expected(0)?])?;
+    net.annotate(&instances[1].port, V4, Some(ADDRESS))?;
+    wait_for_rows(&cluster, OWNER, [expected(0)?, expected(1)?])?;
+
+    cluster.member(0).kill9()?;
+    fs::copy(&backup, &file)?;
+    cluster.member(0).restart()?;
+    agent.wait_for_log("the server is stale: it has applied the cluster's log up to ")?;
+    ensure!(owned(&cluster, OWNER)?.is_empty(), "it wrote to a server that it takes for a stale one");
+    agent.appctl(&["nb-cluster-state-reset"])?;
+    wait_for_rows(&cluster, OWNER, [expected(0)?])
+}
+
+/// Followers and relays may lag behind, which is for the reader to accept. Rows of ours are written at the leader only.
+#[test]
+fn who_only_reads_may_take_any_server() -> Result<()> {
+    let cluster = Cluster::northbound(3)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.annotate(&instance.port, V4, Some(ADDRESS))?;
+    let follower = (cluster.leader()? + 1) % 3;
+    let mut relay = Relay::of(&cluster.remotes())?;
+    let places = [
+        (cluster.members()[follower].remote(), "is not the leader of its cluster"),
+        (relay.server().remote(), "is a relay, and only the leader will do"),
+    ];
+    for (remote, why) in places {
+        let cli = Cli::new(&remote)?;
+        eventually(SOON, "the server has caught up", || {
+            let list = cli.run(&["list", "--json", "--no-leader-only"])?;
+            ensure!(list.code() == Some(0) && list.stdout.contains(&instance.port), "{list:?}");
+            Ok(true)
+        })?;
+        for refused in [vec!["list"], vec!["cleanup"], vec!["cleanup", "--no-leader-only"]] {
+            let output = cli.run(&refused)?;
+            ensure!(output.code() == Some(1) && output.stderr.contains(why), "{refused:?}: {output:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A backup of a standalone server accepts neither locks nor writes.
+#[test]
+fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
+    let (active, backup) = (OvsdbServer::northbound()?, OvsdbServer::northbound()?);
+    backup.appctl(&["ovsdb-server/set-active-ovsdb-server", &active.remote()])?;
+    backup.appctl(&["ovsdb-server/connect-active-ovsdb-server"])?;
+    let mut net = Net::builder(1).ipv4_only().create(&active)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip(ADDRESS), 443, instance.v4()?, 443)?;
+    net.annotate(&instance.port, V4, Some(ADDRESS))?;
+    let mut agent = Agent::start(format!("{},{}", backup.remote(), active.remote()))?;
+    agent.wait_for_log(&format!("disconnected from {}: the server answered: ", backup.remote()))?;
+    let rows = [row(&net, &instance, ADDRESS, instance.v4()?)];
+    wait_for_rows(&active, OWNER, rows.clone())?;
+    wait_for_rows(&backup, OWNER, rows)?;
+
+    // The backup takes over.
+    backup.appctl(&["ovsdb-server/disconnect-active-ovsdb-server"])?;
+    drop(active);
+    let mut next = Net::builder(2).ipv4_only().create(&backup)?;
+    let other = next.add_instance(Addressing::Static)?;
+    next.add_forward(ip("203.0.113.102"), 443, other.v4()?, 443)?;
+    next.annotate(&other.port, V4, Some("203.0.113.102"))?;
+    let rows =
+        [row(&net, &instance, ADDRESS, instance.v4()?), row(&next, &other, "203.0.113.102", other.v4()?)];
+    wait_for_rows(&backup, OWNER, rows)
+}
+
+/// A member that hears nothing of the others still answers, and has the database.
+#[test]
+fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
+    let cluster = Cluster::northbound(3)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    for first in [cluster.leader()?, (cluster.leader()? + 1) % 3] {
+        let member = &cluster.members()[first];
+        member.appctl(&["cluster/failure-test", "stop-raft-rpc"])?;
+        eventually(SOON, "it knows that it is alone", || {
+            Ok(member.cluster_status()?.contains("Status: disconnected from the cluster"))
+        })?;
+        cluster.leader_but(Some(first))?;
+        let others = (1..3).map(|n| cluster.members()[(first + n) % 3].remote());
+        let remotes: Vec<_> = [member.remote()].into_iter().chain(others).collect();
+        let cli = Cli::new(remotes.join(","))?;
+        for arguments in [vec!["set", "--ipv4", ADDRESS], vec!["unset"]] {
+            let output = cli.run(&[&arguments[..], &[&instance.port, "--timeout", "10"]].concat())?;
+            ensure!(output.code() == Some(0), "{arguments:?}: {output:?}");
+        }
+        member.appctl(&["cluster/failure-test", "clear"])?;
+        crate::load::wait_for_member(&cluster, first)?;
+    }
+    Ok(())
+}
+
+/// A cluster that was wiped and made anew has another id, and is not what the operator meant.
+#[test]
+fn a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
+    let cluster = Cluster::northbound(1)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let id = cluster.members()[0].appctl(&["cluster/cid", "OVN_Northbound"])?;
+    let pinned = |id: &str| format!("{PROMPT}cluster-id = \"{}\"\n", id.trim());
+    let other = "11111111-1111-4111-8111-111111111111";
+    let (mut right, mut wrong) = (
+        Agent::builder(cluster.remotes()).config(&pinned(&id)).start()?,
+        Agent::builder(cluster.remotes()).config(&pinned(other)).start()?,
+    );
+    right.wait_for_log("in step with the database")?;
+    let why = format!("the server belongs to cluster {}, not to {other}", id.trim());
+    wrong.wait_for_log(&why)?;
+    for arguments in [vec!["list"], vec!["set", &instance.port, "--ipv4", ADDRESS]] {
+        let output = wrong.cli(&arguments)?;
+        ensure!(output.code() == Some(1) && output.stderr.contains(&why), "{arguments:?}: {output:?}");
+        ensure!(right.cli(&arguments)?.code() == Some(0), "{arguments:?}");
+    }
+    ensure!(!wrong.log().contains("in step with the database"), "{}", wrong.log());
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The faults that ovsdb-server can be told to make of itself, one after the other, while intents are set and unset.
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Agent, Cluster, eventually};
+
+use crate::load::{Load, PATIENCE, commits, wait_for_commit, wait_for_member};
+use crate::schema::{another, convert};
+
+/// Who is to fail.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Leader,
+    /// The follower that passes on what the load writes.
+    Follower,
+}
+
+/// Scenarios of `cluster/failure-test` in which the process ends, at a point where what is on its way may be known to
+/// nobody, to some or to all.
+const CRASHES: [(Victim, &str); 7] = [
+    (Victim::Leader, "crash-before-sending-append-request"),
+    (Victim::Leader, "crash-after-sending-append-request"),
+    (Victim::Leader, "crash-before-sending-execute-command-reply"),
+    (Victim::Leader, "crash-after-sending-execute-command-reply"),
+    (Victim::Follower, "crash-before-sending-execute-command-request"),
+    (Victim::Follower, "crash-after-sending-execute-command-request"),
+    (Victim::Follower, "crash-after-receiving-append-request-update"),
+];
+
+/// A cluster under load with two agents, which suffers this and comes to the right end.
+fn under_load(suffer: impl FnOnce(&mut Cluster, &[Agent]) -> Result<()>) -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    let load = Load::on(&cluster)?;
+    let mut agents = [Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
+    let ((), intents) = load.during(|| suffer(&mut cluster, &agents))?;
+    ensure!(intents > 20, "{intents} intents are no load");
+    load.settle(&cluster, &mut agents)
+}
+
+/// Waits until an agent has committed something after this was done.
+fn survived(agents: &[Agent], what: &str, fault: impl FnOnce() -> Result<()>) -> Result<()> {
+    fault().context(what.to_owned())?;
+    // One may have been on its way; the one after it is of another connection.
+    for _ in 0..2 {
+        wait_for_commit(agents, commits(agents), what)?;
+    }
+    Ok(())
+}
+
+/// Gives the leadership to another member than the first, which then passes on what the load writes.
+fn first_follows(cluster: &Cluster) -> Result<usize> {
+    eventually(PATIENCE, "another one than the first leads", || {
+        if cluster.leader()? == 0 {
+            cluster.transfer_leadership()?;
+        }
+        Ok(Some(cluster.leader()?).filter(|leader| *leader != 0))
+    })
+}
+
+#[test]
+fn crashes_within_a_transaction_lose_and_double_nothing() -> Result<()> {
+    under_load(|cluster, agents| {
+        for (victim, scenario) in CRASHES {
+            let leader = first_follows(cluster)?;
+            let member = if let Victim::Leader = victim { leader } else { 0 };
+            cluster.members()[member].appctl(&["cluster/failure-test", scenario])?;
+            eventually(PATIENCE, &format!("{scenario} ends the {victim:?}"), || {
+                Ok(!cluster.member(member).daemon().is_running())
+            })?;
+            survived(agents, scenario, || cluster.leader_but(Some(member)).map(drop))?;
+            cluster.member(member).restart()?;
+            wait_for_member(cluster, member)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Result<()> {
+    under_load(|cluster, agents| {
+        let leader = first_follows(cluster)?;
+        survived(agents, "a leader that hands over in the middle", || {
+            let scenario = "transfer-leadership-after-sending-append-request";
+            cluster.members()[leader].appctl(&["cluster/failure-test", scenario])?;
+            cluster.leader_but(Some(leader)).map(drop)
+        })?;
+        for _ in 0..2 {
+            let leader = first_follows(cluster)?;
+            // Nobody hears of it, and it hears of nobody: its clients find it alive and without a majority.
+            survived(agents, "a leader that is silent to the others", || {
+                cluster.members()[leader].appctl(&["cluster/failure-test", "stop-raft-rpc"])?;
+                cluster.leader_but(Some(leader)).map(drop)
+            })?;
+            cluster.members()[leader].appctl(&["cluster/failure-test", "clear"])?;
+            wait_for_member(cluster, leader)?;
+        }
+        let leader = first_follows(cluster)?;
+        survived(agents, "an election that takes long", || {
+            for follower in (0..3).filter(|member| *member != leader) {
+                cluster.members()[follower].appctl(&["cluster/failure-test", "delay-election"])?;
+            }
+            cluster.member(leader).kill9()?;
+            cluster.leader_but(Some(leader)).map(drop)
+        })?;
+        cluster.member(leader).restart()?;
+        wait_for_member(cluster, leader)
+    })
+}
+
+/// What happens in every cluster sooner or later.
+#[test]
+fn compaction_conversion_and_broken_connections_go_by_unnoticed() -> Result<()> {
+    under_load(everyday)
+}
+
+/// The same with servers of Open vSwitch before 2.6, as far as their clients can tell: they know neither conditional
+/// monitors nor how to go on from a transaction.
+#[test]
+fn servers_without_conditional_monitors_are_no_worse() -> Result<()> {
+    under_load(|cluster, agents| {
+        for member in 0..3 {
+            survived(agents, "a server that becomes an old one", || {
+                cluster.members()[member].appctl(&["ovsdb-server/disable-monitor-cond"]).map(drop)
+            })?;
+        }
+        everyday(cluster, agents)?;
+        for agent in agents {
+            let log = agent.log();
+            let last = log.lines().rfind(|line| line.contains("in step with the database"));
+            ensure!(last.is_some_and(|line| line.contains("resumed=false")), "{last:?}");
+        }
+        Ok(())
+    })
+}
+
+fn everyday(cluster: &mut Cluster, agents: &[Agent]) -> Result<()> {
+    for member in 0..3 {
+        survived(agents, "a compaction", || {
+            cluster.members()[member].appctl(&["ovsdb-server/compact"]).map(drop)
+        })?;
+        survived(agents, "broken connections", || {
+            cluster.members()[member].appctl(&["ovsdb-server/reconnect"]).map(drop)
+        })?;
+    }
+    let convert = |change: &mut dyn FnMut(&mut serde_json::Value)| {
+        let remote = cluster.members()[cluster.leader()?].remote();
+        convert(&remote, cluster.dir(), change)
+    };
+    let mut old = serde_json::Value::Null;
+    survived(agents, "a conversion", || {
+        old = convert(&mut another)?;
+        Ok(())
+    })?;
+    survived(agents, "a conversion back", || convert(&mut |schema| *schema = old.clone()).map(drop))
+}
