@@ -23,6 +23,7 @@ mod man;
 mod output;
 mod plan;
 mod port;
+mod reach;
 mod set;
 mod style;
 mod table;

@@ -23,6 +23,7 @@ mod owners;
 mod package;
 mod protocol;
 mod refusals;
+mod remotes;
 mod rules;
 mod scene;
 mod service;

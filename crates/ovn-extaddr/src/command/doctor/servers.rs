@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use ovsdb_protocol::{Client, Condition, Datum, Endpoint, Outcome, Row, Transaction, connect_with};
+use ovsdb_protocol::Client;
 use tokio::time::timeout;
 
 use super::{Finding, Level};
+use crate::command::reach::{Role, ask};
 use crate::settings::Settings;
-use crate::{DATABASE, access};
 
-/// Looks at every server. Returns whether one has the database.
+/// Looks at every server. Returns whether one has the database, and can tell of it.
 pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Vec<Finding>) -> bool {
     let (mut reached, mut leader) = (false, None);
     for remote in settings.remotes.endpoints() {
@@ -22,6 +21,12 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
                 Level::Problem,
                 format!("{remote}: {error:#}"),
                 "see whether the server runs and listens there, and what it logs",
+            )),
+            Ok((_, role @ Role::Disconnected)) => findings.push(Finding::new(
+                "connection",
+                Level::Problem,
+                format!("{remote}: {}, and neither tells nor takes anything new", role.words()),
+                "see that a majority of its members runs and reaches each other: ovs-appctl cluster/status OVN_Northbound",
             )),
             Ok((client, role)) => {
                 reached = true;
@@ -45,67 +50,6 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
         None => {}
     }
     reached
-}
-
-/// What a server is.
-enum Role {
-    Standalone,
-    Leader,
-    Follower,
-    Relay,
-    Disconnected,
-}
-
-impl Role {
-    fn of(row: Option<&Row>) -> Self {
-        // Servers before Open vSwitch 2.9 say nothing, and have no clusters.
-        let Some(row) = row else { return Self::Standalone };
-        let is = |column| row.get(column).and_then(Datum::as_bool).unwrap_or(false);
-        match row.get("model").and_then(Datum::as_str) {
-            Some("clustered" | "relay") if !is("connected") => Self::Disconnected,
-            Some("clustered") if is("leader") => Self::Leader,
-            Some("clustered") => Self::Follower,
-            Some("relay") => Self::Relay,
-            _ => Self::Standalone,
-        }
-    }
-
-    fn leads(&self) -> bool {
-        matches!(self, Self::Standalone | Self::Leader)
-    }
-
-    fn words(&self) -> &'static str {
-        match self {
-            Self::Standalone => "a server without a cluster",
-            Self::Leader => "the leader of its cluster",
-            Self::Follower => "a follower in its cluster",
-            Self::Relay => "a relay",
-            Self::Disconnected => "cut off from its cluster",
-        }
-    }
-}
-
-async fn ask(remote: &Endpoint, settings: &Settings) -> anyhow::Result<(Client, Role)> {
-    let connected = connect_with(remote, &settings.tls).await;
-    let (client, _, mut connection) = connected.map_err(|error| match access::hint(remote, &error) {
-        Some(hint) => anyhow::Error::new(error).context(hint),
-        None => error.into(),
-    })?;
-    tokio::spawn(async move { connection.run().await });
-    let databases = client.list_dbs().await?;
-    if !databases.iter().any(|name| name == DATABASE) {
-        bail!("it has no {DATABASE}, only {}", databases.join(", "));
-    }
-    if !databases.iter().any(|name| name == "_Server") {
-        return Ok((client, Role::Standalone));
-    }
-    let mut transaction = Transaction::new("_Server");
-    let named = Condition::eq("name", Datum::scalar(DATABASE));
-    let found = transaction.select_columns("Database", [named], ["model", "leader", "connected"]);
-    let outcome = client.transact(&transaction).await.context("cannot ask it what it is")?;
-    let Outcome::Committed(results) = outcome else { bail!("it does not tell what it is") };
-    let role = Role::of(results.rows(found).and_then(|rows| rows.first()));
-    Ok((client, role))
 }
 
 /// Asks for the lock and gives it back at once: nobody tells otherwise who has it.

@@ -1,0 +1,141 @@
+//! To a server that has the database, for commands with a request or two.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use ovsdb_protocol::{Client, Condition, Datum, Endpoint, Outcome, Row, Transaction, connect_with};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::settings::Settings;
+use crate::{DATABASE, access};
+
+/// How long one server may be silent before the next one is tried.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Standalone,
+    Leader,
+    Follower,
+    Relay,
+    Disconnected,
+}
+
+/// When a command has to be done, by `--timeout`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Option<Instant>);
+
+// ===== impl Role =====
+
+impl Role {
+    fn of(row: Option<&Row>) -> Self {
+        // Servers before Open vSwitch 2.9 say nothing, and have no clusters.
+        let Some(row) = row else { return Self::Standalone };
+        let is = |column| row.get(column).and_then(Datum::as_bool).unwrap_or(false);
+        match row.get("model").and_then(Datum::as_str) {
+            Some("clustered" | "relay") if !is("connected") => Self::Disconnected,
+            Some("clustered") if is("leader") => Self::Leader,
+            Some("clustered") => Self::Follower,
+            Some("relay") => Self::Relay,
+            _ => Self::Standalone,
+        }
+    }
+
+    pub(super) fn leads(self) -> bool {
+        matches!(self, Self::Standalone | Self::Leader)
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Standalone => "a server without a cluster",
+            Self::Leader => "the leader of its cluster",
+            Self::Follower => "a follower in its cluster",
+            Self::Relay => "a relay",
+            Self::Disconnected => "cut off from its cluster",
+        }
+    }
+}
+
+// ===== impl Deadline =====
+
+impl Deadline {
+    /// Counts from now.
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self(settings.timeout.map(|limit| Instant::now() + limit))
+    }
+
+    /// Awaits a future until then; where nothing was said, for the usual time.
+    ///
+    /// # Errors
+    /// It took longer.
+    pub(super) async fn await_or<T>(
+        self,
+        usual: Option<Duration>,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        match self.0.or_else(|| usual.map(|limit| Instant::now() + limit)) {
+            Some(deadline) => timeout_at(deadline, future).await,
+            None => Ok(future.await),
+        }
+    }
+}
+
+/// Connects to the first remote that has the database and is not cut off from its cluster, where a transaction would
+/// wait for ever.
+///
+/// # Errors
+/// None is, or not in time; the error says of each remote why.
+pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow::Result<Client> {
+    let remotes = settings.remotes.endpoints();
+    // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
+    let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
+    let patience = share.map_or(PATIENCE, |share| share.min(PATIENCE));
+    let mut failures = Vec::new();
+    let attempt = async {
+        for remote in remotes {
+            match timeout(patience, ask(remote, settings)).await {
+                Ok(Ok((_, role @ Role::Disconnected))) => {
+                    failures.push(format!("{remote} is {}", role.words()));
+                }
+                Ok(Ok((client, _))) => return Some(client),
+                Ok(Err(error)) => failures.push(format!("{remote}: {error:#}")),
+                Err(_) => failures.push(format!("{remote} is silent for {patience:?}")),
+            }
+        }
+        None
+    };
+    match deadline.await_or(None, attempt).await {
+        Ok(Some(client)) => Ok(client),
+        Ok(None) => bail!("cannot use {DATABASE}: {}", failures.join("; ")),
+        Err(_) => bail!("{} is silent", settings.remotes),
+    }
+}
+
+/// Connects to a server, and asks it what it is.
+///
+/// # Errors
+/// It cannot be reached, or does not have the database.
+pub(super) async fn ask(remote: &Endpoint, settings: &Settings) -> anyhow::Result<(Client, Role)> {
+    let connected = connect_with(remote, &settings.tls).await;
+    let (client, _, mut connection) = connected.map_err(|error| match access::hint(remote, &error) {
+        Some(hint) => anyhow::Error::new(error).context(hint),
+        None => error.into(),
+    })?;
+    tokio::spawn(async move { connection.run().await });
+    let databases = client.list_dbs().await?;
+    if !databases.iter().any(|name| name == DATABASE) {
+        bail!("it has no {DATABASE}, only {}", databases.join(", "));
+    }
+    if !databases.iter().any(|name| name == "_Server") {
+        return Ok((client, Role::Standalone));
+    }
+    let mut transaction = Transaction::new("_Server");
+    let named = Condition::eq("name", Datum::scalar(DATABASE));
+    let found = transaction.select_columns("Database", [named], ["model", "leader", "connected"]);
+    let outcome = client.transact(&transaction).await.context("cannot ask it what it is")?;
+    let Outcome::Committed(results) = outcome else { bail!("it does not tell what it is") };
+    let role = Role::of(results.rows(found).and_then(|rows| rows.first()));
+    Ok((client, role))
+}
