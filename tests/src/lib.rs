@@ -23,6 +23,7 @@
 
 mod agent;
 pub mod bench;
+mod built;
 mod cluster;
 mod command;
 mod container;
@@ -44,6 +45,7 @@ mod snapshot;
 mod wait;
 
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
+pub use built::built;
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;
 pub use machine::Machine;
