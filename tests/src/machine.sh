@@ -39,5 +39,7 @@ cd root
 pivot_root . outside
 umount -l /outside
 rmdir /outside
+# As a container's manager does: systemd mounts a service's credentials in a name space from which they have to get here.
+mount --make-rshared /
 exec env -i container=oxa PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --unit=basic.target

@@ -11,6 +11,8 @@ use ovn_extaddr_tests::{Agent, Machine, Output, eventually};
 
 use crate::scene::SOON;
 
+mod tls;
+
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What `systemd-analyze security` may find at most.
@@ -175,6 +177,10 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
 
     // ----- a loop that hangs -----
     watchdog(&machine)?;
+
+    // ----- over TLS -----
+    tls::a_service_over_tls(&machine)?;
+    state("active")?;
 
     // ----- upgrade, removal, purge -----
     let rows = || machine.sh("ovn-nbctl --bare --columns=_uuid find nat type=snat logical_ip=10.57.0.11");
