@@ -11,6 +11,7 @@ use ovn_extaddr_tests::{Agent, Machine, Output, eventually};
 
 use crate::scene::SOON;
 
+mod release;
 mod tls;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
