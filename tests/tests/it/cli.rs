@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::scene::{OWNER, Scene, V4, V6, ip, row, wait_for_rows, wait_until_settled};
 
 /// Every command that needs a database.
-const COMMANDS: [&[&str]; 8] = [
+pub(crate) const COMMANDS: [&[&str]; 8] = [
     &["plan"],
     &["list"],
     &["explain", "some-port"],

@@ -12,6 +12,7 @@ mod control;
 mod cut;
 mod day;
 mod diagnosis;
+mod documentation;
 mod exclusion;
 mod forwards;
 mod harness;

@@ -7,22 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Cli, Cluster, Net, OvsdbServer, eventually};
 
+use crate::cli::COMMANDS;
 use crate::scene::{SOON, V4};
 
 /// How long a server may be silent if nothing else is said, and what comes on top on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(4);
-
-/// Every command that needs a database.
-const COMMANDS: [&[&str]; 7] = [
-    &["plan"],
-    &["list"],
-    &["explain", "some-port"],
-    &["forwards"],
-    &["set", "some-port", "--ipv4", "auto"],
-    &["unset", "some-port"],
-    &["cleanup"],
-];
 
 /// A socket that takes connections and never says a word, as that of a frozen server.
 fn silent(server: &OvsdbServer) -> Result<(UnixListener, String)> {

@@ -78,7 +78,7 @@ impl Explain {
 
 fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Check> {
     let reach = port.switch.map(|switch| reach(store, switch)).unwrap_or_default();
-    let family = [Family::V4, Family::V6].into_iter().find(|family| family.to_string() == entry.family);
+    let family = Family::ALL.into_iter().find(|family| family.to_string() == entry.family);
     let mut checks = Vec::new();
     if let Some(family) = family {
         let question = Question { store, rules: engine.rules(), reach: &reach, port, family };

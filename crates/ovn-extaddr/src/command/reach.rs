@@ -100,7 +100,10 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
                     failures.push(format!("{remote} is {}", role.words()));
                 }
                 Ok(Ok((client, _))) => return Some(client),
-                Ok(Err(error)) => failures.push(format!("{remote}: {error:#}")),
+                Ok(Err(error)) => {
+                    let hint = hint(remote, &error).map_or_else(String::new, |hint| format!(": {hint}"));
+                    failures.push(format!("{remote}: {error:#}{hint}"));
+                }
                 Err(_) => failures.push(format!("{remote} is silent for {patience:?}")),
             }
         }
@@ -113,16 +116,17 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     }
 }
 
+/// Returns what to do about an error of [`ask`], where it is that the socket may not be opened.
+pub(super) fn hint(remote: &Endpoint, error: &anyhow::Error) -> Option<String> {
+    access::hint(remote, error.downcast_ref()?)
+}
+
 /// Connects to a server, and asks it what it is.
 ///
 /// # Errors
 /// It cannot be reached, or does not have the database.
 pub(super) async fn ask(remote: &Endpoint, settings: &Settings) -> anyhow::Result<(Client, Role)> {
-    let connected = connect_with(remote, &settings.tls).await;
-    let (client, _, mut connection) = connected.map_err(|error| match access::hint(remote, &error) {
-        Some(hint) => anyhow::Error::new(error).context(hint),
-        None => error.into(),
-    })?;
+    let (client, _, mut connection) = connect_with(remote, &settings.tls).await?;
     tokio::spawn(async move { connection.run().await });
     let databases = client.list_dbs().await?;
     if !databases.iter().any(|name| name == DATABASE) {

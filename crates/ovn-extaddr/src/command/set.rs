@@ -119,8 +119,7 @@ impl Set {
         match self.wait {
             Wait::None => Ok(ExitCode::SUCCESS),
             wait => {
-                let families = [Family::V4, Family::V6];
-                let families: Vec<_> = families
+                let families: Vec<_> = Family::ALL
                     .into_iter()
                     .filter(|family| wanted.iter().any(|(key, _)| *key == keys::port_key(*family)))
                     .collect();

@@ -6,7 +6,7 @@ use ovsdb_protocol::Client;
 use tokio::time::timeout;
 
 use super::{Finding, Level};
-use crate::command::reach::{Role, ask};
+use crate::command::reach::{Role, ask, hint};
 use crate::settings::Settings;
 
 /// Looks at every server. Returns whether one has the database, and can tell of it.
@@ -20,7 +20,9 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
                 "connection",
                 Level::Problem,
                 format!("{remote}: {error:#}"),
-                "see whether the server runs and listens there, and what it logs",
+                hint(remote, &error).unwrap_or_else(|| {
+                    "see whether the server runs and listens there, and what it logs".to_owned()
+                }),
             )),
             Ok((_, role @ Role::Disconnected)) => findings.push(Finding::new(
                 "connection",
