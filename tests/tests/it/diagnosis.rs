@@ -77,11 +77,23 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
     far.add_forward(ip("203.0.113.110"), 80, behind.v4()?, 80)?;
     net.add_forward(ip("203.0.113.110"), 80, one, 80)?;
     net.annotate(&second.port, V4, Some("203.0.113.99"))?;
+    let mut wide = Net::builder(3).create(&server)?;
+    wide.add_second_gateway(&["198.51.100.2/24"])?;
+    wide.add_nat("snat", ip("192.0.2.9"), "10.57.3.128/25")?;
+    let shared = Addressing::Fixed(vec![ip("10.57.3.50")]);
+    let waiting = wide.add_instances(2, shared)?.remove(0);
+    wide.add_forward(ip("203.0.113.120"), 80, waiting.v4()?, 80)?;
+    wide.annotate(&waiting.port, V4, Some("203.0.113.120"))?;
+    wide.add_instance(Addressing::Raw(vec!["nonsense".to_owned()]))?;
 
     let (status, found) = doctor(&cli)?;
     assert_eq!(status, Some(0), "{found:#?}");
     for (check, level, part) in [
         ("nat-without-gateway", "warning", "incus-net2-lr"),
+        ("nat-without-gateway-port", "warning", "10.57.3.128/25 as 192.0.2.9 on incus-net3-lr"),
+        ("address-twice", "warning", "10.57.3.50 of incus-net3-instance-"),
+        ("values", "warning", "\"nonsense\""),
+        ("pending", "warning", "1 overrides are not written"),
         ("rival-snat", "warning", "10.57.1.11/32 as 203.0.113.8, 203.0.113.9 on incus-net1-lr"),
         ("address-spelling", "note", "2001:DB8:0::99"),
         ("forward-twice", "note", "203.0.113.110 by "),
@@ -292,6 +304,25 @@ fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
         }
         let colored = run(&["--color", "always"])?;
         assert!(colored.contains("\u{1b}[") && !colored.contains("\u{1b}[31mred"), "{command:?}: {colored}");
+    }
+    // On a terminal they come by themselves, unless it says that it cannot, or the person that he would rather not.
+    let on_terminal = |variable: (&str, &str)| -> Result<String> {
+        let mut command = Command::new("script");
+        let list = format!("{} list --db {}", Agent::built()?.display(), server.remote());
+        command.args(["--quiet", "--return", "--command", &list, "/dev/null"]);
+        command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("OVN_EXTADDR_CONFIG");
+        Output::of({
+            command.env(variable.0, variable.1);
+            command
+        })?
+        .success()
+    };
+    for (variable, expected) in [(("A", "b"), true), (("NO_COLOR", "1"), false), (("TERM", "dumb"), false)] {
+        let text = on_terminal(variable)?;
+        assert!(
+            text.contains("\u{1b}[1m") == expected && text.contains("rejected"),
+            "{variable:?}: {text:?}"
+        );
     }
     let explained = cli.run(&["explain", &instance.port, "--color=always"])?.success()?;
     assert!(explained.contains("\u{1b}[32m✓") && explained.contains("\\u{1b}[31mred"), "{explained}");

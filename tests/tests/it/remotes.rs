@@ -71,6 +71,10 @@ fn a_member_that_is_cut_off_is_not_waited_for() -> Result<()> {
     let mut net = Net::builder(1).create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;
     let alone = cluster.member(0).remote();
+    let follower = (cluster.leader()? + 1) % 3;
+    let found = Cli::new(cluster.member(follower).remote())?.run(&["doctor"])?;
+    ensure!(found.stdout.contains("a follower in its cluster"), "{found:?}");
+    ensure!(found.stdout.contains("name all members of the cluster in db"), "{found:?}");
     for n in [1, 2] {
         cluster.member(n).kill9()?;
     }

@@ -16,11 +16,11 @@ pub(super) fn a_service_over_tls(machine: &Machine) -> Result<()> {
     let (server, agent) = (pki.issue("nb", Authority::Controller)?, pki.issue("agent", Authority::Switch)?);
     machine.sh("mkdir -m 700 /root/pki")?;
     let files = [
-        (server.private_key.clone(), "/root/pki/key.pem"),
-        (server.certificate.clone(), "/root/pki/certificate.pem"),
+        (server.private_key, "/root/pki/key.pem"),
+        (server.certificate, "/root/pki/certificate.pem"),
         (pki.ca_cert(Authority::Switch), "/root/pki/clients.pem"),
-        (agent.private_key.clone(), "/etc/ovn-extaddr/private-key.pem"),
-        (agent.certificate.clone(), "/etc/ovn-extaddr/certificate.pem"),
+        (agent.private_key, "/etc/ovn-extaddr/private-key.pem"),
+        (agent.certificate, "/etc/ovn-extaddr/certificate.pem"),
         (pki.ca_cert(Authority::Controller), "/etc/ovn-extaddr/ca-cert.pem"),
     ];
     for (from, to) in &files {
