@@ -86,7 +86,10 @@ fn newer_systemds_get_a_reload_that_is_waited_for_and_older_ones_one_that_works(
         (types(&old), types(&new)),
         (vec!["Type=notify".to_owned()], vec!["Type=notify-reload".to_owned()])
     );
-    assert!(old.contains("\nExecReload=/bin/kill -HUP $MAINPID\n") && !new.contains("\nExecReload"), "{old}");
+    assert!(
+        old.contains("\nExecReload=/bin/sh -c 'kill -HUP $$MAINPID'\n") && !new.contains("\nExecReload"),
+        "{old}"
+    );
     Ok(())
 }
 
