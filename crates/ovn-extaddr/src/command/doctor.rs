@@ -248,5 +248,9 @@ fn text(findings: &[Finding], palette: Palette) -> String {
         }
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    text + &format!("{} problems, {} warnings.\n", count(Level::Problem), count(Level::Warning))
+    let counted = |level, what: &str| match count(level) {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    text + &format!("{}, {}.\n", counted(Level::Problem, "problem"), counted(Level::Warning, "warning"))
 }
