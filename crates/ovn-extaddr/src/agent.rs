@@ -4,7 +4,7 @@ mod accounts;
 mod commands;
 mod writing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::ready;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +62,8 @@ struct Agent {
     generation: u64,
     /// Since when the rows of ports are not as they should be.
     unsettled: HashMap<Arc<str>, std::time::Instant>,
+    /// Ports of which there may be something to tell.
+    untold: BTreeSet<Arc<str>>,
     under_way: Option<UnderWay>,
     past: Past,
     repeats: Repeats,
@@ -157,6 +159,7 @@ impl Agent {
             ledger: Ledger::new(settings.metrics_by_router),
             generation: 0,
             unsettled: HashMap::new(),
+            untold: BTreeSet::new(),
             under_way: None,
             past: Past::default(),
             repeats: Repeats::default(),
@@ -183,6 +186,7 @@ impl Agent {
                     self.service.reloading();
                     self.reload(reload.read(), exposition);
                     self.decide();
+                    self.tell();
                     self.service.reloaded();
                 }
                 asked = control.next() => {
@@ -202,11 +206,17 @@ impl Agent {
             }
             // What is there already is taken in before anything is decided: a burst of updates ends
             // in one decision, and a single one does not wait.
-            while let Some(event) = self.ready_event().await {
-                self.event(event);
+            // Looking for more also puts on the wire what is to be sent, before anything is told of it.
+            loop {
+                while let Some(event) = self.ready_event().await {
+                    self.event(event);
+                }
+                self.decide();
+                if !self.send() {
+                    break;
+                }
             }
-            self.decide();
-            self.send();
+            self.tell();
         }
     }
 
@@ -374,11 +384,7 @@ impl Agent {
             self.metrics.decisions.observe(start.instant.elapsed().as_secs_f64());
             self.metrics.decided.inc_by(decided.len() as u64);
         }
-        self.account(decided, start.instant);
-        if !self.service.is_ready() {
-            self.summarize();
-            self.service.ready();
-        }
+        self.note(decided, start.instant);
     }
 }
 

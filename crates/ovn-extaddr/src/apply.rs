@@ -12,10 +12,12 @@ use crate::clock::Now;
 use crate::engine::{Engine, Subject};
 use crate::fight::Fights;
 use crate::plan::RowChange;
+use crate::row::OwnRow;
+use crate::withdrawal;
 
 /// Subjects whose changes go into one transaction. The server does nothing else while it executes
-/// one: this many take it some ten milliseconds.
-const MOST_SUBJECTS: usize = 500;
+/// one: this many take it a few milliseconds. They are also what a transaction takes of our memory.
+const MOST_SUBJECTS: usize = 100;
 
 /// The wait before changes are sent again that had no effect, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -28,7 +30,8 @@ pub struct Applier {
     in_flight: Option<(TransactionId, Batch)>,
     /// Subjects in the next transaction at most.
     limit: usize,
-    held: HashMap<Subject, Held>,
+    /// By subject, and whether it is only of the [`withdrawal`] that the rest does not hold up.
+    held: HashMap<(Subject, bool), Held>,
     fights: Fights,
     /// Ports whose [`obstacle`](Self::obstacle) may be another one than before.
     touched: BTreeSet<Arc<str>>,
@@ -98,9 +101,11 @@ impl Applier {
             return None;
         }
         self.looked = Some(now.instant);
-        self.held.retain(|subject, _| engine.unsettled().contains(subject));
+        self.held.retain(|(subject, part), held| {
+            engine.unsettled().contains(subject) || (*part && now.instant < held.until + LONGEST_WAIT)
+        });
         let forgotten = self.fights.forget_old(now.instant);
-        self.touch(forgotten.iter());
+        self.touch(engine, forgotten.iter());
         let mut subjects = BTreeMap::new();
         for subject in engine.unsettled() {
             if subjects.len() >= self.limit {
@@ -115,10 +120,46 @@ impl Applier {
         Some(Pending { applier: self, batch })
     }
 
-    /// Returns a subject with its changes, and those that must happen together with them; nothing
-    /// if any of that waits. A row beside a VIP that should be out of the way breaks connections,
-    /// and a conversion without a row is good for nothing.
+    /// Returns a subject with its changes, and those that must happen together with them. A row
+    /// beside a VIP that should be out of the way breaks connections, and a conversion without a row
+    /// is good for nothing. If any of that waits, only what does not bear it goes.
     fn ready(
+        &self,
+        store: &Store,
+        engine: &Engine,
+        subject: &Subject,
+        now: Instant,
+    ) -> Vec<(Subject, Vec<RowChange>)> {
+        let whole = self.whole(store, engine, subject, now);
+        if !whole.is_empty() {
+            return whole;
+        }
+        let withdrawals: Vec<_> = match subject {
+            Subject::Port(port) => {
+                let changes = engine.changes(store, subject);
+                vec![(subject.clone(), withdrawal::of(store, engine.rules(), port, &changes))]
+            }
+            Subject::Conversion(place) => {
+                let users = engine.users_of(place);
+                users
+                    .map(|port| {
+                        (
+                            Subject::Port(Arc::clone(port)),
+                            withdrawal::from(store, engine.owner(), port, *place),
+                        )
+                    })
+                    .collect()
+            }
+        };
+        let due = |(subject, changes): &(Subject, Vec<RowChange>)| {
+            !changes.is_empty() && !self.is_held(subject, true, changes, now)
+        };
+        withdrawals.into_iter().filter(due).collect()
+    }
+
+    /// Returns a subject with its changes and those that must happen together with them; nothing if
+    /// any of that waits.
+    fn whole(
         &self,
         store: &Store,
         engine: &Engine,
@@ -151,6 +192,12 @@ impl Applier {
         self.in_flight.is_some()
     }
 
+    /// Returns whether changes of a port are.
+    pub fn is_under_way(&self, port: &Arc<str>) -> bool {
+        let subject = Subject::Port(Arc::clone(port));
+        self.in_flight.as_ref().is_some_and(|(_, batch)| batch.subjects.contains_key(&subject))
+    }
+
     /// Returns when changes that wait are to be tried again: the first time that had not come when
     /// [`next`](Self::next) was called last.
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -159,11 +206,18 @@ impl Applier {
         waits.min().filter(|_| self.in_flight.is_none())
     }
 
-    /// Returns why the changes of a port are not sent, if something is wrong with them.
-    pub fn obstacle(&self, port: &Arc<str>) -> Option<Obstacle> {
-        let subject = Subject::Port(Arc::clone(port));
-        let refused = self.held.get(&subject).map(|held| Obstacle::Refused(Arc::clone(&held.error)));
-        refused.or_else(|| self.fights.is_contested(&subject).then_some(Obstacle::Contested))
+    /// Returns why the changes of a port, or of a conversion that it needs, are not sent, if
+    /// something is wrong with them.
+    pub fn obstacle(&self, engine: &Engine, port: &Arc<str>) -> Option<Obstacle> {
+        let needed = || engine.conversions_of(port).iter().copied().map(Subject::Conversion);
+        let subjects = || std::iter::once(Subject::Port(Arc::clone(port))).chain(needed());
+        let held = |subject: Subject| {
+            let parts = [false, true].into_iter().filter(|_| engine.unsettled().contains(&subject));
+            let held = parts.filter_map(|part| self.held.get(&(subject.clone(), part))).next();
+            held.map(|held| Obstacle::Refused(Arc::clone(&held.error)))
+        };
+        let contested = || subjects().any(|subject| self.fights.is_contested(&subject));
+        subjects().find_map(held).or_else(|| contested().then_some(Obstacle::Contested))
     }
 
     /// Takes in how a transaction ended. The engine has seen its effects before.
@@ -179,13 +233,16 @@ impl Applier {
         let now = now.instant;
         let subjects: Vec<_> = batch.subjects.keys().cloned().collect();
         let changes = batch.subjects.values().map(Vec::len).sum();
-        self.touch(subjects.iter());
+        self.touch(engine, subjects.iter());
         let fate = match outcome {
             Outcome::Committed(_) => {
                 self.limit = MOST_SUBJECTS;
                 for (subject, changes) in batch.subjects {
-                    self.held.remove(&subject);
-                    self.fights.committed(&subject, &changes, now);
+                    let whole = !engine.unsettled().contains(&subject) || !is_withdrawal(&changes);
+                    self.held.remove(&(subject.clone(), !whole));
+                    if whole {
+                        self.fights.committed(&subject, &changes, now);
+                    }
                     self.hold_if_same(
                         subject,
                         changes,
@@ -214,12 +271,13 @@ impl Applier {
         std::mem::take(&mut self.touched)
     }
 
-    fn touch<'a>(&mut self, subjects: impl Iterator<Item = &'a Subject>) {
-        let ports = subjects.filter_map(|subject| match subject {
-            Subject::Port(port) => Some(Arc::clone(port)),
-            Subject::Conversion(_) => None,
-        });
-        self.touched.extend(ports);
+    fn touch<'a>(&mut self, engine: &Engine, subjects: impl Iterator<Item = &'a Subject>) {
+        for subject in subjects {
+            match subject {
+                Subject::Port(port) => drop(self.touched.insert(Arc::clone(port))),
+                Subject::Conversion(place) => self.touched.extend(engine.users_of(place).cloned()),
+            }
+        }
     }
 
     /// Returns what may be at fault for a refusal; everything else goes again at once.
@@ -241,8 +299,12 @@ impl Applier {
     }
 
     fn waits(&self, subject: &Subject, changes: &[RowChange], now: Instant) -> bool {
-        let held = self.held.get(subject).is_some_and(|held| now < held.until && held.changes == changes);
-        held || self.fights.waits(subject, changes, now)
+        self.is_held(subject, false, changes, now) || self.fights.waits(subject, changes, now)
+    }
+
+    fn is_held(&self, subject: &Subject, part: bool, changes: &[RowChange], now: Instant) -> bool {
+        let held = self.held.get(&(subject.clone(), part));
+        held.is_some_and(|held| now < held.until && held.changes == changes)
     }
 
     /// Holds changes back that are wanted still: what was decided did not change by the outcome, so
@@ -256,13 +318,27 @@ impl Applier {
         engine: &Engine,
         now: Instant,
     ) {
-        if !engine.unsettled().contains(&subject) || engine.changes(store, &subject) != changes {
-            return;
+        let is_there = |change: &RowChange| {
+            matches!(change, RowChange::Delete(id, router)
+                if store.nat(*id).is_some_and(|nat| nat.router == Some(*router)))
+        };
+        let part = !engine.unsettled().contains(&subject) || engine.changes(store, &subject) != changes;
+        if !part || (is_withdrawal(&changes) && changes.iter().any(is_there)) {
+            let key = (subject, part);
+            let attempts = self.held.get(&key).map_or(0, |held| held.attempts + 1);
+            let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
+            self.held.insert(key, Held { changes, until: now + wait, attempts, error: error.into() });
         }
-        let attempts = self.held.get(&subject).map_or(0, |held| held.attempts + 1);
-        let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
-        self.held.insert(subject, Held { changes, until: now + wait, attempts, error: error.into() });
     }
+}
+
+/// Whether rows go, and nothing is written but what lets connections finish.
+fn is_withdrawal(changes: &[RowChange]) -> bool {
+    let gives_up = |change: &RowChange| match change {
+        RowChange::Delete(..) => true,
+        other => other.row().is_some_and(OwnRow::is_drain),
+    };
+    changes.iter().all(gives_up)
 }
 
 /// A transaction that is not sent yet.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::forwards::is_internal;
 use crate::ownership::{Owner, Role};
 use crate::plan::RowChange;
-use crate::reason::Reason;
+use crate::reason::{Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose, undo_of};
 use crate::rules::{DefaultTargetRule, Rules};
 
@@ -49,8 +49,22 @@ pub fn current<'a>(
     router: RouterId,
     address: IpAddr,
 ) -> Option<(NatId, &'a Nat)> {
+    let is_ours = |nat: &Nat| owner.role(nat) == Some(Role::DefaultTarget);
     let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
-    rows.into_iter().find(|(_, nat)| owner.role(nat) == Some(Role::DefaultTarget))
+    // One that somebody made another kind of is known by its UUID: there may be thousands of that kind.
+    let known = || {
+        // Rows of conversions are tagged with no port. Mostly there are none.
+        store.nats_tagged("").first()?;
+        let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
+        Some((id, store.nat(id)?))
+            .filter(|(_, nat)| is_ours(nat) && nat.router == Some(router) && nat.external_ip == Some(address))
+    };
+    rows.into_iter().find(|(_, nat)| is_ours(nat)).or_else(known)
+}
+
+fn row_uuid(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> Uuid {
+    let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
+    owner.row_uuid(Role::DefaultTarget, router_uuid, address, "")
 }
 
 /// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
@@ -76,39 +90,46 @@ pub fn needed(
     let hazards: Vec<_> = hazards(store, router, address).collect();
     let done = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
     let mut undo = done.clone();
-    // A VIP that is gone has nothing to come back for, and what somebody put on the router again is
-    // looked at as if for the first time.
-    let back = |undo: &Undo| hazards.iter().any(|(_, row, _)| *undo == Undo::Attach(row.uuid));
+    // A VIP that is gone has nothing to come back for, and what somebody put on the router or into the
+    // balancer again is looked at as if for the first time.
+    let back = |undo: &Undo| {
+        hazards.iter().any(|(_, row, vip)| match undo {
+            Undo::Attach(balancer) => *balancer == row.uuid,
+            Undo::Restore { balancer, key, .. } => *balancer == row.uuid && **key == *vip.key(),
+        })
+    };
     undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
     if hazards.is_empty() && undo.is_empty() {
         return Ok(None);
     }
+    const SHARED: Reason = Reason::DefaultTarget(Unconvertible::Shared);
+    let not = |why| Err(Reason::DefaultTarget(why));
     if rules.default_target == DefaultTargetRule::Reject {
-        return Err(Reason::DefaultTarget);
+        return not(Unconvertible::Forbidden);
     }
     // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
     if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {
-        return Err(Reason::DefaultTarget);
+        return not(Unconvertible::NoBackend);
     }
     let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
     let mut targets: Vec<_> =
         undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
     targets.dedup();
-    let &[target] = &*targets else { return Err(Reason::DefaultTarget) };
+    let &[target] = &*targets else { return not(Unconvertible::SeveralTargets) };
     // A dnat row of the CMS does the work already, and two are one too many.
     let foreign =
         |id: &NatId| store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat));
     if store.nats_by_external(router, address).iter().any(foreign) {
-        return Err(Reason::DefaultTarget);
+        return not(Unconvertible::Dnat);
     }
     let mut moves = Vec::new();
     for undo in &mut undo {
-        let (change, now) = undo.adapted(store, router, address).ok_or(Reason::DefaultTarget)?;
+        let (change, now) = undo.adapted(store, router, address).ok_or(SHARED)?;
         moves.extend(change);
         *undo = now;
     }
     for (id, balancer, vip) in hazards {
-        let (change, done) = removal(store, router, id, balancer, vip).ok_or(Reason::DefaultTarget)?;
+        let (change, done) = removal(store, router, id, balancer, vip).ok_or(SHARED)?;
         moves.push(change);
         if !undo.contains(&done) {
             undo.push(done);
@@ -116,10 +137,9 @@ pub fn needed(
     }
     let returns = done.iter().filter(|done| !undo.contains(done));
     moves.extend(returns.filter_map(|done| done.reverse(store, router)));
-    let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let row = OwnRow {
         router,
-        uuid: owner.row_uuid(Role::DefaultTarget, router_uuid, address, ""),
+        uuid: row_uuid(store, owner, router, address),
         purpose: Purpose::DefaultTarget { undo },
         external: address,
         logical: target,
@@ -279,6 +299,11 @@ impl Undo {
             Self::Attach(balancer) => RowChange::Attach(router, balancer),
             Self::Restore { balancer, key, value } => RowChange::RestoreVip(balancer, key, value),
         })
+    }
+
+    /// Whether it is undone at the router, and not at the load balancer.
+    pub fn needs_router(&self) -> bool {
+        matches!(self, Self::Attach(_))
     }
 
     /// Whether what was put out of the way is so still.

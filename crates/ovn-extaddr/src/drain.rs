@@ -8,10 +8,10 @@ use std::sync::Arc;
 use ovn_model::{Family, Nat, RouterId, Store};
 use uuid::Uuid;
 
-use crate::forwards;
+use crate::forwards::{self, is_allowed};
+use crate::gateway;
 use crate::ownership::Role;
-use crate::plan::{Owned, RowChange};
-use crate::resolve::is_allowed;
+use crate::plan::{Owned, RowChange, Wanted};
 use crate::row::{DrainTags, OwnRow, Purpose};
 use crate::rules::Rules;
 
@@ -24,14 +24,28 @@ pub struct Departure<'a> {
     pub nat: &'a Nat,
 }
 
-/// Returns what has to change about `drains`, the drain rows of a port.
+/// The connections that a port has made with an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections<'a> {
+    /// The port.
+    pub port: &'a Arc<str>,
+    /// The router that translates them.
+    pub router: RouterId,
+    /// The address inside.
+    pub internal: IpAddr,
+    /// The address outside.
+    pub external: IpAddr,
+}
+
+/// Returns what has to change about `drains`, the drain rows of a port, of which those that are held stay though the
+/// network does not have their address at the moment.
 ///
 /// `staying` are the router and address of its overrides as they should be: where one of them keeps
 /// the address, nothing has to be drained.
 pub fn changes(
     store: &Store,
     rules: &Rules,
-    port: &Arc<str>,
+    Wanted { port, held, .. }: Wanted<'_>,
     drains: &[Owned<'_>],
     departures: &[Departure<'_>],
     staying: &[(RouterId, IpAddr)],
@@ -43,8 +57,9 @@ pub fn changes(
         let (Some(external), Some(internal)) = (nat.external_ip, nat.logical_host()) else { continue };
         let useful =
             !staying.contains(&(*router, external)) && !wanted.iter().any(|row| row.external == external);
-        if useful && !rules.drain.is_zero() && is_valid(store, rules, port, *router, external, internal) {
-            wanted.push(row(store, rules, port, *router, external, internal, nat));
+        let connections = Connections { port, router: *router, internal, external };
+        if useful && !rules.drain.is_zero() && connections.may_go_on(store, rules) {
+            wanted.push(connections.row(store, rules, nat, None));
         }
     }
     for (id, router, nat) in drains {
@@ -53,16 +68,21 @@ pub fn changes(
             wall < tags.until
                 && !rules.drain.is_zero()
                 && !staying.contains(&(*router, *external))
-                && is_valid(store, rules, port, *router, *external, tags.internal)
+                && has_internal(store, port, tags.internal)
+                && (held.contains(id) || has_external(store, rules, *router, *external))
         });
         match (anew, kept) {
             (Some(at), _) => changes.push(RowChange::Update(*id, wanted.swap_remove(at))),
-            // Nothing takes longer than it would from now on, whatever was said when it began.
-            (None, Some((tags, external))) if tags.until > wall.saturating_add(rules.drain.as_secs()) => {
-                let row = row(store, rules, port, *router, external, tags.internal, nat);
-                changes.push(RowChange::Update(*id, row));
+            (None, Some((tags, external))) => {
+                // Nothing takes longer than it would from now on, whatever was said when it began.
+                let latest = wall.saturating_add(rules.drain.as_secs());
+                let until = Some(tags.until).filter(|until| *until <= latest);
+                let connections = Connections { port, router: *router, internal: tags.internal, external };
+                let row = connections.row(store, rules, nat, until);
+                if !row.is_written_in(nat, &rules.owner) {
+                    changes.push(RowChange::Update(*id, row));
+                }
             }
-            (None, Some(_)) => {}
             (None, None) => changes.push(RowChange::Delete(*id, *router)),
         }
     }
@@ -70,42 +90,15 @@ pub fn changes(
     changes
 }
 
-/// Whether connections of the port with that address may go on: it is the port's internal address
-/// still, and still the network's external one.
-fn is_valid(
-    store: &Store,
-    rules: &Rules,
-    port: &str,
-    router: RouterId,
-    external: IpAddr,
-    internal: IpAddr,
-) -> bool {
+fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
     let row = store.port_by_name(port).and_then(|id| store.port(id));
-    let has = row.is_some_and(|row| row.internal_addresses(Family::of(internal)).contains(&internal));
-    has && (forwards::at(store, &rules.owner, router, external).next().is_some()
-        || is_allowed(store, rules, router, external))
+    row.is_some_and(|row| row.internal_addresses(Family::of(internal)).contains(&internal))
 }
 
-fn row(
-    store: &Store,
-    rules: &Rules,
-    port: &Arc<str>,
-    router: RouterId,
-    external: IpAddr,
-    internal: IpAddr,
-    nat: &Nat,
-) -> OwnRow {
-    let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
-    let uuid = rules.owner.row_uuid(Role::Drain, router_uuid, external, port);
-    OwnRow {
-        router,
-        uuid,
-        purpose: Purpose::Drain { port: Arc::clone(port), internal, until: None },
-        external,
-        logical: unused(uuid, Family::of(external)),
-        port_range: None,
-        gateway_port: nat.gateway_port,
-    }
+/// Whether the network has an external address.
+pub fn has_external(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
+    forwards::at(store, &rules.owner, router, external).next().is_some()
+        || is_allowed(store, rules, router, external)
 }
 
 /// Returns an address that no packet has (RFC 1112 §4, RFC 6666), another for each row.
@@ -124,6 +117,33 @@ fn unused(uuid: Uuid, family: Family) -> IpAddr {
 pub fn ends(rules: &Rules, owned: &[Owned<'_>], wall: u64) -> Option<u64> {
     let drains = owned.iter().filter(|(_, _, nat)| rules.owner.role(nat) == Some(Role::Drain));
     drains.filter_map(|(_, _, nat)| Some(DrainTags::read(nat)?.until)).filter(|until| *until > wall).min()
+}
+
+// ===== impl Connections =====
+
+impl Connections<'_> {
+    /// Whether they may go on: the internal address is the port's still, and the external one the network's.
+    pub fn may_go_on(self, store: &Store, rules: &Rules) -> bool {
+        has_internal(store, self.port, self.internal)
+            && has_external(store, rules, self.router, self.external)
+    }
+
+    /// Returns the row that lets them go on until a time, in the place of the row that was there before.
+    fn row(self, store: &Store, rules: &Rules, before: &Nat, until: Option<u64>) -> OwnRow {
+        let Self { port, router, internal, external } = self;
+        let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
+        let uuid = rules.owner.row_uuid(Role::Drain, router_uuid, external, port);
+        OwnRow {
+            router,
+            uuid,
+            purpose: Purpose::Drain { port: Arc::clone(port), internal, until },
+            external,
+            logical: unused(uuid, Family::of(external)),
+            port_range: None,
+            // Where nothing tells any more, what it was.
+            gateway_port: gateway::port(store, &rules.owner, router, external).unwrap_or(before.gateway_port),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -80,11 +80,19 @@ struct Entry {
     claimed: Vec<Place>,
     /// The conversions that its rows need.
     converted: Vec<Place>,
-    /// Since when the forward of an override is gone, by family.
-    lost: BTreeMap<Family, Instant>,
+    /// Since when the forward of an address is gone.
+    lost: BTreeMap<Loss, Instant>,
     /// The rows of those that may still come back.
     held: Vec<NatId>,
     due: Option<Instant>,
+}
+
+/// What rests on a forward that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Loss {
+    Override(Family),
+    /// A row for connections that are to finish.
+    Drain(Uuid),
 }
 
 /// What is known of the conversion of an address.
@@ -165,6 +173,12 @@ impl Engine {
         }
         for change in &changes.list {
             self.mark(store, change);
+        }
+        // Routers have addresses themselves.
+        if changes.list.iter().any(|change| matches!(change, Change::Topology(Node::Router(_)))) {
+            let rests = |watch: &&Watch| matches!(watch, Watch::Anywhere(_));
+            let anywhere: Vec<_> = self.watchers.keys().filter(rests).copied().collect();
+            anywhere.iter().for_each(|watch| self.mark_watchers(watch));
         }
         while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now.instant).cloned() {
             self.due.remove(&entry);
@@ -303,7 +317,10 @@ impl Engine {
                 self.mark_place(store, (*router, *address));
                 self.mark_watchers(&Watch::Anywhere(*address));
             }
-            Change::HostSnat { router, address } => self.mark_conversion(store, (*router, *address)),
+            Change::HostSnat { router, address } => {
+                self.mark_conversion(store, (*router, *address));
+                self.mark_watchers(&Watch::Anywhere(*address));
+            }
             Change::Balancer(balancer) => {
                 self.mark_watchers(&Watch::Balancer(*balancer));
                 let places: Vec<_> = self.balancers.get(balancer).copied().collect();
@@ -312,6 +329,7 @@ impl Engine {
             Change::Topology(node) => {
                 if let Node::Router(router) = node {
                     self.mark_speaker(store, *router);
+                    self.mark_rows(store, *router);
                 }
                 for switch in self.visitors.take(node) {
                     self.unvisit(switch);
@@ -334,6 +352,22 @@ impl Engine {
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
             self.dirty.insert(Subject::Conversion(place));
+        }
+    }
+
+    /// Marks what has rows of ours on a router though no intent leads to it.
+    fn mark_rows(&mut self, store: &Store, router: RouterId) {
+        for nat in store.nats_of(router).iter().filter_map(|id| store.nat(*id)) {
+            match self.rules.owner.role(nat) {
+                Some(Role::Drain) => {
+                    let port = nat.tags.get(keys::PORT).unwrap_or_default();
+                    self.dirty.insert(Subject::Port(port.into()));
+                }
+                Some(Role::DefaultTarget) => {
+                    self.dirty.extend(nat.external_ip.map(|address| Subject::Conversion((router, address))));
+                }
+                _ => {}
+            }
         }
     }
 
@@ -438,9 +472,11 @@ impl Engine {
         let conversion = self.conversions.entry(place).or_default();
         match current {
             Some(memory) => (conversion.memory, conversion.router) = (memory, router_uuid),
-            None if conversion.router != router_uuid => conversion.memory.clear(),
-            // Where we took the row away ourselves, all came back with that.
-            None => conversion.memory.retain(|undo| undo.is_out(store, router)),
+            // Where we took the row away ourselves, all came back with that. With a router goes what was attached to
+            // it, and nothing else.
+            None => conversion.memory.retain(|undo| {
+                (conversion.router == router_uuid || !undo.needs_router()) && undo.is_out(store, router)
+            }),
         }
         balancers.extend(conversion.memory.iter().map(Undo::balancer));
         let idle = !there && conversion.users.is_empty() && conversion.memory.is_empty();
@@ -495,6 +531,7 @@ impl Engine {
     fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, entry: &mut Entry, now: Now) {
         let nowhere = Reach::default();
         let reach = entry.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
+        let mut losses = Vec::new();
         for decision in &entry.decisions {
             let gone = matches!(
                 decision.verdict,
@@ -516,11 +553,23 @@ impl Engine {
             });
             let rows: Vec<_> = rows.map(|(id, _, _)| *id).collect();
             if !rows.is_empty() {
-                let since = old.lost.get(&decision.family).copied().unwrap_or(now.instant);
-                entry.lost.insert(decision.family, since);
-                if now.instant < since + self.rules.hold_down {
-                    entry.held.extend(rows);
-                }
+                losses.push((Loss::Override(decision.family), rows));
+            }
+        }
+        for (id, router, nat) in owned {
+            let Some(address) = nat.external_ip else { continue };
+            if self.rules.owner.role(nat) == Some(Role::Drain)
+                && !drain::has_external(store, &self.rules, *router, address)
+                && !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
+            {
+                losses.push((Loss::Drain(nat.uuid), vec![*id]));
+            }
+        }
+        for (loss, rows) in losses {
+            let since = old.lost.get(&loss).copied().unwrap_or(now.instant);
+            entry.lost.insert(loss, since);
+            if now.instant < since + self.rules.hold_down {
+                entry.held.extend(rows);
             }
         }
         // Nobody asked for what was given to all; where there is nothing to give, nothing is said.

@@ -11,24 +11,33 @@ use crate::forwards::Forward;
 pub trait Trace {
     /// A step went well.
     fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String);
+    /// It may be granted, but not everything will work.
+    fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String);
 }
 
-/// A step of a decision that went well.
+/// A step of a decision that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The step.
     pub step: &'static str,
     /// What was found.
     pub detail: String,
+    /// Whether not everything will work that way.
+    pub hazard: bool,
 }
 
 impl Trace for () {
     fn passed(&mut self, _: &'static str, _: impl FnOnce() -> String) {}
+    fn hazard(&mut self, _: &'static str, _: impl FnOnce() -> String) {}
 }
 
 impl Trace for Vec<Check> {
     fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
-        self.push(Check { step, detail: detail() });
+        self.push(Check { step, detail: detail(), hazard: false });
+    }
+
+    fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
+        self.push(Check { step, detail: detail(), hazard: true });
     }
 }
 

@@ -108,7 +108,8 @@ fn content(change: &RowChange) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     match change {
         // A drain row that goes early is no loss that is worth a fight.
-        RowChange::Insert(row) | RowChange::Update(_, row) if !row.is_drain() => row.hash(&mut hasher),
+        RowChange::Insert(row) if row.is_drain() => return None,
+        RowChange::Insert(row) | RowChange::Update(_, row) => row.hash(&mut hasher),
         RowChange::Detach(..) | RowChange::RemoveVip(..) => change.hash(&mut hasher),
         _ => return None,
     }

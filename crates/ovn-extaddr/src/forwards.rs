@@ -7,6 +7,7 @@ use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
 
 use crate::conversion;
 use crate::ownership::{Owner, Role};
+use crate::rules::Rules;
 use crate::topology::{gateway_ports, router_ports};
 
 /// One reason why an address is a forward address of a router.
@@ -36,9 +37,36 @@ pub fn at<'a>(
     vips.chain(rows(store, owner, router, store.nats_by_external(router, address)))
 }
 
-/// Returns whether another router than `router` forwards the address.
+/// Returns whether another network than that of `router` has the address: a router forwards it, has it itself, or
+/// leaves with it.
+///
+/// Of our own overrides on several routers, those on the router with the least UUID have it: so it is decided the same
+/// way everywhere, whoever came first.
 pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> bool {
-    store.routers().any(|(other, _)| other != router && at(store, owner, other, address).next().is_some())
+    let uuid = |router| store.router(router).map(|row| row.uuid);
+    store.routers().filter(|(other, _)| *other != router).any(|(other, row)| {
+        let rows = store.host_snats(other, address).iter().chain(store.nats_by_external(other, address));
+        let leaves = |nat: &Nat| match owner.role(nat) {
+            None => is_egress(nat),
+            Some(role) => role == Role::Egress && Some(row.uuid) < uuid(router),
+        };
+        at(store, owner, other, address).next().is_some()
+            || rows.filter_map(|id| store.nat(*id)).any(leaves)
+            || router_ports(store, other)
+                .any(|(_, port)| port.networks.iter().any(|net| net.addr() == address))
+    })
+}
+
+/// Returns whether an address may be used on a router that does not forward it: the configuration
+/// says so, and no other network has it.
+pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
+    store.router(router).is_some_and(|row| rules.permits(&row.name, external))
+        && !is_elsewhere(store, &rules.owner, router, external)
+}
+
+/// Returns whether a row changes the source of what leaves.
+pub fn is_egress(nat: &Nat) -> bool {
+    matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat))
 }
 
 /// Returns the addresses that `router` sends to `target`, among others perhaps.

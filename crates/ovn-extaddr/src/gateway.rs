@@ -25,10 +25,7 @@ pub fn port(
     if ports.len() < 2 || !store.supports("NAT", "gateway_port") {
         return Ok(None);
     }
-    let holds = |id: &RouterPortId| {
-        store.router_port(*id).is_some_and(|row| row.networks.iter().any(|net| net.contains(&external)))
-    };
-    if let Some(port) = ports.iter().copied().find(holds) {
+    if let Some(port) = home(store, &ports, external) {
         return Ok(Some(port));
     }
     let base = store.nats_of(router).iter().filter_map(|id| store.nat(*id)).filter(|nat| {
@@ -38,6 +35,16 @@ pub fn port(
             && nat.router == Some(router)
             && !owner.owns(nat)
     });
-    let named: Vec<_> = base.filter_map(|nat| nat.gateway_port).collect();
-    ports.into_iter().find(|port| named.contains(port)).map(Some).ok_or(Reason::NoGatewayPort)
+    // One that names none leaves where its address is at home.
+    let leaves: Vec<_> =
+        base.filter_map(|nat| nat.gateway_port.or_else(|| home(store, &ports, nat.external_ip?))).collect();
+    ports.iter().find(|port| leaves.contains(port)).copied().map(Some).ok_or(Reason::NoGatewayPort)
+}
+
+/// Returns the first of some router ports whose networks hold the address.
+pub fn home(store: &Store, ports: &[RouterPortId], address: IpAddr) -> Option<RouterPortId> {
+    let holds = |id: &RouterPortId| {
+        store.router_port(*id).is_some_and(|row| row.networks.iter().any(|net| net.contains(&address)))
+    };
+    ports.iter().copied().find(holds)
 }

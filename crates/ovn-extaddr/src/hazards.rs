@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use ovn_model::{Family, Nat, NatKind, PortKind, RouterId, Store};
 
 use crate::explain::Check;
-use crate::forwards;
-use crate::ownership::Owner;
-use crate::topology::{gateway_ports, is_gateway, reach, router_ports};
+use crate::forwards::Forward;
+use crate::ownership::{Owner, Role};
+use crate::port_range::PortRange;
+use crate::topology::{gateway_ports, is_gateway, reach};
+use crate::{forwards, gateway};
 
 /// Names that a sentence lists before it only counts.
 const FEW: usize = 3;
@@ -81,6 +83,20 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
             is_wrong: false,
         },
         Hazard {
+            code: "default-target-snat",
+            places: leaving(store, |forward, _| forward.is_default_target(), owner),
+            meaning: "SNAT rows with an address of which a VIP without a port forwards everything, so that OVN breaks replies to TCP connections made with it",
+            cure: "remove the row, and ask for the address on the port, which converts the VIP; or forward single ports",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "listening-source-port",
+            places: leaving(store, is_source, owner),
+            meaning: "SNAT rows that may choose a source port which their address forwards: such connections break",
+            cure: "port-range = \"auto\" for those of the agent; for others an external_port_range without these ports",
+            is_wrong: false,
+        },
+        Hazard {
             code: "foreign-override",
             places: foreign_overrides(store),
             meaning: "SNAT rows of somebody else for single instances, which Incus and LXD remove with every change of the network, and do not put back before the instance starts anew",
@@ -137,19 +153,18 @@ fn nat_without_gateway(store: &Store) -> Vec<String> {
 
 fn nat_without_gateway_port(store: &Store) -> Vec<String> {
     let ignored = rows(store).filter(|(router, nat)| {
-        let several = gateway_ports(store, *router).nth(1).is_some();
-        let near = |address: IpAddr| {
-            router_ports(store, *router)
-                .filter(|(_, port)| port.gateway)
-                .any(|(_, port)| port.networks.iter().any(|network| network.contains(&address)))
-        };
+        let ports: Vec<_> = gateway_ports(store, *router).collect();
+        let at_home = |address| gateway::home(store, &ports, address).is_some();
         let supported = store.supports("NAT", "gateway_port");
-        several && supported && nat.gateway_port.is_none() && nat.external_ip.is_some_and(|a| !near(a))
+        ports.len() > 1
+            && supported
+            && nat.gateway_port.is_none()
+            && nat.external_ip.is_some_and(|address| !at_home(address))
     });
     ignored.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
-/// Rows that somebody owns do not count where they differ by what decides between them.
+/// Rows that differ by what decides between them, a gateway port or a match, are none.
 fn rivals(store: &Store) -> Vec<String> {
     let mut groups: BTreeMap<_, Vec<&Nat>> = BTreeMap::new();
     for (router, nat) in rows(store) {
@@ -223,6 +238,27 @@ fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
         }
     }
     places.into_iter().collect()
+}
+
+/// Rows by which connections are made with an address about whose forwards something is so.
+fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Owner) -> Vec<String> {
+    let makes = |nat: &Nat| forwards::is_egress(nat) && owner.role(nat) != Some(Role::Drain);
+    let found = rows(store).filter(|(router, nat)| {
+        makes(nat)
+            && nat.external_ip.is_some_and(|address| {
+                forwards::at(store, owner, *router, address).any(|forward| is_so(&forward, nat))
+            })
+    });
+    found.map(|(router, nat)| described(store, router, nat)).collect()
+}
+
+/// Whether a row may choose the port that is forwarded as a source port.
+fn is_source(forward: &Forward<'_>, nat: &Nat) -> bool {
+    let range: Option<PortRange> = nat.external_port_range().parse().ok();
+    // A row for both directions keeps the ports that connections have.
+    let chooses = nat.kind == Some(NatKind::Snat);
+    let within = |port| range.is_none_or(|range| range.holds(port));
+    chooses && forward.port().is_some_and(|port| within(port.get()))
 }
 
 fn foreign_overrides(store: &Store) -> Vec<String> {

@@ -20,6 +20,7 @@ pub mod port_range;
 pub mod resolve;
 pub mod row;
 pub mod topology;
+mod withdrawal;
 
 pub mod engine;
 pub mod plan;

@@ -92,7 +92,7 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
         })
         .copied()
         .collect();
-    changes.extend(drain::changes(store, rules, wanted.port, &drains, &departures, &staying, wall));
+    changes.extend(drain::changes(store, rules, wanted, &drains, &departures, &staying, wall));
     changes
 }
 

@@ -42,6 +42,13 @@ pub fn free_of(listening: impl IntoIterator<Item = u16>) -> Option<PortRange> {
     best
 }
 
+impl PortRange {
+    /// Returns whether a port is in it.
+    pub fn holds(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
 impl FromStr for PortRange {
     type Err = String;
 

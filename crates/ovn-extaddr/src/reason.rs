@@ -112,8 +112,8 @@ pub enum Reason {
     NoGateway,
     /// The router has several gateway ports, and the address belongs to none.
     NoGatewayPort,
-    /// The address leads to an instance as a whole, by a VIP without a port.
-    DefaultTarget,
+    /// The address leads to an instance as a whole, by a VIP without a port that stays as it is.
+    DefaultTarget(Unconvertible),
     /// `auto`, and no address leads to this port alone.
     NoForwardForAuto,
     /// `auto`, and several addresses do.
@@ -124,6 +124,35 @@ pub enum Reason {
     DuplicateAddress(IpAddr, Arc<str>),
     /// The database refused the rows.
     Refused(Arc<str>),
+}
+
+/// Why a VIP without a port is not converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unconvertible {
+    /// The configuration says so.
+    Forbidden,
+    /// It refuses or drops what arrives.
+    NoBackend,
+    /// A `dnat` row has one.
+    SeveralTargets,
+    /// Two rows for the same would be one too many.
+    Dnat,
+    /// Its load balancer is elsewhere, too, or not understood.
+    Shared,
+}
+
+impl Unconvertible {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Forbidden => "the configuration has default-target = \"reject\"",
+            Self::NoBackend => "it has no backend",
+            Self::SeveralTargets => "it leads to several backends",
+            Self::Dnat => "a dnat row forwards the address, too",
+            Self::Shared => {
+                "its load balancer comes by a group, is on other routers, too, or is not understood"
+            }
+        }
+    }
 }
 
 impl Reason {
@@ -143,7 +172,7 @@ impl Reason {
             Self::AmbiguousRouter(..) => Code::AmbiguousRouter,
             Self::NoGateway => Code::NoGateway,
             Self::NoGatewayPort => Code::NoGatewayPort,
-            Self::DefaultTarget => Code::DefaultTarget,
+            Self::DefaultTarget(_) => Code::DefaultTarget,
             Self::NoForwardForAuto => Code::NoForwardForAuto,
             Self::AmbiguousAuto(..) => Code::AmbiguousAuto,
             Self::ForeignNat(_) => Code::ForeignNat,
@@ -205,8 +234,9 @@ impl Reason {
             Self::NoGatewayPort => format!(
                 "{here} has several gateway ports and {wanted} is in no network of theirs: set gateway_port on its base SNAT row"
             ),
-            Self::DefaultTarget => format!(
-                "a load balancer forwards all ports of the address on {here}, beside which OVN breaks TCP replies, and it cannot be converted (several backends, a group, other routers, a dnat row beside it, or default-target = \"reject\"): forward single ports, or use a dnat row"
+            Self::DefaultTarget(why) => format!(
+                "a load balancer forwards all ports of the address on {here}, beside which OVN breaks TCP replies, and it is not converted, for {}: forward single ports, or use a dnat row",
+                why.sentence()
             ),
             Self::NoForwardForAuto => {
                 "no forward address leads to this port alone: create one, or name an address".to_owned()

@@ -221,8 +221,9 @@ fn judge(
         Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
         _ => None,
     };
-    let held =
-        engine.held(port).iter().any(|id| store.nat(*id).is_some_and(|nat| of_family(nat, decision.family)));
+    let is_held =
+        |nat: &Nat| engine.owner().role(nat) == Some(Role::Egress) && of_family(nat, decision.family);
+    let held = engine.held(port).iter().filter_map(|id| store.nat(*id)).any(is_held);
     let state = match &decision.verdict {
         Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
         Verdict::Granted(_) if is_missing => State::Pending,
@@ -260,6 +261,11 @@ fn entry(
                 State::Foreign => format!("{internal} leaves as {external} already, by a foreign row"),
                 State::Pending => {
                     format!("{internal} will leave as {external} once the agent has written it")
+                }
+                State::Contested => {
+                    format!(
+                        "{internal} is to leave as {external}, and somebody keeps undoing what that needs"
+                    )
                 }
                 _ => format!("{internal} leaves as {external}"),
             }

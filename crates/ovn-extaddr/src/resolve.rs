@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, NatKind, Port, PortId, PortKind, RouterId, Store, keys};
+use ovn_model::{Family, Nat, NatId, Port, PortKind, RouterId, Store, keys};
 use uuid::Uuid;
 
 use crate::explain::{Check, Trace};
-use crate::forwards::{self, Forward};
+use crate::forwards::{self, Forward, is_allowed, is_egress};
 use crate::intent::{self, Source, Wanted};
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
@@ -168,6 +168,11 @@ fn decide(
         }
     }
     if let (true, Some(nat)) = (missing.is_empty(), fulfilled) {
+        if found.iter().any(Forward::is_default_target) {
+            trace.hazard("conversion", || {
+                format!("a VIP forwards all ports of {external}, beside which OVN breaks TCP replies: take the foreign row away, and an override of ours converts it")
+            });
+        }
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
@@ -179,7 +184,7 @@ fn decide(
         decision.converts = true;
         trace.passed("conversion", || {
             format!(
-                "all ports of {external} lead to {} by a dnat row of ours in the place of a VIP: ping reaches it too, and so do all protocols",
+                "all ports of {external} lead to {} by a dnat row of ours in the place of a VIP: ping reaches it too, and so do all protocols; from inside, the way is by the router",
                 conversion.row.logical
             )
         });
@@ -217,7 +222,16 @@ fn port_range(
         PortRangeRule::Fixed(range) => Some(range),
         PortRangeRule::Auto => port_range::free_of(found.iter().filter_map(Forward::port).map(u16::from)),
     };
-    if let Some(range) = range {
+    let listening = found.iter().filter_map(Forward::port).map(u16::from);
+    let mut taken: Vec<_> = listening.filter(|port| range.is_none_or(|range| range.holds(*port))).collect();
+    taken.sort_unstable();
+    taken.dedup();
+    if !taken.is_empty() {
+        trace.hazard("port-range", || {
+            let range = range.map_or_else(|| "all ports".to_owned(), |range| range.to_string());
+            format!("{range}: connections from a port that {external} listens on ({}) break; port-range = \"auto\" keeps off them", Check::list(&taken))
+        });
+    } else if let Some(range) = range {
         let why = if question.rules.port_range == PortRangeRule::Auto {
             format!("the largest without a port that {external} listens on")
         } else {
@@ -284,13 +298,6 @@ fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> R
     }
 }
 
-/// Returns whether an address may be used on a router that does not forward it: the configuration
-/// says so, and no other network has it.
-pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
-    store.router(router).is_some_and(|row| rules.permits(&row.name, external))
-        && !forwards::is_elsewhere(store, &rules.owner, router, external)
-}
-
 /// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
 /// `external`, an error where to something else.
 fn occupant(
@@ -328,10 +335,6 @@ fn occupant(
     Ok(Some(id).filter(|_| !narrower))
 }
 
-fn is_egress(nat: &Nat) -> bool {
-    matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat))
-}
-
 impl Decision {
     /// Returns the rows that should be there.
     pub fn rows(&self) -> &[OwnRow] {
@@ -345,10 +348,4 @@ impl Decision {
             Verdict::Granted(_) | Verdict::Foreign(_) => None,
         }
     }
-}
-
-/// Returns the id of a port by its name.
-pub fn port<'a>(store: &'a Store, name: &str) -> Option<(PortId, &'a Port)> {
-    let id = store.port_by_name(name)?;
-    Some((id, store.port(id)?))
 }

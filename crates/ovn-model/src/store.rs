@@ -283,6 +283,11 @@ impl Store {
         self.nats.get(id)
     }
 
+    /// Returns the NAT row with that UUID, be it here or not.
+    pub fn nat_by_uuid(&self, uuid: Uuid) -> Option<NatId> {
+        self.nats.find(uuid)
+    }
+
     /// Returns all NAT rows.
     pub fn nats(&self) -> impl Iterator<Item = (NatId, &Nat)> {
         self.nats.iter()

@@ -67,6 +67,8 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
     let uuid = net.add_nat("dnat", ip("2001:db8::99"), "fd42:57:1::c")?;
     server.transact(vec![json!({"op": "update", "table": "NAT",
         "where": [["_uuid", "==", ["uuid", uuid]]], "row": {"external_ip": "2001:DB8:0::99"}})])?;
+    net.add_nat("snat", ip("203.0.113.105"), &two.to_string())?;
+    net.add_nat("snat", ip("203.0.113.110"), &two.to_string())?;
     let other = net.add_nat("snat", ip("203.0.113.7"), &two.to_string())?;
     server.transact(vec![
         json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", ["uuid", other]]],
@@ -98,6 +100,8 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
         ("address-spelling", "note", "2001:DB8:0::99"),
         ("forward-twice", "note", "203.0.113.110 by "),
         ("default-target", "note", "203.0.113.105 on incus-net1-lr"),
+        ("default-target-snat", "warning", "10.57.1.12 as 203.0.113.105 on incus-net1-lr"),
+        ("listening-source-port", "note", "10.57.1.12 as 203.0.113.110 on incus-net1-lr"),
         ("foreign-override", "note", "10.57.1.11 as 203.0.113.9"),
         ("other-owner", "note", "1 rows of owner gone"),
         ("intents", "warning", "1 rejected"),

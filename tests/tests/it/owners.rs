@@ -68,7 +68,7 @@ fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> 
     server.daemon().signal("STOP")?;
     for agent in &mut agents {
         agent.daemon().signal("CONT")?;
-        agent.wait_for_log("will leave as")?;
+        eventually(SOON, "it has decided", || Ok(agent.appctl(&["list"])?.contains("pending")))?;
     }
     sleep(Duration::from_millis(200));
     server.daemon().signal("CONT")?;

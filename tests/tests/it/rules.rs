@@ -15,7 +15,9 @@ use crate::scene::{OWNER, SOON, Scene, V4, ip, wait_until_settled};
 mod conversion;
 mod intents;
 mod leaving;
+mod memory;
 mod topology;
+mod yielding;
 
 /// A forward address of network 1.
 const A: &str = "203.0.113.101";

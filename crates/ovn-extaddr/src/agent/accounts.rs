@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
-use super::Agent;
+use super::{Agent, now};
 use crate::engine::Subject;
 use crate::ledger::News;
 use crate::metrics::number;
@@ -18,26 +18,48 @@ use crate::state::State;
 const FEW: usize = 50;
 
 impl Agent {
-    /// Takes in that ports were decided anew, and tells what is new.
-    pub(super) fn account(&mut self, mut decided: BTreeSet<Arc<str>>, now: Instant) {
-        decided.append(&mut self.applier.take_touched());
+    /// Takes note that ports were decided anew: since when their rows are not as they should be, and that there may be
+    /// something to tell of them.
+    pub(super) fn note(&mut self, mut decided: BTreeSet<Arc<str>>, now: Instant) {
         if self.generation != self.engine.generation() {
             self.generation = self.engine.generation();
             decided.extend(self.engine.ports().cloned());
             decided.extend(self.ledger.ports().cloned());
             self.unsettled.clear();
         }
-        if decided.is_empty() {
+        for port in &decided {
+            if !self.engine.unsettled().contains(&Subject::Port(Arc::clone(port))) {
+                self.unsettled.remove(port);
+            } else if !self.unsettled.contains_key(port) {
+                self.unsettled.insert(Arc::clone(port), now);
+            }
+        }
+        self.untold.append(&mut decided);
+    }
+
+    /// Tells what is new, once it is in step for the first time also that it is.
+    pub(super) fn tell(&mut self) {
+        self.account();
+        if self.session.is_synced() && !self.service.is_ready() {
+            self.summarize();
+            self.service.ready();
+        }
+    }
+
+    fn account(&mut self) {
+        self.untold.append(&mut self.applier.take_touched());
+        let mut told = std::mem::take(&mut self.untold);
+        // There is soon something better to tell of a port than that it will be written; the applier touches it then.
+        if told.len() <= FEW {
+            told.retain(|port| !self.applier.is_under_way(port));
+        }
+        if told.is_empty() {
             return;
         }
+        let now = now().instant;
         let mut news = Vec::new();
-        for port in decided {
-            if !self.engine.unsettled().contains(&Subject::Port(Arc::clone(&port))) {
-                self.unsettled.remove(&port);
-            } else if !self.unsettled.contains_key(&port) {
-                self.unsettled.insert(Arc::clone(&port), now);
-            }
-            let obstacle = self.applier.obstacle(&port);
+        for port in told {
+            let obstacle = self.applier.obstacle(&self.engine, &port);
             let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
             let of_port = self.ledger.update(&port, &standings, now);
             news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
@@ -62,7 +84,7 @@ impl Agent {
             info!(%port, family, untold, "{port} {family}: nothing is asked for any more");
             return;
         }
-        let obstacle = self.applier.obstacle(port);
+        let obstacle = self.applier.obstacle(&self.engine, port);
         let entries = report::entries(&self.store, &self.engine, port, obstacle.as_ref());
         for entry in entries.into_iter().filter(|entry| entry.family == family) {
             let Entry { state, reason, message, router, external, .. } = entry;

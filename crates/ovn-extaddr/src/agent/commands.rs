@@ -1,6 +1,6 @@
 //! The commands of the control socket.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ovsdb_protocol::{ControlCommand, LockStatus};
 use tracing::info;
@@ -94,7 +94,7 @@ impl Agent {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        report::all(&self.store, &self.engine, |port| self.applier.obstacle(port))
+        report::all(&self.store, &self.engine, |port| self.applier.obstacle(&self.engine, port))
     }
 
     fn status(&self, exposition: &Exposition) -> String {
@@ -190,6 +190,6 @@ fn since(time: Option<SystemTime>) -> String {
 #[cfg(debug_assertions)]
 fn block(arguments: &[String]) -> Answer {
     let seconds = arguments.first().and_then(|text| text.parse().ok()).ok_or("expected seconds")?;
-    std::thread::sleep(Duration::from_secs(seconds));
+    std::thread::sleep(std::time::Duration::from_secs(seconds));
     Ok(String::new())
 }

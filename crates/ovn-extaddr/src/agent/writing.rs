@@ -35,13 +35,13 @@ pub(super) struct Past {
 }
 
 impl Agent {
-    /// Sends the next transaction, if there is something to change and it is for us to do so.
-    pub(super) fn send(&mut self) {
+    /// Sends the next transaction, if there is something to change and it is for us to do so. Returns whether it did.
+    pub(super) fn send(&mut self) -> bool {
         if !self.may_write() {
-            return;
+            return false;
         }
         let Some(pending) = self.applier.next(&self.store, &self.engine, now()) else {
-            return;
+            return false;
         };
         let ports = pending.subjects().keys().filter_map(|subject| match subject {
             Subject::Port(port) => self.unsettled.get(port).copied(),
@@ -66,6 +66,7 @@ impl Agent {
                 pending.sent(id);
                 self.under_way = Some(under_way);
                 self.check_audit(written);
+                true
             }
             // Not sent, so still to be done: the next event brings us here again.
             Err(error) => {
@@ -73,6 +74,7 @@ impl Agent {
                 self.check_audit(written);
                 let written = self.audit.as_mut().map(|audit| audit.not_sent(&error.to_string()));
                 self.check_audit(written);
+                false
             }
         }
     }

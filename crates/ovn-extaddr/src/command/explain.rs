@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::clock::Now;
 use crate::command::output::Output;
 use crate::command::port::PortName;
-use crate::command::style::{BAD, FAINT, GOOD, HEADING, Palette, clean, of_state};
+use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::observe::Observer;
@@ -99,7 +99,7 @@ fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Ch
         let left = until.saturating_sub(now);
         let detail =
             format!("connections of {internal} with {external} may finish, {left} s more (row {})", nat.uuid);
-        Some(Check { step: "drain", detail })
+        Some(Check { step: "drain", detail, hazard: false })
     });
     checks.collect()
 }
@@ -114,7 +114,10 @@ fn text(explanation: &Explanation, palette: Palette) -> String {
     for Intent { checks, entry } in &explanation.intents {
         let state = palette.paint(of_state(entry.state), entry.state.name());
         text += &format!("{} {state}\n", palette.paint(HEADING, &format!("{port} {}:", entry.family)));
-        let steps = checks.iter().map(|check| (GOOD, '✓', check.step, clean(&check.detail)));
+        let steps = checks.iter().map(|check| {
+            let (style, sign) = if check.hazard { (DOUBTFUL, '!') } else { (GOOD, '✓') };
+            (style, sign, check.step, clean(&check.detail))
+        });
         let mut lines: Vec<_> = steps.collect();
         match entry.reason {
             Some(code) => lines.push((BAD, '✗', code.name(), clean(&entry.message))),

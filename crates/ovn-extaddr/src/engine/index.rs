@@ -54,6 +54,10 @@ impl<K: Eq + Hash, E: Ord> Index<K, E> {
         one.into_iter().chain(many.into_iter().flat_map(|many| many.iter()))
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+
     pub(super) fn take(&mut self, key: &K) -> BTreeSet<E> {
         self.0.remove(key).map(Few::into_set).unwrap_or_default()
     }

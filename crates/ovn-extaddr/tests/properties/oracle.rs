@@ -271,9 +271,13 @@ impl<'a> Oracle<'a> {
         if ports.len() < 2 || !self.database.has_column("NAT", "gateway_port") {
             return Ok(None);
         }
-        let holds = |row: &Row| row.texts("networks").filter_map(network).any(|net| contains(net, external));
-        if let Some((port, _)) = ports.iter().find(|(_, row)| holds(row)) {
-            return Ok(Some(*port));
+        let home = |address: IpAddr| {
+            let holds =
+                |row: &Row| row.texts("networks").filter_map(network).any(|net| contains(net, address));
+            ports.iter().find(|(_, row)| holds(row)).map(|(port, _)| *port)
+        };
+        if let Some(port) = home(external) {
+            return Ok(Some(port));
         }
         let base = self.nats(router).into_iter().filter(|(_, nat)| {
             let is_network = network(nat.text("logical_ip"))
@@ -284,9 +288,12 @@ impl<'a> Oracle<'a> {
                 && !self.is_ours(nat)
                 && external_ip.is_ok_and(|address| family_of(address) == family_of(external))
         });
-        let named = base.flat_map(|(_, nat)| nat.refs("gateway_port"));
-        let named = named.filter(|named| ports.iter().any(|(port, _)| port == named));
-        named.min().map(Some).ok_or("no-gateway-port")
+        let leaves = base.filter_map(|(_, nat)| match nat.refs("gateway_port").next() {
+            None => home(nat.text("external_ip").parse().ok()?),
+            named => named,
+        });
+        let leaves = leaves.filter(|leaves| ports.iter().any(|(port, _)| port == leaves));
+        leaves.min().map(Some).ok_or("no-gateway-port")
     }
 }
 

@@ -215,7 +215,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
         )
     });
     cases.push(Case {
-        build: |net| net.ipv4_only().uplinks(&["198.51.100.1/24"]),
+        build: |net| net.ipv4_only().without_snat().uplinks(&["198.51.100.1/24"]),
         ..case(
             "rejected no-gateway-port",
             |_, site| {
@@ -224,7 +224,9 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
             |scene, site| {
                 let port = uuid_of(&scene.server, "Logical_Router_Port", &site.net.gateway_port())?;
-                let base = json!([["logical_ip", "==", site.net.subnet4()]]);
+                let subnet = site.net.subnet4().context("it has IPv4")?;
+                let uuid = site.net.add_nat("snat", ip("198.51.100.1"), &subnet)?;
+                let base = json!([["_uuid", "==", uuid_ref(&uuid)]]);
                 let row = json!({"gateway_port": uuid_ref(&port)});
                 scene
                     .server

@@ -1,13 +1,14 @@
 //! What the configuration decides: who asks, what may be asked for, and when a change of it counts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Net, Protocol, eventually, json_set, set_column, uuid_ref};
 use serde_json::{Value, json};
 
-use super::{A, B, Case, agent_state, drain, egress};
-use crate::scene::{OWNER, SOON, V4, V6, ip, versions};
+use super::{A, B, Case, agent_state, converted, drain, egress, ours, set};
+use crate::scene::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
 
 impl Case {
     /// Writes a policy file next to the configuration, and returns the line by which that names it.
@@ -277,6 +278,56 @@ fn an_address_without_a_forward_may_be_allowed() -> Result<()> {
 }
 
 #[test]
+fn what_another_network_has_is_never_allowed() -> Result<()> {
+    let case = Case::start("")?;
+    let mut other = Net::builder(2).uplinks(&["203.0.113.3/24"]).create(&case.scene.server)?;
+    let there = other.add_instance(Addressing::Static)?;
+    case.configure(&format!("{PROMPT}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/24\"]\n"))?;
+    // The address of its gateway, with which it leaves, too.
+    case.annotate(&case.one, Some("203.0.113.3"))?;
+    case.state(&case.one, "rejected not-permitted")?;
+    other.wipe_snat()?;
+    case.becomes([])?;
+    // One that nobody forwards goes to one of two networks only, and always to the same.
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A)])?;
+    other.annotate(&there.port, V4, Some(A))?;
+    let states = || -> Result<_> {
+        let list = case.scene.cli.list_json()?;
+        Ok(list.iter().map(crate::scene::state_of).collect::<BTreeSet<_>>())
+    };
+    eventually(SOON, "one of them has it", || {
+        let found = states()?;
+        ensure!(found == set(["active", "rejected not-permitted"]), "they are {found:?}");
+        Ok(true)
+    })?;
+    wait_until_settled(&case.scene.cli)?;
+    let winner = ours(&case.scene.server)?;
+    assert_eq!(winner.len(), 1, "{winner:?}");
+    // Who takes it from somebody who is before him does not get it either.
+    for instance in [&case.one, &there] {
+        let net = if instance.port == there.port { &other } else { &case.net };
+        net.annotate(&instance.port, V4, None)?;
+        eventually(SOON, "the other one has it", || Ok(ours(&case.scene.server)?.len() == 1))?;
+        net.annotate(&instance.port, V4, Some(A))?;
+        eventually(SOON, "it is as it was", || {
+            let found = ours(&case.scene.server)?;
+            ensure!(found == winner, "they are {found:?}");
+            Ok(true)
+        })?;
+        wait_until_settled(&case.scene.cli)?;
+    }
+    // The other network becomes the address's home.
+    let uplink = json_set([json!("203.0.113.3/24"), json!("203.0.113.101/32")]);
+    case.annotate(&case.one, Some(A))?;
+    other.annotate(&there.port, V4, None)?;
+    case.becomes([egress(&case.one, A)])?;
+    case.scene.server.transact(vec![json!({"op": "update", "table": "Logical_Router_Port",
+        "where": [["name", "==", other.gateway_port()]], "row": {"networks": uplink}})])?;
+    case.becomes([])
+}
+
+#[test]
 fn the_target_itself_may_be_required() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
@@ -365,6 +416,47 @@ fn a_gateway_port_that_is_made_anew_is_named_anew() -> Result<()> {
         case.becomes(rows())?;
     }
     Ok(())
+}
+
+/// northd lets a row without a gateway port leave where its address is at home: so does what has none itself.
+#[test]
+fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
+    let case = Case::start("")?;
+    let home =
+        case.net.nats()?.into_iter().find(|nat| nat.external_ip == "203.0.113.2").context("its own")?;
+    assert_eq!((&*home.kind, &home.gateway_port), ("snat", &None));
+    case.net.add_second_gateway(&["198.51.100.2/24"])?;
+    case.forward("192.0.2.12", 80)?;
+    case.annotate(&case.one, Some("192.0.2.12"))?;
+    case.becomes([egress(&case.one, "192.0.2.12")])?;
+    let list = case.scene.cli.list_json()?;
+    assert_eq!(list[0]["gateway_port"], *case.net.gateway_port(), "{list:?}");
+    // Without it nothing tells.
+    case.net.remove_nat(&home.uuid)?;
+    case.state(&case.one, "rejected no-gateway-port")?;
+    case.becomes([])
+}
+
+#[test]
+fn what_drains_and_what_is_converted_names_the_new_port_too() -> Result<()> {
+    let address = "198.51.100.50";
+    let case = Case::start("drain = 3000")?;
+    let second = case.net.add_second_gateway(&["198.51.100.2/24"])?;
+    case.default_target(address)?;
+    case.annotate(&case.one, Some(address))?;
+    case.becomes([egress(&case.one, address), converted(address, &case.one)])?;
+    case.annotate(&case.one, None)?;
+    let rows = || [drain(&case.one, address), converted(address, &case.one)];
+    case.becomes(rows())?;
+    let old = named_by(&case)?;
+    recreate(&case, &second)?;
+    eventually(SOON, "both name the new port", || {
+        let new = named_by(&case)?;
+        let (all, changed) = (new.iter().all(Option::is_some), new.iter().all(|port| !old.contains(port)));
+        ensure!(new.len() == 2 && all && changed, "they name {new:?}, and named {old:?}");
+        Ok(true)
+    })?;
+    case.becomes(rows())
 }
 
 /// The gateway port of each of our rows.

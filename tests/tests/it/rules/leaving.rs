@@ -1,5 +1,6 @@
 //! Overrides that change or go: what drains, what is held, and what somebody else keeps removing.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -249,6 +250,39 @@ fn a_forward_that_stays_away_takes_the_override_along() -> Result<()> {
 }
 
 #[test]
+fn what_drains_does_so_on_when_the_forward_is_back_in_time() -> Result<()> {
+    for value in [None, Some(B)] {
+        let case = with_forwards(&format!("hold-down = 3000\n{LONG}"))?;
+        case.annotate(&case.one, value)?;
+        let rows = || -> BTreeSet<_> {
+            [drain(&case.one, A)].into_iter().chain(value.map(|value| egress(&case.one, value))).collect()
+        };
+        eventually(SOON, "it drains", || Ok(ours(&case.scene.server)? == rows()))?;
+        let before = versions(&case.scene.server, OWNER)?;
+        // As Incus edits a forward; somebody else's change shows that the agent has seen that it is gone.
+        for _ in 0..3 {
+            case.net.remove_forward(ip(A))?;
+            let decided = decided(&case)?;
+            case.scene.agent.appctl(&["recompute"])?;
+            eventually(SOON, "the agent knows", || Ok(self::decided(&case)? > decided))?;
+            wait_until_settled(&case.scene.cli)?;
+            assert_eq!(ours(&case.scene.server)?, rows(), "{value:?}");
+            case.forward(A, 80)?;
+        }
+        wait_until_settled(&case.scene.cli)?;
+        assert_eq!(versions(&case.scene.server, OWNER)?, before, "{value:?}");
+    }
+    Ok(())
+}
+
+/// How many ports the agent has decided on so far.
+fn decided(case: &Case) -> Result<u64> {
+    let coverage = case.scene.agent.appctl(&["coverage/show"])?;
+    let line = coverage.lines().find(|line| line.starts_with("decided_ports")).context("a line")?;
+    Ok(line.rsplit(' ').next().context("a number")?.parse()?)
+}
+
+#[test]
 fn nothing_is_held_for_who_asks_for_something_else_or_is_gone() -> Result<()> {
     let ends: [(&str, End); 3] = [
         ("unset", |case| case.annotate(&case.one, None)),
@@ -360,5 +394,34 @@ fn explain_tells_of_conversion_port_range_and_what_drains() -> Result<()> {
         });
         ensure!(found, "no {step} with \"{part}\" in {checks:#}");
     }
+    Ok(())
+}
+
+/// What an override, ours or not, cannot do is said with the step that it comes from.
+#[test]
+fn explain_tells_of_hazards() -> Result<()> {
+    let case = with_forwards("port-range = \"30000-50000\"")?;
+    let hazards = || -> Result<Vec<String>> {
+        let output = case.scene.cli.run(&["explain", &case.one.port, "--json"])?;
+        let explained: Value = serde_json::from_str(&output.stdout)?;
+        let checks = explained["intents"][0]["checks"].as_array().cloned().unwrap_or_default();
+        let hazards = checks.iter().filter(|check| check["hazard"] == true);
+        Ok(hazards.map(|check| format!("{}: {}", check["step"], check["detail"])).collect())
+    };
+    assert_eq!(hazards()?, [""; 0]);
+    case.forward(A, 40_000)?;
+    case.forward(A, 443)?;
+    case.becomes([egress(&case.one, A)])?;
+    let found = hazards()?;
+    assert!(found.len() == 1 && found[0].contains(&format!("{A} listens on (40000)")), "{found:?}");
+    let text = case.scene.cli.run(&["explain", &case.one.port])?.success()?;
+    assert!(text.contains("! port-range"), "{text}");
+
+    case.net.add_default_target(ip(B), case.one.v4()?, DefaultTarget::Vip)?;
+    case.net.add_nat("snat", ip(B), &case.one.v4()?.to_string())?;
+    case.annotate(&case.one, Some(B))?;
+    case.state(&case.one, "foreign")?;
+    let found = hazards()?;
+    assert!(found.len() == 1 && found[0].contains("breaks TCP replies"), "{found:?}");
     Ok(())
 }

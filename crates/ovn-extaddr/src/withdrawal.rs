@@ -1,0 +1,50 @@
+//! What must go although what was to come in its place has to wait. Pure.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ovn_model::{Nat, NatId, RouterId, Store};
+
+use crate::drain::Connections;
+use crate::engine::Place;
+use crate::ownership::{Owner, Role};
+use crate::plan::{self, RowChange};
+use crate::rules::Rules;
+
+/// Returns the part of a port's changes that cannot wait for the rest: an address that may be somebody else's by now,
+/// inside or outside, is given up at once. Where the port may have both still, its row stays until it can be changed.
+pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowChange]) -> Vec<RowChange> {
+    let overrides = || changes.iter().filter_map(RowChange::row).filter(|row| !row.is_drain());
+    let is_tenable = |nat: &Nat, router: RouterId| {
+        let place = nat.external_ip.zip(nat.logical_host());
+        place.is_some_and(|(external, internal)| {
+            Connections { port, router, internal, external }.may_go_on(store, rules)
+        })
+    };
+    let given_up = |change: &RowChange| -> Option<(NatId, RouterId)> {
+        let (id, router) = match change {
+            RowChange::Delete(id, router) => (*id, *router),
+            RowChange::Update(id, row) if !row.is_drain() => (*id, row.router),
+            _ => return None,
+        };
+        let nat = store.nat(id)?;
+        let replaced = overrides().any(|row| nat.logical_host() == Some(row.logical));
+        (!replaced || !is_tenable(nat, router)).then_some((id, router))
+    };
+    let gone: Vec<_> = changes.iter().filter_map(given_up).collect();
+    let given: Vec<IpAddr> = gone.iter().filter_map(|(id, _)| store.nat(*id)?.external_ip).collect();
+    // What their connections need in order to finish.
+    let drains = changes
+        .iter()
+        .filter(|change| change.row().is_some_and(|row| row.is_drain() && given.contains(&row.external)));
+    gone.iter().map(|(id, router)| RowChange::Delete(*id, *router)).chain(drains.cloned()).collect()
+}
+
+/// Returns what takes a port's overrides off an address: where that cannot be converted, they break the connections
+/// that the port makes.
+pub(crate) fn from(store: &Store, owner: &Owner, port: &str, (router, address): Place) -> Vec<RowChange> {
+    let rows = plan::owned(store, owner, port).into_iter().filter(|(_, on, nat)| {
+        *on == router && nat.external_ip == Some(address) && owner.role(nat) == Some(Role::Egress)
+    });
+    rows.map(|(id, router, _)| RowChange::Delete(id, router)).collect()
+}

@@ -1,0 +1,123 @@
+//! What was put out of the way is not forgotten, whatever becomes of what says so.
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Net, Protocol, eventually, json_set, uuid_ref};
+use serde_json::{Value, json};
+
+use super::conversion::vips;
+use super::{A, Case, converted, egress, foreign, ours, set};
+use crate::scene::{SOON, ip, wait_until_settled};
+
+/// An address that goes to the first instance as a whole, with an override; its tcp balancer has a port, too.
+fn converted_case() -> Result<Case> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.net.add_forward(ip(A), 443, case.two.v4()?, 8443)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    Ok(case)
+}
+
+fn delete_router(name: &str) -> Value {
+    json!({"op": "delete", "table": "Logical_Router", "where": [["name", "==", name]]})
+}
+
+/// `ovn-nbctl lr-del`: the router takes our row along, and the balancer stays, for its switch has it.
+#[test]
+fn a_router_that_goes_takes_no_vip_with_it() -> Result<()> {
+    let case = converted_case()?;
+    let whole = vips(&[(A, "10.57.1.11"), (&format!("{A}:443"), "10.57.1.12:8443")]);
+    assert_ne!(case.net.vips(Protocol::Tcp, ip(A))?, whole);
+    case.scene.server.transact(vec![delete_router(&case.net.router())])?;
+    eventually(SOON, "the VIP is back", || {
+        let found = case.net.vips(Protocol::Tcp, ip(A))?;
+        ensure!(found == whole, "there are {found:?}");
+        Ok(true)
+    })?;
+    assert_eq!(ours(&case.scene.server)?, set([]));
+    Ok(())
+}
+
+#[test]
+fn a_row_that_somebody_makes_another_kind_of_is_still_ours() -> Result<()> {
+    let mut case = Case::start("")?;
+    case.default_target(A)?;
+    let before = case.foreign()?;
+    let spoil = || -> Result<()> {
+        let nat = case.net.nats()?.into_iter().find(|nat| nat.kind == "dnat").context("our row")?;
+        case.scene.server.transact(vec![json!({"op": "update", "table": "NAT",
+            "where": [["_uuid", "==", uuid_ref(&nat.uuid)]], "row": {"type": "snat"}})])?;
+        Ok(())
+    };
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    // It is healed as long as it is wanted, and goes with the wish, by the agent and by cleanup.
+    spoil()?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    case.scene.agent.daemon().signal("STOP")?;
+    spoil()?;
+    case.annotate(&case.one, None)?;
+    case.scene.agent.daemon().signal("CONT")?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    let Case { mut scene, net, .. } = case;
+    scene.agent.kill9()?;
+    let nat = net.nats()?.into_iter().find(|nat| nat.kind == "dnat").context("our row")?;
+    scene.server.transact(vec![json!({"op": "update", "table": "NAT",
+        "where": [["_uuid", "==", uuid_ref(&nat.uuid)]], "row": {"type": "snat"}})])?;
+    let said = scene.cli.run(&["cleanup"])?.success()?;
+    assert_eq!(said.trim(), "Removed 2 rows of owner ovn-extaddr.");
+    assert_eq!(ours(&scene.server)?, set([]));
+    assert_eq!(foreign(&scene.server)?, before);
+    Ok(())
+}
+
+/// Balancers are put back on the router that they were taken off, and on no other.
+#[test]
+fn a_new_router_of_the_same_name_gets_nothing_from_the_old_one() -> Result<()> {
+    let case = converted_case()?;
+    let other = Net::builder(2).create(&case.scene.server)?;
+    let name = case.net.router();
+    case.scene.server.transact(vec![
+        delete_router(&name),
+        json!({"op": "insert", "table": "Logical_Router", "row": {"name": name}}),
+    ])?;
+    eventually(SOON, "the VIP is back", || Ok(case.net.vips(Protocol::Tcp, ip(A))?.contains_key(A)))?;
+    assert_eq!(case.attached(A)?, set(["switch tcp", "switch udp"]));
+    let empty = json_set([]);
+    for router in [case.net.router(), other.router()] {
+        let found = case.scene.server.transact(vec![json!({"op": "select", "table": "Logical_Router",
+            "where": [["name", "==", router]], "columns": ["load_balancer"]})])?;
+        assert_eq!(found[0]["rows"][0]["load_balancer"], empty);
+    }
+    Ok(())
+}
+
+/// The memory of what was put out of the way is in our row. Whoever takes that away takes no VIP with it.
+#[test]
+fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.net.add_forward(ip(A), 443, case.two.v4()?, 8443)?;
+    let before = case.foreign()?;
+    let wanted = [egress(&case.one, A), converted(A, &case.one)];
+    case.annotate(&case.one, Some(A))?;
+    case.becomes(wanted.clone())?;
+    for round in 0..3 {
+        for nat in case.net.nats()?.iter().filter(|nat| !nat.external_ids.is_empty()) {
+            if nat.kind == "dnat" || round > 0 {
+                case.net.remove_nat(&nat.uuid)?;
+            }
+        }
+        case.becomes(wanted.clone()).with_context(|| format!("round {round}"))?;
+        assert_eq!(case.attached(A)?, set(["router tcp", "switch tcp", "switch udp"]));
+        wait_until_settled(&case.scene.cli)?;
+    }
+    case.annotate(&case.one, None)?;
+    case.becomes([])?;
+    assert_eq!(case.foreign()?, before);
+    Ok(())
+}
