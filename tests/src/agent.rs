@@ -1,12 +1,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::built::built;
 use crate::command::{Output, isolated, run};
 use crate::dir::Dir;
 use crate::process::Daemon;
@@ -76,7 +76,7 @@ impl Agent {
     ///
     /// When it is not built, or older than its sources.
     pub fn built() -> Result<PathBuf> {
-        built_binary()
+        built(BINARY)
     }
 
     /// Starts an agent as it comes out of the box and waits until it runs. What it does then takes it some more
@@ -235,7 +235,7 @@ impl AgentBuilder {
     ///
     /// When it is not built or cannot be started.
     pub fn spawn(self) -> Result<Agent> {
-        let binary = self.binary.clone().map_or_else(built_binary, Ok)?;
+        let binary = self.binary.clone().map_or_else(|| built(BINARY), Ok)?;
         let cli = Cli { database: self.database.clone(), binary, dir: Dir::new("agent")? };
         cli.write_config(&self.config)?;
         let daemon = self.launch(&cli)?;
@@ -260,7 +260,7 @@ impl Cli {
     ///
     /// When the agent is not built.
     pub fn new(database: impl Into<String>) -> Result<Self> {
-        let cli = Self { database: database.into(), binary: built_binary()?, dir: Dir::new("cli")? };
+        let cli = Self { database: database.into(), binary: built(BINARY)?, dir: Dir::new("cli")? };
         cli.write_config(PROMPT)?;
         Ok(cli)
     }
@@ -321,38 +321,4 @@ impl Cli {
         command.args(rest);
         command
     }
-}
-
-/// The agent's binary of the profile this test was built with.
-///
-/// Cargo does not build another package's binary for a test, so the agent may be missing or, worse, old: the tests
-/// would then judge yesterday's program. Both are errors.
-fn built_binary() -> Result<PathBuf> {
-    static FOUND: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| find_binary().map_err(|error| format!("{error:#}")));
-    found.clone().map_err(|error| anyhow!(error))
-}
-
-fn find_binary() -> Result<PathBuf> {
-    // target/debug/deps/it-HASH, or target/release/bench for what is no test -> target/PROFILE/ovn-extaddr
-    let test = std::env::current_exe().context("cannot tell where this program is")?;
-    let mut profiles = test.ancestors().skip(1).filter(|dir| !dir.ends_with("deps"));
-    let profile = profiles.next().context("this program is in no target directory")?;
-    let binary = profile.join(BINARY);
-    let built = modified(&binary)
-        .with_context(|| format!("{} is missing: run cargo build first", binary.display()))?;
-
-    // Cargo's list of what the binary was built from: "binary: source source ...", a blank in a path as "\ ".
-    let list = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
-    for source in list.lines().next().unwrap_or_default().replace("\\ ", "\0").split(' ').skip(1) {
-        let source = PathBuf::from(source.replace('\0', " "));
-        if modified(&source).is_ok_and(|changed| changed > built) {
-            bail!("{} is newer than the agent's binary: run cargo build first", source.display());
-        }
-    }
-    Ok(binary)
-}
-
-fn modified(path: &Path) -> Result<SystemTime> {
-    Ok(fs::metadata(path)?.modified()?)
 }

@@ -24,6 +24,7 @@
 
 mod agent;
 pub mod bench;
+mod built;
 mod clock;
 mod cluster;
 mod command;
@@ -46,6 +47,7 @@ mod snapshot;
 mod wait;
 
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
+pub use built::built;
 pub use clock::Clock;
 pub use cluster::{Cluster, Member, Relay, TlsServer};
 pub use command::Output;

@@ -13,6 +13,9 @@ use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(60);
 
+/// Where the file system of another release is, if it is not to be ours: see `scripts/containers`.
+const ROOT: &str = "OVN_EXTADDR_TESTS_ROOT";
+
 /// This system, booted once more by a real systemd: with its own processes, network, devices, journal and `/run`, and
 /// with the files of this one below an overlay that is thrown away. For tests of what is installed.
 ///
@@ -52,7 +55,8 @@ impl Machine {
             .args(["-c", "echo $$ >\"$1\"/cgroup.procs && shift && exec unshare \"$@\"", "sh"])
             .arg(&cgroup.0);
         command.args(["--fork", "--kill-child", "--pid", "--mount", "--cgroup", "--uts", "--ipc", "--net"]);
-        command.args(["bash"]).arg(&script).arg(&place);
+        let root = std::env::var_os(ROOT).unwrap_or_else(|| "/".into());
+        command.args(["bash"]).arg(&script).arg(&place).arg(root);
         let mut systemd = Daemon::spawn(command, &dir.path().join("console.log"))?;
         let children = format!("/proc/{0}/task/{0}/children", systemd.pid());
         let mut init = None;

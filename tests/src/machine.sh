@@ -1,12 +1,13 @@
 # Boots this system once more, with a systemd of its own, in namespaces of its own, on an overlay that nothing is left of.
-# Called in those namespaces with a directory that is empty. What runs outside is neither seen nor touched.
+# Called in those namespaces with a directory that is empty, and the root of the system that is meant. What runs outside
+# is neither seen nor touched.
 set -euo pipefail
 cd "$1"
 mount --make-rprivate /
 mkdir root store
 mount -t tmpfs store store
 mkdir store/upper store/work
-mount -t overlay overlay -o "lowerdir=/,upperdir=store/upper,workdir=store/work" root
+mount -t overlay overlay -o "lowerdir=$2,upperdir=store/upper,workdir=store/work" root
 mount -t proc proc root/proc
 mount -t sysfs sysfs root/sys
 mount -t cgroup2 cgroup root/sys/fs/cgroup
@@ -39,5 +40,7 @@ cd root
 pivot_root . outside
 umount -l /outside
 rmdir /outside
+# As a container's manager does: systemd mounts a service's credentials in a name space from which they have to get here.
+mount --make-rshared /
 exec env -i container=oxa PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --unit=basic.target

@@ -55,6 +55,20 @@ impl OvsdbServer {
         Self::launched(DATABASE, clock.environment().to_vec(), |file| create(file, &schema))
     }
 
+    /// Starts a server with an empty Northbound database of another schema than the installed one.
+    ///
+    /// # Errors
+    ///
+    /// As [`northbound`](Self::northbound).
+    pub fn northbound_with(edit: impl FnOnce(&mut Value)) -> Result<Self> {
+        let mut schema = serde_json::from_slice(&fs::read(installed_schema("ovn-nb.ovsschema")?)?)?;
+        edit(&mut schema);
+        let dir = Dir::new("schema")?;
+        let path = dir.path().join("ovn-nb.ovsschema");
+        fs::write(&path, schema.to_string())?;
+        Self::with_schema(&path)
+    }
+
     /// Starts a server with an empty Southbound database.
     ///
     /// # Errors

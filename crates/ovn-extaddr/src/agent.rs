@@ -378,6 +378,7 @@ impl Agent {
     fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
         self.metrics.disconnects.inc();
         let text = format!("{remote}: {error}");
+        self.past.lost = Some((SystemTime::now(), text.clone()));
         if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
             let repeated = Some(repeated).filter(|count| *count > 0);
             warn!(%remote, %error, ?retry, repeated, "disconnected from {remote}: {error}");
@@ -413,6 +414,7 @@ impl Signals {
     }
 }
 
-fn now() -> Now {
+/// Returns the time on both clocks.
+pub(crate) fn now() -> Now {
     Now::at(Instant::now().into_std())
 }

@@ -23,6 +23,7 @@ mod man;
 mod output;
 mod plan;
 mod port;
+mod reach;
 mod set;
 mod style;
 mod table;
@@ -120,6 +121,23 @@ impl Cli {
             Command::Doctor(command) => command.run(settings, palette).await,
             // These were done above.
             Command::Completions(_) | Command::Man(_) => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_option_says_what_it_is() {
+        let mut command = Cli::command();
+        command.build();
+        for command in command.get_subcommands().chain([&command]) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{argument} of {}", command.get_name());
+            }
         }
     }
 }

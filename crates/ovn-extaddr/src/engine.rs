@@ -25,8 +25,6 @@ use index::Index;
 /// An address on a router.
 pub type Place = (RouterId, IpAddr);
 
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-
 /// What has rows of its own, which are changed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -297,7 +295,7 @@ impl Engine {
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
         let asking = store.ports().map(|(_, port)| port);
         let asking =
-            asking.filter(|port| all || FAMILIES.iter().any(|family| port.external(*family).is_some()));
+            asking.filter(|port| all || Family::ALL.iter().any(|family| port.external(*family).is_some()));
         self.dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
         self.dirty.extend(self.entries.keys().map(|name| Subject::Port(Arc::clone(name))));
         for (_, nat) in store.tagged_nats() {
@@ -506,7 +504,7 @@ impl Engine {
         let port = store.port_by_name(name).and_then(|id| store.port(id)).filter(|_| self.heeds_intents);
         let Some(port) = port else { return entry };
         let spoken_for = self.rules.speak_for_ports() || !self.speakers.is_empty();
-        if !spoken_for && FAMILIES.iter().all(|family| port.external(*family).is_none()) {
+        if !spoken_for && Family::ALL.iter().all(|family| port.external(*family).is_none()) {
             return entry;
         }
         entry.switch = port.switch;
@@ -519,7 +517,7 @@ impl Engine {
                 reach
             }),
         };
-        for family in FAMILIES {
+        for family in Family::ALL {
             let question = Question { store, rules: &self.rules, reach, port, family };
             entry.decisions.extend(resolve(question, &mut entry.watched, &mut ()));
         }

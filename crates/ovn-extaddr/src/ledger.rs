@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ovn_model::{Family, RouterId};
 
+use crate::reason::Code;
 use crate::report::Standing;
 use crate::state::State;
 
@@ -21,7 +22,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct Ledger {
     known: HashMap<Arc<str>, Vec<Known>>,
     counts: [usize; State::ALL.len()],
-    reasons: BTreeMap<&'static str, usize>,
+    reasons: BTreeMap<Code, usize>,
     /// Intents by router and state; only where asked for.
     routers: Option<HashMap<Option<RouterId>, [usize; State::ALL.len()]>>,
 }
@@ -30,7 +31,7 @@ pub struct Ledger {
 struct Known {
     family: Family,
     state: State,
-    reason: Option<&'static str>,
+    reason: Option<Code>,
     router: Option<RouterId>,
     /// Of all that a line in the log tells.
     digest: u64,
@@ -109,7 +110,7 @@ impl Ledger {
     }
 
     /// Returns how many intents there are with each reason, also with those that no intent has any more.
-    pub fn reasons(&self) -> &BTreeMap<&'static str, usize> {
+    pub fn reasons(&self) -> &BTreeMap<Code, usize> {
         &self.reasons
     }
 

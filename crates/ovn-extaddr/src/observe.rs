@@ -1,9 +1,10 @@
 //! A look at the database, for the commands that only read.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use ovn_model::Store;
 use ovsdb_protocol::{Session, SessionEvent};
 use tokio::time::{interval_at, sleep_until, timeout};
@@ -89,7 +90,7 @@ impl Observer {
 /// As [`Observer::open`].
 pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Store) -> anyhow::Result<()> {
     let remotes = settings.remotes.endpoints().len();
-    let mut failures = 0;
+    let (mut attempts, mut failures) = (0, BTreeMap::new());
     let mut progress = Progress::new();
     let attempt = async {
         let mut ticks = interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
@@ -105,28 +106,32 @@ pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Stor
                 SessionEvent::Synced { .. } => return Ok(()),
                 SessionEvent::Disconnected { remote, error, .. } => {
                     tracing::debug!(%remote, %error, "cannot use the server");
-                    failures += 1;
-                    if failures >= remotes && settings.timeout.is_none() {
-                        let hint = access::hint(&remote, &error)
-                            .map_or_else(String::new, |hint| format!(": {hint}"));
-                        bail!("cannot read {DATABASE} from {remote}: {error}{hint}");
+                    attempts += 1;
+                    let hint = access::hint(&remote, &error);
+                    let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
+                    failures.insert(remote.to_string(), format!("{remote}: {error}{hint}"));
+                    if attempts >= remotes && settings.timeout.is_none() {
+                        return Err(());
                     }
                 }
                 _ => {}
             }
         }
     };
-    let result = match settings.timeout {
-        None => attempt.await,
+    let within = match settings.timeout {
+        None => attempt.await.map_err(|()| String::new()),
         Some(limit) => match timeout(limit, attempt).await {
-            Ok(result) => result,
-            Err(elapsed) => Err(elapsed).with_context(|| {
-                format!("cannot read {DATABASE} from {} within {limit:?}", settings.remotes)
-            }),
+            Ok(Ok(())) => Ok(()),
+            _ => Err(format!(" within {limit:?}")),
         },
     };
     progress.clear();
-    result
+    let Err(within) = within else { return Ok(()) };
+    // Each server by itself, for the one that matters need not be the last.
+    let failures: Vec<_> = failures.into_values().collect();
+    let why =
+        if failures.is_empty() { format!("{} is silent", settings.remotes) } else { failures.join("; ") };
+    bail!("cannot read {DATABASE}{within}: {why}")
 }
 
 /// A line on the terminal of a person who waits for a large database.

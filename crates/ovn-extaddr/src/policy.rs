@@ -96,9 +96,7 @@ impl Policy {
     pub fn named_ports(&self) -> impl Iterator<Item = (&str, Family, Wanted)> {
         self.rules.iter().flat_map(|rule| {
             let name = rule.port.as_ref().and_then(Glob::literal);
-            [Family::V4, Family::V6]
-                .into_iter()
-                .filter_map(move |family| Some((name?, family, rule.wish(family)??)))
+            Family::ALL.into_iter().filter_map(move |family| Some((name?, family, rule.wish(family)??)))
         })
     }
 }

@@ -4,7 +4,84 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ovn_model::{Family, NatId, RouterId, Store, keys};
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
+
+/// The code of a reason, which never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Code {
+    /// The value of the key is no address.
+    InvalidAddress,
+    /// The address is of the other family.
+    WrongFamily,
+    /// The port is not an instance's.
+    NotAnInstance,
+    /// No switch has the port.
+    NoSwitch,
+    /// The port has no address of the family.
+    NoAddress,
+    /// No router can be reached from the port's switch.
+    NoRouter,
+    /// No reachable router sends the address to an instance.
+    NotAForward,
+    /// Nothing forwards the address, and no allowed prefix holds it.
+    NotPermitted,
+    /// The address is forwarded, but not to this port.
+    NotATarget,
+    /// The policy names a port that does not exist.
+    NoPort,
+    /// Several routers forward the address.
+    AmbiguousRouter,
+    /// The router has no gateway.
+    NoGateway,
+    /// The router has several gateway ports, and the address belongs to none.
+    NoGatewayPort,
+    /// A VIP without a port leads to the instance, and cannot be converted.
+    DefaultTarget,
+    /// `auto`, and no address leads to this port alone.
+    NoForwardForAuto,
+    /// `auto`, and several addresses do.
+    AmbiguousAuto,
+    /// A foreign row translates the port's address to another one.
+    ForeignNat,
+    /// Another port has the same internal address.
+    DuplicateAddress,
+    /// The database refused the rows.
+    Refused,
+}
+
+impl Code {
+    /// Returns the word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "invalid-address",
+            Self::WrongFamily => "wrong-family",
+            Self::NotAnInstance => "not-an-instance",
+            Self::NoSwitch => "no-switch",
+            Self::NoAddress => "no-address",
+            Self::NoRouter => "no-router",
+            Self::NotAForward => "not-a-forward",
+            Self::NotPermitted => "not-permitted",
+            Self::NotATarget => "not-a-target",
+            Self::NoPort => "no-port",
+            Self::AmbiguousRouter => "ambiguous-router",
+            Self::NoGateway => "no-gateway",
+            Self::NoGatewayPort => "no-gateway-port",
+            Self::DefaultTarget => "default-target",
+            Self::NoForwardForAuto => "no-forward-for-auto",
+            Self::AmbiguousAuto => "ambiguous-auto",
+            Self::ForeignNat => "foreign-nat",
+            Self::DuplicateAddress => "duplicate-address",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
 
 /// A reason, with what its sentence has to name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,28 +156,28 @@ impl Unconvertible {
 }
 
 impl Reason {
-    /// Returns the code, which never changes its meaning.
-    pub fn code(&self) -> &'static str {
+    /// Returns the code.
+    pub fn code(&self) -> Code {
         match self {
-            Self::InvalidAddress => "invalid-address",
-            Self::WrongFamily => "wrong-family",
-            Self::NotAnInstance => "not-an-instance",
-            Self::NoSwitch => "no-switch",
-            Self::NoAddress => "no-address",
-            Self::NoRouter => "no-router",
-            Self::NotAForward => "not-a-forward",
-            Self::NotPermitted => "not-permitted",
-            Self::NotATarget => "not-a-target",
-            Self::NoPort => "no-port",
-            Self::AmbiguousRouter(..) => "ambiguous-router",
-            Self::NoGateway => "no-gateway",
-            Self::NoGatewayPort => "no-gateway-port",
-            Self::DefaultTarget(_) => "default-target",
-            Self::NoForwardForAuto => "no-forward-for-auto",
-            Self::AmbiguousAuto(..) => "ambiguous-auto",
-            Self::ForeignNat(_) => "foreign-nat",
-            Self::DuplicateAddress(..) => "duplicate-address",
-            Self::Refused(_) => "refused",
+            Self::InvalidAddress => Code::InvalidAddress,
+            Self::WrongFamily => Code::WrongFamily,
+            Self::NotAnInstance => Code::NotAnInstance,
+            Self::NoSwitch => Code::NoSwitch,
+            Self::NoAddress => Code::NoAddress,
+            Self::NoRouter => Code::NoRouter,
+            Self::NotAForward => Code::NotAForward,
+            Self::NotPermitted => Code::NotPermitted,
+            Self::NotATarget => Code::NotATarget,
+            Self::NoPort => Code::NoPort,
+            Self::AmbiguousRouter(..) => Code::AmbiguousRouter,
+            Self::NoGateway => Code::NoGateway,
+            Self::NoGatewayPort => Code::NoGatewayPort,
+            Self::DefaultTarget(_) => Code::DefaultTarget,
+            Self::NoForwardForAuto => Code::NoForwardForAuto,
+            Self::AmbiguousAuto(..) => Code::AmbiguousAuto,
+            Self::ForeignNat(_) => Code::ForeignNat,
+            Self::DuplicateAddress(..) => Code::DuplicateAddress,
+            Self::Refused(_) => Code::Refused,
         }
     }
 
@@ -120,11 +197,13 @@ impl Reason {
             Self::NotAnInstance => {
                 format!("only ports of type \"\" are instances: remove {key} from this one")
             }
-            Self::NoSwitch => "no switch has this port yet".to_owned(),
+            Self::NoSwitch => "no switch has this port: add it to one, or see why the CMS made half a port".to_owned(),
             Self::NoAddress => {
-                format!("the port has no {family} address yet, neither static nor allocated by OVN")
+                format!(
+                    "the port has no {family} address, neither static nor allocated by OVN: give it one, or see whether ovn-northd runs"
+                )
             }
-            Self::NoRouter => "no router is joined to the port's switch".to_owned(),
+            Self::NoRouter => "no router is joined to the port's switch: join the one that has the forward".to_owned(),
             Self::NotAForward => format!(
                 "{wanted} is not a forward address of the port's network{}: create the forward there, or set {key} to one of `ovn-extaddr forwards`",
                 match store
@@ -143,7 +222,7 @@ impl Reason {
             Self::NotATarget => format!(
                 "{here} forwards {wanted} to others but not to this port: add a forward to it, or turn require-target off"
             ),
-            Self::NoPort => "the policy names this port, and there is none of that name yet".to_owned(),
+            Self::NoPort => "the policy names this port, and there is none of that name yet: create it, or correct the policy".to_owned(),
             Self::AmbiguousRouter(a, b) => format!(
                 "{wanted} is a forward address of both {} and {} at the same distance: remove it from one",
                 name(*a),
@@ -175,12 +254,27 @@ impl Reason {
             ),
             Self::DuplicateAddress(address, port) => {
                 format!(
-                    "port {port} has the internal address {address} too, behind the same router: only one can be served"
+                    "port {port} has the internal address {address} too, behind the same router, and only one can be served: give one of them another"
                 )
             }
             Self::Refused(error) => {
                 format!("the database refused the rows, and will be asked again: {error}")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_asked_for_by_the_words_that_reports_use() {
+        for code in Code::value_variants() {
+            let asked = code.to_possible_value();
+            assert_eq!(asked.as_ref().map(|value| value.get_name()), Some(code.name()));
         }
     }
 }

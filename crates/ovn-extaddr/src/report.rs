@@ -12,7 +12,7 @@ use crate::engine::{Engine, Subject};
 use crate::explain::Check;
 use crate::ownership::Role;
 use crate::plan::{self, Owned, RowChange};
-use crate::reason::Reason;
+use crate::reason::{Code, Reason};
 use crate::resolve::{Decision, Verdict};
 use crate::row::DrainTags;
 use crate::state::State;
@@ -39,7 +39,7 @@ pub struct Entry {
     /// Where it stands.
     pub state: State,
     /// Why, as a code.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Code>,
     /// Why, as a sentence.
     pub message: String,
     /// The UUIDs of the NAT rows that fulfil it.
@@ -78,19 +78,24 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
 pub fn all(store: &Store, engine: &Engine, obstacle: impl Fn(&Arc<str>) -> Option<Obstacle>) -> Vec<Entry> {
     let mut ports: Vec<_> = engine.ports().collect();
     ports.sort_unstable();
-    let named = engine.rules().policy.named_ports().filter(|(name, ..)| store.port_by_name(name).is_none());
     let entries = ports.into_iter().flat_map(|port| entries(store, engine, port, obstacle(port).as_ref()));
     let mut entries: Vec<_> = entries.collect();
-    entries.extend(named.map(|(port, family, wanted)| Entry {
+    entries.extend(absent(store, engine));
+    entries.sort_by(|a, b| (&a.port, &a.family).cmp(&(&b.port, &b.family)));
+    entries
+}
+
+/// Reports on ports that the policy names and the database does not have.
+pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
+    let named = engine.rules().policy.named_ports().filter(|(name, ..)| store.port_by_name(name).is_none());
+    named.map(|(port, family, wanted)| Entry {
         wanted: wanted.to_string(),
         source: "policy",
         state: State::Waiting,
         reason: Some(Reason::NoPort.code()),
         message: Reason::NoPort.sentence(store, family, "", None),
         ..blank(port, family)
-    }));
-    entries.sort_by(|a, b| (&a.port, &a.family).cmp(&(&b.port, &b.family)));
-    entries
+    })
 }
 
 fn blank(port: &str, family: Family) -> Entry {
@@ -135,7 +140,7 @@ pub struct Standing {
     /// Where it stands.
     pub state: State,
     /// Why, as a code.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Code>,
     /// The router that has the address.
     pub router: Option<RouterId>,
     /// The address that the port has for its own connections, or shall have.

@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, global = true)]
     no_leader_only: bool,
 
-    /// How many seconds to wait for the database at most [default: give up once all remotes failed].
+    /// How many seconds to wait for the database at most [default: until every remote failed, or was silent for 5 seconds].
     #[arg(short, long, value_name = "SECONDS", global = true)]
     timeout: Option<u64>,
 

@@ -13,6 +13,9 @@ pub enum Family {
 }
 
 impl Family {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
     /// Returns the family of an address.
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }

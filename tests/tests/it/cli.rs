@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::scene::{OWNER, Scene, V4, V6, ip, row, wait_for_rows, wait_until_settled};
 
 /// Every command that needs a database.
-const COMMANDS: [&[&str]; 8] = [
+pub(crate) const COMMANDS: [&[&str]; 8] = [
     &["plan"],
     &["list"],
     &["explain", "some-port"],
@@ -353,7 +353,7 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
         checks.as_array().into_iter().flatten().filter_map(|c| c["step"].as_str()).collect();
     assert_eq!(steps, ["intent", "switch", "internal", "routers", "forward", "place", "port-range"]);
     let exact =
-        |check: &Value| check.as_object().is_some_and(|c| c.len() == 2) && check["detail"].is_string();
+        |check: &Value| check.as_object().is_some_and(|c| c.len() == 3) && check["detail"].is_string();
     assert!(checks.as_array().into_iter().flatten().all(exact), "{checks}");
     let intent = explained["intents"][0].as_object_mut().context("an object")?;
     intent.remove("checks");

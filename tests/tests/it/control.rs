@@ -1,6 +1,7 @@
 //! The control socket, by OVN's own tool.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Result, ensure};
@@ -170,6 +171,10 @@ fn what_a_killed_agent_left_behind_is_cleared_away() -> Result<()> {
     eventually(SOON, "it answers", || Ok(agent.appctl(&["version"]).is_ok()))?;
     assert_eq!(sockets(&agent)?.len(), 3);
     assert!(alive.exists() && other.exists());
+    // Root and the agent's own user and group may command it, as OVN's daemons.
+    let own = agent.daemon().pid();
+    let control = agent.dir().join(format!("ovn-extaddr.{own}.ctl"));
+    assert_eq!(fs::metadata(control)?.permissions().mode() & 0o777, 0o660);
     let pid = fs::read_to_string(agent.dir().join("ovn-extaddr.pid"))?;
     assert_eq!(pid.trim(), agent.daemon().pid().to_string());
     Ok(())

@@ -71,6 +71,9 @@ fn a_database_that_is_away_is_said_once() -> Result<()> {
     sleep(Duration::from_secs(2));
     let log = agent.log();
     assert_eq!(log.matches("disconnected").count(), 1, "{log}");
+    let status = agent.appctl(&["status"])?;
+    let error = "\nconnection error: unix:/no/such/socket: No such file or directory (os error 2) at 20";
+    assert!(status.contains(error), "{status}");
     let coverage = agent.appctl(&["coverage/show"])?;
     let tries = coverage.lines().find(|line| line.starts_with("disconnects")).context("a line")?;
     assert!(!tries.ends_with(" 1"), "it was tried more often: {coverage}");

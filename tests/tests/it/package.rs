@@ -11,6 +11,9 @@ use ovn_extaddr_tests::{Agent, Machine, Output, eventually};
 
 use crate::scene::SOON;
 
+mod release;
+mod tls;
+
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What `systemd-analyze security` may find at most.
@@ -83,7 +86,10 @@ fn newer_systemds_get_a_reload_that_is_waited_for_and_older_ones_one_that_works(
         (types(&old), types(&new)),
         (vec!["Type=notify".to_owned()], vec!["Type=notify-reload".to_owned()])
     );
-    assert!(old.contains("\nExecReload=/bin/kill -HUP $MAINPID\n") && !new.contains("\nExecReload"), "{old}");
+    assert!(
+        old.contains("\nExecReload=/bin/sh -c 'kill -HUP $$MAINPID'\n") && !new.contains("\nExecReload"),
+        "{old}"
+    );
     Ok(())
 }
 
@@ -176,6 +182,14 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
     // ----- a loop that hangs -----
     watchdog(&machine)?;
 
+    // ----- over TLS -----
+    tls::a_service_over_tls(&machine)?;
+    state("active")?;
+
+    // ----- a socket of openvswitch's -----
+    socket_of_openvswitch(&machine)?;
+    state("active")?;
+
     // ----- upgrade, removal, purge -----
     let rows = || machine.sh("ovn-nbctl --bare --columns=_uuid find nat type=snat logical_ip=10.57.0.11");
     let before = rows()?;
@@ -202,6 +216,41 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
     fs::copy(Agent::built()?, machine.path("/root/ovn-extaddr"))?;
     machine.sh("/root/ovn-extaddr cleanup")?;
     ensure!(rows()?.trim().is_empty(), "cleanup takes it out");
+    Ok(())
+}
+
+/// As on Fedora and its kin: by that user, or by its group and as our own user.
+fn socket_of_openvswitch(machine: &Machine) -> Result<()> {
+    let unit = "/etc/systemd/system/ovn-extaddr.service.d";
+    machine.sh(&format!(
+        "mv {unit}/socket.conf /root/ && (getent passwd openvswitch || useradd --system --user-group openvswitch) && \
+         chown openvswitch:openvswitch /run/ovn/ovnnb_db.sock"
+    ))?;
+    let by_group = "[Service]\\nSupplementaryGroups=openvswitch\\n";
+    for (mode, user, drop_in) in [
+        (
+            "750",
+            "openvswitch",
+            "cp /usr/share/doc/ovn-extaddr/socket-of-openvswitch.conf $unit/socket.conf".to_owned(),
+        ),
+        ("770", "ovn-extaddr", format!("printf '{by_group}' >$unit/socket.conf")),
+    ] {
+        machine.sh(&format!(
+            "unit={unit}; chmod {mode} /run/ovn/ovnnb_db.sock && {drop_in} && systemctl daemon-reload && \
+             systemctl restart --no-block ovn-extaddr"
+        ))?;
+        eventually(SOON, "it reads the database", || {
+            let status = machine.run("ovn-appctl", &["-t", "ovn-extaddr", "status"])?;
+            let runs_as = machine.sh("stat -c %U /proc/$(systemctl show -P MainPID ovn-extaddr)")?;
+            ensure!(status.stdout.contains(" (in step)") && runs_as.trim() == user, "{status:?} {runs_as}");
+            Ok(true)
+        })
+        .with_context(|| journal(machine).unwrap_or_default())?;
+    }
+    machine.sh(&format!(
+        "mv /root/socket.conf {unit}/ && chown root:root /run/ovn/ovnnb_db.sock && chmod 750 /run/ovn/ovnnb_db.sock && \
+         systemctl daemon-reload && systemctl restart --no-block ovn-extaddr"
+    ))?;
     Ok(())
 }
 

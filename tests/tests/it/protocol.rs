@@ -1,5 +1,6 @@
 //! The client library against a real ovsdb-server.
 
+mod examples;
 mod lasting;
 mod monitors;
 mod transactions;

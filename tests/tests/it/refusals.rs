@@ -1,301 +1,106 @@
 //! What cannot be granted, with its reason, and that each is granted by itself once its reason is gone.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use ovn_extaddr_tests::{
-    Addressing, DefaultTarget, Instance, Net, NetBuilder, OvsdbServer, PROMPT, Protocol, eventually,
-    json_map, json_set,
-};
-use serde_json::json;
+use ovn_extaddr_tests::{Addressing, Agent, Cli, Net, OvsdbServer, PROMPT, eventually, json_map};
+use serde_json::{Value, json};
 
-use crate::scene::{OWNER, SOON, Scene, V4, ip, owned, row, state_of};
+use crate::scene::{OWNER, SOON, Scene, V4, ip, owned, row, state_of, wait_for_rows, wait_until_settled};
+use site::Site;
+use table::{Case, POLICY};
 
-/// A network with one instance that wants `external`, which is no forward yet.
-struct Site {
-    net: Net,
-    instance: Instance,
-    external: IpAddr,
+mod site;
+mod table;
+
+/// The cure that the sentence of each reason names.
+const CURES: [(&str, &str); 19] = [
+    ("invalid-address", "set ipv4.address.external to an address, auto or none"),
+    ("wrong-family", "it belongs into ipv6.address.external"),
+    ("not-an-instance", "remove ipv4.address.external from this one"),
+    ("no-switch", "add it to one"),
+    ("no-address", "give it one, or see whether ovn-northd runs"),
+    ("no-router", "join the one that has the forward"),
+    (
+        "not-a-forward",
+        "create the forward there, or set ipv4.address.external to one of `ovn-extaddr forwards`",
+    ),
+    ("not-permitted", "create the forward, or add its prefix to allow in the configuration"),
+    ("not-a-target", "add a forward to it, or turn require-target off"),
+    ("no-port", "create it, or correct the policy"),
+    ("ambiguous-router", "remove it from one"),
+    ("no-gateway", "give it a gateway"),
+    ("no-gateway-port", "set gateway_port on its base SNAT row"),
+    ("default-target", "forward single ports, or use a dnat row"),
+    ("no-forward-for-auto", "create one, or name an address"),
+    ("ambiguous-auto", "set ipv4.address.external to one of them"),
+    ("foreign-nat", "remove it, or unset ipv4.address.external"),
+    ("duplicate-address", "give one of them another"),
+    ("refused", "will be asked again"),
+];
+
+/// The program itself says which reasons there are.
+fn known_reasons() -> Result<BTreeSet<String>> {
+    let refused = Cli::new("unix:/no/such")?.run(&["list", "--reason", "no-such-reason"])?.stderr;
+    let values = refused.split_once("[possible values: ").and_then(|(_, rest)| rest.split_once(']'));
+    let values = values.with_context(|| refused.clone())?.0;
+    Ok(values.split(", ").map(str::to_owned).collect())
 }
 
-/// One reason not to grant, in a network of its own.
-struct Case {
-    expected: &'static str,
-    build: fn(NetBuilder) -> NetBuilder,
-    addressing: Addressing,
-    spoil: fn(&OvsdbServer, &Site) -> Result<()>,
-    mend: fn(&OvsdbServer, &Site) -> Result<()>,
-}
-
-impl Site {
-    fn new(server: &OvsdbServer, id: u32, case: &Case) -> Result<Self> {
-        let mut net = (case.build)(Net::builder(id)).create(server)?;
-        let instance = net.add_instance(case.addressing.clone())?;
-        Ok(Self { net, instance, external: ip(&format!("203.0.113.{}", 100 + id)) })
-    }
-
-    fn wants(&self, value: &str) -> Result<()> {
-        self.net.annotate(&self.instance.port, V4, Some(value))
-    }
-
-    fn wants_external(&self) -> Result<()> {
-        self.wants(&self.external.to_string())
-    }
-
-    /// The instance's address, also where it is not written yet.
-    fn internal(&self) -> Result<IpAddr> {
-        let subnet = self.net.subnet4().context("the networks of this table have IPv4")?;
-        Ok(ip(&subnet.replace(".0/24", ".11")))
-    }
-
-    fn forwarded(&self) -> Result<()> {
-        self.net.add_forward(self.external, 443, self.internal()?, 443)
-    }
-
-    /// Forwarded and wanted: granted, but for what comes on top.
-    fn complete(&self) -> Result<()> {
-        self.forwarded()?;
-        self.wants_external()
-    }
-
-    fn has_address(&self) -> Result<()> {
-        let text = format!("{} {}", self.instance.mac, self.internal()?);
-        self.net.set_addresses(&self.instance.port, &[&text])
-    }
-
-    fn remove_foreign(&self) -> Result<()> {
-        let base = self.net.subnet4().unwrap_or_default();
-        let foreign = |nat: &&ovn_extaddr_tests::Nat| nat.external_ids.is_empty() && nat.logical_ip != base;
-        for nat in self.net.nats()?.iter().filter(foreign) {
-            self.net.remove_nat(&nat.uuid)?;
-        }
-        Ok(())
-    }
-}
-
-fn usual(net: NetBuilder) -> NetBuilder {
-    net.ipv4_only()
-}
-
-fn case(
-    expected: &'static str,
-    spoil: fn(&OvsdbServer, &Site) -> Result<()>,
-    mend: fn(&OvsdbServer, &Site) -> Result<()>,
-) -> Case {
-    Case { expected, build: usual, addressing: Addressing::Static, spoil, mend }
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        case("rejected not-a-forward", |_, site| site.wants_external(), |_, site| site.forwarded()),
-        case(
-            // A VIP inside the network is a service among instances.
-            "rejected not-a-forward",
-            |_, site| {
-                let inside = ip(&site.internal()?.to_string().replace(".11", ".200"));
-                site.net.add_forward(inside, 443, site.internal()?, 443)?;
-                site.wants(&inside.to_string())
-            },
-            |_, site| site.complete(),
-        ),
-        case(
-            // An identity row makes the router answer for an address, and forwards nothing.
-            "rejected not-a-forward",
-            |_, site| {
-                site.net.add_nat("dnat_and_snat", site.external, &site.external.to_string())?;
-                site.wants_external()
-            },
-            |_, site| site.forwarded(),
-        ),
-        case(
-            // A base SNAT's address is none either.
-            "rejected not-a-forward",
-            |_, site| site.wants(&site.net.external_ipv4().context("it has one")?.to_string()),
-            |_, site| site.complete(),
-        ),
-        case(
-            "rejected invalid-address",
-            |_, site| {
-                site.forwarded()?;
-                site.wants("203.0.113.0/24")
-            },
-            |_, site| site.wants_external(),
-        ),
-        case(
-            "rejected invalid-address",
-            |_, site| {
-                site.forwarded()?;
-                site.wants("\u{0}\u{1f4a9} \"quoted\" \\ and so on".trim_start_matches('\u{0}'))
-            },
-            |_, site| site.wants_external(),
-        ),
-        case(
-            "rejected wrong-family",
-            |_, site| {
-                site.forwarded()?;
-                site.wants("2001:db8::65")
-            },
-            |_, site| site.wants_external(),
-        ),
-        case(
-            "rejected no-router",
-            |server, site| {
-                site.complete()?;
-                join(server, site, "delete")
-            },
-            |server, site| join(server, site, "insert"),
-        ),
-        case("rejected no-forward-for-auto", |_, site| site.wants("auto"), |_, site| site.forwarded()),
-        case(
-            "rejected no-forward-for-auto",
-            |_, site| {
-                site.forwarded()?;
-                site.net.add_forward(site.external, 25, ip("192.0.2.99"), 25)?;
-                site.wants("auto")
-            },
-            |_, site| {
-                site.net.remove_forward(site.external)?;
-                site.forwarded()
-            },
-        ),
-        case(
-            "rejected ambiguous-auto",
-            |_, site| {
-                site.forwarded()?;
-                site.net.add_nat("dnat", ip("198.51.100.7"), &site.internal()?.to_string())?;
-                site.wants("auto")
-            },
-            |_, site| site.remove_foreign(),
-        ),
-        case(
-            "rejected default-target",
-            |_, site| {
-                site.complete()?;
-                site.net.add_default_target(site.external, site.internal()?, DefaultTarget::Vip)
-            },
-            |_, site| {
-                site.net.remove_forward(site.external)?;
-                site.forwarded()
-            },
-        ),
-        case(
-            "conflict foreign-nat",
-            |_, site| {
-                site.complete()?;
-                site.net.add_nat("snat", ip("198.51.100.7"), &site.internal()?.to_string()).map(drop)
-            },
-            |_, site| site.remove_foreign(),
-        ),
-        case(
-            "conflict foreign-nat",
-            |_, site| {
-                site.complete()?;
-                site.net.add_nat("snat", ip("198.51.100.7"), &format!("{}/32", site.internal()?)).map(drop)
-            },
-            |_, site| site.remove_foreign(),
-        ),
-        case(
-            "conflict foreign-nat",
-            |_, site| {
-                site.complete()?;
-                site.net.add_nat("dnat_and_snat", ip("198.51.100.7"), &site.internal()?.to_string()).map(drop)
-            },
-            |_, site| site.remove_foreign(),
-        ),
-        case(
-            "foreign",
-            |_, site| {
-                site.complete()?;
-                site.net.add_nat("snat", site.external, &site.internal()?.to_string()).map(drop)
-            },
-            |_, site| site.remove_foreign(),
-        ),
-        case(
-            "foreign",
-            |_, site| {
-                site.net.add_nat("dnat_and_snat", site.external, &site.internal()?.to_string())?;
-                site.wants_external()
-            },
-            |_, site| {
-                site.forwarded()?;
-                site.remove_foreign()
-            },
-        ),
-        case(
-            // Part of the network leaves by the address already, until a smaller part of it does not.
-            "foreign",
-            |_, site| {
-                site.complete()?;
-                let part = site.internal()?.to_string().replace(".11", ".0/25");
-                site.net.add_nat("snat", site.external, &part).map(drop)
-            },
-            |_, site| {
-                let part = site.internal()?.to_string().replace(".11", ".8/29");
-                site.net.add_nat("snat", ip("198.51.100.7"), &part).map(drop)
-            },
-        ),
-        case(
-            "rejected ambiguous-router",
-            |server, site| {
-                // A second router on the instances' switch, which has the same address.
-                let second = Net::builder(1000).ipv4_only().create(server)?;
-                let target = (site.internal()?, 443).into();
-                second.add_forwards(Protocol::Tcp, &[((site.external, 443).into(), target)])?;
-                join_another(server, site, &second)?;
-                site.complete()
-            },
-            |server, _| {
-                let routers = json!([["name", "==", "incus-net1000-lr"]]);
-                server
-                    .transact(vec![json!({"op": "update", "table": "Logical_Router", "where": routers,
-                        "row": {"load_balancer": json_set([])}})])
-                    .map(drop)
-            },
-        ),
-    ];
-    cases.push(Case {
-        build: |net| net.ipv4_only().without_gateway(),
-        ..case(
-            "rejected no-gateway",
-            |_, site| site.complete(),
-            |server, site| {
-                let options = json_map([("chassis", "gateway-1")]);
-                server
-                    .transact(vec![json!({"op": "update", "table": "Logical_Router",
-                        "where": [["name", "==", site.net.router()]], "row": {"options": options}})])
-                    .map(drop)
-            },
-        )
-    });
-    for column in [
-        vec![],
-        vec!["unknown"],
-        vec!["10:66:6a:00:00:01"],
-        vec!["10:66:6a:00:00:01 dynamic"],
-        vec!["nonsense"],
-    ] {
-        cases.push(Case {
-            addressing: Addressing::Raw(column.into_iter().map(str::to_owned).collect()),
-            ..case("waiting no-address", |_, site| site.complete(), |_, site| site.has_address())
-        });
-    }
-    cases
+#[test]
+fn every_reason_is_reproduced_here_and_documented() -> Result<()> {
+    let known = known_reasons()?;
+    let reproduced: BTreeSet<_> = table::usual_cases()
+        .iter()
+        .chain(&table::of_allowed())
+        .filter_map(|case| Some(case.expected.split_once(' ')?.1.to_owned()))
+        .collect();
+    assert_eq!(reproduced, known);
+    assert_eq!(BTreeSet::from(CURES.map(|(code, _)| code.to_owned())), known);
+    let documentation = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/states.md"))?;
+    let reasons = documentation.split_once("| reason |").context("a table of reasons")?.1;
+    let rows = reasons.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), known);
+    Ok(())
 }
 
 #[test]
 fn every_refusal_has_its_reason_and_ends_with_it() -> Result<()> {
-    let scene = Scene::with_config(&format!("{PROMPT}default-target = \"reject\"\n"))?;
-    let cases = cases();
+    refused_and_granted("default-target = \"reject\"\nrequire-target = true\n", &table::usual_cases())
+}
+
+#[test]
+fn what_is_not_allowed_has_its_reason_and_ends_with_it() -> Result<()> {
+    let allow = "allow = [{ router = \"another\", prefixes = [\"203.0.113.0/24\"] }]\n";
+    refused_and_granted(allow, &table::of_allowed())
+}
+
+fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
+    // Ports that no switch has are there where something else may have them, as network functions of OVN 25.09 do.
+    let server = OvsdbServer::northbound_with(|schema| {
+        schema["tables"]["Logical_Switch_Port"]["isRoot"] = true.into();
+    })?;
+    let cli = Cli::new(server.remote())?;
+    let policy = cli.dir().join(POLICY);
+    fs::write(&policy, "")?;
+    let config = format!("{PROMPT}{config}policy = \"{}\"\n", policy.display());
+    cli.write_config(&config)?;
+    let mut agent = Agent::builder(server.remote()).config(&config).start()?;
+    agent.wait_for_log("active: the lock is ours")?;
+    let scene = Scene { agent, cli, server };
+
     let mut sites = Vec::new();
-    for (id, case) in (1..).zip(&cases) {
+    for (id, case) in (1..).zip(cases) {
         let site = Site::new(&scene.server, id, case)?;
-        (case.spoil)(&scene.server, &site).with_context(|| format!("case {id}, {}", case.expected))?;
+        (case.spoil)(&scene, &site).with_context(|| format!("case {id}, {}", case.expected))?;
         sites.push(site);
     }
+    // The agent knows more than the commands do: what the database refused.
+    let told = || -> Result<Vec<Value>> { Ok(serde_json::from_str(&scene.agent.appctl(&["list"])?)?) };
     let states_become = |expected: BTreeMap<u32, &str>| {
         eventually(SOON, "all have their states", || {
-            let list = scene.cli.list_json()?;
+            let list = told()?;
             let found: BTreeMap<u32, String> = (1..)
                 .zip(&sites)
                 .map(|(id, site)| {
@@ -308,34 +113,63 @@ fn every_refusal_has_its_reason_and_ends_with_it() -> Result<()> {
             Ok(true)
         })
     };
-    states_become((1..).zip(&cases).map(|(id, case)| (id, case.expected)).collect())?;
-    for entry in scene.cli.list_json()? {
+    states_become((1..).zip(cases).map(|(id, case)| (id, case.expected)).collect())?;
+    for entry in told()? {
         let message = entry["message"].as_str().unwrap_or_default();
         assert!(
             message.len() > 20 && !message.contains(['\n', '?']),
             "a sentence for an operator: {message}"
         );
+        if let Some((_, cure)) = CURES.iter().find(|(code, _)| entry["reason"] == *code) {
+            assert!(message.contains(cure), "\"{cure}\" is not in {message}");
+        }
+    }
+    for (case, site) in cases.iter().zip(&sites) {
+        look(&scene, case, site)?;
     }
     let rows = owned(&scene.server, OWNER)?;
+    let rows: Vec<_> = rows.iter().filter(|row| !row.ends_with("-another")).collect();
     assert!(rows.is_empty(), "{rows:#?}");
 
     for (id, (case, site)) in (1..).zip(cases.iter().zip(&sites)) {
-        (case.mend)(&scene.server, site).with_context(|| format!("case {id}, {}", case.expected))?;
+        (case.mend)(&scene, site).with_context(|| format!("case {id}, {}", case.expected))?;
     }
-    states_become((1..).zip(&cases).map(|(id, _)| (id, "active")).collect())?;
+    states_become((1..).zip(cases).map(|(id, _)| (id, "active")).collect())?;
     let expected =
         sites.iter().map(|site| Ok(row(&site.net, &site.instance, site.external, site.internal()?)));
-    crate::scene::wait_for_rows(&scene.server, OWNER, expected.collect::<Result<Vec<_>>>()?)?;
+    wait_for_rows(&scene.server, OWNER, expected.collect::<Result<Vec<_>>>()?)?;
 
     // And the other way round, now that there are rows to remove.
     for (id, (case, site)) in (1..).zip(cases.iter().zip(&sites)) {
         if case.expected.starts_with("conflict") {
-            (case.spoil)(&scene.server, site).with_context(|| format!("case {id} again"))?;
+            (case.spoil)(&scene, site).with_context(|| format!("case {id} again"))?;
         }
     }
     let again = |case: &Case| if case.expected.starts_with("conflict") { case.expected } else { "active" };
-    states_become((1..).zip(&cases).map(|(id, case)| (id, again(case))).collect())?;
-    crate::scene::wait_until_settled(&scene.cli)
+    states_become((1..).zip(cases).map(|(id, case)| (id, again(case))).collect())?;
+    wait_until_settled(&scene.cli)
+}
+
+/// What a person sees who looks for the reason, of whom nobody expects to ask the agent.
+fn look(scene: &Scene, case: &Case, site: &Site) -> Result<()> {
+    let Some((state, reason)) = case.expected.split_once(' ') else { return Ok(()) };
+    let port = site.instance.port.as_str();
+    let explained = scene.cli.run(&["explain", port])?;
+    match reason {
+        "refused" => {
+            // The database does not tell of its refusals: the agent's log does.
+            ensure!(scene.agent.log().contains("the database refused"), "{}", scene.agent.log());
+            ensure!(explained.success()?.contains("will leave as"));
+        }
+        _ => {
+            let found = scene.cli.run(&["list", "--reason", reason, "--state", state])?.success()?;
+            ensure!(found.contains(port) && found.contains(&format!("{reason}: ")), "{reason}: {found}");
+            ensure!(!found.contains(" active "), "{found}");
+            let explained = explained.success()?;
+            ensure!(explained.contains(&format!("✗ {reason} ")), "{explained}");
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -354,33 +188,6 @@ fn only_instances_have_external_addresses() -> Result<()> {
         scene.wait_for_state(&port, V4, "-")?;
     }
     scene.wait_for_rows([])
-}
-
-/// Joins the instances' switch to its router, or parts them.
-fn join(server: &OvsdbServer, site: &Site, mutator: &str) -> Result<()> {
-    // A type that is no router's parts them; the port itself stays.
-    let kind = if mutator == "insert" { "router" } else { "virtual" };
-    server
-        .transact(vec![json!({"op": "update", "table": "Logical_Switch_Port",
-            "where": [["name", "==", format!("{}-lsp-router", site.net.internal_switch())]], "row": {"type": kind}})])
-        .map(drop)
-}
-
-/// Gives another network's router a port on the instances' switch.
-fn join_another(server: &OvsdbServer, site: &Site, other: &Net) -> Result<()> {
-    server
-        .transact(vec![
-            json!({"op": "insert", "table": "Logical_Router_Port", "uuid-name": "lrp", "row": {
-                "name": "second", "mac": "10:66:6a:ff:00:01", "networks": "172.16.99.1/24"}}),
-            json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", other.router()]],
-                "mutations": [["ports", "insert", ["named-uuid", "lrp"]]]}),
-            json!({"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "lsp", "row": {
-                "name": "to-second", "type": "router", "options": json_map([("router-port", "second")])}}),
-            json!({"op": "mutate", "table": "Logical_Switch",
-                "where": [["name", "==", site.net.internal_switch()]],
-                "mutations": [["ports", "insert", ["named-uuid", "lsp"]]]}),
-        ])
-        .map(drop)
 }
 
 #[test]

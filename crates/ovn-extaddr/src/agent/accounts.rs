@@ -10,6 +10,7 @@ use super::{Agent, now};
 use crate::engine::Subject;
 use crate::ledger::News;
 use crate::metrics::number;
+use crate::reason::Code;
 use crate::report::{self, Entry};
 use crate::state::State;
 
@@ -65,7 +66,7 @@ impl Agent {
         }
         self.metrics.set_intents(self.ledger.counts());
         for (reason, count) in self.ledger.reasons() {
-            self.metrics.reasons.get_or_create(&[("reason", reason)]).set(number(*count));
+            self.metrics.reasons.get_or_create(&[("reason", reason.name())]).set(number(*count));
         }
         if news.len() > FEW {
             let (intents, to_change) = (news.len(), self.engine.unsettled().len());
@@ -88,6 +89,7 @@ impl Agent {
         for entry in entries.into_iter().filter(|entry| entry.family == family) {
             let Entry { state, reason, message, router, external, .. } = entry;
             let address = external.map(tracing::field::display);
+            let reason = reason.map(Code::name);
             match state {
                 State::Active | State::Foreign | State::Pending | State::Draining => {
                     info!(%port, family, router, address, state = state.name(), reason, untold, "{port} {family}: {message}");

@@ -107,6 +107,9 @@ impl Agent {
         let step = if self.session.is_synced() { "in step" } else { "not in step" };
         let remote = self.session.remote().map_or_else(|| "none".to_owned(), ToString::to_string);
         line("database", format!("{remote} ({step})"));
+        if let Some((at, error)) = self.past.lost.as_ref().filter(|_| !self.session.is_synced()) {
+            line("connection error", format!("{error} at {}", rfc3339(*at)));
+        }
         let lock = match self.session.lock_status() {
             LockStatus::Held(epoch) => format!("held{}, epoch {epoch}", since(self.past.lock)),
             LockStatus::Waiting => "another agent has it".to_owned(),

@@ -30,6 +30,8 @@ pub(super) struct Past {
     pub(super) lock: Option<SystemTime>,
     pub(super) committed: Option<(SystemTime, usize)>,
     pub(super) refused: Option<(SystemTime, String)>,
+    /// Why there is no connection, or was none.
+    pub(super) lost: Option<(SystemTime, String)>,
 }
 
 impl Agent {

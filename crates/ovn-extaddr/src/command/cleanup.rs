@@ -9,8 +9,8 @@ use ovn_model::Store;
 use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::time::{Instant, sleep_until};
 
+use crate::agent::now;
 use crate::apply::{Applier, Fate};
-use crate::clock::Now;
 use crate::command::output::print;
 use crate::engine::Engine;
 use crate::observe::synced;
@@ -90,8 +90,4 @@ impl Cleanup {
         print(&format!("Removed {rows} rows of owner {owner}.\n"))?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn now() -> Now {
-    Now::at(Instant::now().into_std())
 }

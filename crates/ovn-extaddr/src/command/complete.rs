@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompletionCandidate;
-use ovsdb_protocol::{Client, Condition, Datum, Outcome, Transaction};
+use ovsdb_protocol::{Condition, Datum, Outcome, Transaction};
 use tokio::time::timeout;
 
 use super::Cli;
-use super::set::reach_database;
+use super::reach::{Deadline, database};
 use crate::DATABASE;
 use crate::settings::Options;
 
@@ -45,8 +45,9 @@ fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
 }
 
 async fn names(table: &str, conditions: &[Condition]) -> Option<BTreeSet<String>> {
-    let settings = options()?.settle().ok()?;
-    let client: Client = reach_database(&settings).await.ok()?;
+    let mut settings = options()?.settle().ok()?;
+    settings.timeout.get_or_insert(PATIENCE);
+    let client = database(&settings, Deadline::of(&settings)).await.ok()?;
     let mut transaction = Transaction::new(DATABASE);
     let found = transaction.select_columns(table, conditions.to_vec(), ["name"]);
     let Ok(Outcome::Committed(results)) = client.transact(&transaction).await else { return None };

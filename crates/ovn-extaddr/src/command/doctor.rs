@@ -12,6 +12,7 @@ use ovn_model::Store;
 use serde::{Serialize, Serializer};
 
 use crate::command::output::Output;
+use crate::command::reach::PATIENCE;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
 use crate::engine::Engine;
 use crate::hazards;
@@ -19,9 +20,6 @@ use crate::observe::Observer;
 use crate::report;
 use crate::settings::Settings;
 use crate::state::State;
-
-/// How long one server or agent may take to answer, unless --timeout says otherwise.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Columns that something rests on, the OVN that has them, and what is lost without.
 const COLUMNS: [(&str, &str, &str, &str); 3] = [
@@ -250,5 +248,9 @@ fn text(findings: &[Finding], palette: Palette) -> String {
         }
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    text + &format!("{} problems, {} warnings.\n", count(Level::Problem), count(Level::Warning))
+    let counted = |level, what: &str| match count(level) {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    text + &format!("{}, {}.\n", counted(Level::Problem, "problem"), counted(Level::Warning, "warning"))
 }

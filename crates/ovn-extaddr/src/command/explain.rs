@@ -54,14 +54,23 @@ impl Explain {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let Observer { store, engine, .. } = Observer::open(&settings).await?;
         let name = self.port.as_str();
-        let Some(port) = store.port_by_name(name).and_then(|id| store.port(id)) else {
-            let guess = did_you_mean(name, store.ports().map(|(_, port)| &*port.name));
-            bail!("there is no port {name} in the Northbound database{guess}");
+        let intents: Vec<_> = match store.port_by_name(name).and_then(|id| store.port(id)) {
+            Some(port) => {
+                let entries = report::entries(&store, &engine, &port.name, None).into_iter();
+                entries.map(|entry| Intent { checks: checks(&store, &engine, port, &entry), entry }).collect()
+            }
+            // The policy may ask for what is not there yet.
+            None => {
+                let entries = report::absent(&store, &engine).filter(|entry| entry.port == name);
+                let intents: Vec<_> = entries.map(|entry| Intent { checks: Vec::new(), entry }).collect();
+                if intents.is_empty() {
+                    let guess = did_you_mean(name, store.ports().map(|(_, port)| &*port.name));
+                    bail!("there is no port {name} in the Northbound database{guess}");
+                }
+                intents
+            }
         };
-        let entries = report::entries(&store, &engine, &port.name, None);
-        let intents =
-            entries.into_iter().map(|entry| Intent { checks: checks(&store, &engine, port, &entry), entry });
-        let explanation = Explanation { port: name.to_owned(), intents: intents.collect() };
+        let explanation = Explanation { port: name.to_owned(), intents };
         self.output.print_one(&explanation, || text(&explanation, palette))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -69,7 +78,7 @@ impl Explain {
 
 fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Check> {
     let reach = port.switch.map(|switch| reach(store, switch)).unwrap_or_default();
-    let family = [Family::V4, Family::V6].into_iter().find(|family| family.to_string() == entry.family);
+    let family = Family::ALL.into_iter().find(|family| family.to_string() == entry.family);
     let mut checks = Vec::new();
     if let Some(family) = family {
         let question = Question { store, rules: engine.rules(), reach: &reach, port, family };
@@ -111,7 +120,7 @@ fn text(explanation: &Explanation, palette: Palette) -> String {
         });
         let mut lines: Vec<_> = steps.collect();
         match entry.reason {
-            Some(code) => lines.push((BAD, '✗', code, clean(&entry.message))),
+            Some(code) => lines.push((BAD, '✗', code.name(), clean(&entry.message))),
             None => lines.push((of_state(entry.state), '=', "", clean(&entry.message))),
         }
         lines.extend(entry.nat.iter().map(|row| (FAINT, '=', "", format!("NAT row {row}").into())));

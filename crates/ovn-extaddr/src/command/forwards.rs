@@ -108,7 +108,7 @@ fn instances(store: &Store) -> Instances {
         let Some(switch) = port.switch else { continue };
         let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
         for (router, _) in &reach.routers {
-            for family in [Family::V4, Family::V6] {
+            for family in Family::ALL {
                 for address in port.internal_addresses(family) {
                     instances.insert((*router, address), port.name.to_string());
                 }

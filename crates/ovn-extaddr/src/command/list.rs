@@ -14,6 +14,7 @@ use crate::command::style::{self, Palette, clean};
 use crate::command::table::{self, Cell};
 use crate::explain::Check;
 use crate::observe::Observer;
+use crate::reason::Code;
 use crate::report::{self, Entry};
 use crate::settings::Settings;
 use crate::state::State;
@@ -30,6 +31,10 @@ pub(super) struct List {
     /// Only intents in this state; may be given more than once.
     #[arg(long, value_name = "STATE")]
     state: Vec<State>,
+
+    /// Only intents that are held up for this reason; may be given more than once.
+    #[arg(long, value_name = "REASON")]
+    reason: Vec<Code>,
 
     /// Go on, and show what changes: a table that is drawn anew on a terminal, else a line for each change.
     #[arg(short, long)]
@@ -52,7 +57,11 @@ impl List {
 
     fn entries(&self, observer: &Observer) -> Vec<Entry> {
         let mut entries = report::all(&observer.store, &observer.engine, |_| None);
-        entries.retain(|entry| self.state.is_empty() || self.state.contains(&entry.state));
+        entries.retain(|entry| {
+            (self.state.is_empty() || self.state.contains(&entry.state))
+                && (self.reason.is_empty()
+                    || entry.reason.is_some_and(|reason| self.reason.contains(&reason)))
+        });
         entries
     }
 
@@ -85,7 +94,7 @@ impl List {
         let mut before = std::mem::take(shown);
         for entry in entries {
             let line = if people {
-                let reason = entry.reason.map(|code| format!("{code}: ")).unwrap_or_default();
+                let reason = entry.reason.map(|code| format!("{}: ", code.name())).unwrap_or_default();
                 let (port, message) = (clean(&entry.port), clean(&entry.message));
                 format!("{port} {}: {}: {reason}{message}\n", entry.family, entry.state.name())
             } else {
@@ -113,7 +122,7 @@ fn table(entries: &[Entry], palette: Palette) -> String {
     let rows = entries.iter().map(|entry| {
         let external = entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let message = match entry.reason {
-            Some(code) => format!("{code}: {}", entry.message),
+            Some(code) => format!("{}: {}", code.name(), entry.message),
             None => entry.message.clone(),
         };
         [

@@ -3,19 +3,20 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ovn_model::{Family, keys};
 use ovsdb_protocol::{
     Client, Condition, Datum, MonitorRequest, Mutation, Mutator, Outcome, Results, RowDifference,
-    Transaction, Uuid, connect_with,
+    Transaction, Uuid,
 };
-use tokio::time::timeout;
 
 use crate::DATABASE;
 use crate::command::output::print;
 use crate::command::port::PortName;
+use crate::command::reach::{self, Deadline};
 use crate::engine::Subject;
 use crate::intent;
 use crate::observe::Observer;
@@ -25,6 +26,9 @@ use crate::report;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::suggest::did_you_mean;
+
+/// How long the server may take for a transaction, unless --timeout says otherwise.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Sets intents.
 #[derive(Debug, Args)]
@@ -97,13 +101,14 @@ impl<const VERSION: u8> FromStr for Value<VERSION> {
 
 impl Set {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let client = reach_database(&settings).await?;
+        let deadline = Deadline::of(&settings);
+        let client = reach::database(&settings, deadline).await?;
         let wanted = [
             (keys::PORT_IPV4, self.wanted.ipv4.map(|value| value.0)),
             (keys::PORT_IPV6, self.wanted.ipv6.map(|value| value.0)),
         ];
         let wanted: Vec<_> = wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        write(&client, &settings, self.port.as_str(), |mutations| {
+        write(&client, deadline, self.port.as_str(), |mutations| {
             // A map's insertion leaves a key alone that is there already.
             let old = Datum::set(wanted.iter().map(|(key, _)| *key));
             let new = Datum::map(wanted.iter().map(|(key, value)| (*key, value.as_str())));
@@ -114,18 +119,15 @@ impl Set {
         match self.wait {
             Wait::None => Ok(ExitCode::SUCCESS),
             wait => {
-                let families = [Family::V4, Family::V6];
-                let families: Vec<_> = families
+                let families: Vec<_> = Family::ALL
                     .into_iter()
                     .filter(|family| wanted.iter().any(|(key, _)| *key == keys::port_key(*family)))
                     .collect();
-                let done = arrival(&client, &settings, self.port.as_str(), &families, wait);
-                match settings.timeout {
-                    None => done.await,
-                    Some(limit) => timeout(limit, done)
-                        .await
-                        .with_context(|| format!("the intent is set, but has no effect after {limit:?}"))?,
-                }
+                let done = arrival(&client, deadline, &settings, self.port.as_str(), &families, wait);
+                deadline.await_or(None, done).await.with_context(|| {
+                    let limit = settings.timeout.unwrap_or_default();
+                    format!("the intent is set, but has no effect after {limit:?}: see `ovn-extaddr doctor`")
+                })?
             }
         }
     }
@@ -133,12 +135,13 @@ impl Set {
 
 impl Unset {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let client = reach_database(&settings).await?;
+        let deadline = Deadline::of(&settings);
+        let client = reach::database(&settings, deadline).await?;
         let both = self.ipv4 == self.ipv6;
         let keys = [(keys::PORT_IPV4, self.ipv4), (keys::PORT_IPV6, self.ipv6)];
         let keys = keys.into_iter().filter(|(_, chosen)| both || *chosen).map(|(key, _)| key);
         let keys = Datum::set(keys);
-        write(&client, &settings, self.port.as_str(), |mutations| {
+        write(&client, deadline, self.port.as_str(), |mutations| {
             mutations.push(Mutation::delete("external_ids", keys))
         })
         .await?;
@@ -146,47 +149,10 @@ impl Unset {
     }
 }
 
-/// Connects to the first remote that has the database and can write to it: one of a cluster that has lost the others
-/// would keep what it is asked until it has found them.
-pub(super) async fn reach_database(settings: &Settings) -> anyhow::Result<Client> {
-    let attempt = async {
-        let mut failure = None;
-        for remote in settings.remotes.endpoints() {
-            match connect_with(remote, &settings.tls).await {
-                Err(error) => failure = Some(format!("cannot reach {remote}: {error}")),
-                Ok((client, _, mut connection)) => {
-                    tokio::spawn(async move { connection.run().await });
-                    match client.list_dbs().await {
-                        Ok(databases) if databases.iter().any(|name| name == DATABASE) => {
-                            match client.judge(DATABASE, settings.cluster_id).await {
-                                Ok(Ok(_)) => return Ok(client),
-                                Ok(Err(why)) => failure = Some(format!("cannot use {remote}: {why}")),
-                                Err(error) => failure = Some(format!("cannot use {remote}: {error}")),
-                            }
-                        }
-                        Ok(databases) => {
-                            failure =
-                                Some(format!("{remote} has no {DATABASE}, only {}", databases.join(", ")));
-                        }
-                        Err(error) => failure = Some(format!("cannot use {remote}: {error}")),
-                    }
-                }
-            }
-        }
-        bail!(failure.unwrap_or_default())
-    };
-    match settings.timeout {
-        None => attempt.await,
-        Some(limit) => {
-            timeout(limit, attempt).await.with_context(|| format!("{} is silent", settings.remotes))?
-        }
-    }
-}
-
 /// Changes the `external_ids` of a port.
 async fn write(
     client: &Client,
-    settings: &Settings,
+    deadline: Deadline,
     port: &str,
     change: impl FnOnce(&mut Vec<Mutation>),
 ) -> anyhow::Result<()> {
@@ -197,15 +163,9 @@ async fn write(
     let found = transaction.select_columns("Logical_Switch_Port", [named.clone()], ["type"]);
     let changed = transaction.mutate("Logical_Switch_Port", [named], mutations);
     transaction.comment(format!("ovn-extaddr: intent of {port}"));
-    let commit = commit(client, &transaction);
-    let results = match settings.timeout {
-        None => commit.await?,
-        Some(limit) => timeout(limit, commit).await.with_context(|| {
-            format!("no answer after {limit:?}: look with `ovn-extaddr list` whether it was done")
-        })??,
-    };
+    let results = commit(client, deadline, &transaction).await?;
     if results.count(changed) != Some(1) {
-        let names = port_names(client).await?;
+        let names = port_names(client, deadline).await?;
         let guess = did_you_mean(port, names.iter().map(String::as_str));
         bail!("there is no port {port} in the Northbound database{guess}");
     }
@@ -217,16 +177,19 @@ async fn write(
 }
 
 /// Returns the names of all ports.
-pub(super) async fn port_names(client: &Client) -> anyhow::Result<Vec<String>> {
+async fn port_names(client: &Client, deadline: Deadline) -> anyhow::Result<Vec<String>> {
     let mut transaction = Transaction::new(DATABASE);
     let found = transaction.select_columns("Logical_Switch_Port", [], ["name"]);
-    let results = commit(client, &transaction).await?;
+    let results = commit(client, deadline, &transaction).await?;
     let rows = results.rows(found).unwrap_or_default().iter();
     Ok(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
 }
 
-async fn commit(client: &Client, transaction: &Transaction) -> anyhow::Result<Results> {
-    match client.transact(transaction).await? {
+async fn commit(client: &Client, deadline: Deadline, transaction: &Transaction) -> anyhow::Result<Results> {
+    let answered = deadline.await_or(Some(ANSWER), client.transact(transaction)).await;
+    match answered
+        .context("the server does not answer: look with `ovn-extaddr list` whether it was done")??
+    {
         Outcome::Committed(results) => Ok(results),
         Outcome::Refused(refusal) => Err(anyhow::Error::new(refusal.error).context("the database refused")),
         Outcome::Unknown => {
@@ -238,6 +201,7 @@ async fn commit(client: &Client, transaction: &Transaction) -> anyhow::Result<Re
 /// Waits for the agent, then for OVN, as `ovn-nbctl --wait` does.
 async fn arrival(
     client: &Client,
+    deadline: Deadline,
     settings: &Settings,
     port: &str,
     families: &[Family],
@@ -268,7 +232,7 @@ async fn arrival(
         [Mutation { column: "nb_cfg".into(), mutator: Mutator::Add, value: Datum::scalar(1i64) }],
     );
     let selected = transaction.select_columns("NB_Global", [], ["nb_cfg"]);
-    let results = commit(client, &transaction).await?;
+    let results = commit(client, deadline, &transaction).await?;
     let rows = results.rows(selected).unwrap_or_default();
     let target =
         rows.first().and_then(|row| row.get("nb_cfg")?.as_integer()).context("there is no nb_cfg")?;

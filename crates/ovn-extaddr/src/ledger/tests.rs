@@ -1,6 +1,6 @@
 use super::*;
 
-fn standing(state: State, reason: Option<&'static str>) -> Standing {
+fn standing(state: State, reason: Option<Code>) -> Standing {
     Standing { family: Family::V4, state, reason, router: None, external: None, internal: Vec::new() }
 }
 
@@ -11,16 +11,16 @@ fn count(ledger: &Ledger, state: State) -> usize {
 #[test]
 fn what_did_not_change_is_not_said_again() {
     let (mut ledger, port, now) = (Ledger::new(false), "p".into(), Instant::now());
-    let waiting = [standing(State::Waiting, Some("no-address"))];
+    let waiting = [standing(State::Waiting, Some(Code::NoAddress))];
     let news = ledger.update(&port, &waiting, now);
     assert_eq!(news, [News { state: Some(State::Waiting), family: Family::V4, untold: 0, last: false }]);
     assert_eq!(ledger.update(&port, &waiting, now), []);
     assert_eq!(count(&ledger, State::Waiting), 1);
-    assert_eq!(ledger.reasons()["no-address"], 1);
+    assert_eq!(ledger.reasons()[&Code::NoAddress], 1);
 
     assert_eq!(ledger.update(&port, &[standing(State::Active, None)], now).len(), 1);
     assert_eq!((count(&ledger, State::Waiting), count(&ledger, State::Active)), (0, 1));
-    assert_eq!(ledger.reasons()["no-address"], 0, "a gauge goes back to zero");
+    assert_eq!(ledger.reasons()[&Code::NoAddress], 0, "a gauge goes back to zero");
 
     let gone = ledger.update(&port, &[], now);
     assert_eq!(gone, [News { state: None, family: Family::V4, untold: 0, last: false }]);

@@ -99,9 +99,9 @@ fn decision(store: &Store, decision: &resolve::Decision) -> Decision {
                 assert!(!rows.is_empty());
                 Verdict::Granted(rows.iter().map(|row| desired(store, row)).collect())
             }
-            resolve::Verdict::Waiting(reason) => Verdict::Waiting(reason.code()),
-            resolve::Verdict::Rejected(reason) => Verdict::Rejected(reason.code()),
-            resolve::Verdict::Conflict(reason) => Verdict::Conflict(reason.code()),
+            resolve::Verdict::Waiting(reason) => Verdict::Waiting(reason.code().name()),
+            resolve::Verdict::Rejected(reason) => Verdict::Rejected(reason.code().name()),
+            resolve::Verdict::Conflict(reason) => Verdict::Conflict(reason.code().name()),
             resolve::Verdict::Foreign(nat) => Verdict::Foreign(store.nat(*nat).unwrap().uuid),
         },
     }

@@ -167,7 +167,7 @@ impl Draft for Port {
                 }
             })?,
             "external_ids" => value.strings(|key, value| {
-                for family in [Family::V4, Family::V6] {
+                for family in Family::ALL {
                     if key == keys::port_key(family) {
                         self.change_rare(|rare| toggle(&mut rare.external[family as usize], value));
                     }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use ovsdb_protocol::{Client, Condition, Datum, Endpoint, Outcome, Row, Transaction, connect_with};
+use ovsdb_protocol::{Client, Endpoint, ServerRole, Unacceptable};
 use tokio::time::timeout;
 
 use super::{Finding, Level};
+use crate::command::reach::{ask, hint};
 use crate::settings::Settings;
-use crate::{DATABASE, access};
 
-/// Looks at every server. Returns whether one has the database.
+/// Looks at every server. Returns whether one has the database, and can tell of it.
 pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Vec<Finding>) -> bool {
     let (mut reached, mut leader) = (false, None);
     for remote in settings.remotes.endpoints() {
@@ -21,14 +20,14 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
                 "connection",
                 Level::Problem,
                 format!("{remote}: {error:#}"),
-                "see whether the server runs and listens there, and what it logs",
+                cure(remote, &error),
             )),
             Ok((client, role)) => {
                 reached = true;
                 let took = start.elapsed().as_millis();
                 findings
-                    .push(Finding::good("connection", format!("{remote}: {}, in {took} ms", role.words())));
-                if role.leads() {
+                    .push(Finding::good("connection", format!("{remote}: {}, in {took} ms", words(role))));
+                if matches!(role, ServerRole::Standalone | ServerRole::Leader) {
                     leader = Some(client);
                 }
             }
@@ -47,65 +46,25 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
     reached
 }
 
-/// What a server is.
-enum Role {
-    Standalone,
-    Leader,
-    Follower,
-    Relay,
-    Disconnected,
-}
-
-impl Role {
-    fn of(row: Option<&Row>) -> Self {
-        // Servers before Open vSwitch 2.9 say nothing, and have no clusters.
-        let Some(row) = row else { return Self::Standalone };
-        let is = |column| row.get(column).and_then(Datum::as_bool).unwrap_or(false);
-        match row.get("model").and_then(Datum::as_str) {
-            Some("clustered" | "relay") if !is("connected") => Self::Disconnected,
-            Some("clustered") if is("leader") => Self::Leader,
-            Some("clustered") => Self::Follower,
-            Some("relay") => Self::Relay,
-            _ => Self::Standalone,
-        }
-    }
-
-    fn leads(&self) -> bool {
-        matches!(self, Self::Standalone | Self::Leader)
-    }
-
-    fn words(&self) -> &'static str {
-        match self {
-            Self::Standalone => "a server without a cluster",
-            Self::Leader => "the leader of its cluster",
-            Self::Follower => "a follower in its cluster",
-            Self::Relay => "a relay",
-            Self::Disconnected => "cut off from its cluster",
-        }
+fn words(role: ServerRole) -> &'static str {
+    match role {
+        ServerRole::Standalone => "a server without a cluster",
+        ServerRole::Leader => "the leader of its cluster",
+        ServerRole::Follower => "a follower in its cluster",
+        ServerRole::Relay => "a relay",
     }
 }
 
-async fn ask(remote: &Endpoint, settings: &Settings) -> anyhow::Result<(Client, Role)> {
-    let connected = connect_with(remote, &settings.tls).await;
-    let (client, _, mut connection) = connected.map_err(|error| match access::hint(remote, &error) {
-        Some(hint) => anyhow::Error::new(error).context(hint),
-        None => error.into(),
-    })?;
-    tokio::spawn(async move { connection.run().await });
-    let databases = client.list_dbs().await?;
-    if !databases.iter().any(|name| name == DATABASE) {
-        bail!("it has no {DATABASE}, only {}", databases.join(", "));
+fn cure(remote: &Endpoint, error: &anyhow::Error) -> String {
+    match error.downcast_ref() {
+        Some(Unacceptable::Disconnected(_) | Unacceptable::NoSchema(_)) => {
+            "see that a majority of its members runs and reaches each other: ovs-appctl cluster/status OVN_Northbound"
+                .to_owned()
+        }
+        Some(Unacceptable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
+        _ => hint(remote, error)
+            .unwrap_or_else(|| "see whether the server runs and listens there, and what it logs".to_owned()),
     }
-    if !databases.iter().any(|name| name == "_Server") {
-        return Ok((client, Role::Standalone));
-    }
-    let mut transaction = Transaction::new("_Server");
-    let named = Condition::eq("name", Datum::scalar(DATABASE));
-    let found = transaction.select_columns("Database", [named], ["model", "leader", "connected"]);
-    let outcome = client.transact(&transaction).await.context("cannot ask it what it is")?;
-    let Outcome::Committed(results) = outcome else { bail!("it does not tell what it is") };
-    let role = Role::of(results.rows(found).and_then(|rows| rows.first()));
-    Ok((client, role))
 }
 
 /// Asks for the lock and gives it back at once: nobody tells otherwise who has it.

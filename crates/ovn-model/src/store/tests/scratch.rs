@@ -125,7 +125,7 @@ impl<'a> Scratch<'a> {
             let dynamic: BTreeSet<_> =
                 [row["dynamic_addresses"].text()].into_iter().filter(|s| !s.is_empty()).collect();
             let sets = row["addresses"].texts().iter().map(|s| &**s).chain(dynamic.iter().copied());
-            let internal = [Family::V4, Family::V6].map(|family| {
+            let internal = Family::ALL.map(|family| {
                 let all: BTreeSet<_> = sets
                     .clone()
                     .flat_map(|text| AddressSet::new([text]).assigned(family).collect::<Vec<_>>())

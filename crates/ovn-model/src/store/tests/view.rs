@@ -37,8 +37,8 @@ pub(super) fn of_store(store: &Store) -> View {
     for (id, port) in store.ports() {
         assert!(std::ptr::eq(store.port(id).unwrap(), port));
         let texts = |set: &AddressSet| set.iter().map(|e| e.text().into_owned()).collect::<BTreeSet<_>>();
-        let internal = [Family::V4, Family::V6].map(|family| port.internal_addresses(family));
-        let external = [Family::V4, Family::V6].map(|family| port.external(family));
+        let internal = Family::ALL.map(|family| port.internal_addresses(family));
+        let external = Family::ALL.map(|family| port.external(family));
         see(
             v,
             ("port", port.uuid),

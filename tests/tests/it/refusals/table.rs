@@ -1,0 +1,321 @@
+//! Every way to be refused, each in a network of its own, and what ends it.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use ovn_extaddr_tests::{Addressing, DefaultTarget, Net, NetBuilder, Protocol, json_map, json_set, uuid_ref};
+use serde_json::json;
+
+use super::site::{Site, join, join_another, uuid_of};
+use crate::scene::{Scene, V4, ip};
+
+/// The policy file of a scene.
+pub(super) const POLICY: &str = "policy.toml";
+
+/// One reason not to grant, in a network of its own.
+pub(super) struct Case {
+    /// The state, and the reason if there is one.
+    pub(super) expected: &'static str,
+    pub(super) build: fn(NetBuilder) -> NetBuilder,
+    pub(super) addressing: Addressing,
+    pub(super) spoil: fn(&Scene, &Site) -> Result<()>,
+    pub(super) mend: fn(&Scene, &Site) -> Result<()>,
+}
+
+fn usual(net: NetBuilder) -> NetBuilder {
+    net.ipv4_only()
+}
+
+fn case(
+    expected: &'static str,
+    spoil: fn(&Scene, &Site) -> Result<()>,
+    mend: fn(&Scene, &Site) -> Result<()>,
+) -> Case {
+    Case { expected, build: usual, addressing: Addressing::Static, spoil, mend }
+}
+
+pub(super) fn usual_cases() -> Vec<Case> {
+    let mut cases = vec![
+        case("rejected not-a-forward", |_, site| site.wants_external(), |_, site| site.forwarded()),
+        case(
+            // A VIP inside the network is a service among instances.
+            "rejected not-a-forward",
+            |_, site| {
+                let inside = ip(&site.internal()?.to_string().replace(".11", ".200"));
+                site.net.add_forward(inside, 443, site.internal()?, 443)?;
+                site.wants(&inside.to_string())
+            },
+            |_, site| site.complete(),
+        ),
+        case(
+            // An identity row makes the router answer for an address, and forwards nothing.
+            "rejected not-a-forward",
+            |_, site| {
+                site.net.add_nat("dnat_and_snat", site.external, &site.external.to_string())?;
+                site.wants_external()
+            },
+            |_, site| site.forwarded(),
+        ),
+        case(
+            // A base SNAT's address is none either.
+            "rejected not-a-forward",
+            |_, site| site.wants(&site.net.external_ipv4().context("it has one")?.to_string()),
+            |_, site| site.complete(),
+        ),
+        case(
+            "rejected invalid-address",
+            |_, site| {
+                site.forwarded()?;
+                site.wants("203.0.113.0/24")
+            },
+            |_, site| site.wants_external(),
+        ),
+        case(
+            "rejected invalid-address",
+            |_, site| {
+                site.forwarded()?;
+                site.wants("\u{0}\u{1f4a9} \"quoted\" \\ and so on".trim_start_matches('\u{0}'))
+            },
+            |_, site| site.wants_external(),
+        ),
+        case(
+            "rejected wrong-family",
+            |_, site| {
+                site.forwarded()?;
+                site.wants("2001:db8::65")
+            },
+            |_, site| site.wants_external(),
+        ),
+        case(
+            "rejected no-router",
+            |scene, site| {
+                site.complete()?;
+                join(&scene.server, site, "delete")
+            },
+            |scene, site| join(&scene.server, site, "insert"),
+        ),
+        case("rejected no-forward-for-auto", |_, site| site.wants("auto"), |_, site| site.forwarded()),
+        case(
+            "rejected no-forward-for-auto",
+            |_, site| {
+                site.forwarded()?;
+                site.net.add_forward(site.external, 25, ip("192.0.2.99"), 25)?;
+                site.wants("auto")
+            },
+            |_, site| {
+                site.net.remove_forward(site.external)?;
+                site.forwarded()
+            },
+        ),
+        case(
+            "rejected ambiguous-auto",
+            |_, site| {
+                site.forwarded()?;
+                site.net.add_nat("dnat", ip("198.51.100.7"), &site.internal()?.to_string())?;
+                site.wants("auto")
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
+            "rejected default-target",
+            |_, site| {
+                site.complete()?;
+                site.net.add_default_target(site.external, site.internal()?, DefaultTarget::Vip)
+            },
+            |_, site| {
+                site.net.remove_forward(site.external)?;
+                site.forwarded()
+            },
+        ),
+        case(
+            "conflict foreign-nat",
+            |_, site| {
+                site.complete()?;
+                site.net.add_nat("snat", ip("198.51.100.7"), &site.internal()?.to_string()).map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
+            "conflict foreign-nat",
+            |_, site| {
+                site.complete()?;
+                site.net.add_nat("snat", ip("198.51.100.7"), &format!("{}/32", site.internal()?)).map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
+            "conflict foreign-nat",
+            |_, site| {
+                site.complete()?;
+                site.net.add_nat("dnat_and_snat", ip("198.51.100.7"), &site.internal()?.to_string()).map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
+            "foreign",
+            |_, site| {
+                site.complete()?;
+                site.net.add_nat("snat", site.external, &site.internal()?.to_string()).map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
+            "foreign",
+            |_, site| {
+                site.net.add_nat("dnat_and_snat", site.external, &site.internal()?.to_string())?;
+                site.wants_external()
+            },
+            |_, site| {
+                site.forwarded()?;
+                site.remove_foreign()
+            },
+        ),
+        case(
+            // Part of the network leaves by the address already, until a smaller part of it does not.
+            "foreign",
+            |_, site| {
+                site.complete()?;
+                let part = site.internal()?.to_string().replace(".11", ".0/25");
+                site.net.add_nat("snat", site.external, &part).map(drop)
+            },
+            |_, site| {
+                let part = site.internal()?.to_string().replace(".11", ".8/29");
+                site.net.add_nat("snat", ip("198.51.100.7"), &part).map(drop)
+            },
+        ),
+        case(
+            "rejected ambiguous-router",
+            |scene, site| {
+                // A second router on the instances' switch, which has the same address.
+                let second = Net::builder(1000).ipv4_only().create(&scene.server)?;
+                let target = (site.internal()?, 443).into();
+                second.add_forwards(Protocol::Tcp, &[((site.external, 443).into(), target)])?;
+                join_another(&scene.server, site, &second)?;
+                site.complete()
+            },
+            |scene, _| {
+                let routers = json!([["name", "==", "incus-net1000-lr"]]);
+                scene
+                    .server
+                    .transact(vec![json!({"op": "update", "table": "Logical_Router", "where": routers,
+                        "row": {"load_balancer": json_set([])}})])
+                    .map(drop)
+            },
+        ),
+    ];
+    cases.push(Case {
+        build: |net| net.ipv4_only().without_gateway(),
+        ..case(
+            "rejected no-gateway",
+            |_, site| site.complete(),
+            |scene, site| {
+                let options = json_map([("chassis", "gateway-1")]);
+                site.set(&scene.server, "Logical_Router", &site.net.router(), json!({"options": options}))
+            },
+        )
+    });
+    cases.push(Case {
+        build: |net| net.ipv4_only().without_snat().uplinks(&["198.51.100.1/24"]),
+        ..case(
+            "rejected no-gateway-port",
+            |_, site| {
+                site.net.add_second_gateway(&["192.0.2.2/24"])?;
+                site.complete()
+            },
+            |scene, site| {
+                let port = uuid_of(&scene.server, "Logical_Router_Port", &site.net.gateway_port())?;
+                let subnet = site.net.subnet4().context("it has IPv4")?;
+                let uuid = site.net.add_nat("snat", ip("198.51.100.1"), &subnet)?;
+                let base = json!([["_uuid", "==", uuid_ref(&uuid)]]);
+                let row = json!({"gateway_port": uuid_ref(&port)});
+                scene
+                    .server
+                    .transact(vec![json!({"op": "update", "table": "NAT", "where": base, "row": row})])
+                    .map(drop)
+            },
+        )
+    });
+    for column in [
+        vec![],
+        vec!["unknown"],
+        vec!["10:66:6a:00:00:01"],
+        vec!["10:66:6a:00:00:01 dynamic"],
+        vec!["nonsense"],
+    ] {
+        cases.push(Case {
+            addressing: Addressing::Raw(column.into_iter().map(str::to_owned).collect()),
+            ..case("waiting no-address", |_, site| site.complete(), |_, site| site.has_address())
+        });
+    }
+    cases.extend(of_ports());
+    cases
+}
+
+/// What is wrong with the port itself, or with who asks.
+fn of_ports() -> [Case; 6] {
+    [
+        case(
+            "rejected not-an-instance",
+            |scene, site| {
+                site.complete()?;
+                let row = json!({"type": "localport"});
+                site.set(&scene.server, "Logical_Switch_Port", &site.instance.port, row)
+            },
+            |scene, site| {
+                site.set(&scene.server, "Logical_Switch_Port", &site.instance.port, json!({"type": ""}))
+            },
+        ),
+        case(
+            "waiting no-switch",
+            |scene, site| {
+                site.complete()?;
+                site.attach(&scene.server, "delete")
+            },
+            |scene, site| site.attach(&scene.server, "insert"),
+        ),
+        case(
+            "waiting no-port",
+            |scene, site| {
+                site.forwarded()?;
+                site.net.remove_instance(&site.instance.port)?;
+                // Where ports belong to no switch, they do not go with it.
+                let named = json!([["name", "==", site.instance.port]]);
+                let delete = json!({"op": "delete", "table": "Logical_Switch_Port", "where": named});
+                scene.server.transact(vec![delete])?;
+                let rule =
+                    format!("[[rule]]\nport = \"{}\"\nipv4 = \"{}\"\n", site.instance.port, site.external);
+                Ok(fs::write(scene.cli.dir().join(POLICY), rule)?)
+            },
+            |scene, site| site.add_port(&scene.server, &site.instance.port, json_map::<&str, &str>([])),
+        ),
+        case(
+            "rejected not-a-target",
+            |_, site| {
+                site.net.add_forward(site.external, 443, ip("192.0.2.99"), 443)?;
+                site.wants_external()
+            },
+            |_, site| site.net.add_forward(site.external, 8443, site.internal()?, 443),
+        ),
+        case(
+            // Of two ports with one address the first by name has it.
+            "conflict duplicate-address",
+            |scene, site| {
+                site.complete()?;
+                let wanted = json_map([(V4, site.external.to_string())]);
+                site.add_port(&scene.server, &site.rival(), wanted)
+            },
+            |scene, site| {
+                let named = json!([["name", "==", site.rival()]]);
+                site.net.remove_instance(&site.rival())?;
+                let delete = json!({"op": "delete", "table": "Logical_Switch_Port", "where": named});
+                scene.server.transact(vec![delete]).map(drop)
+            },
+        ),
+        case("pending refused", |scene, site| site.occupy_row(scene), |_, site| site.remove_foreign()),
+    ]
+}
+
+/// What is refused only where addresses without a forward are allowed on some routers.
+pub(super) fn of_allowed() -> Vec<Case> {
+    vec![case("rejected not-permitted", |_, site| site.wants_external(), |_, site| site.forwarded())]
+}

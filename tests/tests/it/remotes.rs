@@ -1,0 +1,118 @@
+//! Commands that are given servers of which some, or all, are of no use.
+
+use std::os::unix::net::UnixListener;
+use std::thread::scope;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{Addressing, Cli, Cluster, Net, OvsdbServer, eventually};
+
+use crate::cli::COMMANDS;
+use crate::scene::{SOON, V4};
+
+/// How long a server may be silent if nothing else is said, and what comes on top on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(4);
+
+/// A socket that takes connections and never says a word, as that of a frozen server.
+fn silent(server: &OvsdbServer) -> Result<(UnixListener, String)> {
+    let path = server.dir().join("silent.sock");
+    Ok((UnixListener::bind(&path)?, format!("unix:{}", path.display())))
+}
+
+#[test]
+fn a_server_that_is_silent_is_given_up_by_itself() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (_silent, remote) = silent(&server)?;
+    let cli = Cli::new(&remote)?;
+    scope(|threads| {
+        let run = |arguments: &'static [&'static str]| {
+            let (cli, remote) = (&cli, &remote);
+            threads.spawn(move || -> Result<()> {
+                let start = Instant::now();
+                let output = cli.run(arguments)?;
+                let took = start.elapsed();
+                ensure!(output.code() == Some(1), "{arguments:?}: {output:?}");
+                ensure!(output.stderr.contains(remote) && output.stderr.contains("silent"), "{output:?}");
+                ensure!((PATIENCE..PATIENCE + SLACK).contains(&took), "{arguments:?} took {took:?}");
+                Ok(())
+            })
+        };
+        let all = COMMANDS.map(run);
+        all.into_iter().try_for_each(|one| one.join().expect("the thread ends"))
+    })
+}
+
+#[test]
+fn a_server_that_is_silent_is_left_for_the_next() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let (_silent, remote) = silent(&server)?;
+    let mut net = Net::builder(1).create(&server)?;
+    let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
+    let cli = Cli::new(format!("{remote},{}", server.remote()))?;
+    let set = |port: &str, more: &[&str]| -> Result<Duration> {
+        let start = Instant::now();
+        cli.run(&[&["set", port, "--ipv4=auto"], more].concat())?.success()?;
+        ensure!(net.external_ids(port)?.get(V4).map(String::as_str) == Some("auto"));
+        Ok(start.elapsed())
+    };
+    let took = set(&one.port, &[])?;
+    ensure!((PATIENCE..PATIENCE + SLACK).contains(&took), "it took {took:?}");
+    // Of a time that was given each server has its share.
+    let took = set(&two.port, &["--timeout=2"])?;
+    ensure!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&took), "it took {took:?}");
+    Ok(())
+}
+
+/// It takes connections and transactions, and would answer those when its cluster is back.
+#[test]
+fn a_member_that_is_cut_off_is_not_waited_for() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    let mut net = Net::builder(1).create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    let alone = cluster.member(0).remote();
+    let follower = (cluster.leader()? + 1) % 3;
+    let found = Cli::new(cluster.member(follower).remote())?.run(&["doctor"])?;
+    ensure!(found.stdout.contains("a follower in its cluster"), "{found:?}");
+    ensure!(found.stdout.contains("name all members of the cluster in db"), "{found:?}");
+    for n in [1, 2] {
+        cluster.member(n).kill9()?;
+    }
+    let cli = Cli::new(&alone)?;
+    let found = eventually(SOON, "it knows that it is alone", || {
+        let output = cli.run(&["doctor", "--json"])?;
+        Ok(output.stdout.contains("has lost the majority of its cluster").then_some(output))
+    })?;
+    ensure!(found.code() == Some(1) && found.stdout.contains("cluster/status"), "{found:?}");
+    let start = Instant::now();
+    let output = cli.run(&["set", &instance.port, "--ipv4=auto"])?;
+    ensure!(output.code() == Some(1), "{output:?}");
+    ensure!(
+        output.stderr.contains(&format!("{alone}: the server has lost the majority of its cluster")),
+        "{output:?}"
+    );
+    ensure!(start.elapsed() < SLACK, "it took {:?}", start.elapsed());
+    for n in [1, 2] {
+        cluster.member(n).restart()?;
+    }
+    eventually(SOON, "it is taken again", || {
+        Ok(cli.run(&["set", &instance.port, "--ipv4=auto"])?.status.success())
+    })
+}
+
+#[test]
+fn what_is_wrong_with_each_server_is_said() -> Result<()> {
+    let server = OvsdbServer::southbound()?;
+    let cli = Cli::new(format!("unix:/no/such/socket,{}", server.remote()))?;
+    for arguments in COMMANDS {
+        for more in [&[][..], &["--timeout=2"]] {
+            let output = cli.run(&[arguments, more].concat())?;
+            ensure!(output.code() == Some(1) && output.stderr.lines().count() == 1, "{output:?}");
+            let (first, second) =
+                output.stderr.split_once("; ").with_context(|| format!("both servers: {output:?}"))?;
+            ensure!([first, second].iter().any(|part| part.contains("/no/such/socket: ")), "{output:?}");
+            ensure!([first, second].iter().any(|part| part.contains(&server.remote())), "{output:?}");
+        }
+    }
+    Ok(())
+}
