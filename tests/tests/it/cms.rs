@@ -4,20 +4,16 @@
 //! say the same, but for the agent's rows and what these say was converted, and the rows must be those that the
 //! managements' own books call for.
 //!
-//! A failure names its seed. `OVN_EXTADDR_CMS_SEED` repeats it, `OVN_EXTADDR_CMS_STEPS` makes runs longer:
-//!
-//! ```text
-//! OVN_EXTADDR_CMS_STEPS=5000 cargo test -p ovn-extaddr-tests --test it cms
-//! ```
+//! Each run has a seed of its own. A failure names it, and `OVN_EXTADDR_SEED` repeats it; `OVN_EXTADDR_STEPS` makes runs
+//! longer, as `scripts/soak` does.
 
 mod books;
 mod view;
 mod world;
 
-use std::env;
-
 use anyhow::{Context, Result};
 
+use crate::scene::seed_and_steps;
 use world::World;
 
 /// Steps of a run that is not told otherwise.
@@ -25,13 +21,8 @@ const STEPS: u64 = 120;
 /// Steps from one rest to the next.
 const ROUND: u64 = 6;
 
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
-}
-
-fn run(seed: u64, config: &str) -> Result<()> {
-    let seed = number("OVN_EXTADDR_CMS_SEED").unwrap_or(seed);
-    let steps = number("OVN_EXTADDR_CMS_STEPS").unwrap_or(STEPS);
+fn run(config: &str) -> Result<()> {
+    let (seed, steps) = seed_and_steps(STEPS)?;
     let mut world = World::start(seed, config)?;
     let mut done = Vec::new();
     for step in 1..=steps {
@@ -49,10 +40,10 @@ fn run(seed: u64, config: &str) -> Result<()> {
 
 #[test]
 fn managements_at_random_and_prompt_rules() -> Result<()> {
-    run(1, ovn_extaddr_tests::PROMPT)
+    run(ovn_extaddr_tests::PROMPT)
 }
 
 #[test]
 fn managements_at_random_with_drain_and_hold_down() -> Result<()> {
-    run(2, "drain = 1\nhold-down = 0.1\n")
+    run("drain = 1\nhold-down = 0.1\n")
 }

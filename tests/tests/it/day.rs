@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
 use serde_json::Value;
 
-use crate::scene::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
+use crate::scene::{OWNER, Random, V4, ip, owned, row, seed_and_steps, wait_until_settled};
 use crate::schema::{another, convert};
 
 /// Steps of a run that is not told otherwise.
@@ -47,12 +46,7 @@ struct Day {
 
 #[test]
 fn a_day_in_the_life() -> Result<()> {
-    let steps = given("OVN_EXTADDR_STEPS")?.unwrap_or(STEPS);
-    let seed = match given("OVN_EXTADDR_SEED")? {
-        Some(seed) => seed,
-        None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64 | 1,
-    };
-    println!("replay with OVN_EXTADDR_SEED={seed} OVN_EXTADDR_STEPS={steps}");
+    let (seed, steps) = seed_and_steps(STEPS)?;
     let mut day = Day::begin(seed)?;
     for step in 1..=steps {
         let done = day.step().and_then(|()| if step % STRETCH == 0 { day.rest() } else { Ok(()) });
@@ -61,10 +55,6 @@ fn a_day_in_the_life() -> Result<()> {
         })?;
     }
     day.end().with_context(|| format!("the end of the day with seed {seed}"))
-}
-
-fn given<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str) -> Result<Option<T>> {
-    std::env::var(name).ok().map(|text| text.parse().with_context(|| format!("{name}={text}"))).transpose()
 }
 
 // ===== impl Day =====

@@ -1,8 +1,9 @@
 //! What the scenarios share. The database is read by other means than the agent's own.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use ovn_extaddr_tests::{
@@ -154,6 +155,21 @@ pub(crate) fn versions(server: &OvsdbServer, owner: &str) -> Result<BTreeSet<Str
             ["external_ids", "includes", ["map", [["ovn-extaddr:owner", owner]]]],
         ]})])?;
     Ok(found[0]["rows"].as_array().into_iter().flatten().map(|row| row["_version"].to_string()).collect())
+}
+
+/// The seed of a random run, another one each time unless `OVN_EXTADDR_SEED` names it, and its length, which
+/// `OVN_EXTADDR_STEPS` changes.
+pub(crate) fn seed_and_steps(usual: u64) -> Result<(u64, u64)> {
+    let given = |name: &str| -> Result<Option<u64>> {
+        env::var(name).ok().map(|text| text.parse().with_context(|| format!("{name}={text}"))).transpose()
+    };
+    let steps = given("OVN_EXTADDR_STEPS")?.unwrap_or(usual);
+    let seed = match given("OVN_EXTADDR_SEED")? {
+        Some(seed) => seed,
+        None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64 | 1,
+    };
+    println!("replay with OVN_EXTADDR_SEED={seed} OVN_EXTADDR_STEPS={steps}");
+    Ok((seed, steps))
 }
 
 /// Random numbers that are the same in every run.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::lab::{Family, Held, Lab};
 use ovn_extaddr_tests::{Cli, DefaultTarget, PROMPT};
 
-use crate::stage::{ALLOWED, Seen, Stage, converted, drain, egress};
+use crate::stage::{ALLOWED, Row, Seen, Stage, converted, drain, egress};
 
 /// As many connections as are held through everything.
 const MANY: usize = 200;
@@ -54,9 +54,11 @@ fn all_live(all: &[Since], now: &str) -> Result<()> {
     })
 }
 
-/// Sets, changes, changes back and unsets the address of `c1`, and holds connections of every step.
-fn play_all(stage: &Stage<'_>) -> Result<Vec<Since>> {
+/// Sets, changes, changes back and unsets the address of `c1`, and holds connections of every step. `beside` is there as
+/// soon as the second address is in use.
+fn play_all(stage: &Stage<'_>, beside: Option<Row>) -> Result<Vec<Since>> {
     let &Stage { c1, .. } = stage;
+    let with = |rows: [Row; 2]| rows.into_iter().chain(beside.clone());
     let (a, b, base) = (stage.a(), stage.b(), stage.base()?);
     stage.settles([])?;
     let mut all = Vec::new();
@@ -69,13 +71,13 @@ fn play_all(stage: &Stage<'_>) -> Result<Vec<Since>> {
     stage.settles([egress("A", c1)])?;
     next("set", MANY, a)?;
     stage.ask(c1, Some(b))?;
-    stage.settles([egress("B", c1), drain("A", c1)])?;
+    stage.settles(with([egress("B", c1), drain("A", c1)]))?;
     next("changed", SOME, b)?;
     stage.ask(c1, Some(a))?;
-    stage.settles([egress("A", c1), drain("B", c1)])?;
+    stage.settles(with([egress("A", c1), drain("B", c1)]))?;
     next("changed back", SOME, a)?;
     stage.ask(c1, None)?;
-    stage.settles([drain("A", c1), drain("B", c1)])?;
+    stage.settles(with([drain("A", c1), drain("B", c1)]))?;
     next("unset", SOME, base)?;
     Ok(all)
 }
@@ -88,7 +90,7 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
     let mut all = Vec::new();
     for family in Family::BOTH {
         let stage = Stage { lab: &lab, agent: &agent, c1: &c1, c2: &c2, family };
-        all.extend(play_all(&stage).with_context(|| family.to_string())?);
+        all.extend(play_all(&stage, None).with_context(|| family.to_string())?);
     }
     for family in Family::BOTH {
         let stage = Stage { lab: &lab, agent: &agent, c1: &c1, c2: &c2, family };
@@ -130,6 +132,27 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
         ensure!(base == (counts.alive > 0), "of {} as {}: {counts}", since.step, since.address);
         Ok(())
     })
+}
+
+/// The same where the addresses are forwarded: the one by port, so that source ports are restricted, the other as a
+/// whole, so that it is converted under the connections.
+#[test]
+fn no_connection_is_cut_where_the_addresses_are_forwarded() -> Result<()> {
+    let mut lab = Lab::builder().chassis(2).start()?;
+    let (c1, c2) = (lab.instance("c1", 1)?, lab.instance("c2", 1)?);
+    let agent = lab.agent_with(|builder| builder.config("hold-down = 0\n"))?;
+    let mut all = Vec::new();
+    for family in Family::BOTH {
+        let stage = Stage { lab: &lab, agent: &agent, c1: &c1, c2: &c2, family };
+        stage.forward(stage.a(), 40_000, &c1, 8080)?;
+        lab.net().add_default_target(stage.b(), c1.address(family)?, DefaultTarget::Vip)?;
+        let played = play_all(&stage, Some(converted("B", &c1))).with_context(|| family.to_string())?;
+        all.extend(played);
+        // And what the outside sends arrives as ever.
+        stage.reaches(stage.a(), 40_000, &c1, 8080)?;
+        stage.reaches(stage.b(), 81, &c1, 81)?;
+    }
+    all_live(&all, "the end")
 }
 
 #[test]

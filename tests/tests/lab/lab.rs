@@ -5,9 +5,12 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::eventually;
 use ovn_extaddr_tests::lab::{Family, Lab, Proto, built};
+
+/// Long enough for what takes a second or two, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
 
 /// What there is on this machine of a lab: namespaces, directories, processes that know one of these.
 fn traces(name: &str, dirs: &[String]) -> Vec<String> {
@@ -96,6 +99,71 @@ fn a_killed_owner_leaves_nothing() -> Result<()> {
     eventually(Duration::from_secs(20), "the reaper has done its work", || {
         let left = traces(name, &dirs);
         anyhow::ensure!(left.is_empty(), "{left:#?}");
+        Ok(true)
+    })
+}
+
+// ===== the program =====
+
+fn program(arguments: &[&str]) -> Result<String> {
+    let output = Command::new(built("ovn-extaddr-lab")?).args(arguments).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{arguments:?}: {}{said}", String::from_utf8_lossy(&output.stderr));
+    Ok(said)
+}
+
+#[test]
+fn a_lab_comes_up_is_probed_and_goes_down() -> Result<()> {
+    let up = program(&["up", "--agent"])?;
+    let name = up.split_once(" is up").context("a name")?.0.to_owned();
+    assert!(up.contains("scripts/lab probe c1 wan"), "{up}");
+    assert!(program(&["list"])?.lines().any(|line| line.starts_with(&format!("{name}  up"))));
+    let ask = |more: &[&str]| program(&[&["probe", "--lab", &name], more].concat());
+    let out = ask(&["c1", "wan"])?;
+    assert!(out.lines().count() == 6 && out.contains("203.0.113.2") && out.contains("2001:db8::2"), "{out}");
+    let forwarded = ask(&["wan", "203.0.113.10:80", "--at", "c1:8080", "--proto", "tcp"])?;
+    assert!(forwarded.contains("203.0.113.1"), "{forwarded}");
+
+    // The agent is there, and does what it is asked for.
+    let env = program(&["env", "--lab", &name])?;
+    let set =
+        up.lines().map(str::trim).find(|line| line.starts_with("ovn-extaddr set ")).context("the tour")?;
+    let asked = format!("{env}\n{set} --wait=sb");
+    let output = Command::new("sh").args(["-c", &asked]).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    let out = ask(&["c1", "wan", "--proto", "tcp"])?;
+    assert!(out.contains("203.0.113.10:"), "{out}");
+
+    assert_eq!(program(&["down", &name])?.trim(), format!("{name} is down"));
+    assert!(!program(&["list"])?.contains(&name));
+    assert!(program(&["down", &name]).is_err(), "it is down already");
+    Ok(())
+}
+
+#[test]
+fn a_lab_that_is_interrupted_while_it_comes_up_leaves_nothing() -> Result<()> {
+    let mut up = Command::new(built("ovn-extaddr-lab")?)
+        .args(["up", "--chassis", "2"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // The one that has the lab, and the lab itself, while it is being built.
+    let children = format!("/proc/{0}/task/{0}/children", up.id());
+    let keeper = eventually(SOON, "somebody builds it", || {
+        Ok(fs::read_to_string(&children)?.split_whitespace().next().map(str::to_owned))
+    })?;
+    let mine = format!("process {keeper} ");
+    let line = eventually(SOON, "the lab is listed", || {
+        Ok(program(&["list"])?.lines().find(|line| line.contains(&mine)).map(str::to_owned))
+    })?;
+    let (name, dir) =
+        (line.split(' ').next().context("a name")?, line.rsplit(' ').next().context("a directory")?);
+    let dirs = directories(dir.as_ref())?;
+    assert!(Command::new("kill").args(["-INT", &up.id().to_string()]).status()?.success());
+    assert!(!up.wait()?.success());
+    eventually(Duration::from_secs(60), "nothing is left", || {
+        let left = traces(name, &dirs);
+        ensure!(left.is_empty() && !fs::exists(format!("/proc/{keeper}"))?, "{left:#?}");
         Ok(true)
     })
 }

@@ -102,12 +102,19 @@ fn both_ways(stage: &Stage<'_>) -> Result<()> {
 fn default_dnat(stage: &Stage<'_>) -> Result<()> {
     let &Stage { c1, c2, .. } = stage;
     stage.default_target(DefaultTarget::Dnat)?;
+    // From inside there is no way but by the router, override or not.
+    let inside = || -> Result<_> {
+        let outcome = stage.inside(c2, 8080, 8080, Proto::Tcp)?;
+        Ok((outcome.answered, outcome.seen().ok().map(|seen| seen.ip())))
+    };
+    let before = inside()?;
     stage.ask(c1, Some(stage.a()))?;
     stage.settles([egress("A", c1)])?;
     stage.leaves_as(c1, stage.a())?;
     stage.reaches(stage.a(), 8080, c1, 8080)?;
-    // From inside there is no way but by the router, override or not.
-    stage.inside(c2, 8080, 8080, Proto::Tcp).map(drop)
+    let after = inside()?;
+    ensure!(after == before, "from inside it was {before:?} and is {after:?}");
+    Ok(())
 }
 
 fn default_dnat_and_by_port(stage: &Stage<'_>) -> Result<()> {

@@ -99,8 +99,8 @@ impl Stage<'_> {
     // === what the agent does ===
 
     /// Waits until the rows of ours are these and at work. Nothing may then take replies away.
-    pub(crate) fn settles<const N: usize>(&self, rows: [Row; N]) -> Result<()> {
-        let expected = BTreeSet::from(rows);
+    pub(crate) fn settles(&self, rows: impl IntoIterator<Item = Row>) -> Result<()> {
+        let expected: BTreeSet<_> = rows.into_iter().collect();
         eventually(SOON, &format!("the agent's rows are {expected:?}"), || {
             let found = self.rows()?;
             ensure!(found == expected, "they are {found:?}");
