@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ovn_model::{Change, Changes, Family, NatId, Node, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, Nat, NatId, Node, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
 use crate::clock::Now;
@@ -184,17 +184,18 @@ impl Engine {
             self.due.remove(&entry);
             self.dirty.insert(entry.1);
         }
-        let mut decided = BTreeSet::new();
+        // They come in order mostly, of which a set is made faster than by insertion.
+        let mut decided = Vec::new();
         while let Some(subject) = self.dirty.pop_first() {
             match subject {
                 Subject::Port(port) => {
                     self.decide(store, &port, now);
-                    decided.insert(port);
+                    decided.push(port);
                 }
                 Subject::Conversion(place) => self.convert(store, place),
             }
         }
-        decided
+        decided.into_iter().collect()
     }
 
     /// Returns when [`update`](Self::update) is to be called though nothing changed.
@@ -289,22 +290,24 @@ impl Engine {
             conversions,
             ..fresh
         };
-        self.dirty.extend(self.conversions.keys().copied().map(Subject::Conversion));
+        let mut dirty: Vec<_> = self.conversions.keys().copied().map(Subject::Conversion).collect();
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
         let asking = store.ports().map(|(_, port)| port);
         let asking =
             asking.filter(|port| all || Family::ALL.iter().any(|family| port.external(*family).is_some()));
-        self.dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
-        self.dirty.extend(self.entries.keys().map(|name| Subject::Port(Arc::clone(name))));
-        for (_, nat) in store.tagged_nats() {
-            let port = nat.tags.get(keys::PORT).unwrap_or_default();
-            self.dirty.insert(Subject::Port(port.into()));
+        dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
+        dirty.extend(self.entries.keys().map(|name| Subject::Port(Arc::clone(name))));
+        dirty.extend(store.tagged_names().map(|name| Subject::Port(Arc::clone(name))));
+        // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
+        let most = |nat: &Nat| nat.is_host_snat() && nat.tags.get(keys::PORT).is_some();
+        for (_, nat) in store.tagged_nats().filter(|(_, nat)| !most(nat)) {
             let place = nat.router.zip(nat.external_ip);
             let converts = self.rules.owner.role(nat) == Some(Role::DefaultTarget);
-            self.dirty.extend(place.filter(|_| converts).map(Subject::Conversion));
+            dirty.extend(place.filter(|_| converts).map(Subject::Conversion));
         }
+        self.dirty = dirty.into_iter().collect();
     }
 
     /// Marks what a change concerns.

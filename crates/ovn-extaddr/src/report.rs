@@ -156,7 +156,9 @@ pub fn standings(
     port: &Arc<str>,
     obstacle: Option<&Obstacle>,
 ) -> Vec<Standing> {
-    let changes = engine.changes(store, &Subject::Port(Arc::clone(port)));
+    let subject = Subject::Port(Arc::clone(port));
+    let settled = !engine.unsettled().contains(&subject);
+    let changes = if settled { Vec::new() } else { engine.changes(store, &subject) };
     let decided = engine.decisions(port).iter();
     let mut standings: Vec<_> = decided
         .map(|decision| {

@@ -78,8 +78,7 @@ impl OwnRow {
         let tags = nat.tags.iter().map(|(key, value)| (key, Cow::Borrowed(value)));
         nat.kind == Some(self.purpose.kind())
             && nat.stateless == Some(false)
-            && nat.external_ip_text() == self.external.to_string()
-            && nat.logical_ip_text() == self.logical.to_string()
+            && nat.is_written(self.external, self.logical)
             && nat.external_port_range() == self.port_range.map(|r| r.to_string()).unwrap_or_default()
             && nat.gateway_port == self.gateway_port
             && tags.eq(expected)

@@ -320,6 +320,11 @@ impl Store {
         self.tagged.get(port)
     }
 
+    /// Returns the names of ports for which there are tagged NAT rows, in no order.
+    pub fn tagged_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.tagged.keys()
+    }
+
     /// Returns all tagged NAT rows.
     pub fn tagged_nats(&self) -> impl Iterator<Item = (NatId, &Nat)> {
         self.tagged.rows().map(|id| (id, self.nats.slot(id)))

@@ -23,8 +23,8 @@ impl Agent {
     pub(super) fn note(&mut self, mut decided: BTreeSet<Arc<str>>, now: Instant) {
         if self.generation != self.engine.generation() {
             self.generation = self.engine.generation();
-            decided.extend(self.engine.ports().cloned());
-            decided.extend(self.ledger.ports().cloned());
+            let known = self.engine.ports().chain(self.ledger.ports()).cloned();
+            decided = decided.into_iter().chain(known).collect();
             self.unsettled.clear();
         }
         for port in &decided {

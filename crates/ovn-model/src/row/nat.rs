@@ -99,6 +99,14 @@ impl Nat {
         }
     }
 
+    /// Tells whether it translates between these two addresses, both written as they are rendered.
+    pub fn is_written(&self, external: IpAddr, logical: IpAddr) -> bool {
+        let canonical = |rare: &Rare| rare.external_ip.is_canonical() && rare.logical_ip.is_canonical();
+        self.external_ip == Some(external)
+            && self.logical_host() == Some(logical)
+            && self.rare.as_deref().is_none_or(canonical)
+    }
+
     /// Returns the address inside, if it is a single one.
     pub fn logical_host(&self) -> Option<IpAddr> {
         self.logical_ip.filter(is_host).map(|prefix| prefix.addr())

@@ -32,6 +32,11 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         self.0.get_key_value(key).map(|(key, _)| key)
     }
 
+    /// Returns all keys, in no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+
     /// Returns all rows, in no order; those with several keys several times.
     pub(crate) fn rows(&self) -> impl Iterator<Item = I> {
         self.0.values().flat_map(|rows| rows.as_slice()).copied()
