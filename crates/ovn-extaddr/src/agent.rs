@@ -324,6 +324,7 @@ impl Agent {
             let event = self.session.next(&mut self.store).await;
             self.event(event);
         }
+        self.tell();
     }
 
     async fn ready_event(&mut self) -> Option<SessionEvent> {

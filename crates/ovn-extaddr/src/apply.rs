@@ -111,7 +111,15 @@ impl Applier {
             if subjects.len() >= self.limit {
                 break;
             }
-            subjects.extend(self.ready(store, engine, subject, now.instant));
+            for (subject, changes) in self.ready(store, engine, subject, now.instant) {
+                // A port may have to give up something for more than one reason.
+                let all: &mut Vec<RowChange> = subjects.entry(subject).or_default();
+                for change in changes {
+                    if !all.contains(&change) {
+                        all.push(change);
+                    }
+                }
+            }
         }
         if subjects.is_empty() {
             return None;
@@ -152,7 +160,9 @@ impl Applier {
             }
         };
         let due = |(subject, changes): &(Subject, Vec<RowChange>)| {
-            !changes.is_empty() && !self.is_held(subject, true, changes, now)
+            // Where there is nothing else to do, the withdrawal is the whole.
+            let held = [false, true].into_iter().any(|part| self.is_held(subject, part, changes, now));
+            !changes.is_empty() && !held
         };
         withdrawals.into_iter().filter(due).collect()
     }
@@ -174,8 +184,12 @@ impl Applier {
                 ready.extend(needed.map(|needed| (needed.clone(), engine.changes(store, &needed))));
             }
             Subject::Conversion(place) => {
-                let mut users = engine.users_of(place).map(|port| Subject::Port(Arc::clone(port))).peekable();
-                if users.peek().is_some() && users.all(|user| waits(&user)) {
+                let mut users = engine.users_of(place).peekable();
+                // Where somebody has his row already, the conversion is for him.
+                let absent =
+                    |user: &Arc<str>| withdrawal::from(store, engine.owner(), user, *place).is_empty();
+                let late = |user: &Arc<str>| waits(&Subject::Port(Arc::clone(user))) && absent(user);
+                if users.peek().is_some() && users.all(late) {
                     return Vec::new();
                 }
             }

@@ -60,6 +60,8 @@ pub struct Engine {
     residents: Index<SwitchId, Arc<str>>,
     /// The ports whose decision rests on something.
     watchers: Index<Watch, Arc<str>>,
+    /// Those of [`Watch::Anywhere`], which are few.
+    anywhere: Index<IpAddr, Arc<str>>,
     /// The ports that would have rows for an internal address. The first by name gets them.
     claims: Index<Place, Arc<str>>,
     /// The conversions that rest on a load balancer.
@@ -123,6 +125,7 @@ impl Engine {
             visitors: Index::default(),
             residents: Index::default(),
             watchers: Index::default(),
+            anywhere: Index::default(),
             claims: Index::default(),
             balancers: Index::default(),
             speakers: HashSet::new(),
@@ -176,9 +179,8 @@ impl Engine {
         }
         // Routers have addresses themselves.
         if changes.list.iter().any(|change| matches!(change, Change::Topology(Node::Router(_)))) {
-            let rests = |watch: &&Watch| matches!(watch, Watch::Anywhere(_));
-            let anywhere: Vec<_> = self.watchers.keys().filter(rests).copied().collect();
-            anywhere.iter().for_each(|watch| self.mark_watchers(watch));
+            let watchers = self.anywhere.keys().flat_map(|address| self.anywhere.get(address));
+            self.dirty.extend(watchers.cloned().map(Subject::Port));
         }
         while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now.instant).cloned() {
             self.due.remove(&entry);
@@ -343,7 +345,12 @@ impl Engine {
     }
 
     fn mark_watchers(&mut self, watch: &Watch) {
-        self.dirty.extend(self.watchers.get(watch).cloned().map(Subject::Port));
+        let (somewhere, anywhere) = match watch {
+            Watch::Anywhere(address) => (None, Some(self.anywhere.get(address))),
+            watch => (Some(self.watchers.get(watch)), None),
+        };
+        let watchers = somewhere.into_iter().flatten().chain(anywhere.into_iter().flatten());
+        self.dirty.extend(watchers.cloned().map(Subject::Port));
     }
 
     fn mark_place(&mut self, store: &Store, place: Place) {
@@ -397,7 +404,7 @@ impl Engine {
         let owned = plan::owned(store, &self.rules.owner, name);
         let mut entry = self.examine(store, name);
         self.hold(store, &owned, &old, &mut entry, now);
-        entry.watch_leaving(&self.rules.owner, &owned);
+        entry.watch_leaving(store, &self.rules.owner, &owned);
 
         if old.switch != entry.switch {
             if let Some(switch) = old.switch {
@@ -411,10 +418,16 @@ impl Engine {
             }
         }
         for place in difference(&old.watched, &entry.watched) {
-            self.watchers.remove(place, name);
+            match place {
+                Watch::Anywhere(address) => self.anywhere.remove(address, name),
+                watch => self.watchers.remove(watch, name),
+            }
         }
         for place in difference(&entry.watched, &old.watched) {
-            self.watchers.insert(*place, Arc::clone(name));
+            match place {
+                Watch::Anywhere(address) => self.anywhere.insert(*address, Arc::clone(name)),
+                watch => self.watchers.insert(*watch, Arc::clone(name)),
+            }
         }
         // A rival's decision depends on who else claims its place, so a change of that concerns it.
         for place in difference(&old.claimed, &entry.claimed) {
@@ -596,14 +609,19 @@ impl Entry {
     }
 
     /// Watches the addresses of rows that stay only as long as the network has the address.
-    fn watch_leaving(&mut self, owner: &Owner, owned: &[Owned<'_>]) {
-        let leaving = owned
-            .iter()
-            .filter(|(id, _, nat)| self.held.contains(id) || owner.role(nat) == Some(Role::Drain));
-        let addresses = leaving.filter_map(|(_, router, nat)| Some((*router, nat.external_ip?)));
-        let watches = addresses
-            .flat_map(|(router, address)| [Watch::Address(router, address), Watch::Anywhere(address)]);
-        self.watched.extend(watches);
+    fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
+        for (id, router, nat) in owned {
+            let held = self.held.contains(id);
+            let Some(address) = nat.external_ip.filter(|_| held || owner.role(nat) == Some(Role::Drain))
+            else {
+                continue;
+            };
+            self.watched.push(Watch::Address(*router, address));
+            // As long as it is forwarded here, it is nobody else's.
+            if held || forwards::at(store, owner, *router, address).next().is_none() {
+                self.watched.push(Watch::Anywhere(address));
+            }
+        }
         self.watched.sort_unstable();
         self.watched.dedup();
     }

@@ -147,7 +147,9 @@ fn decide(
     };
     decision.external = Some(external);
     watched.extend(reach.routers.iter().map(|(router, _)| Watch::Address(*router, external)));
-    if !rules.allow.is_empty() {
+    let forwarded = |router: RouterId| forwards::at(store, &rules.owner, router, external).next().is_some();
+    // Who has a forward need not care what others have.
+    if !rules.allow.is_empty() && !reach.routers.iter().any(|(router, _)| forwarded(*router)) {
         watched.push(Watch::Anywhere(external));
     }
     let router = router_of(question, external, &decision.internal).map_err(Verdict::Rejected)?;

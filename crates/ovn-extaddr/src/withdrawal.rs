@@ -9,6 +9,7 @@ use crate::drain::Connections;
 use crate::engine::Place;
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, RowChange};
+use crate::row::OwnRow;
 use crate::rules::Rules;
 
 /// Returns the part of a port's changes that cannot wait for the rest: an address that may be somebody else's by now,
@@ -28,6 +29,11 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
             _ => return None,
         };
         let nat = store.nat(id)?;
+        // A drain row does what an override of the same address is going to do.
+        let stays = |row: &OwnRow| row.router == router && nat.external_ip == Some(row.external);
+        if rules.owner.role(nat) == Some(Role::Drain) && overrides().any(stays) {
+            return None;
+        }
         let replaced = overrides().any(|row| nat.logical_host() == Some(row.logical));
         (!replaced || !is_tenable(nat, router)).then_some((id, router))
     };

@@ -102,7 +102,7 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
         ("default-target", "note", "203.0.113.105 on incus-net1-lr"),
         ("default-target-snat", "warning", "10.57.1.12 as 203.0.113.105 on incus-net1-lr"),
         ("listening-source-port", "note", "10.57.1.12 as 203.0.113.110 on incus-net1-lr"),
-        ("foreign-override", "note", "10.57.1.11 as 203.0.113.9"),
+        ("foreign-override", "note", "(4): 10.57.1.1"),
         ("other-owner", "note", "1 rows of owner gone"),
         ("intents", "warning", "1 rejected"),
         ("lock", "warning", "no agent of owner ovn-extaddr is active"),

@@ -47,6 +47,10 @@ impl Agent {
     }
 
     fn account(&mut self) {
+        // What is not in step says nothing about what is asked for.
+        if !self.session.is_synced() {
+            return;
+        }
         self.untold.append(&mut self.applier.take_touched());
         let mut told = std::mem::take(&mut self.untold);
         // There is soon something better to tell of a port than that it will be written; the applier touches it then.

@@ -361,6 +361,31 @@ fn a_conflict_holds_back_its_port_ever_longer_and_nobody_else() {
     assert_eq!(stage.served(), names(0..5));
 }
 
+/// What goes at once where something else waits goes no more often than anything else.
+#[test]
+fn a_removal_that_is_refused_or_has_no_effect_waits_ever_longer() {
+    for refusing in [true, false] {
+        let mut stage = Stage::new(2);
+        assert_eq!(stage.settle(), 1);
+        stage.ask(1, None);
+        for attempt in 0..5 {
+            let sent = stage.send().unwrap();
+            assert_eq!(sent.ports, names([1]));
+            let outcome = match refusing {
+                true => refused(&sent.transaction, Some(1), "I/O error"),
+                false => committed(&sent.transaction),
+            };
+            stage.end(&sent, outcome);
+            assert!(stage.send().is_none(), "attempt {attempt}, refusing {refusing}");
+            let until = stage.applier.next_deadline().unwrap();
+            assert_eq!(until, stage.now.instant + FIRST * (1 << attempt));
+            stage.now.instant = until;
+        }
+        assert_eq!(stage.settle(), 1);
+        assert_eq!(stage.served(), names([0]));
+    }
+}
+
 #[test]
 fn a_permanent_error_is_told_with_operation_and_reason_and_isolates_its_port() {
     let mut stage = Stage::new(4);
