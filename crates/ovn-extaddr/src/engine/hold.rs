@@ -1,0 +1,97 @@
+//! What stays for a while although the forward that it rests on is gone.
+
+use ovn_model::{Family, Store};
+use uuid::Uuid;
+
+use super::{Engine, Entry};
+use crate::clock::Now;
+use crate::ownership::{Owner, Role};
+use crate::plan::Owned;
+use crate::reason::Reason;
+use crate::resolve::{Verdict, Watch};
+use crate::topology::Reach;
+use crate::{drain, forwards};
+
+/// What rests on a forward that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Loss {
+    Override(Family),
+    /// A row for connections that are to finish.
+    Drain(Uuid),
+}
+
+impl Engine {
+    /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a
+    /// forward deletes and re-creates it. Not where another network has got the address.
+    pub(super) fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, entry: &mut Entry, now: Now) {
+        let nowhere = Reach::default();
+        let reach = entry.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
+        let mut losses = Vec::new();
+        for decision in &entry.decisions {
+            let gone = matches!(
+                decision.verdict,
+                Verdict::Rejected(
+                    Reason::NotAForward
+                        | Reason::NotPermitted
+                        | Reason::NotATarget
+                        | Reason::NoForwardForAuto
+                )
+            );
+            let rows = owned.iter().filter(|(_, router, nat)| {
+                gone && self.rules.owner.role(nat) == Some(Role::Egress)
+                    && nat.logical_host().is_some_and(|address| decision.internal.contains(&address))
+                    && decision.external.is_none_or(|external| nat.external_ip == Some(external))
+                    && reach.routers.iter().any(|(reached, _)| reached == router)
+                    && nat.external_ip.is_some_and(|address| {
+                        !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
+                    })
+            });
+            let rows: Vec<_> = rows.map(|(id, _, _)| *id).collect();
+            if !rows.is_empty() {
+                losses.push((Loss::Override(decision.family), rows));
+            }
+        }
+        for (id, router, nat) in owned {
+            let Some(address) = nat.external_ip else { continue };
+            if self.rules.owner.role(nat) == Some(Role::Drain)
+                && !drain::has_external(store, &self.rules, *router, address)
+                && !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
+            {
+                losses.push((Loss::Drain(nat.uuid), vec![*id]));
+            }
+        }
+        for (loss, rows) in losses {
+            let since = old.lost.get(&loss).copied().unwrap_or(now.instant);
+            entry.lost.insert(loss, since);
+            if now.instant < since + self.rules.hold_down {
+                entry.held.extend(rows);
+            }
+        }
+        // Nobody asked for what was given to all; where there is nothing to give, nothing is said.
+        entry.decisions.retain(|decision| {
+            let waits = matches!(decision.verdict, Verdict::Waiting(_) | Verdict::Rejected(Reason::NoRouter));
+            let nothing = waits || matches!(decision.verdict, Verdict::Rejected(Reason::NoForwardForAuto));
+            !(decision.source.is_sweeping() && nothing)
+        });
+    }
+}
+
+impl Entry {
+    /// Watches the addresses of rows that stay only as long as the network has the address.
+    pub(super) fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
+        for (id, router, nat) in owned {
+            let held = self.held.contains(id);
+            let Some(address) = nat.external_ip.filter(|_| held || owner.role(nat) == Some(Role::Drain))
+            else {
+                continue;
+            };
+            self.watched.push(Watch::Address(*router, address));
+            // As long as it is forwarded here, it is nobody else's.
+            if held || forwards::at(store, owner, *router, address).next().is_none() {
+                self.watched.push(Watch::Anywhere(address));
+            }
+        }
+        self.watched.sort_unstable();
+        self.watched.dedup();
+    }
+}
