@@ -314,7 +314,12 @@ impl Applier {
 
     fn is_held(&self, subject: &Subject, part: bool, changes: &[RowChange], now: Instant) -> bool {
         let held = self.held.get(&(subject.clone(), part));
-        held.is_some_and(|held| now < held.until && held.changes == changes)
+        // A withdrawal may have been sent together with another one of the port.
+        let same = |held: &Held| match part {
+            false => held.changes == changes,
+            true => changes.iter().all(|change| held.changes.contains(change)),
+        };
+        held.is_some_and(|held| now < held.until && same(held))
     }
 
     /// Holds changes back that are wanted still: what was decided did not change by the outcome, so
