@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::scene::{OWNER, SOON, Scene, V4, ip, wait_until_settled};
 
 mod conversion;
+mod edits;
 mod intents;
 mod leaving;
 mod memory;

@@ -1,0 +1,189 @@
+//! Transactions at a cut, and locks.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_at_a_cut_is_unknown_once() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = greet(&mut peer).await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        let answered = peer.expect("transact").await;
+        assert_eq!(answered["params"], json!(["D", {"op": "comment", "comment": "one"}]));
+        peer.expect("transact").await;
+        peer.expect("transact").await;
+        peer.reply(&answered, &json!([{}])).await;
+        drop(peer);
+
+        let mut peer = server.accept().await;
+        let request = greet(&mut peer).await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        // The first one's reply is none: that tells nothing either.
+        let request = peer.expect("transact").await;
+        peer.expect("transact").await;
+        peer.reply(&request, &json!([{}, {}, {}])).await;
+        peer.closed().await;
+
+        let mut peer = server.accept().await;
+        let request = greet(&mut peer).await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        let request = peer.expect("transact").await;
+        peer.refuse(&request, &json!("canceled")).await;
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let transaction = |comment| {
+        let mut transaction = Transaction::new("D");
+        transaction.comment(comment);
+        transaction
+    };
+    let client = async {
+        assert!(consumer.session.transact(&transaction("too early")).is_err());
+        consumer.until("synced").await;
+        for comment in ["one", "two", "three"] {
+            consumer.session.transact(&transaction(comment)).unwrap();
+        }
+        let mut events = consumer.until("disconnected").await;
+        assert!(consumer.session.transact(&transaction("too late")).is_err());
+        events.extend(consumer.until("synced").await);
+        for comment in ["four", "five"] {
+            consumer.session.transact(&transaction(comment)).unwrap();
+        }
+        events.extend(consumer.until("synced").await);
+        consumer.session.transact(&transaction("six")).unwrap();
+        events.extend(consumer.until("completed").await);
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    let expected = [
+        "completed 1 Committed",
+        "completed 2 Unknown",
+        "completed 3 Unknown",
+        "disconnected: the server closed the connection",
+        "connected",
+        "synced anew",
+        "completed 4 Unknown",
+        "completed 5 Unknown",
+        "disconnected: the server's transaction result is malformed",
+        "connected",
+        "synced anew",
+        "completed 6 Refused",
+    ];
+    assert_eq!(events.len(), expected.len(), "{events:#?}");
+    for (event, expected) in events.iter().zip(expected) {
+        assert!(event.starts_with(expected), "{event} is not {expected}");
+    }
+}
+
+/// Rule: a lock ends with its connection, and who was robbed of it stays in the queue.
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_asked_for_on_every_connection() {
+    let server = Server::unix();
+    let greet = async |locked: bool| {
+        let mut peer = server.accept().await;
+        let schema = ask_schema(&mut peer).await;
+        let lock = peer.expect("lock").await;
+        assert_eq!(lock["params"], json!(["leader"]));
+        peer.reply(&lock, &json!({"locked": locked})).await;
+        peer.reply(&schema, &usual_schema()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        peer
+    };
+    let script = async {
+        let mut peer = greet(true).await;
+        peer.notify("stolen", &json!(["leader"])).await;
+        peer.notify("locked", &json!(["another"])).await;
+        peer.notify("locked", &json!(["leader"])).await;
+        drop(peer);
+        drop(greet(false).await);
+        greet(true).await
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    let mut consumer = Consumer::with(config);
+    let client = async {
+        let mut events = Vec::new();
+        while events.iter().filter(|event| *event == "connected").count() < 3 {
+            events.extend(consumer.until("connected").await);
+        }
+        events.extend(consumer.until("synced").await);
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    let told = |event: &&String| event.starts_with("lock") || event.starts_with("disconnected");
+    let lost = "disconnected: the server closed the connection";
+    assert_eq!(
+        events.iter().filter(told).collect::<Vec<_>>(),
+        [
+            "lock Held(1)",
+            "lock Waiting",
+            "lock Held(2)",
+            "lock None",
+            lost,
+            "lock Waiting",
+            "lock None",
+            lost,
+            "lock Held(3)"
+        ]
+    );
+    assert_eq!(consumer.session.lock_status(), LockStatus::Held(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_not_wanted_is_given_back() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let schema = ask_schema(&mut peer).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": true})).await;
+        peer.reply(&schema, &usual_schema()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        let unlock = peer.expect("unlock").await;
+        assert_eq!(unlock["params"], json!(["leader"]));
+        peer.reply(&unlock, &json!({})).await;
+        // A late word of the lock that was given back says nothing.
+        peer.notify("locked", &json!(["leader"])).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": true})).await;
+        peer
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    let mut consumer = Consumer::with(config);
+    let client = async {
+        let mut events = consumer.until("synced").await;
+        consumer.session.want_lock(false).unwrap();
+        events.extend(consumer.until("lock").await);
+        assert_eq!(consumer.session.lock_status(), LockStatus::None);
+        consumer.session.want_lock(true).unwrap();
+        events.extend(consumer.until("lock").await);
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    let told: Vec<_> = events.iter().filter(|event| event.starts_with("lock")).collect();
+    assert_eq!(told, ["lock Held(1)", "lock None", "lock Held(2)"]);
+}
+
+/// A backup of a standalone server refuses locks, with a mere string.
+/// Rule: a server that cannot be written refuses locks by a mere string.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_the_lock_is_left() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let schema = ask_schema(&mut peer).await;
+        let lock = peer.expect("lock").await;
+        peer.refuse(&lock, &json!("lock is not allowed")).await;
+        peer.reply(&schema, &usual_schema()).await;
+        peer.closed().await;
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    let mut consumer = Consumer::with(config);
+    let ((), events) = join!(script, consumer.until("disconnected"));
+    assert_eq!(events, ["connected", "disconnected: the server answered: lock is not allowed"]);
+}
