@@ -8,6 +8,9 @@ pub(crate) struct Table {
     pub(crate) kind: Kind,
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [Column],
+    /// Which part of a snapshot brings it: most of the bytes first, and little last, when nothing is left to be done
+    /// meanwhile.
+    part: u8,
 }
 
 /// Which table it is.
@@ -40,8 +43,12 @@ const fn optional(name: &'static str, since: &'static str) -> Column {
     Column { name, since, required: false }
 }
 
-pub(crate) static SWITCH: Table =
-    Table { kind: Kind::Switch, name: "Logical_Switch", columns: &[required("name"), required("ports")] };
+pub(crate) static SWITCH: Table = Table {
+    kind: Kind::Switch,
+    name: "Logical_Switch",
+    columns: &[required("name"), required("ports")],
+    part: 1,
+};
 
 pub(crate) static PORT: Table = Table {
     kind: Kind::Port,
@@ -54,6 +61,7 @@ pub(crate) static PORT: Table = Table {
         required("options"),
         required("external_ids"),
     ],
+    part: 0,
 };
 
 pub(crate) static ROUTER: Table = Table {
@@ -68,6 +76,7 @@ pub(crate) static ROUTER: Table = Table {
         required("options"),
         required("external_ids"),
     ],
+    part: 1,
 };
 
 pub(crate) static ROUTER_PORT: Table = Table {
@@ -80,18 +89,21 @@ pub(crate) static ROUTER_PORT: Table = Table {
         optional("gateway_chassis", "20.03"),
         optional("ha_chassis_group", "20.03"),
     ],
+    part: 1,
 };
 
 pub(crate) static LOAD_BALANCER: Table = Table {
     kind: Kind::LoadBalancer,
     name: "Load_Balancer",
     columns: &[required("name"), required("vips"), required("protocol")],
+    part: 2,
 };
 
 pub(crate) static GROUP: Table = Table {
     kind: Kind::Group,
     name: "Load_Balancer_Group",
     columns: &[optional("name", "21.12"), optional("load_balancer", "21.12")],
+    part: 1,
 };
 
 pub(crate) static NAT: Table = Table {
@@ -109,6 +121,7 @@ pub(crate) static NAT: Table = Table {
         optional("match", "24.09"),
         optional("priority", "24.09"),
     ],
+    part: 1,
 };
 
 pub(crate) static ALL: [&Table; 7] = [&SWITCH, &PORT, &ROUTER, &ROUTER_PORT, &LOAD_BALANCER, &GROUP, &NAT];
@@ -136,7 +149,7 @@ pub(crate) fn requests(schema: &DatabaseSchema) -> Result<MonitorRequests, Unsui
             }
         }
         if !columns.is_empty() {
-            requests.insert(table.name.to_owned(), MonitorRequest::columns(columns));
+            requests.insert(table.name.to_owned(), MonitorRequest::columns(columns).part(table.part));
         }
     }
     Ok(requests)

@@ -179,7 +179,8 @@ impl Client {
         let monitor = format!("m{}", Uuid::new_v4().simple());
         loop {
             let (sender, updates) = mpsc::channel(UPDATES);
-            let params = method.params(database, &monitor, requests, since).map_err(malformed_request)?;
+            let params =
+                method.params(database, &monitor, requests, since, false).map_err(malformed_request)?;
             let want = Want::Rows { method, monitor: format!("\"{monitor}\""), updates: sender };
             let Err(error) = self.send(method.name(), params, want).await?.wait().await else {
                 return Ok(Monitor { updates, connection: self.commands.clone() });

@@ -7,7 +7,7 @@
 //!                                             ←  schemas
 //! monitor _Server, select its index           →
 //!                                             ←  rows: will the server do?
-//! lock, monitor                               →
+//! lock, monitor, and the rest of its parts    →
 //!                                             ←  rows, then updates of both databases
 //! ```
 
@@ -23,7 +23,7 @@ use crate::exchange::{Event, Exchange};
 use crate::greeting::{Description, Greeting, SERVER};
 use crate::link::RowHandler;
 use crate::lock::{Lock, LockName, LockStatus};
-use crate::monitor::{MonitorMethod, MonitorRequests};
+use crate::monitor::{MonitorMethod, MonitorRequests, later_parts};
 use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::replica::{Batch, Replica};
 use crate::row::RowUpdate;
@@ -51,6 +51,8 @@ pub(crate) enum Call {
     ServerIndex,
     Schema,
     Monitor(MonitorMethod),
+    /// Asks for one more part of a snapshot.
+    Part,
     /// Asks for the lock; the number tells one time from another.
     Lock(u64),
     Unlock,
@@ -76,6 +78,8 @@ pub(crate) struct Dialogue {
     /// Whether the lock is to be had at all.
     wants_lock: bool,
     policy: Policy,
+    /// Whether a snapshot may come in parts: until a server refused that.
+    parts_will_do: bool,
     /// What the replica holds, where it can be resumed.
     position: Option<Position>,
     heard: Heard,
@@ -101,9 +105,20 @@ struct Heard {
     schema: Option<Result<DatabaseSchema, DatabaseError>>,
     /// What rows were asked for.
     asked: Option<Position>,
+    /// The snapshot that comes in parts.
+    parts: Option<Parts>,
     synced: bool,
     was_synced: bool,
     rows_seen: u64,
+}
+
+/// How much of a snapshot is here.
+#[derive(Debug)]
+struct Parts {
+    /// How many of them are to come after the first.
+    awaited: usize,
+    /// The last transaction that those reflect which are here; none is at first.
+    last: Option<Uuid>,
 }
 
 /// All that decides whether the server's differences fit the rows that are here. One value, so
@@ -138,6 +153,7 @@ impl Dialogue {
             lock: lock.map(Lock::new),
             wants_lock: true,
             policy,
+            parts_will_do: true,
             position: None,
             heard: Heard::default(),
             next_transaction: 1,
@@ -251,6 +267,7 @@ impl Dialogue {
                 let older = monitor_refused(method, result)?;
                 self.monitor(older, exchange, decoder)?;
             }
+            Event::Reply { token: Call::Part, result } => self.part_complete(result, replica)?,
             Event::Reply { token: Call::Lock(time), result } => self.lock_answered(time, result)?,
             Event::Reply { token: Call::Transact(id, operations), result } => {
                 self.transacted(id, operations, result, exchange)?;
@@ -274,18 +291,54 @@ impl Dialogue {
             self.heard.greeting.rows_complete();
             return self.proceed(exchange, decoder, replica);
         }
-        replica.commit();
-        self.position =
-            self.heard.asked.clone().map(|asked| Position { last: head.last.unwrap_or_default(), ..asked });
+        let last = head.last.unwrap_or_default();
+        if let Some(parts) = &mut self.heard.parts {
+            parts.last = Some(last);
+            return Ok(());
+        }
+        self.commit(last, replica);
         match head.source {
             RowsSource::Update(_) => self.events.push_back(SessionEvent::Updated),
-            RowsSource::Reply(_) => {
-                self.heard.synced = true;
-                self.heard.was_synced = true;
-                self.events.push_back(SessionEvent::Synced { resumed: head.found });
-            }
+            RowsSource::Reply(_) => self.synced(head.found),
         }
         Ok(())
+    }
+
+    /// A part of the snapshot is complete: the server sends its rows before it answers.
+    fn part_complete(
+        &mut self,
+        result: Result<Box<RawValue>, DatabaseError>,
+        replica: &mut impl Replica,
+    ) -> Result<(), Error> {
+        // The answer may be to a request that a conversion of the schema, or the refusal of a newer method, has
+        // overtaken.
+        let Some(parts) = &mut self.heard.parts else { return Ok(()) };
+        if let Err(error) = result {
+            self.parts_will_do = false;
+            return Err(error.into());
+        }
+        let Some(last) = parts.last else {
+            return Err(Error::malformed("reply", "it comes before that to the monitor's request"));
+        };
+        parts.awaited -= 1;
+        if parts.awaited == 0 {
+            self.heard.parts = None;
+            self.commit(last, replica);
+            self.synced(false);
+        }
+        Ok(())
+    }
+
+    /// The replica is as the database was after a transaction.
+    fn commit(&mut self, last: Uuid, replica: &mut impl Replica) {
+        replica.commit();
+        self.position = self.heard.asked.clone().map(|asked| Position { last, ..asked });
+    }
+
+    fn synced(&mut self, resumed: bool) {
+        self.heard.synced = true;
+        self.heard.was_synced = true;
+        self.events.push_back(SessionEvent::Synced { resumed });
     }
 
     /// The connection is gone.
@@ -339,18 +392,31 @@ impl Dialogue {
     }
 
     fn monitor(
-        &self,
+        &mut self,
         method: MonitorMethod,
         exchange: &mut Exchange<Call>,
         decoder: &mut Decoder,
     ) -> Result<(), Error> {
+        self.heard.parts = None;
         // A conversion of the schema may have overtaken the refusal of a newer method.
         let Some(asked) = &self.heard.asked else { return Ok(()) };
+        let malformed = |e| Error::malformed("monitor request", e);
+        let Position { view, last } = asked;
+        // Whoever can start from a transaction can change conditions. Differences are not worth parts.
+        let whole = method != MonitorMethod::CondSince || !last.is_nil() || !self.parts_will_do;
+        let parts =
+            if whole { Vec::new() } else { later_parts(MONITOR, &view.requests).map_err(malformed)? };
         let params = method
-            .params(&self.database, MONITOR, &asked.view.requests, asked.last)
-            .map_err(|e| Error::malformed("monitor request", e))?;
+            .params(&self.database, MONITOR, &view.requests, *last, !parts.is_empty())
+            .map_err(malformed)?;
         let id = send(exchange, method.name(), &params, Call::Monitor(method))?;
         decoder.expect_rows(id, method);
+        // ovsdb-server takes the next request when all of its reply to the one before is on the way, so that there is
+        // nothing to wait for.
+        for part in &parts {
+            send(exchange, "monitor_cond_change", part, Call::Part)?;
+        }
+        self.heard.parts = Some(Parts { awaited: parts.len(), last: None }).filter(|parts| parts.awaited > 0);
         Ok(())
     }
 
@@ -382,7 +448,7 @@ impl Dialogue {
         decoder: &mut Decoder,
     ) -> Result<(), Error> {
         let params = method
-            .params(SERVER, SERVER_MONITOR, &self.heard.server_requests, Uuid::nil())
+            .params(SERVER, SERVER_MONITOR, &self.heard.server_requests, Uuid::nil(), false)
             .map_err(|e| Error::malformed("monitor request", e))?;
         let id = send(exchange, method.name(), &params, Call::ServerMonitor(method))?;
         decoder.expect_rows(id, method);
@@ -467,6 +533,7 @@ impl Dialogue {
     fn canceled(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
         self.position = None;
         self.heard.asked = None;
+        self.heard.parts = None;
         self.heard.synced = false;
         self.ask_schema(exchange)
     }
@@ -542,15 +609,17 @@ fn monitor_refused(
 impl<R: Replica> RowHandler for Feed<'_, R> {
     fn begin(&mut self, head: &RowsHead) -> Result<(), Error> {
         let heard = &mut self.dialogue.heard;
+        // Also what changes until all of a snapshot is here belongs to it.
+        let goes_on = heard.parts.as_ref().is_some_and(|parts| parts.last.is_some());
         heard.serving = match &head.source {
             RowsSource::Reply(id) => heard.server_monitor == Some(*id),
             RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => true,
-            RowsSource::Update(monitor) if monitor == MONITOR_TEXT && heard.synced => false,
+            RowsSource::Update(monitor) if monitor == MONITOR_TEXT && (heard.synced || goes_on) => false,
             RowsSource::Update(monitor) => {
                 return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
             }
         };
-        if heard.serving {
+        if heard.serving || goes_on {
             return Ok(());
         }
         // From the first row to the last, what is here is nowhere in the server's history: were

@@ -72,6 +72,7 @@ pub use cursor::{AtomRef, DatumReader, DecodeError};
 mod row;
 pub use row::{ColumnSink, Columns, RowChange, RowUpdate};
 mod decoder;
+mod read_ahead;
 mod rpc;
 pub use decoder::ProtocolError;
 mod exchange;

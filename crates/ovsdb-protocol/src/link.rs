@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
@@ -10,17 +11,26 @@ use crate::decoder::{Decoder, Frame, RowsHead};
 use crate::endpoint::Stream;
 use crate::error::{Error, Kind};
 use crate::exchange::{Event, Exchange};
+use crate::read_ahead::ReadAhead;
 use crate::row::RowUpdate;
 
 /// How much to read at a time. Rows are decoded and replies sent between two reads, so it also
 /// bounds how long a big snapshot keeps the server waiting for an echo.
 const READ_CHUNK: usize = 64 << 10;
 
+/// How much to decode of what was read ahead before reading on: little, so that the server is rid of its bytes while
+/// most of them wait here.
+const SLICE: usize = 32 << 10;
+
 /// A stream with the protocol on it.
 pub(crate) struct Link<T> {
     stream: Stream,
     pub(crate) decoder: Decoder,
     pub(crate) exchange: Exchange<T>,
+    /// What is to be decoded, where the server has more to do than to wait for us.
+    pub(crate) ahead: ReadAhead,
+    /// How the connection ended while there were bytes left to decode.
+    end: Option<Error>,
     /// How many bytes may arrive in all. Where an end is to come soon, one that talks without end is as bad as one that
     /// is silent.
     pub(crate) limit: u64,
@@ -42,7 +52,7 @@ pub(crate) enum Incoming<T> {
 
 impl<T> Link<T> {
     pub(crate) fn new(stream: Stream, decoder: Decoder, exchange: Exchange<T>) -> Self {
-        Self { stream, decoder, exchange, limit: u64::MAX }
+        Self { stream, decoder, exchange, ahead: ReadAhead::default(), end: None, limit: u64::MAX }
     }
 
     /// Sends and receives until something arrived.
@@ -66,6 +76,17 @@ impl<T> Link<T> {
                     }
                 }
             }
+            if self.decoder.received() > self.limit {
+                return Err(Kind::Flood(self.limit).into());
+            }
+            if !self.ahead.is_empty() {
+                self.read_on().await;
+                self.ahead.drain(self.decoder.buffer(), SLICE);
+                continue;
+            }
+            if let Some(end) = self.end.take() {
+                return Err(end);
+            }
             match self.exchange.next_deadline() {
                 None => poll_fn(|cx| self.poll_io(cx)).await?,
                 Some(deadline) => tokio::select! {
@@ -74,11 +95,20 @@ impl<T> Link<T> {
                     () = sleep_until(Instant::from_std(deadline)) => {}
                 },
             }
-            if self.decoder.received() > self.limit {
-                return Err(Kind::Flood(self.limit).into());
-            }
             // Expiry counts only after an attempt to read: what waits in the socket is activity.
             self.exchange.handle_deadline(Instant::now().into_std())?;
+        }
+    }
+
+    /// Reads what is there already, as far as there is room.
+    async fn read_on(&mut self) {
+        // Whether something is there the runtime asks the system only while no task runs.
+        yield_now().await;
+        if self.end.is_none() && self.ahead.has_room() {
+            let read = poll_fn(|cx| Poll::Ready(self.poll_io(cx))).await;
+            if let Poll::Ready(Err(end)) = read {
+                self.end = Some(end);
+            }
         }
     }
 
@@ -96,9 +126,15 @@ impl<T> Link<T> {
         if wrote && let Poll::Ready(Err(error)) = self.stream.as_mut().poll_flush(cx) {
             return Poll::Ready(Err(error.into()));
         }
-        let buffer = self.decoder.buffer();
-        buffer.reserve(READ_CHUNK);
-        match poll_read_buf(self.stream.as_mut(), cx, buffer) {
+        let stream = self.stream.as_mut();
+        let read = if self.ahead.has_room() {
+            self.ahead.fill(|chunk| poll_read_buf(stream, cx, chunk))
+        } else {
+            let buffer = self.decoder.buffer();
+            buffer.reserve(READ_CHUNK);
+            poll_read_buf(stream, cx, buffer)
+        };
+        match read {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Kind::Eof.into())),
             Poll::Ready(Ok(_)) => {
                 self.exchange.handle_activity(Instant::now().into_std());

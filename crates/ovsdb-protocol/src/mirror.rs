@@ -45,6 +45,7 @@ pub struct Selection {
     /// `None` for all.
     columns: Option<Vec<String>>,
     rows: Rows,
+    part: u8,
     /// The columns without which the table is of no use; `None` where the table may be absent.
     required: Option<Vec<String>>,
 }
@@ -125,7 +126,7 @@ impl Replica for Mirror {
         let (mut requests, mut columns) = (MonitorRequests::new(), BTreeMap::new());
         self.absent.clear();
         for selection in selections {
-            let Selection { table: name, required, rows, .. } = &selection;
+            let Selection { table: name, required, rows, part, .. } = &selection;
             let Some(table) = schema.table(name) else {
                 if required.is_some() {
                     return Err(Unsuitable(format!("the database has no table {name}")));
@@ -140,7 +141,8 @@ impl Replica for Mirror {
             self.absent.extend(
                 absent.into_iter().map(|column| Absent { table: name.clone(), column: Some(column) }),
             );
-            requests.insert(name.clone(), MonitorRequest::columns(present.clone()).rows(rows.clone()));
+            let request = MonitorRequest::columns(present.clone()).rows(rows.clone()).part(*part);
+            requests.insert(name.clone(), request);
             columns.insert(name.clone(), present);
         }
         let next = Cache::with_columns(schema, columns);
@@ -199,7 +201,7 @@ impl Replica for Mirror {
 impl Selection {
     /// Selects all columns of a table, in all its rows.
     pub fn table(name: impl Into<String>) -> Self {
-        Self { table: name.into(), columns: None, rows: Rows::All, required: None }
+        Self { table: name.into(), columns: None, rows: Rows::All, part: 0, required: None }
     }
 
     /// Selects only some columns.
@@ -213,6 +215,13 @@ impl Selection {
     #[must_use]
     pub fn rows(mut self, rows: Rows) -> Self {
         self.rows = rows;
+        self
+    }
+
+    /// Lets the rows come in this [part](MonitorRequest::part) of a snapshot.
+    #[must_use]
+    pub fn part(mut self, part: u8) -> Self {
+        self.part = part;
         self
     }
 

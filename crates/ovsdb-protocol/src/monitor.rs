@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::transact::Condition;
@@ -15,6 +15,7 @@ pub type MonitorRequests = BTreeMap<String, MonitorRequest>;
 pub struct MonitorRequest {
     columns: Vec<String>,
     rows: Rows,
+    part: u8,
 }
 
 /// Which rows of a table to monitor.
@@ -46,7 +47,7 @@ pub enum MonitorMethod {
 impl MonitorRequest {
     /// Monitors these columns of all rows.
     pub fn columns<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> Self {
-        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Rows::All }
+        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Rows::All, part: 0 }
     }
 
     /// Monitors only some rows.
@@ -55,33 +56,71 @@ impl MonitorRequest {
         self.rows = rows;
         self
     }
+
+    /// Lets the table's rows come in this part of a snapshot; in the first, which is part 0, without.
+    ///
+    /// ovsdb-server renders a reply as a whole before it sends the first byte, and does nothing else meanwhile. A
+    /// [`Session`](crate::Session) asks for one part after the other, by `monitor_cond_change`, so that it takes in
+    /// the one while the server renders the next, and others are served in between. What there is to do after the last
+    /// byte is only the last part. The monitor stays one, and its updates whole transactions.
+    #[must_use]
+    pub fn part(mut self, part: u8) -> Self {
+        self.part = part;
+        self
+    }
+
+    fn wire(&self, method: MonitorMethod, parts: bool) -> Wire<'_> {
+        let rows = match self.rows {
+            _ if method == MonitorMethod::Plain => None,
+            _ if parts && self.part > 0 => Some(Clause::All([false])),
+            Rows::All => None,
+            Rows::Any(_) => Some(self.rows.clause()),
+        };
+        Wire { columns: &self.columns, rows }
+    }
 }
 
 /// `<monitor-request>`; [`MonitorMethod::Plain`] knows no `where`.
-struct Wire<'a>(&'a MonitorRequest, MonitorMethod);
+#[derive(Serialize)]
+struct Wire<'a> {
+    columns: &'a [String],
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    rows: Option<Clause<'a>>,
+}
 
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Clause<'a> {
-            Never([bool; 1]),
-            Any(&'a [Condition]),
+/// The conditions of `<monitor-request>` and `<monitor-cond-update>`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Clause<'a> {
+    All([bool; 1]),
+    Any(&'a [Condition]),
+}
+
+// ===== impl Rows =====
+
+impl Rows {
+    fn clause(&self) -> Clause<'_> {
+        match self {
+            Self::All => Clause::All([true]),
+            Self::Any(none) if none.is_empty() => Clause::All([false]),
+            Self::Any(conditions) => Clause::Any(conditions),
         }
-        #[derive(Serialize)]
-        struct Request<'a> {
-            columns: &'a [String],
-            #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
-            rows: Option<Clause<'a>>,
-        }
-        let rows = match &self.0.rows {
-            _ if self.1 == MonitorMethod::Plain => None,
-            Rows::All => None,
-            Rows::Any(none) if none.is_empty() => Some(Clause::Never([false])),
-            Rows::Any(conditions) => Some(Clause::Any(conditions)),
-        };
-        [Request { columns: &self.0.columns, rows }].serialize(serializer)
     }
+}
+
+/// Returns the `params` of the `monitor_cond_change` requests that bring one part of a snapshot each, but for the
+/// first.
+pub(crate) fn later_parts(monitor: &str, requests: &MonitorRequests) -> serde_json::Result<Vec<String>> {
+    #[derive(Serialize)]
+    struct Change<'a> {
+        #[serde(rename = "where")]
+        rows: Clause<'a>,
+    }
+    let mut parts = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (table, request) in requests.iter().filter(|(_, request)| request.part > 0) {
+        parts.entry(request.part).or_default().insert(table, [Change { rows: request.rows.clause() }]);
+    }
+    parts.values().map(|tables| serde_json::to_string(&(monitor, monitor, tables))).collect()
 }
 
 // ===== impl MonitorMethod =====
@@ -105,15 +144,17 @@ impl MonitorMethod {
         }
     }
 
-    /// Returns the request's `params`.
+    /// Returns the request's `params`; `parts`, if it is for no more than the first [part](MonitorRequest::part).
     pub(crate) fn params(
         self,
         database: &str,
         monitor: &str,
         requests: &MonitorRequests,
         since: Uuid,
+        parts: bool,
     ) -> serde_json::Result<String> {
-        let requests: BTreeMap<_, _> = requests.iter().map(|(table, r)| (table, Wire(r, self))).collect();
+        let requests: BTreeMap<_, _> =
+            requests.iter().map(|(table, request)| (table, [request.wire(self, parts)])).collect();
         match self {
             Self::CondSince => serde_json::to_string(&(database, monitor, requests, since.to_string())),
             _ => serde_json::to_string(&(database, monitor, requests)),
@@ -129,7 +170,7 @@ mod tests {
 
     fn params(method: MonitorMethod, rows: Rows) -> String {
         let requests = [("T".to_owned(), MonitorRequest::columns(["a", "b"]).rows(rows))].into();
-        method.params("D", "m", &requests, Uuid::nil()).unwrap()
+        method.params("D", "m", &requests, Uuid::nil(), false).unwrap()
     }
 
     /// Rule: conditions of a monitor are alternatives, and none at all are all rows, where those of an operation must
@@ -149,6 +190,29 @@ mod tests {
         assert_eq!(
             params(MonitorMethod::Plain, Rows::Any(vec![named])),
             r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#
+        );
+    }
+
+    #[test]
+    fn later_parts_are_shut_out_until_they_are_asked_for() {
+        let none = MonitorRequest::columns(["a"]).rows(Rows::Any(Vec::new()));
+        let requests = [
+            ("A".to_owned(), MonitorRequest::columns(["a"]).part(2)),
+            ("B".to_owned(), MonitorRequest::columns(["a"])),
+            ("C".to_owned(), none.part(2)),
+            ("D".to_owned(), MonitorRequest::columns(["a"]).part(1)),
+        ]
+        .into();
+        assert_eq!(
+            MonitorMethod::CondSince.params("D", "m", &requests, Uuid::nil(), true).unwrap(),
+            r#"["D","m",{"A":[{"columns":["a"],"where":[false]}],"B":[{"columns":["a"]}],"C":[{"columns":["a"],"where":[false]}],"D":[{"columns":["a"],"where":[false]}]},"00000000-0000-0000-0000-000000000000"]"#
+        );
+        assert_eq!(
+            later_parts("m", &requests).unwrap(),
+            [
+                r#"["m","m",{"D":[{"where":[true]}]}]"#,
+                r#"["m","m",{"A":[{"where":[true]}],"C":[{"where":[false]}]}]"#,
+            ]
         );
     }
 

@@ -37,7 +37,8 @@ pub trait Replica {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// All rows there are. Rows that are not among them are gone at `commit`; a row that is
-    /// inserted may be here already.
+    /// inserted may be here already. Where it comes in [parts](crate::MonitorRequest::part), rows that it brought may
+    /// be changed and deleted again before its end.
     Snapshot,
     /// Differences to what is here.
     Delta,

@@ -32,6 +32,9 @@ use crate::transact::Transaction;
 /// nothing else meanwhile, and needs more than a second for 40 MB.
 const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
 
+/// How many bytes of a snapshot may wait to be decoded.
+const READ_AHEAD: usize = 32 << 20;
+
 /// How much a server may send until it was asked for rows: a schema, and what it says of itself.
 const LONGEST_GREETING: u64 = 16 << 20;
 
@@ -384,7 +387,7 @@ impl Live {
     ) -> Result<(), Error> {
         let mut feed = Feed { dialogue: &mut *dialogue, replica: &mut *replica };
         let incoming = self.link.drive(&mut feed).await?;
-        let Link { exchange, decoder, limit, .. } = &mut self.link;
+        let Link { exchange, decoder, limit, ahead, .. } = &mut self.link;
         match incoming {
             Incoming::Event(event) => dialogue.handle(event, exchange, decoder, replica)?,
             Incoming::Rows(head) => dialogue.rows_complete(head, exchange, decoder, replica)?,
@@ -392,6 +395,7 @@ impl Live {
         let stage = dialogue.stage();
         if stage != self.stage {
             self.stage = stage;
+            ahead.set_most(if stage == Stage::Loading { READ_AHEAD } else { 0 });
             *limit = if stage == Stage::Greeting { decoder.received() + LONGEST_GREETING } else { u64::MAX };
             let probe = match stage {
                 Stage::Greeting => Some(patience / 2),

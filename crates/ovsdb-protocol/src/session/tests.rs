@@ -2,6 +2,7 @@ mod connections;
 mod hours;
 mod locks;
 mod monitors;
+mod parts;
 mod servers;
 
 use std::collections::BTreeMap;
