@@ -9,6 +9,7 @@ use super::super::Store;
 use super::database::{Database, Row, Update, Value, delta, feed, snapshot};
 use super::scratch::Scratch;
 use super::view::{PORTS, ROUTER_PORTS, View, of_store};
+use crate::id::Handle;
 use crate::{Change, Node, keys};
 
 /// How many rows a table may have.
@@ -172,25 +173,51 @@ fn edit(database: &mut Database, c: &mut Choices) {
     }
 }
 
+/// Returns all rows, of which some tables come when the others have changed from what they were.
+fn in_parts(before: &Database, after: &Database, c: &mut Choices) -> Vec<Update> {
+    let later = c.below(1 << COLUMNS.len());
+    let is_later = |table: &str| {
+        COLUMNS.iter().position(|(name, _)| *name == table).is_some_and(|n| later >> n & 1 == 1)
+    };
+    let part = |database: &Database, later: bool| -> Database {
+        database.clone().into_iter().filter(|((table, _), _)| is_later(table) == later).collect()
+    };
+    let mut updates = snapshot(&part(before, false));
+    c.shuffle(&mut updates);
+    updates.extend(delta(&part(before, false), &part(after, false), false));
+    let mut last = snapshot(&part(after, true));
+    c.shuffle(&mut last);
+    updates.extend(last);
+    updates
+}
+
 /// What a change is about, in the words of [`Scratch::subjects`].
 fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
+    let place = |node| match node {
+        Node::Switch(id) => id.index(),
+        Node::Router(id) => id.index(),
+    };
+    let name = |node| names.get(&node).copied().unwrap_or_else(|| Uuid::from_u128(place(node) as u128));
     match change {
         Change::Port(name) => format!("{:?}", ("port", name)),
         Change::Tagged(name) => format!("{:?}", ("tagged", name)),
-        Change::Topology(Node::Switch(id)) => format!("{:?}", ("switch", names[&Node::Switch(*id)])),
-        Change::Topology(Node::Router(id)) => format!("{:?}", ("router", names[&Node::Router(*id)])),
+        // One that came and went within a batch has no name.
+        Change::Topology(node @ Node::Switch(_)) => format!("{:?}", ("switch", name(*node))),
+        Change::Topology(node @ Node::Router(_)) => format!("{:?}", ("router", name(*node))),
         Change::Balancer(uuid) => format!("{:?}", ("balancer", uuid)),
         Change::Address { router, address } => {
-            format!("{:?}", ("address", names[&Node::Router(*router)], address))
+            format!("{:?}", ("address", name(Node::Router(*router)), address))
         }
         Change::HostSnat { router, address } => {
-            format!("{:?}", ("host snat", names[&Node::Router(*router)], address))
+            format!("{:?}", ("host snat", name(Node::Router(*router)), address))
         }
     }
 }
 
 /// Takes the changes and compares them with the differences of two views.
-fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, after: &View) {
+///
+/// A row that came back within a batch had two handles, by both of which it may be told.
+fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, after: &View, once: bool) {
     names.extend(store.switches().map(|(id, switch)| (Node::Switch(id), switch.uuid)));
     names.extend(store.routers().map(|(id, router)| (Node::Router(id), router.uuid)));
     let changes = store.take_changes();
@@ -200,7 +227,7 @@ fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, aft
         return;
     }
     let told: BTreeSet<_> = changes.list.iter().map(|change| subject(change, names)).collect();
-    assert_eq!(told.len(), changes.list.len());
+    assert!(!once || told.len() == changes.list.len());
     for subject in before.keys().chain(after.keys()) {
         if before.get(subject) != after.get(subject) {
             assert!(
@@ -219,7 +246,7 @@ fn run(seed: u64, steps: usize) {
     (0..c.below(20)).for_each(|_| edit(&mut database, c));
     feed(&mut store, Batch::Snapshot, &snapshot(&database));
     let view = Scratch(&database).subjects();
-    check(&mut store, &mut names, &view, &view);
+    check(&mut store, &mut names, &view, &view, true);
     for step in 0..steps {
         let (old, before) = (database.clone(), Scratch(&database).subjects());
         let view_before = Scratch(&database).view();
@@ -232,9 +259,7 @@ fn run(seed: u64, steps: usize) {
                 let broken = c.below(updates.len() + 1);
                 store.begin(Batch::Delta);
                 updates[..broken].iter().for_each(|update| update.apply(&mut store).unwrap());
-                let mut updates = snapshot(&database);
-                c.shuffle(&mut updates);
-                feed(&mut store, Batch::Snapshot, &updates);
+                feed(&mut store, Batch::Snapshot, &in_parts(&old, &database, c));
             }
             false => feed(&mut store, Batch::Delta, &updates),
         }
@@ -246,7 +271,7 @@ fn run(seed: u64, steps: usize) {
             assert_eq!(store.take_changes().list, [], "nothing to be seen after {updates:#?}");
         }
         let after = Scratch(&database).subjects();
-        check(&mut store, &mut names, &before, &after);
+        check(&mut store, &mut names, &before, &after, !breaks);
 
         let mut updates = snapshot(&database);
         c.shuffle(&mut updates);
