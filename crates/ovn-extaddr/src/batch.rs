@@ -113,11 +113,8 @@ impl Builder<'_> {
                 decided.flat_map(|(d, row)| guard::of(self.store, &self.rules.owner, id, d, row)).collect()
             }
         };
-        for guard in guards {
-            if self.guards.insert(guard) {
-                guard.require(self.store, &mut self.transaction);
-            }
-        }
+        let new: Vec<_> = guards.into_iter().filter(|guard| self.guards.insert(*guard)).collect();
+        guard::require(self.store, new, &mut self.transaction);
     }
 
     fn change(&mut self, change: &RowChange) {

@@ -77,78 +77,89 @@ pub fn of_conversion(change: &RowChange, address: IpAddr) -> Vec<Guard> {
     }
 }
 
+/// Requires all of these facts of a transaction, by one operation for each row that they are about: every operation
+/// costs the server as much as a dozen conditions. A fact about a row that is gone from the store is left out; the
+/// decision is about to change anyway.
+pub fn require(store: &Store, guards: impl IntoIterator<Item = Guard>, transaction: &mut Transaction) {
+    let mut facts: Vec<Fact<'_>> = Vec::new();
+    for fact in guards.into_iter().filter_map(|guard| guard.fact(store)) {
+        match facts.iter_mut().find(|known| (known.table, known.uuid) == (fact.table, fact.uuid)) {
+            Some(known) => known.conditions.extend(fact.conditions),
+            None => facts.push(fact),
+        }
+    }
+    for Fact { table, uuid, conditions, anchor: (column, value) } in facts {
+        let conditions = [Condition::uuid(uuid)].into_iter().chain(conditions);
+        let expected = Row::new().with(column, Datum::scalar(value));
+        transaction.require(table, conditions, [column], Until::Equal, [expected]);
+    }
+}
+
+/// What is so of a row.
+struct Fact<'a> {
+    table: &'static str,
+    uuid: Uuid,
+    conditions: Vec<Condition>,
+    /// A column and its value, which is there just if all conditions hold.
+    anchor: (&'static str, &'a str),
+}
+
 impl Guard {
-    /// Adds the check to a transaction. Returns nothing where the row is gone from the store, in
-    /// which case the decision is about to change anyway.
-    pub fn require(self, store: &Store, transaction: &mut Transaction) -> Option<usize> {
-        let has = |column: &str, uuid: Uuid| Condition::includes(column, Datum::scalar(uuid));
+    fn fact(self, store: &Store) -> Option<Fact<'_>> {
+        let has = |column: &str, uuid: Uuid| vec![Condition::includes(column, Datum::scalar(uuid))];
         let is = |column: &str, text: &str| Condition::eq(column, Datum::scalar(text));
-        let (table, uuid, mut conditions, column, value) = match self {
+        let (table, uuid, conditions, name) = match self {
             Self::Intent(port, family) => {
                 let row = store.port(port)?;
                 let wish = Datum::map([(keys::port_key(family), row.external(family)?)]);
-                (
-                    "Logical_Switch_Port",
-                    row.uuid,
-                    vec![Condition::includes("external_ids", wish)],
-                    "name",
-                    &*row.name,
-                )
+                let includes = Condition::includes("external_ids", wish);
+                ("Logical_Switch_Port", row.uuid, vec![includes], &*row.name)
             }
             Self::Internal(port, address) => {
                 let row = store.port(port)?;
-                ("Logical_Switch_Port", row.uuid, vec![assigns(row, address)?], "name", &*row.name)
+                ("Logical_Switch_Port", row.uuid, vec![assigns(row, address)?], &*row.name)
             }
             Self::Switch(switch, port) => {
                 let row = store.switch(switch)?;
-                ("Logical_Switch", row.uuid, vec![has("ports", store.port(port)?.uuid)], "name", &*row.name)
+                ("Logical_Switch", row.uuid, has("ports", store.port(port)?.uuid), &*row.name)
             }
             Self::Balancer(router, balancer) => {
                 let (row, balancer) = (store.router(router)?, store.load_balancer(balancer)?);
-                ("Logical_Router", row.uuid, vec![has("load_balancer", balancer.uuid)], "name", &*row.name)
+                ("Logical_Router", row.uuid, has("load_balancer", balancer.uuid), &*row.name)
             }
             Self::Group(router, group) => {
                 let (row, group) = (store.router(router)?, store.group(group)?);
-                ("Logical_Router", row.uuid, vec![has("load_balancer_group", group.uuid)], "name", &*row.name)
+                ("Logical_Router", row.uuid, has("load_balancer_group", group.uuid), &*row.name)
             }
             Self::Member(group, balancer) => {
                 let (row, balancer) = (store.group(group)?, store.load_balancer(balancer)?);
-                (
-                    "Load_Balancer_Group",
-                    row.uuid,
-                    vec![has("load_balancer", balancer.uuid)],
-                    "name",
-                    &*row.name,
-                )
+                ("Load_Balancer_Group", row.uuid, has("load_balancer", balancer.uuid), &*row.name)
             }
             Self::Vip(balancer, address, port) => {
                 let row = store.load_balancer(balancer)?;
                 let vip = row.vips_on(address).iter().find(|vip| vip.endpoint.port.map(u16::from) == port)?;
                 let pair = Datum::map([(&*vip.key(), &*vip.value())]);
-                ("Load_Balancer", row.uuid, vec![Condition::includes("vips", pair)], "name", &*row.name)
+                ("Load_Balancer", row.uuid, vec![Condition::includes("vips", pair)], &*row.name)
             }
             Self::Row(router, nat) => {
                 let (row, nat) = (store.router(router)?, store.nat(nat)?);
-                ("Logical_Router", row.uuid, vec![has("nat", nat.uuid)], "name", &*row.name)
+                ("Logical_Router", row.uuid, has("nat", nat.uuid), &*row.name)
             }
             Self::Alone(balancer) => {
                 let row = store.load_balancer(balancer)?;
                 let pairs = row.vips.iter().map(|vip| (vip.key().into_owned(), vip.value().into_owned()));
                 let exactly = Condition::eq("vips", Datum::map(pairs));
-                ("Load_Balancer", row.uuid, vec![exactly], "name", &*row.name)
+                ("Load_Balancer", row.uuid, vec![exactly], &*row.name)
             }
             Self::Forward(nat) => {
                 let row = store.nat(nat)?;
-                let addresses = vec![
-                    is("external_ip", &row.external_ip_text()),
-                    is("logical_ip", &row.logical_ip_text()),
-                ];
-                ("NAT", row.uuid, addresses, "type", row.kind?.as_str())
+                let [external, logical] = [row.external_ip_text(), row.logical_ip_text()];
+                let conditions = vec![is("external_ip", &external), is("logical_ip", &logical)];
+                let anchor = ("type", row.kind?.as_str());
+                return Some(Fact { table: "NAT", uuid: row.uuid, conditions, anchor });
             }
         };
-        conditions.insert(0, Condition::uuid(uuid));
-        let expected = Row::new().with(column, Datum::scalar(value));
-        Some(transaction.require(table, conditions, [column], Until::Equal, [expected]))
+        Some(Fact { table, uuid, conditions, anchor: ("name", name) })
     }
 }
 
