@@ -68,9 +68,9 @@ impl AddressSet {
 
     /// Says what is wrong with the elements, if anything is.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let bad: Vec<_> =
-            self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text())).collect();
-        (!bad.is_empty()).then(|| format!("not understood: {}", bad.join(", ")))
+        let doubtful = || self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text()));
+        doubtful().next()?;
+        Some(format!("not understood: {}", doubtful().collect::<Vec<_>>().join(", ")))
     }
 }
 

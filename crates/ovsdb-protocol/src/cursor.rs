@@ -214,13 +214,22 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips white space and returns the next byte without taking it.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.text.as_bytes().get(self.at) {
-                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
-                byte => return byte.copied(),
-            }
+        match self.text.as_bytes().get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_behind_space(),
         }
+    }
+
+    /// As no server writes any, this hardly happens but at the end.
+    #[cold]
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
     }
 
     pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {

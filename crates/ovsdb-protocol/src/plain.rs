@@ -6,13 +6,17 @@ const WORD: usize = size_of::<u64>();
 
 /// Returns how many bytes come before the first that a JSON string cannot hold as it is: a quote, a backslash or a
 /// control character. All of them, if there is none.
+///
+/// It is called rather than inlined: those who call it have more in their hands than there are registers.
+#[inline(never)]
 pub(crate) fn plain(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<WORD>();
-    for (i, word) in words.iter().enumerate() {
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<WORD>() {
         let special = special(u64::from_le_bytes(*word));
         if special != 0 {
-            return i * WORD + special.trailing_zeros() as usize / 8;
+            return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
         }
+        rest = after;
     }
     let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
     bytes.len() - rest.len() + rest.iter().position(ends).unwrap_or(rest.len())

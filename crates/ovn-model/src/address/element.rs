@@ -208,8 +208,8 @@ fn pack_usual(text: &str, packed: &mut Vec<u8>) -> Option<()> {
     let (mac, mut rest) = text.as_bytes().split_at_checked(MAC_LENGTH)?;
     let (mut head, mut v4, mut v6) = (HAS_MAC, 0u8, 0u8);
     let start = packed.len();
-    packed.extend([head, v4, v6]);
-    packed.extend(Mac::parse_canonical(mac)?.0);
+    packed.extend_from_slice(&[head, v4, v6]);
+    packed.extend_from_slice(&Mac::parse_canonical(mac)?.0);
     while !rest.is_empty() {
         rest = rest.strip_prefix(b" ")?;
         if rest == b"dynamic" && v4 == 0 && v6 == 0 {
@@ -222,14 +222,14 @@ fn pack_usual(text: &str, packed: &mut Vec<u8>) -> Option<()> {
         let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
         let (word, after) = rest.split_at(length);
         if let Some(address) = parse_v4(word).filter(|_| v6 == 0) {
-            packed.extend(address.octets());
+            packed.extend_from_slice(&address.octets());
             v4 += 1;
         } else {
             let address = parse_v6(word)?;
             if !Rendering(address.into()).is(word) {
                 return None;
             }
-            packed.extend(address.octets());
+            packed.extend_from_slice(&address.octets());
             v6 += 1;
         }
         rest = after;
