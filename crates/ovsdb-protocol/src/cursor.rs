@@ -133,6 +133,17 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// # Errors
     /// The text is no such map.
     pub fn strings(&mut self, mut each: impl FnMut(&str, &str)) -> Result<(), DecodeError> {
+        self.string_pairs(|key, value| each(&key, &value))
+    }
+
+    /// Calls `each` for the pairs of a map of strings to strings, to be kept for as long as the text.
+    ///
+    /// # Errors
+    /// The text is no such map.
+    pub fn string_pairs(
+        &mut self,
+        mut each: impl FnMut(Cow<'a, str>, Cow<'a, str>),
+    ) -> Result<(), DecodeError> {
         let c = &mut *self.cursor;
         let expected = "a map of strings to strings";
         let Tag::Map = c.tag()? else { return Err(c.error(expected)) };
@@ -141,7 +152,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
             let key = c.string_or(expected)?;
             c.expect(b',', "the pair's value")?;
             let value = c.string_or(expected)?;
-            each(&key, &value);
+            each(key, value);
             c.expect(b']', "the end of the pair")
         })?;
         c.expect(b']', "the end of the map")
