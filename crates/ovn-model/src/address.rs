@@ -2,6 +2,7 @@
 
 mod element;
 mod mac;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -11,16 +12,16 @@ use std::net::IpAddr;
 
 pub use element::{Element, ElementKind};
 pub use mac::Mac;
+use packed::Packed;
 
 use crate::family::Family;
 
 /// A set of address elements such as `"0a:00:00:00:00:01 10.0.0.2 fd42::2"`, in the order of their
 /// texts.
 ///
-/// Elements are packed into one allocation without their text, for there are as many of these as
-/// there are ports. The text of one that we would have written otherwise is kept.
+/// Elements are packed without their text, for there are as many of these as there are ports. The text of one that we would have written otherwise is kept.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct AddressSet(Box<[u8]>);
+pub struct AddressSet(Packed);
 
 impl AddressSet {
     /// Packs a set of elements.
@@ -39,11 +40,11 @@ impl AddressSet {
         }
         texts.sort_unstable();
         texts.dedup();
-        let mut packed = Vec::with_capacity(40);
+        let mut packed = Vec::with_capacity(64);
         for text in texts {
             element::pack(&text, &mut packed);
         }
-        Self(packed.into())
+        Self(Packed::from(&*packed))
     }
 
     /// Tells whether there is no element.
@@ -67,9 +68,9 @@ impl AddressSet {
 
     /// Says what is wrong with the elements, if anything is.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let bad: Vec<_> =
-            self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text())).collect();
-        (!bad.is_empty()).then(|| format!("not understood: {}", bad.join(", ")))
+        let doubtful = || self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text()));
+        doubtful().next()?;
+        Some(format!("not understood: {}", doubtful().collect::<Vec<_>>().join(", ")))
     }
 }
 

@@ -14,6 +14,7 @@ mod change;
 mod family;
 mod id;
 pub mod keys;
+mod parsing;
 mod prefix;
 mod problem;
 mod rendering;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::parsing::parse_ip;
 use crate::rendering::Rendering;
 
 /// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix.
@@ -14,7 +15,7 @@ pub fn parse_prefix(text: &str) -> Option<IpNet> {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),
     };
-    let address: IpAddr = address.parse().ok()?;
+    let address = parse_ip(address)?;
     match length {
         None => Some(IpNet::from(address)),
         Some(length) if !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit()) => {

@@ -7,16 +7,27 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::spelling::Spelling;
+
 /// Renders an address as its own `Display` does, but for width and fill, which are ignored.
 pub(crate) struct Rendering(pub(crate) IpAddr);
 
+impl Rendering {
+    /// Tells whether `text` is the rendering.
+    pub(crate) fn is(&self, text: &[u8]) -> bool {
+        let rendered = Text::of(self.0);
+        rendered.bytes[..rendered.length] == *text
+    }
+
+    /// Remembers `raw` unless it is the rendering: [`Spelling::of`], which goes the long way only where it has to.
+    pub(crate) fn spelling(&self, raw: &str) -> Spelling {
+        if self.is(raw.as_bytes()) { Spelling::default() } else { Spelling::of(raw, self) }
+    }
+}
+
 impl fmt::Display for Rendering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Text { bytes: [0; LONGEST], length: 0 };
-        match self.0 {
-            IpAddr::V4(address) => text.v4(address),
-            IpAddr::V6(address) => text.v6(address),
-        }
+        let text = Text::of(self.0);
         f.write_str(str::from_utf8(&text.bytes[..text.length]).unwrap_or_default())
     }
 }
@@ -30,6 +41,15 @@ struct Text {
 }
 
 impl Text {
+    fn of(address: IpAddr) -> Self {
+        let mut text = Self { bytes: [0; LONGEST], length: 0 };
+        match address {
+            IpAddr::V4(address) => text.v4(address),
+            IpAddr::V6(address) => text.v6(address),
+        }
+        text
+    }
+
     fn push(&mut self, byte: u8) {
         self.bytes[self.length] = byte;
         self.length += 1;
@@ -119,7 +139,10 @@ mod tests {
         #[test]
         fn so_are_all_others(address: IpAddr, groups in prop::array::uniform8(prop_oneof![Just(0), Just(0), 0..=u16::MAX])) {
             for address in [address, Ipv6Addr::from(groups).into()] {
-                prop_assert_eq!(Rendering(address).to_string(), address.to_string());
+                let text = address.to_string();
+                prop_assert_eq!(&Rendering(address).to_string(), &text);
+                prop_assert!(Rendering(address).is(text.as_bytes()));
+                prop_assert!(!Rendering(address).is(&text.as_bytes()[1..]));
             }
         }
     }

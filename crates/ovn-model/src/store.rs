@@ -19,10 +19,11 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use ovsdb_protocol::{Batch, Uuid};
 
 use crate::change::{Changes, Recorder};
@@ -79,7 +80,7 @@ impl Store {
         Self {
             batch: None,
             supported: BTreeSet::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             switches: Slab::default(),
             ports: Slab::default(),
             routers: Slab::default(),

@@ -5,11 +5,14 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::ops::Deref;
 use std::slice;
 
+use memchr::memchr;
+
+use crate::parsing::{parse_v4, parse_v6};
 use crate::rendering::Rendering;
 use crate::spelling::Spelling;
 
@@ -59,25 +62,28 @@ impl Endpoint {
     /// optional, and port 0 or nothing after the colon is no port, as
     /// northd has it.
     pub fn parse(text: &str) -> Option<Self> {
-        let (address, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (address, rest) = rest.split_once(']')?;
-            let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
-            (IpAddr::V6(address.parse().ok()?), port)
-        } else if let Ok(address) = text.parse::<Ipv6Addr>() {
-            (IpAddr::V6(address), None)
-        } else {
-            let (address, port) = match text.split_once(':') {
-                Some((address, port)) => (address, Some(port)),
-                None => (text, None),
-            };
-            (IpAddr::V4(address.parse().ok()?), port)
-        };
-        let port = match port {
-            None | Some("") => 0,
-            Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse::<u16>().ok()?,
-            Some(_) => return None,
-        };
-        Some(Self { address, port: NonZeroU16::new(port) })
+        Self::parse_spelled(text.as_bytes()).map(|(endpoint, _)| endpoint)
+    }
+
+    /// Tells also whether it is written as it is rendered.
+    fn parse_spelled(text: &[u8]) -> Option<(Self, bool)> {
+        if let Some(rest) = text.strip_prefix(b"[") {
+            let (text, rest) = split_once(rest, b']')?;
+            let address = IpAddr::V6(parse_v6(text)?);
+            let port = if rest.is_empty() { rest } else { rest.strip_prefix(b":")? };
+            let (port, canonical) = parse_port(port)?;
+            let canonical = canonical && port.is_some() && Rendering(address).is(text);
+            return Some((Self { address, port }, canonical));
+        }
+        // Hardly any are IPv6 addresses without brackets, none of which starts as one of the other family.
+        let (start, rest) = split_once(text, b':').map_or((text, None), |(start, rest)| (start, Some(rest)));
+        if let Some(address) = parse_v4(start) {
+            let (port, canonical) = parse_port(rest.unwrap_or_default())?;
+            let canonical = canonical && port.is_some() == rest.is_some();
+            return Some((Self { address: address.into(), port }, canonical));
+        }
+        let address = IpAddr::V6(parse_v6(text)?);
+        Some((Self { address, port: None }, Rendering(address).is(text)))
     }
 }
 
@@ -97,23 +103,43 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    memchr(at, text).map(|at| (&text[..at], &text[at + 1..]))
+}
+
+/// Parses a port behind a colon; 0 or nothing is none. Tells also whether it is written as it is rendered, if it is.
+fn parse_port(text: &[u8]) -> Option<(Option<NonZeroU16>, bool)> {
+    let mut port = 0u16;
+    for byte in text {
+        let digit = byte.is_ascii_digit().then_some(u16::from(byte & 0xf))?;
+        port = port.checked_mul(10)?.checked_add(digit)?;
+    }
+    Some((NonZeroU16::new(port), text.first() != Some(&b'0')))
+}
+
 // ===== impl Vip =====
 
 impl Vip {
     /// Parses a pair; `None` if the key is no address. Backends that are none are left out.
     pub fn parse(key: &str, value: &str) -> Option<Self> {
-        let endpoint = Endpoint::parse(key)?;
-        let mut doubtful = false;
-        let mut parsed = value.split(',').filter(|text| !text.is_empty()).filter_map(|text| {
-            let backend = Endpoint::parse(text);
-            doubtful |= backend.is_none();
-            backend
+        let (endpoint, is_canonical) = Endpoint::parse_spelled(key.as_bytes())?;
+        let (mut doubtful, mut all_canonical) = (false, true);
+        // No value at all is how nothing is rendered.
+        let texts = value.as_bytes().split(|byte| *byte == b',').filter(|_| !value.is_empty());
+        let mut parsed = texts.filter_map(|text| {
+            let backend = Endpoint::parse_spelled(text);
+            doubtful |= backend.is_none() && !text.is_empty();
+            all_canonical &= backend.is_some_and(|(_, canonical)| canonical);
+            Some(backend?.0)
         });
         let backends = match (parsed.next(), parsed.next()) {
             (Some(one), None) => Few::One(one),
             (first, second) => Few::Other(first.into_iter().chain(second).chain(parsed).collect()),
         };
         let backends = Backends(backends);
+        if is_canonical && all_canonical {
+            return Some(Self { endpoint, backends, odd: None });
+        }
         let value = Spelling::of(value, &List(&backends));
         let odd = Odd { key: Spelling::of(key, &endpoint), value, doubtful };
         Some(Self { endpoint, backends, odd: (odd != Odd::default()).then(|| Box::new(odd)) })

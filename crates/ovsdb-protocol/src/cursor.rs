@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use memchr::memchr2;
 use uuid::Uuid;
+
+use crate::plain::plain;
 
 /// An atom borrowed from the text it was read from.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,14 +133,29 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// # Errors
     /// The text is no such map.
     pub fn strings(&mut self, mut each: impl FnMut(&str, &str)) -> Result<(), DecodeError> {
-        let at = self.cursor.at;
-        self.pairs(|key, value| match (key.as_str(), value.as_str()) {
-            (Some(key), Some(value)) => {
-                each(key, value);
-                Ok(())
-            }
-            _ => Err(DecodeError { at, expected: "a map of strings to strings" }),
-        })
+        self.string_pairs(|key, value| each(&key, &value))
+    }
+
+    /// Calls `each` for the pairs of a map of strings to strings, to be kept for as long as the text.
+    ///
+    /// # Errors
+    /// The text is no such map.
+    pub fn string_pairs(
+        &mut self,
+        mut each: impl FnMut(Cow<'a, str>, Cow<'a, str>),
+    ) -> Result<(), DecodeError> {
+        let c = &mut *self.cursor;
+        let expected = "a map of strings to strings";
+        let Tag::Map = c.tag()? else { return Err(c.error(expected)) };
+        c.array(|c| {
+            c.expect(b'[', "a pair")?;
+            let key = c.string_or(expected)?;
+            c.expect(b',', "the pair's value")?;
+            let value = c.string_or(expected)?;
+            each(key, value);
+            c.expect(b']', "the end of the pair")
+        })?;
+        c.expect(b']', "the end of the map")
     }
 
     /// Calls `each` for the elements of a set of UUIDs.
@@ -159,6 +175,9 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// # Errors
     /// The text is neither.
     pub fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeError> {
+        if self.cursor.peek() == Some(b'"') {
+            return self.cursor.string().map(Some);
+        }
         let at = self.cursor.at;
         let mut found = None;
         self.atoms(|atom| match atom {
@@ -206,7 +225,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips white space and returns the next byte without taking it.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.text.as_bytes().get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_behind_space(),
+        }
+    }
+
+    /// As no server writes any, this hardly happens but at the end.
+    #[cold]
+    fn peek_behind_space(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(self.at) {
             self.at += 1;
@@ -236,29 +265,41 @@ impl<'a> Cursor<'a> {
 
     /// Reads a string token.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
-        self.expect(b'"', "a string")?;
+        self.string_or("a string")
+    }
+
+    /// Reads a string token, or says that it is not what was expected.
+    #[inline]
+    fn string_or(&mut self, expected: &'static str) -> Result<Cow<'a, str>, DecodeError> {
+        self.expect(b'"', expected)?;
         let bytes = self.text.as_bytes();
+        let end = self.at + plain(&bytes[self.at..]);
+        if bytes.get(end) != Some(&b'"') {
+            return self.escaped();
+        }
+        let string = &self.text[self.at..end];
+        self.at = end + 1;
+        Ok(Cow::Borrowed(string))
+    }
+
+    /// Reads a string token with escapes, from behind the quote.
+    #[cold]
+    #[inline(never)]
+    fn escaped(&mut self) -> Result<Cow<'a, str>, DecodeError> {
         let start = self.at;
-        let mut escaped = false;
+        let mut at = start;
         loop {
-            let rest = bytes.get(self.at..).unwrap_or_default();
-            let Some(ahead) = memchr2(b'"', b'\\', rest) else {
-                return Err(self.error("the end of a string"));
-            };
-            if let Some(control) = rest[..ahead].iter().position(|byte| *byte < 0x20) {
-                self.at += control;
-                return Err(self.error("no control character in a string"));
+            let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+            let length = plain(rest);
+            at += length;
+            match rest.get(length) {
+                Some(b'"') => break,
+                Some(b'\\') => at += 2,
+                None => return Err(DecodeError { at, expected: "the end of a string" }),
+                Some(_) => return Err(DecodeError { at, expected: "no control character in a string" }),
             }
-            self.at += ahead + 1;
-            if rest[ahead] == b'"' {
-                break;
-            }
-            escaped = true;
-            self.at += 1;
         }
-        if !escaped {
-            return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
-        }
+        self.at = at + 1;
         // Escapes are rare; surrogate pairs and their errors are better left to serde_json.
         serde_json::from_str(&self.text[start - 1..self.at])
             .map(Cow::Owned)
@@ -314,6 +355,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn tag(&mut self) -> Result<Tag, DecodeError> {
+        for (text, tag) in [("[\"map\",", Tag::Map), ("[\"set\",", Tag::Set)] {
+            if self.skip(text) {
+                return Ok(tag);
+            }
+        }
         self.expect(b'[', "a set, a map or a UUID")?;
         let at = self.at;
         let tag = match &*self.string()? {
@@ -326,6 +372,22 @@ impl<'a> Cursor<'a> {
         Ok(tag)
     }
 
+    /// Takes a text if it is next, as ovsdb-server writes it: without white space.
+    fn skip(&mut self, text: &str) -> bool {
+        let next = self.text.as_bytes()[self.at..].starts_with(text.as_bytes());
+        self.at += if next { text.len() } else { 0 };
+        next
+    }
+
+    /// Takes a row reference if it is next, as ovsdb-server writes it.
+    fn reference(&mut self) -> Option<Uuid> {
+        let text: &[u8; 47] = self.text.as_bytes()[self.at..].first_chunk()?;
+        let uuid = text.strip_prefix(b"[\"uuid\",\"")?.strip_suffix(b"\"]")?;
+        let uuid = Uuid::try_parse_ascii(uuid).ok()?;
+        self.at += text.len();
+        Some(uuid)
+    }
+
     fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         let at = self.at;
         Uuid::try_parse(&self.string()?).map_err(|_| DecodeError { at, expected: "a UUID" })
@@ -334,6 +396,9 @@ impl<'a> Cursor<'a> {
     fn atom(&mut self) -> Result<AtomRef<'a>, DecodeError> {
         if self.peek() != Some(b'[') {
             return self.bare_atom();
+        }
+        if let Some(uuid) = self.reference() {
+            return Ok(AtomRef::Uuid(uuid));
         }
         let Tag::Uuid = self.tag()? else { return Err(self.error("an atom")) };
         let uuid = self.uuid()?;

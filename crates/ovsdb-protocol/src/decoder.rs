@@ -264,6 +264,9 @@ impl Decoder {
             (State::Rows, b'{') => State::FirstRow,
             (State::FirstRow | State::AfterRow, b'}') => State::AfterTable,
             (State::FirstRow | State::Row, b'"') => {
+                if let Some(uuid) = self.row_key() {
+                    return self.go(State::RowValue(uuid));
+                }
                 let Some(uuid) = self.string()? else { return Ok(Step::Starved) };
                 let uuid = Uuid::try_parse(&uuid).map_err(|_| self.error("a row's UUID"))?;
                 return self.go(State::RowColon(uuid));
@@ -432,6 +435,17 @@ impl Decoder {
         let text = utf8(&self.buffer[range], start)?;
         let string = Cursor::new(text).string().map_err(|e| within(e, start))?;
         Ok(Some(string.into_owned()))
+    }
+
+    /// Takes a row's UUID and its colon if they are there, as ovsdb-server writes them.
+    fn row_key(&mut self) -> Option<Uuid> {
+        let key: &[u8; 39] = self.buffer.get(self.spent..)?.first_chunk()?;
+        let uuid = key.strip_prefix(b"\"")?.strip_suffix(b"\":")?;
+        let uuid = Uuid::try_parse_ascii(uuid).ok()?;
+        self.spent += key.len();
+        // It may have looked at the first part of the UUID.
+        self.scanner = Scanner::default();
+        Some(uuid)
     }
 
     fn error(&self, expected: &str) -> ProtocolError {

@@ -65,6 +65,7 @@ mod lock;
 pub use lock::{InvalidLockName, LockName, LockStatus};
 
 // From bytes to messages and rows. No IO, no clock.
+mod plain;
 mod scan;
 pub use scan::Limits;
 mod cursor;

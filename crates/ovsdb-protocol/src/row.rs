@@ -85,20 +85,16 @@ impl<'a> RowChange<'a> {
             (false, None) => Err(DecodeError { at: 0, expected: "a row update" }),
         }
     }
-}
 
-impl<'a> RowChange<'a> {
-    /// Parses what is nearly every `<row-update2>`: an object with one member. Its value is not
-    /// looked at, since [`Columns::read`] will.
+    /// Parses what is nearly every `<row-update2>`, as ovsdb-server writes it: an object with one member. Its value
+    /// is not looked at, since [`Columns::read`] will.
     fn parse_single(text: &'a str) -> Option<Self> {
-        let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-        let (kind, columns) = inner.split_once(':')?;
-        let columns = Columns(columns.trim());
-        match kind.trim() {
-            "\"initial\"" | "\"insert\"" => Some(Self::Insert(columns)),
-            "\"modify\"" => Some(Self::Modify(columns)),
-            _ => None,
-        }
+        let inner = text.strip_suffix('}')?;
+        let columns = |kind| inner.strip_prefix(kind).map(Columns);
+        columns("{\"initial\":")
+            .or_else(|| columns("{\"insert\":"))
+            .map(Self::Insert)
+            .or_else(|| columns("{\"modify\":").map(Self::Modify))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Finds where a JSON value ends, without understanding it and without reading a byte twice.
 
-use memchr::memchr2;
+use crate::plain::plain;
 
 /// How much nesting and how long a value is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(crate) struct Scanner {
 enum State {
     #[default]
     Start,
+    /// Within an array or object, or behind all of them.
     Container,
     String,
     Escape,
@@ -50,55 +51,58 @@ impl Scanner {
     /// Goes on in `bytes`, which hold the value from its first byte on and have only grown since
     /// the last call. Returns the value's length once its end is there.
     pub(crate) fn scan(&mut self, bytes: &[u8], limits: Limits) -> Result<Option<usize>, ScanError> {
-        let mut at = self.scanned;
-        let end = loop {
+        let Self { scanned: mut at, mut depth, mut state } = *self;
+        let end = 'scan: loop {
             let Some(&byte) = bytes.get(at) else { break None };
-            match self.state {
-                State::String => {
-                    // Most strings end within a few bytes; what is long is left to memchr.
-                    match memchr2(b'"', b'\\', &bytes[at..]) {
-                        None => at = bytes.len(),
-                        Some(ahead) => {
-                            at += ahead + 1;
-                            if bytes[at - 1] == b'\\' {
-                                self.state = State::Escape;
-                            } else if self.depth == 0 {
-                                break Some(at);
-                            } else {
-                                self.state = State::Container;
+            match state {
+                // In one go as long as nothing is odd: nearly all bytes are read here.
+                State::Container => loop {
+                    let Some(&byte) = bytes.get(at) else { break 'scan None };
+                    at += 1;
+                    match byte {
+                        b'"' => {
+                            at += plain(&bytes[at..]);
+                            if bytes.get(at) != Some(&b'"') {
+                                state = State::String;
+                                break;
+                            }
+                            at += 1;
+                        }
+                        b'{' | b'[' => {
+                            depth += 1;
+                            if depth > limits.depth {
+                                return Err(ScanError { at: at - 1, expected: "less nesting" });
                             }
                         }
+                        b'}' | b']' => {
+                            depth -= 1;
+                            if depth == 0 {
+                                break 'scan Some(at);
+                            }
+                        }
+                        _ => {}
                     }
-                    continue;
+                },
+                State::String => {
+                    (at, state) = string(bytes, at);
+                    if state == State::Container && depth == 0 {
+                        break Some(at);
+                    }
                 }
-                State::Escape => self.state = State::String,
-                State::Container | State::Start => match byte {
-                    b'"' => self.state = State::String,
-                    b'{' | b'[' => {
-                        self.depth += 1;
-                        if self.depth > limits.depth {
-                            return Err(ScanError { at, expected: "less nesting" });
-                        }
-                        self.state = State::Container;
-                    }
-                    b'}' | b']' if self.depth > 0 => {
-                        self.depth -= 1;
-                        if self.depth == 0 {
-                            break Some(at + 1);
-                        }
-                    }
-                    b'-' | b'0'..=b'9' | b'a'..=b'z' if self.depth == 0 => self.state = State::Scalar,
-                    _ if self.depth > 0 => {}
+                State::Escape => (at, state) = (at + 1, State::String),
+                State::Start => match byte {
+                    b'"' => (at, state) = (at + 1, State::String),
+                    b'{' | b'[' => state = State::Container,
+                    b'-' | b'0'..=b'9' | b'a'..=b'z' => (at, state) = (at + 1, State::Scalar),
                     _ => return Err(ScanError { at, expected: "a JSON value" }),
                 },
                 State::Scalar => match byte {
                     b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => break Some(at),
-                    _ => {}
+                    _ => at += 1,
                 },
             }
-            at += 1;
         };
-        self.scanned = at;
+        *self = Self { scanned: at, depth, state };
         if at > limits.value {
             return Err(ScanError { at, expected: "a shorter value" });
         }
@@ -106,6 +110,24 @@ impl Scanner {
             *self = Self::default();
         }
         Ok(end)
+    }
+}
+
+/// Goes on in a string. Returns where it stopped, and what comes there.
+fn string(bytes: &[u8], mut at: usize) -> (usize, State) {
+    loop {
+        at += plain(&bytes[at..]);
+        let next = match bytes.get(at) {
+            None => return (at, State::String),
+            Some(b'"') => State::Container,
+            Some(b'\\') => State::Escape,
+            // A control character, which whoever reads the value will refuse.
+            Some(_) => State::String,
+        };
+        at += 1;
+        if next != State::String {
+            return (at, next);
+        }
     }
 }
 

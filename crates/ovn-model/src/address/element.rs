@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mac::Mac;
+use crate::parsing::{parse_ip, parse_v4, parse_v6};
 use crate::prefix;
 use crate::rendering::Rendering;
 use crate::spelling::is_rendering;
@@ -49,6 +50,9 @@ const KIND: u8 = 0x07;
 const HAS_MAC: u8 = 0x08;
 const HAS_RAW: u8 = 0x10;
 const DOUBTFUL: u8 = 0x20;
+
+/// The length of an Ethernet address's text.
+const MAC_LENGTH: usize = 17;
 
 // ===== impl Element =====
 
@@ -153,7 +157,7 @@ impl Parts {
     fn dynamic<'t>(words: impl Iterator<Item = &'t str>) -> Option<Self> {
         let mut parts = Self::of(ElementKind::Dynamic);
         for word in words {
-            match word.parse().ok()? {
+            match parse_ip(word)? {
                 IpAddr::V4(v4) if parts.v4.is_empty() && parts.v6.is_empty() => parts.v4.push(v4.octets()),
                 IpAddr::V6(v6) if parts.v6.is_empty() => parts.v6.push(v6.octets()),
                 _ => return None,
@@ -191,6 +195,50 @@ impl Parts {
 
 /// Appends an element to a packed set.
 pub(super) fn pack(text: &str, packed: &mut Vec<u8>) {
+    let start = packed.len();
+    if pack_usual(text, packed).is_none() {
+        packed.truncate(start);
+        pack_any(text, packed);
+    }
+}
+
+/// Appends what nearly every element is, in one pass: an Ethernet address and IP addresses, or `dynamic`, written as
+/// we would. Fails at anything else.
+fn pack_usual(text: &str, packed: &mut Vec<u8>) -> Option<()> {
+    let (mac, mut rest) = text.as_bytes().split_at_checked(MAC_LENGTH)?;
+    let (mut head, mut v4, mut v6) = (HAS_MAC, 0u8, 0u8);
+    let start = packed.len();
+    packed.extend_from_slice(&[head, v4, v6]);
+    packed.extend_from_slice(&Mac::parse_canonical(mac)?.0);
+    while !rest.is_empty() {
+        rest = rest.strip_prefix(b" ")?;
+        if rest == b"dynamic" && v4 == 0 && v6 == 0 {
+            head |= ElementKind::Dynamic as u8;
+            break;
+        }
+        if v4.max(v6) == u8::MAX {
+            return None;
+        }
+        let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length);
+        if let Some(address) = parse_v4(word).filter(|_| v6 == 0) {
+            packed.extend_from_slice(&address.octets());
+            v4 += 1;
+        } else {
+            let address = parse_v6(word)?;
+            if !Rendering(address.into()).is(word) {
+                return None;
+            }
+            packed.extend_from_slice(&address.octets());
+            v6 += 1;
+        }
+        rest = after;
+    }
+    packed[start..][..3].copy_from_slice(&[head, v4, v6]);
+    Some(())
+}
+
+fn pack_any(text: &str, packed: &mut Vec<u8>) {
     let mut parts = Parts::parse(text);
     let element = Element { head: parts.head, mac: parts.mac, v4: &parts.v4, v6: &parts.v6, raw: None };
     if !is_rendering(text, &element) || element.kind() == ElementKind::Unreadable {
@@ -226,4 +274,59 @@ pub(super) fn unpack<'a>(packed: &mut &'a [u8]) -> Option<Element<'a>> {
     }
     *packed = rest;
     Some(Element { head, mac, v4: v4.as_chunks().0, v6: v6.as_chunks().0, raw })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Returns whether the element is packed in one pass, which must come to the same.
+    fn is_usual(text: &str) -> bool {
+        let (mut usual, mut any) = (Vec::new(), Vec::new());
+        pack_any(text, &mut any);
+        let is_usual = pack_usual(text, &mut usual).is_some();
+        assert!(!is_usual || usual == any, "{text}: {usual:?}, {any:?}");
+        is_usual
+    }
+
+    #[test]
+    fn what_is_usual_is_packed_in_one_pass() {
+        for (text, usual) in [
+            ("0a:00:00:00:00:01", true),
+            ("0a:00:00:00:00:01 dynamic", true),
+            ("0a:00:00:00:00:01 10.0.0.2 10.0.0.3 fd42::2 fd42::3", true),
+            ("0a:00:00:00:00:01 fd42::2 10.0.0.2", false),
+            ("0a:00:00:00:00:01 10.0.0.2 dynamic", false),
+            ("0a:00:00:00:00:01 10.0.0.2 ", false),
+            ("0a:00:00:00:00:01  10.0.0.2", false),
+            ("0a:00:00:00:00:01 10.0.0.2/32", false),
+            ("0a:00:00:00:00:01 fd42:0::2", false),
+            ("0A:00:00:00:00:01", false),
+            ("0a-00-00-00-00-01", false),
+            ("0a:00:00:00:00:0é", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(is_usual(text), usual, "{text}");
+        }
+        let many = |count| format!("0a:00:00:00:00:01{}", " 10.0.0.1".repeat(count));
+        assert!(is_usual(&many(255)) && !is_usual(&many(256)));
+        assert!(!is_usual(&format!("{} fd42::2", many(255))));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_same_element(
+            mac in "[0-9a-f]{2}(:[0-9a-fA]{2}){5}",
+            v4 in prop::collection::vec(any::<Ipv4Addr>(), 0..3),
+            v6 in prop::collection::vec(any::<Ipv6Addr>(), 0..3),
+            end in "( dynamic)?[ a]{0,1}",
+        ) {
+            let v4: String = v4.iter().map(|address| format!(" {address}")).collect();
+            let v6: String = v6.iter().map(|address| format!(" {address}")).collect();
+            is_usual(&format!("{mac}{v4}{v6}{end}"));
+            is_usual(&format!("{mac}{v6}{v4}{end}"));
+        }
+    }
 }

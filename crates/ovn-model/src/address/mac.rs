@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::parsing::digit;
+
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mac(pub [u8; 6]);
@@ -24,6 +26,20 @@ impl Mac {
             }
         }
         (at == 5 && digits > 0).then_some(Self(bytes))
+    }
+
+    /// Parses an address that is written as it is rendered.
+    pub(crate) fn parse_canonical(text: &[u8]) -> Option<Self> {
+        let text: &[u8; 17] = text.try_into().ok()?;
+        let mut bytes = [0; 6];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            let (high, low) = (text[i * 3], text[i * 3 + 1]);
+            if high.is_ascii_uppercase() || low.is_ascii_uppercase() || i < 5 && text[i * 3 + 2] != b':' {
+                return None;
+            }
+            *byte = digit(high)? << 4 | digit(low)?;
+        }
+        Some(Self(bytes))
     }
 }
 

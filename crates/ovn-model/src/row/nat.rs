@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ovsdb_protocol::{AtomRef, DatumReader, DecodeError, Uuid};
+use ovsdb_protocol::{DatumReader, DecodeError, Uuid};
 
 use super::{Draft, Meta, Row, text};
 use crate::id::{NatId, RouterId, RouterPortId};
 use crate::keys;
+use crate::parsing::parse_ip;
 use crate::prefix::{Canonical, is_host, parse_prefix};
 use crate::problem::Notes;
 use crate::rendering::Rendering;
@@ -243,9 +244,9 @@ impl Draft for NatDraft {
             }
             "external_ip" => {
                 let text = text(value)?;
-                nat.external_ip = text.parse().ok();
+                nat.external_ip = parse_ip(&text);
                 let spelling = match nat.external_ip {
-                    Some(address) => Spelling::of(&text, &Rendering(address)),
+                    Some(address) => Rendering(address).spelling(&text),
                     None => {
                         notes.complain(name, format!("no address: {text:?}"));
                         Spelling::of(&text, "")
@@ -257,6 +258,7 @@ impl Draft for NatDraft {
                 let text = text(value)?;
                 nat.logical_ip = parse_prefix(&text).map(|prefix| prefix.trunc());
                 let spelling = match &nat.logical_ip {
+                    Some(prefix) if is_host(prefix) => Rendering(prefix.addr()).spelling(&text),
                     Some(prefix) => Spelling::of(&text, &Canonical(prefix)),
                     None => {
                         notes.complain(name, format!("no address or prefix: {text:?}"));
@@ -283,13 +285,7 @@ impl Draft for NatDraft {
             })?,
             "external_ids" => {
                 let mut pairs = Vec::new();
-                value.pairs(|key, value| match (key, value) {
-                    (AtomRef::String(key), AtomRef::String(value)) => {
-                        pairs.push((key, value));
-                        Ok(())
-                    }
-                    _ => Err(DecodeError { at: 0, expected: "a map of strings to strings" }),
-                })?;
+                value.string_pairs(|key, value| pairs.push((key, value)))?;
                 nat.tags = nat.tags.toggled(pairs);
             }
             "match" => {

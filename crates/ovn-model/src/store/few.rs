@@ -3,13 +3,14 @@
 use std::mem;
 use std::slice;
 
-/// A sorted set that is mostly empty or of one element, and then needs no allocation.
+/// A sorted set that has mostly no more than two elements, and then needs no allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Few<I> {
     #[default]
     None,
     One(I),
-    /// At least two.
+    Two([I; 2]),
+    /// At least three.
     #[allow(clippy::box_collection, reason = "it halves the size of the common cases")]
     Many(Box<Vec<I>>),
 }
@@ -19,6 +20,7 @@ impl<I: Copy + Ord> Few<I> {
         match self {
             Self::None => &[],
             Self::One(one) => slice::from_ref(one),
+            Self::Two(two) => two,
             Self::Many(many) => many,
         }
     }
@@ -31,9 +33,14 @@ impl<I: Copy + Ord> Few<I> {
         match self {
             Self::None => *self = Self::One(element),
             Self::One(one) if *one == element => {}
-            Self::One(one) => {
-                let two = if *one < element { vec![*one, element] } else { vec![element, *one] };
-                *self = Self::Many(Box::new(two));
+            Self::One(one) if *one < element => *self = Self::Two([*one, element]),
+            Self::One(one) => *self = Self::Two([element, *one]),
+            Self::Two(two) => {
+                if let Err(at) = two.binary_search(&element) {
+                    let mut many = two.to_vec();
+                    many.insert(at, element);
+                    *self = Self::Many(Box::new(many));
+                }
             }
             Self::Many(many) => {
                 if let Err(at) = many.binary_search(&element) {
@@ -46,13 +53,14 @@ impl<I: Copy + Ord> Few<I> {
     pub(crate) fn remove(&mut self, element: I) {
         *self = match mem::take(self) {
             Self::One(one) if one == element => Self::None,
+            Self::Two([one, other]) if one == element => Self::One(other),
+            Self::Two([other, one]) if one == element => Self::One(other),
             Self::Many(mut many) => {
                 if let Ok(at) = many.binary_search(&element) {
                     many.remove(at);
                 }
                 match many[..] {
-                    [] => Self::None,
-                    [one] => Self::One(one),
+                    [one, other] => Self::Two([one, other]),
                     _ => Self::Many(many),
                 }
             }
@@ -82,8 +90,13 @@ mod tests {
                     set.remove(&element);
                 }
                 prop_assert!(few.as_slice().iter().eq(&set));
-                prop_assert_eq!(matches!(few, Few::Many(_)), set.len() > 1);
+                prop_assert_eq!(matches!(few, Few::Many(_)), set.len() > 2);
             }
         }
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!(size_of::<Few<std::num::NonZeroU32>>(), 16);
     }
 }

@@ -1,12 +1,16 @@
 //! A hash table of handles, which leaves the keys where they are.
 
+use std::mem;
+
 /// Finds rows by the hash of something in them.
 ///
 /// A place is eight bytes, where a map from UUIDs or names would repeat the keys. Collisions are
 /// resolved by linear probing; a removal moves the following ones up, so that no tombstones remain.
+///
+/// Where a hash belongs is its share of the table, so that rows lie in the order of their hashes, whatever the size:
+/// to grow is to walk through two tables from end to end, rather than to jump about in one that fits into no cache.
 #[derive(Debug)]
 pub(crate) struct Finder<I> {
-    /// Empty, or a power of two.
     places: Vec<Option<(u32, I)>>,
     length: usize,
 }
@@ -21,17 +25,24 @@ impl<I: Copy + Eq> Finder<I> {
     /// Returns the rows with that hash that are the one looked for.
     pub(crate) fn find(&self, hash: u64, is: impl Fn(I) -> bool) -> impl Iterator<Item = I> {
         let hash = hash as u32;
-        self.probe(hash)
-            .map_while(|at| self.places[at])
-            .filter(move |(h, row)| *h == hash && is(*row))
-            .map(|(_, row)| row)
+        let mut at = self.home(hash);
+        std::iter::from_fn(move || {
+            loop {
+                let (other, row) = (*self.places.get(at)?)?;
+                at = self.after(at);
+                if other == hash && is(row) {
+                    return Some(row);
+                }
+            }
+        })
     }
 
     /// Files a row, which is not filed under that hash yet.
     pub(crate) fn insert(&mut self, hash: u64, row: I) {
-        if (self.length + 1) * 8 > self.places.len() * 7 {
-            let grown = vec![None; (self.places.len() * 2).max(8)];
-            for (hash, row) in std::mem::replace(&mut self.places, grown).into_iter().flatten() {
+        // A fifth stays free at least, so that nothing is far from where it belongs.
+        if (self.length + 1) * 5 > self.places.len() * 4 {
+            let grown = vec![None; (self.places.len() * 3 / 2).max(8)];
+            for (hash, row) in mem::replace(&mut self.places, grown).into_iter().flatten() {
                 self.place(hash, row);
             }
         }
@@ -42,20 +53,21 @@ impl<I: Copy + Eq> Finder<I> {
     /// Removes a row that was filed under that hash.
     pub(crate) fn remove(&mut self, hash: u64, row: I) {
         let entry = (hash as u32, row);
-        let found = self
-            .probe(entry.0)
-            .take_while(|at| self.places[*at].is_some())
-            .find(|at| self.places[*at] == Some(entry));
-        let Some(mut hole) = found else { return };
+        let mut hole = self.home(entry.0);
+        loop {
+            match self.places.get(hole) {
+                None | Some(None) => return,
+                Some(place) if *place == Some(entry) => break,
+                Some(_) => hole = self.after(hole),
+            }
+        }
         self.length -= 1;
-        let mask = self.places.len() - 1;
         let mut at = hole;
         loop {
-            at = (at + 1) & mask;
+            at = self.after(at);
             let Some((hash, _)) = self.places[at] else { break };
             // It may move into the hole if that is not before where it belongs.
-            let (distance, gap) = (at.wrapping_sub(hash as usize) & mask, at.wrapping_sub(hole) & mask);
-            if distance >= gap {
+            if self.distance(self.home(hash), at) >= self.distance(hole, at) {
                 self.places[hole] = self.places[at];
                 hole = at;
             }
@@ -69,17 +81,25 @@ impl<I: Copy + Eq> Finder<I> {
     }
 
     fn place(&mut self, hash: u32, row: I) {
-        let free = self.probe(hash).find(|at| self.places[*at].is_none());
-        if let Some(free) = free {
-            self.places[free] = Some((hash, row));
+        let mut at = self.home(hash);
+        while self.places[at].is_some() {
+            at = self.after(at);
         }
+        self.places[at] = Some((hash, row));
     }
 
-    /// Returns all places, from the one where the hash belongs.
-    fn probe(&self, hash: u32) -> impl Iterator<Item = usize> + use<I> {
-        let size = self.places.len();
-        let mask = size.wrapping_sub(1);
-        (0..size).map(move |step| (hash as usize).wrapping_add(step) & mask)
+    /// Returns the place where a hash belongs.
+    fn home(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.places.len() as u64) >> u32::BITS) as usize
+    }
+
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.places.len() { 0 } else { at + 1 }
+    }
+
+    /// Returns how many places there are from one to another.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        if from <= to { to - from } else { to + self.places.len() - from }
     }
 }
 
@@ -95,16 +115,18 @@ mod tests {
         #[test]
         fn it_finds_what_was_filed(steps in prop::collection::vec((any::<bool>(), 0..12u64, 0..6u64), 0..200)) {
             let (mut finder, mut model) = (Finder::default(), BTreeSet::new());
+            // The last of them belong near the end, and what follows at the start.
+            let spread = |hash| hash * (u64::from(u32::MAX) / 11);
             for (insert, hash, row) in steps {
                 let row = std::num::NonZeroU32::new(row as u32 + 1).unwrap();
                 if insert && model.insert((hash, row)) {
-                    finder.insert(hash, row);
+                    finder.insert(spread(hash), row);
                 } else if !insert {
-                    finder.remove(hash, row);
+                    finder.remove(spread(hash), row);
                     model.remove(&(hash, row));
                 }
                 for hash in 0..12 {
-                    let found: BTreeSet<_> = finder.find(hash, |_| true).collect();
+                    let found: BTreeSet<_> = finder.find(spread(hash), |_| true).collect();
                     let filed = model.iter().filter(|(h, _)| *h == hash).map(|(_, row)| *row).collect();
                     prop_assert_eq!(found, filed);
                 }

@@ -4,15 +4,17 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::fast::RandomState;
+
 use super::few::Few;
 
 /// Finds the rows that have a key, sorted.
 #[derive(Debug)]
-pub(crate) struct Index<K, I>(HashMap<K, Few<I>>);
+pub(crate) struct Index<K, I>(HashMap<K, Few<I>, RandomState>);
 
 impl<K, I> Default for Index<K, I> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

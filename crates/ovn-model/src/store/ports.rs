@@ -84,8 +84,11 @@ impl Store {
     }
 
     fn touch_port(&mut self, id: PortId, joins: bool) {
+        if self.recorder.knows_all() {
+            return;
+        }
         let port = self.ports.slot(id);
-        if self.recorder.knows_all() || !port.meta.is_present() {
+        if !port.meta.is_present() {
             return;
         }
         self.recorder.note(Change::Port(port.name.clone()));

@@ -1,7 +1,8 @@
 //! The rows of a table.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
+use foldhash::fast::RandomState;
 use ovsdb_protocol::{Batch, Inconsistent, RowChange, Uuid};
 
 use super::finder::Finder;
@@ -30,7 +31,7 @@ impl<R: Row> Default for Slab<R> {
         Self {
             chunks: Vec::new(),
             by_uuid: Finder::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             free: Vec::new(),
             resting: Vec::new(),
             present: 0,
@@ -66,15 +67,25 @@ impl<R: Row> Slab<R> {
     }
 
     pub(crate) fn find(&self, uuid: Uuid) -> Option<R::Id> {
-        self.by_uuid.find(self.hasher.hash_one(uuid), |id| self.slot(id).uuid() == uuid).next()
+        self.find_hashed(self.hash(uuid), uuid)
     }
 
     /// Returns the slot of a row that is there or is going to be.
     pub(crate) fn intern(&mut self, uuid: Uuid) -> R::Id {
-        let hash = self.hasher.hash_one(uuid);
-        if let Some(id) = self.by_uuid.find(hash, |id| self.slot(id).uuid() == uuid).next() {
-            return id;
-        }
+        let hash = self.hash(uuid);
+        self.find_hashed(hash, uuid).unwrap_or_else(|| self.occupy(hash, uuid))
+    }
+
+    fn hash(&self, uuid: Uuid) -> u64 {
+        self.hasher.hash_one(uuid.as_u128())
+    }
+
+    fn find_hashed(&self, hash: u64, uuid: Uuid) -> Option<R::Id> {
+        self.by_uuid.find(hash, |id| self.slot(id).uuid() == uuid).next()
+    }
+
+    /// Takes a slot for a row that has none.
+    fn occupy(&mut self, hash: u64, uuid: Uuid) -> R::Id {
         let id = match self.free.pop() {
             Some(id) => {
                 *self.slot_mut(id) = R::vacant(uuid);
@@ -110,7 +121,9 @@ impl<R: Row> Slab<R> {
         uuid: Uuid,
         change: RowChange<'a>,
     ) -> Result<(R::Id, Write<'a>), Inconsistent> {
-        let here = self.find(uuid).filter(|id| self.slot(*id).meta().is_present());
+        let hash = self.hash(uuid);
+        let slot = self.find_hashed(hash, uuid);
+        let here = slot.filter(|id| self.slot(*id).meta().is_present());
         let write = match (change, here) {
             (RowChange::Insert(_), Some(_)) if batch == Batch::Delta => {
                 return Err(Inconsistent("a row is inserted that is here"));
@@ -120,7 +133,7 @@ impl<R: Row> Slab<R> {
             (RowChange::Delete, Some(_)) => Write::Delete,
             (_, None) => return Err(Inconsistent("a row is changed or deleted that is not here")),
         };
-        Ok((here.unwrap_or_else(|| self.intern(uuid)), write))
+        Ok((slot.unwrap_or_else(|| self.occupy(hash, uuid)), write))
     }
 
     /// Frees a slot that holds no row and is not referenced; otherwise does nothing.
@@ -130,7 +143,7 @@ impl<R: Row> Slab<R> {
             return;
         }
         let uuid = slot.uuid();
-        let hash = self.hasher.hash_one(uuid);
+        let hash = self.hash(uuid);
         if self.by_uuid.find(hash, |other| other == id).next().is_some() {
             self.by_uuid.remove(hash, id);
             *self.slot_mut(id) = R::vacant(uuid);

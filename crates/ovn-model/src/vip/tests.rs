@@ -19,6 +19,7 @@ fn endpoints_have_several_spellings() {
     ] {
         let endpoint = Endpoint::parse(text).unwrap();
         assert_eq!(endpoint.to_string(), canonical, "{text}");
+        assert_eq!(Endpoint::parse_spelled(text.as_bytes()), Some((endpoint, text == canonical)), "{text}");
         assert_eq!(Endpoint::parse(canonical), Some(endpoint), "{text}");
     }
 }
@@ -83,6 +84,8 @@ proptest! {
         for key in [key, format!("10.0.0.1:{port:03}"), format!("[FD42:0::1]:{port}")] {
             if let Some(vip) = Vip::parse(&key, &value) {
                 prop_assert_eq!((&*vip.key(), &*vip.value()), (&*key, &*value));
+                let canonical = vip.endpoint.to_string() == key && List(&vip.backends).to_string() == value;
+                prop_assert_eq!(vip.odd.is_none(), canonical && !vip.is_doubtful());
             }
         }
     }

@@ -1,0 +1,63 @@
+//! A few bytes that hardly ever need an allocation.
+
+use std::ops::Deref;
+
+/// Bytes that never change.
+///
+/// There are as many as there are ports, and nearly all fit in: an element with an Ethernet address and one IP address
+/// of each family takes 29 bytes. As much again as that would cost an allocation.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// The rest is zeros.
+    Here { length: u8, bytes: [u8; HERE] },
+    /// More than fit in.
+    Away(Box<[u8]>),
+}
+
+const HERE: usize = 30;
+
+impl Default for Packed {
+    fn default() -> Self {
+        Self::Here { length: 0, bytes: [0; HERE] }
+    }
+}
+
+impl From<&[u8]> for Packed {
+    fn from(packed: &[u8]) -> Self {
+        let mut bytes = [0; HERE];
+        match bytes.get_mut(..packed.len()) {
+            Some(place) => {
+                place.copy_from_slice(packed);
+                Self::Here { length: packed.len() as u8, bytes }
+            }
+            None => Self::Away(packed.into()),
+        }
+    }
+}
+
+impl Deref for Packed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Here { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Away(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_holds_what_it_was_given() {
+        assert_eq!(size_of::<Packed>(), 32);
+        for length in 0..100 {
+            let bytes = vec![7; length];
+            let packed = Packed::from(&*bytes);
+            assert_eq!(*packed, *bytes);
+            assert_eq!(matches!(packed, Packed::Here { .. }), length <= HERE);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! How far a string's text stands for itself: the inner loop of all reading.
+
+/// Eight bytes at a time: most texts are too short for [`memchr`](https://docs.rs/memchr) to earn what calling it
+/// costs, and it looks for no control characters.
+const WORD: usize = size_of::<u64>();
+
+/// Returns how many bytes come before the first that a JSON string cannot hold as it is: a quote, a backslash or a
+/// control character. All of them, if there is none.
+///
+/// It is called rather than inlined: those who call it have more in their hands than there are registers.
+#[inline(never)]
+pub(crate) fn plain(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<WORD>() {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
+        }
+        rest = after;
+    }
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    bytes.len() - rest.len() + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
+/// Returns a word whose lowest bit that is set is the highest of the lowest byte that is special; 0 if none is.
+fn special(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; WORD]);
+    const HIGHEST: u64 = ONES << 7;
+    // A byte that is less than what is taken off borrows, which sets its highest bit. Bytes above it may be mistaken
+    // then, but never one below.
+    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than));
+    let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+    (less(word, 0x20) | is(b'"') | is(b'\\')) & !word & HIGHEST
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn slowly(bytes: &[u8]) -> usize {
+        bytes.iter().take_while(|byte| **byte >= 0x20 && !b"\"\\".contains(byte)).count()
+    }
+
+    #[test]
+    fn every_byte_is_told_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..20 {
+                for around in [b'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut bytes = [around; 20];
+                    bytes[place] = byte;
+                    assert_eq!(plain(&bytes), slowly(&bytes), "{byte:#x} at {place} among {around:#x}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_a_loop_finds(bytes: Vec<u8>, texts in "[ -~é😀]{0,40}") {
+            prop_assert_eq!(plain(&bytes), slowly(&bytes));
+            prop_assert_eq!(plain(texts.as_bytes()), slowly(texts.as_bytes()));
+        }
+    }
+}
