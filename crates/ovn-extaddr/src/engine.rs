@@ -3,11 +3,12 @@
 mod hold;
 mod index;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use ovn_model::{Change, Changes, Family, Nat, NatId, Node, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
