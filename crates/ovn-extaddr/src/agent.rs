@@ -4,7 +4,7 @@ mod accounts;
 mod commands;
 mod writing;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
+use foldhash::{HashMap, HashMapExt};
 use ovn_model::Store;
 use ovsdb_protocol::{Endpoint, Error, LockStatus, Remotes, Session, SessionEvent, TlsConfig, Uuid};
 use tokio::signal::unix::{Signal, SignalKind, signal};

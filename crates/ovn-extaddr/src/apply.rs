@@ -223,6 +223,9 @@ impl Applier {
     /// Returns why the changes of a port, or of a conversion that it needs, are not sent, if
     /// something is wrong with them.
     pub fn obstacle(&self, engine: &Engine, port: &Arc<str>) -> Option<Obstacle> {
+        if self.held.is_empty() && self.fights.is_empty() {
+            return None;
+        }
         let needed = || engine.conversions_of(port).iter().copied().map(Subject::Conversion);
         let subjects = || std::iter::once(Subject::Port(Arc::clone(port))).chain(needed());
         let held = |subject: Subject| {

@@ -75,106 +75,129 @@ pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> 
         .flat_map(|(undo, (router, address))| undo.targets(store, router, address))
 }
 
-/// Decides whether the address has to be converted for an override on the router, and how.
-///
-/// # Errors
-/// It has to be and cannot.
-pub fn needed(
-    store: &Store,
-    rules: &Rules,
+/// What is on a router that has to do with the conversion of an address.
+#[derive(Debug)]
+pub struct Site<'a> {
     router: RouterId,
     address: IpAddr,
-) -> Result<Option<Conversion>, Reason> {
-    let owner = &rules.owner;
-    let current = current(store, owner, router, address);
-    let hazards: Vec<_> = hazards(store, router, address).collect();
-    let done = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
-    let mut undo = done.clone();
-    // A VIP that is gone has nothing to come back for, and what somebody put on the router or into the
-    // balancer again is looked at as if for the first time.
-    let back = |undo: &Undo| {
-        hazards.iter().any(|(_, row, vip)| match undo {
-            Undo::Attach(balancer) => *balancer == row.uuid,
-            Undo::Restore { balancer, key, .. } => *balancer == row.uuid && **key == *vip.key(),
-        })
-    };
-    undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
-    // What is put back if nothing keeps it out: not what is back already, with another value perhaps.
-    let out: Vec<_> = done.iter().filter(|done| !back(done)).collect();
-    if hazards.is_empty() && undo.is_empty() {
-        return Ok(None);
-    }
-    const SHARED: Reason = Reason::DefaultTarget(Unconvertible::Shared);
-    let not = |why| Err(Reason::DefaultTarget(why));
-    if rules.default_target == DefaultTargetRule::Reject {
-        return not(Unconvertible::Forbidden);
-    }
-    // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
-    if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {
-        return not(Unconvertible::NoBackend);
-    }
-    let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
-    let mut targets: Vec<_> =
-        undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
-    targets.dedup();
-    let &[target] = &*targets else { return not(Unconvertible::SeveralTargets) };
-    // A dnat row of the CMS does the work already, and two are one too many.
-    let foreign =
-        |id: &NatId| store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat));
-    if store.nats_by_external(router, address).iter().any(foreign) {
-        return not(Unconvertible::Dnat);
-    }
-    let mut moves = Vec::new();
-    for undo in &mut undo {
-        let (change, now) = undo.adapted(store, router, address).ok_or(SHARED)?;
-        moves.extend(change);
-        *undo = now;
-    }
-    for (id, balancer, vip) in hazards {
-        let (change, done) = removal(store, router, id, balancer, vip).ok_or(SHARED)?;
-        moves.push(change);
-        if !undo.contains(&done) {
-            undo.push(done);
-        }
-    }
-    let returns = out.into_iter().filter(|out| !undo.contains(out));
-    moves.extend(returns.filter_map(|done| done.reverse(store, router)));
-    let row = OwnRow {
-        router,
-        uuid: row_uuid(store, owner, router, address),
-        purpose: Purpose::DefaultTarget { undo },
-        external: address,
-        logical: target,
-        port_range: None,
-        gateway_port: crate::gateway::port(store, owner, router, address)?,
-    };
-    Ok(Some(Conversion { row, moves }))
+    /// Our row.
+    current: Option<(NatId, &'a Nat)>,
+    /// What it says that is out of the way.
+    done: Vec<Undo>,
+    /// The VIPs without a port.
+    hazards: Vec<(LoadBalancerId, &'a LoadBalancer, &'a Vip)>,
 }
 
-/// Returns what has to change for the conversion of an address, `in_use` or not.
-pub fn changes(
-    store: &Store,
-    rules: &Rules,
-    router: RouterId,
-    address: IpAddr,
-    in_use: bool,
-) -> Vec<RowChange> {
-    let wanted = needed(store, rules, router, address).ok().flatten().filter(|_| in_use);
-    match (current(store, &rules.owner, router, address), wanted) {
-        (None, None) => Vec::new(),
-        (None, Some(Conversion { row, mut moves })) => {
-            moves.insert(0, RowChange::Insert(row));
-            moves
+impl<'a> Site<'a> {
+    /// Looks at it.
+    pub fn of(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
+        let current = current(store, owner, router, address);
+        let done = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
+        let hazards = hazards(store, router, address).collect();
+        Self { router, address, current, done, hazards }
+    }
+
+    /// Returns the load balancers that the conversion touches or rests on.
+    pub fn balancers(&self) -> impl Iterator<Item = Uuid> {
+        let ahead = self.hazards.iter().map(|(_, balancer, _)| balancer.uuid);
+        ahead.chain(self.done.iter().map(Undo::balancer))
+    }
+
+    /// Returns what our row says that is out of the way, if there is one.
+    pub fn memory(&self) -> Option<&[Undo]> {
+        self.current.map(|_| &*self.done)
+    }
+
+    /// Decides whether the address has to be converted for an override on the router, and how.
+    ///
+    /// # Errors
+    /// It has to be and cannot.
+    pub fn needed(&self, store: &Store, rules: &Rules) -> Result<Option<Conversion>, Reason> {
+        let Self { router, address, done, hazards, .. } = self;
+        let (router, address, owner) = (*router, *address, &rules.owner);
+        let mut undo = done.clone();
+        // A VIP that is gone has nothing to come back for, and what somebody put on the router or into the
+        // balancer again is looked at as if for the first time.
+        let back = |undo: &Undo| {
+            hazards.iter().any(|(_, row, vip)| match undo {
+                Undo::Attach(balancer) => *balancer == row.uuid,
+                Undo::Restore { balancer, key, .. } => *balancer == row.uuid && **key == *vip.key(),
+            })
+        };
+        undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
+        // What is put back if nothing keeps it out: not what is back already, with another value perhaps.
+        let out: Vec<_> = done.iter().filter(|done| !back(done)).collect();
+        if hazards.is_empty() && undo.is_empty() {
+            return Ok(None);
         }
-        (Some((id, nat)), Some(Conversion { row, mut moves })) => {
-            if !row.is_written_in(nat, &rules.owner) {
-                moves.insert(0, RowChange::Update(id, row));
+        const SHARED: Reason = Reason::DefaultTarget(Unconvertible::Shared);
+        let not = |why| Err(Reason::DefaultTarget(why));
+        if rules.default_target == DefaultTargetRule::Reject {
+            return not(Unconvertible::Forbidden);
+        }
+        // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
+        if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {
+            return not(Unconvertible::NoBackend);
+        }
+        let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
+        let mut targets: Vec<_> =
+            undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
+        targets.dedup();
+        let &[target] = &*targets else { return not(Unconvertible::SeveralTargets) };
+        // A dnat row of the CMS does the work already, and two are one too many.
+        let foreign = |id: &NatId| {
+            store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat))
+        };
+        if store.nats_by_external(router, address).iter().any(foreign) {
+            return not(Unconvertible::Dnat);
+        }
+        let mut moves = Vec::new();
+        for undo in &mut undo {
+            let (change, now) = undo.adapted(store, router, address).ok_or(SHARED)?;
+            moves.extend(change);
+            *undo = now;
+        }
+        for (id, balancer, vip) in hazards {
+            let (change, done) = removal(store, router, *id, balancer, vip).ok_or(SHARED)?;
+            moves.push(change);
+            if !undo.contains(&done) {
+                undo.push(done);
             }
-            moves
         }
-        (Some((id, nat)), None) => {
-            let returns = undo_of(nat).into_iter().filter_map(|undo| undo.reverse(store, router));
-            [RowChange::Delete(id, router)].into_iter().chain(returns).collect()
+        let returns = out.into_iter().filter(|out| !undo.contains(out));
+        moves.extend(returns.filter_map(|done| done.reverse(store, router)));
+        let row = OwnRow {
+            router,
+            uuid: row_uuid(store, owner, router, address),
+            purpose: Purpose::DefaultTarget { undo },
+            external: address,
+            logical: target,
+            port_range: None,
+            gateway_port: crate::gateway::port(store, owner, router, address)?,
+        };
+        Ok(Some(Conversion { row, moves }))
+    }
+
+    /// Returns what has to change for the conversion, which is `in_use` or not.
+    pub fn changes(&self, store: &Store, rules: &Rules, in_use: bool) -> Vec<RowChange> {
+        let wanted = self.needed(store, rules).ok().flatten().filter(|_| in_use);
+        let router = self.router;
+        match (self.current, wanted) {
+            (None, None) => Vec::new(),
+            (None, Some(Conversion { row, mut moves })) => {
+                moves.insert(0, RowChange::Insert(row));
+                moves
+            }
+            (Some((id, nat)), Some(Conversion { row, mut moves })) => {
+                if !row.is_written_in(nat, &rules.owner) {
+                    moves.insert(0, RowChange::Update(id, row));
+                }
+                moves
+            }
+            (Some((id, _)), None) => {
+                let returns = self.done.iter().filter_map(|undo| undo.reverse(store, router));
+                [RowChange::Delete(id, router)].into_iter().chain(returns).collect()
+            }
         }
     }
 }
@@ -186,13 +209,6 @@ pub fn restoration(store: &Store, router: RouterId, memory: &[Undo]) -> Vec<RowC
     memory.iter().filter_map(|undo| undo.reverse(store, router)).collect()
 }
 
-/// Returns the load balancers that the conversion of an address touches or rests on.
-pub fn balancers(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> Vec<Uuid> {
-    let done = current(store, owner, router, address).map(|(_, nat)| undo_of(nat)).unwrap_or_default();
-    let ahead = hazards(store, router, address).map(|(_, balancer, _)| balancer.uuid);
-    ahead.chain(done.iter().map(Undo::balancer)).collect()
-}
-
 /// The VIPs without a port on the address.
 fn hazards(
     store: &Store,
@@ -201,10 +217,13 @@ fn hazards(
 ) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer, &Vip)> {
     let balancers =
         store.balancers_with_vip(address).iter().filter_map(|id| Some((*id, store.load_balancer(*id)?)));
-    let here = balancers.filter(move |(id, _)| store.attachment(router, *id).is_some());
-    here.filter(move |_| !is_internal(store, router, address)).flat_map(move |(id, balancer)| {
+    let vips = balancers.flat_map(move |(id, balancer)| {
         let vips = balancer.vips_on(address).iter().filter(|vip| vip.endpoint.port.is_none());
         vips.map(move |vip| (id, balancer, vip))
+    });
+    // There are few of these.
+    vips.filter(move |(id, ..)| {
+        store.attachment(router, *id).is_some() && !is_internal(store, router, address)
     })
 }
 

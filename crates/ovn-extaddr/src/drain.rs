@@ -62,7 +62,7 @@ pub fn changes(
             wanted.push(connections.row(store, rules, nat, None));
         }
     }
-    for (id, router, nat) in drains {
+    for Owned { id, router, nat, .. } in drains {
         let anew = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
         let kept = DrainTags::read(nat).zip(nat.external_ip).filter(|(tags, external)| {
             wall < tags.until
@@ -114,9 +114,9 @@ fn unused(uuid: Uuid, family: Family) -> IpAddr {
 }
 
 /// Returns the second after `wall` at which the first of a port's drain rows goes.
-pub fn ends(rules: &Rules, owned: &[Owned<'_>], wall: u64) -> Option<u64> {
-    let drains = owned.iter().filter(|(_, _, nat)| rules.owner.role(nat) == Some(Role::Drain));
-    drains.filter_map(|(_, _, nat)| Some(DrainTags::read(nat)?.until)).filter(|until| *until > wall).min()
+pub fn ends(owned: &[Owned<'_>], wall: u64) -> Option<u64> {
+    let drains = owned.iter().filter(|row| row.role == Some(Role::Drain));
+    drains.filter_map(|row| Some(DrainTags::read(row.nat)?.until)).filter(|until| *until > wall).min()
 }
 
 // ===== impl Connections =====

@@ -3,21 +3,21 @@
 mod hold;
 mod index;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use ovn_model::{Change, Changes, Family, Nat, NatId, Node, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
 use crate::clock::Now;
-use crate::conversion::Undo;
+use crate::conversion::{Site, Undo};
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, RowChange, Wanted};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Question, Verdict, Watch, resolve};
-use crate::row::undo_of;
 use crate::rules::Rules;
 use crate::topology::{Reach, reach};
 use crate::{conversion, drain};
@@ -225,16 +225,16 @@ impl Engine {
         match subject {
             Subject::Port(port) => {
                 let wanted = Wanted { port, decisions: self.decisions(port), held: self.held(port) };
-                plan::changes(store, &self.rules, wanted, self.wall)
+                let owned = plan::owned(store, &self.rules.owner, port);
+                plan::changes(store, &self.rules, wanted, &owned, self.wall)
             }
             Subject::Conversion(place) => {
                 let memory = self.conversions.get(place).map_or(&[][..], |conversion| &conversion.memory);
-                if conversion::current(store, &self.rules.owner, place.0, place.1).is_none()
-                    && !memory.is_empty()
-                {
+                let site = Site::of(store, &self.rules.owner, place.0, place.1);
+                if site.memory().is_none() && !memory.is_empty() {
                     return conversion::restoration(store, place.0, memory);
                 }
-                conversion::changes(store, &self.rules, place.0, place.1, self.is_used(store, *place))
+                site.changes(store, &self.rules, self.is_used(store, *place))
             }
         }
     }
@@ -455,7 +455,7 @@ impl Engine {
         // The time of an override's address on the way out is in its row, and in ours while held.
         let held =
             entry.lost.values().map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
-        let drained = drain::ends(&self.rules, &owned, now.wall).map(|wall| now.when(wall));
+        let drained = drain::ends(&owned, now.wall).map(|wall| now.when(wall));
         entry.due = held.chain(drained).min();
         let subject = Subject::Port(Arc::clone(name));
         if old.due != entry.due {
@@ -468,20 +468,21 @@ impl Engine {
             entry.shrink();
             self.entries.insert(Arc::clone(name), Box::new(entry));
         }
-        self.settle(store, subject);
+        let wanted = Wanted { port: name, decisions: self.decisions(name), held: self.held(name) };
+        let settled = plan::changes(store, &self.rules, wanted, &owned, self.wall).is_empty();
+        self.settle(subject, settled);
     }
 
     /// Decides on the conversion of an address.
     fn convert(&mut self, store: &Store, place: Place) {
         let (router, address) = place;
-        let mut balancers = conversion::balancers(store, &self.rules.owner, router, address);
-        let current =
-            conversion::current(store, &self.rules.owner, router, address).map(|(_, nat)| undo_of(nat));
-        let there = current.is_some();
+        let site = Site::of(store, &self.rules.owner, router, address);
+        let mut balancers: Vec<_> = site.balancers().collect();
+        let there = site.memory().is_some();
         let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
         let conversion = self.conversions.entry(place).or_default();
-        match current {
-            Some(memory) => (conversion.memory, conversion.router) = (memory, router_uuid),
+        match site.memory() {
+            Some(memory) => (conversion.memory, conversion.router) = (memory.to_vec(), router_uuid),
             // Where we took the row away ourselves, all came back with that. With a router goes what was attached to
             // it, and nothing else.
             None => conversion.memory.retain(|undo| {
@@ -497,14 +498,16 @@ impl Engine {
             balancers.iter().for_each(|balancer| self.balancers.remove(balancer, &place));
             self.conversions.remove(&place);
         }
-        self.settle(store, Subject::Conversion(place));
+        let subject = Subject::Conversion(place);
+        let settled = self.changes(store, &subject).is_empty();
+        self.settle(subject, settled);
     }
 
-    fn settle(&mut self, store: &Store, subject: Subject) {
-        if self.changes(store, &subject).is_empty() {
-            self.unsettled.remove(&subject);
-        } else {
+    fn settle(&mut self, subject: Subject, settled: bool) {
+        if !settled {
             self.unsettled.insert(subject);
+        } else if !self.unsettled.is_empty() {
+            self.unsettled.remove(&subject);
         }
     }
 

@@ -79,6 +79,11 @@ impl Fights {
         contested
     }
 
+    /// Returns whether nothing was written lately.
+    pub fn is_empty(&self) -> bool {
+        self.rounds.is_empty()
+    }
+
     /// Returns whether somebody keeps removing the rows.
     pub fn is_contested(&self, subject: &Subject) -> bool {
         self.rounds.get(subject).is_some_and(|round| round.heals >= PATIENCE)

@@ -1,5 +1,6 @@
 //! Forward addresses: what routers send to instances.
 
+use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -29,8 +30,9 @@ pub fn at<'a>(
     address: IpAddr,
 ) -> impl Iterator<Item = Forward<'a>> {
     let balancers = store.balancers_with_vip(address).iter().copied();
-    let balancers = balancers
-        .filter(move |id| store.attachment(router, *id).is_some() && !is_internal(store, router, address));
+    // The same for all, and not asked for where there are none.
+    let is_internal = LazyCell::new(move || is_internal(store, router, address));
+    let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
     let vips = balancers
         .filter_map(move |id| Some((id, store.load_balancer(id)?)))
         .flat_map(move |(id, row)| row.vips_on(address).iter().map(move |vip| Forward::Vip(id, vip)));

@@ -1,10 +1,11 @@
 //! What was last said of every intent: counts by state, and what is new enough to be said again. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt};
 use ovn_model::{Family, RouterId};
 
 use crate::reason::Code;

@@ -1,6 +1,6 @@
 //! How a row says that it is ours.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -56,14 +56,34 @@ impl Owner {
     /// It depends on nothing else, so that whoever inserts the row, and however often, inserts the
     /// same row: the database refuses the second.
     pub fn row_uuid(&self, role: Role, router: Uuid, address: IpAddr, port: &str) -> Uuid {
-        let name = format!("{}\0{}\0{router}\0{address}\0{port}", self.0, role.name());
+        let mut name = String::with_capacity(192);
+        let mut router_text = Uuid::encode_buffer();
+        for part in [&*self.0, role.name(), router.hyphenated().encode_lower(&mut router_text)] {
+            name.push_str(part);
+            name.push('\0');
+        }
+        // A `String` takes whatever is written.
+        let _ = write!(name, "{address}\0");
+        name.push_str(port);
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 
     /// Returns the role of a row, if it is ours and has one that is known here.
     pub fn role(&self, nat: &Nat) -> Option<Role> {
-        let name = nat.tags.get(keys::ROLE).filter(|_| self.owns(nat))?;
-        [Role::Egress, Role::Drain, Role::DefaultTarget].into_iter().find(|role| role.name() == name)
+        self.role_if_owned(nat).flatten()
+    }
+
+    /// Returns the role of a row that is ours: `Some(None)` where it has none that is known here.
+    pub fn role_if_owned(&self, nat: &Nat) -> Option<Option<Role>> {
+        let (mut is_ours, mut role) = (false, None);
+        for (key, value) in nat.tags.iter() {
+            match key {
+                keys::OWNER => is_ours = value == self.0,
+                keys::ROLE => role = Role::ALL.into_iter().find(|role| role.name() == value),
+                _ => {}
+            }
+        }
+        is_ours.then_some(role)
     }
 }
 
@@ -92,6 +112,8 @@ impl fmt::Display for Owner {
 }
 
 impl Role {
+    const ALL: [Self; 3] = [Self::Egress, Self::Drain, Self::DefaultTarget];
+
     /// Returns the word for it in the database.
     pub fn name(self) -> &'static str {
         match self {

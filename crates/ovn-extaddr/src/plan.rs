@@ -43,32 +43,53 @@ pub struct Wanted<'a> {
 }
 
 /// A row of ours, on its router.
-pub type Owned<'a> = (NatId, RouterId, &'a Nat);
+#[derive(Clone, Copy, Debug)]
+pub struct Owned<'a> {
+    /// Its handle.
+    pub id: NatId,
+    /// The router.
+    pub router: RouterId,
+    /// The row.
+    pub nat: &'a Nat,
+    /// What it is good for, as far as that is known here.
+    pub role: Option<Role>,
+}
 
 /// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
 /// by the next commit, without help.
 pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
     let rows = store.nats_tagged(port).iter().filter_map(|id| {
-        let nat = store.nat(*id).filter(|nat| owner.owns(nat))?;
-        Some((*id, nat.router?, nat))
+        let nat = store.nat(*id)?;
+        Some(Owned { id: *id, role: owner.role_if_owned(nat)?, router: nat.router?, nat })
     });
     // The row of a conversion is for an address and has no port.
-    rows.filter(|(_, _, nat)| owner.role(nat) != Some(Role::DefaultTarget) || !port.is_empty()).collect()
+    rows.filter(|row| row.role != Some(Role::DefaultTarget) || !port.is_empty()).collect()
 }
 
-/// Returns what has to change for a port; `wall` is the second, counted from 1970.
-pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> Vec<RowChange> {
-    let desired: Vec<_> = wanted.decisions.iter().flat_map(Decision::rows).collect();
-    let mut staying: Vec<_> = desired.iter().map(|row| (row.router, row.external)).collect();
-    let owned = owned(store, &rules.owner, wanted.port);
-    let (mut changes, mut departures) = (Vec::new(), Vec::new());
+/// Returns what has to change for a port that has these rows; `wall` is the second, counted from 1970.
+pub fn changes(
+    store: &Store,
+    rules: &Rules,
+    wanted: Wanted<'_>,
+    owned: &[Owned<'_>],
+    wall: u64,
+) -> Vec<RowChange> {
+    let desired = || wanted.decisions.iter().flat_map(Decision::rows);
+    let is_there = |row: &&OwnRow| owned.iter().any(|owned| owned.nat.uuid == row.uuid);
     // A row is known by its UUID, whatever somebody made of its role.
-    let successor =
-        |nat: &Nat, router| desired.iter().find(|row| row.uuid == nat.uuid && row.router == router);
-    for (id, router, nat) in &owned {
+    let successor = |of: &Owned<'_>| desired().find(|row| row.uuid == of.nat.uuid && row.router == of.router);
+    let is_right =
+        |owned: &Owned<'_>| successor(owned).is_some_and(|row| row.is_written_in(owned.nat, &rules.owner));
+    // So it is of nearly all ports.
+    if owned.iter().all(is_right) && desired().all(|row| is_there(&row)) {
+        return Vec::new();
+    }
+    let mut staying: Vec<_> = desired().map(|row| (row.router, row.external)).collect();
+    let (mut changes, mut departures) = (Vec::new(), Vec::new());
+    for row @ Owned { id, router, nat, role } in owned {
         let departure = Departure { router: *router, nat };
-        match successor(nat, *router) {
-            None if rules.owner.role(nat) == Some(Role::Drain) => {}
+        match successor(row) {
+            None if *role == Some(Role::Drain) => {}
             None if wanted.held.contains(id) => {
                 staying.extend(nat.external_ip.map(|external| (*router, external)))
             }
@@ -77,21 +98,15 @@ pub fn changes(store: &Store, rules: &Rules, wanted: Wanted<'_>, wall: u64) -> V
                 departures.push(departure);
             }
             Some(row) if !row.is_written_in(nat, &rules.owner) => {
-                changes.push(RowChange::Update(*id, (*row).clone()));
+                changes.push(RowChange::Update(*id, row.clone()));
                 departures.push(departure);
             }
             Some(_) => {}
         }
     }
-    let missing = desired.iter().filter(|row| !owned.iter().any(|(_, _, nat)| nat.uuid == row.uuid));
-    changes.extend(missing.map(|row| RowChange::Insert((*row).clone())));
-    let drains: Vec<_> = owned
-        .iter()
-        .filter(|(_, router, nat)| {
-            rules.owner.role(nat) == Some(Role::Drain) && successor(nat, *router).is_none()
-        })
-        .copied()
-        .collect();
+    changes.extend(desired().filter(|row| !is_there(row)).cloned().map(RowChange::Insert));
+    let drains = owned.iter().filter(|row| row.role == Some(Role::Drain) && successor(row).is_none());
+    let drains: Vec<_> = drains.copied().collect();
     changes.extend(drain::changes(store, rules, wanted, &drains, &departures, &staying, wall));
     changes
 }

@@ -21,14 +21,15 @@ pub struct PortRange {
 
 /// Returns the largest range above the well-known ports that holds none of `listening`; the lowest
 /// of equals. `None` where no port is listened on, or every one is.
-pub fn free_of(listening: impl IntoIterator<Item = u16>) -> Option<PortRange> {
-    let mut listening: Vec<_> = listening.into_iter().collect();
+///
+/// `listening` is sorted.
+pub fn free_of(listening: &[u16]) -> Option<PortRange> {
     if listening.is_empty() {
         return None;
     }
-    listening.sort_unstable();
     let (mut best, mut first) = (None::<PortRange>, u32::from(LEAST));
-    for end in listening.into_iter().map(u32::from).filter(|port| *port >= u32::from(LEAST)).chain([1 << 16])
+    for end in
+        listening.iter().copied().map(u32::from).filter(|port| *port >= u32::from(LEAST)).chain([1 << 16])
     {
         // A port that is listed twice makes an empty range here.
         if let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(end.wrapping_sub(1)))
@@ -46,6 +47,13 @@ impl PortRange {
     /// Returns whether a port is in it.
     pub fn holds(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
+    }
+
+    /// Returns whether a text is how it is rendered.
+    pub fn is_written(self, text: &str) -> bool {
+        // Only one text without signs and zeros in front is read as a number.
+        let plain = |number: &str| number.starts_with(|c: char| ('1'..='9').contains(&c));
+        text.parse() == Ok(self) && text.split('-').all(plain)
     }
 }
 
@@ -76,13 +84,13 @@ mod tests {
 
     #[test]
     fn the_largest_range_is_taken() {
-        let text = |ports: &[u16]| free_of(ports.iter().copied()).map(|range| range.to_string());
+        let text = |ports: &[u16]| free_of(ports).map(|range| range.to_string());
         assert_eq!(text(&[]), None);
         assert_eq!(text(&[80, 443]).as_deref(), Some("1024-65535"));
         assert_eq!(text(&[40000]).as_deref(), Some("1024-39999"));
-        assert_eq!(text(&[2000, 2000, 1024]).as_deref(), Some("2001-65535"));
+        assert_eq!(text(&[1024, 2000, 2000]).as_deref(), Some("2001-65535"));
         assert_eq!(text(&[65535]).as_deref(), Some("1024-65534"));
-        assert_eq!(free_of(0..=65535), None);
+        assert_eq!(free_of(&(0..=65535).collect::<Vec<_>>()), None);
     }
 
     proptest! {
@@ -97,7 +105,7 @@ mod tests {
                     (length > 0).then_some((length, first))
                 })
                 .max_by_key(|(length, first)| (*length, std::cmp::Reverse(*first)));
-            let range = free_of(listening.iter().copied());
+            let range = free_of(&listening.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(range.map(|r| (usize::from(r.last - r.first) + 1, r.first)), naive);
         }
     }

@@ -57,8 +57,8 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
     let decided = engine.decisions(port).iter();
     let mut entries: Vec<_> =
         decided.map(|decision| entry(store, engine, port, decision, &changes, obstacle)).collect();
-    for (_, router, nat) in plan::owned(store, engine.owner(), port) {
-        if engine.owner().role(nat) == Some(Role::Drain) {
+    for Owned { router, nat, role, .. } in plan::owned(store, engine.owner(), port) {
+        if role == Some(Role::Drain) {
             let family = nat.external_ip.map(Family::of);
             let entry =
                 entries.iter_mut().find(|entry| family.is_some_and(|f| f.to_string() == entry.family));
@@ -173,13 +173,9 @@ pub fn standings(
             }
         })
         .collect();
-    for (_, router, nat) in plan::owned(store, engine.owner(), port) {
-        let drains = engine.owner().role(nat) == Some(Role::Drain);
-        let (Some(external), Some(tags)) =
-            (nat.external_ip.filter(|_| drains), DrainTags::read(nat).filter(|_| drains))
-        else {
-            continue;
-        };
+    let owned = plan::owned(store, engine.owner(), port).into_iter();
+    for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
+        let Some((external, tags)) = nat.external_ip.zip(DrainTags::read(nat)) else { continue };
         if standings.iter().all(|standing| standing.family != Family::of(external)) {
             standings.push(Standing {
                 family: Family::of(external),
@@ -277,9 +273,10 @@ fn entry(
     let nat = match &decision.verdict {
         Verdict::Foreign(nat) => store.nat(*nat).map(|nat| nat.uuid).into_iter().collect(),
         _ => {
-            let egress = |(_, _, nat): &Owned<'_>| engine.owner().role(nat) == Some(Role::Egress);
+            let egress =
+                |row: &Owned<'_>| row.role == Some(Role::Egress) && of_family(row.nat, decision.family);
             let there = plan::owned(store, engine.owner(), port).into_iter().filter(egress);
-            there.filter(|(_, _, nat)| of_family(nat, decision.family)).map(|(_, _, nat)| nat.uuid).collect()
+            there.map(|row| row.nat.uuid).collect()
         }
     };
     Entry {

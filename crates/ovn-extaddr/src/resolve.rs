@@ -7,8 +7,10 @@ use std::sync::Arc;
 use ovn_model::{Family, Nat, NatId, Port, PortKind, RouterId, Store, keys};
 use uuid::Uuid;
 
+use crate::conversion::Site;
 use crate::explain::{Check, Trace};
 use crate::forwards::{self, Forward, is_allowed, is_egress};
+use crate::gateway;
 use crate::intent::{self, Source, Wanted};
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
@@ -16,7 +18,6 @@ use crate::reason::Reason;
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::topology::{Reach, is_gateway};
-use crate::{conversion, gateway};
 
 /// What became of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Decision {
     pub router: Option<RouterId>,
     /// The address, once it is clear.
     pub external: Option<IpAddr>,
-    /// Whether the address has to be converted for it, see [`conversion`].
+    /// Whether the address has to be converted for it, see [`conversion`](crate::conversion).
     pub converts: bool,
     /// The outcome.
     pub verdict: Verdict,
@@ -152,9 +153,8 @@ fn decide(
     if !rules.allow.is_empty() && !reach.routers.iter().any(|(router, _)| forwarded(*router)) {
         watched.push(Watch::Anywhere(external));
     }
-    let router = router_of(question, external, &decision.internal).map_err(Verdict::Rejected)?;
+    let (router, found) = router_of(question, external, &decision.internal).map_err(Verdict::Rejected)?;
     decision.router = Some(router);
-    let found: Vec<_> = forwards::at(store, &rules.owner, router, external).collect();
     for forward in &found {
         trace.passed("forward", || Check::forward(store, router, forward));
     }
@@ -178,10 +178,9 @@ fn decide(
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    watched.extend(
-        conversion::balancers(store, &rules.owner, router, external).into_iter().map(Watch::Balancer),
-    );
-    let conversion = conversion::needed(store, rules, router, external).map_err(Verdict::Rejected)?;
+    let site = Site::of(store, &rules.owner, router, external);
+    watched.extend(site.balancers().map(Watch::Balancer));
+    let conversion = site.needed(store, rules).map_err(Verdict::Rejected)?;
     if let Some(conversion) = &conversion {
         decision.converts = true;
         trace.passed("conversion", || {
@@ -219,27 +218,28 @@ fn port_range(
     if !question.store.supports("NAT", "external_port_range") {
         return None;
     }
+    let mut listening: Vec<_> = found.iter().filter_map(Forward::port).map(u16::from).collect();
+    listening.sort_unstable();
+    listening.dedup();
     let range = match question.rules.port_range {
         PortRangeRule::Off => None,
         PortRangeRule::Fixed(range) => Some(range),
-        PortRangeRule::Auto => port_range::free_of(found.iter().filter_map(Forward::port).map(u16::from)),
+        PortRangeRule::Auto => port_range::free_of(&listening),
     };
-    let listening = found.iter().filter_map(Forward::port).map(u16::from);
-    let mut taken: Vec<_> = listening.filter(|port| range.is_none_or(|range| range.holds(*port))).collect();
-    taken.sort_unstable();
-    taken.dedup();
+    let mut taken = listening;
+    taken.retain(|port| range.is_none_or(|range| range.holds(*port)));
     if !taken.is_empty() {
         trace.hazard("port-range", || {
             let range = range.map_or_else(|| "all ports".to_owned(), |range| range.to_string());
             format!("{range}: connections from a port that {external} listens on ({}) break; port-range = \"auto\" keeps off them", Check::list(&taken))
         });
     } else if let Some(range) = range {
-        let why = if question.rules.port_range == PortRangeRule::Auto {
-            format!("the largest without a port that {external} listens on")
-        } else {
-            "as configured".to_owned()
-        };
-        trace.passed("port-range", || format!("{range}: {why}"));
+        trace.passed("port-range", || match question.rules.port_range {
+            PortRangeRule::Auto => {
+                format!("{range}: the largest without a port that {external} listens on")
+            }
+            _ => format!("{range}: as configured"),
+        });
     }
     range
 }
@@ -273,30 +273,43 @@ fn sole_forward(
 }
 
 /// Finds the router that has the address: one that sends it to this port rather than another, then
-/// the nearest. Where none forwards it, one for which the configuration allows it.
-fn router_of(question: Question<'_>, external: IpAddr, internal: &[IpAddr]) -> Result<RouterId, Reason> {
+/// the nearest. Where none forwards it, one for which the configuration allows it. Returns it with
+/// its forwards.
+fn router_of<'a>(
+    question: Question<'a>,
+    external: IpAddr,
+    internal: &[IpAddr],
+) -> Result<(RouterId, Vec<Forward<'a>>), Reason> {
     let Question { store, rules, reach, .. } = question;
-    let candidates = reach.routers.iter().filter_map(|(router, hops)| {
-        let mut forwards = forwards::at(store, &rules.owner, *router, external).peekable();
-        forwards.peek()?;
-        let ours = forwards.any(|f| f.targets().any(|target| internal.contains(&target)));
-        Some(((!ours, *hops), *router))
-    });
-    let mut candidates: Vec<_> = candidates.collect();
+    let mut found = Vec::new();
+    let mut candidates = Vec::new();
+    for (router, hops) in &reach.routers {
+        let start = found.len();
+        found.extend(forwards::at(store, &rules.owner, *router, external));
+        let here = start..found.len();
+        if !here.is_empty() {
+            let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
+            candidates.push(((!found[here.clone()].iter().any(leads_here), *hops), *router, here));
+        }
+    }
     if candidates.is_empty() {
         let allowed = reach
             .routers
             .iter()
             .filter(|(router, _)| is_gateway(store, *router) && is_allowed(store, rules, *router, external));
-        candidates = allowed.map(|(router, hops)| ((false, *hops), *router)).collect();
+        candidates = allowed.map(|(router, hops)| ((false, *hops), *router, 0..0)).collect();
     }
-    candidates.sort_unstable();
-    match *candidates {
+    candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
+    match &*candidates {
         [] if rules.allow.is_empty() => Err(Reason::NotAForward),
         [] => Err(Reason::NotPermitted),
-        [(a, first), (b, second), ..] if a == b => Err(Reason::AmbiguousRouter(first, second)),
-        [((true, _), _), ..] if rules.require_target => Err(Reason::NotATarget),
-        [(_, router), ..] => Ok(router),
+        [(a, first, _), (b, second, _), ..] if a == b => Err(Reason::AmbiguousRouter(*first, *second)),
+        [((true, _), ..), ..] if rules.require_target => Err(Reason::NotATarget),
+        [(_, router, here), ..] => {
+            found.truncate(here.end);
+            found.drain(..here.start);
+            Ok((*router, found))
+        }
     }
 }
 

@@ -74,14 +74,16 @@ impl OwnRow {
     /// Returns whether a row in the database reads as this one should. What northd compares as text
     /// must be canonical.
     pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {
-        let expected: Vec<_> = self.purpose.tags(owner, 0);
         let tags = nat.tags.iter().map(|(key, value)| (key, Cow::Borrowed(value)));
         nat.kind == Some(self.purpose.kind())
             && nat.stateless == Some(false)
             && nat.is_written(self.external, self.logical)
-            && nat.external_port_range() == self.port_range.map(|r| r.to_string()).unwrap_or_default()
+            && self.port_range.map_or_else(
+                || nat.external_port_range().is_empty(),
+                |range| range.is_written(nat.external_port_range()),
+            )
             && nat.gateway_port == self.gateway_port
-            && tags.eq(expected)
+            && tags.eq(self.purpose.tags(owner, 0))
     }
 
     /// Returns the row's content, all columns that it sets; `until` is when a new drain row goes.
@@ -128,8 +130,8 @@ impl Purpose {
 
     /// Returns the tags, in the order of their keys.
     fn tags<'a>(&'a self, owner: &'a Owner, until: u64) -> Vec<(&'static str, Cow<'a, str>)> {
-        let mut tags =
-            vec![(keys::OWNER, owner.as_str().into()), (keys::ROLE, Cow::Borrowed(self.role().name()))];
+        let mut tags = Vec::with_capacity(5);
+        tags.extend([(keys::OWNER, owner.as_str().into()), (keys::ROLE, self.role().name().into())]);
         match self {
             Self::Egress { port } => tags.push((keys::PORT, (&**port).into())),
             Self::Drain { port, internal, until: fixed } => tags.extend([

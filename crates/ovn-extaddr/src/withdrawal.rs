@@ -49,8 +49,8 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
 /// Returns what takes a port's overrides off an address: where that cannot be converted, they break the connections
 /// that the port makes.
 pub(crate) fn from(store: &Store, owner: &Owner, port: &str, (router, address): Place) -> Vec<RowChange> {
-    let rows = plan::owned(store, owner, port).into_iter().filter(|(_, on, nat)| {
-        *on == router && nat.external_ip == Some(address) && owner.role(nat) == Some(Role::Egress)
+    let rows = plan::owned(store, owner, port).into_iter().filter(|row| {
+        row.router == router && row.nat.external_ip == Some(address) && row.role == Some(Role::Egress)
     });
-    rows.map(|(id, router, _)| RowChange::Delete(id, router)).collect()
+    rows.map(|row| RowChange::Delete(row.id, row.router)).collect()
 }

@@ -61,19 +61,22 @@ impl Agent {
             return;
         }
         let now = now().instant;
-        let mut news = Vec::new();
+        let (mut news, mut intents) = (Vec::new(), 0);
         for port in told {
             let obstacle = self.applier.obstacle(&self.engine, &port);
             let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
             let of_port = self.ledger.update(&port, &standings, now);
-            news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
+            intents += of_port.len();
+            if intents <= FEW {
+                news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
+            }
         }
         self.metrics.set_intents(self.ledger.counts());
         for (reason, count) in self.ledger.reasons() {
             self.metrics.reasons.get_or_create(&[("reason", reason.name())]).set(number(*count));
         }
-        if news.len() > FEW {
-            let (intents, to_change) = (news.len(), self.engine.unsettled().len());
+        if intents > FEW {
+            let to_change = self.engine.unsettled().len();
             info!(intents, to_change, "decided on {intents} intents, {to_change} to change");
         } else {
             news.iter().for_each(|(port, news)| self.say(port, news));

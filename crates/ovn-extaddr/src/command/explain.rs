@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::explain::Check;
 use crate::observe::Observer;
 use crate::ownership::Role;
-use crate::plan;
+use crate::plan::{self, Owned};
 use crate::report::{self, Entry};
 use crate::resolve::{Question, resolve};
 use crate::row::DrainTags;
@@ -92,8 +92,8 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
 fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
     let now = Now::at(Instant::now()).wall;
     let owned = plan::owned(store, engine.owner(), &port.name).into_iter();
-    let drains = owned.filter(|(_, _, nat)| engine.owner().role(nat) == Some(Role::Drain));
-    let checks = drains.filter_map(|(_, _, nat)| {
+    let drains = owned.filter(|row| row.role == Some(Role::Drain));
+    let checks = drains.filter_map(|Owned { nat, .. }| {
         let external = nat.external_ip.filter(|address| Family::of(*address) == family)?;
         let DrainTags { internal, until } = DrainTags::read(nat)?;
         let left = until.saturating_sub(now);

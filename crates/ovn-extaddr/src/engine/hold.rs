@@ -37,8 +37,8 @@ impl Engine {
                         | Reason::NoForwardForAuto
                 )
             );
-            let rows = owned.iter().filter(|(_, router, nat)| {
-                gone && self.rules.owner.role(nat) == Some(Role::Egress)
+            let rows = owned.iter().filter(|Owned { router, nat, role, .. }| {
+                gone && *role == Some(Role::Egress)
                     && nat.logical_host().is_some_and(|address| decision.internal.contains(&address))
                     && decision.external.is_none_or(|external| nat.external_ip == Some(external))
                     && reach.routers.iter().any(|(reached, _)| reached == router)
@@ -46,14 +46,14 @@ impl Engine {
                         !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
                     })
             });
-            let rows: Vec<_> = rows.map(|(id, _, _)| *id).collect();
+            let rows: Vec<_> = rows.map(|row| row.id).collect();
             if !rows.is_empty() {
                 losses.push((Loss::Override(decision.family), rows));
             }
         }
-        for (id, router, nat) in owned {
+        for Owned { id, router, nat, role } in owned {
             let Some(address) = nat.external_ip else { continue };
-            if self.rules.owner.role(nat) == Some(Role::Drain)
+            if *role == Some(Role::Drain)
                 && !drain::has_external(store, &self.rules, *router, address)
                 && !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
             {
@@ -79,10 +79,9 @@ impl Engine {
 impl Entry {
     /// Watches the addresses of rows that stay only as long as the network has the address.
     pub(super) fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
-        for (id, router, nat) in owned {
+        for Owned { id, router, nat, role } in owned {
             let held = self.held.contains(id);
-            let Some(address) = nat.external_ip.filter(|_| held || owner.role(nat) == Some(Role::Drain))
-            else {
+            let Some(address) = nat.external_ip.filter(|_| held || *role == Some(Role::Drain)) else {
                 continue;
             };
             self.watched.push(Watch::Address(*router, address));

@@ -1,8 +1,10 @@
 //! From what a decision rests on to the decision.
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt};
 
 /// Sets by key; an empty set takes no place.
 #[derive(Debug)]
