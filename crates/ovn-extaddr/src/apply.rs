@@ -180,7 +180,7 @@ impl Applier {
         let mut ready = vec![(subject.clone(), engine.changes(store, subject))];
         match subject {
             Subject::Port(port) => {
-                let needed = engine.conversions_of(port).iter().copied().map(Subject::Conversion);
+                let needed = engine.conversions_of(port).map(Subject::Conversion);
                 ready.extend(needed.map(|needed| (needed.clone(), engine.changes(store, &needed))));
             }
             Subject::Conversion(place) => {
@@ -226,7 +226,7 @@ impl Applier {
         if self.held.is_empty() && self.fights.is_empty() {
             return None;
         }
-        let needed = || engine.conversions_of(port).iter().copied().map(Subject::Conversion);
+        let needed = || engine.conversions_of(port).map(Subject::Conversion);
         let subjects = || std::iter::once(Subject::Port(Arc::clone(port))).chain(needed());
         let held = |subject: Subject| {
             let parts = [false, true].into_iter().filter(|_| engine.unsettled().contains(&subject));

@@ -108,8 +108,9 @@ impl Builder<'_> {
                 let Some(id) = self.store.port_by_name(name) else { return };
                 let decisions = engine.decisions(name);
                 let rows = changes.iter().filter_map(RowChange::row);
-                let decided =
-                    rows.filter_map(|row| Some((decisions.iter().find(|d| d.rows().contains(row))?, row)));
+                let decided = rows.filter_map(|row| {
+                    Some((decisions.iter().find(|d| d.rows(name).any(|own| own == *row))?, row))
+                });
                 decided.flat_map(|(d, row)| guard::of(self.store, &self.rules.owner, id, d, row)).collect()
             }
         };

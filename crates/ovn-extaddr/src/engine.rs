@@ -1,9 +1,12 @@
 //! Keeps the decisions in step with the database, at a cost that depends on what changed only. Pure.
 
+mod entry;
 mod hold;
 mod index;
+mod ports;
+mod watchers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,18 +17,18 @@ use uuid::Uuid;
 
 use crate::clock::Now;
 use crate::conversion::{Site, Undo};
+use crate::few::Few;
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, RowChange, Wanted};
 use crate::reason::Reason;
-use crate::resolve::{Decision, Question, Verdict, Watch, resolve};
+use crate::resolve::{Decision, Place, Question, Verdict, Watch, resolve};
 use crate::rules::Rules;
 use crate::topology::{Reach, reach};
 use crate::{conversion, drain};
-use hold::Loss;
+use entry::{Draft, Entry, Leaving};
 use index::Index;
-
-/// An address on a router.
-pub type Place = (RouterId, IpAddr);
+use ports::{Number, Ports};
+use watchers::Watchers;
 
 /// What has rows of its own, which are changed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +49,7 @@ pub struct Engine {
     rules: Rules,
     /// Whether intents count: without, every row of ours is to go.
     heeds_intents: bool,
-    /// Boxed, because a map that grows has up to half of its places empty.
-    entries: HashMap<Arc<str>, Box<Entry>>,
+    ports: Ports,
     conversions: HashMap<Place, Conversion>,
     /// What is to be decided anew. Ports come before the conversions that they need.
     dirty: BTreeSet<Subject>,
@@ -59,13 +61,10 @@ pub struct Engine {
     /// The switches whose reach visited a node.
     visitors: Index<Node, SwitchId>,
     /// The ports with a decision on a switch.
-    residents: Index<SwitchId, Arc<str>>,
-    /// The ports whose decision rests on something.
-    watchers: Index<Watch, Arc<str>>,
+    residents: Index<SwitchId, Number>,
+    watchers: Watchers,
     /// Those of [`Watch::Anywhere`], which are few.
-    anywhere: Index<IpAddr, Arc<str>>,
-    /// The ports that would have rows for an internal address. The first by name gets them.
-    claims: Index<Place, Arc<str>>,
+    anywhere: Index<IpAddr, Number>,
     /// The conversions that rest on a load balancer.
     balancers: Index<Uuid, Place>,
     /// The routers that speak for the ports behind them.
@@ -73,22 +72,6 @@ pub struct Engine {
     wall: u64,
     /// How many times it started from nothing.
     generation: u64,
-}
-
-/// What is known of a port.
-#[derive(Debug, Default)]
-struct Entry {
-    decisions: Vec<Decision>,
-    switch: Option<SwitchId>,
-    watched: Vec<Watch>,
-    claimed: Vec<Place>,
-    /// The conversions that its rows need.
-    converted: Vec<Place>,
-    /// Since when the forward of an address is gone.
-    lost: BTreeMap<Loss, Instant>,
-    /// The rows of those that may still come back.
-    held: Vec<NatId>,
-    due: Option<Instant>,
 }
 
 /// What is known of the conversion of an address.
@@ -110,7 +93,7 @@ impl Engine {
         Self {
             rules,
             heeds_intents: true,
-            entries: HashMap::new(),
+            ports: Ports::new(),
             conversions: HashMap::new(),
             dirty: BTreeSet::new(),
             unsettled: BTreeSet::new(),
@@ -118,9 +101,8 @@ impl Engine {
             reaches: HashMap::new(),
             visitors: Index::default(),
             residents: Index::default(),
-            watchers: Index::default(),
+            watchers: Watchers::new(),
             anywhere: Index::default(),
-            claims: Index::default(),
             balancers: Index::default(),
             speakers: HashSet::new(),
             wall: 0,
@@ -174,7 +156,7 @@ impl Engine {
         // Routers have addresses themselves.
         if changes.list.iter().any(|change| matches!(change, Change::Topology(Node::Router(_)))) {
             let watchers = self.anywhere.keys().flat_map(|address| self.anywhere.get(address));
-            self.dirty.extend(watchers.cloned().map(Subject::Port));
+            self.dirty.extend(watchers.map(|number| self.ports.subject(*number)));
         }
         while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now.instant).cloned() {
             self.due.remove(&entry);
@@ -201,18 +183,18 @@ impl Engine {
 
     /// Returns the names of the ports with an intent or rows of ours, in no order.
     pub fn ports(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.entries.keys()
+        self.ports.names()
     }
 
     /// Returns the decisions on a port, one for each address family with an intent.
     pub fn decisions(&self, port: &str) -> &[Decision] {
-        self.entries.get(port).map_or(&[], |entry| &entry.decisions)
+        self.ports.get(port).map_or(&[], |entry| &entry.decisions)
     }
 
     /// Returns the rows of a port that stay although their forward is gone, for it may come back at
     /// once.
     pub fn held(&self, port: &str) -> &[NatId] {
-        self.entries.get(port).map_or(&[], |entry| &entry.held)
+        self.ports.get(port).map_or(&[], Entry::held)
     }
 
     /// Returns what has rows that are not as they should be.
@@ -240,8 +222,8 @@ impl Engine {
     }
 
     /// Returns the conversions that must not happen later than the changes of a port.
-    pub fn conversions_of(&self, port: &str) -> &[Place] {
-        self.entries.get(port).map_or(&[], |entry| &entry.converted)
+    pub fn conversions_of(&self, port: &str) -> impl Iterator<Item = Place> {
+        self.decisions(port).iter().filter_map(Decision::conversion)
     }
 
     /// Returns the ports with overrides that need a conversion.
@@ -265,10 +247,14 @@ impl Engine {
 
     /// Starts from nothing, but for what only time tells.
     fn forget(&mut self, store: &Store) {
-        let lost = std::mem::take(&mut self.entries).into_iter().filter(|(_, entry)| !entry.lost.is_empty());
-        let entries = lost
-            .map(|(name, entry)| (name, Box::new(Entry { lost: entry.lost, ..Entry::default() })))
-            .collect();
+        let mut ports = Ports::new();
+        for (name, entry) in std::mem::replace(&mut self.ports, Ports::new()).into_entries() {
+            let lost = entry.leaving.map(|leaving| leaving.lost).filter(|lost| !lost.is_empty());
+            if let Some(lost) = lost {
+                let number = ports.number(&name);
+                *ports.entry_mut(number) = Entry::leaving(Leaving { lost, ..Leaving::default() });
+            }
+        }
         // So is what a row said that is gone now, perhaps.
         let mut conversions = std::mem::take(&mut self.conversions);
         conversions.retain(|_, conversion| !conversion.memory.is_empty());
@@ -282,7 +268,7 @@ impl Engine {
             heeds_intents: self.heeds_intents,
             wall: self.wall,
             generation,
-            entries,
+            ports,
             conversions,
             ..fresh
         };
@@ -294,7 +280,7 @@ impl Engine {
         let asking =
             asking.filter(|port| all || Family::ALL.iter().any(|family| port.external(*family).is_some()));
         dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
-        dirty.extend(self.entries.keys().map(|name| Subject::Port(Arc::clone(name))));
+        dirty.extend(self.ports.names().map(|name| Subject::Port(Arc::clone(name))));
         dirty.extend(store.tagged_names().map(|name| Subject::Port(Arc::clone(name))));
         // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
         let most = |nat: &Nat| nat.is_host_snat() && nat.tags.get(keys::PORT).is_some();
@@ -332,19 +318,24 @@ impl Engine {
                 }
                 for switch in self.visitors.take(node) {
                     self.unvisit(switch);
-                    self.dirty.extend(self.residents.get(&switch).cloned().map(Subject::Port));
+                    let residents = self.residents.get(&switch);
+                    self.dirty.extend(residents.map(|number| self.ports.subject(*number)));
                 }
             }
         }
     }
 
     fn mark_watchers(&mut self, watch: &Watch) {
-        let (somewhere, anywhere) = match watch {
-            Watch::Anywhere(address) => (None, Some(self.anywhere.get(address))),
-            watch => (Some(self.watchers.get(watch)), None),
-        };
-        let watchers = somewhere.into_iter().flatten().chain(anywhere.into_iter().flatten());
-        self.dirty.extend(watchers.cloned().map(Subject::Port));
+        let ports = &self.ports;
+        match watch {
+            Watch::Anywhere(address) => {
+                self.dirty.extend(self.anywhere.get(address).map(|number| ports.subject(*number)));
+            }
+            watch => {
+                let watchers = self.watchers.get(ports, watch);
+                self.dirty.extend(watchers.map(|number| ports.subject(number)));
+            }
+        }
     }
 
     fn mark_place(&mut self, store: &Store, place: Place) {
@@ -394,83 +385,93 @@ impl Engine {
 
     /// Decides on one port. What other decisions rest on is marked.
     fn decide(&mut self, store: &Store, name: &Arc<str>, now: Now) {
-        let old = self.entries.remove(name).map(|entry| *entry).unwrap_or_default();
+        let number = self.ports.number(name);
+        let old = std::mem::take(self.ports.entry_mut(number));
         let owned = plan::owned(store, &self.rules.owner, name);
-        let mut entry = self.examine(store, name);
-        self.hold(store, &owned, &old, &mut entry, now);
-        entry.watch_leaving(store, &self.rules.owner, &owned);
+        let mut draft = self.examine(store, name);
+        self.hold(store, &owned, &old, &mut draft, now);
+        draft.watch_leaving(store, &self.rules.owner, &owned);
 
-        if old.switch != entry.switch {
+        if old.switch != draft.switch {
             if let Some(switch) = old.switch {
-                self.residents.remove(&switch, name);
+                self.residents.remove(&switch, &number);
                 if self.residents.get(&switch).next().is_none() {
                     self.unvisit(switch);
                 }
             }
-            if let Some(switch) = entry.switch {
-                self.residents.insert(switch, Arc::clone(name));
+            if let Some(switch) = draft.switch {
+                self.residents.insert(switch, number);
             }
         }
-        for place in difference(&old.watched, &entry.watched) {
+        for place in difference(&old.watched, &draft.watched) {
             match place {
-                Watch::Anywhere(address) => self.anywhere.remove(address, name),
-                watch => self.watchers.remove(watch, name),
+                Watch::Anywhere(address) => self.anywhere.remove(address, &number),
+                watch => self.watchers.remove(watch, number),
             }
         }
-        for place in difference(&entry.watched, &old.watched) {
+        for place in difference(&draft.watched, &old.watched) {
             match place {
-                Watch::Anywhere(address) => self.anywhere.insert(*address, Arc::clone(name)),
-                watch => self.watchers.insert(*watch, Arc::clone(name)),
+                Watch::Anywhere(address) => self.anywhere.insert(*address, number),
+                watch => self.watchers.insert(&self.ports, *watch, number),
             }
         }
         // A rival's decision depends on who else claims its place, so a change of that concerns it.
-        for place in difference(&old.claimed, &entry.claimed) {
-            self.claims.remove(place, name);
-            self.dirty.extend(self.claims.get(place).cloned().map(Subject::Port));
+        let gone = difference(&old.claimed, &draft.claimed);
+        for place in gone.chain(difference(&draft.claimed, &old.claimed)) {
+            let rivals: Vec<_> = self.rivals(*place, number).cloned().map(Subject::Port).collect();
+            self.dirty.extend(rivals);
         }
-        for place in difference(&entry.claimed, &old.claimed) {
-            self.dirty.extend(self.claims.get(place).cloned().map(Subject::Port));
-            self.claims.insert(*place, Arc::clone(name));
-        }
-        for decision in &mut entry.decisions {
-            let rival = decision.rows().iter().find_map(|row| {
-                let first = self.claims.get(&(row.router, row.logical)).next()?;
-                (first != name).then(|| Reason::DuplicateAddress(row.logical, Arc::clone(first)))
+        for decision in &mut draft.decisions {
+            let rival = decision.claims().find_map(|place| {
+                let first = self.rivals(place, number).min().filter(|first| *first < name)?;
+                Some(Reason::DuplicateAddress(place.1, Arc::clone(first)))
             });
             if let Some(reason) = rival {
                 decision.verdict = Verdict::Conflict(reason);
             }
         }
-        let converting = entry.decisions.iter().filter(|d| d.converts && !d.rows().is_empty());
-        entry.converted = converting.filter_map(|d| d.router.zip(d.external)).collect();
-        for place in difference(&old.converted, &entry.converted) {
+        let converted = |decisions: &[Decision]| -> Few<_> {
+            decisions.iter().filter_map(Decision::conversion).collect()
+        };
+        let (before, after) = (converted(&old.decisions), converted(&draft.decisions));
+        for place in difference(&before, &after) {
             self.conversions.entry(*place).or_default().users.remove(name);
             self.dirty.insert(Subject::Conversion(*place));
         }
-        for place in difference(&entry.converted, &old.converted) {
+        for place in difference(&after, &before) {
             self.conversions.entry(*place).or_default().users.insert(Arc::clone(name));
             self.dirty.insert(Subject::Conversion(*place));
         }
 
         // The time of an override's address on the way out is in its row, and in ours while held.
-        let held =
-            entry.lost.values().map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
+        let lost = draft.leaving.lost.values();
+        let held = lost.map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
         let drained = drain::ends(&owned, now.wall).map(|wall| now.when(wall));
-        entry.due = held.chain(drained).min();
+        draft.leaving.due = held.chain(drained).min();
         let subject = Subject::Port(Arc::clone(name));
-        if old.due != entry.due {
-            self.due.extend(entry.due.map(|at| (at, subject.clone())));
-            if let Some(at) = old.due {
+        let (before, after) = (old.due(), draft.leaving.due);
+        if before != after {
+            self.due.extend(after.map(|at| (at, subject.clone())));
+            if let Some(at) = before {
                 self.due.remove(&(at, subject.clone()));
             }
         }
-        if !owned.is_empty() || !entry.decisions.is_empty() || entry.switch.is_some() {
-            entry.shrink();
-            self.entries.insert(Arc::clone(name), Box::new(entry));
-        }
-        let wanted = Wanted { port: name, decisions: self.decisions(name), held: self.held(name) };
+        let wanted = Wanted { port: name, decisions: &draft.decisions, held: &draft.leaving.held };
         let settled = plan::changes(store, &self.rules, wanted, &owned, self.wall).is_empty();
         self.settle(subject, settled);
+        if !owned.is_empty() || !draft.decisions.is_empty() || draft.switch.is_some() {
+            *self.ports.entry_mut(number) = draft.into();
+        } else {
+            self.ports.remove(number);
+        }
+    }
+
+    /// Returns the names of the other ports that would have rows for an internal address.
+    fn rivals(&self, place: Place, port: Number) -> impl Iterator<Item = &Arc<str>> {
+        let others = self.watchers.get(&self.ports, &Watch::Address(place.0, place.1));
+        let others = others.filter(move |other| *other != port);
+        let claiming = others.filter(move |other| self.ports.entry(*other).claimed.contains(&place));
+        claiming.map(|other| self.ports.name(other))
     }
 
     /// Decides on the conversion of an address.
@@ -512,15 +513,15 @@ impl Engine {
     }
 
     /// Decides on a port by itself, without regard to other ports and to time.
-    fn examine(&mut self, store: &Store, name: &str) -> Entry {
-        let mut entry = Entry::default();
+    fn examine(&mut self, store: &Store, name: &str) -> Draft {
+        let mut draft = Draft::default();
         let port = store.port_by_name(name).and_then(|id| store.port(id)).filter(|_| self.heeds_intents);
-        let Some(port) = port else { return entry };
+        let Some(port) = port else { return draft };
         let spoken_for = self.rules.speak_for_ports() || !self.speakers.is_empty();
         if !spoken_for && Family::ALL.iter().all(|family| port.external(*family).is_none()) {
-            return entry;
+            return draft;
         }
-        entry.switch = port.switch;
+        draft.switch = port.switch;
         let nowhere = Reach::default();
         let reach = match port.switch {
             None => &nowhere,
@@ -532,23 +533,10 @@ impl Engine {
         };
         for family in Family::ALL {
             let question = Question { store, rules: &self.rules, reach, port, family };
-            entry.decisions.extend(resolve(question, &mut entry.watched, &mut ()));
+            draft.decisions.extend(resolve(question, &mut draft.watched, &mut ()));
         }
-        let rows = entry.decisions.iter().flat_map(Decision::rows);
-        entry.claimed = rows.map(|row| (row.router, row.logical)).collect();
-        entry
-    }
-}
-
-// ===== impl Entry =====
-
-impl Entry {
-    /// Gives back the room that its lists have for more; there may be as many entries as ports.
-    fn shrink(&mut self) {
-        self.decisions.shrink_to_fit();
-        self.decisions.iter_mut().for_each(|decision| decision.internal.shrink_to_fit());
-        self.watched.shrink_to_fit();
-        self.claimed.shrink_to_fit();
+        draft.claimed = draft.decisions.iter().flat_map(Decision::claims).collect();
+        draft
     }
 }
 

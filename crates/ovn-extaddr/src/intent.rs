@@ -38,16 +38,26 @@ pub struct Intent {
     /// Who asks.
     pub source: Source,
     /// What is asked for, as it was written.
-    pub text: Box<str>,
+    pub text: Text,
     /// What that means.
     pub wanted: Result<Wanted, Reason>,
+}
+
+/// What is asked for, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As we would write it.
+    Canonical(Wanted),
+    /// In another way.
+    Other(Box<str>),
 }
 
 /// Finds what is asked for a port that reaches these routers; the first that speaks decides.
 pub fn of(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Family) -> Option<Intent> {
     if let Some(text) = port.external(family) {
         let wanted = parse(text, family).transpose()?;
-        return Some(Intent { source: Source::Annotation, text: text.trim().into(), wanted });
+        let text = Text::of(text.trim(), wanted.as_ref().ok());
+        return Some(Intent { source: Source::Annotation, text, wanted });
     }
     // Only instances are spoken for; whoever annotates another port is told that it is none.
     if port.kind != PortKind::Instance {
@@ -60,16 +70,14 @@ pub fn of(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Fami
         let names = Names { port: &port.name, switch: switch.map(|row| &*row.name), routers: &routers };
         if let Some(wish) = rules.policy.wish(family, names) {
             let wanted = wish?;
-            return Some(Intent {
-                source: Source::Policy,
-                text: wanted.to_string().into(),
-                wanted: Ok(wanted),
-            });
+            let text = Text::Canonical(wanted);
+            return Some(Intent { source: Source::Policy, text, wanted: Ok(wanted) });
         }
     }
     let speaks = routers().any(|row| row.external.as_deref() == Some("auto"));
     let source = if speaks { Source::Router } else { Source::Config };
-    (speaks || rules.auto).then(|| Intent { source, text: "auto".into(), wanted: Ok(Wanted::Auto) })
+    let wanted = Wanted::Auto;
+    (speaks || rules.auto).then_some(Intent { source, text: Text::Canonical(wanted), wanted: Ok(wanted) })
 }
 
 /// Reads the value of a port's key. `none` and an empty value ask for nothing.
@@ -93,6 +101,24 @@ impl fmt::Display for Wanted {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+impl Text {
+    fn of(text: &str, wanted: Option<&Wanted>) -> Self {
+        match wanted {
+            Some(wanted) if wanted.to_string() == text => Self::Canonical(*wanted),
+            _ => Self::Other(text.into()),
+        }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Canonical(wanted) => wanted.fmt(f),
+            Self::Other(text) => f.write_str(text),
         }
     }
 }

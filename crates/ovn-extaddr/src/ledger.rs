@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashMapExt};
 use ovn_model::{Family, RouterId};
 
+use crate::few::Few;
 use crate::reason::Code;
 use crate::report::Standing;
 use crate::state::State;
@@ -21,14 +22,14 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Where every intent stands, as far as it was said.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    known: HashMap<Arc<str>, Vec<Known>>,
+    known: HashMap<Arc<str>, Few<Known>>,
     counts: [usize; State::ALL.len()],
     reasons: BTreeMap<Code, usize>,
     /// Intents by router and state; only where asked for.
     routers: Option<HashMap<Option<RouterId>, [usize; State::ALL.len()]>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     family: Family,
     state: State,
@@ -67,7 +68,7 @@ impl Ledger {
     pub fn count_by_router(&mut self, by_router: bool) {
         if self.routers.is_some() != by_router {
             self.routers = by_router.then(HashMap::new);
-            for known in self.known.values().flatten() {
+            for known in self.known.values().flat_map(|known| known.iter()) {
                 if let Some(routers) = &mut self.routers {
                     routers.entry(known.router).or_default()[known.state as usize] += 1;
                 }
@@ -77,23 +78,22 @@ impl Ledger {
 
     /// Takes in where the intents of a port stand now. Returns what is new.
     pub fn update(&mut self, port: &Arc<str>, standings: &[Standing], now: Instant) -> Vec<News> {
-        let mut old = self.known.remove(port).unwrap_or_default();
+        let old = self.known.remove(port).unwrap_or_default();
         let mut news = Vec::new();
-        let mut known = Vec::with_capacity(standings.len());
-        for standing in standings {
-            let before = old.iter().position(|known| known.family == standing.family);
-            let before = before.map(|place| old.swap_remove(place));
-            if let Some(before) = &before {
-                self.count(before, false);
-            }
-            let after = Known::of(standing, before, now, &mut news);
-            self.count(&after, true);
-            known.push(after);
-        }
-        for gone in old {
-            self.count(&gone, false);
-            news.push(News { state: None, family: gone.family, untold: gone.unsaid, last: false });
-        }
+        let known = standings.iter().map(|standing| {
+            let before = old.iter().find(|known| known.family == standing.family);
+            Known::of(standing, before, now, &mut news)
+        });
+        let known: Few<_> = known.collect();
+        old.iter().for_each(|before| self.count(before, false));
+        known.iter().for_each(|after| self.count(after, true));
+        let gone = old.iter().filter(|before| known.iter().all(|after| after.family != before.family));
+        news.extend(gone.map(|gone| News {
+            state: None,
+            family: gone.family,
+            untold: gone.unsaid,
+            last: false,
+        }));
         if !known.is_empty() {
             self.known.insert(Arc::clone(port), known);
         }
@@ -142,10 +142,10 @@ impl Ledger {
 // ===== impl Known =====
 
 impl Known {
-    fn of(standing: &Standing, before: Option<Self>, now: Instant, news: &mut Vec<News>) -> Self {
+    fn of(standing: &Standing, before: Option<&Self>, now: Instant, news: &mut Vec<News>) -> Self {
         let Standing { family, state, reason, router, external, internal } = standing;
         let mut hasher = DefaultHasher::new();
-        (state, reason, router, external, internal).hash(&mut hasher);
+        (state, reason, router, external, &**internal).hash(&mut hasher);
         let digest = hasher.finish();
         let fresh = |since| Self {
             family: *family,
@@ -158,7 +158,7 @@ impl Known {
             unsaid: 0,
         };
         let mut known = match before {
-            Some(before) if before.digest == digest => return before,
+            Some(before) if before.digest == digest => return before.clone(),
             Some(before) if now < before.since + WINDOW => {
                 Self { said: before.said, unsaid: before.unsaid, ..fresh(before.since) }
             }

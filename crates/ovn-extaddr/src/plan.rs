@@ -74,17 +74,18 @@ pub fn changes(
     owned: &[Owned<'_>],
     wall: u64,
 ) -> Vec<RowChange> {
-    let desired = || wanted.decisions.iter().flat_map(Decision::rows);
+    let desired: Vec<_> = wanted.decisions.iter().flat_map(|decision| decision.rows(wanted.port)).collect();
     let is_there = |row: &&OwnRow| owned.iter().any(|owned| owned.nat.uuid == row.uuid);
     // A row is known by its UUID, whatever somebody made of its role.
-    let successor = |of: &Owned<'_>| desired().find(|row| row.uuid == of.nat.uuid && row.router == of.router);
+    let successor =
+        |of: &Owned<'_>| desired.iter().find(|row| row.uuid == of.nat.uuid && row.router == of.router);
     let is_right =
         |owned: &Owned<'_>| successor(owned).is_some_and(|row| row.is_written_in(owned.nat, &rules.owner));
     // So it is of nearly all ports.
-    if owned.iter().all(is_right) && desired().all(|row| is_there(&row)) {
+    if owned.iter().all(is_right) && desired.iter().all(|row| is_there(&row)) {
         return Vec::new();
     }
-    let mut staying: Vec<_> = desired().map(|row| (row.router, row.external)).collect();
+    let mut staying: Vec<_> = desired.iter().map(|row| (row.router, row.external)).collect();
     let (mut changes, mut departures) = (Vec::new(), Vec::new());
     for row @ Owned { id, router, nat, role } in owned {
         let departure = Departure { router: *router, nat };
@@ -104,7 +105,7 @@ pub fn changes(
             Some(_) => {}
         }
     }
-    changes.extend(desired().filter(|row| !is_there(row)).cloned().map(RowChange::Insert));
+    changes.extend(desired.iter().filter(|row| !is_there(row)).cloned().map(RowChange::Insert));
     let drains = owned.iter().filter(|row| row.role == Some(Role::Drain) && successor(row).is_none());
     let drains: Vec<_> = drains.copied().collect();
     changes.extend(drain::changes(store, rules, wanted, &drains, &departures, &staying, wall));

@@ -10,11 +10,12 @@ use uuid::Uuid;
 use crate::apply::Obstacle;
 use crate::engine::{Engine, Subject};
 use crate::explain::Check;
+use crate::few::Few;
 use crate::ownership::Role;
 use crate::plan::{self, Owned, RowChange};
 use crate::reason::{Code, Reason};
 use crate::resolve::{Decision, Verdict};
-use crate::row::DrainTags;
+use crate::row::{DrainTags, OwnRow};
 use crate::state::State;
 
 /// An intent and what became of it: an element of `list --json`. Field names are stable.
@@ -146,7 +147,7 @@ pub struct Standing {
     /// The address that the port has for its own connections, or shall have.
     pub external: Option<IpAddr>,
     /// The addresses that leave as it.
-    pub internal: Vec<IpAddr>,
+    pub internal: Few<IpAddr>,
 }
 
 /// Says where the intents of a port stand: as [`entries`], at a fraction of the cost.
@@ -183,7 +184,7 @@ pub fn standings(
                 reason: None,
                 router: Some(router),
                 external: Some(external),
-                internal: vec![tags.internal],
+                internal: Few::One(tags.internal),
             });
         }
     }
@@ -206,15 +207,15 @@ fn of_family(nat: &Nat, family: Family) -> bool {
 fn judge(
     store: &Store,
     engine: &Engine,
-    port: &str,
+    port: &Arc<str>,
     decision: &Decision,
     changes: &[RowChange],
     obstacle: Option<&Obstacle>,
 ) -> Judged {
-    let rows = decision.rows();
+    let is_wanted = |row: &OwnRow| decision.rows(port).any(|wanted| wanted == *row);
     let place = decision.router.zip(decision.external).filter(|_| decision.converts);
     let unconverted = place.is_some_and(|place| engine.unsettled().contains(&Subject::Conversion(place)));
-    let is_missing = unconverted || changes.iter().filter_map(RowChange::row).any(|row| rows.contains(row));
+    let is_missing = unconverted || changes.iter().filter_map(RowChange::row).any(is_wanted);
     let refused = match obstacle {
         Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
         _ => None,
@@ -240,21 +241,23 @@ fn judge(
 fn entry(
     store: &Store,
     engine: &Engine,
-    port: &str,
+    port: &Arc<str>,
     decision: &Decision,
     changes: &[RowChange],
     obstacle: Option<&Obstacle>,
 ) -> Entry {
     let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
-    let rows = decision.rows();
+    let grant = decision.grant();
     let Judged { state, reason, external, held } = judge(store, engine, port, decision, changes, obstacle);
     let message = match (&reason, external) {
         (Some(_), _) if held => {
             "its forward is gone; the override stays a moment, for it may come back".to_owned()
         }
-        (Some(reason), _) => reason.sentence(store, decision.family, &decision.wanted, decision.router),
+        (Some(reason), _) => {
+            reason.sentence(store, decision.family, &decision.wanted.to_string(), decision.router)
+        }
         (None, Some(external)) => {
-            let internal = Check::list(&decision.internal);
+            let internal = Check::list(&*decision.internal);
             match state {
                 State::Foreign => format!("{internal} leaves as {external} already, by a foreign row"),
                 State::Pending => {
@@ -280,22 +283,21 @@ fn entry(
         }
     };
     Entry {
-        port: port.to_owned(),
+        port: port.to_string(),
         switch: switch.map(|row| row.name.to_string()),
         router: decision.router.and_then(|id| store.router(id)).map(|row| row.name.to_string()),
         family: decision.family.to_string(),
         wanted: decision.wanted.to_string(),
         source: decision.source.name(),
-        internal: decision.internal.clone(),
+        internal: decision.internal.to_vec(),
         external,
         state,
         reason: reason.as_ref().map(Reason::code),
         message,
         nat,
-        port_range: rows.first().and_then(|row| row.port_range).map(|range| range.to_string()),
-        gateway_port: rows
-            .first()
-            .and_then(|row| store.router_port(row.gateway_port?))
+        port_range: grant.and_then(|grant| grant.port_range).map(|range| range.to_string()),
+        gateway_port: grant
+            .and_then(|grant| store.router_port(grant.gateway_port?))
             .map(|port| port.name.to_string()),
     }
 }

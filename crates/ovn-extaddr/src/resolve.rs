@@ -4,14 +4,15 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, Port, PortKind, RouterId, Store, keys};
+use ovn_model::{Family, Nat, NatId, Port, PortKind, RouterId, RouterPortId, Store, keys};
 use uuid::Uuid;
 
 use crate::conversion::Site;
 use crate::explain::{Check, Trace};
+use crate::few::Few;
 use crate::forwards::{self, Forward, is_allowed, is_egress};
 use crate::gateway;
-use crate::intent::{self, Source, Wanted};
+use crate::intent::{self, Source, Text, Wanted};
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
 use crate::reason::Reason;
@@ -25,11 +26,11 @@ pub struct Decision {
     /// The address family.
     pub family: Family,
     /// What is asked for, as it was written.
-    pub wanted: Box<str>,
+    pub wanted: Text,
     /// Who asks.
     pub source: Source,
     /// The port's addresses of the family.
-    pub internal: Vec<IpAddr>,
+    pub internal: Few<IpAddr>,
     /// The router that has the address, once it is clear.
     pub router: Option<RouterId>,
     /// The address, once it is clear.
@@ -40,11 +41,14 @@ pub struct Decision {
     pub verdict: Verdict,
 }
 
+/// An address on a router.
+pub type Place = (RouterId, IpAddr);
+
 /// The outcome for an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// These rows fulfil it; at least one.
-    Granted(Vec<OwnRow>),
+    /// Rows of ours fulfil it.
+    Granted(Grant),
     /// Something is missing that may come.
     Waiting(Reason),
     /// It cannot be granted as things are.
@@ -53,6 +57,17 @@ pub enum Verdict {
     Conflict(Reason),
     /// A foreign row fulfils it.
     Foreign(NatId),
+}
+
+/// What rows of ours have that fulfil an intent; see [`Decision::rows`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The internal addresses that no foreign row translates, at least one, and the UUID of the row for each.
+    pub rows: Few<(IpAddr, Uuid)>,
+    /// The source ports that connections are kept to.
+    pub port_range: Option<PortRange>,
+    /// The gateway port that the rows are for.
+    pub gateway_port: Option<RouterPortId>,
 }
 
 /// Everything a decision is made from.
@@ -89,7 +104,7 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
         family,
         wanted: intent.text,
         source: intent.source,
-        internal: port.internal_addresses(family),
+        internal: port.internal_addresses(family).into_iter().collect(),
         router: None,
         external: None,
         converts: false,
@@ -127,7 +142,7 @@ fn decide(
     if decision.internal.is_empty() {
         return Err(Verdict::Waiting(Reason::NoAddress));
     }
-    trace.passed("internal", || Check::list(&decision.internal));
+    trace.passed("internal", || Check::list(&*decision.internal));
     if reach.routers.is_empty() {
         return Err(Verdict::Rejected(Reason::NoRouter));
     }
@@ -163,7 +178,7 @@ fn decide(
     }
 
     let (mut missing, mut fulfilled) = (Vec::new(), None);
-    for internal in &decision.internal {
+    for internal in &*decision.internal {
         match occupant(question, router, external, *internal)? {
             Some(nat) => fulfilled = fulfilled.or(Some(nat)),
             None => missing.push(*internal),
@@ -196,16 +211,9 @@ fn decide(
     }
     let port_range = port_range(question, external, &found, trace);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
-    let rows = missing.into_iter().map(|logical| OwnRow {
-        router,
-        uuid: rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name),
-        purpose: Purpose::Egress { port: Arc::clone(&port.name) },
-        external,
-        logical,
-        port_range,
-        gateway_port,
-    });
-    Ok(Verdict::Granted(rows.collect()))
+    let uuid = |logical| rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
+    let rows = missing.into_iter().map(|logical| (logical, uuid(logical))).collect();
+    Ok(Verdict::Granted(Grant { rows, port_range, gateway_port }))
 }
 
 /// Chooses the source ports of the port's own connections.
@@ -351,9 +359,37 @@ fn occupant(
 }
 
 impl Decision {
-    /// Returns the rows that should be there.
-    pub fn rows(&self) -> &[OwnRow] {
-        if let Verdict::Granted(rows) = &self.verdict { rows } else { &[] }
+    /// Returns what the rows have that should be there, if any should.
+    pub fn grant(&self) -> Option<&Grant> {
+        if let Verdict::Granted(grant) = &self.verdict { Some(grant) } else { None }
+    }
+
+    /// Returns the rows that should be there, for a decision on this port.
+    pub fn rows(&self, port: &Arc<str>) -> impl Iterator<Item = OwnRow> {
+        let place = self.router.zip(self.external);
+        let granted = self.grant().zip(place).into_iter();
+        granted.flat_map(move |(grant, (router, external))| {
+            grant.rows.iter().map(move |(logical, uuid)| OwnRow {
+                router,
+                uuid: *uuid,
+                purpose: Purpose::Egress { port: Arc::clone(port) },
+                external,
+                logical: *logical,
+                port_range: grant.port_range,
+                gateway_port: grant.gateway_port,
+            })
+        })
+    }
+
+    /// Returns where its rows would be, of which there can be one for each address on a router.
+    pub fn claims(&self) -> impl Iterator<Item = Place> {
+        let granted = self.grant().zip(self.router).into_iter();
+        granted.flat_map(|(grant, router)| grant.rows.iter().map(move |(logical, _)| (router, *logical)))
+    }
+
+    /// Returns the conversion that its rows need, if they do.
+    pub fn conversion(&self) -> Option<Place> {
+        self.router.zip(self.external).filter(|_| self.converts && self.grant().is_some())
     }
 
     /// Returns the reason, where there is one.

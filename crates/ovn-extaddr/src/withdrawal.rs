@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ovn_model::{Nat, NatId, RouterId, Store};
 
 use crate::drain::Connections;
-use crate::engine::Place;
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, RowChange};
+use crate::resolve::Place;
 use crate::row::OwnRow;
 use crate::rules::Rules;
 

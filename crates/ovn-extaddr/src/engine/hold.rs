@@ -3,7 +3,8 @@
 use ovn_model::{Family, Store};
 use uuid::Uuid;
 
-use super::{Engine, Entry};
+use super::Engine;
+use super::entry::{Draft, Entry};
 use crate::clock::Now;
 use crate::ownership::{Owner, Role};
 use crate::plan::Owned;
@@ -23,11 +24,11 @@ pub(super) enum Loss {
 impl Engine {
     /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a
     /// forward deletes and re-creates it. Not where another network has got the address.
-    pub(super) fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, entry: &mut Entry, now: Now) {
+    pub(super) fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, draft: &mut Draft, now: Now) {
         let nowhere = Reach::default();
-        let reach = entry.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
+        let reach = draft.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
         let mut losses = Vec::new();
-        for decision in &entry.decisions {
+        for decision in &draft.decisions {
             let gone = matches!(
                 decision.verdict,
                 Verdict::Rejected(
@@ -61,14 +62,14 @@ impl Engine {
             }
         }
         for (loss, rows) in losses {
-            let since = old.lost.get(&loss).copied().unwrap_or(now.instant);
-            entry.lost.insert(loss, since);
+            let since = old.lost(loss).unwrap_or(now.instant);
+            draft.leaving.lost.insert(loss, since);
             if now.instant < since + self.rules.hold_down {
-                entry.held.extend(rows);
+                draft.leaving.held.extend(rows);
             }
         }
         // Nobody asked for what was given to all; where there is nothing to give, nothing is said.
-        entry.decisions.retain(|decision| {
+        draft.decisions.retain(|decision| {
             let waits = matches!(decision.verdict, Verdict::Waiting(_) | Verdict::Rejected(Reason::NoRouter));
             let nothing = waits || matches!(decision.verdict, Verdict::Rejected(Reason::NoForwardForAuto));
             !(decision.source.is_sweeping() && nothing)
@@ -76,11 +77,11 @@ impl Engine {
     }
 }
 
-impl Entry {
+impl Draft {
     /// Watches the addresses of rows that stay only as long as the network has the address.
     pub(super) fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
         for Owned { id, router, nat, role } in owned {
-            let held = self.held.contains(id);
+            let held = self.leaving.held.contains(id);
             let Some(address) = nat.external_ip.filter(|_| held || *role == Some(Role::Drain)) else {
                 continue;
             };

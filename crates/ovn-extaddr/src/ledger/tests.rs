@@ -1,7 +1,7 @@
 use super::*;
 
 fn standing(state: State, reason: Option<Code>) -> Standing {
-    Standing { family: Family::V4, state, reason, router: None, external: None, internal: Vec::new() }
+    Standing { family: Family::V4, state, reason, router: None, external: None, internal: Few::default() }
 }
 
 fn count(ledger: &Ledger, state: State) -> usize {

@@ -18,7 +18,7 @@ use crate::oracle::{Change, Decision, Desired, Family, Forward, Verdict};
 /// All decisions, by the port's name.
 pub(crate) fn decisions(store: &Store, engine: &Engine) -> BTreeMap<String, Vec<Decision>> {
     let ports = engine.ports().map(|port| {
-        let decisions = engine.decisions(port).iter().map(|decision| self::decision(store, decision));
+        let decisions = engine.decisions(port).iter().map(|decision| self::decision(store, port, decision));
         (port.to_string(), decisions.collect::<Vec<_>>())
     });
     ports.filter(|(_, decisions)| !decisions.is_empty()).collect()
@@ -87,17 +87,18 @@ fn change(store: &Store, change: &RowChange) -> Change {
     }
 }
 
-fn decision(store: &Store, decision: &resolve::Decision) -> Decision {
+fn decision(store: &Store, port: &Arc<str>, decision: &resolve::Decision) -> Decision {
     Decision {
         family: if decision.family == ovn_model::Family::V4 { Family::V4 } else { Family::V6 },
         wanted: decision.wanted.to_string(),
-        internal: decision.internal.clone(),
+        internal: decision.internal.to_vec(),
         router: decision.router.map(|id| router(store, id)),
         external: decision.external,
         verdict: match &decision.verdict {
-            resolve::Verdict::Granted(rows) => {
+            resolve::Verdict::Granted(_) => {
+                let rows: BTreeSet<_> = decision.rows(port).map(|row| desired(store, &row)).collect();
                 assert!(!rows.is_empty());
-                Verdict::Granted(rows.iter().map(|row| desired(store, row)).collect())
+                Verdict::Granted(rows)
             }
             resolve::Verdict::Waiting(reason) => Verdict::Waiting(reason.code().name()),
             resolve::Verdict::Rejected(reason) => Verdict::Rejected(reason.code().name()),

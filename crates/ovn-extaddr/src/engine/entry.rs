@@ -1,0 +1,85 @@
+//! What is known of a port. There may be as many of these as ports.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ovn_model::{NatId, SwitchId};
+
+use super::hold::Loss;
+use crate::few::Few;
+use crate::resolve::{Decision, Place, Watch};
+
+/// What is known of a port.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) decisions: Few<Decision>,
+    pub(super) switch: Option<SwitchId>,
+    /// What the decisions rest on, sorted.
+    pub(super) watched: Box<[Watch]>,
+    /// Where it would have rows, each for an address that it watches. The first port by name gets them.
+    pub(super) claimed: Few<Place>,
+    /// Few ports have it.
+    pub(super) leaving: Option<Box<Leaving>>,
+}
+
+/// What of a port goes as time goes by.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    /// Since when the forward of an address is gone.
+    pub(super) lost: BTreeMap<Loss, Instant>,
+    /// The rows of those that may still come back.
+    pub(super) held: Vec<NatId>,
+    /// When to decide anew.
+    pub(super) due: Option<Instant>,
+}
+
+/// An entry that is being made.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) decisions: Vec<Decision>,
+    pub(super) switch: Option<SwitchId>,
+    pub(super) watched: Vec<Watch>,
+    pub(super) claimed: Few<Place>,
+    pub(super) leaving: Leaving,
+}
+
+impl Entry {
+    /// An entry of which nothing is known but what goes.
+    pub(super) fn leaving(leaving: Leaving) -> Self {
+        Self { leaving: Some(Box::new(leaving)), ..Self::default() }
+    }
+
+    /// Whether the decisions rest on something.
+    pub(super) fn watches(&self, watch: &Watch) -> bool {
+        self.watched.binary_search(watch).is_ok()
+    }
+
+    /// Returns the rows that may still come back.
+    pub(super) fn held(&self) -> &[NatId] {
+        self.leaving.as_ref().map_or(&[], |leaving| &leaving.held)
+    }
+
+    /// Returns since when something is lost.
+    pub(super) fn lost(&self, loss: Loss) -> Option<Instant> {
+        self.leaving.as_ref()?.lost.get(&loss).copied()
+    }
+
+    /// Returns when to decide anew.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.leaving.as_ref()?.due
+    }
+}
+
+impl From<Draft> for Entry {
+    fn from(draft: Draft) -> Self {
+        let Draft { decisions, switch, watched, claimed, leaving } = draft;
+        let leaves = !leaving.lost.is_empty() || !leaving.held.is_empty() || leaving.due.is_some();
+        Self {
+            decisions: decisions.into_iter().collect(),
+            switch,
+            watched: watched.into(),
+            claimed,
+            leaving: leaves.then(|| Box::new(leaving)),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! From what decisions rest on to the ports.
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use foldhash::{HashMap, HashMapExt};
+
+use super::ports::{Number, Ports};
+use crate::resolve::Watch;
+
+/// The ports whose decision rests on something.
+///
+/// There are a few watches for each port, and most of them are of one port alone, whose entry has the watch itself: the
+/// table for these has but a hash and the port. Few bits of hash are for tests of what hardly ever happens.
+#[derive(Debug)]
+pub(super) struct Watchers<const BITS: u32 = 32> {
+    hasher: RandomState,
+    /// By the hash of the watch.
+    ones: HashMap<u32, Number>,
+    /// Those of several ports, and those whose place in the other table is taken.
+    many: HashMap<Watch, BTreeSet<Number>>,
+}
+
+impl<const BITS: u32> Watchers<BITS> {
+    pub(super) fn new() -> Self {
+        Self { hasher: RandomState::default(), ones: HashMap::new(), many: HashMap::new() }
+    }
+
+    /// Returns the ports that watch, in no order. A port whose entry does not have the watch yet, or has it no more, may
+    /// be among them or not.
+    pub(super) fn get<'a>(
+        &'a self,
+        ports: &Ports,
+        watch: &Watch,
+    ) -> impl Iterator<Item = Number> + use<'a, BITS> {
+        let many = self.many.get(watch);
+        let one = if many.is_none() { self.ones.get(&self.hash(watch)) } else { None };
+        let one = one.copied().filter(|number| ports.entry(*number).watches(watch));
+        one.into_iter().chain(many.into_iter().flatten().copied())
+    }
+
+    /// Files a port that did not watch before; other ports' entries are as they are filed.
+    pub(super) fn insert(&mut self, ports: &Ports, watch: Watch, number: Number) {
+        let hash = self.hash(&watch);
+        if let Some(many) = self.many.get_mut(&watch) {
+            many.insert(number);
+            return;
+        }
+        match self.ones.entry(hash) {
+            Entry::Vacant(vacant) => drop(vacant.insert(number)),
+            Entry::Occupied(occupied) => {
+                let other = *occupied.get();
+                let mut many = BTreeSet::from([number]);
+                // Else another watch has the same hash.
+                if other != number && ports.entry(other).watches(&watch) {
+                    occupied.remove();
+                    many.insert(other);
+                }
+                self.many.insert(watch, many);
+            }
+        }
+    }
+
+    /// Removes a port that did watch.
+    pub(super) fn remove(&mut self, watch: &Watch, number: Number) {
+        let hash = self.hash(watch);
+        if let Some(many) = self.many.get_mut(watch) {
+            many.remove(&number);
+            if many.is_empty() {
+                self.many.remove(watch);
+            }
+        } else if self.ones.get(&hash) == Some(&number) {
+            self.ones.remove(&hash);
+        }
+    }
+
+    fn hash(&self, watch: &Watch) -> u32 {
+        (self.hasher.hash_one(watch) >> (64 - BITS)) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_finds_who_watches(steps in prop::collection::vec((0..6usize, 0..8u8, any::<bool>()), 0..100)) {
+            let watch = |n: u8| Watch::Anywhere(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
+            let (mut ports, mut watchers) = (Ports::new(), Watchers::<2>::new());
+            let numbers: Vec<_> = (0..6).map(|n| ports.number(&Arc::from(format!("p{n}")))).collect();
+            let mut model: BTreeSet<(u8, Number)> = BTreeSet::new();
+            for (port, n, insert) in steps {
+                let number = numbers[port];
+                // As the engine does: the entry has nothing while it changes.
+                let mut watched = std::mem::take(&mut ports.entry_mut(number).watched).into_vec();
+                if insert && model.insert((n, number)) {
+                    watchers.insert(&ports, watch(n), number);
+                    watched.push(watch(n));
+                } else if !insert && model.remove(&(n, number)) {
+                    watchers.remove(&watch(n), number);
+                    watched.retain(|other| *other != watch(n));
+                }
+                watched.sort_unstable();
+                ports.entry_mut(number).watched = watched.into();
+                for n in 0..8 {
+                    let found: BTreeSet<_> = watchers.get(&ports, &watch(n)).collect();
+                    let filed = model.iter().filter(|(m, _)| *m == n).map(|(_, number)| *number).collect();
+                    prop_assert_eq!(found, filed);
+                }
+            }
+            for (n, number) in model {
+                watchers.remove(&watch(n), number);
+            }
+            prop_assert!(watchers.ones.is_empty() && watchers.many.is_empty());
+        }
+    }
+}
