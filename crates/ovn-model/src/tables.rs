@@ -8,8 +8,8 @@ pub(crate) struct Table {
     pub(crate) kind: Kind,
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [Column],
-    /// Which part of a snapshot brings it: most of the bytes first, and little last, when nothing is left to be done
-    /// meanwhile.
+    /// Which part of a snapshot brings it: first what has most bytes, and last what has few, when the server has
+    /// nothing left to do meanwhile.
     part: u8,
 }
 
@@ -47,7 +47,7 @@ pub(crate) static SWITCH: Table = Table {
     kind: Kind::Switch,
     name: "Logical_Switch",
     columns: &[required("name"), required("ports")],
-    part: 1,
+    part: 2,
 };
 
 pub(crate) static PORT: Table = Table {
@@ -76,7 +76,7 @@ pub(crate) static ROUTER: Table = Table {
         required("options"),
         required("external_ids"),
     ],
-    part: 1,
+    part: 2,
 };
 
 pub(crate) static ROUTER_PORT: Table = Table {
@@ -89,21 +89,21 @@ pub(crate) static ROUTER_PORT: Table = Table {
         optional("gateway_chassis", "20.03"),
         optional("ha_chassis_group", "20.03"),
     ],
-    part: 1,
+    part: 2,
 };
 
 pub(crate) static LOAD_BALANCER: Table = Table {
     kind: Kind::LoadBalancer,
     name: "Load_Balancer",
     columns: &[required("name"), required("vips"), required("protocol")],
-    part: 2,
+    part: 3,
 };
 
 pub(crate) static GROUP: Table = Table {
     kind: Kind::Group,
     name: "Load_Balancer_Group",
     columns: &[optional("name", "21.12"), optional("load_balancer", "21.12")],
-    part: 1,
+    part: 2,
 };
 
 pub(crate) static NAT: Table = Table {
