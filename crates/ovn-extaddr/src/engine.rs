@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use ovn_model::{Change, Changes, Family, Nat, NatId, Node, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, Nat, NatId, Node, Port, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
 use crate::clock::Now;
@@ -197,6 +197,13 @@ impl Engine {
         self.ports.get(port).map_or(&[], Entry::held)
     }
 
+    /// Returns whether there may be rows of a port that only let connections finish.
+    pub fn may_drain(&self, port: &Arc<str>) -> bool {
+        // Those that stay for now have a time to go.
+        self.ports.get(port).is_some_and(|entry| entry.leaving.is_some())
+            || self.unsettled.contains(&Subject::Port(Arc::clone(port)))
+    }
+
     /// Returns what has rows that are not as they should be.
     pub fn unsettled(&self) -> &BTreeSet<Subject> {
         &self.unsettled
@@ -276,12 +283,15 @@ impl Engine {
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
         let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
-        let asking = store.ports().map(|(_, port)| port);
-        let asking =
-            asking.filter(|port| all || Family::ALL.iter().any(|family| port.external(*family).is_some()));
+        let asks = |port: &Port| all || Family::ALL.iter().any(|family| port.external(*family).is_some());
+        let asking = store.ports().map(|(_, port)| port).filter(|port| asks(port));
         dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
         dirty.extend(self.ports.names().map(|name| Subject::Port(Arc::clone(name))));
-        dirty.extend(store.tagged_names().map(|name| Subject::Port(Arc::clone(name))));
+        // Most of those with rows ask for them. To see that costs less than to sort them twice.
+        let is_asking =
+            |name: &Arc<str>| store.port_by_name(name).and_then(|id| store.port(id)).is_some_and(asks);
+        let others = store.tagged_names().filter(|name| !is_asking(name));
+        dirty.extend(others.map(|name| Subject::Port(Arc::clone(name))));
         // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
         let most = |nat: &Nat| nat.is_host_snat() && nat.tags.get(keys::PORT).is_some();
         for (_, nat) in store.tagged_nats().filter(|(_, nat)| !most(nat)) {

@@ -108,6 +108,8 @@ impl fmt::Display for Wanted {
 impl Text {
     fn of(text: &str, wanted: Option<&Wanted>) -> Self {
         match wanted {
+            // There is one way only to write these.
+            Some(wanted @ (Wanted::Auto | Wanted::Address(IpAddr::V4(_)))) => Self::Canonical(*wanted),
             Some(wanted) if wanted.to_string() == text => Self::Canonical(*wanted),
             _ => Self::Other(text.into()),
         }
@@ -156,7 +158,9 @@ mod tests {
         assert_eq!((v4("none"), v4("")), (Ok(None), Ok(None)));
         assert_eq!(v4("2001:db8::1"), Err(Reason::WrongFamily));
         assert_eq!(parse("203.0.113.10", Family::V6), Err(Reason::WrongFamily));
-        for text in ["203.0.113.10/32", "203.0.113", "AUTO", "web1", "203.0.113.010"] {
+        for text in
+            ["203.0.113.10/32", "203.0.113", "AUTO", "web1", "203.0.113.010", "0xcb.0.113.10", "3405803786"]
+        {
             assert_eq!(v4(text), Err(Reason::InvalidAddress), "{text}");
         }
     }

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ovn_model::{Nat, keys};
+use ipnet::IpNet;
+use ovn_model::{Canonical, Nat, keys};
 use ovsdb_protocol::LockName;
 use uuid::Uuid;
 
@@ -62,8 +63,8 @@ impl Owner {
             name.push_str(part);
             name.push('\0');
         }
-        // A `String` takes whatever is written.
-        let _ = write!(name, "{address}\0");
+        // A `String` takes whatever is written; addresses are as their own `Display` renders them, at less cost.
+        let _ = write!(name, "{}\0", Canonical(&IpNet::from(address)));
         name.push_str(port);
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }

@@ -174,6 +174,9 @@ pub fn standings(
             }
         })
         .collect();
+    if !engine.may_drain(port) {
+        return standings;
+    }
     let owned = plan::owned(store, engine.owner(), port).into_iter();
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
         let Some((external, tags)) = nat.external_ip.zip(DrainTags::read(nat)) else { continue };

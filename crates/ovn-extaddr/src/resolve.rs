@@ -289,8 +289,7 @@ fn router_of<'a>(
     internal: &[IpAddr],
 ) -> Result<(RouterId, Vec<Forward<'a>>), Reason> {
     let Question { store, rules, reach, .. } = question;
-    let mut found = Vec::new();
-    let mut candidates = Vec::new();
+    let (mut found, mut candidates) = (Vec::with_capacity(8), Vec::with_capacity(1));
     for (router, hops) in &reach.routers {
         let start = found.len();
         found.extend(forwards::at(store, &rules.owner, *router, external));

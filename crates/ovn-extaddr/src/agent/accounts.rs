@@ -23,13 +23,15 @@ impl Agent {
     pub(super) fn note(&mut self, mut decided: BTreeSet<Arc<str>>, now: Instant) {
         if self.generation != self.engine.generation() {
             self.generation = self.engine.generation();
-            let known = self.engine.ports().chain(self.ledger.ports()).cloned();
-            decided = decided.into_iter().chain(known).collect();
+            // What has decisions was decided just now.
+            decided.extend(self.ledger.ports().cloned());
             self.unsettled.clear();
         }
         for port in &decided {
             if !self.engine.unsettled().contains(&Subject::Port(Arc::clone(port))) {
-                self.unsettled.remove(port);
+                if !self.unsettled.is_empty() {
+                    self.unsettled.remove(port);
+                }
             } else if !self.unsettled.contains_key(port) {
                 self.unsettled.insert(Arc::clone(port), now);
             }

@@ -15,9 +15,15 @@ pub(super) struct Number(u32);
 #[derive(Debug)]
 pub(super) struct Ports {
     numbers: HashMap<Arc<str>, Number>,
-    /// Names and entries; those of free numbers are empty.
-    slots: Vec<(Arc<str>, Entry)>,
+    /// Those of free numbers are empty.
+    slots: Vec<Slot>,
     free: Vec<Number>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    name: Arc<str>,
+    entry: Entry,
 }
 
 impl Ports {
@@ -37,7 +43,7 @@ impl Ports {
 
     /// Returns the name of a port that is known.
     pub(super) fn name(&self, number: Number) -> &Arc<str> {
-        &self.slots[number.0 as usize].0
+        &self.slots[number.0 as usize].name
     }
 
     /// Returns what has the rows of a port that is known.
@@ -47,11 +53,11 @@ impl Ports {
 
     /// Returns the entry of a port that is known.
     pub(super) fn entry(&self, number: Number) -> &Entry {
-        &self.slots[number.0 as usize].1
+        &self.slots[number.0 as usize].entry
     }
 
     pub(super) fn entry_mut(&mut self, number: Number) -> &mut Entry {
-        &mut self.slots[number.0 as usize].1
+        &mut self.slots[number.0 as usize].entry
     }
 
     /// Returns the number of a port, which is known from now on.
@@ -59,7 +65,7 @@ impl Ports {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        let slot = (Arc::clone(name), Entry::default());
+        let slot = Slot { name: Arc::clone(name), entry: Entry::default() };
         let number = match self.free.pop() {
             Some(number) => {
                 self.slots[number.0 as usize] = slot;
@@ -78,14 +84,16 @@ impl Ports {
 
     /// Forgets a port. Nothing may lead to its number any more.
     pub(super) fn remove(&mut self, number: Number) {
-        let (name, _) = std::mem::take(&mut self.slots[number.0 as usize]);
+        let Slot { name, .. } = std::mem::take(&mut self.slots[number.0 as usize]);
         self.numbers.remove(&name);
         self.free.push(number);
     }
 
-    /// Returns all ports with their entries.
+    /// Returns the ports with their entries.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (Arc<str>, Entry)> {
         let Self { numbers, mut slots, .. } = self;
-        numbers.into_iter().map(move |(name, number)| (name, std::mem::take(&mut slots[number.0 as usize].1)))
+        numbers
+            .into_iter()
+            .map(move |(name, number)| (name, std::mem::take(&mut slots[number.0 as usize].entry)))
     }
 }

@@ -88,6 +88,7 @@ impl World {
                 assert_eq!(decided.get(name), decisions.get(name), "{who} on {name}");
             }
             assert_eq!(view::all_changes(store, engine), changes, "{who}");
+            view::check_standings(store, engine);
             // What can be reached and what is forwarded, wished for or not.
             assert_eq!(view::reached(store), reached, "{who}");
             assert_eq!(view::forwards(store, &self.owner), forwards, "{who}");

@@ -7,6 +7,7 @@ use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::forwards;
 use ovn_extaddr::ownership::Owner;
 use ovn_extaddr::plan::RowChange;
+use ovn_extaddr::report;
 use ovn_extaddr::resolve;
 use ovn_extaddr::row::OwnRow;
 use ovn_extaddr::topology;
@@ -30,6 +31,21 @@ pub(crate) fn all_changes(store: &Store, engine: &Engine) -> BTreeMap<String, BT
     let all: BTreeMap<_, _> = all.filter(|(_, changes)| !changes.is_empty()).collect();
     assert!(all.keys().map(|port| &**port).eq(unsettled(engine).map(|port| &**port)), "{all:#?}");
     all
+}
+
+/// Where the intents of all ports stand is the same in brief as in full.
+pub(crate) fn check_standings(store: &Store, engine: &Engine) {
+    for port in engine.ports() {
+        let full = report::entries(store, engine, port, None).into_iter();
+        let full: Vec<_> = full
+            .map(|entry| (entry.family, entry.state, entry.reason, entry.external, entry.internal))
+            .collect();
+        let brief = report::standings(store, engine, port, None).into_iter();
+        let brief: Vec<_> = brief
+            .map(|s| (s.family.to_string(), s.state, s.reason, s.external, s.internal.to_vec()))
+            .collect();
+        assert_eq!(brief, full, "{port}");
+    }
 }
 
 /// The ports whose rows are not as they should be.
