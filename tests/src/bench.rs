@@ -5,6 +5,7 @@
 //! Ground            a server with one
 //! Tap               what the agent says to a server, word for word: the monitor request, the transactions
 //! Raw               a client that only sends bytes and reads bytes: the lower bound
+//! Reflex            a client that answers changes as the agent does, and need not think: the lower bound of that
 //! Observer          a third party that sees rows come
 //! Subject           the agent
 //! Peers             clients of others: ovn-nbctl with the IDL in C, the IDL in Python
@@ -21,6 +22,7 @@ mod linear;
 mod observer;
 mod peers;
 mod raw;
+mod reflex;
 mod restart;
 mod resync;
 mod subject;

@@ -9,6 +9,7 @@ use super::Bench;
 use super::figure::{Figure, Goal, Series};
 use super::ground::{Ground, Recording, asking, withdrawing};
 use super::observer::Observer;
+use super::reflex::Reflex;
 use super::subject::Subject;
 use super::tap::Tap;
 use crate::generate::{Estate, Member};
@@ -34,6 +35,8 @@ struct Times {
     intent: Series,
     /// The round trips of that and of the one with the row, by a client that knew the latter before.
     both: Series,
+    /// From the intent to the row, by a client that is told of the intent as the agent is, and knew the answer before.
+    reflex: Series,
 }
 
 /// Measures the agent beside raw round trips, in a small and a large database, and on a router that is crowded.
@@ -67,6 +70,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             .goal(Goal::Ratio(1.5)),
         Figure::new(one.clone(), in_large.ours.clone())
             .beside("same 2 transactions, raw", in_large.both.clone()),
+        Figure::new(one.clone(), in_large.ours.clone())
+            .beside("answer known before", in_large.reflex.clone()),
         Figure::new(format!("{one}, p99"), in_large.ours.only(0.99)).goal(Goal::Most(0.005)),
         Figure::new(one, in_large.ours.clone())
             .beside(format!("with {} ports", SMALL.min(bench.ports)), in_small.ours)
@@ -123,6 +128,16 @@ fn times(bench: &Bench, ground: &Ground, members: &[Member]) -> Result<Times> {
     agent.stop()?;
     ground.calm()?;
 
+    let answers = turns.iter().zip(&recording.writes).cycle().take(bench.samples);
+    let answers = answers.flat_map(|(_, (write, undo))| [write.clone(), undo.clone()]).collect();
+    let reflex = Reflex::start(recording.connect(ground)?, answers)?;
+    let mut known = Vec::new();
+    for (ask, withdraw) in turns.iter().cycle().take(bench.samples) {
+        known.push(turn(ask, withdraw)?);
+    }
+    reflex.end()?;
+    ground.calm()?;
+
     let (mut intent, mut both) = (Vec::new(), Vec::new());
     let mut client = recording.connect(ground)?;
     for ((ask, withdraw), (write, undo)) in turns.iter().zip(&recording.writes).cycle().take(bench.samples) {
@@ -138,5 +153,6 @@ fn times(bench: &Bench, ground: &Ground, members: &[Member]) -> Result<Times> {
         observer.inserted(1)?;
         observer.deleted(1)?;
     }
-    Ok(Times { ours: Series::times(ours), intent: Series::times(intent), both: Series::times(both) })
+    let [ours, intent, both, reflex] = [ours, intent, both, known].map(Series::times);
+    Ok(Times { ours, intent, both, reflex })
 }

@@ -17,9 +17,9 @@ pub(super) struct Observer {
 
 /// Counts how often a word occurs in a stream.
 #[derive(Debug)]
-struct Counter {
+pub(super) struct Counter {
     word: &'static [u8],
-    count: usize,
+    pub(super) count: usize,
     /// The end of what was seen, shorter than the word.
     tail: Vec<u8>,
 }
@@ -58,11 +58,11 @@ impl Observer {
 }
 
 impl Counter {
-    fn of(word: &'static [u8]) -> Self {
+    pub(super) fn of(word: &'static [u8]) -> Self {
         Self { word, count: 0, tail: Vec::new() }
     }
 
-    fn feed(&mut self, bytes: &[u8]) {
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         self.count += self.tail.windows(self.word.len()).filter(|window| *window == self.word).count();
         let old = (self.tail.len() + 1).saturating_sub(self.word.len());
