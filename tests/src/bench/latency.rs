@@ -76,6 +76,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         Figure::new(one, in_large.ours.clone())
             .beside(format!("with {} ports", SMALL.min(bench.ports)), in_small.ours)
             .goal(Goal::Ratio(1.2)),
+        Figure::new(format!("answer known before, {} ports", large.estate.ports()), in_large.reflex.clone())
+            .beside(format!("with {} ports", SMALL.min(bench.ports)), in_small.reflex),
         Figure::new(format!("one intent to its row, router with {crowd}"), in_crowd.ours.clone())
             .beside("same 2 transactions, raw", in_crowd.both.clone()),
         Figure::new(format!("the same, beyond the server's part, router with {crowd}"), beyond(&in_crowd))
