@@ -469,7 +469,9 @@ impl Engine {
         let wanted = Wanted { port: name, decisions: &draft.decisions, held: &draft.leaving.held };
         let settled = plan::changes(store, &self.rules, wanted, &owned, self.wall).is_empty();
         self.settle(subject, settled);
-        if !owned.is_empty() || !draft.decisions.is_empty() || draft.switch.is_some() {
+        // The number of a port that is forgotten is another's one day, and must be filed nowhere.
+        let is_filed = draft.switch.is_some() || !draft.watched.is_empty() || draft.leaving.due.is_some();
+        if is_filed || !owned.is_empty() || !draft.decisions.is_empty() {
             *self.ports.entry_mut(number) = draft.into();
         } else {
             self.ports.remove(number);

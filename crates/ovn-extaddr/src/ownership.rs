@@ -139,4 +139,18 @@ mod tests {
         assert_eq!(locks.len(), owners.len());
         assert_eq!(Owner::default().lock().as_str(), "ovn_extaddr");
     }
+
+    /// Another UUID after an upgrade would have every override made anew. These are from Python's `uuid.uuid5`.
+    #[test]
+    fn the_same_row_has_the_same_uuid_for_ever() {
+        let router = Uuid::from_u128(0x5e41ab08_7439_411e_b18a_02f46d8d86c3);
+        for (role, address, uuid) in [
+            (Role::Egress, "10.0.0.2", "195c5964-0313-5220-b4d8-3dd652ba4adf"),
+            (Role::Drain, "fd42::2", "83f3d195-5e9b-5252-aaaa-36ab77fda95e"),
+            (Role::Egress, "::ffff:10.0.0.2", "b61583b6-23c7-5254-892e-47fd1131d5a1"),
+        ] {
+            let row = Owner::default().row_uuid(role, router, address.parse().unwrap(), "web-eth0");
+            assert_eq!(row.to_string(), uuid, "{address}");
+        }
+    }
 }

@@ -19,7 +19,8 @@ use crate::family::Family;
 /// A set of address elements such as `"0a:00:00:00:00:01 10.0.0.2 fd42::2"`, in the order of their
 /// texts.
 ///
-/// Elements are packed without their text, for there are as many of these as there are ports. The text of one that we would have written otherwise is kept.
+/// Elements are packed without their text, for there are as many of these as there are ports. The text of one that we
+/// would have written otherwise is kept.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AddressSet(Packed);
 

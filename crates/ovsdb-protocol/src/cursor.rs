@@ -295,7 +295,10 @@ impl<'a> Cursor<'a> {
             match rest.get(length) {
                 Some(b'"') => break,
                 Some(b'\\') => at += 2,
-                None => return Err(DecodeError { at, expected: "the end of a string" }),
+                None => {
+                    let at = at.min(self.text.len());
+                    return Err(DecodeError { at, expected: "the end of a string" });
+                }
                 Some(_) => return Err(DecodeError { at, expected: "no control character in a string" }),
             }
         }

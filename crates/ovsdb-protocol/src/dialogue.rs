@@ -78,7 +78,8 @@ pub(crate) struct Dialogue {
     /// Whether the lock is to be had at all.
     wants_lock: bool,
     policy: Policy,
-    /// Whether a snapshot may come in parts: until a server refused that.
+    /// Whether a snapshot may come in parts: until a server refused that, whichever it was, for those of a cluster are
+    /// of a kind.
     parts_will_do: bool,
     /// What the replica holds, where it can be resumed.
     position: Option<Position>,
@@ -320,6 +321,8 @@ impl Dialogue {
         let Some(last) = parts.last else {
             return Err(Error::malformed("reply", "it comes before that to the monitor's request"));
         };
+        // A part without rows tells no transaction, so that the last one known may be older than what is here. Were it
+        // resumed from and something told twice, that would be a contradiction, and everything fetched anew.
         parts.awaited -= 1;
         if parts.awaited == 0 {
             self.heard.parts = None;

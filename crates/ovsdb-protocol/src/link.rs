@@ -14,8 +14,8 @@ use crate::exchange::{Event, Exchange};
 use crate::read_ahead::ReadAhead;
 use crate::row::RowUpdate;
 
-/// How much to read at a time. Rows are decoded and replies sent between two reads, so it also
-/// bounds how long a big snapshot keeps the server waiting for an echo.
+/// How much to read at a time. Rows are decoded and replies sent between two reads, so it also bounds how long a big
+/// message keeps the server waiting for an echo; while a snapshot comes, what is read ahead does.
 const READ_CHUNK: usize = 64 << 10;
 
 /// How much to decode of what was read ahead before reading on: little, so that the server is rid of its bytes while
@@ -100,32 +100,41 @@ impl<T> Link<T> {
         }
     }
 
-    /// Reads what is there already, as far as there is room.
+    /// Writes what can be written, and reads what is there already, as far as there is room.
     async fn read_on(&mut self) {
         // Whether something is there the runtime asks the system only while no task runs.
         yield_now().await;
-        if self.end.is_none() && self.ahead.has_room() {
-            let read = poll_fn(|cx| Poll::Ready(self.poll_io(cx))).await;
-            if let Poll::Ready(Err(end)) = read {
+        if self.end.is_none() {
+            let has_room = self.ahead.has_room();
+            let moved = poll_fn(|cx| {
+                Poll::Ready(if has_room { self.poll_io(cx) } else { Poll::Ready(self.poll_write(cx)) })
+            });
+            if let Poll::Ready(Err(end)) = moved.await {
                 self.end = Some(end);
             }
         }
     }
 
-    /// Writes what can be written, then completes when something was read.
-    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Writes what can be written now.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         let mut wrote = false;
         while !self.exchange.outbox().is_empty() {
             match poll_write_buf(self.stream.as_mut(), cx, self.exchange.outbox()) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Kind::Eof.into())),
+                Poll::Ready(Ok(0)) => return Err(Kind::Eof.into()),
                 Poll::Ready(Ok(_)) => wrote = true,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Err(error)) => return Err(error.into()),
                 Poll::Pending => break,
             }
         }
         if wrote && let Poll::Ready(Err(error)) = self.stream.as_mut().poll_flush(cx) {
-            return Poll::Ready(Err(error.into()));
+            return Err(error.into());
         }
+        Ok(())
+    }
+
+    /// Writes what can be written, then completes when something was read.
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_write(cx)?;
         let stream = self.stream.as_mut();
         let read = if self.ahead.has_room() {
             self.ahead.fill(|chunk| poll_read_buf(stream, cx, chunk))

@@ -51,9 +51,6 @@ const HAS_MAC: u8 = 0x08;
 const HAS_RAW: u8 = 0x10;
 const DOUBTFUL: u8 = 0x20;
 
-/// The length of an Ethernet address's text.
-const MAC_LENGTH: usize = 17;
-
 // ===== impl Element =====
 
 impl<'a> Element<'a> {
@@ -205,7 +202,7 @@ pub(super) fn pack(text: &str, packed: &mut Vec<u8>) {
 /// Appends what nearly every element is, in one pass: an Ethernet address and IP addresses, or `dynamic`, written as
 /// we would. Fails at anything else.
 fn pack_usual(text: &str, packed: &mut Vec<u8>) -> Option<()> {
-    let (mac, mut rest) = text.as_bytes().split_at_checked(MAC_LENGTH)?;
+    let (mac, mut rest) = text.as_bytes().split_at_checked(Mac::LENGTH)?;
     let (mut head, mut v4, mut v6) = (HAS_MAC, 0u8, 0u8);
     let start = packed.len();
     packed.extend_from_slice(&[head, v4, v6]);

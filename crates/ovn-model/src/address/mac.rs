@@ -9,6 +9,9 @@ use crate::parsing::digit;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// How long it is as we write it.
+    pub(super) const LENGTH: usize = 17;
+
     /// Parses six hexadecimal numbers with colons between them, each of one or two digits, as northd does.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (mut bytes, mut at, mut digits) = ([0u8; 6], 0, 0);
@@ -30,7 +33,7 @@ impl Mac {
 
     /// Parses an address that is written as it is rendered.
     pub(crate) fn parse_canonical(text: &[u8]) -> Option<Self> {
-        let text: &[u8; 17] = text.try_into().ok()?;
+        let text: &[u8; Self::LENGTH] = text.try_into().ok()?;
         let mut bytes = [0; 6];
         for (i, byte) in bytes.iter_mut().enumerate() {
             let (high, low) = (text[i * 3], text[i * 3 + 1]);
@@ -47,7 +50,7 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // By hand: every port's is rendered once, to see whether its text must be kept.
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b':'; 17];
+        let mut text = [b':'; Self::LENGTH];
         for (byte, place) in self.0.iter().zip(text.chunks_mut(3)) {
             place[0] = DIGITS[usize::from(byte >> 4)];
             place[1] = DIGITS[usize::from(byte & 0xf)];
