@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use ovn_model::{Change, Changes, Family, Nat, NatId, Node, Port, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, Few, Nat, NatId, Node, Port, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
 use crate::clock::Now;
 use crate::conversion::{Site, Undo};
-use crate::few::Few;
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, RowChange, Wanted};
 use crate::reason::Reason;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
-use ovn_model::{Family, RouterId};
+use ovn_model::{Family, Few, RouterId};
 
-use crate::few::Few;
 use crate::reason::Code;
 use crate::report::Standing;
 use crate::state::State;

@@ -5,7 +5,6 @@
 //! [`batch`] with its [`guard`]s → [`apply`]. [`agent`] and [`command`] are the IO around it.
 
 pub mod clock;
-pub mod few;
 pub mod intent;
 pub mod ownership;
 pub mod policy;

@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, RouterId, Store};
+use ovn_model::{Family, Few, Nat, RouterId, Store};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::apply::Obstacle;
 use crate::engine::{Engine, Subject};
 use crate::explain::Check;
-use crate::few::Few;
 use crate::ownership::Role;
 use crate::plan::{self, Owned, RowChange};
 use crate::reason::{Code, Reason};

@@ -4,12 +4,11 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, Port, PortKind, RouterId, RouterPortId, Store, keys};
+use ovn_model::{Family, Few, Nat, NatId, Port, PortKind, RouterId, RouterPortId, Store, keys};
 use uuid::Uuid;
 
 use crate::conversion::Site;
 use crate::explain::{Check, Trace};
-use crate::few::Few;
 use crate::forwards::{self, Forward, is_allowed, is_egress};
 use crate::gateway;
 use crate::intent::{self, Source, Text, Wanted};

@@ -12,6 +12,7 @@
 mod address;
 mod change;
 mod family;
+mod few;
 mod id;
 pub mod keys;
 mod parsing;
@@ -28,6 +29,7 @@ mod vip;
 pub use address::{AddressSet, Element, ElementKind, Mac};
 pub use change::{Change, Changes, Node};
 pub use family::Family;
+pub use few::Few;
 pub use id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 pub use prefix::{Canonical, is_host, parse_prefix};
 pub use problem::Problem;
@@ -35,4 +37,4 @@ pub use row::{Group, LoadBalancer, Nat, NatKind, Port, PortKind, Protocol, Route
 pub use spelling::Spelling;
 pub use store::{Attachment, Store};
 pub use tags::Tags;
-pub use vip::{Backends, Endpoint, Vip};
+pub use vip::{Endpoint, Vip};

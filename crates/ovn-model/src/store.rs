@@ -2,9 +2,9 @@
 
 mod balancers;
 mod feed;
-mod few;
 mod finder;
 mod groups;
+mod id_set;
 mod index;
 mod nats;
 mod owner;
@@ -30,8 +30,8 @@ use crate::change::{Changes, Recorder};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::problem::{Problem, Problems};
 use crate::row::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
-pub(crate) use few::Few;
 use finder::Finder;
+pub(crate) use id_set::IdSet;
 use index::Index;
 use slab::Slab;
 

@@ -7,11 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
-use std::ops::Deref;
-use std::slice;
 
 use memchr::memchr;
 
+use crate::few::Few;
 use crate::parsing::{parse_v4, parse_v6};
 use crate::rendering::Rendering;
 use crate::spelling::Spelling;
@@ -33,19 +32,9 @@ pub struct Vip {
     /// What clients connect to.
     pub endpoint: Endpoint,
     /// What the connections are spread over; may be nothing, which refuses them.
-    pub backends: Backends,
+    pub backends: Few<Endpoint>,
     /// What is not as we would write it.
     odd: Option<Box<Odd>>,
-}
-
-/// The backends of a VIP: a slice, which needs no allocation if there is one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Backends(Few);
-
-#[derive(Clone, PartialEq, Eq)]
-enum Few {
-    One(Endpoint),
-    Other(Box<[Endpoint]>),
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -120,23 +109,19 @@ fn parse_port(text: &[u8]) -> Option<(Option<NonZeroU16>, bool)> {
 // ===== impl Vip =====
 
 impl Vip {
-    /// Parses a pair; `None` if the key is no address. Backends that are none are left out.
+    /// Parses a pair; `None` if the key is no address. Few<Endpoint> that are none are left out.
     pub fn parse(key: &str, value: &str) -> Option<Self> {
         let (endpoint, is_canonical) = Endpoint::parse_spelled(key.as_bytes())?;
         let (mut doubtful, mut all_canonical) = (false, true);
         // No value at all is how nothing is rendered.
         let texts = value.as_bytes().split(|byte| *byte == b',').filter(|_| !value.is_empty());
-        let mut parsed = texts.filter_map(|text| {
+        let parsed = texts.filter_map(|text| {
             let backend = Endpoint::parse_spelled(text);
             doubtful |= backend.is_none() && !text.is_empty();
             all_canonical &= backend.is_some_and(|(_, canonical)| canonical);
             Some(backend?.0)
         });
-        let backends = match (parsed.next(), parsed.next()) {
-            (Some(one), None) => Few::One(one),
-            (first, second) => Few::Other(first.into_iter().chain(second).chain(parsed).collect()),
-        };
-        let backends = Backends(backends);
+        let backends = parsed.collect();
         if is_canonical && all_canonical {
             return Some(Self { endpoint, backends, odd: None });
         }
@@ -176,25 +161,6 @@ impl Vip {
 impl fmt::Debug for Vip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}={:?}", self.key(), self.value())
-    }
-}
-
-// ===== impl Backends =====
-
-impl Deref for Backends {
-    type Target = [Endpoint];
-
-    fn deref(&self) -> &[Endpoint] {
-        match &self.0 {
-            Few::One(one) => slice::from_ref(one),
-            Few::Other(other) => other,
-        }
-    }
-}
-
-impl fmt::Debug for Backends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&**self).finish()
     }
 }
 

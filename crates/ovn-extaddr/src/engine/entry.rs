@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ovn_model::{NatId, SwitchId};
+use ovn_model::{Few, NatId, SwitchId};
 
 use super::hold::Loss;
-use crate::few::Few;
 use crate::resolve::{Decision, Place, Watch};
 
 /// What is known of a port.

@@ -8,11 +8,11 @@ use foldhash::{HashMap, HashMapExt};
 
 /// Sets by key; an empty set takes no place.
 #[derive(Debug)]
-pub(super) struct Index<K, E>(HashMap<K, Few<E>>);
+pub(super) struct Index<K, E>(HashMap<K, Members<E>>);
 
 /// A set that is not empty. Most have one element, for which a tree would allocate room for eleven.
 #[derive(Debug)]
-enum Few<E> {
+enum Members<E> {
     One(E),
     #[allow(clippy::box_collection, reason = "the common case is smaller without room for a tree")]
     Many(Box<BTreeSet<E>>),
@@ -27,7 +27,7 @@ impl<K, E> Default for Index<K, E> {
 impl<K: Eq + Hash, E: Ord> Index<K, E> {
     pub(super) fn insert(&mut self, key: K, element: E) {
         match self.0.entry(key) {
-            Entry::Vacant(vacant) => drop(vacant.insert(Few::One(element))),
+            Entry::Vacant(vacant) => drop(vacant.insert(Members::One(element))),
             Entry::Occupied(mut occupied) => occupied.get_mut().insert(element),
         }
     }
@@ -35,8 +35,8 @@ impl<K: Eq + Hash, E: Ord> Index<K, E> {
     pub(super) fn remove(&mut self, key: &K, element: &E) {
         let is_empty = match self.0.get_mut(key) {
             None => false,
-            Some(Few::One(one)) => one == element,
-            Some(Few::Many(many)) => {
+            Some(Members::One(one)) => one == element,
+            Some(Members::Many(many)) => {
                 many.remove(element);
                 many.is_empty()
             }
@@ -50,8 +50,8 @@ impl<K: Eq + Hash, E: Ord> Index<K, E> {
     pub(super) fn get(&self, key: &K) -> impl Iterator<Item = &E> {
         let (one, many) = match self.0.get(key) {
             None => (None, None),
-            Some(Few::One(one)) => (Some(one), None),
-            Some(Few::Many(many)) => (None, Some(many)),
+            Some(Members::One(one)) => (Some(one), None),
+            Some(Members::Many(many)) => (None, Some(many)),
         };
         one.into_iter().chain(many.into_iter().flat_map(|many| many.iter()))
     }
@@ -61,11 +61,11 @@ impl<K: Eq + Hash, E: Ord> Index<K, E> {
     }
 
     pub(super) fn take(&mut self, key: &K) -> BTreeSet<E> {
-        self.0.remove(key).map(Few::into_set).unwrap_or_default()
+        self.0.remove(key).map(Members::into_set).unwrap_or_default()
     }
 }
 
-impl<E: Ord> Few<E> {
+impl<E: Ord> Members<E> {
     fn insert(&mut self, element: E) {
         match self {
             Self::One(one) if *one == element => {}

@@ -9,7 +9,7 @@ use ovsdb_protocol::{DatumReader, DecodeError, Uuid};
 use super::{Draft, Meta, Row, shared};
 use crate::id::{GroupId, LoadBalancerId, RouterId};
 use crate::problem::Notes;
-use crate::store::Few;
+use crate::store::IdSet;
 use crate::tables::{self, Table};
 use crate::vip::Vip;
 
@@ -24,8 +24,8 @@ pub struct LoadBalancer {
     pub protocol: Option<Protocol>,
     /// Its virtual addresses, sorted. A key that is no address is missing.
     pub vips: Vec<Vip>,
-    pub(crate) routers: Few<RouterId>,
-    pub(crate) groups: Few<GroupId>,
+    pub(crate) routers: IdSet<RouterId>,
+    pub(crate) groups: IdSet<GroupId>,
     /// The pairs of `vips` that were not understood, or not all of it.
     pub(crate) bad: Option<Box<BadVips>>,
     pub(crate) meta: Meta,
@@ -91,8 +91,8 @@ impl Row for LoadBalancer {
             name: Arc::default(),
             protocol: None,
             vips: Vec::new(),
-            routers: Few::default(),
-            groups: Few::default(),
+            routers: IdSet::default(),
+            groups: IdSet::default(),
             bad: None,
             meta: Meta::default(),
         }

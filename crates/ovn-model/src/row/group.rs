@@ -7,7 +7,7 @@ use ovsdb_protocol::{DatumReader, DecodeError, Uuid};
 use super::{Draft, Meta, Row, shared, uuids};
 use crate::id::{GroupId, LoadBalancerId, RouterId};
 use crate::problem::Notes;
-use crate::store::Few;
+use crate::store::IdSet;
 use crate::tables::{self, Table};
 
 /// A group of load balancers.
@@ -19,7 +19,7 @@ pub struct Group {
     pub name: Arc<str>,
     /// The handles of its load balancers, sorted. The row of one may be missing.
     pub load_balancers: Vec<LoadBalancerId>,
-    pub(crate) routers: Few<RouterId>,
+    pub(crate) routers: IdSet<RouterId>,
     pub(crate) meta: Meta,
 }
 
@@ -31,7 +31,7 @@ impl Row for Group {
             uuid,
             name: Arc::default(),
             load_balancers: Vec::new(),
-            routers: Few::default(),
+            routers: IdSet::default(),
             meta: Meta::default(),
         }
     }

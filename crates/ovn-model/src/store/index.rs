@@ -6,11 +6,11 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-use super::few::Few;
+use super::id_set::IdSet;
 
 /// Finds the rows that have a key, sorted.
 #[derive(Debug)]
-pub(crate) struct Index<K, I>(HashMap<K, Few<I>, RandomState>);
+pub(crate) struct Index<K, I>(HashMap<K, IdSet<I>, RandomState>);
 
 impl<K, I> Default for Index<K, I> {
     fn default() -> Self {
@@ -23,7 +23,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
     where
         K: Borrow<Q>,
     {
-        self.0.get(key).map(Few::as_slice).unwrap_or_default()
+        self.0.get(key).map(IdSet::as_slice).unwrap_or_default()
     }
 
     /// Returns the key itself, if some row has it.
@@ -51,7 +51,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
     {
         match self.0.get_mut(key) {
             Some(rows) => rows.insert(row),
-            None => drop(self.0.insert(own(key), Few::One(row))),
+            None => drop(self.0.insert(own(key), IdSet::One(row))),
         }
     }
 

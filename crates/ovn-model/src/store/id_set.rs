@@ -5,7 +5,7 @@ use std::slice;
 
 /// A sorted set that has mostly no more than two elements, and then needs no allocation.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Few<I> {
+pub(crate) enum IdSet<I> {
     #[default]
     None,
     One(I),
@@ -15,7 +15,7 @@ pub(crate) enum Few<I> {
     Many(Box<Vec<I>>),
 }
 
-impl<I: Copy + Ord> Few<I> {
+impl<I: Copy + Ord> IdSet<I> {
     pub(crate) fn as_slice(&self) -> &[I] {
         match self {
             Self::None => &[],
@@ -80,7 +80,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_set(steps in prop::collection::vec((any::<bool>(), 0..5u8), 0..30)) {
-            let (mut few, mut set) = (Few::default(), BTreeSet::new());
+            let (mut few, mut set) = (IdSet::default(), BTreeSet::new());
             for (insert, element) in steps {
                 if insert {
                     few.insert(element);
@@ -90,13 +90,13 @@ mod tests {
                     set.remove(&element);
                 }
                 prop_assert!(few.as_slice().iter().eq(&set));
-                prop_assert_eq!(matches!(few, Few::Many(_)), set.len() > 2);
+                prop_assert_eq!(matches!(few, IdSet::Many(_)), set.len() > 2);
             }
         }
     }
 
     #[test]
     fn it_is_small() {
-        assert_eq!(size_of::<Few<std::num::NonZeroU32>>(), 16);
+        assert_eq!(size_of::<IdSet<std::num::NonZeroU32>>(), 16);
     }
 }
