@@ -109,7 +109,7 @@ fn parse_port(text: &[u8]) -> Option<(Option<NonZeroU16>, bool)> {
 // ===== impl Vip =====
 
 impl Vip {
-    /// Parses a pair; `None` if the key is no address. Few<Endpoint> that are none are left out.
+    /// Parses a pair; `None` if the key is no address. Backends that are none are left out.
     pub fn parse(key: &str, value: &str) -> Option<Self> {
         let (endpoint, is_canonical) = Endpoint::parse_spelled(key.as_bytes())?;
         let (mut doubtful, mut all_canonical) = (false, true);
