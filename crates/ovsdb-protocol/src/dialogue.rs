@@ -11,27 +11,30 @@
 //!                                             ←  rows, then updates of both databases
 //! ```
 
+mod introduction;
+mod locking;
+mod rows;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::decoder::{Decoder, RowsHead, RowsSource};
+pub(crate) use self::rows::Feed;
+use self::rows::Parts;
+use crate::decoder::Decoder;
 use crate::error::{Error, Kind};
 use crate::exchange::{Event, Exchange};
 use crate::greeting::{Description, Greeting, SERVER};
-use crate::link::RowHandler;
-use crate::lock::{Lock, LockName, LockStatus};
-use crate::monitor::{MonitorMethod, MonitorRequests, later_parts};
+use crate::lock::{Lock, LockName};
+use crate::monitor::{MonitorMethod, MonitorRequests};
 use crate::outcome::{DatabaseError, Outcome, TransactError};
-use crate::replica::{Batch, Replica};
-use crate::row::RowUpdate;
+use crate::replica::Replica;
 use crate::schema::DatabaseSchema;
 use crate::server::{Policy, ServerDatabase, ServerRole};
 use crate::session::{SessionEvent, TransactionId};
 use crate::transact::Transaction;
-use crate::value::Datum;
 
 /// The id of the monitor of the database, and its JSON text.
 const MONITOR: &str = "session";
@@ -113,15 +116,6 @@ struct Heard {
     rows_seen: u64,
 }
 
-/// How much of a snapshot is here.
-#[derive(Debug)]
-struct Parts {
-    /// How many of them are to come after the first.
-    awaited: usize,
-    /// The last transaction that those reflect which are here; none is at first.
-    last: Option<Uuid>,
-}
-
 /// All that decides whether the server's differences fit the rows that are here. One value, so
 /// that no part of it can be newer than another.
 #[derive(Clone, Debug)]
@@ -137,12 +131,6 @@ struct View {
     /// Where two clusters had the same transaction id, it would be by chance; but to ask costs nothing.
     cluster: Option<Uuid>,
     requests: MonitorRequests,
-}
-
-/// Hands rows to the replica, or to the greeting.
-pub(crate) struct Feed<'a, R> {
-    pub(crate) dialogue: &'a mut Dialogue,
-    pub(crate) replica: &'a mut R,
 }
 
 // ===== impl Dialogue =====
@@ -189,10 +177,6 @@ impl Dialogue {
         self.position.is_some()
     }
 
-    pub(crate) fn lock_status(&self) -> LockStatus {
-        self.lock.as_ref().map_or(LockStatus::None, Lock::status)
-    }
-
     pub(crate) fn role(&self) -> Option<ServerRole> {
         self.heard.server.as_ref().map(|(role, _)| *role)
     }
@@ -203,18 +187,6 @@ impl Dialogue {
 
     pub(crate) fn policy(&mut self) -> &mut Policy {
         &mut self.policy
-    }
-
-    /// Asks for the lock from now on, or gives it back; `exchange` is that of the connection, where there is one.
-    pub(crate) fn want_lock(
-        &mut self,
-        wanted: bool,
-        exchange: Option<&mut Exchange<Call>>,
-    ) -> Result<(), Error> {
-        let before = std::mem::replace(&mut self.wants_lock, wanted);
-        // Before the server is known to do, there is nothing to ask it for.
-        let (Some(exchange), Some(role)) = (exchange, self.role()) else { return Ok(()) };
-        self.lock_where_it_counts(role, exchange).inspect_err(|_| self.wants_lock = before)
     }
 
     /// A connection is there: asks what does not depend on anything.
@@ -277,73 +249,6 @@ impl Dialogue {
         self.proceed(exchange, decoder, replica)
     }
 
-    /// The rows of a message are complete.
-    pub(crate) fn rows_complete(
-        &mut self,
-        head: RowsHead,
-        exchange: &mut Exchange<Call>,
-        decoder: &mut Decoder,
-        replica: &mut impl Replica,
-    ) -> Result<(), Error> {
-        if let RowsSource::Reply(id) = head.source {
-            exchange.complete(id);
-        }
-        if self.heard.serving {
-            self.heard.greeting.rows_complete();
-            return self.proceed(exchange, decoder, replica);
-        }
-        let last = head.last.unwrap_or_default();
-        if let Some(parts) = &mut self.heard.parts {
-            parts.last = Some(last);
-            return Ok(());
-        }
-        self.commit(last, replica);
-        match head.source {
-            RowsSource::Update(_) => self.events.push_back(SessionEvent::Updated),
-            RowsSource::Reply(_) => self.synced(head.found),
-        }
-        Ok(())
-    }
-
-    /// A part of the snapshot is complete: the server sends its rows before it answers.
-    fn part_complete(
-        &mut self,
-        result: Result<Box<RawValue>, DatabaseError>,
-        replica: &mut impl Replica,
-    ) -> Result<(), Error> {
-        // The answer may be to a request that a conversion of the schema, or the refusal of a newer method, has
-        // overtaken.
-        let Some(parts) = &mut self.heard.parts else { return Ok(()) };
-        if let Err(error) = result {
-            self.parts_will_do = false;
-            return Err(error.into());
-        }
-        let Some(last) = parts.last else {
-            return Err(Error::malformed("reply", "it comes before that to the monitor's request"));
-        };
-        // A part without rows tells no transaction, so that the last one known may be older than what is here. Were it
-        // resumed from and something told twice, that would be a contradiction, and everything fetched anew.
-        parts.awaited -= 1;
-        if parts.awaited == 0 {
-            self.heard.parts = None;
-            self.commit(last, replica);
-            self.synced(false);
-        }
-        Ok(())
-    }
-
-    /// The replica is as the database was after a transaction.
-    fn commit(&mut self, last: Uuid, replica: &mut impl Replica) {
-        replica.commit();
-        self.position = self.heard.asked.clone().map(|asked| Position { last, ..asked });
-    }
-
-    fn synced(&mut self, resumed: bool) {
-        self.heard.synced = true;
-        self.heard.was_synced = true;
-        self.events.push_back(SessionEvent::Synced { resumed });
-    }
-
     /// The connection is gone.
     pub(crate) fn disconnected(&mut self, pending: impl Iterator<Item = Call>) {
         self.heard = Heard::default();
@@ -392,93 +297,6 @@ impl Dialogue {
 
     fn ask_schema(&self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
         send(exchange, "get_schema", &json("database name", &[&self.database])?, Call::Schema).map(drop)
-    }
-
-    fn monitor(
-        &mut self,
-        method: MonitorMethod,
-        exchange: &mut Exchange<Call>,
-        decoder: &mut Decoder,
-    ) -> Result<(), Error> {
-        self.heard.parts = None;
-        // A conversion of the schema may have overtaken the refusal of a newer method.
-        let Some(asked) = &self.heard.asked else { return Ok(()) };
-        let malformed = |e| Error::malformed("monitor request", e);
-        let Position { view, last } = asked;
-        // Whoever can start from a transaction can change conditions. Differences are not worth parts.
-        let whole = method != MonitorMethod::CondSince || !last.is_nil() || !self.parts_will_do;
-        let parts =
-            if whole { Vec::new() } else { later_parts(MONITOR, &view.requests).map_err(malformed)? };
-        let params = method
-            .params(&self.database, MONITOR, &view.requests, *last, !parts.is_empty())
-            .map_err(malformed)?;
-        let id = send(exchange, method.name(), &params, Call::Monitor(method))?;
-        decoder.expect_rows(id, method);
-        // ovsdb-server takes the next request when all of its reply to the one before is on the way, so that there is
-        // nothing to wait for.
-        for part in &parts {
-            send(exchange, "monitor_cond_change", part, Call::Part)?;
-        }
-        self.heard.parts = Some(Parts { awaited: parts.len(), last: None }).filter(|parts| parts.awaited > 0);
-        Ok(())
-    }
-
-    /// Asks the server what it says of itself.
-    fn ask_server(
-        &mut self,
-        schema: &DatabaseSchema,
-        exchange: &mut Exchange<Call>,
-        decoder: &mut Decoder,
-    ) -> Result<(), Error> {
-        let Some(requests) = Greeting::requests(schema, &self.database) else {
-            self.heard.greeting.absent();
-            return Ok(());
-        };
-        self.heard.server_requests = requests;
-        self.monitor_server(MonitorMethod::Cond, exchange, decoder)?;
-        self.heard.index_request = Greeting::index_request(schema, &self.database);
-        self.ask_index(exchange)?;
-        if !self.heard.asking_index {
-            self.heard.greeting.index_told(None);
-        }
-        Ok(())
-    }
-
-    fn monitor_server(
-        &mut self,
-        method: MonitorMethod,
-        exchange: &mut Exchange<Call>,
-        decoder: &mut Decoder,
-    ) -> Result<(), Error> {
-        let params = method
-            .params(SERVER, SERVER_MONITOR, &self.heard.server_requests, Uuid::nil(), false)
-            .map_err(|e| Error::malformed("monitor request", e))?;
-        let id = send(exchange, method.name(), &params, Call::ServerMonitor(method))?;
-        decoder.expect_rows(id, method);
-        self.heard.server_monitor = Some(id);
-        Ok(())
-    }
-
-    fn ask_index(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
-        if let (false, Some(request)) = (self.heard.asking_index, &self.heard.index_request) {
-            send(exchange, "transact", &json("question", request)?, Call::ServerIndex)?;
-            self.heard.asking_index = true;
-        }
-        Ok(())
-    }
-
-    /// A server that cannot tell has an index of which nothing is known.
-    fn index_answered(&mut self, result: Result<Box<RawValue>, DatabaseError>) {
-        self.heard.asking_index = false;
-        let outcome = result.ok().and_then(|result| Outcome::from_result(result.get(), 1).ok());
-        let index = match &outcome {
-            Some(Outcome::Committed(results)) => results.rows(0).and_then(|rows| {
-                let index = rows.first()?.get("index").and_then(Datum::as_integer)?;
-                u64::try_from(index).ok()
-            }),
-            _ => None,
-        };
-        self.heard.greeting.index_told(index);
     }
 
     fn transacted(
@@ -540,48 +358,6 @@ impl Dialogue {
         self.heard.synced = false;
         self.ask_schema(exchange)
     }
-
-    /// Asks for the lock at a server that can grant it, and gives it back where the server has ceased to be one.
-    fn lock_where_it_counts(&mut self, role: ServerRole, exchange: &mut Exchange<Call>) -> Result<(), Error> {
-        let Some(lock) = &mut self.lock else { return Ok(()) };
-        match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
-            (true, false) => {
-                let time = lock.ask();
-                send(exchange, "lock", &lock.name().params(), Call::Lock(time))?;
-            }
-            (false, true) => {
-                send(exchange, "unlock", &lock.name().params(), Call::Unlock)?;
-                self.lock_lost();
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn lock_answered(
-        &mut self,
-        time: u64,
-        result: Result<Box<RawValue>, DatabaseError>,
-    ) -> Result<(), Error> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            locked: bool,
-        }
-        let answer: Answer =
-            serde_json::from_str(result?.get()).map_err(|e| Error::malformed("answer to lock", e))?;
-        if let Some(lock) = &mut self.lock
-            && lock.answered(time, answer.locked)
-        {
-            self.events.push_back(SessionEvent::Lock(lock.status()));
-        }
-        Ok(())
-    }
-
-    fn lock_lost(&mut self) {
-        if self.lock.as_mut().is_some_and(Lock::lost) {
-            self.events.push_back(SessionEvent::Lock(LockStatus::None));
-        }
-    }
 }
 
 fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -> Result<u64, Error> {
@@ -605,39 +381,4 @@ fn monitor_refused(
         return Err(Error::malformed("monitor reply", "it holds no tables"));
     };
     method.fallback().filter(|_| error.error == "unknown method").ok_or_else(|| error.into())
-}
-
-// ===== impl Feed =====
-
-impl<R: Replica> RowHandler for Feed<'_, R> {
-    fn begin(&mut self, head: &RowsHead) -> Result<(), Error> {
-        let heard = &mut self.dialogue.heard;
-        // Also what changes until all of a snapshot is here belongs to it.
-        let goes_on = heard.parts.as_ref().is_some_and(|parts| parts.last.is_some());
-        heard.serving = match &head.source {
-            RowsSource::Reply(id) => heard.server_monitor == Some(*id),
-            RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => true,
-            RowsSource::Update(monitor) if monitor == MONITOR_TEXT && (heard.synced || goes_on) => false,
-            RowsSource::Update(monitor) => {
-                return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
-            }
-        };
-        if heard.serving || goes_on {
-            return Ok(());
-        }
-        // From the first row to the last, what is here is nowhere in the server's history: were
-        // the connection to break now, its differences would be applied to the wrong rows.
-        self.dialogue.position = None;
-        self.replica.begin(if head.found { Batch::Delta } else { Batch::Snapshot });
-        Ok(())
-    }
-
-    fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error> {
-        if self.dialogue.heard.serving {
-            let applied = self.dialogue.heard.greeting.apply(update);
-            return applied.map_err(|e| Error::malformed("description of itself", e));
-        }
-        self.dialogue.heard.rows_seen += 1;
-        self.replica.apply(update).map_err(|inconsistent| Kind::Inconsistent(inconsistent).into())
-    }
 }

@@ -105,9 +105,11 @@ impl<T> Link<T> {
         // Whether something is there the runtime asks the system only while no task runs.
         yield_now().await;
         if self.end.is_none() {
-            let has_room = self.ahead.has_room();
             let moved = poll_fn(|cx| {
-                Poll::Ready(if has_room { self.poll_io(cx) } else { Poll::Ready(self.poll_write(cx)) })
+                Poll::Ready(match self.ahead.has_room() {
+                    true => self.poll_io(cx),
+                    false => Poll::Ready(self.poll_write(cx)),
+                })
             });
             if let Poll::Ready(Err(end)) = moved.await {
                 self.end = Some(end);

@@ -72,6 +72,16 @@ impl Consumer {
         }
     }
 
+    /// Returns the next events, abridged, however long each takes.
+    async fn at_leisure(&mut self, count: usize) -> Vec<String> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            events.push(abridged(&self.session.next(&mut self.mirror).await));
+        }
+        self.replay();
+        events
+    }
+
     /// The content, which the deltas must have led to as well.
     fn content(&self) -> Content {
         let rows: BTreeMap<_, _> =

@@ -155,14 +155,7 @@ async fn a_slow_server_is_not_given_up() {
         peer
     };
     let mut consumer = Consumer::new(&server);
-    let client = async {
-        let mut events = Vec::new();
-        while events.len() < 3 {
-            events.push(abridged(&consumer.session.next(&mut consumer.mirror).await));
-        }
-        consumer.replay();
-        events
-    };
+    let client = consumer.at_leisure(3);
     let (_peer, events) = join!(script, client);
     assert_eq!(events, ["connected", "synced anew", "updated"]);
     assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());

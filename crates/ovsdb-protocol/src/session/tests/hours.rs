@@ -23,14 +23,7 @@ async fn an_idle_connection_lasts_for_hours() {
         (peer, echoes)
     };
     let mut consumer = Consumer::new(&server);
-    let client = async {
-        let mut events = Vec::new();
-        while events.len() < 3 {
-            events.push(abridged(&consumer.session.next(&mut consumer.mirror).await));
-        }
-        consumer.replay();
-        events
-    };
+    let client = consumer.at_leisure(3);
     let ((_peer, echoes), events) = join!(script, client);
     assert_eq!(events, ["connected", "synced anew", "updated"]);
     assert_eq!(echoes, 12 * 3600 / 5, "one for every five seconds");
