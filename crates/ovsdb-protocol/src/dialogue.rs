@@ -329,15 +329,9 @@ impl Dialogue {
         params: &RawValue,
         exchange: &mut Exchange<Call>,
     ) -> Result<(), Error> {
-        match (method, &mut self.lock) {
-            ("locked" | "stolen", Some(lock)) => {
-                let [name]: [String; 1] = serde_json::from_str(params.get())
-                    .map_err(|e| Error::malformed("lock notification", e))?;
-                if lock.notified(method, &name) {
-                    self.events.push_back(SessionEvent::Lock(lock.status()));
-                }
-            }
-            ("monitor_canceled", _) => {
+        match method {
+            "locked" | "stolen" => return self.lock_notified(method, params, exchange),
+            "monitor_canceled" => {
                 let [monitor]: [Box<RawValue>; 1] = serde_json::from_str(params.get())
                     .map_err(|e| Error::malformed("notification of a monitor's end", e))?;
                 if monitor.get() == MONITOR_TEXT {

@@ -31,9 +31,12 @@ pub(crate) struct Lock {
     name: LockName,
     status: LockStatus,
     epoch: u64,
-    /// How many times it was asked for.
+    /// How many times it was asked for, and which of these times was answered last.
     times: u64,
+    answered: u64,
     asked: bool,
+    /// Whether it was asked for by `steal`.
+    stolen: bool,
 }
 
 // ===== impl LockName =====
@@ -87,7 +90,7 @@ impl std::error::Error for InvalidLockName {}
 
 impl Lock {
     pub(crate) fn new(name: LockName) -> Self {
-        Self { name, status: LockStatus::None, epoch: 0, times: 0, asked: false }
+        Self { name, status: LockStatus::None, epoch: 0, times: 0, answered: 0, asked: false, stolen: false }
     }
 
     pub(crate) fn name(&self) -> &LockName {
@@ -103,21 +106,28 @@ impl Lock {
         self.asked
     }
 
-    /// It is asked for now. Returns which time that is, for [`answered`](Self::answered).
-    pub(crate) fn ask(&mut self) -> u64 {
+    /// Whether somebody took it from us, and the server forgot us: who stole it himself has no place in the queue
+    /// (`ovsdb_server_lock` in ovsdb/server.c).
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.stolen && self.is_answered() && self.status == LockStatus::Waiting
+    }
+
+    /// It is asked for now, or stolen. Returns which time that is, for [`answered`](Self::answered).
+    pub(crate) fn ask(&mut self, stolen: bool) -> u64 {
         self.asked = true;
+        self.stolen = stolen;
         self.times += 1;
         self.times
     }
 
     /// The server answered the request with `{"locked": ...}`. Returns whether the status changed.
     pub(crate) fn answered(&mut self, time: u64, locked: bool) -> bool {
-        match locked {
-            // It was given back before the answer came.
-            _ if !self.asked || time != self.times => false,
-            true => self.acquire(),
-            false => self.set(LockStatus::Waiting),
+        // It was given back before the answer came.
+        if !self.asked || time != self.times {
+            return false;
         }
+        self.answered = time;
+        if locked { self.acquire() } else { self.set(LockStatus::Waiting) }
     }
 
     /// The server notifies `locked` or `stolen` for `name`. Returns whether the status changed.
@@ -125,9 +135,9 @@ impl Lock {
         match method {
             _ if name != self.name.0 => false,
             // What comes before the answer belongs to an earlier time.
-            _ if self.status == LockStatus::None => false,
+            _ if !self.asked || !self.is_answered() => false,
             "locked" => self.acquire(),
-            // A victim stays in the queue.
+            // A victim stays in the queue, unless it is forgotten.
             "stolen" => self.set(LockStatus::Waiting),
             _ => false,
         }
@@ -138,6 +148,10 @@ impl Lock {
     pub(crate) fn lost(&mut self) -> bool {
         self.asked = false;
         self.set(LockStatus::None)
+    }
+
+    fn is_answered(&self) -> bool {
+        self.answered == self.times
     }
 
     fn acquire(&mut self) -> bool {
@@ -171,7 +185,7 @@ mod tests {
     #[test]
     fn every_acquisition_is_another_epoch() {
         let mut lock = Lock::new(LockName::sanitized("l"));
-        assert_eq!(lock.ask(), 1);
+        assert_eq!(lock.ask(false), 1);
         assert!(!lock.notified("locked", "l"), "nothing was answered yet");
         assert!(lock.answered(1, false));
         assert_eq!(lock.status(), LockStatus::Waiting);
@@ -185,9 +199,24 @@ mod tests {
         assert_eq!(lock.status(), LockStatus::Held(2));
         assert!(lock.lost());
         assert!(!lock.answered(1, true) && !lock.notified("locked", "l"));
-        assert_eq!(lock.ask(), 2);
+        assert_eq!(lock.ask(false), 2);
         assert!(!lock.answered(1, true), "the answer to an earlier time");
         assert!(lock.answered(2, true));
         assert_eq!(lock.status(), LockStatus::Held(3));
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_it_is_asked_for_again_does_not_count() {
+        let mut lock = Lock::new(LockName::sanitized("l"));
+        lock.ask(false);
+        assert!(lock.answered(1, false) && !lock.is_forgotten());
+        lock.ask(true);
+        assert!(!lock.notified("locked", "l"), "that was before it was given back");
+        assert_eq!(lock.status(), LockStatus::Waiting);
+        assert!(lock.answered(2, true) && !lock.is_forgotten());
+        assert_eq!(lock.status(), LockStatus::Held(1));
+        assert!(lock.notified("stolen", "l") && lock.is_forgotten());
+        lock.ask(false);
+        assert!(!lock.is_forgotten() && !lock.answered(3, false) && !lock.is_forgotten());
     }
 }

@@ -252,6 +252,21 @@ impl Session {
         self.dialogue.want_lock(wanted, exchange)
     }
 
+    /// Takes the lock from whoever has it (RFC 7047 §4.1.8), where we wait for it; nothing happens otherwise.
+    /// [`SessionEvent::Lock`] tells of the change. The other one is told, and a session waits for it from then on.
+    ///
+    /// This is for a holder that may be dead, which ovsdb-server does not notice while it has something left to send to
+    /// it. One that lives can steal it back; two that always do have no lock at all.
+    ///
+    /// # Errors
+    /// Too much is under way; we wait for the lock as before, or ask for it anew when there is room.
+    pub fn steal_lock(&mut self) -> Result<(), Error> {
+        match &mut self.phase {
+            Phase::Live(live) => self.dialogue.steal_lock(&mut live.link.exchange),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the server of the current connection.
     pub fn remote(&self) -> Option<&Endpoint> {
         if let Phase::Live(live) = &self.phase { Some(&live.endpoint) } else { None }

@@ -1,4 +1,4 @@
-//! The lock: asked for where it counts, and given back.
+//! The lock: asked for where it counts, given back, and taken from another.
 
 use serde_json::value::RawValue;
 
@@ -27,6 +27,11 @@ impl Dialogue {
         self.lock_where_it_counts(role, exchange).inspect_err(|_| self.wants_lock = before)
     }
 
+    /// Takes the lock from whoever has it. Nothing happens unless we wait for it.
+    pub(crate) fn steal_lock(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        if self.lock_status() == LockStatus::Waiting { self.ask_again("steal", exchange) } else { Ok(()) }
+    }
+
     /// Asks for the lock at a server that can grant it, and gives it back where the server has ceased to be one.
     pub(super) fn lock_where_it_counts(
         &mut self,
@@ -36,7 +41,7 @@ impl Dialogue {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
             (true, false) => {
-                let time = lock.ask();
+                let time = lock.ask(false);
                 send(exchange, "lock", &lock.name().params(), Call::Lock(time))?;
             }
             (false, true) => {
@@ -65,6 +70,32 @@ impl Dialogue {
             self.events.push_back(SessionEvent::Lock(lock.status()));
         }
         Ok(())
+    }
+
+    /// The server says that the lock has become ours or another's.
+    pub(super) fn lock_notified(
+        &mut self,
+        method: &str,
+        params: &RawValue,
+        exchange: &mut Exchange<Call>,
+    ) -> Result<(), Error> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        let [name]: [String; 1] =
+            serde_json::from_str(params.get()).map_err(|e| Error::malformed("lock notification", e))?;
+        if lock.notified(method, &name) {
+            self.events.push_back(SessionEvent::Lock(lock.status()));
+        }
+        if lock.is_forgotten() { self.ask_again("lock", exchange) } else { Ok(()) }
+    }
+
+    /// ovsdb-server takes no second request for a lock as long as there is a first.
+    fn ask_again(&mut self, method: &str, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        let params = lock.name().params();
+        send(exchange, "unlock", &params, Call::Unlock)?;
+        let time = lock.ask(method == "steal");
+        // It is asked for as usual as soon as there is room again.
+        send(exchange, method, &params, Call::Lock(time)).map(drop).inspect_err(|_| self.lock_lost())
     }
 
     pub(super) fn lock_lost(&mut self) {

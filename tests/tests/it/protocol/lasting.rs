@@ -149,18 +149,28 @@ async fn a_lock_passes_to_the_next_session() -> Result<()> {
     assert_eq!(one.session.lock_status(), LockStatus::Held(1));
     assert_eq!(two.session.lock_status(), LockStatus::Waiting);
 
+    // From one to the other and back. Who is robbed is in the queue, even who had stolen it.
+    two.session.steal_lock()?;
+    assert_eq!(next_lock(&mut two).await?, LockStatus::Held(1));
+    assert_eq!(next_lock(&mut one).await?, LockStatus::Waiting);
+    one.session.steal_lock()?;
+    assert_eq!(next_lock(&mut one).await?, LockStatus::Held(2));
+    assert_eq!(next_lock(&mut two).await?, LockStatus::Waiting);
+
     drop(one);
-    let SessionEvent::Lock(status) = two.next().await? else { bail!("something else happened") };
-    assert_eq!(status, LockStatus::Held(1));
+    assert_eq!(next_lock(&mut two).await?, LockStatus::Held(2));
     server.restart()?;
-    let mut seen = Vec::new();
-    while seen.len() < 2 {
-        if let SessionEvent::Lock(status) = two.next().await? {
-            seen.push(status);
+    assert_eq!(next_lock(&mut two).await?, LockStatus::None);
+    assert_eq!(next_lock(&mut two).await?, LockStatus::Held(3));
+    Ok(())
+}
+
+async fn next_lock(follower: &mut Follower) -> Result<LockStatus> {
+    loop {
+        if let SessionEvent::Lock(status) = follower.next().await? {
+            return Ok(status);
         }
     }
-    assert_eq!(seen, [LockStatus::None, LockStatus::Held(2)]);
-    Ok(())
 }
 
 /// Rule: a standalone server does not tell of a conversion in `_Server`; `get_schema` does.

@@ -168,6 +168,53 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
     assert_eq!(told, ["lock Held(1)", "lock None", "lock Held(2)"]);
 }
 
+/// ovsdb-server takes no second request for a lock as long as there is a first, so that ours goes before it is stolen.
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_stolen_where_it_is_waited_for() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let schema = ask_schema(&mut peer).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": false})).await;
+        peer.reply(&schema, &usual_schema()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &snapshot(0, &[])).await;
+        let unlock = peer.expect("unlock").await;
+        assert_eq!(unlock["params"], json!(["leader"]));
+        // It has become ours and was given back, all in one moment.
+        peer.notify("locked", &json!(["leader"])).await;
+        peer.reply(&unlock, &json!({})).await;
+        let steal = peer.expect("steal").await;
+        assert_eq!(steal["params"], json!(["leader"]));
+        peer.reply(&steal, &json!({"locked": true})).await;
+        peer.notify("stolen", &json!(["leader"])).await;
+        // Who has it by stealing is not put into the queue.
+        peer.expect("unlock").await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": false})).await;
+        peer.notify("locked", &json!(["leader"])).await;
+        peer
+    };
+    let mut config = SessionConfig::new(server.endpoint().into(), "D");
+    config.lock = Some("leader".parse().unwrap());
+    let mut consumer = Consumer::with(config);
+    consumer.session.steal_lock().unwrap();
+    let client = async {
+        let mut events = consumer.until("synced").await;
+        consumer.session.steal_lock().unwrap();
+        events.extend(consumer.until("lock Held").await);
+        // It is ours.
+        consumer.session.steal_lock().unwrap();
+        events.extend(consumer.until("lock Waiting").await);
+        events.extend(consumer.until("lock Held").await);
+        events
+    };
+    let (_peer, events) = join!(script, client);
+    let told: Vec<_> = events.iter().filter(|event| event.starts_with("lock")).collect();
+    assert_eq!(told, ["lock Waiting", "lock Held(1)", "lock Waiting", "lock Held(2)"]);
+}
+
 /// A backup of a standalone server refuses locks, with a mere string.
 /// Rule: a server that cannot be written refuses locks by a mere string.
 #[tokio::test(start_paused = true)]
