@@ -112,10 +112,21 @@ fn program(arguments: &[&str]) -> Result<String> {
     Ok(said)
 }
 
+/// The name of a lab that goes down whatever becomes of the test.
+struct Up<'a>(&'a str);
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        // It is down already, where all went well.
+        let _ = program(&["down", self.0]);
+    }
+}
+
 #[test]
 fn a_lab_comes_up_is_probed_and_goes_down() -> Result<()> {
     let up = program(&["up", "--agent"])?;
     let name = up.split_once(" is up").context("a name")?.0.to_owned();
+    let _up = Up(&name);
     assert!(up.contains("scripts/lab probe c1 wan"), "{up}");
     assert!(program(&["list"])?.lines().any(|line| line.starts_with(&format!("{name}  up"))));
     let ask = |more: &[&str]| program(&[&["probe", "--lab", &name], more].concat());
@@ -128,7 +139,7 @@ fn a_lab_comes_up_is_probed_and_goes_down() -> Result<()> {
     let env = program(&["env", "--lab", &name])?;
     let set =
         up.lines().map(str::trim).find(|line| line.starts_with("ovn-extaddr set ")).context("the tour")?;
-    let asked = format!("{env}\n{set} --wait=sb");
+    let asked = format!("{env}\n{set} --wait=hv");
     let output = Command::new("sh").args(["-c", &asked]).output()?;
     ensure!(output.status.success(), "{output:?}");
     let out = ask(&["c1", "wan", "--proto", "tcp"])?;
