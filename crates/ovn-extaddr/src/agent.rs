@@ -2,6 +2,7 @@
 
 mod accounts;
 mod commands;
+mod locking;
 mod writing;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,8 @@ use crate::repeat::Repeats;
 use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{Options, Settings};
+use crate::vigil::Vigil;
+use locking::spread;
 use writing::{Past, UnderWay};
 
 /// How long a transaction under way may keep us from stopping.
@@ -59,6 +62,9 @@ struct Agent {
     cluster_id: Option<Uuid>,
     dry_run: bool,
     paused: bool,
+    /// Whether the lock was ours when it was last told of.
+    had_lock: bool,
+    vigil: Vigil,
     /// What was said of every intent, and by which generation of decisions.
     ledger: Ledger,
     generation: u64,
@@ -159,6 +165,8 @@ impl Agent {
             cluster_id: settings.cluster_id,
             dry_run,
             paused: false,
+            had_lock: false,
+            vigil: Vigil::new(settings.takeover.map(spread)),
             ledger: Ledger::new(settings.metrics_by_router),
             generation: 0,
             unsettled: HashMap::new(),
@@ -220,6 +228,7 @@ impl Agent {
                 }
             }
             self.tell();
+            self.keep_vigil();
         }
     }
 
@@ -228,13 +237,15 @@ impl Agent {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().filter(|_| self.session.is_synced());
         let tell = self.service.next_deadline();
-        retry.into_iter().chain(decide).chain(tell).min().map(Instant::from_std)
+        let look = self.vigil.next_deadline().filter(|_| self.session.is_synced());
+        retry.into_iter().chain(decide).chain(tell).chain(look).min().map(Instant::from_std)
     }
 
     fn role(&self) -> Role {
         match self.session.lock_status() {
             _ if self.dry_run => Role::DryRun,
             _ if self.paused => Role::Paused,
+            LockStatus::Held(_) if self.vigil.is_challenging() => Role::Standby,
             LockStatus::Held(_) => Role::Active,
             LockStatus::Waiting => Role::Standby,
             LockStatus::None => Role::Starting,
@@ -284,10 +295,12 @@ impl Agent {
             metrics_by_router,
             audit,
             files,
+            takeover,
             ..
         } = settings;
         self.files = files;
         self.engine.set_rules(&self.store, rules);
+        self.vigil.set_patience(takeover.map(spread));
         if remotes != self.remotes {
             info!(%remotes, "the database is elsewhere now: {remotes}");
             self.session.set_remotes(remotes.clone());
@@ -361,19 +374,6 @@ impl Agent {
             }
             SessionEvent::Disconnected { remote, error, retry } => self.disconnected(&remote, &error, retry),
             other => debug!(?other, "unknown event"),
-        }
-    }
-
-    fn lock_changed(&mut self, status: LockStatus) {
-        match status {
-            LockStatus::Held(epoch) => {
-                self.metrics.lock_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
-                self.past.lock = Some(SystemTime::now());
-                info!(epoch, "active: the lock is ours");
-            }
-            LockStatus::Waiting => info!("standby: another agent has the lock"),
-            LockStatus::None if self.paused => info!("paused: the lock is given back"),
-            LockStatus::None => info!("the lock is lost with the connection"),
         }
     }
 

@@ -52,6 +52,7 @@ mod reload;
 mod role;
 mod service;
 pub mod settings;
+mod vigil;
 
 /// The name of the Northbound database.
 pub const DATABASE: &str = "OVN_Northbound";

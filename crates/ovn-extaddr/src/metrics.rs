@@ -51,6 +51,7 @@ pub(crate) struct Metrics {
     pub(crate) in_step_time: Seconds,
     role: Family<Word, Gauge>,
     pub(crate) lock_epoch: Gauge,
+    pub(crate) takeovers: Counter,
     pub(crate) reloads: Family<Word, Counter>,
     pub(crate) configuration_good: Gauge,
     pub(crate) audit_failures: Counter,
@@ -134,6 +135,12 @@ impl Metrics {
             ),
             role: add(r, "role", "1 for the role that the agent has", Family::default()),
             lock_epoch: add(r, "lock_epoch", "How many times the lock became ours", Gauge::default()),
+            takeovers: add(
+                r,
+                "takeovers",
+                "How many times we took the lock from a dead agent",
+                Counter::default(),
+            ),
             reloads: add(r, "reloads", "Configurations read anew, by outcome", Family::default()),
             configuration_good: add(
                 r,

@@ -18,8 +18,11 @@ use crate::policy::Policy;
 use crate::rules::Rules;
 use file::File;
 
-/// The longest time that a connection is drained or a forward waited for.
+/// The longest time that a connection is drained, or a forward or another agent waited for.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// How long something may be undone until the agent that has the lock is challenged.
+const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
@@ -99,6 +102,8 @@ pub struct Settings {
     pub metrics: Option<Listen>,
     /// Whether metrics are to tell of each router.
     pub metrics_by_router: bool,
+    /// How long something may be undone until the agent that has the lock is challenged. `None`: for ever.
+    pub takeover: Option<Duration>,
     /// Where every transaction is written down.
     pub audit: Option<PathBuf>,
     /// The configuration files that were read.
@@ -168,6 +173,10 @@ impl Options {
         if drain > LONGEST {
             bail!("configuration key drain: expected seconds, {} at most", LONGEST.as_secs());
         }
+        let takeover = file.takeover.map_or(TAKEOVER, Duration::from_secs);
+        if takeover > LONGEST {
+            bail!("configuration key takeover: expected seconds, {} at most", LONGEST.as_secs());
+        }
         let rules = Rules {
             port_range: file.port_range.unwrap_or_default(),
             default_target: file.default_target.unwrap_or_default(),
@@ -191,6 +200,7 @@ impl Options {
             log_level: self.log_level.or_else(|| file.log_level.map(|level| level.0)),
             metrics: file.metrics,
             metrics_by_router: file.metrics_by_router.unwrap_or_default(),
+            takeover: Some(takeover).filter(|takeover| !takeover.is_zero()),
             audit: file.audit,
             files,
             origins,

@@ -4,8 +4,11 @@ use anyhow::Result;
 
 use super::estate::Estate;
 use super::namespace::Namespace;
-use crate::agent::Agent;
+use crate::agent::{Agent, PROMPT};
 use crate::cluster::Cluster;
+
+/// Seconds for which something may be undone. The server does not notice every agent that is parted.
+const TAKEOVER: u32 = 10;
 
 /// Central nodes: each a namespace with a member of a cluster and an agent, joined by one router.
 #[derive(Debug)]
@@ -47,7 +50,8 @@ impl Nodes {
         for (n, (node, _)) in nodes.iter().enumerate() {
             let remotes = (0..count).map(|k| format!("tcp:{}:6641", nodes[(n + k) % count].1));
             let remotes = remotes.collect::<Vec<_>>().join(",");
-            let agent = node.run(|| Agent::start(remotes))?;
+            let builder = Agent::builder(remotes).config(&format!("{PROMPT}takeover = {TAKEOVER}\n"));
+            let agent = node.run(|| builder.start())?;
             estate.adopt(agent.dir())?;
             agents.push(agent);
         }

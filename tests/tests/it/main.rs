@@ -34,4 +34,5 @@ mod rules;
 mod scene;
 mod schema;
 mod service;
+mod takeover;
 mod tls;

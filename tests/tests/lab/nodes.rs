@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::lab::Nodes;
 use ovn_extaddr_tests::{Addressing, Agent, Instance, Net, eventually};
 
-/// Longer than an election, two probes and a reconnection take together.
+/// Longer than an election, two probes, a reconnection and a takeover take together.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const KEY: &str = "ipv4.address.external";
@@ -47,6 +47,9 @@ fn nodes_are_parted_and_agents_die() -> Result<()> {
         Ok(true)
     })?;
     nodes.cluster().check()?;
+    let robberies: usize =
+        nodes.agents().iter().map(|agent| agent.log().matches("does not take it back").count()).sum();
+    println!("the lock was taken from a dead agent {robberies} times");
     for agent in nodes.agents() {
         ensure!(agent.daemon().is_running(), "{}", agent.log());
         let log = agent.log();
@@ -57,11 +60,12 @@ fn nodes_are_parted_and_agents_die() -> Result<()> {
 
 /// Sets and unsets intents until told to stop.
 fn load(net: &Net, instances: &[Instance], stop: &AtomicBool) -> Result<()> {
-    let mut turn = 0;
+    // Not in turn, or all would be as it was again and again.
+    let mut random = 1_u64;
     while !stop.load(Ordering::Relaxed) {
-        turn += 1;
-        let value = ADDRESSES.get(turn % 3).copied();
-        net.annotate(&instances[turn % instances.len()].port, KEY, value)?;
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (instance, address) = ((random >> 33) as usize % instances.len(), (random >> 48) as usize % 3);
+        net.annotate(&instances[instance].port, KEY, ADDRESSES.get(address).copied())?;
         sleep(Duration::from_millis(10));
     }
     Ok(())
@@ -70,36 +74,21 @@ fn load(net: &Net, instances: &[Instance], stop: &AtomicBool) -> Result<()> {
 fn suffer(nodes: &mut Nodes) -> Result<()> {
     eventually(PATIENCE, "an agent commits", || Ok(nodes.agents().iter().any(|agent| commits(agent) > 0)))?;
     for n in 0..3 {
-        let active = active(nodes)?;
-        let leader = nodes.cluster().leader()?;
-        let start = Instant::now();
-        nodes.part(n)?;
-        // Its server may go on as a leader for an election's time, and its agent with it.
-        let role = match n {
-            _ if n == leader => "the leader's",
-            _ if n == active => "the active agent's",
-            _ => "another",
-        };
-        let before = total(nodes) - commits(&nodes.agents()[n]);
-        eventually(PATIENCE, &format!("the others commit without node {n}"), || {
-            Ok(total(nodes) - commits(&nodes.agents()[n]) > before)
-        })?;
-        println!("node {n} parted, {role}: another node's agent commits after {:.1?}", start.elapsed());
-        nodes.join(n)?;
-        eventually(PATIENCE, "the node is back", || {
-            let status = nodes.cluster().members()[n].cluster_status()?;
-            ensure!(!status.contains("Leader: unknown"));
-            Ok(true)
-        })?;
+        part(nodes, n, "parted")?;
     }
+    // The server has hardly any room for what it has to tell an agent that has just connected, and does not notice
+    // that it is dead.
+    let (mut leader, mut active) = (0, 0);
+    while leader == active {
+        leader = nodes.cluster().transfer_leadership()?;
+        active = self::active(nodes)?;
+    }
+    part(nodes, active, "parted after an election")?;
     for signal in ["KILL", "STOP"] {
-        let active = active(nodes)?;
+        let active = self::active(nodes)?;
         let start = Instant::now();
         nodes.agents()[active].daemon().signal(signal)?;
-        let before = total(nodes) - commits(&nodes.agents()[active]);
-        eventually(PATIENCE, &format!("another agent commits after SIG{signal}"), || {
-            Ok(total(nodes) - commits(&nodes.agents()[active]) > before)
-        })?;
+        wait_for_others(nodes, active)?;
         println!("the active agent gets SIG{signal}: another commits after {:.1?}", start.elapsed());
         if signal == "STOP" {
             nodes.agents()[active].daemon().signal("CONT")?;
@@ -108,6 +97,44 @@ fn suffer(nodes: &mut Nodes) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Parts a node until the agent of another commits.
+fn part(nodes: &mut Nodes, n: usize, how: &str) -> Result<()> {
+    let active = active(nodes)?;
+    let leader = nodes.cluster().leader()?;
+    let start = Instant::now();
+    nodes.part(n)?;
+    // Its server may go on as a leader for an election's time, and its agent with it.
+    let role = match n {
+        _ if n == leader => "the leader's",
+        _ if n == active => "the active agent's",
+        _ => "another",
+    };
+    wait_for_others(nodes, n)?;
+    println!("node {n} {how}, {role}: another node's agent commits after {:.1?}", start.elapsed());
+    nodes.join(n)?;
+    eventually(PATIENCE, "the node is back", || {
+        let status = nodes.cluster().members()[n].cluster_status()?;
+        ensure!(!status.contains("Leader: unknown"));
+        Ok(true)
+    })
+}
+
+/// Waits until another agent than that of a node commits.
+fn wait_for_others(nodes: &mut Nodes, n: usize) -> Result<()> {
+    let before = total(nodes) - commits(&nodes.agents()[n]);
+    eventually(PATIENCE, &format!("the others commit without node {n}"), || {
+        Ok(total(nodes) - commits(&nodes.agents()[n]) > before)
+    })
+    .with_context(|| nodes.agents().iter().map(gist).collect::<String>())
+}
+
+/// The end of an agent's log, without what it says of each intent.
+fn gist(agent: &Agent) -> String {
+    let log = agent.log();
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains(" ipv4: ")).collect();
+    format!("{}\n\n", lines[lines.len().saturating_sub(20)..].join("\n"))
 }
 
 fn commits(agent: &Agent) -> usize {

@@ -111,6 +111,9 @@ impl Agent {
             line("connection error", format!("{error} at {}", rfc3339(*at)));
         }
         let lock = match self.session.lock_status() {
+            LockStatus::Held(_) if self.vigil.is_challenging() => {
+                "taken, to see whether the other agent lives".to_owned()
+            }
             LockStatus::Held(epoch) => format!("held{}, epoch {epoch}", since(self.past.lock)),
             LockStatus::Waiting => "another agent has it".to_owned(),
             LockStatus::None => "none".to_owned(),
@@ -167,6 +170,7 @@ impl Agent {
             let count = metrics.transactions.get_or_create(&[("outcome", outcome)]).get();
             text += &line(format!("transaction_{outcome}"), count);
         }
+        text += &line("takeovers".to_owned(), metrics.takeovers.get());
         for action in crate::difference::Action::ALL {
             let count = metrics.changes.get_or_create(&[("action", action.name())]).get();
             text += &line(format!("row_{}", action.name().replace('-', "_")), count);

@@ -25,6 +25,8 @@ pub(super) struct File {
     pub(super) drain: Option<u64>,
     /// Seconds.
     pub(super) hold_down: Option<f64>,
+    /// Seconds.
+    pub(super) takeover: Option<u64>,
     pub(super) auto: Option<bool>,
     pub(super) require_target: Option<bool>,
     pub(super) allow: Vec<Allow>,
@@ -76,6 +78,7 @@ impl File {
             default_target: over.default_target.or(self.default_target),
             drain: over.drain.or(self.drain),
             hold_down: over.hold_down.or(self.hold_down),
+            takeover: over.takeover.or(self.takeover),
             auto: over.auto.or(self.auto),
             require_target: over.require_target.or(self.require_target),
             allow,

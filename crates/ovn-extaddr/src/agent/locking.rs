@@ -1,0 +1,85 @@
+//! The lock: what it makes of us, and what we make of an agent that has it.
+
+use std::time::{Duration, SystemTime};
+
+use ovsdb_protocol::LockStatus;
+use tracing::{error, info, warn};
+
+use super::{Agent, now};
+use crate::role::Role;
+use crate::vigil::Robbed;
+
+impl Agent {
+    pub(super) fn lock_changed(&mut self, status: LockStatus) {
+        let had_lock = std::mem::replace(&mut self.had_lock, matches!(status, LockStatus::Held(_)));
+        match status {
+            LockStatus::Held(epoch) => {
+                self.metrics.lock_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+                self.past.lock = Some(SystemTime::now());
+                self.vigil.granted(now().instant);
+                if !self.vigil.is_challenging() {
+                    info!(epoch, "active: the lock is ours");
+                }
+            }
+            LockStatus::Waiting if had_lock => self.robbed(),
+            LockStatus::Waiting => info!("standby: another agent has the lock"),
+            LockStatus::None => {
+                self.vigil.lost();
+                info!(
+                    "{}",
+                    if self.paused {
+                        "paused: the lock is given back"
+                    } else {
+                        "the lock is lost with the connection"
+                    }
+                );
+            }
+        }
+    }
+
+    fn robbed(&mut self) {
+        match (self.vigil.robbed(now().instant), self.vigil.answered()) {
+            (Robbed::Defend, _) => {
+                info!("another agent asks whether we live: taking the lock back");
+                self.steal_lock();
+            }
+            // It is at work, and we are impatient.
+            (Robbed::Yield, 0 | 2..) => info!("standby: another agent has taken the lock back"),
+            (Robbed::Yield, 1) => warn!(
+                to_change = self.engine.unsettled().len(),
+                "the agent that has the lock lives, and has left undone what is to be done by our rules: it cannot do it, \
+                 or has other rules; its log tells"
+            ),
+        }
+    }
+
+    /// Looks, on standby, whether the agent that has the lock does its work, and takes the place of one that is dead.
+    pub(super) fn keep_vigil(&mut self) {
+        if self.role() != Role::Standby || !self.session.is_synced() {
+            return;
+        }
+        let now = now().instant;
+        if self.vigil.prevails(now) {
+            self.metrics.takeovers.inc();
+            warn!("active: the agent that had the lock does not take it back, and must be dead");
+            self.send();
+        } else if self.vigil.watch(self.engine.unsettled().is_empty(), now) {
+            info!(
+                to_change = self.engine.unsettled().len(),
+                "something is undone: taking the lock, to see whether the agent that has it lives"
+            );
+            self.steal_lock();
+        }
+    }
+
+    fn steal_lock(&mut self) {
+        if let Err(error) = self.session.steal_lock() {
+            error!(%error, "cannot take the lock: {error}");
+        }
+    }
+}
+
+/// Adds a third by chance, so that not all agents on standby challenge at once.
+pub(super) fn spread(patience: Duration) -> Duration {
+    patience.mul_f64(1.0 + fastrand::f64() / 3.0)
+}

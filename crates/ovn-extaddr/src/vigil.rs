@@ -1,0 +1,151 @@
+//! Whether the agent that has the lock is alive, and whether it is for us to write. Pure: time is an argument.
+//!
+//! ovsdb-server does not notice that a client is dead while it has something left to send to it: until all is sent it
+//! reads nothing, and it counts silence only while it reads (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c,
+//! `reconnect_deadline__` in lib/reconnect.c). On a busy database the lock of an agent that is cut off stays with it
+//! until TCP gives up, a quarter of an hour later; that of a frozen one for ever.
+//!
+//! So a standby that sees something undone for long challenges the other one: it steals the lock, and writes nothing for
+//! a moment. An agent that lives takes the lock back at once. This tells a dead one from one that has other rules or
+//! cannot do better.
+
+use std::time::{Duration, Instant};
+
+/// How long an agent that is challenged may take to answer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Whom we took the lock back from takes it back in its turn within this time, or not at all.
+const DUEL: Duration = Duration::from_secs(1);
+
+/// How often the time to the next challenge is doubled.
+const DOUBLINGS: u32 = 5;
+
+/// What we make of the agent that has the lock, and of having it ourselves.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    /// How long something may be undone. `None`: for ever.
+    patience: Option<Duration>,
+    /// Since when something is undone, or the last challenge.
+    since: Option<Instant>,
+    /// How many challenges were answered meanwhile.
+    answered: u32,
+    claim: Claim,
+}
+
+/// By what right the lock is ours, or will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// It was our turn, or we have kept it for long enough.
+    Turn,
+    /// We challenge who had it, until then once we have it.
+    Challenge(Option<Instant>),
+    /// We were challenged, and take it back or took it back then.
+    Defence(Option<Instant>),
+}
+
+/// What to do when the lock was taken from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Robbed {
+    /// We live: take it back.
+    Defend,
+    /// Who had it lives, or has challenged us after we challenged it: let it be.
+    Yield,
+}
+
+// ===== impl Vigil =====
+
+impl Vigil {
+    /// Challenges after so long.
+    pub(crate) fn new(patience: Option<Duration>) -> Self {
+        Self { patience, since: None, answered: 0, claim: Claim::Turn }
+    }
+
+    pub(crate) fn set_patience(&mut self, patience: Option<Duration>) {
+        self.patience = patience;
+    }
+
+    /// Looks on, on standby. Returns whether it is time to challenge the agent that has the lock.
+    pub(crate) fn watch(&mut self, settled: bool, now: Instant) -> bool {
+        if settled {
+            (self.since, self.answered) = (None, 0);
+            return false;
+        }
+        self.since.get_or_insert(now);
+        let is_due = self.claim == Claim::Turn && self.due().is_some_and(|due| due <= now);
+        if is_due {
+            self.since = Some(now);
+            self.claim = Claim::Challenge(None);
+        }
+        is_due
+    }
+
+    /// The lock is ours.
+    pub(crate) fn granted(&mut self, now: Instant) {
+        self.since = None;
+        self.claim = match self.claim {
+            Claim::Turn => Claim::Turn,
+            Claim::Challenge(_) => Claim::Challenge(Some(now + GRACE)),
+            Claim::Defence(_) => Claim::Defence(Some(now + DUEL)),
+        };
+    }
+
+    /// The lock was ours and is another's.
+    pub(crate) fn robbed(&mut self, now: Instant) -> Robbed {
+        match self.claim {
+            Claim::Challenge(_) => {
+                self.answered += 1;
+                (self.since, self.claim) = (Some(now), Claim::Turn);
+                Robbed::Yield
+            }
+            Claim::Defence(until) if until.is_none_or(|until| now < until) => {
+                self.claim = Claim::Turn;
+                Robbed::Yield
+            }
+            Claim::Turn | Claim::Defence(_) => {
+                self.claim = Claim::Defence(None);
+                Robbed::Defend
+            }
+        }
+    }
+
+    /// The lock is nobody's concern any more: the connection is gone, or we do not want it.
+    pub(crate) fn lost(&mut self) {
+        *self = Self::new(self.patience);
+    }
+
+    /// Returns whether the lock is ours only to see whether somebody takes it back.
+    pub(crate) fn is_challenging(&self) -> bool {
+        matches!(self.claim, Claim::Challenge(_))
+    }
+
+    /// Returns whether a challenge went unanswered by now. From then on it is for us to write.
+    pub(crate) fn prevails(&mut self, now: Instant) -> bool {
+        let Claim::Challenge(Some(until)) = self.claim else { return false };
+        let prevails = until <= now;
+        if prevails {
+            *self = Self::new(self.patience);
+        }
+        prevails
+    }
+
+    /// Returns how many challenges were answered since all was settled last.
+    pub(crate) fn answered(&self) -> u32 {
+        self.answered
+    }
+
+    /// Returns when to look again though nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        match self.claim {
+            Claim::Turn => self.due(),
+            Claim::Challenge(until) => until,
+            Claim::Defence(_) => None,
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        Some(self.since? + self.patience? * (1 << self.answered.min(DOUBLINGS)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

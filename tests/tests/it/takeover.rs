@@ -1,0 +1,156 @@
+//! A standby that sees something undone: by an agent that is dead, or lives and will not do it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovn_extaddr_tests::{
+    Addressing, Agent, AgentBuilder, Clock, Instance, Net, OvsdbServer, PROMPT, eventually,
+};
+use serde_json::json;
+
+use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
+
+const ACTIVE: &str = "active: the lock is ours";
+const STANDBY: &str = "standby: another agent has the lock";
+const EXTERNAL: &str = "203.0.113.101";
+
+/// Longer than something may be undone, and longer than an answer may take.
+const TOO_LONG: Duration = Duration::from_secs(41);
+const NO_ANSWER: Duration = Duration::from_secs(6);
+
+const ASKED: &str = "taking the lock, to see whether the agent that has it lives";
+
+/// A server by a clock of its own, two instances that may leave with an address, and the clock of the standby.
+struct Place {
+    server_clock: Clock,
+    clock: Clock,
+    server: OvsdbServer,
+    net: Net,
+    instances: Vec<Instance>,
+}
+
+impl Place {
+    fn new() -> Result<Self> {
+        let (server_clock, clock) = (Clock::new()?, Clock::new()?);
+        let server = OvsdbServer::northbound_by(&server_clock)?;
+        let mut net = Net::builder(1).ipv4_only().create(&server)?;
+        let instances = net.add_instances(2, Addressing::Static)?;
+        net.add_forward(ip(EXTERNAL), 443, instances[0].v4()?, 443)?;
+        Ok(Self { server_clock, clock, server, net, instances })
+    }
+
+    /// An agent by the clock of the standby. The server asks for no signs of life on its socket.
+    fn standby(&self) -> AgentBuilder {
+        let builder = Agent::builder(self.server.remote());
+        self.clock.environment().iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+    }
+
+    fn ask(&self, instance: usize, address: Option<&str>) -> Result<()> {
+        self.net.annotate(&self.instances[instance].port, V4, address)
+    }
+
+    /// The row of an instance that leaves with the address.
+    fn row(&self, instance: usize) -> Result<String> {
+        let instance = &self.instances[instance];
+        Ok(row(&self.net, instance, EXTERNAL, instance.v4()?))
+    }
+
+    /// Has the server tell its clients so much that what it has for a frozen one does not fit into any buffer.
+    fn babble(&self) -> Result<()> {
+        let vip = |n: usize| (format!("192.0.2.{}:{}", n % 250, n), json!("10.57.1.11:443"));
+        let vips: Vec<_> = (1..30_000).map(|n| json!(vip(n))).collect();
+        let balancer = json!({"name": "babble", "vips": ["map", vips]});
+        self.server.transact(vec![json!({"op": "insert", "table": "Load_Balancer", "row": balancer})])?;
+        let gone = json!([["name", "==", "babble"]]);
+        self.server.transact(vec![json!({"op": "delete", "table": "Load_Balancer", "where": gone})])?;
+        Ok(())
+    }
+}
+
+/// Rule: until all is sent that a client is to be told, the server reads nothing from it, and never notices that it is
+/// dead (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c).
+#[test]
+fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
+    let place = Place::new()?;
+    let mut first = Agent::start(place.server.tcp_remote())?;
+    first.wait_for_log(ACTIVE)?;
+    let mut second = place.standby().start()?;
+    second.wait_for_log(STANDBY)?;
+    second.wait_for_log("in step with the database")?;
+
+    first.daemon().signal("STOP")?;
+    place.ask(0, Some(EXTERNAL))?;
+    // More than the kernel keeps for anybody, whose buffers have four and six megabytes at most.
+    (0..10).try_for_each(|_| place.babble())?;
+    // The server asks after five seconds without a word, and waits for as long again.
+    for step in 1..=30 {
+        place.babble()?;
+        place.server_clock.set(Duration::from_secs(8) * step)?;
+        place.server.appctl(&["version"])?;
+    }
+    ensure!(!second.log().contains(ACTIVE), "the server has noticed:\n{}", second.log());
+    ensure!(owned(&place.server, OWNER)?.is_empty());
+
+    // It has seen that something is undone before its clock jumps.
+    second.appctl(&["version"])?;
+    place.clock.set(TOO_LONG)?;
+    second.appctl(&["version"])?;
+    second.wait_for_log(ASKED)?;
+    eventually(SOON, "it has the lock", || {
+        let status = second.appctl(&["status"])?;
+        Ok(status.contains("role: standby\n") && status.contains("(taken, to see whether"))
+    })?;
+    ensure!(owned(&place.server, OWNER)?.is_empty(), "it writes before it knows");
+    place.clock.set(TOO_LONG + NO_ANSWER)?;
+    second.appctl(&["version"])?;
+    second.wait_for_log("active: the agent that had the lock does not take it back")?;
+    wait_for_rows(&place.server, OWNER, [place.row(0)?])?;
+    let coverage = second.appctl(&["coverage/show"])?;
+    ensure!(
+        coverage.lines().any(|line| line.starts_with("takeovers ") && line.ends_with(" 1")),
+        "{coverage}"
+    );
+
+    // It finds out that it was robbed, and defends itself; but the other one lives, too.
+    first.daemon().signal("CONT")?;
+    first.wait_for_log("another agent asks whether we live")?;
+    first.wait_for_log("standby: another agent has taken the lock back")?;
+    place.ask(1, Some(EXTERNAL))?;
+    wait_for_rows(&place.server, OWNER, [place.row(0)?, place.row(1)?])?;
+    ensure!(!first.log().contains(" committed "), "it wrote:\n{}", first.log());
+    // It is in the queue again.
+    second.stop()?;
+    place.ask(0, None)?;
+    wait_for_rows(&place.server, OWNER, [place.row(1)?])
+}
+
+/// Two agents that do not agree: the one that has the lock keeps it.
+#[test]
+fn an_agent_that_lives_and_has_other_rules_keeps_the_lock() -> Result<()> {
+    let place = Place::new()?;
+    // The address is not forwarded to the second instance.
+    let config = format!("{PROMPT}require-target = true\n");
+    let mut first = Agent::builder(place.server.tcp_remote()).config(&config).start()?;
+    first.wait_for_log(ACTIVE)?;
+    place.ask(0, Some(EXTERNAL))?;
+    place.ask(1, Some(EXTERNAL))?;
+    wait_for_rows(&place.server, OWNER, [place.row(0)?])?;
+
+    let mut second = place.standby().start()?;
+    second.wait_for_log(STANDBY)?;
+    second.wait_for_log("in step with the database")?;
+    second.appctl(&["version"])?;
+    place.clock.set(TOO_LONG)?;
+    second.appctl(&["version"])?;
+    second.wait_for_log(ASKED)?;
+    second.wait_for_log("the agent that has the lock lives, and has left undone")?;
+    first.wait_for_log("another agent asks whether we live")?;
+    place.clock.set(TOO_LONG + NO_ANSWER)?;
+    second.appctl(&["version"])?;
+    place.ask(0, None)?;
+    wait_for_rows(&place.server, OWNER, [])?;
+    ensure!(!second.log().contains(" committed "), "it wrote:\n{}", second.log());
+    // It still stands by.
+    first.stop()?;
+    wait_for_rows(&place.server, OWNER, [place.row(1)?])
+}
