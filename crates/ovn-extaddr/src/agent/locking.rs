@@ -74,6 +74,8 @@ impl Agent {
 
     fn steal_lock(&mut self) {
         if let Err(error) = self.session.steal_lock() {
+            // Next time, then.
+            self.vigil.lost();
             error!(%error, "cannot take the lock: {error}");
         }
     }
