@@ -322,7 +322,7 @@ impl Store {
     }
 
     /// Returns the names of ports for which there are tagged NAT rows, in no order.
-    pub fn tagged_names(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub fn tagged_names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.tagged.keys()
     }
 
