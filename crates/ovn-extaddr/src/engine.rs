@@ -589,6 +589,8 @@ impl Engine {
     fn examine(&mut self, store: &Store, port: Option<&Port>) -> Draft {
         let mut draft = Draft::default();
         let Some(port) = port.filter(|port| self.heeds_intents && self.speaks(port)) else { return draft };
+        // Nearly all ports have one decision, which rests on two things.
+        (draft.decisions, draft.watched) = (Vec::with_capacity(1), Vec::with_capacity(2));
         draft.switch = port.switch;
         let nowhere = Reach::default();
         let reach = match port.switch {

@@ -69,6 +69,11 @@ impl Owner {
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 
+    /// Returns whether a row is tagged as a port's override, and with nothing else.
+    pub fn is_override_of(&self, nat: &Nat, port: &str) -> bool {
+        nat.tags.are([(keys::OWNER, &*self.0), (keys::PORT, port), (keys::ROLE, Role::Egress.name())])
+    }
+
     /// Returns the role of a row, if it is ours and has one that is known here.
     pub fn role(&self, nat: &Nat) -> Option<Role> {
         self.role_if_owned(nat).flatten()

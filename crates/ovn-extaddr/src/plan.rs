@@ -65,7 +65,10 @@ pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> 
 pub fn owned_among<'a>(store: &'a Store, owner: &Owner, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
     let rows = tagged.iter().filter_map(|id| {
         let nat = store.nat(*id)?;
-        Some(Owned { id: *id, role: owner.role_if_owned(nat)?, router: nat.router?, nat })
+        // Nearly all are, and it is seen at once.
+        let is_override = owner.is_override_of(nat, port);
+        let role = if is_override { Some(Role::Egress) } else { owner.role_if_owned(nat)? };
+        Some(Owned { id: *id, role, router: nat.router?, nat })
     });
     // The row of a conversion is for an address and has no port.
     rows.filter(|row| row.role != Some(Role::DefaultTarget) || !port.is_empty()).collect()

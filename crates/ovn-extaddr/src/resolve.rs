@@ -103,7 +103,7 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
         family,
         wanted: intent.text,
         source: intent.source,
-        internal: port.internal_addresses(family).into_iter().collect(),
+        internal: port.internal_addresses(family),
         router: None,
         external: None,
         converts: false,
@@ -192,7 +192,7 @@ fn decide(
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    let site = Site::of(store, &rules.owner, router, external);
+    let site = Site::among(store, &rules.owner, router, external, &found);
     watched.extend(site.balancers().map(Watch::Balancer));
     let conversion = site.needed(store, rules).map_err(Verdict::Rejected)?;
     if let Some(conversion) = &conversion {

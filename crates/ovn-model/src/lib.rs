@@ -31,6 +31,7 @@ pub use change::{Change, Changes, Node};
 pub use family::Family;
 pub use few::Few;
 pub use id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+pub use parsing::parse_ip;
 pub use prefix::{Canonical, is_host, parse_prefix};
 pub use problem::Problem;
 pub use row::{Group, LoadBalancer, Nat, NatKind, Port, PortKind, Protocol, Router, RouterPort, Switch};

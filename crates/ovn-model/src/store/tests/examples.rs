@@ -182,10 +182,8 @@ fn large_tables_and_sets_work() {
         let port = store.port(id).unwrap();
         assert_eq!(port.uuid.as_u128(), 1000 + n);
         assert!(port.switch.is_some());
-        assert_eq!(
-            port.internal_addresses(Family::V4),
-            [std::net::IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8])]
-        );
+        let address = std::net::IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8]);
+        assert_eq!(*port.internal_addresses(Family::V4), [address]);
     }
     // More than is worth a list.
     feed(&mut store, Batch::Delta, &[Update::new(SWITCH, 1, "modify", &ports)]);
