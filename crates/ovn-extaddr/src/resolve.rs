@@ -210,7 +210,13 @@ fn decide(
     }
     let port_range = port_range(question, external, &found, trace);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
-    let uuid = |logical| rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
+    let uuid = |logical| {
+        // That of a row that is there was found out when it arrived.
+        let there = store.nats_by_logical(router, logical).iter().filter_map(|id| store.nat(*id));
+        let mut there = there.filter(|nat| nat.is_named() && rules.owner.is_override_of(nat, &port.name));
+        let uuid = || rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
+        there.next().map_or_else(uuid, |nat| nat.uuid)
+    };
     let rows = missing.into_iter().map(|logical| (logical, uuid(logical))).collect();
     Ok(Verdict::Granted(Grant { rows, port_range, gateway_port }))
 }

@@ -15,6 +15,7 @@ mod family;
 mod few;
 mod id;
 pub mod keys;
+pub mod naming;
 mod parsing;
 mod prefix;
 mod problem;
