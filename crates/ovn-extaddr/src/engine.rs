@@ -1,5 +1,6 @@
 //! Keeps the decisions in step with the database, at a cost that depends on what changed only. Pure.
 
+mod anew;
 mod entry;
 mod hold;
 mod index;
@@ -24,7 +25,7 @@ use crate::resolve::{Decision, Place, Question, Verdict, Watch, resolve};
 use crate::rules::Rules;
 use crate::topology::{Reach, reach};
 use crate::{conversion, drain};
-use entry::{Draft, Entry, Leaving};
+use entry::Draft;
 use index::Index;
 use ports::{Number, Ports};
 use watchers::Watchers;
@@ -284,76 +285,6 @@ impl Engine {
                 .chain(store.nats_by_external(router, address))
                 .filter_map(|id| store.nat(*id))
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
-    }
-
-    /// Starts from nothing, but for what only time tells.
-    fn forget(&mut self, store: &Store) {
-        let mut ports = Ports::new();
-        for (name, entry) in std::mem::replace(&mut self.ports, Ports::new()).into_entries() {
-            let lost = entry.leaving.map(|leaving| leaving.lost).filter(|lost| !lost.is_empty());
-            if let Some(lost) = lost {
-                let number = ports.number(&name);
-                *ports.entry_mut(number) = Entry::leaving(Leaving { lost, ..Leaving::default() });
-            }
-        }
-        // So is what a row said that is gone now, perhaps.
-        let mut conversions = std::mem::take(&mut self.conversions);
-        conversions.retain(|_, conversion| !conversion.memory.is_empty());
-        for conversion in conversions.values_mut() {
-            conversion.users.clear();
-            conversion.balancers.clear();
-        }
-        let fresh = Self::new(self.rules.clone());
-        let generation = self.generation + 1;
-        *self = Self {
-            heeds_intents: self.heeds_intents,
-            wall: self.wall,
-            generation,
-            anew: true,
-            ports,
-            conversions,
-            ..fresh
-        };
-        let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
-        self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
-    }
-
-    /// Decides on all ports that have an intent or rows of ours, and marks the conversions. Returns the ports.
-    fn decide_all(&mut self, store: &Store, now: Now) -> Vec<Arc<str>> {
-        self.dirty.extend(self.conversions.keys().copied().map(Subject::Conversion));
-        self.dirty.extend(self.ports.names().map(|name| Subject::Port(Arc::clone(name))));
-        let asks = |port: &Port| self.speaks(port);
-        let asking = store.ports().filter(|(_, port)| asks(port)).map(|(id, port)| (port.switch, id));
-        // What the ports of a switch rest on is mostly the same, and at hand then.
-        let mut asking: Vec<_> = asking.collect();
-        asking.sort_unstable();
-        self.ports.reserve(asking.len());
-        let (mut decided, mut with_rows) = (Vec::with_capacity(asking.len()), 0);
-        for port in asking.into_iter().filter_map(|(_, id)| store.port(id)) {
-            let candidate = Candidate::of(store, port);
-            with_rows += usize::from(!candidate.tagged.is_empty());
-            self.decide(store, candidate, now);
-            decided.push(Arc::clone(&port.name));
-        }
-        let mut others = store.tagged_names().len() - with_rows;
-        if !store.nats_tagged("").is_empty() {
-            self.dirty.insert(Subject::Port(Arc::default()));
-            others -= 1;
-        }
-        // Most ports with rows ask for them: only where some do not, they have to be found.
-        if others > 0 {
-            let names = store.tagged_names().filter(|name| self.ports.get(name).is_none());
-            self.dirty.extend(names.cloned().map(Subject::Port));
-        }
-        // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
-        let unlike = store.nats().map(|(_, nat)| nat).filter(|nat| !nat.is_host_snat());
-        let untagged = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
-        for nat in
-            unlike.chain(untagged).filter(|nat| self.rules.owner.role(nat) == Some(Role::DefaultTarget))
-        {
-            self.dirty.extend(nat.router.zip(nat.external_ip).map(Subject::Conversion));
-        }
-        decided
     }
 
     /// Whether something speaks for a port: its row, or what speaks for ports.
