@@ -5,7 +5,6 @@ mod commands;
 mod locking;
 mod writing;
 
-use std::collections::BTreeSet;
 use std::future::ready;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,8 +69,8 @@ struct Agent {
     generation: u64,
     /// Since when the rows of ports are not as they should be.
     unsettled: HashMap<Arc<str>, std::time::Instant>,
-    /// Ports of which there may be something to tell.
-    untold: BTreeSet<Arc<str>>,
+    /// Ports of which there may be something to tell, some more than once.
+    untold: Vec<Arc<str>>,
     under_way: Option<UnderWay>,
     past: Past,
     repeats: Repeats,
@@ -170,7 +169,7 @@ impl Agent {
             ledger: Ledger::new(settings.metrics_by_router),
             generation: 0,
             unsettled: HashMap::new(),
-            untold: BTreeSet::new(),
+            untold: Vec::new(),
             under_way: None,
             past: Past::default(),
             repeats: Repeats::default(),

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
 use uuid::Uuid;
 
-use crate::forwards::is_internal;
+use crate::forwards::{self, Forward};
 use crate::ownership::{Owner, Role};
 use crate::plan::RowChange;
 use crate::reason::{Reason, Unconvertible};
@@ -91,9 +91,25 @@ pub struct Site<'a> {
 impl<'a> Site<'a> {
     /// Looks at it.
     pub fn of(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
+        let forwards: Vec<_> = forwards::at(store, owner, router, address).collect();
+        Self::among(store, owner, router, address, &forwards)
+    }
+
+    /// Looks at it where the forwards of the address are known.
+    pub fn among(
+        store: &'a Store,
+        owner: &Owner,
+        router: RouterId,
+        address: IpAddr,
+        forwards: &[Forward<'a>],
+    ) -> Self {
         let current = current(store, owner, router, address);
         let done = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
-        let hazards = hazards(store, router, address).collect();
+        let hazard = |forward: &Forward<'a>| match *forward {
+            Forward::Vip(id, vip) if vip.endpoint.port.is_none() => Some((id, store.load_balancer(id)?, vip)),
+            _ => None,
+        };
+        let hazards = forwards.iter().filter_map(hazard).collect();
         Self { router, address, current, done, hazards }
     }
 
@@ -207,24 +223,6 @@ impl<'a> Site<'a> {
 /// as if for the first time.
 pub fn restoration(store: &Store, router: RouterId, memory: &[Undo]) -> Vec<RowChange> {
     memory.iter().filter_map(|undo| undo.reverse(store, router)).collect()
-}
-
-/// The VIPs without a port on the address.
-fn hazards(
-    store: &Store,
-    router: RouterId,
-    address: IpAddr,
-) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer, &Vip)> {
-    let balancers =
-        store.balancers_with_vip(address).iter().filter_map(|id| Some((*id, store.load_balancer(*id)?)));
-    let vips = balancers.flat_map(move |(id, balancer)| {
-        let vips = balancer.vips_on(address).iter().filter(|vip| vip.endpoint.port.is_none());
-        vips.map(move |vip| (id, balancer, vip))
-    });
-    // There are few of these.
-    vips.filter(move |(id, ..)| {
-        store.attachment(router, *id).is_some() && !is_internal(store, router, address)
-    })
 }
 
 /// Whether a load balancer was taken off the router for the conversion of some address.

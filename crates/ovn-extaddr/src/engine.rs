@@ -1,5 +1,6 @@
 //! Keeps the decisions in step with the database, at a cost that depends on what changed only. Pure.
 
+mod anew;
 mod entry;
 mod hold;
 mod index;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use ovn_model::{Change, Changes, Family, Few, Nat, NatId, Node, Port, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, Few, NatId, Node, Port, RouterId, Store, SwitchId, keys};
 use uuid::Uuid;
 
 use crate::clock::Now;
@@ -24,7 +25,7 @@ use crate::resolve::{Decision, Place, Question, Verdict, Watch, resolve};
 use crate::rules::Rules;
 use crate::topology::{Reach, reach};
 use crate::{conversion, drain};
-use entry::{Draft, Entry, Leaving};
+use entry::Draft;
 use index::Index;
 use ports::{Number, Ports};
 use watchers::Watchers;
@@ -50,7 +51,9 @@ pub struct Engine {
     heeds_intents: bool,
     ports: Ports,
     conversions: HashMap<Place, Conversion>,
-    /// What is to be decided anew. Ports come before the conversions that they need.
+    /// Whether all is to be decided anew.
+    anew: bool,
+    /// What else is. Ports come before the conversions that they need.
     dirty: BTreeSet<Subject>,
     /// What has rows that are not as they should be.
     unsettled: BTreeSet<Subject>,
@@ -73,6 +76,17 @@ pub struct Engine {
     generation: u64,
 }
 
+/// What was decided on a port.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PortOutcome<'a> {
+    /// The decisions, one for each address family with an intent.
+    pub decisions: &'a [Decision],
+    /// The rows that stay although their forward is gone, for it may come back at once.
+    pub held: &'a [NatId],
+    /// Whether something of it goes as time goes by.
+    pub leaves: bool,
+}
+
 /// What is known of the conversion of an address.
 #[derive(Debug, Default)]
 struct Conversion {
@@ -82,6 +96,28 @@ struct Conversion {
     memory: Vec<Undo>,
     /// The router's UUID: its handle may be another's one day.
     router: Uuid,
+}
+
+/// What is to be decided on.
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'a> {
+    name: &'a Arc<str>,
+    port: Option<&'a Port>,
+    /// The rows tagged with it.
+    tagged: &'a [NatId],
+}
+
+// ===== impl Candidate =====
+
+impl<'a> Candidate<'a> {
+    fn named(store: &'a Store, name: &'a Arc<str>) -> Self {
+        let port = store.port_by_name(name).and_then(|id| store.port(id));
+        Self { name, port, tagged: store.nats_tagged(name) }
+    }
+
+    fn of(store: &'a Store, port: &'a Port) -> Self {
+        Self { name: &port.name, port: Some(port), tagged: store.nats_tagged(&port.name) }
+    }
 }
 
 // ===== impl Engine =====
@@ -94,6 +130,7 @@ impl Engine {
             heeds_intents: true,
             ports: Ports::new(),
             conversions: HashMap::new(),
+            anew: false,
             dirty: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -137,14 +174,14 @@ impl Engine {
         self.generation
     }
 
-    /// Takes in what the store knows to have changed.
-    pub fn catch_up(&mut self, store: &mut Store, now: Now) -> BTreeSet<Arc<str>> {
+    /// Takes in what the store knows to have changed, as [`update`](Self::update).
+    pub fn catch_up(&mut self, store: &mut Store, now: Now) -> Vec<Arc<str>> {
         let changes = store.take_changes();
         self.update(store, &changes, now)
     }
 
-    /// Takes in what changed, and the time. Returns the ports that were decided anew.
-    pub fn update(&mut self, store: &Store, changes: &Changes, now: Now) -> BTreeSet<Arc<str>> {
+    /// Takes in what changed, and the time. Returns the ports that were decided anew, some more than once perhaps.
+    pub fn update(&mut self, store: &Store, changes: &Changes, now: Now) -> Vec<Arc<str>> {
         self.wall = now.wall;
         if changes.everything {
             self.forget(store);
@@ -161,18 +198,18 @@ impl Engine {
             self.due.remove(&entry);
             self.dirty.insert(entry.1);
         }
-        // They come in order mostly, of which a set is made faster than by insertion.
-        let mut decided = Vec::new();
+        let mut decided =
+            if std::mem::take(&mut self.anew) { self.decide_all(store, now) } else { Vec::new() };
         while let Some(subject) = self.dirty.pop_first() {
             match subject {
                 Subject::Port(port) => {
-                    self.decide(store, &port, now);
+                    self.decide(store, Candidate::named(store, &port), now);
                     decided.push(port);
                 }
                 Subject::Conversion(place) => self.convert(store, place),
             }
         }
-        decided.into_iter().collect()
+        decided
     }
 
     /// Returns when [`update`](Self::update) is to be called though nothing changed.
@@ -185,22 +222,20 @@ impl Engine {
         self.ports.names()
     }
 
+    /// Returns what was decided on a port.
+    pub fn outcome(&self, port: &str) -> PortOutcome<'_> {
+        let Some(entry) = self.ports.get(port) else { return PortOutcome::default() };
+        PortOutcome { decisions: &entry.decisions, held: entry.held(), leaves: entry.leaving.is_some() }
+    }
+
     /// Returns the decisions on a port, one for each address family with an intent.
     pub fn decisions(&self, port: &str) -> &[Decision] {
-        self.ports.get(port).map_or(&[], |entry| &entry.decisions)
+        self.outcome(port).decisions
     }
 
-    /// Returns the rows of a port that stay although their forward is gone, for it may come back at
-    /// once.
-    pub fn held(&self, port: &str) -> &[NatId] {
-        self.ports.get(port).map_or(&[], Entry::held)
-    }
-
-    /// Returns whether there may be rows of a port that only let connections finish.
-    pub fn may_drain(&self, port: &Arc<str>) -> bool {
-        // Those that stay for now have a time to go.
-        self.ports.get(port).is_some_and(|entry| entry.leaving.is_some())
-            || self.unsettled.contains(&Subject::Port(Arc::clone(port)))
+    /// Returns whether rows of a port are not as they should be.
+    pub fn is_unsettled(&self, port: &Arc<str>) -> bool {
+        !self.unsettled.is_empty() && self.unsettled.contains(&Subject::Port(Arc::clone(port)))
     }
 
     /// Returns what has rows that are not as they should be.
@@ -212,7 +247,8 @@ impl Engine {
     pub fn changes(&self, store: &Store, subject: &Subject) -> Vec<RowChange> {
         match subject {
             Subject::Port(port) => {
-                let wanted = Wanted { port, decisions: self.decisions(port), held: self.held(port) };
+                let PortOutcome { decisions, held, .. } = self.outcome(port);
+                let wanted = Wanted { port, decisions, held };
                 let owned = plan::owned(store, &self.rules.owner, port);
                 plan::changes(store, &self.rules, wanted, &owned, self.wall)
             }
@@ -251,54 +287,11 @@ impl Engine {
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
 
-    /// Starts from nothing, but for what only time tells.
-    fn forget(&mut self, store: &Store) {
-        let mut ports = Ports::new();
-        for (name, entry) in std::mem::replace(&mut self.ports, Ports::new()).into_entries() {
-            let lost = entry.leaving.map(|leaving| leaving.lost).filter(|lost| !lost.is_empty());
-            if let Some(lost) = lost {
-                let number = ports.number(&name);
-                *ports.entry_mut(number) = Entry::leaving(Leaving { lost, ..Leaving::default() });
-            }
-        }
-        // So is what a row said that is gone now, perhaps.
-        let mut conversions = std::mem::take(&mut self.conversions);
-        conversions.retain(|_, conversion| !conversion.memory.is_empty());
-        for conversion in conversions.values_mut() {
-            conversion.users.clear();
-            conversion.balancers.clear();
-        }
-        let fresh = Self::new(self.rules.clone());
-        let generation = self.generation + 1;
-        *self = Self {
-            heeds_intents: self.heeds_intents,
-            wall: self.wall,
-            generation,
-            ports,
-            conversions,
-            ..fresh
-        };
-        let mut dirty: Vec<_> = self.conversions.keys().copied().map(Subject::Conversion).collect();
-        let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
-        self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
-        let all = self.rules.speak_for_ports() || !self.speakers.is_empty();
-        let asks = |port: &Port| all || Family::ALL.iter().any(|family| port.external(*family).is_some());
-        let asking = store.ports().map(|(_, port)| port).filter(|port| asks(port));
-        dirty.extend(asking.map(|port| Subject::Port(Arc::clone(&port.name))));
-        dirty.extend(self.ports.names().map(|name| Subject::Port(Arc::clone(name))));
-        // Most of those with rows ask for them. To see that costs less than to sort them twice.
-        let is_asking =
-            |name: &Arc<str>| store.port_by_name(name).and_then(|id| store.port(id)).is_some_and(asks);
-        let others = store.tagged_names().filter(|name| !is_asking(name));
-        dirty.extend(others.map(|name| Subject::Port(Arc::clone(name))));
-        // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
-        let most = |nat: &Nat| nat.is_host_snat() && nat.tags.get(keys::PORT).is_some();
-        for (_, nat) in store.tagged_nats().filter(|(_, nat)| !most(nat)) {
-            let place = nat.router.zip(nat.external_ip);
-            let converts = self.rules.owner.role(nat) == Some(Role::DefaultTarget);
-            dirty.extend(place.filter(|_| converts).map(Subject::Conversion));
-        }
-        self.dirty = dirty.into_iter().collect();
+    /// Whether something speaks for a port: its row, or what speaks for ports.
+    fn speaks(&self, port: &Port) -> bool {
+        self.rules.speak_for_ports()
+            || !self.speakers.is_empty()
+            || Family::ALL.iter().any(|family| port.external(*family).is_some())
     }
 
     /// Marks what a change concerns.
@@ -393,11 +386,11 @@ impl Engine {
     }
 
     /// Decides on one port. What other decisions rest on is marked.
-    fn decide(&mut self, store: &Store, name: &Arc<str>, now: Now) {
+    fn decide(&mut self, store: &Store, Candidate { name, port, tagged }: Candidate<'_>, now: Now) {
         let number = self.ports.number(name);
         let old = std::mem::take(self.ports.entry_mut(number));
-        let owned = plan::owned(store, &self.rules.owner, name);
-        let mut draft = self.examine(store, name);
+        let owned = plan::owned_among(store, &self.rules.owner, name, tagged);
+        let mut draft = self.examine(store, port);
         self.hold(store, &owned, &old, &mut draft, now);
         draft.watch_leaving(store, &self.rules.owner, &owned);
 
@@ -524,14 +517,11 @@ impl Engine {
     }
 
     /// Decides on a port by itself, without regard to other ports and to time.
-    fn examine(&mut self, store: &Store, name: &str) -> Draft {
+    fn examine(&mut self, store: &Store, port: Option<&Port>) -> Draft {
         let mut draft = Draft::default();
-        let port = store.port_by_name(name).and_then(|id| store.port(id)).filter(|_| self.heeds_intents);
-        let Some(port) = port else { return draft };
-        let spoken_for = self.rules.speak_for_ports() || !self.speakers.is_empty();
-        if !spoken_for && Family::ALL.iter().all(|family| port.external(*family).is_none()) {
-            return draft;
-        }
+        let Some(port) = port.filter(|port| self.heeds_intents && self.speaks(port)) else { return draft };
+        // Nearly all ports have one decision, which rests on two things.
+        (draft.decisions, draft.watched) = (Vec::with_capacity(1), Vec::with_capacity(2));
         draft.switch = port.switch;
         let nowhere = Reach::default();
         let reach = match port.switch {

@@ -19,12 +19,12 @@ pub fn port(
     router: RouterId,
     external: IpAddr,
 ) -> Result<Option<RouterPortId>, Reason> {
+    if gateway_ports(store, router).nth(1).is_none() || !store.supports("NAT", "gateway_port") {
+        return Ok(None);
+    }
     let mut ports: Vec<_> = gateway_ports(store, router).collect();
     // Of several that would do, the one with the least UUID: every agent chooses the same.
     ports.sort_by_key(|id| store.router_port(*id).map(|row| row.uuid));
-    if ports.len() < 2 || !store.supports("NAT", "gateway_port") {
-        return Ok(None);
-    }
     if let Some(port) = home(store, &ports, external) {
         return Ok(Some(port));
     }

@@ -198,7 +198,7 @@ fn addresses_twice(store: &Store) -> Vec<String> {
         let Some(switch) = port.switch else { continue };
         let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
         for (router, _) in &reach.routers {
-            for address in Family::ALL.map(|family| port.internal_addresses(family)).concat() {
+            for address in Family::ALL.map(|family| port.internal_addresses(family).to_vec()).concat() {
                 users.entry((*router, address)).or_default().insert(&port.name);
             }
         }

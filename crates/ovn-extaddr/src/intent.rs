@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ovn_model::{Family, Port, PortKind, Store};
+use ovn_model::{Family, Port, PortKind, Store, parse_ip};
 
 use crate::policy::Names;
 use crate::reason::Reason;
@@ -88,10 +88,10 @@ pub fn parse(text: &str, family: Family) -> Result<Option<Wanted>, Reason> {
     match text.trim() {
         "" | "none" => Ok(None),
         "auto" => Ok(Some(Wanted::Auto)),
-        address => match address.parse::<IpAddr>() {
-            Ok(address) if Family::of(address) == family => Ok(Some(Wanted::Address(address))),
-            Ok(_) => Err(Reason::WrongFamily),
-            Err(_) => Err(Reason::InvalidAddress),
+        address => match parse_ip(address) {
+            Some(address) if Family::of(address) == family => Ok(Some(Wanted::Address(address))),
+            Some(_) => Err(Reason::WrongFamily),
+            None => Err(Reason::InvalidAddress),
         },
     }
 }

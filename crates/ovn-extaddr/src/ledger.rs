@@ -1,10 +1,11 @@
 //! What was last said of every intent: counts by state, and what is new enough to be said again. Pure.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use foldhash::{HashMap, HashMapExt};
 use ovn_model::{Family, Few, RouterId};
 
@@ -22,6 +23,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: HashMap<Arc<str>, Few<Known>>,
+    hasher: RandomState,
     counts: [usize; State::ALL.len()],
     reasons: BTreeMap<Code, usize>,
     /// Intents by router and state; only where asked for.
@@ -75,13 +77,18 @@ impl Ledger {
         }
     }
 
+    /// Makes room for that many ports.
+    pub fn expect(&mut self, ports: usize) {
+        self.known.reserve(ports.saturating_sub(self.known.len()));
+    }
+
     /// Takes in where the intents of a port stand now. Returns what is new.
     pub fn update(&mut self, port: &Arc<str>, standings: &[Standing], now: Instant) -> Vec<News> {
-        let old = self.known.remove(port).unwrap_or_default();
+        let old = self.known.get(port).cloned().unwrap_or_default();
         let mut news = Vec::new();
         let known = standings.iter().map(|standing| {
             let before = old.iter().find(|known| known.family == standing.family);
-            Known::of(standing, before, now, &mut news)
+            Known::of(standing, self.hasher.hash_one(standing), before, now, &mut news)
         });
         let known: Few<_> = known.collect();
         old.iter().for_each(|before| self.count(before, false));
@@ -95,6 +102,8 @@ impl Ledger {
         }));
         if !known.is_empty() {
             self.known.insert(Arc::clone(port), known);
+        } else if !old.is_empty() {
+            self.known.remove(port);
         }
         news
     }
@@ -141,11 +150,14 @@ impl Ledger {
 // ===== impl Known =====
 
 impl Known {
-    fn of(standing: &Standing, before: Option<&Self>, now: Instant, news: &mut Vec<News>) -> Self {
-        let Standing { family, state, reason, router, external, internal } = standing;
-        let mut hasher = DefaultHasher::new();
-        (state, reason, router, external, &**internal).hash(&mut hasher);
-        let digest = hasher.finish();
+    fn of(
+        standing: &Standing,
+        digest: u64,
+        before: Option<&Self>,
+        now: Instant,
+        news: &mut Vec<News>,
+    ) -> Self {
+        let Standing { family, state, reason, router, .. } = standing;
         let fresh = |since| Self {
             family: *family,
             state: *state,

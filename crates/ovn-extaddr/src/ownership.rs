@@ -1,16 +1,12 @@
 //! How a row says that it is ours.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::IpNet;
-use ovn_model::{Canonical, Nat, keys};
+use ovn_model::{Nat, keys, naming};
 use ovsdb_protocol::LockName;
 use uuid::Uuid;
-
-/// The name space of our row UUIDs.
-const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_5a3e_61d4_4b7f_9e0a_d3b1_c46f_7728);
 
 /// The name of a group of agents that act as one. Groups with different names do not touch each
 /// other's rows.
@@ -46,7 +42,7 @@ impl Owner {
             return LockName::sanitized(&self.0);
         }
         // Dots and underscores would become what a hyphen becomes: other groups would wait for us.
-        let sum = Uuid::new_v5(&NAMESPACE, self.0.as_bytes()).simple().to_string();
+        let sum = Uuid::new_v5(&naming::NAMESPACE, self.0.as_bytes()).simple().to_string();
         LockName::sanitized(&format!("{}_{}", self.0, &sum[..8]))
     }
 
@@ -57,16 +53,12 @@ impl Owner {
     /// It depends on nothing else, so that whoever inserts the row, and however often, inserts the
     /// same row: the database refuses the second.
     pub fn row_uuid(&self, role: Role, router: Uuid, address: IpAddr, port: &str) -> Uuid {
-        let mut name = String::with_capacity(192);
-        let mut router_text = Uuid::encode_buffer();
-        for part in [&*self.0, role.name(), router.hyphenated().encode_lower(&mut router_text)] {
-            name.push_str(part);
-            name.push('\0');
-        }
-        // A `String` takes whatever is written; addresses are as their own `Display` renders them, at less cost.
-        let _ = write!(name, "{}\0", Canonical(&IpNet::from(address)));
-        name.push_str(port);
-        Uuid::new_v5(&NAMESPACE, name.as_bytes())
+        naming::row_uuid(&self.0, role.name(), router, address, port)
+    }
+
+    /// Returns whether a row is tagged as a port's override, and with nothing else.
+    pub fn is_override_of(&self, nat: &Nat, port: &str) -> bool {
+        nat.tags.are([(keys::OWNER, &*self.0), (keys::PORT, port), (keys::ROLE, Role::Egress.name())])
     }
 
     /// Returns the role of a row, if it is ours and has one that is known here.

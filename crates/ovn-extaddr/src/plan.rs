@@ -58,9 +58,17 @@ pub struct Owned<'a> {
 /// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
 /// by the next commit, without help.
 pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
-    let rows = store.nats_tagged(port).iter().filter_map(|id| {
+    owned_among(store, owner, port, store.nats_tagged(port))
+}
+
+/// Returns the same where the rows tagged with the port are known.
+pub fn owned_among<'a>(store: &'a Store, owner: &Owner, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
+    let rows = tagged.iter().filter_map(|id| {
         let nat = store.nat(*id)?;
-        Some(Owned { id: *id, role: owner.role_if_owned(nat)?, router: nat.router?, nat })
+        // Nearly all are, and it is seen at once.
+        let is_override = owner.is_override_of(nat, port);
+        let role = if is_override { Some(Role::Egress) } else { owner.role_if_owned(nat)? };
+        Some(Owned { id: *id, role, router: nat.router?, nat })
     });
     // The row of a conversion is for an address and has no port.
     rows.filter(|row| row.role != Some(Role::DefaultTarget) || !port.is_empty()).collect()

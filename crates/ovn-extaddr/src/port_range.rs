@@ -43,6 +43,15 @@ pub fn free_of(listening: &[u16]) -> Option<PortRange> {
     best
 }
 
+/// Reads digits and nothing else.
+fn decimal(text: &str) -> Option<u16> {
+    let add = |number: u16, byte: u8| {
+        let digit = byte.is_ascii_digit().then_some(u16::from(byte & 0xf))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    text.bytes().try_fold(0, add).filter(|_| !text.is_empty())
+}
+
 impl PortRange {
     /// Returns whether a port is in it.
     pub fn holds(self, port: u16) -> bool {
@@ -51,9 +60,8 @@ impl PortRange {
 
     /// Returns whether a text is how it is rendered.
     pub fn is_written(self, text: &str) -> bool {
-        // Only one text without signs and zeros in front is read as a number.
-        let plain = |number: &str| number.starts_with(|c: char| ('1'..='9').contains(&c));
-        text.parse() == Ok(self) && text.split('-').all(plain)
+        let is = |text: &str, number| !text.starts_with('0') && decimal(text) == Some(number);
+        text.split_once('-').is_some_and(|(first, last)| is(first, self.first) && is(last, self.last))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Few, Nat, RouterId, Store};
+use ovn_model::{Family, Few, Nat, NatId, RouterId, Store};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::apply::Obstacle;
-use crate::engine::{Engine, Subject};
+use crate::engine::{Engine, PortOutcome, Subject};
 use crate::explain::Check;
 use crate::ownership::Role;
 use crate::plan::{self, Owned, RowChange};
@@ -54,9 +54,10 @@ pub struct Entry {
 /// intent is left. The agent knows what is in the way of its changes, if anything is.
 pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option<&Obstacle>) -> Vec<Entry> {
     let changes = engine.changes(store, &Subject::Port(Arc::clone(port)));
-    let decided = engine.decisions(port).iter();
+    let PortOutcome { decisions, held, .. } = engine.outcome(port);
+    let decided = decisions.iter();
     let mut entries: Vec<_> =
-        decided.map(|decision| entry(store, engine, port, decision, &changes, obstacle)).collect();
+        decided.map(|decision| entry(store, engine, port, decision, held, &changes, obstacle)).collect();
     for Owned { router, nat, role, .. } in plan::owned(store, engine.owner(), port) {
         if role == Some(Role::Drain) {
             let family = nat.external_ip.map(Family::of);
@@ -133,7 +134,7 @@ fn draining(store: &Store, port: &str, router: RouterId, nat: &Nat) -> Option<En
 }
 
 /// Where an intent stands, without the words for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// Its address family.
     pub family: Family,
@@ -156,13 +157,14 @@ pub fn standings(
     port: &Arc<str>,
     obstacle: Option<&Obstacle>,
 ) -> Vec<Standing> {
-    let subject = Subject::Port(Arc::clone(port));
-    let settled = !engine.unsettled().contains(&subject);
-    let changes = if settled { Vec::new() } else { engine.changes(store, &subject) };
-    let decided = engine.decisions(port).iter();
-    let mut standings: Vec<_> = decided
+    let unsettled = engine.is_unsettled(port);
+    let changes =
+        if unsettled { engine.changes(store, &Subject::Port(Arc::clone(port))) } else { Vec::new() };
+    let PortOutcome { decisions, held, leaves } = engine.outcome(port);
+    let mut standings: Vec<_> = decisions
+        .iter()
         .map(|decision| {
-            let judged = judge(store, engine, port, decision, &changes, obstacle);
+            let judged = judge(store, engine, port, decision, held, &changes, obstacle);
             Standing {
                 family: decision.family,
                 state: judged.state,
@@ -173,7 +175,8 @@ pub fn standings(
             }
         })
         .collect();
-    if !engine.may_drain(port) {
+    // A row that only lets connections finish has a time to go, if it is as it should be.
+    if !leaves && !unsettled {
         return standings;
     }
     let owned = plan::owned(store, engine.owner(), port).into_iter();
@@ -211,6 +214,7 @@ fn judge(
     engine: &Engine,
     port: &Arc<str>,
     decision: &Decision,
+    held: &[NatId],
     changes: &[RowChange],
     obstacle: Option<&Obstacle>,
 ) -> Judged {
@@ -224,7 +228,7 @@ fn judge(
     };
     let is_held =
         |nat: &Nat| engine.owner().role(nat) == Some(Role::Egress) && of_family(nat, decision.family);
-    let held = engine.held(port).iter().filter_map(|id| store.nat(*id)).any(is_held);
+    let held = held.iter().filter_map(|id| store.nat(*id)).any(is_held);
     let state = match &decision.verdict {
         Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
         Verdict::Granted(_) if is_missing => State::Pending,
@@ -245,12 +249,14 @@ fn entry(
     engine: &Engine,
     port: &Arc<str>,
     decision: &Decision,
+    held: &[NatId],
     changes: &[RowChange],
     obstacle: Option<&Obstacle>,
 ) -> Entry {
     let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
     let grant = decision.grant();
-    let Judged { state, reason, external, held } = judge(store, engine, port, decision, changes, obstacle);
+    let Judged { state, reason, external, held } =
+        judge(store, engine, port, decision, held, changes, obstacle);
     let message = match (&reason, external) {
         (Some(_), _) if held => {
             "its forward is gone; the override stays a moment, for it may come back".to_owned()

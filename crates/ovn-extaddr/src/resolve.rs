@@ -103,7 +103,7 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
         family,
         wanted: intent.text,
         source: intent.source,
-        internal: port.internal_addresses(family).into_iter().collect(),
+        internal: port.internal_addresses(family),
         router: None,
         external: None,
         converts: false,
@@ -192,7 +192,7 @@ fn decide(
         return Ok(Verdict::Foreign(nat));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    let site = Site::of(store, &rules.owner, router, external);
+    let site = Site::among(store, &rules.owner, router, external, &found);
     watched.extend(site.balancers().map(Watch::Balancer));
     let conversion = site.needed(store, rules).map_err(Verdict::Rejected)?;
     if let Some(conversion) = &conversion {
@@ -210,7 +210,13 @@ fn decide(
     }
     let port_range = port_range(question, external, &found, trace);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
-    let uuid = |logical| rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
+    let uuid = |logical| {
+        // That of a row that is there was found out when it arrived.
+        let there = store.nats_by_logical(router, logical).iter().filter_map(|id| store.nat(*id));
+        let mut there = there.filter(|nat| nat.is_named() && rules.owner.is_override_of(nat, &port.name));
+        let uuid = || rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
+        there.next().map_or_else(uuid, |nat| nat.uuid)
+    };
     let rows = missing.into_iter().map(|logical| (logical, uuid(logical))).collect();
     Ok(Verdict::Granted(Grant { rows, port_range, gateway_port }))
 }

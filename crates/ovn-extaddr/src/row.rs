@@ -74,7 +74,6 @@ impl OwnRow {
     /// Returns whether a row in the database reads as this one should. What northd compares as text
     /// must be canonical.
     pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {
-        let tags = nat.tags.iter().map(|(key, value)| (key, Cow::Borrowed(value)));
         nat.kind == Some(self.purpose.kind())
             && nat.stateless == Some(false)
             && nat.is_written(self.external, self.logical)
@@ -83,7 +82,10 @@ impl OwnRow {
                 |range| range.is_written(nat.external_port_range()),
             )
             && nat.gateway_port == self.gateway_port
-            && tags.eq(self.purpose.tags(owner, 0))
+            && match &self.purpose {
+                Purpose::Egress { port } => owner.is_override_of(nat, port),
+                purpose => nat.tags.are(purpose.tags(owner, 0).iter().map(|(key, value)| (*key, &**value))),
+            }
     }
 
     /// Returns the row's content, all columns that it sets; `until` is when a new drain row goes.

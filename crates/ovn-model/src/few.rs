@@ -1,6 +1,7 @@
 //! Lists that mostly have one element.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::slice;
 
@@ -48,6 +49,12 @@ impl<T: PartialEq> PartialEq for Few<T> {
 }
 
 impl<T: Eq> Eq for Few<T> {}
+
+impl<T: Hash> Hash for Few<T> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (**self).hash(hasher);
+    }
+}
 
 impl<T: fmt::Debug> fmt::Debug for Few<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

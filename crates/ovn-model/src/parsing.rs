@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Parses an address as `str::parse` does.
-pub(crate) fn parse_ip(text: &str) -> Option<IpAddr> {
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
     match parse_v4(text.as_bytes()) {
         Some(address) => Some(IpAddr::V4(address)),
         None => parse_v6(text.as_bytes()).map(IpAddr::V6),

@@ -17,13 +17,13 @@ mod switches;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use foldhash::{HashSet, HashSetExt};
 use ovsdb_protocol::{Batch, Uuid};
 
 use crate::change::{Changes, Recorder};
@@ -42,7 +42,7 @@ use slab::Slab;
 /// slices of handles are sorted, and hold only rows that are there unless said otherwise.
 pub struct Store {
     batch: Option<Batch>,
-    supported: BTreeSet<(&'static str, &'static str)>,
+    supported: HashSet<(&'static str, &'static str)>,
     hasher: RandomState,
     switches: Slab<Switch>,
     ports: Slab<Port>,
@@ -79,7 +79,7 @@ impl Store {
     pub fn new() -> Self {
         Self {
             batch: None,
-            supported: BTreeSet::new(),
+            supported: HashSet::new(),
             hasher: RandomState::default(),
             switches: Slab::default(),
             ports: Slab::default(),
@@ -322,7 +322,7 @@ impl Store {
     }
 
     /// Returns the names of ports for which there are tagged NAT rows, in no order.
-    pub fn tagged_names(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub fn tagged_names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.tagged.keys()
     }
 

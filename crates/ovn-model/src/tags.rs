@@ -35,6 +35,18 @@ impl Tags {
         std::iter::from_fn(move || Some((text()?, text()?)))
     }
 
+    /// Tells whether these are all, in the order of their keys.
+    pub fn are<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
+        let mut rest = &*self.0;
+        for text in pairs.into_iter().flat_map(|(key, value)| [key, value]) {
+            match rest.strip_prefix(text).and_then(|rest| rest.strip_prefix('\0')) {
+                Some(more) => rest = more,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
     /// Returns what these become by a map's difference. Pairs of no concern are ignored.
     pub(crate) fn toggled(&self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Self {
         let mut pairs: Vec<_> = self.iter().map(|(k, v)| (Cow::Borrowed(k), Cow::Borrowed(v))).collect();
@@ -79,6 +91,11 @@ mod tests {
         let tags = toggled(&tags, &[(keys::PORT, "q"), (keys::OWNER, ""), (keys::ROLE, "egress")]);
         assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::PORT, "q"), (keys::ROLE, "egress")]);
         assert_eq!((tags.get(keys::PORT), tags.get(keys::OWNER)), (Some("q"), None));
+        let (port, role) = ((keys::PORT, "q"), (keys::ROLE, "egress"));
+        assert!(tags.are([port, role]) && Tags::default().are([]));
+        for others in [&[port][..], &[role, port], &[port, (keys::ROLE, "egres")], &[port, role, role], &[]] {
+            assert!(!tags.are(others.iter().copied()), "{others:?}");
+        }
         assert!(toggled(&tags, &[(keys::PORT, "q"), (keys::ROLE, "egress")]).is_empty());
         assert!(toggled(&Tags::default(), &[("ovn-extaddr:x", "a\0b")]).is_empty());
     }

@@ -1,13 +1,11 @@
 //! What is told of decisions: the log, the metrics, the service manager.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{info, warn};
 
 use super::{Agent, now};
-use crate::engine::Subject;
 use crate::ledger::News;
 use crate::metrics::number;
 use crate::reason::Code;
@@ -20,15 +18,16 @@ const FEW: usize = 50;
 impl Agent {
     /// Takes note that ports were decided anew: since when their rows are not as they should be, and that there may be
     /// something to tell of them.
-    pub(super) fn note(&mut self, mut decided: BTreeSet<Arc<str>>, now: Instant) {
+    pub(super) fn note(&mut self, mut decided: Vec<Arc<str>>, now: Instant) {
         if self.generation != self.engine.generation() {
             self.generation = self.engine.generation();
             // What has decisions was decided just now.
-            decided.extend(self.ledger.ports().cloned());
+            let gone = self.ledger.ports().filter(|port| self.engine.decisions(port).is_empty());
+            decided.extend(gone.cloned());
             self.unsettled.clear();
         }
         for port in &decided {
-            if !self.engine.unsettled().contains(&Subject::Port(Arc::clone(port))) {
+            if !self.engine.is_unsettled(port) {
                 if !self.unsettled.is_empty() {
                     self.unsettled.remove(port);
                 }
@@ -53,8 +52,13 @@ impl Agent {
         if !self.session.is_synced() {
             return;
         }
-        self.untold.append(&mut self.applier.take_touched());
         let mut told = std::mem::take(&mut self.untold);
+        told.extend(self.applier.take_touched());
+        // Of more, it costs less to look at some twice.
+        if told.len() <= 2 * FEW {
+            told.sort_unstable();
+            told.dedup();
+        }
         // There is soon something better to tell of a port than that it will be written; the applier touches it then.
         if told.len() <= FEW {
             told.retain(|port| !self.applier.is_under_way(port));
@@ -64,6 +68,7 @@ impl Agent {
         }
         let now = now().instant;
         let (mut news, mut intents) = (Vec::new(), 0);
+        self.ledger.expect(told.len());
         for port in told {
             let obstacle = self.applier.obstacle(&self.engine, &port);
             let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
@@ -81,6 +86,7 @@ impl Agent {
             let to_change = self.engine.unsettled().len();
             info!(intents, to_change, "decided on {intents} intents, {to_change} to change");
         } else {
+            news.sort_by(|(a, _), (b, _)| a.cmp(b));
             news.iter().for_each(|(port, news)| self.say(port, news));
         }
     }

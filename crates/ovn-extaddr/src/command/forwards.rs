@@ -109,7 +109,7 @@ fn instances(store: &Store) -> Instances {
         let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
         for (router, _) in &reach.routers {
             for family in Family::ALL {
-                for address in port.internal_addresses(family) {
+                for address in port.internal_addresses(family).iter().copied() {
                     instances.insert((*router, address), port.name.to_string());
                 }
             }

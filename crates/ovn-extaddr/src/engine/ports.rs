@@ -31,6 +31,12 @@ impl Ports {
         Self { numbers: HashMap::new(), slots: Vec::new(), free: Vec::new() }
     }
 
+    /// Makes room for some more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.numbers.reserve(more);
+        self.slots.reserve_exact(more);
+    }
+
     /// Returns the entry of a port.
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
         self.numbers.get(name).map(|number| self.entry(*number))

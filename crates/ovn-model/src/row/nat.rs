@@ -9,6 +9,7 @@ use ovsdb_protocol::{DatumReader, DecodeError, Uuid};
 use super::{Draft, Meta, Row, text};
 use crate::id::{NatId, RouterId, RouterPortId};
 use crate::keys;
+use crate::naming;
 use crate::parsing::parse_ip;
 use crate::prefix::{Canonical, is_host, parse_prefix};
 use crate::problem::Notes;
@@ -37,6 +38,7 @@ pub struct Nat {
     pub tags: Tags,
     /// The router whose rule it is; of several that claim it, the one with the least UUID.
     pub router: Option<RouterId>,
+    pub(crate) named: bool,
     port_range: Box<str>,
     rare: Option<Box<Rare>>,
     pub(crate) meta: Meta,
@@ -138,6 +140,24 @@ impl Nat {
         self.rare.as_ref().map_or(0, |rare| rare.priority)
     }
 
+    /// Tells whether its UUID is what [`naming::row_uuid`] makes of its tags, its router and the address inside.
+    ///
+    /// It is found out when the row arrives: of a whole database, that is while there is time.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Finds out whether it is named so on this router.
+    pub(crate) fn is_named_on(&self, router: Uuid) -> bool {
+        let tag = |key| self.tags.get(key);
+        let name = || {
+            let (owner, role, port) = (tag(keys::OWNER)?, tag(keys::ROLE)?, tag(keys::PORT)?);
+            Some(naming::row_uuid(owner, role, router, self.logical_host()?, port))
+        };
+        // It takes some time, of which other UUIDs are worth none.
+        self.uuid.get_version_num() == 5 && name() == Some(self.uuid)
+    }
+
     /// Returns the name that the row is filed under in [`Store::nats_tagged`](crate::Store::nats_tagged).
     pub(crate) fn tagged(&self) -> Option<&str> {
         if self.tags.is_empty() { None } else { Some(self.tags.get(keys::PORT).unwrap_or_default()) }
@@ -192,6 +212,7 @@ impl Row for Nat {
             gateway_port: None,
             tags: Tags::default(),
             router: None,
+            named: false,
             port_range: Box::default(),
             rare: None,
             meta: Meta::default(),

@@ -8,6 +8,7 @@ use ovsdb_protocol::{DatumReader, DecodeError, Uuid};
 use super::{Draft, Meta, Row, shared, strings, text, toggle};
 use crate::address::{AddressSet, ElementKind};
 use crate::family::Family;
+use crate::few::Few;
 use crate::id::{PortId, SwitchId};
 use crate::keys;
 use crate::problem::Notes;
@@ -65,12 +66,15 @@ impl Port {
     }
 
     /// Returns the addresses that the port has, static or dynamic, sorted, each once.
-    pub fn internal_addresses(&self, family: Family) -> Vec<IpAddr> {
-        let mut addresses: Vec<_> =
-            self.addresses.assigned(family).chain(self.dynamic_addresses.assigned(family)).collect();
+    pub fn internal_addresses(&self, family: Family) -> Few<IpAddr> {
+        let assigned = || self.addresses.assigned(family).chain(self.dynamic_addresses.assigned(family));
+        if assigned().nth(1).is_none() {
+            return assigned().collect();
+        }
+        let mut addresses: Vec<_> = assigned().collect();
         addresses.sort_unstable();
         addresses.dedup();
-        addresses
+        addresses.into_iter().collect()
     }
 
     /// Returns the router port that it leads to, if it leads to a router.

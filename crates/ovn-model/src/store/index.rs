@@ -35,7 +35,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
     }
 
     /// Returns all keys, in no order.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = &K> {
         self.0.keys()
     }
 

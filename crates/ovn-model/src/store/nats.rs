@@ -86,6 +86,7 @@ impl Store {
                 }
             }
         }
+        let named = filed && nat.router.is_some_and(|router| nat.is_named_on(self.routers.slot(router).uuid));
         match (nat.tagged(), filed) {
             (Some(name), true) => {
                 // The port's own name is as good, and there already.
@@ -95,6 +96,7 @@ impl Store {
             (Some(name), false) => self.tagged.remove(name, id),
             (None, _) => {}
         }
+        self.nats.slot_mut(id).named = named;
     }
 
     fn touch_nat(&mut self, id: NatId) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ovsdb_protocol::{Batch, Inconsistent, Replica};
+use ovsdb_protocol::{Batch, Inconsistent, Replica, Uuid};
 
 use super::super::Store;
 use super::database::{Update, feed};
-use crate::{Change, Changes, Family, NatKind, Node, keys};
+use crate::{Change, Changes, Family, NatKind, Node, keys, naming};
 
 const SWITCH: &str = "Logical_Switch";
 const PORT: &str = "Logical_Switch_Port";
@@ -14,7 +14,7 @@ const ROUTER: &str = "Logical_Router";
 const BALANCER: &str = "Load_Balancer";
 
 fn uuid(n: u128) -> String {
-    format!("[\"uuid\",\"{}\"]", ovsdb_protocol::Uuid::from_u128(n))
+    format!("[\"uuid\",\"{}\"]", Uuid::from_u128(n))
 }
 
 fn set(elements: impl IntoIterator<Item = String>) -> String {
@@ -85,6 +85,48 @@ fn a_row_with_bad_values_stays_usable_and_can_go() {
 
     assert_eq!(after(&mut store, &[Update::new("NAT", 1, "delete", "")]), [Change::Tagged("p".into())]);
     assert_eq!((columns(&store).len(), store.nat(id).is_none()), (0, true));
+}
+
+#[test]
+fn a_row_is_known_by_its_name_in_whatever_order_it_and_its_router_arrive() {
+    let address = "10.0.0.2".parse().unwrap();
+    let ours = naming::row_uuid("o", "egress", Uuid::from_u128(2), address, "p").as_u128();
+    let tags = r#"[["ovn-extaddr:owner","o"],["ovn-extaddr:port","p"],["ovn-extaddr:role","egress"]]"#;
+    let row = format!(r#"{{"type":"snat","logical_ip":"10.0.0.2","external_ids":["map",{tags}]}}"#);
+    let claim = format!(r#"{{"nat":{}}}"#, set([uuid(ours), uuid(7)]));
+    let mut updates = [
+        Update::new("NAT", ours, "insert", &row),
+        Update::new("NAT", 7, "insert", &row),
+        Update::new(ROUTER, 2, "insert", &claim),
+    ];
+    for _ in 0..2 {
+        let mut store = filled(&updates);
+        let named = |store: &Store| {
+            let named: Vec<_> =
+                store.nats().filter(|(_, nat)| nat.is_named()).map(|(_, nat)| nat.uuid.as_u128()).collect();
+            named == [ours]
+        };
+        assert!(named(&store));
+        // Whatever the name is made of may change, and change back.
+        let tag = |key, value| format!(r#"{{"external_ids":["map",[["ovn-extaddr:{key}","{value}"]]]}}"#);
+        let logical = |address| format!(r#"{{"logical_ip":"{address}"}}"#);
+        for (change, back) in [
+            (tag("owner", "n"), tag("owner", "o")),
+            (tag("port", "q"), tag("port", "p")),
+            (tag("role", "drain"), tag("role", "egress")),
+            (logical("10.0.0.3"), logical("10.0.0.2")),
+        ] {
+            for (update, is_named) in [(change, false), (back, true)] {
+                after(&mut store, &[Update::new("NAT", ours, "modify", &update)]);
+                assert_eq!(named(&store), is_named, "{update}");
+            }
+        }
+        // On another router it has another name.
+        let nat = format!(r#"{{"nat":{}}}"#, uuid(ours));
+        after(&mut store, &[Update::new(ROUTER, 2, "modify", &nat), Update::new(ROUTER, 3, "insert", &nat)]);
+        assert!(!named(&store));
+        updates.reverse();
+    }
 }
 
 #[test]
@@ -182,10 +224,8 @@ fn large_tables_and_sets_work() {
         let port = store.port(id).unwrap();
         assert_eq!(port.uuid.as_u128(), 1000 + n);
         assert!(port.switch.is_some());
-        assert_eq!(
-            port.internal_addresses(Family::V4),
-            [std::net::IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8])]
-        );
+        let address = std::net::IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8]);
+        assert_eq!(*port.internal_addresses(Family::V4), [address]);
     }
     // More than is worth a list.
     feed(&mut store, Batch::Delta, &[Update::new(SWITCH, 1, "modify", &ports)]);

@@ -122,6 +122,7 @@ pub(super) fn of_store(store: &Store) -> View {
         let tags: BTreeMap<_, _> = nat.tags.iter().collect();
         see(v, ("nat", nat.uuid), (nat.stateless, nat.stateless_text(), tags, nat.matches(), nat.priority()));
         see(v, ("nat", nat.uuid), ("on", nat.router.map(router)));
+        assert_eq!(nat.is_named(), nat.router.is_some_and(|id| nat.is_named_on(router(id))));
         let there = nat.gateway_port.and_then(|id| Some(store.router_port(id)?.uuid));
         see(v, ("nat", nat.uuid), ("by", nat.gateway_port.is_some(), there));
     }

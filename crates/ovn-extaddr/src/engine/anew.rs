@@ -1,0 +1,82 @@
+//! Everything is decided anew: after a snapshot, and by other rules.
+
+use std::sync::Arc;
+
+use ovn_model::{Nat, Port, Store};
+
+use super::entry::{Entry, Leaving};
+use super::ports::Ports;
+use super::{Candidate, Engine, Subject};
+use crate::clock::Now;
+use crate::ownership::Role;
+
+impl Engine {
+    /// Starts from nothing, but for what only time tells.
+    pub(super) fn forget(&mut self, store: &Store) {
+        let mut ports = Ports::new();
+        for (name, entry) in std::mem::replace(&mut self.ports, Ports::new()).into_entries() {
+            let lost = entry.leaving.map(|leaving| leaving.lost).filter(|lost| !lost.is_empty());
+            if let Some(lost) = lost {
+                let number = ports.number(&name);
+                *ports.entry_mut(number) = Entry::leaving(Leaving { lost, ..Leaving::default() });
+            }
+        }
+        // So is what a row said that is gone now, perhaps.
+        let mut conversions = std::mem::take(&mut self.conversions);
+        conversions.retain(|_, conversion| !conversion.memory.is_empty());
+        for conversion in conversions.values_mut() {
+            conversion.users.clear();
+            conversion.balancers.clear();
+        }
+        let fresh = Self::new(self.rules.clone());
+        let generation = self.generation + 1;
+        *self = Self {
+            heeds_intents: self.heeds_intents,
+            wall: self.wall,
+            generation,
+            anew: true,
+            ports,
+            conversions,
+            ..fresh
+        };
+        let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
+        self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
+    }
+
+    /// Decides on all ports that have an intent or rows of ours, and marks the conversions. Returns the ports.
+    pub(super) fn decide_all(&mut self, store: &Store, now: Now) -> Vec<Arc<str>> {
+        self.dirty.extend(self.conversions.keys().copied().map(Subject::Conversion));
+        self.dirty.extend(self.ports.names().map(|name| Subject::Port(Arc::clone(name))));
+        let asks = |port: &Port| self.speaks(port);
+        let asking = store.ports().filter(|(_, port)| asks(port)).map(|(id, port)| (port.switch, id));
+        // What the ports of a switch rest on is mostly the same, and at hand then.
+        let mut asking: Vec<_> = asking.collect();
+        asking.sort_unstable();
+        self.ports.reserve(asking.len());
+        let (mut decided, mut with_rows) = (Vec::with_capacity(asking.len()), 0);
+        for port in asking.into_iter().filter_map(|(_, id)| store.port(id)) {
+            let candidate = Candidate::of(store, port);
+            with_rows += usize::from(!candidate.tagged.is_empty());
+            self.decide(store, candidate, now);
+            decided.push(Arc::clone(&port.name));
+        }
+        let mut others = store.tagged_names().len().saturating_sub(with_rows);
+        if !store.nats_tagged("").is_empty() {
+            self.dirty.insert(Subject::Port(Arc::default()));
+            others = others.saturating_sub(1);
+        }
+        // Most ports with rows ask for them: only where some do not, they have to be found.
+        if others > 0 {
+            let names = store.tagged_names().filter(|name| self.ports.get(name).is_none());
+            self.dirty.extend(names.cloned().map(Subject::Port));
+        }
+        // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
+        let unlike = store.nats().map(|(_, nat)| nat).filter(|nat| !nat.is_host_snat());
+        let untagged = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
+        let converts = |nat: &&Nat| self.rules.owner.role(nat) == Some(Role::DefaultTarget);
+        let places =
+            unlike.chain(untagged).filter(converts).filter_map(|nat| nat.router.zip(nat.external_ip));
+        self.dirty.extend(places.map(Subject::Conversion));
+        decided
+    }
+}
