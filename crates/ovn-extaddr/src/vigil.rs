@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 /// How long an agent that is challenged may take to answer.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Whom we took the lock back from takes it back in its turn within this time, or not at all.
-const DUEL: Duration = Duration::from_secs(1);
+/// How often we take the lock back within that time. Several may challenge us at once, each of them once; who goes on is
+/// another that believes to be in the right.
+const ROUNDS: u32 = 3;
 
-/// How often the time to the next challenge is doubled.
-const DOUBLINGS: u32 = 5;
+/// How often the time to the next challenge is doubled: what one agent never does must not hide for long that it died.
+const DOUBLINGS: u32 = 2;
 
 /// What we make of the agent that has the lock, and of having it ourselves.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ enum Claim {
     Turn,
     /// We challenge who had it, until then once we have it.
     Challenge(Option<Instant>),
-    /// We were challenged, and take it back or took it back then.
-    Defence(Option<Instant>),
+    /// We were challenged so often lately, the last time then, and take it back or have done so.
+    Defence(u32, Instant),
 }
 
 /// What to do when the lock was taken from us.
@@ -48,7 +49,7 @@ enum Claim {
 pub(crate) enum Robbed {
     /// We live: take it back.
     Defend,
-    /// Who had it lives, or has challenged us after we challenged it: let it be.
+    /// Who had it lives, or another challenges it too, or we have tried often enough: let it be.
     Yield,
 }
 
@@ -82,11 +83,10 @@ impl Vigil {
     /// The lock is ours.
     pub(crate) fn granted(&mut self, now: Instant) {
         self.since = None;
-        self.claim = match self.claim {
-            Claim::Turn => Claim::Turn,
-            Claim::Challenge(_) => Claim::Challenge(Some(now + GRACE)),
-            Claim::Defence(_) => Claim::Defence(Some(now + DUEL)),
-        };
+        match &mut self.claim {
+            Claim::Challenge(until) => *until = Some(now + GRACE),
+            Claim::Turn | Claim::Defence(..) => self.answered = 0,
+        }
     }
 
     /// The lock was ours and is another's.
@@ -97,12 +97,16 @@ impl Vigil {
                 (self.since, self.claim) = (Some(now), Claim::Turn);
                 Robbed::Yield
             }
-            Claim::Defence(until) if until.is_none_or(|until| now < until) => {
+            Claim::Defence(ROUNDS.., last) if now < last + GRACE => {
                 self.claim = Claim::Turn;
                 Robbed::Yield
             }
-            Claim::Turn | Claim::Defence(_) => {
-                self.claim = Claim::Defence(None);
+            Claim::Defence(rounds, last) if now < last + GRACE => {
+                self.claim = Claim::Defence(rounds + 1, now);
+                Robbed::Defend
+            }
+            Claim::Turn | Claim::Defence(..) => {
+                self.claim = Claim::Defence(1, now);
                 Robbed::Defend
             }
         }
@@ -128,17 +132,12 @@ impl Vigil {
         prevails
     }
 
-    /// Returns how many challenges were answered since all was settled last.
-    pub(crate) fn answered(&self) -> u32 {
-        self.answered
-    }
-
     /// Returns when to look again though nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match self.claim {
             Claim::Turn => self.due(),
             Claim::Challenge(until) => until,
-            Claim::Defence(_) => None,
+            Claim::Defence(..) => None,
         }
     }
 

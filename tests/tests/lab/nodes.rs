@@ -10,7 +10,7 @@ use ovn_extaddr_tests::lab::Nodes;
 use ovn_extaddr_tests::{Addressing, Agent, Instance, Net, eventually};
 
 /// Longer than an election, two probes, a reconnection and a takeover take together.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const KEY: &str = "ipv4.address.external";
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];

@@ -38,18 +38,15 @@ impl Agent {
     }
 
     fn robbed(&mut self) {
-        match (self.vigil.robbed(now().instant), self.vigil.answered()) {
-            (Robbed::Defend, _) => {
+        match self.vigil.robbed(now().instant) {
+            Robbed::Defend => {
                 info!("another agent asks whether we live: taking the lock back");
                 self.steal_lock();
             }
-            // It is at work, and we are impatient.
-            (Robbed::Yield, 0 | 2..) => info!("standby: another agent has taken the lock back"),
-            (Robbed::Yield, 1) => warn!(
-                to_change = self.engine.unsettled().len(),
-                "the agent that has the lock lives, and has left undone what is to be done by our rules: it cannot do it, \
-                 or has other rules; its log tells"
-            ),
+            Robbed::Yield => {
+                let to_change = self.engine.unsettled().len();
+                info!(to_change, "standby: another agent has taken the lock back");
+            }
         }
     }
 
