@@ -29,7 +29,7 @@ struct Cli {
 enum Task {
     /// Start a lab with instances c1 and c2 and a forward to c1, and leave it running
     Up(Shape),
-    /// End labs: one, or all that `up` has started; and remove what killed labs and tests left behind
+    /// End a lab; or all that `up` has started, and remove what killed labs and tests left behind
     Down {
         /// As `list` shows it
         name: Option<String>,
@@ -235,7 +235,7 @@ fn down(name: Option<&str>) -> Result<()> {
             bail!("{} belongs to process {}, which is not `scripts/lab up`", lab.name, lab.owner);
         }
     }
-    for name in sweep_leftovers() {
+    for name in sweep_leftovers(name) {
         println!("{name}: removed what was left of it");
         ended += 1;
     }

@@ -157,10 +157,10 @@ pub fn found() -> Vec<Found> {
     found
 }
 
-/// Removes what labs of dead processes left behind, and returns their names.
-pub fn sweep_leftovers() -> Vec<String> {
+/// Removes what labs of dead processes left behind, all or one, and returns their names.
+pub fn sweep_leftovers(only: Option<&str>) -> Vec<String> {
     let mut swept = Vec::new();
-    for lab in found().into_iter().filter(|lab| !lab.alive) {
+    for lab in found().into_iter().filter(|lab| !lab.alive && only.is_none_or(|only| only == lab.name)) {
         sweep_by_path(&lab.dir);
         // A directory that somebody asked to keep is no leftover any more.
         if !keep() {
@@ -170,6 +170,9 @@ pub fn sweep_leftovers() -> Vec<String> {
     // Namespaces whose directory somebody has removed.
     for entry in fs::read_dir(DIRECTORY).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if only.is_some_and(|only| !name.starts_with(&format!("{only}-"))) {
+            continue;
+        }
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
         if owner.and_then(|pid| pid.parse().ok()).is_some_and(|pid: i32| start_time(pid).is_none()) {
             delete_namespace(&name);
