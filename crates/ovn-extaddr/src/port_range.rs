@@ -43,15 +43,6 @@ pub fn free_of(listening: &[u16]) -> Option<PortRange> {
     best
 }
 
-/// Reads digits and nothing else.
-fn decimal(text: &str) -> Option<u16> {
-    let add = |number: u16, byte: u8| {
-        let digit = byte.is_ascii_digit().then_some(u16::from(byte & 0xf))?;
-        number.checked_mul(10)?.checked_add(digit)
-    };
-    text.bytes().try_fold(0, add).filter(|_| !text.is_empty())
-}
-
 impl PortRange {
     /// Returns whether a port is in it.
     pub fn holds(self, port: u16) -> bool {
@@ -60,7 +51,8 @@ impl PortRange {
 
     /// Returns whether a text is how it is rendered.
     pub fn is_written(self, text: &str) -> bool {
-        let is = |text: &str, number| !text.starts_with('0') && decimal(text) == Some(number);
+        // Only one text without signs and zeros in front is read as a number.
+        let is = |text: &str, number| !text.starts_with(['0', '+']) && text.parse() == Ok(number);
         text.split_once('-').is_some_and(|(first, last)| is(first, self.first) && is(last, self.last))
     }
 }
@@ -99,6 +91,24 @@ mod tests {
         assert_eq!(text(&[1024, 2000, 2000]).as_deref(), Some("2001-65535"));
         assert_eq!(text(&[65535]).as_deref(), Some("1024-65534"));
         assert_eq!(free_of(&(0..=65535).collect::<Vec<_>>()), None);
+    }
+
+    #[test]
+    fn only_one_text_is_how_it_is_written() {
+        let range = PortRange { first: 1024, last: 65535 };
+        assert!(range.is_written(&range.to_string()));
+        for other in [
+            "",
+            "1024",
+            "1024-65534",
+            "+1024-65535",
+            "1024-+65535",
+            "01024-65535",
+            "1024 -65535",
+            "1024-65535-",
+        ] {
+            assert!(!range.is_written(other), "{other:?}");
+        }
     }
 
     proptest! {

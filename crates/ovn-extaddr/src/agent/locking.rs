@@ -23,17 +23,11 @@ impl Agent {
             }
             LockStatus::Waiting if had_lock => self.robbed(),
             LockStatus::Waiting => info!("standby: another agent has the lock"),
-            LockStatus::None => {
-                self.vigil.lost();
-                info!(
-                    "{}",
-                    if self.paused {
-                        "paused: the lock is given back"
-                    } else {
-                        "the lock is lost with the connection"
-                    }
-                );
-            }
+            LockStatus::None if self.paused => info!("paused: the lock is given back"),
+            LockStatus::None => info!("the lock is lost with the connection"),
+        }
+        if status == LockStatus::None {
+            self.vigil.lost();
         }
     }
 

@@ -38,6 +38,13 @@ impl Consumer {
         Self::with(SessionConfig::new(server.endpoint().into(), "D"))
     }
 
+    /// One that wants the lock which is called `leader`.
+    fn locking(server: &Server) -> Self {
+        let mut config = SessionConfig::new(server.endpoint().into(), "D");
+        config.lock = Some("leader".parse().unwrap());
+        Self::with(config)
+    }
+
     fn with(config: SessionConfig) -> Self {
         Self { session: Session::new(config), mirror: Mirror::of_everything(), copy: BTreeMap::new() }
     }
@@ -143,6 +150,17 @@ async fn greet(peer: &mut Peer) -> Value {
     let request = ask_schema(peer).await;
     peer.reply(&request, &usual_schema()).await;
     peer.expect("monitor_cond_since").await
+}
+
+/// Grants the lock or not, and answers until the replica, which stays empty, is in step.
+async fn greet_with_lock(peer: &mut Peer, locked: bool) {
+    let schema = ask_schema(peer).await;
+    let lock = peer.expect("lock").await;
+    assert_eq!(lock["params"], json!(["leader"]));
+    peer.reply(&lock, &json!({"locked": locked})).await;
+    peer.reply(&schema, &usual_schema()).await;
+    let request = peer.expect("monitor_cond_since").await;
+    peer.reply(&request, &snapshot(0, &[])).await;
 }
 
 /// Answers up to the request for the schema as an old server does, which does not describe itself, and returns that.

@@ -114,12 +114,7 @@ async fn what_is_waited_for_may_take_hours() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
-        let schema = ask_schema(&mut peer).await;
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": false})).await;
-        peer.reply(&schema, &usual_schema()).await;
-        let request = peer.expect("monitor_cond_since").await;
-        peer.reply(&request, &snapshot(7, &[])).await;
+        greet_with_lock(&mut peer, false).await;
         let transact = peer.expect("transact").await;
         let start = Instant::now();
         while start.elapsed() < 6 * HOUR {
@@ -130,9 +125,7 @@ async fn what_is_waited_for_may_take_hours() {
         peer.reply(&transact, &json!([])).await;
         peer
     };
-    let mut config = SessionConfig::new(server.endpoint().into(), "D");
-    config.lock = Some("leader".parse().unwrap());
-    let mut consumer = Consumer::with(config);
+    let mut consumer = Consumer::locking(&server);
     let client = async {
         let mut events = Vec::new();
         while !events.iter().any(|event: &String| event.starts_with("completed")) {

@@ -82,13 +82,7 @@ async fn a_lock_is_asked_for_on_every_connection() {
     let server = Server::unix();
     let greet = async |locked: bool| {
         let mut peer = server.accept().await;
-        let schema = ask_schema(&mut peer).await;
-        let lock = peer.expect("lock").await;
-        assert_eq!(lock["params"], json!(["leader"]));
-        peer.reply(&lock, &json!({"locked": locked})).await;
-        peer.reply(&schema, &usual_schema()).await;
-        let request = peer.expect("monitor_cond_since").await;
-        peer.reply(&request, &snapshot(0, &[])).await;
+        greet_with_lock(&mut peer, locked).await;
         peer
     };
     let script = async {
@@ -100,9 +94,7 @@ async fn a_lock_is_asked_for_on_every_connection() {
         drop(greet(false).await);
         greet(true).await
     };
-    let mut config = SessionConfig::new(server.endpoint().into(), "D");
-    config.lock = Some("leader".parse().unwrap());
-    let mut consumer = Consumer::with(config);
+    let mut consumer = Consumer::locking(&server);
     let client = async {
         let mut events = Vec::new();
         while events.iter().filter(|event| *event == "connected").count() < 3 {
@@ -136,12 +128,7 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let schema = ask_schema(&mut peer).await;
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": true})).await;
-        peer.reply(&schema, &usual_schema()).await;
-        let request = peer.expect("monitor_cond_since").await;
-        peer.reply(&request, &snapshot(0, &[])).await;
+        greet_with_lock(&mut peer, true).await;
         let unlock = peer.expect("unlock").await;
         assert_eq!(unlock["params"], json!(["leader"]));
         peer.reply(&unlock, &json!({})).await;
@@ -151,9 +138,7 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
         peer.reply(&lock, &json!({"locked": true})).await;
         peer
     };
-    let mut config = SessionConfig::new(server.endpoint().into(), "D");
-    config.lock = Some("leader".parse().unwrap());
-    let mut consumer = Consumer::with(config);
+    let mut consumer = Consumer::locking(&server);
     let client = async {
         let mut events = consumer.until("synced").await;
         consumer.session.want_lock(false).unwrap();
@@ -174,12 +159,7 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let schema = ask_schema(&mut peer).await;
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": false})).await;
-        peer.reply(&schema, &usual_schema()).await;
-        let request = peer.expect("monitor_cond_since").await;
-        peer.reply(&request, &snapshot(0, &[])).await;
+        greet_with_lock(&mut peer, false).await;
         let unlock = peer.expect("unlock").await;
         assert_eq!(unlock["params"], json!(["leader"]));
         // It has become ours and was given back, all in one moment.
@@ -196,9 +176,7 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
         peer.notify("locked", &json!(["leader"])).await;
         peer
     };
-    let mut config = SessionConfig::new(server.endpoint().into(), "D");
-    config.lock = Some("leader".parse().unwrap());
-    let mut consumer = Consumer::with(config);
+    let mut consumer = Consumer::locking(&server);
     consumer.session.steal_lock().unwrap();
     let client = async {
         let mut events = consumer.until("synced").await;
@@ -228,9 +206,7 @@ async fn a_server_that_refuses_the_lock_is_left() {
         peer.reply(&schema, &usual_schema()).await;
         peer.closed().await;
     };
-    let mut config = SessionConfig::new(server.endpoint().into(), "D");
-    config.lock = Some("leader".parse().unwrap());
-    let mut consumer = Consumer::with(config);
+    let mut consumer = Consumer::locking(&server);
     let ((), events) = join!(script, consumer.until("disconnected"));
     assert_eq!(events, ["connected", "disconnected: the server answered: lock is not allowed"]);
 }
