@@ -12,6 +12,17 @@ else
     engine=docker options=(--network host)
 fi
 
+# Tries what needs the network three times.
+retried() {
+    local attempt
+    for attempt in 1 2; do
+        if "$@"; then return; fi
+        printf 'attempt %d failed: %s\n' "$attempt" "$*" >&2
+        sleep $((attempt * 10))
+    done
+    "$@"
+}
+
 # Puts the name of a Debian release's image into `base`: the registry's, else one made from the release's packages.
 debian() {
     local release=$1 tar
@@ -23,7 +34,7 @@ debian() {
     printf 'no registry: making Debian %s from its packages\n' "$release" >&2
     command -v mmdebstrap >/dev/null || scripts/setup mmdebstrap
     tar=$(mktemp /tmp/oxa-base-XXXXXX.tar)
-    mmdebstrap --quiet --variant=minbase "$release" "$tar"
+    retried mmdebstrap --quiet --variant=minbase "$release" "$tar"
     "$engine" import "$tar" "$base" >/dev/null
     rm "$tar"
 }
