@@ -61,10 +61,11 @@ impl Tap {
 fn pass(mut from: UnixStream, mut to: UnixStream, mut note: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length) = from.read(&mut buffer) {
+        // Before anybody can act on it.
+        note(&buffer[..length]);
         if length == 0 || to.write_all(&buffer[..length]).is_err() {
             break;
         }
-        note(&buffer[..length]);
     }
     // It may be closed already.
     let _ = to.shutdown(Shutdown::Both);

@@ -7,17 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
 
 use super::probe::{BLINK, Way, abort_on_close, ready};
 
 /// How often every connection talks, in both directions.
 const TICK: Duration = Duration::from_millis(500);
+/// How many files a process needs to hold all connections of a few tests.
+const DESCRIPTORS: u64 = 16384;
 /// How long connections have to get established.
-const ESTABLISH: Duration = Duration::from_secs(15);
-/// How long a connection may be silent when it is looked at: a few retransmissions.
-const SILENCE: Duration = Duration::from_secs(3);
+const ESTABLISH: Duration = Duration::from_secs(60);
+/// How long a connection may be silent when it is looked at: five retransmissions.
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// Established TCP connections, with traffic in both directions all the time. Closed when dropped.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ struct End {
 
 impl Held {
     pub(super) fn establish(way: &Way<'_>, count: usize) -> Result<Self> {
+        allow_descriptors()?;
         let (listener, to) = way.listener()?;
         let mut near = Vec::new();
         for _ in 0..count {
@@ -214,6 +218,17 @@ impl End {
             self.error = Some(error.to_string());
         }
     }
+}
+
+/// Two for each connection are more than the usual soft limit allows.
+fn allow_descriptors() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if limit.current.is_some_and(|now| now < wanted) {
+        limit.current = Some(wanted);
+        setrlimit(Resource::Nofile, limit).context("cannot raise the number of open files")?;
+    }
+    Ok(())
 }
 
 fn lock(pairs: &Mutex<Vec<Pair>>) -> MutexGuard<'_, Vec<Pair>> {

@@ -11,8 +11,8 @@ use super::hold::Held;
 use super::host::{Family, Host};
 use super::icmp;
 
-/// How long a probe waits for its answer: long enough for a lost SYN to be sent twice more.
-const PATIENCE: Duration = Duration::from_millis(3500);
+/// How long a probe waits for its answer: long enough for a lost SYN to be sent thrice more.
+const PATIENCE: Duration = Duration::from_millis(7500);
 /// How often a datagram is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
 /// How long a look at all sockets waits before the next one.

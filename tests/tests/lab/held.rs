@@ -112,7 +112,7 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
     // The last of it is the longest: connections may finish until the time is up.
     let cli = Cli::new(lab.ovn().nb.remote())?;
     cli.write_config(ALLOWED)?;
-    let mut cleanup = cli.command(&["cleanup", "--drain", "8"]).stdout(Stdio::null()).spawn()?;
+    let mut cleanup = cli.command(&["cleanup", "--drain", "30"]).stdout(Stdio::null()).spawn()?;
     for family in Family::BOTH {
         let stage = Stage { lab: &lab, agent: &agent, c1: &c1, c2: &c2, family };
         stage.settles([drain("A", &c1), drain("B", &c1)])?;
