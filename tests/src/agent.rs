@@ -15,13 +15,16 @@ const BINARY: &str = "ovn-extaddr";
 const READY: Duration = Duration::from_secs(20);
 
 /// What the environment of a person or a service manager may hold and a test must not inherit.
-const NOT_INHERITED: [&str; 6] = [
+const NOT_INHERITED: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "RUNTIME_DIRECTORY",
     "OVN_EXTADDR_CONFIG",
     "OVN_EXTADDR_LOG",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "LC_ALL",
 ];
 
 /// The first that a running agent logs: from then on it heeds signals.
@@ -290,7 +293,11 @@ impl Cli {
     ///
     /// When the file cannot be written.
     pub fn write_config(&self, text: &str) -> Result<()> {
-        fs::write(self.config_path(), text).context("cannot write the configuration file")
+        // In one step: an agent watches it, and half of it would be a configuration, too.
+        let (path, new) = (self.config_path(), self.dir().join("config.toml.new"));
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(new, path))
+            .context("cannot write the configuration file")
     }
 
     /// Where the configuration file is.

@@ -11,7 +11,7 @@ use serde_json::{Deserializer, Value, json};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long one of several servers may take, which may be frozen or without a leader.
-const PATIENCE_WITH_ONE: Duration = Duration::from_secs(2);
+const PATIENCE_WITH_ONE: Duration = Duration::from_secs(5);
 
 /// Runs one transaction at the first of these servers that answers. What a server refuses is final.
 pub(crate) fn transact_at(sockets: &[PathBuf], database: &str, operations: &[Value]) -> Result<Vec<Value>> {

@@ -72,8 +72,13 @@ impl Member {
     ///
     /// When the server refuses it, or does not answer soon.
     pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
+        self.control(20, arguments)
+    }
+
+    fn control(&self, seconds: u32, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovs-appctl", &self.dir);
-        command.arg("--timeout=2").arg("-t").arg(self.dir.join(format!("{}.ctl", self.name))).args(arguments);
+        command.arg(format!("--timeout={seconds}")).arg("-t");
+        command.arg(self.dir.join(format!("{}.ctl", self.name))).args(arguments);
         run(command)
     }
 
@@ -83,7 +88,8 @@ impl Member {
     ///
     /// When it does not answer, or is in none.
     pub fn cluster_status(&self) -> Result<String> {
-        self.appctl(&["cluster/status", DATABASE])
+        // It is asked again and again, and may be frozen.
+        self.control(2, &["cluster/status", DATABASE])
     }
 
     /// Everything in the database, as this server has it.

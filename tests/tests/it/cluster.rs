@@ -244,8 +244,8 @@ async fn a_frozen_leader_is_left() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
     let mut session = follower(&cluster.tcp_remotes(), |config| {
-        config.probe = Some(std::time::Duration::from_secs(1));
-        config.connect_timeout = std::time::Duration::from_secs(1);
+        config.probe = Some(std::time::Duration::from_secs(3));
+        config.connect_timeout = std::time::Duration::from_secs(3);
     })?;
     session.reach(&cluster.snapshot()?).await?;
     let old = cluster.leader()?;

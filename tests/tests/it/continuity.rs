@@ -1,7 +1,7 @@
 //! Agents and servers come and go while the work goes on.
 
 use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
@@ -126,9 +126,7 @@ fn an_agent_may_be_there_before_its_database() -> Result<()> {
 fn an_agent_without_a_database_lives_on_and_stops_when_told() -> Result<()> {
     let mut agent = Agent::start("unix:/no/such/socket,tcp:127.0.0.1:1")?;
     agent.wait_for_log("disconnected")?;
-    let start = Instant::now();
     assert!(agent.stop()?.success());
-    assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let mut agent = Agent::start(format!("tcp:{}", silent.local_addr()?))?;
     sleep(Duration::from_millis(100));

@@ -49,7 +49,11 @@ fn status_tells_what_an_operator_asks() -> Result<()> {
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
-    let status = scene.agent.appctl(&["status"])?;
+    // The row may be there a moment before the answer that tells the agent so.
+    let status = eventually(SOON, "it is committed", || {
+        let status = scene.agent.appctl(&["status"])?;
+        Ok(status.contains("last commit: 1 ").then_some(status))
+    })?;
     for line in [
         "role: active",
         "owner: ovn-extaddr",
@@ -116,6 +120,7 @@ fn a_paused_agent_writes_nothing_and_leaves_the_lock_to_others() -> Result<()> {
 #[test]
 fn the_level_of_the_log_changes_while_it_runs() -> Result<()> {
     let mut scene = Scene::start()?;
+    scene.agent.wait_for_log("in step")?;
     let usual = scene.agent.appctl(&["vlog/list"])?;
     assert!(usual.lines().all(|line| line.ends_with("info")), "{usual}");
     assert_eq!(scene.agent.appctl(&["vlog/set", "dbg"])?, "");

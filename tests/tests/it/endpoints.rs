@@ -13,16 +13,19 @@ const ADDRESS: &str = "203.0.113.101";
 
 const LEFT: &str = "disconnected from";
 
-/// A program that runs the agent where this file is /etc/hosts.
+/// A program that runs the agent where this file is /etc/hosts, and nobody else is asked for names.
 fn agent_with_hosts(server: &OvsdbServer) -> Result<(String, String)> {
     let hosts = server.dir().join("hosts").display().to_string();
     let program = server.dir().join("agent").display().to_string();
     // Whoever is not root may have a file system of his own as root of a user namespace.
     let unshare = if fs::metadata("/proc/self")?.uid() == 0 { "--mount" } else { "--map-root-user --mount" };
     let text = format!(
-        "#!/bin/sh\nexec unshare {unshare} sh -c 'mount --bind \"$0\" /etc/hosts && exec \"$@\"' {hosts} {} \"$@\"\n",
+        "#!/bin/sh\n\
+         exec unshare {unshare} sh -c 'mount --bind \"$0\" /etc/hosts && mount --bind \"$0.only\" /etc/nsswitch.conf && \
+         exec \"$@\"' {hosts} {} \"$@\"\n",
         Agent::built()?.display()
     );
+    fs::write(format!("{hosts}.only"), "hosts: files\n")?;
     fs::write(&program, text)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     Ok((hosts, program))

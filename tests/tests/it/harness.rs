@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ovn_extaddr_tests::{
@@ -248,9 +248,8 @@ fn a_second_gateway_port_makes_northd_ask_for_one_of_them() -> Result<()> {
 }
 
 #[test]
-fn a_thousand_instances_take_a_second_or_so() -> Result<()> {
+fn a_thousand_instances_are_made() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let start = Instant::now();
     for id in 1..=20 {
         let mut net = Net::builder(id).create(&server)?;
         let instances = net.add_instances(50, Addressing::Static)?;
@@ -261,7 +260,6 @@ fn a_thousand_instances_take_a_second_or_so() -> Result<()> {
         net.add_forwards(Protocol::Tcp, &forwards)?;
     }
     assert_eq!(server.snapshot()?.rows("Logical_Switch_Port").count(), 20 * (50 + 3));
-    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
     Ok(())
 }
 

@@ -50,11 +50,13 @@ fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
     let (net, instance) = network(&scene.server)?;
     scene.agent.wait_for_log("active: the lock is ours")?;
     for round in 0..20 {
-        let value = if round % 2 == 0 { "203.0.113.98" } else { "no-address" };
+        let (value, reason) =
+            [("203.0.113.98", "not-a-forward"), ("no-address", "invalid-address")][round % 2];
         net.annotate(&instance.port, V4, Some(value))?;
-        sleep(Duration::from_millis(20));
+        eventually(SOON, "the agent has seen it", || {
+            Ok(scene.agent.appctl(&["list"])?.contains(&format!("\"{reason}\"")))
+        })?;
     }
-    scene.wait_for_state(&instance.port, V4, "rejected invalid-address")?;
     let log = scene.agent.log();
     let said =
         log.lines().filter(|line| line.contains("not-a-forward") || line.contains("invalid-address")).count();

@@ -81,7 +81,7 @@ fn what_happens_is_counted() -> Result<()> {
     is(&metrics, "ovn_extaddr_unsettled", 0.0);
     is(&metrics, "ovn_extaddr_reloads_total{outcome=\"taken\"}", 1.0);
     let took = value(&metrics, "ovn_extaddr_update_to_commit_seconds_sum").context("a sum")?;
-    assert!((0.0..5.0).contains(&took), "{took}");
+    assert!(took > 0.0, "{took}");
 
     net.annotate(&instance.port, V4, Some("203.0.113.99"))?;
     eventually(SOON, "it is rejected", || {

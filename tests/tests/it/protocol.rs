@@ -7,7 +7,7 @@ mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{OvsdbServer, Snapshot};
@@ -70,8 +70,12 @@ impl Follower {
     }
 
     pub(crate) async fn synced(&mut self) -> Result<()> {
-        while !matches!(self.next().await?, SessionEvent::Synced { .. }) {}
-        Ok(())
+        let synced = async {
+            while !matches!(self.next().await?, SessionEvent::Synced { .. }) {}
+            Ok(())
+        };
+        // However much happens that is something else.
+        timeout(3 * SOON, synced).await.context("it does not get in step")?
     }
 
     /// Goes on until the mirror is what the server's own tool dumps.
@@ -81,8 +85,9 @@ impl Follower {
 
     /// Goes on until the mirror has this content.
     pub(crate) async fn reach(&mut self, dump: &Snapshot) -> Result<()> {
+        let start = Instant::now();
         while self.content()? != *dump {
-            if self.next().await.is_err() {
+            if start.elapsed() > 3 * SOON || self.next().await.is_err() {
                 bail!("the mirror has\n{}\nand the server\n{dump}", self.content()?);
             }
         }

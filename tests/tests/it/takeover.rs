@@ -12,8 +12,11 @@ const ACTIVE: &str = "active: the lock is ours";
 const STANDBY: &str = "standby: another agent has the lock";
 const EXTERNAL: &str = "203.0.113.101";
 
-/// Longer than something may be undone, and longer than an answer may take.
-const TOO_LONG: Duration = Duration::from_secs(41);
+/// Longer than anything here takes.
+const TAKEOVER: Duration = Duration::from_secs(600);
+
+/// Longer than something may be undone, which is a third more at most, and longer than an answer may take.
+const TOO_LONG: Duration = Duration::from_secs(801);
 const NO_ANSWER: Duration = Duration::from_secs(6);
 
 const ASKED: &str = "taking the lock, to see whether the agent that has it lives";
@@ -41,7 +44,8 @@ impl Place {
 
     /// An agent by the clock of the standby. The server asks for no signs of life on its socket.
     fn standby(&self) -> AgentBuilder {
-        let builder = Agent::builder(self.server.remote());
+        let config = format!("{PROMPT}takeover = {}\n", TAKEOVER.as_secs());
+        let builder = Agent::builder(self.server.remote()).config(&config);
         self.clock.environment().iter().fold(builder, |builder, (name, value)| builder.env(name, value))
     }
 

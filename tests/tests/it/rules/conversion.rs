@@ -278,7 +278,7 @@ fn auto_finds_a_default_target_before_and_after_its_conversion() -> Result<()> {
 
 #[test]
 fn a_default_target_stays_converted_while_its_address_drains() -> Result<()> {
-    let case = Case::start("drain = 2")?;
+    let case = Case::start("drain = 6")?;
     case.default_target(A)?;
     let before = case.foreign()?;
     case.annotate(&case.one, Some(A))?;

@@ -31,7 +31,7 @@ fn with_forwards(config: &str) -> Result<Case> {
 #[test]
 fn an_address_that_is_left_drains_and_goes_when_its_time_is_up() -> Result<()> {
     for value in [Some(B), None, Some("none")] {
-        let case = with_forwards("drain = 2")?;
+        let case = with_forwards("drain = 6")?;
         case.annotate(&case.one, value)?;
         let stays = value.filter(|value| *value == B).map(|value| egress(&case.one, value));
         let drained = eventually(SOON, "the old address drains", || {
@@ -40,7 +40,9 @@ fn an_address_that_is_left_drains_and_goes_when_its_time_is_up() -> Result<()> {
             until(&case.scene.server)
         })?;
         if stays.is_none() {
-            assert_eq!(agent_state(&case.scene.agent, &case.one.port)?, "draining");
+            eventually(SOON, "the agent says so", || {
+                Ok(agent_state(&case.scene.agent, &case.one.port)? == "draining")
+            })?;
         }
         // It goes by itself, and not before it is due.
         eventually(SOON, "the drain row goes", || Ok(until(&case.scene.server)?.is_none()))?;
@@ -145,7 +147,7 @@ fn both_families_and_all_ports_drain_by_themselves() -> Result<()> {
 
 #[test]
 fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> {
-    let mut case = with_forwards("drain = 3")?;
+    let mut case = with_forwards("drain = 8")?;
     case.annotate(&case.one, None)?;
     case.rows_become([drain(&case.one, A)])?;
     let due = until(&case.scene.server)?.context("no drain row")?;
@@ -181,7 +183,7 @@ fn cleanup_lets_connections_finish_when_told_to() -> Result<()> {
     case.becomes([egress(&case.one, B), drain(&case.one, A), egress(&case.two, B)])?;
     let Case { mut scene, one, two, .. } = case;
     scene.agent.kill9()?;
-    let mut command = scene.cli.command(&["cleanup", "--drain", "2"]);
+    let mut command = scene.cli.command(&["cleanup", "--drain", "6"]);
     let mut cleanup = command.stdout(Stdio::null()).spawn()?;
     let due = eventually(SOON, "all addresses drain", || {
         let rows = ours(&scene.server)?;
