@@ -75,7 +75,7 @@ impl OwnRow {
     /// must be canonical.
     pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {
         nat.kind == Some(self.purpose.kind())
-            && nat.stateless == Some(false)
+            && nat.stateless.get() == Some(&false)
             && nat.is_written(self.external, self.logical)
             && self.port_range.map_or_else(
                 || nat.external_port_range().is_empty(),

@@ -94,8 +94,8 @@ pub use ovsdb_derive::{AtomValue, ColumnGroup, Table};
 pub use table::{
     AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, IntoColumn,
     KeyColumn, KeyField, Missing, Original, OriginalText, PairsColumn, PairsField, Rare, ReadRow, Table,
-    TableLayout, TableOperations, TableSpec, TypedRow, apply_scalar, join_columns, monitor_requests,
-    read_row, toggle_sorted,
+    TableLayout, TableOperations, TableSpec, TypedRow, apply_scalar, declared_schema, is_rendering,
+    join_columns, monitor_requests, read_row, toggle_sorted,
 };
 mod tables;
 pub use tables::{Change, TableCache, Tables};

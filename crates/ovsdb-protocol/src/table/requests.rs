@@ -51,9 +51,8 @@ pub fn monitor_requests<'t>(
 fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Unsuitable> {
     let mut layout = TableLayout::default();
     for (index, column) in table.columns.iter().enumerate() {
-        let is_optional = column.is_optional || table.is_optional;
         let Some(found) = schema.column(table.name, column.name) else {
-            if is_optional {
+            if column.is_optional {
                 continue;
             }
             let since = [column.since, table.since].into_iter().find(|since| !since.is_empty());
@@ -69,7 +68,7 @@ fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Uns
             if column.kind.is_collection() && found.column_type.max_is_one() {
                 layout.replaced.insert(index);
             }
-        } else if !is_optional {
+        } else if !column.is_optional {
             return Err(Unsuitable(format!(
                 "the column {}.{} of the database {} is not of type {}",
                 table.name, column.name, schema.name, column.kind

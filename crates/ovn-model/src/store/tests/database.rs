@@ -10,7 +10,6 @@ use super::super::Store;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
-    Integer(i64),
     Maybe(Option<String>),
     MaybeRef(Option<Uuid>),
     Texts(BTreeSet<String>),
@@ -125,7 +124,6 @@ impl Value {
     fn is_default(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),
-            Self::Integer(integer) => *integer == 0,
             Self::Maybe(maybe) => maybe.is_none(),
             Self::MaybeRef(maybe) => maybe.is_none(),
             Self::Texts(texts) => texts.is_empty(),
@@ -156,7 +154,6 @@ impl Value {
         };
         match self {
             Self::Text(text) => format!("{text:?}"),
-            Self::Integer(integer) => integer.to_string(),
             Self::Maybe(maybe) => set(maybe.iter().map(|text| format!("{text:?}")).collect()),
             Self::MaybeRef(maybe) => set(maybe.iter().map(atom).collect()),
             Self::Texts(texts) => set(texts.iter().map(|text| format!("{text:?}")).collect()),

@@ -1,28 +1,18 @@
-use ovsdb_protocol::Replica;
+//! What is monitored, of what a server has.
 
-use super::*;
-use crate::Store;
+use ovsdb_protocol::{ColumnSpec, DatabaseSchema, MonitorRequest, Replica, declared_schema};
+
+use super::super::Store;
 
 /// A schema with the columns that `keep` lets pass.
-fn schema(keep: impl Fn(&str, &Column) -> bool) -> DatabaseSchema {
-    let tables = ALL.iter().filter_map(|table| {
-        let columns = table.columns.iter().filter(|column| keep(table.name, column));
-        let columns: Vec<_> =
-            columns.map(|column| format!(r#""{}":{{"type":"string"}}"#, column.name)).collect();
-        let other = r#""enabled":{"type":"boolean"}"#;
-        (!columns.is_empty())
-            .then(|| format!(r#""{}":{{"columns":{{{other},{}}}}}"#, table.name, columns.join(",")))
-    });
-    let tables = tables.collect::<Vec<_>>().join(",");
-    let global = r#""NB_Global":{"columns":{"nb_cfg":{"type":"integer"}}}"#;
-    let text = format!(r#"{{"name":"OVN_Northbound","version":"7.6.0","tables":{{{global},{tables}}}}}"#);
-    DatabaseSchema::parse(&text).unwrap()
+fn schema(keep: impl Fn(&str, &ColumnSpec) -> bool) -> DatabaseSchema {
+    declared_schema("OVN_Northbound", Store::tables(), |table, column| keep(table.name, column))
 }
 
 /// Regression: ovn-kubernetes#1089 and ovn-org/ovn#223, whose monitors have conditions of thousands of clauses.
 #[test]
 fn all_that_matters_is_asked_for_and_nothing_else() {
-    let requests = requests(&schema(|_, _| true)).unwrap();
+    let requests = Store::new().declare(&schema(|_, _| true)).unwrap();
     assert!(requests.keys().map(|table| &**table).eq([
         "Load_Balancer",
         "Load_Balancer_Group",
@@ -40,26 +30,26 @@ fn all_that_matters_is_asked_for_and_nothing_else() {
 #[test]
 fn an_old_server_is_asked_for_what_it_has() {
     let mut store = Store::new();
-    let requests = store.declare(&schema(|_, column| column.required)).unwrap();
+    let requests = store.declare(&schema(|_, column| !column.is_optional)).unwrap();
     assert!(!requests.contains_key("Load_Balancer_Group"));
     let columns = MonitorRequest::columns(["name", "networks", "peer"]);
     assert_eq!(requests["Logical_Router_Port"], columns.part(2));
-    assert!(store.supports("NAT", "options") && !store.supports("NAT", "priority"));
+    assert!(store.supports("NAT", "options") && !store.supports("NAT", "match"));
     assert!(!store.supports("NB_Global", "nb_cfg") && !store.supports("Load_Balancer_Group", "name"));
 
     store.declare(&schema(|_, _| true)).unwrap();
-    assert!(store.supports("NAT", "priority"));
+    assert!(store.supports("NAT", "match"));
 }
 
 #[test]
 fn what_cannot_be_done_without_is_named() {
     let missing = |table: &'static str, column: &'static str| {
-        requests(&schema(|t, c| (t, c.name) != (table, column))).unwrap_err().to_string()
+        Store::new().declare(&schema(|t, c| (t, c.name) != (table, column))).unwrap_err().to_string()
     };
     assert_eq!(
         missing("NAT", "external_ids"),
-        "the database OVN_Northbound has no column NAT.external_ids, which OVN 20.03 and newer have"
+        "the database OVN_Northbound has no column NAT.external_ids, which OVN 20.03 and newer releases have"
     );
-    let error = requests(&schema(|table, _| table != "Load_Balancer")).unwrap_err();
+    let error = Store::new().declare(&schema(|table, _| table != "Load_Balancer")).unwrap_err();
     assert!(error.to_string().contains("Load_Balancer.name"), "{error}");
 }
