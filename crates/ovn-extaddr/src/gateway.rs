@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ovn_model::{Family, NatKind, RouterId, RouterPortId, Store, is_host};
+use ovn_model::{Family, Nat, NatKind, RouterId, RouterPortId, Store, is_host};
 
 use crate::ownership::Owner;
 use crate::reason::Reason;
@@ -19,7 +19,7 @@ pub fn port(
     router: RouterId,
     external: IpAddr,
 ) -> Result<Option<RouterPortId>, Reason> {
-    if gateway_ports(store, router).nth(1).is_none() || !store.supports("NAT", "gateway_port") {
+    if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
         return Ok(None);
     }
     let mut ports: Vec<_> = gateway_ports(store, router).collect();

@@ -155,7 +155,7 @@ fn nat_without_gateway_port(store: &Store) -> Vec<String> {
     let ignored = rows(store).filter(|(router, nat)| {
         let ports: Vec<_> = gateway_ports(store, *router).collect();
         let at_home = |address| gateway::home(store, &ports, address).is_some();
-        let supported = store.supports("NAT", "gateway_port");
+        let supported = store.supports(Nat::COLUMNS.gateway_port);
         ports.len() > 1
             && supported
             && nat.gateway_port.is_none()

@@ -228,7 +228,7 @@ fn port_range(
     found: &[Forward<'_>],
     trace: &mut impl Trace,
 ) -> Option<PortRange> {
-    if !question.store.supports("NAT", "external_port_range") {
+    if !question.store.supports(Nat::COLUMNS.external_port_range) {
         return None;
     }
     let mut listening: Vec<_> = found.iter().filter_map(Forward::port).map(u16::from).collect();

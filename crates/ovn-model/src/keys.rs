@@ -1,7 +1,9 @@
 //! The keys that the agent reads and writes in `external_ids`.
 
+use ovsdb_protocol::KeyField;
+
 use crate::family::Family;
-use crate::tables::{Nat, PortExtras, Router};
+use crate::tables::{Nat, Port, PortExtras, Router};
 
 /// `Logical_Switch_Port.external_ids`: the wanted external IPv4 address, `auto` or `none`.
 pub const PORT_IPV4: &str = PortExtras::COLUMNS.external_ipv4.key();
@@ -24,5 +26,13 @@ pub fn port_key(family: Family) -> &'static str {
     match family {
         Family::V4 => PORT_IPV4,
         Family::V6 => PORT_IPV6,
+    }
+}
+
+/// Returns the key of a port's wanted address of `family`, as a column of [`Port`].
+pub fn port_field(family: Family) -> KeyField<Port> {
+    match family {
+        Family::V4 => PortExtras::COLUMNS.external_ipv4,
+        Family::V6 => PortExtras::COLUMNS.external_ipv6,
     }
 }

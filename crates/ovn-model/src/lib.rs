@@ -31,7 +31,7 @@ pub use few::Few;
 pub use id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 pub use ovsdb_protocol::Problem;
 pub use parsing::parse_ip;
-pub use prefix::{Canonical, Networks, is_host, parse_prefix};
+pub use prefix::{Address, Canonical, LogicalPrefix, Networks, is_host, parse_prefix};
 pub use store::{Attachment, Slabs, Store};
 pub use tables::{Group, LoadBalancer, Nat, NatKind, Port, PortKind, Protocol, Router, RouterPort, Switch};
 pub use tags::Tags;

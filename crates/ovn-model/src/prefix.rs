@@ -47,7 +47,7 @@ impl fmt::Display for Canonical<'_> {
 
 /// An address, as in `NAT.external_ip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Address(pub(crate) IpAddr);
+pub struct Address(pub(crate) IpAddr);
 
 impl OriginalText for Address {
     const WHAT: &'static str = "an address";
@@ -67,7 +67,7 @@ impl OriginalText for Address {
 
 /// A prefix whose bits right of the mask are cleared, as in `NAT.logical_ip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogicalPrefix(pub(crate) IpNet);
+pub struct LogicalPrefix(pub(crate) IpNet);
 
 impl OriginalText for LogicalPrefix {
     const WHAT: &'static str = "an address or prefix";

@@ -20,7 +20,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovsdb_protocol::{Batch, Missing, Problem, Problems, Table, TableLayout, Uuid};
+use ovsdb_protocol::{Batch, Field, Missing, Problem, Problems, Table, TableLayout, Uuid};
 
 use crate::change::{Changes, Recorder};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
@@ -68,13 +68,9 @@ impl Store {
         TABLES
     }
 
-    /// Returns true if the server has a column, of those that are declared.
-    pub fn supports(&self, table: &str, column: &str) -> bool {
-        let layout = TABLES.iter().zip(&self.layouts).find(|(declared, _)| declared.name == table);
-        layout.is_some_and(|(declared, layout)| {
-            let column = declared.columns.iter().position(|declared| declared.name == column);
-            column.is_some_and(|column| layout.present.contains(column))
-        })
+    /// Returns true if the server has a column.
+    pub fn supports<T: Table, V>(&self, column: Field<T, V>) -> bool {
+        T::column_index(column.name()).is_some_and(|index| self.layout::<T>().present.contains(index))
     }
 
     /// Returns what is declared and the server does not have.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ovsdb_protocol::{AtomicType, ColumnGroup, ColumnKind, Table};
+
 use super::Network;
 use super::row::Row;
 use crate::change::{Change, Node, Recorder};
@@ -22,9 +24,18 @@ pub(crate) trait Recorded: Row {
     );
 }
 
+/// Returns true if two rows differ in more than the rows that they refer to, which are told by themselves.
+fn differs_itself<R: Row>(old: Option<&R>, new: Option<&R>) -> bool {
+    let is_reference = |column: usize| R::TABLE.columns[column].kind == ColumnKind::Set(AtomicType::Uuid);
+    match (old, new) {
+        (Some(old), Some(new)) => old.changed(new).iter().any(|column| !is_reference(column)),
+        _ => old.is_some() != new.is_some(),
+    }
+}
+
 impl Recorded for Switch {
     fn record(_: Network<'_>, id: SwitchId, old: Option<&Self>, new: Option<&Self>, recorder: &mut Recorder) {
-        if old.map(|switch| &switch.name) != new.map(|switch| &switch.name) {
+        if differs_itself(old, new) {
             recorder.note(Change::Topology(Node::Switch(id)));
         }
     }
@@ -54,8 +65,7 @@ impl Recorded for Port {
 
 impl Recorded for Router {
     fn record(_: Network<'_>, id: RouterId, old: Option<&Self>, new: Option<&Self>, recorder: &mut Recorder) {
-        let own = |router: &'_ Self| (router.name.clone(), router.chassis.clone(), router.external.clone());
-        if old.map(own) != new.map(own) {
+        if differs_itself(old, new) {
             recorder.note(Change::Topology(Node::Router(id)));
         }
     }
@@ -70,13 +80,13 @@ impl Recorded for RouterPort {
         new: Option<&Self>,
         recorder: &mut Recorder,
     ) {
-        // Which chassis it is bound to does not matter.
-        let is_seen = |port: &RouterPort, other: &RouterPort| {
-            port.name != other.name
-                || port.networks != other.networks
-                || port.is_gateway() != other.is_gateway()
-                || port.peer != other.peer
-                || port.router != other.router
+        // Which chassis a gateway port is bound to does not matter.
+        let chassis = [Self::COLUMNS.gateway_chassis.name(), Self::COLUMNS.ha_chassis_group.name()];
+        let is_seen = |old: &Self, new: &Self| {
+            let mut columns = old.changed(new).iter().map(|column| Self::TABLE.columns[column].name);
+            columns.any(|column| !chassis.contains(&column))
+                || old.is_gateway() != new.is_gateway()
+                || old.router != new.router
         };
         if old.zip(new).is_some_and(|(old, new)| !is_seen(old, new)) {
             return;

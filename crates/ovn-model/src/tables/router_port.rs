@@ -22,9 +22,9 @@ pub struct RouterPort {
     /// The name of the router port at the other end, where two routers are joined directly.
     pub peer: Option<Arc<str>>,
     #[ovsdb(optional, since = "20.03")]
-    gateway_chassis: Vec<Uuid>,
+    pub(crate) gateway_chassis: Vec<Uuid>,
     #[ovsdb(optional, since = "20.03")]
-    ha_chassis_group: Option<Uuid>,
+    pub(crate) ha_chassis_group: Option<Uuid>,
     /// The router whose port it is; of several that claim it, the one with the least UUID.
     #[ovsdb(skip)]
     pub router: Option<RouterId>,

@@ -13,8 +13,11 @@ use super::Vip;
 pub struct Vips {
     vips: Vec<Vip>,
     /// The pairs that were not understood, or not all of it, as the database has them.
-    bad: Option<Box<BTreeMap<Box<str>, Box<str>>>>,
+    bad: Option<Box<Pairs>>,
 }
+
+/// Pairs as the database has them.
+type Pairs = BTreeMap<Box<str>, Box<str>>;
 
 impl Vips {
     /// No virtual address.
@@ -59,7 +62,7 @@ impl<C: ?Sized> Column<C> for Vips {
     const KIND: ColumnKind = <BTreeMap<String, String> as Column>::KIND;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
-        let mut bad = self.bad.take().map_or_else(BTreeMap::new, |bad| *bad);
+        let mut bad = self.bad.take().map_or_else(Pairs::new, |bad| *bad);
         let mut came = Vec::new();
         value.strings(|key, value| {
             let vip = Vip::parse(key, value);

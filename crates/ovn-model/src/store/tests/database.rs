@@ -12,6 +12,7 @@ pub(super) enum Value {
     Text(String),
     Maybe(Option<String>),
     MaybeRef(Option<Uuid>),
+    MaybeFlag(Option<bool>),
     Texts(BTreeSet<String>),
     Refs(BTreeSet<Uuid>),
     Map(BTreeMap<String, String>),
@@ -32,6 +33,14 @@ pub(super) struct Update {
 impl Update {
     pub(super) fn new(table: &'static str, uuid: u128, what: &'static str, columns: &str) -> Self {
         Self { table, uuid: Uuid::from_u128(uuid), what, columns: columns.to_owned() }
+    }
+
+    pub(super) fn table(&self) -> &'static str {
+        self.table
+    }
+
+    pub(super) fn has_column(&self, column: &str) -> bool {
+        self.columns.contains(&format!("{column:?}:"))
     }
 
     /// Tells whether it may be told though a view does not show it: a second way of a load balancer to
@@ -126,6 +135,7 @@ impl Value {
             Self::Text(text) => text.is_empty(),
             Self::Maybe(maybe) => maybe.is_none(),
             Self::MaybeRef(maybe) => maybe.is_none(),
+            Self::MaybeFlag(maybe) => maybe.is_none(),
             Self::Texts(texts) => texts.is_empty(),
             Self::Refs(refs) => refs.is_empty(),
             Self::Map(map) => map.is_empty(),
@@ -156,6 +166,7 @@ impl Value {
             Self::Text(text) => format!("{text:?}"),
             Self::Maybe(maybe) => set(maybe.iter().map(|text| format!("{text:?}")).collect()),
             Self::MaybeRef(maybe) => set(maybe.iter().map(atom).collect()),
+            Self::MaybeFlag(maybe) => set(maybe.iter().map(ToString::to_string).collect()),
             Self::Texts(texts) => set(texts.iter().map(|text| format!("{text:?}")).collect()),
             Self::Refs(refs) => set(refs.iter().map(atom).collect()),
             Self::Map(map) => {

@@ -3,6 +3,7 @@
 use ovsdb_protocol::{ColumnSpec, DatabaseSchema, MonitorRequest, Replica, declared_schema};
 
 use super::super::Store;
+use crate::{Group, Nat};
 
 /// A schema with the columns that `keep` lets pass.
 fn schema(keep: impl Fn(&str, &ColumnSpec) -> bool) -> DatabaseSchema {
@@ -34,11 +35,12 @@ fn an_old_server_is_asked_for_what_it_has() {
     assert!(!requests.contains_key("Load_Balancer_Group"));
     let columns = MonitorRequest::columns(["name", "networks", "peer"]);
     assert_eq!(requests["Logical_Router_Port"], columns.part(2));
-    assert!(store.supports("NAT", "options") && !store.supports("NAT", "match"));
-    assert!(!store.supports("NB_Global", "nb_cfg") && !store.supports("Load_Balancer_Group", "name"));
+    assert!(store.supports(Nat::COLUMNS.kind) && !store.supports(Nat::COLUMNS.match_expression));
+    assert!(!store.supports(Group::COLUMNS.name));
+    assert!(store.missing().any(|missing| missing.to_string() == "Load_Balancer_Group"));
 
     store.declare(&schema(|_, _| true)).unwrap();
-    assert!(store.supports("NAT", "match"));
+    assert!(store.supports(Nat::COLUMNS.match_expression));
 }
 
 #[test]
