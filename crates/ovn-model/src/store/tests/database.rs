@@ -44,9 +44,9 @@ impl Update {
     }
 
     /// Tells whether it may be told though a view does not show it: a second way of a load balancer to
-    /// a router, or another gateway port whose row is missing.
+    /// a router, another gateway port whose row is missing, or another spelling of a network.
     pub(super) fn is_hidden(&self) -> bool {
-        let columns = ["load_balancer_group", "gateway_port"];
+        let columns = ["load_balancer_group", "gateway_port", "networks"];
         self.table == "Load_Balancer_Group" || columns.iter().any(|column| self.columns.contains(column))
     }
 
