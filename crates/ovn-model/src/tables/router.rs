@@ -16,6 +16,9 @@ pub struct Router {
     pub uuid: Uuid,
     /// Its name, which need not be unique.
     pub name: Arc<str>,
+    /// Whether OVN heeds the router; it does unless this is false.
+    #[ovsdb(optional, since = "20.03")]
+    pub enabled: Option<bool>,
     /// The chassis of a gateway router.
     #[ovsdb(key = "options:chassis")]
     pub chassis: Option<Box<str>>,

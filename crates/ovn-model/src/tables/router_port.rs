@@ -17,6 +17,9 @@ pub struct RouterPort {
     pub uuid: Uuid,
     /// Its name.
     pub name: Arc<str>,
+    /// Whether OVN heeds the port; it does unless this is false.
+    #[ovsdb(optional, since = "20.03")]
+    pub enabled: Option<bool>,
     /// Its addresses, each with the prefix of its network. A text that is none is missing.
     pub networks: Networks,
     /// The name of the router port at the other end, where two routers are joined directly.
