@@ -359,7 +359,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
 }
 
 fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::malformed(what, e))
+    serde_json::to_string(value).map_err(|e| Error::invalid_request(what, e))
 }
 
 fn parse_schema(text: &RawValue) -> Result<DatabaseSchema, Error> {

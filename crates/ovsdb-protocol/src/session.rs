@@ -224,7 +224,7 @@ impl Session {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.transact(transaction, &mut live.link.exchange)
             }
-            _ => Err(Kind::Closed.into()),
+            _ => Err(Kind::Closed(None).into()),
         }
     }
 

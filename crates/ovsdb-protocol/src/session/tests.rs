@@ -107,7 +107,7 @@ fn abridged(event: &SessionEvent) -> String {
         SessionEvent::Updated => "updated".to_owned(),
         SessionEvent::Lock(status) => format!("lock {status:?}"),
         SessionEvent::Completed { id, outcome } => format!("completed {} {outcome:?}", id.0),
-        SessionEvent::Disconnected { error, .. } => format!("disconnected: {error}"),
+        SessionEvent::Disconnected { error, .. } => format!("disconnected: {error:#}"),
     }
 }
 
