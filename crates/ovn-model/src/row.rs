@@ -11,7 +11,7 @@ mod switch;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ovsdb_protocol::{AtomRef, ColumnSink, Columns, DatumReader, DecodeError, Inconsistent, Uuid};
+use ovsdb_protocol::{ApplyError, AtomRef, ColumnSink, Columns, DatumReader, DecodeError, Uuid};
 
 pub(crate) use balancer::BalancerDraft;
 pub use balancer::{LoadBalancer, Protocol};
@@ -140,7 +140,7 @@ impl Write<'_> {
         mut meta: Meta,
         draft: &mut D,
         problems: &mut Problems,
-    ) -> Result<Meta, Inconsistent> {
+    ) -> Result<Meta, ApplyError> {
         let troubled = match self {
             Self::Delete => {
                 if meta.is_troubled() {
@@ -151,9 +151,9 @@ impl Write<'_> {
             Self::Whole(columns) | Self::Difference(columns) => {
                 let notes = Notes::new(D::TABLE, !self.is_difference(), meta.is_troubled());
                 let mut reading = Reading { draft, notes, lost: false };
-                columns.read(&mut reading).map_err(|_| Inconsistent("a row's columns are malformed"))?;
+                columns.read(&mut reading).map_err(|_| ApplyError("a row's columns are malformed"))?;
                 if reading.lost && self.is_difference() {
-                    return Err(Inconsistent("the difference of a set or map could not be read"));
+                    return Err(ApplyError("the difference of a set or map could not be read"));
                 }
                 problems.settle(uuid, meta.is_troubled(), reading.notes)
             }

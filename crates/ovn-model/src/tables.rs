@@ -1,6 +1,6 @@
 //! The tables and columns that are monitored, and the releases that have them.
 
-use ovsdb_protocol::{DatabaseSchema, MonitorRequest, MonitorRequests, Unsuitable};
+use ovsdb_protocol::{DatabaseSchema, MonitorRequest, MonitorRequests, SchemaMismatch};
 
 /// A table of the Northbound database.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Table {
 }
 
 /// Requests the columns that the server has.
-pub(crate) fn requests(schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+pub(crate) fn requests(schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
     let mut requests = MonitorRequests::new();
     for table in ALL {
         let mut columns = Vec::new();
@@ -142,14 +142,14 @@ pub(crate) fn requests(schema: &DatabaseSchema) -> Result<MonitorRequests, Unsui
             if schema.column(table.name, column.name).is_some() {
                 columns.push(column.name);
             } else if column.required {
-                return Err(Unsuitable(format!(
+                return Err(SchemaMismatch(format!(
                     "the database {} has no column {}.{}, which OVN {} and newer have",
                     schema.name, table.name, column.name, column.since
                 )));
             }
         }
         if !columns.is_empty() {
-            requests.insert(table.name.to_owned(), MonitorRequest::columns(columns).part(table.part));
+            requests.insert(table.name.to_owned(), MonitorRequest::columns(columns).load_stage(table.part));
         }
     }
     Ok(requests)

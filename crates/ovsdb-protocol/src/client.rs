@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::connection::{Command, Connection, Request, Want};
 use crate::decoder::Decoder;
+use crate::encode::{EncodeError, to_json};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
@@ -25,7 +26,7 @@ use crate::monitor::{MonitorMethod, MonitorRequests};
 use crate::outcome::{Outcome, TransactError};
 use crate::scan::Limits;
 use crate::schema::DatabaseSchema;
-use crate::server::{Policy, ServerDatabase, ServerRole, Unacceptable};
+use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable};
 use crate::tls::TlsConfig;
 use crate::transact::{Condition, Transaction};
 use crate::update::TableUpdates;
@@ -129,7 +130,7 @@ impl Client {
         &self,
         database: &str,
         cluster_id: Option<Uuid>,
-    ) -> Result<Result<ServerRole, Unacceptable>, Error> {
+    ) -> Result<Result<ServerRole, ServerUnusable>, Error> {
         let mut question = Transaction::new(SERVER);
         question.select("Database", [Condition::eq("name", database)]);
         match self.transact(&question).await? {
@@ -157,7 +158,7 @@ impl Client {
                 .map_err(|e| Error::malformed("transaction result", e)),
             Err(error) if error.is_disconnected() => Ok(Outcome::Unknown),
             Err(error) => match error.as_database_error() {
-                Some(error) => Ok(Outcome::Refused(TransactError { operation: None, error: error.clone() })),
+                Some(error) => Ok(Outcome::Refused(TransactError::new(None, error.clone()))),
                 None => Err(error),
             },
         }
@@ -277,10 +278,10 @@ impl Drop for Waiting<'_> {
 }
 
 fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(invalid_request)
+    to_json(value).map_err(invalid_request)
 }
 
-fn invalid_request(error: serde_json::Error) -> Error {
+fn invalid_request(error: EncodeError) -> Error {
     Error::invalid_request("request", error)
 }
 

@@ -3,7 +3,7 @@
 use std::mem;
 use std::net::IpAddr;
 
-use ovsdb_protocol::Inconsistent;
+use ovsdb_protocol::ApplyError;
 
 use super::Store;
 use crate::change::Change;
@@ -12,11 +12,7 @@ use crate::row::{BalancerDraft, Write};
 use crate::vip::Vip;
 
 impl Store {
-    pub(super) fn write_balancer(
-        &mut self,
-        id: LoadBalancerId,
-        write: Write<'_>,
-    ) -> Result<(), Inconsistent> {
+    pub(super) fn write_balancer(&mut self, id: LoadBalancerId, write: Write<'_>) -> Result<(), ApplyError> {
         let balancer = self.balancers.slot_mut(id);
         let was = balancer.meta;
         let mut draft = BalancerDraft::default();

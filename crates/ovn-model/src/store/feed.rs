@@ -1,7 +1,7 @@
 //! Batches of updates.
 
 use ovsdb_protocol::{
-    Batch, DatabaseSchema, Inconsistent, MonitorRequests, Replica, RowChange, RowUpdate, Unsuitable, Uuid,
+    ApplyError, Batch, DatabaseSchema, MonitorRequests, Replica, RowChange, RowUpdate, SchemaMismatch, Uuid,
 };
 
 use super::Store;
@@ -12,7 +12,7 @@ use crate::tables::{self, Kind, Table};
 const MANY: usize = 1000;
 
 impl Replica for Store {
-    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         let requests = tables::requests(schema)?;
         let columns =
             tables::ALL.iter().flat_map(|table| table.columns.iter().map(|column| (table.name, column.name)));
@@ -33,7 +33,7 @@ impl Replica for Store {
         }
     }
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         let Some(table) = tables::ALL.iter().find(|table| table.name == update.table) else {
             return Ok(());
         };
@@ -57,7 +57,7 @@ impl Replica for Store {
 }
 
 impl Store {
-    fn write(&mut self, table: &Table, uuid: Uuid, change: RowChange<'_>) -> Result<(), Inconsistent> {
+    fn write(&mut self, table: &Table, uuid: Uuid, change: RowChange<'_>) -> Result<(), ApplyError> {
         /// Opens the slot, writes the row and closes the slot.
         macro_rules! write {
             ($slab:ident, $write:ident) => {{

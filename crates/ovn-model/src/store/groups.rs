@@ -1,13 +1,13 @@
 //! Writing `Load_Balancer_Group`.
 
-use ovsdb_protocol::Inconsistent;
+use ovsdb_protocol::ApplyError;
 
 use super::{Store, sets};
 use crate::id::{GroupId, LoadBalancerId};
 use crate::row::{GroupDraft, Write};
 
 impl Store {
-    pub(super) fn write_group(&mut self, id: GroupId, write: Write<'_>) -> Result<(), Inconsistent> {
+    pub(super) fn write_group(&mut self, id: GroupId, write: Write<'_>) -> Result<(), ApplyError> {
         let group = self.groups.slot_mut(id);
         let was = group.meta;
         let mut draft = GroupDraft::default();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ovsdb_protocol::Inconsistent;
+use ovsdb_protocol::ApplyError;
 
 use super::{Store, owner};
 use crate::change::{Change, Node};
@@ -11,7 +11,7 @@ use crate::prefix::is_host;
 use crate::row::{Nat, NatDraft, Row, Write};
 
 impl Store {
-    pub(super) fn write_nat(&mut self, id: NatId, write: Write<'_>) -> Result<(), Inconsistent> {
+    pub(super) fn write_nat(&mut self, id: NatId, write: Write<'_>) -> Result<(), ApplyError> {
         let old = self.nats.slot(id);
         let mut draft = if write.is_difference() {
             NatDraft { nat: old.clone(), gateway_port: None }

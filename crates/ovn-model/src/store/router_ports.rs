@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use ovsdb_protocol::Inconsistent;
+use ovsdb_protocol::ApplyError;
 
 use super::{Store, owner};
 use crate::change::{Change, Node};
@@ -10,11 +10,7 @@ use crate::id::{RouterId, RouterPortId};
 use crate::row::{RouterPort, Row, Write};
 
 impl Store {
-    pub(super) fn write_router_port(
-        &mut self,
-        id: RouterPortId,
-        write: Write<'_>,
-    ) -> Result<(), Inconsistent> {
+    pub(super) fn write_router_port(&mut self, id: RouterPortId, write: Write<'_>) -> Result<(), ApplyError> {
         let old = self.router_ports.slot(id);
         let mut port = if write.is_difference() { old.clone() } else { RouterPort::vacant(old.uuid) };
         port.meta = write.read(old.uuid, old.meta, &mut port, &mut self.problems)?;

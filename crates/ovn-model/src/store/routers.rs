@@ -1,6 +1,6 @@
 //! Writing `Logical_Router`.
 
-use ovsdb_protocol::Inconsistent;
+use ovsdb_protocol::ApplyError;
 
 use super::{Store, sets};
 use crate::change::Node;
@@ -8,7 +8,7 @@ use crate::id::{GroupId, LoadBalancerId, RouterId};
 use crate::row::{RouterDraft, Write};
 
 impl Store {
-    pub(super) fn write_router(&mut self, id: RouterId, write: Write<'_>) -> Result<(), Inconsistent> {
+    pub(super) fn write_router(&mut self, id: RouterId, write: Write<'_>) -> Result<(), ApplyError> {
         let router = self.routers.slot_mut(id);
         let was = router.meta;
         let mut draft = RouterDraft::default();

@@ -1,6 +1,6 @@
 //! Writing `Logical_Switch`.
 
-use ovsdb_protocol::Inconsistent;
+use ovsdb_protocol::ApplyError;
 
 use super::{Store, sets};
 use crate::change::Node;
@@ -8,7 +8,7 @@ use crate::id::SwitchId;
 use crate::row::{SwitchDraft, Write};
 
 impl Store {
-    pub(super) fn write_switch(&mut self, id: SwitchId, write: Write<'_>) -> Result<(), Inconsistent> {
+    pub(super) fn write_switch(&mut self, id: SwitchId, write: Write<'_>) -> Result<(), ApplyError> {
         let switch = self.switches.slot_mut(id);
         let was = switch.meta;
         let mut draft = SwitchDraft::default();

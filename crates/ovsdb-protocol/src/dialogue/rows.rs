@@ -8,7 +8,7 @@ use crate::decoder::{Decoder, RowsHead, RowsSource};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::RowHandler;
-use crate::monitor::{MonitorMethod, later_parts};
+use crate::monitor::{MonitorMethod, later_stages};
 use crate::outcome::DatabaseError;
 use crate::replica::{Batch, Replica};
 use crate::row::RowUpdate;
@@ -45,7 +45,8 @@ impl Dialogue {
         let Position { view, last } = asked;
         // Whoever can start from a transaction can change conditions. Differences are not worth parts.
         let whole = method != MonitorMethod::CondSince || !last.is_nil() || !self.parts_will_do;
-        let parts = if whole { Vec::new() } else { later_parts(MONITOR, &view.requests).map_err(invalid)? };
+        let parts =
+            if whole { Vec::new() } else { later_stages(MONITOR, &view.requests).map_err(invalid)? };
         let params = method
             .params(&self.database, MONITOR, &view.requests, *last, !parts.is_empty())
             .map_err(invalid)?;
@@ -159,6 +160,6 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
             return applied.map_err(|e| Error::malformed("description of itself", e));
         }
         self.dialogue.heard.rows_seen += 1;
-        self.replica.apply(update).map_err(|inconsistent| Kind::Inconsistent(inconsistent).into())
+        self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
     }
 }

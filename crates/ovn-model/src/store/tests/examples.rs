@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ovsdb_protocol::{Batch, Inconsistent, Replica, Uuid};
+use ovsdb_protocol::{ApplyError, Batch, Replica, Uuid};
 
 use super::super::Store;
 use super::database::{Update, feed};
@@ -35,7 +35,7 @@ fn after(store: &mut Store, updates: &[Update]) -> Vec<Change> {
     changes.list
 }
 
-fn refused(store: &mut Store, update: &Update) -> Inconsistent {
+fn refused(store: &mut Store, update: &Update) -> ApplyError {
     store.begin(Batch::Delta);
     update.apply(store).unwrap_err()
 }
