@@ -307,8 +307,8 @@ mod tests {
         assert_eq!(names, ["monitor_cond_since", "monitor_cond", "monitor"]);
     }
 
-    /// Regression: ovsdb-server 3.1 and 3.7, which crash where `monitor_cond_change` brings in a condition on a column
-    /// that is not monitored.
+    /// ovsdb-server 3.1 and 3.7 crash where `monitor_cond_change` brings in a condition on a column that is not
+    /// monitored.
     #[test]
     fn the_columns_of_all_conditions_are_asked_for_at_first() {
         let any = RowFilter::Any(vec![

@@ -4,6 +4,7 @@ mod examples;
 mod lasting;
 mod monitors;
 mod transactions;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

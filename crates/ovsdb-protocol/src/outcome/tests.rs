@@ -129,7 +129,7 @@ fn every_error_has_a_class() {
     }
 }
 
-/// Rule: a dry run ends with an abort, which fails behind all that it was to tell.
+/// A dry run ends with an abort, which fails behind all that it was to tell.
 #[test]
 fn a_refusal_has_the_results_of_the_operations_before() {
     let refusal = refused(r#"[{"rows":[{"n":1}]},{"count":2},{"error":"aborted"},null]"#, 4);

@@ -297,3 +297,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn numbers_and_texts_become_atoms_where_nothing_is_lost() {
+    assert_eq!(
+        [Atom::from(7_u8), 7_u16.into(), 7_u32.into(), 7_i8.into(), 7_i16.into()],
+        [7, 7, 7, 7, 7].map(Atom::Integer)
+    );
+    assert_eq!(Atom::from(0.5_f32), Atom::Real(0.5));
+    assert_eq!(Atom::try_from(u64::MAX >> 1), Ok(Atom::Integer(i64::MAX)));
+    assert!(Atom::try_from(1_u64 << 63).is_err() && Atom::try_from(i128::MIN).is_err());
+    assert_eq!(Atom::try_from(5_usize), Ok(Atom::Integer(5)));
+    let text = "a".to_owned();
+    assert_eq!([Atom::from(&text), text.clone().into_boxed_str().into()], [Atom::from("a"), text.into()]);
+}
+
+#[test]
+fn collections_become_data() {
+    assert_eq!(Datum::from(vec!["b", "a", "b"]), Datum::set(["a", "b"]));
+    assert_eq!(Datum::from([1, 2]), Datum::set([1, 2]));
+    assert_eq!(Datum::from(std::collections::BTreeSet::from([1])), Datum::scalar(1));
+    assert_eq!(Datum::from(std::collections::BTreeMap::from([("a", 1)])), Datum::map([("a", 1)]));
+    assert_eq!((Datum::from(Some(1)), Datum::from(None::<&str>)), (Datum::scalar(1), Datum::empty()));
+}
+
+/// The real `3.0` arrives as `3`.
+#[test]
+fn an_integer_passes_for_a_real_where_no_schema_tells() {
+    let row: Row = serde_json::from_str(r#"{"r":3}"#).unwrap();
+    let read = row.get("r").unwrap();
+    assert_eq!((read.as_real(), read.as_integer()), (Some(3.0), Some(3)));
+    let real = read.clone().convert(&ColumnType::scalar(AtomicType::Real)).unwrap();
+    assert_eq!((real.as_real(), real.as_integer()), (Some(3.0), None));
+    assert_eq!(
+        (read.as_atom().unwrap().to_string(), real.as_atom().unwrap().to_string()),
+        ("3".into(), "3.0".into())
+    );
+}

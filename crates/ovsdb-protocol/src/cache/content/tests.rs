@@ -216,7 +216,7 @@ fn update<'a>(cache: &mut Content, change: fn(Columns<'a>) -> RowChange<'a>, tex
     cache.commit().unwrap();
 }
 
-/// Regression: a set of two reals that ovsdb-server writes alike, for which nothing ever got in step.
+/// Such as a set of two reals that ovsdb-server writes alike.
 #[test]
 fn an_unreadable_value_is_missing_until_a_whole_new_one_comes() {
     let mut cache = empty();

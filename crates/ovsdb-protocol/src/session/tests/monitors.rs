@@ -283,7 +283,7 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
     }
 }
 
-/// Regression: values that ovsdb-server writes and cannot be read, for which nothing ever got in step.
+/// ovsdb-server writes values that cannot be read.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_value_stops_nothing() {
     let server = Server::unix();
