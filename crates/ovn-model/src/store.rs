@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// Returns the values that are not understood at present; a bounded number of them.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
         self.problems.iter()
     }
 

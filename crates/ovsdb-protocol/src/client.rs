@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 
 use crate::connection::{Command, Connection, Request, Want};
 use crate::decoder::Decoder;
+use crate::encode::{EncodeError, to_json};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
@@ -26,7 +26,7 @@ use crate::monitor::{MonitorMethod, MonitorRequests};
 use crate::outcome::{Outcome, TransactError};
 use crate::scan::Limits;
 use crate::schema::DatabaseSchema;
-use crate::server::{Policy, ServerDatabase, ServerRole, Unacceptable};
+use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable};
 use crate::tls::TlsConfig;
 use crate::transact::{Condition, Transaction};
 use crate::update::TableUpdates;
@@ -130,7 +130,7 @@ impl Client {
         &self,
         database: &str,
         cluster_id: Option<Uuid>,
-    ) -> Result<Result<ServerRole, Unacceptable>, Error> {
+    ) -> Result<Result<ServerRole, ServerUnusable>, Error> {
         let mut question = Transaction::new(SERVER);
         question.select("Database", [Condition::eq("name", database)]);
         match self.transact(&question).await? {
@@ -141,7 +141,7 @@ impl Client {
             }
             // A server of before Open vSwitch 2.9 knows nothing of itself, and is in no cluster.
             Outcome::Refused(_) => Ok(Ok(ServerRole::Standalone)),
-            Outcome::Unknown => Err(Kind::Closed.into()),
+            Outcome::Unknown => Err(Kind::Closed(None).into()),
         }
     }
 
@@ -158,7 +158,7 @@ impl Client {
                 .map_err(|e| Error::malformed("transaction result", e)),
             Err(error) if error.is_disconnected() => Ok(Outcome::Unknown),
             Err(error) => match error.as_database_error() {
-                Some(error) => Ok(Outcome::Refused(TransactError { operation: None, error: error.clone() })),
+                Some(error) => Ok(Outcome::Refused(TransactError::new(None, error.clone()))),
                 None => Err(error),
             },
         }
@@ -180,7 +180,7 @@ impl Client {
         loop {
             let (sender, updates) = mpsc::channel(UPDATES);
             let params =
-                method.params(database, &monitor, requests, since, false).map_err(malformed_request)?;
+                method.params(database, &monitor, requests, since, false).map_err(invalid_request)?;
             let want = Want::Rows { method, monitor: format!("\"{monitor}\""), updates: sender };
             let Err(error) = self.send(method.name(), params, want).await?.wait().await else {
                 return Ok(Monitor { updates, connection: self.commands.clone() });
@@ -245,7 +245,7 @@ impl Client {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let (reply, receiver) = oneshot::channel();
         let request = Request { key, method, params, want, reply };
-        self.commands.send(Command::Request(request)).await.map_err(|_| Kind::Closed)?;
+        self.commands.send(Command::Request(request)).await.map_err(|_| Kind::Closed(None))?;
         Ok(Waiting { client: self, key, receiver, done: false })
     }
 }
@@ -264,7 +264,7 @@ impl Waiting<'_> {
     async fn wait(mut self) -> Result<Box<RawValue>, Error> {
         let reply = (&mut self.receiver).await;
         self.done = true;
-        reply.unwrap_or_else(|_| Err(Kind::Closed.into()))
+        reply.unwrap_or_else(|_| Err(Kind::Closed(None).into()))
     }
 }
 
@@ -278,11 +278,11 @@ impl Drop for Waiting<'_> {
 }
 
 fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(malformed_request)
+    to_json(value).map_err(invalid_request)
 }
 
-fn malformed_request(error: impl fmt::Display) -> Error {
-    Error::malformed("request", error)
+fn invalid_request(error: EncodeError) -> Error {
+    Error::invalid_request("request", error)
 }
 
 // ===== impl Monitor =====
@@ -297,7 +297,7 @@ impl Monitor {
     /// # Cancel safety
     /// No update is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<TableUpdates, Error> {
-        let lost = || if self.connection.is_closed() { Kind::Closed } else { Kind::Lagged };
+        let lost = || if self.connection.is_closed() { Kind::Closed(None) } else { Kind::Lagged };
         self.updates.recv().await.ok_or_else(|| lost().into())
     }
 }

@@ -24,11 +24,12 @@ use uuid::Uuid;
 pub(crate) use self::rows::Feed;
 use self::rows::Parts;
 use crate::decoder::Decoder;
+use crate::encode::to_json;
 use crate::error::{Error, Kind};
 use crate::exchange::{Event, Exchange};
 use crate::greeting::{Description, Greeting, SERVER};
 use crate::lock::{Lock, LockName};
-use crate::monitor::{MonitorMethod, MonitorRequests};
+use crate::monitor::{self, MonitorMethod, MonitorRequests};
 use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::replica::Replica;
 use crate::schema::DatabaseSchema;
@@ -272,7 +273,7 @@ impl Dialogue {
             None => return Ok(()),
             Some(Description::None) => (ServerRole::Standalone, None),
             Some(Description::Of(database)) => {
-                let role = self.policy.judge(database.as_ref()).map_err(Kind::Unacceptable)?;
+                let role = self.policy.judge(database.as_ref()).map_err(Kind::ServerUnusable)?;
                 if let Some(database) = &database {
                     self.policy.note(database);
                 }
@@ -285,7 +286,8 @@ impl Dialogue {
         self.lock_where_it_counts(role, exchange)?;
         let Some(schema) = self.heard.schema.take() else { return Ok(()) };
         let schema = schema?;
-        let requests = replica.declare(&schema).map_err(Kind::Unsuitable)?;
+        let requests = replica.declare(&schema).map_err(Kind::SchemaMismatch)?;
+        let requests = monitor::conform(requests, &schema);
         let view = View { schema, cluster, requests };
         // Differences make sense only on top of the very same view of the database.
         let resumable = self.position.take().filter(|old| *old.view == view);
@@ -312,7 +314,7 @@ impl Dialogue {
                 Ok(outcome) => (outcome, None),
                 Err(e) => (Outcome::Unknown, Some(Error::malformed("transaction result", e))),
             },
-            Err(error) => (Outcome::Refused(TransactError { operation: None, error }), None),
+            Err(error) => (Outcome::Refused(TransactError::new(None, error)), None),
         };
         // A server that does not have what we committed is too old to come back to.
         let clustered = self.server().is_some_and(|database| database.cluster_id.is_some());
@@ -359,7 +361,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
 }
 
 fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::malformed(what, e))
+    to_json(value).map_err(|e| Error::invalid_request(what, e))
 }
 
 fn parse_schema(text: &RawValue) -> Result<DatabaseSchema, Error> {

@@ -3,19 +3,19 @@
 //! There are two ways to use it:
 //!
 //! - A [`Session`] is a lasting relation to one database. It reconnects, resumes from the last transaction it knows,
-//!   asks for its lock anew, and keeps a [`Replica`] in step: a [`Mirror`] of untyped rows, or a type of yours that
+//!   asks for its lock anew, and keeps a [`Replica`] in step: a [`Cache`] of untyped rows, or a type of yours that
 //!   reads rows straight from the receive buffer.
 //! - A [`Client`] is a handle to one connection, with a method for each request of the RFC.
 //!
 //! ```no_run
-//! use ovsdb_protocol::{Mirror, Remotes, Row, Selection, Session, SessionConfig, SessionEvent, Transaction};
+//! use ovsdb_protocol::{Cache, Remotes, Row, Selection, Session, SessionConfig, SessionEvent, Transaction};
 //!
 //! # async fn program() -> Result<(), Box<dyn std::error::Error>> {
 //! let remotes: Remotes = "unix:/run/ovn/ovnnb_db.sock".parse()?;
 //! let mut session = Session::new(SessionConfig::new(remotes, "OVN_Northbound"));
-//! let mut mirror = Mirror::new([Selection::table("Logical_Switch").columns(["name", "ports"])]);
+//! let mut cache = Cache::new([Selection::table("Logical_Switch").columns(["name", "ports"])]);
 //! loop {
-//!     match session.next(&mut mirror).await {
+//!     match session.next(&mut cache).await {
 //!         SessionEvent::Synced { .. } => {
 //!             let mut transaction = Transaction::new("OVN_Northbound");
 //!             transaction.insert("Logical_Switch", Row::new().with("name", "ls0"));
@@ -23,11 +23,11 @@
 //!         }
 //!         SessionEvent::Completed { outcome, .. } => println!("{outcome:?}"),
 //!         SessionEvent::Disconnected { remote, error, retry } => {
-//!             eprintln!("{remote}: {error}; next attempt in {retry:?}");
+//!             eprintln!("{remote}: {error:#}; next attempt in {retry:?}");
 //!         }
 //!         _ => {}
 //!     }
-//!     for delta in mirror.take_deltas() {
+//!     for delta in cache.take_deltas() {
 //!         println!("{} {}: {:?}", delta.table, delta.uuid, delta.new);
 //!     }
 //! }
@@ -62,8 +62,9 @@ mod outcome;
 pub use outcome::{
     DatabaseError, ErrorClass, MalformedReply, OperationResult, Outcome, Results, TransactError,
 };
+mod encode;
 mod monitor;
-pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, Rows};
+pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, MonitorSelect, RowFilter};
 mod lock;
 pub use lock::{InvalidLockName, LockName, LockStatus};
 
@@ -83,7 +84,7 @@ mod exchange;
 
 // Where rows are kept.
 mod replica;
-pub use replica::{Batch, Inconsistent, Replica, Unsuitable};
+pub use replica::{ApplyError, Batch, Replica, SchemaMismatch};
 mod replay;
 #[doc(hidden)]
 pub use replay::replay;
@@ -100,11 +101,9 @@ pub use table::{
 mod tables;
 pub use tables::{Change, TableCache, Tables};
 mod diff;
-pub use diff::{DiffError, apply_diff, diff};
+pub use diff::{DiffError, apply_diff};
 mod cache;
-pub use cache::{Cache, Inconsistency, RowDelta};
-mod mirror;
-pub use mirror::{Absent, Mirror, Selection};
+pub use cache::{Absent, Cache, CacheError, RowDelta, Selection};
 
 // One connection.
 mod tls;
@@ -117,7 +116,7 @@ mod error;
 pub use error::Error;
 mod link;
 mod server;
-pub use server::{ServerDatabase, ServerRole, StorageModel, Unacceptable};
+pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 mod update;
 pub use update::{RowDifference, TableUpdates};
 mod connection;

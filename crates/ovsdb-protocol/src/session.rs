@@ -32,6 +32,9 @@ use crate::transact::Transaction;
 /// nothing else meanwhile, and needs more than a second for 40 MB.
 const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
 
+/// Longer than any process lives, and short enough to be added to an instant.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// How many bytes of a snapshot may wait to be decoded.
 const READ_AHEAD: usize = 32 << 20;
 
@@ -123,7 +126,8 @@ pub enum SessionEvent {
         remote: Endpoint,
         /// What happened.
         error: Error,
-        /// How long until the next attempt.
+        /// How long until the next attempt. [`Duration::MAX`]: there is none, since the request for a monitor is
+        /// [invalid](Error::is_invalid_request).
         retry: Duration,
     },
 }
@@ -224,7 +228,7 @@ impl Session {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.transact(transaction, &mut live.link.exchange)
             }
-            _ => Err(Kind::Closed.into()),
+            _ => Err(Kind::Closed(None).into()),
         }
     }
 
@@ -358,7 +362,7 @@ impl Session {
         // A connection that did not last is no success, or a server that breaks every one would be
         // asked without a pause. One that ceases to be the leader is no such server.
         let lasted = live.since.elapsed() >= Duration::from_secs(1);
-        if self.dialogue.was_synced() && (lasted || error.as_unacceptable().is_some()) {
+        if self.dialogue.was_synced() && (lasted || error.as_server_unusable().is_some()) {
             self.config.backoff.reset();
             self.patience = self.config.connect_timeout;
             // This one counts as tried: what remains are the others, and they are tried at once.
@@ -372,13 +376,16 @@ impl Session {
     }
 
     fn failed(&mut self, remote: Endpoint, error: Error) {
-        let retry = if self.tried < self.config.remotes.endpoints().len() {
+        let retry = if error.is_invalid_request() {
+            // No server would take it.
+            Duration::MAX
+        } else if self.tried < self.config.remotes.endpoints().len() {
             Duration::ZERO
         } else {
             self.tried = 0;
             self.config.backoff.next_wait()
         };
-        self.phase = Phase::Waiting(Instant::now() + retry);
+        self.phase = Phase::Waiting(Instant::now() + retry.min(NEVER));
         self.dialogue.events.push_back(SessionEvent::Disconnected { remote, error, retry });
     }
 

@@ -126,7 +126,7 @@ pub struct TableSpec {
     pub columns: &'static [ColumnSpec],
     /// The stage of a snapshot that brings the table: those of stage 0 come first. A session asks for one stage after
     /// the other, and decodes one while the server renders the next; see
-    /// [`MonitorRequest::part`](crate::MonitorRequest::part).
+    /// [`MonitorRequest::load_stage`](crate::MonitorRequest::load_stage).
     pub load_stage: u8,
     /// Whether a server without the table will do.
     pub is_optional: bool,

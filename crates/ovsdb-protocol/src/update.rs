@@ -5,16 +5,22 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::cursor::{DatumReader, DecodeError};
+use crate::problem::Problems;
 use crate::row::{ColumnSink, Columns, RowChange, RowUpdate};
-use crate::value::{Datum, Row};
+use crate::value::Row;
 
 /// The rows of one monitor reply or update.
+///
+/// A value that cannot be read is missing in its row, and listed.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct TableUpdates {
     /// Whether these are all rows there are, rather than differences.
     pub snapshot: bool,
     /// What happened, by table and row.
     pub tables: BTreeMap<String, BTreeMap<Uuid, RowDifference>>,
+    /// The values that could not be read.
+    pub problems: Problems,
 }
 
 /// What happened to one row: [`RowChange`], owned.
@@ -35,37 +41,51 @@ pub enum RowDifference {
 
 impl TableUpdates {
     pub(crate) fn push(&mut self, update: RowUpdate<'_>) -> Result<(), DecodeError> {
-        let difference = match update.change {
-            RowChange::Insert(columns) => RowDifference::Insert(read_row(columns)?),
-            RowChange::Modify(columns) => RowDifference::Modify(read_row(columns)?),
-            RowChange::Replace(columns) => RowDifference::Replace(read_row(columns)?),
+        let RowUpdate { table, uuid, change } = update;
+        let problems = &mut self.problems;
+        let mut read = |columns| {
+            let mut reader = RowReader::default();
+            Columns::read(columns, &mut reader)?;
+            for (column, error) in reader.rejected {
+                problems.record(table, uuid, &column, error.to_string(), true);
+            }
+            Ok::<_, DecodeError>(reader.row)
+        };
+        let difference = match &change {
+            RowChange::Insert(columns) => RowDifference::Insert(read(columns)?),
+            RowChange::Modify(columns) => RowDifference::Modify(read(columns)?),
+            RowChange::Replace(columns) => RowDifference::Replace(read(columns)?),
             RowChange::Delete => RowDifference::Delete,
         };
-        self.tables.entry(update.table.to_owned()).or_default().insert(update.uuid, difference);
+        self.tables.entry(table.to_owned()).or_default().insert(uuid, difference);
         Ok(())
     }
 }
 
 /// Reads all columns, whatever their type. What depends on the type is left to
-/// [`Datum::conform`].
+/// [`Datum::conform`](crate::Datum::conform).
+///
+/// # Errors
+/// The text as a whole, or one of the values, is malformed.
 pub(crate) fn read_row(columns: Columns<'_>) -> Result<Row, DecodeError> {
-    #[derive(Default)]
-    struct Reader(Row, Option<DecodeError>);
+    let mut reader = RowReader::default();
+    columns.read(&mut reader)?;
+    reader.rejected.into_iter().next().map_or(Ok(reader.row), |(_, error)| Err(error))
+}
 
-    impl ColumnSink for Reader {
-        fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
-            let text = value.text()?;
-            let expected = DecodeError { at: 0, expected: "an OVSDB value" };
-            self.0.insert(name, serde_json::from_str::<Datum>(text).map_err(|_| expected)?);
-            Ok(())
-        }
+#[derive(Default)]
+struct RowReader {
+    row: Row,
+    rejected: Vec<(String, DecodeError)>,
+}
 
-        fn rejected(&mut self, _: &str, error: DecodeError) {
-            self.1 = Some(error);
-        }
+impl ColumnSink for RowReader {
+    fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
+        self.row.insert(name, value.datum()?);
+        Ok(())
     }
 
-    let mut reader = Reader::default();
-    columns.read(&mut reader)?;
-    reader.1.map_or(Ok(reader.0), Err)
+    fn rejected(&mut self, name: &str, error: DecodeError) {
+        self.rejected.push((name.to_owned(), error));
+    }
 }

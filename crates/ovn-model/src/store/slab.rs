@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use ovsdb_protocol::{Batch, Columns, Inconsistent, RowChange, Uuid};
+use ovsdb_protocol::{ApplyError, Batch, Columns, RowChange, Uuid};
 
 use super::finder::Finder;
 use super::row::Row;
@@ -123,18 +123,18 @@ impl<R: Row> Slab<R> {
         batch: Batch,
         uuid: Uuid,
         change: RowChange<'a>,
-    ) -> Result<(R::Id, Write<'a>), Inconsistent> {
+    ) -> Result<(R::Id, Write<'a>), ApplyError> {
         let hash = self.hash(uuid);
         let slot = self.find_hashed(hash, uuid);
         let here = slot.filter(|id| self.slot(*id).meta().is_present());
         let write = match (change, here) {
             (RowChange::Insert(_), Some(_)) if batch == Batch::Delta => {
-                return Err(Inconsistent("a row is inserted that is here"));
+                return Err(ApplyError("a row is inserted that is here"));
             }
             (RowChange::Insert(columns), _) | (RowChange::Replace(columns), Some(_)) => Write::Whole(columns),
             (RowChange::Modify(columns), Some(_)) => Write::Difference(columns),
             (RowChange::Delete, Some(_)) => Write::Delete,
-            (_, None) => return Err(Inconsistent("a row is changed or deleted that is not here")),
+            (_, None) => return Err(ApplyError("a row is changed or deleted that is not here")),
         };
         Ok((slot.unwrap_or_else(|| self.occupy(hash, uuid)), write))
     }

@@ -1,8 +1,8 @@
 //! The rows of all tables, and what follows from the list of tables.
 
 use ovsdb_protocol::{
-    AtomicType, Batch, Column, ColumnError, ColumnKind, DatumReader, Inconsistent, RowChange, Table,
-    TableSpec, Uuid, toggle_sorted,
+    ApplyError, AtomicType, Batch, Column, ColumnError, ColumnKind, DatumReader, RowChange, Table, TableSpec,
+    Uuid, toggle_sorted,
 };
 
 use super::Store;
@@ -54,7 +54,7 @@ macro_rules! tables {
                 table: &str,
                 uuid: Uuid,
                 change: RowChange<'_>,
-            ) -> Result<(), Inconsistent> {
+            ) -> Result<(), ApplyError> {
                 $(
                     if table == <$row as Table>::TABLE.name {
                         return self.write_row::<$row>(batch, uuid, change);

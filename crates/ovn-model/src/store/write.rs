@@ -1,8 +1,8 @@
 //! Updates applied to rows.
 
 use ovsdb_protocol::{
-    Batch, DatabaseSchema, Inconsistent, MonitorRequests, ReadRow, Replica, RowChange, RowUpdate, Unsuitable,
-    Uuid, monitor_requests, read_row,
+    ApplyError, Batch, DatabaseSchema, MonitorRequests, ReadRow, Replica, RowChange, RowUpdate,
+    SchemaMismatch, Uuid, monitor_requests, read_row,
 };
 
 use super::dependents::Recorded;
@@ -16,7 +16,7 @@ use super::{Network, Store, owner};
 const MAX_LISTED_CHANGES: usize = 1000;
 
 impl Replica for Store {
-    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         let (requests, layouts) = monitor_requests(TABLES, schema)?;
         self.layouts = layouts;
         Ok(requests)
@@ -29,7 +29,7 @@ impl Replica for Store {
         }
     }
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         let batch = self.batch.unwrap_or(Batch::Delta);
         self.write(batch, update.table, update.uuid, update.change)?;
         self.recorder.bound(self.max_changes());
@@ -56,7 +56,7 @@ impl Store {
         batch: Batch,
         uuid: Uuid,
         change: RowChange<'_>,
-    ) -> Result<(), Inconsistent> {
+    ) -> Result<(), ApplyError> {
         let (id, write) = R::slab_mut(&mut self.slabs).open(batch, uuid, change)?;
         let outcome = self.write_slot::<R>(id, uuid, write);
         R::slab_mut(&mut self.slabs).close(id);
@@ -68,7 +68,7 @@ impl Store {
         id: R::Id,
         uuid: Uuid,
         write: Write<'_>,
-    ) -> Result<(), Inconsistent> {
+    ) -> Result<(), ApplyError> {
         let old = R::slab(&self.slabs).slot(id);
         let mut meta = *old.meta();
         let was_present = meta.is_present();
@@ -82,11 +82,11 @@ impl Store {
                 let read = ReadRow { uuid, columns, is_difference, had_problem: meta.is_troubled() };
                 let layout = self.layout::<R>();
                 read_row(&mut new, read, layout, &mut self.slabs, &mut self.problems)
-                    .map_err(|_| Inconsistent("a row's columns are malformed"))?
+                    .map_err(|_| ApplyError("a row's columns are malformed"))?
             }
             None => {
                 if meta.is_troubled() {
-                    self.problems.forget(&R::TABLE, uuid);
+                    self.problems.forget(R::TABLE.name, uuid);
                 }
                 false
             }

@@ -8,7 +8,7 @@ use crate::decoder::{Decoder, RowsHead, RowsSource};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::RowHandler;
-use crate::monitor::{MonitorMethod, later_parts};
+use crate::monitor::{MonitorMethod, later_stages};
 use crate::outcome::DatabaseError;
 use crate::replica::{Batch, Replica};
 use crate::row::RowUpdate;
@@ -41,15 +41,15 @@ impl Dialogue {
         self.heard.parts = None;
         // A conversion of the schema may have overtaken the refusal of a newer method.
         let Some(asked) = &self.heard.asked else { return Ok(()) };
-        let malformed = |e| Error::malformed("monitor request", e);
+        let invalid = |e| Error::invalid_request("monitor request", e);
         let Position { view, last } = asked;
         // Whoever can start from a transaction can change conditions. Differences are not worth parts.
         let whole = method != MonitorMethod::CondSince || !last.is_nil() || !self.parts_will_do;
         let parts =
-            if whole { Vec::new() } else { later_parts(MONITOR, &view.requests).map_err(malformed)? };
+            if whole { Vec::new() } else { later_stages(MONITOR, &view.requests).map_err(invalid)? };
         let params = method
             .params(&self.database, MONITOR, &view.requests, *last, !parts.is_empty())
-            .map_err(malformed)?;
+            .map_err(invalid)?;
         let id = send(exchange, method.name(), &params, Call::Monitor(method))?;
         decoder.expect_rows(id, method);
         // ovsdb-server takes the next request when all of its reply to the one before is on the way, so that there is
@@ -141,7 +141,7 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
             RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => true,
             RowsSource::Update(monitor) if monitor == MONITOR_TEXT && (heard.synced || goes_on) => false,
             RowsSource::Update(monitor) => {
-                return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
+                return Err(Error::malformed("update", format!("there is no monitor {monitor}")));
             }
         };
         if heard.serving || goes_on {
@@ -160,6 +160,6 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
             return applied.map_err(|e| Error::malformed("description of itself", e));
         }
         self.dialogue.heard.rows_seen += 1;
-        self.replica.apply(update).map_err(|inconsistent| Kind::Inconsistent(inconsistent).into())
+        self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
     }
 }

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, Proxy, json_map, json_set};
 use ovsdb_protocol::{
-    Condition, Datum, Mirror, MonitorRequest, MonitorRequests, Row, RowDifference, Rows, Selection, Session,
-    SessionConfig, SessionEvent, Uuid,
+    Cache, Condition, Datum, MonitorRequest, MonitorRequests, Row, RowDifference, RowFilter, Selection,
+    Session, SessionConfig, SessionEvent, Uuid,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -97,7 +97,7 @@ async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
         }
     }
     for follower in [&newest, &middle, &oldest] {
-        assert_eq!(follower.mirror.inconsistency(), None);
+        assert_eq!(follower.cache.error(), None);
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
         churn(&server, seed)?;
     }
     follower.catch_up(&server).await?;
-    assert_eq!(follower.mirror.inconsistency(), None);
+    assert_eq!(follower.cache.error(), None);
     Ok(())
 }
 
@@ -127,22 +127,21 @@ async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
     let selections = [
         Selection::table("Address_Set")
             .columns(["name", "future"])
-            .rows(Rows::Any(vec![named("a"), named("b")])),
-        Selection::table("Meter").rows(Rows::Any(vec![])),
+            .rows(RowFilter::Any(vec![named("a"), named("b")])),
+        Selection::table("Meter").rows(RowFilter::Any(vec![])),
         Selection::table("Future"),
     ];
     let session = Session::new(SessionConfig::new(server.remote().parse()?, "OVN_Northbound"));
-    let mut follower = Follower::with(session, Mirror::new(selections));
+    let mut follower = Follower::with(session, Cache::new(selections));
     follower.synced().await?;
     let names = |follower: &Follower| -> Vec<_> {
-        let mut rows: Vec<_> =
-            follower.mirror.cache().rows("Address_Set").map(|(_, row)| (**row).clone()).collect();
+        let mut rows: Vec<_> = follower.cache.rows("Address_Set").map(|(_, row)| (**row).clone()).collect();
         rows.sort();
         rows
     };
     let row = |name: &str| Row::new().with("name", name);
     assert_eq!(names(&follower), [row("a"), row("b")]);
-    let absent: Vec<_> = follower.mirror.absent().iter().map(ToString::to_string).collect();
+    let absent: Vec<_> = follower.cache.absent().iter().map(ToString::to_string).collect();
     assert_eq!(absent, ["Address_Set.future", "Future"]);
 
     // A row that comes to match is inserted, and one that ceases to is deleted.
@@ -203,11 +202,11 @@ async fn five_thousand_rows_take_no_time() -> Result<()> {
     }
     let mut follower = Follower::new(&server)?;
     follower.synced().await?;
-    assert_eq!(follower.mirror.cache().len(), 5000);
+    assert_eq!(follower.cache.len(), 5000);
     assert_eq!(follower.session.received().1, 5000);
     follower.catch_up(&server).await?;
     let number = |row: &Row| row.get("external_ids").and_then(|ids| ids.get("number").cloned());
-    let (_, row) = follower.mirror.cache().rows("Address_Set").next().context("a row")?;
+    let (_, row) = follower.cache.rows("Address_Set").next().context("a row")?;
     assert_eq!(
         row.get("name").and_then(Datum::as_str).map(str::to_owned),
         number(row).map(|n| format!("set{}", n.as_str().unwrap_or_default()))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ovsdb_protocol::{Client, Endpoint, ServerRole, Unacceptable};
+use ovsdb_protocol::{Client, Endpoint, ServerRole, ServerUnusable};
 use tokio::time::timeout;
 
 use super::{Finding, Level};
@@ -57,11 +57,11 @@ fn words(role: ServerRole) -> &'static str {
 
 fn cure(remote: &Endpoint, error: &anyhow::Error) -> String {
     match error.downcast_ref() {
-        Some(Unacceptable::Disconnected(_) | Unacceptable::NoSchema(_)) => {
+        Some(ServerUnusable::Disconnected(_) | ServerUnusable::NoSchema(_)) => {
             "see that a majority of its members runs and reaches each other: ovs-appctl cluster/status OVN_Northbound"
                 .to_owned()
         }
-        Some(Unacceptable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
+        Some(ServerUnusable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
         _ => hint(remote, error)
             .unwrap_or_else(|| "see whether the server runs and listens there, and what it logs".to_owned()),
     }
@@ -83,7 +83,9 @@ async fn lock(client: &Client, settings: &Settings, limit: Duration) -> Finding 
             format!("no agent of owner {owner} is active: nothing is written or healed"),
             "start one: systemctl start ovn-extaddr, or ovn-extaddr run",
         ),
-        Ok(Err(error)) => Finding::new("lock", Level::Warning, error.to_string(), "see what the server logs"),
+        Ok(Err(error)) => {
+            Finding::new("lock", Level::Warning, format!("{error:#}"), "see what the server logs")
+        }
         Err(_) => Finding::new(
             "lock",
             Level::Warning,

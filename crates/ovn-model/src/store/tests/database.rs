@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovsdb_protocol::{Batch, Columns, Inconsistent, Replica, RowChange, RowUpdate, Uuid};
+use ovsdb_protocol::{ApplyError, Batch, Columns, Replica, RowChange, RowUpdate, Uuid};
 
 use super::super::Store;
 
@@ -50,7 +50,7 @@ impl Update {
         self.table == "Load_Balancer_Group" || columns.iter().any(|column| self.columns.contains(column))
     }
 
-    pub(super) fn apply(&self, store: &mut Store) -> Result<(), Inconsistent> {
+    pub(super) fn apply(&self, store: &mut Store) -> Result<(), ApplyError> {
         let columns = Columns::new(&self.columns);
         let change = match self.what {
             "insert" => RowChange::Insert(columns),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ovsdb_protocol::{Batch, Inconsistent, Replica, Uuid};
+use ovsdb_protocol::{ApplyError, Batch, Replica, Uuid};
 
 use super::super::Store;
 use super::database::{Update, feed};
@@ -35,7 +35,7 @@ fn after(store: &mut Store, updates: &[Update]) -> Vec<Change> {
     changes.list
 }
 
-fn refused(store: &mut Store, update: &Update) -> Inconsistent {
+fn refused(store: &mut Store, update: &Update) -> ApplyError {
     store.begin(Batch::Delta);
     update.apply(store).unwrap_err()
 }
@@ -71,11 +71,11 @@ fn an_unreadable_difference_is_a_problem_of_its_column() {
     let addresses = |store: &Store| {
         store.ports().flat_map(|(_, port)| port.internal_addresses(Family::V4).to_vec()).count()
     };
-    let columns = |store: &Store| store.problems().map(|p| p.column).collect::<Vec<_>>();
-    assert_eq!((addresses(&store), columns(&store)), (0, vec!["addresses"]));
+    let columns = |store: &Store| store.problems().map(|p| p.column.to_string()).collect::<Vec<_>>();
+    assert_eq!((addresses(&store), columns(&store)), (0, vec!["addresses".to_owned()]));
     let next = r#"{"addresses":"0a:00:00:00:00:01 10.0.0.3"}"#;
     after(&mut store, &[Update::new(PORT, 1, "modify", next)]);
-    assert_eq!((addresses(&store), columns(&store)), (0, vec!["addresses"]));
+    assert_eq!((addresses(&store), columns(&store)), (0, vec!["addresses".to_owned()]));
     feed(&mut store, Batch::Snapshot, &[Update::new(PORT, 1, "insert", next)]);
     assert_eq!((addresses(&store), columns(&store)), (1, vec![]));
 }
@@ -89,9 +89,11 @@ fn a_row_with_bad_values_stays_usable_and_can_go() {
     let nat = store.nat(id).unwrap();
     assert_eq!((nat.kind, nat.external_ip(), nat.logical_ip(), nat.matches()), (None, None, None, ""));
     assert_eq!(nat.external_ip_text(), "x");
-    let columns = |store: &Store| store.problems().map(|p| (p.column, p.message.clone())).collect::<Vec<_>>();
+    let columns = |store: &Store| {
+        store.problems().map(|p| (p.column.to_string(), p.message.clone())).collect::<Vec<_>>()
+    };
     assert_eq!(columns(&store).len(), 4);
-    assert_eq!(columns(&store)[1], ("external_ip", "not an address: \"x\"".to_owned()));
+    assert_eq!(columns(&store)[1], ("external_ip".to_owned(), "not an address: \"x\"".to_owned()));
 
     let fix = r#"{"type":"snat","external_ip":"192.0.2.1","logical_ip":"10.0.0.2/32"}"#;
     assert_eq!(after(&mut store, &[Update::new("NAT", 1, "modify", fix)]), [Change::Tagged("p".into())]);

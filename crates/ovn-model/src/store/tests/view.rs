@@ -127,7 +127,8 @@ pub(super) fn of_store(store: &Store) -> View {
         let there = nat.gateway_port.and_then(|id| Some(store.router_port(id)?.uuid));
         see(v, ("nat", nat.uuid), ("by", nat.gateway_port.is_some(), there));
     }
-    let problems: BTreeSet<_> = store.problems().map(|p| (p.table, p.uuid, p.column)).collect();
+    let problems: BTreeSet<_> =
+        store.problems().map(|p| (p.table.to_string(), p.uuid, p.column.to_string())).collect();
     see(v, "problems", problems);
     view
 }
