@@ -1,39 +1,67 @@
-//! Received values that could not be understood.
+//! Values of the database that were not understood.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// A received value that could not be understood. Its column counts as absent until a whole new value arrives.
+use crate::table::{ColumnError, ColumnSet, TableSpec};
+
+/// A value that was not understood. What it would have said counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
     /// The table's name.
-    pub table: Arc<str>,
+    pub table: Cow<'static, str>,
     /// The row.
     pub uuid: Uuid,
     /// The column's name.
-    pub column: Arc<str>,
+    pub column: Cow<'static, str>,
     /// What is wrong, for a human.
     pub message: String,
 }
 
-/// How many problems are listed. Of the others only the places are known, for the count.
-const MAX_LISTED: usize = 1000;
+/// How many problems are kept with their messages; of the others only their places are known.
+pub(crate) const MAX_LISTED: usize = 1000;
 
-/// The values that cannot be understood now. At most 1000 are listed, the others counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The values that are not understood at present, of all tables.
+#[derive(Debug, Default)]
 pub struct Problems {
-    listed: BTreeMap<Key, String>,
-    unlisted: BTreeSet<Key>,
+    by_row: BTreeMap<(Uuid, &'static str), RowProblems>,
+    listed: usize,
+    count: usize,
 }
 
-/// The row, its table and the column.
-type Key = (Uuid, Arc<str>, Arc<str>);
+/// The problems of one row.
+#[derive(Debug, Default)]
+struct RowProblems {
+    /// The columns that have one.
+    columns: ColumnSet,
+    /// The columns whose content is unknown, because a difference or the whole of it could not be read.
+    unknown: ColumnSet,
+    /// Those that are listed.
+    listed: BTreeMap<usize, Problem>,
+}
+
+/// What a reading of a row's columns found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The columns that were read.
+    pub(crate) read: ColumnSet,
+    /// What was wrong with some of them.
+    pub(crate) errors: Vec<(usize, ColumnError)>,
+}
 
 // ===== impl Problem =====
+
+impl Problem {
+    /// Logs the problem. Called once for each, however often its value is read.
+    pub(crate) fn log(&self) {
+        let Self { table, uuid, column, message } = self;
+        tracing::warn!(%table, %uuid, %column, message, "value not understood");
+    }
+}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,86 +73,161 @@ impl fmt::Display for Problem {
 // ===== impl Problems =====
 
 impl Problems {
-    /// Iterates over the listed problems, ordered by row.
-    pub fn iter(&self) -> impl Iterator<Item = Problem> {
-        self.listed.iter().map(|((uuid, table, column), message)| Problem {
-            table: Arc::clone(table),
-            uuid: *uuid,
-            column: Arc::clone(column),
-            message: message.clone(),
-        })
+    /// Returns the problems; a bounded number of them, see [`Problems::unlisted`].
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.by_row.values().flat_map(|row| row.listed.values())
     }
 
-    /// Returns the number of problems, listed or not.
+    /// Returns how many problems there are.
     pub fn len(&self) -> usize {
-        self.listed.len() + self.unlisted.len()
+        self.count
     }
 
-    /// Returns whether every value is understood.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.count == 0
     }
 
-    /// Returns the number of problems beyond those listed.
+    /// Returns how many problems there are beyond those of [`Problems::iter`].
     pub fn unlisted(&self) -> usize {
-        self.unlisted.len()
+        self.count - self.listed
     }
 
-    /// Adds a problem, or replaces what is known of the same column of the same row. Logs it if it is new.
-    pub(crate) fn record(&mut self, table: &Arc<str>, uuid: Uuid, column: &str, message: String) {
-        let key = (uuid, Arc::clone(table), Arc::from(column));
-        if self.listed.get(&key) == Some(&message) {
-            return;
-        }
-        if self.listed.len() >= MAX_LISTED && !self.listed.contains_key(&key) {
-            self.unlisted.insert(key);
-            return;
-        }
-        self.unlisted.remove(&key);
-        tracing::warn!(table = &**table, %uuid, column, "ignored: {message}");
-        self.listed.insert(key, message);
+    /// Returns true if a row has a problem.
+    pub fn has_row(&self, table: &TableSpec, uuid: Uuid) -> bool {
+        !self.by_row.is_empty() && self.by_row.contains_key(&(uuid, table.name))
     }
 
-    /// Forgets the problem of one column of a row.
-    pub(crate) fn remove(&mut self, table: &Arc<str>, uuid: Uuid, column: &str) {
-        if !self.is_empty() {
-            let key = (uuid, Arc::clone(table), Arc::from(column));
-            self.listed.remove(&key);
-            self.unlisted.remove(&key);
+    /// Returns the columns of a row whose content is unknown.
+    pub(crate) fn unknown(&self, table: &TableSpec, uuid: Uuid) -> ColumnSet {
+        self.by_row.get(&(uuid, table.name)).map_or(ColumnSet::EMPTY, |row| row.unknown)
+    }
+
+    /// Takes over what a reading of a row found: of all its columns if `is_whole`, or else of those that it read.
+    /// Returns whether the row has a problem now.
+    pub(crate) fn settle(
+        &mut self,
+        table: &TableSpec,
+        uuid: Uuid,
+        is_whole: bool,
+        findings: Findings,
+    ) -> bool {
+        let key = (uuid, table.name);
+        let mut row = self.by_row.remove(&key).unwrap_or_default();
+        let mut before = std::mem::take(&mut row.listed);
+        self.count -= row.columns.iter().count();
+        self.listed -= before.len();
+        let settled = if is_whole { row.columns } else { findings.read };
+        let keep =
+            |set: ColumnSet| set.iter().filter(|column| !settled.contains(*column)).collect::<ColumnSet>();
+        (row.columns, row.unknown) = (keep(row.columns), keep(row.unknown));
+        for column in row.columns.iter() {
+            row.listed.extend(before.remove(&column).map(|problem| (column, problem)));
         }
+        self.listed += row.listed.len();
+        for (column, error) in findings.errors {
+            row.columns.insert(column);
+            if let ColumnError::Unreadable(_) = error {
+                row.unknown.insert(column);
+            }
+            let problem = Problem {
+                table: table.name.into(),
+                uuid,
+                column: table.columns[column].name.into(),
+                message: error.to_string(),
+            };
+            // A problem is logged once, however often its value is read.
+            let is_known = before.get(&column) == Some(&problem);
+            if is_known || self.listed < MAX_LISTED {
+                if !is_known {
+                    problem.log();
+                }
+                self.listed += usize::from(row.listed.insert(column, problem).is_none());
+            }
+        }
+        self.count += row.columns.iter().count();
+        let has_problem = !row.columns.is_empty();
+        if has_problem {
+            self.by_row.insert(key, row);
+        }
+        has_problem
+    }
+
+    /// Forgets a row.
+    pub fn forget(&mut self, table: &TableSpec, uuid: Uuid) {
+        self.settle(table, uuid, true, Findings::default());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::AtomicType;
+    use crate::table::{ColumnKind, ColumnSpec};
 
-    #[test]
-    fn the_list_is_bounded_and_the_rest_counted() {
-        let table = Arc::from("T");
-        let mut problems = Problems::default();
-        (0..1010).for_each(|n| problems.record(&table, Uuid::from_u128(n), "c", "bad".to_owned()));
-        assert_eq!((problems.iter().count(), problems.unlisted(), problems.len()), (1000, 10, 1010));
-        (1000..1005).for_each(|n| problems.remove(&table, Uuid::from_u128(n), "c"));
-        problems.remove(&table, Uuid::from_u128(0), "c");
-        assert_eq!((problems.iter().count(), problems.unlisted()), (999, 5));
-        // There is room for one that was only counted.
-        problems.record(&table, Uuid::from_u128(1005), "c", "bad".to_owned());
-        assert_eq!((problems.iter().count(), problems.unlisted()), (1000, 4));
+    const fn column(name: &'static str) -> ColumnSpec {
+        let kind = ColumnKind::Scalar(AtomicType::String);
+        ColumnSpec { name, kind, keys: &[], is_optional: false, since: "", absent: "" }
+    }
+
+    const TABLE: TableSpec = TableSpec {
+        name: "T",
+        columns: &[column("a"), column("b"), column("c")],
+        load_stage: 0,
+        is_optional: false,
+        since: "",
+        absent: "",
+    };
+
+    fn settle(
+        problems: &mut Problems,
+        uuid: u128,
+        is_whole: bool,
+        columns: &[(usize, Option<&str>)],
+    ) -> bool {
+        let errors = columns
+            .iter()
+            .filter_map(|(column, message)| Some((*column, ColumnError::Invalid((*message)?.to_owned()))));
+        let read = columns.iter().map(|(column, _)| *column).collect();
+        problems.settle(&TABLE, Uuid::from_u128(uuid), is_whole, Findings { read, errors: errors.collect() })
     }
 
     #[test]
-    fn a_problem_is_that_of_a_column() {
-        let table = Arc::from("T");
+    fn a_problem_lasts_until_its_column_is_read_again() {
         let mut problems = Problems::default();
-        problems.record(&table, Uuid::nil(), "a", "first".to_owned());
-        problems.record(&table, Uuid::nil(), "a", "second".to_owned());
-        problems.record(&table, Uuid::nil(), "b", "other".to_owned());
-        problems.remove(&Arc::from("U"), Uuid::nil(), "a");
-        let texts: Vec<_> = problems.iter().map(|problem| problem.to_string()).collect();
-        let row = "of row 00000000-0000-0000-0000-000000000000 of table T";
-        assert_eq!(texts, [format!("column a {row}: second"), format!("column b {row}: other")]);
-        problems.remove(&table, Uuid::nil(), "a");
-        assert_eq!(problems.iter().map(|problem| problem.column).collect::<Vec<_>>(), [Arc::from("b")]);
+        assert!(!settle(&mut problems, 1, true, &[(0, None)]));
+        assert!(settle(&mut problems, 1, true, &[(0, Some("x")), (1, Some("y"))]));
+        assert!(settle(&mut problems, 1, false, &[(2, None)]));
+        assert!(settle(&mut problems, 1, false, &[(0, None)]));
+        let found: Vec<_> = problems.iter().map(|p| (&*p.column, &*p.message)).collect();
+        assert_eq!(found, [("b", "y")]);
+        assert!(settle(&mut problems, 1, false, &[(1, Some("z"))]));
+        assert_eq!(problems.iter().map(|p| &*p.message).collect::<Vec<_>>(), ["z"]);
+        assert!(!settle(&mut problems, 1, true, &[]));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_the_rest_counted() {
+        let mut problems = Problems::default();
+        for uuid in 0..1010 {
+            assert!(settle(&mut problems, uuid, true, &[(0, Some("x"))]));
+        }
+        assert_eq!((problems.iter().count(), problems.unlisted()), (1000, 10));
+        (1000..1005).for_each(|uuid| problems.forget(&TABLE, Uuid::from_u128(uuid)));
+        assert!(!settle(&mut problems, 1005, false, &[(0, None)]));
+        assert!(!settle(&mut problems, 0, false, &[(0, None)]));
+        assert_eq!((problems.iter().count(), problems.unlisted()), (999, 4));
+    }
+
+    #[test]
+    fn unreadable_columns_are_unknown_until_they_are_read_as_a_whole() {
+        let mut problems = Problems::default();
+        let error = crate::cursor::DecodeError { at: 0, expected: "x" };
+        let findings = Findings { read: [0].into_iter().collect(), errors: vec![(0, error.into())] };
+        problems.settle(&TABLE, Uuid::nil(), true, findings);
+        assert!(problems.unknown(&TABLE, Uuid::nil()).contains(0));
+        settle(&mut problems, 0, true, &[(0, Some("not understood"))]);
+        assert!(problems.unknown(&TABLE, Uuid::nil()).is_empty());
     }
 }

@@ -1,12 +1,11 @@
 //! Updates as owned values, for consumers without a replica of their own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::cursor::{DatumReader, DecodeError};
-use crate::problem::Problems;
+use crate::problem::Problem;
 use crate::row::{ColumnSink, Columns, RowChange, RowUpdate};
 use crate::value::Row;
 
@@ -21,7 +20,7 @@ pub struct TableUpdates {
     /// What happened, by table and row.
     pub tables: BTreeMap<String, BTreeMap<Uuid, RowDifference>>,
     /// The values that could not be read.
-    pub problems: Problems,
+    pub problems: Vec<Problem>,
 }
 
 /// What happened to one row: [`RowChange`], owned.
@@ -48,7 +47,8 @@ impl TableUpdates {
             let mut reader = RowReader::default();
             Columns::read(columns, &mut reader)?;
             for (column, error) in reader.rejected {
-                problems.record(&Arc::from(table), uuid, &column, error.to_string());
+                let (table, message) = (table.to_owned().into(), error.to_string());
+                problems.push(Problem { table, uuid, column: column.into(), message });
             }
             Ok::<_, DecodeError>(reader.row)
         };
