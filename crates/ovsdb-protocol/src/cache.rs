@@ -1,6 +1,7 @@
 //! A replica of untyped rows, for consumers without a model of their own.
 
 mod content;
+mod problems;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use self::content::Content;
 pub use self::selection::{Absent, Selection};
 use crate::monitor::{MonitorRequest, MonitorRequests};
-use crate::problem::Problems;
+use crate::problem::Problem;
 use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
@@ -158,9 +159,14 @@ impl Cache {
         self.len() == 0
     }
 
-    /// Returns the values that could not be read.
-    pub fn problems(&self) -> &Problems {
-        self.content.problems()
+    /// Iterates over the values that could not be read, up to a thousand of them.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.content.problems().iter()
+    }
+
+    /// Returns how many values could not be read.
+    pub fn problem_count(&self) -> usize {
+        self.content.problems().len()
     }
 
     /// Takes the differences between the content now and at the last call, ordered by table and row.
