@@ -116,7 +116,7 @@ fn a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
         let load = threads.spawn(|| work(&pair, &instances, &stop));
         let suffer = || -> Result<()> {
             for _ in 0..10 {
-                wait_for_commit(&agents, commits(&agents), "a while")?;
+                wait_for_commit(&agents, commits(&agents) + 10, "a while")?;
                 pair.fail_over()?;
                 wait_for_commit(&agents, commits(&agents), "a failover")?;
             }

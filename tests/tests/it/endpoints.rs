@@ -114,7 +114,8 @@ fn remotes_are_read_as_open_vswitch_does() -> Result<()> {
         format!("unix:db,1.sock, cid:{id}"),
         format!("cid:{id},{tcp}"),
     ] {
-        let mut command = Cli::new(&remotes)?.command(&["list"]);
+        let cli = Cli::new(&remotes)?;
+        let mut command = cli.command(&["list"]);
         command.env("OVN_RUNDIR", cluster.dir());
         Output::of(command)?.success()?;
     }
