@@ -18,6 +18,9 @@ const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"]
 
 const NO_WRITES: &str = "the server takes no writes: it is a backup, or read-only";
 
+/// Ports, and the addresses that they ask for.
+type Wanted = BTreeSet<(String, String)>;
+
 /// Two servers of which one at a time is the active one, as pacemaker has them.
 struct Pair {
     servers: [OvsdbServer; 2],
@@ -63,12 +66,12 @@ fn demote(server: &OvsdbServer, active: &OvsdbServer) -> Result<()> {
 }
 
 /// What the ports of a server ask for, and its rows of ours.
-fn content(server: &OvsdbServer) -> Result<(BTreeSet<(String, String)>, BTreeSet<String>)> {
+fn content(server: &OvsdbServer) -> Result<(Wanted, BTreeSet<String>)> {
     Ok((wanted(server)?, owned(server, OWNER)?))
 }
 
 /// Which port asks for which address.
-fn wanted(server: &OvsdbServer) -> Result<BTreeSet<(String, String)>> {
+fn wanted(server: &OvsdbServer) -> Result<Wanted> {
     let select = json!({"op": "select", "table": "Logical_Switch_Port", "where": [], "columns": ["name", "external_ids"]});
     let found = Northbound::transact(server, vec![select])?;
     let ports = found[0]["rows"].as_array().cloned().unwrap_or_default();
