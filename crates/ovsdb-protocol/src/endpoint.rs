@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use destination::Destination;
-pub(crate) use destination::{DialTimeouts, Stream, dial_tcp};
+#[cfg(feature = "tls")]
+pub(crate) use destination::dial_tcp;
+pub(crate) use destination::{DialTimeouts, Stream};
 pub use remotes::Remotes;
 
 /// The port that IANA gave to OVSDB, used where an endpoint names none.

@@ -29,6 +29,7 @@ pub(crate) struct DialTimeouts {
     pub(crate) connect: Duration,
     /// Until a TLS handshake is done, for which a busy server takes its time. With the CA's certificate to bootstrap,
     /// for each of the two.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no handshake"))]
     pub(crate) handshake: Duration,
 }
 
