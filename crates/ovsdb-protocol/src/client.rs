@@ -1,5 +1,6 @@
 //! The handle to a connection: one method for each request of RFC 7047 §4.1.
 
+mod read_only;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use crate::connection::{Command, Connection, Request, Want};
 use crate::decoder::Decoder;
 use crate::encode::{EncodeError, to_json};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Destination, DialTimeouts, Endpoint, Stream};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::greeting::SERVER;
@@ -43,6 +44,10 @@ const LOCK_EVENTS: usize = 64;
 
 /// How long a server may be silent before it is asked for a sign of life.
 const PROBE: Duration = Duration::from_secs(5);
+
+/// How long one address of a server may take to be connected to.
+const TIMEOUTS: DialTimeouts =
+    DialTimeouts { connect: Duration::from_secs(5), handshake: Duration::from_secs(60) };
 
 /// A handle to a connection, made by [`connect`]. Clones share the connection.
 ///
@@ -72,7 +77,7 @@ pub enum LockEvent {
     Stolen(String),
 }
 
-/// Connects to a server.
+/// Connects to a server: to the first address that accepts, where its name stands for several.
 ///
 /// Returns the handle, the events of locks, and the connection itself, which does nothing until
 /// it is polled: spawn it. It ends when all handles are dropped or the connection is lost.
@@ -91,14 +96,30 @@ pub async fn connect_with(
     endpoint: &Endpoint,
     tls: &TlsConfig,
 ) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
-    let stream = endpoint.dial(tls).await?;
+    let stream = endpoint.dial(tls, TIMEOUTS).await?;
+    Ok(over(stream, endpoint))
+}
+
+/// As [`connect_with`], to one of the addresses that an endpoint [stands for](Endpoint::resolve).
+///
+/// # Errors
+/// As [`connect_with`].
+pub async fn connect_to(
+    destination: &Destination,
+    tls: &TlsConfig,
+) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
+    let stream = destination.dial(tls, TIMEOUTS).await?;
+    Ok(over(stream, destination.endpoint()))
+}
+
+fn over(stream: Stream, endpoint: &Endpoint) -> (Client, mpsc::Receiver<LockEvent>, Connection) {
     let (sender, receiver) = mpsc::channel(REQUESTS);
     let (lock_sender, lock_receiver) = mpsc::channel(LOCK_EVENTS);
     let probe = Some(PROBE).filter(|_| endpoint.needs_probe());
     let exchange = Exchange::new(probe, Instant::now().into_std());
     let link = Link::new(stream, Decoder::new(Limits::default()), exchange);
     let client = Client { commands: sender, next_key: Arc::new(AtomicU64::new(1)) };
-    Ok((client, lock_receiver, Connection::new(link, receiver, lock_sender)))
+    (client, lock_receiver, Connection::new(link, receiver, lock_sender))
 }
 
 // ===== impl Client =====

@@ -33,7 +33,7 @@ use crate::monitor::{self, MonitorMethod, MonitorRequests};
 use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::replica::Replica;
 use crate::schema::DatabaseSchema;
-use crate::server::{Policy, ServerDatabase, ServerRole};
+use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable};
 use crate::session::{SessionEvent, TransactionId};
 use crate::transact::Transaction;
 
@@ -60,7 +60,8 @@ pub(crate) enum Call {
     /// Asks for the lock; the number tells one time from another.
     Lock(u64),
     Unlock,
-    Transact(TransactionId, usize),
+    /// A transaction of so many operations; the flag tells whether it is for the database of the session.
+    Transact(TransactionId, usize, bool),
 }
 
 /// How far a connection is.
@@ -114,6 +115,8 @@ struct Heard {
     parts: Option<Parts>,
     synced: bool,
     was_synced: bool,
+    /// Whether the server has committed a transaction.
+    took_writes: bool,
     rows_seen: u64,
 }
 
@@ -168,6 +171,11 @@ impl Dialogue {
         self.heard.was_synced
     }
 
+    /// Whether the server of this connection has committed a transaction of ours.
+    pub(crate) fn took_writes(&self) -> bool {
+        self.heard.took_writes
+    }
+
     /// How many rows the replica was given on this connection.
     pub(crate) fn rows_seen(&self) -> u64 {
         self.heard.rows_seen
@@ -207,7 +215,8 @@ impl Dialogue {
         let id = TransactionId(self.next_transaction);
         self.next_transaction += 1;
         let params = json("transaction", transaction)?;
-        send(exchange, "transact", &params, Call::Transact(id, transaction.len()))?;
+        let is_ours = transaction.database == self.database;
+        send(exchange, "transact", &params, Call::Transact(id, transaction.len(), is_ours))?;
         Ok(id)
     }
 
@@ -243,8 +252,8 @@ impl Dialogue {
             }
             Event::Reply { token: Call::Part, result } => self.part_complete(result, replica)?,
             Event::Reply { token: Call::Lock(time), result } => self.lock_answered(time, result)?,
-            Event::Reply { token: Call::Transact(id, operations), result } => {
-                self.transacted(id, operations, result, exchange)?;
+            Event::Reply { token: Call::Transact(id, operations, is_ours), result } => {
+                self.transacted(id, operations, is_ours, result, exchange)?;
             }
         }
         self.proceed(exchange, decoder, replica)
@@ -255,7 +264,7 @@ impl Dialogue {
         self.heard = Heard::default();
         self.lock_lost();
         for call in pending {
-            if let Call::Transact(id, _) = call {
+            if let Call::Transact(id, ..) = call {
                 self.events.push_back(SessionEvent::Completed { id, outcome: Outcome::Unknown });
             }
         }
@@ -305,6 +314,7 @@ impl Dialogue {
         &mut self,
         id: TransactionId,
         operations: usize,
+        is_ours: bool,
         result: Result<Box<RawValue>, DatabaseError>,
         exchange: &mut Exchange<Call>,
     ) -> Result<(), Error> {
@@ -321,8 +331,17 @@ impl Dialogue {
         if clustered && matches!(outcome, Outcome::Committed(_)) {
             self.ask_index(exchange)?;
         }
+        self.heard.took_writes |= is_ours && matches!(outcome, Outcome::Committed(_));
+        // Another server may take writes, but the server's own databases are written nowhere.
+        let is_read_only = is_ours
+            && !self.database.starts_with('_')
+            && matches!(&outcome, Outcome::Refused(refusal) if refusal.error.is_read_only());
         self.events.push_back(SessionEvent::Completed { id, outcome });
-        malformed.map_or(Ok(()), Err)
+        match malformed {
+            Some(malformed) => Err(malformed),
+            None if is_read_only => Err(Kind::ServerUnusable(ServerUnusable::ReadOnly).into()),
+            None => Ok(()),
+        }
     }
 
     fn notified(

@@ -109,9 +109,12 @@ pub use cache::{Absent, Cache, CacheError, RowDelta, Selection};
 mod tls;
 #[cfg(feature = "tls")]
 pub use tls::Expiry;
-pub use tls::TlsConfig;
+pub use tls::{PemSource, TlsConfig};
+/// The TLS library, for programs that bring a [`TlsConfig::client_config`] of their own.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 mod endpoint;
-pub use endpoint::{Endpoint, InvalidEndpoint, Remotes};
+pub use endpoint::{Destination, Endpoint, InvalidEndpoint, Remotes};
 mod error;
 pub use error::Error;
 mod link;
@@ -122,13 +125,14 @@ pub use update::{RowDifference, TableUpdates};
 mod connection;
 pub use connection::Connection;
 mod client;
-pub use client::{Client, LockEvent, Monitor, connect, connect_with};
+pub use client::{Client, LockEvent, Monitor, connect, connect_to, connect_with};
 
 // One connection after the other.
 mod backoff;
 pub use backoff::Backoff;
 mod dialogue;
 mod greeting;
+mod rota;
 mod session;
 pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::cursor::{DatumReader, DecodeError};
-use crate::problem::Problem;
+use crate::problem::Problems;
 use crate::row::{ColumnSink, Columns, RowChange, RowUpdate};
 use crate::value::Row;
 
@@ -20,7 +20,7 @@ pub struct TableUpdates {
     /// What happened, by table and row.
     pub tables: BTreeMap<String, BTreeMap<Uuid, RowDifference>>,
     /// The values that could not be read.
-    pub problems: Vec<Problem>,
+    pub problems: Problems,
 }
 
 /// What happened to one row: [`RowChange`], owned.

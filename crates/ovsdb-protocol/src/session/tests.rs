@@ -1,4 +1,5 @@
 mod connections;
+mod dialling;
 mod hours;
 mod locks;
 mod monitors;

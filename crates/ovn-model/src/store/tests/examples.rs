@@ -90,7 +90,7 @@ fn a_row_with_bad_values_stays_usable_and_can_go() {
     assert_eq!((nat.kind, nat.external_ip(), nat.logical_ip(), nat.matches()), (None, None, None, ""));
     assert_eq!(nat.external_ip_text(), "x");
     let columns = |store: &Store| {
-        store.problems().map(|p| (p.column.to_string(), p.message.clone())).collect::<Vec<_>>()
+        store.problems().map(|p| (p.column.to_string(), p.message)).collect::<Vec<_>>()
     };
     assert_eq!(columns(&store).len(), 4);
     assert_eq!(columns(&store)[1], ("external_ip".to_owned(), "not an address: \"x\"".to_owned()));
