@@ -220,7 +220,7 @@ async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
         }
     }
     assert_eq!(follower.cache.error(), None);
-    assert!(follower.cache.problem_count() == 0);
+    assert!(follower.cache.problems().is_empty());
     // What the server reports of its schema is what we write of it.
     let again: DatabaseSchema = serde_json::from_str(&serde_json::to_string(&schema)?)?;
     assert_eq!(again, schema);
@@ -298,7 +298,7 @@ async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Resu
     assert_eq!(follower.cache.rows("Thing").count(), 2);
     assert!(follower.cache.rows("Thing").all(|(_, row)| row.get("string") == Some(&"fine".into())));
     let columns = |follower: &Follower| -> Vec<_> {
-        let mut columns: Vec<_> = follower.cache.problems().map(|it| it.column.to_string()).collect();
+        let mut columns: Vec<_> = follower.cache.problems().iter().map(|it| it.column.to_string()).collect();
         columns.sort();
         columns
     };
