@@ -12,6 +12,7 @@ use ovn_model::{
 use ovsdb_protocol::{Condition, Datum, Row, Transaction, Until, Uuid};
 
 use crate::forwards::{self, Forward};
+use crate::northd;
 use crate::ownership::Owner;
 use crate::plan::RowChange;
 use crate::resolve::Decision;
@@ -137,7 +138,8 @@ impl Guard {
             }
             Self::Vip(balancer, address, port) => {
                 let row = store.load_balancer(balancer)?;
-                let vip = row.vips_on(address).iter().find(|vip| vip.endpoint.port.map(u16::from) == port)?;
+                let mut vips = row.vips_on(address).iter().filter(|vip| northd::vip_flaw(vip).is_none());
+                let vip = vips.find(|vip| vip.endpoint.port.map(u16::from) == port)?;
                 let pair = Datum::map([(&*vip.key(), &*vip.value())]);
                 ("Load_Balancer", row.uuid, vec![Condition::includes("vips", pair)], &*row.name)
             }

@@ -7,6 +7,9 @@ use ovn_model::{Family, NatId, RouterId, Store, keys};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::forwards;
+use crate::northd::{NatFlaw, VipFlaw};
+
 /// Declares the reasons. Each entry has all that there is to say about one:
 ///
 /// - the documentation, which is also the help text of `list --reason`;
@@ -105,10 +108,10 @@ reasons! {
     "no-router" NoRouter => "no router is joined to the port's switch: join the one that has the forward";
 
     /// No reachable router sends the address to an instance.
-    "not-a-forward" NotAForward [hold_down] => format!(
+    "not-a-forward" NotAForward(why: Option<NoForward>) [hold_down] => format!(
         "{} is not a forward address of the port's network{}: create the forward there, or set {} to one of `ovn-extaddr forwards`",
         context.wanted,
-        context.elsewhere(),
+        why.map_or_else(|| context.elsewhere(), |why| context.explained(why)),
         context.key()
     );
 
@@ -194,6 +197,17 @@ struct Context<'a> {
     router: Option<RouterId>,
 }
 
+/// Why an address that a router of the port knows is no forward address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoForward {
+    /// It is in a network on the inner side of the router: a service among instances.
+    Inside(RouterId),
+    /// OVN passes over the VIP.
+    Vip(RouterId, VipFlaw),
+    /// OVN passes over the NAT row.
+    Nat(RouterId, NatFlaw),
+}
+
 /// Why a VIP without a port is not converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unconvertible {
@@ -251,11 +265,30 @@ impl Context<'_> {
         self.store.nat(nat)?.external_ip
     }
 
-    /// Tells of a router that has what is wanted and is of no use.
+    /// Says why an address is no forward of a router of the port.
+    fn explained(&self, why: NoForward) -> String {
+        match why {
+            NoForward::Inside(router) => {
+                format!(
+                    " (it is in a network behind router {}: a service among instances)",
+                    self.name(router)
+                )
+            }
+            NoForward::Vip(router, flaw) => {
+                format!(" (OVN ignores the VIP on router {}: {})", self.name(router), flaw.sentence())
+            }
+            NoForward::Nat(router, flaw) => {
+                format!(" (OVN ignores the NAT row on router {}: {})", self.name(router), flaw.sentence())
+            }
+        }
+    }
+
+    /// Tells of a router that forwards what is wanted and is of no use.
     fn elsewhere(&self) -> String {
         let wanted = self.wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let balancers = self.store.balancers_with_vip(wanted);
-        match balancers.iter().find_map(|id| self.store.routers_of(*id).next()) {
+        let routers = self.store.balancers_with_vip(wanted).iter().flat_map(|id| self.store.routers_of(*id));
+        let mut routers = routers.filter(|router| !forwards::is_internal(self.store, *router, wanted));
+        match routers.next() {
             Some(other) => {
                 format!(" (it is one of router {}, which the port cannot reach)", self.name(other))
             }
@@ -286,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_override_outlives_its_forward_where_that_may_come_back() {
-        assert!(Reason::NotAForward.starts_hold_down());
+        assert!(Reason::NotAForward(None).starts_hold_down());
         assert!(!Reason::NoGateway.starts_hold_down());
     }
 }
