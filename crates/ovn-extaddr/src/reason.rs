@@ -177,6 +177,15 @@ reasons! {
         context.key()
     );
 
+    /// A foreign row gives the address to another instance without connection tracking.
+    "stateless-nat" StatelessNat(nat: NatId) => format!(
+        "NAT row {} on {} gives {} to another instance without connection tracking, so that replies to this port's connections would reach that one: remove the row or its options:stateless, or unset {}",
+        context.nat(*nat),
+        context.here(),
+        context.external_of(*nat).map_or_else(String::new, |address| address.to_string()),
+        context.key()
+    );
+
     /// Another port has the same internal address.
     "duplicate-address" DuplicateAddress(address: IpAddr, port: Arc<str>) => format!(
         "port {port} has the internal address {address} too, behind the same router, and only one can be served: give one of them another"

@@ -198,6 +198,9 @@ fn decide(
         }
         return Ok(Verdict::Foreign(nat));
     }
+    if let Some(nat) = stateless(question, here) {
+        return Err(Verdict::Conflict(Reason::StatelessNat(nat)));
+    }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
     let site = Site::among(store, &rules.owner, router, external, &found);
     watched.extend(site.balancers().map(Watch::Balancer));
@@ -401,6 +404,24 @@ fn occupant(
     let mut here = egress.filter(|(_, nat)| nat.router == Some(router));
     let narrower = here.any(|(_, nat)| covers(nat) > Some(length));
     Ok(Some(id).filter(|_| !narrower))
+}
+
+/// Finds a foreign row that hands on all packets for the address as they arrive. northd's flow for it has the match of ours,
+/// which looks replies up (northd/northd.c, `build_lrouter_in_unsnat_flow`): which of the two is taken is left open.
+fn stateless(question: Question<'_>, here: Here) -> Option<NatId> {
+    let Question { store, rules: Rules { owner, .. }, .. } = question;
+    let rows = store.nats_by_external(here.router, here.external).iter().copied();
+    let rows = rows.filter_map(|id| Some((id, store.nat(id)?)));
+    let mut rows: Vec<_> = rows
+        .filter(|(_, nat)| {
+            nat.kind == Some(NatKind::DnatAndSnat)
+                && nat.stateless == Some(true)
+                && !owner.owns(nat)
+                && here.meets(store, nat)
+        })
+        .collect();
+    rows.sort_unstable_by_key(|(_, nat)| nat.uuid);
+    rows.first().map(|(id, _)| *id)
 }
 
 /// Where the rows of a port would be.

@@ -265,3 +265,23 @@ fn field_case_22_the_sentence_says_why_it_is_no_forward_here() {
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
     assert!(network.sentence("p1").contains("it is one of router R2, which the port cannot reach"));
 }
+
+#[test]
+fn field_case_29_a_stateless_row_of_a_neighbour_takes_the_replies() {
+    let mut network = wanting("203.0.113.10");
+    network.nat("neighbour", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.12");
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
+    network.put("NAT", "neighbour", json!({"options": map(&[("stateless", "true")])}));
+    assert_eq!(network.outcome("p1"), "conflict stateless-nat");
+    // At another gateway port it takes nothing of ours.
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    assert_eq!(network.outcome("p1"), "conflict stateless-nat");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    network.nat_at("neighbour", "R-ext2");
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"));
+    // Its own instance has what it wants.
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
+    network.wants("p2", "203.0.113.10");
+    network.put("NAT", "neighbour", json!({"gateway_port": ["set", []]}));
+    assert_eq!(network.outcome("p2"), "foreign");
+}

@@ -179,6 +179,16 @@ impl<'a> Oracle<'a> {
         if missing.is_empty() {
             return Ok(Verdict::Foreign(occupants[0].1.unwrap()));
         }
+        // One that looks up no connections takes the replies to those of others.
+        if self.nats(router).into_iter().any(|(_, nat)| {
+            nat.text("type") == "dnat_and_snat"
+                && nat.text("external_ip").parse() == Ok(external)
+                && nat.get("options", "stateless") == Some("true")
+                && !self.is_ours(nat)
+                && self.meets(router, nat, gateway_port.ok().flatten())
+        }) {
+            return Err(Verdict::Conflict("stateless-nat"));
+        }
         let forwards: Vec<_> = self.forwards_at(router, external);
         if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none()) {
             return Err(Verdict::Rejected("default-target"));
@@ -257,9 +267,7 @@ impl<'a> Oracle<'a> {
         for (uuid, nat) in self.nats(router) {
             if ["snat", "dnat_and_snat"].contains(&nat.text("type"))
                 && !self.is_ours(nat)
-                // What northd passes over, or is for another gateway port, is not in the way.
-                && let Some(port) = self.heeded(router, nat)
-                && (port.is_none() || at.is_none() || port == at)
+                && self.meets(router, nat, at)
                 && let Some((address, length)) = network(nat.text("logical_ip"))
                 && contains((address, length), internal)
             {
@@ -307,6 +315,11 @@ impl<'a> Oracle<'a> {
         let home =
             homes.iter().copied().find(|port| Some(*port) == leaves).or_else(|| homes.into_iter().min());
         home.or(leaves).map(Some).ok_or("no-gateway-port")
+    }
+
+    /// Whether a row translates what a row at that gateway port would: northd heeds it, and for that port.
+    fn meets(self, router: Uuid, nat: &Row, at: Option<Uuid>) -> bool {
+        self.heeded(router, nat).is_some_and(|port| port.is_none() || at.is_none() || port == at)
     }
 
     /// Whether northd makes something of a NAT row, and the gateway port that the row is for, if it is for one.

@@ -173,6 +173,21 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.remove_foreign(),
         ),
         case(
+            "conflict stateless-nat: remove the row or its options:stateless",
+            |scene, site| {
+                site.complete()?;
+                let neighbour = site.internal()?.to_string().replace(".11", ".99");
+                let uuid = site.net.add_nat("dnat_and_snat", site.external, &neighbour)?;
+                let named = json!([["_uuid", "==", uuid_ref(&uuid)]]);
+                let row = json!({"options": json_map([("stateless", "true")])});
+                scene
+                    .server
+                    .transact(vec![json!({"op": "update", "table": "NAT", "where": named, "row": row})])
+                    .map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
             "foreign",
             |_, site| {
                 site.complete()?;
