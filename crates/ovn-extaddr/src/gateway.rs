@@ -47,7 +47,7 @@ fn base(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> 
     let leaves = rows.filter_map(|nat| {
         let network = nat.logical_ip.filter(|network| !is_host(network))?;
         internal.iter().find(|address| network.contains(*address))?;
-        let port = northd::nat_port(store, nat).ok()??;
+        let port = northd::nat_port(store, nat).ok()?.filter(|_| northd::nat_flaw(store, nat).is_none())?;
         Some((network.prefix_len(), Reverse(store.router_port(port)?.uuid), port))
     });
     leaves.max().map(|(.., port)| port)
