@@ -159,6 +159,12 @@ reasons! {
         why.sentence()
     );
 
+    /// The address listens on so many ports that too few are left for the instance's own connections.
+    "no-source-ports" NoSourcePorts(left: u32) => format!(
+        "{} listens on so many ports of 1024-65535 that the largest block without one has {left}, too few for the instance's own connections: forward fewer ports, or lower min-source-ports",
+        context.wanted
+    );
+
     /// `auto`, and no address leads to this port alone.
     "no-forward-for-auto" NoForwardForAuto [hold_down] =>
         "no forward address leads to this port alone: create one, or name an address";

@@ -218,7 +218,7 @@ fn decide(
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
         trace.passed("gateway-port", || row.name.to_string());
     }
-    let port_range = port_range(question, external, &found, trace);
+    let port_range = port_range(question, external, &found, trace).map_err(Verdict::Rejected)?;
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
         // That of a row that is there was found out when it arrived.
@@ -232,14 +232,17 @@ fn decide(
 }
 
 /// Chooses the source ports of the port's own connections.
+///
+/// # Errors
+/// Too few are left that the address does not listen on.
 fn port_range(
     question: Question<'_>,
     external: IpAddr,
     found: &[Forward<'_>],
     trace: &mut impl Trace,
-) -> Option<PortRange> {
+) -> Result<Option<PortRange>, Reason> {
     if !question.store.supports("NAT", "external_port_range") {
-        return None;
+        return Ok(None);
     }
     let mut listening: Vec<_> = found.iter().filter_map(Forward::port).map(u16::from).collect();
     listening.sort_unstable();
@@ -247,7 +250,16 @@ fn port_range(
     let range = match question.rules.port_range {
         PortRangeRule::Off => None,
         PortRangeRule::Fixed(range) => Some(range),
-        PortRangeRule::Auto => port_range::free_of(&listening),
+        PortRangeRule::Auto if listening.is_empty() => None,
+        PortRangeRule::Auto => {
+            let free = port_range::free_of(&listening);
+            let left = free.map_or(0, PortRange::count);
+            // Without any, connections would have ports that the address listens on, and lose their replies.
+            if left < u32::from(question.rules.min_source_ports.max(1)) {
+                return Err(Reason::NoSourcePorts(left));
+            }
+            free
+        }
     };
     let mut taken = listening;
     taken.retain(|port| range.is_none_or(|range| range.holds(*port)));
@@ -259,12 +271,15 @@ fn port_range(
     } else if let Some(range) = range {
         trace.passed("port-range", || match question.rules.port_range {
             PortRangeRule::Auto => {
-                format!("{range}: the largest without a port that {external} listens on")
+                format!(
+                    "{range}: {} source ports, the largest block without a port that {external} listens on",
+                    range.count()
+                )
             }
             _ => format!("{range}: as configured"),
         });
     }
-    range
+    Ok(range)
 }
 
 /// Finds the one forward address that leads to the port and nowhere else.

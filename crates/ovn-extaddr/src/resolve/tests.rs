@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::rules::PortRangeRule;
 use crate::testing::{Network, map};
 
 const GRANTED: &str = "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535";
@@ -284,4 +285,43 @@ fn field_case_29_a_stateless_row_of_a_neighbour_takes_the_replies() {
     network.wants("p2", "203.0.113.10");
     network.put("NAT", "neighbour", json!({"gateway_port": ["set", []]}));
     assert_eq!(network.outcome("p2"), "foreign");
+}
+
+#[test]
+fn field_case_5_so_many_ports_are_forwarded_that_too_few_are_left() {
+    let listening = |ports: &mut dyn Iterator<Item = u16>| {
+        let vips: Vec<_> =
+            ports.map(|port| (format!("203.0.113.10:{port}"), format!("10.57.0.11:{port}"))).collect();
+        let vips: Vec<_> = vips.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut network = wanting("203.0.113.10");
+        network.balancer("fw", &vips, &["R"]);
+        network
+    };
+    let mut network = listening(&mut (1024..=65535));
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports");
+    assert!(network.sentence("p1").contains("the largest block without one has 0,"));
+    network.rules.min_source_ports = 0;
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports", "none at all is never enough");
+    network.rules.port_range = PortRangeRule::Fixed("512-1023".parse().unwrap());
+    let granted = "granted 203.0.113.10 for 10.57.0.11 ports";
+    assert_eq!(network.outcome("p1"), format!("{granted} 512-1023"), "below 1024 only if configured");
+
+    let network = listening(&mut (1152..=65535));
+    assert_eq!(network.outcome("p1"), format!("{granted} 1024-1151"), "as many as are required");
+    let mut network = listening(&mut (1151..=65535));
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports");
+    network.rules.min_source_ports = 127;
+    assert_eq!(network.outcome("p1"), format!("{granted} 1024-1150"));
+    let network = listening(&mut (1024..=65535).step_by(100));
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports", "blocks of 99");
+}
+
+#[test]
+fn field_case_33_a_base_row_that_northd_ignores_tells_nothing() {
+    let mut network = wanting("192.0.2.10");
+    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.put("NAT", "base", json!({"external_ip": "2001:db8::2"}));
+    network.nat_at("base", "R-ext2");
+    assert_eq!(network.outcome("p1"), "rejected no-gateway-port");
 }

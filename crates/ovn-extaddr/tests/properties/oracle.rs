@@ -16,6 +16,9 @@ use address::{contains, endpoint, family_of, internal_addresses, largest_free_bl
 
 use crate::model::{Database, Row};
 
+/// Source ports that there must be, so many that one forwarded port can be too much.
+pub(crate) const MIN_SOURCE_PORTS: u16 = 40_000;
+
 /// Routers that may lie between an instance and the outside.
 const MOST_HOPS: usize = 4;
 
@@ -196,12 +199,17 @@ impl<'a> Oracle<'a> {
         let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
         let listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
         let has_range = self.database.has_column("NAT", "external_port_range");
+        let free = largest_free_block(&listening);
+        let left = free.map_or(0, |(first, last)| u32::from(last - first) + 1);
+        if has_range && !listening.is_empty() && left < u32::from(MIN_SOURCE_PORTS) {
+            return Err(Verdict::Rejected("no-source-ports"));
+        }
         let rows = missing.into_iter().map(|logical| Desired {
             router,
             uuid: self.owner.row_uuid(Role::Egress, router, logical, port.text("name")),
             external,
             logical,
-            port_range: largest_free_block(&listening).filter(|_| has_range),
+            port_range: free.filter(|_| has_range),
             gateway_port,
         });
         Ok(Verdict::Granted(rows.collect()))

@@ -38,6 +38,7 @@ fn rules(owner: Owner) -> Rules {
         default_target: DefaultTargetRule::Reject,
         drain: Duration::ZERO,
         hold_down: Duration::ZERO,
+        min_source_ports: oracle::MIN_SOURCE_PORTS,
         ..Rules::new(owner)
     }
 }

@@ -271,6 +271,17 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         )
     });
+    cases.push(case(
+        "rejected no-source-ports: forward fewer ports, or lower min-source-ports",
+        |_, site| {
+            site.net.add_forward(site.external, 30000, site.internal()?, 443)?;
+            site.wants_external()
+        },
+        |_, site| {
+            site.net.remove_forward(site.external)?;
+            site.forwarded()
+        },
+    ));
     for column in [
         vec![],
         vec!["unknown"],
