@@ -1,18 +1,18 @@
 //! From an intent to the rows that fulfil it, or the reason why none do. Pure.
 
+mod occupancy;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Few, Nat, NatId, NatKind, Port, PortKind, RouterId, RouterPortId, Store, keys};
+use ovn_model::{Family, Few, NatId, NatKind, Port, PortKind, RouterId, RouterPortId, Store, keys};
 use uuid::Uuid;
 
 use crate::conversion::Site;
 use crate::explain::{Check, Trace};
-use crate::forwards::{self, Forward, is_allowed, is_egress, is_neighbour};
+use crate::forwards::{self, Forward, is_allowed, is_neighbour};
 use crate::gateway;
 use crate::intent::{self, Source, Text, Wanted};
 use crate::northd;
@@ -22,6 +22,7 @@ use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::topology::{Reach, is_gateway};
+use occupancy::Occupancy;
 
 /// What became of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,10 +183,10 @@ fn decide(
     }
 
     let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal);
-    let here = Here { router, external, gateway_port: gateway_port.clone().ok().flatten() };
+    let place = Occupancy { question, router, external, gateway_port: gateway_port.clone().ok().flatten() };
     let (mut missing, mut fulfilled) = (Vec::new(), None);
     for internal in &*decision.internal {
-        match occupant(question, here, *internal)? {
+        match place.occupant(*internal)? {
             Some(nat) => fulfilled = fulfilled.or(Some(nat)),
             None => missing.push(*internal),
         }
@@ -198,7 +199,7 @@ fn decide(
         }
         return Ok(Verdict::Foreign(nat));
     }
-    if let Some(nat) = stateless(question, here) {
+    if let Some(nat) = place.stateless() {
         return Err(Verdict::Conflict(Reason::StatelessNat(nat)));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
@@ -381,81 +382,6 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
             })
             .or_else(|| nats.find_map(|nat| Some(NoForward::Nat(*router, northd::nat_flaw(store, nat)?))))
     })
-}
-
-/// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
-/// `external`, an error where to something else.
-fn occupant(
-    question: Question<'_>,
-    here @ Here { router, external, .. }: Here,
-    internal: IpAddr,
-) -> Result<Option<NatId>, Verdict> {
-    let Question { store, rules: Rules { owner, .. }, .. } = question;
-    let foreign = |id: &NatId| {
-        let nat = store.nat(*id).filter(|nat| is_egress(nat) && !owner.owns(nat) && here.meets(store, nat));
-        nat.map(|nat| (*id, nat))
-    };
-    let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
-    // A row with a match translates some packets only, so that it fulfils nothing.
-    let fulfils = |nat: &Nat| nat.external_ip == Some(external) && nat.matches().is_empty();
-    // Of several, the one with the least UUID is named: handles say nothing.
-    let least = |same: bool| {
-        let such = rows.iter().filter(|(_, nat)| fulfils(nat) == same);
-        such.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
-    };
-    if let Some(other) = least(false) {
-        return Err(Verdict::Conflict(Reason::ForeignNat(other)));
-    }
-    if let Some(same) = least(true) {
-        return Ok(Some(same));
-    }
-    // The network's own SNAT may use the address, unless a narrower prefix has another.
-    let covers = |nat: &Nat| nat.logical_ip.filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
-    let own = store.nats_by_external(router, external).iter().filter_map(foreign);
-    let own = own.filter(|(_, nat)| fulfils(nat));
-    let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();
-    let Some((length, _, id)) = own else { return Ok(None) };
-    let egress = store.nats_of(router).iter().filter_map(foreign);
-    let mut here = egress.filter(|(_, nat)| nat.router == Some(router));
-    let narrower = here.any(|(_, nat)| covers(nat) > Some(length));
-    Ok(Some(id).filter(|_| !narrower))
-}
-
-/// Finds a foreign row that hands on all packets for the address as they arrive. northd's flow for it has the match of ours,
-/// which looks replies up (northd/northd.c, `build_lrouter_in_unsnat_flow`): which of the two is taken is left open.
-fn stateless(question: Question<'_>, here: Here) -> Option<NatId> {
-    let Question { store, rules: Rules { owner, .. }, .. } = question;
-    let rows = store.nats_by_external(here.router, here.external).iter().copied();
-    let rows = rows.filter_map(|id| Some((id, store.nat(id)?)));
-    let mut rows: Vec<_> = rows
-        .filter(|(_, nat)| {
-            nat.kind == Some(NatKind::DnatAndSnat)
-                && nat.stateless == Some(true)
-                && !owner.owns(nat)
-                && here.meets(store, nat)
-        })
-        .collect();
-    rows.sort_unstable_by_key(|(_, nat)| nat.uuid);
-    rows.first().map(|(id, _)| *id)
-}
-
-/// Where the rows of a port would be.
-#[derive(Clone, Copy, Debug)]
-struct Here {
-    router: RouterId,
-    external: IpAddr,
-    /// The gateway port, if they name one.
-    gateway_port: Option<RouterPortId>,
-}
-
-impl Here {
-    /// Whether a row of the router translates packets that rows here would translate.
-    fn meets(self, store: &Store, nat: &Nat) -> bool {
-        let same = |port: Option<RouterPortId>| {
-            port == self.gateway_port || port.is_none() || self.gateway_port.is_none()
-        };
-        northd::nat_flaw(store, nat).is_none() && northd::nat_port(store, nat).is_ok_and(same)
-    }
 }
 
 impl Decision {
