@@ -16,6 +16,7 @@ use crate::plan::RowChange;
 use crate::reason::{Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose, undo_of};
 use crate::rules::{DefaultTargetRule, Rules};
+use crate::{gateway, northd};
 
 /// What was done to put a VIP out of the way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -163,7 +164,11 @@ impl<'a> Site<'a> {
         let &[target] = &*targets else { return not(Unconvertible::SeveralTargets) };
         // A dnat row of the CMS does the work already, and two are one too many.
         let foreign = |id: &NatId| {
-            store.nat(*id).is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat))
+            let heeded = |nat: &&Nat| northd::nat_flaw(store, nat).is_none();
+            store
+                .nat(*id)
+                .filter(heeded)
+                .is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat))
         };
         if store.nats_by_external(router, address).iter().any(foreign) {
             return not(Unconvertible::Dnat);
@@ -190,7 +195,7 @@ impl<'a> Site<'a> {
             external: address,
             logical: target,
             port_range: None,
-            gateway_port: crate::gateway::port(store, owner, router, address)?,
+            gateway_port: gateway::port(store, owner, router, address, &[target])?,
         };
         Ok(Some(Conversion { row, moves }))
     }
@@ -234,7 +239,8 @@ fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
 }
 
 fn default_target(balancer: &LoadBalancer, address: IpAddr) -> Option<&Vip> {
-    balancer.vips_on(address).iter().find(|vip| vip.endpoint.port.is_none())
+    let mut vips = balancer.vips_on(address).iter();
+    vips.find(|vip| vip.endpoint.port.is_none() && northd::vip_flaw(vip).is_none())
 }
 
 /// Decides how to put a VIP out of the way; `None` where that would harm somebody else.
@@ -285,7 +291,7 @@ impl Undo {
             (Self::Attach(_), Some((_, row))) => default_target(row, address).cloned(),
             (Self::Restore { balancer, key, value }, Some((id, _))) => {
                 let there = store.attachment(router, id).is_some() || is_detached(store, router, *balancer);
-                Vip::parse(key, value).filter(|_| there)
+                Vip::parse(key, value).filter(|vip| there && northd::vip_flaw(vip).is_none())
             }
             (_, None) => None,
         };

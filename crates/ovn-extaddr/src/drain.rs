@@ -9,11 +9,11 @@ use ovn_model::{Family, Nat, RouterId, Store};
 use uuid::Uuid;
 
 use crate::forwards::{self, is_allowed};
-use crate::gateway;
 use crate::ownership::Role;
 use crate::plan::{Owned, RowChange, Wanted};
 use crate::row::{DrainTags, OwnRow, Purpose};
 use crate::rules::Rules;
+use crate::{gateway, northd};
 
 /// An override that ends or changes its address.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ pub fn changes(
 
 fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
     let row = store.port_by_name(port).and_then(|id| store.port(id));
-    row.is_some_and(|row| row.internal_addresses(Family::of(internal)).contains(&internal))
+    row.is_some_and(|row| northd::port_addresses(row, Family::of(internal)).contains(&internal))
 }
 
 /// Whether the network has an external address.
@@ -141,7 +141,8 @@ impl Connections<'_> {
             logical: unused(uuid, Family::of(external)),
             port_range: None,
             // Where nothing tells any more, what it was.
-            gateway_port: gateway::port(store, &rules.owner, router, external).unwrap_or(before.gateway_port),
+            gateway_port: gateway::port(store, &rules.owner, router, external, &[internal])
+                .unwrap_or(before.gateway_port),
         }
     }
 }

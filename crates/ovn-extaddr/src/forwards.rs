@@ -4,12 +4,12 @@ use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
+use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip, is_host};
 
-use crate::conversion;
 use crate::ownership::{Owner, Role};
 use crate::rules::Rules;
-use crate::topology::{gateway_ports, router_ports};
+use crate::topology::router_ports;
+use crate::{conversion, northd};
 
 /// One reason why an address is a forward address of a router.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub fn at<'a>(
     let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
     let vips = balancers
         .filter_map(move |id| Some((id, store.load_balancer(id)?)))
-        .flat_map(move |(id, row)| row.vips_on(address).iter().map(move |vip| Forward::Vip(id, vip)));
+        .flat_map(move |(id, row)| heeded(row.vips_on(address)).map(move |vip| Forward::Vip(id, vip)));
     vips.chain(rows(store, owner, router, store.nats_by_external(router, address)))
 }
 
@@ -76,7 +76,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
     let balancers = store.balancers_with_backend(target).iter().copied();
     let balancers = balancers.filter(|id| store.attachment(router, *id).is_some());
     let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
-        let vips = row.vips.iter().filter(|vip| vip.backends.iter().any(|b| b.address == target));
+        let vips = heeded(&row.vips).filter(|vip| vip.backends.iter().any(|b| b.address == target));
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
     let rows = rows(store, owner, router, store.nats_by_logical(router, target));
@@ -89,11 +89,16 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
 /// Returns all forwards of `router`, sorted by address and port.
 pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
-    let vips = vips.flat_map(|(id, row)| row.vips.iter().map(move |vip| Forward::Vip(id, vip)));
+    let vips = vips.flat_map(|(id, row)| heeded(&row.vips).map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
     let mut found: Vec<_> = vips.chain(rows(store, owner, router, store.nats_of(router))).collect();
     found.sort_by_key(|forward| (forward.address(), forward.port()));
     found
+}
+
+/// Returns the VIPs that northd makes something of.
+fn heeded(vips: &[Vip]) -> impl Iterator<Item = &Vip> {
+    vips.iter().filter(|vip| northd::vip_flaw(vip).is_none())
 }
 
 fn rows<'a>(
@@ -116,27 +121,57 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
         let alive = converted && conversion::targets(store, nat).next().is_some();
         return alive.then_some(Forward::Converted(id, nat));
     }
-    let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat));
+    let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat))
+        && nat.logical_host().is_some()
+        && northd::nat_flaw(store, nat).is_none();
     // An identity row only makes the router answer ARP for an address that is routed anyway.
-    let identity = nat.logical_host().is_some() && nat.logical_host() == nat.external_ip();
+    let identity = nat.logical_host() == nat.external_ip();
     (forwards && !identity).then_some(Forward::Nat(id, nat))
 }
 
 /// Returns whether the address lies in a network on the inner side of the router. A VIP there is a
 /// service among instances and no forward.
 pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
-    // A router that is a gateway as a whole does not show which side is which: there only its own
-    // addresses are certainly none.
-    let has_gateway_port = gateway_ports(store, router).next().is_some();
-    router_ports(store, router).any(|(_, port)| {
-        port.networks.iter().any(|network| {
-            if has_gateway_port {
-                !port.is_gateway() && network.contains(&address)
-            } else {
-                network.addr() == address
-            }
-        })
-    })
+    let ports = || router_ports(store, router).map(|(_, port)| port);
+    let mut here = ports().filter(|port| in_networks(port, address));
+    if ports().any(|port| port.is_gateway()) {
+        return here.any(|port| !port.is_gateway());
+    }
+    here.any(|port| is_inner(store, router, port, address))
+}
+
+/// Returns whether the address in a network of the port is on the inner side of a router without gateway ports. There the
+/// SNAT of its networks shows which side is which: outside is where the address is at home that it leaves with, inside
+/// what it is for. A router without such SNAT shows nothing, but that its own addresses are no forwards.
+fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr) -> bool {
+    let base = |id: &NatId| {
+        let nat =
+            store.nat(*id).filter(|nat| nat.router == Some(router) && nat.kind == Some(NatKind::Snat))?;
+        Some((nat.external_ip()?, nat.logical_ip().filter(|network| !is_host(network))?))
+    };
+    // Mostly it leaves with the port's own address, which is found without a look at all rows.
+    let mut own = port.networks.iter().flat_map(|net| store.nats_by_external(router, net.addr()));
+    if own.any(|id| base(id).is_some()) {
+        return false;
+    }
+    let base: Vec<_> = store.nats_of(router).iter().filter_map(base).collect();
+    let is_outer = |port| base.iter().any(|(external, _)| in_networks(port, *external));
+    // A row for all addresses shows nothing.
+    let is_inside = || base.iter().any(|(_, network)| network.prefix_len() > 0 && network.contains(&address));
+    let is_own = || port.networks.iter().any(|net| net.addr() == address);
+    !is_outer(port)
+        && (is_own() || is_inside() || router_ports(store, router).any(|(_, port)| is_outer(port)))
+}
+
+fn in_networks(port: &RouterPort, address: IpAddr) -> bool {
+    port.networks.iter().any(|network| network.contains(&address))
+}
+
+/// Returns whether the address is in the same network of the router as one of an instance's addresses. Not even a router
+/// that shows nothing of its sides forwards it to the instance from outside.
+pub fn is_neighbour(store: &Store, router: RouterId, address: IpAddr, internal: &[IpAddr]) -> bool {
+    let mut networks = router_ports(store, router).flat_map(|(_, port)| port.networks.iter());
+    networks.any(|net| net.contains(&address) && internal.iter().any(|internal| net.contains(internal)))
 }
 
 impl Forward<'_> {

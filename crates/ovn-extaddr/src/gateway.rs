@@ -1,50 +1,54 @@
 //! Which gateway port a row is for.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use ovn_model::{Family, Nat, NatKind, RouterId, RouterPortId, Store, is_host};
+use ovn_model::{Nat, NatKind, RouterId, RouterPortId, Store, is_host};
 
+use crate::northd;
 use crate::ownership::Owner;
 use crate::reason::Reason;
-use crate::topology::gateway_ports;
+use crate::topology::{gateway_ports, holds};
 
-/// Chooses the `gateway_port` of a row with this external address, where the router has several:
-/// northd ignores a row without one unless a port's network holds its address.
+/// Chooses the `gateway_port` of a row with this external address for one of these internal addresses, where the router
+/// has several: northd ignores a row without one unless a port's network holds its address.
+///
+/// Replies to an address arrive where it is at home. One that is at home at several ports or at none is for the port by
+/// which the instance's own SNAT leaves.
 ///
 /// # Errors
-/// Neither the ports' networks nor the router's own SNAT tell.
+/// Neither the ports' networks nor that SNAT tell.
 pub fn port(
     store: &Store,
     owner: &Owner,
     router: RouterId,
     external: IpAddr,
+    internal: &[IpAddr],
 ) -> Result<Option<RouterPortId>, Reason> {
     if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
         return Ok(None);
     }
-    let mut ports: Vec<_> = gateway_ports(store, router).collect();
-    // Of several that would do, the one with the least UUID: every agent chooses the same.
-    ports.sort_by_key(|id| store.router_port(*id).map(|row| row.uuid));
-    if let Some(port) = home(store, &ports, external) {
+    let at_home = || gateway_ports(store, router).filter(|port| holds(store, *port, external));
+    let leaves = base(store, owner, router, internal);
+    if let Some(port) = at_home().find(|port| Some(*port) == leaves) {
         return Ok(Some(port));
     }
-    let base = store.nats_of(router).iter().filter_map(|id| store.nat(*id)).filter(|nat| {
-        nat.kind == Some(NatKind::Snat)
-            && nat.logical_ip().is_some_and(|net| !is_host(&net))
-            && nat.external_ip().is_some_and(|e| Family::of(e) == Family::of(external))
-            && nat.router == Some(router)
-            && !owner.owns(nat)
-    });
-    // One that names none leaves where its address is at home.
-    let leaves: Vec<_> =
-        base.filter_map(|nat| nat.gateway_port.or_else(|| home(store, &ports, nat.external_ip()?))).collect();
-    ports.iter().find(|port| leaves.contains(port)).copied().map(Some).ok_or(Reason::NoGatewayPort)
+    // Of several that would do, the one with the least UUID: every agent chooses the same.
+    let least = at_home().min_by_key(|port| store.router_port(*port).map(|row| row.uuid));
+    least.or(leaves).map(Some).ok_or(Reason::NoGatewayPort)
 }
 
-/// Returns the first of some router ports whose networks hold the address.
-pub fn home(store: &Store, ports: &[RouterPortId], address: IpAddr) -> Option<RouterPortId> {
-    let holds = |id: &RouterPortId| {
-        store.router_port(*id).is_some_and(|row| row.networks.iter().any(|net| net.contains(&address)))
-    };
-    ports.iter().copied().find(holds)
+/// Returns the gateway port by which the SNAT of the instance's network leaves: of several rows OVN takes the one with the
+/// longest prefix.
+fn base(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> Option<RouterPortId> {
+    let rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
+    let rows =
+        rows.filter(|nat| nat.kind == Some(NatKind::Snat) && nat.router == Some(router) && !owner.owns(nat));
+    let leaves = rows.filter_map(|nat| {
+        let network = nat.logical_ip().filter(|network| !is_host(network))?;
+        internal.iter().find(|address| network.contains(*address))?;
+        let port = northd::nat_port(store, nat).ok()?.filter(|_| northd::nat_flaw(store, nat).is_none())?;
+        Some((network.prefix_len(), Reverse(store.router_port(port)?.uuid), port))
+    });
+    leaves.max().map(|(.., port)| port)
 }

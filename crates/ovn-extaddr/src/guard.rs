@@ -13,6 +13,7 @@ use ovn_model::{
 use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, Until, Uuid};
 
 use crate::forwards::{self, Forward};
+use crate::northd;
 use crate::ownership::Owner;
 use crate::plan::RowChange;
 use crate::resolve::Decision;
@@ -148,7 +149,8 @@ impl Guard {
             }
             Self::Vip(balancer, address, port) => {
                 let row = store.load_balancer(balancer)?;
-                let vip = row.vips_on(address).iter().find(|vip| vip.endpoint.port.map(u16::from) == port)?;
+                let mut vips = row.vips_on(address).iter().filter(|vip| northd::vip_flaw(vip).is_none());
+                let vip = vips.find(|vip| vip.endpoint.port.map(u16::from) == port)?;
                 let has = LoadBalancer::COLUMNS.vips.includes(Datum::map([(&*vip.key(), &*vip.value())]));
                 Fact::named(row.uuid, &row.name, LoadBalancer::COLUMNS.name, has)
             }

@@ -7,10 +7,11 @@ use ovn_model::{Family, Nat, NatKind, PortKind, RouterId, Store};
 
 use crate::explain::Check;
 use crate::forwards::Forward;
+use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
 use crate::port_range::PortRange;
-use crate::topology::{gateway_ports, is_gateway, reach};
-use crate::{forwards, gateway};
+use crate::topology::{is_gateway, reach};
+use crate::{forwards, northd};
 
 /// Names that a sentence lists before it only counts.
 const FEW: usize = 3;
@@ -45,6 +46,27 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
             places: nat_without_gateway_port(store),
             meaning: "NAT rows that name no gateway port, on a router with several, for an address that is in no network of theirs: OVN ignores them",
             cure: "set gateway_port of the row",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "nat-ignored",
+            places: ignored_rows(store),
+            meaning: "NAT rows that OVN ignores, so that they forward and translate nothing",
+            cure: "correct the row: addresses of one family, a single logical_ip but for snat, a gateway_port of the same router",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "vip-ignored",
+            places: ignored_vips(store),
+            meaning: "VIPs that OVN ignores with all of their backends, so that they forward nothing",
+            cure: "correct the backends: addresses of the VIP's family, with a port if it has one and without if not",
+            is_wrong: true,
+        },
+        Hazard {
+            code: "address-of-router",
+            places: routers_addresses(store, owner),
+            meaning: "forward addresses that another router has on a port: both answer ARP and neighbour requests for them",
+            cure: "take the address off the other router's port, or forward another one",
             is_wrong: true,
         },
         Hazard {
@@ -152,16 +174,48 @@ fn nat_without_gateway(store: &Store) -> Vec<String> {
 }
 
 fn nat_without_gateway_port(store: &Store) -> Vec<String> {
-    let ignored = rows(store).filter(|(router, nat)| {
-        let ports: Vec<_> = gateway_ports(store, *router).collect();
-        let at_home = |address| gateway::home(store, &ports, address).is_some();
-        let supported = store.supports(Nat::COLUMNS.gateway_port);
-        ports.len() > 1
-            && supported
-            && nat.gateway_port.is_none()
-            && nat.external_ip().is_some_and(|address| !at_home(address))
-    });
+    let ignored = rows(store).filter(|(_, nat)| northd::nat_flaw(store, nat) == Some(NatFlaw::NoGatewayPort));
     ignored.map(|(router, nat)| described(store, router, nat)).collect()
+}
+
+fn ignored_rows(store: &Store) -> Vec<String> {
+    let flawed = rows(store).filter_map(|(router, nat)| Some((router, nat, northd::nat_flaw(store, nat)?)));
+    let others = flawed.filter(|(.., flaw)| *flaw != NatFlaw::NoGatewayPort);
+    others
+        .map(|(router, nat, flaw)| format!("{} ({})", described(store, router, nat), flaw.sentence()))
+        .collect()
+}
+
+fn ignored_vips(store: &Store) -> Vec<String> {
+    let vips = store.load_balancers().flat_map(|(_, row)| row.vips.iter().map(move |vip| (row, vip)));
+    let flawed = vips.filter_map(|(row, vip)| Some((row, vip, northd::vip_flaw(vip)?)));
+    let mut places: Vec<_> = flawed
+        .map(|(row, vip, flaw)| format!("{} of {} ({})", vip.key(), row.name, flaw.sentence()))
+        .collect();
+    places.sort_unstable();
+    places
+}
+
+/// Forward addresses that another router has on a port: both answer for it.
+fn routers_addresses(store: &Store, owner: &Owner) -> Vec<String> {
+    let mut holders: HashMap<IpAddr, BTreeSet<RouterId>> = HashMap::new();
+    for (_, port) in store.router_ports() {
+        for network in port.networks.iter() {
+            holders.entry(network.addr()).or_default().extend(port.router);
+        }
+    }
+    let mut places = BTreeSet::new();
+    for (router, row) in store.routers() {
+        for address in forwards::of(store, owner, router).iter().filter_map(Forward::address) {
+            let others = holders.get(&address).into_iter().flatten().filter(|other| **other != router);
+            places.extend(
+                others.map(|other| {
+                    format!("{address}, which {} forwards, of {}", row.name, name(store, *other))
+                }),
+            );
+        }
+    }
+    places.into_iter().collect()
 }
 
 /// Rows that differ by what decides between them, a gateway port or a match, are none.
@@ -170,9 +224,11 @@ fn rivals(store: &Store) -> Vec<String> {
     for (router, nat) in rows(store) {
         let sources = matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat));
         // A drain row is for an address that nobody has.
-        if let (true, Some(network)) = (sources && nat.matches().is_empty(), nat.logical_ip()) {
-            let place = (router, network.trunc().to_string(), nat.gateway_port);
-            groups.entry(place).or_default().push(nat);
+        let heeded = northd::nat_flaw(store, nat).is_none();
+        if let (true, Some(network), Ok(port)) =
+            (sources && heeded && nat.matches().is_empty(), nat.logical_ip(), northd::nat_port(store, nat))
+        {
+            groups.entry((router, network.trunc().to_string(), port)).or_default().push(nat);
         }
     }
     let rivals = groups.into_iter().filter(|(_, rows)| rows.len() > 1);
@@ -198,7 +254,7 @@ fn addresses_twice(store: &Store) -> Vec<String> {
         let Some(switch) = port.switch else { continue };
         let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
         for (router, _) in &reach.routers {
-            for address in Family::ALL.map(|family| port.internal_addresses(family).to_vec()).concat() {
+            for address in Family::ALL.map(|family| northd::port_addresses(port, family).to_vec()).concat() {
                 users.entry((*router, address)).or_default().insert(&port.name);
             }
         }

@@ -16,6 +16,7 @@ pub mod conversion;
 pub mod drain;
 pub mod forwards;
 pub mod gateway;
+pub mod northd;
 pub mod port_range;
 pub mod resolve;
 pub mod row;
@@ -38,6 +39,8 @@ pub mod report;
 pub mod ledger;
 mod repeat;
 pub mod suggest;
+#[cfg(test)]
+mod testing;
 
 mod access;
 pub mod agent;

@@ -44,6 +44,11 @@ pub fn free_of(listening: &[u16]) -> Option<PortRange> {
 }
 
 impl PortRange {
+    /// Returns how many ports are in it.
+    pub fn count(self) -> u32 {
+        u32::from(self.last) - u32::from(self.first) + 1
+    }
+
     /// Returns whether a port is in it.
     pub fn holds(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
@@ -91,6 +96,7 @@ mod tests {
         assert_eq!(text(&[1024, 2000, 2000]).as_deref(), Some("2001-65535"));
         assert_eq!(text(&[65535]).as_deref(), Some("1024-65534"));
         assert_eq!(free_of(&(0..=65535).collect::<Vec<_>>()), None);
+        assert_eq!(free_of(&[40000]).map(PortRange::count), Some(38976));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Why a port does not have what was asked for: a closed set of codes.
+//! The reasons why a port does not have what was asked for: a closed set, each with its code and its sentence.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -7,123 +7,220 @@ use ovn_model::{Family, NatId, RouterId, Store, keys};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-/// The code of a reason, which never changes its meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
-pub enum Code {
-    /// The value of the key is no address.
-    InvalidAddress,
-    /// The address is of the other family.
-    WrongFamily,
-    /// The port is not an instance's.
-    NotAnInstance,
-    /// No switch has the port.
-    NoSwitch,
-    /// The port has no address of the family.
-    NoAddress,
-    /// No router can be reached from the port's switch.
-    NoRouter,
-    /// No reachable router sends the address to an instance.
-    NotAForward,
-    /// Nothing forwards the address, and no allowed prefix holds it.
-    NotPermitted,
-    /// The address is forwarded, but not to this port.
-    NotATarget,
-    /// The policy names a port that does not exist.
-    NoPort,
-    /// Several routers forward the address.
-    AmbiguousRouter,
-    /// The router has no gateway.
-    NoGateway,
-    /// The router has several gateway ports, and the address belongs to none.
-    NoGatewayPort,
-    /// A VIP without a port leads to the instance, and cannot be converted.
-    DefaultTarget,
-    /// `auto`, and no address leads to this port alone.
-    NoForwardForAuto,
-    /// `auto`, and several addresses do.
-    AmbiguousAuto,
-    /// A foreign row translates the port's address to another one.
-    ForeignNat,
-    /// Another port has the same internal address.
-    DuplicateAddress,
-    /// The database refused the rows.
-    Refused,
-}
+use crate::forwards;
+use crate::northd::{NatFlaw, VipFlaw};
 
-impl Code {
-    /// Returns the word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidAddress => "invalid-address",
-            Self::WrongFamily => "wrong-family",
-            Self::NotAnInstance => "not-an-instance",
-            Self::NoSwitch => "no-switch",
-            Self::NoAddress => "no-address",
-            Self::NoRouter => "no-router",
-            Self::NotAForward => "not-a-forward",
-            Self::NotPermitted => "not-permitted",
-            Self::NotATarget => "not-a-target",
-            Self::NoPort => "no-port",
-            Self::AmbiguousRouter => "ambiguous-router",
-            Self::NoGateway => "no-gateway",
-            Self::NoGatewayPort => "no-gateway-port",
-            Self::DefaultTarget => "default-target",
-            Self::NoForwardForAuto => "no-forward-for-auto",
-            Self::AmbiguousAuto => "ambiguous-auto",
-            Self::ForeignNat => "foreign-nat",
-            Self::DuplicateAddress => "duplicate-address",
-            Self::Refused => "refused",
+/// Declares the reasons. Each entry has all that there is to say about one:
+///
+/// - the documentation, which is also the help text of `list --reason`;
+/// - the code, which never changes its meaning, and the name;
+/// - what the sentence has to name;
+/// - `[hold_down]` where the forward may have gone for a moment only, so that an override stays for `hold-down`;
+/// - the sentence, which says what is wrong and what to do about it.
+macro_rules! reasons {
+    (
+        $context:ident;
+        $(
+            $(#[$doc:meta])+
+            $code:literal $name:ident $(($($field:ident: $type:ty),+))? $([$hold:ident])? => $sentence:expr;
+        )+
+    ) => {
+        /// The code of a reason.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+        pub enum Code {
+            $($(#[$doc])+ #[value(name = $code)] $name,)+
         }
-    }
+
+        /// A reason, with what its sentence has to name.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Reason {
+            $($(#[$doc])+ $name $(($($type),+))?,)+
+        }
+
+        impl Code {
+            /// Returns the word.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)+
+                }
+            }
+        }
+
+        impl Reason {
+            /// Returns the code.
+            pub fn code(&self) -> Code {
+                match self {
+                    $(Self::$name { .. } => Code::$name,)+
+                }
+            }
+
+            /// Returns whether an override stays for `hold-down` that is refused for it: its forward is gone, and may
+            /// come back at once.
+            pub fn starts_hold_down(&self) -> bool {
+                match self {
+                    $(Self::$name { .. } => reasons!(@flag $($hold)?),)+
+                }
+            }
+
+            fn sentence_in(&self, $context: Context<'_>) -> String {
+                match self {
+                    $(Self::$name $(($($field),+))? => $sentence.into(),)+
+                }
+            }
+        }
+    };
+    (@flag) => { false };
+    (@flag hold_down) => { true };
 }
 
-impl Serialize for Code {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
+reasons! {
+    context;
 
-/// A reason, with what its sentence has to name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
     /// The value of the key is no address.
-    InvalidAddress,
+    "invalid-address" InvalidAddress => format!(
+        "\"{}\" is no {} address: set {} to an address, auto or none",
+        context.wanted, context.family, context.key()
+    );
+
     /// The address is of the other family.
-    WrongFamily,
+    "wrong-family" WrongFamily => format!(
+        "{} is no {} address: it belongs into {}",
+        context.wanted,
+        context.family,
+        keys::port_key(if context.family == Family::V4 { Family::V6 } else { Family::V4 })
+    );
+
     /// The port is not an instance's.
-    NotAnInstance,
+    "not-an-instance" NotAnInstance => format!(
+        "only ports of type \"\" are instances: remove {} from this one", context.key()
+    );
+
     /// No switch has the port.
-    NoSwitch,
+    "no-switch" NoSwitch => "no switch has this port: add it to one, or see why the CMS made half a port";
+
     /// The port has no address of the family.
-    NoAddress,
+    "no-address" NoAddress => format!(
+        "the port has no {} address, neither static nor allocated by OVN: give it one, or see whether ovn-northd runs",
+        context.family
+    );
+
     /// No router can be reached from the port's switch.
-    NoRouter,
+    "no-router" NoRouter => "no router is joined to the port's switch: join the one that has the forward";
+
     /// No reachable router sends the address to an instance.
-    NotAForward,
-    /// Nothing forwards the address, and it is in none of the networks allowed for the router.
-    NotPermitted,
+    "not-a-forward" NotAForward(why: Option<NoForward>) [hold_down] => format!(
+        "{} is not a forward address of the port's network{}: create the forward there, or set {} to one of `ovn-extaddr forwards`",
+        context.wanted,
+        why.map_or_else(|| context.elsewhere(), |why| context.explained(why)),
+        context.key()
+    );
+
+    /// Nothing forwards the address, and no allowed prefix holds it.
+    "not-permitted" NotPermitted [hold_down] => format!(
+        "nothing forwards {} to the port's network and no allowed prefix holds it: create the forward, or add its prefix to allow in the configuration",
+        context.wanted
+    );
+
     /// The address is forwarded, but not to this port.
-    NotATarget,
+    "not-a-target" NotATarget [hold_down] => format!(
+        "{} forwards {} to others but not to this port: add a forward to it, or turn require-target off",
+        context.here(),
+        context.wanted
+    );
+
     /// The policy names a port that does not exist.
-    NoPort,
-    /// Several routers do, and none is to be preferred.
-    AmbiguousRouter(RouterId, RouterId),
-    /// The router has no gateway, so that OVN ignores its NAT.
-    NoGateway,
+    "no-port" NoPort => "the policy names this port, and there is none of that name yet: create it, or correct the policy";
+
+    /// Several routers forward the address.
+    "ambiguous-router" AmbiguousRouter(one: RouterId, other: RouterId) => format!(
+        "{} is a forward address of both {} and {} at the same distance: remove it from one",
+        context.wanted,
+        context.name(*one),
+        context.name(*other)
+    );
+
+    /// The router has no gateway.
+    "no-gateway" NoGateway => format!(
+        "{} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway",
+        context.here()
+    );
+
     /// The router has several gateway ports, and the address belongs to none.
-    NoGatewayPort,
-    /// The address leads to an instance as a whole, by a VIP without a port that stays as it is.
-    DefaultTarget(Unconvertible),
+    "no-gateway-port" NoGatewayPort => format!(
+        "{} has several gateway ports and {} is in no network of theirs: set gateway_port on its base SNAT row",
+        context.here(),
+        context.wanted
+    );
+
+    /// A VIP without a port leads to the instance, and cannot be converted.
+    "default-target" DefaultTarget(why: Unconvertible) => format!(
+        "a load balancer forwards all ports of the address on {}, beside which OVN breaks TCP replies, and it is not converted, for {}: forward single ports, or use a dnat row",
+        context.here(),
+        why.sentence()
+    );
+
+    /// The address listens on so many ports that too few are left for the instance's own connections.
+    "no-source-ports" NoSourcePorts(left: u32) => format!(
+        "{} listens on so many ports of 1024-65535 that the largest block without one has {left}, too few for the instance's own connections: forward fewer ports, or lower min-source-ports",
+        context.wanted
+    );
+
     /// `auto`, and no address leads to this port alone.
-    NoForwardForAuto,
+    "no-forward-for-auto" NoForwardForAuto [hold_down] =>
+        "no forward address leads to this port alone: create one, or name an address";
+
     /// `auto`, and several addresses do.
-    AmbiguousAuto(IpAddr, IpAddr),
-    /// A foreign row translates the port's address already, to another one.
-    ForeignNat(NatId),
-    /// Another port with a wish has the same internal address behind the same router.
-    DuplicateAddress(IpAddr, Arc<str>),
+    "ambiguous-auto" AmbiguousAuto(one: IpAddr, other: IpAddr) => format!(
+        "both {one} and {other} lead to this port alone: set {} to one of them", context.key()
+    );
+
+    /// A foreign row translates the port's address to another one.
+    "foreign-nat" ForeignNat(nat: NatId) => format!(
+        "NAT row {} on {} translates the port's address already{}: remove it, or unset {}",
+        context.nat(*nat),
+        context.here(),
+        context.external_of(*nat).map_or_else(String::new, |address| format!(" to {address}")),
+        context.key()
+    );
+
+    /// A foreign row gives the address to another instance without connection tracking.
+    "stateless-nat" StatelessNat(nat: NatId) => format!(
+        "NAT row {} on {} gives {} to another instance without connection tracking, so that replies to this port's connections would reach that one: remove the row or its options:stateless, or unset {}",
+        context.nat(*nat),
+        context.here(),
+        context.external_of(*nat).map_or_else(String::new, |address| address.to_string()),
+        context.key()
+    );
+
+    /// Another port has the same internal address.
+    "duplicate-address" DuplicateAddress(address: IpAddr, port: Arc<str>) => format!(
+        "port {port} has the internal address {address} too, behind the same router, and only one can be served: give one of them another"
+    );
+
     /// The database refused the rows.
-    Refused(Arc<str>),
+    "refused" Refused(error: Arc<str>) => format!(
+        "the database refused the rows, and will be asked again: {error}"
+    );
+}
+
+/// What a sentence may speak of beside what its reason names.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    store: &'a Store,
+    family: Family,
+    wanted: &'a str,
+    router: Option<RouterId>,
+}
+
+/// Why an address that a router of the port knows is no forward address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoForward {
+    /// It is in a network on the inner side of the router: a service among instances.
+    Inside(RouterId),
+    /// OVN passes over the VIP.
+    Vip(RouterId, VipFlaw),
+    /// OVN passes over the NAT row.
+    Nat(RouterId, NatFlaw),
 }
 
 /// Why a VIP without a port is not converted.
@@ -141,6 +238,82 @@ pub enum Unconvertible {
     Shared,
 }
 
+// ===== impl Code =====
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+// ===== impl Reason =====
+
+impl Reason {
+    /// Says what is wrong and what to do about it.
+    pub fn sentence(&self, store: &Store, family: Family, wanted: &str, router: Option<RouterId>) -> String {
+        self.sentence_in(Context { store, family, wanted, router })
+    }
+}
+
+// ===== impl Context =====
+
+impl Context<'_> {
+    /// Returns the key by which a port asks.
+    fn key(&self) -> &'static str {
+        keys::port_key(self.family)
+    }
+
+    fn name(&self, router: RouterId) -> &str {
+        self.store.router(router).map_or("?", |row| &*row.name)
+    }
+
+    /// Returns the name of the router that has the address.
+    fn here(&self) -> &str {
+        self.router.map_or("its router", |router| self.name(router))
+    }
+
+    fn nat(&self, nat: NatId) -> Uuid {
+        self.store.nat(nat).map_or_else(Uuid::nil, |row| row.uuid)
+    }
+
+    fn external_of(&self, nat: NatId) -> Option<IpAddr> {
+        self.store.nat(nat)?.external_ip()
+    }
+
+    /// Says why an address is no forward of a router of the port.
+    fn explained(&self, why: NoForward) -> String {
+        match why {
+            NoForward::Inside(router) => {
+                format!(
+                    " (it is in a network behind router {}: a service among instances)",
+                    self.name(router)
+                )
+            }
+            NoForward::Vip(router, flaw) => {
+                format!(" (OVN ignores the VIP on router {}: {})", self.name(router), flaw.sentence())
+            }
+            NoForward::Nat(router, flaw) => {
+                format!(" (OVN ignores the NAT row on router {}: {})", self.name(router), flaw.sentence())
+            }
+        }
+    }
+
+    /// Tells of a router that forwards what is wanted and is of no use.
+    fn elsewhere(&self) -> String {
+        let wanted = self.wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let routers = self.store.balancers_with_vip(wanted).iter().flat_map(|id| self.store.routers_of(*id));
+        let mut routers = routers.filter(|router| !forwards::is_internal(self.store, *router, wanted));
+        match routers.next() {
+            Some(other) => {
+                format!(" (it is one of router {}, which the port cannot reach)", self.name(other))
+            }
+            None => String::new(),
+        }
+    }
+}
+
+// ===== impl Unconvertible =====
+
 impl Unconvertible {
     fn sentence(self) -> &'static str {
         match self {
@@ -155,126 +328,13 @@ impl Unconvertible {
     }
 }
 
-impl Reason {
-    /// Returns the code.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::InvalidAddress => Code::InvalidAddress,
-            Self::WrongFamily => Code::WrongFamily,
-            Self::NotAnInstance => Code::NotAnInstance,
-            Self::NoSwitch => Code::NoSwitch,
-            Self::NoAddress => Code::NoAddress,
-            Self::NoRouter => Code::NoRouter,
-            Self::NotAForward => Code::NotAForward,
-            Self::NotPermitted => Code::NotPermitted,
-            Self::NotATarget => Code::NotATarget,
-            Self::NoPort => Code::NoPort,
-            Self::AmbiguousRouter(..) => Code::AmbiguousRouter,
-            Self::NoGateway => Code::NoGateway,
-            Self::NoGatewayPort => Code::NoGatewayPort,
-            Self::DefaultTarget(_) => Code::DefaultTarget,
-            Self::NoForwardForAuto => Code::NoForwardForAuto,
-            Self::AmbiguousAuto(..) => Code::AmbiguousAuto,
-            Self::ForeignNat(_) => Code::ForeignNat,
-            Self::DuplicateAddress(..) => Code::DuplicateAddress,
-            Self::Refused(_) => Code::Refused,
-        }
-    }
-
-    /// Says what is wrong and what to do about it.
-    pub fn sentence(&self, store: &Store, family: Family, wanted: &str, router: Option<RouterId>) -> String {
-        let key = keys::port_key(family);
-        let name = |router: RouterId| store.router(router).map_or("?", |r| &*r.name);
-        let here = router.map_or("its router", name);
-        match self {
-            Self::InvalidAddress => {
-                format!("\"{wanted}\" is no {family} address: set {key} to an address, auto or none")
-            }
-            Self::WrongFamily => {
-                let other = keys::port_key(if family == Family::V4 { Family::V6 } else { Family::V4 });
-                format!("{wanted} is no {family} address: it belongs into {other}")
-            }
-            Self::NotAnInstance => {
-                format!("only ports of type \"\" are instances: remove {key} from this one")
-            }
-            Self::NoSwitch => "no switch has this port: add it to one, or see why the CMS made half a port".to_owned(),
-            Self::NoAddress => {
-                format!(
-                    "the port has no {family} address, neither static nor allocated by OVN: give it one, or see whether ovn-northd runs"
-                )
-            }
-            Self::NoRouter => "no router is joined to the port's switch: join the one that has the forward".to_owned(),
-            Self::NotAForward => format!(
-                "{wanted} is not a forward address of the port's network{}: create the forward there, or set {key} to one of `ovn-extaddr forwards`",
-                match store
-                    .balancers_with_vip(wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
-                    .iter()
-                    .find_map(|id| store.routers_of(*id).next())
-                {
-                    Some(other) =>
-                        format!(" (it is one of router {}, which the port cannot reach)", name(other)),
-                    None => String::new(),
-                }
-            ),
-            Self::NotPermitted => format!(
-                "nothing forwards {wanted} to the port's network and no allowed prefix holds it: create the forward, or add its prefix to allow in the configuration"
-            ),
-            Self::NotATarget => format!(
-                "{here} forwards {wanted} to others but not to this port: add a forward to it, or turn require-target off"
-            ),
-            Self::NoPort => "the policy names this port, and there is none of that name yet: create it, or correct the policy".to_owned(),
-            Self::AmbiguousRouter(a, b) => format!(
-                "{wanted} is a forward address of both {} and {} at the same distance: remove it from one",
-                name(*a),
-                name(*b)
-            ),
-            Self::NoGateway => format!(
-                "{here} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway"
-            ),
-            Self::NoGatewayPort => format!(
-                "{here} has several gateway ports and {wanted} is in no network of theirs: set gateway_port on its base SNAT row"
-            ),
-            Self::DefaultTarget(why) => format!(
-                "a load balancer forwards all ports of the address on {here}, beside which OVN breaks TCP replies, and it is not converted, for {}: forward single ports, or use a dnat row",
-                why.sentence()
-            ),
-            Self::NoForwardForAuto => {
-                "no forward address leads to this port alone: create one, or name an address".to_owned()
-            }
-            Self::AmbiguousAuto(a, b) => {
-                format!("both {a} and {b} lead to this port alone: set {key} to one of them")
-            }
-            Self::ForeignNat(nat) => format!(
-                "NAT row {} on {here} translates the port's address already{}: remove it, or unset {key}",
-                store.nat(*nat).map_or_else(Uuid::nil, |nat| nat.uuid),
-                store
-                    .nat(*nat)
-                    .and_then(|nat| nat.external_ip())
-                    .map_or_else(String::new, |ip| format!(" to {ip}")),
-            ),
-            Self::DuplicateAddress(address, port) => {
-                format!(
-                    "port {port} has the internal address {address} too, behind the same router, and only one can be served: give one of them another"
-                )
-            }
-            Self::Refused(error) => {
-                format!("the database refused the rows, and will be asked again: {error}")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
-
     use super::*;
 
     #[test]
-    fn codes_are_asked_for_by_the_words_that_reports_use() {
-        for code in Code::value_variants() {
-            let asked = code.to_possible_value();
-            assert_eq!(asked.as_ref().map(|value| value.get_name()), Some(code.name()));
-        }
+    fn an_override_outlives_its_forward_where_that_may_come_back() {
+        assert!(Reason::NotAForward(None).starts_hold_down());
+        assert!(!Reason::NoGateway.starts_hold_down());
     }
 }

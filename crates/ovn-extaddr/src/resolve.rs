@@ -1,23 +1,28 @@
 //! From an intent to the rows that fulfil it, or the reason why none do. Pure.
 
-use std::cmp::Reverse;
+mod occupancy;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Few, Nat, NatId, Port, PortKind, RouterId, RouterPortId, Store, keys};
+use ovn_model::{Family, Few, Nat, NatId, NatKind, Port, PortKind, RouterId, RouterPortId, Store, keys};
 use uuid::Uuid;
 
 use crate::conversion::Site;
 use crate::explain::{Check, Trace};
-use crate::forwards::{self, Forward, is_allowed, is_egress};
+use crate::forwards::{self, Forward, is_allowed, is_neighbour};
 use crate::gateway;
 use crate::intent::{self, Source, Text, Wanted};
+use crate::northd;
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
-use crate::reason::Reason;
+use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::topology::{Reach, is_gateway};
+use occupancy::Occupancy;
 
 /// What became of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +108,7 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
         family,
         wanted: intent.text,
         source: intent.source,
-        internal: port.internal_addresses(family),
+        internal: northd::port_addresses(port, family),
         router: None,
         external: None,
         converts: false,
@@ -162,7 +167,8 @@ fn decide(
     };
     decision.external = Some(external);
     watched.extend(reach.routers.iter().map(|(router, _)| Watch::Address(*router, external)));
-    let forwarded = |router: RouterId| forwards::at(store, &rules.owner, router, external).next().is_some();
+    let forwarded =
+        |router: RouterId| forwards_at(question, router, external, &decision.internal).next().is_some();
     // Who has a forward need not care what others have.
     if !rules.allow.is_empty() && !reach.routers.iter().any(|(router, _)| forwarded(*router)) {
         watched.push(Watch::Anywhere(external));
@@ -176,9 +182,11 @@ fn decide(
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
 
+    let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal);
+    let place = Occupancy { question, router, external, gateway_port: gateway_port.clone().ok().flatten() };
     let (mut missing, mut fulfilled) = (Vec::new(), None);
     for internal in &*decision.internal {
-        match occupant(question, router, external, *internal)? {
+        match place.occupant(*internal)? {
             Some(nat) => fulfilled = fulfilled.or(Some(nat)),
             None => missing.push(*internal),
         }
@@ -190,6 +198,9 @@ fn decide(
             });
         }
         return Ok(Verdict::Foreign(nat));
+    }
+    if let Some(nat) = place.stateless() {
+        return Err(Verdict::Conflict(Reason::StatelessNat(nat)));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
     let site = Site::among(store, &rules.owner, router, external, &found);
@@ -204,11 +215,11 @@ fn decide(
             )
         });
     }
-    let gateway_port = gateway::port(store, &rules.owner, router, external).map_err(Verdict::Rejected)?;
+    let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
         trace.passed("gateway-port", || row.name.to_string());
     }
-    let port_range = port_range(question, external, &found, trace);
+    let port_range = port_range(question, external, &found, trace).map_err(Verdict::Rejected)?;
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
         // That of a row that is there was found out when it arrived.
@@ -222,14 +233,17 @@ fn decide(
 }
 
 /// Chooses the source ports of the port's own connections.
+///
+/// # Errors
+/// Too few are left that the address does not listen on.
 fn port_range(
     question: Question<'_>,
     external: IpAddr,
     found: &[Forward<'_>],
     trace: &mut impl Trace,
-) -> Option<PortRange> {
+) -> Result<Option<PortRange>, Reason> {
     if !question.store.supports(Nat::COLUMNS.external_port_range) {
-        return None;
+        return Ok(None);
     }
     let mut listening: Vec<_> = found.iter().filter_map(Forward::port).map(u16::from).collect();
     listening.sort_unstable();
@@ -237,7 +251,16 @@ fn port_range(
     let range = match question.rules.port_range {
         PortRangeRule::Off => None,
         PortRangeRule::Fixed(range) => Some(range),
-        PortRangeRule::Auto => port_range::free_of(&listening),
+        PortRangeRule::Auto if listening.is_empty() => None,
+        PortRangeRule::Auto => {
+            let free = port_range::free_of(&listening);
+            let left = free.map_or(0, PortRange::count);
+            // Without any, connections would have ports that the address listens on, and lose their replies.
+            if left < u32::from(question.rules.min_source_ports.max(1)) {
+                return Err(Reason::NoSourcePorts(left));
+            }
+            free
+        }
     };
     let mut taken = listening;
     taken.retain(|port| range.is_none_or(|range| range.holds(*port)));
@@ -249,12 +272,15 @@ fn port_range(
     } else if let Some(range) = range {
         trace.passed("port-range", || match question.rules.port_range {
             PortRangeRule::Auto => {
-                format!("{range}: the largest without a port that {external} listens on")
+                format!(
+                    "{range}: {} source ports, the largest block without a port that {external} listens on",
+                    range.count()
+                )
             }
             _ => format!("{range}: as configured"),
         });
     }
-    range
+    Ok(range)
 }
 
 /// Finds the one forward address that leads to the port and nowhere else.
@@ -272,7 +298,8 @@ fn sole_forward(
                     continue;
                 }
                 watched.push(Watch::Address(*router, address));
-                let alone = forwards::at(store, owner, *router, address).all(|f| f.leads_only_to(internal));
+                let alone = !is_neighbour(store, *router, address, internal)
+                    && forwards::at(store, owner, *router, address).all(|f| f.leads_only_to(internal));
                 match sole {
                     _ if !alone => {}
                     None => sole = Some(address),
@@ -285,7 +312,19 @@ fn sole_forward(
     sole.ok_or(Reason::NoForwardForAuto)
 }
 
-/// Finds the router that has the address: one that sends it to this port rather than another, then
+/// Returns why an address is a forward address of a router for an instance with these addresses.
+fn forwards_at<'a>(
+    question: Question<'a>,
+    router: RouterId,
+    external: IpAddr,
+    internal: &[IpAddr],
+) -> impl Iterator<Item = Forward<'a>> + use<'a> {
+    let Question { store, rules, .. } = question;
+    let is_outside = !is_neighbour(store, router, external, internal);
+    forwards::at(store, &rules.owner, router, external).filter(move |_| is_outside)
+}
+
+/// Finds the router that has the address: one that sends it to this port rather than another, then a gateway, then
 /// the nearest. Where none forwards it, one for which the configuration allows it. Returns it with
 /// its forwards.
 fn router_of<'a>(
@@ -297,11 +336,13 @@ fn router_of<'a>(
     let (mut found, mut candidates) = (Vec::with_capacity(8), Vec::with_capacity(1));
     for (router, hops) in &reach.routers {
         let start = found.len();
-        found.extend(forwards::at(store, &rules.owner, *router, external));
+        found.extend(forwards_at(question, *router, external, internal));
         let here = start..found.len();
         if !here.is_empty() {
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
-            candidates.push(((!found[here.clone()].iter().any(leads_here), *hops), *router, here));
+            let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
+            // The same balancer may be on an inner router too, where it has no effect on what comes from outside.
+            candidates.push(((leads_elsewhere, !is_gateway(store, *router), *hops), *router, here));
         }
     }
     if candidates.is_empty() {
@@ -309,14 +350,14 @@ fn router_of<'a>(
             .routers
             .iter()
             .filter(|(router, _)| is_gateway(store, *router) && is_allowed(store, rules, *router, external));
-        candidates = allowed.map(|(router, hops)| ((false, *hops), *router, 0..0)).collect();
+        candidates = allowed.map(|(router, hops)| ((false, false, *hops), *router, 0..0)).collect();
     }
     candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
     match &*candidates {
-        [] if rules.allow.is_empty() => Err(Reason::NotAForward),
+        [] if rules.allow.is_empty() => Err(Reason::NotAForward(no_forward(question, external))),
         [] => Err(Reason::NotPermitted),
         [(a, first, _), (b, second, _), ..] if a == b => Err(Reason::AmbiguousRouter(*first, *second)),
-        [((true, _), ..), ..] if rules.require_target => Err(Reason::NotATarget),
+        [((true, ..), ..), ..] if rules.require_target => Err(Reason::NotATarget),
         [(_, router, here), ..] => {
             found.truncate(here.end);
             found.drain(..here.start);
@@ -325,42 +366,22 @@ fn router_of<'a>(
     }
 }
 
-/// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
-/// `external`, an error where to something else.
-fn occupant(
-    question: Question<'_>,
-    router: RouterId,
-    external: IpAddr,
-    internal: IpAddr,
-) -> Result<Option<NatId>, Verdict> {
-    let Question { store, rules: Rules { owner, .. }, .. } = question;
-    let foreign =
-        |id: &NatId| store.nat(*id).filter(|nat| is_egress(nat) && !owner.owns(nat)).map(|nat| (*id, nat));
-    let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
-    // A row with a match translates some packets only, so that it fulfils nothing.
-    let fulfils = |nat: &Nat| nat.external_ip() == Some(external) && nat.matches().is_empty();
-    // Of several, the one with the least UUID is named: handles say nothing.
-    let least = |same: bool| {
-        let such = rows.iter().filter(|(_, nat)| fulfils(nat) == same);
-        such.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
-    };
-    if let Some(other) = least(false) {
-        return Err(Verdict::Conflict(Reason::ForeignNat(other)));
-    }
-    if let Some(same) = least(true) {
-        return Ok(Some(same));
-    }
-    // The network's own SNAT may use the address, unless a narrower prefix has another.
-    let covers =
-        |nat: &Nat| nat.logical_ip().filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
-    let own = store.nats_by_external(router, external).iter().filter_map(foreign);
-    let own = own.filter(|(_, nat)| fulfils(nat));
-    let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();
-    let Some((length, _, id)) = own else { return Ok(None) };
-    let egress = store.nats_of(router).iter().filter_map(foreign);
-    let mut here = egress.filter(|(_, nat)| nat.router == Some(router));
-    let narrower = here.any(|(_, nat)| covers(nat) > Some(length));
-    Ok(Some(id).filter(|_| !narrower))
+/// Looks why the routers that have an address do not forward it: a VIP that is heeded and no forward is inside.
+fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
+    let Question { store, reach, .. } = question;
+    reach.routers.iter().find_map(|(router, _)| {
+        let balancers = store.balancers_with_vip(external).iter();
+        let here = balancers.filter(|id| store.attachment(*router, **id).is_some());
+        let mut vips = here.filter_map(|id| store.load_balancer(*id)).flat_map(|row| row.vips_on(external));
+        let nats = store.nats_by_external(*router, external).iter().filter_map(|id| store.nat(*id));
+        let mut nats = nats.filter(|nat| nat.kind != Some(NatKind::Snat));
+        vips.next()
+            .map(|vip| match northd::vip_flaw(vip) {
+                Some(flaw) => NoForward::Vip(*router, flaw),
+                None => NoForward::Inside(*router),
+            })
+            .or_else(|| nats.find_map(|nat| Some(NoForward::Nat(*router, northd::nat_flaw(store, nat)?))))
+    })
 }
 
 impl Decision {

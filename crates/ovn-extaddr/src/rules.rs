@@ -9,6 +9,9 @@ use crate::ownership::Owner;
 use crate::policy::{Allow, Policy};
 use crate::port_range::PortRange;
 
+/// The default of `min-source-ports`: as many connections to one server port can be there at a time.
+const MIN_SOURCE_PORTS: u16 = 128;
+
 /// Settings that decisions rest on.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -16,6 +19,8 @@ pub struct Rules {
     pub owner: Owner,
     /// Which source ports an instance's own connections may have.
     pub port_range: PortRangeRule,
+    /// How many source ports there must be where they are chosen automatically.
+    pub min_source_ports: u16,
     /// What to do about an address that a port-less VIP forwards.
     pub default_target: DefaultTargetRule,
     /// How long the old address of a changed or withdrawn override finishes its connections.
@@ -64,6 +69,7 @@ impl Rules {
         Self {
             owner,
             port_range: PortRangeRule::Auto,
+            min_source_ports: MIN_SOURCE_PORTS,
             default_target: DefaultTargetRule::Convert,
             drain: Duration::from_secs(300),
             hold_down: Duration::from_secs(2),

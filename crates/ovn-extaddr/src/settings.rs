@@ -192,6 +192,7 @@ impl Options {
         }
         let rules = Rules {
             port_range: file.port_range.unwrap_or_default(),
+            min_source_ports: file.min_source_ports.unwrap_or(usual.min_source_ports),
             default_target: file.default_target.unwrap_or_default(),
             drain,
             hold_down,

@@ -1,6 +1,7 @@
 //! Which routers an instance's traffic can take to the outside.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use ovn_model::{Node, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 
@@ -66,9 +67,16 @@ pub fn is_gateway(store: &Store, router: RouterId) -> bool {
         || gateway_ports(store, router).next().is_some()
 }
 
-/// Returns the router's gateway ports.
+/// Returns the router's gateway ports. On a router with `options:chassis` there are none: northd does not heed them there
+/// (northd/northd.c, `join_logical_ports`).
 pub fn gateway_ports(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {
-    router_ports(store, router).filter(|(_, row)| row.is_gateway()).map(|(id, _)| id)
+    let is_bound = store.router(router).is_some_and(|row| row.chassis.is_some());
+    router_ports(store, router).filter(move |(_, row)| row.is_gateway() && !is_bound).map(|(id, _)| id)
+}
+
+/// Returns whether a network of the router port holds the address.
+pub fn holds(store: &Store, port: RouterPortId, address: IpAddr) -> bool {
+    store.router_port(port).is_some_and(|row| row.networks.iter().any(|net| net.contains(&address)))
 }
 
 /// Returns the router's ports. One that several routers claim is only one's.

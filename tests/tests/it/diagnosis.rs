@@ -78,6 +78,9 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
     let behind = far.add_instance(Addressing::Static)?;
     far.add_forward(ip("203.0.113.110"), 80, behind.v4()?, 80)?;
     net.add_forward(ip("203.0.113.110"), 80, one, 80)?;
+    net.add_forward(ip("203.0.113.112"), 80, ip("fd42:57:1::b"), 80)?;
+    net.add_nat("dnat", ip("203.0.113.111"), "fd42:57:1::b")?;
+    net.add_forward(ip("198.51.100.2"), 80, one, 80)?;
     net.annotate(&second.port, V4, Some("203.0.113.99"))?;
     let mut wide = Net::builder(3).create(&server)?;
     wide.add_second_gateway(&["198.51.100.2/24"])?;
@@ -93,6 +96,13 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
     for (check, level, part) in [
         ("nat-without-gateway", "warning", "incus-net2-lr"),
         ("nat-without-gateway-port", "warning", "10.57.3.128/25 as 192.0.2.9 on incus-net3-lr"),
+        (
+            "nat-ignored",
+            "warning",
+            "fd42:57:1::b as 203.0.113.111 on incus-net1-lr (logical_ip is not of the",
+        ),
+        ("vip-ignored", "warning", "(a backend is of the other family)"),
+        ("address-of-router", "warning", "198.51.100.2, which incus-net1-lr forwards, of incus-net3-lr"),
         ("address-twice", "warning", "10.57.3.50 of incus-net3-instance-"),
         ("values", "warning", "\"nonsense\""),
         ("pending", "warning", "1 overrides are not written"),

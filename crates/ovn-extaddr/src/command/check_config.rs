@@ -90,6 +90,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("cluster-id", cluster_id.map(|cluster| cluster.to_string())),
         ("owner", Some(rules.owner.to_string())),
         ("port-range", Some(port_range)),
+        ("min-source-ports", Some(rules.min_source_ports.to_string())),
         ("default-target", Some(default_target.to_owned())),
         ("drain", Some(rules.drain.as_secs().to_string())),
         ("hold-down", Some(rules.hold_down.as_secs_f64().to_string())),

@@ -17,6 +17,7 @@ use crate::command::table::{self, Cell};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::forwards::{self, Forward};
+use crate::northd;
 use crate::observe::Observer;
 use crate::resolve::Verdict;
 use crate::settings::Settings;
@@ -109,7 +110,7 @@ fn instances(store: &Store) -> Instances {
         let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
         for (router, _) in &reach.routers {
             for family in Family::ALL {
-                for address in port.internal_addresses(family).iter().copied() {
+                for address in northd::port_addresses(port, family).iter().copied() {
                     instances.insert((*router, address), port.name.to_string());
                 }
             }

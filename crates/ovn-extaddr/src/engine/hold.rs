@@ -29,15 +29,7 @@ impl Engine {
         let reach = draft.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
         let mut losses = Vec::new();
         for decision in &draft.decisions {
-            let gone = matches!(
-                decision.verdict,
-                Verdict::Rejected(
-                    Reason::NotAForward
-                        | Reason::NotPermitted
-                        | Reason::NotATarget
-                        | Reason::NoForwardForAuto
-                )
-            );
+            let gone = matches!(&decision.verdict, Verdict::Rejected(reason) if reason.starts_hold_down());
             let rows = owned.iter().filter(|Owned { router, nat, role, .. }| {
                 gone && *role == Some(Role::Egress)
                     && nat.logical_host().is_some_and(|address| decision.internal.contains(&address))

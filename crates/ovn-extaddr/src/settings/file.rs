@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) db: Option<String>,
     pub(super) owner: Option<String>,
     pub(super) port_range: Option<PortRangeRule>,
+    pub(super) min_source_ports: Option<u16>,
     pub(super) default_target: Option<DefaultTargetRule>,
     /// Seconds.
     pub(super) drain: Option<u64>,
@@ -75,6 +76,7 @@ impl File {
             db: over.db.or(self.db),
             owner: over.owner.or(self.owner),
             port_range: over.port_range.or(self.port_range),
+            min_source_ports: over.min_source_ports.or(self.min_source_ports),
             default_target: over.default_target.or(self.default_target),
             drain: over.drain.or(self.drain),
             hold_down: over.hold_down.or(self.hold_down),

@@ -16,6 +16,9 @@ use address::{contains, endpoint, family_of, internal_addresses, largest_free_bl
 
 use crate::model::{Database, Row};
 
+/// Source ports that there must be, so many that one forwarded port can be too much.
+pub(crate) const MIN_SOURCE_PORTS: u16 = 40_000;
+
 /// Routers that may lie between an instance and the outside.
 const MOST_HOPS: usize = 4;
 
@@ -168,28 +171,45 @@ impl<'a> Oracle<'a> {
             return Err(Verdict::Rejected("no-gateway"));
         }
 
+        let gateway_port = self.gateway_port(router, external, &internal);
         let mut occupants = Vec::new();
         for address in &internal {
-            occupants.push((*address, self.occupant(router, external, *address)?));
+            occupants
+                .push((*address, self.occupant(router, external, *address, gateway_port.ok().flatten())?));
         }
         let missing: Vec<_> =
             occupants.iter().filter(|(_, nat)| nat.is_none()).map(|(address, _)| *address).collect();
         if missing.is_empty() {
             return Ok(Verdict::Foreign(occupants[0].1.unwrap()));
         }
+        // One that looks up no connections takes the replies to those of others.
+        if self.nats(router).into_iter().any(|(_, nat)| {
+            nat.text("type") == "dnat_and_snat"
+                && nat.text("external_ip").parse() == Ok(external)
+                && nat.get("options", "stateless") == Some("true")
+                && !self.is_ours(nat)
+                && self.meets(router, nat, gateway_port.ok().flatten())
+        }) {
+            return Err(Verdict::Conflict("stateless-nat"));
+        }
         let forwards: Vec<_> = self.forwards_at(router, external);
         if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none()) {
             return Err(Verdict::Rejected("default-target"));
         }
-        let gateway_port = self.gateway_port(router, external).map_err(Verdict::Rejected)?;
+        let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
         let listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
         let has_range = self.database.has_column("NAT", "external_port_range");
+        let free = largest_free_block(&listening);
+        let left = free.map_or(0, |(first, last)| u32::from(last - first) + 1);
+        if has_range && !listening.is_empty() && left < u32::from(MIN_SOURCE_PORTS) {
+            return Err(Verdict::Rejected("no-source-ports"));
+        }
         let rows = missing.into_iter().map(|logical| Desired {
             router,
             uuid: self.owner.row_uuid(Role::Egress, router, logical, port.text("name")),
             external,
             logical,
-            port_range: largest_free_block(&listening).filter(|_| has_range),
+            port_range: free.filter(|_| has_range),
             gateway_port,
         });
         Ok(Verdict::Granted(rows.collect()))
@@ -204,7 +224,8 @@ impl<'a> Oracle<'a> {
     ) -> Result<IpAddr, &'static str> {
         let mut sole = BTreeSet::new();
         for router in routers.keys() {
-            let forwards = self.forwards(*router);
+            let mut forwards = self.forwards(*router);
+            forwards.retain(|forward| !self.is_neighbour(*router, forward.address, internal));
             let addresses = forwards.iter().map(|forward| forward.address);
             sole.extend(addresses.filter(|address| {
                 family_of(*address) == family
@@ -220,19 +241,19 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The router that has the address: one whose forward targets the port, then the nearest.
+    /// The router that has the address: one whose forward targets the port, then a gateway, then the nearest.
     fn router_of(
         self,
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
         internal: &[IpAddr],
     ) -> Result<Uuid, &'static str> {
-        let mut ranks: BTreeMap<(bool, usize), Vec<Uuid>> = BTreeMap::new();
+        let mut ranks: BTreeMap<(bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
-            if !forwards.is_empty() {
+            if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                ranks.entry((!here, *hops)).or_default().push(*router);
+                ranks.entry((!here, !self.is_gateway(*router), *hops)).or_default().push(*router);
             }
         }
         match ranks.pop_first() {
@@ -243,11 +264,18 @@ impl<'a> Oracle<'a> {
     }
 
     /// The foreign row that gives `internal` the address already; an error where one gives another.
-    fn occupant(self, router: Uuid, external: IpAddr, internal: IpAddr) -> Result<Option<Uuid>, Verdict> {
+    fn occupant(
+        self,
+        router: Uuid,
+        external: IpAddr,
+        internal: IpAddr,
+        at: Option<Uuid>,
+    ) -> Result<Option<Uuid>, Verdict> {
         let mut egress = Vec::new();
         for (uuid, nat) in self.nats(router) {
             if ["snat", "dnat_and_snat"].contains(&nat.text("type"))
                 && !self.is_ours(nat)
+                && self.meets(router, nat, at)
                 && let Some((address, length)) = network(nat.text("logical_ip"))
                 && contains((address, length), internal)
             {
@@ -266,35 +294,67 @@ impl<'a> Oracle<'a> {
     }
 
     /// The gateway port that rows have to name.
-    fn gateway_port(self, router: Uuid, external: IpAddr) -> Result<Option<Uuid>, &'static str> {
+    fn gateway_port(
+        self,
+        router: Uuid,
+        external: IpAddr,
+        internal: &[IpAddr],
+    ) -> Result<Option<Uuid>, &'static str> {
         let ports = self.gateway_ports(router);
         if ports.len() < 2 || !self.database.has_column("NAT", "gateway_port") {
             return Ok(None);
         }
-        let home = |address: IpAddr| {
-            let holds =
-                |row: &Row| row.texts("networks").filter_map(network).any(|net| contains(net, address));
-            ports.iter().find(|(_, row)| holds(row)).map(|(port, _)| *port)
-        };
-        if let Some(port) = home(external) {
-            return Ok(Some(port));
-        }
-        let base = self.nats(router).into_iter().filter(|(_, nat)| {
-            let is_network = network(nat.text("logical_ip"))
-                .is_some_and(|(address, length)| length < if address.is_ipv4() { 32 } else { 128 });
-            let external_ip = nat.text("external_ip").parse::<IpAddr>();
-            nat.text("type") == "snat"
-                && is_network
+        // By the longest prefix of a foreign network's SNAT the instance leaves.
+        let mut leaves = BTreeSet::new();
+        for (_, nat) in self.nats(router) {
+            if nat.text("type") == "snat"
                 && !self.is_ours(nat)
-                && external_ip.is_ok_and(|address| family_of(address) == family_of(external))
-        });
-        let leaves = base.filter_map(|(_, nat)| match nat.refs("gateway_port").next() {
-            None => home(nat.text("external_ip").parse().ok()?),
-            named => named,
-        });
-        let leaves = leaves.filter(|leaves| ports.iter().any(|(port, _)| port == leaves));
-        leaves.min().map(Some).ok_or("no-gateway-port")
+                && let Some((address, length)) = network(nat.text("logical_ip"))
+                && length < if address.is_ipv4() { 32 } else { 128 }
+                && internal.iter().any(|internal| contains((address, length), *internal))
+                && let Some(Some(port)) = self.heeded(router, nat)
+            {
+                leaves.insert((std::cmp::Reverse(length), port));
+            }
+        }
+        let leaves = leaves.first().map(|(_, port)| *port);
+        let homes: Vec<_> =
+            ports.iter().filter(|(_, row)| holds(row, external)).map(|(port, _)| *port).collect();
+        let home =
+            homes.iter().copied().find(|port| Some(*port) == leaves).or_else(|| homes.into_iter().min());
+        home.or(leaves).map(Some).ok_or("no-gateway-port")
     }
+
+    /// Whether a row translates what a row at that gateway port would: northd heeds it, and for that port.
+    fn meets(self, router: Uuid, nat: &Row, at: Option<Uuid>) -> bool {
+        self.heeded(router, nat).is_some_and(|port| port.is_none() || at.is_none() || port == at)
+    }
+
+    /// Whether northd makes something of a NAT row, and the gateway port that the row is for, if it is for one.
+    fn heeded(self, router: Uuid, nat: &Row) -> Option<Option<Uuid>> {
+        let is_host = |(address, length): (IpAddr, u8)| length == if address.is_ipv4() { 32 } else { 128 };
+        let external = network(nat.text("external_ip")).filter(|prefix| is_host(*prefix))?.0;
+        let logical = network(nat.text("logical_ip"))?;
+        if family_of(external) != family_of(logical.0) || (nat.text("type") != "snat" && !is_host(logical)) {
+            return None;
+        }
+        let ports = self.gateway_ports(router);
+        match nat.refs("gateway_port").next() {
+            Some(named) => ports.iter().any(|(port, _)| *port == named).then_some(Some(named)),
+            None if ports.is_empty() => Some(None),
+            None if ports.len() == 1 => Some(Some(ports[0].0)),
+            None if !self.database.has_column("NAT", "gateway_port") => Some(None),
+            None => {
+                let homes = ports.iter().filter(|(_, row)| holds(row, external)).map(|(port, _)| *port);
+                homes.min().map(Some)
+            }
+        }
+    }
+}
+
+/// Whether a network of the router port holds the address.
+fn holds(port: &Row, address: IpAddr) -> bool {
+    port.texts("networks").filter_map(network).any(|net| contains(net, address))
 }
 
 impl Decision {
@@ -431,16 +491,20 @@ impl<'a> Oracle<'a> {
         ports.filter(|(port, _)| self.holder("Logical_Router", "ports", *port) == Some(router)).collect()
     }
 
+    /// The gateway ports that northd heeds: on a router that is bound to a chassis, none.
     fn gateway_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
         let mut ports = self.router_ports(router);
-        ports.retain(|(_, port)| is_gateway_port(port));
+        ports.retain(|(_, port)| is_gateway_port(port) && !self.is_bound(router));
         ports
     }
 
-    fn is_gateway(self, router: Uuid) -> bool {
+    fn is_bound(self, router: Uuid) -> bool {
         let row = self.database.row("Logical_Router", router);
         row.is_some_and(|row| row.get("options", "chassis").is_some())
-            || !self.gateway_ports(router).is_empty()
+    }
+
+    fn is_gateway(self, router: Uuid) -> bool {
+        self.is_bound(router) || !self.gateway_ports(router).is_empty()
     }
 }
 
@@ -474,8 +538,16 @@ impl<'a> Oracle<'a> {
             }
             for (key, value) in balancer.pairs("vips") {
                 let Some((address, port)) = endpoint(key) else { continue };
-                if !self.is_internal(router, address) {
-                    let targets = value.split(',').filter_map(endpoint).map(|(target, _)| target).collect();
+                let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);
+                let backends: Option<Vec<_>> = backends.collect();
+                // One bad backend, and northd passes over the VIP.
+                let backends = backends.filter(|backends| {
+                    backends.iter().all(|(target, at)| {
+                        family_of(*target) == family_of(address) && at.is_some() == port.is_some()
+                    })
+                });
+                if let (Some(backends), false) = (backends, self.is_internal(router, address)) {
+                    let targets = backends.into_iter().map(|(target, _)| target).collect();
                     let row = ("Load_Balancer", uuid);
                     forwards.push(Forward { address, row, vip: Some(key.to_owned()), port, targets });
                 }
@@ -488,6 +560,7 @@ impl<'a> Oracle<'a> {
             let targets: Vec<_> = target.map(|(target, _)| target).into_iter().collect();
             if ["dnat", "dnat_and_snat"].contains(&nat.text("type"))
                 && !self.is_ours(nat)
+                && self.heeded(router, nat).is_some()
                 && targets != [address]
             {
                 forwards.push(Forward { address, row: ("NAT", uuid), vip: None, port: None, targets });
@@ -506,19 +579,38 @@ impl<'a> Oracle<'a> {
             })
     }
 
-    /// Whether the address is in an internal network of the router. Where no port shows which side is
-    /// outside, only the router's own addresses are.
+    /// Whether the address is in an internal network of the router. Where no port is a gateway port, the SNAT of whole
+    /// networks shows which are; where there is none either, only the router's own addresses are internal.
     fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
-        let gateways: Vec<_> = self.gateway_ports(router).into_iter().map(|(uuid, _)| uuid).collect();
-        self.router_ports(router).into_iter().any(|(uuid, port)| {
-            port.texts("networks").filter_map(network).any(|net| {
-                if gateways.is_empty() {
-                    net.0 == address
-                } else {
-                    !gateways.contains(&uuid) && contains(net, address)
-                }
+        let ports = self.router_ports(router);
+        let mut here = ports.iter().map(|(_, port)| *port).filter(|port| holds(port, address));
+        if ports.iter().any(|(_, port)| is_gateway_port(port)) {
+            return here.any(|port| !is_gateway_port(port));
+        }
+        let base: Vec<_> = self
+            .nats(router)
+            .into_iter()
+            .filter(|(_, nat)| nat.text("type") == "snat")
+            .filter_map(|(_, nat)| {
+                let logical = network(nat.text("logical_ip"))?;
+                let is_host = logical.1 == if logical.0.is_ipv4() { 32 } else { 128 };
+                Some((nat.text("external_ip").parse().ok()?, logical)).filter(|_| !is_host)
             })
+            .collect();
+        let is_outer = |port: &Row| base.iter().any(|(external, _)| holds(port, *external));
+        let some_is_outer = ports.iter().any(|(_, port)| is_outer(port));
+        here.any(|port| {
+            let is_own = port.texts("networks").filter_map(network).any(|(own, _)| own == address);
+            let is_inside = base.iter().any(|(_, net)| net.1 > 0 && contains(*net, address));
+            !is_outer(port) && (is_own || is_inside || some_is_outer)
         })
+    }
+
+    /// Whether the address is in the same network of the router as one of the instance's.
+    fn is_neighbour(self, router: Uuid, address: IpAddr, internal: &[IpAddr]) -> bool {
+        let ports = self.router_ports(router);
+        let mut networks = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
+        networks.any(|net| contains(net, address) && internal.iter().any(|internal| contains(net, *internal)))
     }
 
     fn nats(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {

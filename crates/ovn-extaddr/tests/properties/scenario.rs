@@ -264,7 +264,8 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     for n in 0..c.below(8) {
         let mut row = if tidy { network_snat(db, c) } else { foreign_nat(db, c) };
         if tidy && c.one_in(2) {
-            row.put("type", Value::text(c.of(&["snat", "dnat"])));
+            row.put("type", Value::text(c.of(&["snat", "dnat", "dnat_and_snat"])));
+            row.put("options", Value::map([("stateless", c.of(&["true", "false"]))]));
             row.put("external_ip", Value::text(c.of(&EXTERNALS[..2])));
             row.put("logical_ip", Value::text(c.of(&LOGICALS[..4])));
         }

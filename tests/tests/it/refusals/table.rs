@@ -13,9 +13,12 @@ use crate::scene::{Scene, V4, ip};
 pub(super) const POLICY: &str = "policy.toml";
 
 /// One reason not to grant, in a network of its own.
+#[derive(Clone)]
 pub(super) struct Case {
     /// The state, and the reason if there is one.
-    pub(super) expected: &'static str,
+    pub(super) state: &'static str,
+    /// What the sentence says to do about it.
+    pub(super) cure: &'static str,
     pub(super) build: fn(NetBuilder) -> NetBuilder,
     pub(super) addressing: Addressing,
     pub(super) spoil: fn(&Scene, &Site) -> Result<()>,
@@ -26,20 +29,34 @@ fn usual(net: NetBuilder) -> NetBuilder {
     net.ipv4_only()
 }
 
+/// A case that leads to a state such as `rejected no-gateway: give it a gateway`: the state, the reason, and a part of
+/// the sentence that says what to do.
 fn case(
     expected: &'static str,
     spoil: fn(&Scene, &Site) -> Result<()>,
     mend: fn(&Scene, &Site) -> Result<()>,
 ) -> Case {
-    Case { expected, build: usual, addressing: Addressing::Static, spoil, mend }
+    let (state, cure) = expected.split_once(": ").unwrap_or((expected, ""));
+    Case { state, cure, build: usual, addressing: Addressing::Static, spoil, mend }
+}
+
+impl Case {
+    /// The code of its reason, if it has one.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        Some(self.state.split_once(' ')?.1)
+    }
 }
 
 pub(super) fn usual_cases() -> Vec<Case> {
     let mut cases = vec![
-        case("rejected not-a-forward", |_, site| site.wants_external(), |_, site| site.forwarded()),
+        case(
+            "rejected not-a-forward: create the forward there, or set ipv4.address.external to one of `ovn-extaddr forwards`",
+            |_, site| site.wants_external(),
+            |_, site| site.forwarded(),
+        ),
         case(
             // A VIP inside the network is a service among instances.
-            "rejected not-a-forward",
+            "rejected not-a-forward: create the forward there, or set ipv4.address.external to one of `ovn-extaddr forwards`",
             |_, site| {
                 let inside = ip(&site.internal()?.to_string().replace(".11", ".200"));
                 site.net.add_forward(inside, 443, site.internal()?, 443)?;
@@ -49,7 +66,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
         ),
         case(
             // An identity row makes the router answer for an address, and forwards nothing.
-            "rejected not-a-forward",
+            "rejected not-a-forward: create the forward there, or set ipv4.address.external to one of `ovn-extaddr forwards`",
             |_, site| {
                 site.net.add_nat("dnat_and_snat", site.external, &site.external.to_string())?;
                 site.wants_external()
@@ -58,12 +75,12 @@ pub(super) fn usual_cases() -> Vec<Case> {
         ),
         case(
             // A base SNAT's address is none either.
-            "rejected not-a-forward",
+            "rejected not-a-forward: create the forward there, or set ipv4.address.external to one of `ovn-extaddr forwards`",
             |_, site| site.wants(&site.net.external_ipv4().context("it has one")?.to_string()),
             |_, site| site.complete(),
         ),
         case(
-            "rejected invalid-address",
+            "rejected invalid-address: set ipv4.address.external to an address, auto or none",
             |_, site| {
                 site.forwarded()?;
                 site.wants("203.0.113.0/24")
@@ -71,7 +88,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.wants_external(),
         ),
         case(
-            "rejected invalid-address",
+            "rejected invalid-address: set ipv4.address.external to an address, auto or none",
             |_, site| {
                 site.forwarded()?;
                 site.wants("\u{0}\u{1f4a9} \"quoted\" \\ and so on".trim_start_matches('\u{0}'))
@@ -79,7 +96,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.wants_external(),
         ),
         case(
-            "rejected wrong-family",
+            "rejected wrong-family: it belongs into ipv6.address.external",
             |_, site| {
                 site.forwarded()?;
                 site.wants("2001:db8::65")
@@ -87,16 +104,20 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.wants_external(),
         ),
         case(
-            "rejected no-router",
+            "rejected no-router: join the one that has the forward",
             |scene, site| {
                 site.complete()?;
                 join(&scene.server, site, "delete")
             },
             |scene, site| join(&scene.server, site, "insert"),
         ),
-        case("rejected no-forward-for-auto", |_, site| site.wants("auto"), |_, site| site.forwarded()),
         case(
-            "rejected no-forward-for-auto",
+            "rejected no-forward-for-auto: create one, or name an address",
+            |_, site| site.wants("auto"),
+            |_, site| site.forwarded(),
+        ),
+        case(
+            "rejected no-forward-for-auto: create one, or name an address",
             |_, site| {
                 site.forwarded()?;
                 site.net.add_forward(site.external, 25, ip("192.0.2.99"), 25)?;
@@ -108,7 +129,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         ),
         case(
-            "rejected ambiguous-auto",
+            "rejected ambiguous-auto: set ipv4.address.external to one of them",
             |_, site| {
                 site.forwarded()?;
                 site.net.add_nat("dnat", ip("198.51.100.7"), &site.internal()?.to_string())?;
@@ -117,7 +138,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.remove_foreign(),
         ),
         case(
-            "rejected default-target",
+            "rejected default-target: forward single ports, or use a dnat row",
             |_, site| {
                 site.complete()?;
                 site.net.add_default_target(site.external, site.internal()?, DefaultTarget::Vip)
@@ -128,7 +149,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         ),
         case(
-            "conflict foreign-nat",
+            "conflict foreign-nat: remove it, or unset ipv4.address.external",
             |_, site| {
                 site.complete()?;
                 site.net.add_nat("snat", ip("198.51.100.7"), &site.internal()?.to_string()).map(drop)
@@ -136,7 +157,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.remove_foreign(),
         ),
         case(
-            "conflict foreign-nat",
+            "conflict foreign-nat: remove it, or unset ipv4.address.external",
             |_, site| {
                 site.complete()?;
                 site.net.add_nat("snat", ip("198.51.100.7"), &format!("{}/32", site.internal()?)).map(drop)
@@ -144,10 +165,25 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.remove_foreign(),
         ),
         case(
-            "conflict foreign-nat",
+            "conflict foreign-nat: remove it, or unset ipv4.address.external",
             |_, site| {
                 site.complete()?;
                 site.net.add_nat("dnat_and_snat", ip("198.51.100.7"), &site.internal()?.to_string()).map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
+            "conflict stateless-nat: remove the row or its options:stateless",
+            |scene, site| {
+                site.complete()?;
+                let neighbour = site.internal()?.to_string().replace(".11", ".99");
+                let uuid = site.net.add_nat("dnat_and_snat", site.external, &neighbour)?;
+                let named = json!([["_uuid", "==", uuid_ref(&uuid)]]);
+                let row = json!({"options": json_map([("stateless", "true")])});
+                scene
+                    .server
+                    .transact(vec![json!({"op": "update", "table": "NAT", "where": named, "row": row})])
+                    .map(drop)
             },
             |_, site| site.remove_foreign(),
         ),
@@ -184,7 +220,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         ),
         case(
-            "rejected ambiguous-router",
+            "rejected ambiguous-router: remove it from one",
             |scene, site| {
                 // A second router on the instances' switch, which has the same address.
                 let second = Net::builder(1000).ipv4_only().create(&scene.server)?;
@@ -206,7 +242,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
     cases.push(Case {
         build: |net| net.ipv4_only().without_gateway(),
         ..case(
-            "rejected no-gateway",
+            "rejected no-gateway: give it a gateway",
             |_, site| site.complete(),
             |scene, site| {
                 let options = json_map([("chassis", "gateway-1")]);
@@ -217,7 +253,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
     cases.push(Case {
         build: |net| net.ipv4_only().without_snat().uplinks(&["198.51.100.1/24"]),
         ..case(
-            "rejected no-gateway-port",
+            "rejected no-gateway-port: set gateway_port on its base SNAT row",
             |_, site| {
                 site.net.add_second_gateway(&["192.0.2.2/24"])?;
                 site.complete()
@@ -235,6 +271,17 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         )
     });
+    cases.push(case(
+        "rejected no-source-ports: forward fewer ports, or lower min-source-ports",
+        |_, site| {
+            site.net.add_forward(site.external, 30000, site.internal()?, 443)?;
+            site.wants_external()
+        },
+        |_, site| {
+            site.net.remove_forward(site.external)?;
+            site.forwarded()
+        },
+    ));
     for column in [
         vec![],
         vec!["unknown"],
@@ -244,7 +291,11 @@ pub(super) fn usual_cases() -> Vec<Case> {
     ] {
         cases.push(Case {
             addressing: Addressing::Raw(column.into_iter().map(str::to_owned).collect()),
-            ..case("waiting no-address", |_, site| site.complete(), |_, site| site.has_address())
+            ..case(
+                "waiting no-address: give it one, or see whether ovn-northd runs",
+                |_, site| site.complete(),
+                |_, site| site.has_address(),
+            )
         });
     }
     cases.extend(of_ports());
@@ -252,10 +303,10 @@ pub(super) fn usual_cases() -> Vec<Case> {
 }
 
 /// What is wrong with the port itself, or with who asks.
-fn of_ports() -> [Case; 6] {
-    [
+fn of_ports() -> Vec<Case> {
+    vec![
         case(
-            "rejected not-an-instance",
+            "rejected not-an-instance: remove ipv4.address.external from this one",
             |scene, site| {
                 site.complete()?;
                 let row = json!({"type": "localport"});
@@ -266,7 +317,7 @@ fn of_ports() -> [Case; 6] {
             },
         ),
         case(
-            "waiting no-switch",
+            "waiting no-switch: add it to one",
             |scene, site| {
                 site.complete()?;
                 site.attach(&scene.server, "delete")
@@ -274,7 +325,7 @@ fn of_ports() -> [Case; 6] {
             |scene, site| site.attach(&scene.server, "insert"),
         ),
         case(
-            "waiting no-port",
+            "waiting no-port: create it, or correct the policy",
             |scene, site| {
                 site.forwarded()?;
                 site.net.remove_instance(&site.instance.port)?;
@@ -289,7 +340,7 @@ fn of_ports() -> [Case; 6] {
             |scene, site| site.add_port(&scene.server, &site.instance.port, json_map::<&str, &str>([])),
         ),
         case(
-            "rejected not-a-target",
+            "rejected not-a-target: add a forward to it, or turn require-target off",
             |_, site| {
                 site.net.add_forward(site.external, 443, ip("192.0.2.99"), 443)?;
                 site.wants_external()
@@ -298,7 +349,7 @@ fn of_ports() -> [Case; 6] {
         ),
         case(
             // Of two ports with one address the first by name has it.
-            "conflict duplicate-address",
+            "conflict duplicate-address: give one of them another",
             |scene, site| {
                 site.complete()?;
                 let wanted = json_map([(V4, site.external.to_string())]);
@@ -311,11 +362,19 @@ fn of_ports() -> [Case; 6] {
                 scene.server.transact(vec![delete]).map(drop)
             },
         ),
-        case("pending refused", |scene, site| site.occupy_row(scene), |_, site| site.remove_foreign()),
+        case(
+            "pending refused: will be asked again",
+            |scene, site| site.occupy_row(scene),
+            |_, site| site.remove_foreign(),
+        ),
     ]
 }
 
 /// What is refused only where addresses without a forward are allowed on some routers.
 pub(super) fn of_allowed() -> Vec<Case> {
-    vec![case("rejected not-permitted", |_, site| site.wants_external(), |_, site| site.forwarded())]
+    vec![case(
+        "rejected not-permitted: create the forward, or add its prefix to allow in the configuration",
+        |_, site| site.wants_external(),
+        |_, site| site.forwarded(),
+    )]
 }

@@ -10,10 +10,17 @@ pub(super) fn family_of(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
-/// The addresses that a port has, static or dynamic.
+/// The addresses that a port has, static or, where it asks for one, allocated; those that no router forwards are none.
 pub(super) fn internal_addresses(port: &Row, family: Family) -> Vec<IpAddr> {
-    let elements = port.texts("addresses").chain(port.texts("dynamic_addresses"));
-    let addresses: BTreeSet<_> = elements.flat_map(assigned).filter(|a| family_of(*a) == family).collect();
+    let asks = port
+        .texts("addresses")
+        .any(|element| element.split_ascii_whitespace().take(2).any(|word| word == "dynamic"));
+    let allocated = port.texts("dynamic_addresses").filter(|_| asks);
+    let addresses = port.texts("addresses").chain(allocated).flat_map(assigned);
+    let link_local =
+        [(IpAddr::from([169, 254, 0, 0]), 16), (IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0]), 10)];
+    let addresses = addresses.filter(|address| !link_local.iter().any(|net| contains(*net, *address)));
+    let addresses: BTreeSet<_> = addresses.filter(|a| family_of(*a) == family).collect();
     addresses.into_iter().collect()
 }
 

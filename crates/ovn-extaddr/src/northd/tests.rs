@@ -1,0 +1,148 @@
+use ovn_model::Family::{V4, V6};
+
+use super::*;
+use crate::testing::Network;
+
+#[test]
+fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
+    use VipFlaw::{BackendPort, Family, NoBackendPort, Unreadable};
+    for (key, value, flaw) in [
+        ("203.0.113.10", "10.57.0.11", None),
+        ("203.0.113.10:80", "10.57.0.11:8080,10.57.0.12:80", None),
+        ("[2001:db8::10]:80", "[fd42:57::b]:80", None),
+        ("2001:db8::10", "fd42:57::b", None),
+        // One without backends is heeded: it refuses or drops what arrives.
+        ("203.0.113.10:80", "", None),
+        ("203.0.113.10:80", "10.57.0.11:80,,", None),
+        // Port 0 is none.
+        ("203.0.113.10:0", "10.57.0.11", None),
+        ("203.0.113.10", "10.57.0.11:80", Some(BackendPort)),
+        ("203.0.113.10:0", "10.57.0.11:80", Some(BackendPort)),
+        ("203.0.113.10:80", "10.57.0.11", Some(NoBackendPort)),
+        ("203.0.113.10:80", "10.57.0.11:0", Some(NoBackendPort)),
+        ("203.0.113.10:80", "10.57.0.12:80,10.57.0.11", Some(NoBackendPort)),
+        ("2001:db8::10", "10.57.0.11", Some(Family)),
+        ("203.0.113.10:80", "[fd42:57::b]:80", Some(Family)),
+        ("203.0.113.10:80", "10.57.0.11:80,c1:80", Some(Unreadable)),
+        ("203.0.113.10:80", "10.57.0.11:80, 10.57.0.12:80", Some(Unreadable)),
+        ("203.0.113.10:80", "10.57.0.11:99999", Some(Unreadable)),
+    ] {
+        let vip = Vip::parse(key, value).unwrap();
+        assert_eq!(vip_flaw(&vip), flaw, "{key}={value}");
+    }
+}
+
+#[test]
+fn a_nat_row_is_passed_over_for_its_addresses() {
+    use NatFlaw::{External, Logical, Network as Prefix};
+    for (kind, external, logical, flaw) in [
+        ("snat", "203.0.113.10", "10.57.0.0/24", None),
+        ("snat", "203.0.113.10", "10.57.0.11", None),
+        ("snat", "2001:db8::10", "fd42:57::/64", None),
+        ("dnat", "203.0.113.10", "10.57.0.11", None),
+        ("dnat", "203.0.113.10", "10.57.0.11/32", None),
+        ("dnat_and_snat", "203.0.113.10/32", "10.57.0.11", None),
+        ("dnat", "203.0.113.10", "fd42:57::b", Some(Logical)),
+        ("dnat_and_snat", "2001:db8::10", "10.57.0.11", Some(Logical)),
+        ("snat", "203.0.113.10", "fd42:57::/64", Some(Logical)),
+        ("snat", "203.0.113.10", "c1", Some(Logical)),
+        ("dnat", "203.0.113.10", "10.57.0.0/24", Some(Prefix)),
+        ("dnat_and_snat", "203.0.113.10", "10.57.0.0/31", Some(Prefix)),
+        ("dnat", "203.0.113.0/24", "10.57.0.11", Some(External)),
+        ("dnat", "c1", "10.57.0.11", Some(External)),
+        ("dnat", "", "10.57.0.11", Some(External)),
+    ] {
+        let mut network = Network::new();
+        network.delete("NAT", "base");
+        network.nat("row", "R", kind, external, logical);
+        let store = network.store();
+        let (_, nat) = store.nats().next().unwrap();
+        assert_eq!(nat_flaw(&store, nat), flaw, "{kind} {external} {logical}");
+    }
+}
+
+#[test]
+fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
+    use NatFlaw::{GatewayPort, NoGatewayPort};
+    // Beside R-ext there is R-priv; the row's address and the port that it names.
+    for (external, named, port) in [
+        ("203.0.113.10", None, Ok(Some("R-ext"))),
+        ("192.0.2.50", None, Ok(Some("R-priv"))),
+        ("198.51.100.1", None, Err(NoGatewayPort)),
+        ("198.51.100.1", Some("R-priv"), Ok(Some("R-priv"))),
+        ("203.0.113.10", Some("R-priv"), Ok(Some("R-priv"))),
+        ("203.0.113.10", Some("R-S"), Err(GatewayPort)),
+        ("203.0.113.10", Some("R2-ext"), Err(GatewayPort)),
+        ("203.0.113.10", Some("no-such-port"), Err(GatewayPort)),
+    ] {
+        let mut network = Network::new();
+        network.delete("NAT", "base");
+        network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
+        network.router("R2");
+        network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+        network.nat("row", "R", "snat", external, "10.57.0.11");
+        if let Some(named) = named {
+            network.nat_at("row", named);
+        }
+        let store = network.store();
+        let (_, nat) = store.nats().next().unwrap();
+        let expected = port.map(|port| port.map(|name| store.router_port_by_name(name).unwrap()));
+        assert_eq!(nat_port(&store, nat), expected, "{external} at {named:?}");
+        assert_eq!(nat_flaw(&store, nat), expected.err(), "{external} at {named:?}");
+    }
+}
+
+#[test]
+fn a_router_that_is_bound_to_a_chassis_has_no_gateway_ports() {
+    let mut network = Network::new();
+    network.put(
+        "Logical_Router",
+        "R",
+        serde_json::json!({"options": crate::testing::map(&[("chassis", "c")])}),
+    );
+    network.nat("named", "R", "dnat", "203.0.113.10", "10.57.0.11");
+    network.nat_at("named", "R-ext");
+    let store = network.store();
+    let ports: Vec<_> = store.nats().map(|(_, nat)| (nat.kind, nat_port(&store, nat))).collect();
+    assert!(ports.contains(&(Some(NatKind::Snat), Ok(None))), "{ports:?}");
+    assert!(ports.contains(&(Some(NatKind::Dnat), Err(NatFlaw::GatewayPort))), "{ports:?}");
+}
+
+#[test]
+fn a_port_has_the_addresses_that_northd_counts() {
+    for (addresses, allocated, v4, v6) in [
+        ("02:00:00:00:00:11 10.57.0.11 fd42:57::b", "", &["10.57.0.11"][..], &["fd42:57::b"][..]),
+        ("02:00:00:00:00:11 10.57.0.12 10.57.0.11 10.57.0.12", "", &["10.57.0.11", "10.57.0.12"], &[]),
+        ("dynamic", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.20"], &[]),
+        (
+            "02:00:00:00:00:11 dynamic",
+            "02:00:00:00:00:11 10.57.0.20 fd42:57::14",
+            &["10.57.0.20"],
+            &["fd42:57::14"],
+        ),
+        // What is asked for may be another address than what was allocated, which counts.
+        ("dynamic 10.57.0.5", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.20"], &[]),
+        ("dynamic", "02:00:00:00:00:11", &[], &[]),
+        // Nothing is allocated any more.
+        ("02:00:00:00:00:11 10.57.0.11", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.11"], &[]),
+        ("unknown", "02:00:00:00:00:11 10.57.0.20", &[], &[]),
+        (
+            "02:00:00:00:00:11 169.254.0.5 10.57.0.11 fe80::1 febf::1 fec0::1",
+            "",
+            &["10.57.0.11"],
+            &["fec0::1"],
+        ),
+    ] {
+        let mut network = Network::new();
+        network.instance("p2", addresses);
+        if !allocated.is_empty() {
+            network.put("Logical_Switch_Port", "p2", serde_json::json!({"dynamic_addresses": allocated}));
+        }
+        let store = network.store();
+        let port = store.port_by_name("p2").and_then(|id| store.port(id)).unwrap();
+        for (family, expected) in [(V4, v4), (V6, v6)] {
+            let found: Vec<_> = port_addresses(port, family).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{addresses} and {allocated}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Cases of docs/field-cases.md, and what is decided on them.
+
+use serde_json::json;
+
+use crate::rules::PortRangeRule;
+use crate::testing::{Network, map};
+
+const GRANTED: &str = "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535";
+
+/// The base of all cases: `p1` asks for an address.
+fn wanting(address: &str) -> Network {
+    let mut network = Network::new();
+    network.wants("p1", address);
+    network
+}
+
+/// The same, and the address is forwarded.
+fn forwarded() -> Network {
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    network
+}
+
+#[test]
+fn an_address_that_is_forwarded_is_granted() {
+    assert_eq!(forwarded().outcome("p1"), GRANTED);
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+}
+
+#[test]
+fn field_case_3_vips_that_northd_skips() {
+    for (wanted, key, value) in [
+        ("203.0.113.10", "203.0.113.10", "10.57.0.11:80"),
+        ("203.0.113.10", "203.0.113.10:80", "10.57.0.11"),
+        ("203.0.113.10", "203.0.113.10:80", "10.57.0.11:80,10.57.0.12"),
+        ("203.0.113.10", "203.0.113.10", "fd42:57::b"),
+        ("203.0.113.10", "203.0.113.10", "10.57.0.11,c1"),
+        ("2001:db8::10", "2001:db8::10", "10.57.0.11"),
+    ] {
+        let mut network = wanting(wanted);
+        network.balancer("fw", &[(key, value)], &["R"]);
+        assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{key}={value}");
+        assert_eq!(network.hazards(), ["vip-ignored"], "{key}={value}");
+        network.wants("p1", "auto");
+        assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto", "{key}={value}");
+    }
+}
+
+#[test]
+fn field_case_3_vip_with_a_flaw_beside_one_without() {
+    let mut network = wanting("203.0.113.10");
+    let vips = [("203.0.113.10:80", "10.57.0.11:80"), ("203.0.113.10", "10.57.0.11:80")];
+    network.balancer("fw", &vips, &["R"]);
+    assert_eq!(network.outcome("p1"), GRANTED, "nothing is converted, and ports are as without it");
+}
+
+#[test]
+fn field_case_4_vips_inside_the_network_are_no_forwards() {
+    let inside = |network: &mut Network| {
+        network.balancer("inside", &[("10.57.0.50:80", "10.57.0.11:8080")], &["R"]);
+    };
+    let mut network = wanting("10.57.0.50");
+    inside(&mut network);
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward", "a gateway port shows what is inside");
+    network.bind_to_chassis();
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward", "SNAT does");
+    network.put("NAT", "base", json!({"external_ip": "203.0.113.5"}));
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward", "SNAT with another address does");
+    network.delete("NAT", "base");
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward", "the instance is in the network, too");
+    network.wants("p1", "auto");
+    assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    assert_eq!(network.outcome("p1"), GRANTED, "one outside is not ambiguous beside it");
+}
+
+#[test]
+fn field_case_4_other_networks_behind_the_router() {
+    let mut network = forwarded();
+    network.bind_to_chassis();
+    network.router_port("R", "R-S2", &["10.58.0.1/24"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+    for logical in ["10.57.0.0/24", "10.56.0.0/14", "0.0.0.0/0"] {
+        network.put("NAT", "base", json!({"logical_ip": logical}));
+        network.balancer("inside", &[("10.58.0.50:80", "10.57.0.11:80")], &["R"]);
+        network.wants("p1", "10.58.0.50");
+        assert_eq!(network.outcome("p1"), "rejected not-a-forward", "SNAT of {logical}");
+    }
+    // The router's own address outside may be forwarded.
+    network.balancer("own", &[("203.0.113.2:80", "10.57.0.11:80")], &["R"]);
+    network.wants("p1", "203.0.113.2");
+    assert_eq!(network.outcome("p1"), "foreign");
+}
+
+#[test]
+fn field_case_13_rows_for_another_gateway_port_never_meet() {
+    let mut network = forwarded();
+    network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
+    network.nat("private", "R", "snat", "192.0.2.50", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "it is at home at R-priv");
+    network.nat_at("private", "R-priv");
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "it names R-priv");
+    network.put("NAT", "private", json!({"external_ip": "203.0.113.10"}));
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "nor does it fulfil anything");
+    network.nat_at("private", "R-ext");
+    assert_eq!(network.outcome("p1"), "foreign");
+    network.put("NAT", "private", json!({"external_ip": "203.0.113.11"}));
+    assert_eq!(network.outcome("p1"), "conflict foreign-nat");
+}
+
+#[test]
+fn field_case_27_nat_rows_that_northd_ignores_are_no_forwards() {
+    for (external, logical, port) in [
+        ("203.0.113.10", "fd42:57::b", None),
+        ("203.0.113.10", "10.57.0.0/24", None),
+        ("203.0.113.10", "10.57.0.11", Some("R-S")),
+    ] {
+        for kind in ["dnat", "dnat_and_snat"] {
+            let mut network = wanting("203.0.113.10");
+            network.nat("fw", "R", kind, external, logical);
+            if let Some(port) = port {
+                network.nat_at("fw", port);
+            }
+            assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{kind} {logical} at {port:?}");
+            assert_eq!(network.hazards(), ["nat-ignored"], "{kind} {logical} at {port:?}");
+        }
+    }
+    let mut network = wanting("203.0.113.10");
+    network.nat("fw", "R", "dnat", "203.0.113.10", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
+}
+
+#[test]
+fn field_case_27_an_ignored_row_does_not_hinder_a_conversion() {
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    network.nat("ignored", "R", "dnat", "203.0.113.10", "fd42:57::b");
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+    network.nat("heeded", "R", "dnat", "203.0.113.10", "10.57.0.12");
+    assert_eq!(network.outcome("p1"), "rejected default-target");
+}
+
+#[test]
+fn field_case_28_foreign_rows_that_northd_ignores_fulfil_nothing() {
+    let mut network = forwarded();
+    network.nat("foreign", "R", "snat", "203.0.113.10", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), "foreign");
+    network.nat_at("foreign", "R-S");
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.put("NAT", "foreign", json!({"external_ip": "203.0.113.11"}));
+    assert_eq!(network.outcome("p1"), GRANTED, "nor are they in the way");
+}
+
+#[test]
+fn field_case_6_a_row_with_a_match_translates_some_packets_only() {
+    let mut network = forwarded();
+    network.nat("foreign", "R", "snat", "203.0.113.10", "10.57.0.11");
+    network.put("NAT", "foreign", json!({"match": "ip4.dst == 198.51.100.0/24"}));
+    assert_eq!(network.outcome("p1"), "conflict foreign-nat");
+}
+
+#[test]
+fn field_case_14_a_stale_allocation_does_not_count() {
+    let mut network = forwarded();
+    network.put("Logical_Switch_Port", "p1", json!({"dynamic_addresses": "02:00:00:00:00:11 10.57.0.20"}));
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.20");
+    assert_eq!(network.outcome("p1"), GRANTED);
+    assert_eq!(network.hazards(), Vec::<&str>::new());
+}
+
+#[test]
+fn field_case_30_the_gateway_port_of_the_base_row_is_taken_of_two_in_one_network() {
+    for port in ["R-ext", "R-ext2"] {
+        let mut network = forwarded();
+        network.gateway_port("R", "R-ext2", &["203.0.113.3/24"]);
+        network.nat_at("base", port);
+        assert_eq!(network.outcome("p1"), format!("{GRANTED} at {port}"));
+    }
+}
+
+#[test]
+fn field_case_30_gateway_ports_of_a_router_that_is_bound_to_a_chassis() {
+    let mut network = forwarded();
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.put("Logical_Router", "R", json!({"options": map(&[("chassis", "gateway-1")])}));
+    assert_eq!(network.outcome("p1"), GRANTED, "a row that names one has no effect there");
+}
+
+#[test]
+fn field_case_30_a_balancer_on_an_inner_router_and_on_the_outer_one() {
+    // S - inner - join - R: the inner router has no gateway.
+    let mut network = Network::new();
+    network.put("Logical_Switch", "join", json!({"name": "join"}));
+    network.router("inner");
+    network.router_port("inner", "inner-S", &["10.57.0.2/24"]);
+    network.router_port("inner", "inner-join", &["100.64.0.2/24"]);
+    network.router_port("R", "R-join", &["100.64.0.1/24"]);
+    network.delete("Logical_Switch_Port", "S-R-S");
+    network.join("S", "inner-S");
+    network.join("join", "inner-join");
+    network.join("join", "R-join");
+    network.wants("p1", "203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["inner", "R"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+    let mut network = network.clone();
+    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+    assert_eq!(network.outcome("p1"), "rejected no-gateway");
+}
+
+#[test]
+fn field_case_32_link_local_addresses_get_no_rows() {
+    let mut network = forwarded();
+    network.instance("p2", "02:00:00:00:00:12 fe80::1 fd42:57::c");
+    network.instance("p3", "02:00:00:00:00:13 fe80::1 fd42:57::d");
+    network.balancer("fw6", &[("[2001:db8::10]:80", "[fd42:57::c]:80")], &["R"]);
+    network.wants("p2", "2001:db8::10");
+    network.wants("p3", "2001:db8::10");
+    assert_eq!(network.outcome("p2"), "granted 2001:db8::10 for fd42:57::c ports 1024-65535");
+    assert_eq!(network.outcome("p3"), "granted 2001:db8::10 for fd42:57::d ports 1024-65535");
+    assert_eq!(network.hazards(), Vec::<&str>::new(), "nor are they one address of two ports");
+}
+
+#[test]
+fn field_case_33_the_gateway_port_by_which_the_instance_leaves() {
+    let mut network = wanting("192.0.2.10");
+    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.nat_at("base", "R-ext2");
+    network.nat("other", "R", "snat", "203.0.113.2", "10.99.0.0/24");
+    network.nat_at("other", "R-ext");
+    let granted = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
+    assert_eq!(network.outcome("p1"), format!("{granted} at R-ext2"));
+    // A longer prefix of the same network counts first.
+    network.nat("part", "R", "snat", "203.0.113.3", "10.57.0.0/28");
+    network.nat_at("part", "R-ext");
+    assert_eq!(network.outcome("p1"), format!("{granted} at R-ext"));
+    for row in ["base", "part"] {
+        network.delete("NAT", row);
+    }
+    assert_eq!(network.outcome("p1"), "rejected no-gateway-port", "nothing tells by which it leaves");
+}
+
+#[test]
+fn field_case_17_a_forward_address_that_another_router_has() {
+    let mut network = forwarded();
+    network.router("R2");
+    network.gateway_port("R2", "R2-ext", &["203.0.113.10/24"]);
+    assert_eq!(network.hazards(), ["address-of-router"]);
+}
+
+#[test]
+fn field_case_22_the_sentence_says_why_it_is_no_forward_here() {
+    let mut network = wanting("10.57.0.50");
+    network.balancer("inside", &[("10.57.0.50:80", "10.57.0.11:80")], &["R"]);
+    assert!(network.sentence("p1").contains("in a network behind router R: a service among instances"));
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11:80")], &["R"]);
+    assert!(network.sentence("p1").contains("OVN ignores the VIP on router R: a backend has a port"));
+    let mut network = wanting("203.0.113.10");
+    network.nat("fw", "R", "dnat", "203.0.113.10", "fd42:57::b");
+    assert!(network.sentence("p1").contains("OVN ignores the NAT row on router R: logical_ip"));
+    let mut network = wanting("203.0.113.10");
+    network.router("R2");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+    assert!(network.sentence("p1").contains("it is one of router R2, which the port cannot reach"));
+}
+
+#[test]
+fn field_case_29_a_stateless_row_of_a_neighbour_takes_the_replies() {
+    let mut network = wanting("203.0.113.10");
+    network.nat("neighbour", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.12");
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
+    network.put("NAT", "neighbour", json!({"options": map(&[("stateless", "true")])}));
+    assert_eq!(network.outcome("p1"), "conflict stateless-nat");
+    // At another gateway port it takes nothing of ours.
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    assert_eq!(network.outcome("p1"), "conflict stateless-nat");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    network.nat_at("neighbour", "R-ext2");
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"));
+    // Its own instance has what it wants.
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
+    network.wants("p2", "203.0.113.10");
+    network.put("NAT", "neighbour", json!({"gateway_port": ["set", []]}));
+    assert_eq!(network.outcome("p2"), "foreign");
+}
+
+#[test]
+fn field_case_5_so_many_ports_are_forwarded_that_too_few_are_left() {
+    let listening = |ports: &mut dyn Iterator<Item = u16>| {
+        let vips: Vec<_> =
+            ports.map(|port| (format!("203.0.113.10:{port}"), format!("10.57.0.11:{port}"))).collect();
+        let vips: Vec<_> = vips.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut network = wanting("203.0.113.10");
+        network.balancer("fw", &vips, &["R"]);
+        network
+    };
+    let mut network = listening(&mut (1024..=65535));
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports");
+    assert!(network.sentence("p1").contains("the largest block without one has 0,"));
+    network.rules.min_source_ports = 0;
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports", "none at all is never enough");
+    network.rules.port_range = PortRangeRule::Fixed("512-1023".parse().unwrap());
+    let granted = "granted 203.0.113.10 for 10.57.0.11 ports";
+    assert_eq!(network.outcome("p1"), format!("{granted} 512-1023"), "below 1024 only if configured");
+
+    let network = listening(&mut (1152..=65535));
+    assert_eq!(network.outcome("p1"), format!("{granted} 1024-1151"), "as many as are required");
+    let mut network = listening(&mut (1151..=65535));
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports");
+    network.rules.min_source_ports = 127;
+    assert_eq!(network.outcome("p1"), format!("{granted} 1024-1150"));
+    let network = listening(&mut (1024..=65535).step_by(100));
+    assert_eq!(network.outcome("p1"), "rejected no-source-ports", "blocks of 99");
+}
+
+#[test]
+fn field_case_33_a_base_row_that_northd_ignores_tells_nothing() {
+    let mut network = wanting("192.0.2.10");
+    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.put("NAT", "base", json!({"external_ip": "2001:db8::2"}));
+    network.nat_at("base", "R-ext2");
+    assert_eq!(network.outcome("p1"), "rejected no-gateway-port");
+}

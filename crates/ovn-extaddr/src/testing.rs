@@ -1,0 +1,193 @@
+//! Small networks for tests of rules: rows as a server would send them, and what the engine makes of them in a line.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ovn_model::{Family, Store};
+use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate, declared_schema};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::clock::Now;
+use crate::engine::Engine;
+use crate::hazards;
+use crate::ownership::Owner;
+use crate::resolve::Verdict;
+use crate::rules::Rules;
+
+/// A network whose rows have names, of which their UUIDs are made.
+#[derive(Clone)]
+pub(crate) struct Network {
+    rows: BTreeMap<(&'static str, String), serde_json::Map<String, Value>>,
+    pub(crate) rules: Rules,
+}
+
+/// Returns a map in OVSDB's notation.
+pub(crate) fn map(pairs: &[(&str, &str)]) -> Value {
+    json!(["map", pairs])
+}
+
+/// Returns a reference to a row of a name.
+pub(crate) fn reference(table: &str, name: &str) -> Value {
+    json!(["uuid", uuid(table, name)])
+}
+
+fn uuid(table: &str, name: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{table} {name}").as_bytes())
+}
+
+impl Network {
+    /// Returns a router `R` with the gateway port `R-ext`, 203.0.113.2/24, and the port `R-S`, 10.57.0.1/24 and
+    /// fd42:57::1/64, to the switch `S` with the instance port `p1`, 10.57.0.11 and fd42:57::b, and the SNAT of 10.57.0.0/24.
+    pub(crate) fn new() -> Self {
+        let mut network = Self { rows: BTreeMap::new(), rules: Rules::new(Owner::default()) };
+        network.put("Logical_Switch", "S", json!({"name": "S"}));
+        network.put("Logical_Router", "R", json!({"name": "R"}));
+        network.router_port("R", "R-S", &["10.57.0.1/24", "fd42:57::1/64"]);
+        network.join("S", "R-S");
+        network.gateway_port("R", "R-ext", &["203.0.113.2/24"]);
+        network.instance("p1", "02:00:00:00:00:11 10.57.0.11 fd42:57::b");
+        network.nat("base", "R", "snat", "203.0.113.2", "10.57.0.0/24");
+        network
+    }
+
+    /// Sets columns of a row, which is inserted where there is none.
+    pub(crate) fn put(&mut self, table: &'static str, name: &str, columns: Value) {
+        let Value::Object(columns) = columns else { panic!("{columns} is no row") };
+        self.rows.entry((table, name.to_owned())).or_default().extend(columns);
+    }
+
+    /// Deletes a row, to which references stay.
+    pub(crate) fn delete(&mut self, table: &'static str, name: &str) {
+        self.rows.remove(&(table, name.to_owned()));
+    }
+
+    /// Has a set of references refer to a row too.
+    fn link(&mut self, (table, name, column): (&'static str, &str, &str), to: (&str, &str)) {
+        let row = self.rows.entry((table, name.to_owned())).or_default();
+        let set = row.entry(column).or_insert_with(|| json!(["set", []]));
+        if let Some(elements) = set[1].as_array_mut() {
+            elements.push(reference(to.0, to.1));
+        }
+    }
+
+    pub(crate) fn router(&mut self, name: &str) {
+        self.put("Logical_Router", name, json!({"name": name}));
+    }
+
+    pub(crate) fn router_port(&mut self, router: &str, name: &str, networks: &[&str]) {
+        let row = json!({"name": name, "networks": ["set", networks]});
+        self.put("Logical_Router_Port", name, row);
+        self.link(("Logical_Router", router, "ports"), ("Logical_Router_Port", name));
+    }
+
+    pub(crate) fn gateway_port(&mut self, router: &str, name: &str, networks: &[&str]) {
+        self.router_port(router, name, networks);
+        let group = reference("HA_Chassis_Group", "group");
+        self.put("Logical_Router_Port", name, json!({"ha_chassis_group": group}));
+    }
+
+    /// Makes a router a gateway as a whole, bound to a chassis, with `R-ext` as a usual port.
+    pub(crate) fn bind_to_chassis(&mut self) {
+        self.put("Logical_Router", "R", json!({"options": map(&[("chassis", "gateway-1")])}));
+        self.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]}));
+    }
+
+    /// Joins a switch with a router's port.
+    pub(crate) fn join(&mut self, switch: &str, router_port: &str) {
+        let name = format!("{switch}-{router_port}");
+        let options = map(&[("router-port", router_port)]);
+        let row = json!({"name": name, "type": "router", "addresses": "router", "options": options});
+        self.put("Logical_Switch_Port", &name, row);
+        self.link(("Logical_Switch", switch, "ports"), ("Logical_Switch_Port", &name));
+    }
+
+    /// Puts an instance's port on `S`.
+    pub(crate) fn instance(&mut self, name: &str, addresses: &str) {
+        self.put("Logical_Switch_Port", name, json!({"name": name, "addresses": addresses}));
+        self.link(("Logical_Switch", "S", "ports"), ("Logical_Switch_Port", name));
+    }
+
+    /// Has a port ask for an address of the family of which it is one, of IPv4 for `auto`.
+    pub(crate) fn wants(&mut self, port: &str, wanted: &str) {
+        let family = if wanted.contains(':') { Family::V6 } else { Family::V4 };
+        let ids = map(&[(ovn_model::keys::port_key(family), wanted)]);
+        self.put("Logical_Switch_Port", port, json!({"external_ids": ids}));
+    }
+
+    pub(crate) fn nat(&mut self, name: &str, router: &str, kind: &str, external: &str, logical: &str) {
+        self.put("NAT", name, json!({"type": kind, "external_ip": external, "logical_ip": logical}));
+        self.link(("Logical_Router", router, "nat"), ("NAT", name));
+    }
+
+    /// Limits a NAT row to a router port.
+    pub(crate) fn nat_at(&mut self, name: &str, port: &str) {
+        self.put("NAT", name, json!({"gateway_port": reference("Logical_Router_Port", port)}));
+    }
+
+    pub(crate) fn balancer(&mut self, name: &str, vips: &[(&str, &str)], routers: &[&str]) {
+        self.put("Load_Balancer", name, json!({"name": name, "vips": map(vips)}));
+        for router in routers {
+            self.link(("Logical_Router", router, "load_balancer"), ("Load_Balancer", name));
+        }
+    }
+
+    /// Returns a store that has the rows.
+    pub(crate) fn store(&self) -> Store {
+        let mut store = Store::new();
+        store.declare(&declared_schema(crate::DATABASE, Store::tables(), |_, _| true)).unwrap();
+        store.begin(Batch::Snapshot);
+        for ((table, name), row) in &self.rows {
+            let text = Value::Object(row.clone()).to_string();
+            let change = RowChange::Insert(Columns::new(&text));
+            store.apply(RowUpdate { table, uuid: uuid(table, name), change }).unwrap();
+        }
+        store.commit();
+        store
+    }
+
+    /// Says what is decided on each intent of a port, IPv4 first, such as `granted 203.0.113.10 for 10.57.0.11 ports
+    /// 1024-65535 at R-ext` or `rejected not-a-forward`.
+    pub(crate) fn outcome(&self, port: &str) -> String {
+        let mut store = self.store();
+        let mut engine = Engine::new(self.rules.clone());
+        engine.catch_up(&mut store, Now::at(Instant::now()));
+        let outcomes = engine.decisions(port).iter().map(|decision| match &decision.verdict {
+            Verdict::Granted(grant) => {
+                let rows = grant.rows.iter().map(|(internal, _)| internal.to_string());
+                let external = decision.external.map(|address| address.to_string()).unwrap_or_default();
+                let mut text = format!("granted {external} for {}", rows.collect::<Vec<_>>().join(", "));
+                if let Some(range) = grant.port_range {
+                    text += &format!(" ports {range}");
+                }
+                if let Some(port) = grant.gateway_port.and_then(|port| store.router_port(port)) {
+                    text += &format!(" at {}", port.name);
+                }
+                if decision.converts {
+                    text += " converted";
+                }
+                text
+            }
+            Verdict::Foreign(_) => "foreign".to_owned(),
+            Verdict::Waiting(reason) => format!("waiting {}", reason.code().name()),
+            Verdict::Rejected(reason) => format!("rejected {}", reason.code().name()),
+            Verdict::Conflict(reason) => format!("conflict {}", reason.code().name()),
+        });
+        outcomes.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Returns the sentence about a port's only intent that is refused.
+    pub(crate) fn sentence(&self, port: &str) -> String {
+        let mut store = self.store();
+        let mut engine = Engine::new(self.rules.clone());
+        engine.catch_up(&mut store, Now::at(Instant::now()));
+        let decision = &engine.decisions(port)[0];
+        let reason = decision.reason().unwrap();
+        reason.sentence(&store, decision.family, &decision.wanted.to_string(), decision.router)
+    }
+
+    /// Returns the codes of all hazards.
+    pub(crate) fn hazards(&self) -> Vec<&'static str> {
+        hazards::all(&self.store(), &self.rules.owner).iter().map(|hazard| hazard.code).collect()
+    }
+}
