@@ -209,12 +209,12 @@ async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
                 .await
                 .with_context(|| format!("{what}: {:?}", follower.cache.get("Thing", &ROW)))?;
         }
-        commit(&client, |t| {
-            t.delete("Thing", []);
-            t.insert_as("Thing", ROW, some().into_iter().chain(row).collect());
-        })
-        .await
-        .context(what.clone())?;
+        commit(&client, |t| t.delete("Thing", [])).await?;
+        while follower.cache.get("Thing", &ROW).is_some() {
+            follower.next().await?;
+        }
+        let whole: Row = some().into_iter().chain(row).collect();
+        commit(&client, |t| t.insert_as("Thing", ROW, whole)).await.with_context(|| what.clone())?;
         while !has(&follower) {
             follower.next().await.with_context(|| what.clone())?;
         }
