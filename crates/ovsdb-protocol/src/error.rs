@@ -31,6 +31,9 @@ pub(crate) enum Kind {
     Unacceptable(Unacceptable),
     Unlisted,
     Lagged,
+    Reserved(String),
+    NotMonitored(String),
+    UnknownColumn(String),
 }
 
 // ===== impl Error =====
@@ -134,6 +137,9 @@ impl fmt::Display for Error {
             }
             Kind::Unacceptable(why) => write!(f, "{why}"),
             Kind::Unlisted => f.write_str("the server is not among the remotes any more"),
+            Kind::Reserved(method) => write!(f, "the method {method} is the session's own"),
+            Kind::NotMonitored(table) => write!(f, "the table {table} is not monitored"),
+            Kind::UnknownColumn(column) => write!(f, "the database has no column {column}"),
             Kind::Lagged => f.write_str("updates were not taken in time and the monitor was given up"),
         }
     }

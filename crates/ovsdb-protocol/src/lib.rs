@@ -116,7 +116,7 @@ pub use backoff::Backoff;
 mod dialogue;
 mod greeting;
 mod session;
-pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
+pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

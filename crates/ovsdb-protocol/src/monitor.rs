@@ -108,14 +108,22 @@ impl Rows {
     }
 }
 
+/// `<monitor-cond-update>` without a change of columns, which ovsdb-server does not take.
+#[derive(Serialize)]
+struct Change<'a> {
+    #[serde(rename = "where")]
+    rows: Clause<'a>,
+}
+
+/// Returns the `params` of the `monitor_cond_change` request for other rows of a table; `monitor` is JSON text.
+pub(crate) fn condition_change(monitor: &str, table: &str, rows: &Rows) -> serde_json::Result<String> {
+    let change = serde_json::to_string(&BTreeMap::from([(table, [Change { rows: rows.clause() }])]))?;
+    Ok(format!("[{monitor},{monitor},{change}]"))
+}
+
 /// Returns the `params` of the `monitor_cond_change` requests that bring one part of a snapshot each, but for the
 /// first.
 pub(crate) fn later_parts(monitor: &str, requests: &MonitorRequests) -> serde_json::Result<Vec<String>> {
-    #[derive(Serialize)]
-    struct Change<'a> {
-        #[serde(rename = "where")]
-        rows: Clause<'a>,
-    }
     let mut parts = BTreeMap::<_, BTreeMap<_, _>>::new();
     for (table, request) in requests.iter().filter(|(_, request)| request.part > 0) {
         parts.entry(request.part).or_default().insert(table, [Change { rows: request.rows.clause() }]);

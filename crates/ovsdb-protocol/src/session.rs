@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::io;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
@@ -21,9 +22,11 @@ use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::{Incoming, Link};
 use crate::lock::{LockName, LockStatus};
+use crate::monitor::Rows;
 use crate::outcome::Outcome;
 use crate::replica::Replica;
 use crate::scan::Limits;
+use crate::schema::DatabaseSchema;
 use crate::server::{Policy, ServerDatabase, ServerRole, StorageModel};
 use crate::tls::TlsConfig;
 use crate::transact::Transaction;
@@ -95,6 +98,14 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub(crate) u64);
 
+/// Names a request of a session that is not a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u64);
+
+/// Names a change of a session's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConditionId(pub(crate) u64);
+
 /// What happened in a session.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -116,6 +127,20 @@ pub enum SessionEvent {
         id: TransactionId,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// A [request](Session::request) came to its end.
+    Replied {
+        /// Which one.
+        id: RequestId,
+        /// The result as JSON text, or why there is none.
+        result: Result<Box<RawValue>, Error>,
+    },
+    /// A change of [conditions](Session::set_condition) came to its end. The replica has the rows by now.
+    ConditionChanged {
+        /// Which one.
+        id: ConditionId,
+        /// That the conditions hold, or why they remain what they were.
+        result: Result<(), Error>,
     },
     /// The connection is lost, or an attempt to connect failed.
     Disconnected {
@@ -228,6 +253,87 @@ impl Session {
         }
     }
 
+    /// Sends any other request; `params` is the JSON text of an array. Its end is announced by
+    /// [`SessionEvent::Replied`]. If the connection breaks before, the server may have done what it was asked for.
+    ///
+    /// # Errors
+    /// The replica is not in step with the database at the moment, or too much is under way, or `method` is one by which
+    /// the session itself works (monitors and locks). The request was not sent.
+    pub fn request(&mut self, method: &str, params: &str) -> Result<RequestId, Error> {
+        match &mut self.phase {
+            Phase::Live(live) if self.dialogue.is_synced() => {
+                self.dialogue.request(method, params, &mut live.link.exchange)
+            }
+            _ => Err(Kind::Closed.into()),
+        }
+    }
+
+    /// Converts the database to another schema, which is JSON text (ovsdb-server(7), section 4.1.19). Ends as
+    /// [`request`](Self::request) does, before or after the replica is in step with the new schema.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn convert(&mut self, schema: &RawValue) -> Result<RequestId, Error> {
+        let params = serde_json::to_string(&(&self.config.database, schema))
+            .map_err(|e| Error::malformed("schema", e))?;
+        self.request("convert", &params)
+    }
+
+    /// Gives a transaction up, and asks the server to do so too (RFC 7047 section 4.1.4). It may have happened all the
+    /// same; there is no [`SessionEvent::Completed`] for it any more, unless that is on its way already.
+    pub fn cancel(&mut self, id: TransactionId) {
+        self.give_up(|call| matches!(call, Call::Transact(transaction, _) if *transaction == id));
+    }
+
+    /// Gives a request up, as [`cancel`](Self::cancel) does a transaction.
+    pub fn cancel_request(&mut self, id: RequestId) {
+        self.give_up(|call| matches!(call, Call::Request(request) if *request == id));
+    }
+
+    fn give_up(&mut self, is_it: impl Fn(&Call) -> bool) {
+        if let Phase::Live(live) = &mut self.phase
+            && let Some(id) = live.link.exchange.find(is_it)
+        {
+            live.link.exchange.cancel(id);
+        }
+    }
+
+    /// Monitors other rows of a table than the replica declares, from now on and on later connections, too
+    /// (ovsdb-server(7), `monitor_cond_change`). Rows that come to match reach the replica as inserted, and rows that
+    /// cease to as deleted. [`SessionEvent::ConditionChanged`] tells when they have, be it that the connection was lost
+    /// meanwhile. A server that knows only the first generation of monitors sends all rows whatever the conditions.
+    ///
+    /// # Errors
+    /// The replica is not in step with the database at the moment, or too much is under way, or the replica does not
+    /// ask for the table, or a condition is on a column that the table does not have. Nothing has changed.
+    pub fn set_condition(&mut self, table: &str, rows: Rows) -> Result<ConditionId, Error> {
+        match &mut self.phase {
+            Phase::Live(live) if self.dialogue.is_synced() => {
+                self.dialogue.set_condition(table, rows, &mut live.link.exchange)
+            }
+            _ => Err(Kind::Closed.into()),
+        }
+    }
+
+    /// Asks the replica again what to monitor, because it has come to want something else. It is brought in step by a
+    /// snapshot, of which it learns the differences, and [`SessionEvent::Synced`] tells when. Until then no transactions
+    /// are accepted. Without a connection, or before the replica was asked the first time, there is nothing to do.
+    ///
+    /// # Errors
+    /// Too much is under way; nothing has changed.
+    pub fn redeclare(&mut self) -> Result<(), Error> {
+        match &mut self.phase {
+            Phase::Live(live) => self.dialogue.redeclare(&mut live.link.exchange),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the schema of the database, as of the last time that the replica was asked what to monitor; `None`
+    /// without a connection that is so far.
+    pub fn schema(&self) -> Option<&DatabaseSchema> {
+        self.dialogue.schema()
+    }
+
     /// Returns whether the replica is in step with the database. It is not while an update has
     /// arrived in part.
     pub fn is_synced(&self) -> bool {
@@ -250,6 +356,17 @@ impl Session {
         let exchange =
             if let Phase::Live(live) = &mut self.phase { Some(&mut live.link.exchange) } else { None };
         self.dialogue.want_lock(wanted, exchange)
+    }
+
+    /// Asks for this lock from now on, whatever [`SessionConfig::lock`] says, and gives the one so far back.
+    /// [`SessionEvent::Lock`] tells of the change.
+    ///
+    /// # Errors
+    /// Too much is under way; the lock is asked for on the next connection, or when it is wanted again.
+    pub fn set_lock(&mut self, name: LockName) -> Result<(), Error> {
+        let exchange =
+            if let Phase::Live(live) = &mut self.phase { Some(&mut live.link.exchange) } else { None };
+        self.dialogue.set_lock(name, exchange)
     }
 
     /// Takes the lock from whoever has it (RFC 7047 §4.1.8), where we wait for it; nothing happens otherwise.
