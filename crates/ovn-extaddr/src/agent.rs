@@ -378,11 +378,12 @@ impl Agent {
 
     fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
         self.metrics.disconnects.inc();
-        let text = format!("{remote}: {error}");
+        let text = format!("{remote}: {error:#}");
         self.past.lost = Some((SystemTime::now(), text.clone()));
         if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
             let repeated = Some(repeated).filter(|count| *count > 0);
-            warn!(%remote, %error, ?retry, repeated, "disconnected from {remote}: {error}");
+            let causes = format_args!("{error:#}");
+            warn!(%remote, error = causes, ?retry, repeated, "disconnected from {text}");
             if let Some(advice) = access::hint(remote, error) {
                 error!("{advice}");
             }

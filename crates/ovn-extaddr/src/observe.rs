@@ -49,7 +49,7 @@ impl Observer {
         loop {
             match self.session.next(&mut self.store).await {
                 SessionEvent::Updated => break,
-                SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error}"),
+                SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error:#}"),
                 _ => {}
             }
         }
@@ -105,11 +105,11 @@ pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Stor
             match event {
                 SessionEvent::Synced { .. } => return Ok(()),
                 SessionEvent::Disconnected { remote, error, .. } => {
-                    tracing::debug!(%remote, %error, "cannot use the server");
+                    tracing::debug!(%remote, error = format_args!("{error:#}"), "cannot use the server");
                     attempts += 1;
                     let hint = access::hint(&remote, &error);
                     let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
-                    failures.insert(remote.to_string(), format!("{remote}: {error}{hint}"));
+                    failures.insert(remote.to_string(), format!("{remote}: {error:#}{hint}"));
                     if attempts >= remotes && settings.timeout.is_none() {
                         return Err(());
                     }

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 println!("# {} rows{}", mirror.cache().len(), if resumed { ", resumed" } else { "" });
             }
             SessionEvent::Disconnected { remote, error, retry } => {
-                println!("# {remote}: {error}; next attempt in {retry:.1?}");
+                println!("# {remote}: {error:#}; next attempt in {retry:.1?}");
             }
             _ => {}
         }

@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -141,7 +140,7 @@ impl Client {
             }
             // A server of before Open vSwitch 2.9 knows nothing of itself, and is in no cluster.
             Outcome::Refused(_) => Ok(Ok(ServerRole::Standalone)),
-            Outcome::Unknown => Err(Kind::Closed.into()),
+            Outcome::Unknown => Err(Kind::Closed(None).into()),
         }
     }
 
@@ -180,7 +179,7 @@ impl Client {
         loop {
             let (sender, updates) = mpsc::channel(UPDATES);
             let params =
-                method.params(database, &monitor, requests, since, false).map_err(malformed_request)?;
+                method.params(database, &monitor, requests, since, false).map_err(invalid_request)?;
             let want = Want::Rows { method, monitor: format!("\"{monitor}\""), updates: sender };
             let Err(error) = self.send(method.name(), params, want).await?.wait().await else {
                 return Ok(Monitor { updates, connection: self.commands.clone() });
@@ -245,7 +244,7 @@ impl Client {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let (reply, receiver) = oneshot::channel();
         let request = Request { key, method, params, want, reply };
-        self.commands.send(Command::Request(request)).await.map_err(|_| Kind::Closed)?;
+        self.commands.send(Command::Request(request)).await.map_err(|_| Kind::Closed(None))?;
         Ok(Waiting { client: self, key, receiver, done: false })
     }
 }
@@ -264,7 +263,7 @@ impl Waiting<'_> {
     async fn wait(mut self) -> Result<Box<RawValue>, Error> {
         let reply = (&mut self.receiver).await;
         self.done = true;
-        reply.unwrap_or_else(|_| Err(Kind::Closed.into()))
+        reply.unwrap_or_else(|_| Err(Kind::Closed(None).into()))
     }
 }
 
@@ -278,11 +277,11 @@ impl Drop for Waiting<'_> {
 }
 
 fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(malformed_request)
+    serde_json::to_string(value).map_err(invalid_request)
 }
 
-fn malformed_request(error: impl fmt::Display) -> Error {
-    Error::malformed("request", error)
+fn invalid_request(error: serde_json::Error) -> Error {
+    Error::invalid_request("request", error)
 }
 
 // ===== impl Monitor =====
@@ -297,7 +296,7 @@ impl Monitor {
     /// # Cancel safety
     /// No update is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<TableUpdates, Error> {
-        let lost = || if self.connection.is_closed() { Kind::Closed } else { Kind::Lagged };
+        let lost = || if self.connection.is_closed() { Kind::Closed(None) } else { Kind::Lagged };
         self.updates.recv().await.ok_or_else(|| lost().into())
     }
 }

@@ -67,9 +67,9 @@ impl ControlStream {
     /// # Cancel safety
     /// Not safe: part of the answer may have been sent.
     pub async fn answer(&mut self, answer: Result<&str, &str>) -> Result<(), Error> {
-        let id = self.asked.take().ok_or(Kind::Closed)?;
+        let id = self.asked.take().ok_or(Kind::Closed(None))?;
         let mut out = bytes::BytesMut::new();
-        let text = |text: &str| serde_json::to_string(text).map_err(|e| Error::malformed("answer", e));
+        let text = |text: &str| serde_json::to_string(text).map_err(|e| Error::invalid_request("answer", e));
         match answer {
             Ok(result) => rpc::write_reply(&mut out, &id, &text(result)?),
             Err(error) => rpc::write_error(&mut out, &id, &text(error)?),

@@ -289,7 +289,8 @@ impl Dialogue {
                     self.events.push_back(SessionEvent::Completed { id, outcome: Outcome::Unknown });
                 }
                 Call::Request(id) => {
-                    self.events.push_back(SessionEvent::Replied { id, result: Err(Kind::Closed.into()) });
+                    self.events
+                        .push_back(SessionEvent::Replied { id, result: Err(Kind::Closed(None).into()) });
                 }
                 _ => {}
             }
@@ -393,7 +394,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
 }
 
 fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::malformed(what, e))
+    serde_json::to_string(value).map_err(|e| Error::invalid_request(what, e))
 }
 
 fn parse_schema(text: &RawValue) -> Result<DatabaseSchema, Error> {

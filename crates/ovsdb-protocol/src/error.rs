@@ -1,6 +1,8 @@
-//! The one error that callers of the client see.
+//! The error of requests and connections.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::decoder::ProtocolError;
 use crate::exchange::{Deaf, Silent};
@@ -8,39 +10,67 @@ use crate::outcome::DatabaseError;
 use crate::replica::{Inconsistent, Unsuitable};
 use crate::server::Unacceptable;
 
+type Source = Box<dyn StdError + Send + Sync>;
+
 /// Why a request or a connection failed.
+///
+/// `{error}` prints the error itself, and [`source`](StdError::source) leads to its causes. `{error:#}` prints all of
+/// them in one line, separated by colons: the form for a log or a user.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
+    #[error(transparent)]
     Io(std::io::Error),
+    #[error("the server closed the connection")]
     Eof,
-    Protocol(ProtocolError),
+    #[error("the server does not speak OVSDB")]
+    Protocol(#[source] ProtocolError),
+    #[error("the server was silent for {:.0?}", .0.0)]
     Silent(Silent),
+    #[error("the server does not read the replies to its requests")]
     Deaf,
+    #[error("the server sent more than {0} bytes before the requested rows")]
     Flood(u64),
-    Closed,
+    /// With the error that ended the connection, where it is known.
+    #[error("the connection is closed")]
+    Closed(#[source] Option<Arc<Error>>),
+    #[error("too many requests await their reply")]
     Busy,
-    Refused(DatabaseError),
-    Malformed(&'static str, String),
+    #[error("the server answered with an error")]
+    Refused(#[source] DatabaseError),
+    /// The server sent something that is not what the protocol has at that place.
+    #[error("the server's {0} is malformed")]
+    Malformed(&'static str, #[source] Source),
+    /// The caller's request cannot be written.
+    #[error("invalid {0}")]
+    InvalidRequest(&'static str, #[source] Source),
+    #[error(transparent)]
     Unsuitable(Unsuitable),
-    Inconsistent(Inconsistent),
+    #[error("the server's updates contradict what it sent before")]
+    Inconsistent(#[source] Inconsistent),
+    #[error(transparent)]
     Unacceptable(Unacceptable),
+    #[error("the server is no longer among the remotes")]
     Unlisted,
+    #[error("updates were not taken in time, so the monitor ended")]
     Lagged,
+    #[error("the session itself uses the method {0}")]
     Reserved(String),
+    #[error("the table {0} is not monitored")]
     NotMonitored(String),
+    #[error("the database has no column {0}")]
     UnknownColumn(String),
 }
 
 // ===== impl Error =====
 
 impl Error {
-    /// Returns whether the connection is gone, so that nothing but a new one helps. What became of
-    /// a transaction that was under way is unknown then.
+    /// Returns whether the connection is gone, so that only a new one helps. Whether a transaction in
+    /// progress was executed is unknown then.
     pub fn is_disconnected(&self) -> bool {
         matches!(
             self.kind,
@@ -50,8 +80,34 @@ impl Error {
                 | Kind::Silent(_)
                 | Kind::Deaf
                 | Kind::Flood(_)
-                | Kind::Closed
+                | Kind::Closed(_)
         )
+    }
+
+    /// Returns whether the request itself is at fault: it has no JSON, or one at which ovsdb-server closes the
+    /// connection, such as a string with a NUL character. Nothing was sent.
+    pub fn is_invalid_request(&self) -> bool {
+        matches!(self.kind, Kind::InvalidRequest(..))
+    }
+
+    /// Returns whether too many requests await their reply. Nothing was sent; try again after one of them.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.kind, Kind::Busy)
+    }
+
+    /// Returns whether a monitor ended because its updates were not taken in time. The connection is usable.
+    pub fn is_lagging(&self) -> bool {
+        matches!(self.kind, Kind::Lagged)
+    }
+
+    /// Returns whether the server sent something that the protocol does not have at that place.
+    pub fn is_malformed(&self) -> bool {
+        matches!(self.kind, Kind::Malformed(..) | Kind::Protocol(_))
+    }
+
+    /// Returns whether the server's updates contradict what it sent before.
+    pub fn is_inconsistent(&self) -> bool {
+        matches!(self.kind, Kind::Inconsistent(_))
     }
 
     /// Returns the server's error, if it answered with one.
@@ -59,14 +115,24 @@ impl Error {
         if let Kind::Refused(error) = &self.kind { Some(error) } else { None }
     }
 
-    /// Returns why the server will not do, if that is the reason.
+    /// Returns why the server cannot be used, if that is the reason.
     pub fn as_unacceptable(&self) -> Option<&Unacceptable> {
         if let Kind::Unacceptable(why) = &self.kind { Some(why) } else { None }
     }
 
-    /// Returns the operating system's error, if that is what ended the connection or kept it from being made.
+    /// Returns what the server's schema lacks, if that is the reason.
+    pub fn as_unsuitable(&self) -> Option<&Unsuitable> {
+        if let Kind::Unsuitable(why) = &self.kind { Some(why) } else { None }
+    }
+
+    /// Returns the operating system's error, if that is what ended the connection or kept it from being made. It may
+    /// be the cause of a [closed](Self::is_disconnected) connection.
     pub fn as_io(&self) -> Option<&std::io::Error> {
-        if let Kind::Io(error) = &self.kind { Some(error) } else { None }
+        match &self.kind {
+            Kind::Io(error) => Some(error),
+            Kind::Closed(Some(cause)) => cause.as_io(),
+            _ => None,
+        }
     }
 
     /// Returns whether the server said nothing for too long.
@@ -74,9 +140,14 @@ impl Error {
         matches!(self.kind, Kind::Silent(_))
     }
 
-    /// The answer to a request is not what the method's answer looks like.
-    pub(crate) fn malformed(what: &'static str, error: impl fmt::Display) -> Self {
-        Kind::Malformed(what, error.to_string()).into()
+    /// Creates the error of something received that is not what the protocol has at that place.
+    pub(crate) fn malformed(what: &'static str, source: impl Into<Source>) -> Self {
+        Kind::Malformed(what, source.into()).into()
+    }
+
+    /// Creates the error of a request that cannot be written.
+    pub(crate) fn invalid_request(what: &'static str, source: impl Into<Source>) -> Self {
+        Kind::InvalidRequest(what, source.into()).into()
     }
 }
 
@@ -118,31 +189,62 @@ impl From<DatabaseError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Io(error) => write!(f, "{error}"),
-            Kind::Eof => f.write_str("the server closed the connection"),
-            Kind::Protocol(error) => write!(f, "the server does not speak OVSDB: {error}"),
-            Kind::Silent(Silent(silence)) => write!(f, "the server was silent for {silence:.0?}"),
-            Kind::Deaf => f.write_str("the server asks and does not take the answers"),
-            Kind::Flood(limit) => {
-                write!(f, "the server sent more than {limit} bytes and not what it was asked for")
+        write!(f, "{}", self.kind)?;
+        if f.alternate() {
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
             }
-            Kind::Closed => f.write_str("the connection is closed"),
-            Kind::Busy => f.write_str("too many requests await their reply"),
-            Kind::Refused(error) => write!(f, "the server answered: {error}"),
-            Kind::Malformed(what, error) => write!(f, "the server's {what} is malformed: {error}"),
-            Kind::Unsuitable(unsuitable) => write!(f, "{unsuitable}"),
-            Kind::Inconsistent(inconsistent) => {
-                write!(f, "the server's updates contradict what it sent before: {inconsistent}")
-            }
-            Kind::Unacceptable(why) => write!(f, "{why}"),
-            Kind::Unlisted => f.write_str("the server is not among the remotes any more"),
-            Kind::Reserved(method) => write!(f, "the method {method} is the session's own"),
-            Kind::NotMonitored(table) => write!(f, "the table {table} is not monitored"),
-            Kind::UnknownColumn(column) => write!(f, "the database has no column {column}"),
-            Kind::Lagged => f.write_str("updates were not taken in time and the monitor was given up"),
         }
+        Ok(())
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.kind.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alternate_form_prints_all_causes() {
+        let json = serde_json::from_str::<u8>("x").unwrap_err();
+        let malformed = Error::malformed("schema", crate::SchemaError::Json(json));
+        let io = || Error::from(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset"));
+        let refused = DatabaseError { error: "unknown database".to_owned(), details: None, syntax: None };
+        for (error, short, long) in [
+            (
+                malformed,
+                "the server's schema is malformed",
+                "the server's schema is malformed: not the JSON of a schema: expected value at line 1 column 1",
+            ),
+            (
+                Error::from(refused),
+                "the server answered with an error",
+                "the server answered with an error: unknown database",
+            ),
+            (io(), "reset", "reset"),
+            (Kind::Closed(None).into(), "the connection is closed", "the connection is closed"),
+            (
+                Kind::Closed(Some(Arc::new(io()))).into(),
+                "the connection is closed",
+                "the connection is closed: reset",
+            ),
+        ] {
+            assert_eq!((error.to_string().as_str(), format!("{error:#}").as_str()), (short, long));
+        }
+    }
+
+    #[test]
+    fn a_closed_connection_says_which_system_error_ended_it() {
+        let io = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let closed = Error::from(Kind::Closed(Some(Arc::new(io.into()))));
+        assert!(closed.is_disconnected() && !closed.is_invalid_request());
+        assert_eq!(closed.as_io().map(std::io::Error::kind), Some(std::io::ErrorKind::BrokenPipe));
+    }
+}

@@ -23,7 +23,7 @@
 //!         }
 //!         SessionEvent::Completed { outcome, .. } => println!("{outcome:?}"),
 //!         SessionEvent::Disconnected { remote, error, retry } => {
-//!             eprintln!("{remote}: {error}; next attempt in {retry:?}");
+//!             eprintln!("{remote}: {error:#}; next attempt in {retry:?}");
 //!         }
 //!         _ => {}
 //!     }

@@ -63,7 +63,7 @@ pub struct TransactError {
 #[derive(Debug, thiserror::Error)]
 pub enum MalformedReply {
     /// The text is not an array of operation results, or not an error.
-    #[error("malformed transaction reply")]
+    #[error("not an array of operation results")]
     Json(#[source] serde_json::Error),
     /// There are not as many results as operations.
     #[error("expected {expected} operation results, found {found}")]

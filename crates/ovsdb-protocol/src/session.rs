@@ -249,7 +249,7 @@ impl Session {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.transact(transaction, &mut live.link.exchange)
             }
-            _ => Err(Kind::Closed.into()),
+            _ => Err(Kind::Closed(None).into()),
         }
     }
 
@@ -264,7 +264,7 @@ impl Session {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.request(method, params, &mut live.link.exchange)
             }
-            _ => Err(Kind::Closed.into()),
+            _ => Err(Kind::Closed(None).into()),
         }
     }
 
@@ -275,7 +275,7 @@ impl Session {
     /// As [`request`](Self::request).
     pub fn convert(&mut self, schema: &RawValue) -> Result<RequestId, Error> {
         let params = serde_json::to_string(&(&self.config.database, schema))
-            .map_err(|e| Error::malformed("schema", e))?;
+            .map_err(|e| Error::invalid_request("schema", e))?;
         self.request("convert", &params)
     }
 
@@ -311,7 +311,7 @@ impl Session {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.set_condition(table, rows, &mut live.link.exchange)
             }
-            _ => Err(Kind::Closed.into()),
+            _ => Err(Kind::Closed(None).into()),
         }
     }
 

@@ -83,7 +83,7 @@ fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> R
     }
     agent.write_config(&config(&second))?;
     at(&second)?;
-    ensure!(agent.log().contains("the server is not among the remotes any more"), "{}", agent.log());
+    ensure!(agent.log().contains("the server is no longer among the remotes"), "{}", agent.log());
     Ok(())
 }
 
@@ -155,7 +155,10 @@ fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
     net.add_forward(ip(ADDRESS), 443, instance.v4()?, 443)?;
     net.annotate(&instance.port, V4, Some(ADDRESS))?;
     let mut agent = Agent::start(format!("{},{}", backup.remote(), active.remote()))?;
-    agent.wait_for_log(&format!("disconnected from {}: the server answered: ", backup.remote()))?;
+    agent.wait_for_log(&format!(
+        "disconnected from {}: the server answered with an error: ",
+        backup.remote()
+    ))?;
     let rows = [row(&net, &instance, ADDRESS, instance.v4()?)];
     wait_for_rows(&active, OWNER, rows.clone())?;
     wait_for_rows(&backup, OWNER, rows)?;

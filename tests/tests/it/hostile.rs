@@ -40,7 +40,7 @@ fn floods() -> [Flood; 8] {
         ),
         flood(b"{\"id\":1,\"result\":", b"[", "does not speak OVSDB"),
         flood(b"{\"id\":1,\"result\":", b"[[]],", "does not speak OVSDB"),
-        flood(b"", b" \n", "and not what it was asked for"),
+        flood(b"", b" \n", "before the requested rows"),
         // Which of two bounds it meets first is up to the size of the kernel's buffers.
         Flood { listens: false, ..flood(b"", ECHO, ": the server ") },
         flood(

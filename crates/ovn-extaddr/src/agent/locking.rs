@@ -67,7 +67,7 @@ impl Agent {
         if let Err(error) = self.session.steal_lock() {
             // Next time, then.
             self.vigil.lost();
-            error!(%error, "cannot take the lock: {error}");
+            error!(error = format_args!("{error:#}"), "cannot take the lock: {error:#}");
         }
     }
 }

@@ -70,9 +70,10 @@ impl Agent {
             }
             // Not sent, so still to be done: the next event brings us here again.
             Err(error) => {
-                error!(%error, "cannot send a transaction: {error}");
+                let error = format!("{error:#}");
+                error!(error, "cannot send a transaction: {error}");
                 self.check_audit(written);
-                let written = self.audit.as_mut().map(|audit| audit.not_sent(&error.to_string()));
+                let written = self.audit.as_mut().map(|audit| audit.not_sent(&error));
                 self.check_audit(written);
                 false
             }

@@ -38,7 +38,7 @@ impl Cleanup {
         synced(&settings, &mut session, &mut store).await?;
         while session.lock_status() == LockStatus::None {
             if let SessionEvent::Disconnected { remote, error, .. } = session.next(&mut store).await {
-                bail!("lost {remote}: {error}");
+                bail!("lost {remote}: {error:#}");
             }
         }
         if session.lock_status() == LockStatus::Waiting {
@@ -82,7 +82,7 @@ impl Cleanup {
                         _ => refusals = 0,
                     }
                 }
-                SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error}"),
+                SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error:#}"),
                 SessionEvent::Lock(_) => bail!("lost the lock to another agent of owner {owner}"),
                 _ => {}
             }

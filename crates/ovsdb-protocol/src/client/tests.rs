@@ -137,7 +137,7 @@ async fn a_refused_transaction_is_an_outcome() {
         assert_eq!((refused.operation, &*refused.error.error), (None, "canceled"));
         let error = client.transact(&transaction).await.unwrap_err();
         assert_eq!(
-            error.to_string(),
+            format!("{error:#}"),
             "the server's transaction result is malformed: operation 0 has no result"
         );
     };

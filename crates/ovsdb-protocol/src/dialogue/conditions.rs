@@ -30,7 +30,7 @@ impl Dialogue {
         exchange: &mut Exchange<Call>,
     ) -> Result<ConditionId, Error> {
         let monitor = &self.heard.monitor;
-        let asked = self.heard.asked.as_mut().ok_or(Kind::Closed)?;
+        let asked = self.heard.asked.as_mut().ok_or(Kind::Closed(None))?;
         let request = asked.view.requests.get(table).ok_or_else(|| Kind::NotMonitored(table.to_owned()))?;
         if let Rows::Any(conditions) = &rows {
             // A condition that no server accepts would also keep the next connection from being in step.
@@ -42,7 +42,8 @@ impl Dialogue {
             }
         }
         let id = ConditionId(self.next_id);
-        let params = condition_change(monitor, table, &rows).map_err(|e| Error::malformed("condition", e))?;
+        let params =
+            condition_change(monitor, table, &rows).map_err(|e| Error::invalid_request("condition", e))?;
         send(exchange, "monitor_cond_change", &params, Call::Condition(id))?;
         self.next_id += 1;
         let request = request.clone();

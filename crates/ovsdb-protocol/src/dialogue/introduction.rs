@@ -43,7 +43,7 @@ impl Dialogue {
     ) -> Result<(), Error> {
         let params = method
             .params(SERVER, SERVER_MONITOR, &self.heard.server_requests, Uuid::nil(), false)
-            .map_err(|e| Error::malformed("monitor request", e))?;
+            .map_err(|e| Error::invalid_request("monitor request", e))?;
         let id = send(exchange, method.name(), &params, Call::ServerMonitor(method))?;
         decoder.expect_rows(id, method);
         self.heard.server_monitor = Some(id);

@@ -55,17 +55,17 @@ impl Dialogue {
         self.heard.parts = None;
         // A conversion of the schema may have overtaken the refusal of a newer method.
         let Some(asked) = &self.heard.asked else { return Ok(()) };
-        let malformed = |e| Error::malformed("monitor request", e);
+        let invalid = |e| Error::invalid_request("monitor request", e);
         let Position { view, last } = asked;
         // Whoever can start from a transaction can change conditions. Differences are not worth parts.
         let whole = method != MonitorMethod::CondSince || !last.is_nil() || !self.parts_will_do;
         let number = self.heard.monitor_number;
         let monitor = if number == 0 { MONITOR.to_owned() } else { format!("{MONITOR}{number}") };
         let parts =
-            if whole { Vec::new() } else { later_parts(&monitor, &view.requests).map_err(malformed)? };
+            if whole { Vec::new() } else { later_parts(&monitor, &view.requests).map_err(invalid)? };
         let params = method
             .params(&self.database, &monitor, &view.requests, *last, !parts.is_empty())
-            .map_err(malformed)?;
+            .map_err(invalid)?;
         let id = send(exchange, method.name(), &params, Call::Monitor(method, number))?;
         decoder.expect_rows(id, method);
         self.heard.monitor = format!("\"{monitor}\"");
@@ -191,7 +191,7 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
             RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => Source::Server,
             RowsSource::Update(monitor) if heard.cancelled.contains(monitor) => Source::Cancelled,
             RowsSource::Update(monitor) => {
-                return Err(Error::malformed("update", format_args!("there is no monitor {monitor}")));
+                return Err(Error::malformed("update", format!("there is no monitor {monitor}")));
             }
             RowsSource::Reply(id) if heard.monitor_request == Some(*id) => Source::Database,
             RowsSource::Reply(id) if heard.server_monitor == Some(*id) => Source::Server,

@@ -14,7 +14,7 @@ use crate::value::{Atom, Datum};
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The text is not JSON, or lacks the outline of a schema.
-    #[error("malformed schema")]
+    #[error("not the JSON of a schema")]
     Json(#[source] serde_json::Error),
     /// The type of a column makes no sense.
     #[error("malformed type of column {column:?} of table {table:?}: {reason}")]

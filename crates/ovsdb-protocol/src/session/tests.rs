@@ -111,10 +111,10 @@ fn abridged(event: &SessionEvent) -> String {
         SessionEvent::Lock(status) => format!("lock {status:?}"),
         SessionEvent::Completed { id, outcome } => format!("completed {} {outcome:?}", id.0),
         SessionEvent::Replied { result: Ok(result), .. } => format!("replied {result}"),
-        SessionEvent::Replied { result: Err(error), .. } => format!("replied: {error}"),
+        SessionEvent::Replied { result: Err(error), .. } => format!("replied: {error:#}"),
         SessionEvent::ConditionChanged { result: Ok(()), .. } => "condition changed".to_owned(),
-        SessionEvent::ConditionChanged { result: Err(error), .. } => format!("condition: {error}"),
-        SessionEvent::Disconnected { error, .. } => format!("disconnected: {error}"),
+        SessionEvent::ConditionChanged { result: Err(error), .. } => format!("condition: {error:#}"),
+        SessionEvent::Disconnected { error, .. } => format!("disconnected: {error:#}"),
     }
 }
 

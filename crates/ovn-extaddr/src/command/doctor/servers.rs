@@ -83,7 +83,9 @@ async fn lock(client: &Client, settings: &Settings, limit: Duration) -> Finding 
             format!("no agent of owner {owner} is active: nothing is written or healed"),
             "start one: systemctl start ovn-extaddr, or ovn-extaddr run",
         ),
-        Ok(Err(error)) => Finding::new("lock", Level::Warning, error.to_string(), "see what the server logs"),
+        Ok(Err(error)) => {
+            Finding::new("lock", Level::Warning, format!("{error:#}"), "see what the server logs")
+        }
         Err(_) => Finding::new(
             "lock",
             Level::Warning,

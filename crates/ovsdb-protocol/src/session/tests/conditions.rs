@@ -100,8 +100,8 @@ async fn a_refused_change_leaves_the_conditions_as_they_were() {
         events[..4],
         [
             "condition changed",
-            "condition: the server answered: syntax error: no",
-            "condition: the server answered: syntax error: no",
+            "condition: the server answered with an error: syntax error: no",
+            "condition: the server answered with an error: syntax error: no",
             "updated",
         ]
     );

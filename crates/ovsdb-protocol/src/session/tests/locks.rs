@@ -208,5 +208,5 @@ async fn a_server_that_refuses_the_lock_is_left() {
     };
     let mut consumer = Consumer::locking(&server);
     let ((), events) = join!(script, consumer.until("disconnected"));
-    assert_eq!(events, ["connected", "disconnected: the server answered: lock is not allowed"]);
+    assert_eq!(events, ["connected", "disconnected: the server answered with an error: lock is not allowed"]);
 }

@@ -53,7 +53,7 @@ async fn another_error_than_an_unknown_method_is_no_reason_to_fall_back() {
     };
     let mut consumer = Consumer::new(&server);
     let ((), events) = join!(script, consumer.until("disconnected"));
-    assert!(events[1].contains("the server answered: syntax error: no"), "{events:?}");
+    assert!(events[1].contains("the server answered with an error: syntax error: no"), "{events:?}");
 }
 
 /// Regression: ovs-issues#298 and libovsdb, which forget the id of a reply whose `found` is false and later apply

@@ -35,7 +35,7 @@ async fn any_request_can_be_made_and_ends_once() {
     assert_eq!(
         events,
         [
-            "replied: the server answered: unknown method",
+            "replied: the server answered with an error: unknown method",
             "replied [\"D\"]",
             "replied: the connection is closed",
             "disconnected: the server closed the connection",
@@ -49,7 +49,7 @@ async fn what_the_session_keeps_track_of_is_not_to_be_had_past_it() {
     let (mut consumer, _peer, _server) = synced().await;
     for method in ["monitor", "monitor_cond_since", "lock", "steal", "cancel"] {
         let error = consumer.session.request(method, "[]").unwrap_err().to_string();
-        assert_eq!(error, format!("the method {method} is the session's own"));
+        assert_eq!(error, format!("the session itself uses the method {method}"));
     }
 }
 

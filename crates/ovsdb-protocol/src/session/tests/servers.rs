@@ -77,7 +77,7 @@ fn remotes(servers: &[&Server]) -> Remotes {
 async fn disconnection(consumer: &mut Consumer) -> (String, Duration) {
     loop {
         if let SessionEvent::Disconnected { error, retry, .. } = consumer.next().await {
-            return (error.to_string(), retry);
+            return (format!("{error:#}"), retry);
         }
     }
 }
@@ -372,7 +372,7 @@ async fn a_changed_list_of_remotes_drops_no_good_connection() {
         assert!(consumer.session.is_synced());
         consumer.session.set_remotes(remotes(&[&c]));
         let (why, _) = disconnection(&mut consumer).await;
-        assert_eq!(why, "the server is not among the remotes any more");
+        assert_eq!(why, "the server is no longer among the remotes");
         consumer.until("synced").await;
         assert_eq!(consumer.session.remote(), Some(&c.endpoint()));
     };
