@@ -44,6 +44,9 @@
 //!
 //! [RFC 7047]: https://www.rfc-editor.org/rfc/rfc7047
 
+// The derives name this crate from outside.
+extern crate self as ovsdb_protocol;
+
 // What a database holds, and what is asked of it.
 mod value;
 pub use uuid::Uuid;
@@ -84,6 +87,18 @@ pub use replica::{Batch, Inconsistent, Replica, Unsuitable};
 mod replay;
 #[doc(hidden)]
 pub use replay::replay;
+mod problem;
+pub use problem::{Problem, Problems};
+mod table;
+pub use ovsdb_derive::{AtomValue, ColumnGroup, Table};
+pub use table::{
+    AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, IntoColumn,
+    KeyColumn, KeyField, Missing, Original, OriginalText, PairsColumn, PairsField, Rare, ReadRow, Table,
+    TableLayout, TableOperations, TableSpec, TypedRow, apply_scalar, join_columns, monitor_requests,
+    read_row, toggle_sorted,
+};
+mod tables;
+pub use tables::{Change, TableCache, Tables};
 mod diff;
 pub use diff::{DiffError, apply_diff, diff};
 mod cache;

@@ -1,0 +1,87 @@
+//! Rows read from updates.
+
+use uuid::Uuid;
+
+use super::{ColumnError, ColumnSet, Table, TableLayout};
+use crate::cursor::{DatumReader, DecodeError};
+use crate::problem::{Findings, Problems};
+use crate::row::{ColumnSink, Columns as ColumnsText};
+
+/// What is known of a row before its columns are read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRow<'a> {
+    /// The row's `_uuid`.
+    pub uuid: Uuid,
+    /// The columns in the update.
+    pub columns: ColumnsText<'a>,
+    /// Whether they are differences to what the row has, rather than all that it has.
+    pub is_difference: bool,
+    /// Whether the last reading of the row found a problem.
+    pub had_problem: bool,
+}
+
+/// Reads columns into a row: a row of defaults for a whole one, the row as it is for a difference.
+///
+/// A value that is not understood is recorded in `problems`. If it cannot be read at all, the column gets its default
+/// and stays unknown: differences of it are skipped until a whole value arrives. Returns whether the row has a problem
+/// now.
+///
+/// # Errors
+/// The text as a whole is malformed.
+pub fn read_row<T: Table>(
+    row: &mut T,
+    read: ReadRow<'_>,
+    layout: TableLayout,
+    context: &mut T::Context,
+    problems: &mut Problems,
+) -> Result<bool, DecodeError> {
+    let ReadRow { uuid, columns, is_difference, had_problem } = read;
+    let unknown = match is_difference && had_problem {
+        true => problems.unknown(&T::TABLE, uuid),
+        false => ColumnSet::EMPTY,
+    };
+    // A difference of a column that the server replaces is its new value.
+    let replaced = if is_difference { layout.replaced } else { ColumnSet::EMPTY };
+    let mut reader = Reader { row, context, unknown, replaced, findings: Findings::default() };
+    columns.read(&mut reader)?;
+    let findings = reader.findings;
+    if !had_problem && findings.errors.is_empty() {
+        return Ok(false);
+    }
+    Ok(problems.settle(&T::TABLE, uuid, !is_difference, findings))
+}
+
+struct Reader<'r, T: Table> {
+    row: &'r mut T,
+    context: &'r mut T::Context,
+    unknown: ColumnSet,
+    replaced: ColumnSet,
+    findings: Findings,
+}
+
+impl<T: Table> ColumnSink for Reader<'_, T> {
+    fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
+        let Some(column) = T::column_index(name) else { return Ok(()) };
+        if self.replaced.contains(column) {
+            self.row.reset(column);
+        } else if self.unknown.contains(column) {
+            return Ok(());
+        }
+        self.findings.read.insert(column);
+        match self.row.apply(column, value, self.context) {
+            Ok(()) => Ok(()),
+            Err(ColumnError::Unreadable(error)) => Err(error),
+            Err(error) => {
+                self.findings.errors.push((column, error));
+                Ok(())
+            }
+        }
+    }
+
+    fn rejected(&mut self, name: &str, error: DecodeError) {
+        if let Some(column) = T::column_index(name) {
+            self.row.reset(column);
+            self.findings.errors.push((column, error.into()));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What to monitor of the declared tables, of what a server has.
+
+use std::fmt;
+
+use super::{ColumnSet, TableSpec};
+use crate::monitor::{MonitorRequest, MonitorRequests};
+use crate::replica::Unsuitable;
+use crate::schema::DatabaseSchema;
+
+/// How a server has a declared table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableLayout {
+    /// The columns that the server has.
+    pub present: ColumnSet,
+    /// The sets and maps that hold at most one element at this server. It sends their new values instead of differences.
+    pub replaced: ColumnSet,
+}
+
+/// A table or column that is declared and that the server does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The table.
+    pub table: &'static TableSpec,
+    /// The index of the column; `None` where it is the table that is absent.
+    pub column: Option<usize>,
+}
+
+/// Returns what to monitor of the declared tables, and how the server has each of them.
+///
+/// # Errors
+/// The server lacks a table or a column that is not optional, or has it with another type.
+pub fn monitor_requests<'t>(
+    tables: impl IntoIterator<Item = &'t TableSpec>,
+    schema: &DatabaseSchema,
+) -> Result<(MonitorRequests, Vec<TableLayout>), Unsuitable> {
+    let (mut requests, mut layouts) = (MonitorRequests::new(), Vec::new());
+    for table in tables {
+        let layout = layout(table, schema)?;
+        let mut columns: Vec<_> = layout.present.iter().map(|column| table.columns[column].name).collect();
+        columns.dedup();
+        if !columns.is_empty() {
+            let request = MonitorRequest::columns(columns).part(table.load_stage);
+            requests.insert(table.name.to_owned(), request);
+        }
+        layouts.push(layout);
+    }
+    Ok((requests, layouts))
+}
+
+/// Finds out how a server has a table.
+fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Unsuitable> {
+    let mut layout = TableLayout::default();
+    for (index, column) in table.columns.iter().enumerate() {
+        let is_optional = column.is_optional || table.is_optional;
+        let Some(found) = schema.column(table.name, column.name) else {
+            if is_optional {
+                continue;
+            }
+            let since = [column.since, table.since].into_iter().find(|since| !since.is_empty());
+            let since =
+                since.map_or_else(String::new, |since| format!(", which {since} and newer releases have"));
+            return Err(Unsuitable(format!(
+                "the database {} has no column {}.{}{since}",
+                schema.name, table.name, column.name
+            )));
+        };
+        if column.kind.fits(&found.column_type) {
+            layout.present.insert(index);
+            if column.kind.is_collection() && found.column_type.max_is_one() {
+                layout.replaced.insert(index);
+            }
+        } else if !is_optional {
+            return Err(Unsuitable(format!(
+                "the column {}.{} of the database {} is not of type {}",
+                table.name, column.name, schema.name, column.kind
+            )));
+        }
+    }
+    Ok(layout)
+}
+
+// ===== impl Missing =====
+
+impl Missing {
+    /// Returns what is absent of a table.
+    pub fn list(table: &'static TableSpec, layout: TableLayout) -> impl Iterator<Item = Self> {
+        let columns = (0..table.columns.len()).filter(move |column| !layout.present.contains(*column));
+        let whole = layout.present.is_empty().then_some(Self { table, column: None });
+        let columns = columns.map(move |column| Self { table, column: Some(column) });
+        whole.into_iter().chain(columns.filter(move |_| !layout.present.is_empty()))
+    }
+
+    /// Returns the release that brought it; empty if the declaration does not say.
+    pub fn since(&self) -> &'static str {
+        self.column.map_or(self.table.since, |column| self.table.columns[column].since)
+    }
+
+    /// Returns what is lost without it; empty if the declaration does not say.
+    pub fn consequence(&self) -> &'static str {
+        self.column.map_or(self.table.absent, |column| self.table.columns[column].absent)
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.column {
+            Some(column) => write!(f, "{}.{}", self.table.name, self.table.columns[column].name),
+            None => f.write_str(self.table.name),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Typed rows to write, and operations on typed tables.
+
+use std::marker::PhantomData;
+
+use uuid::Uuid;
+
+use super::{Field, IntoColumn, KeyField, PairsField, Table};
+use crate::transact::{Condition, Mutation, Transaction, Until};
+use crate::value::{Datum, Row};
+
+/// Some columns of a row of type `T`, to insert or to update with.
+///
+/// ```
+/// # use ovsdb_protocol::{Table, Transaction, TypedRow, Uuid};
+/// # #[derive(Clone, Debug, Table)]
+/// # #[ovsdb(table = "Logical_Switch")]
+/// # struct Switch { name: String, ports: Vec<Uuid> }
+/// let mut transaction = Transaction::new("OVN_Northbound");
+/// let row = TypedRow::new().with(Switch::COLUMNS.name, "ls0");
+/// transaction.on::<Switch>().insert(row);
+/// ```
+#[derive(Debug)]
+pub struct TypedRow<T> {
+    row: Row,
+    table: PhantomData<fn() -> T>,
+}
+
+/// Appends operations on one table to a transaction: see [`Transaction::on`]. Each method returns the operation's index.
+#[derive(Debug)]
+pub struct TableOperations<'t, T> {
+    transaction: &'t mut Transaction,
+    table: PhantomData<fn() -> T>,
+}
+
+// ===== impl TypedRow =====
+
+impl<T> TypedRow<T> {
+    /// Creates a row without columns.
+    pub fn new() -> Self {
+        Self { row: Row::new(), table: PhantomData }
+    }
+
+    /// Sets a column.
+    #[must_use]
+    pub fn with<V>(mut self, field: Field<T, V>, value: impl IntoColumn<V>) -> Self {
+        self.row.insert(field.name(), value.into_column());
+        self
+    }
+
+    /// Sets a key of a map. In an update, the map consists of the keys that are set so.
+    #[must_use]
+    pub fn with_key(mut self, field: KeyField<T>, value: &str) -> Self {
+        self.add_pairs(field.column(), [(field.key(), value)]);
+        self
+    }
+
+    /// Sets pairs of a map, by their full keys. In an update, the map consists of the keys that are set so.
+    #[must_use]
+    pub fn with_pairs<'p>(
+        mut self,
+        field: PairsField<T>,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Self {
+        self.add_pairs(field.column(), pairs);
+        self
+    }
+
+    /// Returns the columns without their types.
+    pub fn into_row(self) -> Row {
+        self.row
+    }
+
+    fn add_pairs<'p>(&mut self, column: &str, pairs: impl IntoIterator<Item = (&'p str, &'p str)>) {
+        let mut map = match self.row.remove(column) {
+            Some(Datum::Map(map)) => map,
+            _ => Default::default(),
+        };
+        map.extend(pairs.into_iter().map(|(key, value)| (key.into(), value.into())));
+        self.row.insert(column, Datum::Map(map));
+    }
+}
+
+impl<T> Default for TypedRow<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> From<TypedRow<T>> for Row {
+    fn from(row: TypedRow<T>) -> Self {
+        row.row
+    }
+}
+
+// ===== impl TableOperations =====
+
+impl Transaction {
+    /// Appends operations on the table of `T`.
+    pub fn on<T: Table>(&mut self) -> TableOperations<'_, T> {
+        TableOperations { transaction: self, table: PhantomData }
+    }
+}
+
+impl<T: Table> TableOperations<'_, T> {
+    /// See [`Transaction::insert`].
+    pub fn insert(&mut self, row: TypedRow<T>) -> usize {
+        self.transaction.insert(T::TABLE.name, row.row)
+    }
+
+    /// See [`Transaction::insert_as`].
+    pub fn insert_as(&mut self, uuid: Uuid, row: TypedRow<T>) -> usize {
+        self.transaction.insert_as(T::TABLE.name, uuid, row.row)
+    }
+
+    /// See [`Transaction::update`].
+    pub fn update(&mut self, conditions: impl IntoIterator<Item = Condition>, row: TypedRow<T>) -> usize {
+        self.transaction.update(T::TABLE.name, conditions, row.row)
+    }
+
+    /// See [`Transaction::mutate`].
+    pub fn mutate(
+        &mut self,
+        conditions: impl IntoIterator<Item = Condition>,
+        mutations: impl IntoIterator<Item = Mutation>,
+    ) -> usize {
+        self.transaction.mutate(T::TABLE.name, conditions, mutations)
+    }
+
+    /// See [`Transaction::delete`].
+    pub fn delete(&mut self, conditions: impl IntoIterator<Item = Condition>) -> usize {
+        self.transaction.delete(T::TABLE.name, conditions)
+    }
+
+    /// See [`Transaction::require`]; the columns are those of the first row.
+    pub fn require(
+        &mut self,
+        conditions: impl IntoIterator<Item = Condition>,
+        until: Until,
+        rows: impl IntoIterator<Item = TypedRow<T>>,
+    ) -> usize {
+        let rows: Vec<_> = rows.into_iter().map(TypedRow::into_row).collect();
+        let columns: Vec<_> =
+            rows.iter().take(1).flat_map(Row::iter).map(|(name, _)| name.to_owned()).collect();
+        self.transaction.require(T::TABLE.name, conditions, columns, until, rows)
+    }
+}

@@ -1,0 +1,180 @@
+//! Copies of typed tables.
+
+mod cache;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::monitor::MonitorRequests;
+use crate::problem::{Problem, Problems};
+use crate::replica::{Batch, Inconsistent, Replica, Unsuitable};
+use crate::row::{RowChange, RowUpdate};
+use crate::schema::DatabaseSchema;
+use crate::table::{Missing, Table, TableLayout, TableSpec, monitor_requests};
+
+pub use cache::TableCache;
+
+/// A [`Replica`] of typed tables.
+///
+/// # Behaviour
+/// - Readers see the content as of the last commit, also while a batch arrives or the connection is lost.
+/// - [`take_changes`](Self::take_changes) tells the true differences of each table: however often everything had to be
+///   fetched again, a row that is as it was is not among them, and one that is gone is.
+/// - A value that is not understood is one of the [`problems`](Self::problems); the rest of its row counts.
+///
+/// ```
+/// # use ovsdb_protocol::{Table, Tables, Uuid};
+/// # #[derive(Clone, Debug, Table)]
+/// # #[ovsdb(table = "Logical_Switch")]
+/// # struct Switch { name: String, ports: Vec<Uuid> }
+/// let mut tables = Tables::new();
+/// tables.add::<Switch>();
+/// // ... session.next(&mut tables).await ...
+/// for (uuid, switch) in tables.table::<Switch>().into_iter().flat_map(|table| table.rows()) {
+///     println!("{uuid}: {}", switch.name);
+/// }
+/// ```
+#[derive(Default)]
+pub struct Tables {
+    tables: Vec<Box<dyn AnyTable>>,
+    batch: Option<Batch>,
+    missing: Vec<Missing>,
+    problems: Problems,
+}
+
+/// What happened to a row. `old` and `new` differ in some column, unless one is absent.
+#[derive(Debug)]
+pub struct Change<T> {
+    /// The row.
+    pub uuid: Uuid,
+    /// The row as it was; `None` if it is new.
+    pub old: Option<Arc<T>>,
+    /// The row as it is; `None` if it is gone.
+    pub new: Option<Arc<T>>,
+}
+
+/// A typed table without its type.
+trait AnyTable: Send + Sync {
+    fn spec(&self) -> &'static TableSpec;
+    fn set_layout(&mut self, layout: TableLayout);
+    fn begin(&mut self, batch: Batch);
+    fn apply(
+        &mut self,
+        batch: Batch,
+        uuid: Uuid,
+        change: RowChange<'_>,
+        problems: &mut Problems,
+    ) -> Result<(), Inconsistent>;
+    fn commit(&mut self, batch: Batch, problems: &mut Problems);
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+// ===== impl Tables =====
+
+impl Tables {
+    /// Creates a copy of no table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the table of `T`, if it is not there. It takes effect when the session asks the next time what to monitor.
+    /// Returns whether it was added.
+    pub fn add<T>(&mut self) -> bool
+    where
+        T: Table<Context = ()> + Clone + Send + Sync + 'static,
+    {
+        let is_new = self.table::<T>().is_none();
+        if is_new {
+            self.tables.push(Box::new(TableCache::<T>::new()));
+        }
+        is_new
+    }
+
+    /// Returns the table of `T`, if it was added.
+    pub fn table<T: Table + Send + Sync + 'static>(&self) -> Option<&TableCache<T>> {
+        self.tables.iter().find_map(|table| table.as_any().downcast_ref())
+    }
+
+    /// Takes what happened to the rows of `T` since the last call, in the order of their UUIDs. Changes of the same row
+    /// are joined, so that they are never more than rows that are or were there.
+    pub fn take_changes<T: Table + Send + Sync + 'static>(&mut self) -> Vec<Change<T>> {
+        let table = self.tables.iter_mut().find_map(|table| table.as_any_mut().downcast_mut());
+        table.map(TableCache::take_changes).unwrap_or_default()
+    }
+
+    /// Returns the values that are not understood at present.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter()
+    }
+
+    /// Returns what is declared and the server of the last connection does not have.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+}
+
+impl Replica for Tables {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+        let specs = || self.tables.iter().map(|table| table.spec());
+        let (requests, layouts) = monitor_requests(specs(), schema)?;
+        self.missing =
+            specs().zip(&layouts).flat_map(|(table, layout)| Missing::list(table, *layout)).collect();
+        for (table, layout) in self.tables.iter_mut().zip(layouts) {
+            table.set_layout(layout);
+        }
+        Ok(requests)
+    }
+
+    fn begin(&mut self, batch: Batch) {
+        self.batch = Some(batch);
+        self.tables.iter_mut().for_each(|table| table.begin(batch));
+    }
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+        let RowUpdate { table, uuid, change } = update;
+        let batch = self.batch.ok_or(Inconsistent("a row arrives outside of a batch"))?;
+        match self.tables.iter_mut().find(|declared| declared.spec().name == table) {
+            Some(table) => table.apply(batch, uuid, change, &mut self.problems),
+            None => Ok(()),
+        }
+    }
+
+    fn commit(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            for table in &mut self.tables {
+                table.commit(batch, &mut self.problems);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.tables.iter().map(|table| table.spec().name);
+        f.debug_struct("Tables").field("tables", &names.collect::<Vec<_>>()).finish_non_exhaustive()
+    }
+}
+
+// ===== impl Change =====
+
+impl<T: Table> Change<T> {
+    /// Returns the columns that changed: all of them for a row that is new or gone.
+    pub fn columns(&self) -> crate::table::ColumnSet {
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => old.changed(new),
+            _ => (0..T::TABLE.columns.len()).collect(),
+        }
+    }
+}
+
+impl<T> Clone for Change<T> {
+    fn clone(&self) -> Self {
+        Self { uuid: self.uuid, old: self.old.clone(), new: self.new.clone() }
+    }
+}

@@ -1,0 +1,185 @@
+//! The copy of one typed table.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{AnyTable, Change};
+use crate::problem::Problems;
+use crate::replica::{Batch, Inconsistent};
+use crate::row::{Columns, RowChange};
+use crate::table::{ReadRow, Table, TableLayout, TableSpec, read_row};
+
+/// The rows of one table as of the last commit, and above them those of the batch that is under way.
+pub struct TableCache<T> {
+    layout: TableLayout,
+    rows: BTreeMap<Uuid, Arc<T>>,
+    /// What the batch says of rows; `None` of one that is gone.
+    staged: BTreeMap<Uuid, Option<Arc<T>>>,
+    /// What happened since the changes were taken.
+    changes: BTreeMap<Uuid, Change<T>>,
+}
+
+impl<T: Table> TableCache<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            layout: TableLayout::default(),
+            rows: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Returns a row.
+    pub fn get(&self, uuid: Uuid) -> Option<&Arc<T>> {
+        self.rows.get(&uuid)
+    }
+
+    /// Iterates over the rows in the order of their UUIDs.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (Uuid, &Arc<T>)> {
+        self.rows.iter().map(|(uuid, row)| (*uuid, row))
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns true without rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns how the server has the table.
+    pub fn layout(&self) -> TableLayout {
+        self.layout
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<Change<T>> {
+        std::mem::take(&mut self.changes).into_values().collect()
+    }
+
+    /// Returns a row as the batch knows it. A snapshot starts from nothing.
+    fn current(&self, batch: Batch, uuid: Uuid) -> Option<&Arc<T>> {
+        match (self.staged.get(&uuid), batch) {
+            (Some(staged), _) => staged.as_ref(),
+            (None, Batch::Snapshot) => None,
+            (None, Batch::Delta) => self.rows.get(&uuid),
+        }
+    }
+
+    /// Joins what happened to a row with what happened to it before.
+    fn record(&mut self, change: Change<T>) {
+        match self.changes.entry(change.uuid) {
+            Entry::Vacant(vacant) => drop(vacant.insert(change)),
+            Entry::Occupied(mut known) => {
+                known.get_mut().new = change.new;
+                if is_same(&known.get().old, &known.get().new) {
+                    known.remove();
+                }
+            }
+        }
+    }
+}
+
+fn is_same<T: Table>(old: &Option<Arc<T>>, new: &Option<Arc<T>>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => old.changed(new).is_empty(),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl<T> AnyTable for TableCache<T>
+where
+    T: Table<Context = ()> + Clone + Send + Sync + 'static,
+{
+    fn spec(&self) -> &'static TableSpec {
+        &T::TABLE
+    }
+
+    fn set_layout(&mut self, layout: TableLayout) {
+        self.layout = layout;
+    }
+
+    fn begin(&mut self, _: Batch) {
+        self.staged.clear();
+    }
+
+    fn apply(
+        &mut self,
+        batch: Batch,
+        uuid: Uuid,
+        change: RowChange<'_>,
+        problems: &mut Problems,
+    ) -> Result<(), Inconsistent> {
+        let current = self.current(batch, uuid);
+        let read = |row: &mut T, columns: Columns<'_>, is_difference, problems: &mut Problems| {
+            let had_problem = problems.has_row(&T::TABLE, uuid);
+            let read = ReadRow { uuid, columns, is_difference, had_problem };
+            let outcome = read_row(row, read, self.layout, &mut (), problems);
+            outcome.map(drop).map_err(|_| Inconsistent("a row's columns are malformed"))
+        };
+        let row = match (change, current) {
+            (RowChange::Insert(_), Some(_)) => return Err(Inconsistent("an inserted row exists already")),
+            (RowChange::Insert(columns), None) | (RowChange::Replace(columns), Some(_)) => {
+                let mut row = T::with_uuid(uuid);
+                read(&mut row, columns, false, problems)?;
+                Some(Arc::new(row))
+            }
+            (RowChange::Modify(columns), Some(current)) => {
+                let mut row = T::clone(current);
+                read(&mut row, columns, true, problems)?;
+                Some(Arc::new(row))
+            }
+            (RowChange::Delete, Some(_)) => {
+                problems.forget(&T::TABLE, uuid);
+                None
+            }
+            (_, None) => return Err(Inconsistent("a changed or deleted row does not exist")),
+        };
+        self.staged.insert(uuid, row);
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: Batch, problems: &mut Problems) {
+        let mut staged = std::mem::take(&mut self.staged);
+        if batch == Batch::Snapshot {
+            for uuid in self.rows.keys() {
+                staged.entry(*uuid).or_insert_with(|| {
+                    problems.forget(&T::TABLE, *uuid);
+                    None
+                });
+            }
+        }
+        for (uuid, new) in staged {
+            let old = self.rows.get(&uuid).cloned();
+            // An equal row keeps its place in memory, which readers may hold already.
+            if !is_same(&old, &new) {
+                match &new {
+                    Some(row) => drop(self.rows.insert(uuid, Arc::clone(row))),
+                    None => drop(self.rows.remove(&uuid)),
+                }
+                self.record(Change { uuid, old, new });
+            }
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl<T> fmt::Debug for TableCache<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableCache").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}

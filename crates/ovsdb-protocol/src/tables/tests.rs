@@ -1,0 +1,111 @@
+use ovsdb_derive::Table;
+
+use super::*;
+use crate::row::Columns;
+
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "T")]
+struct Row {
+    #[ovsdb(uuid)]
+    uuid: Uuid,
+    name: String,
+    tags: Vec<String>,
+    #[ovsdb(key = "options:size")]
+    size: Option<String>,
+}
+
+const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{"T":{"columns":{
+    "name":{"type":"string"},
+    "tags":{"type":{"key":"string","min":0,"max":"unlimited"}},
+    "options":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}}}}"#;
+
+fn tables() -> Tables {
+    let mut tables = Tables::new();
+    assert!(tables.add::<Row>() && !tables.add::<Row>());
+    tables.declare(&DatabaseSchema::parse(SCHEMA).unwrap()).unwrap();
+    tables
+}
+
+fn feed(tables: &mut Tables, batch: Batch, changes: &[(u128, RowChange<'_>)]) -> Result<(), Inconsistent> {
+    tables.begin(batch);
+    for (uuid, change) in changes {
+        tables.apply(RowUpdate { table: "T", uuid: Uuid::from_u128(*uuid), change: *change })?;
+    }
+    tables.commit();
+    Ok(())
+}
+
+fn insert(text: &str) -> RowChange<'_> {
+    RowChange::Insert(Columns::new(text))
+}
+
+fn modify(text: &str) -> RowChange<'_> {
+    RowChange::Modify(Columns::new(text))
+}
+
+/// Renders the changes: the names before and after.
+fn told(tables: &mut Tables) -> Vec<(Option<String>, Option<String>)> {
+    let name = |row: &Option<Arc<Row>>| row.as_ref().map(|row| row.name.clone());
+    tables.take_changes::<Row>().iter().map(|change| (name(&change.old), name(&change.new))).collect()
+}
+
+fn names(pairs: &[(Option<&str>, Option<&str>)]) -> Vec<(Option<String>, Option<String>)> {
+    pairs.iter().map(|(old, new)| (old.map(str::to_owned), new.map(str::to_owned))).collect()
+}
+
+#[test]
+fn true_differences_are_told_however_often_a_snapshot_comes() {
+    let mut tables = tables();
+    let all = [(1, insert(r#"{"name":"a"}"#)), (2, insert(r#"{"name":"b","tags":["set",["x","y"]]}"#))];
+    feed(&mut tables, Batch::Snapshot, &all).unwrap();
+    assert_eq!(told(&mut tables), names(&[(None, Some("a")), (None, Some("b"))]));
+    feed(&mut tables, Batch::Snapshot, &all).unwrap();
+    assert_eq!(told(&mut tables), []);
+    feed(&mut tables, Batch::Delta, &[(2, modify(r#"{"tags":"x"}"#))]).unwrap();
+    feed(&mut tables, Batch::Snapshot, &all[1..]).unwrap();
+    // The second row is again as it was when the changes were taken.
+    assert_eq!(told(&mut tables), names(&[(Some("a"), None)]));
+    assert_eq!(tables.table::<Row>().unwrap().len(), 1);
+}
+
+#[test]
+fn readers_see_nothing_of_a_batch_before_its_commit() {
+    let mut tables = tables();
+    feed(&mut tables, Batch::Snapshot, &[(1, insert(r#"{"name":"a"}"#))]).unwrap();
+    tables.begin(Batch::Delta);
+    let update = RowUpdate { table: "T", uuid: Uuid::from_u128(1), change: modify(r#"{"name":"b"}"#) };
+    tables.apply(update).unwrap();
+    let name = |tables: &Tables| tables.table::<Row>().unwrap().get(Uuid::from_u128(1)).unwrap().name.clone();
+    assert_eq!(name(&tables), "a");
+    tables.commit();
+    assert_eq!(name(&tables), "b");
+}
+
+#[test]
+fn contradictions_are_refused() {
+    for (batch, changes) in [
+        (Batch::Delta, vec![(1, modify("{}"))]),
+        (Batch::Delta, vec![(1, RowChange::Delete)]),
+        (Batch::Snapshot, vec![(1, insert("{}")), (1, insert("{}"))]),
+        (Batch::Delta, vec![(1, insert("{"))]),
+    ] {
+        assert!(feed(&mut tables(), batch, &changes).is_err(), "{changes:?}");
+    }
+}
+
+#[test]
+fn an_unreadable_value_is_a_problem_of_its_column_until_a_whole_value_arrives() {
+    let mut tables = tables();
+    let bad = r#"{"name":"a","tags":["set",[1]],"options":["map",[["size","1"]]]}"#;
+    feed(&mut tables, Batch::Snapshot, &[(1, insert(bad))]).unwrap();
+    let problems = |tables: &Tables| tables.problems().map(|p| p.column).collect::<Vec<_>>();
+    assert_eq!(problems(&tables), ["tags"]);
+    // A difference of an unknown value leads nowhere.
+    feed(&mut tables, Batch::Delta, &[(1, modify(r#"{"tags":"x","name":"b"}"#))]).unwrap();
+    let row = Arc::clone(tables.table::<Row>().unwrap().get(Uuid::from_u128(1)).unwrap());
+    assert_eq!((&*row.name, &row.tags[..], row.size.as_deref()), ("b", &[][..], Some("1")));
+    assert_eq!(row.uuid, Uuid::from_u128(1));
+    assert_eq!(problems(&tables), ["tags"]);
+    feed(&mut tables, Batch::Snapshot, &[(1, insert(r#"{"name":"b","tags":"x"}"#))]).unwrap();
+    assert_eq!(problems(&tables), [""; 0]);
+}
