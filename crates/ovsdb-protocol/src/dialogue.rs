@@ -365,6 +365,10 @@ impl Dialogue {
         if self.heard.asked.is_none() {
             return Ok(());
         }
+        // Both or none: without a schema nothing would ever be monitored again.
+        if exchange.room() < 2 {
+            return Err(Kind::Busy.into());
+        }
         if self.heard.monitor_request.take().is_some() {
             let monitor = std::mem::take(&mut self.heard.monitor);
             send(exchange, "monitor_cancel", &format!("[{monitor}]"), Call::EndMonitor)?;
@@ -393,7 +397,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
     exchange.request(method, params, call).map_err(|_| Kind::Busy.into())
 }
 
-fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
+pub(crate) fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|e| Error::invalid_request(what, e))
 }
 

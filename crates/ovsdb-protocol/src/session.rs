@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::io;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::decoder::Decoder;
-use crate::dialogue::{Call, Dialogue, Feed, Stage};
+use crate::dialogue::{Call, Dialogue, Feed, Stage, json};
 use crate::endpoint::{Endpoint, Remotes, Stream};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
@@ -166,15 +167,6 @@ struct Live {
     link: Link<Call>,
 }
 
-// ===== impl TransactionId =====
-
-impl From<u64> for TransactionId {
-    /// Names a transaction of no session: for tests of what waits for outcomes.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 // ===== impl SessionConfig =====
 
 impl SessionConfig {
@@ -245,38 +237,46 @@ impl Session {
     /// The replica is not in step with the database at the moment, or too much is under way. The
     /// transaction was not sent.
     pub fn transact(&mut self, transaction: &Transaction) -> Result<TransactionId, Error> {
+        self.transact_json(&json("transaction", transaction)?, transaction.len())
+    }
+
+    /// Sends any other request; `params` is what serializes to its JSON array. Its end is announced by
+    /// [`SessionEvent::Replied`]. If the connection breaks before, the server may have done what it was asked for.
+    ///
+    /// # Errors
+    /// The replica is not in step with the database at the moment, or too much is under way, or `method` is one by which
+    /// the session itself works (monitors and locks), or `params` has no JSON. The request was not sent.
+    pub fn request(&mut self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<RequestId, Error> {
+        self.request_json(method, &json("parameters", params)?)
+    }
+
+    /// Converts the database to another schema, given as JSON (ovsdb-server(7), section 4.1.19). Its end is announced as
+    /// that of a [`request`](Self::request), before the replica is in step with the new schema or after.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn convert(&mut self, schema: &(impl Serialize + ?Sized)) -> Result<RequestId, Error> {
+        let params = json("schema", &(&self.config.database, schema))?;
+        self.request_json("convert", &params)
+    }
+
+    /// Does what [`transact`](Self::transact) does with a transaction of so many operations in JSON.
+    pub(crate) fn transact_json(&mut self, params: &str, operations: usize) -> Result<TransactionId, Error> {
         match &mut self.phase {
             Phase::Live(live) if self.dialogue.is_synced() => {
-                self.dialogue.transact(transaction, &mut live.link.exchange)
+                self.dialogue.transact(params, operations, &mut live.link.exchange)
             }
             _ => Err(Kind::Closed(None).into()),
         }
     }
 
-    /// Sends any other request; `params` is the JSON text of an array. Its end is announced by
-    /// [`SessionEvent::Replied`]. If the connection breaks before, the server may have done what it was asked for.
-    ///
-    /// # Errors
-    /// The replica is not in step with the database at the moment, or too much is under way, or `method` is one by which
-    /// the session itself works (monitors and locks). The request was not sent.
-    pub fn request(&mut self, method: &str, params: &str) -> Result<RequestId, Error> {
+    pub(crate) fn request_json(&mut self, method: &str, params: &str) -> Result<RequestId, Error> {
         match &mut self.phase {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.request(method, params, &mut live.link.exchange)
             }
             _ => Err(Kind::Closed(None).into()),
         }
-    }
-
-    /// Converts the database to another schema, which is JSON text (ovsdb-server(7), section 4.1.19). Ends as
-    /// [`request`](Self::request) does, before or after the replica is in step with the new schema.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request).
-    pub fn convert(&mut self, schema: &RawValue) -> Result<RequestId, Error> {
-        let params = serde_json::to_string(&(&self.config.database, schema))
-            .map_err(|e| Error::invalid_request("schema", e))?;
-        self.request("convert", &params)
     }
 
     /// Gives a transaction up, and asks the server to do so too (RFC 7047 section 4.1.4). It may have happened all the
@@ -313,6 +313,11 @@ impl Session {
             }
             _ => Err(Kind::Closed(None).into()),
         }
+    }
+
+    /// Chooses which rows of a table to ask for when the replica is asked the next time what to monitor.
+    pub(crate) fn preset_condition(&mut self, table: &str, rows: Rows) {
+        self.dialogue.preset_condition(table, rows);
     }
 
     /// Asks the replica again what to monitor, because it has come to want something else. It is brought in step by a

@@ -1,50 +1,8 @@
-//! Updates as owned values, for consumers without a replica of their own.
-
-use std::collections::BTreeMap;
-
-use uuid::Uuid;
+//! Rows of any columns, read as untyped values.
 
 use crate::cursor::{DatumReader, DecodeError};
-use crate::row::{ColumnSink, Columns, RowChange, RowUpdate};
+use crate::row::{ColumnSink, Columns};
 use crate::value::{Datum, Row};
-
-/// The rows of one monitor reply or update.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TableUpdates {
-    /// Whether these are all rows there are, rather than differences.
-    pub snapshot: bool,
-    /// What happened, by table and row.
-    pub tables: BTreeMap<String, BTreeMap<Uuid, RowDifference>>,
-}
-
-/// What happened to one row: [`RowChange`], owned.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RowDifference {
-    /// See [`RowChange::Insert`].
-    Insert(Row),
-    /// See [`RowChange::Modify`].
-    Modify(Row),
-    /// See [`RowChange::Replace`].
-    Replace(Row),
-    /// See [`RowChange::Delete`].
-    Delete,
-}
-
-// ===== impl TableUpdates =====
-
-impl TableUpdates {
-    pub(crate) fn push(&mut self, update: RowUpdate<'_>) -> Result<(), DecodeError> {
-        let difference = match update.change {
-            RowChange::Insert(columns) => RowDifference::Insert(read_row(columns)?),
-            RowChange::Modify(columns) => RowDifference::Modify(read_row(columns)?),
-            RowChange::Replace(columns) => RowDifference::Replace(read_row(columns)?),
-            RowChange::Delete => RowDifference::Delete,
-        };
-        self.tables.entry(update.table.to_owned()).or_default().insert(update.uuid, difference);
-        Ok(())
-    }
-}
 
 /// Reads all columns, whatever their type. What depends on the type is left to
 /// [`Datum::conform`].

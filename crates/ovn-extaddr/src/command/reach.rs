@@ -1,11 +1,12 @@
 //! To a server that has the database, for commands with a request or two.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use ovsdb_protocol::{Client, Endpoint, ServerRole, connect_with};
+use anyhow::bail;
+use ovsdb_protocol::{Client, Endpoint, Error, ServerRole, SessionConfig};
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::settings::Settings;
 use crate::{DATABASE, access};
@@ -42,7 +43,7 @@ impl Deadline {
 }
 
 /// Connects to the first remote that has the database and is not cut off from its cluster, where a transaction would
-/// wait for ever.
+/// wait for ever. A follower will do: it passes on to the leader what it is asked.
 ///
 /// # Errors
 /// None is, or not in time; the error says of each remote why.
@@ -50,44 +51,49 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     let remotes = settings.remotes.endpoints();
     // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
-    let patience = share.map_or(PATIENCE, |share| share.min(PATIENCE));
-    let mut failures = Vec::new();
-    let attempt = async {
-        for remote in remotes {
-            match timeout(patience, ask(remote, settings)).await {
-                Ok(Ok((client, _))) => return Some(client),
-                Ok(Err(error)) => {
-                    let hint = hint(remote, &error).map_or_else(String::new, |hint| format!(": {hint}"));
-                    failures.push(format!("{remote}: {error:#}{hint}"));
-                }
-                Err(_) => failures.push(format!("{remote} is silent for {patience:?}")),
-            }
-        }
-        None
-    };
-    match deadline.await_or(None, attempt).await {
-        Ok(Some(client)) => Ok(client),
-        Ok(None) => bail!("cannot use {DATABASE}: {}", failures.join("; ")),
-        Err(_) => bail!("{} is silent", settings.remotes),
+    let client = connect(settings.session(), share.map_or(PATIENCE, |share| share.min(PATIENCE)));
+    match deadline.await_or(None, client.ready()).await {
+        Ok(Ok(_)) => return Ok(client),
+        Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
+        _ => {}
     }
+    let failures = client.status().failures;
+    if failures.is_empty() {
+        bail!("{} is silent", settings.remotes);
+    }
+    let failures = failures.iter().map(|(remote, error)| {
+        let hint = access::hint(remote, error).map_or_else(String::new, |hint| format!(": {hint}"));
+        format!("{remote}: {error:#}{hint}")
+    });
+    bail!("cannot use {DATABASE}: {}", failures.collect::<Vec<_>>().join("; "))
 }
 
-/// Returns what to do about an error of [`ask`], where it is that the socket may not be opened.
-pub(super) fn hint(remote: &Endpoint, error: &anyhow::Error) -> Option<String> {
-    access::hint(remote, error.downcast_ref()?)
-}
-
-/// Connects to a server, and asks it what it is.
+/// Connects to one server, whatever it is in its cluster, and asks it what that is.
 ///
 /// # Errors
 /// It cannot be reached, or will not do: it does not have the database, or cannot write to it.
-pub(super) async fn ask(remote: &Endpoint, settings: &Settings) -> anyhow::Result<(Client, ServerRole)> {
-    let (client, _, mut connection) = connect_with(remote, &settings.tls).await?;
-    tokio::spawn(async move { connection.run().await });
-    let databases = client.list_dbs().await?;
-    if !databases.iter().any(|name| name == DATABASE) {
-        bail!("it has no {DATABASE}, only {}", databases.join(", "));
+pub(super) async fn ask(
+    remote: &Endpoint,
+    settings: &Settings,
+    patience: Duration,
+) -> Result<(Client, ServerRole), Arc<Error>> {
+    let mut config = settings.session();
+    config.remotes = remote.clone().into();
+    let client = connect(config, patience);
+    match client.ready().await {
+        Ok(status) => Ok((client, status.role.unwrap_or(ServerRole::Standalone))),
+        Err(error) => Err(match error.failures() {
+            [(_, why), ..] => Arc::clone(why),
+            [] => Arc::new(error),
+        }),
     }
-    let role = client.judge(DATABASE, settings.cluster_id).await.context("cannot ask it what it is")??;
-    Ok((client, role))
+}
+
+/// Makes a client whose calls fail as soon as no server will do.
+fn connect(mut config: SessionConfig, patience: Duration) -> Client {
+    config.leader_only = false;
+    config.connect_timeout = patience;
+    let (client, driver) = Client::connect(config);
+    tokio::spawn(driver);
+    client.fail_fast().wait_at_most(None)
 }

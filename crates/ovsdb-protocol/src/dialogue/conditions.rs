@@ -54,6 +54,14 @@ impl Dialogue {
         Ok(id)
     }
 
+    /// Takes note of other rows of a table, to be asked for the next time that any are.
+    pub(crate) fn preset_condition(&mut self, table: &str, rows: Rows) {
+        match rows {
+            Rows::All => drop(self.conditions.remove(table)),
+            rows => drop(self.conditions.insert(table.to_owned(), rows)),
+        }
+    }
+
     /// Applies the conditions that the caller has set to what the replica declares.
     pub(super) fn override_conditions(&self, requests: &mut MonitorRequests) {
         for (table, rows) in &self.conditions {

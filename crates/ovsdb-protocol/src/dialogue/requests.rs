@@ -2,15 +2,14 @@
 
 use serde_json::value::RawValue;
 
-use super::{Call, Dialogue, json, send};
+use super::{Call, Dialogue, send};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::session::{RequestId, SessionEvent, TransactionId};
-use crate::transact::Transaction;
 
 /// Methods by which a caller would change what the session itself keeps track of.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
     "cancel",
     "lock",
     "monitor",
@@ -18,6 +17,7 @@ const RESERVED: [&str; 9] = [
     "monitor_cond",
     "monitor_cond_change",
     "monitor_cond_since",
+    "set_db_change_aware",
     "steal",
     "unlock",
 ];
@@ -29,19 +29,19 @@ impl Dialogue {
         id
     }
 
-    /// Queues a transaction. The caller checked that the replica is in step.
+    /// Queues a transaction, given as JSON. The caller checked that the replica is in step.
     pub(crate) fn transact(
         &mut self,
-        transaction: &Transaction,
+        params: &str,
+        operations: usize,
         exchange: &mut Exchange<Call>,
     ) -> Result<TransactionId, Error> {
-        let params = json("transaction", transaction)?;
         let id = TransactionId(self.next_id());
-        send(exchange, "transact", &params, Call::Transact(id, transaction.len()))?;
+        send(exchange, "transact", params, Call::Transact(id, operations))?;
         Ok(id)
     }
 
-    /// Queues any other request. The caller checked that the replica is in step.
+    /// Queues any other request, whose parameters are given as JSON. The caller checked that the replica is in step.
     pub(crate) fn request(
         &mut self,
         method: &str,

@@ -2,27 +2,36 @@
 
 use std::time::{Duration, Instant};
 
-use ovsdb_protocol::{Client, Endpoint, ServerRole, Unacceptable};
+use ovsdb_protocol::{Client, Endpoint, Error, LockStatus, ServerRole, Unacceptable};
 use tokio::time::timeout;
 
 use super::{Finding, Level};
-use crate::command::reach::{ask, hint};
+use crate::access;
+use crate::command::reach::ask;
 use crate::settings::Settings;
+
+/// What to do where nothing better is known.
+const CURE: &str = "see whether the server runs and listens there, and what it logs";
 
 /// Looks at every server. Returns whether one has the database, and can tell of it.
 pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Vec<Finding>) -> bool {
     let (mut reached, mut leader) = (false, None);
     for remote in settings.remotes.endpoints() {
         let start = Instant::now();
-        let found = timeout(limit, ask(remote, settings)).await;
-        match found.unwrap_or_else(|_| Err(anyhow::anyhow!("it is silent for {limit:?}"))) {
-            Err(error) => findings.push(Finding::new(
+        match timeout(limit, ask(remote, settings, limit)).await {
+            Err(_) => findings.push(Finding::new(
+                "connection",
+                Level::Problem,
+                format!("{remote}: it is silent for {limit:?}"),
+                CURE,
+            )),
+            Ok(Err(error)) => findings.push(Finding::new(
                 "connection",
                 Level::Problem,
                 format!("{remote}: {error:#}"),
                 cure(remote, &error),
             )),
-            Ok((client, role)) => {
+            Ok(Ok((client, role))) => {
                 reached = true;
                 let took = start.elapsed().as_millis();
                 findings
@@ -55,15 +64,14 @@ fn words(role: ServerRole) -> &'static str {
     }
 }
 
-fn cure(remote: &Endpoint, error: &anyhow::Error) -> String {
-    match error.downcast_ref() {
+fn cure(remote: &Endpoint, error: &Error) -> String {
+    match error.as_unacceptable() {
         Some(Unacceptable::Disconnected(_) | Unacceptable::NoSchema(_)) => {
             "see that a majority of its members runs and reaches each other: ovs-appctl cluster/status OVN_Northbound"
                 .to_owned()
         }
         Some(Unacceptable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
-        _ => hint(remote, error)
-            .unwrap_or_else(|| "see whether the server runs and listens there, and what it logs".to_owned()),
+        _ => access::hint(remote, error).unwrap_or_else(|| CURE.to_owned()),
     }
 }
 
@@ -71,9 +79,10 @@ fn cure(remote: &Endpoint, error: &anyhow::Error) -> String {
 async fn lock(client: &Client, settings: &Settings, limit: Duration) -> Finding {
     let owner = &settings.rules.owner;
     let asked = async {
-        let free = client.lock(&owner.lock()).await?;
-        client.unlock(&owner.lock()).await?;
-        Ok::<_, ovsdb_protocol::Error>(free)
+        let lock = client.lock(&owner.lock()).await?;
+        let is_free = lock.status() != LockStatus::Waiting;
+        lock.release().await?;
+        Ok::<_, Error>(is_free)
     };
     match timeout(limit, asked).await {
         Ok(Ok(false)) => Finding::good("lock", format!("an agent of owner {owner} is active")),

@@ -248,3 +248,30 @@ async fn a_refusal_for_the_declaration_before_is_dropped() {
     };
     join!(script, client);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_declaration_that_finds_no_room_changes_nothing() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        greet(&mut peer).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &json!([false, id(1), {}])).await;
+        peer
+    };
+    let mut consumer = Consumer::new(&server, &["T"]);
+    let (mut peer, _) = join!(script, consumer.until("synced"));
+    for _ in 0..1023 {
+        consumer.session.request("echo", &[(); 0]).unwrap();
+    }
+    assert!(consumer.session.redeclare().unwrap_err().is_busy());
+    assert!(consumer.session.is_synced());
+    let script = async {
+        let echo = peer.expect("echo").await;
+        peer.reply(&echo, &json!([])).await;
+        peer.notify("update3", &json!(["session", id(2), one("insert", "T", 1)])).await;
+    };
+    join!(script, consumer.until("updated"));
+    consumer.session.redeclare().unwrap();
+    assert!(!consumer.session.is_synced());
+}

@@ -19,9 +19,9 @@ async fn synced() -> (Consumer, Peer, Server) {
 #[tokio::test(start_paused = true)]
 async fn any_request_can_be_made_and_ends_once() {
     let (mut consumer, mut peer, _server) = synced().await;
-    consumer.session.request("list_dbs", "[]").unwrap();
-    consumer.session.request("frobnicate", "[1]").unwrap();
-    consumer.session.request("echo", "[]").unwrap();
+    consumer.session.request("list_dbs", &[(); 0]).unwrap();
+    consumer.session.request("frobnicate", &[1]).unwrap();
+    consumer.session.request("echo", &[(); 0]).unwrap();
     let script = async {
         let list = peer.expect("list_dbs").await;
         let unknown = peer.expect("frobnicate").await;
@@ -41,14 +41,14 @@ async fn any_request_can_be_made_and_ends_once() {
             "disconnected: the server closed the connection",
         ]
     );
-    assert!(consumer.session.request("list_dbs", "[]").is_err(), "there is no connection");
+    assert!(consumer.session.request("list_dbs", &[(); 0]).is_err(), "there is no connection");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_session_keeps_track_of_is_not_to_be_had_past_it() {
     let (mut consumer, _peer, _server) = synced().await;
     for method in ["monitor", "monitor_cond_since", "lock", "steal", "cancel"] {
-        let error = consumer.session.request(method, "[]").unwrap_err().to_string();
+        let error = consumer.session.request(method, &[(); 0]).unwrap_err().to_string();
         assert_eq!(error, format!("the session itself uses the method {method}"));
     }
 }
@@ -60,8 +60,8 @@ async fn what_is_given_up_is_cancelled_and_not_heard_of_again() {
     let mut transaction = Transaction::new("D");
     transaction.comment("why");
     let one = consumer.session.transact(&transaction).unwrap();
-    let two = consumer.session.request("get_schema", r#"["D"]"#).unwrap();
-    consumer.session.request("echo", "[]").unwrap();
+    let two = consumer.session.request("get_schema", &["D"]).unwrap();
+    consumer.session.request("echo", &[(); 0]).unwrap();
     consumer.session.cancel(one);
     consumer.session.cancel_request(two);
     // There is no such thing any more.
@@ -86,7 +86,7 @@ async fn what_is_given_up_is_cancelled_and_not_heard_of_again() {
 async fn a_conversion_is_answered_and_taken_up() {
     let (mut consumer, mut peer, _server) = synced().await;
     let schema = schema("2.0.0", &json!({"n": {"type": "integer"}, "m": {"type": "integer"}}));
-    consumer.session.convert(&serde_json::value::to_raw_value(&schema).unwrap()).unwrap();
+    consumer.session.convert(&schema).unwrap();
     let script = async {
         let convert = peer.expect("convert").await;
         assert_eq!(convert["params"], json!(["D", schema]));
