@@ -5,8 +5,8 @@ use divan::{Bencher, black_box};
 use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
 use ovsdb_protocol::testing::replay;
 use ovsdb_protocol::{
-    Batch, ColumnSink, DatabaseSchema, DatumReader, DecodeError, Inconsistent, Mirror, MonitorRequests,
-    Replica, RowChange, RowUpdate, Unsuitable,
+    ApplyError, Batch, Cache, ColumnSink, DatabaseSchema, DatumReader, DecodeError, MonitorRequests, Replica,
+    RowChange, RowUpdate, SchemaMismatch,
 };
 
 /// What a socket brings at once.
@@ -36,16 +36,16 @@ fn read(bencher: Bencher<'_, '_>) {
 
 /// Keeps every row, untyped.
 #[divan::bench]
-fn mirror(bencher: Bencher<'_, '_>) {
+fn cache(bencher: Bencher<'_, '_>) {
     let reply = ESTATE.reply(&MONITORED);
     let schema = schema().expect("OVN is installed: see scripts/setup");
     let schema = DatabaseSchema::parse(&schema).expect("a schema");
     let bencher = bencher.counter(BytesCount::of_str(&reply));
     bencher.bench(|| {
-        let mut mirror = Mirror::of_everything();
-        mirror.declare(&schema).expect("a suitable schema");
-        replay(reply.as_bytes(), CHUNK, &mut mirror).expect("a reply");
-        mirror
+        let mut cache = Cache::everything();
+        cache.declare(&schema).expect("a suitable schema");
+        replay(reply.as_bytes(), CHUNK, &mut cache).expect("a reply");
+        cache
     });
 }
 
@@ -56,13 +56,13 @@ struct Blind;
 struct Reader;
 
 impl Replica for Blind {
-    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         Ok(MonitorRequests::new())
     }
 
     fn begin(&mut self, _: Batch) {}
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         black_box(update);
         Ok(())
     }
@@ -71,13 +71,13 @@ impl Replica for Blind {
 }
 
 impl Replica for Reader {
-    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         Ok(MonitorRequests::new())
     }
 
     fn begin(&mut self, _: Batch) {}
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         if let RowChange::Insert(columns) = update.change {
             columns.read(self).expect("a row");
         }

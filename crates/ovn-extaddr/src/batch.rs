@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovn_model::{RouterId, Store};
-use ovsdb_protocol::{Atom, Condition, Datum, LockName, Mutation, Row, Transaction, Uuid};
+use ovn_model::{LoadBalancer, Nat, Router, RouterId, Store};
+use ovsdb_protocol::{Condition, Datum, Field, LockName, Mutation, Transaction, TypedRow, Uuid};
 
 use crate::DATABASE;
 use crate::clock::Now;
@@ -123,12 +123,12 @@ impl Builder<'_> {
             RowChange::Insert(row) => {
                 self.sets(row.router).nat.added.push(row.uuid);
                 let columns = self.columns(row);
-                self.transaction.insert_as("NAT", row.uuid, columns);
+                self.transaction.on::<Nat>().insert_as(row.uuid, columns);
             }
             RowChange::Update(id, row) => {
                 let columns = self.columns(row);
                 if let Some(nat) = self.store.nat(*id) {
-                    self.transaction.update("NAT", [Condition::uuid(nat.uuid)], columns);
+                    self.transaction.on::<Nat>().update([Condition::uuid(nat.uuid)], columns);
                 }
             }
             RowChange::Delete(id, router) => {
@@ -142,14 +142,14 @@ impl Builder<'_> {
             RowChange::Attach(router, balancer) => self.sets(*router).load_balancer.added.push(*balancer),
             RowChange::RemoveVip(balancer, key, value) => {
                 if let Some(row) = self.store.load_balancer(*balancer) {
-                    let pair = Mutation::delete("vips", Datum::map([(&**key, &**value)]));
-                    self.transaction.mutate("Load_Balancer", [Condition::uuid(row.uuid)], [pair]);
+                    let pair = LoadBalancer::COLUMNS.vips.delete(Datum::map([(&**key, &**value)]));
+                    self.transaction.on::<LoadBalancer>().mutate([Condition::uuid(row.uuid)], [pair]);
                 }
             }
             RowChange::RestoreVip(balancer, key, value) => {
                 // Where the CMS has put the key in again meanwhile, its value stays.
-                let pair = Mutation::insert("vips", Datum::map([(&**key, &**value)]));
-                self.transaction.mutate("Load_Balancer", [Condition::uuid(*balancer)], [pair]);
+                let pair = LoadBalancer::COLUMNS.vips.insert(Datum::map([(&**key, &**value)]));
+                self.transaction.on::<LoadBalancer>().mutate([Condition::uuid(*balancer)], [pair]);
             }
         }
     }
@@ -158,29 +158,25 @@ impl Builder<'_> {
         self.routers.entry(router).or_default()
     }
 
-    fn columns(&self, row: &OwnRow) -> Row {
+    fn columns(&self, row: &OwnRow) -> TypedRow<Nat> {
         row.columns(self.store, &self.rules.owner, self.until)
     }
 
     fn routers(&mut self) {
         for (router, sets) in std::mem::take(&mut self.routers) {
             let Some(row) = self.store.router(router) else { continue };
-            let mutations: Vec<_> =
-                sets.nat.mutations("nat").chain(sets.load_balancer.mutations("load_balancer")).collect();
-            self.transaction.mutate("Logical_Router", [Condition::uuid(row.uuid)], mutations);
+            let nats = sets.nat.mutations(Router::COLUMNS.nats);
+            let mutations = nats.chain(sets.load_balancer.mutations(Router::COLUMNS.load_balancers));
+            self.transaction.on::<Router>().mutate([Condition::uuid(row.uuid)], mutations);
         }
         self.attribute(None);
     }
 }
 
 impl Toggle {
-    fn mutations(self, column: &str) -> impl Iterator<Item = Mutation> {
-        let set = |uuids: Vec<Uuid>| {
-            Some(uuids)
-                .filter(|uuids| !uuids.is_empty())
-                .map(|uuids| Datum::set(uuids.into_iter().map(Atom::from)))
-        };
-        let removed = set(self.removed).map(|removed| Mutation::delete(column, removed));
-        removed.into_iter().chain(set(self.added).map(|added| Mutation::insert(column, added)))
+    fn mutations<V>(self, column: Field<Router, V>) -> impl Iterator<Item = Mutation> {
+        let set = |uuids: Vec<Uuid>| (!uuids.is_empty()).then(|| Datum::set(uuids));
+        let removed = set(self.removed).map(|removed| column.delete(removed));
+        removed.into_iter().chain(set(self.added).map(|added| column.insert(added)))
     }
 }

@@ -56,8 +56,9 @@ pub fn current<'a>(
         // Rows of conversions are tagged with no port. Mostly there are none.
         store.nats_tagged("").first()?;
         let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
-        Some((id, store.nat(id)?))
-            .filter(|(_, nat)| is_ours(nat) && nat.router == Some(router) && nat.external_ip == Some(address))
+        Some((id, store.nat(id)?)).filter(|(_, nat)| {
+            is_ours(nat) && nat.router == Some(router) && nat.external_ip() == Some(address)
+        })
     };
     rows.into_iter().find(|(_, nat)| is_ours(nat)).or_else(known)
 }
@@ -69,7 +70,7 @@ fn row_uuid(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> 
 
 /// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
 pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> + use<'a> {
-    let place = nat.router.zip(nat.external_ip);
+    let place = nat.router.zip(nat.external_ip());
     let undo = place.map(|place| (undo_of(nat), place)).into_iter();
     undo.flat_map(|(undo, place)| undo.into_iter().map(move |undo| (undo, place)))
         .flat_map(|(undo, (router, address))| undo.targets(store, router, address))

@@ -54,7 +54,7 @@ pub fn changes(
     let mut changes = Vec::new();
     let mut wanted: Vec<OwnRow> = Vec::new();
     for Departure { router, nat } in departures {
-        let (Some(external), Some(internal)) = (nat.external_ip, nat.logical_host()) else { continue };
+        let (Some(external), Some(internal)) = (nat.external_ip(), nat.logical_host()) else { continue };
         let useful =
             !staying.contains(&(*router, external)) && !wanted.iter().any(|row| row.external == external);
         let connections = Connections { port, router: *router, internal, external };
@@ -64,7 +64,7 @@ pub fn changes(
     }
     for Owned { id, router, nat, .. } in drains {
         let anew = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
-        let kept = DrainTags::read(nat).zip(nat.external_ip).filter(|(tags, external)| {
+        let kept = DrainTags::read(nat).zip(nat.external_ip()).filter(|(tags, external)| {
             wall < tags.until
                 && !rules.drain.is_zero()
                 && !staying.contains(&(*router, *external))

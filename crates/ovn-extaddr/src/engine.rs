@@ -361,7 +361,8 @@ impl Engine {
                     self.dirty.insert(Subject::Port(port.into()));
                 }
                 Some(Role::DefaultTarget) => {
-                    self.dirty.extend(nat.external_ip.map(|address| Subject::Conversion((router, address))));
+                    self.dirty
+                        .extend(nat.external_ip().map(|address| Subject::Conversion((router, address))));
                 }
                 _ => {}
             }

@@ -118,7 +118,7 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
     }
     let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat));
     // An identity row only makes the router answer ARP for an address that is routed anyway.
-    let identity = nat.logical_host().is_some() && nat.logical_host() == nat.external_ip;
+    let identity = nat.logical_host().is_some() && nat.logical_host() == nat.external_ip();
     (forwards && !identity).then_some(Forward::Nat(id, nat))
 }
 
@@ -131,7 +131,7 @@ pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
     router_ports(store, router).any(|(_, port)| {
         port.networks.iter().any(|network| {
             if has_gateway_port {
-                !port.gateway && network.contains(&address)
+                !port.is_gateway() && network.contains(&address)
             } else {
                 network.addr() == address
             }
@@ -144,7 +144,7 @@ impl Forward<'_> {
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Vip(_, vip) => Some(vip.endpoint.address),
-            Self::Nat(_, nat) | Self::Converted(_, nat) => nat.external_ip,
+            Self::Nat(_, nat) | Self::Converted(_, nat) => nat.external_ip(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ovn_model::{Family, NatKind, RouterId, RouterPortId, Store, is_host};
+use ovn_model::{Family, Nat, NatKind, RouterId, RouterPortId, Store, is_host};
 
 use crate::ownership::Owner;
 use crate::reason::Reason;
@@ -19,7 +19,7 @@ pub fn port(
     router: RouterId,
     external: IpAddr,
 ) -> Result<Option<RouterPortId>, Reason> {
-    if gateway_ports(store, router).nth(1).is_none() || !store.supports("NAT", "gateway_port") {
+    if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
         return Ok(None);
     }
     let mut ports: Vec<_> = gateway_ports(store, router).collect();
@@ -30,14 +30,14 @@ pub fn port(
     }
     let base = store.nats_of(router).iter().filter_map(|id| store.nat(*id)).filter(|nat| {
         nat.kind == Some(NatKind::Snat)
-            && nat.logical_ip.is_some_and(|net| !is_host(&net))
-            && nat.external_ip.is_some_and(|e| Family::of(e) == Family::of(external))
+            && nat.logical_ip().is_some_and(|net| !is_host(&net))
+            && nat.external_ip().is_some_and(|e| Family::of(e) == Family::of(external))
             && nat.router == Some(router)
             && !owner.owns(nat)
     });
     // One that names none leaves where its address is at home.
     let leaves: Vec<_> =
-        base.filter_map(|nat| nat.gateway_port.or_else(|| home(store, &ports, nat.external_ip?))).collect();
+        base.filter_map(|nat| nat.gateway_port.or_else(|| home(store, &ports, nat.external_ip()?))).collect();
     ports.iter().find(|port| leaves.contains(port)).copied().map(Some).ok_or(Reason::NoGatewayPort)
 }
 

@@ -4,12 +4,13 @@
 //! Only facts are quoted, never whole columns: a neighbour in the same set may change freely.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ovn_model::{
-    AddressSet, Attachment, ElementKind, GroupId, LoadBalancerId, NatId, Port, PortId, RouterId, Store,
-    SwitchId, keys,
+    AddressSet, Attachment, ElementKind, Group, GroupId, LoadBalancer, LoadBalancerId, Nat, NatId, Port,
+    PortId, Router, RouterId, Store, Switch, SwitchId, keys,
 };
-use ovsdb_protocol::{Condition, Datum, Row, Transaction, Until, Uuid};
+use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, Until, Uuid};
 
 use crate::forwards::{self, Forward};
 use crate::ownership::Owner;
@@ -104,62 +105,74 @@ struct Fact<'a> {
     anchor: (&'static str, &'a str),
 }
 
+impl<'a> Fact<'a> {
+    /// A condition on a row that has a name.
+    fn named<T: Table>(uuid: Uuid, name: &'a str, column: Field<T, Arc<str>>, condition: Condition) -> Self {
+        let anchor = (column.name(), name);
+        Fact { table: T::TABLE.name, uuid, conditions: vec![condition], anchor }
+    }
+}
+
 impl Guard {
     fn fact(self, store: &Store) -> Option<Fact<'_>> {
-        let has = |column: &str, uuid: Uuid| vec![Condition::includes(column, Datum::scalar(uuid))];
-        let is = |column: &str, text: &str| Condition::eq(column, Datum::scalar(text));
-        let (table, uuid, conditions, name) = match self {
+        let includes = |row: &Uuid| Datum::scalar(*row);
+        Some(match self {
             Self::Intent(port, family) => {
                 let row = store.port(port)?;
-                let wish = Datum::map([(keys::port_key(family), row.external(family)?)]);
-                let includes = Condition::includes("external_ids", wish);
-                ("Logical_Switch_Port", row.uuid, vec![includes], &*row.name)
+                let condition = keys::port_field(family).eq(row.external(family)?);
+                Fact::named(row.uuid, &row.name, Port::COLUMNS.name, condition)
             }
             Self::Internal(port, address) => {
                 let row = store.port(port)?;
-                ("Logical_Switch_Port", row.uuid, vec![assigns(row, address)?], &*row.name)
+                Fact::named(row.uuid, &row.name, Port::COLUMNS.name, assigns(row, address)?)
             }
             Self::Switch(switch, port) => {
-                let row = store.switch(switch)?;
-                ("Logical_Switch", row.uuid, has("ports", store.port(port)?.uuid), &*row.name)
+                let (row, port) = (store.switch(switch)?, store.port(port)?);
+                let has = Switch::COLUMNS.ports.includes(includes(&port.uuid));
+                Fact::named(row.uuid, &row.name, Switch::COLUMNS.name, has)
             }
             Self::Balancer(router, balancer) => {
                 let (row, balancer) = (store.router(router)?, store.load_balancer(balancer)?);
-                ("Logical_Router", row.uuid, has("load_balancer", balancer.uuid), &*row.name)
+                let has = Router::COLUMNS.load_balancers.includes(includes(&balancer.uuid));
+                Fact::named(row.uuid, &row.name, Router::COLUMNS.name, has)
             }
             Self::Group(router, group) => {
                 let (row, group) = (store.router(router)?, store.group(group)?);
-                ("Logical_Router", row.uuid, has("load_balancer_group", group.uuid), &*row.name)
+                let has = Router::COLUMNS.groups.includes(includes(&group.uuid));
+                Fact::named(row.uuid, &row.name, Router::COLUMNS.name, has)
             }
             Self::Member(group, balancer) => {
                 let (row, balancer) = (store.group(group)?, store.load_balancer(balancer)?);
-                ("Load_Balancer_Group", row.uuid, has("load_balancer", balancer.uuid), &*row.name)
+                let has = Group::COLUMNS.load_balancers.includes(includes(&balancer.uuid));
+                Fact::named(row.uuid, &row.name, Group::COLUMNS.name, has)
             }
             Self::Vip(balancer, address, port) => {
                 let row = store.load_balancer(balancer)?;
                 let vip = row.vips_on(address).iter().find(|vip| vip.endpoint.port.map(u16::from) == port)?;
-                let pair = Datum::map([(&*vip.key(), &*vip.value())]);
-                ("Load_Balancer", row.uuid, vec![Condition::includes("vips", pair)], &*row.name)
+                let has = LoadBalancer::COLUMNS.vips.includes(Datum::map([(&*vip.key(), &*vip.value())]));
+                Fact::named(row.uuid, &row.name, LoadBalancer::COLUMNS.name, has)
             }
             Self::Row(router, nat) => {
                 let (row, nat) = (store.router(router)?, store.nat(nat)?);
-                ("Logical_Router", row.uuid, has("nat", nat.uuid), &*row.name)
+                let has = Router::COLUMNS.nats.includes(includes(&nat.uuid));
+                Fact::named(row.uuid, &row.name, Router::COLUMNS.name, has)
             }
             Self::Alone(balancer) => {
                 let row = store.load_balancer(balancer)?;
                 let pairs = row.vips.iter().map(|vip| (vip.key().into_owned(), vip.value().into_owned()));
-                let exactly = Condition::eq("vips", Datum::map(pairs));
-                ("Load_Balancer", row.uuid, vec![exactly], &*row.name)
+                let exactly = LoadBalancer::COLUMNS.vips.eq(Datum::map(pairs));
+                Fact::named(row.uuid, &row.name, LoadBalancer::COLUMNS.name, exactly)
             }
             Self::Forward(nat) => {
                 let row = store.nat(nat)?;
-                let [external, logical] = [row.external_ip_text(), row.logical_ip_text()];
-                let conditions = vec![is("external_ip", &external), is("logical_ip", &logical)];
-                let anchor = ("type", row.kind?.as_str());
-                return Some(Fact { table: "NAT", uuid: row.uuid, conditions, anchor });
+                let conditions = vec![
+                    Nat::COLUMNS.external_ip.eq(row.external_ip_text()),
+                    Nat::COLUMNS.logical_ip.eq(row.logical_ip_text()),
+                ];
+                let anchor = (Nat::COLUMNS.kind.name(), row.kind?.as_str());
+                Fact { table: Nat::TABLE.name, uuid: row.uuid, conditions, anchor }
             }
-        };
-        Some(Fact { table, uuid, conditions, anchor: ("name", name) })
+        })
     }
 }
 
@@ -169,9 +182,8 @@ fn assigns(port: &Port, address: IpAddr) -> Option<Condition> {
         let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);
         assigning.find(|element| element.addresses().any(|a| a == address)).map(|e| e.text().into_owned())
     };
-    let (column, text) = match element(&port.addresses) {
-        Some(text) => ("addresses", text),
-        None => ("dynamic_addresses", element(&port.dynamic_addresses)?),
-    };
-    Some(Condition::includes(column, Datum::scalar(text)))
+    Some(match element(&port.addresses) {
+        Some(text) => Port::COLUMNS.addresses.includes(Datum::scalar(text)),
+        None => Port::COLUMNS.dynamic_addresses.includes(Datum::scalar(element(&port.dynamic_addresses)?)),
+    })
 }

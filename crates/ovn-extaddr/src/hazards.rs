@@ -155,11 +155,11 @@ fn nat_without_gateway_port(store: &Store) -> Vec<String> {
     let ignored = rows(store).filter(|(router, nat)| {
         let ports: Vec<_> = gateway_ports(store, *router).collect();
         let at_home = |address| gateway::home(store, &ports, address).is_some();
-        let supported = store.supports("NAT", "gateway_port");
+        let supported = store.supports(Nat::COLUMNS.gateway_port);
         ports.len() > 1
             && supported
             && nat.gateway_port.is_none()
-            && nat.external_ip.is_some_and(|address| !at_home(address))
+            && nat.external_ip().is_some_and(|address| !at_home(address))
     });
     ignored.map(|(router, nat)| described(store, router, nat)).collect()
 }
@@ -170,7 +170,7 @@ fn rivals(store: &Store) -> Vec<String> {
     for (router, nat) in rows(store) {
         let sources = matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat));
         // A drain row is for an address that nobody has.
-        if let (true, Some(network)) = (sources && nat.matches().is_empty(), nat.logical_ip) {
+        if let (true, Some(network)) = (sources && nat.matches().is_empty(), nat.logical_ip()) {
             let place = (router, network.trunc().to_string(), nat.gateway_port);
             groups.entry(place).or_default().push(nat);
         }
@@ -186,7 +186,7 @@ fn rivals(store: &Store) -> Vec<String> {
 
 fn spellings(store: &Store) -> Vec<String> {
     let odd = rows(store).filter(|(_, nat)| {
-        nat.external_ip.is_some_and(|address| address.to_string() != nat.external_ip_text())
+        nat.external_ip().is_some_and(|address| address.to_string() != nat.external_ip_text())
     });
     odd.map(|(router, nat)| described(store, router, nat)).collect()
 }
@@ -245,7 +245,7 @@ fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Ow
     let makes = |nat: &Nat| forwards::is_egress(nat) && owner.role(nat) != Some(Role::Drain);
     let found = rows(store).filter(|(router, nat)| {
         makes(nat)
-            && nat.external_ip.is_some_and(|address| {
+            && nat.external_ip().is_some_and(|address| {
                 forwards::at(store, owner, *router, address).any(|forward| is_so(&forward, nat))
             })
     });
@@ -266,7 +266,7 @@ fn foreign_overrides(store: &Store) -> Vec<String> {
         nat.kind == Some(NatKind::Snat)
             && is_foreign(nat)
             && nat.logical_host().is_some()
-            && nat.external_ip != nat.logical_host()
+            && nat.external_ip() != nat.logical_host()
     });
     foreign.map(|(router, nat)| described(store, router, nat)).collect()
 }

@@ -100,7 +100,7 @@ pub fn changes(
         match successor(row) {
             None if *role == Some(Role::Drain) => {}
             None if wanted.held.contains(id) => {
-                staying.extend(nat.external_ip.map(|external| (*router, external)))
+                staying.extend(nat.external_ip().map(|external| (*router, external)))
             }
             None => {
                 changes.push(RowChange::Delete(*id, *router));

@@ -249,7 +249,7 @@ impl Reason {
                 store.nat(*nat).map_or_else(Uuid::nil, |nat| nat.uuid),
                 store
                     .nat(*nat)
-                    .and_then(|nat| nat.external_ip)
+                    .and_then(|nat| nat.external_ip())
                     .map_or_else(String::new, |ip| format!(" to {ip}")),
             ),
             Self::DuplicateAddress(address, port) => {

@@ -60,10 +60,10 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
         decided.map(|decision| entry(store, engine, port, decision, held, &changes, obstacle)).collect();
     for Owned { router, nat, role, .. } in plan::owned(store, engine.owner(), port) {
         if role == Some(Role::Drain) {
-            let family = nat.external_ip.map(Family::of);
+            let family = nat.external_ip().map(Family::of);
             let entry =
                 entries.iter_mut().find(|entry| family.is_some_and(|f| f.to_string() == entry.family));
-            match (entry, nat.external_ip) {
+            match (entry, nat.external_ip()) {
                 (Some(entry), Some(address)) => {
                     entry.message += &format!("; connections with {address} may finish");
                 }
@@ -120,7 +120,7 @@ fn blank(port: &str, family: Family) -> Entry {
 
 /// Reports on an address that is withdrawn and finishes its connections.
 fn draining(store: &Store, port: &str, router: RouterId, nat: &Nat) -> Option<Entry> {
-    let (address, tags) = (nat.external_ip?, DrainTags::read(nat)?);
+    let (address, tags) = (nat.external_ip()?, DrainTags::read(nat)?);
     Some(Entry {
         router: store.router(router).map(|row| row.name.to_string()),
         wanted: "none".to_owned(),
@@ -181,7 +181,7 @@ pub fn standings(
     }
     let owned = plan::owned(store, engine.owner(), port).into_iter();
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
-        let Some((external, tags)) = nat.external_ip.zip(DrainTags::read(nat)) else { continue };
+        let Some((external, tags)) = nat.external_ip().zip(DrainTags::read(nat)) else { continue };
         if standings.iter().all(|standing| standing.family != Family::of(external)) {
             standings.push(Standing {
                 family: Family::of(external),
@@ -206,7 +206,7 @@ struct Judged {
 }
 
 fn of_family(nat: &Nat, family: Family) -> bool {
-    nat.external_ip.map(Family::of) == Some(family)
+    nat.external_ip().map(Family::of) == Some(family)
 }
 
 fn judge(

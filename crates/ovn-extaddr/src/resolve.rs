@@ -228,7 +228,7 @@ fn port_range(
     found: &[Forward<'_>],
     trace: &mut impl Trace,
 ) -> Option<PortRange> {
-    if !question.store.supports("NAT", "external_port_range") {
+    if !question.store.supports(Nat::COLUMNS.external_port_range) {
         return None;
     }
     let mut listening: Vec<_> = found.iter().filter_map(Forward::port).map(u16::from).collect();
@@ -338,7 +338,7 @@ fn occupant(
         |id: &NatId| store.nat(*id).filter(|nat| is_egress(nat) && !owner.owns(nat)).map(|nat| (*id, nat));
     let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
     // A row with a match translates some packets only, so that it fulfils nothing.
-    let fulfils = |nat: &Nat| nat.external_ip == Some(external) && nat.matches().is_empty();
+    let fulfils = |nat: &Nat| nat.external_ip() == Some(external) && nat.matches().is_empty();
     // Of several, the one with the least UUID is named: handles say nothing.
     let least = |same: bool| {
         let such = rows.iter().filter(|(_, nat)| fulfils(nat) == same);
@@ -351,7 +351,8 @@ fn occupant(
         return Ok(Some(same));
     }
     // The network's own SNAT may use the address, unless a narrower prefix has another.
-    let covers = |nat: &Nat| nat.logical_ip.filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
+    let covers =
+        |nat: &Nat| nat.logical_ip().filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
     let own = store.nats_by_external(router, external).iter().filter_map(foreign);
     let own = own.filter(|(_, nat)| fulfils(nat));
     let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ovn_model::{Nat, NatKind, RouterId, RouterPortId, Store, keys};
-use ovsdb_protocol::{Datum, Row};
+use ovsdb_protocol::{Datum, TypedRow};
 use uuid::Uuid;
 
 use crate::conversion::Undo;
@@ -75,7 +75,7 @@ impl OwnRow {
     /// must be canonical.
     pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {
         nat.kind == Some(self.purpose.kind())
-            && nat.stateless == Some(false)
+            && nat.stateless.get() == Some(&false)
             && nat.is_written(self.external, self.logical)
             && self.port_range.map_or_else(
                 || nat.external_port_range().is_empty(),
@@ -89,25 +89,23 @@ impl OwnRow {
     }
 
     /// Returns the row's content, all columns that it sets; `until` is when a new drain row goes.
-    pub fn columns(&self, store: &Store, owner: &Owner, until: u64) -> Row {
-        let mut columns = Row::new()
-            .with("type", Datum::scalar(self.purpose.kind().as_str()))
-            .with("external_ip", Datum::scalar(self.external.to_string()))
-            .with("logical_ip", Datum::scalar(self.logical.to_string()))
-            .with("options", Datum::map([("stateless", "false")]))
-            .with(
-                "external_ids",
-                Datum::map(self.purpose.tags(owner, until).iter().map(|(k, v)| (*k, &**v))),
-            );
-        if store.supports("NAT", "external_port_range") {
-            let range = self.port_range.map(|r| r.to_string()).unwrap_or_default();
-            columns.insert("external_port_range", Datum::scalar(range));
+    pub fn columns(&self, store: &Store, owner: &Owner, until: u64) -> TypedRow<Nat> {
+        let tags = self.purpose.tags(owner, until);
+        let mut row = TypedRow::new()
+            .with(Nat::COLUMNS.kind, self.purpose.kind())
+            .with(Nat::COLUMNS.external_ip, &*self.external.to_string())
+            .with(Nat::COLUMNS.logical_ip, &*self.logical.to_string())
+            .with_key(Nat::COLUMNS.stateless, "false")
+            .with_pairs(Nat::COLUMNS.tags, tags.iter().map(|(key, value)| (*key, &**value)));
+        if store.supports(Nat::COLUMNS.external_port_range) {
+            let range = self.port_range.map(|range| range.to_string()).unwrap_or_default();
+            row = row.with(Nat::COLUMNS.external_port_range, range);
         }
-        if store.supports("NAT", "gateway_port") {
+        if store.supports(Nat::COLUMNS.gateway_port) {
             let port = self.gateway_port.and_then(|id| store.router_port(id));
-            columns.insert("gateway_port", port.map_or_else(Datum::empty, |port| Datum::scalar(port.uuid)));
+            row = row.with(Nat::COLUMNS.gateway_port, Datum::optional(port.map(|port| port.uuid)));
         }
-        columns
+        row
     }
 }
 

@@ -34,7 +34,7 @@ pub fn reach(store: &Store, from: SwitchId) -> Reach {
             let port = store.router_port(port)?;
             let router = Node::Router(port.router?);
             reach.visited.insert(router);
-            (!port.gateway).then_some(router)
+            (!port.is_gateway()).then_some(router)
         };
         match node {
             Node::Switch(switch) => {
@@ -68,7 +68,7 @@ pub fn is_gateway(store: &Store, router: RouterId) -> bool {
 
 /// Returns the router's gateway ports.
 pub fn gateway_ports(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {
-    router_ports(store, router).filter(|(_, row)| row.gateway).map(|(id, _)| id)
+    router_ports(store, router).filter(|(_, row)| row.is_gateway()).map(|(id, _)| id)
 }
 
 /// Returns the router's ports. One that several routers claim is only one's.
@@ -80,7 +80,7 @@ pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (Ro
 
 /// The router ports that lead into a switch.
 fn routers_on(store: &Store, switch: SwitchId) -> impl Iterator<Item = RouterPortId> {
-    let ports = store.switch(switch).map_or(&[][..], |row| &row.router_ports[..]);
+    let ports = store.router_ports_of(switch);
     ports.iter().filter_map(|port| store.router_port_by_name(store.port(*port)?.router_port()?))
 }
 

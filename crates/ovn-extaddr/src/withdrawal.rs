@@ -17,7 +17,7 @@ use crate::rules::Rules;
 pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowChange]) -> Vec<RowChange> {
     let overrides = || changes.iter().filter_map(RowChange::row).filter(|row| !row.is_drain());
     let is_tenable = |nat: &Nat, router: RouterId| {
-        let place = nat.external_ip.zip(nat.logical_host());
+        let place = nat.external_ip().zip(nat.logical_host());
         place.is_some_and(|(external, internal)| {
             Connections { port, router, internal, external }.may_go_on(store, rules)
         })
@@ -30,7 +30,7 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
         };
         let nat = store.nat(id)?;
         // A drain row does what an override of the same address is going to do.
-        let stays = |row: &OwnRow| row.router == router && nat.external_ip == Some(row.external);
+        let stays = |row: &OwnRow| row.router == router && nat.external_ip() == Some(row.external);
         if rules.owner.role(nat) == Some(Role::Drain) && overrides().any(stays) {
             return None;
         }
@@ -38,7 +38,7 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
         (!replaced || !is_tenable(nat, router)).then_some((id, router))
     };
     let gone: Vec<_> = changes.iter().filter_map(given_up).collect();
-    let given: Vec<IpAddr> = gone.iter().filter_map(|(id, _)| store.nat(*id)?.external_ip).collect();
+    let given: Vec<IpAddr> = gone.iter().filter_map(|(id, _)| store.nat(*id)?.external_ip()).collect();
     // What their connections need in order to finish.
     let drains = changes
         .iter()
@@ -50,7 +50,7 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
 /// that the port makes.
 pub(crate) fn from(store: &Store, owner: &Owner, port: &str, (router, address): Place) -> Vec<RowChange> {
     let rows = plan::owned(store, owner, port).into_iter().filter(|row| {
-        row.router == router && row.nat.external_ip == Some(address) && row.role == Some(Role::Egress)
+        row.router == router && row.nat.external_ip() == Some(address) && row.role == Some(Role::Egress)
     });
     rows.map(|row| RowChange::Delete(row.id, row.router)).collect()
 }

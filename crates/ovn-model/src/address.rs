@@ -9,6 +9,9 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
+
+use ovsdb_protocol::{AtomRef, Column, ColumnError, ColumnKind, DatumReader, DecodeError};
 
 pub use element::{Element, ElementKind};
 pub use mac::Mac;
@@ -72,6 +75,46 @@ impl AddressSet {
         let doubtful = || self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text()));
         doubtful().next()?;
         Some(format!("not understood: {}", doubtful().collect::<Vec<_>>().join(", ")))
+    }
+}
+
+impl<C: ?Sized> Column<C> for AddressSet {
+    const KIND: ColumnKind = <Vec<String> as Column>::KIND;
+
+    fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
+        let mut texts = Vec::new();
+        value.atoms(|atom| match atom {
+            AtomRef::String(text) => {
+                texts.push(text);
+                Ok(())
+            }
+            _ => Err(DecodeError { at: 0, expected: "a set of strings" }),
+        })?;
+        *self = self.toggled(texts);
+        self.complaint().map_or(Ok(()), |complaint| Err(ColumnError::Invalid(complaint)))
+    }
+}
+
+/// What northd allocated to a port: `dynamic_addresses`, a set of no element or a static one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DynamicAddresses(AddressSet);
+
+impl Deref for DynamicAddresses {
+    type Target = AddressSet;
+
+    fn deref(&self) -> &AddressSet {
+        &self.0
+    }
+}
+
+impl<C: ?Sized> Column<C> for DynamicAddresses {
+    const KIND: ColumnKind = <Option<String> as Column>::KIND;
+
+    fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
+        self.0 = AddressSet::new(value.string()?.as_deref());
+        let strange = self.iter().find(|element| element.kind() != ElementKind::Static);
+        let strange = || strange.map(|element| format!("not understood: {:?}", element.text()));
+        self.complaint().or_else(strange).map_or(Ok(()), |complaint| Err(ColumnError::Invalid(complaint)))
     }
 }
 

@@ -82,12 +82,14 @@ struct Gathered {
     list: HashSet<Change>,
 }
 
-impl Recorder {
-    /// The first commit changes everything.
-    pub(crate) fn new() -> Self {
+/// The first commit changes everything.
+impl Default for Recorder {
+    fn default() -> Self {
         Self { pending: Gathered { everything: true, list: HashSet::new() }, committed: Gathered::default() }
     }
+}
 
+impl Recorder {
     /// Tells whether recording is pointless now.
     pub(crate) fn knows_all(&self) -> bool {
         self.pending.everything
@@ -96,6 +98,13 @@ impl Recorder {
     pub(crate) fn note(&mut self, change: Change) {
         if !self.pending.everything {
             self.pending.list.insert(change);
+        }
+    }
+
+    /// Notes a change of the topology at a node, if there is one.
+    pub(crate) fn topology(&mut self, node: Option<Node>) {
+        if let Some(node) = node {
+            self.note(Change::Topology(node));
         }
     }
 

@@ -1,16 +1,19 @@
 //! The keys that the agent reads and writes in `external_ids`.
 
+use ovsdb_protocol::KeyField;
+
 use crate::family::Family;
+use crate::tables::{Nat, Port, PortExtras, Router};
 
 /// `Logical_Switch_Port.external_ids`: the wanted external IPv4 address, `auto` or `none`.
-pub const PORT_IPV4: &str = "ipv4.address.external";
+pub const PORT_IPV4: &str = PortExtras::COLUMNS.external_ipv4.key();
 /// `Logical_Switch_Port.external_ids`: the wanted external IPv6 address, `auto` or `none`.
-pub const PORT_IPV6: &str = "ipv6.address.external";
+pub const PORT_IPV6: &str = PortExtras::COLUMNS.external_ipv6.key();
 /// `Logical_Router.external_ids`: `auto` speaks for all instances behind the router.
-pub const ROUTER: &str = "address.external";
+pub const ROUTER: &str = Router::COLUMNS.external.key();
 
-/// What the keys of our own rows in `NAT.external_ids` start with.
-pub const PREFIX: &str = "ovn-extaddr:";
+/// What the keys of an agent's own rows in `NAT.external_ids` start with.
+pub const PREFIX: &str = Nat::COLUMNS.tags.prefix();
 /// `NAT.external_ids`: the name of the agent group that the row belongs to.
 pub const OWNER: &str = "ovn-extaddr:owner";
 /// `NAT.external_ids`: the name of the `Logical_Switch_Port` that the row is for.
@@ -18,10 +21,18 @@ pub const PORT: &str = "ovn-extaddr:port";
 /// `NAT.external_ids`: what the row is good for.
 pub const ROLE: &str = "ovn-extaddr:role";
 
-/// Returns the key of a port's wish for an address of `family`.
+/// Returns the key of a port's wanted address of `family`.
 pub fn port_key(family: Family) -> &'static str {
     match family {
         Family::V4 => PORT_IPV4,
         Family::V6 => PORT_IPV6,
+    }
+}
+
+/// Returns the key of a port's wanted address of `family`, as a column of [`Port`].
+pub fn port_field(family: Family) -> KeyField<Port> {
+    match family {
+        Family::V4 => PortExtras::COLUMNS.external_ipv4,
+        Family::V6 => PortExtras::COLUMNS.external_ipv6,
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use ovsdb_protocol::{Column, ColumnError, ColumnKind, DatumReader, OriginalText, toggle_sorted};
 
 use crate::parsing::parse_ip;
 use crate::rendering::Rendering;
@@ -41,6 +42,86 @@ pub struct Canonical<'a>(pub &'a IpNet);
 impl fmt::Display for Canonical<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_host(self.0) { Rendering(self.0.addr()).fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+/// An address, as in `NAT.external_ip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub(crate) IpAddr);
+
+impl OriginalText for Address {
+    const WHAT: &'static str = "an address";
+
+    fn parse(text: &str) -> Option<Self> {
+        parse_ip(text).map(Self)
+    }
+
+    fn canonical(&self) -> impl fmt::Display + '_ {
+        Rendering(self.0)
+    }
+
+    fn is_canonical(&self, text: &str) -> bool {
+        Rendering(self.0).is(text.as_bytes())
+    }
+}
+
+/// A prefix whose bits right of the mask are cleared, as in `NAT.logical_ip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogicalPrefix(pub(crate) IpNet);
+
+impl OriginalText for LogicalPrefix {
+    const WHAT: &'static str = "an address or prefix";
+
+    fn parse(text: &str) -> Option<Self> {
+        parse_prefix(text).map(|prefix| Self(prefix.trunc()))
+    }
+
+    fn canonical(&self) -> impl fmt::Display + '_ {
+        Canonical(&self.0)
+    }
+
+    fn is_canonical(&self, text: &str) -> bool {
+        match is_host(&self.0) {
+            true => Rendering(self.0.addr()).is(text.as_bytes()),
+            false => ovsdb_protocol::is_rendering(text, &Canonical(&self.0)),
+        }
+    }
+}
+
+/// The addresses of a router port, each with the prefix of its network: `Logical_Router_Port.networks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    /// In the order of the texts.
+    elements: Vec<(Box<str>, Option<IpNet>)>,
+}
+
+impl Networks {
+    /// Returns the addresses, in the order of their texts. A text that is none is left out.
+    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+        self.elements.iter().filter_map(|(_, network)| network.as_ref())
+    }
+}
+
+impl<C: ?Sized> Column<C> for Networks {
+    const KIND: ColumnKind = <Vec<String> as Column>::KIND;
+
+    fn apply(&mut self, value: &mut DatumReader<'_, '_>, context: &mut C) -> Result<(), ColumnError> {
+        let mut texts = Vec::<Box<str>>::new();
+        Column::apply(&mut texts, value, context)?;
+        toggle_sorted(
+            &mut self.elements,
+            texts
+                .into_iter()
+                .map(|text| (parse_prefix(&text), text))
+                .map(|(network, text)| (text, network))
+                .collect(),
+        );
+        let bad: Vec<_> =
+            self.elements.iter().filter(|(_, network)| network.is_none()).map(|(text, _)| text).collect();
+        match bad.is_empty() {
+            true => Ok(()),
+            false => Err(ColumnError::Invalid(format!("not understood: {bad:?}"))),
+        }
     }
 }
 

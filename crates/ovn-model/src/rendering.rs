@@ -7,8 +7,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::spelling::Spelling;
-
 /// Renders an address as its own `Display` does, but for width and fill, which are ignored.
 pub(crate) struct Rendering(pub(crate) IpAddr);
 
@@ -17,11 +15,6 @@ impl Rendering {
     pub(crate) fn is(&self, text: &[u8]) -> bool {
         let rendered = Text::of(self.0);
         rendered.bytes[..rendered.length] == *text
-    }
-
-    /// Remembers `raw` unless it is the rendering: [`Spelling::of`], which goes the long way only where it has to.
-    pub(crate) fn spelling(&self, raw: &str) -> Spelling {
-        if self.is(raw.as_bytes()) { Spelling::default() } else { Spelling::of(raw, self) }
     }
 }
 

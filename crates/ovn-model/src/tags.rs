@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::keys;
+use ovsdb_protocol::{ColumnError, PairsColumn};
 
-/// The `external_ids` of a row whose keys start with [`keys::PREFIX`], in the order of the keys.
+/// The `external_ids` of a row whose keys start with [`keys::PREFIX`](crate::keys::PREFIX), in the order of the keys.
 ///
 /// All of them share one allocation: each key and each value is followed by a NUL, which OVSDB's
 /// strings cannot hold.
@@ -46,18 +46,19 @@ impl Tags {
         }
         rest.is_empty()
     }
+}
 
-    /// Returns what these become by a map's difference. Pairs of no concern are ignored.
-    pub(crate) fn toggled(&self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Self {
+impl PairsColumn for Tags {
+    fn toggle(&mut self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError> {
         let mut pairs: Vec<_> = self.iter().map(|(k, v)| (Cow::Borrowed(k), Cow::Borrowed(v))).collect();
         for (key, value) in difference {
-            if !key.starts_with(keys::PREFIX) || key.contains('\0') || value.contains('\0') {
+            if key.contains('\0') || value.contains('\0') {
                 continue;
             }
             match pairs.iter().position(|(k, _)| *k == key) {
                 None => pairs.push((key, value)),
-                Some(at) if pairs[at].1 == value => drop(pairs.swap_remove(at)),
-                Some(at) => pairs[at].1 = value,
+                Some(place) if pairs[place].1 == value => drop(pairs.swap_remove(place)),
+                Some(place) => pairs[place].1 = value,
             }
         }
         pairs.sort_unstable();
@@ -66,7 +67,8 @@ impl Tags {
             text.push_str(part);
             text.push('\0');
         }
-        Self(text.into())
+        *self = Self(text.into());
+        Ok(())
     }
 }
 
@@ -79,14 +81,17 @@ impl fmt::Debug for Tags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys;
 
     fn toggled(tags: &Tags, pairs: &[(&'static str, &'static str)]) -> Tags {
-        tags.toggled(pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect())
+        let mut tags = tags.clone();
+        tags.toggle(pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect()).unwrap();
+        tags
     }
 
     #[test]
     fn a_difference_adds_replaces_and_removes() {
-        let tags = toggled(&Tags::default(), &[(keys::PORT, "p"), ("other", "x"), (keys::OWNER, "")]);
+        let tags = toggled(&Tags::default(), &[(keys::PORT, "p"), (keys::OWNER, "")]);
         assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::OWNER, ""), (keys::PORT, "p")]);
         let tags = toggled(&tags, &[(keys::PORT, "q"), (keys::OWNER, ""), (keys::ROLE, "egress")]);
         assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::PORT, "q"), (keys::ROLE, "egress")]);

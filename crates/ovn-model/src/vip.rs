@@ -1,5 +1,6 @@
 //! Virtual addresses of load balancers: the pairs of `Load_Balancer.vips`.
 
+mod set;
 #[cfg(test)]
 mod tests;
 
@@ -9,11 +10,13 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use memchr::memchr;
+use ovsdb_protocol::is_rendering;
 
 use crate::few::Few;
 use crate::parsing::{parse_v4, parse_v6};
 use crate::rendering::Rendering;
-use crate::spelling::Spelling;
+
+pub use set::Vips;
 
 /// An address with a port, or all of an address where there is none.
 ///
@@ -34,13 +37,14 @@ pub struct Vip {
     /// What the connections are spread over; may be nothing, which refuses them.
     pub backends: Few<Endpoint>,
     /// What is not as we would write it.
-    odd: Option<Box<Odd>>,
+    original: Option<Box<OriginalPair>>,
 }
 
+/// The texts of a pair, where they are not the canonical ones.
 #[derive(Clone, Default, PartialEq, Eq)]
-struct Odd {
-    key: Spelling,
-    value: Spelling,
+struct OriginalPair {
+    key: Option<Box<str>>,
+    value: Option<Box<str>>,
     doubtful: bool,
 }
 
@@ -123,38 +127,39 @@ impl Vip {
         });
         let backends = parsed.collect();
         if is_canonical && all_canonical {
-            return Some(Self { endpoint, backends, odd: None });
+            return Some(Self { endpoint, backends, original: None });
         }
-        let value = Spelling::of(value, &List(&backends));
-        let odd = Odd { key: Spelling::of(key, &endpoint), value, doubtful };
-        Some(Self { endpoint, backends, odd: (odd != Odd::default()).then(|| Box::new(odd)) })
+        let key = (!is_rendering(key, &endpoint)).then(|| key.into());
+        let value = (!is_rendering(value, &List(&backends))).then(|| value.into());
+        let original = OriginalPair { key, value, doubtful };
+        let original = (original != OriginalPair::default()).then(|| Box::new(original));
+        Some(Self { endpoint, backends, original })
     }
 
     /// Returns the key as the database has it.
     pub fn key(&self) -> Cow<'_, str> {
-        match &self.odd {
-            Some(odd) => odd.key.text(&self.endpoint),
+        match self.original.as_ref().and_then(|original| original.key.as_deref()) {
+            Some(key) => key.into(),
             None => self.endpoint.to_string().into(),
         }
     }
 
     /// Returns the value as the database has it.
     pub fn value(&self) -> Cow<'_, str> {
-        let canonical = List(&self.backends);
-        match &self.odd {
-            Some(odd) => odd.value.text(&canonical),
-            None => canonical.to_string().into(),
+        match self.original.as_ref().and_then(|original| original.value.as_deref()) {
+            Some(value) => value.into(),
+            None => List(&self.backends).to_string().into(),
         }
     }
 
     /// Tells whether some backend was not understood.
     pub fn is_doubtful(&self) -> bool {
-        self.odd.as_ref().is_some_and(|odd| odd.doubtful)
+        self.original.as_ref().is_some_and(|original| original.doubtful)
     }
 
     /// Returns what orders the pairs of a map and tells their keys apart.
     pub(crate) fn order(&self) -> impl Ord {
-        (self.endpoint, self.odd.as_ref().map(|odd| &odd.key).filter(|key| !key.is_canonical()))
+        (self.endpoint, self.original.as_ref().and_then(|original| original.key.as_deref()))
     }
 }
 

@@ -79,7 +79,7 @@ impl<'i> Declaration<'i> {
         let name = &input.ident;
         let context = self.context();
         let own = columns.len();
-        let specs = columns.iter().map(|column| column.spec(&context));
+        let specs = columns.iter().map(|column| column.spec(&context, self.attributes.is_optional));
         let group_types: Vec<_> = groups.iter().map(|group| group.field_type).collect();
         let group_idents: Vec<_> = groups.iter().map(|group| group.ident).collect();
         // Where the columns of each group begin among all.
@@ -213,7 +213,7 @@ impl<'i> Declaration<'i> {
                 ),
                 Extent::Prefix(prefix) => (
                     quote!(::ovsdb_protocol::PairsField<#row>),
-                    quote!(::ovsdb_protocol::PairsField::new(#column)),
+                    quote!(::ovsdb_protocol::PairsField::new(#column, #prefix)),
                     format!("The pairs of `{column}` whose keys start with `{prefix}`"),
                 ),
             };
@@ -240,11 +240,11 @@ impl<'i> Declaration<'i> {
 }
 
 impl Column<'_> {
-    /// Generates the column's `ColumnSpec`.
-    fn spec(&self, context: &TokenStream) -> TokenStream {
+    /// Generates the column's `ColumnSpec`. The columns of an optional table are optional.
+    fn spec(&self, context: &TokenStream, is_optional: bool) -> TokenStream {
         let name = &self.name;
         let parts = || self.parts.iter().map(|(_, part)| part);
-        let is_optional = parts().all(|part| part.is_optional);
+        let is_optional = is_optional || parts().all(|part| part.is_optional);
         let first = |text: fn(&Part) -> &String| {
             parts().map(text).find(|text| !text.is_empty()).cloned().unwrap_or_default()
         };

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use ovsdb_protocol::{Mirror, RowDelta, Selection, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{Cache, RowDelta, Selection, Session, SessionConfig, SessionEvent};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -12,19 +12,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: monitor REMOTE[,REMOTE ...] DATABASE [TABLE ...]".into());
     };
     let tables: Vec<_> = arguments.map(Selection::table).collect();
-    let mut mirror = if tables.is_empty() { Mirror::of_everything() } else { Mirror::new(tables) };
+    let mut cache = if tables.is_empty() { Cache::everything() } else { Cache::new(tables) };
     let mut session = Session::new(SessionConfig::new(remotes.parse()?, database));
     loop {
-        match session.next(&mut mirror).await {
+        match session.next(&mut cache).await {
             SessionEvent::Synced { resumed } => {
-                println!("# {} rows{}", mirror.cache().len(), if resumed { ", resumed" } else { "" });
+                println!("# {} rows{}", cache.len(), if resumed { ", resumed" } else { "" });
             }
             SessionEvent::Disconnected { remote, error, retry } => {
                 println!("# {remote}: {error:#}; next attempt in {retry:.1?}");
             }
             _ => {}
         }
-        mirror.take_deltas().iter().for_each(print);
+        cache.take_deltas().iter().for_each(print);
     }
 }
 

@@ -1,16 +1,16 @@
 //! Prints all that happens to a Northbound database, for as long as it is let:
 //! `cargo run -p ovsdb-protocol --example smallest -- unix:/run/ovn/ovnnb_db.sock`
 
-use ovsdb_protocol::{Mirror, Session, SessionConfig};
+use ovsdb_protocol::{Cache, Session, SessionConfig};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let remotes = std::env::args().nth(1).unwrap_or_else(|| "unix:/run/ovn/ovnnb_db.sock".to_owned());
     let mut session = Session::new(SessionConfig::new(remotes.parse()?, "OVN_Northbound"));
-    let mut mirror = Mirror::of_everything();
+    let mut cache = Cache::everything();
     loop {
-        println!("{:?}", session.next(&mut mirror).await);
-        for delta in mirror.take_deltas() {
+        println!("{:?}", session.next(&mut cache).await);
+        for delta in cache.take_deltas() {
             println!("{} {}: {:?} -> {:?}", delta.table, delta.uuid, delta.old, delta.new);
         }
     }

@@ -1,59 +1,69 @@
-//! A replica of the tables that a monitor covers.
+//! A replica of untyped rows, for consumers without a model of their own.
 
-mod table;
+mod content;
+mod problems;
+mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::diff::DiffError;
-use crate::replica::Batch;
+use self::content::Content;
+pub use self::selection::{Absent, Selection};
+use crate::monitor::{MonitorRequest, MonitorRequests};
+use crate::problem::Problem;
+use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
+use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
-use crate::value::{Row, RowError};
-use table::Table;
+use crate::value::{Datum, Row};
 
-/// A replica of the tables that a monitor covers, with rows of untyped columns.
+/// A [`Replica`] of untyped rows for a [`Session`](crate::Session): the content of the selected tables, and how it
+/// changes.
 ///
-/// # Batches
-///
-/// Changes come in batches, from [`begin`](Self::begin) to [`commit`](Self::commit): one for each message of the
-/// server. Readers see none of a batch before its commit, then all of it.
-///
-/// A [`Batch::Snapshot`] tells the whole content of the monitored tables. Its commit compares that with the content so
-/// far. Equal rows yield nothing, different ones a change, and those the snapshot lacks a deletion. So the
-/// deltas of all commits together always lead to the present content, however often the connection was lost between.
-///
-/// # Inconsistency
-///
-/// A change that does not fit the content so far means that a message was missed or misunderstood. The batch is
-/// discarded then, every further call for it fails too, and the content stays that of the last commit until the
-/// caller brings a snapshot.
-#[derive(Debug, Clone, Default)]
+/// # Behaviour
+/// - The content is that of the last commit, also while a batch arrives or the connection is lost.
+/// - The deltas of all [`take_deltas`](Self::take_deltas) together lead to that content. However often everything had
+///   to be fetched again, they tell of no row that is as it was, and of each that is gone.
+/// - A server with another schema is taken as it is: the tables and columns that it has are monitored, and rows of a
+///   table whose columns are not the same ones any more are told as changed.
+/// - A row has all selected columns that the server has, except those whose value cannot be read: such a column is
+///   missing in the row until a whole new value of it arrives, and listed in [`problems`](Self::problems).
+/// - A change that does not fit the content means that a message was missed or misunderstood: the session fetches
+///   everything again, and [`error`](Self::error) says why.
+#[derive(Debug)]
 pub struct Cache {
-    tables: BTreeMap<Arc<str>, Table>,
-    batch: Option<Batch>,
+    /// `None` for everything.
+    selections: Option<Vec<Selection>>,
+    absent: Vec<Absent>,
+    content: Content,
+    /// Takes the snapshot in, where `content` has other columns than the server.
+    next: Option<Content>,
+    /// What happened since the last [`Cache::take_deltas`], so that it is bounded by what is in the database.
+    deltas: BTreeMap<(Arc<str>, Uuid), RowDelta>,
+    error: Option<CacheError>,
 }
 
-/// The difference that a batch made to one row. `old` and `new` are never equal.
+/// The difference between two contents of one row. `old` and `new` are never equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowDelta {
     /// The table.
     pub table: Arc<str>,
     /// The name of the row.
     pub uuid: Uuid,
-    /// The row before the batch; `None` if it is new.
+    /// The row before; `None` if it is new.
     pub old: Option<Arc<Row>>,
-    /// The row after the batch; `None` if it is gone.
+    /// The row now; `None` if it is gone.
     pub new: Option<Arc<Row>>,
 }
 
-/// Why a batch was discarded. The content is to be fetched anew.
+/// How a row update contradicts the content, which is fetched again then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Inconsistency {
+#[non_exhaustive]
+pub enum CacheError {
     /// There is no batch: none was begun, or it was discarded.
     #[error("no batch is open")]
     NoBatch,
@@ -76,244 +86,193 @@ pub enum Inconsistency {
         /// The name of the row.
         uuid: Uuid,
     },
-    /// A row has a column that is not monitored, or a value that is none of its column.
-    #[error("row {uuid} of table {table:?} does not fit the schema")]
-    Row {
+    /// The text of a row is not a JSON object of columns.
+    #[error("row {uuid} of table {table:?} is malformed")]
+    Malformed {
         /// The table.
         table: String,
         /// The name of the row.
         uuid: Uuid,
-        /// What is wrong with the row.
+        /// What is wrong with the text.
         #[source]
-        source: Box<RowError>,
-    },
-    /// The difference of a column cannot be applied to its value.
-    #[error("change of column {column:?} of row {uuid} of table {table:?} cannot be applied")]
-    Diff {
-        /// The table.
-        table: String,
-        /// The name of the row.
-        uuid: Uuid,
-        /// The column.
-        column: String,
-        /// What is wrong with the difference.
-        #[source]
-        source: Box<DiffError>,
+        source: crate::cursor::DecodeError,
     },
 }
 
+// ===== impl Cache =====
+
 impl Cache {
-    /// Creates an empty replica for a monitor of all tables with all their columns.
-    pub fn new(schema: &DatabaseSchema) -> Self {
-        let tables = schema.tables.iter().map(|(name, table)| {
-            let columns = table.columns.iter();
-            let types = columns.map(|(name, column)| (name.clone(), column.column_type.clone()));
-            (Arc::from(name.as_str()), Table::new(types.collect()))
-        });
-        Self { tables: tables.collect(), batch: None }
+    /// Creates a cache of some tables. The last of several selections of the same table counts.
+    pub fn new(selections: impl IntoIterator<Item = Selection>) -> Self {
+        Self::with(Some(selections.into_iter().collect()))
     }
 
-    /// Creates an empty replica for a monitor of some columns of some tables.
-    ///
-    /// The rows of the replica have exactly these columns, as far as the schema has them.
-    pub fn with_columns<T, C>(schema: &DatabaseSchema, tables: impl IntoIterator<Item = (T, C)>) -> Self
-    where
-        T: AsRef<str>,
-        C: IntoIterator<Item: AsRef<str>>,
-    {
-        let tables = tables.into_iter().filter_map(|(name, columns)| {
-            let table = schema.table(name.as_ref())?;
-            let types = columns.into_iter().filter_map(|name| {
-                let column = table.column(name.as_ref())?;
-                Some((name.as_ref().to_owned(), column.column_type.clone()))
-            });
-            Some((Arc::from(name.as_ref()), Table::new(types.collect())))
-        });
-        Self { tables: tables.collect(), batch: None }
+    /// Creates a cache of all columns of all tables, whatever the server has.
+    pub fn everything() -> Self {
+        Self::with(None)
     }
 
-    // ----- changes -----
-
-    /// Opens a batch, discarding one that was left open.
-    pub fn begin(&mut self, batch: Batch) {
-        self.abort();
-        self.batch = Some(batch);
-    }
-
-    /// Adds a row: an `initial` or `insert` of the server. Columns it lacks get their defaults.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the row is there already, in a snapshot only if this same snapshot has it.
-    pub fn insert(&mut self, table: &str, uuid: Uuid, row: Row) -> Result<(), Inconsistency> {
-        self.change(table, |batch, table_state| {
-            if table_state.contains(batch, &uuid) {
-                return Err(Inconsistency::Exists { table: table.to_owned(), uuid });
-            }
-            let row = table_state.complete(table, uuid, row)?;
-            table_state.stage(uuid, Some(Arc::new(row)));
-            Ok(())
-        })
-    }
-
-    /// Changes a row by the differences of some columns: a `modify` of the server.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the row is not there, or a difference cannot be applied.
-    pub fn modify(&mut self, table: &str, uuid: Uuid, diff: Row) -> Result<(), Inconsistency> {
-        self.change(table, |batch, table_state| {
-            let Some(mut row) = table_state.take(batch, &uuid) else {
-                return Err(Inconsistency::Absent { table: table.to_owned(), uuid });
-            };
-            table_state.apply(table, uuid, Arc::make_mut(&mut row), diff)?;
-            table_state.stage(uuid, Some(row));
-            Ok(())
-        })
-    }
-
-    /// Changes a row to a whole new content: the `new` of a first-generation `update`. Columns it lacks get
-    /// their defaults.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the row is not there.
-    pub fn replace(&mut self, table: &str, uuid: Uuid, row: Row) -> Result<(), Inconsistency> {
-        self.change(table, |batch, table_state| {
-            if !table_state.contains(batch, &uuid) {
-                return Err(Inconsistency::Absent { table: table.to_owned(), uuid });
-            }
-            let row = table_state.complete(table, uuid, row)?;
-            table_state.stage(uuid, Some(Arc::new(row)));
-            Ok(())
-        })
-    }
-
-    /// Removes a row.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the row is not there.
-    pub fn delete(&mut self, table: &str, uuid: Uuid) -> Result<(), Inconsistency> {
-        self.change(table, |batch, table_state| {
-            if !table_state.contains(batch, &uuid) {
-                return Err(Inconsistency::Absent { table: table.to_owned(), uuid });
-            }
-            table_state.stage(uuid, None);
-            Ok(())
-        })
-    }
-
-    /// Makes the batch the content, returning the differences ordered by table and row.
-    ///
-    /// # Errors
-    ///
-    /// Fails if no batch is open, as after an inconsistency in this one.
-    pub fn commit(&mut self) -> Result<Vec<RowDelta>, Inconsistency> {
-        let batch = self.batch.take().ok_or(Inconsistency::NoBatch)?;
-        let mut deltas = Vec::new();
-        for (name, table) in &mut self.tables {
-            table.commit(batch, |uuid, old, new| {
-                deltas.push(RowDelta { table: Arc::clone(name), uuid, old, new });
-            });
-        }
-        Ok(deltas)
-    }
-
-    /// Discards the batch, if one is open: for a connection that was lost in the middle of one.
-    pub fn abort(&mut self) {
-        if self.batch.take().is_some() {
-            self.tables.values_mut().for_each(Table::abort);
+    fn with(selections: Option<Vec<Selection>>) -> Self {
+        Self {
+            selections,
+            absent: Vec::new(),
+            content: Content::default(),
+            next: None,
+            deltas: BTreeMap::new(),
+            error: None,
         }
     }
-
-    /// Becomes `next`, a replica of perhaps other tables and columns, returning the differences ordered by table and
-    /// row. A row whose columns are not the same ones differs.
-    pub(crate) fn become_next(&mut self, next: Self) -> Vec<RowDelta> {
-        let before = mem::replace(self, next);
-        let none = BTreeMap::new();
-        let names: BTreeSet<_> = before.tables.keys().chain(self.tables.keys()).collect();
-        let mut deltas = Vec::new();
-        for name in names {
-            let [old, new] = [&before, &*self].map(|cache| cache.tables.get(name).map_or(&none, Table::rows));
-            let uuids: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
-            deltas.extend(uuids.into_iter().filter(|uuid| old.get(uuid) != new.get(uuid)).map(|uuid| {
-                RowDelta {
-                    table: Arc::clone(name),
-                    uuid,
-                    old: old.get(&uuid).cloned(),
-                    new: new.get(&uuid).cloned(),
-                }
-            }));
-        }
-        deltas
-    }
-
-    /// Returns whether both have the same tables, with the same columns of the same types.
-    pub(crate) fn has_shape_of(&self, other: &Self) -> bool {
-        let types = |cache: &Self| -> Vec<_> {
-            cache.tables.iter().map(|(name, table)| (Arc::clone(name), table.types().clone())).collect()
-        };
-        types(self) == types(other)
-    }
-
-    // ----- content -----
 
     /// Returns a row.
     pub fn get(&self, table: &str, uuid: &Uuid) -> Option<&Arc<Row>> {
-        self.tables.get(table)?.rows().get(uuid)
+        self.content.get(table, uuid)
     }
 
-    /// Iterates over the rows of a table in the order of their names; over none of an unknown table.
+    /// Iterates over the rows of a table in the order of their UUIDs; over none of an unknown table.
     pub fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
-        self.tables.get(table).into_iter().flat_map(Table::rows).map(|(uuid, row)| (*uuid, row))
+        self.content.rows(table)
+    }
+
+    /// Iterates over the rows of a table whose column has this value, in the order of their UUIDs: by the
+    /// [index](Selection::index) of the column, or else by a search through the table.
+    pub fn find<'a>(
+        &'a self,
+        table: &str,
+        column: &str,
+        value: &Datum,
+    ) -> impl Iterator<Item = (Uuid, &'a Arc<Row>)> + use<'a> {
+        self.content.find(table, column, value).into_iter()
     }
 
     /// Iterates over the names of the tables.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
-        self.tables.keys().map(AsRef::as_ref)
+        self.content.tables()
     }
 
     /// Returns the number of rows in all tables.
     pub fn len(&self) -> usize {
-        self.tables.values().map(|table| table.rows().len()).sum()
+        self.content.len()
     }
 
-    /// Returns true without rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Changes a table within the batch, and discards the batch if that fails.
-    fn change(
-        &mut self,
-        table: &str,
-        change: impl FnOnce(Batch, &mut Table) -> Result<(), Inconsistency>,
-    ) -> Result<(), Inconsistency> {
-        let batch = self.batch.ok_or(Inconsistency::NoBatch)?;
-        let outcome = match self.tables.get_mut(table) {
-            Some(table) => change(batch, table),
-            None => Err(Inconsistency::UnknownTable(table.to_owned())),
-        };
-        if outcome.is_err() {
-            self.abort();
+    /// Iterates over the values that could not be read, up to a thousand of them.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.content.problems().iter()
+    }
+
+    /// Returns how many values could not be read.
+    pub fn problem_count(&self) -> usize {
+        self.content.problems().len()
+    }
+
+    /// Takes the differences between the content now and at the last call, ordered by table and row.
+    pub fn take_deltas(&mut self) -> Vec<RowDelta> {
+        std::mem::take(&mut self.deltas).into_values().collect()
+    }
+
+    /// Returns what was selected and the server of the present connection does not have.
+    pub fn absent(&self) -> &[Absent] {
+        &self.absent
+    }
+
+    /// Returns why the content had to be fetched again the last time that an update contradicted it.
+    pub fn error(&self) -> Option<&CacheError> {
+        self.error.as_ref()
+    }
+
+    /// Joins the difference with what happened to the row before.
+    fn record(&mut self, delta: RowDelta) {
+        match self.deltas.entry((Arc::clone(&delta.table), delta.uuid)) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(delta);
+            }
+            Entry::Occupied(mut known) => {
+                known.get_mut().new = delta.new;
+                if known.get().old == known.get().new {
+                    known.remove();
+                }
+            }
         }
-        outcome
     }
 }
 
-// ===== impl Inconsistency =====
+impl Replica for Cache {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
+        let all = || schema.tables.keys().map(Selection::table).collect();
+        let selections = self.selections.clone().unwrap_or_else(all);
+        let (mut requests, mut next) = (MonitorRequests::new(), Content::default());
+        self.absent.clear();
+        for selection in selections {
+            let Selection { table: name, required, rows, load_stage, indexes, .. } = &selection;
+            let Some(table) = schema.table(name) else {
+                if required.is_some() {
+                    return Err(SchemaMismatch(format!("the database has no table {name}")));
+                }
+                self.absent.push(Absent { table: name.clone(), column: None });
+                continue;
+            };
+            if let Some(column) = required.iter().flatten().find(|column| table.column(column).is_none()) {
+                return Err(SchemaMismatch(format!("the database has no column {name}.{column}")));
+            }
+            let (present, absent) = selection.columns_in(table);
+            self.absent.extend(
+                absent.into_iter().map(|column| Absent { table: name.clone(), column: Some(column) }),
+            );
+            let request = MonitorRequest::columns(present.clone()).rows(rows.clone()).load_stage(*load_stage);
+            requests.insert(name.clone(), request);
+            next.add_table(name, table, &present, indexes);
+        }
+        self.next = Some(next).filter(|next| !next.has_shape_of(&self.content));
+        Ok(requests)
+    }
 
-impl Inconsistency {
+    fn begin(&mut self, batch: Batch) {
+        match (&mut self.next, batch) {
+            (Some(next), Batch::Snapshot) => next.begin(batch),
+            // Differences are differences to what is here.
+            _ => {
+                self.next = None;
+                self.content.begin(batch);
+            }
+        }
+    }
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
+        let content = self.next.as_mut().unwrap_or(&mut self.content);
+        content.apply(update).map_err(|error| {
+            let summary = ApplyError(error.summary());
+            self.error = Some(error);
+            summary
+        })
+    }
+
+    fn commit(&mut self) {
+        let committed = match self.next.take() {
+            Some(mut next) => next.commit().map(|_| self.content.become_next(next)),
+            None => self.content.commit(),
+        };
+        // Without a batch, there is nothing to commit.
+        for delta in committed.unwrap_or_default() {
+            self.record(delta);
+        }
+    }
+}
+
+// ===== impl CacheError =====
+
+impl CacheError {
     /// Says what happened, but not to which row.
-    pub(crate) fn summary(&self) -> &'static str {
+    fn summary(&self) -> &'static str {
         match self {
             Self::NoBatch => "no batch is open",
             Self::UnknownTable(_) => "a table is not among the monitored ones",
             Self::Exists { .. } => "an inserted row exists already",
             Self::Absent { .. } => "a changed or deleted row does not exist",
-            Self::Row { .. } => "a row does not fit the schema",
-            Self::Diff { .. } => "a difference cannot be applied",
+            Self::Malformed { .. } => "a row is malformed",
         }
     }
 }

@@ -5,11 +5,14 @@
 //! string holds an escape.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use uuid::Uuid;
 
 use crate::plain::plain;
+use crate::value::grammar::{self, Number};
+use crate::value::{Atom, Datum};
 
 /// An atom borrowed from the text it was read from.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,8 @@ pub enum AtomRef<'a> {
     String(Cow<'a, str>),
     /// A row reference or other UUID.
     Uuid(Uuid),
+    /// The name that an insert gives to its row within a transaction. No server sends one.
+    NamedUuid(Cow<'a, str>),
 }
 
 /// Text that is not what the notation allows at that place.
@@ -100,6 +105,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         match c.tag()? {
             Tag::Set => c.array(|c| each(c.atom()?))?,
             Tag::Uuid => each(AtomRef::Uuid(c.uuid()?))?,
+            Tag::NamedUuid => each(AtomRef::NamedUuid(c.string()?))?,
             Tag::Map => return Err(c.error("a set or an atom, not a map")),
         }
         c.expect(b']', "the end of the set")
@@ -190,6 +196,29 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         Ok(found)
     }
 
+    /// Reads a datum of any type, as far as its JSON tells the type. [`Datum::conform`] does the rest.
+    ///
+    /// # Errors
+    /// The text is no datum, or an element of a set or a key of a map occurs twice.
+    pub fn datum(&mut self) -> Result<Datum, DecodeError> {
+        let c = &mut *self.cursor;
+        if c.peek() != Some(b'[') {
+            return c.bare_atom().map(Datum::scalar);
+        }
+        let at = c.at;
+        let once = |is_new: bool, expected| if is_new { Ok(()) } else { Err(DecodeError { at, expected }) };
+        if c.is_map() {
+            let mut map = BTreeMap::<Atom, Atom>::new();
+            self.pairs(|key, value| {
+                once(map.insert(key.into(), value.into()).is_none(), "every key of the map once")
+            })?;
+            return Ok(Datum::Map(map));
+        }
+        let mut set = BTreeSet::<Atom>::new();
+        self.atoms(|atom| once(set.insert(atom.into()), "every element of the set once"))?;
+        Ok(Datum::Set(set))
+    }
+
     /// Returns the datum's JSON text.
     ///
     /// # Errors
@@ -205,6 +234,7 @@ enum Tag {
     Set,
     Map,
     Uuid,
+    NamedUuid,
 }
 
 impl<'a> Cursor<'a> {
@@ -369,10 +399,16 @@ impl<'a> Cursor<'a> {
             "set" => Tag::Set,
             "map" => Tag::Map,
             "uuid" => Tag::Uuid,
+            "named-uuid" => Tag::NamedUuid,
             _ => return Err(DecodeError { at, expected: "\"set\", \"map\" or \"uuid\"" }),
         };
         self.expect(b',', "a comma")?;
         Ok(tag)
+    }
+
+    /// Returns whether a map is next, without taking it.
+    fn is_map(&self) -> bool {
+        self.text.as_bytes()[self.at..].starts_with(b"[\"map\"") || matches!(self.clone().tag(), Ok(Tag::Map))
     }
 
     /// Takes a text if it is next, as ovsdb-server writes it: without white space.
@@ -393,7 +429,7 @@ impl<'a> Cursor<'a> {
 
     fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         let at = self.at;
-        Uuid::try_parse(&self.string()?).map_err(|_| DecodeError { at, expected: "a UUID" })
+        grammar::uuid(&self.string()?).ok_or(DecodeError { at, expected: "a UUID" })
     }
 
     fn atom(&mut self) -> Result<AtomRef<'a>, DecodeError> {
@@ -403,10 +439,13 @@ impl<'a> Cursor<'a> {
         if let Some(uuid) = self.reference() {
             return Ok(AtomRef::Uuid(uuid));
         }
-        let Tag::Uuid = self.tag()? else { return Err(self.error("an atom")) };
-        let uuid = self.uuid()?;
+        let atom = match self.tag()? {
+            Tag::Uuid => AtomRef::Uuid(self.uuid()?),
+            Tag::NamedUuid => AtomRef::NamedUuid(self.string()?),
+            Tag::Set | Tag::Map => return Err(self.error("an atom")),
+        };
         self.expect(b']', "the end of the UUID")?;
-        Ok(AtomRef::Uuid(uuid))
+        Ok(atom)
     }
 
     fn bare_atom(&mut self) -> Result<AtomRef<'a>, DecodeError> {
@@ -431,12 +470,11 @@ impl<'a> Cursor<'a> {
         let rest = &self.text[self.at..];
         let length = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
         let token = &rest[..length.count()];
-        let atom = if token.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
-            token.parse().map(AtomRef::Integer).ok()
-        } else {
-            token.parse().ok().filter(|real: &f64| real.is_finite()).map(AtomRef::Real)
+        let atom = match grammar::number(token) {
+            Some(Number::Integer(integer)) => AtomRef::Integer(integer),
+            Some(Number::Real(real)) => AtomRef::Real(real),
+            None => return Err(self.error("a number in range")),
         };
-        let atom = atom.ok_or_else(|| self.error("a number in range"))?;
         self.at += token.len();
         Ok(atom)
     }

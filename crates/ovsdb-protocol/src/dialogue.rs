@@ -27,11 +27,12 @@ use self::conditions::ConditionChange;
 pub(crate) use self::rows::Feed;
 use self::rows::{Parts, Source};
 use crate::decoder::Decoder;
+use crate::encode::to_json;
 use crate::error::{Error, Kind};
 use crate::exchange::{Event, Exchange};
 use crate::greeting::{Description, Greeting, SERVER};
 use crate::lock::{Lock, LockName};
-use crate::monitor::{MonitorMethod, MonitorRequests, Rows};
+use crate::monitor::{self, MonitorMethod, MonitorRequests, RowFilter};
 use crate::outcome::{DatabaseError, Outcome};
 use crate::replica::Replica;
 use crate::schema::DatabaseSchema;
@@ -97,7 +98,7 @@ pub(crate) struct Dialogue {
     /// What the replica holds, where it can be resumed.
     position: Option<Position>,
     /// Which rows of a table to monitor, where it is not what the replica declares.
-    conditions: BTreeMap<String, Rows>,
+    conditions: BTreeMap<String, RowFilter>,
     /// The changes of conditions that have not taken effect yet. While there are some, the rows that are here belong to
     /// neither the old nor the new conditions, so that there is no position.
     changing: VecDeque<ConditionChange>,
@@ -309,7 +310,7 @@ impl Dialogue {
             None => return Ok(()),
             Some(Description::None) => (ServerRole::Standalone, None),
             Some(Description::Of(database)) => {
-                let role = self.policy.judge(database.as_ref()).map_err(Kind::Unacceptable)?;
+                let role = self.policy.judge(database.as_ref()).map_err(Kind::ServerUnusable)?;
                 if let Some(database) = &database {
                     self.policy.note(database);
                 }
@@ -322,8 +323,9 @@ impl Dialogue {
         self.lock_where_it_counts(role, exchange)?;
         let Some(schema) = self.heard.schema.take() else { return Ok(()) };
         let schema = schema?;
-        let mut requests = replica.declare(&schema).map_err(Kind::Unsuitable)?;
+        let mut requests = replica.declare(&schema).map_err(Kind::SchemaMismatch)?;
         self.override_conditions(&mut requests);
+        let requests = monitor::conform(requests, &schema);
         let view = View { schema, cluster, requests };
         if view.requests.is_empty() {
             return self.synced_without_rows(view, replica);
@@ -398,7 +400,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
 }
 
 pub(crate) fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::invalid_request(what, e))
+    to_json(value).map_err(|e| Error::invalid_request(what, e))
 }
 
 fn parse_schema(text: &RawValue) -> Result<DatabaseSchema, Error> {

@@ -19,13 +19,11 @@ use crate::value::{Atom, Datum, ValueError};
 
 /// Why a difference cannot be applied. The value is unchanged then, and known to be stale.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DiffError {
     /// The difference is none of this column.
     #[error("difference does not fit the column")]
     Difference(#[source] ValueError),
-    /// The outcome would have too few or too many elements.
-    #[error("outcome does not fit the column")]
-    Outcome(#[source] ValueError),
     /// The current value is none of this column: a set for a map, or the reverse.
     #[error("current value does not fit the column")]
     Current,
@@ -33,41 +31,28 @@ pub enum DiffError {
 
 /// Applies a difference to the value of a column of type `column`.
 ///
-/// The difference is [converted](Datum::conform_atoms) first; the current value must have been.
+/// The difference is [converted](Datum::convert) first; the current value must have been. What a server makes of the
+/// value is taken as it is: neither constraints nor the number of elements are checked.
 ///
 /// # Errors
 ///
-/// Fails if the difference or the outcome does not fit the column. `current` is as before then.
+/// Fails if the difference does not fit the column. `current` is as before then.
 pub fn apply_diff(current: &mut Datum, diff: Datum, column: &ColumnType) -> Result<(), DiffError> {
-    let diff = diff.conform_atoms(column).map_err(DiffError::Difference)?;
-    let check = |count| column.check_arity(count).map_err(DiffError::Outcome);
-    if column.max_is_one() {
-        check(diff.len())?;
-        *current = diff;
-        return Ok(());
-    }
+    let diff = diff.convert(column).map_err(DiffError::Difference)?;
     match (current, diff) {
-        (Datum::Set(current), Datum::Set(diff)) => {
-            let removed = diff.iter().filter(|atom| current.contains(atom)).count();
-            check(current.len() + diff.len() - 2 * removed)?;
-            toggle(current, diff);
-            Ok(())
-        }
-        (Datum::Map(current), Datum::Map(diff)) => {
-            let added = diff.keys().filter(|key| !current.contains_key(key)).count();
-            let removed = diff.iter().filter(|(key, value)| current.get(key) == Some(value)).count();
-            check(current.len() + added - removed)?;
-            merge(current, diff);
-            Ok(())
-        }
-        (Datum::Set(_), Datum::Map(_)) | (Datum::Map(_), Datum::Set(_)) => Err(DiffError::Current),
+        (current, diff) if column.max_is_one() => *current = diff,
+        (Datum::Set(current), Datum::Set(diff)) => toggle(current, diff),
+        (Datum::Map(current), Datum::Map(diff)) => merge(current, diff),
+        (Datum::Set(_), Datum::Map(_)) | (Datum::Map(_), Datum::Set(_)) => return Err(DiffError::Current),
     }
+    Ok(())
 }
 
-/// Computes what a server sends about a column of type `column` which changed from `old` to `new`.
+/// Computes, for tests, what a server sends about a column of type `column` which changed from `old` to `new`.
 ///
 /// Returns `None` if the values are equal: a `modify` leaves such a column out. Both must be values of the column.
-pub fn diff(old: &Datum, new: &Datum, column: &ColumnType) -> Option<Datum> {
+#[cfg(test)]
+pub(crate) fn diff(old: &Datum, new: &Datum, column: &ColumnType) -> Option<Datum> {
     if old == new {
         return None;
     }

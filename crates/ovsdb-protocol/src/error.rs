@@ -8,8 +8,8 @@ use crate::decoder::ProtocolError;
 use crate::endpoint::Endpoint;
 use crate::exchange::{Deaf, Silent};
 use crate::outcome::DatabaseError;
-use crate::replica::{Inconsistent, Unsuitable};
-use crate::server::Unacceptable;
+use crate::replica::{ApplyError, SchemaMismatch};
+use crate::server::ServerUnusable;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -50,11 +50,11 @@ pub(crate) enum Kind {
     #[error("invalid {0}")]
     InvalidRequest(&'static str, #[source] Source),
     #[error(transparent)]
-    Unsuitable(Unsuitable),
+    SchemaMismatch(SchemaMismatch),
     #[error("the server's updates contradict what it sent before")]
-    Inconsistent(#[source] Inconsistent),
+    ApplyError(#[source] ApplyError),
     #[error(transparent)]
-    Unacceptable(Unacceptable),
+    ServerUnusable(ServerUnusable),
     #[error("the server is no longer among the remotes")]
     Unlisted,
     #[error("no server can be used{}", Listed(.0))]
@@ -131,7 +131,7 @@ impl Error {
 
     /// Returns whether the server's updates contradict what it sent before.
     pub fn is_inconsistent(&self) -> bool {
-        matches!(self.kind, Kind::Inconsistent(_))
+        matches!(self.kind, Kind::ApplyError(_))
     }
 
     /// Returns the server's error, if it answered with one.
@@ -140,13 +140,13 @@ impl Error {
     }
 
     /// Returns why the server cannot be used, if that is the reason.
-    pub fn as_unacceptable(&self) -> Option<&Unacceptable> {
-        if let Kind::Unacceptable(why) = &self.kind { Some(why) } else { None }
+    pub fn as_server_unusable(&self) -> Option<&ServerUnusable> {
+        if let Kind::ServerUnusable(why) = &self.kind { Some(why) } else { None }
     }
 
     /// Returns what the server's schema lacks, if that is the reason.
-    pub fn as_unsuitable(&self) -> Option<&Unsuitable> {
-        if let Kind::Unsuitable(why) = &self.kind { Some(why) } else { None }
+    pub fn as_schema_mismatch(&self) -> Option<&SchemaMismatch> {
+        if let Kind::SchemaMismatch(why) = &self.kind { Some(why) } else { None }
     }
 
     /// Returns the operating system's error, if that is what ended the connection or kept it from being made. It may
@@ -213,13 +213,20 @@ impl From<DatabaseError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind)?;
-        if f.alternate() {
-            let mut cause = self.source();
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
+        if f.alternate() { write!(f, "{}", Chain(&self.kind)) } else { write!(f, "{}", self.kind) }
+    }
+}
+
+/// Prints an error and all its causes, separated by colons.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn StdError);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
         }
         Ok(())
     }

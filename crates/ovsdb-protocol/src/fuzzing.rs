@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::cursor::{Cursor, DatumReader};
 use crate::decoder::Decoder;
 use crate::scan::{Limits, Scanner};
 use crate::{Datum, MonitorMethod};
@@ -38,4 +39,13 @@ pub fn is_object(text: &str) -> bool {
 /// Renders a value as RFC 7047 has it.
 pub fn render(datum: &Datum) -> String {
     serde_json::to_string(datum).unwrap_or_default()
+}
+
+/// Reads a value by both readers, which agree.
+pub fn read(text: &str) -> Option<Datum> {
+    let mut cursor = Cursor::new(text);
+    let borrowed = DatumReader::new(&mut cursor).datum().and_then(|datum| cursor.end().map(|()| datum)).ok();
+    let owned = serde_json::from_str(text).ok();
+    assert_eq!(borrowed, owned, "{text}");
+    owned
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::cursor::DecodeError;
-use crate::monitor::{MonitorRequest, MonitorRequests, Rows};
+use crate::monitor::{MonitorRequest, MonitorRequests, RowFilter};
 use crate::row::{RowChange, RowUpdate};
 use crate::schema::DatabaseSchema;
 use crate::server::ServerDatabase;
@@ -55,7 +55,7 @@ impl Greeting {
         let table = schema.table(TABLE)?;
         table.column("name")?;
         let columns = ServerDatabase::COLUMNS.into_iter().filter(|column| table.column(column).is_some());
-        let ours = Rows::Any(vec![Condition::eq("name", database)]);
+        let ours = RowFilter::Any(vec![Condition::eq("name", database)]);
         Some([(TABLE.to_owned(), MonitorRequest::columns(columns).rows(ours))].into())
     }
 

@@ -7,7 +7,7 @@
 //!   [`Client::lock`] a lock.
 //! - A [`Session`] is the same for a program with an event loop of its own. All work is done while [`Session::next`] is
 //!   awaited, and rows go into the program's [`Replica`] while the bytes still arrive: [`Tables`] of typed rows, a
-//!   [`Mirror`] of untyped ones, or a type of the program.
+//!   [`Cache`] of untyped ones, or a type of the program.
 //!
 //! # First steps
 //! Declare the tables that you need, connect, and monitor:
@@ -78,8 +78,9 @@ mod outcome;
 pub use outcome::{
     DatabaseError, ErrorClass, MalformedReply, OperationResult, Outcome, Results, TransactError,
 };
+mod encode;
 mod monitor;
-pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, Rows};
+pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, MonitorSelect, RowFilter};
 mod lock;
 pub use lock::{InvalidLockName, LockName, LockStatus};
 
@@ -99,7 +100,7 @@ mod exchange;
 
 // Where rows are kept.
 mod replica;
-pub use replica::{Batch, Inconsistent, Replica, Unsuitable};
+pub use replica::{ApplyError, Batch, Replica, SchemaMismatch};
 mod problem;
 pub use problem::{Problem, Problems};
 mod table;
@@ -107,17 +108,15 @@ pub use ovsdb_derive::{AtomValue, ColumnGroup, Table};
 pub use table::{
     AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, IntoColumn,
     KeyColumn, KeyField, Missing, Original, OriginalText, PairsColumn, PairsField, Rare, ReadRow, Table,
-    TableLayout, TableOperations, TableSpec, TypedRow, apply_scalar, join_columns, monitor_requests,
-    read_row, toggle_sorted,
+    TableLayout, TableOperations, TableSpec, TypedRow, apply_scalar, declared_schema, is_rendering,
+    join_columns, monitor_requests, read_row, toggle_sorted,
 };
 mod tables;
 pub use tables::{Change, TableCache, Tables};
 mod diff;
-pub use diff::{DiffError, apply_diff, diff};
+pub use diff::{DiffError, apply_diff};
 mod cache;
-pub use cache::{Cache, Inconsistency, RowDelta};
-mod mirror;
-pub use mirror::{Absent, Mirror, Selection};
+pub use cache::{Absent, Cache, CacheError, RowDelta, Selection};
 
 // One connection.
 mod tls;
@@ -130,7 +129,7 @@ mod error;
 pub use error::Error;
 mod link;
 mod server;
-pub use server::{ServerDatabase, ServerRole, StorageModel, Unacceptable};
+pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 mod update;
 
 // One connection after the other.

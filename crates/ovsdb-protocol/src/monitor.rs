@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::encode::{EncodeError, to_json};
+use crate::schema::{DatabaseSchema, TableSchema};
 use crate::transact::Condition;
 
 /// What to monitor of each table.
@@ -14,8 +16,9 @@ pub type MonitorRequests = BTreeMap<String, MonitorRequest>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct MonitorRequest {
     columns: Vec<String>,
-    rows: Rows,
-    part: u8,
+    rows: RowFilter,
+    select: MonitorSelect,
+    load_stage: u8,
 }
 
 /// Which rows of a table to monitor.
@@ -24,11 +27,26 @@ pub struct MonitorRequest {
 /// transaction, where several mean *all of them*. These variants leave no room for the mistake.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Rows {
+pub enum RowFilter {
     /// All rows.
     All,
     /// Rows for which at least one condition holds; none where the list is empty.
     Any(Vec<Condition>),
+}
+
+/// Which events of a table to monitor, RFC 7047 section 4.1.5 `<monitor-select>`. All by default.
+///
+/// A [`Replica`](crate::Replica) that is to have the table's content needs all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct MonitorSelect {
+    /// The rows that are there at the beginning.
+    pub initial: bool,
+    /// Rows that are inserted.
+    pub insert: bool,
+    /// Rows that are deleted.
+    pub delete: bool,
+    /// Rows whose columns change.
+    pub modify: bool,
 }
 
 /// The generations of the monitor method, newest first: the order in which they are tried.
@@ -42,50 +60,103 @@ pub enum MonitorMethod {
     Plain,
 }
 
+// ===== impl MonitorSelect =====
+
+impl Default for MonitorSelect {
+    fn default() -> Self {
+        Self { initial: true, insert: true, delete: true, modify: true }
+    }
+}
+
 // ===== impl MonitorRequest =====
 
 impl MonitorRequest {
     /// Monitors these columns of all rows.
     pub fn columns<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> Self {
-        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Rows::All, part: 0 }
+        Self {
+            columns: columns.into_iter().map(Into::into).collect(),
+            rows: RowFilter::All,
+            select: MonitorSelect::default(),
+            load_stage: 0,
+        }
     }
 
-    /// Monitors only some rows.
+    /// Monitors only some rows. The columns of the conditions are monitored too: ovsdb-server crashes where a
+    /// condition is on another column and changes later, as it does between load stages.
     #[must_use]
-    pub fn rows(mut self, rows: Rows) -> Self {
+    pub fn rows(mut self, rows: RowFilter) -> Self {
         self.rows = rows;
         self
     }
 
-    /// Lets the table's rows come in this part of a snapshot; in the first, which is part 0, without.
-    ///
-    /// ovsdb-server renders a reply as a whole before it sends the first byte, and does nothing else meanwhile. A
-    /// [`Session`](crate::Session) asks for one part after the other, by `monitor_cond_change`, so that it takes in
-    /// the one while the server renders the next, and others are served in between. What there is to do after the last
-    /// byte is only the last part. The monitor stays one, and its updates whole transactions.
+    /// Monitors only some events.
     #[must_use]
-    pub fn part(mut self, part: u8) -> Self {
-        self.part = part;
+    pub fn select(mut self, select: MonitorSelect) -> Self {
+        self.select = select;
         self
     }
 
-    fn wire(&self, method: MonitorMethod, parts: bool) -> Wire<'_> {
+    /// Loads the table's rows in this stage of a snapshot; stage 0, the default, comes first.
+    ///
+    /// ovsdb-server renders a reply as a whole before it sends the first byte, and does nothing else meanwhile. A
+    /// [`Session`](crate::Session) asks for one stage after the other, by `monitor_cond_change`, so that it takes in
+    /// the one while the server renders the next, and others are served in between. What there is to do after the last
+    /// byte is only the last stage. The monitor stays one, and its updates whole transactions.
+    #[must_use]
+    pub fn load_stage(mut self, stage: u8) -> Self {
+        self.load_stage = stage;
+        self
+    }
+
+    /// Leaves out what the table does not have: columns, and conditions on them.
+    fn conform(mut self, table: &TableSchema) -> Self {
+        let has = |column: &str| table.column(column).is_some();
+        self.columns.retain(|column| has(column));
+        if let RowFilter::Any(conditions) = &mut self.rows {
+            conditions.retain(|condition| condition.column().is_none_or(has));
+        }
+        self
+    }
+
+    fn wire(&self, method: MonitorMethod, stages: bool) -> Wire<'_> {
         let rows = match self.rows {
             _ if method == MonitorMethod::Plain => None,
-            _ if parts && self.part > 0 => Some(Clause::All([false])),
-            Rows::All => None,
-            Rows::Any(_) => Some(self.rows.clause()),
+            _ if stages && self.load_stage > 0 => Some(Clause::All([false])),
+            RowFilter::All => None,
+            RowFilter::Any(_) => Some(self.rows.clause()),
         };
-        Wire { columns: &self.columns, rows }
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in self.columns.iter().map(String::as_str).chain(self.rows.columns()) {
+            // A column that is named twice is an error.
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let select = Some(self.select).filter(|select| *select != MonitorSelect::default());
+        Wire { columns, rows, select }
     }
+}
+
+/// Leaves out of requests what the server does not have, which would refuse them as a whole.
+///
+/// A condition on a column that the table lacks holds for no row, as in ovsdb's own client library: where it is the
+/// only one, no row is monitored.
+pub(crate) fn conform(requests: MonitorRequests, schema: &DatabaseSchema) -> MonitorRequests {
+    let conformed = requests.into_iter().filter_map(|(name, request)| {
+        let request = request.conform(schema.table(&name)?);
+        Some((name, request))
+    });
+    conformed.collect()
 }
 
 /// `<monitor-request>`; [`MonitorMethod::Plain`] knows no `where`.
 #[derive(Serialize)]
 struct Wire<'a> {
-    columns: &'a [String],
+    columns: Vec<&'a str>,
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     rows: Option<Clause<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    select: Option<MonitorSelect>,
 }
 
 /// The conditions of `<monitor-request>` and `<monitor-cond-update>`.
@@ -96,15 +167,24 @@ enum Clause<'a> {
     Any(&'a [Condition]),
 }
 
-// ===== impl Rows =====
+// ===== impl RowFilter =====
 
-impl Rows {
+impl RowFilter {
     fn clause(&self) -> Clause<'_> {
         match self {
             Self::All => Clause::All([true]),
             Self::Any(none) if none.is_empty() => Clause::All([false]),
             Self::Any(conditions) => Clause::Any(conditions),
         }
+    }
+
+    /// Iterates over the columns of the conditions.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        let conditions = match self {
+            Self::All => [].as_slice(),
+            Self::Any(conditions) => conditions,
+        };
+        conditions.iter().filter_map(Condition::column)
     }
 }
 
@@ -116,19 +196,19 @@ struct Change<'a> {
 }
 
 /// Returns the `params` of the `monitor_cond_change` request for other rows of a table; `monitor` is JSON text.
-pub(crate) fn condition_change(monitor: &str, table: &str, rows: &Rows) -> serde_json::Result<String> {
-    let change = serde_json::to_string(&BTreeMap::from([(table, [Change { rows: rows.clause() }])]))?;
+pub(crate) fn condition_change(monitor: &str, table: &str, rows: &RowFilter) -> Result<String, EncodeError> {
+    let change = to_json(&BTreeMap::from([(table, [Change { rows: rows.clause() }])]))?;
     Ok(format!("[{monitor},{monitor},{change}]"))
 }
 
-/// Returns the `params` of the `monitor_cond_change` requests that bring one part of a snapshot each, but for the
-/// first.
-pub(crate) fn later_parts(monitor: &str, requests: &MonitorRequests) -> serde_json::Result<Vec<String>> {
-    let mut parts = BTreeMap::<_, BTreeMap<_, _>>::new();
-    for (table, request) in requests.iter().filter(|(_, request)| request.part > 0) {
-        parts.entry(request.part).or_default().insert(table, [Change { rows: request.rows.clause() }]);
+/// Returns the `params` of the `monitor_cond_change` requests that bring one load stage of a snapshot each, but for
+/// the first.
+pub(crate) fn later_stages(monitor: &str, requests: &MonitorRequests) -> Result<Vec<String>, EncodeError> {
+    let mut stages = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (table, request) in requests.iter().filter(|(_, request)| request.load_stage > 0) {
+        stages.entry(request.load_stage).or_default().insert(table, [Change { rows: request.rows.clause() }]);
     }
-    parts.values().map(|tables| serde_json::to_string(&(monitor, monitor, tables))).collect()
+    stages.values().map(|tables| to_json(&(monitor, monitor, tables))).collect()
 }
 
 // ===== impl MonitorMethod =====
@@ -152,20 +232,20 @@ impl MonitorMethod {
         }
     }
 
-    /// Returns the request's `params`; `parts`, if it is for no more than the first [part](MonitorRequest::part).
+    /// Returns the request's `params`; `stages`, if it is for no more than the first [stage](MonitorRequest::load_stage).
     pub(crate) fn params(
         self,
         database: &str,
         monitor: &str,
         requests: &MonitorRequests,
         since: Uuid,
-        parts: bool,
-    ) -> serde_json::Result<String> {
+        stages: bool,
+    ) -> Result<String, EncodeError> {
         let requests: BTreeMap<_, _> =
-            requests.iter().map(|(table, request)| (table, [request.wire(self, parts)])).collect();
+            requests.iter().map(|(table, request)| (table, [request.wire(self, stages)])).collect();
         match self {
-            Self::CondSince => serde_json::to_string(&(database, monitor, requests, since.to_string())),
-            _ => serde_json::to_string(&(database, monitor, requests)),
+            Self::CondSince => to_json(&(database, monitor, requests, since.to_string())),
+            _ => to_json(&(database, monitor, requests)),
         }
     }
 }
@@ -176,7 +256,7 @@ mod tests {
     use crate::transact::Function;
     use crate::value::Datum;
 
-    fn params(method: MonitorMethod, rows: Rows) -> String {
+    fn params(method: MonitorMethod, rows: RowFilter) -> String {
         let requests = [("T".to_owned(), MonitorRequest::columns(["a", "b"]).rows(rows))].into();
         method.params("D", "m", &requests, Uuid::nil(), false).unwrap()
     }
@@ -185,30 +265,30 @@ mod tests {
     /// all hold.
     #[test]
     fn no_row_is_not_all_rows() {
-        assert_eq!(params(MonitorMethod::Cond, Rows::All), r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#);
+        assert_eq!(params(MonitorMethod::Cond, RowFilter::All), r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#);
         assert_eq!(
-            params(MonitorMethod::Cond, Rows::Any(vec![])),
+            params(MonitorMethod::Cond, RowFilter::Any(vec![])),
             r#"["D","m",{"T":[{"columns":["a","b"],"where":[false]}]}]"#
         );
         let named = Condition::new("name", Function::Equal, Datum::scalar("x"));
         assert_eq!(
-            params(MonitorMethod::CondSince, Rows::Any(vec![named.clone()])),
-            r#"["D","m",{"T":[{"columns":["a","b"],"where":[["name","==","x"]]}]},"00000000-0000-0000-0000-000000000000"]"#
+            params(MonitorMethod::CondSince, RowFilter::Any(vec![named.clone()])),
+            r#"["D","m",{"T":[{"columns":["a","b","name"],"where":[["name","==","x"]]}]},"00000000-0000-0000-0000-000000000000"]"#
         );
         assert_eq!(
-            params(MonitorMethod::Plain, Rows::Any(vec![named])),
-            r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#
+            params(MonitorMethod::Plain, RowFilter::Any(vec![named])),
+            r#"["D","m",{"T":[{"columns":["a","b","name"]}]}]"#
         );
     }
 
     #[test]
-    fn later_parts_are_shut_out_until_they_are_asked_for() {
-        let none = MonitorRequest::columns(["a"]).rows(Rows::Any(Vec::new()));
+    fn later_stages_are_shut_out_until_they_are_asked_for() {
+        let none = MonitorRequest::columns(["a"]).rows(RowFilter::Any(Vec::new()));
         let requests = [
-            ("A".to_owned(), MonitorRequest::columns(["a"]).part(2)),
+            ("A".to_owned(), MonitorRequest::columns(["a"]).load_stage(2)),
             ("B".to_owned(), MonitorRequest::columns(["a"])),
-            ("C".to_owned(), none.part(2)),
-            ("D".to_owned(), MonitorRequest::columns(["a"]).part(1)),
+            ("C".to_owned(), none.load_stage(2)),
+            ("D".to_owned(), MonitorRequest::columns(["a"]).load_stage(1)),
         ]
         .into();
         assert_eq!(
@@ -216,7 +296,7 @@ mod tests {
             r#"["D","m",{"A":[{"columns":["a"],"where":[false]}],"B":[{"columns":["a"]}],"C":[{"columns":["a"],"where":[false]}],"D":[{"columns":["a"],"where":[false]}]},"00000000-0000-0000-0000-000000000000"]"#
         );
         assert_eq!(
-            later_parts("m", &requests).unwrap(),
+            later_stages("m", &requests).unwrap(),
             [
                 r#"["m","m",{"D":[{"where":[true]}]}]"#,
                 r#"["m","m",{"A":[{"where":[true]}],"C":[{"where":[false]}]}]"#,
@@ -233,5 +313,68 @@ mod tests {
             names.push(method.name());
         }
         assert_eq!(names, ["monitor_cond_since", "monitor_cond", "monitor"]);
+    }
+
+    /// ovsdb-server 3.1 and 3.7 crash where `monitor_cond_change` brings in a condition on a column that is not
+    /// monitored.
+    #[test]
+    fn the_columns_of_all_conditions_are_asked_for_at_first() {
+        let any = RowFilter::Any(vec![
+            Condition::eq("b", 1),
+            Condition::eq("c", 1),
+            Condition::uuid(Uuid::nil()),
+            Condition::includes("c", 2),
+            Condition::Boolean(true),
+        ]);
+        let request = MonitorRequest::columns(["a", "b", "a"]).rows(any).load_stage(1);
+        let requests = [("T".to_owned(), request)].into();
+        let first = MonitorMethod::CondSince.params("D", "m", &requests, Uuid::nil(), true).unwrap();
+        assert!(first.contains(r#"{"T":[{"columns":["a","b","c","_uuid"],"where":[false]}]}"#), "{first}");
+        let later = later_stages("m", &requests).unwrap();
+        assert!(later[0].ends_with(r#"["c","includes",2],true]}]}]"#), "{later:?}");
+    }
+
+    #[test]
+    fn what_the_server_lacks_is_left_out() {
+        let schema = DatabaseSchema::parse(
+            r#"{"name":"D","tables":{"T":{"columns":{"a":{"type":"string"}}},"U":{"columns":{"a":{"type":"string"}}}}}"#,
+        );
+        let any = |conditions| MonitorRequest::columns(["a", "new"]).rows(RowFilter::Any(conditions));
+        let requests = [
+            (
+                "T".to_owned(),
+                any(vec![Condition::eq("new", 1), Condition::eq("a", "x"), Condition::Boolean(false)]),
+            ),
+            ("U".to_owned(), any(vec![Condition::eq("new", 1)])),
+            ("V".to_owned(), MonitorRequest::columns(["a"])),
+        ];
+        let conformed = conform(requests.into(), &schema.unwrap());
+        let columns = || MonitorRequest::columns(["a"]);
+        let known = vec![Condition::eq("a", "x"), Condition::Boolean(false)];
+        let expected = [
+            ("T".to_owned(), columns().rows(RowFilter::Any(known))),
+            ("U".to_owned(), columns().rows(RowFilter::Any(vec![]))),
+        ];
+        assert_eq!(conformed, expected.into());
+    }
+
+    #[test]
+    fn events_are_selected_only_on_request() {
+        let select = MonitorSelect { initial: false, ..MonitorSelect::default() };
+        let requests = [("T".to_owned(), MonitorRequest::columns(["a"]).select(select))].into();
+        assert_eq!(
+            MonitorMethod::Plain.params("D", "m", &requests, Uuid::nil(), false).unwrap(),
+            r#"["D","m",{"T":[{"columns":["a"],"select":{"initial":false,"insert":true,"delete":true,"modify":true}}]}]"#
+        );
+    }
+
+    #[test]
+    fn a_value_that_closes_the_connection_is_refused() {
+        let request = MonitorRequest::columns(["a"]).rows(RowFilter::Any(vec![Condition::eq("a", "x\0")]));
+        let requests = [("T".to_owned(), request.load_stage(1))].into();
+        for method in [MonitorMethod::CondSince, MonitorMethod::Cond] {
+            assert!(method.params("D", "m", &requests, Uuid::nil(), false).is_err());
+        }
+        assert!(later_stages("m", &requests).is_err());
     }
 }

@@ -27,12 +27,13 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The results of a committed transaction, one for each operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The results of a transaction's operations, in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Results(Vec<OperationResult>);
 
 /// The result of one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OperationResult {
     /// Nothing to tell: of a wait, commit, comment or assert.
     Empty,
@@ -50,6 +51,7 @@ pub enum OperationResult {
     Some(index) => format!("operation {index} refused"),
     None => "transaction refused".to_owned(),
 })]
+#[non_exhaustive]
 pub struct TransactError {
     /// The index of the operation at fault; `None` for a refusal of all of them at the commit, or of the
     /// request itself.
@@ -57,10 +59,14 @@ pub struct TransactError {
     /// What the server says.
     #[source]
     pub error: DatabaseError,
+    /// The results of the operations before the one at fault; of all operations, for a refusal at the commit. They
+    /// tell what was read, and what would have been written: nothing of it was.
+    pub results: Results,
 }
 
 /// A reply to `transact` which does not follow the protocol. Whether the transaction happened is unknown.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MalformedReply {
     /// The text is not an array of operation results, or not an error.
     #[error("not an array of operation results")]
@@ -85,7 +91,7 @@ impl Outcome {
     ///
     /// On a failure the results are those of the operations before it, the error, and a null for each operation
     /// after it. At the commit all operations have results that look like success, and the error follows as one
-    /// more element: only then do those results mean nothing.
+    /// more element.
     ///
     /// # Errors
     ///
@@ -100,7 +106,8 @@ impl Outcome {
                 None => missing = missing.or(Some(index)),
                 Some(Element::Failure(error)) => {
                     let operation = (index < operations).then_some(index);
-                    return Ok(Self::Refused(TransactError { operation, error }));
+                    let results = Results(results);
+                    return Ok(Self::Refused(TransactError { operation, error, results }));
                 }
                 Some(Element::Success(result)) => results.push(result),
             }
@@ -110,16 +117,6 @@ impl Outcome {
             None if found == operations => Ok(Self::Committed(Results(results))),
             None => Err(MalformedReply::Length { expected: operations, found }),
         }
-    }
-
-    /// Reads the `error` member of the reply to a transaction, a string or an object.
-    ///
-    /// # Errors
-    ///
-    /// Fails for a text that is neither.
-    pub fn from_error(error: &str) -> Result<Self, MalformedReply> {
-        let error = DatabaseError::parse(error).map_err(MalformedReply::Json)?;
-        Ok(Self::Refused(TransactError { operation: None, error }))
     }
 }
 
@@ -185,9 +182,14 @@ impl IntoIterator for Results {
 // ===== impl TransactError =====
 
 impl TransactError {
+    /// Creates the error of the operation at this index, or of the request as a whole.
+    pub fn new(operation: Option<usize>, error: DatabaseError) -> Self {
+        Self { operation, error, results: Results::default() }
+    }
+
     /// Returns what the caller may do about the error.
     pub fn class(&self) -> ErrorClass {
-        ErrorClass::of(&self.error, self.operation)
+        ErrorClass::classify(&self.error, self.operation)
     }
 }
 

@@ -1,6 +1,9 @@
-//! Values of the database that were not understood.
+//! Received values that were not understood.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -8,37 +11,37 @@ use crate::table::{ColumnError, ColumnSet, TableSpec};
 
 /// A value that was not understood. What it would have said counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The table's name.
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     /// The row.
     pub uuid: Uuid,
     /// The column's name.
-    pub column: &'static str,
+    pub column: Arc<str>,
     /// What is wrong, for a human.
     pub message: String,
 }
 
-/// How many problems are kept with their messages; of the others only their places are known.
+/// How many problems are listed with their messages. Of the others only the places are known, for the count.
 const MAX_LISTED: usize = 1000;
 
-/// The values that are not understood at present, of all tables.
-#[derive(Debug, Default)]
+/// The values that are not understood at present. At most 1000 are listed, the others counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
-    by_row: BTreeMap<(Uuid, &'static str), RowProblems>,
-    listed: usize,
+    by_row: BTreeMap<Uuid, Vec<Entry>>,
     count: usize,
+    listed: usize,
 }
 
-/// The problems of one row.
-#[derive(Debug, Default)]
-struct RowProblems {
-    /// The columns that have one.
-    columns: ColumnSet,
-    /// The columns whose content is unknown, because a difference or the whole of it could not be read.
-    unknown: ColumnSet,
-    /// Those that are listed.
-    listed: BTreeMap<usize, Problem>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    table: Arc<str>,
+    column: Arc<str>,
+    /// `None` where it is only counted.
+    message: Option<String>,
+    /// Whether nothing is known of the value, so that its differences lead nowhere.
+    is_unknown: bool,
 }
 
 /// What a reading of a row's columns found.
@@ -50,41 +53,108 @@ pub(crate) struct Findings {
     pub(crate) errors: Vec<(usize, ColumnError)>,
 }
 
+// ===== impl Problem =====
+
+impl Problem {
+    /// Logs the problem. Called once for each, however often its value is read.
+    pub(crate) fn log(&self) {
+        let Self { table, uuid, column, message } = self;
+        tracing::warn!(%table, %uuid, %column, message, "value not understood");
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, uuid, column, message } = self;
+        write!(f, "column {column} of row {uuid} of table {table}: {message}")
+    }
+}
+
 // ===== impl Problems =====
 
 impl Problems {
-    /// Returns the problems; a bounded number of them, see [`Problems::unlisted`].
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.by_row.values().flat_map(|row| row.listed.values())
+    /// Iterates over the listed problems, ordered by row.
+    pub fn iter(&self) -> impl Iterator<Item = Problem> {
+        self.by_row.iter().flat_map(|(uuid, entries)| {
+            entries.iter().filter_map(|Entry { table, column, message, .. }| {
+                let (table, column) = (Arc::clone(table), Arc::clone(column));
+                Some(Problem { table, uuid: *uuid, column, message: message.clone()? })
+            })
+        })
     }
 
-    /// Returns how many problems there are.
+    /// Returns the number of problems, listed or not.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Returns true if there are none.
+    /// Returns true if every value is understood.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Returns how many problems there are beyond those of [`Problems::iter`].
+    /// Returns the number of problems beyond those listed.
     pub fn unlisted(&self) -> usize {
         self.count - self.listed
     }
 
     /// Returns true if a row has a problem.
-    pub fn has_row(&self, table: &TableSpec, uuid: Uuid) -> bool {
-        !self.by_row.is_empty() && self.by_row.contains_key(&(uuid, table.name))
+    pub fn has_row(&self, table: &str, uuid: Uuid) -> bool {
+        !self.is_empty()
+            && self.by_row.get(&uuid).is_some_and(|row| row.iter().any(|entry| *entry.table == *table))
     }
 
-    /// Returns the columns of a row whose content is unknown.
+    /// Forgets a row.
+    pub fn forget(&mut self, table: &str, uuid: Uuid) {
+        self.retain(uuid, |entry| *entry.table != *table);
+    }
+
+    /// Adds a problem, or replaces what is known of the same column of the same row. Logs it if it is new.
+    pub(crate) fn record(
+        &mut self,
+        table: &str,
+        uuid: Uuid,
+        column: &str,
+        message: String,
+        is_unknown: bool,
+    ) {
+        let row = self.by_row.entry(uuid).or_default();
+        let place = row.iter().position(|entry| *entry.table == *table && *entry.column == *column);
+        let place = place.unwrap_or_else(|| {
+            self.count += 1;
+            row.push(Entry { table: table.into(), column: column.into(), message: None, is_unknown });
+            row.len() - 1
+        });
+        let entry = &mut row[place];
+        entry.is_unknown = is_unknown;
+        if entry.message.as_ref() == Some(&message) {
+            return;
+        }
+        if entry.message.is_none() {
+            if self.listed >= MAX_LISTED {
+                return;
+            }
+            self.listed += 1;
+        }
+        tracing::warn!(table, %uuid, column, message, "value not understood");
+        entry.message = Some(message);
+    }
+
+    /// Forgets the problem of one column of a row.
+    pub(crate) fn remove(&mut self, table: &str, uuid: Uuid, column: &str) {
+        self.retain(uuid, |entry| *entry.table != *table || *entry.column != *column);
+    }
+
+    /// Returns the columns of a row of a declared table of which nothing is known.
     pub(crate) fn unknown(&self, table: &TableSpec, uuid: Uuid) -> ColumnSet {
-        self.by_row.get(&(uuid, table.name)).map_or(ColumnSet::EMPTY, |row| row.unknown)
+        let entries = self.by_row.get(&uuid).into_iter().flatten();
+        let unknown = entries.filter(|entry| entry.is_unknown && *entry.table == *table.name);
+        let index = |entry: &Entry| table.columns.iter().position(|column| *column.name == *entry.column);
+        unknown.filter_map(index).collect()
     }
 
-    /// Takes over what a reading of a row found: of all its columns if `is_whole`, or else of those that it read.
-    /// Returns whether the row has a problem now.
+    /// Takes over what a reading of a row of a declared table found: of all its columns if `is_whole`, or else of those
+    /// that it read. Returns whether the row has a problem now.
     pub(crate) fn settle(
         &mut self,
         table: &TableSpec,
@@ -92,57 +162,39 @@ impl Problems {
         is_whole: bool,
         findings: Findings,
     ) -> bool {
-        let key = (uuid, table.name);
-        let mut row = self.by_row.remove(&key).unwrap_or_default();
-        let mut before = std::mem::take(&mut row.listed);
-        self.count -= row.columns.iter().count();
-        self.listed -= before.len();
-        let settled = if is_whole { row.columns } else { findings.read };
-        let keep =
-            |set: ColumnSet| set.iter().filter(|column| !settled.contains(*column)).collect::<ColumnSet>();
-        (row.columns, row.unknown) = (keep(row.columns), keep(row.unknown));
-        for column in row.columns.iter() {
-            row.listed.extend(before.remove(&column).map(|problem| (column, problem)));
-        }
-        self.listed += row.listed.len();
+        let name = |column: usize| table.columns[column].name;
+        let is_settled = |entry: &Entry| {
+            let has_error = findings.errors.iter().any(|(column, _)| name(*column) == &*entry.column);
+            *entry.table == *table.name
+                && !has_error
+                && (is_whole || findings.read.iter().any(|column| name(column) == &*entry.column))
+        };
+        self.retain(uuid, |entry| !is_settled(entry));
         for (column, error) in findings.errors {
-            row.columns.insert(column);
-            if let ColumnError::Unreadable(_) = error {
-                row.unknown.insert(column);
-            }
-            let problem = Problem {
-                table: table.name,
-                uuid,
-                column: table.columns[column].name,
-                message: error.to_string(),
-            };
-            // A problem is logged once, however often its value is read.
-            let is_known = before.get(&column) == Some(&problem);
-            if is_known || self.listed < MAX_LISTED {
-                if !is_known {
-                    let Problem { table, uuid, column, message } = &problem;
-                    tracing::warn!(table, %uuid, column, message, "value not understood");
-                }
-                self.listed += usize::from(row.listed.insert(column, problem).is_none());
-            }
+            let is_unknown = matches!(error, ColumnError::Unreadable(_));
+            self.record(table.name, uuid, name(column), error.to_string(), is_unknown);
         }
-        self.count += row.columns.iter().count();
-        let has_problem = !row.columns.is_empty();
-        if has_problem {
-            self.by_row.insert(key, row);
-        }
-        has_problem
+        self.has_row(table.name, uuid)
     }
 
-    /// Forgets a row.
-    pub fn forget(&mut self, table: &TableSpec, uuid: Uuid) {
-        self.settle(table, uuid, true, Findings::default());
+    fn retain(&mut self, uuid: Uuid, stays: impl Fn(&Entry) -> bool) {
+        let Some(row) = self.by_row.get_mut(&uuid) else { return };
+        row.retain(|entry| {
+            let stays = stays(entry);
+            self.count -= usize::from(!stays);
+            self.listed -= usize::from(!stays && entry.message.is_some());
+            stays
+        });
+        if row.is_empty() {
+            self.by_row.remove(&uuid);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cursor::DecodeError;
     use crate::schema::AtomicType;
     use crate::table::{ColumnKind, ColumnSpec};
 
@@ -180,10 +232,11 @@ mod tests {
         assert!(settle(&mut problems, 1, true, &[(0, Some("x")), (1, Some("y"))]));
         assert!(settle(&mut problems, 1, false, &[(2, None)]));
         assert!(settle(&mut problems, 1, false, &[(0, None)]));
-        let found: Vec<_> = problems.iter().map(|p| (p.column, &*p.message)).collect();
-        assert_eq!(found, [("b", "y")]);
+        let texts = |problems: &Problems| problems.iter().map(|p| p.to_string()).collect::<Vec<_>>();
+        let row = "of row 00000000-0000-0000-0000-000000000001 of table T";
+        assert_eq!(texts(&problems), [format!("column b {row}: y")]);
         assert!(settle(&mut problems, 1, false, &[(1, Some("z"))]));
-        assert_eq!(problems.iter().map(|p| &*p.message).collect::<Vec<_>>(), ["z"]);
+        assert_eq!(texts(&problems), [format!("column b {row}: z")]);
         assert!(!settle(&mut problems, 1, true, &[]));
         assert!(problems.is_empty());
     }
@@ -194,17 +247,21 @@ mod tests {
         for uuid in 0..1010 {
             assert!(settle(&mut problems, uuid, true, &[(0, Some("x"))]));
         }
-        assert_eq!((problems.iter().count(), problems.unlisted()), (1000, 10));
-        (1000..1005).for_each(|uuid| problems.forget(&TABLE, Uuid::from_u128(uuid)));
+        assert_eq!((problems.iter().count(), problems.unlisted(), problems.len()), (1000, 10, 1010));
+        (1000..1005).for_each(|uuid| problems.forget("T", Uuid::from_u128(uuid)));
+        problems.forget("U", Uuid::from_u128(1));
         assert!(!settle(&mut problems, 1005, false, &[(0, None)]));
-        assert!(!settle(&mut problems, 0, false, &[(0, None)]));
+        problems.remove("T", Uuid::from_u128(0), "a");
         assert_eq!((problems.iter().count(), problems.unlisted()), (999, 4));
+        // There is room for one that was only counted.
+        settle(&mut problems, 1006, false, &[(0, Some("x"))]);
+        assert_eq!((problems.iter().count(), problems.unlisted()), (1000, 3));
     }
 
     #[test]
-    fn unreadable_columns_are_unknown_until_they_are_read_as_a_whole() {
+    fn unreadable_columns_are_unknown_until_they_are_read() {
         let mut problems = Problems::default();
-        let error = crate::cursor::DecodeError { at: 0, expected: "x" };
+        let error = DecodeError { at: 0, expected: "x" };
         let findings = Findings { read: [0].into_iter().collect(), errors: vec![(0, error.into())] };
         problems.settle(&TABLE, Uuid::nil(), true, findings);
         assert!(problems.unknown(&TABLE, Uuid::nil()).contains(0));

@@ -16,7 +16,7 @@ pub trait Replica {
     ///
     /// # Errors
     /// The schema lacks what the consumer cannot do without; the sentence says what.
-    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable>;
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch>;
 
     /// Starts a batch of rows.
     fn begin(&mut self, batch: Batch);
@@ -27,7 +27,7 @@ pub trait Replica {
     /// The row contradicts what is here, for example a change of a row that is not: the session
     /// then fetches everything anew. A value that cannot be understood is no contradiction; take
     /// note of it and go on.
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent>;
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError>;
 
     /// Ends the batch: it is complete now and consistent.
     fn commit(&mut self);
@@ -37,7 +37,7 @@ pub trait Replica {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// All rows there are. Rows that are not among them are gone at `commit`; a row that is
-    /// inserted may be here already. Where it comes in [parts](crate::MonitorRequest::part), rows that it brought may
+    /// inserted may be here already. Where it comes in [stages](crate::MonitorRequest::load_stage), rows that it brought may
     /// be changed and deleted again before its end.
     Snapshot,
     /// Differences to what is here.
@@ -46,39 +46,39 @@ pub enum Batch {
 
 /// A schema that the consumer cannot work with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsuitable(pub String);
+pub struct SchemaMismatch(pub String);
 
 /// A row update that contradicts the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inconsistent(pub &'static str);
+pub struct ApplyError(pub &'static str);
 
 /// A replica of nothing, for sessions that only make requests.
 impl Replica for () {
-    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         Ok(MonitorRequests::new())
     }
 
     fn begin(&mut self, _: Batch) {}
 
-    fn apply(&mut self, _: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, _: RowUpdate<'_>) -> Result<(), ApplyError> {
         Ok(())
     }
 
     fn commit(&mut self) {}
 }
 
-impl fmt::Display for Unsuitable {
+impl fmt::Display for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Unsuitable {}
+impl std::error::Error for SchemaMismatch {}
 
-impl fmt::Display for Inconsistent {
+impl fmt::Display for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for Inconsistent {}
+impl std::error::Error for ApplyError {}

@@ -6,6 +6,7 @@ mod column_type;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

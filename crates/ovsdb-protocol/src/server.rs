@@ -60,7 +60,7 @@ pub enum ServerRole {
 /// Why a server will not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unacceptable {
+pub enum ServerUnusable {
     /// It does not have the database.
     NoDatabase,
     /// It has the database but not its schema: it has not joined the cluster yet, or not heard from its source.
@@ -152,16 +152,16 @@ impl Policy {
     }
 
     /// Judges a server by its row; `None` where it has none for the database.
-    pub(crate) fn judge(&self, database: Option<&ServerDatabase>) -> Result<ServerRole, Unacceptable> {
-        let database = database.ok_or(Unacceptable::NoDatabase)?;
+    pub(crate) fn judge(&self, database: Option<&ServerDatabase>) -> Result<ServerRole, ServerUnusable> {
+        let database = database.ok_or(ServerUnusable::NoDatabase)?;
         let &ServerDatabase { model, connected, has_schema, cluster_id, index, .. } = database;
         if !has_schema {
-            return Err(Unacceptable::NoSchema(model));
+            return Err(ServerUnusable::NoSchema(model));
         }
         if let Some(wanted) = self.cluster_id
             && cluster_id != Some(wanted)
         {
-            return Err(Unacceptable::OtherCluster { found: cluster_id, wanted });
+            return Err(ServerUnusable::OtherCluster { found: cluster_id, wanted });
         }
         let role = database.role();
         // A standalone server is connected and leader by definition; it need not say so.
@@ -169,18 +169,18 @@ impl Policy {
             return Ok(role);
         }
         if !connected {
-            return Err(Unacceptable::Disconnected(model));
+            return Err(ServerUnusable::Disconnected(model));
         }
         match role {
-            ServerRole::Relay if self.leader_only => return Err(Unacceptable::Relay),
-            ServerRole::Follower if self.leader_only => return Err(Unacceptable::NotLeader),
+            ServerRole::Relay if self.leader_only => return Err(ServerUnusable::Relay),
+            ServerRole::Follower if self.leader_only => return Err(ServerUnusable::NotLeader),
             _ => {}
         }
         let least = cluster_id.and_then(|cluster| self.least.get(&cluster)).copied().unwrap_or(0);
         // Where it does not tell, it may be anywhere.
         let index = index.unwrap_or(0);
         if role != ServerRole::Relay && index < least {
-            return Err(Unacceptable::Stale { index, least });
+            return Err(ServerUnusable::Stale { index, least });
         }
         Ok(role)
     }
@@ -199,9 +199,9 @@ impl Policy {
     }
 }
 
-// ===== impl Unacceptable =====
+// ===== impl ServerUnusable =====
 
-impl fmt::Display for Unacceptable {
+impl fmt::Display for ServerUnusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDatabase => f.write_str("the server does not have the database"),
@@ -234,4 +234,4 @@ impl fmt::Display for Unacceptable {
     }
 }
 
-impl std::error::Error for Unacceptable {}
+impl std::error::Error for ServerUnusable {}

@@ -23,7 +23,7 @@ use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::{Incoming, Link};
 use crate::lock::{LockName, LockStatus};
-use crate::monitor::Rows;
+use crate::monitor::RowFilter;
 use crate::outcome::Outcome;
 use crate::replica::Replica;
 use crate::scan::Limits;
@@ -35,6 +35,9 @@ use crate::transact::Transaction;
 /// How long a server may be silent before it is asked for a sign of life while it prepares a snapshot. It does
 /// nothing else meanwhile, and needs more than a second for 40 MB.
 const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
+
+/// Longer than any process lives, and short enough to be added to an instant.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// How many bytes of a snapshot may wait to be decoded.
 const READ_AHEAD: usize = 32 << 20;
@@ -149,7 +152,8 @@ pub enum SessionEvent {
         remote: Endpoint,
         /// What happened.
         error: Error,
-        /// How long until the next attempt.
+        /// How long until the next attempt. [`Duration::MAX`]: there is none, since the request for a monitor is
+        /// [invalid](Error::is_invalid_request).
         retry: Duration,
     },
 }
@@ -299,14 +303,14 @@ impl Session {
     }
 
     /// Monitors other rows of a table than the replica declares, from now on and on later connections, too
-    /// (ovsdb-server(7), `monitor_cond_change`). Rows that come to match reach the replica as inserted, and rows that
+    /// (ovsdb-server(7), `monitor_cond_change`). RowFilter that come to match reach the replica as inserted, and rows that
     /// cease to as deleted. [`SessionEvent::ConditionChanged`] tells when they have, be it that the connection was lost
     /// meanwhile. A server that knows only the first generation of monitors sends all rows whatever the conditions.
     ///
     /// # Errors
     /// The replica is not in step with the database at the moment, or too much is under way, or the replica does not
     /// ask for the table, or a condition is on a column that the table does not have. Nothing has changed.
-    pub fn set_condition(&mut self, table: &str, rows: Rows) -> Result<ConditionId, Error> {
+    pub fn set_condition(&mut self, table: &str, rows: RowFilter) -> Result<ConditionId, Error> {
         match &mut self.phase {
             Phase::Live(live) if self.dialogue.is_synced() => {
                 self.dialogue.set_condition(table, rows, &mut live.link.exchange)
@@ -316,7 +320,7 @@ impl Session {
     }
 
     /// Chooses which rows of a table to ask for when the replica is asked the next time what to monitor.
-    pub(crate) fn preset_condition(&mut self, table: &str, rows: Rows) {
+    pub(crate) fn preset_condition(&mut self, table: &str, rows: RowFilter) {
         self.dialogue.preset_condition(table, rows);
     }
 
@@ -480,7 +484,7 @@ impl Session {
         // A connection that did not last is no success, or a server that breaks every one would be
         // asked without a pause. One that ceases to be the leader is no such server.
         let lasted = live.since.elapsed() >= Duration::from_secs(1);
-        if self.dialogue.was_synced() && (lasted || error.as_unacceptable().is_some()) {
+        if self.dialogue.was_synced() && (lasted || error.as_server_unusable().is_some()) {
             self.config.backoff.reset();
             self.patience = self.config.connect_timeout;
             // This one counts as tried: what remains are the others, and they are tried at once.
@@ -494,13 +498,16 @@ impl Session {
     }
 
     fn failed(&mut self, remote: Endpoint, error: Error) {
-        let retry = if self.tried < self.config.remotes.endpoints().len() {
+        let retry = if error.is_invalid_request() {
+            // No server would take it.
+            Duration::MAX
+        } else if self.tried < self.config.remotes.endpoints().len() {
             Duration::ZERO
         } else {
             self.tried = 0;
             self.config.backoff.next_wait()
         };
-        self.phase = Phase::Waiting(Instant::now() + retry);
+        self.phase = Phase::Waiting(Instant::now() + retry.min(NEVER));
         self.dialogue.events.push_back(SessionEvent::Disconnected { remote, error, retry });
     }
 

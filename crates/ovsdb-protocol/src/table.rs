@@ -31,6 +31,7 @@ mod rare;
 mod read;
 mod requests;
 mod row;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -44,11 +45,12 @@ use crate::schema::{AtomicType, ColumnType};
 pub use column::{AtomValue, Column, apply_scalar, toggle_sorted};
 pub use field::{Field, IntoColumn, KeyField, PairsField};
 pub use map::{KeyColumn, PairsColumn};
-pub use original::{Original, OriginalText};
+pub use original::{Original, OriginalText, is_rendering};
 pub use rare::Rare;
 pub use read::{ReadRow, read_row};
 pub use requests::{Missing, TableLayout, monitor_requests};
 pub use row::{TableOperations, TypedRow};
+pub use schema::declared_schema;
 
 /// The columns of a row type, in the order of their declaration. Derived together with [`Table`], or alone for a group
 /// of columns that another row type holds with `#[ovsdb(flatten)]`.
@@ -124,7 +126,7 @@ pub struct TableSpec {
     pub columns: &'static [ColumnSpec],
     /// The stage of a snapshot that brings the table: those of stage 0 come first. A session asks for one stage after
     /// the other, and decodes one while the server renders the next; see
-    /// [`MonitorRequest::part`](crate::MonitorRequest::part).
+    /// [`MonitorRequest::load_stage`](crate::MonitorRequest::load_stage).
     pub load_stage: u8,
     /// Whether a server without the table will do.
     pub is_optional: bool,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::monitor::MonitorRequests;
-use crate::problem::{Problem, Problems};
-use crate::replica::{Batch, Inconsistent, Replica, Unsuitable};
+use crate::problem::Problems;
+use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
 use crate::row::{RowChange, RowUpdate};
 use crate::schema::DatabaseSchema;
 use crate::table::{Missing, Table, TableLayout, TableSpec, monitor_requests};
@@ -69,7 +69,7 @@ trait AnyTable: Send + Sync {
         uuid: Uuid,
         change: RowChange<'_>,
         problems: &mut Problems,
-    ) -> Result<(), Inconsistent>;
+    ) -> Result<(), ApplyError>;
     fn commit(&mut self, batch: Batch, problems: &mut Problems);
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -115,8 +115,8 @@ impl Tables {
     }
 
     /// Returns the values that are not understood at present.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.iter()
+    pub fn problems(&self) -> &Problems {
+        &self.problems
     }
 
     /// Returns what is declared and the server of the last connection does not have.
@@ -126,7 +126,7 @@ impl Tables {
 }
 
 impl Replica for Tables {
-    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         let specs = || self.tables.iter().map(|table| table.spec());
         let (requests, layouts) = monitor_requests(specs(), schema)?;
         self.missing =
@@ -142,9 +142,9 @@ impl Replica for Tables {
         self.tables.iter_mut().for_each(|table| table.begin(batch));
     }
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         let RowUpdate { table, uuid, change } = update;
-        let batch = self.batch.ok_or(Inconsistent("a row arrives outside of a batch"))?;
+        let batch = self.batch.ok_or(ApplyError("a row arrives outside of a batch"))?;
         match self.tables.iter_mut().find(|declared| declared.spec().name == table) {
             Some(table) => table.apply(batch, uuid, change, &mut self.problems),
             None => Ok(()),

@@ -33,7 +33,7 @@ pub fn replay(bytes: &[u8], chunk: usize, replica: &mut impl Replica) -> Result<
                 }
                 Frame::Row(update) => {
                     rows += 1;
-                    replica.apply(update).map_err(Kind::Inconsistent)?;
+                    replica.apply(update).map_err(Kind::ApplyError)?;
                 }
                 Frame::RowsEnd(_) => replica.commit(),
             }

@@ -2,28 +2,32 @@
 
 use crate::cursor::{DatumReader, DecodeError};
 use crate::row::{ColumnSink, Columns};
-use crate::value::{Datum, Row};
+use crate::value::Row;
 
 /// Reads all columns, whatever their type. What depends on the type is left to
-/// [`Datum::conform`].
+/// [`Datum::conform`](crate::Datum::conform).
+///
+/// # Errors
+/// The text as a whole, or one of the values, is malformed.
 pub(crate) fn read_row(columns: Columns<'_>) -> Result<Row, DecodeError> {
-    #[derive(Default)]
-    struct Reader(Row, Option<DecodeError>);
+    let mut reader = RowReader::default();
+    columns.read(&mut reader)?;
+    reader.rejected.into_iter().next().map_or(Ok(reader.row), |(_, error)| Err(error))
+}
 
-    impl ColumnSink for Reader {
-        fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
-            let text = value.text()?;
-            let expected = DecodeError { at: 0, expected: "an OVSDB value" };
-            self.0.insert(name, serde_json::from_str::<Datum>(text).map_err(|_| expected)?);
-            Ok(())
-        }
+#[derive(Default)]
+struct RowReader {
+    row: Row,
+    rejected: Vec<(String, DecodeError)>,
+}
 
-        fn rejected(&mut self, _: &str, error: DecodeError) {
-            self.1 = Some(error);
-        }
+impl ColumnSink for RowReader {
+    fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
+        self.row.insert(name, value.datum()?);
+        Ok(())
     }
 
-    let mut reader = Reader::default();
-    columns.read(&mut reader)?;
-    reader.1.map_or(Ok(reader.0), Err)
+    fn rejected(&mut self, name: &str, error: DecodeError) {
+        self.rejected.push((name.to_owned(), error));
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Clock, Cluster, Net, OvsdbServer, eventually};
-use ovsdb_protocol::{Mirror, Session, SessionConfig, SessionEvent};
+use ovsdb_protocol::{Cache, Session, SessionConfig, SessionEvent};
 use tokio::time::{Instant, timeout};
 
 use crate::load::{Load, PATIENCE, commits, wait_for_commit, wait_for_member};
@@ -19,7 +19,7 @@ async fn hears(follower: &mut Follower) -> Result<()> {
     while follower.session.received().0 == before {
         ensure!(start.elapsed() < SOON, "the server asks nothing");
         // What is there is taken in although it is no event.
-        let event = timeout(Duration::from_millis(5), follower.session.next(&mut follower.mirror)).await;
+        let event = timeout(Duration::from_millis(5), follower.session.next(&mut follower.cache)).await;
         if let Ok(SessionEvent::Disconnected { error, .. }) = event {
             bail!("the connection is lost: {error}");
         }
@@ -36,7 +36,7 @@ async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
     let mut config = SessionConfig::new(server.tcp_remote().parse()?, "OVN_Northbound");
     // Ours would be signs of life, too.
     config.probe = None;
-    let mut follower = Follower::with(Session::new(config), Mirror::of_everything());
+    let mut follower = Follower::with(Session::new(config), Cache::everything());
     follower.synced().await?;
     for step in 1..=180 {
         clock.set(Duration::from_secs(60) * step)?;

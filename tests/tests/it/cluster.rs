@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{Cluster, Northbound, Relay, Snapshot};
 use ovsdb_protocol::{
-    LockStatus, Mirror, Outcome, Row, ServerRole, Session, SessionConfig, SessionEvent, StorageModel,
-    Transaction, Unacceptable,
+    Cache, LockStatus, Outcome, Row, ServerRole, ServerUnusable, Session, SessionConfig, SessionEvent,
+    StorageModel, Transaction,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ const NB: &str = "OVN_Northbound";
 fn follower(remotes: &str, change: impl FnOnce(&mut SessionConfig)) -> Result<Follower> {
     let mut config = SessionConfig::new(remotes.parse()?, NB);
     change(&mut config);
-    Ok(Follower::with(Session::new(config), Mirror::of_everything()))
+    Ok(Follower::with(Session::new(config), Cache::everything()))
 }
 
 /// Inserts rows in several transactions: ovsdb-server remembers no more of the past than it has of the present.
@@ -48,10 +48,10 @@ async fn committed(follower: &mut Follower, transaction: &Transaction) -> Result
 }
 
 /// Goes on until a server is left or was never in use, and returns what for.
-async fn left(follower: &mut Follower) -> Result<Unacceptable> {
+async fn left(follower: &mut Follower) -> Result<ServerUnusable> {
     loop {
         if let SessionEvent::Disconnected { error, .. } = follower.next().await? {
-            return error.as_unacceptable().cloned().with_context(|| error.to_string());
+            return error.as_server_unusable().cloned().with_context(|| error.to_string());
         }
     }
 }
@@ -103,7 +103,7 @@ async fn a_session_follows_the_leader() -> Result<()> {
         at(&mut session, &remote).await?;
         session.reach(&cluster.snapshot()?).await?;
         assert_eq!(session.told, [rows + 101, 0, 0]);
-        assert_eq!(session.mirror.inconsistency(), None);
+        assert_eq!(session.cache.error(), None);
         cluster.member(leader).restart()?;
         cluster.check()?;
     }
@@ -155,7 +155,7 @@ async fn a_follower_will_do_where_any_server_will() -> Result<()> {
     let leader = cluster.leader()?;
     let remote = cluster.member((leader + 1) % 3).remote();
     let mut strict = follower(&remote, |_| {})?;
-    assert_eq!(left(&mut strict).await?, Unacceptable::NotLeader);
+    assert_eq!(left(&mut strict).await?, ServerUnusable::NotLeader);
 
     let mut session = follower(&remote, |config| {
         config.leader_only = false;
@@ -183,7 +183,7 @@ async fn a_follower_will_do_where_any_server_will() -> Result<()> {
     let other = ovsdb_protocol::Uuid::from_u128(1);
     let remote = cluster.member(new).remote();
     let mut pinned = follower(&remote, |config| config.cluster_id = Some(other))?;
-    let why = Unacceptable::OtherCluster { found: cluster_id, wanted: other };
+    let why = ServerUnusable::OtherCluster { found: cluster_id, wanted: other };
     assert_eq!(left(&mut pinned).await?, why);
     Ok(())
 }
@@ -198,13 +198,13 @@ async fn a_relay_is_no_leader() -> Result<()> {
     let mut strict = follower(&remote, |_| {})?;
     let why = loop {
         let SessionEvent::Disconnected { error, .. } = strict.next().await? else { continue };
-        match error.as_unacceptable() {
+        match error.as_server_unusable() {
             // At first it may not have heard from its source, and when it does, it breaks connections.
-            None | Some(Unacceptable::NoSchema(StorageModel::Relay)) => {}
+            None | Some(ServerUnusable::NoSchema(StorageModel::Relay)) => {}
             Some(why) => break why.clone(),
         }
     };
-    assert_eq!(why, Unacceptable::Relay);
+    assert_eq!(why, ServerUnusable::Relay);
 
     let mut session = follower(&remote, |config| {
         config.leader_only = false;
@@ -216,7 +216,7 @@ async fn a_relay_is_no_leader() -> Result<()> {
 
     let mut orphan = Relay::of("unix:/nowhere")?;
     let mut session = follower(&orphan.server().remote(), |config| config.leader_only = false)?;
-    assert_eq!(left(&mut session).await?, Unacceptable::NoSchema(StorageModel::Relay));
+    assert_eq!(left(&mut session).await?, ServerUnusable::NoSchema(StorageModel::Relay));
     Ok(())
 }
 
@@ -275,7 +275,7 @@ async fn a_leader_without_its_majority_is_left() -> Result<()> {
         cluster.member(n).kill9()?;
     }
     let why = left(&mut session).await?;
-    assert!(matches!(why, Unacceptable::Disconnected(_) | Unacceptable::NotLeader), "{why:?}");
+    assert!(matches!(why, ServerUnusable::Disconnected(_) | ServerUnusable::NotLeader), "{why:?}");
     assert!(!session.session.is_synced());
     for n in (0..3).filter(|n| *n != leader) {
         cluster.member(n).restart()?;

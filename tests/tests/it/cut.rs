@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::OvsdbServer;
 use ovsdb_protocol::{
-    Backoff, Condition, Function, LockStatus, Mirror, Outcome, Row, Session, SessionConfig, SessionEvent,
+    Backoff, Cache, Condition, Function, LockStatus, Outcome, Row, Session, SessionConfig, SessionEvent,
     Transaction, Uuid,
 };
 use serde_json::json;
@@ -76,7 +76,7 @@ async fn exchange(remote: &str, name: &str) -> Result<()> {
     let mut config = SessionConfig::new(remote.parse()?, "Small");
     config.lock = Some("cut".parse()?);
     config.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
-    let (mut session, mut mirror) = (Session::new(config), Mirror::of_everything());
+    let (mut session, mut cache) = (Session::new(config), Cache::everything());
     // The row's own UUID makes that a second attempt is refused rather than doubled.
     let row = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
     let mut transaction = Transaction::new("Small");
@@ -85,14 +85,14 @@ async fn exchange(remote: &str, name: &str) -> Result<()> {
     transaction.insert_as("Thing", row, Row::new().with("name", name));
     let mut sent = None;
     loop {
-        let there = mirror.cache().rows("Thing").any(|(uuid, _)| uuid == row);
+        let there = cache.rows("Thing").any(|(uuid, _)| uuid == row);
         let ready = session.is_synced() && matches!(session.lock_status(), LockStatus::Held(_));
         match sent {
             None if there && session.is_synced() => return Ok(()),
             None if ready => sent = Some(session.transact(&transaction)?),
             _ => {}
         }
-        match session.next(&mut mirror).await {
+        match session.next(&mut cache).await {
             SessionEvent::Completed { id, outcome } if Some(id) == sent => {
                 ensure!(!matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
                 sent = None;

@@ -4,6 +4,7 @@ mod examples;
 mod lasting;
 mod monitors;
 mod transactions;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{OvsdbServer, Snapshot};
-use ovsdb_protocol::{Client, Mirror, Row, Session, SessionConfig, SessionEvent, Uuid};
+use ovsdb_protocol::{Cache, Client, Row, Session, SessionConfig, SessionEvent, Uuid};
 use serde_json::to_value;
 use tokio::time::timeout;
 
@@ -25,10 +26,10 @@ pub(crate) async fn client(server: &OvsdbServer) -> Result<Client> {
     Ok(client)
 }
 
-/// A session with a mirror, and a copy that knows nothing but the mirror's deltas.
+/// A session with a cache, and a copy that knows nothing but the cache's deltas.
 pub(crate) struct Follower {
     pub(crate) session: Session,
-    pub(crate) mirror: Mirror,
+    pub(crate) cache: Cache,
     copy: BTreeMap<(Arc<str>, Uuid), Arc<Row>>,
     /// How many rows were inserted, changed and deleted in all.
     pub(crate) told: [usize; 3],
@@ -41,16 +42,16 @@ impl Follower {
 
     fn at(remote: &str) -> Result<Self> {
         let config = SessionConfig::new(remote.parse()?, "OVN_Northbound");
-        Ok(Self::with(Session::new(config), Mirror::of_everything()))
+        Ok(Self::with(Session::new(config), Cache::everything()))
     }
 
-    pub(crate) fn with(session: Session, mirror: Mirror) -> Self {
-        Self { session, mirror, copy: BTreeMap::new(), told: [0; 3] }
+    pub(crate) fn with(session: Session, cache: Cache) -> Self {
+        Self { session, cache, copy: BTreeMap::new(), told: [0; 3] }
     }
 
     pub(crate) async fn next(&mut self) -> Result<SessionEvent> {
-        let event = timeout(SOON, self.session.next(&mut self.mirror)).await.context("nothing happens")?;
-        for delta in self.mirror.take_deltas() {
+        let event = timeout(SOON, self.session.next(&mut self.cache)).await.context("nothing happens")?;
+        for delta in self.cache.take_deltas() {
             assert_eq!(
                 self.copy.get(&(Arc::clone(&delta.table), delta.uuid)),
                 delta.old.as_ref(),
@@ -75,29 +76,29 @@ impl Follower {
         timeout(3 * SOON, synced).await.context("it does not get in step")?
     }
 
-    /// Goes on until the mirror is what the server's own tool dumps.
+    /// Goes on until the cache is what the server's own tool dumps.
     async fn catch_up(&mut self, server: &OvsdbServer) -> Result<()> {
         self.reach(&server.snapshot()?).await
     }
 
-    /// Goes on until the mirror has this content.
+    /// Goes on until the cache has this content.
     pub(crate) async fn reach(&mut self, dump: &Snapshot) -> Result<()> {
         let start = Instant::now();
         while self.content()? != *dump {
             if start.elapsed() > 3 * SOON || self.next().await.is_err() {
-                bail!("the mirror has\n{}\nand the server\n{dump}", self.content()?);
+                bail!("the cache has\n{}\nand the server\n{dump}", self.content()?);
             }
         }
         Ok(())
     }
 
-    /// The content of the mirror, which is also what its deltas lead to.
+    /// The content of the cache, which is also what its deltas lead to.
     fn content(&self) -> Result<Snapshot> {
         let mut all = Snapshot::default();
         let mut rows = 0;
-        for table in self.mirror.cache().tables() {
+        for table in self.cache.tables() {
             let content = all.tables.entry(table.to_owned()).or_default();
-            for (uuid, row) in self.mirror.cache().rows(table) {
+            for (uuid, row) in self.cache.rows(table) {
                 assert_eq!(self.copy.get(&(Arc::from(table), uuid)), Some(row));
                 let columns = row.iter().map(|(name, datum)| Ok((name.to_owned(), to_value(datum)?)));
                 content.insert(uuid.to_string(), columns.collect::<Result<_>>()?);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use ovn_extaddr_tests::{Agent, Authority, Certified, Cluster, Output, PROMPT, Pki, TlsServer, eventually};
-use ovsdb_protocol::{Client, Mirror, Session, SessionConfig, SessionEvent, TlsConfig};
+use ovsdb_protocol::{Cache, Client, Session, SessionConfig, SessionEvent, TlsConfig};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -80,7 +80,7 @@ impl World {
 fn follower(remote: &str, tls: TlsConfig) -> Result<Follower> {
     let mut config = SessionConfig::new(remote.parse()?, NB);
     config.tls = tls;
-    Ok(Follower::with(Session::new(config), Mirror::of_everything()))
+    Ok(Follower::with(Session::new(config), Cache::everything()))
 }
 
 /// Rule: peers hang up without a farewell of TLS (`close_notify`).

@@ -139,7 +139,7 @@ fn because(store: &ovn_model::Store, engine: &Engine, subject: &Subject, change:
 
 fn why_of_port(store: &ovn_model::Store, engine: &Engine, port: &Arc<str>, change: &RowChange) -> String {
     let external = match change {
-        RowChange::Delete(nat, _) => store.nat(*nat).and_then(|nat| nat.external_ip),
+        RowChange::Delete(nat, _) => store.nat(*nat).and_then(|nat| nat.external_ip()),
         other => other.external(),
     };
     let family = external.map(|address| Family::of(address).to_string());

@@ -21,18 +21,6 @@ use crate::report;
 use crate::settings::Settings;
 use crate::state::State;
 
-/// Columns that something rests on, the OVN that has them, and what is lost without.
-const COLUMNS: [(&str, &str, &str, &str); 3] = [
-    (
-        "NAT",
-        "external_port_range",
-        "20.06",
-        "replies to an instance's own connections may be taken for forwarded traffic",
-    ),
-    ("NAT", "gateway_port", "22.06", "routers with several gateway ports are refused"),
-    ("Logical_Router", "load_balancer_group", "21.12", "nothing, for there are no groups to be looked at"),
-];
-
 /// Looks at everything.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -155,15 +143,13 @@ fn database(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
             store.nats().count()
         ),
     ));
-    for (table, column, since, loss) in COLUMNS {
-        if !store.supports(table, column) {
-            findings.push(Finding::new(
-                "schema",
-                Level::Note,
-                format!("{table}.{column} is not there: {loss}"),
-                format!("upgrade OVN to {since} or newer"),
-            ));
-        }
+    for missing in store.missing().filter(|missing| !missing.consequence().is_empty()) {
+        findings.push(Finding::new(
+            "schema",
+            Level::Note,
+            format!("{missing} is not there: {}", missing.consequence()),
+            format!("upgrade OVN to {} or newer", missing.since()),
+        ));
     }
     let bad = store.problems().count() + store.unlisted_problems();
     if let Some(first) = store.problems().next() {

@@ -259,7 +259,7 @@ fn is_unfinished(observer: &Observer, port: &Arc<str>, families: &[Family]) -> b
             RowChange::Delete(id, _) => store
                 .nat(*id)
                 .filter(|nat| engine.owner().role(nat) != Some(Role::Drain))
-                .and_then(|nat| nat.external_ip),
+                .and_then(|nat| nat.external_ip()),
             _ => None,
         };
         external.is_some_and(|address| families.contains(&Family::of(address)))

@@ -75,7 +75,7 @@ impl Engine {
         let untagged = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
         let converts = |nat: &&Nat| self.rules.owner.role(nat) == Some(Role::DefaultTarget);
         let places =
-            unlike.chain(untagged).filter(converts).filter_map(|nat| nat.router.zip(nat.external_ip));
+            unlike.chain(untagged).filter(converts).filter_map(|nat| nat.router.zip(nat.external_ip()));
         self.dirty.extend(places.map(Subject::Conversion));
         decided
     }

@@ -41,9 +41,9 @@ impl Engine {
             let rows = owned.iter().filter(|Owned { router, nat, role, .. }| {
                 gone && *role == Some(Role::Egress)
                     && nat.logical_host().is_some_and(|address| decision.internal.contains(&address))
-                    && decision.external.is_none_or(|external| nat.external_ip == Some(external))
+                    && decision.external.is_none_or(|external| nat.external_ip() == Some(external))
                     && reach.routers.iter().any(|(reached, _)| reached == router)
-                    && nat.external_ip.is_some_and(|address| {
+                    && nat.external_ip().is_some_and(|address| {
                         !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
                     })
             });
@@ -53,7 +53,7 @@ impl Engine {
             }
         }
         for Owned { id, router, nat, role } in owned {
-            let Some(address) = nat.external_ip else { continue };
+            let Some(address) = nat.external_ip() else { continue };
             if *role == Some(Role::Drain)
                 && !drain::has_external(store, &self.rules, *router, address)
                 && !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
@@ -82,7 +82,7 @@ impl Draft {
     pub(super) fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
         for Owned { id, router, nat, role } in owned {
             let held = self.leaving.held.contains(id);
-            let Some(address) = nat.external_ip.filter(|_| held || *role == Some(Role::Drain)) else {
+            let Some(address) = nat.external_ip().filter(|_| held || *role == Some(Role::Drain)) else {
                 continue;
             };
             self.watched.push(Watch::Address(*router, address));

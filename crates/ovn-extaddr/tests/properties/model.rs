@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovn_model::Store;
-use ovsdb_protocol::{Batch, Columns, DatabaseSchema, Replica, RowChange, RowUpdate, Uuid};
+use ovsdb_protocol::{
+    AtomicType, Batch, ColumnKind, Columns, DatabaseSchema, Replica, RowChange, RowUpdate, Uuid,
+    declared_schema,
+};
 use serde_json::{Value as Json, json};
 
 use crate::scenario::Choices;
@@ -15,66 +18,30 @@ pub(crate) enum Kind {
     Text,
     /// A text or a reference, or none.
     Maybe,
+    /// A truth value, or none.
+    MaybeFlag,
     /// Any number of texts or references.
     Set,
     /// Texts by text.
     Map,
 }
 
-use Kind::{Map, Maybe, Set, Text};
-
-/// The tables and columns of interest.
-pub(crate) const TABLES: [(&str, &[(&str, Kind)]); 7] = [
-    ("Logical_Switch", &[("name", Text), ("ports", Set)]),
-    (
-        "Logical_Switch_Port",
-        &[
-            ("name", Text),
-            ("type", Text),
-            ("addresses", Set),
-            ("dynamic_addresses", Maybe),
-            ("options", Map),
-            ("external_ids", Map),
-        ],
-    ),
-    (
-        "Logical_Router",
-        &[
-            ("name", Text),
-            ("ports", Set),
-            ("nat", Set),
-            ("load_balancer", Set),
-            ("load_balancer_group", Set),
-            ("options", Map),
-            ("external_ids", Map),
-        ],
-    ),
-    (
-        "Logical_Router_Port",
-        &[
-            ("name", Text),
-            ("networks", Set),
-            ("peer", Maybe),
-            ("gateway_chassis", Set),
-            ("ha_chassis_group", Maybe),
-        ],
-    ),
-    ("Load_Balancer", &[("name", Text), ("vips", Map), ("protocol", Maybe)]),
-    ("Load_Balancer_Group", &[("name", Text), ("load_balancer", Set)]),
-    (
-        "NAT",
-        &[
-            ("type", Text),
-            ("external_ip", Text),
-            ("logical_ip", Text),
-            ("logical_port", Maybe),
-            ("external_port_range", Text),
-            ("gateway_port", Maybe),
-            ("options", Map),
-            ("external_ids", Map),
-        ],
-    ),
-];
+/// Returns the declared tables and their columns.
+pub(crate) fn tables() -> impl ExactSizeIterator<Item = (&'static str, Vec<(&'static str, Kind)>)> {
+    Store::tables().iter().map(|table| {
+        let columns = table.columns.iter().map(|column| {
+            let kind = match column.kind {
+                ColumnKind::Scalar(_) => Kind::Text,
+                ColumnKind::Optional(AtomicType::Boolean) => Kind::MaybeFlag,
+                ColumnKind::Optional(_) => Kind::Maybe,
+                ColumnKind::Set(_) => Kind::Set,
+                ColumnKind::Map(..) => Kind::Map,
+            };
+            (column.name, kind)
+        });
+        (table.name, columns.collect())
+    })
+}
 
 /// Columns that an old server does not have.
 const NEW: [(&str, &str); 2] = [("NAT", "external_port_range"), ("NAT", "gateway_port")];
@@ -83,6 +50,7 @@ const NEW: [(&str, &str); 2] = [("NAT", "external_port_range"), ("NAT", "gateway
 pub(crate) enum Atom {
     Text(String),
     Ref(Uuid),
+    Flag(bool),
 }
 
 /// A column's value; a single one is a set of one element, as in OVSDB.
@@ -119,6 +87,10 @@ impl Value {
         Self::Set([Atom::Text(text.into())].into())
     }
 
+    pub(crate) fn maybe_flag(flag: Option<bool>) -> Self {
+        Self::Set(flag.into_iter().map(Atom::Flag).collect())
+    }
+
     pub(crate) fn refs(uuids: impl IntoIterator<Item = Uuid>) -> Self {
         Self::Set(uuids.into_iter().map(Atom::Ref).collect())
     }
@@ -133,16 +105,16 @@ impl Value {
 
     fn default(kind: Kind) -> Self {
         match kind {
-            Text => Self::text(""),
-            Maybe | Set => Self::Set(BTreeSet::new()),
-            Map => Self::Map(BTreeMap::new()),
+            Kind::Text => Self::text(""),
+            Kind::Maybe | Kind::MaybeFlag | Kind::Set => Self::Set(BTreeSet::new()),
+            Kind::Map => Self::Map(BTreeMap::new()),
         }
     }
 
     /// What `update2` says of a change to `new`.
     fn difference(&self, new: &Self, kind: Kind) -> Self {
         match (self, new) {
-            (Self::Set(a), Self::Set(b)) if kind == Set => {
+            (Self::Set(a), Self::Set(b)) if kind == Kind::Set => {
                 Self::Set(a.symmetric_difference(b).cloned().collect())
             }
             (Self::Map(a), Self::Map(b)) => {
@@ -200,6 +172,7 @@ impl Atom {
         match self {
             Self::Text(text) => json!(text),
             Self::Ref(uuid) => json!(["uuid", uuid.to_string()]),
+            Self::Flag(flag) => json!(flag),
         }
     }
 
@@ -286,8 +259,8 @@ impl Database {
 
     /// The columns that the server has.
     pub(crate) fn columns(&self, table: &str) -> impl Iterator<Item = (&'static str, Kind)> {
-        let (name, columns) = TABLES.into_iter().find(|(name, _)| *name == table).unwrap();
-        columns.iter().copied().filter(move |(column, _)| self.has_column(name, column))
+        let (name, columns) = tables().find(|(name, _)| *name == table).unwrap();
+        columns.into_iter().filter(move |(column, _)| self.has_column(name, column))
     }
 
     pub(crate) fn table(&self, table: &'static str) -> impl Iterator<Item = (Uuid, &Row)> {
@@ -349,14 +322,9 @@ impl Database {
 
     /// What the server offers.
     pub(crate) fn schema(&self) -> DatabaseSchema {
-        let tables = TABLES.into_iter().map(|(table, _)| {
-            let columns =
-                self.columns(table).map(|(column, _)| (column.to_owned(), json!({"type": "string"})));
-            (table.to_owned(), json!({"columns": columns.collect::<serde_json::Map<_, _>>()}))
-        });
-        let tables: serde_json::Map<_, _> = tables.collect();
-        let schema = json!({"name": "OVN_Northbound", "version": "7.0.0", "tables": tables});
-        DatabaseSchema::parse(&schema.to_string()).unwrap()
+        declared_schema("OVN_Northbound", Store::tables(), |table, column| {
+            self.has_column(table.name, column.name)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use ovsdb_protocol::Uuid;
 
 pub(crate) use edit::edit;
 
-use crate::model::{Database, Row, TABLES, Value};
+use crate::model::{Database, Row, Value, tables};
 
 const SWITCHES: u64 = 4;
 const ROUTERS: u64 = 6;
@@ -170,7 +170,7 @@ impl Choices {
 
 /// The n-th UUID of a table. Their order is another than that of numbers.
 fn uuid(table: &str, n: u64) -> Uuid {
-    let table = TABLES.iter().position(|(name, _)| *name == table).unwrap() as u64;
+    let table = tables().position(|(name, _)| name == table).unwrap() as u64;
     Uuid::from_u64_pair((n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), table)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ovsdb_protocol::{Transaction, Uuid};
 use serde_json::Value as Json;
 
-use crate::model::{Atom, Database, Kind, Row, TABLES, Value};
+use crate::model::{Atom, Database, Kind, Row, Value, tables};
 
 /// Executes a transaction, all of it or nothing.
 ///
@@ -125,7 +125,7 @@ fn step(database: &mut Database, operation: &Json) -> Result<(), String> {
 
 fn table(operation: &Json) -> &'static str {
     let name = operation["table"].as_str().unwrap();
-    TABLES.iter().find(|(table, _)| *table == name).unwrap().0
+    tables().find(|(table, _)| *table == name).unwrap().0
 }
 
 fn uuid(json: &Json) -> Uuid {
@@ -138,7 +138,7 @@ fn assign(database: &Database, table: &'static str, row: &mut Row, columns: &Jso
         let value = Value::parse(value);
         match (&value, kind) {
             (Value::Map(_), Kind::Map) | (Value::Set(_), Kind::Set) => {}
-            (Value::Set(set), Kind::Maybe) => assert!(set.len() <= 1, "{name}: {value:?}"),
+            (Value::Set(set), Kind::Maybe | Kind::MaybeFlag) => assert!(set.len() <= 1, "{name}: {value:?}"),
             (Value::Set(set), Kind::Text) => assert_eq!(set.len(), 1, "{name}: {value:?}"),
             _ => panic!("{name}: {value:?}"),
         }

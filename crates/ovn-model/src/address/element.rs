@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ovsdb_protocol::is_rendering;
+
 use super::mac::Mac;
 use crate::parsing::{parse_ip, parse_v4, parse_v6};
 use crate::prefix;
 use crate::rendering::Rendering;
-use crate::spelling::is_rendering;
 
 /// What an element means (ovn-nb(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,6 +37,14 @@ impl<I: Copy + Eq> Finder<I> {
         })
     }
 
+    /// Files a row under another hash; `None` stands for no hash.
+    pub(crate) fn moved(&mut self, row: I, from: Option<u64>, to: Option<u64>) {
+        if from != to {
+            from.into_iter().for_each(|hash| self.remove(hash, row));
+            to.into_iter().for_each(|hash| self.insert(hash, row));
+        }
+    }
+
     /// Files a row, which is not filed under that hash yet.
     pub(crate) fn insert(&mut self, hash: u64, row: I) {
         // A fifth stays free at least, so that nothing is far from where it belongs.

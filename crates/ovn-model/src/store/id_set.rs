@@ -29,6 +29,14 @@ impl<I: Copy + Ord> IdSet<I> {
         self.as_slice().is_empty()
     }
 
+    /// Inserts or removes an element.
+    pub(crate) fn set(&mut self, element: I, is_member: bool) {
+        match is_member {
+            true => self.insert(element),
+            false => self.remove(element),
+        }
+    }
+
     pub(crate) fn insert(&mut self, element: I) {
         match self {
             Self::None => *self = Self::One(element),

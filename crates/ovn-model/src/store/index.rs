@@ -44,6 +44,26 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         self.0.values().flat_map(|rows| rows.as_slice()).copied()
     }
 
+    /// Files a row under another key; `None` stands for no key, and `own` makes a key where it is new.
+    pub(crate) fn moved<Q: Hash + Eq + ?Sized>(
+        &mut self,
+        row: I,
+        from: Option<&Q>,
+        to: Option<&Q>,
+        own: impl FnOnce(&Q) -> K,
+    ) where
+        K: Borrow<Q>,
+    {
+        if from != to {
+            if let Some(key) = from {
+                self.remove(key, row);
+            }
+            if let Some(key) = to {
+                self.insert(key, row, own);
+            }
+        }
+    }
+
     /// Files a row; `own` makes the key where it is new.
     pub(crate) fn insert<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, row: I, own: impl FnOnce(&Q) -> K)
     where
@@ -64,6 +84,18 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
             if rows.is_empty() {
                 self.0.remove(key);
             }
+        }
+    }
+}
+
+impl<K: Hash + Eq + Copy + Ord, I: Copy + Ord> Index<K, I> {
+    /// Files a row under other keys; both lists are sorted, without duplicates.
+    pub(crate) fn moved_all(&mut self, row: I, from: &[K], to: &[K]) {
+        for key in from.iter().filter(|key| to.binary_search(key).is_err()) {
+            self.remove(key, row);
+        }
+        for key in to.iter().filter(|key| from.binary_search(key).is_err()) {
+            self.insert(key, row, |key| *key);
         }
     }
 }

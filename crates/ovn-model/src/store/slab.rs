@@ -3,11 +3,11 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use ovsdb_protocol::{Batch, Inconsistent, RowChange, Uuid};
+use ovsdb_protocol::{ApplyError, Batch, Columns, RowChange, Uuid};
 
 use super::finder::Finder;
+use super::row::Row;
 use crate::id::Handle;
-use crate::row::{Row, Write};
 
 /// The slots of a table's rows, found by handle or UUID.
 ///
@@ -20,11 +20,22 @@ pub(crate) struct Slab<R: Row> {
     /// Slots to be used again.
     free: Vec<R::Id>,
     /// Slots that may be mentioned in changes that have not been taken.
-    resting: Vec<R::Id>,
+    quarantined: Vec<R::Id>,
     present: usize,
 }
 
 const CHUNK: usize = 512;
+
+/// What an update does to a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write<'a> {
+    /// These are all its columns; others hold their default.
+    Whole(Columns<'a>),
+    /// These changed: small columns are new values, sets and maps are differences.
+    Difference(Columns<'a>),
+    /// The row is gone.
+    Delete,
+}
 
 impl<R: Row> Default for Slab<R> {
     fn default() -> Self {
@@ -33,7 +44,7 @@ impl<R: Row> Default for Slab<R> {
             by_uuid: Finder::default(),
             hasher: RandomState::default(),
             free: Vec::new(),
-            resting: Vec::new(),
+            quarantined: Vec::new(),
             present: 0,
         }
     }
@@ -88,7 +99,7 @@ impl<R: Row> Slab<R> {
     fn occupy(&mut self, hash: u64, uuid: Uuid) -> R::Id {
         let id = match self.free.pop() {
             Some(id) => {
-                *self.slot_mut(id) = R::vacant(uuid);
+                *self.slot_mut(id) = R::with_uuid(uuid);
                 id
             }
             None => {
@@ -98,20 +109,12 @@ impl<R: Row> Slab<R> {
                 }
                 let index = (self.chunks.len() - 1) * CHUNK;
                 let chunk = &mut self.chunks[index / CHUNK];
-                chunk.push(R::vacant(uuid));
+                chunk.push(R::with_uuid(uuid));
                 R::Id::from_index(index + chunk.len() - 1)
             }
         };
         self.by_uuid.insert(hash, id);
         id
-    }
-
-    /// Returns the slots of referenced rows, sorted.
-    pub(crate) fn intern_all(&mut self, uuids: &[Uuid]) -> Vec<R::Id> {
-        let mut ids: Vec<_> = uuids.iter().map(|uuid| self.intern(*uuid)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 
     /// Decides what an update does, and to which slot; [`Slab::close`] it afterwards.
@@ -120,18 +123,18 @@ impl<R: Row> Slab<R> {
         batch: Batch,
         uuid: Uuid,
         change: RowChange<'a>,
-    ) -> Result<(R::Id, Write<'a>), Inconsistent> {
+    ) -> Result<(R::Id, Write<'a>), ApplyError> {
         let hash = self.hash(uuid);
         let slot = self.find_hashed(hash, uuid);
         let here = slot.filter(|id| self.slot(*id).meta().is_present());
         let write = match (change, here) {
             (RowChange::Insert(_), Some(_)) if batch == Batch::Delta => {
-                return Err(Inconsistent("a row is inserted that is here"));
+                return Err(ApplyError("a row is inserted that is here"));
             }
             (RowChange::Insert(columns), _) | (RowChange::Replace(columns), Some(_)) => Write::Whole(columns),
             (RowChange::Modify(columns), Some(_)) => Write::Difference(columns),
             (RowChange::Delete, Some(_)) => Write::Delete,
-            (_, None) => return Err(Inconsistent("a row is changed or deleted that is not here")),
+            (_, None) => return Err(ApplyError("a row is changed or deleted that is not here")),
         };
         Ok((slot.unwrap_or_else(|| self.occupy(hash, uuid)), write))
     }
@@ -146,30 +149,33 @@ impl<R: Row> Slab<R> {
         let hash = self.hash(uuid);
         if self.by_uuid.find(hash, |other| other == id).next().is_some() {
             self.by_uuid.remove(hash, id);
-            *self.slot_mut(id) = R::vacant(uuid);
-            self.resting.push(id);
+            *self.slot_mut(id) = R::with_uuid(uuid);
+            self.quarantined.push(id);
         }
     }
 
-    /// Keeps count of the rows: one arrived, or went.
-    pub(crate) fn count(&mut self, was: bool, is: bool) {
-        self.present += usize::from(is);
-        self.present -= usize::from(was);
+    /// Replaces the content of a slot, and returns what it was.
+    pub(crate) fn replace(&mut self, id: R::Id, row: R) -> R {
+        let is_present = row.meta().is_present();
+        let old = std::mem::replace(self.slot_mut(id), row);
+        self.present += usize::from(is_present);
+        self.present -= usize::from(old.meta().is_present());
+        old
     }
 
     /// Allows freed handles to be used again.
-    pub(crate) fn recycle(&mut self) {
-        self.free.append(&mut self.resting);
+    pub(crate) fn reclaim(&mut self) {
+        self.free.append(&mut self.quarantined);
     }
 
     /// Starts a snapshot: no row has been seen.
-    pub(crate) fn unsee(&mut self) {
-        self.chunks.iter_mut().flatten().for_each(|row| row.meta_mut().set_seen(false));
+    pub(crate) fn clear_marks(&mut self) {
+        self.chunks.iter_mut().flatten().for_each(|row| row.meta_mut().set_marked(false));
     }
 
     /// Returns the rows that the snapshot did not have.
-    pub(crate) fn unseen(&self) -> Vec<Uuid> {
-        self.iter().filter(|(_, row)| !row.meta().is_seen()).map(|(_, row)| row.uuid()).collect()
+    pub(crate) fn unmarked(&self) -> Vec<Uuid> {
+        self.iter().filter(|(_, row)| !row.meta().is_marked()).map(|(_, row)| row.uuid()).collect()
     }
 
     /// Tells whether all slots are free.

@@ -1,4 +1,5 @@
 mod database;
+mod declaration;
 mod examples;
 mod random;
 mod scratch;

@@ -85,7 +85,7 @@ proptest! {
             if let Some(vip) = Vip::parse(&key, &value) {
                 prop_assert_eq!((&*vip.key(), &*vip.value()), (&*key, &*value));
                 let canonical = vip.endpoint.to_string() == key && List(&vip.backends).to_string() == value;
-                prop_assert_eq!(vip.odd.is_none(), canonical && !vip.is_doubtful());
+                prop_assert_eq!(vip.original.is_none(), canonical && !vip.is_doubtful());
             }
         }
     }

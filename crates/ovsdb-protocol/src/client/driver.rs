@@ -14,7 +14,7 @@ use super::status::Status;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::lock::{LockName, LockStatus};
-use crate::monitor::Rows;
+use crate::monitor::RowFilter;
 use crate::outcome::Outcome;
 use crate::session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
 use crate::tables::Tables;
@@ -31,8 +31,8 @@ pub(super) type RawReply = Box<RawValue>;
 pub(super) enum Command {
     Transact { params: Arc<str>, operations: usize, reply: Reply<Outcome> },
     Request { method: Arc<str>, params: Arc<str>, reply: Reply<RawReply> },
-    Monitor { table: MonitoredTable, rows: Rows, reply: Reply<()> },
-    Condition { table: Arc<str>, rows: Rows, reply: Reply<()> },
+    Monitor { table: MonitoredTable, rows: RowFilter, reply: Reply<()> },
+    Condition { table: Arc<str>, rows: RowFilter, reply: Reply<()> },
     Lock { name: LockName, reply: Reply<watch::Receiver<LockStatus>> },
     Steal { reply: Reply<()> },
     Release { reply: Reply<()> },
@@ -217,7 +217,7 @@ impl State {
         }
     }
 
-    fn monitor(&mut self, table: MonitoredTable, rows: Rows) -> Result<(), Error> {
+    fn monitor(&mut self, table: MonitoredTable, rows: RowFilter) -> Result<(), Error> {
         self.remove_dropped();
         if self.monitored.iter().any(|monitored| monitored.name == table.name) {
             return Err(Kind::AlreadyMonitored(table.name).into());
@@ -246,7 +246,7 @@ impl State {
             let is_alive = table.alive.strong_count() > 0;
             if !is_alive {
                 tables.change(table.remove);
-                session.preset_condition(table.name, Rows::All);
+                session.preset_condition(table.name, RowFilter::All);
             }
             is_alive
         });

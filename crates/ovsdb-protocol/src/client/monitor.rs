@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::Client;
 use super::driver::{Command, MonitoredTable};
 use crate::error::{Error, Kind};
-use crate::monitor::{MonitorRequests, Rows};
-use crate::replica::{Batch, Inconsistent, Replica, Unsuitable};
+use crate::monitor::{MonitorRequests, RowFilter};
+use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
 use crate::table::Table;
@@ -19,7 +19,7 @@ use crate::tables::{Change, TableCache, Tables};
 
 /// The rows of a table, kept in step with the database until this is dropped. [`Client::monitor`] makes it.
 ///
-/// Rows are those of the last update that is here as a whole, also while there is no connection. The tables of all
+/// RowFilter are those of the last update that is here as a whole, also while there is no connection. The tables of all
 /// monitors of a client change at the same time.
 pub struct Monitor<T> {
     client: Client,
@@ -55,7 +55,7 @@ impl Client {
     where
         T: Table<Context = ()> + Clone + Send + Sync + 'static,
     {
-        self.monitor_rows(Rows::All).await
+        self.monitor_rows(RowFilter::All).await
     }
 
     /// Monitors some rows of a table, as [`monitor`](Self::monitor) does all. A server that knows only the first
@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`monitor`](Self::monitor).
-    pub async fn monitor_rows<T>(&self, rows: Rows) -> Result<Monitor<T>, Error>
+    pub async fn monitor_rows<T>(&self, rows: RowFilter) -> Result<Monitor<T>, Error>
     where
         T: Table<Context = ()> + Clone + Send + Sync + 'static,
     {
@@ -147,7 +147,7 @@ impl<T: Table + Send + Sync + 'static> Monitor<T> {
     ///
     /// # Cancel safety
     /// The conditions may change all the same if the future is dropped.
-    pub async fn set_condition(&self, rows: Rows) -> Result<(), Error> {
+    pub async fn set_condition(&self, rows: RowFilter) -> Result<(), Error> {
         let table: Arc<str> = T::TABLE.name.into();
         let send = |reply| Command::Condition { table: Arc::clone(&table), rows: rows.clone(), reply };
         self.client.call(send).await
@@ -186,7 +186,7 @@ impl SharedTables {
 }
 
 impl Replica for SharedTables {
-    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         self.change(|tables| tables.declare(schema))
     }
 
@@ -194,7 +194,7 @@ impl Replica for SharedTables {
         self.change(|tables| tables.begin(batch));
     }
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         self.change(|tables| tables.apply(update))
     }
 

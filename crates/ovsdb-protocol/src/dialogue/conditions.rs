@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 use super::{Call, Dialogue, View, send};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
-use crate::monitor::{MonitorRequest, MonitorRequests, Rows, condition_change};
+use crate::monitor::{MonitorRequest, MonitorRequests, RowFilter, condition_change};
 use crate::outcome::DatabaseError;
 use crate::session::{ConditionId, SessionEvent};
+use crate::transact::Condition;
 
 /// A change that has not taken effect yet.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(super) struct ConditionChange {
     table: String,
     /// What to go back to if the server refuses.
     request: MonitorRequest,
-    overridden: Option<Rows>,
+    overridden: Option<RowFilter>,
 }
 
 impl Dialogue {
@@ -26,19 +27,17 @@ impl Dialogue {
     pub(crate) fn set_condition(
         &mut self,
         table: &str,
-        rows: Rows,
+        rows: RowFilter,
         exchange: &mut Exchange<Call>,
     ) -> Result<ConditionId, Error> {
         let monitor = &self.heard.monitor;
         let asked = self.heard.asked.as_mut().ok_or(Kind::Closed(None))?;
         let request = asked.view.requests.get(table).ok_or_else(|| Kind::NotMonitored(table.to_owned()))?;
-        if let Rows::Any(conditions) = &rows {
+        if let RowFilter::Any(conditions) = &rows {
             // A condition that no server accepts would also keep the next connection from being in step.
-            let unknown = conditions.iter().find(|condition| {
-                condition.column != "_uuid" && asked.view.schema.column(table, &condition.column).is_none()
-            });
-            if let Some(condition) = unknown {
-                return Err(Kind::UnknownColumn(format!("{table}.{}", condition.column)).into());
+            let mut columns = conditions.iter().filter_map(Condition::column);
+            if let Some(column) = columns.find(|column| asked.view.schema.column(table, column).is_none()) {
+                return Err(Kind::UnknownColumn(format!("{table}.{column}")).into());
             }
         }
         let id = ConditionId(self.next_id);
@@ -55,9 +54,9 @@ impl Dialogue {
     }
 
     /// Takes note of other rows of a table, to be asked for the next time that any are.
-    pub(crate) fn preset_condition(&mut self, table: &str, rows: Rows) {
+    pub(crate) fn preset_condition(&mut self, table: &str, rows: RowFilter) {
         match rows {
-            Rows::All => drop(self.conditions.remove(table)),
+            RowFilter::All => drop(self.conditions.remove(table)),
             rows => drop(self.conditions.insert(table.to_owned(), rows)),
         }
     }
@@ -118,7 +117,7 @@ impl Dialogue {
     }
 }
 
-fn replace_rows(requests: &mut MonitorRequests, table: &str, rows: &Rows) {
+fn replace_rows(requests: &mut MonitorRequests, table: &str, rows: &RowFilter) {
     if let Some((table, request)) = requests.remove_entry(table) {
         requests.insert(table, request.rows(rows.clone()));
     }

@@ -69,7 +69,7 @@ impl Dialogue {
                 Ok(outcome) => (outcome, None),
                 Err(e) => (Outcome::Unknown, Some(Error::malformed("transaction result", e))),
             },
-            Err(error) => (Outcome::Refused(TransactError { operation: None, error }), None),
+            Err(error) => (Outcome::Refused(TransactError::new(None, error)), None),
         };
         let committed = matches!(outcome, Outcome::Committed(_));
         // A server that does not have what we committed is too old to come back to.

@@ -10,7 +10,7 @@ use crate::decoder::{Decoder, RowsHead, RowsSource};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::RowHandler;
-use crate::monitor::{MonitorMethod, later_parts};
+use crate::monitor::{MonitorMethod, later_stages};
 use crate::outcome::DatabaseError;
 use crate::replica::{Batch, Replica};
 use crate::row::RowUpdate;
@@ -62,7 +62,7 @@ impl Dialogue {
         let number = self.heard.monitor_number;
         let monitor = if number == 0 { MONITOR.to_owned() } else { format!("{MONITOR}{number}") };
         let parts =
-            if whole { Vec::new() } else { later_parts(&monitor, &view.requests).map_err(invalid)? };
+            if whole { Vec::new() } else { later_stages(&monitor, &view.requests).map_err(invalid)? };
         let params = method
             .params(&self.database, &monitor, &view.requests, *last, !parts.is_empty())
             .map_err(invalid)?;
@@ -212,7 +212,7 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
         match self.dialogue.heard.source {
             Source::Database => {
                 self.dialogue.heard.rows_seen += 1;
-                self.replica.apply(update).map_err(|inconsistent| Kind::Inconsistent(inconsistent).into())
+                self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
             }
             Source::Server => {
                 let applied = self.dialogue.heard.greeting.apply(update);

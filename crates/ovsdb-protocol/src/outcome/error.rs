@@ -102,7 +102,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// Classifies an error of the operation at this index, or of the transaction as a whole.
-    pub fn of(error: &DatabaseError, operation: Option<usize>) -> Self {
+    pub fn classify(error: &DatabaseError, operation: Option<usize>) -> Self {
         match error.error.as_str() {
             "timed out" => Self::Precondition,
             "not owner" => Self::LockLost,
@@ -119,14 +119,6 @@ impl ErrorClass {
             | "resources exhausted" => Self::Unavailable,
             "aborted" => Self::Aborted,
             _ => Self::Permanent,
-        }
-    }
-
-    /// Returns true if a transaction made anew from the content of the database may succeed.
-    pub fn is_retryable(self) -> bool {
-        match self {
-            Self::Precondition | Self::Conflict | Self::Canceled | Self::Unavailable => true,
-            Self::LockLost | Self::Aborted | Self::Permanent => false,
         }
     }
 }

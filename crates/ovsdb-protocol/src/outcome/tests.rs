@@ -89,9 +89,8 @@ fn errors_are_strings_or_objects() {
     for text in ["null", "5", "{}", r#"{"error":5}"#, "[]"] {
         assert!(DatabaseError::parse(text).is_err(), "{text}");
     }
-    let Ok(Outcome::Refused(error)) = Outcome::from_error(r#""canceled""#) else { panic!("not refused") };
+    let error = TransactError::new(None, DatabaseError::parse(r#""canceled""#).unwrap());
     assert_eq!((error.operation, error.class()), (None, ErrorClass::Canceled));
-    assert!(Outcome::from_error("null").is_err());
 }
 
 #[test]
@@ -125,7 +124,20 @@ fn every_error_has_a_class() {
         ("something new", ErrorClass::Permanent),
     ] {
         let error = DatabaseError { error: name.into(), details: None, syntax: None };
-        assert_eq!(ErrorClass::of(&error, Some(0)), class, "{name}");
-        assert_eq!(ErrorClass::of(&error, None), class, "{name}");
+        assert_eq!(ErrorClass::classify(&error, Some(0)), class, "{name}");
+        assert_eq!(ErrorClass::classify(&error, None), class, "{name}");
     }
+}
+
+/// A dry run ends with an abort, which fails behind all that it was to tell.
+#[test]
+fn a_refusal_has_the_results_of_the_operations_before() {
+    let refusal = refused(r#"[{"rows":[{"n":1}]},{"count":2},{"error":"aborted"},null]"#, 4);
+    assert_eq!((refusal.operation, refusal.class()), (Some(2), ErrorClass::Aborted));
+    assert_eq!(refusal.results.rows(0), Some([Row::new().with("n", 1)].as_slice()));
+    assert_eq!((refusal.results.count(1), refusal.results.len()), (Some(2), 2));
+    let refusal = refused(r#"[{"count":1},{"error":"constraint violation"}]"#, 1);
+    assert_eq!((refusal.operation, refusal.results.count(0)), (None, Some(1)));
+    let refusal = refused(r#"[{"error":"unknown column"},null]"#, 2);
+    assert!(refusal.results.is_empty());
 }

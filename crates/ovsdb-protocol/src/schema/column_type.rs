@@ -112,16 +112,6 @@ impl ColumnType {
         self.value.is_some()
     }
 
-    /// Returns true if values are exactly one atom.
-    pub fn is_scalar(&self) -> bool {
-        !self.is_map() && self.min == 1 && self.max_is_one()
-    }
-
-    /// Returns true if values are one atom or nothing.
-    pub fn is_optional(&self) -> bool {
-        !self.is_map() && self.min == 0 && self.max_is_one()
-    }
-
     /// Returns true if values have at most one element or pair.
     ///
     /// Monitors replace the values of such columns, maps included, and send differences for all others.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Map, Value};
 
 use super::{
@@ -12,6 +12,7 @@ use crate::value::{Atom, Datum};
 
 /// Why a text is no database schema.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SchemaError {
     /// The text is not JSON, or lacks the outline of a schema.
     #[error("not the JSON of a schema")]
@@ -30,7 +31,7 @@ pub enum SchemaError {
 
 // Members unknown to these structs are ignored everywhere: a newer server may say more than we understand.
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct DatabaseJson {
     name: String,
     #[serde(default)]
@@ -39,7 +40,7 @@ struct DatabaseJson {
     tables: BTreeMap<String, TableJson>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TableJson {
     columns: BTreeMap<String, ColumnJson>,
@@ -50,7 +51,7 @@ struct TableJson {
     indexes: Vec<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct ColumnJson {
     r#type: Value,
     #[serde(default)]
@@ -72,7 +73,10 @@ impl DatabaseSchema {
     ///
     /// Fails for text which is no schema, naming the table and the column if there is one to blame.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        let json: DatabaseJson = serde_json::from_str(text).map_err(SchemaError::Json)?;
+        Self::from_json(serde_json::from_str(text).map_err(SchemaError::Json)?)
+    }
+
+    fn from_json(json: DatabaseJson) -> Result<Self, SchemaError> {
         // RFC 7047 section 3.2: without any table marked as root, all are.
         let all_are_roots = json.tables.values().all(|table| !table.is_root);
         let mut tables = BTreeMap::new();
@@ -91,6 +95,12 @@ impl DatabaseSchema {
             tables.insert(name, schema);
         }
         Ok(Self { name: json.name, version: json.version, checksum: json.cksum, tables })
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseSchema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_json(DatabaseJson::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

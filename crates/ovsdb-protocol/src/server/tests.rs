@@ -32,8 +32,8 @@ fn server(
 #[test]
 fn the_truth_table_of_servers() {
     use ServerRole as Role;
+    use ServerUnusable as No;
     use StorageModel::{Clustered, Relay, Standalone};
-    use Unacceptable as No;
 
     let other = |found: Option<u128>| No::OtherCluster { found: found.map(cluster), wanted: cluster(1) };
     let stale = |index| No::Stale { index, least: 10 };
@@ -106,7 +106,7 @@ fn the_least_index_only_grows_and_can_be_reset() {
     let at = |cid, index| server("clustered", [true; 3], Some(cid), Some(index));
     policy.note(&at(1, 10));
     policy.note(&at(1, 8));
-    assert_eq!(policy.judge(Some(&at(1, 9))), Err(Unacceptable::Stale { index: 9, least: 10 }));
+    assert_eq!(policy.judge(Some(&at(1, 9))), Err(ServerUnusable::Stale { index: 9, least: 10 }));
     assert!(policy.judge(Some(&at(2, 1))).is_ok(), "each cluster counts for itself");
     policy.reset_min_index();
     assert!(policy.judge(Some(&at(1, 1))).is_ok());

@@ -17,8 +17,10 @@ use tokio::task::yield_now;
 use uuid::Uuid;
 
 use super::*;
-use crate::mirror::{Mirror, Selection};
+use crate::cache::{Cache, Selection};
+use crate::monitor::RowFilter;
 use crate::scripted::{Peer, Server, notification, reply};
+use crate::transact::Condition;
 use crate::value::{Datum, Row};
 
 /// Longer than any scenario; the clock jumps.
@@ -30,7 +32,7 @@ type Content = BTreeMap<u128, i64>;
 /// A session with its replica, and a copy that knows nothing but the deltas.
 struct Consumer {
     session: Session,
-    mirror: Mirror,
+    cache: Cache,
     copy: BTreeMap<Uuid, Arc<Row>>,
 }
 
@@ -49,17 +51,17 @@ impl Consumer {
     }
 
     fn with(config: SessionConfig) -> Self {
-        Self { session: Session::new(config), mirror: Mirror::of_everything(), copy: BTreeMap::new() }
+        Self { session: Session::new(config), cache: Cache::everything(), copy: BTreeMap::new() }
     }
 
     async fn next(&mut self) -> SessionEvent {
-        let event = timeout(PATIENCE, self.session.next(&mut self.mirror)).await.expect("nothing happens");
+        let event = timeout(PATIENCE, self.session.next(&mut self.cache)).await.expect("nothing happens");
         self.replay();
         event
     }
 
     fn replay(&mut self) {
-        for delta in self.mirror.take_deltas() {
+        for delta in self.cache.take_deltas() {
             assert_eq!(self.copy.get(&delta.uuid), delta.old.as_ref(), "a delta starts from what is there");
             assert_ne!(delta.old, delta.new, "a delta changes something");
             match delta.new {
@@ -86,7 +88,7 @@ impl Consumer {
     async fn at_leisure(&mut self, count: usize) -> Vec<String> {
         let mut events = Vec::new();
         while events.len() < count {
-            events.push(abridged(&self.session.next(&mut self.mirror).await));
+            events.push(abridged(&self.session.next(&mut self.cache).await));
         }
         self.replay();
         events
@@ -94,8 +96,7 @@ impl Consumer {
 
     /// The content, which the deltas must have led to as well.
     fn content(&self) -> Content {
-        let rows: BTreeMap<_, _> =
-            self.mirror.cache().rows("T").map(|(uuid, row)| (uuid, Arc::clone(row))).collect();
+        let rows: BTreeMap<_, _> = self.cache.rows("T").map(|(uuid, row)| (uuid, Arc::clone(row))).collect();
         assert_eq!(self.copy, rows);
         let n = |row: &Row| row.get("n").and_then(Datum::as_integer).unwrap();
         rows.into_iter().map(|(uuid, row)| (uuid.as_u128(), n(&row))).collect()

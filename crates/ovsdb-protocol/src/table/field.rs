@@ -28,6 +28,7 @@ pub struct KeyField<T> {
 /// The pairs of a map of strings of row type `T` whose keys have a prefix.
 pub struct PairsField<T> {
     column: &'static str,
+    prefix: &'static str,
     types: PhantomData<fn() -> T>,
 }
 
@@ -115,10 +116,15 @@ impl<T> KeyField<T> {
 // ===== impl PairsField =====
 
 impl<T> PairsField<T> {
-    /// Names the column, for the derive.
+    /// Names the column and the prefix, for the derive.
     #[doc(hidden)]
-    pub const fn new(column: &'static str) -> Self {
-        Self { column, types: PhantomData }
+    pub const fn new(column: &'static str, prefix: &'static str) -> Self {
+        Self { column, prefix, types: PhantomData }
+    }
+
+    /// Returns the prefix.
+    pub const fn prefix(&self) -> &'static str {
+        self.prefix
     }
 
     /// Returns the name of the column that has the pairs.
@@ -148,7 +154,7 @@ macro_rules! by_name {
 by_name! {
     Field<T, V>: name;
     KeyField<T>: column, key;
-    PairsField<T>: column;
+    PairsField<T>: column, prefix;
 }
 
 // ===== values =====

@@ -117,7 +117,7 @@ impl<T: OriginalText> KeyColumn for Original<T> {
 }
 
 /// Returns true if `text` is how `value` renders, without an allocation.
-pub(crate) fn is_rendering(text: &str, value: &(impl Display + ?Sized)) -> bool {
+pub fn is_rendering(text: &str, value: &(impl Display + ?Sized)) -> bool {
     /// What is left to be rendered.
     struct Rest<'a>(&'a str);
 

@@ -22,8 +22,8 @@ pub struct ReadRow<'a> {
 
 /// Reads columns into a row: a row of defaults for a whole one, the row as it is for a difference.
 ///
-/// A value that is not understood is recorded in `problems`. If it cannot be read at all, the column gets its default
-/// and stays unknown: differences of it are skipped until a whole value arrives. Returns whether the row has a problem
+/// A value that is not understood is recorded in `problems`. If it cannot be read at all, the column gets its default.
+/// A set or map stays unknown then: differences of it are skipped until a whole value arrives. Returns whether the row has a problem
 /// now.
 ///
 /// # Errors
@@ -64,7 +64,8 @@ impl<T: Table> ColumnSink for Reader<'_, T> {
         let Some(column) = T::column_index(name) else { return Ok(()) };
         if self.replaced.contains(column) {
             self.row.reset(column);
-        } else if self.unknown.contains(column) {
+        } else if self.unknown.contains(column) && T::COLUMNS[column].kind.is_collection() {
+            // What differs from nothing known is not known either. Of other columns, the new value arrives.
             return Ok(());
         }
         self.findings.read.insert(column);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{ColumnSet, TableSpec};
 use crate::monitor::{MonitorRequest, MonitorRequests};
-use crate::replica::Unsuitable;
+use crate::replica::SchemaMismatch;
 use crate::schema::DatabaseSchema;
 
 /// How a server has a declared table.
@@ -32,14 +32,14 @@ pub struct Missing {
 pub fn monitor_requests<'t>(
     tables: impl IntoIterator<Item = &'t TableSpec>,
     schema: &DatabaseSchema,
-) -> Result<(MonitorRequests, Vec<TableLayout>), Unsuitable> {
+) -> Result<(MonitorRequests, Vec<TableLayout>), SchemaMismatch> {
     let (mut requests, mut layouts) = (MonitorRequests::new(), Vec::new());
     for table in tables {
         let layout = layout(table, schema)?;
         let mut columns: Vec<_> = layout.present.iter().map(|column| table.columns[column].name).collect();
         columns.dedup();
         if !columns.is_empty() {
-            let request = MonitorRequest::columns(columns).part(table.load_stage);
+            let request = MonitorRequest::columns(columns).load_stage(table.load_stage);
             requests.insert(table.name.to_owned(), request);
         }
         layouts.push(layout);
@@ -48,18 +48,17 @@ pub fn monitor_requests<'t>(
 }
 
 /// Finds out how a server has a table.
-fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Unsuitable> {
+fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, SchemaMismatch> {
     let mut layout = TableLayout::default();
     for (index, column) in table.columns.iter().enumerate() {
-        let is_optional = column.is_optional || table.is_optional;
         let Some(found) = schema.column(table.name, column.name) else {
-            if is_optional {
+            if column.is_optional {
                 continue;
             }
             let since = [column.since, table.since].into_iter().find(|since| !since.is_empty());
             let since =
                 since.map_or_else(String::new, |since| format!(", which {since} and newer releases have"));
-            return Err(Unsuitable(format!(
+            return Err(SchemaMismatch(format!(
                 "the database {} has no column {}.{}{since}",
                 schema.name, table.name, column.name
             )));
@@ -69,8 +68,8 @@ fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Uns
             if column.kind.is_collection() && found.column_type.max_is_one() {
                 layout.replaced.insert(index);
             }
-        } else if !is_optional {
-            return Err(Unsuitable(format!(
+        } else if !column.is_optional {
+            return Err(SchemaMismatch(format!(
                 "the column {}.{} of the database {} is not of type {}",
                 table.name, column.name, schema.name, column.kind
             )));

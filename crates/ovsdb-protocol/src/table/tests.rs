@@ -68,7 +68,7 @@ fn schema(text: &str) -> DatabaseSchema {
 
 fn read(row: &mut All, text: &str, is_difference: bool, problems: &mut Problems) {
     let (_, layouts) = monitor_requests([&All::TABLE], &schema(SCHEMA)).unwrap();
-    let had_problem = problems.has_row(&All::TABLE, row.uuid);
+    let had_problem = problems.has_row(All::TABLE.name, row.uuid);
     let read = ReadRow { uuid: row.uuid, columns: ColumnsText::new(text), is_difference, had_problem };
     read_row(row, read, layouts[0], &mut (), problems).unwrap();
 }
@@ -159,13 +159,14 @@ fn a_value_that_is_not_understood_is_a_problem_of_its_own() {
         false,
         &mut problems,
     );
-    let found: Vec<_> = problems.iter().map(|problem| (problem.column, &*problem.message)).collect();
+    let found: Vec<_> =
+        problems.iter().map(|problem| format!("{}: {}", problem.column, problem.message)).collect();
     assert_eq!(
         found,
         [
-            ("number", "expected an integer at byte 0"),
-            ("type", "not understood: \"what\""),
-            ("maybe", "expected at most one value at byte 0"),
+            "number: expected an integer at byte 0",
+            "type: not understood: \"what\"",
+            "maybe: expected at most one value at byte 0",
         ]
     );
     assert_eq!((&*row.name, row.number, row.kind, row.maybe.is_none()), ("n", 0, Kind::Plain, true));

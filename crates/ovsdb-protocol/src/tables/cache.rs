@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{AnyTable, Change};
 use crate::problem::Problems;
-use crate::replica::{Batch, Inconsistent};
+use crate::replica::{ApplyError, Batch};
 use crate::row::{Columns, RowChange};
 use crate::table::{ReadRow, Table, TableLayout, TableSpec, read_row};
 
@@ -116,16 +116,16 @@ where
         uuid: Uuid,
         change: RowChange<'_>,
         problems: &mut Problems,
-    ) -> Result<(), Inconsistent> {
+    ) -> Result<(), ApplyError> {
         let current = self.current(batch, uuid);
         let read = |row: &mut T, columns: Columns<'_>, is_difference, problems: &mut Problems| {
-            let had_problem = problems.has_row(&T::TABLE, uuid);
+            let had_problem = problems.has_row(T::TABLE.name, uuid);
             let read = ReadRow { uuid, columns, is_difference, had_problem };
             let outcome = read_row(row, read, self.layout, &mut (), problems);
-            outcome.map(drop).map_err(|_| Inconsistent("a row's columns are malformed"))
+            outcome.map(drop).map_err(|_| ApplyError("a row's columns are malformed"))
         };
         let row = match (change, current) {
-            (RowChange::Insert(_), Some(_)) => return Err(Inconsistent("an inserted row exists already")),
+            (RowChange::Insert(_), Some(_)) => return Err(ApplyError("an inserted row exists already")),
             (RowChange::Insert(columns), None) | (RowChange::Replace(columns), Some(_)) => {
                 let mut row = T::with_uuid(uuid);
                 read(&mut row, columns, false, problems)?;
@@ -137,10 +137,10 @@ where
                 Some(Arc::new(row))
             }
             (RowChange::Delete, Some(_)) => {
-                problems.forget(&T::TABLE, uuid);
+                problems.forget(T::TABLE.name, uuid);
                 None
             }
-            (_, None) => return Err(Inconsistent("a changed or deleted row does not exist")),
+            (_, None) => return Err(ApplyError("a changed or deleted row does not exist")),
         };
         self.staged.insert(uuid, row);
         Ok(())
@@ -151,7 +151,7 @@ where
         if batch == Batch::Snapshot {
             for uuid in self.rows.keys() {
                 staged.entry(*uuid).or_insert_with(|| {
-                    problems.forget(&T::TABLE, *uuid);
+                    problems.forget(T::TABLE.name, *uuid);
                     None
                 });
             }

@@ -26,7 +26,7 @@ fn tables() -> Tables {
     tables
 }
 
-fn feed(tables: &mut Tables, batch: Batch, changes: &[(u128, RowChange<'_>)]) -> Result<(), Inconsistent> {
+fn feed(tables: &mut Tables, batch: Batch, changes: &[(u128, RowChange<'_>)]) -> Result<(), ApplyError> {
     tables.begin(batch);
     for (uuid, change) in changes {
         tables.apply(RowUpdate { table: "T", uuid: Uuid::from_u128(*uuid), change: *change })?;
@@ -98,7 +98,8 @@ fn an_unreadable_value_is_a_problem_of_its_column_until_a_whole_value_arrives() 
     let mut tables = tables();
     let bad = r#"{"name":"a","tags":["set",[1]],"options":["map",[["size","1"]]]}"#;
     feed(&mut tables, Batch::Snapshot, &[(1, insert(bad))]).unwrap();
-    let problems = |tables: &Tables| tables.problems().map(|p| p.column).collect::<Vec<_>>();
+    let problems =
+        |tables: &Tables| tables.problems().iter().map(|p| p.column.to_string()).collect::<Vec<_>>();
     assert_eq!(problems(&tables), ["tags"]);
     // A difference of an unknown value leads nowhere.
     feed(&mut tables, Batch::Delta, &[(1, modify(r#"{"tags":"x","name":"b"}"#))]).unwrap();

@@ -1,23 +1,23 @@
 //! Conditions on the rows of an operation.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::value::Datum;
 
-/// A test of one column, RFC 7047 section 5.1 `<condition>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Condition {
-    /// The column: one of the table, or `_uuid` or `_version`.
-    pub column: String,
-    /// The test.
-    pub function: Function,
-    /// The operand of the test.
-    pub value: Datum,
+/// A test of a row, RFC 7047 section 5.1 `<condition>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Condition {
+    /// A test of one column: its name, also `_uuid` or `_version`, the test and its operand.
+    Column(String, Function, Datum),
+    /// A test that every row meets, or none (ovsdb-server(7)).
+    Boolean(bool),
 }
 
 /// The test in a condition, RFC 7047 section 5.1 `<function>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Function {
     /// The column is the value.
     #[serde(rename = "==")]
@@ -48,7 +48,7 @@ pub enum Function {
 impl Condition {
     /// Creates a condition.
     pub fn new(column: impl Into<String>, function: Function, value: impl Into<Datum>) -> Self {
-        Self { column: column.into(), function, value: value.into() }
+        Self::Column(column.into(), function, value.into())
     }
 
     /// Creates the condition that a column is `value`.
@@ -61,14 +61,21 @@ impl Condition {
         Self::new(column, Function::Includes, value)
     }
 
+    /// Creates the condition that a column contains none of `value`.
+    pub fn excludes(column: impl Into<String>, value: impl Into<Datum>) -> Self {
+        Self::new(column, Function::Excludes, value)
+    }
+
     /// Creates the condition that the row is this one, which the server finds without a search.
     pub fn uuid(uuid: Uuid) -> Self {
         Self::eq("_uuid", uuid)
     }
-}
 
-impl Serialize for Condition {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.column, self.function, &self.value).serialize(serializer)
+    /// Returns the column that is tested, if one is.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Column(column, ..) => Some(column),
+            Self::Boolean(_) => None,
+        }
     }
 }

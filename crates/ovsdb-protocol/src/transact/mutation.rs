@@ -1,11 +1,12 @@
 //! Changes of a column in relation to its value.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::value::Datum;
+use crate::value::{Atom, Datum};
 
 /// A change of one column, RFC 7047 section 5.1 `<mutation>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "(String, Mutator, Datum)")]
 pub struct Mutation {
     /// The column.
     pub column: String,
@@ -16,7 +17,7 @@ pub struct Mutation {
 }
 
 /// The change in a mutation, RFC 7047 section 5.1 `<mutator>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mutator {
     /// Adds to every number.
     #[serde(rename = "+=")]
@@ -55,6 +56,20 @@ impl Mutation {
     /// Creates the mutation that removes elements, pairs or keys.
     pub fn delete(column: impl Into<String>, value: impl Into<Datum>) -> Self {
         Self::new(column, Mutator::Delete, value)
+    }
+
+    /// Creates the two mutations that give a key of a map this value, whatever it had before: to insert a key that
+    /// the map has already would leave its old value.
+    pub fn set_key(column: impl Into<String>, key: impl Into<Atom>, value: impl Into<Atom>) -> [Self; 2] {
+        let (column, key) = (column.into(), key.into());
+        let pair = Datum::map([(key.clone(), value.into())]);
+        [Self::delete(column.clone(), key), Self::insert(column, pair)]
+    }
+}
+
+impl From<(String, Mutator, Datum)> for Mutation {
+    fn from((column, mutator, value): (String, Mutator, Datum)) -> Self {
+        Self { column, mutator, value }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The operations of a transaction.
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Condition, Mutation};
-use crate::value::Row;
+use crate::value::{Row, grammar};
 
 /// One operation of a transaction, [RFC 7047 section 5.2].
 ///
@@ -12,8 +13,9 @@ use crate::value::Row;
 /// monitor work the other way: there, one suffices.)
 ///
 /// [RFC 7047 section 5.2]: https://www.rfc-editor.org/rfc/rfc7047#section-5.2
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Operation {
     /// Adds a row, section 5.2.1.
     Insert {
@@ -25,7 +27,7 @@ pub enum Operation {
         #[serde(rename = "uuid-name", skip_serializing_if = "Option::is_none")]
         uuid_name: Option<String>,
         /// The permanent name of the row: an extension of ovsdb-server 2.13.
-        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bare_uuid")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "bare_uuid")]
         uuid: Option<Uuid>,
     },
     /// Reads rows, section 5.2.2.
@@ -104,7 +106,7 @@ pub enum Operation {
 }
 
 /// What a [`Operation::Wait`] waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Until {
     /// Until the content of the table is the given one.
     #[serde(rename = "==")]
@@ -114,10 +116,20 @@ pub enum Until {
     NotEqual,
 }
 
-/// Writes the uuid of an insert, a plain string unlike that of every other place (ovsdb-server(7)).
-fn bare_uuid<S: Serializer>(uuid: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {
-    match uuid {
-        Some(uuid) => serializer.collect_str(uuid),
-        None => serializer.serialize_none(),
+/// The JSON of the uuid of an insert, a plain string unlike that of every other place (ovsdb-server(7)).
+mod bare_uuid {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(uuid: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {
+        match uuid {
+            Some(uuid) => serializer.collect_str(uuid),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let uuid = grammar::uuid(&text);
+        uuid.map(Some).ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a uuid")))
     }
 }

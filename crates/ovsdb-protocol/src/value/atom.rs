@@ -1,11 +1,14 @@
 //! One indivisible database value.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::TryFromIntError;
 
 use uuid::Uuid;
 
+use crate::cursor::AtomRef;
 use crate::schema::AtomicType;
 
 /// One indivisible value: the element of a set, or the key or the value of a map.
@@ -49,10 +52,12 @@ impl Atom {
         }
     }
 
-    /// Returns the real, if this is one.
+    /// Returns the real, if this is one; the nearest one, if this is an integer: ovsdb-server writes the real `3.0`
+    /// as `3`, which without a schema is read as an integer.
     pub fn as_real(&self) -> Option<f64> {
         match self {
             Self::Real(value) => Some(*value),
+            Self::Integer(value) => Some(*value as f64),
             _ => None,
         }
     }
@@ -152,50 +157,50 @@ impl fmt::Display for Atom {
     }
 }
 
-impl From<i64> for Atom {
-    fn from(value: i64) -> Self {
-        Self::Integer(value)
-    }
+/// Conversions that lose nothing.
+macro_rules! from {
+    ($($from:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$from> for Atom {
+            fn from(value: $from) -> Self {
+                Self::$variant(value.into())
+            }
+        })*
+    };
 }
 
-impl From<i32> for Atom {
-    fn from(value: i32) -> Self {
-        Self::Integer(value.into())
-    }
+from! {
+    i8 => Integer, i16 => Integer, i32 => Integer, i64 => Integer,
+    u8 => Integer, u16 => Integer, u32 => Integer,
+    f32 => Real, f64 => Real,
+    bool => Boolean,
+    &str => String, &String => String, String => String, Box<str> => String, Cow<'_, str> => String,
+    Uuid => Uuid,
 }
 
-impl From<u32> for Atom {
-    fn from(value: u32) -> Self {
-        Self::Integer(value.into())
-    }
+/// Conversions of integers that 64 bits with a sign may not hold.
+macro_rules! try_from {
+    ($($from:ty),*) => {
+        $(impl TryFrom<$from> for Atom {
+            type Error = TryFromIntError;
+
+            fn try_from(value: $from) -> Result<Self, TryFromIntError> {
+                value.try_into().map(Self::Integer)
+            }
+        })*
+    };
 }
 
-impl From<f64> for Atom {
-    fn from(value: f64) -> Self {
-        Self::Real(value)
-    }
-}
+try_from!(u64, usize, isize, i128, u128);
 
-impl From<bool> for Atom {
-    fn from(value: bool) -> Self {
-        Self::Boolean(value)
-    }
-}
-
-impl From<&str> for Atom {
-    fn from(value: &str) -> Self {
-        Self::String(value.to_owned())
-    }
-}
-
-impl From<String> for Atom {
-    fn from(value: String) -> Self {
-        Self::String(value)
-    }
-}
-
-impl From<Uuid> for Atom {
-    fn from(value: Uuid) -> Self {
-        Self::Uuid(value)
+impl From<AtomRef<'_>> for Atom {
+    fn from(atom: AtomRef<'_>) -> Self {
+        match atom {
+            AtomRef::Integer(value) => Self::Integer(value),
+            AtomRef::Real(value) => Self::Real(value),
+            AtomRef::Boolean(value) => Self::Boolean(value),
+            AtomRef::String(value) => Self::String(value.into_owned()),
+            AtomRef::Uuid(value) => Self::Uuid(value),
+            AtomRef::NamedUuid(value) => Self::NamedUuid(value.into_owned()),
+        }
     }
 }

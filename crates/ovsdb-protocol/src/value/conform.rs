@@ -29,10 +29,8 @@ impl fmt::Display for Place {
 
 /// Why a value does not fit its column type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ValueError {
-    /// The text is not JSON, or not that of a value.
-    #[error("malformed value: {0}")]
-    Json(String),
     /// A set where the column holds a map, or the reverse.
     #[error("expected a {expected}, found a {found}")]
     Shape {
@@ -83,6 +81,7 @@ pub enum ValueError {
 
 /// Why a row does not fit its table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RowError {
     /// The table has no such column.
     #[error("unknown column {0:?}")]
@@ -99,16 +98,6 @@ pub enum RowError {
 }
 
 impl Datum {
-    /// Reads the JSON of a value of the type `column`.
-    ///
-    /// # Errors
-    ///
-    /// Fails for text which is not JSON of a value, and as [`Datum::conform`] does.
-    pub fn from_json(text: &str, column: &ColumnType) -> Result<Self, ValueError> {
-        let datum: Self = serde_json::from_str(text).map_err(|error| ValueError::Json(error.to_string()))?;
-        datum.conform(column)
-    }
-
     /// Converts to the exact types of a column, checking everything that the schema says about its values.
     ///
     /// An integer becomes a real in a column of reals. A real without fraction becomes an integer in a
@@ -119,20 +108,21 @@ impl Datum {
     ///
     /// Fails if the value would not be one of the column even then: the error says which atom is wrong.
     pub fn conform(self, column: &ColumnType) -> Result<Self, ValueError> {
-        let datum = self.conform_atoms(column)?;
+        let datum = self.convert(column)?;
+        datum.check_constraints(column)?;
         column.check_arity(datum.len())?;
         Ok(datum)
     }
 
-    /// Converts like [`Datum::conform`] without a look at the number of elements.
+    /// Converts like [`Datum::conform`], without a look at constraints and at the number of elements.
     ///
-    /// That is right for the difference of two values, which may well be longer than either, and for the
-    /// operand of a mutation.
+    /// That is right for what a server sent, which after a conversion of the schema may hold values that it would
+    /// not accept, and for the difference of two values, which may well be longer than either.
     ///
     /// # Errors
     ///
-    /// Fails if an atom is of another type, or violates a constraint.
-    pub fn conform_atoms(self, column: &ColumnType) -> Result<Self, ValueError> {
+    /// Fails if an atom is of another type.
+    pub fn convert(self, column: &ColumnType) -> Result<Self, ValueError> {
         let key = &column.key;
         match (self, &column.value) {
             (Self::Set(set), None) => set_of(set, key).map(Self::Set),
@@ -140,6 +130,17 @@ impl Datum {
             (Self::Set(set), Some(_)) if set.is_empty() => Ok(Self::Map(BTreeMap::new())),
             (Self::Set(_), Some(_)) => Err(ValueError::Shape { expected: "map", found: "set" }),
             (Self::Map(_), None) => Err(ValueError::Shape { expected: "set", found: "map" }),
+        }
+    }
+
+    /// Checks the constraints of every atom, which are of the column's types.
+    fn check_constraints(&self, column: &ColumnType) -> Result<(), ValueError> {
+        match (self, &column.value) {
+            (Self::Map(map), Some(value_base)) => map.iter().try_for_each(|(key, value)| {
+                column.key.check(key, || Place::Key)?;
+                value_base.check(value, || Place::ValueOf(key.clone()))
+            }),
+            _ => self.iter().try_for_each(|atom| column.key.check(atom, || Place::Element)),
         }
     }
 }
@@ -166,9 +167,8 @@ impl Row {
 }
 
 fn set_of(set: BTreeSet<Atom>, base: &BaseType) -> Result<BTreeSet<Atom>, ValueError> {
-    // Nearly every value arrives in its exact type: check it where it lies.
+    // Nearly every value arrives in its exact type.
     if set.iter().all(|atom| atom.atomic_type() == base.atomic) {
-        set.iter().try_for_each(|atom| base.check(atom, || Place::Element))?;
         return Ok(set);
     }
     let mut converted = BTreeSet::new();
@@ -190,10 +190,6 @@ fn map_of(
         key.atomic_type() == key_base.atomic && value.atomic_type() == value_base.atomic
     };
     if map.iter().all(exact) {
-        for (key, value) in &map {
-            key_base.check(key, || Place::Key)?;
-            value_base.check(value, || Place::ValueOf(key.clone()))?;
-        }
         return Ok(map);
     }
     let mut converted = BTreeMap::new();
@@ -208,19 +204,17 @@ fn map_of(
     Ok(converted)
 }
 
-/// Converts an atom to the type of its column and checks it there.
+/// Converts an atom to the type of its column.
 fn convert(atom: Atom, base: &BaseType, place: impl Fn() -> Place) -> Result<Atom, ValueError> {
     /// Every integer up to here is a double of its own, so that the conversion loses nothing.
     const EXACT: f64 = (1_i64 << 53) as f64;
 
-    let atom = match (atom, base.atomic) {
-        (Atom::Integer(integer), AtomicType::Real) => Atom::Real(integer as f64),
+    match (atom, base.atomic) {
+        (Atom::Integer(integer), AtomicType::Real) => Ok(Atom::Real(integer as f64)),
         (Atom::Real(real), AtomicType::Integer) if real.fract() == 0.0 && real.abs() < EXACT => {
-            Atom::Integer(real as i64)
+            Ok(Atom::Integer(real as i64))
         }
-        (atom, expected) if atom.atomic_type() == expected => atom,
-        (atom, expected) => return Err(ValueError::Type { place: place(), expected, atom }),
-    };
-    base.check(&atom, place)?;
-    Ok(atom)
+        (atom, expected) if atom.atomic_type() == expected => Ok(atom),
+        (atom, expected) => Err(ValueError::Type { place: place(), expected, atom }),
+    }
 }

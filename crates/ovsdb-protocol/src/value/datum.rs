@@ -73,7 +73,7 @@ impl Datum {
         self.as_atom()?.as_integer()
     }
 
-    /// Returns the element of a one-element set of reals.
+    /// Returns the element of a one-element set of reals, or of integers: see [`Atom::as_real`].
     pub fn as_real(&self) -> Option<f64> {
         self.as_atom()?.as_real()
     }
@@ -132,5 +132,37 @@ impl Datum {
 impl<A: Into<Atom>> From<A> for Datum {
     fn from(atom: A) -> Self {
         Self::scalar(atom)
+    }
+}
+
+impl<A: Into<Atom>> From<Option<A>> for Datum {
+    fn from(atom: Option<A>) -> Self {
+        Self::optional(atom)
+    }
+}
+
+impl<A: Into<Atom>> From<Vec<A>> for Datum {
+    /// Creates a set. Equal elements become one.
+    fn from(atoms: Vec<A>) -> Self {
+        Self::set(atoms)
+    }
+}
+
+impl<A: Into<Atom>, const N: usize> From<[A; N]> for Datum {
+    /// Creates a set. Equal elements become one.
+    fn from(atoms: [A; N]) -> Self {
+        Self::set(atoms)
+    }
+}
+
+impl<A: Into<Atom>> From<BTreeSet<A>> for Datum {
+    fn from(atoms: BTreeSet<A>) -> Self {
+        Self::set(atoms)
+    }
+}
+
+impl<K: Into<Atom>, V: Into<Atom>> From<BTreeMap<K, V>> for Datum {
+    fn from(pairs: BTreeMap<K, V>) -> Self {
+        Self::map(pairs)
     }
 }

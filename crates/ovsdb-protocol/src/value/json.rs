@@ -1,7 +1,6 @@
 //! JSON of values, RFC 7047 section 5.1.
 //!
-//! Reading needs no schema: a number with a fraction or an exponent, or outside the range of `i64`, becomes
-//! a real and any other an integer. Duplicate elements and keys are errors, as they are for the server.
+//! Reading needs no schema and follows the rules of [`grammar`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeTuple, Serializer};
 use uuid::Uuid;
 
-use super::{Atom, Datum};
+use super::{Atom, Datum, grammar};
 
 // ===== writing =====
 
@@ -92,9 +91,9 @@ fn row_name<'de, A: SeqAccess<'de>>(tag: &Tag, seq: &mut A) -> Result<Atom, A::E
     let text: String = content(seq)?;
     match tag {
         Tag::NamedUuid => Ok(Atom::NamedUuid(text)),
-        // The uuid crate also reads forms with braces or without hyphens, all of other lengths.
-        Tag::Uuid if text.len() == 36 => Uuid::try_parse(&text).map(Atom::Uuid).map_err(de::Error::custom),
-        Tag::Uuid => Err(de::Error::custom(format_args!("{text:?} is not a uuid"))),
+        Tag::Uuid => grammar::uuid(&text)
+            .map(Atom::Uuid)
+            .ok_or_else(|| de::Error::custom(format_args!("{text:?} is not a uuid"))),
         Tag::Set | Tag::Map => Err(de::Error::custom("a set or a map inside of another")),
     }
 }
@@ -113,8 +112,6 @@ impl<'de> Visitor<'de> for AtomVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Atom, E> {
-        // Like the server's own parser, take an integer out of range for a real. An integer column then
-        // refuses it.
         Ok(i64::try_from(value).map_or(Atom::Real(value as f64), Atom::Integer))
     }
 

@@ -23,10 +23,16 @@ fn constrained(atomic: AtomicType, constraint: Constraint) -> ColumnType {
     ColumnType { key: BaseType { atomic, constraint }, ..set(atomic) }
 }
 
+/// Reads a value of a column.
+fn read(text: &str, column: &ColumnType) -> Result<Datum, String> {
+    let datum: Datum = serde_json::from_str(text).map_err(|error| format!("malformed value: {error}"))?;
+    datum.conform(column).map_err(|error| error.to_string())
+}
+
 fn complaint(text: &str, column: &ColumnType) -> String {
-    match Datum::from_json(text, column) {
+    match read(text, column) {
         Ok(datum) => panic!("{text} was taken for {datum:?}"),
-        Err(error) => error.to_string(),
+        Err(error) => error,
     }
 }
 
@@ -121,21 +127,17 @@ fn zeros_are_equal_and_types_are_not() {
 fn numbers_take_the_type_of_their_column() {
     let integer = ColumnType::scalar(AtomicType::Integer);
     let real = ColumnType::scalar(AtomicType::Real);
-    assert_eq!(Datum::from_json("3", &real).unwrap(), Datum::scalar(3.0));
+    assert_eq!(read("3", &real).unwrap(), Datum::scalar(3.0));
+    assert_eq!(read("9223372036854775808", &real).unwrap(), Datum::scalar(9.223_372_036_854_776e18));
+    assert_eq!(read("1.0", &integer).unwrap(), Datum::scalar(1));
+    assert_eq!(read("-2e3", &integer).unwrap(), Datum::scalar(-2000));
+    assert_eq!(read("9223372036854775807", &integer).unwrap(), Datum::scalar(i64::MAX));
     assert_eq!(
-        Datum::from_json("9223372036854775808", &real).unwrap(),
-        Datum::scalar(9.223_372_036_854_776e18)
-    );
-    assert_eq!(Datum::from_json("1.0", &integer).unwrap(), Datum::scalar(1));
-    assert_eq!(Datum::from_json("-2e3", &integer).unwrap(), Datum::scalar(-2000));
-    assert_eq!(Datum::from_json("9223372036854775807", &integer).unwrap(), Datum::scalar(i64::MAX));
-    assert_eq!(
-        Datum::from_json(r#"["map",[[1,2],[1.5,2.0]]]"#, &map(AtomicType::Real, AtomicType::Integer))
-            .unwrap(),
+        read(r#"["map",[[1,2],[1.5,2.0]]]"#, &map(AtomicType::Real, AtomicType::Integer)).unwrap(),
         Datum::map([(1.0, 2), (1.5, 2)])
     );
     for text in ["1.5", "9223372036854775808", "9007199254740993.0", "1e300", "true", "\"1\""] {
-        assert!(Datum::from_json(text, &integer).is_err(), "{text}");
+        assert!(read(text, &integer).is_err(), "{text}");
     }
 }
 
@@ -156,8 +158,8 @@ fn the_number_of_elements_is_checked() {
     assert_eq!(complaint(r#"["set",[]]"#, &scalar), "expected 1 to 1 elements, found 0");
     assert_eq!(complaint(r#"["set",[1,2]]"#, &scalar), "expected 1 to 1 elements, found 2");
     assert_eq!(complaint(r#"["set",[1,2,3]]"#, &pairs), "expected 0 to 2 elements, found 3");
-    assert!(Datum::from_json(r#"["set",[1,2]]"#, &pairs).is_ok());
-    assert!(Datum::set([1, 2, 3]).conform_atoms(&pairs).is_ok());
+    assert!(read(r#"["set",[1,2]]"#, &pairs).is_ok());
+    assert!(Datum::set([1, 2, 3]).convert(&pairs).is_ok());
 }
 
 #[test]
@@ -190,7 +192,7 @@ fn constraints_hold_for_every_atom() {
         (&ratio, "-0.0"),
         (&name, "\"\u{e9}\u{e9}\""),
     ] {
-        assert!(Datum::from_json(text, column).is_ok(), "{text}");
+        assert!(read(text, column).is_ok(), "{text}");
     }
     assert_eq!(complaint(r#""green""#, &color), "element: \"green\" is not one of \"blue\", \"red\"");
     assert_eq!(complaint(r#"["set",[1,10]]"#, &port), "element: 10 is not between 1 and 9");
@@ -294,4 +296,41 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn numbers_and_texts_become_atoms_where_nothing_is_lost() {
+    assert_eq!(
+        [Atom::from(7_u8), 7_u16.into(), 7_u32.into(), 7_i8.into(), 7_i16.into()],
+        [7, 7, 7, 7, 7].map(Atom::Integer)
+    );
+    assert_eq!(Atom::from(0.5_f32), Atom::Real(0.5));
+    assert_eq!(Atom::try_from(u64::MAX >> 1), Ok(Atom::Integer(i64::MAX)));
+    assert!(Atom::try_from(1_u64 << 63).is_err() && Atom::try_from(i128::MIN).is_err());
+    assert_eq!(Atom::try_from(5_usize), Ok(Atom::Integer(5)));
+    let text = "a".to_owned();
+    assert_eq!([Atom::from(&text), text.clone().into_boxed_str().into()], [Atom::from("a"), text.into()]);
+}
+
+#[test]
+fn collections_become_data() {
+    assert_eq!(Datum::from(vec!["b", "a", "b"]), Datum::set(["a", "b"]));
+    assert_eq!(Datum::from([1, 2]), Datum::set([1, 2]));
+    assert_eq!(Datum::from(std::collections::BTreeSet::from([1])), Datum::scalar(1));
+    assert_eq!(Datum::from(std::collections::BTreeMap::from([("a", 1)])), Datum::map([("a", 1)]));
+    assert_eq!((Datum::from(Some(1)), Datum::from(None::<&str>)), (Datum::scalar(1), Datum::empty()));
+}
+
+/// The real `3.0` arrives as `3`.
+#[test]
+fn an_integer_passes_for_a_real_where_no_schema_tells() {
+    let row: Row = serde_json::from_str(r#"{"r":3}"#).unwrap();
+    let read = row.get("r").unwrap();
+    assert_eq!((read.as_real(), read.as_integer()), (Some(3.0), Some(3)));
+    let real = read.clone().convert(&ColumnType::scalar(AtomicType::Real)).unwrap();
+    assert_eq!((real.as_real(), real.as_integer()), (Some(3.0), None));
+    assert_eq!(
+        (read.as_atom().unwrap().to_string(), real.as_atom().unwrap().to_string()),
+        ("3".into(), "3.0".into())
+    );
 }

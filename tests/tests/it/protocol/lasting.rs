@@ -1,8 +1,7 @@
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{Addressing, Net, OvsdbServer};
 use ovsdb_protocol::{
-    Condition, ErrorClass, LockStatus, Mirror, Outcome, Row, Session, SessionConfig, SessionEvent,
-    Transaction,
+    Cache, Condition, ErrorClass, LockStatus, Outcome, Row, Session, SessionConfig, SessionEvent, Transaction,
 };
 use serde_json::json;
 
@@ -56,7 +55,7 @@ async fn a_session_survives_its_server() -> Result<()> {
 
 /// The name of an instance's port that is still there.
 fn net_port(follower: &Follower) -> Result<String> {
-    let ports = follower.mirror.cache().rows("Logical_Switch_Port");
+    let ports = follower.cache.rows("Logical_Switch_Port");
     let mut names = ports.filter_map(|(_, row)| Some(row.get("name")?.as_str()?.to_owned()));
     names.find(|name| name.contains("-instance-")).context("no port of an instance")
 }
@@ -72,7 +71,7 @@ async fn a_session_waits_for_its_server() -> Result<()> {
     }
     server.start()?;
     follower.synced().await?;
-    assert!(follower.session.is_synced() && follower.mirror.cache().is_empty());
+    assert!(follower.session.is_synced() && follower.cache.is_empty());
     Ok(())
 }
 
@@ -93,7 +92,7 @@ async fn a_transaction_is_seen_before_it_is_complete() -> Result<()> {
         match outcome {
             Outcome::Committed(results) => {
                 let uuid = results.uuid(0).context("an insert")?;
-                assert!(follower.mirror.cache().get("Address_Set", &uuid).is_some(), "{name}");
+                assert!(follower.cache.get("Address_Set", &uuid).is_some(), "{name}");
             }
             Outcome::Refused(refusal) => assert_eq!(refusal.class(), ErrorClass::Conflict, "{refusal:?}"),
             Outcome::Unknown => bail!("{name} is unknown"),
@@ -141,7 +140,7 @@ async fn a_lock_passes_to_the_next_session() -> Result<()> {
     let locked = || -> Result<Follower> {
         let mut config = SessionConfig::new(server.remote().parse()?, NB);
         config.lock = Some("leader".parse()?);
-        Ok(Follower::with(Session::new(config), Mirror::of_everything()))
+        Ok(Follower::with(Session::new(config), Cache::everything()))
     };
     let (mut one, mut two) = (locked()?, locked()?);
     one.synced().await?;
@@ -186,6 +185,6 @@ async fn a_converted_schema_is_taken_up() -> Result<()> {
     follower.synced().await?;
     follower.catch_up(&server).await?;
     assert_eq!(follower.told, [1, 1, 0], "the row has a column more");
-    assert!(!follower.mirror.cache().tables().any(|table| table == "Static_MAC_Binding"));
+    assert!(!follower.cache.tables().any(|table| table == "Static_MAC_Binding"));
     Ok(())
 }

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, Proxy, json_map, json_set};
 use ovsdb_protocol::{
-    Change, Condition, Datum, Mirror, Outcome, Row, Rows, Selection, Session, SessionConfig, SessionEvent,
-    Table, Transaction, TypedRow,
+    Cache, Change, Condition, Datum, Outcome, Row, RowFilter, Selection, Session, SessionConfig,
+    SessionEvent, Table, Transaction, TypedRow,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -97,7 +97,7 @@ async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
         }
     }
     for follower in [&newest, &middle, &oldest] {
-        assert_eq!(follower.mirror.inconsistency(), None);
+        assert_eq!(follower.cache.error(), None);
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
         churn(&server, seed)?;
     }
     follower.catch_up(&server).await?;
-    assert_eq!(follower.mirror.inconsistency(), None);
+    assert_eq!(follower.cache.error(), None);
     Ok(())
 }
 
@@ -127,22 +127,21 @@ async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
     let selections = [
         Selection::table("Address_Set")
             .columns(["name", "future"])
-            .rows(Rows::Any(vec![named("a"), named("b")])),
-        Selection::table("Meter").rows(Rows::Any(vec![])),
+            .rows(RowFilter::Any(vec![named("a"), named("b")])),
+        Selection::table("Meter").rows(RowFilter::Any(vec![])),
         Selection::table("Future"),
     ];
     let session = Session::new(SessionConfig::new(server.remote().parse()?, "OVN_Northbound"));
-    let mut follower = Follower::with(session, Mirror::new(selections));
+    let mut follower = Follower::with(session, Cache::new(selections));
     follower.synced().await?;
     let names = |follower: &Follower| -> Vec<_> {
-        let mut rows: Vec<_> =
-            follower.mirror.cache().rows("Address_Set").map(|(_, row)| (**row).clone()).collect();
+        let mut rows: Vec<_> = follower.cache.rows("Address_Set").map(|(_, row)| (**row).clone()).collect();
         rows.sort();
         rows
     };
     let row = |name: &str| Row::new().with("name", name);
     assert_eq!(names(&follower), [row("a"), row("b")]);
-    let absent: Vec<_> = follower.mirror.absent().iter().map(ToString::to_string).collect();
+    let absent: Vec<_> = follower.cache.absent().iter().map(ToString::to_string).collect();
     assert_eq!(absent, ["Address_Set.future", "Future"]);
 
     // A row that comes to match is inserted, and one that ceases to is deleted.
@@ -197,7 +196,7 @@ async fn a_client_keeps_typed_tables() -> Result<()> {
 
     client.transact(&insert("b")).await?;
     assert_eq!(names(sets.take_changes()), ["b"], "before the outcome");
-    let only_a = || Rows::Any(vec![AddressSet::COLUMNS.name.eq("a")]);
+    let only_a = || RowFilter::Any(vec![AddressSet::COLUMNS.name.eq("a")]);
     timeout(SOON, sets.set_condition(only_a())).await??;
     assert_eq!(sets.rows().len(), 1);
     assert!(sets.take_changes().iter().all(|change| change.new.is_none()));
@@ -231,11 +230,11 @@ async fn five_thousand_rows_take_no_time() -> Result<()> {
     }
     let mut follower = Follower::new(&server)?;
     follower.synced().await?;
-    assert_eq!(follower.mirror.cache().len(), 5000);
+    assert_eq!(follower.cache.len(), 5000);
     assert_eq!(follower.session.received().1, 5000);
     follower.catch_up(&server).await?;
     let number = |row: &Row| row.get("external_ids").and_then(|ids| ids.get("number").cloned());
-    let (_, row) = follower.mirror.cache().rows("Address_Set").next().context("a row")?;
+    let (_, row) = follower.cache.rows("Address_Set").next().context("a row")?;
     assert_eq!(
         row.get("name").and_then(Datum::as_str).map(str::to_owned),
         number(row).map(|n| format!("set{}", n.as_str().unwrap_or_default()))

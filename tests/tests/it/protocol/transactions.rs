@@ -221,7 +221,7 @@ async fn every_refusal_has_its_class() -> Result<()> {
     ];
     for (name, operation, class, build) in cases {
         let Outcome::Refused(refusal) = run(&client, build).await? else { bail!("{name}: not refused") };
-        let TransactError { operation: at, error } = &refusal;
+        let TransactError { operation: at, error, .. } = &refusal;
         assert_eq!((&*error.error, *at, refusal.class()), (name, operation, class), "{refusal:?}");
     }
     assert_eq!(server.dump()?, before);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ovsdb_protocol::{Client, Endpoint, Error, LockStatus, ServerRole, Unacceptable};
+use ovsdb_protocol::{Client, Endpoint, Error, LockStatus, ServerRole, ServerUnusable};
 use tokio::time::timeout;
 
 use super::{Finding, Level};
@@ -65,12 +65,12 @@ fn words(role: ServerRole) -> &'static str {
 }
 
 fn cure(remote: &Endpoint, error: &Error) -> String {
-    match error.as_unacceptable() {
-        Some(Unacceptable::Disconnected(_) | Unacceptable::NoSchema(_)) => {
+    match error.as_server_unusable() {
+        Some(ServerUnusable::Disconnected(_) | ServerUnusable::NoSchema(_)) => {
             "see that a majority of its members runs and reaches each other: ovs-appctl cluster/status OVN_Northbound"
                 .to_owned()
         }
-        Some(Unacceptable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
+        Some(ServerUnusable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
         _ => access::hint(remote, error).unwrap_or_else(|| CURE.to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use ovn_extaddr::ownership::{Owner, Role};
 use ovsdb_protocol::Uuid;
 
 use super::*;
-use crate::model::{Database, TABLES, Value};
+use crate::model::{Database, Kind, Value, tables};
 
 /// Changes something. An edit that the schema forbids changes nothing.
 pub(crate) fn edit(database: &mut Database, owner: &Owner, c: &mut Choices) {
@@ -73,15 +73,24 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
         (_, "protocol") => Value::texts(c.some(&["tcp", "udp"], 1)),
         (_, "external_ip") => Value::text(c.of(&EXTERNALS)),
         (_, "logical_ip") => Value::text(c.of(&LOGICALS)),
-        (_, "logical_port") => Value::texts(c.some(&["web0"], 1)),
         (_, "external_port_range") => Value::text(c.of(&["", "1024-65535", "2001-65535"])),
-        _ => unreachable!("{table}.{column}"),
+        (_, "match") => Value::text(c.of(&["", "", "", "ip4"])),
+        _ => match kind(table, column) {
+            Kind::MaybeFlag => Value::maybe_flag([None, None, Some(true), Some(false)][c.below(4) as usize]),
+            kind => unreachable!("{table}.{column}: say here what values a {kind:?} may have"),
+        },
     }
+}
+
+/// Returns the kind of a column.
+fn kind(table: &str, column: &str) -> Kind {
+    let (_, columns) = tables().find(|(name, _)| *name == table).unwrap();
+    columns.into_iter().find(|(name, _)| *name == column).unwrap().1
 }
 
 /// Inserts a row, and mostly a reference to it.
 fn insert(database: &mut Database, c: &mut Choices) {
-    let (table, _) = TABLES[c.below(TABLES.len() as u64) as usize];
+    let (table, _) = tables().nth(c.below(tables().len() as u64) as usize).unwrap();
     let n = number(table, c);
     let uuid = uuid(table, n);
     if database.row(table, uuid).is_some() {
@@ -116,7 +125,7 @@ fn insert(database: &mut Database, c: &mut Choices) {
 
 /// Deletes a row. References to it mostly go, too.
 fn delete(database: &mut Database, c: &mut Choices) {
-    let (table, _) = TABLES[c.below(TABLES.len() as u64) as usize];
+    let (table, _) = tables().nth(c.below(tables().len() as u64) as usize).unwrap();
     let Some(uuid) = c.row(database, table) else { return };
     database.rows.remove(&(table, uuid));
     if !c.one_in(4) {
@@ -132,7 +141,7 @@ fn delete(database: &mut Database, c: &mut Choices) {
 
 /// Gives a column another value.
 fn modify(database: &mut Database, c: &mut Choices) {
-    let (table, _) = TABLES[c.below(TABLES.len() as u64) as usize];
+    let (table, _) = tables().nth(c.below(tables().len() as u64) as usize).unwrap();
     let columns: Vec<_> = database.columns(table).collect();
     let (column, _) = columns[c.below(columns.len() as u64) as usize];
     let value = value(table, column, c);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovsdb_protocol::{Batch, Columns, Inconsistent, Replica, RowChange, RowUpdate, Uuid};
+use ovsdb_protocol::{ApplyError, Batch, Columns, Replica, RowChange, RowUpdate, Uuid};
 
 use super::super::Store;
 
@@ -10,9 +10,9 @@ use super::super::Store;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
-    Integer(i64),
     Maybe(Option<String>),
     MaybeRef(Option<Uuid>),
+    MaybeFlag(Option<bool>),
     Texts(BTreeSet<String>),
     Refs(BTreeSet<Uuid>),
     Map(BTreeMap<String, String>),
@@ -35,14 +35,22 @@ impl Update {
         Self { table, uuid: Uuid::from_u128(uuid), what, columns: columns.to_owned() }
     }
 
+    pub(super) fn table(&self) -> &'static str {
+        self.table
+    }
+
+    pub(super) fn has_column(&self, column: &str) -> bool {
+        self.columns.contains(&format!("{column:?}:"))
+    }
+
     /// Tells whether it may be told though a view does not show it: a second way of a load balancer to
-    /// a router, or another gateway port whose row is missing.
+    /// a router, another gateway port whose row is missing, or another spelling of a network.
     pub(super) fn is_hidden(&self) -> bool {
-        let columns = ["load_balancer_group", "gateway_port"];
+        let columns = ["load_balancer_group", "gateway_port", "networks"];
         self.table == "Load_Balancer_Group" || columns.iter().any(|column| self.columns.contains(column))
     }
 
-    pub(super) fn apply(&self, store: &mut Store) -> Result<(), Inconsistent> {
+    pub(super) fn apply(&self, store: &mut Store) -> Result<(), ApplyError> {
         let columns = Columns::new(&self.columns);
         let change = match self.what {
             "insert" => RowChange::Insert(columns),
@@ -125,9 +133,9 @@ impl Value {
     fn is_default(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),
-            Self::Integer(integer) => *integer == 0,
             Self::Maybe(maybe) => maybe.is_none(),
             Self::MaybeRef(maybe) => maybe.is_none(),
+            Self::MaybeFlag(maybe) => maybe.is_none(),
             Self::Texts(texts) => texts.is_empty(),
             Self::Refs(refs) => refs.is_empty(),
             Self::Map(map) => map.is_empty(),
@@ -156,9 +164,9 @@ impl Value {
         };
         match self {
             Self::Text(text) => format!("{text:?}"),
-            Self::Integer(integer) => integer.to_string(),
             Self::Maybe(maybe) => set(maybe.iter().map(|text| format!("{text:?}")).collect()),
             Self::MaybeRef(maybe) => set(maybe.iter().map(atom).collect()),
+            Self::MaybeFlag(maybe) => set(maybe.iter().map(ToString::to_string).collect()),
             Self::Texts(texts) => set(texts.iter().map(|text| format!("{text:?}")).collect()),
             Self::Refs(refs) => set(refs.iter().map(atom).collect()),
             Self::Map(map) => {

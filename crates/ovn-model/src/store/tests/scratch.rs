@@ -224,13 +224,8 @@ impl<'a> Scratch<'a> {
             see(v, ("nats", uuid), mine);
         }
         for (uuid, row) in self.rows("NAT") {
-            let port = row["logical_port"].maybe();
-            let texts = (
-                row["external_ip"].text(),
-                row["logical_ip"].text(),
-                port,
-                row["external_port_range"].text(),
-            );
+            let texts =
+                (row["external_ip"].text(), row["logical_ip"].text(), row["external_port_range"].text());
             let kind =
                 Some(row["type"].text()).filter(|kind| ["snat", "dnat", "dnat_and_snat"].contains(kind));
             see(v, ("nat", uuid), (kind, texts));
@@ -238,8 +233,8 @@ impl<'a> Scratch<'a> {
             let stateless = text.map(|value| value == "true");
             let tags: BTreeMap<_, _> =
                 row["external_ids"].map().iter().filter(|(key, _)| key.starts_with(keys::PREFIX)).collect();
-            let Value::Integer(priority) = row["priority"] else { unreachable!() };
-            see(v, ("nat", uuid), (stateless, text, tags, row["match"].text(), priority));
+            let text = text.map_or("", |text| text);
+            see(v, ("nat", uuid), (stateless, text, tags, row["match"].text()));
             see(v, ("nat", uuid), ("on", self.owner("Logical_Router", "nat", uuid)));
             let Value::MaybeRef(gateway) = row["gateway_port"] else { unreachable!() };
             see(

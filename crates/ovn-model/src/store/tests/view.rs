@@ -47,8 +47,8 @@ pub(super) fn of_store(store: &Store) -> View {
         see(v, ("port", port.uuid), (internal, external, port.router_port()));
         see(v, ("port", port.uuid), ("on", port.switch.map(|switch| store.switch(switch).unwrap().uuid)));
     }
-    for (_, switch) in store.switches() {
-        see(v, ("switch", switch.uuid), (&switch.name, ports(&switch.router_ports)));
+    for (id, switch) in store.switches() {
+        see(v, ("switch", switch.uuid), (&switch.name, ports(store.router_ports_of(id))));
         let there: BTreeSet<_> = switch.ports.iter().filter_map(|id| Some(store.port(*id)?.uuid)).collect();
         see(v, ("switch", switch.uuid), there);
     }
@@ -66,17 +66,19 @@ pub(super) fn of_store(store: &Store) -> View {
         see(v, ("peers of", name), router_ports(store.peers_of(name)));
     }
     for (_, port) in store.router_ports() {
-        let networks: Vec<_> = port.networks.iter().map(ToString::to_string).collect();
+        let mut networks: Vec<_> = port.networks.iter().collect();
+        networks.sort_unstable();
+        let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
         see(
             v,
             ("router port", port.uuid),
-            (&port.name, networks, port.gateway, &port.peer, port.router.map(router)),
+            (&port.name, networks, port.is_gateway(), &port.peer, port.router.map(router)),
         );
     }
     for (id, balancer) in store.load_balancers() {
         see(v, ("balancer", balancer.uuid), (&balancer.name, balancer.protocol.map(|p| format!("{p:?}"))));
-        see(v, ("balancer", balancer.uuid), (balancer.vips.clone(), balancer.is_grouped()));
-        for vip in &balancer.vips {
+        see(v, ("balancer", balancer.uuid), (balancer.vips.to_vec(), balancer.is_grouped()));
+        for vip in balancer.vips.iter() {
             assert_eq!(balancer.vip(&vip.key()), Some(vip));
         }
         let routers: Vec<_> = store.routers_of(id).collect();
@@ -116,17 +118,17 @@ pub(super) fn of_store(store: &Store) -> View {
         assert!(named.contains(&router.uuid));
     }
     for (_, nat) in store.nats() {
-        let texts =
-            (nat.external_ip_text(), nat.logical_ip_text(), nat.logical_port(), nat.external_port_range());
+        let texts = (nat.external_ip_text(), nat.logical_ip_text(), nat.external_port_range());
         see(v, ("nat", nat.uuid), (nat.kind.map(|kind| kind.as_str()), texts));
         let tags: BTreeMap<_, _> = nat.tags.iter().collect();
-        see(v, ("nat", nat.uuid), (nat.stateless, nat.stateless_text(), tags, nat.matches(), nat.priority()));
+        see(v, ("nat", nat.uuid), (nat.stateless.get(), nat.stateless.text(), tags, nat.matches()));
         see(v, ("nat", nat.uuid), ("on", nat.router.map(router)));
         assert_eq!(nat.is_named(), nat.router.is_some_and(|id| nat.is_named_on(router(id))));
         let there = nat.gateway_port.and_then(|id| Some(store.router_port(id)?.uuid));
         see(v, ("nat", nat.uuid), ("by", nat.gateway_port.is_some(), there));
     }
-    let problems: BTreeSet<_> = store.problems().map(|p| (p.table, p.uuid, p.column)).collect();
+    let problems: BTreeSet<_> =
+        store.problems().map(|p| (p.table.to_string(), p.uuid, p.column.to_string())).collect();
     see(v, "problems", problems);
     view
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::monitor::Rows;
+use crate::monitor::RowFilter;
 use crate::{Change, Condition};
 
 #[derive(Clone, Debug, crate::Table)]
@@ -134,7 +134,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
     let program = async {
         let mut switches = client.monitor::<Switch>().await.unwrap();
         assert_eq!(names(&switches.next().await.unwrap()), ["- a"]);
-        let only = Rows::Any(vec![Condition::eq("name", "r")]);
+        let only = RowFilter::Any(vec![Condition::eq("name", "r")]);
         let mut routers = client.monitor_rows::<Router>(only).await.unwrap();
         assert_eq!(routers.next().await.unwrap().len(), 1);
         assert!(switches.take_changes().is_empty(), "it is as it was");
@@ -142,10 +142,10 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
         client.echo().await.unwrap();
         assert_eq!(routers.next().await.unwrap().len(), 1);
         assert_eq!(routers.next().await.unwrap().len(), 1, "row 2 is gone with the connection");
-        let nope = Rows::Any(vec![Condition::eq("nope", 1)]);
+        let nope = RowFilter::Any(vec![Condition::eq("nope", 1)]);
         let error = routers.set_condition(nope).await.unwrap_err();
         assert_eq!(error.to_string(), "the database has no column Router.nope");
-        routers.set_condition(Rows::All).await.unwrap();
+        routers.set_condition(RowFilter::All).await.unwrap();
         assert_eq!(routers.rows().len(), 2);
     };
     let (_peer, ()) = join!(script, program);

@@ -1,11 +1,11 @@
 //! Which rows are monitored, as it changes.
 
 use super::*;
-use crate::monitor::Rows;
+use crate::monitor::RowFilter;
 use crate::transact::Condition;
 
-fn n_is(n: i64) -> Rows {
-    Rows::Any(vec![Condition::eq("n", n)])
+fn n_is(n: i64) -> RowFilter {
+    RowFilter::Any(vec![Condition::eq("n", n)])
 }
 
 fn wanted(request: &Value) -> &Value {
@@ -45,9 +45,9 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
     let mut consumer = Consumer::new(&server);
     let client = async {
         consumer.until("synced").await;
-        let error = consumer.session.set_condition("U", Rows::All).unwrap_err().to_string();
+        let error = consumer.session.set_condition("U", RowFilter::All).unwrap_err().to_string();
         assert_eq!(error, "the table U is not monitored");
-        let unknown = Rows::Any(vec![Condition::eq("nope", 1)]);
+        let unknown = RowFilter::Any(vec![Condition::eq("nope", 1)]);
         let error = consumer.session.set_condition("T", unknown).unwrap_err().to_string();
         assert_eq!(error, "the database has no column T.nope");
         consumer.session.set_condition("T", n_is(2)).unwrap();

@@ -260,7 +260,7 @@ async fn nothing_is_lost_when_next_is_dropped() {
         while events.iter().filter(|event| *event == "updated").count() < 2 {
             tokio::select! {
                 biased;
-                event = consumer.session.next(&mut consumer.mirror) => events.push(abridged(&event)),
+                event = consumer.session.next(&mut consumer.cache) => events.push(abridged(&event)),
                 () = tokio::time::sleep(Duration::from_millis(1)) => {}
                 () = yield_now() => {}
             }

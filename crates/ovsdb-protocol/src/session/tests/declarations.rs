@@ -2,17 +2,17 @@
 
 use super::*;
 use crate::monitor::MonitorRequests;
-use crate::replica::{Batch, Inconsistent, Unsuitable};
+use crate::replica::{ApplyError, Batch, SchemaMismatch};
 use crate::row::RowUpdate;
 
 /// A replica of some tables.
 struct Chosen {
     tables: Vec<&'static str>,
-    mirror: Mirror,
+    mirror: Cache,
 }
 
 impl Replica for Chosen {
-    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, Unsuitable> {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         let mut schema = schema.clone();
         schema.tables.retain(|name, _| self.tables.contains(&&**name));
         self.mirror.declare(&schema)
@@ -22,7 +22,7 @@ impl Replica for Chosen {
         self.mirror.begin(batch);
     }
 
-    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), Inconsistent> {
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
         self.mirror.apply(update)
     }
 
@@ -39,7 +39,7 @@ struct Consumer {
 impl Consumer {
     fn new(server: &Server, tables: &[&'static str]) -> Self {
         let session = Session::new(SessionConfig::new(server.endpoint().into(), "D"));
-        Self { session, replica: Chosen { tables: tables.to_vec(), mirror: Mirror::of_everything() } }
+        Self { session, replica: Chosen { tables: tables.to_vec(), mirror: Cache::everything() } }
     }
 
     async fn until(&mut self, last: &str) -> Vec<String> {
@@ -55,7 +55,7 @@ impl Consumer {
     }
 
     fn content(&self) -> Vec<(&str, u128)> {
-        let cache = self.replica.mirror.cache();
+        let cache = &self.replica.mirror;
         let rows = |table| cache.rows(table).map(move |(uuid, _)| (table, uuid.as_u128()));
         ["T", "U"].into_iter().flat_map(rows).collect()
     }

@@ -94,7 +94,7 @@ async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
     let mut consumer = Consumer::new(&server);
     let client = async {
         loop {
-            let event = consumer.session.next(&mut consumer.mirror).await;
+            let event = consumer.session.next(&mut consumer.cache).await;
             consumer.replay();
             if let SessionEvent::Synced { .. } = event {
                 return;
@@ -129,7 +129,7 @@ async fn what_is_waited_for_may_take_hours() {
     let client = async {
         let mut events = Vec::new();
         while !events.iter().any(|event: &String| event.starts_with("completed")) {
-            let event = consumer.session.next(&mut consumer.mirror).await;
+            let event = consumer.session.next(&mut consumer.cache).await;
             if let SessionEvent::Synced { .. } = event {
                 consumer.session.transact(&Transaction::new("D")).unwrap();
             }
@@ -159,7 +159,7 @@ async fn the_only_server_is_not_probed_over_a_unix_socket() {
     };
     let mut consumer = Consumer::new(&server);
     let client = async {
-        while !matches!(consumer.session.next(&mut consumer.mirror).await, SessionEvent::Updated) {}
+        while !matches!(consumer.session.next(&mut consumer.cache).await, SessionEvent::Updated) {}
         consumer.replay();
     };
     let (_peer, ()) = join!(script, client);

@@ -37,7 +37,7 @@ async fn methods_fall_back_to_the_oldest() {
         let (_peer, events) = join!(script, consumer.until("updated"));
         assert_eq!(events, ["connected", "synced anew", "updated"]);
         assert_eq!(consumer.content(), [(1, 2)].into());
-        assert_eq!(consumer.mirror.inconsistency(), None);
+        assert_eq!(consumer.cache.error(), None);
     }
 }
 
@@ -175,7 +175,7 @@ async fn a_cut_at_any_byte_leads_to_the_right_content() {
         };
         let (_peer, events) = join!(script, client);
         assert_eq!(consumer.content(), after.into(), "after a cut at {cut}: {events:?}");
-        assert_eq!(consumer.mirror.inconsistency(), None, "after a cut at {cut}");
+        assert_eq!(consumer.cache.error(), None, "after a cut at {cut}");
     }
 }
 
@@ -233,7 +233,7 @@ async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
         peer
     };
     let mut consumer = Consumer::new(&server);
-    consumer.mirror = Mirror::new([Selection::table("T").required(["n"])]);
+    consumer.cache = Cache::new([Selection::table("T").required(["n"])]);
     let (_peer, events) = join!(script, consumer.until("synced"));
     assert_eq!(
         events,
@@ -249,7 +249,6 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
         change(9, &json!({"modify": {"n": 2}})),
         change(9, &json!({"delete": null})),
         change(1, &json!({"insert": {"n": 2}})),
-        change(1, &json!({"modify": {"n": "x"}})),
         json!({"U": {}, "V": {id(1): {"insert": {}}}}),
     ];
     for contradiction in contradictions {
@@ -281,6 +280,63 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
         };
         let (_peer, ()) = join!(script, client);
         assert_eq!(consumer.content(), [(1, 1), (3, 3)].into());
+    }
+}
+
+/// ovsdb-server writes values that cannot be read.
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_value_stops_nothing() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = greet(&mut peer).await;
+        let rows = json!({"T": {id(1): {"initial": {"n": ["set", [1, 1]]}}, id(2): {"initial": {"n": 2}}}});
+        peer.reply(&request, &json!([false, id(7), rows])).await;
+        peer.send(&update(8, &change(2, &json!({"modify": {"n": "x"}})))).await;
+        peer.send(&update(9, &change(1, &json!({"modify": {"n": 1}})))).await;
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        let mut bad = Vec::new();
+        for last in ["synced", "updated", "updated"] {
+            consumer.until(last).await;
+            bad.push(consumer.cache.problems().map(|problem| problem.uuid.as_u128()).collect::<Vec<_>>());
+        }
+        assert_eq!(bad, [vec![1], vec![1, 2], vec![2]]);
+        assert_eq!(consumer.cache.error(), None);
+    };
+    join!(script, client);
+}
+
+/// No server would take the request, so that there is nothing to try again.
+#[tokio::test(start_paused = true)]
+async fn an_invalid_monitor_request_fails_once() {
+    for stage in 0..2 {
+        let server = Server::unix();
+        let script = async {
+            let mut peer = server.accept().await;
+            let request = ask_schema(&mut peer).await;
+            peer.reply(&request, &usual_schema()).await;
+            peer.closed().await;
+        };
+        let mut consumer = Consumer::new(&server);
+        let named = RowFilter::Any(vec![Condition::eq("n", "a\0")]);
+        consumer.cache = Cache::new([Selection::table("T").rows(named).load_stage(stage)]);
+        let client = async {
+            let event = loop {
+                let event = consumer.session.next(&mut consumer.cache).await;
+                if !matches!(event, SessionEvent::Connected(_)) {
+                    break event;
+                }
+            };
+            let SessionEvent::Disconnected { error, retry, .. } = event else { panic!("{event:?}") };
+            assert!(error.is_invalid_request() && !error.is_malformed(), "{error:#}");
+            assert_eq!(retry, Duration::MAX);
+            let day = Duration::from_secs(86_400);
+            assert!(timeout(day, consumer.session.next(&mut consumer.cache)).await.is_err(), "it goes on");
+        };
+        join!(script, client);
     }
 }
 

@@ -9,7 +9,7 @@ impl Consumer {
     fn new(server: &Server) -> Self {
         let mut consumer = super::Consumer::new(server);
         let selections = ["T", "U", "V"].into_iter().zip(0..);
-        consumer.mirror = Mirror::new(selections.map(|(table, part)| Selection::table(table).part(part)));
+        consumer.cache = Cache::new(selections.map(|(table, part)| Selection::table(table).load_stage(part)));
         Self(consumer)
     }
 
@@ -19,7 +19,7 @@ impl Consumer {
 
     /// What is in the column `n` of every row, by table and number.
     fn content(&self) -> Vec<(&str, u128, i64)> {
-        let cache = self.0.mirror.cache();
+        let cache = &self.0.cache;
         let row = |table| {
             let rows = cache.rows(table);
             rows.map(move |(uuid, row)| {
@@ -107,7 +107,7 @@ async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
         assert_eq!(consumer.content(), [("T", 1, 10), ("T", 3, 3), ("T", 4, 4), ("V", 6, 6)]);
     };
     join!(script, client);
-    assert_eq!(consumer.0.mirror.inconsistency(), None);
+    assert_eq!(consumer.0.cache.error(), None);
 }
 
 #[tokio::test(start_paused = true)]

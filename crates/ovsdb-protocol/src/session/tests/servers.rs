@@ -465,6 +465,6 @@ async fn break_off_at_any_byte(mut end: impl FnMut(Peer)) {
         };
         let (_peer, events) = join!(script, client);
         assert_eq!(consumer.content(), [(1, 1), (3, 3)].into(), "after a cut at {cut}: {events:?}");
-        assert_eq!(consumer.mirror.inconsistency(), None, "after a cut at {cut}");
+        assert_eq!(consumer.cache.error(), None, "after a cut at {cut}");
     }
 }

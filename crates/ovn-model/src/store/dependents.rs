@@ -1,0 +1,162 @@
+//! What depends on rows: the changes to report, from the former and the present content of a row.
+
+use std::sync::Arc;
+
+use ovsdb_protocol::{AtomicType, ColumnGroup, ColumnKind, Table};
+
+use super::Network;
+use super::row::Row;
+use crate::change::{Change, Node, Recorder};
+use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+use crate::prefix::is_host;
+use crate::tables::{Group, LoadBalancer, Nat, Port, PortKind, Router, RouterPort, Switch};
+use crate::vip::Vips;
+
+/// What depends on the rows of a type: one function for a table.
+pub(crate) trait Recorded: Row {
+    /// Records what depends on the difference between `old` and `new`; `None` stands for a row that is not there.
+    fn record(
+        network: Network<'_>,
+        id: Self::Id,
+        old: Option<&Self>,
+        new: Option<&Self>,
+        recorder: &mut Recorder,
+    );
+}
+
+/// Returns true if two rows differ in more than the rows that they refer to, which are told by themselves.
+fn differs_itself<R: Row>(old: Option<&R>, new: Option<&R>) -> bool {
+    let is_reference = |column: usize| R::TABLE.columns[column].kind == ColumnKind::Set(AtomicType::Uuid);
+    match (old, new) {
+        (Some(old), Some(new)) => old.changed(new).iter().any(|column| !is_reference(column)),
+        _ => old.is_some() != new.is_some(),
+    }
+}
+
+impl Recorded for Switch {
+    fn record(_: Network<'_>, id: SwitchId, old: Option<&Self>, new: Option<&Self>, recorder: &mut Recorder) {
+        if differs_itself(old, new) {
+            recorder.note(Change::Topology(Node::Switch(id)));
+        }
+    }
+}
+
+impl Recorded for Port {
+    fn record(
+        network: Network<'_>,
+        _: PortId,
+        old: Option<&Self>,
+        new: Option<&Self>,
+        recorder: &mut Recorder,
+    ) {
+        let joins = |port: &Self| (port.kind, port.leads_to().map(Box::<str>::from), port.switch);
+        let is_joined_otherwise = old.map(joins) != new.map(joins);
+        for port in old.iter().chain(&new) {
+            recorder.note(Change::Port(port.name.clone()));
+            if is_joined_otherwise && port.kind == PortKind::Router {
+                recorder.topology(port.switch.map(Node::Switch));
+                if let Some(name) = port.leads_to() {
+                    network.note_routers(network.router_ports_named(name), recorder);
+                }
+            }
+        }
+    }
+}
+
+impl Recorded for Router {
+    fn record(_: Network<'_>, id: RouterId, old: Option<&Self>, new: Option<&Self>, recorder: &mut Recorder) {
+        if differs_itself(old, new) {
+            recorder.note(Change::Topology(Node::Router(id)));
+        }
+    }
+}
+
+impl Recorded for RouterPort {
+    /// Notes the router, the switches and routers whose ports name this one, and those it names.
+    fn record(
+        network: Network<'_>,
+        id: RouterPortId,
+        old: Option<&Self>,
+        new: Option<&Self>,
+        recorder: &mut Recorder,
+    ) {
+        // Which chassis a gateway port is bound to does not matter.
+        let chassis = [Self::COLUMNS.gateway_chassis.name(), Self::COLUMNS.ha_chassis_group.name()];
+        let is_seen = |old: &Self, new: &Self| {
+            let mut columns = old.changed(new).iter().map(|column| Self::TABLE.columns[column].name);
+            columns.any(|column| !chassis.contains(&column))
+                || old.is_gateway() != new.is_gateway()
+                || old.router != new.router
+        };
+        if old.zip(new).is_some_and(|(old, new)| !is_seen(old, new)) {
+            return;
+        }
+        for port in old.iter().chain(&new) {
+            recorder.topology(port.router.map(Node::Router));
+            for switch_port in network.indexes.leading.get(&*port.name) {
+                recorder.topology(network.slabs.ports.slot(*switch_port).switch.map(Node::Switch));
+            }
+            let naming = network.indexes.peers.get(&*port.name).iter().copied();
+            let named = port.peer.iter().flat_map(|peer| network.router_ports_named(peer));
+            network.note_routers(naming.chain(named).chain([id]), recorder);
+        }
+    }
+}
+
+impl Recorded for LoadBalancer {
+    fn record(
+        network: Network<'_>,
+        id: LoadBalancerId,
+        old: Option<&Self>,
+        new: Option<&Self>,
+        recorder: &mut Recorder,
+    ) {
+        let Some(uuid) = old.or(new).map(|balancer| balancer.uuid) else { return };
+        recorder.note(Change::Balancer(uuid));
+        let routers = network.routers_of(id);
+        let is_other =
+            old.zip(new).is_none_or(|(old, new)| (&old.name, old.protocol) != (&new.name, new.protocol));
+        let [before, after] =
+            [old, new].map(|balancer| balancer.map_or(Vips::EMPTY, |balancer| &balancer.vips));
+        let (from, to) = if is_other { (Vips::EMPTY, Vips::EMPTY) } else { (before, after) };
+        // A VIP that changed is told as it was and as it is.
+        let changed = before.without(to).chain(after.without(from));
+        network.note_vips(&routers, changed, recorder);
+    }
+}
+
+impl Recorded for Group {
+    fn record(_: Network<'_>, _: GroupId, _: Option<&Self>, _: Option<&Self>, _: &mut Recorder) {}
+}
+
+impl Recorded for Nat {
+    fn record(
+        network: Network<'_>,
+        _: NatId,
+        old: Option<&Self>,
+        new: Option<&Self>,
+        recorder: &mut Recorder,
+    ) {
+        for nat in old.iter().chain(&new) {
+            if let Some(router) = nat.router {
+                if let Some(address) = nat.external_ip() {
+                    recorder.note(match nat.is_host_snat() {
+                        true => Change::HostSnat { router, address },
+                        false => Change::Address { router, address },
+                    });
+                }
+                if let Some(address) = nat.logical_host() {
+                    recorder.note(Change::Address { router, address });
+                }
+                // A row for a whole network concerns everybody in it.
+                if nat.logical_ip().is_some_and(|network| !is_host(&network)) {
+                    recorder.note(Change::Topology(Node::Router(router)));
+                }
+            }
+            if let Some(name) = nat.tagged() {
+                let known = network.indexes.tagged.key(name).cloned();
+                recorder.note(Change::Tagged(known.unwrap_or_else(|| Arc::from(name))));
+            }
+        }
+    }
+}

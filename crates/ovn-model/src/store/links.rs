@@ -1,0 +1,183 @@
+//! References between rows, adapted at both ends.
+
+use super::Store;
+use super::row::{Links, Owned};
+use super::slabs::Slabs;
+use super::{Network, sets};
+use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
+
+impl Links for Switch {
+    fn is_referenced(&self) -> bool {
+        false
+    }
+
+    fn relink(store: &mut Store, id: SwitchId, old: &Self) {
+        for port in sets::difference(&old.ports, &store.slabs.switches.slot(id).ports) {
+            store.claim::<Port>(port, id);
+        }
+    }
+}
+
+impl Links for Port {
+    fn is_referenced(&self) -> bool {
+        self.switch.is_some()
+    }
+
+    fn keep_links(&mut self, old: &Self) {
+        self.switch = old.switch;
+        if self.name == old.name {
+            // Indexes share the name's memory.
+            self.name = old.name.clone();
+        }
+    }
+}
+
+impl Links for Router {
+    fn is_referenced(&self) -> bool {
+        false
+    }
+
+    fn relink(store: &mut Store, id: RouterId, old: &Self) {
+        let new = store.slabs.routers.slot(id);
+        let ports = sets::difference(&old.ports, &new.ports);
+        let nats = sets::difference(&old.nats, &new.nats);
+        let balancers = sets::difference(&old.load_balancers, &new.load_balancers);
+        let groups = sets::difference(&old.groups, &new.groups);
+        ports.into_iter().for_each(|port| store.claim::<RouterPort>(port, id));
+        nats.into_iter().for_each(|nat| store.claim::<Nat>(nat, id));
+        balancers.into_iter().for_each(|balancer| store.link_balancer(id, balancer));
+        groups.into_iter().for_each(|group| store.link_group(id, group));
+    }
+}
+
+impl Links for RouterPort {
+    fn is_referenced(&self) -> bool {
+        self.router.is_some() || self.named_by > 0
+    }
+
+    fn keep_links(&mut self, old: &Self) {
+        self.router = old.router;
+        self.named_by = old.named_by;
+    }
+}
+
+impl Links for LoadBalancer {
+    fn is_referenced(&self) -> bool {
+        !self.routers.is_empty() || !self.groups.is_empty()
+    }
+
+    fn keep_links(&mut self, old: &Self) {
+        self.routers = old.routers.clone();
+        self.groups = old.groups.clone();
+    }
+}
+
+impl Links for Group {
+    fn is_referenced(&self) -> bool {
+        !self.routers.is_empty()
+    }
+
+    fn keep_links(&mut self, old: &Self) {
+        self.routers = old.routers.clone();
+    }
+
+    fn relink(store: &mut Store, id: GroupId, old: &Self) {
+        for balancer in sets::difference(&old.load_balancers, &store.slabs.groups.slot(id).load_balancers) {
+            store.group_balancer(id, balancer);
+        }
+    }
+}
+
+impl Links for Nat {
+    fn is_referenced(&self) -> bool {
+        self.router.is_some()
+    }
+
+    fn keep_links(&mut self, old: &Self) {
+        self.router = old.router;
+    }
+
+    fn derive(&mut self, slabs: &Slabs) {
+        self.named = self.meta.is_present()
+            && self.router.is_some_and(|router| self.is_named_on(slabs.routers.slot(router).uuid));
+    }
+
+    fn relink(store: &mut Store, id: NatId, old: &Self) {
+        let (had, has) = (old.gateway_port, store.slabs.nats.slot(id).gateway_port);
+        if had != has {
+            let ports = &mut store.slabs.router_ports;
+            if let Some(port) = has {
+                ports.slot_mut(port).named_by += 1;
+            }
+            if let Some(port) = had {
+                ports.slot_mut(port).named_by -= 1;
+                ports.close(port);
+            }
+        }
+    }
+}
+
+macro_rules! owned {
+    ($($row:ident: $owner:ident, $id:ident, $owner_id:ident, $field:ident, $members:ident;)*) => {$(
+        impl Owned for $row {
+            type Owner = $owner;
+
+            fn owner(&self) -> Option<$owner_id> {
+                self.$field
+            }
+
+            fn set_owner(&mut self, owner: Option<$owner_id>) {
+                self.$field = owner;
+            }
+
+            fn members(owner: &$owner) -> &[$id] {
+                &owner.$members
+            }
+        }
+    )*};
+}
+
+owned! {
+    Port: Switch, PortId, SwitchId, switch, ports;
+    RouterPort: Router, RouterPortId, RouterId, router, ports;
+    Nat: Router, NatId, RouterId, router, nats;
+}
+
+impl Store {
+    /// Adapts a load balancer to whether the router names it now, which has just changed.
+    fn link_balancer(&mut self, id: RouterId, balancer: LoadBalancerId) {
+        self.record_attachment(&[id], balancer);
+        let is_named = self.slabs.routers.slot(id).load_balancers.binary_search(&balancer).is_ok();
+        self.slabs.balancers.slot_mut(balancer).routers.set(id, is_named);
+        self.slabs.balancers.close(balancer);
+    }
+
+    /// Adapts a group to whether the router names it now, which has just changed.
+    fn link_group(&mut self, id: RouterId, group: GroupId) {
+        let network = Network { slabs: &self.slabs, indexes: &self.indexes };
+        for balancer in network.only_grouped(id, &self.slabs.groups.slot(group).load_balancers) {
+            self.record_attachment(&[id], balancer);
+        }
+        let is_named = self.slabs.routers.slot(id).groups.binary_search(&group).is_ok();
+        self.slabs.groups.slot_mut(group).routers.set(id, is_named);
+        self.slabs.groups.close(group);
+    }
+
+    /// Adapts a load balancer to whether the group has it now, which has just changed.
+    fn group_balancer(&mut self, id: GroupId, balancer: LoadBalancerId) {
+        let direct = self.slabs.balancers.slot(balancer).routers.as_slice();
+        let routers = sets::without(self.slabs.groups.slot(id).routers.as_slice(), direct);
+        self.record_attachment(&routers, balancer);
+        let is_member = self.slabs.groups.slot(id).load_balancers.binary_search(&balancer).is_ok();
+        self.slabs.balancers.slot_mut(balancer).groups.set(id, is_member);
+        self.slabs.balancers.close(balancer);
+    }
+
+    fn record_attachment(&mut self, routers: &[RouterId], balancer: LoadBalancerId) {
+        let Self { slabs, indexes, recorder, .. } = self;
+        if !recorder.knows_all() {
+            Network { slabs, indexes }.note_attachment(routers, balancer, recorder);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The rows of all tables, and what follows from the list of tables.
+
+use ovsdb_protocol::{
+    ApplyError, AtomicType, Batch, Column, ColumnError, ColumnKind, DatumReader, RowChange, Table, TableSpec,
+    Uuid, toggle_sorted,
+};
+
+use super::Store;
+use super::row::{Meta, Row};
+use super::slab::Slab;
+use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
+
+macro_rules! tables {
+    ($($slab:ident: $row:ident, $id:ident;)*) => {
+        /// The declared tables.
+        pub(crate) const TABLES: &[TableSpec] = &[$(<$row as Table>::TABLE),*];
+
+        /// The rows of each table. References between them are handles, which are made when the first reference to a
+        /// row or the row itself arrives.
+        #[derive(Debug, Default)]
+        pub struct Slabs {
+            $(pub(crate) $slab: Slab<$row>,)*
+        }
+
+        impl Slabs {
+            /// Forgets which rows a snapshot brought.
+            pub(crate) fn clear_marks(&mut self) {
+                $(self.$slab.clear_marks();)*
+            }
+
+            /// Lets freed handles be used again.
+            pub(crate) fn reclaim(&mut self) {
+                $(self.$slab.reclaim();)*
+            }
+
+            /// Returns the number of rows of each table.
+            pub(crate) fn lengths(&self) -> impl Iterator<Item = (&'static str, usize)> {
+                [$((<$row as Table>::TABLE.name, self.$slab.len())),*].into_iter()
+            }
+
+            /// Returns true if all slots are free.
+            #[cfg(test)]
+            pub(crate) fn is_vacant(&self) -> bool {
+                true $(&& self.$slab.is_vacant())*
+            }
+        }
+
+        impl Store {
+            /// Applies an update to the row of a table; tables that are not declared are ignored.
+            pub(super) fn write(
+                &mut self,
+                batch: Batch,
+                table: &str,
+                uuid: Uuid,
+                change: RowChange<'_>,
+            ) -> Result<(), ApplyError> {
+                $(
+                    if table == <$row as Table>::TABLE.name {
+                        return self.write_row::<$row>(batch, uuid, change);
+                    }
+                )*
+                Ok(())
+            }
+
+            /// Deletes the rows that the snapshot did not bring.
+            pub(super) fn sweep(&mut self) {
+                $(
+                    for uuid in self.slabs.$slab.unmarked() {
+                        // It cannot fail: the row is here.
+                        let _ = self.write_row::<$row>(Batch::Snapshot, uuid, RowChange::Delete);
+                    }
+                )*
+            }
+        }
+
+        $(
+            impl Row for $row {
+                type Id = $id;
+
+                fn uuid(&self) -> Uuid {
+                    self.uuid
+                }
+
+                fn meta(&self) -> &Meta {
+                    &self.meta
+                }
+
+                fn meta_mut(&mut self) -> &mut Meta {
+                    &mut self.meta
+                }
+
+                fn slab(slabs: &Slabs) -> &Slab<Self> {
+                    &slabs.$slab
+                }
+
+                fn slab_mut(slabs: &mut Slabs) -> &mut Slab<Self> {
+                    &mut slabs.$slab
+                }
+            }
+
+            /// A set of references.
+            impl Column<Slabs> for Vec<$id> {
+                const KIND: ColumnKind = ColumnKind::Set(AtomicType::Uuid);
+
+                fn apply(
+                    &mut self,
+                    value: &mut DatumReader<'_, '_>,
+                    slabs: &mut Slabs,
+                ) -> Result<(), ColumnError> {
+                    let mut ids = Vec::new();
+                    value.uuids(|uuid| ids.push(slabs.$slab.intern(uuid)))?;
+                    ids.sort_unstable();
+                    ids.dedup();
+                    toggle_sorted(self, ids);
+                    Ok(())
+                }
+            }
+
+            /// An optional reference.
+            impl Column<Slabs> for Option<$id> {
+                const KIND: ColumnKind = ColumnKind::Optional(AtomicType::Uuid);
+
+                fn apply(
+                    &mut self,
+                    value: &mut DatumReader<'_, '_>,
+                    slabs: &mut Slabs,
+                ) -> Result<(), ColumnError> {
+                    *self = None;
+                    value.uuids(|uuid| *self = Some(slabs.$slab.intern(uuid)))?;
+                    Ok(())
+                }
+            }
+        )*
+    };
+}
+
+// The first are those with most rows.
+tables! {
+    ports: Port, PortId;
+    nats: Nat, NatId;
+    balancers: LoadBalancer, LoadBalancerId;
+    router_ports: RouterPort, RouterPortId;
+    switches: Switch, SwitchId;
+    routers: Router, RouterId;
+    groups: Group, GroupId;
+}

@@ -1,0 +1,57 @@
+//! What is monitored, of what a server has.
+
+use ovsdb_protocol::{ColumnSpec, DatabaseSchema, MonitorRequest, Replica, declared_schema};
+
+use super::super::Store;
+use crate::{Group, Nat};
+
+/// A schema with the columns that `keep` lets pass.
+fn schema(keep: impl Fn(&str, &ColumnSpec) -> bool) -> DatabaseSchema {
+    declared_schema("OVN_Northbound", Store::tables(), |table, column| keep(table.name, column))
+}
+
+/// Regression: ovn-kubernetes#1089 and ovn-org/ovn#223, whose monitors have conditions of thousands of clauses.
+#[test]
+fn all_that_matters_is_asked_for_and_nothing_else() {
+    let requests = Store::new().declare(&schema(|_, _| true)).unwrap();
+    assert!(requests.keys().map(|table| &**table).eq([
+        "Load_Balancer",
+        "Load_Balancer_Group",
+        "Logical_Router",
+        "Logical_Router_Port",
+        "Logical_Switch",
+        "Logical_Switch_Port",
+        "NAT",
+    ]));
+    assert_eq!(requests["Logical_Switch"], MonitorRequest::columns(["name", "ports"]).load_stage(2));
+}
+
+/// Regression: libovsdb#235, libovsdb#244, libovsdb#448, ovn-kubernetes#2831 and ovn-org/ovn#70: one unknown column,
+/// and nothing works.
+#[test]
+fn an_old_server_is_asked_for_what_it_has() {
+    let mut store = Store::new();
+    let requests = store.declare(&schema(|_, column| !column.is_optional)).unwrap();
+    assert!(!requests.contains_key("Load_Balancer_Group"));
+    let columns = MonitorRequest::columns(["name", "networks", "peer"]);
+    assert_eq!(requests["Logical_Router_Port"], columns.load_stage(2));
+    assert!(store.supports(Nat::COLUMNS.kind) && !store.supports(Nat::COLUMNS.match_expression));
+    assert!(!store.supports(Group::COLUMNS.name));
+    assert!(store.missing().any(|missing| missing.to_string() == "Load_Balancer_Group"));
+
+    store.declare(&schema(|_, _| true)).unwrap();
+    assert!(store.supports(Nat::COLUMNS.match_expression));
+}
+
+#[test]
+fn what_cannot_be_done_without_is_named() {
+    let missing = |table: &'static str, column: &'static str| {
+        Store::new().declare(&schema(|t, c| (t, c.name) != (table, column))).unwrap_err().to_string()
+    };
+    assert_eq!(
+        missing("NAT", "external_ids"),
+        "the database OVN_Northbound has no column NAT.external_ids, which OVN 20.03 and newer releases have"
+    );
+    let error = Store::new().declare(&schema(|table, _| table != "Load_Balancer")).unwrap_err();
+    assert!(error.to_string().contains("Load_Balancer.name"), "{error}");
+}

@@ -1,0 +1,143 @@
+//! Updates applied to rows.
+
+use ovsdb_protocol::{
+    ApplyError, Batch, DatabaseSchema, MonitorRequests, ReadRow, Replica, RowChange, RowUpdate,
+    SchemaMismatch, Uuid, monitor_requests, read_row,
+};
+
+use super::dependents::Recorded;
+use super::indexes::Indexed;
+use super::row::{Owned, Row};
+use super::slab::Write;
+use super::slabs::TABLES;
+use super::{Network, Store, owner};
+
+/// More changes than this, and more than there are ports, are reported as everything.
+const MAX_LISTED_CHANGES: usize = 1000;
+
+impl Replica for Store {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
+        let (requests, layouts) = monitor_requests(TABLES, schema)?;
+        self.layouts = layouts;
+        Ok(requests)
+    }
+
+    fn begin(&mut self, batch: Batch) {
+        self.batch = Some(batch);
+        if batch == Batch::Snapshot {
+            self.slabs.clear_marks();
+        }
+    }
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
+        let batch = self.batch.unwrap_or(Batch::Delta);
+        self.write(batch, update.table, update.uuid, update.change)?;
+        self.recorder.bound(self.max_changes());
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        if self.batch == Some(Batch::Snapshot) {
+            self.sweep();
+        }
+        self.batch = None;
+        self.recorder.commit(self.max_changes());
+    }
+}
+
+impl Store {
+    fn max_changes(&self) -> usize {
+        self.slabs.ports.len().max(MAX_LISTED_CHANGES)
+    }
+
+    /// Applies an update to a row.
+    pub(super) fn write_row<R: Indexed + Recorded>(
+        &mut self,
+        batch: Batch,
+        uuid: Uuid,
+        change: RowChange<'_>,
+    ) -> Result<(), ApplyError> {
+        let (id, write) = R::slab_mut(&mut self.slabs).open(batch, uuid, change)?;
+        let outcome = self.write_slot::<R>(id, uuid, write);
+        R::slab_mut(&mut self.slabs).close(id);
+        outcome
+    }
+
+    fn write_slot<R: Indexed + Recorded>(
+        &mut self,
+        id: R::Id,
+        uuid: Uuid,
+        write: Write<'_>,
+    ) -> Result<(), ApplyError> {
+        let old = R::slab(&self.slabs).slot(id);
+        let mut meta = *old.meta();
+        let was_present = meta.is_present();
+        let (mut new, columns) = match write {
+            Write::Whole(columns) => (R::with_uuid(uuid), Some((columns, false))),
+            Write::Difference(columns) => (old.clone(), Some((columns, true))),
+            Write::Delete => (R::with_uuid(uuid), None),
+        };
+        let is_troubled = match columns {
+            Some((columns, is_difference)) => {
+                let read = ReadRow { uuid, columns, is_difference, had_problem: meta.is_troubled() };
+                let layout = self.layout::<R>();
+                read_row(&mut new, read, layout, &mut self.slabs, &mut self.problems)
+                    .map_err(|_| ApplyError("a row's columns are malformed"))?
+            }
+            None => {
+                if meta.is_troubled() {
+                    self.problems.forget(R::TABLE.name, uuid);
+                }
+                false
+            }
+        };
+        meta.set_present(columns.is_some());
+        meta.set_marked(true);
+        meta.set_troubled(is_troubled);
+        let old = R::slab(&self.slabs).slot(id);
+        if was_present == meta.is_present() && old.changed(&new).is_empty() {
+            *R::slab_mut(&mut self.slabs).slot_mut(id).meta_mut() = meta;
+            return Ok(());
+        }
+        new.keep_links(old);
+        *new.meta_mut() = meta;
+        self.replace(id, new);
+        Ok(())
+    }
+
+    /// Replaces the content of a slot: the one place where rows change.
+    fn replace<R: Indexed + Recorded>(&mut self, id: R::Id, mut new: R) {
+        new.derive(&self.slabs);
+        let old = R::slab_mut(&mut self.slabs).replace(id, new);
+        let Self { slabs, indexes, recorder, .. } = self;
+        let present = |row: &'_ R| row.meta().is_present();
+        let (before, after) = (Some(&old).filter(|row| present(row)), R::slab(slabs).get(id));
+        R::reindex(indexes, slabs, id, before, after);
+        if !recorder.knows_all() {
+            R::record(Network { slabs, indexes }, id, before, after, recorder);
+        }
+        R::relink(self, id, &old);
+    }
+
+    /// Adapts a row to whether `claimant` has it in its set now, which has just changed.
+    pub(super) fn claim<R: Owned>(&mut self, id: R::Id, claimant: <R::Owner as Row>::Id) {
+        let (row, owners) = (R::slab(&self.slabs).slot(id), R::Owner::slab(&self.slabs));
+        let owned = (row.owner(), row.meta().is_shared());
+        let has = |owner: &R::Owner| R::members(owner).binary_search(&id).is_ok();
+        let uuid = |owner| owners.slot(owner).uuid();
+        let (owner, shared) = if has(owners.slot(claimant)) {
+            owner::claim(owned, claimant, uuid)
+        } else {
+            let claiming = owners.iter().filter(|(_, owner)| has(owner)).map(|(owner, _)| owner);
+            owner::release(owned, claimant, claiming, uuid)
+        };
+        let row = R::slab_mut(&mut self.slabs).slot_mut(id);
+        row.meta_mut().set_shared(shared);
+        if owner != owned.0 {
+            let mut row = row.clone();
+            row.set_owner(owner);
+            self.replace(id, row);
+        }
+        R::slab_mut(&mut self.slabs).close(id);
+    }
+}

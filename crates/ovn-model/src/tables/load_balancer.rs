@@ -1,0 +1,64 @@
+//! `Load_Balancer`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ovsdb_protocol::{AtomValue, Table, Uuid};
+
+use crate::id::{GroupId, RouterId};
+use crate::store::{IdSet, Meta, Slabs};
+use crate::vip::{Vip, Vips};
+
+/// A load balancer.
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "Load_Balancer", load_stage = 3, since = "OVN 20.03", context = "Slabs")]
+pub struct LoadBalancer {
+    /// The row.
+    #[ovsdb(uuid)]
+    pub uuid: Uuid,
+    /// Its name, which need not be unique.
+    pub name: Arc<str>,
+    /// Its virtual addresses, sorted. A key that is not an address is missing.
+    pub vips: Vips,
+    /// Its protocol; northd takes none for TCP.
+    pub protocol: Option<Protocol>,
+    #[ovsdb(skip)]
+    pub(crate) routers: IdSet<RouterId>,
+    #[ovsdb(skip)]
+    pub(crate) groups: IdSet<GroupId>,
+    #[ovsdb(skip)]
+    pub(crate) meta: Meta,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AtomValue)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl LoadBalancer {
+    /// Returns true if a group has it.
+    pub fn is_grouped(&self) -> bool {
+        !self.groups.as_slice().is_empty()
+    }
+
+    /// Returns true if all of its virtual addresses and backends were understood.
+    pub fn is_understood(&self) -> bool {
+        self.vips.are_understood()
+    }
+
+    /// Returns the virtual addresses on an address.
+    pub fn vips_on(&self, address: IpAddr) -> &[Vip] {
+        self.vips.on(address)
+    }
+
+    /// Returns the virtual address with exactly this key in the database.
+    pub fn vip(&self, key: &str) -> Option<&Vip> {
+        self.vips.with_key(key)
+    }
+}

@@ -1,0 +1,135 @@
+//! `NAT`.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use ovsdb_protocol::{AtomValue, Original, Rare, Table, Uuid};
+
+use crate::id::{RouterId, RouterPortId};
+use crate::keys;
+use crate::naming;
+use crate::prefix::{Address, LogicalPrefix, is_host};
+use crate::store::{Meta, Slabs};
+use crate::tags::Tags;
+
+/// A NAT rule.
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "NAT", load_stage = 1, since = "OVN 20.03", context = "Slabs")]
+pub struct Nat {
+    /// The row.
+    #[ovsdb(uuid)]
+    pub uuid: Uuid,
+    /// What it does; `None` if the database names something unknown.
+    #[ovsdb(column = "type")]
+    pub kind: Option<NatKind>,
+    external_ip: Original<Address>,
+    logical_ip: Original<LogicalPrefix>,
+    #[ovsdb(
+        optional,
+        since = "20.06",
+        absent = "replies to an instance's own connections may be taken for forwarded traffic"
+    )]
+    external_port_range: Box<str>,
+    /// The router port that it is limited to.
+    #[ovsdb(optional, since = "22.06", absent = "routers with several gateway ports are refused")]
+    pub gateway_port: Option<RouterPortId>,
+    /// `options:stateless`. What is not `true` is false, as in northd.
+    #[ovsdb(key = "options:stateless")]
+    pub stateless: Original<bool>,
+    /// The pairs of `external_ids` that mark a row as one of an agent.
+    #[ovsdb(prefix = "external_ids:ovn-extaddr:")]
+    pub tags: Tags,
+    #[ovsdb(optional, since = "24.09", column = "match")]
+    match_expression: Rare<Box<str>>,
+    /// The router whose rule it is; of several that claim it, the one with the least UUID.
+    #[ovsdb(skip)]
+    pub router: Option<RouterId>,
+    #[ovsdb(skip)]
+    pub(crate) named: bool,
+    #[ovsdb(skip)]
+    pub(crate) meta: Meta,
+}
+
+/// What a NAT rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AtomValue)]
+pub enum NatKind {
+    /// Changes the source of what leaves.
+    Snat,
+    /// Changes the destination of what arrives.
+    Dnat,
+    /// Both.
+    DnatAndSnat,
+}
+
+impl Nat {
+    /// Returns the address outside, if it is one.
+    pub fn external_ip(&self) -> Option<IpAddr> {
+        self.external_ip.get().map(|address| address.0)
+    }
+
+    /// Returns the prefix inside, if it is one; an address without a mask is a host's prefix, and bits outside the
+    /// mask are cleared.
+    pub fn logical_ip(&self) -> Option<IpNet> {
+        self.logical_ip.get().map(|prefix| prefix.0)
+    }
+
+    /// Returns `external_ip` as the database has it.
+    pub fn external_ip_text(&self) -> Cow<'_, str> {
+        self.external_ip.text()
+    }
+
+    /// Returns `logical_ip` as the database has it.
+    pub fn logical_ip_text(&self) -> Cow<'_, str> {
+        self.logical_ip.text()
+    }
+
+    /// Returns true if it translates between these two addresses, both written as they are rendered.
+    pub fn is_written(&self, external: IpAddr, logical: IpAddr) -> bool {
+        self.external_ip.is_canonically(&Address(external))
+            && self.logical_ip.is_canonically(&LogicalPrefix(logical.into()))
+    }
+
+    /// Returns the address inside, if it is a single one.
+    pub fn logical_host(&self) -> Option<IpAddr> {
+        self.logical_ip().filter(is_host).map(|prefix| prefix.addr())
+    }
+
+    /// Returns true if it gives one address, when it leaves, another.
+    pub fn is_host_snat(&self) -> bool {
+        self.kind == Some(NatKind::Snat) && self.logical_host().is_some()
+    }
+
+    /// Returns `external_port_range`; empty if it is not set.
+    pub fn external_port_range(&self) -> &str {
+        &self.external_port_range
+    }
+
+    /// Returns `match`; empty if it is not set or the server has no such column.
+    pub fn matches(&self) -> &str {
+        self.match_expression.get().map_or("", |text| text)
+    }
+
+    /// Returns true if its UUID is what [`naming::row_uuid`] makes of its tags, its router and the address inside.
+    ///
+    /// It is found out when the row arrives: of a whole database, that is while there is time.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Finds out whether it is named so on this router.
+    pub(crate) fn is_named_on(&self, router: Uuid) -> bool {
+        let tag = |key| self.tags.get(key);
+        let name = || {
+            let (owner, role, port) = (tag(keys::OWNER)?, tag(keys::ROLE)?, tag(keys::PORT)?);
+            Some(naming::row_uuid(owner, role, router, self.logical_host()?, port))
+        };
+        // Skip the SHA-1 for UUIDs that are not of version 5.
+        self.uuid.get_version_num() == 5 && name() == Some(self.uuid)
+    }
+
+    /// Returns the name that the row is filed under in [`Store::nats_tagged`](crate::Store::nats_tagged).
+    pub(crate) fn tagged(&self) -> Option<&str> {
+        if self.tags.is_empty() { None } else { Some(self.tags.get(keys::PORT).unwrap_or_default()) }
+    }
+}

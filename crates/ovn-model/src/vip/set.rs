@@ -1,0 +1,97 @@
+//! The virtual addresses of one load balancer.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Deref;
+
+use ovsdb_protocol::{Column, ColumnError, ColumnKind, DatumReader};
+
+use super::Vip;
+
+/// The pairs of `Load_Balancer.vips` whose keys are addresses, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vips {
+    vips: Vec<Vip>,
+    /// The pairs that were not understood, or not all of it, as the database has them.
+    bad: Option<Box<Pairs>>,
+}
+
+/// Pairs as the database has them.
+type Pairs = BTreeMap<Box<str>, Box<str>>;
+
+impl Vips {
+    /// No virtual address.
+    pub(crate) const EMPTY: &'static Self = &Self { vips: Vec::new(), bad: None };
+
+    /// Returns the virtual addresses on an address.
+    pub fn on(&self, address: IpAddr) -> &[Vip] {
+        let start = self.vips.partition_point(|vip| vip.endpoint.address < address);
+        let rest = self.vips.get(start..).unwrap_or_default();
+        &rest[..rest.partition_point(|vip| vip.endpoint.address == address)]
+    }
+
+    /// Returns the virtual address with exactly this key in the database.
+    pub fn with_key(&self, key: &str) -> Option<&Vip> {
+        self.find(&Vip::parse(key, "")?).ok().and_then(|place| self.vips.get(place))
+    }
+
+    /// Returns true if all keys and backends were understood.
+    pub fn are_understood(&self) -> bool {
+        self.bad.is_none()
+    }
+
+    /// Returns the virtual addresses that `other` does not have so.
+    pub(crate) fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Vip> {
+        self.vips.iter().filter(|vip| other.find(vip).ok().is_none_or(|place| other.vips[place] != **vip))
+    }
+
+    fn find(&self, vip: &Vip) -> Result<usize, usize> {
+        self.vips.binary_search_by(|other| other.order().cmp(&vip.order()))
+    }
+}
+
+impl Deref for Vips {
+    type Target = [Vip];
+
+    fn deref(&self) -> &[Vip] {
+        &self.vips
+    }
+}
+
+impl<C: ?Sized> Column<C> for Vips {
+    const KIND: ColumnKind = <BTreeMap<String, String> as Column>::KIND;
+
+    fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
+        let mut bad = self.bad.take().map_or_else(Pairs::new, |bad| *bad);
+        let mut came = Vec::new();
+        value.strings(|key, value| {
+            let vip = Vip::parse(key, value);
+            let is_bad = vip.as_ref().is_none_or(Vip::is_doubtful);
+            let was = bad.remove(key);
+            if is_bad && was.as_deref() != Some(value) {
+                bad.insert(key.into(), value.into());
+            }
+            came.extend(vip);
+        })?;
+        if self.vips.is_empty() {
+            came.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+            came.dedup_by(|a, b| a.order() == b.order());
+            self.vips = came;
+        } else {
+            for vip in came {
+                match self.find(&vip) {
+                    Err(place) => self.vips.insert(place, vip),
+                    Ok(place) if self.vips[place] == vip => drop(self.vips.remove(place)),
+                    Ok(place) => self.vips[place] = vip,
+                }
+            }
+        }
+        self.vips.shrink_to_fit();
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let complaint = format!("not understood: {bad:?}");
+        self.bad = Some(Box::new(bad));
+        Err(ColumnError::Invalid(complaint))
+    }
+}

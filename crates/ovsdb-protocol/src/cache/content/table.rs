@@ -1,0 +1,227 @@
+//! One table of a cache.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::index::Index;
+use crate::cache::problems::Problems;
+use crate::cursor::{DatumReader, DecodeError};
+use crate::diff::apply_diff;
+use crate::error::Chain;
+use crate::replica::Batch;
+use crate::row::{ColumnSink, Columns};
+use crate::schema::ColumnType;
+use crate::value::{Datum, Row};
+
+/// The committed rows of a table, and above them those of the open batch.
+#[derive(Debug)]
+pub(super) struct Table {
+    types: BTreeMap<String, ColumnType>,
+    /// The row of nothing but defaults.
+    default: Row,
+    rows: BTreeMap<Uuid, Arc<Row>>,
+    indexes: Vec<Index>,
+    /// What the open batch says about rows; `None` for a deleted one.
+    staged: BTreeMap<Uuid, Option<Arc<Row>>>,
+    /// What is wrong with columns that staged rows lack, as far as the open batch says.
+    faults: BTreeMap<Uuid, BTreeMap<String, String>>,
+}
+
+impl Table {
+    pub(super) fn new(types: BTreeMap<String, ColumnType>, indexes: &BTreeSet<String>) -> Self {
+        let default = types.iter().map(|(name, column)| (name.as_str(), column.default_datum())).collect();
+        let indexes = indexes.iter().filter(|column| types.contains_key(*column));
+        Self {
+            default,
+            rows: BTreeMap::new(),
+            indexes: indexes.map(|column| Index::new(column)).collect(),
+            staged: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            types,
+        }
+    }
+
+    /// Stages a row of these columns, and the defaults of those that it lacks.
+    pub(super) fn put(&mut self, uuid: Uuid, columns: Columns<'_>) -> Result<(), DecodeError> {
+        self.faults.remove(&uuid);
+        let row = self.default.clone();
+        self.read(uuid, row, columns, false)
+    }
+
+    /// Stages a row with the differences of some columns applied.
+    pub(super) fn modify(
+        &mut self,
+        batch: Batch,
+        uuid: Uuid,
+        columns: Columns<'_>,
+    ) -> Result<(), DecodeError> {
+        let row = match self.staged.remove(&uuid) {
+            Some(staged) => staged,
+            None => self.committed(batch, &uuid).cloned(),
+        };
+        self.read(uuid, row.map_or_else(Row::new, Arc::unwrap_or_clone), columns, true)
+    }
+
+    /// Stages the deletion of a row.
+    pub(super) fn delete(&mut self, uuid: Uuid) {
+        self.faults.remove(&uuid);
+        self.staged.insert(uuid, None);
+    }
+
+    fn read(
+        &mut self,
+        uuid: Uuid,
+        mut row: Row,
+        columns: Columns<'_>,
+        differences: bool,
+    ) -> Result<(), DecodeError> {
+        let mut reader =
+            RowReader { types: &self.types, row: &mut row, differences, faults: BTreeMap::new() };
+        columns.read(&mut reader)?;
+        let faults = reader.faults;
+        if !faults.is_empty() {
+            self.faults.entry(uuid).or_default().extend(faults);
+        }
+        self.staged.insert(uuid, Some(Arc::new(row)));
+        Ok(())
+    }
+
+    /// Makes the batch the content, telling every difference.
+    pub(super) fn commit(
+        &mut self,
+        name: &Arc<str>,
+        batch: Batch,
+        problems: &mut Problems,
+        mut differ: impl FnMut(Uuid, Option<Arc<Row>>, Option<Arc<Row>>),
+    ) {
+        let mut staged = mem::take(&mut self.staged);
+        if batch == Batch::Snapshot {
+            for uuid in self.rows.keys() {
+                staged.entry(*uuid).or_insert(None);
+            }
+        }
+        for (uuid, new) in staged {
+            self.settle(name, uuid, new.as_deref(), problems);
+            // An equal row keeps its old place in memory, which readers may hold already.
+            if self.rows.get(&uuid) == new.as_ref() {
+                continue;
+            }
+            let old = match &new {
+                Some(row) => self.rows.insert(uuid, Arc::clone(row)),
+                None => self.rows.remove(&uuid),
+            };
+            for index in &mut self.indexes {
+                index.update(uuid, old.as_deref(), new.as_deref());
+            }
+            differ(uuid, old, new);
+        }
+        self.faults.clear();
+    }
+
+    /// Records the problems of a row, and forgets those of columns that are readable now.
+    fn settle(&mut self, name: &Arc<str>, uuid: Uuid, row: Option<&Row>, problems: &mut Problems) {
+        let mut faults = self.faults.remove(&uuid).unwrap_or_default();
+        if problems.is_empty() && faults.is_empty() {
+            return;
+        }
+        for column in self.types.keys() {
+            match row {
+                Some(row) if row.get(column).is_none() => {
+                    if let Some(message) = faults.remove(column) {
+                        problems.record(name, uuid, column, message, true);
+                    }
+                }
+                _ => problems.remove(name, uuid, column),
+            }
+        }
+    }
+
+    pub(super) fn abort(&mut self) {
+        self.staged.clear();
+        self.faults.clear();
+    }
+
+    /// Returns the types of the columns.
+    pub(super) fn types(&self) -> &BTreeMap<String, ColumnType> {
+        &self.types
+    }
+
+    /// Returns the committed rows.
+    pub(super) fn rows(&self) -> &BTreeMap<Uuid, Arc<Row>> {
+        &self.rows
+    }
+
+    /// Returns the committed rows whose column has this value.
+    pub(super) fn find(&self, column: &str, value: &Datum) -> Vec<(Uuid, &Arc<Row>)> {
+        let rows = self.rows.iter();
+        match self.indexes.iter().find(|index| index.column() == column) {
+            Some(index) => index.find(value).filter_map(|uuid| Some((uuid, self.rows.get(&uuid)?))).collect(),
+            None => rows
+                .filter(|(_, row)| row.get(column) == Some(value))
+                .map(|(uuid, row)| (*uuid, row))
+                .collect(),
+        }
+    }
+
+    /// Returns whether the row exists as far as the batch knows.
+    pub(super) fn contains(&self, batch: Batch, uuid: &Uuid) -> bool {
+        match self.staged.get(uuid) {
+            Some(staged) => staged.is_some(),
+            None => self.committed(batch, uuid).is_some(),
+        }
+    }
+
+    /// Returns a row beneath the batch. A snapshot starts from nothing.
+    fn committed(&self, batch: Batch, uuid: &Uuid) -> Option<&Arc<Row>> {
+        match batch {
+            Batch::Snapshot => None,
+            Batch::Delta => self.rows.get(uuid),
+        }
+    }
+}
+
+/// Reads columns into a row. One whose value cannot be read is removed.
+struct RowReader<'a> {
+    types: &'a BTreeMap<String, ColumnType>,
+    row: &'a mut Row,
+    differences: bool,
+    faults: BTreeMap<String, String>,
+}
+
+impl RowReader<'_> {
+    fn fault(&mut self, column: &str, message: String) {
+        self.row.remove(column);
+        self.faults.insert(column.to_owned(), message);
+    }
+}
+
+impl ColumnSink for RowReader<'_> {
+    fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
+        // A column that was not asked for is nothing to us.
+        let Some(column_type) = self.types.get(name) else { return Ok(()) };
+        let datum = value.datum()?;
+        let read = match self.row.get_mut(name) {
+            Some(current) if self.differences => {
+                apply_diff(current, datum, column_type).map_err(|error| Chain(&error).to_string())
+            }
+            // A difference to a value that could not be read says nothing.
+            None if self.differences && !column_type.max_is_one() => return Ok(()),
+            _ => datum
+                .convert(column_type)
+                .map(|datum| drop(self.row.insert(name, datum)))
+                .map_err(|error| Chain(&error).to_string()),
+        };
+        if let Err(message) = read {
+            self.fault(name, message);
+        }
+        Ok(())
+    }
+
+    fn rejected(&mut self, name: &str, error: DecodeError) {
+        // An unreadable difference to an unreadable value changes nothing either, but is the newer problem.
+        self.fault(name, error.to_string());
+    }
+}

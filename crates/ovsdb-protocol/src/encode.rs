@@ -1,0 +1,131 @@
+//! JSON of requests, without what ovsdb-server closes the connection at.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+
+/// How much of the text before a fault an error quotes, in bytes.
+const MAX_QUOTED: usize = 80;
+
+/// Why a request has no JSON that ovsdb-server takes. It says where, by the text that comes before.
+#[derive(Debug)]
+pub(crate) struct EncodeError {
+    fault: serde_json::Error,
+    before: String,
+}
+
+/// Writes the compact form of JSON.
+///
+/// # Errors
+/// The value has no JSON, or a string of it holds a NUL character, or a real is subnormal: ovsdb-server closes the
+/// connection at both.
+pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, EncodeError> {
+    let mut text = Vec::new();
+    let written = value.serialize(&mut Serializer::with_formatter(&mut text, Strict));
+    let text = String::from_utf8_lossy(&text).into_owned();
+    match written {
+        Ok(()) => Ok(text),
+        Err(fault) => {
+            let start = text.len().saturating_sub(MAX_QUOTED);
+            let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            Err(EncodeError { fault, before: text[start..].to_owned() })
+        }
+    }
+}
+
+/// Refuses what ovsdb-server refuses by closing the connection (`json_lex_number` and `json_lex_4hex` in lib/json.c).
+struct Strict;
+
+impl Formatter for Strict {
+    fn write_char_escape<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        match escape {
+            CharEscape::AsciiControl(0) => Err(io::Error::other("a string with a NUL character")),
+            escape => CompactFormatter.write_char_escape(writer, escape),
+        }
+    }
+
+    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, real: f64) -> io::Result<()> {
+        if real.is_subnormal() {
+            return Err(io::Error::other(format!("the real {real:e}, which is closer to 0 than 2.2e-308")));
+        }
+        CompactFormatter.write_f64(writer, real)
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, after {}", self.fault, self.before)
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Atom, Condition, Datum, Mutation, Operation, Row, Transaction, Until};
+
+    fn operations(value: &Datum) -> Vec<Operation> {
+        let mut all = Transaction::new("D");
+        let condition = || Condition::includes("c", value.clone());
+        all.insert("T", Row::new().with("c", value.clone()));
+        all.select("T", [condition()]);
+        all.update("T", [condition()], Row::new());
+        all.update("T", [], Row::new().with("c", value.clone()));
+        all.mutate("T", [], [Mutation::insert("c", value.clone())]);
+        all.mutate("T", [condition()], []);
+        all.delete("T", [condition()]);
+        all.require("T", [], ["c"], Until::Equal, [Row::new().with("c", value.clone())]);
+        all.operations
+    }
+
+    #[test]
+    fn what_closes_the_connection_is_refused_wherever_it_is() {
+        let smallest = f64::from_bits(1);
+        for value in [
+            Datum::scalar("a\0b"),
+            Datum::set(["\0", "x"]),
+            Datum::map([("\0", 1)]),
+            Datum::map([(1, "\0")]),
+            Datum::scalar(Atom::NamedUuid("\0".to_owned())),
+            Datum::scalar(smallest),
+            Datum::scalar(-smallest),
+            Datum::map([(smallest, 1)]),
+            Datum::scalar(f64::NAN),
+            Datum::scalar(f64::INFINITY),
+        ] {
+            for operation in operations(&value) {
+                assert!(to_json(&operation).is_err(), "{operation:?}");
+            }
+        }
+        for value in [
+            Datum::scalar("\u{1}\u{7f}\\u0000"),
+            Datum::scalar(f64::MIN_POSITIVE),
+            Datum::scalar(-0.0),
+            Datum::scalar(f64::MAX),
+        ] {
+            for operation in operations(&value) {
+                assert_eq!(to_json(&operation).unwrap(), serde_json::to_string(&operation).unwrap());
+            }
+        }
+        assert!(to_json(&["d\0"]).is_err(), "names too");
+        assert!(to_json(&Row::new().with("c\0", 1)).is_err(), "and columns");
+    }
+
+    #[test]
+    fn the_error_says_what_and_where() {
+        let error = to_json(&Row::new().with("name", "ls\0")).unwrap_err().to_string();
+        assert_eq!(error, "a string with a NUL character, after {\"name\":\"ls");
+        let error = to_json(&Row::new().with("é".repeat(90), 5e-324)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the real 5e-324, which is closer to 0 than 2.2e-308, after éé"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,478 @@
+//! Values of every column type: what a server accepts, sends and refuses agrees with what the library does.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use ovn_extaddr_tests::OvsdbServer;
+use ovsdb_protocol::{
+    Atom, Cache, Client, Condition, DatabaseSchema, Datum, Max, MonitorRequest, MonitorRequests,
+    MonitorSelect, Mutation, OperationResult, Outcome, Row, RowDifference, RowFilter, Selection, Session,
+    SessionConfig, SessionEvent, TransactError, Transaction, Until, Uuid,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{Follower, SOON, client};
+
+const ROW: Uuid = Uuid::from_u128(0x0e57_0000_0000_4000_8000_0000_0000_0001);
+
+/// A table with a column of each kind, and one to refer to.
+fn schema() -> Value {
+    let set = |key: Value| json!({"type": {"key": key, "min": 0, "max": "unlimited"}});
+    let optional = |key: Value| json!({"type": {"key": key, "min": 0, "max": 1}});
+    let map =
+        |key: &str, value: &str| json!({"type": {"key": key, "value": value, "min": 0, "max": "unlimited"}});
+    let reference = |strength: &str| json!({"type": "uuid", "refTable": "Target", "refType": strength});
+    json!({"name": "Types", "version": "1.0.0", "tables": {
+        "Target": {"columns": {"name": {"type": "string"}}, "isRoot": true},
+        "Thing": {"isRoot": true, "maxRows": 9, "columns": {
+            "integer": {"type": "integer"},
+            "real": {"type": "real"},
+            "boolean": {"type": "boolean"},
+            "string": {"type": "string"},
+            "uuid": {"type": "uuid"},
+            "integers": set(json!("integer")),
+            "reals": set(json!("real")),
+            "booleans": set(json!("boolean")),
+            "strings": set(json!("string")),
+            "uuids": set(json!("uuid")),
+            "maybe": optional(json!("string")),
+            "maybe_real": optional(json!("real")),
+            "some": {"type": {"key": "integer", "min": 1, "max": 3}},
+            "enumerated": optional(json!({"type": "string", "enum": ["set", ["red", "blue"]]})),
+            "numbered": optional(json!({"type": "real", "enum": ["set", [1, 2.5]]})),
+            "ranged": optional(json!({"type": "integer", "minInteger": -5, "maxInteger": 5})),
+            "ratio": optional(json!({"type": "real", "minReal": 0.0, "maxReal": 1.0})),
+            "short": optional(json!({"type": "string", "minLength": 1, "maxLength": 3})),
+            "strong": set(reference("strong")),
+            "weak": set(reference("weak")),
+            "texts": map("string", "string"),
+            "counts": map("string", "integer"),
+            "flags": map("integer", "boolean"),
+            "weights": map("real", "real"),
+            "names": map("uuid", "string"),
+            "pair": {"type": {"key": "string", "value": "string", "min": 0, "max": 1}},
+        }},
+    }})
+}
+
+fn server() -> Result<OvsdbServer> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), schema().to_string())?;
+    OvsdbServer::with_schema(file.path())
+}
+
+async fn run<R>(client: &Client, build: impl FnOnce(&mut Transaction) -> R) -> Result<Outcome> {
+    let mut transaction = Transaction::new("Types");
+    let _ = build(&mut transaction);
+    Ok(timeout(SOON, client.transact(&transaction)).await??)
+}
+
+async fn commit<R>(client: &Client, build: impl FnOnce(&mut Transaction) -> R) -> Result<()> {
+    match run(client, build).await? {
+        Outcome::Committed(_) => Ok(()),
+        other => bail!("{other:?}"),
+    }
+}
+
+/// A cache of these selections, kept in step.
+fn follower(server: &OvsdbServer, cache: Cache) -> Result<Follower> {
+    Ok(Follower::with(Session::new(SessionConfig::new(server.remote().parse()?, "Types")), cache))
+}
+
+fn map<K: Into<Atom>, V: Into<Atom>>(pairs: impl IntoIterator<Item = (K, V)>) -> Datum {
+    Datum::map(pairs)
+}
+
+/// Values that a server takes, and gives back as they are.
+fn good() -> Vec<(&'static str, Datum)> {
+    let texts =
+        ["", "a", "\"\\/\u{8}\u{c}\n\r\t", "\u{1}\u{1f}\u{7f}", "é€😀\u{10ffff}\u{feff}", "\\u0000 \\ud800"];
+    let mut values: Vec<(&str, Datum)> = vec![
+        ("integer", i64::MAX.into()),
+        ("integer", i64::MIN.into()),
+        ("integer", 9_007_199_254_740_993_i64.into()),
+        ("real", 1e300.into()),
+        ("real", 1e-300.into()),
+        ("real", (-0.0).into()),
+        ("real", 3.0.into()),
+        ("real", (-2.5).into()),
+        ("real", 1e15.into()),
+        ("real", 1e-307.into()),
+        ("boolean", true.into()),
+        ("uuid", Uuid::max().into()),
+        ("uuid", Uuid::nil().into()),
+        ("integers", Datum::empty()),
+        ("integers", [5].into()),
+        ("integers", vec![i64::MIN, -1, 0, 1, i64::MAX].into()),
+        ("reals", [0.0, 1.0, 1.5, -1e300, 1e22].into()),
+        ("booleans", [true, false].into()),
+        ("strings", texts.into()),
+        ("uuids", [Uuid::nil(), ROW, Uuid::max()].into()),
+        ("maybe", None::<String>.into()),
+        ("maybe", Some("").into()),
+        ("maybe_real", Some(7.0).into()),
+        ("some", [1, 2, 3].into()),
+        ("enumerated", "red".into()),
+        ("enumerated", Datum::empty()),
+        ("numbered", 1.0.into()),
+        ("numbered", 2.5.into()),
+        ("ranged", (-5).into()),
+        ("ranged", 5.into()),
+        ("ratio", 0.0.into()),
+        ("ratio", 1.0.into()),
+        ("short", "é€😀".into()),
+        ("texts", map(texts.map(|text| (text, text)))),
+        ("texts", map::<Atom, Atom>([])),
+        ("counts", map([("a", i64::MIN), ("b", i64::MAX)])),
+        ("flags", map([(i64::MIN, true), (0, false)])),
+        ("weights", map([(0.5, 2.0), (2.0, 0.5)])),
+        ("names", map([(Uuid::nil(), "nil"), (Uuid::max(), "max")])),
+        ("pair", map([("k", "v")])),
+    ];
+    values.extend(texts.map(|text| ("string", text.into())));
+    values
+}
+
+/// Values that a server refuses.
+fn bad() -> Vec<(&'static str, Datum)> {
+    vec![
+        ("integer", "1".into()),
+        ("integer", 1.5.into()),
+        ("integer", 1e19.into()),
+        ("integer", true.into()),
+        ("integer", Datum::empty()),
+        ("integer", [1, 2].into()),
+        ("real", "1".into()),
+        ("real", true.into()),
+        ("boolean", 1.into()),
+        ("string", 1.into()),
+        ("string", ROW.into()),
+        ("uuid", "0e570000-0000-4000-8000-000000000001".into()),
+        ("integers", vec![Atom::from(1), Atom::from("x")].into()),
+        ("integers", vec![Atom::from(1), Atom::from(1.0)].into()),
+        ("integers", map([(1, 1)])),
+        ("reals", vec![Atom::from(1), Atom::from(1.0)].into()),
+        ("maybe", ["a", "b"].into()),
+        ("some", Datum::empty()),
+        ("some", [1, 2, 3, 4].into()),
+        ("enumerated", "green".into()),
+        ("enumerated", "".into()),
+        ("numbered", 2.into()),
+        ("ranged", (-6).into()),
+        ("ranged", 6.into()),
+        ("ratio", (-0.1).into()),
+        ("ratio", 1.1.into()),
+        ("short", "".into()),
+        ("short", "abcd".into()),
+        ("texts", "a".into()),
+        ("texts", map([("a", 1)])),
+        ("counts", map([("a", "1")])),
+        ("flags", map([(true, true)])),
+        ("pair", map([("a", "1"), ("b", "2")])),
+        ("unknown", 1.into()),
+    ]
+}
+
+/// What the server accepts conforms to its schema and comes back as it was, by a select and by a monitor.
+#[tokio::test]
+async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let schema = client.get_schema("Types").await?;
+    let table = schema.table("Thing").context("it is there")?;
+    let mut follower = follower(&server, Cache::everything())?;
+    follower.synced().await?;
+    let some = || Row::new().with("some", [1]);
+    commit(&client, |t| t.insert_as("Thing", ROW, some())).await?;
+    for (column, value) in good() {
+        let what = format!("{column} = {value:?}");
+        let row = Row::new().with(column, value.clone());
+        let expected = row.clone().conform(table).with_context(|| what.clone())?;
+        // First from the default, then from what is there, then back by an insert as a whole.
+        commit(&client, |t| t.update("Thing", [Condition::uuid(ROW)], row.clone()))
+            .await
+            .context(what.clone())?;
+        let outcome =
+            run(&client, |t| t.select_columns("Thing", [Condition::eq(column, value.clone())], [column]));
+        let Outcome::Committed(results) = outcome.await? else { bail!("{what}: no select") };
+        let Some(OperationResult::Rows(rows)) = results.get(0) else { bail!("{what}: no rows") };
+        let selected = rows.first().with_context(|| format!("{what} is not found by its value"))?;
+        ensure!(selected.clone().conform(table)? == expected, "{what}: selected {selected:?}");
+        let has = |follower: &Follower| {
+            follower.cache.get("Thing", &ROW).is_some_and(|row| row.get(column) == expected.get(column))
+        };
+        while !has(&follower) {
+            follower
+                .next()
+                .await
+                .with_context(|| format!("{what}: {:?}", follower.cache.get("Thing", &ROW)))?;
+        }
+        commit(&client, |t| {
+            t.delete("Thing", []);
+            t.insert_as("Thing", ROW, some().into_iter().chain(row).collect());
+        })
+        .await
+        .context(what.clone())?;
+        while !has(&follower) {
+            follower.next().await.with_context(|| what.clone())?;
+        }
+    }
+    assert_eq!(follower.cache.error(), None);
+    assert!(follower.cache.problem_count() == 0);
+    // What the server reports of its schema is what we write of it.
+    let again: DatabaseSchema = serde_json::from_str(&serde_json::to_string(&schema)?)?;
+    assert_eq!(again, schema);
+    assert_eq!(table.columns["some"].column_type.max, Max::Limited(3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_refused_does_not_conform() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let schema = client.get_schema("Types").await?;
+    let table = schema.table("Thing").context("it is there")?;
+    for (column, value) in bad() {
+        let row = Row::new().with("some", 1).with(column, value);
+        ensure!(row.clone().conform(table).is_err(), "{row:?} conforms");
+        let outcome = run(&client, |t| t.insert("Thing", row.clone())).await?;
+        let Outcome::Refused(TransactError { operation: Some(0), .. }) = outcome else {
+            bail!("{row:?}: {outcome:?}")
+        };
+    }
+    client.echo().await?;
+    Ok(())
+}
+
+/// A strong reference keeps its row, a weak one goes with it.
+#[tokio::test]
+async fn references_go_their_ways() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let mut follower = follower(&server, Cache::everything())?;
+    let named = |name: &str| Datum::scalar(Atom::NamedUuid(name.to_owned()));
+    commit(&client, |t| {
+        for name in ["kept", "lost"] {
+            t.insert_named("Target", name, Row::new().with("name", name));
+        }
+        let row = Row::new().with("some", 1).with("strong", named("kept")).with("weak", named("lost"));
+        t.insert_as("Thing", ROW, row);
+    })
+    .await?;
+    let by_name = |name: &str| [Condition::eq("name", name)];
+    let outcome = run(&client, |t| t.delete("Target", by_name("kept"))).await?;
+    let Outcome::Refused(refusal) = outcome else { bail!("{outcome:?}") };
+    assert_eq!(refusal.error.error, "referential integrity violation");
+    assert_eq!(refusal.results.count(0), Some(1), "what would have been");
+    commit(&client, |t| t.delete("Target", by_name("lost"))).await?;
+    let outcome = run(&client, |t| {
+        t.update("Thing", [Condition::uuid(ROW)], Row::new().with("strong", Uuid::max()));
+    });
+    assert!(matches!(outcome.await?, Outcome::Refused(_)), "to a row that is not");
+    follower.synced().await?;
+    let row = follower.cache.get("Thing", &ROW).context("it is there")?;
+    assert_eq!((row.get("strong").map(Datum::len), row.get("weak").map(Datum::len)), (Some(1), Some(0)));
+    Ok(())
+}
+
+/// ovsdb-server writes 15 digits of a real, so that two of a set may look alike and the largest doubles
+/// become none at all.
+#[tokio::test]
+async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let row = Row::new().with("some", 1).with("string", "fine");
+    commit(&client, |t| {
+        t.insert_as(
+            "Thing",
+            ROW,
+            row.clone().with("reals", [1.000_000_000_000_000_2, 1.000_000_000_000_000_4]),
+        );
+        t.insert("Thing", row.clone().with("real", f64::MAX));
+    })
+    .await?;
+    let mut follower = follower(&server, Cache::everything())?;
+    follower.synced().await?;
+    assert_eq!(follower.cache.rows("Thing").count(), 2);
+    assert!(follower.cache.rows("Thing").all(|(_, row)| row.get("string") == Some(&"fine".into())));
+    let columns = |follower: &Follower| -> Vec<_> {
+        let mut columns: Vec<_> = follower.cache.problems().map(|it| it.column.to_string()).collect();
+        columns.sort();
+        columns
+    };
+    assert_eq!(columns(&follower), ["real", "reals"]);
+
+    // A difference to a set of which nothing is known does not help; a whole new value of a scalar does.
+    commit(&client, |t| {
+        t.mutate("Thing", [], [Mutation::insert("reals", [2.5])]);
+        t.update("Thing", [], Row::new().with("real", 0.5));
+    })
+    .await?;
+    while columns(&follower) != ["reals"] {
+        follower.next().await?;
+    }
+    // Nor do other changes suffer, and the row is whole when it comes anew.
+    commit(&client, |t| t.delete("Thing", [])).await?;
+    while !columns(&follower).is_empty() {
+        follower.next().await?;
+    }
+    assert_eq!(follower.cache.error(), None);
+    Ok(())
+}
+
+/// ovsdb-server hangs up at a NUL and at a subnormal, and all that is under way becomes unknown.
+#[tokio::test]
+async fn what_the_server_hangs_up_at_is_not_sent() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let waiting = client.clone();
+    let pending = tokio::spawn(async move {
+        let mut transaction = Transaction::new("Types");
+        transaction.push(ovsdb_protocol::Operation::Wait {
+            timeout: None,
+            table: "Thing".to_owned(),
+            conditions: Vec::new(),
+            columns: vec!["string".to_owned()],
+            until: Until::Equal,
+            rows: vec![Row::new().with("string", "come")],
+        });
+        waiting.transact(&transaction).await
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for (column, value) in [
+        ("string", Datum::from("a\0b")),
+        ("strings", ["\0", "b"].into()),
+        ("texts", map([("\0", "")])),
+        ("real", f64::from_bits(1).into()),
+        ("weights", map([(1.0, 1e-310)])),
+        ("real", f64::INFINITY.into()),
+    ] {
+        let mut insert = Transaction::new("Types");
+        insert.insert("Thing", Row::new().with("some", 1).with(column, value.clone()));
+        let mut select = Transaction::new("Types");
+        select.select("Thing", [Condition::includes(column, value.clone())]);
+        for transaction in [insert, select] {
+            let error = client.transact(&transaction).await.expect_err("it cannot be sent");
+            ensure!(error.is_invalid_request() && !error.is_disconnected(), "{error:#}");
+        }
+        let rows = RowFilter::Any(vec![Condition::includes(column, value)]);
+        let requests: MonitorRequests =
+            [("Thing".to_owned(), MonitorRequest::columns([column]).rows(rows))].into();
+        let error = client.monitor("Types", &requests, Uuid::nil()).await.expect_err("it cannot be sent");
+        ensure!(error.is_invalid_request(), "{error:#}");
+    }
+    client.echo().await?;
+    commit(&client, |t| t.insert("Thing", Row::new().with("some", 1).with("string", "come"))).await?;
+    assert!(matches!(timeout(SOON, pending).await???, Outcome::Committed(_)));
+    Ok(())
+}
+
+/// ovsdb-server 3.1 and 3.7 crash where a condition on a column that several clients did not ask for comes into
+/// their monitor by `monitor_cond_change`.
+#[tokio::test]
+async fn conditions_on_other_columns_do_not_crash_the_server() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let insert =
+        |t: &mut Transaction, n: i64| t.insert("Thing", Row::new().with("some", 1).with("integer", n));
+    commit(&client, |t| (0..3).map(|n| insert(t, n)).count()).await?;
+    let mut followers = Vec::new();
+    for round in 0..4 {
+        let selections = [
+            Selection::table("Target").columns(["name"]),
+            Selection::table("Thing")
+                .columns(["string"])
+                .rows(RowFilter::Any(vec![Condition::eq("integer", 1), Condition::eq("future", 1)]))
+                .load_stage(1),
+        ];
+        let mut follower = follower(&server, Cache::new(selections))?;
+        follower.synced().await?;
+        followers.push(follower);
+        commit(&client, |t| {
+            t.update(
+                "Thing",
+                [Condition::eq("integer", 0)],
+                Row::new().with("integer", 1).with("string", "x"),
+            );
+            t.update("Thing", [Condition::eq("integer", 2)], Row::new().with("integer", 0));
+            t.delete("Thing", [Condition::eq("integer", 7)]);
+            insert(t, if round % 2 == 0 { 2 } else { 0 })
+        })
+        .await?;
+    }
+    let outcome = run(&client, |t| t.select("Thing", [Condition::eq("integer", 1)])).await?;
+    let Outcome::Committed(results) = outcome else { bail!("{outcome:?}") };
+    let expected = results.rows(0).context("rows")?.len();
+    for follower in &mut followers {
+        while follower.cache.rows("Thing").count() != expected {
+            follower.next().await?;
+        }
+        assert!(follower.session.is_synced(), "no connection was lost");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_would_happen() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let row = Row::new().with("some", 1);
+    commit(&client, |t| t.insert("Thing", row.clone().with("texts", map([("k", "old"), ("o", "1")]))))
+        .await?;
+    let outcome = run(&client, |t| {
+        t.mutate("Thing", [Condition::Boolean(true)], Mutation::set_key("texts", "k", "new"));
+        t.mutate("Thing", [Condition::Boolean(false)], Mutation::set_key("texts", "k", "newer"));
+        t.select_columns("Thing", [], ["texts"]);
+        t.abort();
+    });
+    let Outcome::Refused(refusal) = outcome.await? else { bail!("an abort is a refusal") };
+    assert_eq!((refusal.results.count(0), refusal.results.count(1)), (Some(1), Some(0)));
+    let new = Row::new().with("texts", map([("k", "new"), ("o", "1")]));
+    assert_eq!(refusal.results.rows(2), Some([new].as_slice()));
+    let outcome = run(&client, |t| t.select_columns("Thing", [], ["texts"])).await?;
+    let Outcome::Committed(results) = outcome else { bail!("{outcome:?}") };
+    let old = Row::new().with("texts", map([("k", "old"), ("o", "1")]));
+    assert_eq!(results.rows(0), Some([old].as_slice()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_selected_events_arrive() -> Result<()> {
+    let server = server()?;
+    let (client, _) = client(&server).await?;
+    let target = |name: &str| Row::new().with("name", name);
+    commit(&client, |t| t.insert("Target", target("there"))).await?;
+    let select = MonitorSelect { initial: false, modify: false, ..MonitorSelect::default() };
+    let requests: MonitorRequests =
+        [("Target".to_owned(), MonitorRequest::columns(["name"]).select(select))].into();
+    let mut monitor = client.monitor("Types", &requests, Uuid::nil()).await?;
+    assert_eq!(timeout(SOON, monitor.next()).await??.tables, [].into());
+    commit(&client, |t| t.update("Target", [], target("renamed"))).await?;
+    commit(&client, |t| t.insert_as("Target", ROW, target("new"))).await?;
+    let update = timeout(SOON, monitor.next()).await??;
+    assert_eq!(update.tables["Target"], [(ROW, RowDifference::Insert(target("new")))].into());
+    assert!(update.problems.is_empty());
+    commit(&client, |t| t.delete("Target", [])).await?;
+    let update = timeout(SOON, monitor.next()).await??;
+    assert!(update.tables["Target"].values().all(|difference| *difference == RowDifference::Delete));
+    Ok(())
+}
+
+/// No server would take the request, so that the session does not try again.
+#[tokio::test]
+async fn an_invalid_selection_fails_once() -> Result<()> {
+    let server = server()?;
+    let rows = RowFilter::Any(vec![Condition::eq("string", "\0")]);
+    let mut follower = follower(&server, Cache::new([Selection::table("Thing").rows(rows)]))?;
+    loop {
+        if let SessionEvent::Disconnected { error, retry, .. } = follower.next().await? {
+            ensure!(error.is_invalid_request() && retry == Duration::MAX, "{error:#} {retry:?}");
+            break;
+        }
+    }
+    let next = timeout(Duration::from_secs(3), follower.session.next(&mut follower.cache)).await;
+    assert!(next.is_err(), "{next:?}");
+    Ok(())
+}
