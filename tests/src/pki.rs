@@ -136,6 +136,55 @@ impl Pki {
         Ok(certified)
     }
 
+    /// Makes a CA by `openssl` alone, with SHA-512 and a key of this kind: `rsa`, `ed25519` or the name of a curve.
+    ///
+    /// # Errors
+    ///
+    /// When `openssl` fails.
+    pub fn openssl_ca(&self, name: &str, kind: &str) -> Result<Certified> {
+        let ca = self.key(name, kind)?;
+        let mut sign = isolated("openssl", self.dir());
+        sign.args(["req", "-x509", "-sha512", "-days", "100", "-subj", &format!("/CN={name}"), "-key"]);
+        sign.arg(&ca.private_key).arg("-out").arg(&ca.certificate);
+        run(sign)?;
+        Ok(ca)
+    }
+
+    /// Makes a key of this kind, with a certificate of version 3 that a CA of [`openssl_ca`](Self::openssl_ca) signs
+    /// with SHA-512.
+    ///
+    /// # Errors
+    ///
+    /// When `openssl` fails.
+    pub fn issue_by(&self, ca: &Certified, name: &str, kind: &str) -> Result<Certified> {
+        let certified = self.key(name, kind)?;
+        let file = |what: &str| self.dir().join(format!("{name}-{what}"));
+        let mut request = isolated("openssl", self.dir());
+        request.args(["req", "-new", "-sha512", "-subj", &format!("/CN={name}"), "-key"]);
+        request.arg(&certified.private_key).arg("-out").arg(file("req.pem"));
+        run(request)?;
+        std::fs::write(file("extensions"), "basicConstraints=CA:FALSE\n")?;
+        let mut sign = isolated("openssl", self.dir());
+        sign.args(["x509", "-req", "-sha512", "-days", "100", "-CAcreateserial", "-in"]).arg(file("req.pem"));
+        sign.arg("-CA").arg(&ca.certificate).arg("-CAkey").arg(&ca.private_key);
+        sign.arg("-extfile").arg(file("extensions")).arg("-out").arg(&certified.certificate);
+        run(sign)?;
+        Ok(certified)
+    }
+
+    fn key(&self, name: &str, kind: &str) -> Result<Certified> {
+        let certified = self.certified(name);
+        let mut generate = isolated("openssl", self.dir());
+        generate.args(["genpkey", "-algorithm"]);
+        match kind {
+            "rsa" | "ed25519" => generate.arg(kind),
+            curve => generate.args(["EC", "-pkeyopt", &format!("ec_paramgen_curve:{curve}")]),
+        };
+        generate.arg("-out").arg(&certified.private_key);
+        run(generate)?;
+        Ok(certified)
+    }
+
     fn request(&self, name: &str) -> Result<Certified> {
         run(self.ovs_pki(&["req", name]))?;
         Ok(self.certified(name))

@@ -1,11 +1,24 @@
-//! What to do about a socket that we may not open.
+//! Which server it is, and what to do about a socket that we may not open.
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ovsdb_protocol::{Endpoint, Error};
+
+/// Returns what to call a server: its remote and, where that is a name, which of its addresses.
+pub(crate) fn place(remote: &Endpoint, address: Option<SocketAddr>) -> String {
+    match (remote, address) {
+        (Endpoint::Tcp(host, _) | Endpoint::Ssl(host, _), Some(address))
+            if host.parse::<std::net::IpAddr>().is_err() =>
+        {
+            format!("{remote} ({})", address.ip())
+        }
+        _ => remote.to_string(),
+    }
+}
 
 /// Returns what to do about an error, where it is that the socket may not be opened.
 pub(crate) fn hint(remote: &Endpoint, error: &Error) -> Option<String> {

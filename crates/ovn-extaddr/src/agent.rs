@@ -378,7 +378,8 @@ impl Agent {
 
     fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
         self.metrics.disconnects.inc();
-        let text = format!("{remote}: {error:#}");
+        let place = access::place(remote, self.session.address());
+        let text = format!("{place}: {error:#}");
         self.past.lost = Some((SystemTime::now(), text.clone()));
         if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
             let repeated = Some(repeated).filter(|count| *count > 0);

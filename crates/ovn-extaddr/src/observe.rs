@@ -89,8 +89,7 @@ impl Observer {
 /// # Errors
 /// As [`Observer::open`].
 pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Store) -> anyhow::Result<()> {
-    let remotes = settings.remotes.endpoints().len();
-    let (mut attempts, mut failures) = (0, BTreeMap::new());
+    let mut failures = BTreeMap::new();
     let mut progress = Progress::new();
     let attempt = async {
         let mut ticks = interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
@@ -104,13 +103,15 @@ pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Stor
             };
             match event {
                 SessionEvent::Synced { .. } => return Ok(()),
-                SessionEvent::Disconnected { remote, error, .. } => {
-                    tracing::debug!(%remote, error = format_args!("{error:#}"), "cannot use the server");
-                    attempts += 1;
+                SessionEvent::Disconnected { remote, error, retry } => {
+                    let place = access::place(&remote, session.address());
+                    tracing::debug!(%place, error = format_args!("{error:#}"), "cannot use the server");
                     let hint = access::hint(&remote, &error);
                     let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
-                    failures.insert(remote.to_string(), format!("{remote}: {error:#}{hint}"));
-                    if attempts >= remotes && settings.timeout.is_none() {
+                    let failure = format!("{place}: {error:#}{hint}");
+                    failures.insert(place, failure);
+                    // A pause comes after every server had its turn.
+                    if !retry.is_zero() && settings.timeout.is_none() {
                         return Err(());
                     }
                 }

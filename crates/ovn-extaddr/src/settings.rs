@@ -24,6 +24,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long something may be undone until the agent that has the lock is challenged.
 const TAKEOVER: Duration = Duration::from_secs(30);
 
+/// The socket of a Northbound server on this machine, where OVN's own tools look for it.
+const DEFAULT_REMOTE: &str = "unix:ovnnb_db.sock";
+
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
@@ -137,7 +140,16 @@ impl Options {
         let remotes = match (&self.db, file.db) {
             (Some(remotes), _) => remotes.clone(),
             (None, Some(text)) => text.parse().context("configuration key db")?,
-            (None, None) => default_remote().parse().context("the default database")?,
+            (None, None) => DEFAULT_REMOTE.parse().context("the default database")?,
+        };
+        let remotes = remotes.relative_to(&run_directory());
+        let cluster_id = match (remotes.cluster_id(), file.cluster_id) {
+            (Some(listed), Some(configured)) if listed != configured => {
+                bail!(
+                    "the remotes name cluster {listed}, and configuration key cluster-id names {configured}"
+                )
+            }
+            (listed, configured) => listed.or(configured),
         };
         if file.ca_cert.is_some() && file.bootstrap_ca_cert.is_some() {
             bail!("configuration key ca-cert or bootstrap-ca-cert: one of them only");
@@ -148,11 +160,12 @@ impl Options {
             named => named,
         };
         let tls = TlsConfig {
-            private_key: self.private_key.clone().or(file.private_key),
-            certificate: self.certificate.clone().or(file.certificate),
+            private_key: self.private_key.clone().or(file.private_key).map(Into::into),
+            certificate: self.certificate.clone().or(file.certificate).map(Into::into),
             bootstrap: bootstrap.is_some(),
-            ca_cert: ca_cert.or(bootstrap),
+            ca_cert: ca_cert.or(bootstrap).map(Into::into),
             verify_host_name: file.verify_host_name.unwrap_or_default(),
+            ..TlsConfig::default()
         };
         let leader_only = !self.no_leader_only;
         let owner = match (&self.owner, file.owner) {
@@ -192,7 +205,7 @@ impl Options {
         Ok(Settings {
             remotes,
             tls,
-            cluster_id: file.cluster_id,
+            cluster_id,
             leader_only,
             rules,
             timeout,
@@ -247,10 +260,10 @@ fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     file::parse(path, &text)
 }
 
-/// The socket of a Northbound server on this machine, where OVN's own tools look for it.
-fn default_remote() -> String {
-    let directory = std::env::var("OVN_RUNDIR").unwrap_or_else(|_| "/var/run/ovn".to_owned());
-    format!("unix:{directory}/ovnnb_db.sock")
+/// Returns where OVN's servers on this machine have their sockets.
+fn run_directory() -> PathBuf {
+    let set = std::env::var_os("OVN_RUNDIR").filter(|directory| !directory.is_empty());
+    set.map_or_else(|| PathBuf::from("/var/run/ovn"), PathBuf::from)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A replica of untyped rows, for consumers without a model of their own.
 
 mod content;
-mod problems;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -15,7 +14,7 @@ use uuid::Uuid;
 use self::content::Content;
 pub use self::selection::{Absent, Selection};
 use crate::monitor::{MonitorRequest, MonitorRequests};
-use crate::problem::Problem;
+use crate::problem::Problems;
 use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
@@ -159,14 +158,9 @@ impl Cache {
         self.len() == 0
     }
 
-    /// Iterates over the values that could not be read, up to a thousand of them.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.content.problems().iter()
-    }
-
-    /// Returns how many values could not be read.
-    pub fn problem_count(&self) -> usize {
-        self.content.problems().len()
+    /// Returns the values that could not be read.
+    pub fn problems(&self) -> &Problems {
+        self.content.problems()
     }
 
     /// Takes the differences between the content now and at the last call, ordered by table and row.

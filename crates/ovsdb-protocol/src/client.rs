@@ -3,6 +3,7 @@
 mod driver;
 mod locking;
 mod monitor;
+mod read_only;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -134,7 +135,8 @@ impl Client {
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
         let params: Arc<str> = json("transaction", transaction)?.into();
         let operations = transaction.len();
-        let send = |reply| Command::Transact { params: Arc::clone(&params), operations, reply };
+        let is_ours = transaction.database == *self.database;
+        let send = |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, reply };
         self.call(send).await
     }
 

@@ -68,7 +68,8 @@ pub(crate) enum Call {
     /// Asks for the lock; the number tells one time from another.
     Lock(u64),
     Unlock,
-    Transact(TransactionId, usize),
+    /// A transaction of so many operations; the flag tells whether it is for the database of the session.
+    Transact(TransactionId, usize, bool),
     /// A request of the caller's own.
     Request(RequestId),
 }
@@ -140,6 +141,8 @@ struct Heard {
     parts: Option<Parts>,
     synced: bool,
     was_synced: bool,
+    /// Whether the server has committed a transaction.
+    took_writes: bool,
     rows_seen: u64,
 }
 
@@ -194,6 +197,11 @@ impl Dialogue {
     /// Whether the replica was in step on this connection.
     pub(crate) fn was_synced(&self) -> bool {
         self.heard.was_synced
+    }
+
+    /// Whether the server of this connection has committed a transaction of ours.
+    pub(crate) fn took_writes(&self) -> bool {
+        self.heard.took_writes
     }
 
     /// How many rows the replica was given on this connection.
@@ -268,8 +276,8 @@ impl Dialogue {
             Event::Reply { token: Call::Part(_), result } => self.part_complete(result, replica)?,
             Event::Reply { token: Call::Condition(id), result } => self.condition_answered(id, result),
             Event::Reply { token: Call::Lock(time), result } => self.lock_answered(time, result)?,
-            Event::Reply { token: Call::Transact(id, operations), result } => {
-                self.transacted(id, operations, result, exchange)?;
+            Event::Reply { token: Call::Transact(id, operations, is_ours), result } => {
+                self.transacted(id, operations, is_ours, result, exchange)?;
             }
             Event::Reply { token: Call::Request(id), result } => {
                 let result = result.map_err(Error::from);
@@ -286,7 +294,7 @@ impl Dialogue {
         self.lock_lost();
         for call in pending {
             match call {
-                Call::Transact(id, _) => {
+                Call::Transact(id, ..) => {
                     self.events.push_back(SessionEvent::Completed { id, outcome: Outcome::Unknown });
                 }
                 Call::Request(id) => {

@@ -1,21 +1,26 @@
 //! Where a server listens: the active connection methods of ovsdb(7).
 
+mod destination;
+mod remotes;
+
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::str::FromStr;
 
-use tokio::io::{self, AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-
-use crate::tls::TlsConfig;
+pub use destination::Destination;
+#[cfg(feature = "tls")]
+pub(crate) use destination::dial_tcp;
+pub(crate) use destination::{DialTimeouts, Stream};
+pub use remotes::Remotes;
 
 /// The port that IANA gave to OVSDB, used where an endpoint names none.
 const DEFAULT_PORT: u16 = 6640;
 
 /// One place where a server listens, written as ovsdb(7) does: `unix:FILE`, `tcp:HOST[:PORT]` or
-/// `ssl:HOST[:PORT]`, an IPv6 address in brackets.
+/// `ssl:HOST[:PORT]`.
+///
+/// Any host may be in brackets, and an IPv6 address has to be. It may have a zone: `tcp:[fe80::1%eth0]:6641`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -23,13 +28,9 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// TCP without encryption. The host is a name or an address without brackets.
     Tcp(String, u16),
-    /// TLS over TCP, by a [`TlsConfig`].
+    /// TLS over TCP, by a [`TlsConfig`](crate::TlsConfig).
     Ssl(String, u16),
 }
-
-/// One or more endpoints of the same database, written with commas between them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Remotes(Vec<Endpoint>);
 
 /// Text that is no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +38,6 @@ pub struct InvalidEndpoint {
     text: String,
     why: &'static str,
 }
-
-/// A byte stream to a server.
-pub(crate) type Stream = Pin<Box<dyn ReadWrite>>;
-
-/// What a byte stream can do.
-pub(crate) trait ReadWrite: AsyncRead + AsyncWrite + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Send> ReadWrite for T {}
 
 // ===== impl Endpoint =====
 
@@ -55,21 +48,13 @@ impl Endpoint {
         !matches!(self, Self::Unix(_))
     }
 
-    /// Connects. Host names are resolved, and the files of `tls` read, anew each time.
-    pub(crate) async fn dial(&self, tls: &TlsConfig) -> io::Result<Stream> {
+    /// Returns the host as it was written, without brackets, and the port.
+    pub(crate) fn host(&self) -> Option<(&str, u16)> {
         match self {
-            Self::Unix(path) => Ok(Box::pin(UnixStream::connect(path).await?)),
-            Self::Tcp(host, port) => Ok(Box::pin(dial_tcp(host, *port).await?)),
-            Self::Ssl(host, port) => tls.dial(host, *port).await,
+            Self::Unix(_) => None,
+            Self::Tcp(host, port) | Self::Ssl(host, port) => Some((host, *port)),
         }
     }
-}
-
-pub(crate) async fn dial_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    // Requests are small and each waits for its answer.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 impl FromStr for Endpoint {
@@ -77,7 +62,7 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         let text = text.trim();
-        let invalid = |why| InvalidEndpoint { text: text.to_owned(), why };
+        let invalid = |why| InvalidEndpoint::new(text, why);
         let (method, rest) = text
             .split_once(':')
             .ok_or_else(|| invalid("it needs a method, as in unix:FILE or tcp:HOST:PORT"))?;
@@ -94,31 +79,52 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Splits at the last colon outside brackets, as `inet_parse_tokens__` of Open vSwitch does.
 fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or("the bracket is not closed")?;
-        let address = host.split('%').next().unwrap_or_default();
-        address.parse::<Ipv6Addr>().map_err(|_| "no IPv6 address in the brackets")?;
-        match port.strip_prefix(':') {
-            Some(port) => (host, Some(port)),
-            None if port.is_empty() => (host, None),
-            None => return Err("only a colon and a port may follow the bracket"),
-        }
-    } else {
-        match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => return Err("an IPv6 address needs brackets"),
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
+    let mut open = false;
+    let mut colons = text.char_indices().filter(|(_, c)| {
+        open = *c == '[' || open && *c != ']';
+        *c == ':' && !open
+    });
+    let colon = colons.next().map(|(place, _)| place);
+    if colons.next().is_some() {
+        return Err("an IPv6 address needs brackets");
+    }
+    if open {
+        return Err("the bracket is not closed");
+    }
+    let (host, port) = match colon {
+        Some(colon) => (&text[..colon], unbracketed(&text[colon + 1..])),
+        None => (text, ""),
     };
+    let host = host_name(unbracketed(host))?;
+    let port = match port {
+        "" => DEFAULT_PORT,
+        port => port.parse().ok().filter(|port| *port != 0).ok_or("the port is not from 1 to 65535")?,
+    };
+    Ok((host, port))
+}
+
+fn unbracketed(text: &str) -> &str {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text)
+}
+
+fn host_name(host: &str) -> Result<String, &'static str> {
     if host.is_empty() {
         return Err("it needs a host");
     }
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("the port is not from 1 to 65535")?,
-        None => DEFAULT_PORT,
-    };
-    Ok((host.to_owned(), port))
+    if host.contains(['[', ']']) {
+        return Err("only a colon and a port may follow the bracket");
+    }
+    if host.contains([' ', '\t', ',', '/']) {
+        return Err("the host is neither a name nor an address");
+    }
+    if host.contains(':') {
+        let (address, zone) = host.split_once('%').unwrap_or((host, ""));
+        let address: Ipv6Addr = address.parse().map_err(|_| "the host is no IPv6 address")?;
+        return Ok(if zone.is_empty() { address.to_string() } else { format!("{address}%{zone}") });
+    }
+    Ok(host.to_owned())
 }
 
 impl fmt::Display for Endpoint {
@@ -138,43 +144,21 @@ impl fmt::Display for Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address.ip().to_string(), address.port())
-    }
-}
-
-// ===== impl Remotes =====
-
-impl Remotes {
-    /// Returns the endpoints, at least one.
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.0
-    }
-}
-
-impl From<Endpoint> for Remotes {
-    fn from(endpoint: Endpoint) -> Self {
-        Self(vec![endpoint])
-    }
-}
-
-impl FromStr for Remotes {
-    type Err = InvalidEndpoint;
-
-    fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
-        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl fmt::Display for Remotes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, endpoint) in self.0.iter().enumerate() {
-            write!(f, "{}{endpoint}", if n > 0 { "," } else { "" })?;
-        }
-        Ok(())
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            other => IpAddr::to_string(&other.ip()),
+        };
+        Self::Tcp(host, address.port())
     }
 }
 
 // ===== impl InvalidEndpoint =====
+
+impl InvalidEndpoint {
+    fn new(text: impl Into<String>, why: &'static str) -> Self {
+        Self { text: text.into(), why }
+    }
+}
 
 impl fmt::Display for InvalidEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,16 +176,25 @@ mod tests {
     fn endpoints_are_read_and_written() {
         for (text, canonical) in [
             ("unix:/run/ovn/ovnnb_db.sock", "unix:/run/ovn/ovnnb_db.sock"),
+            ("unix:/run/with,comma", "unix:/run/with,comma"),
             ("tcp:127.0.0.1:6641", "tcp:127.0.0.1:6641"),
+            ("tcp:[127.0.0.1]:6641", "tcp:127.0.0.1:6641"),
+            ("ssl:[10.0.0.10]", "ssl:10.0.0.10:6640"),
+            ("tcp:[127.0.0.1]:[6641]", "tcp:127.0.0.1:6641"),
+            ("tcp:[db.example.org]:6641", "tcp:db.example.org:6641"),
             ("tcp:db.example.org", "tcp:db.example.org:6640"),
+            ("tcp:db.example.org:", "tcp:db.example.org:6640"),
             ("tcp:[::1]", "tcp:[::1]:6640"),
+            ("tcp:[2001:DB8:0::1]:1", "tcp:[2001:db8::1]:1"),
+            ("tcp:[::ffff:192.0.2.1]:1", "tcp:[::ffff:192.0.2.1]:1"),
             ("tcp:[fe80::1%eth0]:6641", "tcp:[fe80::1%eth0]:6641"),
+            ("tcp:[fe80::1%2]", "tcp:[fe80::1%2]:6640"),
+            ("tcp:[fe80::1%]:6641", "tcp:[fe80::1]:6641"),
             ("ssl:[2001:db8::1]:6641", "ssl:[2001:db8::1]:6641"),
-            ("tcp:a:1, tcp:b:2,unix:c", "tcp:a:1,tcp:b:2,unix:c"),
         ] {
-            let remotes: Remotes = text.parse().unwrap();
-            assert_eq!(remotes.to_string(), canonical);
-            assert_eq!(canonical.parse::<Remotes>().unwrap(), remotes);
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(endpoint.to_string(), canonical);
+            assert_eq!(canonical.parse::<Endpoint>().unwrap(), endpoint);
         }
     }
 
@@ -215,15 +208,20 @@ mod tests {
             ("http:x", "none of unix, tcp and ssl"),
             ("tcp:", "needs a host"),
             ("tcp::1", "needs a host"),
+            ("tcp:[]:1", "needs a host"),
             ("tcp:a:0", "1 to 65535"),
             ("tcp:a:70000", "1 to 65535"),
+            ("tcp:a:1,", "1 to 65535"),
             ("tcp:::1", "needs brackets"),
+            ("tcp:2001:db8::1:6641", "needs brackets"),
             ("tcp:[::1", "not closed"),
             ("tcp:[::1]x", "may follow"),
-            ("tcp:[a]:1", "no IPv6 address"),
-            ("unix:a,", "needs a method"),
+            ("tcp:[::1]x:1", "may follow"),
+            ("tcp:[::1::2]:1", "no IPv6 address"),
+            ("tcp:[a:b]:1", "no IPv6 address"),
+            ("tcp:a b:1", "neither a name nor an address"),
         ] {
-            let error = text.parse::<Remotes>().unwrap_err().to_string();
+            let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
     }

@@ -71,8 +71,8 @@ pub(crate) enum Kind {
     Reserved(String),
     #[error("the table {0} is not monitored")]
     NotMonitored(String),
-    #[error("the database has no column {0}")]
-    UnknownColumn(String),
+    #[error("the column {0} is not monitored")]
+    ColumnNotMonitored(String),
 }
 
 /// Why each server could not be used, in one line.

@@ -122,9 +122,12 @@ pub use cache::{Absent, Cache, CacheError, RowDelta, Selection};
 mod tls;
 #[cfg(feature = "tls")]
 pub use tls::Expiry;
-pub use tls::TlsConfig;
+pub use tls::{PemSource, TlsConfig};
+/// The TLS library, for programs that bring a [`TlsConfig::client_config`] of their own.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 mod endpoint;
-pub use endpoint::{Endpoint, InvalidEndpoint, Remotes};
+pub use endpoint::{Destination, Endpoint, InvalidEndpoint, Remotes};
 mod error;
 pub use error::Error;
 mod link;
@@ -137,6 +140,7 @@ mod backoff;
 pub use backoff::Backoff;
 mod dialogue;
 mod greeting;
+mod rota;
 mod session;
 pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
 

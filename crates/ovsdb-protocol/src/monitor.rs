@@ -108,6 +108,11 @@ impl MonitorRequest {
         self
     }
 
+    /// Returns whether the server is asked for a column, for its values or for a condition on it.
+    pub(crate) fn has_column(&self, column: &str) -> bool {
+        self.columns.iter().map(String::as_str).chain(self.rows.columns()).any(|known| known == column)
+    }
+
     /// Leaves out what the table does not have: columns, and conditions on them.
     fn conform(mut self, table: &TableSchema) -> Self {
         let has = |column: &str| table.column(column).is_some();

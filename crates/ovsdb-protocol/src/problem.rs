@@ -1,6 +1,5 @@
 //! Received values that were not understood.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use crate::table::{ColumnError, ColumnSet, TableSpec};
 #[non_exhaustive]
 pub struct Problem {
     /// The table's name.
-    pub table: Cow<'static, str>,
+    pub table: Arc<str>,
     /// The row.
     pub uuid: Uuid,
     /// The column's name.
@@ -54,14 +53,6 @@ pub(crate) struct Findings {
 }
 
 // ===== impl Problem =====
-
-impl Problem {
-    /// Logs the problem. Called once for each, however often its value is read.
-    pub(crate) fn log(&self) {
-        let Self { table, uuid, column, message } = self;
-        tracing::warn!(%table, %uuid, %column, message, "value not understood");
-    }
-}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -78,6 +78,8 @@ pub enum ServerUnusable {
     NotLeader,
     /// It is a relay, which never is the leader.
     Relay,
+    /// It refuses writes: it is a backup, or otherwise read-only. That is found out by a write only.
+    ReadOnly,
     /// It is behind what another member of the same cluster had applied before.
     Stale {
         /// How much it has applied.
@@ -226,6 +228,7 @@ impl fmt::Display for ServerUnusable {
             Self::Disconnected(_) => f.write_str("the server has lost the majority of its cluster"),
             Self::NotLeader => f.write_str("the server is not the leader of its cluster"),
             Self::Relay => f.write_str("the server is a relay, and only the leader will do"),
+            Self::ReadOnly => f.write_str("the server takes no writes: it is a backup, or read-only"),
             Self::Stale { index, least } => write!(
                 f,
                 "the server is stale: it has applied the cluster's log up to {index}, and {least} was seen before"

@@ -6,6 +6,7 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::backoff::Backoff;
 use crate::decoder::Decoder;
 use crate::dialogue::{Call, Dialogue, Feed, Stage, json};
-use crate::endpoint::{Endpoint, Remotes, Stream};
+use crate::endpoint::{Destination, DialTimeouts, Endpoint, Remotes, Stream};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::{Incoming, Link};
@@ -26,9 +27,10 @@ use crate::lock::{LockName, LockStatus};
 use crate::monitor::RowFilter;
 use crate::outcome::Outcome;
 use crate::replica::Replica;
+use crate::rota::{Rota, Turn};
 use crate::scan::Limits;
 use crate::schema::DatabaseSchema;
-use crate::server::{Policy, ServerDatabase, ServerRole, StorageModel};
+use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 use crate::tls::TlsConfig;
 use crate::transact::Transaction;
 
@@ -39,6 +41,9 @@ const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
 /// Longer than any process lives, and short enough to be added to an instant.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// How long a server that takes no writes has to have served for reading, so that to leave it does not count as a failure.
+const READ_ONLY_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How many bytes of a snapshot may wait to be decoded.
 const READ_AHEAD: usize = 32 << 20;
 
@@ -48,7 +53,8 @@ const LONGEST_GREETING: u64 = 16 << 20;
 /// What a [`Session`] connects to and how.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// Where the database's servers listen.
+    /// Where the database's servers listen. Each address of a name is a server of its own; names are looked up anew each
+    /// time.
     pub remotes: Remotes,
     /// The database's name.
     pub database: String,
@@ -56,7 +62,7 @@ pub struct SessionConfig {
     pub tls: TlsConfig,
     /// Whether only the leader of a cluster will do, or a server without one. A follower or a relay may lag behind.
     pub leader_only: bool,
-    /// The cluster that the servers must belong to. `None`: any, or none.
+    /// The cluster that the servers must belong to. `None`: the one that the remotes name, or any, or none.
     pub cluster_id: Option<Uuid>,
     /// A lock to ask for on every connection to a server that can grant it: not to followers and relays, where it
     /// would exclude nobody.
@@ -65,8 +71,9 @@ pub struct SessionConfig {
     /// twice that. `None`: never. A server without a cluster is not probed over a Unix socket once the replica is in
     /// step.
     pub probe: Option<Duration>,
-    /// How long an attempt to connect may take, and how long a server may be silent before it is asked for rows. The
-    /// latter doubles with every server that was too slow, up to a minute, until one was not.
+    /// How long a name may take to be looked up, an address to accept, and a server to be silent in a TLS handshake and
+    /// until it is asked for rows. What servers take doubles with every one that was too slow, up to a minute, until one
+    /// was not.
     pub connect_timeout: Duration,
     /// How long to wait between attempts once every remote was tried.
     pub backoff: Backoff,
@@ -80,7 +87,8 @@ pub struct SessionConfig {
 /// - Nothing happens until [`next`](Self::next) is awaited; all work is done in it.
 /// - `next` never fails: a lost connection is an event, and the next call goes on connecting.
 /// - The server's `_Server` database decides whether it will do: see [`SessionConfig::leader_only`]. A server that
-///   will not, or ceases to, is left at once for the next remote.
+///   will not, or ceases to, is left at once for the next remote. So is one that refuses a transaction as it takes no
+///   writes, of which it says nothing before: [`ServerUnusable::ReadOnly`].
 /// - After every (re)connection the replica is brought in step before [`SessionEvent::Synced`]: by
 ///   differences where the server remembers our last transaction, by a snapshot otherwise. The same happens on the
 ///   same connection when the database's schema is converted.
@@ -91,9 +99,9 @@ pub struct Session {
     config: SessionConfig,
     dialogue: Dialogue,
     phase: Phase,
-    /// Which remote comes next, and how many were tried since the last pause or success.
-    remote: usize,
-    tried: usize,
+    rota: Rota,
+    /// The address of the present connection or attempt, or else of the last one.
+    address: Option<SocketAddr>,
     /// How long a server may be silent at first: [`SessionConfig::connect_timeout`], adapted.
     patience: Duration,
 }
@@ -160,9 +168,12 @@ pub enum SessionEvent {
 
 enum Phase {
     Waiting(Instant),
-    Connecting(Endpoint, Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>),
+    Resolving(Endpoint, Attempt<io::Result<Vec<Destination>>>),
+    Connecting(Endpoint, Attempt<Result<Stream, Error>>),
     Live(Box<Live>),
 }
+
+type Attempt<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 struct Live {
     endpoint: Endpoint,
@@ -196,10 +207,12 @@ impl SessionConfig {
 impl Session {
     /// Prepares a session.
     pub fn new(config: SessionConfig) -> Self {
-        let policy = Policy::new(config.leader_only, config.cluster_id);
+        let cluster_id = config.cluster_id.or_else(|| config.remotes.cluster_id());
+        let policy = Policy::new(config.leader_only, cluster_id);
         let dialogue = Dialogue::new(config.database.clone(), config.lock.clone(), policy);
         let phase = Phase::Waiting(Instant::now());
-        Self { dialogue, phase, remote: 0, tried: 0, patience: config.connect_timeout, config }
+        let rota = Rota::new(config.remotes.clone());
+        Self { dialogue, phase, rota, address: None, patience: config.connect_timeout, config }
     }
 
     /// Waits for the next event, and keeps `replica` in step meanwhile.
@@ -217,12 +230,31 @@ impl Session {
                     sleep_until(*until).await;
                     self.connect();
                 }
+                Phase::Resolving(endpoint, resolving) => {
+                    let result = resolving.await;
+                    let endpoint = endpoint.clone();
+                    match result {
+                        Ok(destinations) => {
+                            self.rota.resolved(destinations);
+                            self.connect();
+                        }
+                        Err(error) => {
+                            self.rota.unresolved();
+                            self.failed(endpoint, error.into());
+                        }
+                    }
+                }
                 Phase::Connecting(endpoint, connecting) => {
                     let result = connecting.await;
                     let endpoint = endpoint.clone();
                     match result {
                         Ok(stream) => self.connected(endpoint, stream),
-                        Err(error) => self.failed(endpoint, error.into()),
+                        Err(error) => {
+                            if error.is_silence() {
+                                self.lose_patience();
+                            }
+                            self.failed(endpoint, error);
+                        }
                     }
                 }
                 Phase::Live(live) => {
@@ -241,7 +273,8 @@ impl Session {
     /// The replica is not in step with the database at the moment, or too much is under way. The
     /// transaction was not sent.
     pub fn transact(&mut self, transaction: &Transaction) -> Result<TransactionId, Error> {
-        self.transact_json(&json("transaction", transaction)?, transaction.len())
+        let is_ours = transaction.database == self.config.database;
+        self.transact_json(&json("transaction", transaction)?, transaction.len(), is_ours)
     }
 
     /// Sends any other request; `params` is what serializes to its JSON array. Its end is announced by
@@ -264,11 +297,17 @@ impl Session {
         self.request_json("convert", &params)
     }
 
-    /// Does what [`transact`](Self::transact) does with a transaction of so many operations in JSON.
-    pub(crate) fn transact_json(&mut self, params: &str, operations: usize) -> Result<TransactionId, Error> {
+    /// Does what [`transact`](Self::transact) does with a transaction of so many operations in JSON; `is_ours` if it is
+    /// for the database of the session.
+    pub(crate) fn transact_json(
+        &mut self,
+        params: &str,
+        operations: usize,
+        is_ours: bool,
+    ) -> Result<TransactionId, Error> {
         match &mut self.phase {
             Phase::Live(live) if self.dialogue.is_synced() => {
-                self.dialogue.transact(params, operations, &mut live.link.exchange)
+                self.dialogue.transact(params, operations, is_ours, &mut live.link.exchange)
             }
             _ => Err(Kind::Closed(None).into()),
         }
@@ -286,7 +325,7 @@ impl Session {
     /// Gives a transaction up, and asks the server to do so too (RFC 7047 section 4.1.4). It may have happened all the
     /// same; there is no [`SessionEvent::Completed`] for it any more, unless that is on its way already.
     pub fn cancel(&mut self, id: TransactionId) {
-        self.give_up(|call| matches!(call, Call::Transact(transaction, _) if *transaction == id));
+        self.give_up(|call| matches!(call, Call::Transact(transaction, ..) if *transaction == id));
     }
 
     /// Gives a request up, as [`cancel`](Self::cancel) does a transaction.
@@ -309,7 +348,7 @@ impl Session {
     ///
     /// # Errors
     /// The replica is not in step with the database at the moment, or too much is under way, or the replica does not
-    /// ask for the table, or a condition is on a column that the table does not have. Nothing has changed.
+    /// ask for the table or for the column of a condition. Nothing has changed.
     pub fn set_condition(&mut self, table: &str, rows: RowFilter) -> Result<ConditionId, Error> {
         match &mut self.phase {
             Phase::Live(live) if self.dialogue.is_synced() => {
@@ -398,6 +437,12 @@ impl Session {
         if let Phase::Live(live) = &self.phase { Some(&live.endpoint) } else { None }
     }
 
+    /// Returns the address of the present connection or attempt, or else of the last one: which of those that the name
+    /// in a remote stands for. A Unix socket has none.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
     /// Returns how many bytes and rows were received on the current connection.
     pub fn received(&self) -> (u64, u64) {
         match &self.phase {
@@ -424,20 +469,17 @@ impl Session {
     }
 
     /// Changes where the database's servers listen. A connection to one that still is among them stays; any other
-    /// ends, which [`SessionEvent::Disconnected`] tells.
+    /// ends, which [`SessionEvent::Disconnected`] tells. The cluster that they must belong to remains the one that the
+    /// session began with.
     pub fn set_remotes(&mut self, remotes: Remotes) {
         let current = match &self.phase {
             Phase::Waiting(_) => None,
-            Phase::Connecting(endpoint, _) => Some(endpoint),
-            Phase::Live(live) => Some(&live.endpoint),
+            Phase::Resolving(endpoint, _) | Phase::Connecting(endpoint, _) => Some(endpoint.clone()),
+            Phase::Live(live) => Some(live.endpoint.clone()),
         };
-        let place =
-            current.and_then(|current| remotes.endpoints().iter().position(|listed| listed == current));
-        let unlisted = current.filter(|_| place.is_none()).cloned();
-        self.config.remotes = remotes;
-        self.remote = place.map_or(0, |place| place + 1);
+        let is_listed = self.rota.replace(remotes, current.as_ref());
+        let unlisted = current.filter(|_| !is_listed);
         // None of the new ones was tried, so that nothing speaks for a pause.
-        self.tried = 0;
         self.config.backoff.reset();
         if let Phase::Live(_) = self.phase {
             if unlisted.is_some() {
@@ -452,17 +494,26 @@ impl Session {
     }
 
     fn connect(&mut self) {
-        let endpoints = self.config.remotes.endpoints();
-        let endpoint = endpoints[self.remote % endpoints.len()].clone();
-        self.remote += 1;
-        self.tried += 1;
-        let (dial, tls, limit) = (endpoint.clone(), self.config.tls.clone(), self.config.connect_timeout);
-        let connecting = async move {
-            timeout(limit, dial.dial(&tls)).await.unwrap_or_else(|_| {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the attempt to connect timed out"))
-            })
+        let limit = self.config.connect_timeout;
+        self.phase = match self.rota.turn() {
+            Turn::Resolve(endpoint) => {
+                self.address = None;
+                let name = endpoint.clone();
+                let resolving = async move {
+                    timeout(limit, name.resolve()).await.unwrap_or_else(|_| {
+                        Err(io::Error::new(io::ErrorKind::TimedOut, "no name server answers in time"))
+                    })
+                };
+                Phase::Resolving(endpoint, Box::pin(resolving))
+            }
+            Turn::Connect(destination) => {
+                self.address = destination.address();
+                let endpoint = destination.endpoint().clone();
+                let tls = self.config.tls.clone();
+                let timeouts = DialTimeouts { connect: limit, handshake: self.patience };
+                Phase::Connecting(endpoint, Box::pin(async move { destination.dial(&tls, timeouts).await }))
+            }
         };
-        self.phase = Phase::Connecting(endpoint, Box::pin(connecting));
     }
 
     fn connected(&mut self, endpoint: Endpoint, stream: Stream) {
@@ -483,12 +534,18 @@ impl Session {
         let Phase::Live(live) = phase else { return };
         // A connection that did not last is no success, or a server that breaks every one would be
         // asked without a pause. One that ceases to be the leader is no such server.
-        let lasted = live.since.elapsed() >= Duration::from_secs(1);
-        if self.dialogue.was_synced() && (lasted || error.as_server_unusable().is_some()) {
+        let lasted = live.since.elapsed();
+        let served = match error.as_server_unusable() {
+            None => lasted >= Duration::from_secs(1),
+            // It never took a write: it may be one of several that take none, all of whom would be asked for their
+            // rows in turn.
+            Some(ServerUnusable::ReadOnly) if !self.dialogue.took_writes() => lasted >= READ_ONLY_INTERVAL,
+            Some(_) => true,
+        };
+        if self.dialogue.was_synced() && served {
             self.config.backoff.reset();
             self.patience = self.config.connect_timeout;
-            // This one counts as tried: what remains are the others, and they are tried at once.
-            self.tried = 1;
+            self.rota.succeeded();
         }
         if error.is_silence() && live.stage == Stage::Greeting {
             self.lose_patience();
@@ -501,11 +558,10 @@ impl Session {
         let retry = if error.is_invalid_request() {
             // No server would take it.
             Duration::MAX
-        } else if self.tried < self.config.remotes.endpoints().len() {
-            Duration::ZERO
-        } else {
-            self.tried = 0;
+        } else if self.rota.is_over() {
             self.config.backoff.next_wait()
+        } else {
+            Duration::ZERO
         };
         self.phase = Phase::Waiting(Instant::now() + retry.min(NEVER));
         self.dialogue.events.push_back(SessionEvent::Disconnected { remote, error, retry });
@@ -564,6 +620,7 @@ impl fmt::Debug for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Waiting(_) => f.write_str("Waiting"),
+            Self::Resolving(endpoint, _) => f.debug_tuple("Resolving").field(endpoint).finish(),
             Self::Connecting(endpoint, _) => f.debug_tuple("Connecting").field(endpoint).finish(),
             Self::Live(live) => f.debug_tuple("Live").field(&live.endpoint).finish(),
         }

@@ -2,10 +2,14 @@
 //! what they were, and those that do for readers only.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
-use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Net, OvsdbServer, PROMPT, Relay, eventually};
+use ovn_extaddr_tests::{
+    Addressing, Agent, Cli, Cluster, Net, Output, OvsdbServer, PROMPT, Relay, eventually,
+};
 
 use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
 
@@ -14,9 +18,9 @@ const ADDRESS: &str = "203.0.113.101";
 const LEFT: &str = "disconnected from";
 
 /// A program that runs the agent where this file is /etc/hosts, and nobody else is asked for names.
-fn agent_with_hosts(server: &OvsdbServer) -> Result<(String, String)> {
-    let hosts = server.dir().join("hosts").display().to_string();
-    let program = server.dir().join("agent").display().to_string();
+fn agent_with_hosts(dir: &Path) -> Result<(String, String)> {
+    let hosts = dir.join("hosts").display().to_string();
+    let program = dir.join("agent").display().to_string();
     // Whoever is not root may have a file system of his own as root of a user namespace.
     let unshare = if fs::metadata("/proc/self")?.uid() == 0 { "--mount" } else { "--map-root-user --mount" };
     let text = format!(
@@ -40,7 +44,7 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
     let remote = server.tcp_remote();
     let port = remote.rsplit(':').next().unwrap_or_default();
     let listen = |how: &str, host: &str| server.appctl(&[how, &format!("ptcp:{port}:{host}")]);
-    let (hosts, program) = agent_with_hosts(&server)?;
+    let (hosts, program) = agent_with_hosts(server.dir())?;
 
     listen("ovsdb-server/add-remote", "127.0.0.2")?;
     fs::write(&hosts, "127.0.0.2 nb.test\n")?;
@@ -58,6 +62,72 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
     net.annotate(&instances[1].port, V4, Some(ADDRESS))?;
     let rows = instances.iter().map(|i| Ok(row(&net, i, ADDRESS, i.v4()?))).collect::<Result<Vec<_>>>()?;
     wait_for_rows(&server, OWNER, rows)
+}
+
+/// Regression: ovs-issues#204, kube-ovn#3668 and helm-charts#7958: of a name's addresses only one is ever tried.
+#[test]
+fn each_address_of_a_name_has_its_turn() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip(ADDRESS), 443, instance.v4()?, 443)?;
+    net.annotate(&instance.port, V4, Some(ADDRESS))?;
+    // Nobody is at the first; at the second one that accepts and never says a word; the leader is the last.
+    let silent = TcpListener::bind("127.0.0.3:0")?;
+    let port = silent.local_addr()?.port();
+    let leader = cluster.leader()?;
+    let place = |n: usize| 4 + (n + 2 - leader) % 3;
+    for n in 0..3 {
+        let how = format!("ptcp:{port}:127.0.0.{}", place(n));
+        cluster.member(n).appctl(&["ovsdb-server/add-remote", &how])?;
+    }
+    let (hosts, program) = agent_with_hosts(cluster.dir())?;
+    fs::write(&hosts, (2..=6).map(|n| format!("127.0.0.{n} nb.test\n")).collect::<String>())?;
+    let mut agent = Agent::builder(format!("tcp:[nb.test]:{port}")).binary(program).start()?;
+    wait_for_rows(&cluster, OWNER, [row(&net, &instance, ADDRESS, instance.v4()?)])?;
+    let at = |agent: &Agent, n: usize| {
+        let place = format!("database: tcp:nb.test:{port} (127.0.0.{}) (in step)", place(n));
+        eventually(SOON, &place, || Ok(agent.appctl(&["status"])?.contains(&place)))
+    };
+    at(&agent, leader)?;
+    let new = cluster.transfer_leadership()?;
+    net.annotate(&instance.port, V4, None)?;
+    wait_for_rows(&cluster, OWNER, [])?;
+    at(&agent, new)?;
+    agent.wait_for_log("(127.0.0.2): Connection refused")
+}
+
+/// Rule: ovsdb(7) and Open vSwitch's programs: brackets around any host, `cid:` among the remotes, sockets by relative
+/// names, commas in names of files.
+#[test]
+fn remotes_are_read_as_open_vswitch_does() -> Result<()> {
+    let cluster = Cluster::northbound(1)?;
+    let member = &cluster.members()[0];
+    let id = member.appctl(&["cluster/cid", "OVN_Northbound"])?;
+    let id = id.trim();
+    let socket = cluster.dir().join("db,1.sock");
+    member.appctl(&["ovsdb-server/add-remote", &format!("punix:{}", socket.display())])?;
+    let tcp = member.tcp_remote().replace("127.0.0.1", "[127.0.0.1]");
+    for remotes in [
+        format!("unix:{}", socket.display()),
+        format!("unix:/nowhere,{tcp}"),
+        format!("unix:db,1.sock, cid:{id}"),
+        format!("cid:{id},{tcp}"),
+    ] {
+        let cli = Cli::new(&remotes)?;
+        let mut command = cli.command(&["list"]);
+        command.env("OVN_RUNDIR", cluster.dir());
+        Output::of(command)?.success()?;
+    }
+    let other = "11111111-1111-4111-8111-111111111111";
+    let output = Cli::new(format!("{tcp},cid:{other}"))?.run(&["list"])?;
+    let why = format!("the server belongs to cluster {id}, not to {other}");
+    ensure!(output.code() == Some(1) && output.stderr.contains(&why), "{output:?}");
+    let twice = Cli::new(format!("{tcp},cid:{id}"))?;
+    twice.write_config(&format!("cluster-id = \"{other}\"\n"))?;
+    let output = twice.run(&["list"])?;
+    ensure!(output.stderr.contains("configuration key cluster-id names"), "{output:?}");
+    Ok(())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Everything that needs real servers, in one binary: one link step.
 
 mod addresses;
+mod backups;
 mod bench;
 mod bulk;
 mod campaign;

@@ -20,7 +20,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Connects, with the driver running by itself.
 pub(crate) async fn client(server: &OvsdbServer) -> Result<Client> {
-    let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, "OVN_Northbound"));
+    let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, server.database()));
     tokio::spawn(driver);
     client.ready().await?;
     Ok(client)

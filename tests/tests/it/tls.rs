@@ -6,11 +6,16 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use ovn_extaddr_tests::{Agent, Authority, Certified, Cluster, Output, PROMPT, Pki, TlsServer, eventually};
-use ovsdb_protocol::{Cache, Client, Session, SessionConfig, SessionEvent, TlsConfig};
+use ovsdb_protocol::rustls::crypto::aws_lc_rs;
+use ovsdb_protocol::rustls::pki_types::pem::PemObject;
+use ovsdb_protocol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use ovsdb_protocol::rustls::{ClientConfig, RootCertStore};
+use ovsdb_protocol::{Cache, Client, PemSource, Session, SessionConfig, SessionEvent, TlsConfig};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -22,9 +27,9 @@ const NB: &str = "OVN_Northbound";
 /// What a client of ours is configured with.
 fn tls(pki: &Pki, own: &Certified) -> TlsConfig {
     TlsConfig {
-        private_key: Some(own.private_key.clone()),
-        certificate: Some(own.certificate.clone()),
-        ca_cert: Some(pki.ca_cert(Authority::Controller)),
+        private_key: Some(own.private_key.clone().into()),
+        certificate: Some(own.certificate.clone().into()),
+        ca_cert: Some(pki.ca_cert(Authority::Controller).into()),
         ..TlsConfig::default()
     }
 }
@@ -144,7 +149,7 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
     accepted(&world.server.remote(), &usual).await?;
 
     // The CA of the clients in place of the servers', on either side.
-    let swapped = TlsConfig { ca_cert: Some(world.pki.ca_cert(Authority::Switch)), ..usual.clone() };
+    let swapped = TlsConfig { ca_cert: Some(world.pki.ca_cert(Authority::Switch).into()), ..usual.clone() };
     let why = "switchca/cacert.pem but by \"OVS controllerca CA Certificate";
     refused(&world.server.remote(), &swapped, why).await?;
     let server = world.server_with(&world.pki.issue("a-client", Authority::Switch)?)?;
@@ -172,7 +177,8 @@ async fn a_certificate_may_be_its_own_ca() -> Result<()> {
     let world = World::new()?;
     let alone = world.pki.self_signed("alone")?;
     let server = world.server_with(&alone)?;
-    let trusting = TlsConfig { ca_cert: Some(alone.certificate.clone()), ..tls(&world.pki, &world.own) };
+    let trusting =
+        TlsConfig { ca_cert: Some(alone.certificate.clone().into()), ..tls(&world.pki, &world.own) };
     accepted(&server.remote(), &trusting).await?;
     let why = "alone-cert.pem but by \"OVS controllerca CA Certificate";
     refused(&world.server.remote(), &trusting, why).await?;
@@ -221,15 +227,15 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
 
     let half = TlsConfig { private_key: None, ..usual.clone() };
     refused(&remote, &half, "a certificate without its private key is of no use").await?;
-    let mixed = TlsConfig { private_key: Some(stranger.private_key.clone()), ..usual.clone() };
+    let mixed = TlsConfig { private_key: Some(stranger.private_key.clone().into()), ..usual.clone() };
     refused(&remote, &mixed, "agent-cert.pem is of no use: it does not belong to the private key").await?;
-    let missing = TlsConfig { certificate: Some(PathBuf::from("/nowhere/cert.pem")), ..usual.clone() };
+    let missing = TlsConfig { certificate: Some(PathBuf::from("/nowhere/cert.pem").into()), ..usual.clone() };
     refused(&remote, &missing, "cannot read the certificate /nowhere/cert.pem").await?;
     let garbage = world.pki.dir().join("garbage.pem");
     fs::write(&garbage, "nothing")?;
-    let unreadable = TlsConfig { private_key: Some(garbage.clone()), ..usual.clone() };
+    let unreadable = TlsConfig { private_key: Some(garbage.clone().into()), ..usual.clone() };
     refused(&remote, &unreadable, "there is no private key in ").await?;
-    let unreadable = TlsConfig { ca_cert: Some(garbage), ..usual.clone() };
+    let unreadable = TlsConfig { ca_cert: Some(garbage.into()), ..usual.clone() };
     refused(&remote, &unreadable, "there is no certificate in ").await?;
     let trusting = TlsConfig { ca_cert: None, ..usual };
     refused(&remote, &trusting, "ssl: endpoints need the certificate of a CA").await
@@ -248,11 +254,83 @@ async fn version_1_is_refused_with_the_cure() -> Result<()> {
     refused(&world.server.remote(), &tls(&world.pki, &ours), cure).await
 }
 
+/// Regression: kanidm#4002, rustls#2827 and rustls#2536: what OpenSSL signs by default, SHA-512 with any curve, is
+/// refused. Each kind of key is the CA's, the server's and the client's.
+#[tokio::test]
+async fn keys_on_all_curves_that_are_in_use_are_accepted_with_sha_512() -> Result<()> {
+    let pki = Pki::new()?;
+    let kinds = ["P-256", "P-384", "P-521", "ed25519", "rsa"];
+    for ca in kinds {
+        let own_ca = pki.openssl_ca(&format!("ca-{ca}"), ca)?;
+        for kind in kinds {
+            let issue = |side: &str| pki.issue_by(&own_ca, &format!("{side}-{kind}-of-{ca}"), kind);
+            let (own, server) = (issue("agent")?, issue("server")?);
+            let server = TlsServer::start(&server, &own_ca.certificate, None)?;
+            let config = TlsConfig { ca_cert: Some(own_ca.certificate.clone().into()), ..tls(&pki, &own) };
+            accepted(&server.remote(), &config).await.with_context(|| format!("{kind} of {ca}"))?;
+        }
+    }
+    // OpenSSL is the more tolerant one still, and what is not verified is said in words.
+    let unusual = pki.openssl_ca("ca-unusual", "secp256k1")?;
+    let server = pki.issue_by(&unusual, "server-of-unusual", "rsa")?;
+    let own = pki.issue("agent", Authority::Switch)?;
+    let server = TlsServer::start(&server, &pki.ca_cert(Authority::Switch), None)?;
+    let config = TlsConfig { ca_cert: Some(unusual.certificate.into()), ..tls(&pki, &own) };
+    let why = "cannot be verified: make it anew, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521)";
+    refused(&server.remote(), &config, why).await
+}
+
+/// A program may have its keys elsewhere than in files, and rules of its own.
+#[tokio::test]
+async fn keys_may_be_given_as_text_and_the_rules_of_tls_as_a_whole() -> Result<()> {
+    let world = World::new()?;
+    let usual = tls(&world.pki, &world.own);
+    let text = |source: &Option<PemSource>| -> Result<Option<PemSource>> {
+        let file = source.as_ref().and_then(PemSource::file).context("it is a file")?;
+        Ok(Some(fs::read(file)?.into()))
+    };
+    let texts = TlsConfig {
+        private_key: text(&usual.private_key)?,
+        certificate: text(&usual.certificate)?,
+        ca_cert: text(&usual.ca_cert)?,
+        ..TlsConfig::default()
+    };
+    accepted(&world.server.remote(), &texts).await?;
+    ensure!(!format!("{texts:?}").contains("PRIVATE"), "{texts:?}");
+    let foreign =
+        TlsConfig { ca_cert: Some(fs::read(world.pki.ca_cert(Authority::Switch))?.into()), ..texts };
+    refused(
+        &world.server.remote(),
+        &foreign,
+        "is not signed by the CA in the PEM text that the program gave",
+    )
+    .await?;
+
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(world.pki.ca_cert(Authority::Controller))? {
+        roots.add(certificate?)?;
+    }
+    let chain = CertificateDer::pem_file_iter(&world.own.certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&world.own.private_key)?;
+    let ready = Arc::new(
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?,
+    );
+    // Such a one asks for the name.
+    let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
+    let remote = named.remote().replace("127.0.0.1", "localhost");
+    accepted(&remote, &Arc::clone(&ready).into()).await?;
+    refused(&named.remote(), &ready.into(), "does not name the host that was asked for").await
+}
+
 #[tokio::test]
 async fn a_ca_is_bootstrapped_once() -> Result<()> {
     let world = World::new()?;
     let file = world.pki.dir().join("bootstrapped.pem");
-    let bootstrap = TlsConfig { ca_cert: Some(file.clone()), bootstrap: true, ..tls(&world.pki, &world.own) };
+    let bootstrap =
+        TlsConfig { ca_cert: Some(file.clone().into()), bootstrap: true, ..tls(&world.pki, &world.own) };
     let later = TlsConfig { bootstrap: false, ..bootstrap.clone() };
     refused(&world.server.remote(), &later, "cannot read the certificate ").await?;
 
@@ -286,9 +364,9 @@ async fn changed_files_count_for_the_next_connection() -> Result<()> {
     };
     set(&world.own, Authority::Controller)?;
     let config = TlsConfig {
-        private_key: Some(key.clone()),
-        certificate: Some(certificate.clone()),
-        ca_cert: Some(ca_cert.clone()),
+        private_key: Some(key.clone().into()),
+        certificate: Some(certificate.clone().into()),
+        ca_cert: Some(ca_cert.clone().into()),
         ..TlsConfig::default()
     };
     let mut session = follower(&world.server.remote(), config)?;
@@ -325,8 +403,8 @@ async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {
     };
     set(&world.pki.issue_between("late", Authority::Switch, "20200101000000Z", "20210101000000Z")?)?;
     let config = TlsConfig {
-        private_key: Some(key.clone()),
-        certificate: Some(certificate.clone()),
+        private_key: Some(key.clone().into()),
+        certificate: Some(certificate.clone().into()),
         ..tls(&world.pki, &world.own)
     };
     let mut session = follower(&world.server.remote(), config)?;
@@ -396,9 +474,8 @@ fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
     for (mode, told) in [(0o600, 0), (0o640, 0), (0o604, 1), (0o644, 1)] {
         fs::set_permissions(&world.own.private_key, fs::Permissions::from_mode(mode))?;
         let usual = tls(&world.pki, &world.own);
-        let file = |file: &Option<PathBuf>| {
-            file.as_ref().map_or_else(String::new, |file| file.display().to_string())
-        };
+        let file =
+            |source: &Option<PemSource>| source.as_ref().map_or_else(String::new, PemSource::to_string);
         let (key, certificate, ca) =
             (file(&usual.private_key), file(&usual.certificate), file(&usual.ca_cert));
         let mut agent = Agent::builder(world.server.remote())

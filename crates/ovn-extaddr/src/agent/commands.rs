@@ -6,6 +6,7 @@ use ovsdb_protocol::LockStatus;
 use tracing::info;
 
 use super::Agent;
+use crate::access;
 use crate::clock::rfc3339;
 use crate::control::ControlCommand;
 use crate::exposition::Exposition;
@@ -106,7 +107,8 @@ impl Agent {
         line("version", env!("CARGO_PKG_VERSION").to_owned());
         line("uptime", format!("{} s", self.metrics.uptime().as_secs()));
         let step = if self.session.is_synced() { "in step" } else { "not in step" };
-        let remote = self.session.remote().map_or_else(|| "none".to_owned(), ToString::to_string);
+        let remote = self.session.remote().map(|remote| access::place(remote, self.session.address()));
+        let remote = remote.unwrap_or_else(|| "none".to_owned());
         line("database", format!("{remote} ({step})"));
         if let Some((at, error)) = self.past.lost.as_ref().filter(|_| !self.session.is_synced()) {
             line("connection error", format!("{error} at {}", rfc3339(*at)));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use ovsdb_protocol::PemSource;
 use serde::Serialize;
 
 use crate::command::output::Output;
@@ -68,7 +69,8 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ..
     } = settings;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let ca = |bootstrap: bool| path(&tls.ca_cert).filter(|_| tls.bootstrap == bootstrap);
+    let pem = |source: &Option<PemSource>| source.as_ref().map(PemSource::to_string);
+    let ca = |bootstrap: bool| pem(&tls.ca_cert).filter(|_| tls.bootstrap == bootstrap);
     let port_range = match rules.port_range {
         PortRangeRule::Auto => "auto".to_owned(),
         PortRangeRule::Off => "off".to_owned(),
@@ -80,8 +82,8 @@ fn found(settings: &Settings) -> Vec<Setting> {
     };
     let values = [
         ("db", Some(remotes.to_string())),
-        ("private-key", path(&tls.private_key)),
-        ("certificate", path(&tls.certificate)),
+        ("private-key", pem(&tls.private_key)),
+        ("certificate", pem(&tls.certificate)),
         ("ca-cert", ca(false)),
         ("bootstrap-ca-cert", ca(true)),
         ("verify-host-name", Some(tls.verify_host_name.to_string())),

@@ -1,12 +1,13 @@
 //! To a server that has the database, for commands with a request or two.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use ovsdb_protocol::{Client, Endpoint, Error, ServerRole, SessionConfig};
+use ovsdb_protocol::{Client, Destination, Endpoint, Error, ServerRole, SessionConfig};
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::settings::Settings;
 use crate::{DATABASE, access};
@@ -42,8 +43,17 @@ impl Deadline {
     }
 }
 
-/// Connects to the first remote that has the database and is not cut off from its cluster, where a transaction would
-/// wait for ever. A follower will do: it passes on to the leader what it is asked.
+/// A server that has the database, and what it is.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) client: Client,
+    pub(super) role: ServerRole,
+    /// Whether it refuses all writes.
+    pub(super) is_read_only: bool,
+}
+
+/// Connects to the first remote that has the database, takes writes, and is not cut off from its cluster, where a
+/// transaction would wait for ever. A follower will do: it passes on to the leader what it is asked.
 ///
 /// # Errors
 /// None is, or not in time; the error says of each remote why.
@@ -52,8 +62,13 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
     let client = connect(settings.session(), share.map_or(PATIENCE, |share| share.min(PATIENCE)));
-    match deadline.await_or(None, client.ready()).await {
-        Ok(Ok(_)) => return Ok(client),
+    let writable = async {
+        // The session leaves a server that takes no writes for the next.
+        while client.is_read_only(DATABASE, "NB_Global").await? {}
+        Ok::<_, Error>(())
+    };
+    match deadline.await_or(None, writable).await {
+        Ok(Ok(())) => return Ok(client),
         Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
         _ => {}
     }
@@ -68,25 +83,50 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     bail!("cannot use {DATABASE}: {}", failures.collect::<Vec<_>>().join("; "))
 }
 
+/// Looks up the addresses of a remote.
+///
+/// # Errors
+/// It has none, or no name server says so in time.
+pub(super) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec<Destination>, Arc<Error>> {
+    match timeout(patience, remote.resolve()).await {
+        Ok(destinations) => destinations.map_err(|error| Arc::new(error.into())),
+        Err(_) => {
+            let silent = io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no name server answers within {patience:?}"),
+            );
+            Err(Arc::new(silent.into()))
+        }
+    }
+}
+
 /// Connects to one server, whatever it is in its cluster, and asks it what that is.
 ///
 /// # Errors
-/// It cannot be reached, or will not do: it does not have the database, or cannot write to it.
+/// It cannot be reached, or will not do: it does not have the database, or is cut off from its cluster.
 pub(super) async fn ask(
-    remote: &Endpoint,
+    destination: &Destination,
     settings: &Settings,
     patience: Duration,
-) -> Result<(Client, ServerRole), Arc<Error>> {
+) -> Result<Found, Arc<Error>> {
     let mut config = settings.session();
-    config.remotes = remote.clone().into();
-    let client = connect(config, patience);
-    match client.ready().await {
-        Ok(status) => Ok((client, status.role.unwrap_or(ServerRole::Standalone))),
-        Err(error) => Err(match error.failures() {
-            [(_, why), ..] => Arc::clone(why),
-            [] => Arc::new(error),
-        }),
+    config.remotes = match (destination.endpoint(), destination.address()) {
+        (Endpoint::Tcp(..), Some(address)) => Endpoint::from(address),
+        // Where certificates have to name their host, its name is needed.
+        (Endpoint::Ssl(..), Some(address)) if !settings.tls.verify_host_name => {
+            Endpoint::Ssl(address.ip().to_string(), address.port())
+        }
+        (endpoint, _) => endpoint.clone(),
     }
+    .into();
+    let client = connect(config, patience);
+    let why = |error: Error| match error.failures() {
+        [(_, why), ..] => Arc::clone(why),
+        [] => Arc::new(error),
+    };
+    let role = client.ready().await.map_err(why)?.role.unwrap_or(ServerRole::Standalone);
+    let is_read_only = client.is_read_only(DATABASE, "NB_Global").await.map_err(why)?;
+    Ok(Found { client, role, is_read_only })
 }
 
 /// Makes a client whose calls fail as soon as no server will do.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::table::Table;
-use super::problems::Problems;
 use super::{CacheError, RowDelta};
+use crate::problem::Problems;
 use crate::replica::Batch;
 use crate::row::{RowChange, RowUpdate};
 use crate::schema::TableSchema;

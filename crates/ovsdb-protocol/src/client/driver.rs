@@ -11,10 +11,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::monitor::SharedTables;
 use super::status::Status;
-use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::lock::{LockName, LockStatus};
-use crate::monitor::RowFilter;
+use crate::monitor::{RowFilter, condition_change};
 use crate::outcome::Outcome;
 use crate::session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
 use crate::tables::Tables;
@@ -29,7 +28,7 @@ pub(super) type RawReply = Box<RawValue>;
 /// [`Error::is_not_sent`] holds.
 #[derive(Debug)]
 pub(super) enum Command {
-    Transact { params: Arc<str>, operations: usize, reply: Reply<Outcome> },
+    Transact { params: Arc<str>, operations: usize, is_ours: bool, reply: Reply<Outcome> },
     Request { method: Arc<str>, params: Arc<str>, reply: Reply<RawReply> },
     Monitor { table: MonitoredTable, rows: RowFilter, reply: Reply<()> },
     Condition { table: Arc<str>, rows: RowFilter, reply: Reply<()> },
@@ -58,7 +57,6 @@ pub struct Driver {
 
 struct State {
     session: Session,
-    remotes: Vec<Endpoint>,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
     /// Somebody waits no more.
@@ -86,7 +84,6 @@ impl Driver {
         tables: SharedTables,
     ) -> Self {
         let state = State {
-            remotes: config.remotes.endpoints().to_vec(),
             session: Session::new(config),
             commands,
             status,
@@ -165,13 +162,13 @@ impl State {
                     let _ = reply.send(result);
                 }
             }
-            SessionEvent::Disconnected { remote, error, .. } => {
+            SessionEvent::Disconnected { remote, error, retry } => {
                 let error = Arc::new(error);
                 for reply in self.lost.drain(..) {
                     let _ = reply.send(Err(Kind::Closed(Some(Arc::clone(&error))).into()));
                 }
-                let remotes = &self.remotes;
-                self.status.send_modify(|status| status.failed(remote, error, remotes));
+                // There is no pause before every server, and every address of each, had its turn.
+                self.status.send_modify(|status| status.failed(remote, error, !retry.is_zero()));
             }
         }
     }
@@ -180,8 +177,8 @@ impl State {
         let session = &mut self.session;
         match command {
             Command::Transact { reply, .. } if reply.is_closed() => {}
-            Command::Transact { params, operations, reply } => {
-                let sent = session.transact_json(&params, operations);
+            Command::Transact { params, operations, is_ours, reply } => {
+                let sent = session.transact_json(&params, operations, is_ours);
                 enter(&mut self.transactions, sent, reply, &self.status);
             }
             Command::Request { reply, .. } if reply.is_closed() => {}
@@ -222,6 +219,8 @@ impl State {
         if self.monitored.iter().any(|monitored| monitored.name == table.name) {
             return Err(Kind::AlreadyMonitored(table.name).into());
         }
+        // No server would take it, and the session would not try again.
+        condition_change("0", table.name, &rows).map_err(|e| Error::invalid_request("condition", e))?;
         self.tables.change(table.add);
         self.session.preset_condition(table.name, rows);
         self.monitored.push(table);

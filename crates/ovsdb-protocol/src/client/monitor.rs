@@ -142,7 +142,7 @@ impl<T: Table + Send + Sync + 'static> Monitor<T> {
     /// `monitor_cond_change`). Returns when they are there; they are told as changes.
     ///
     /// # Errors
-    /// No server can be used in time, or a condition is not one on a column of the table. The conditions are what they
+    /// No server can be used in time, or a condition is not one on a declared column. The conditions are what they
     /// were.
     ///
     /// # Cancel safety

@@ -26,13 +26,12 @@ pub struct Status {
 // ===== impl Status =====
 
 impl Status {
-    /// Notes why a server could not be used, or is not any more.
-    pub(super) fn failed(&mut self, remote: Endpoint, error: Arc<Error>, remotes: &[Endpoint]) {
+    /// Notes why a server could not be used, or is not any more, and whether it was the last one to be tried.
+    pub(super) fn failed(&mut self, remote: Endpoint, error: Arc<Error>, all_failed: bool) {
         (self.is_ready, self.remote, self.role) = (false, None, None);
-        self.failures.retain(|(failed, _)| *failed != remote && remotes.contains(failed));
+        self.all_failed |= all_failed;
+        self.failures.retain(|(failed, _)| *failed != remote);
         self.failures.push((remote, error));
-        self.all_failed =
-            remotes.iter().all(|remote| self.failures.iter().any(|(failed, _)| failed == remote));
     }
 
     /// Notes that a server can be used.

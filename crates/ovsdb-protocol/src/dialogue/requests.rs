@@ -6,6 +6,7 @@ use super::{Call, Dialogue, send};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::outcome::{DatabaseError, Outcome, TransactError};
+use crate::server::ServerUnusable;
 use crate::session::{RequestId, SessionEvent, TransactionId};
 
 /// Methods by which a caller would change what the session itself keeps track of.
@@ -29,15 +30,16 @@ impl Dialogue {
         id
     }
 
-    /// Queues a transaction, given as JSON. The caller checked that the replica is in step.
+    /// Queues a transaction, given as JSON; `is_ours` if it is for the database of the session. The caller checked that the replica is in step.
     pub(crate) fn transact(
         &mut self,
         params: &str,
         operations: usize,
+        is_ours: bool,
         exchange: &mut Exchange<Call>,
     ) -> Result<TransactionId, Error> {
         let id = TransactionId(self.next_id());
-        send(exchange, "transact", params, Call::Transact(id, operations))?;
+        send(exchange, "transact", params, Call::Transact(id, operations, is_ours))?;
         Ok(id)
     }
 
@@ -60,6 +62,7 @@ impl Dialogue {
         &mut self,
         id: TransactionId,
         operations: usize,
+        is_ours: bool,
         result: Result<Box<RawValue>, DatabaseError>,
         exchange: &mut Exchange<Call>,
     ) -> Result<(), Error> {
@@ -77,6 +80,11 @@ impl Dialogue {
         if clustered && committed {
             self.ask_index(exchange)?;
         }
+        self.heard.took_writes |= is_ours && committed;
+        // Another server may take writes, but the server's own databases are written nowhere.
+        let is_read_only = is_ours
+            && !self.database.starts_with('_')
+            && matches!(&outcome, Outcome::Refused(refusal) if refusal.error.is_read_only());
         let event = SessionEvent::Completed { id, outcome };
         // What it changed comes with the rows of the next monitor.
         if committed && !self.heard.synced {
@@ -84,6 +92,10 @@ impl Dialogue {
         } else {
             self.events.push_back(event)
         }
-        malformed.map_or(Ok(()), Err)
+        match malformed {
+            Some(malformed) => Err(malformed),
+            None if is_read_only => Err(Kind::ServerUnusable(ServerUnusable::ReadOnly).into()),
+            None => Ok(()),
+        }
     }
 }

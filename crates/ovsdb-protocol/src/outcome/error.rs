@@ -42,6 +42,11 @@ impl DatabaseError {
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
+
+    /// Whether it refuses a write because the server takes none, or the database is one of the server's own.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.error == "not allowed"
+    }
 }
 
 impl fmt::Display for DatabaseError {

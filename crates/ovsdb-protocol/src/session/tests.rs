@@ -1,6 +1,7 @@
 mod conditions;
 mod connections;
 mod declarations;
+mod dialling;
 mod hours;
 mod locks;
 mod monitors;

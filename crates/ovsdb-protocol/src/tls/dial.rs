@@ -1,76 +1,114 @@
 //! From an address to a verified stream.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, Error};
 
-use super::TlsConfig;
 use super::certificate::Certificate;
 use super::explain::{explain, explain_io};
 use super::files::{self, Identity};
 use super::stream::TolerantStream;
 use super::verifier::Verifier;
-use crate::endpoint::{Stream, dial_tcp};
+use super::{PemSource, TlsConfig};
+use crate::endpoint::{DialTimeouts, Stream, dial_tcp};
+use crate::error::Error;
+use crate::exchange::Silent;
 
 impl TlsConfig {
     /// Connects, each side verifying the other.
-    pub(crate) async fn dial(&self, host: &str, port: u16) -> io::Result<Stream> {
-        let ca_cert = self.ca_cert.as_deref().ok_or_else(|| {
+    pub(crate) async fn dial(
+        &self,
+        host: &str,
+        address: SocketAddr,
+        timeouts: DialTimeouts,
+    ) -> Result<Stream, Error> {
+        if let Some(ready) = &self.client_config {
+            let stream = self.handshake(host, address, timeouts, Arc::clone(ready), || None).await?;
+            return Ok(Box::pin(TolerantStream::new(stream, self.clone())));
+        }
+        let ca_cert = self.ca_cert.as_ref().ok_or_else(|| {
             refusal("ssl: endpoints need the certificate of a CA to verify the server by (--ca-cert)")
         })?;
         let identity = files::identity(self)?;
-        let provider = Arc::new(ring::default_provider());
-        if self.bootstrap && !ca_cert.exists() {
-            let unverified = Verifier::of_everybody(Arc::clone(&provider));
-            let unverified = self.handshake(host, port, &identity, unverified).await?;
+        if let (true, Some(file)) = (self.bootstrap, ca_cert.file())
+            && !file.exists()
+        {
+            let unverified = Arc::new(Verifier::trusting_everybody(provider()));
+            let config = self.client_config(&identity, &unverified)?;
+            let unverified = self.handshake(host, address, timeouts, config, || unverified.leaf()).await?;
             let chain = unverified.get_ref().1.peer_certificates().unwrap_or_default();
-            files::write_ca_cert(ca_cert, sent_ca(chain)?)?;
+            files::write_ca_cert(file, sent_ca(chain)?)?;
             // That connection could be anyone's. From here on the certificate counts, whoever wrote it.
         }
-        let verifier = Verifier::of(files::ca_certs(ca_cert)?, self.verify_host_name, provider)?;
-        let stream = self.handshake(host, port, &identity, verifier).await?;
+        let verifier = Arc::new(Verifier::new(ca_cert, self.verify_host_name, provider())?);
+        let config = self.client_config(&identity, &verifier)?;
+        let stream = self.handshake(host, address, timeouts, config, || verifier.leaf()).await?;
         Ok(Box::pin(TolerantStream::new(stream, self.clone())))
     }
 
-    async fn handshake(
+    /// Connects and shakes hands. `leaf` tells what certificate the server showed, if it came to that.
+    async fn handshake<'a>(
         &self,
         host: &str,
-        port: u16,
-        identity: &Option<Identity>,
-        verifier: Verifier,
-    ) -> io::Result<TlsStream<TcpStream>> {
-        let verifier = Arc::new(verifier);
-        let config = Self::client_config(identity, Arc::clone(&verifier)).map_err(|error| {
-            let file =
-                self.certificate.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
-            refusal(format!("our certificate{file} is of no use: {}", explain(&error, self, None)))
-        })?;
+        address: SocketAddr,
+        timeouts: DialTimeouts,
+        config: Arc<ClientConfig>,
+        leaf: impl FnOnce() -> Option<&'a [u8]>,
+    ) -> Result<TlsStream<TcpStream>, Error> {
         let name = server_name(host)?;
-        let stream = dial_tcp(host, port).await?;
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        connecting.await.map_err(|error| explain_io(error, self, verifier.leaf()))
+        let stream = dial_tcp(address, timeouts).await?;
+        let connecting = TlsConnector::from(config).connect(name, stream);
+        match timeout(timeouts.handshake, connecting).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(explain_io(error, self, leaf()).into()),
+            // The kernel has accepted the connection, and the server itself says nothing.
+            Err(_) => Err(Silent(timeouts.handshake).into()),
+        }
     }
 
-    fn client_config(identity: &Option<Identity>, verifier: Arc<Verifier>) -> Result<ClientConfig, Error> {
+    fn client_config(
+        &self,
+        identity: &Option<Identity>,
+        verifier: &Arc<Verifier>,
+    ) -> io::Result<Arc<ClientConfig>> {
         let builder = ClientConfig::builder_with_provider(verifier.provider())
-            .with_safe_default_protocol_versions()?
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refusal(explain(&error, self, None)))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::clone(verifier) as Arc<_>);
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            Some(Identity { chain, key }) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+            Some(Identity { chain, key }) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| {
+                    let certificate = described(self.certificate.as_ref());
+                    refusal(format!(
+                        "our certificate{certificate} is of no use: {}",
+                        explain(&error, self, None)
+                    ))
+                })?
+            }
         };
         // A resumed session is not verified again.
         config.resumption = Resumption::disabled();
-        Ok(config)
+        Ok(Arc::new(config))
     }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn described(source: Option<&PemSource>) -> String {
+    source.map_or_else(String::new, |source| format!(" {source}"))
 }
 
 pub(super) fn refusal(text: impl Into<String>) -> io::Error {

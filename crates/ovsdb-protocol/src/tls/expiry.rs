@@ -1,18 +1,18 @@
-//! When the certificates in our files end.
+//! When the certificates of our configuration end.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::SystemTime;
 
-use super::TlsConfig;
 use super::certificate::Certificate;
-use super::files::{ca_certs, identity};
+use super::files::{certificates, identity};
+use super::{PemSource, TlsConfig};
 
-/// A certificate in a file of ours.
+/// A certificate of our configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// The file.
-    pub file: PathBuf,
+    /// Where it is.
+    pub source: PemSource,
     /// The common name of its owner, where it has one.
     pub subject: Option<String>,
     /// When it ends; `None` where that cannot be read.
@@ -23,27 +23,27 @@ impl TlsConfig {
     /// Reads our certificates and those of the CAs, and says when they end.
     ///
     /// # Errors
-    /// A file cannot be read, or holds something else. A CA's certificate that is yet to be bootstrapped is none.
+    /// A file cannot be read, or holds something else. A CA's certificate that is yet to be bootstrapped is none. Nothing
+    /// is known of what a ready configuration of rustls holds.
     pub fn expiries(&self) -> io::Result<Vec<Expiry>> {
         let mut expiries = Vec::new();
-        if let (Some(identity), Some(file)) = (identity(self)?, &self.certificate) {
-            expiries.extend(identity.chain.iter().map(|certificate| expiry(file, certificate)));
+        if let (Some(identity), Some(source)) = (identity(self)?, &self.certificate) {
+            expiries.extend(identity.chain.iter().map(|certificate| expiry(source, certificate)));
         }
-        if let Some(file) = &self.ca_cert
-            && (!self.bootstrap || file.exists())
+        if let Some(source) = &self.ca_cert
+            && (!self.bootstrap || source.file().is_none_or(Path::exists))
         {
-            expiries.extend(ca_certs(file)?.iter().map(|certificate| expiry(file, certificate)));
+            expiries.extend(certificates(source)?.iter().map(|certificate| expiry(source, certificate)));
         }
         Ok(expiries)
     }
 }
 
-fn expiry(file: &Path, certificate: &[u8]) -> Expiry {
+fn expiry(source: &PemSource, certificate: &[u8]) -> Expiry {
     let read = Certificate::read(certificate);
-    let not_after = read.as_ref().and_then(Certificate::not_after);
     Expiry {
-        file: file.to_owned(),
+        source: source.clone(),
+        not_after: read.as_ref().map(Certificate::not_after),
         subject: read.and_then(|certificate| certificate.subject()),
-        not_after: not_after.and_then(|second| UNIX_EPOCH.checked_add(Duration::from_secs(second))),
     }
 }

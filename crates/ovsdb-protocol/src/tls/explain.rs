@@ -1,18 +1,24 @@
 //! What went wrong, in words that say which file to look at.
 
 use std::io;
-use std::path::Path;
 
 use tokio_rustls::rustls::pki_types::UnixTime;
-use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
-use super::TlsConfig;
 use super::certificate::Certificate;
 use super::dial::refusal;
+use super::{PemSource, TlsConfig};
 
 /// What is said of X.509 v1, which `ovs-pki` made before 2018 and valid for ten years.
 pub(super) const V1: &str = "is of X.509 version 1, which is refused for its lack of extensions: make it anew with ovs-pki of Open vSwitch 2.11 \
      or newer";
+
+/// What is said where only what is too old was offered.
+const OLD_TLS: &str = "the server speaks neither TLS 1.2 nor 1.3: see its --ssl-protocols";
+
+/// What to make in place of a certificate that cannot be verified.
+const ANEW: &str = "make it anew, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) or Ed25519, signed \
+     with SHA-256 or better";
 
 /// Explains an error of a stream, if it is one of TLS. `leaf` is the certificate that the server showed.
 pub(super) fn explain_io(error: io::Error, config: &TlsConfig, leaf: Option<&[u8]>) -> io::Error {
@@ -42,18 +48,19 @@ pub(super) fn explain(error: &Error, config: &TlsConfig, leaf: Option<&[u8]>) ->
             "the server does not speak TLS at this port: is it for tcp:?".to_owned()
         }
         Error::InconsistentKeys(_) => "it does not belong to the private key".to_owned(),
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => OLD_TLS.to_owned(),
         error => format!("TLS failed: {error}"),
     }
 }
 
 /// Whose certificate it is, as far as it says.
-fn described(certificate: Option<&Certificate<'_>>) -> String {
+fn described(certificate: Option<&Certificate>) -> String {
     let subject = certificate.and_then(Certificate::subject);
     subject.map_or_else(String::new, |subject| format!(" \"{subject}\""))
 }
 
-fn fault(error: &CertificateError, config: &TlsConfig, leaf: Option<&Certificate<'_>>) -> String {
-    let ca = path(config.ca_cert.as_deref());
+fn fault(error: &CertificateError, config: &TlsConfig, leaf: Option<&Certificate>) -> String {
+    let ca = place(config.ca_cert.as_ref());
     match error {
         CertificateError::Expired => "has expired".to_owned(),
         CertificateError::ExpiredContext { time, not_after } => {
@@ -76,14 +83,49 @@ fn fault(error: &CertificateError, config: &TlsConfig, leaf: Option<&Certificate
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "is not for servers".to_owned()
         }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            let by = leaf.map_or_else(String::new, |leaf| format!(" by {}", algorithm(leaf)));
+            format!("is signed{by}, and it, or one between it and the CA in {ca}, cannot be verified: {ANEW}")
+        }
+        CertificateError::BadEncoding => {
+            format!("is malformed, or one that vouches for it is: openssl x509 -text shows them; {ANEW}")
+        }
+        CertificateError::UnhandledCriticalExtension => {
+            "has a critical extension that is not understood: make it anew without".to_owned()
+        }
         // Ours, or webpki's, which names the trouble in one word.
         CertificateError::Other(other) => match other.0.to_string() {
             text if text == V1 => text,
-            text if text.contains("CaUsedAsEndEntity") => "is that of a CA, not of a server".to_owned(),
+            text if text.contains("CaUsedAsEndEntity") => {
+                "is that of a CA, not of a server: make one without CA:TRUE, as ovs-pki req+sign does"
+                    .to_owned()
+            }
+            text if text.contains("UnsupportedCertVersion") => format!("is vouched for by one that {V1}"),
             text => format!("is not acceptable: {text}"),
         },
         error => format!("is not acceptable: {error}"),
     }
+}
+
+/// Names a signature algorithm as openssl does, where it is one that is refused though it is met.
+fn algorithm(certificate: &Certificate) -> String {
+    let identifier = certificate.signature_algorithm().to_string();
+    let name = match &*identifier {
+        "1.2.840.113549.1.1.4" => "md5WithRSAEncryption",
+        "1.2.840.113549.1.1.5" => "sha1WithRSAEncryption",
+        "1.2.840.113549.1.1.10" => "RSASSA-PSS",
+        "1.2.840.113549.1.1.11" => "sha256WithRSAEncryption",
+        "1.2.840.113549.1.1.12" => "sha384WithRSAEncryption",
+        "1.2.840.113549.1.1.13" => "sha512WithRSAEncryption",
+        "1.2.840.10045.4.1" => "ecdsa-with-SHA1",
+        "1.2.840.10045.4.3.2" => "ecdsa-with-SHA256",
+        "1.2.840.10045.4.3.3" => "ecdsa-with-SHA384",
+        "1.2.840.10045.4.3.4" => "ecdsa-with-SHA512",
+        "1.3.101.113" => "ED448",
+        _ => return identifier,
+    };
+    name.to_owned()
 }
 
 fn alert_text(alert: AlertDescription, config: &TlsConfig) -> String {
@@ -101,13 +143,19 @@ fn alert_text(alert: AlertDescription, config: &TlsConfig) -> String {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::CertificateRequired => "the server's log may say why",
+        AlertDescription::ProtocolVersion => return OLD_TLS.to_owned(),
+        AlertDescription::HandshakeFailure => {
+            return "the server found nothing in common with us: see its --ssl-ciphers, and the kinds of the keys on both \
+                    sides"
+                .to_owned();
+        }
         _ => return format!("the server broke off: {alert:?}"),
     };
-    format!("the server refused our certificate {}: {why}", path(config.certificate.as_deref()))
+    format!("the server refused our certificate {}: {why}", place(config.certificate.as_ref()))
 }
 
-fn path(path: Option<&Path>) -> String {
-    path.map_or_else(String::new, |path| path.display().to_string())
+fn place(source: Option<&PemSource>) -> String {
+    source.map_or_else(String::new, PemSource::to_string)
 }
 
 /// How long it is from one time to another, roughly.

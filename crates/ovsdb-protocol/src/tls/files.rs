@@ -1,18 +1,20 @@
-//! Keys and certificates in files.
+//! Keys and certificates, read and written as PEM.
 
+use std::borrow::Cow;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pem_rfc7468::LineEnding;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::TlsConfig;
 use super::certificate::Certificate;
 use super::dial::refusal;
 use super::explain::V1;
+use super::{PemSource, TlsConfig};
 
 /// What we show to servers.
 pub(super) struct Identity {
@@ -33,18 +35,23 @@ pub(super) fn identity(config: &TlsConfig) -> io::Result<Option<Identity>> {
         }
     };
     let chain = certificates(certificate)?;
-    if let Some(Certificate { version: 1, .. }) = chain.first().and_then(|leaf| Certificate::read(leaf)) {
-        return Err(refusal(format!("our certificate {} {V1}", certificate.display())));
+    if chain.first().and_then(|leaf| Certificate::read(leaf)).is_some_and(|leaf| leaf.is_version_1()) {
+        return Err(refusal(format!("our certificate {certificate} {V1}")));
     }
-    warn_where_open(key);
-    let read = PrivateKeyDer::from_pem_file(key);
-    let key = read.map_err(|error| failure("private key", key, &error))?;
-    Ok(Some(Identity { chain, key }))
+    if let PemSource::File(file) = key {
+        warn_where_open(file);
+    }
+    Ok(Some(Identity { chain, key: private_key(key)? }))
 }
 
-/// Reads the certificates of the CAs.
-pub(super) fn ca_certs(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    certificates(file)
+/// Reads certificates, at least one.
+pub(super) fn certificates(source: &PemSource) -> io::Result<Vec<CertificateDer<'static>>> {
+    const WHAT: &str = "certificate";
+    let text = read(WHAT, source)?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
+        Ok(none) if none.is_empty() => Err(missing(WHAT, source)),
+        read => read.map_err(|error| broken(WHAT, source, &error)),
+    }
 }
 
 /// Writes the certificate that was bootstrapped. Where somebody else was first, theirs is the one that counts.
@@ -55,12 +62,14 @@ pub(super) fn write_ca_cert(file: &Path, certificate: &CertificateDer<'_>) -> io
             format!("cannot write the CA's certificate to {}: {error}", file.display()),
         )
     };
+    let text = pem_rfc7468::encode_string("CERTIFICATE", LineEnding::LF, certificate)
+        .map_err(|error| cannot(io::Error::other(error)))?;
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o444).open(file);
     let mut writer = match opened {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         opened => opened.map_err(cannot)?,
     };
-    let written = writer.write_all(pem_text(certificate).as_bytes()).and_then(|()| writer.sync_all());
+    let written = writer.write_all(text.as_bytes()).and_then(|()| writer.sync_all());
     if let Err(error) = written {
         // Half of a certificate would be in the way for ever.
         let _ = fs::remove_file(file);
@@ -70,25 +79,48 @@ pub(super) fn write_ca_cert(file: &Path, certificate: &CertificateDer<'_>) -> io
     Ok(())
 }
 
-fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(none) if none.is_empty() => Err(failure("certificate", file, &pem::Error::NoItemsFound)),
-        read => read.map_err(|error| failure("certificate", file, &error)),
+fn private_key(source: &PemSource) -> io::Result<PrivateKeyDer<'static>> {
+    const WHAT: &str = "private key";
+    let text = read(WHAT, source)?;
+    // Of PKCS #8 and as OpenSSL did it before.
+    if ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"].iter().any(|mark| contains(&text, mark)) {
+        return Err(refusal(format!(
+            "the private key {source} is encrypted, and there is nobody to ask for its passphrase: write it without \
+             one (openssl pkey -in KEY -out FILE) and let the file's mode protect it"
+        )));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        pem::Error::NoItemsFound => missing(WHAT, source),
+        error => broken(WHAT, source, &error),
+    })
+}
+
+fn read<'a>(what: &str, source: &'a PemSource) -> io::Result<Cow<'a, [u8]>> {
+    match source {
+        PemSource::Bytes(text) => Ok(Cow::Borrowed(text)),
+        PemSource::File(file) => fs::read(file).map(Cow::Owned).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot read the {what} {source}: {error}"))
+        }),
     }
 }
 
-fn failure(what: &str, file: &Path, error: &pem::Error) -> io::Error {
-    let file = file.display();
-    match error {
-        pem::Error::Io(error) => {
-            io::Error::new(error.kind(), format!("cannot read the {what} {file}: {error}"))
-        }
-        pem::Error::NoItemsFound => {
-            refusal(format!("there is no {what} in {file} that could be read as PEM"))
-        }
-        error => refusal(format!("{file} is no PEM: {error}")),
-    }
+fn contains(text: &[u8], part: &str) -> bool {
+    text.windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+fn missing(what: &str, source: &PemSource) -> io::Error {
+    refusal(format!("there is no {what} in {source} that could be read as PEM"))
+}
+
+fn broken(what: &str, source: &PemSource, error: &pem::Error) -> io::Error {
+    // Some of these errors quote what they found as numbers.
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "its end is missing",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins it is malformed",
+        pem::Error::Base64Decode(_) => "its base 64 is malformed",
+        _ => "it is malformed",
+    };
+    refusal(format!("the {what} in {source} cannot be read as PEM: {why}"))
 }
 
 /// Says once that everybody may read the key.
@@ -98,24 +130,6 @@ fn warn_where_open(key: &Path) {
     if open && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(file = %key.display(), "every user of this machine may read the private key");
     }
-}
-
-/// RFC 7468: base 64 in lines of 64.
-fn pem_text(certificate: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in certificate.chunks(48) {
-        for group in line.chunks(3) {
-            let bits =
-                group.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let digit = DIGITS[bits >> (18 - 6 * place) & 63];
-                text.push(if place > group.len() { '=' } else { char::from(digit) });
-            }
-        }
-        text.push('\n');
-    }
-    text + "-----END CERTIFICATE-----\n"
 }
 
 #[cfg(test)]
@@ -128,24 +142,42 @@ mod tests {
         for length in [1, 2, 3, 47, 48, 49, 1000] {
             let der: Vec<u8> = (0..length).map(|n| u8::try_from((n * 7 + 1) % 256).unwrap()).collect();
             let file = dir.path().join(length.to_string());
+            let read = || certificates(&PemSource::from(&*file)).unwrap();
             write_ca_cert(&file, &CertificateDer::from(der.clone())).unwrap();
-            assert_eq!(ca_certs(&file).unwrap(), [CertificateDer::from(der)]);
+            assert_eq!(read(), [CertificateDer::from(der.clone())]);
             write_ca_cert(&file, &CertificateDer::from(vec![0])).unwrap();
-            assert_ne!(ca_certs(&file).unwrap(), [CertificateDer::from(vec![0])], "the first counts");
+            assert_eq!(read(), [CertificateDer::from(der)], "the first counts");
+            let text = PemSource::from(fs::read(&file).unwrap());
+            assert_eq!(certificates(&text).unwrap(), read());
         }
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn what_is_missing_or_broken_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x");
-        let text = |file| ca_certs(file).unwrap_err().to_string();
+        let text = |file: &Path| certificates(&file.into()).unwrap_err().to_string();
         assert!(text(&file).starts_with("cannot read the certificate /"), "{}", text(&file));
         fs::write(&file, "no certificate").unwrap();
         assert!(text(&file).starts_with("there is no certificate in /"), "{}", text(&file));
-        let config = TlsConfig { certificate: Some(file), ..TlsConfig::default() };
+        fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
+        assert!(text(&file).ends_with(": its end is missing"), "{}", text(&file));
+        fs::write(&file, "-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(text(&file).ends_with(": its base 64 is malformed"), "{}", text(&file));
+        let config = TlsConfig { certificate: Some(file.into()), ..TlsConfig::default() };
         let error = identity(&config).err().unwrap().to_string();
         assert!(error.contains("--private-key"), "{error}");
         assert!(identity(&TlsConfig::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_key_that_is_encrypted_is_named_as_such() {
+        for text in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+        ] {
+            let error = private_key(&PemSource::from(text.as_bytes().to_vec())).unwrap_err().to_string();
+            assert!(error.contains("is encrypted") && error.contains("openssl pkey"), "{error}");
+        }
     }
 }

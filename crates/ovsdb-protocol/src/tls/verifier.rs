@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{
 use super::certificate::Certificate;
 use super::dial::refusal;
 use super::explain::V1;
+use super::{PemSource, files};
 
 /// Verifies the server of one connection, and remembers what it showed.
 #[derive(Debug)]
@@ -38,20 +39,24 @@ enum Trust {
 
 impl Verifier {
     /// Trusts servers that one of these CAs vouches for, by name too where wanted.
-    pub(super) fn of(
-        cas: Vec<CertificateDer<'static>>,
+    pub(super) fn new(
+        ca_cert: &PemSource,
         host_name: bool,
         provider: Arc<CryptoProvider>,
     ) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
-        for ca in cas {
-            roots.add(ca).map_err(|error| refusal(format!("the CA's certificate is of no use: {error}")))?;
+        for ca in files::certificates(ca_cert)? {
+            roots.add(ca).map_err(|_| {
+                refusal(format!(
+                    "a certificate in {ca_cert} is none of a CA, or damaged: openssl x509 -text shows it"
+                ))
+            })?;
         }
         Ok(Self { trust: Trust::Cas { roots, host_name }, provider, leaf: OnceLock::new() })
     }
 
     /// Trusts everybody.
-    pub(super) fn of_everybody(provider: Arc<CryptoProvider>) -> Self {
+    pub(super) fn trusting_everybody(provider: Arc<CryptoProvider>) -> Self {
         Self { trust: Trust::Everybody, provider, leaf: OnceLock::new() }
     }
 
@@ -76,7 +81,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         // There is one handshake to a verifier.
         let _ = self.leaf.set(end_entity.clone().into_owned());
-        if let Some(Certificate { version: 1, .. }) = Certificate::read(end_entity) {
+        if Certificate::read(end_entity).is_some_and(|leaf| leaf.is_version_1()) {
             return Err(CertificateError::Other(OtherError(Arc::new(Version1))).into());
         }
         if let Trust::Cas { roots, host_name } = &self.trust {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use ovsdb_protocol::{Client, Endpoint, Error, LockStatus, ServerRole, ServerUnusable};
+use ovsdb_protocol::{Client, Destination, Endpoint, Error, LockStatus, ServerRole, ServerUnusable};
 use tokio::time::timeout;
 
 use super::{Finding, Level};
 use crate::access;
-use crate::command::reach::ask;
+use crate::command::reach::{Found, ask, resolve};
 use crate::settings::Settings;
 
 /// What to do where nothing better is known.
@@ -15,35 +15,39 @@ const CURE: &str = "see whether the server runs and listens there, and what it l
 
 /// Looks at every server. Returns whether one has the database, and can tell of it.
 pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Vec<Finding>) -> bool {
-    let (mut reached, mut leader) = (false, None);
+    let (mut reached, mut read_only, mut leader) = (false, false, None);
     for remote in settings.remotes.endpoints() {
-        let start = Instant::now();
-        match timeout(limit, ask(remote, settings, limit)).await {
-            Err(_) => findings.push(Finding::new(
-                "connection",
-                Level::Problem,
-                format!("{remote}: it is silent for {limit:?}"),
-                CURE,
-            )),
-            Ok(Err(error)) => findings.push(Finding::new(
-                "connection",
-                Level::Problem,
-                format!("{remote}: {error:#}"),
-                cure(remote, &error),
-            )),
-            Ok(Ok((client, role))) => {
-                reached = true;
-                let took = start.elapsed().as_millis();
-                findings
-                    .push(Finding::good("connection", format!("{remote}: {}, in {took} ms", words(role))));
-                if matches!(role, ServerRole::Standalone | ServerRole::Leader) {
-                    leader = Some(client);
+        let destinations = match resolve(remote, limit).await {
+            Ok(destinations) => destinations,
+            Err(error) => {
+                let message = format!("{remote}: {error:#}");
+                findings.push(Finding::new("connection", Level::Problem, message, cure(remote, &error)));
+                continue;
+            }
+        };
+        for destination in destinations {
+            let (finding, found) = server(&destination, settings, limit).await;
+            findings.push(finding);
+            let Some(found) = found else { continue };
+            reached = true;
+            match found {
+                Found { is_read_only: true, .. } => read_only = true,
+                Found { client, role: ServerRole::Standalone | ServerRole::Leader, .. } => {
+                    leader = Some(client)
                 }
+                Found { .. } => {}
             }
         }
     }
     match leader {
         Some(client) => findings.push(lock(&client, settings, limit).await),
+        None if read_only => findings.push(Finding::new(
+            "leader",
+            Level::Problem,
+            "none of these servers takes writes, and no agent can do anything",
+            "name the active server in db, too, or make one of these it: ovs-appctl -t SERVER \
+             ovsdb-server/disconnect-active-ovsdb-server",
+        )),
         None if reached => findings.push(Finding::new(
             "leader",
             Level::Problem,
@@ -53,6 +57,28 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
         None => {}
     }
     reached
+}
+
+/// Looks at one server.
+async fn server(destination: &Destination, settings: &Settings, limit: Duration) -> (Finding, Option<Found>) {
+    let start = Instant::now();
+    match timeout(limit, ask(destination, settings, limit)).await {
+        Err(_) => {
+            let message = format!("{destination}: it is silent for {limit:?}");
+            (Finding::new("connection", Level::Problem, message, CURE), None)
+        }
+        Ok(Err(error)) => {
+            let message = format!("{destination}: {error:#}");
+            (Finding::new("connection", Level::Problem, message, cure(destination.endpoint(), &error)), None)
+        }
+        Ok(Ok(found)) => {
+            let took = start.elapsed().as_millis();
+            let read_only =
+                if found.is_read_only { ", which takes no writes: a backup, or read-only" } else { "" };
+            let message = format!("{destination}: {}{read_only}, in {took} ms", words(found.role));
+            (Finding::good("connection", message), Some(found))
+        }
+    }
 }
 
 fn words(role: ServerRole) -> &'static str {

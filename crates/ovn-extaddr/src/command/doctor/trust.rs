@@ -23,7 +23,7 @@ pub(super) fn look(tls: &TlsConfig) -> Vec<Finding> {
         .into_iter()
         .map(|expiry| {
             let subject = expiry.subject.map_or_else(String::new, |subject| format!(" of \"{subject}\""));
-            let which = format!("{}: the certificate{subject}", expiry.file.display());
+            let which = format!("{}: the certificate{subject}", expiry.source);
             let cure = "make a new one and replace the file; the next connection takes it";
             match expiry.not_after {
                 None => Finding::new(

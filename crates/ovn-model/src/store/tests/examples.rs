@@ -89,9 +89,8 @@ fn a_row_with_bad_values_stays_usable_and_can_go() {
     let nat = store.nat(id).unwrap();
     assert_eq!((nat.kind, nat.external_ip(), nat.logical_ip(), nat.matches()), (None, None, None, ""));
     assert_eq!(nat.external_ip_text(), "x");
-    let columns = |store: &Store| {
-        store.problems().map(|p| (p.column.to_string(), p.message.clone())).collect::<Vec<_>>()
-    };
+    let columns =
+        |store: &Store| store.problems().map(|p| (p.column.to_string(), p.message)).collect::<Vec<_>>();
     assert_eq!(columns(&store).len(), 4);
     assert_eq!(columns(&store)[1], ("external_ip".to_owned(), "not an address: \"x\"".to_owned()));
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::index::Index;
-use crate::cache::problems::Problems;
 use crate::cursor::{DatumReader, DecodeError};
 use crate::diff::apply_diff;
 use crate::error::Chain;
+use crate::problem::Problems;
 use crate::replica::Batch;
 use crate::row::{ColumnSink, Columns};
 use crate::schema::ColumnType;

@@ -207,7 +207,7 @@ fn beginning_anew_discards_a_batch_cut_short() {
 /// The problems, as row numbers, columns and messages.
 fn problems(cache: &Content) -> Vec<(u128, String, String)> {
     let problems = cache.problems().iter();
-    problems.map(|it| (it.uuid.as_u128(), it.column.to_string(), it.message.clone())).collect()
+    problems.map(|it| (it.uuid.as_u128(), it.column.to_string(), it.message)).collect()
 }
 
 fn update<'a>(cache: &mut Content, change: fn(Columns<'a>) -> RowChange<'a>, text: &'a str) {

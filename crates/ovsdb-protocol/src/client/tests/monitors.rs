@@ -39,7 +39,8 @@ fn row(kind: &str, number: u128, name: &str) -> Value {
 
 /// The names before and after each change.
 fn names(changes: &[Change<Switch>]) -> Vec<String> {
-    let name = |row: &Option<Arc<Switch>>| row.as_ref().map_or("-".to_owned(), |row| row.name.clone());
+    let name =
+        |row: &Option<Arc<Switch>>| row.as_ref().map_or_else(|| "-".to_owned(), |row| row.name.clone());
     changes.iter().map(|change| format!("{} {}", name(&change.old), name(&change.new))).collect()
 }
 
@@ -144,7 +145,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
         assert_eq!(routers.next().await.unwrap().len(), 1, "row 2 is gone with the connection");
         let nope = RowFilter::Any(vec![Condition::eq("nope", 1)]);
         let error = routers.set_condition(nope).await.unwrap_err();
-        assert_eq!(error.to_string(), "the database has no column Router.nope");
+        assert_eq!(error.to_string(), "the column Router.nope is not monitored");
         routers.set_condition(RowFilter::All).await.unwrap();
         assert_eq!(routers.rows().len(), 2);
     };
@@ -164,6 +165,8 @@ async fn a_monitor_that_cannot_be_is_given_up() {
         peer
     };
     let program = async {
+        let invalid = RowFilter::Any(vec![Condition::eq("name", "\0")]);
+        assert!(client.monitor_rows::<Switch>(invalid).await.unwrap_err().is_invalid_request());
         let error = client.clone().fail_fast().monitor::<Nowhere>().await.unwrap_err();
         assert!(error.is_unavailable() && error.to_string().contains("Nowhere"), "{error}");
         client.echo().await.unwrap();

@@ -49,7 +49,7 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
         assert_eq!(error, "the table U is not monitored");
         let unknown = RowFilter::Any(vec![Condition::eq("nope", 1)]);
         let error = consumer.session.set_condition("T", unknown).unwrap_err().to_string();
-        assert_eq!(error, "the database has no column T.nope");
+        assert_eq!(error, "the column T.nope is not monitored");
         consumer.session.set_condition("T", n_is(2)).unwrap();
         assert!(consumer.session.is_synced());
         assert_eq!(consumer.until("condition").await, ["updated", "condition changed"]);

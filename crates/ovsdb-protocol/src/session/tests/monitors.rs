@@ -301,7 +301,9 @@ async fn an_unreadable_value_stops_nothing() {
         let mut bad = Vec::new();
         for last in ["synced", "updated", "updated"] {
             consumer.until(last).await;
-            bad.push(consumer.cache.problems().map(|problem| problem.uuid.as_u128()).collect::<Vec<_>>());
+            bad.push(
+                consumer.cache.problems().iter().map(|problem| problem.uuid.as_u128()).collect::<Vec<_>>(),
+            );
         }
         assert_eq!(bad, [vec![1], vec![1, 2], vec![2]]);
         assert_eq!(consumer.cache.error(), None);

@@ -29,6 +29,10 @@ fn member(leader: bool) -> Value {
     json!({"name": "D", "model": "clustered", "connected": true, "leader": leader, "schema": "{}", "cid": cid})
 }
 
+fn standalone() -> Value {
+    json!({"name": "D", "model": "standalone", "connected": true, "leader": true, "schema": "{}"})
+}
+
 /// Answers all questions that come before the one for rows, and returns the question for the schema.
 async fn describe(peer: &mut Peer, row: &Value, index: i64) -> Value {
     let request = peer.expect("get_schema").await;
@@ -350,6 +354,104 @@ async fn a_server_that_says_nothing_is_left() {
     };
     let (waits, ()) = join!(script, client);
     assert_eq!(waits, [5, 10, 20, 40, 60]);
+}
+
+/// A backup of Open vSwitch 3.3 and newer is as any other server until something is written, and a server becomes a
+/// backup without a word to those who are connected.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_a_write_as_a_backup_does_is_left_at_once() {
+    let (old, new) = (Server::unix(), Server::unix());
+    let script = async {
+        let mut peer = old.accept().await;
+        serve(&mut peer, &standalone(), 0).await;
+        let request = peer.expect("transact").await;
+        peer.reply(&request, &json!([])).await;
+        let request = peer.expect("transact").await;
+        peer.reply(&request, &json!([{"error": "not allowed", "details": "read only mode"}])).await;
+        peer.closed().await;
+        let mut peer = new.accept().await;
+        serve(&mut peer, &standalone(), 0).await;
+        peer
+    };
+    let mut consumer = Consumer::with(SessionConfig::new(remotes(&[&old, &new]), "D"));
+    let client = async {
+        consumer.until("synced").await;
+        consumer.session.transact(&Transaction::new("D")).unwrap();
+        consumer.until("completed").await;
+        let mut write = Transaction::new("D");
+        write.delete("T", []);
+        consumer.session.transact(&write).unwrap();
+        let refused = consumer.until("completed").await;
+        assert!(refused[0].contains("not allowed"), "{refused:?}");
+        assert!(!consumer.session.is_synced());
+        let why = "the server takes no writes: it is a backup, or read-only".to_owned();
+        assert_eq!(disconnection(&mut consumer).await, (why, Duration::ZERO));
+        consumer.until("synced").await;
+        assert_eq!(consumer.session.remote(), Some(&new.endpoint()));
+    };
+    join!(script, client);
+}
+
+/// Each would be asked for all rows without a pause, for as long as there is something to write.
+#[tokio::test(start_paused = true)]
+async fn servers_that_all_refuse_writes_are_not_hammered() {
+    let servers = [Server::unix(), Server::unix()];
+    let backup = |server| async move {
+        let server: &Server = server;
+        loop {
+            let mut peer = server.accept().await;
+            serve(&mut peer, &standalone(), 0).await;
+            let request = peer.expect("transact").await;
+            // A snapshot takes its time.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            peer.reply(&request, &json!([{"error": "not allowed"}])).await;
+            peer.closed().await;
+        }
+    };
+    let mut consumer = Consumer::with(SessionConfig::new(remotes(&[&servers[0], &servers[1]]), "D"));
+    let client = async {
+        let mut pauses = Vec::new();
+        for _ in 0..40 {
+            consumer.until("synced").await;
+            consumer.session.transact(&Transaction::new("D")).unwrap();
+            pauses.push(disconnection(&mut consumer).await.1);
+        }
+        pauses
+    };
+    let pauses = tokio::select! {
+        pauses = client => pauses,
+        _ = async { join!(backup(&servers[0]), backup(&servers[1])) } => unreachable!(),
+    };
+    assert!(pauses.iter().step_by(2).all(Duration::is_zero), "{pauses:?}");
+    let (first, last) = (pauses[1], pauses[39]);
+    assert!(first < Duration::from_millis(101) && last >= Duration::from_secs(3), "{pauses:?}");
+}
+
+/// To write to databases of the server's own is refused anywhere, and so are mistakes.
+#[tokio::test(start_paused = true)]
+async fn other_refusals_are_no_reason_to_leave() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        serve(&mut peer, &standalone(), 0).await;
+        for error in ["not allowed", "constraint violation"] {
+            let request = peer.expect("transact").await;
+            peer.reply(&request, &json!([{"error": error}])).await;
+        }
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        consumer.until("synced").await;
+        for database in ["_Server", "D"] {
+            let mut write = Transaction::new(database);
+            write.delete("T", []);
+            consumer.session.transact(&write).unwrap();
+            consumer.until("completed").await;
+            assert!(consumer.session.is_synced(), "{database}");
+        }
+    };
+    join!(script, client);
 }
 
 /// Rule: a connection to a remote that is listed still stays (Open vSwitch's Python client drops it).
