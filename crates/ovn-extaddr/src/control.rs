@@ -3,18 +3,22 @@
 //! Each connection is a task that hands commands to the loop and waits for its answer, so that one
 //! place owns the state.
 
+mod stream;
+
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io, process};
 
-use ovsdb_protocol::{ControlCommand, ControlStream};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
+
+pub(crate) use self::stream::ControlCommand;
+use self::stream::ControlStream;
 
 /// Commands that may wait for the loop. People and scripts ask one at a time.
 const COMMANDS: usize = 16;

@@ -3,14 +3,15 @@
 
 use std::error::Error;
 
-use ovsdb_protocol::{Endpoint, connect};
+use ovsdb_protocol::{Client, SessionConfig};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let remote = std::env::args().nth(1).unwrap_or_else(|| "unix:/run/openvswitch/db.sock".to_owned());
-    let endpoint: Endpoint = remote.parse()?;
-    let (client, _locks, mut connection) = connect(&endpoint).await?;
-    tokio::spawn(async move { connection.run().await });
+    // Every server has this database, which describes the others.
+    let (client, driver) = Client::connect(SessionConfig::new(remote.parse()?, "_Server"));
+    tokio::spawn(driver);
+    let client = client.fail_fast();
 
     for database in client.list_dbs().await? {
         let schema = client.get_schema(&database).await?;

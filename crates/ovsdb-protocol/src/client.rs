@@ -1,324 +1,248 @@
-//! The handle to a connection: one method for each request of RFC 7047 §4.1.
+//! A handle to a lasting session, for callers who await.
 
+mod driver;
+mod locking;
+mod monitor;
 mod read_only;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
-use uuid::Uuid;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
-use crate::connection::{Command, Connection, Request, Want};
-use crate::decoder::Decoder;
-use crate::encode::{EncodeError, to_json};
-use crate::endpoint::{Destination, DialTimeouts, Endpoint, Stream};
+pub use self::driver::Driver;
+use self::driver::{Command, RawReply, Reply};
+pub use self::locking::Lock;
+pub use self::monitor::Monitor;
+use self::monitor::SharedTables;
+pub use self::status::Status;
+use crate::dialogue::json;
 use crate::error::{Error, Kind};
-use crate::exchange::Exchange;
-use crate::greeting::SERVER;
-use crate::link::Link;
-use crate::lock::LockName;
-use crate::monitor::{MonitorMethod, MonitorRequests};
-use crate::outcome::{Outcome, TransactError};
-use crate::scan::Limits;
+use crate::outcome::Outcome;
 use crate::schema::DatabaseSchema;
-use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable};
-use crate::tls::TlsConfig;
-use crate::transact::{Condition, Transaction};
-use crate::update::TableUpdates;
+use crate::session::SessionConfig;
+use crate::transact::Transaction;
 
-/// Requests that may wait for the connection to take them. Beyond that, callers wait.
-const REQUESTS: usize = 32;
+/// Commands that may wait for the driver, which takes them between two messages of the server. Beyond that, callers
+/// wait.
+const MAX_COMMANDS: usize = 32;
 
-/// Updates that a [`Monitor`] may fall behind. They must not be lost and must not hold up replies,
-/// so that a monitor which falls behind further is given up.
-const UPDATES: usize = 1024;
+/// How long a call waits for a server, unless it is told otherwise: an election and a slow snapshot.
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// Notifications of locks that may wait to be read; the oldest state is of no interest.
-const LOCK_EVENTS: usize = 64;
-
-/// How long a server may be silent before it is asked for a sign of life.
-const PROBE: Duration = Duration::from_secs(5);
-
-/// How long one address of a server may take to be connected to.
-const TIMEOUTS: DialTimeouts =
-    DialTimeouts { connect: Duration::from_secs(5), handshake: Duration::from_secs(60) };
-
-/// A handle to a connection, made by [`connect`]. Clones share the connection.
+/// A handle to a database that is always the same one, while servers and connections come and go.
+///
+/// [`connect`](Self::connect) makes it together with its [`Driver`], which owns a [`Session`](crate::Session) and does
+/// all the work. Clones are cheap, and share session, lock and monitors.
+///
+/// # Behaviour
+/// - A call that finds no server waits for the next one: for 30 seconds at most, or as
+///   [`wait_at_most`](Self::wait_at_most) and [`fail_fast`](Self::fail_fast) say. Its error lists why each server could
+///   not be used.
+/// - A call that was sent is never sent again. If the connection breaks before its reply, a transaction is
+///   [`Outcome::Unknown`], and any other call an error for which [`Error::is_disconnected`] holds.
+/// - Where the server of the connection is no more what [`SessionConfig::leader_only`] asks for, calls wait for the one
+///   that is.
+/// - How long the server may take to reply is not bounded; wrap the call in [`tokio::time::timeout`] for that.
 ///
 /// # Cancel safety
-/// A request whose future is dropped is cancelled at the server (RFC 7047 §4.1.4) if it was sent;
-/// a transaction may have happened all the same. The connection stays usable.
+/// A call whose future is dropped is cancelled at the server (RFC 7047 section 4.1.4) if it was sent. A transaction may
+/// have happened all the same.
 #[derive(Clone, Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
-    next_key: Arc<AtomicU64>,
+    status: watch::Receiver<Status>,
+    /// Tells the driver that somebody waits no more.
+    dropped: Arc<Notify>,
+    tables: SharedTables,
+    database: Arc<str>,
+    wait: Option<Duration>,
+    fail_fast: bool,
 }
 
-/// The updates of a monitor.
-#[derive(Debug)]
-pub struct Monitor {
-    updates: mpsc::Receiver<TableUpdates>,
-    connection: mpsc::Sender<Command>,
-}
-
-/// What a server said about a lock without being asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LockEvent {
-    /// A lock that we waited for is ours (RFC 7047 §4.1.9).
-    Locked(String),
-    /// Another client took a lock of ours by [`Client::steal`] (RFC 7047 §4.1.10).
-    Stolen(String),
-}
-
-/// Connects to a server: to the first address that accepts, where its name stands for several.
-///
-/// Returns the handle, the events of locks, and the connection itself, which does nothing until
-/// it is polled: spawn it. It ends when all handles are dropped or the connection is lost.
-///
-/// # Errors
-/// The server cannot be reached.
-pub async fn connect(endpoint: &Endpoint) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
-    connect_with(endpoint, &TlsConfig::default()).await
-}
-
-/// As [`connect`], with what an `ssl:` endpoint needs.
-///
-/// # Errors
-/// The server cannot be reached, or one side does not accept the other's certificate.
-pub async fn connect_with(
-    endpoint: &Endpoint,
-    tls: &TlsConfig,
-) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
-    let stream = endpoint.dial(tls, TIMEOUTS).await?;
-    Ok(over(stream, endpoint))
-}
-
-/// As [`connect_with`], to one of the addresses that an endpoint [stands for](Endpoint::resolve).
-///
-/// # Errors
-/// As [`connect_with`].
-pub async fn connect_to(
-    destination: &Destination,
-    tls: &TlsConfig,
-) -> Result<(Client, mpsc::Receiver<LockEvent>, Connection), Error> {
-    let stream = destination.dial(tls, TIMEOUTS).await?;
-    Ok(over(stream, destination.endpoint()))
-}
-
-fn over(stream: Stream, endpoint: &Endpoint) -> (Client, mpsc::Receiver<LockEvent>, Connection) {
-    let (sender, receiver) = mpsc::channel(REQUESTS);
-    let (lock_sender, lock_receiver) = mpsc::channel(LOCK_EVENTS);
-    let probe = Some(PROBE).filter(|_| endpoint.needs_probe());
-    let exchange = Exchange::new(probe, Instant::now().into_std());
-    let link = Link::new(stream, Decoder::new(Limits::default()), exchange);
-    let client = Client { commands: sender, next_key: Arc::new(AtomicU64::new(1)) };
-    (client, lock_receiver, Connection::new(link, receiver, lock_sender))
+/// A call without a reply yet, cancelled when dropped.
+struct Pending<T> {
+    reply: oneshot::Receiver<T>,
+    dropped: Arc<Notify>,
 }
 
 // ===== impl Client =====
 
 impl Client {
-    /// Lists the databases of the server (RFC 7047 §4.1.1).
+    /// Makes a client of a database. Nothing happens until the driver is polled: spawn it.
     ///
-    /// # Errors
-    /// The connection is lost, or the server refuses.
-    pub async fn list_dbs(&self) -> Result<Vec<String>, Error> {
-        self.typed("list_dbs", "[]".to_owned()).await
+    /// ```no_run
+    /// # async fn program() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ovsdb_protocol::{Client, SessionConfig};
+    ///
+    /// let config = SessionConfig::new("unix:/run/ovn/ovnnb_db.sock".parse()?, "OVN_Northbound");
+    /// let (client, driver) = Client::connect(config);
+    /// tokio::spawn(driver);
+    /// println!("{:?}", client.list_dbs().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect(config: SessionConfig) -> (Self, Driver) {
+        let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
+        let (sender, status) = watch::channel(Status::default());
+        let dropped = Arc::new(Notify::new());
+        let database = config.database.as_str().into();
+        let wait = Some(DEFAULT_WAIT);
+        let tables = SharedTables::new();
+        let driver = Driver::new(config, receiver, sender, Arc::clone(&dropped), tables.clone());
+        (Self { commands, status, dropped, tables, database, wait, fail_fast: false }, driver)
     }
 
-    /// Gets the schema of a database (RFC 7047 §4.1.2).
+    /// Lets the calls of this handle wait so long for a server; `None` for ever.
+    #[must_use]
+    pub fn wait_at_most(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.wait = limit.into();
+        self
+    }
+
+    /// Lets the calls of this handle fail as soon as every server has failed since there was one that could be used.
+    #[must_use]
+    pub fn fail_fast(mut self) -> Self {
+        self.fail_fast = true;
+        self
+    }
+
+    /// Returns what is known of the connection.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until a server can be used and all monitors have their rows.
     ///
     /// # Errors
-    /// The connection is lost, or there is no such database.
+    /// None can in time ([`Error::failures`] says why), or the driver has ended.
+    pub async fn ready(&self) -> Result<Status, Error> {
+        self.ready_until(self.deadline()).await
+    }
+
+    /// Executes a transaction (RFC 7047 section 4.1.3).
+    ///
+    /// Its effects are in all monitors of the client when it returns [`Outcome::Committed`].
+    ///
+    /// # Errors
+    /// The transaction was not sent: no server can be used in time, too many requests are under way, or it has no JSON.
+    pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
+        let params: Arc<str> = json("transaction", transaction)?.into();
+        let operations = transaction.len();
+        let is_ours = transaction.database == *self.database;
+        let send = |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, reply };
+        self.call(send).await
+    }
+
+    /// Makes any other request; `params` is what serializes to its JSON array.
+    ///
+    /// # Errors
+    /// No server can be used in time, the connection breaks, the server answers with an error
+    /// ([`Error::as_database_error`]) or something other than `T`, or the method is one of monitors or locks, which the
+    /// client has under its control.
+    pub async fn request<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &(impl Serialize + ?Sized),
+    ) -> Result<T, Error> {
+        let (method, params) = (Arc::<str>::from(method), Arc::<str>::from(json("parameters", params)?));
+        let text = self.raw(method, params).await?;
+        serde_json::from_str(text.get()).map_err(|e| Error::malformed("reply", e))
+    }
+
+    /// Lists the databases of the server (RFC 7047 section 4.1.1).
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn list_dbs(&self) -> Result<Vec<String>, Error> {
+        self.request("list_dbs", &[(); 0]).await
+    }
+
+    /// Gets the schema of a database of the server (RFC 7047 section 4.1.2).
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
     pub async fn get_schema(&self, database: &str) -> Result<DatabaseSchema, Error> {
-        let text = self.call("get_schema", json(&[database])?).await?;
+        let text = self.raw("get_schema".into(), json("name", &[database])?.into()).await?;
         DatabaseSchema::parse(text.get()).map_err(|e| Error::malformed("schema", e))
     }
 
-    /// Asks whether the server will do for who writes to a database: any member of its cluster that has not lost the
-    /// majority, or of this one if a cluster is named. It passes on to the leader what it is asked.
+    /// Asks the server for a sign of life (RFC 7047 section 4.1.11).
     ///
     /// # Errors
-    /// The connection is lost. That the server will not do is the inner error.
-    pub async fn judge(
-        &self,
-        database: &str,
-        cluster_id: Option<Uuid>,
-    ) -> Result<Result<ServerRole, ServerUnusable>, Error> {
-        let mut question = Transaction::new(SERVER);
-        question.select("Database", [Condition::eq("name", database)]);
-        match self.transact(&question).await? {
-            Outcome::Committed(results) => {
-                let row = results.rows(0).and_then(|rows| rows.first());
-                let database = row.map(|row| ServerDatabase::read(row, None));
-                Ok(Policy::new(false, cluster_id).judge(database.as_ref()))
-            }
-            // A server of before Open vSwitch 2.9 knows nothing of itself, and is in no cluster.
-            Outcome::Refused(_) => Ok(Ok(ServerRole::Standalone)),
-            Outcome::Unknown => Err(Kind::Closed(None).into()),
-        }
-    }
-
-    /// Executes a transaction (RFC 7047 §4.1.3).
-    ///
-    /// Losing the connection is no error but [`Outcome::Unknown`], once the transaction was sent.
-    ///
-    /// # Errors
-    /// The transaction was not sent, or the answer to it is malformed.
-    pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
-        let reply = self.send("transact", json(transaction)?, Want::Value).await?;
-        match reply.wait().await {
-            Ok(text) => Outcome::from_result(text.get(), transaction.len())
-                .map_err(|e| Error::malformed("transaction result", e)),
-            Err(error) if error.is_disconnected() => Ok(Outcome::Unknown),
-            Err(error) => match error.as_database_error() {
-                Some(error) => Ok(Outcome::Refused(TransactError::new(None, error.clone()))),
-                None => Err(error),
-            },
-        }
-    }
-
-    /// Monitors rows (RFC 7047 §4.1.5), by the newest method that the server knows, starting after
-    /// transaction `since` where the server can.
-    ///
-    /// # Errors
-    /// The connection is lost, or the server refuses, for example a table that it does not have.
-    pub async fn monitor(
-        &self,
-        database: &str,
-        requests: &MonitorRequests,
-        since: Uuid,
-    ) -> Result<Monitor, Error> {
-        let mut method = MonitorMethod::CondSince;
-        let monitor = format!("m{}", Uuid::new_v4().simple());
-        loop {
-            let (sender, updates) = mpsc::channel(UPDATES);
-            let params =
-                method.params(database, &monitor, requests, since, false).map_err(invalid_request)?;
-            let want = Want::Rows { method, monitor: format!("\"{monitor}\""), updates: sender };
-            let Err(error) = self.send(method.name(), params, want).await?.wait().await else {
-                return Ok(Monitor { updates, connection: self.commands.clone() });
-            };
-            let unknown = error.as_database_error().is_some_and(|e| e.error == "unknown method");
-            method = method.fallback().filter(|_| unknown).ok_or(error)?;
-        }
-    }
-
-    /// Asks for a lock (RFC 7047 §4.1.8) and returns whether it is ours now. If not, we wait in the
-    /// server's queue, and [`LockEvent::Locked`] comes when it is.
-    ///
-    /// # Errors
-    /// The connection is lost, or the server refuses, for example a lock asked for before.
-    pub async fn lock(&self, lock: &LockName) -> Result<bool, Error> {
-        self.locked("lock", lock).await
-    }
-
-    /// Takes a lock from whoever has it (RFC 7047 §4.1.8).
-    ///
-    /// # Errors
-    /// The connection is lost, or the server refuses.
-    pub async fn steal(&self, lock: &LockName) -> Result<bool, Error> {
-        self.locked("steal", lock).await
-    }
-
-    /// Gives a lock back, or leaves its queue (RFC 7047 §4.1.8).
-    ///
-    /// # Errors
-    /// The connection is lost, or the lock was not asked for.
-    pub async fn unlock(&self, lock: &LockName) -> Result<(), Error> {
-        self.call("unlock", lock.params()).await.map(drop)
-    }
-
-    /// Asks the server for a sign of life (RFC 7047 §4.1.11).
-    ///
-    /// # Errors
-    /// The connection is lost.
+    /// As [`request`](Self::request).
     pub async fn echo(&self) -> Result<(), Error> {
-        self.call("echo", "[]".to_owned()).await.map(drop)
+        self.raw("echo".into(), "[]".into()).await.map(drop)
     }
 
-    async fn locked(&self, method: &'static str, lock: &LockName) -> Result<bool, Error> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            locked: bool,
-        }
-        let answer: Answer = self.typed(method, lock.params()).await?;
-        Ok(answer.locked)
-    }
-
-    async fn typed<T: DeserializeOwned>(&self, method: &'static str, params: String) -> Result<T, Error> {
-        let text = self.call(method, params).await?;
-        serde_json::from_str(text.get()).map_err(|e| Error::malformed(method, e))
-    }
-
-    async fn call(&self, method: &'static str, params: String) -> Result<Box<RawValue>, Error> {
-        self.send(method, params, Want::Value).await?.wait().await
-    }
-
-    async fn send(&self, method: &'static str, params: String, want: Want) -> Result<Waiting<'_>, Error> {
-        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
-        let (reply, receiver) = oneshot::channel();
-        let request = Request { key, method, params, want, reply };
-        self.commands.send(Command::Request(request)).await.map_err(|_| Kind::Closed(None))?;
-        Ok(Waiting { client: self, key, receiver, done: false })
-    }
-}
-
-/// A request without a reply, cancelled when dropped.
-struct Waiting<'a> {
-    client: &'a Client,
-    key: u64,
-    receiver: oneshot::Receiver<Result<Box<RawValue>, Error>>,
-    done: bool,
-}
-
-// ===== impl Waiting =====
-
-impl Waiting<'_> {
-    async fn wait(mut self) -> Result<Box<RawValue>, Error> {
-        let reply = (&mut self.receiver).await;
-        self.done = true;
-        reply.unwrap_or_else(|_| Err(Kind::Closed(None).into()))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            // Where the queue is full the reply is dropped when it comes; that is all it costs.
-            let _ = self.client.commands.try_send(Command::Cancel(self.key));
-        }
-    }
-}
-
-fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
-    to_json(value).map_err(invalid_request)
-}
-
-fn invalid_request(error: EncodeError) -> Error {
-    Error::invalid_request("request", error)
-}
-
-// ===== impl Monitor =====
-
-impl Monitor {
-    /// Waits for the next update; the first is what the monitor starts with.
+    /// Converts the database to another schema, given as JSON (ovsdb-server(7), section 4.1.19). The monitors take the
+    /// rows of the new schema up.
     ///
     /// # Errors
-    /// The connection is lost, or the updates were not taken in time
-    /// ([`Error::is_disconnected`] tells): none is ever left out, so monitor again then.
-    ///
-    /// # Cancel safety
-    /// No update is lost when the future is dropped.
-    pub async fn next(&mut self) -> Result<TableUpdates, Error> {
-        let lost = || if self.connection.is_closed() { Kind::Closed(None) } else { Kind::Lagged };
-        self.updates.recv().await.ok_or_else(|| lost().into())
+    /// As [`request`](Self::request).
+    pub async fn convert(&self, schema: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        let params = json("schema", &(&*self.database, schema))?;
+        self.raw("convert".into(), params.into()).await.map(drop)
+    }
+
+    async fn raw(&self, method: Arc<str>, params: Arc<str>) -> Result<RawReply, Error> {
+        let send =
+            |reply| Command::Request { method: Arc::clone(&method), params: Arc::clone(&params), reply };
+        self.call(send).await
+    }
+
+    /// Makes a call as soon as there is a server, once.
+    async fn call<T>(&self, command: impl Fn(Reply<T>) -> Command) -> Result<T, Error> {
+        let deadline = self.deadline();
+        loop {
+            self.ready_until(deadline).await?;
+            match self.command(&command).await {
+                // The server was lost in this very moment.
+                Err(error) if error.is_not_sent() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Hands a command to the driver, and waits for its reply.
+    async fn command<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (sender, reply) = oneshot::channel();
+        self.commands.send(command(sender)).await.map_err(|_| Kind::Stopped)?;
+        let mut pending = Pending { reply, dropped: Arc::clone(&self.dropped) };
+        (&mut pending.reply).await.map_err(|_| Kind::Stopped)?
+    }
+
+    async fn ready_until(&self, deadline: Option<Instant>) -> Result<Status, Error> {
+        let mut status = self.status.clone();
+        let is_over = |status: &Status| status.is_ready || (self.fail_fast && status.all_failed);
+        let waiting = status.wait_for(is_over);
+        let found = match deadline {
+            None => waiting.await.map(|status| status.clone()),
+            Some(deadline) => match timeout_at(deadline, waiting).await {
+                Ok(found) => found.map(|status| status.clone()),
+                Err(_) => Ok(self.status()),
+            },
+        };
+        let status = found.map_err(|_| Kind::Stopped)?;
+        if status.is_ready { Ok(status) } else { Err(Kind::Unavailable(status.failures).into()) }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.wait.map(|limit| Instant::now() + limit)
+    }
+}
+
+// ===== impl Pending =====
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        self.reply.close();
+        self.dropped.notify_one();
     }
 }

@@ -11,35 +11,38 @@
 //!                                             ←  rows, then updates of both databases
 //! ```
 
+mod conditions;
 mod introduction;
 mod locking;
+mod requests;
 mod rows;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use self::conditions::ConditionChange;
 pub(crate) use self::rows::Feed;
-use self::rows::Parts;
+use self::rows::{Parts, Source};
 use crate::decoder::Decoder;
 use crate::encode::to_json;
 use crate::error::{Error, Kind};
 use crate::exchange::{Event, Exchange};
 use crate::greeting::{Description, Greeting, SERVER};
 use crate::lock::{Lock, LockName};
-use crate::monitor::{self, MonitorMethod, MonitorRequests};
-use crate::outcome::{DatabaseError, Outcome, TransactError};
+use crate::monitor::{self, MonitorMethod, MonitorRequests, RowFilter};
+use crate::outcome::{DatabaseError, Outcome};
 use crate::replica::Replica;
 use crate::schema::DatabaseSchema;
-use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable};
-use crate::session::{SessionEvent, TransactionId};
+use crate::server::{Policy, ServerDatabase, ServerRole};
+use crate::session::{ConditionId, RequestId, SessionEvent, TransactionId};
 use crate::transact::Transaction;
 
-/// The id of the monitor of the database, and its JSON text.
+/// The id of the first monitor of the database on a connection. Every later one has a number, too, so that updates of a
+/// monitor that was cancelled are not taken for those of the next.
 const MONITOR: &str = "session";
-const MONITOR_TEXT: &str = "\"session\"";
 
 /// The id of the monitor of `_Server`, and its JSON text.
 const SERVER_MONITOR: &str = "server";
@@ -54,14 +57,21 @@ pub(crate) enum Call {
     ServerMonitor(MonitorMethod),
     ServerIndex,
     Schema,
-    Monitor(MonitorMethod),
-    /// Asks for one more part of a snapshot.
-    Part,
+    /// The number tells which monitor of the connection it is.
+    Monitor(MonitorMethod, u32),
+    /// Asks for one more part of the snapshot of this monitor.
+    Part(u32),
+    /// Ends a monitor.
+    EndMonitor,
+    /// Changes which rows of a table are monitored.
+    Condition(ConditionId),
     /// Asks for the lock; the number tells one time from another.
     Lock(u64),
     Unlock,
     /// A transaction of so many operations; the flag tells whether it is for the database of the session.
     Transact(TransactionId, usize, bool),
+    /// A request of the caller's own.
+    Request(RequestId),
 }
 
 /// How far a connection is.
@@ -88,8 +98,13 @@ pub(crate) struct Dialogue {
     parts_will_do: bool,
     /// What the replica holds, where it can be resumed.
     position: Option<Position>,
+    /// Which rows of a table to monitor, where it is not what the replica declares.
+    conditions: BTreeMap<String, RowFilter>,
+    /// The changes of conditions that have not taken effect yet. While there are some, the rows that are here belong to
+    /// neither the old nor the new conditions, so that there is no position.
+    changing: VecDeque<ConditionChange>,
     heard: Heard,
-    next_transaction: u64,
+    next_id: u64,
     pub(crate) events: VecDeque<SessionEvent>,
 }
 
@@ -105,12 +120,23 @@ struct Heard {
     /// What was asked of `_Server`, and the request that has its rows for reply.
     server_requests: MonitorRequests,
     server_monitor: Option<u64>,
-    /// Whether the rows that arrive are those of `_Server`.
-    serving: bool,
+    /// Whose rows arrive.
+    source: Source,
     /// The answer to the question for the schema, until it is known that the server will do.
     schema: Option<Result<DatabaseSchema, DatabaseError>>,
     /// What rows were asked for.
     asked: Option<Position>,
+    /// The monitor of the database: how many there were before it on this connection, its id as JSON text, and the
+    /// request that has its rows for reply.
+    monitor_number: u32,
+    monitor: String,
+    monitor_request: Option<u64>,
+    /// The monitors that are being cancelled, whose updates may still be on their way.
+    cancelled: VecDeque<String>,
+    /// The last transaction that the replica reflects; none while a batch of rows is under way.
+    last: Option<Uuid>,
+    /// Completions that wait for the rows of a new monitor: what the transactions changed has not reached the replica.
+    deferred: Vec<SessionEvent>,
     /// The snapshot that comes in parts.
     parts: Option<Parts>,
     synced: bool,
@@ -129,7 +155,7 @@ struct Position {
 }
 
 /// What of which database is monitored.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct View {
     schema: DatabaseSchema,
     /// Where two clusters had the same transaction id, it would be by chance; but to ask costs nothing.
@@ -148,8 +174,10 @@ impl Dialogue {
             policy,
             parts_will_do: true,
             position: None,
+            conditions: BTreeMap::new(),
+            changing: VecDeque::new(),
             heard: Heard::default(),
-            next_transaction: 1,
+            next_id: 1,
             events: VecDeque::new(),
         }
     }
@@ -183,7 +211,12 @@ impl Dialogue {
 
     /// Whether no batch of rows is under way.
     pub(crate) fn is_whole(&self) -> bool {
-        self.position.is_some()
+        self.heard.last.is_some()
+    }
+
+    /// The schema by which rows were asked for.
+    pub(crate) fn schema(&self) -> Option<&DatabaseSchema> {
+        self.heard.asked.as_ref().map(|asked| &asked.view.schema)
     }
 
     pub(crate) fn role(&self) -> Option<ServerRole> {
@@ -206,20 +239,6 @@ impl Dialogue {
         self.ask_schema(exchange)
     }
 
-    /// Queues a transaction. The caller checked that the replica is in step.
-    pub(crate) fn transact(
-        &mut self,
-        transaction: &Transaction,
-        exchange: &mut Exchange<Call>,
-    ) -> Result<TransactionId, Error> {
-        let id = TransactionId(self.next_transaction);
-        self.next_transaction += 1;
-        let params = json("transaction", transaction)?;
-        let is_ours = transaction.database == self.database;
-        send(exchange, "transact", &params, Call::Transact(id, transaction.len(), is_ours))?;
-        Ok(id)
-    }
-
     /// Takes a message that holds no rows.
     pub(crate) fn handle(
         &mut self,
@@ -231,6 +250,7 @@ impl Dialogue {
         match event {
             Event::Notification { method, params } => return self.notified(&method, &params, exchange),
             Event::Reply { token: Call::Aware | Call::Unlock, .. } => {}
+            Event::Reply { token: Call::EndMonitor, .. } => drop(self.heard.cancelled.pop_front()),
             Event::Reply { token: Call::ServerSchema, result } => match result {
                 Ok(schema) => self.ask_server(&parse_schema(&schema)?, exchange, decoder)?,
                 Err(_) => self.heard.greeting.absent(),
@@ -246,14 +266,22 @@ impl Dialogue {
                     Err(error) => Err(error),
                 });
             }
-            Event::Reply { token: Call::Monitor(method), result } => {
+            // Refusals and parts of a monitor that was cancelled meanwhile are of no interest.
+            Event::Reply { token: Call::Monitor(_, number) | Call::Part(number), .. }
+                if number != self.heard.monitor_number => {}
+            Event::Reply { token: Call::Monitor(method, _), result } => {
                 let older = monitor_refused(method, result)?;
                 self.monitor(older, exchange, decoder)?;
             }
-            Event::Reply { token: Call::Part, result } => self.part_complete(result, replica)?,
+            Event::Reply { token: Call::Part(_), result } => self.part_complete(result, replica)?,
+            Event::Reply { token: Call::Condition(id), result } => self.condition_answered(id, result),
             Event::Reply { token: Call::Lock(time), result } => self.lock_answered(time, result)?,
             Event::Reply { token: Call::Transact(id, operations, is_ours), result } => {
                 self.transacted(id, operations, is_ours, result, exchange)?;
+            }
+            Event::Reply { token: Call::Request(id), result } => {
+                let result = result.map_err(Error::from);
+                self.events.push_back(SessionEvent::Replied { id, result });
             }
         }
         self.proceed(exchange, decoder, replica)
@@ -261,11 +289,19 @@ impl Dialogue {
 
     /// The connection is gone.
     pub(crate) fn disconnected(&mut self, pending: impl Iterator<Item = Call>) {
-        self.heard = Heard::default();
+        let heard = std::mem::take(&mut self.heard);
+        self.events.extend(heard.deferred);
         self.lock_lost();
         for call in pending {
-            if let Call::Transact(id, ..) = call {
-                self.events.push_back(SessionEvent::Completed { id, outcome: Outcome::Unknown });
+            match call {
+                Call::Transact(id, ..) => {
+                    self.events.push_back(SessionEvent::Completed { id, outcome: Outcome::Unknown });
+                }
+                Call::Request(id) => {
+                    self.events
+                        .push_back(SessionEvent::Replied { id, result: Err(Kind::Closed(None).into()) });
+                }
+                _ => {}
             }
         }
     }
@@ -295,9 +331,13 @@ impl Dialogue {
         self.lock_where_it_counts(role, exchange)?;
         let Some(schema) = self.heard.schema.take() else { return Ok(()) };
         let schema = schema?;
-        let requests = replica.declare(&schema).map_err(Kind::SchemaMismatch)?;
+        let mut requests = replica.declare(&schema).map_err(Kind::SchemaMismatch)?;
+        self.override_conditions(&mut requests);
         let requests = monitor::conform(requests, &schema);
         let view = View { schema, cluster, requests };
+        if view.requests.is_empty() {
+            return self.synced_without_rows(view, replica);
+        }
         // Differences make sense only on top of the very same view of the database.
         let resumable = self.position.take().filter(|old| *old.view == view);
         self.position.clone_from(&resumable);
@@ -308,40 +348,6 @@ impl Dialogue {
 
     fn ask_schema(&self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
         send(exchange, "get_schema", &json("database name", &[&self.database])?, Call::Schema).map(drop)
-    }
-
-    fn transacted(
-        &mut self,
-        id: TransactionId,
-        operations: usize,
-        is_ours: bool,
-        result: Result<Box<RawValue>, DatabaseError>,
-        exchange: &mut Exchange<Call>,
-    ) -> Result<(), Error> {
-        // A reply that cannot be read tells no more than none.
-        let (outcome, malformed) = match result {
-            Ok(result) => match Outcome::from_result(result.get(), operations) {
-                Ok(outcome) => (outcome, None),
-                Err(e) => (Outcome::Unknown, Some(Error::malformed("transaction result", e))),
-            },
-            Err(error) => (Outcome::Refused(TransactError::new(None, error)), None),
-        };
-        // A server that does not have what we committed is too old to come back to.
-        let clustered = self.server().is_some_and(|database| database.cluster_id.is_some());
-        if clustered && matches!(outcome, Outcome::Committed(_)) {
-            self.ask_index(exchange)?;
-        }
-        self.heard.took_writes |= is_ours && matches!(outcome, Outcome::Committed(_));
-        // Another server may take writes, but the server's own databases are written nowhere.
-        let is_read_only = is_ours
-            && !self.database.starts_with('_')
-            && matches!(&outcome, Outcome::Refused(refusal) if refusal.error.is_read_only());
-        self.events.push_back(SessionEvent::Completed { id, outcome });
-        match malformed {
-            Some(malformed) => Err(malformed),
-            None if is_read_only => Err(Kind::ServerUnusable(ServerUnusable::ReadOnly).into()),
-            None => Ok(()),
-        }
     }
 
     fn notified(
@@ -355,8 +361,8 @@ impl Dialogue {
             "monitor_canceled" => {
                 let [monitor]: [Box<RawValue>; 1] = serde_json::from_str(params.get())
                     .map_err(|e| Error::malformed("notification of a monitor's end", e))?;
-                if monitor.get() == MONITOR_TEXT {
-                    return self.canceled(exchange);
+                if monitor.get() == self.heard.monitor {
+                    return self.start_over(exchange);
                 }
             }
             _ => {}
@@ -364,10 +370,32 @@ impl Dialogue {
         Ok(())
     }
 
-    /// The server has ended our monitor: the schema has changed, or the database is gone. What is here stays until
-    /// the rows by the new schema tell the difference.
-    fn canceled(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+    /// Asks the replica again what to monitor, by the schema of now. Nothing happens where it is yet to be asked.
+    pub(crate) fn redeclare(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+        if self.heard.asked.is_none() {
+            return Ok(());
+        }
+        // Both or none: without a schema nothing would ever be monitored again.
+        if exchange.room() < 2 {
+            return Err(Kind::Busy.into());
+        }
+        if self.heard.monitor_request.take().is_some() {
+            let monitor = std::mem::take(&mut self.heard.monitor);
+            send(exchange, "monitor_cancel", &format!("[{monitor}]"), Call::EndMonitor)?;
+            self.heard.cancelled.push_back(monitor);
+            self.heard.monitor_number += 1;
+        }
+        self.start_over(exchange)
+    }
+
+    /// There is no monitor any more: it was cancelled, by the server where the schema has changed or the database is
+    /// gone. What is here stays until the rows of the next monitor tell the difference.
+    fn start_over(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
         self.position = None;
+        if self.heard.source == Source::Database {
+            self.heard.source = Source::Cancelled;
+        }
+        self.heard.last = None;
         self.heard.asked = None;
         self.heard.parts = None;
         self.heard.synced = false;
@@ -379,7 +407,7 @@ fn send(exchange: &mut Exchange<Call>, method: &str, params: &str, call: Call) -
     exchange.request(method, params, call).map_err(|_| Kind::Busy.into())
 }
 
-fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
+pub(crate) fn json(what: &'static str, value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {
     to_json(value).map_err(|e| Error::invalid_request(what, e))
 }
 

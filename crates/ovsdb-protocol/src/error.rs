@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::decoder::ProtocolError;
+use crate::endpoint::Endpoint;
 use crate::exchange::{Deaf, Silent};
 use crate::outcome::DatabaseError;
 use crate::replica::{ApplyError, SchemaMismatch};
@@ -56,9 +57,26 @@ pub(crate) enum Kind {
     ServerUnusable(ServerUnusable),
     #[error("the server is no longer among the remotes")]
     Unlisted,
-    #[error("updates were not taken in time, so the monitor ended")]
-    Lagged,
+    #[error("no server can be used{}", Listed(.0))]
+    Unavailable(Vec<(Endpoint, Arc<Error>)>),
+    #[error("the driver of the client has ended")]
+    Stopped,
+    #[error("the client monitors the table {0} already")]
+    AlreadyMonitored(&'static str),
+    #[error("the client has a lock already; release it first")]
+    LockTaken,
+    #[error("no server that grants locks answered in time")]
+    LockUnanswered,
+    #[error("the session itself uses the method {0}")]
+    Reserved(String),
+    #[error("the table {0} is not monitored")]
+    NotMonitored(String),
+    #[error("the column {0} is not monitored")]
+    ColumnNotMonitored(String),
 }
+
+/// Why each server could not be used, in one line.
+struct Listed<'a>(&'a [(Endpoint, Arc<Error>)]);
 
 // ===== impl Error =====
 
@@ -89,9 +107,21 @@ impl Error {
         matches!(self.kind, Kind::Busy)
     }
 
-    /// Returns whether a monitor ended because its updates were not taken in time. The connection is usable.
-    pub fn is_lagging(&self) -> bool {
-        matches!(self.kind, Kind::Lagged)
+    /// Returns whether no server could be used in time, so that a call of a [`Client`](crate::Client) was given up.
+    /// Nothing was sent.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable(_))
+    }
+
+    /// Returns why each server could not be used, if [that](Self::is_unavailable) is the reason. Servers that were not
+    /// tried or did not answer yet are missing.
+    pub fn failures(&self) -> &[(Endpoint, Arc<Self>)] {
+        if let Kind::Unavailable(failures) = &self.kind { failures } else { &[] }
+    }
+
+    /// Returns whether the request found no connection, so that it was not sent.
+    pub(crate) fn is_not_sent(&self) -> bool {
+        matches!(self.kind, Kind::Closed(None))
     }
 
     /// Returns whether the server sent something that the protocol does not have at that place.
@@ -205,6 +235,17 @@ impl fmt::Display for Chain<'_> {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.kind.source()
+    }
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = ": ";
+        for (endpoint, error) in self.0 {
+            write!(f, "{separator}{endpoint}: {error:#}")?;
+            separator = "; ";
+        }
+        Ok(())
     }
 }
 

@@ -87,6 +87,11 @@ impl<T> Exchange<T> {
         Ok(id)
     }
 
+    /// Returns how many requests can be made now.
+    pub(crate) fn room(&self) -> usize {
+        MOST_PENDING.saturating_sub(self.pending.len())
+    }
+
     /// Gives a request up: its reply, should it come, is dropped. Asks the server to drop the
     /// request too (RFC 7047 §4.1.4).
     pub(crate) fn cancel(&mut self, id: u64) {

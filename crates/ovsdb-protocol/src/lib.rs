@@ -1,46 +1,62 @@
 //! A client for OVSDB, the database of Open vSwitch and OVN ([RFC 7047] and the extensions of `ovsdb-server`).
 //!
-//! There are two ways to use it:
+//! There are two ways to use it, over the same protocol core:
 //!
-//! - A [`Session`] is a lasting relation to one database. It reconnects, resumes from the last transaction it knows,
-//!   asks for its lock anew, and keeps a [`Replica`] in step: a [`Cache`] of untyped rows, or a type of yours that
-//!   reads rows straight from the receive buffer.
-//! - A [`Client`] is a handle to one connection, with a method for each request of the RFC.
+//! - A [`Client`] is a handle for callers who await. Its [`Driver`] runs in a task, reconnects, and keeps to the leader of
+//!   a cluster. [`Client::transact`] returns an [`Outcome`], [`Client::monitor`] a typed table and its changes,
+//!   [`Client::lock`] a lock.
+//! - A [`Session`] is the same for a program with an event loop of its own. All work is done while [`Session::next`] is
+//!   awaited, and rows go into the program's [`Replica`] while the bytes still arrive: [`Tables`] of typed rows, a
+//!   [`Cache`] of untyped ones, or a type of the program.
+//!
+//! # First steps
+//! Declare the tables that you need, connect, and monitor:
 //!
 //! ```no_run
-//! use ovsdb_protocol::{Cache, Remotes, Row, Selection, Session, SessionConfig, SessionEvent, Transaction};
+//! use ovsdb_protocol::{Client, Outcome, SessionConfig, Table, Transaction, TypedRow, Uuid};
+//!
+//! #[derive(Clone, Debug, Table)]
+//! #[ovsdb(table = "Logical_Switch")]
+//! struct Switch {
+//!     name: String,
+//!     ports: Vec<Uuid>,
+//! }
 //!
 //! # async fn program() -> Result<(), Box<dyn std::error::Error>> {
-//! let remotes: Remotes = "unix:/run/ovn/ovnnb_db.sock".parse()?;
-//! let mut session = Session::new(SessionConfig::new(remotes, "OVN_Northbound"));
-//! let mut cache = Cache::new([Selection::table("Logical_Switch").columns(["name", "ports"])]);
+//! let config = SessionConfig::new("unix:/run/ovn/ovnnb_db.sock".parse()?, "OVN_Northbound");
+//! let (client, driver) = Client::connect(config);
+//! tokio::spawn(driver);
+//!
+//! let mut switches = client.monitor::<Switch>().await?;
+//! println!("{} switches", switches.rows().len());
+//!
+//! let mut transaction = Transaction::new("OVN_Northbound");
+//! transaction.on::<Switch>().insert(TypedRow::new().with(Switch::COLUMNS.name, "ls0"));
+//! match client.transact(&transaction).await? {
+//!     Outcome::Committed(results) => println!("made {:?}", results.uuid(0)),
+//!     Outcome::Refused(refusal) => println!("{refusal}: {}", refusal.error),
+//!     Outcome::Unknown => println!("the connection broke: look at the rows"),
+//! }
 //! loop {
-//!     match session.next(&mut cache).await {
-//!         SessionEvent::Synced { .. } => {
-//!             let mut transaction = Transaction::new("OVN_Northbound");
-//!             transaction.insert("Logical_Switch", Row::new().with("name", "ls0"));
-//!             session.transact(&transaction)?;
-//!         }
-//!         SessionEvent::Completed { outcome, .. } => println!("{outcome:?}"),
-//!         SessionEvent::Disconnected { remote, error, retry } => {
-//!             eprintln!("{remote}: {error:#}; next attempt in {retry:?}");
-//!         }
-//!         _ => {}
-//!     }
-//!     for delta in cache.take_deltas() {
-//!         println!("{} {}: {:?}", delta.table, delta.uuid, delta.new);
+//!     for change in switches.next().await? {
+//!         println!("{}: {:?} -> {:?}", change.uuid, change.old, change.new);
 //!     }
 //! }
 //! # }
 //! ```
 //!
+//! # Where to read on
+//! - Typed rows: [`Table`], its derive, and [`Transaction::on`]; untyped ones: [`Row`], [`Datum`] and [`Atom`].
+//! - What a transaction may do: [`Transaction`]; how it ended: [`Outcome`], [`TransactError::class`].
+//! - What to connect to, and how: [`SessionConfig`], [`Remotes`], [`TlsConfig`].
+//! - An event loop: [`Session`], [`SessionEvent`], [`Replica`].
+//!
 //! # Behaviour
 //! - What arrives is decoded row by row; no snapshot is ever in memory as JSON.
 //! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] beside the rows themselves.
-//! - A [`Session`] keeps to the leader of a cluster, unless it is told that any server will do.
+//! - A session keeps to the leader of a cluster, unless it is told that any server will do.
 //! - A transaction whose reply got lost is [`Outcome::Unknown`], neither a failure nor sent again.
-//! - The crate spawns no task. A [`Session`] works while [`Session::next`] is awaited, a [`Client`] while
-//!   [`Connection::run`] is. Both need a tokio runtime with IO and time.
+//! - The crate spawns no task. It needs a tokio runtime with IO and time.
 //!
 //! [RFC 7047]: https://www.rfc-editor.org/rfc/rfc7047
 
@@ -85,9 +101,6 @@ mod exchange;
 // Where rows are kept.
 mod replica;
 pub use replica::{ApplyError, Batch, Replica, SchemaMismatch};
-mod replay;
-#[doc(hidden)]
-pub use replay::replay;
 mod problem;
 pub use problem::{Problem, Problems};
 mod table;
@@ -121,11 +134,6 @@ mod link;
 mod server;
 pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 mod update;
-pub use update::{RowDifference, TableUpdates};
-mod connection;
-pub use connection::Connection;
-mod client;
-pub use client::{Client, LockEvent, Monitor, connect, connect_to, connect_with};
 
 // One connection after the other.
 mod backoff;
@@ -134,17 +142,20 @@ mod dialogue;
 mod greeting;
 mod rota;
 mod session;
-pub use session::{Session, SessionConfig, SessionEvent, TransactionId};
+pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
+
+// A handle to all that, for callers who await.
+mod client;
+pub use client::{Client, Driver, Lock, Monitor, Status};
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(test)]
 mod scripted;
-
-// The other side: answering ovs-appctl.
-mod control;
-pub use control::{ControlCommand, ControlStream};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -93,6 +93,14 @@ impl Lock {
         Self { name, status: LockStatus::None, epoch: 0, times: 0, answered: 0, asked: false, stolen: false }
     }
 
+    /// Asks for another lock from now on. The numbers go on, so that answers about the lock so far are not taken for
+    /// those about the new one.
+    pub(crate) fn rename(&mut self, name: LockName) {
+        self.name = name;
+        self.asked = false;
+        self.stolen = false;
+    }
+
     pub(crate) fn name(&self) -> &LockName {
         &self.name
     }

@@ -108,6 +108,11 @@ impl MonitorRequest {
         self
     }
 
+    /// Returns whether the server is asked for a column, for its values or for a condition on it.
+    pub(crate) fn has_column(&self, column: &str) -> bool {
+        self.columns.iter().map(String::as_str).chain(self.rows.columns()).any(|known| known == column)
+    }
+
     /// Leaves out what the table does not have: columns, and conditions on them.
     fn conform(mut self, table: &TableSchema) -> Self {
         let has = |column: &str| table.column(column).is_some();
@@ -188,14 +193,22 @@ impl RowFilter {
     }
 }
 
+/// `<monitor-cond-update>` without a change of columns, which ovsdb-server does not take.
+#[derive(Serialize)]
+struct Change<'a> {
+    #[serde(rename = "where")]
+    rows: Clause<'a>,
+}
+
+/// Returns the `params` of the `monitor_cond_change` request for other rows of a table; `monitor` is JSON text.
+pub(crate) fn condition_change(monitor: &str, table: &str, rows: &RowFilter) -> Result<String, EncodeError> {
+    let change = to_json(&BTreeMap::from([(table, [Change { rows: rows.clause() }])]))?;
+    Ok(format!("[{monitor},{monitor},{change}]"))
+}
+
 /// Returns the `params` of the `monitor_cond_change` requests that bring one load stage of a snapshot each, but for
 /// the first.
 pub(crate) fn later_stages(monitor: &str, requests: &MonitorRequests) -> Result<Vec<String>, EncodeError> {
-    #[derive(Serialize)]
-    struct Change<'a> {
-        #[serde(rename = "where")]
-        rows: Clause<'a>,
-    }
     let mut stages = BTreeMap::<_, BTreeMap<_, _>>::new();
     for (table, request) in requests.iter().filter(|(_, request)| request.load_stage > 0) {
         stages.entry(request.load_stage).or_default().insert(table, [Change { rows: request.rows.clause() }]);

@@ -52,6 +52,21 @@ pub struct SchemaMismatch(pub String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplyError(pub &'static str);
 
+/// A replica of nothing, for sessions that only make requests.
+impl Replica for () {
+    fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
+        Ok(MonitorRequests::new())
+    }
+
+    fn begin(&mut self, _: Batch) {}
+
+    fn apply(&mut self, _: RowUpdate<'_>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    fn commit(&mut self) {}
+}
+
 impl fmt::Display for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -10,22 +10,26 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::io;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::decoder::Decoder;
-use crate::dialogue::{Call, Dialogue, Feed, Stage};
+use crate::dialogue::{Call, Dialogue, Feed, Stage, json};
 use crate::endpoint::{Destination, DialTimeouts, Endpoint, Remotes, Stream};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
 use crate::link::{Incoming, Link};
 use crate::lock::{LockName, LockStatus};
+use crate::monitor::RowFilter;
 use crate::outcome::Outcome;
 use crate::replica::Replica;
 use crate::rota::{Rota, Turn};
 use crate::scan::Limits;
+use crate::schema::DatabaseSchema;
 use crate::server::{Policy, ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 use crate::tls::TlsConfig;
 use crate::transact::Transaction;
@@ -106,6 +110,14 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub(crate) u64);
 
+/// Names a request of a session that is not a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u64);
+
+/// Names a change of a session's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConditionId(pub(crate) u64);
+
 /// What happened in a session.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -127,6 +139,20 @@ pub enum SessionEvent {
         id: TransactionId,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// A [request](Session::request) came to its end.
+    Replied {
+        /// Which one.
+        id: RequestId,
+        /// The result as JSON text, or why there is none.
+        result: Result<Box<RawValue>, Error>,
+    },
+    /// A change of [conditions](Session::set_condition) came to its end. The replica has the rows by now.
+    ConditionChanged {
+        /// Which one.
+        id: ConditionId,
+        /// That the conditions hold, or why they remain what they were.
+        result: Result<(), Error>,
     },
     /// The connection is lost, or an attempt to connect failed.
     Disconnected {
@@ -154,15 +180,6 @@ struct Live {
     since: Instant,
     stage: Stage,
     link: Link<Call>,
-}
-
-// ===== impl TransactionId =====
-
-impl From<u64> for TransactionId {
-    /// Names a transaction of no session: for tests of what waits for outcomes.
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
 }
 
 // ===== impl SessionConfig =====
@@ -256,12 +273,113 @@ impl Session {
     /// The replica is not in step with the database at the moment, or too much is under way. The
     /// transaction was not sent.
     pub fn transact(&mut self, transaction: &Transaction) -> Result<TransactionId, Error> {
+        let is_ours = transaction.database == self.config.database;
+        self.transact_json(&json("transaction", transaction)?, transaction.len(), is_ours)
+    }
+
+    /// Sends any other request; `params` is what serializes to its JSON array. Its end is announced by
+    /// [`SessionEvent::Replied`]. If the connection breaks before, the server may have done what it was asked for.
+    ///
+    /// # Errors
+    /// The replica is not in step with the database at the moment, or too much is under way, or `method` is one by which
+    /// the session itself works (monitors and locks), or `params` has no JSON. The request was not sent.
+    pub fn request(&mut self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<RequestId, Error> {
+        self.request_json(method, &json("parameters", params)?)
+    }
+
+    /// Converts the database to another schema, given as JSON (ovsdb-server(7), section 4.1.19). Its end is announced as
+    /// that of a [`request`](Self::request), before the replica is in step with the new schema or after.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn convert(&mut self, schema: &(impl Serialize + ?Sized)) -> Result<RequestId, Error> {
+        let params = json("schema", &(&self.config.database, schema))?;
+        self.request_json("convert", &params)
+    }
+
+    /// Does what [`transact`](Self::transact) does with a transaction of so many operations in JSON; `is_ours` if it is
+    /// for the database of the session.
+    pub(crate) fn transact_json(
+        &mut self,
+        params: &str,
+        operations: usize,
+        is_ours: bool,
+    ) -> Result<TransactionId, Error> {
         match &mut self.phase {
             Phase::Live(live) if self.dialogue.is_synced() => {
-                self.dialogue.transact(transaction, &mut live.link.exchange)
+                self.dialogue.transact(params, operations, is_ours, &mut live.link.exchange)
             }
             _ => Err(Kind::Closed(None).into()),
         }
+    }
+
+    pub(crate) fn request_json(&mut self, method: &str, params: &str) -> Result<RequestId, Error> {
+        match &mut self.phase {
+            Phase::Live(live) if self.dialogue.is_synced() => {
+                self.dialogue.request(method, params, &mut live.link.exchange)
+            }
+            _ => Err(Kind::Closed(None).into()),
+        }
+    }
+
+    /// Gives a transaction up, and asks the server to do so too (RFC 7047 section 4.1.4). It may have happened all the
+    /// same; there is no [`SessionEvent::Completed`] for it any more, unless that is on its way already.
+    pub fn cancel(&mut self, id: TransactionId) {
+        self.give_up(|call| matches!(call, Call::Transact(transaction, ..) if *transaction == id));
+    }
+
+    /// Gives a request up, as [`cancel`](Self::cancel) does a transaction.
+    pub fn cancel_request(&mut self, id: RequestId) {
+        self.give_up(|call| matches!(call, Call::Request(request) if *request == id));
+    }
+
+    fn give_up(&mut self, is_it: impl Fn(&Call) -> bool) {
+        if let Phase::Live(live) = &mut self.phase
+            && let Some(id) = live.link.exchange.find(is_it)
+        {
+            live.link.exchange.cancel(id);
+        }
+    }
+
+    /// Monitors other rows of a table than the replica declares, from now on and on later connections, too
+    /// (ovsdb-server(7), `monitor_cond_change`). RowFilter that come to match reach the replica as inserted, and rows that
+    /// cease to as deleted. [`SessionEvent::ConditionChanged`] tells when they have, be it that the connection was lost
+    /// meanwhile. A server that knows only the first generation of monitors sends all rows whatever the conditions.
+    ///
+    /// # Errors
+    /// The replica is not in step with the database at the moment, or too much is under way, or the replica does not
+    /// ask for the table or for the column of a condition. Nothing has changed.
+    pub fn set_condition(&mut self, table: &str, rows: RowFilter) -> Result<ConditionId, Error> {
+        match &mut self.phase {
+            Phase::Live(live) if self.dialogue.is_synced() => {
+                self.dialogue.set_condition(table, rows, &mut live.link.exchange)
+            }
+            _ => Err(Kind::Closed(None).into()),
+        }
+    }
+
+    /// Chooses which rows of a table to ask for when the replica is asked the next time what to monitor.
+    pub(crate) fn preset_condition(&mut self, table: &str, rows: RowFilter) {
+        self.dialogue.preset_condition(table, rows);
+    }
+
+    /// Asks the replica again what to monitor, because it has come to want something else. It is brought in step by a
+    /// snapshot, of which it learns the differences, and [`SessionEvent::Synced`] tells when. Until then no transactions
+    /// are accepted. Without a connection, or before the replica was asked the first time, there is nothing to do.
+    ///
+    /// # Errors
+    /// Too much is under way; nothing has changed.
+    pub fn redeclare(&mut self) -> Result<(), Error> {
+        match &mut self.phase {
+            Phase::Live(live) => self.dialogue.redeclare(&mut live.link.exchange),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the schema of the database, as of the last time that the replica was asked what to monitor; `None`
+    /// without a connection that is so far.
+    pub fn schema(&self) -> Option<&DatabaseSchema> {
+        self.dialogue.schema()
     }
 
     /// Returns whether the replica is in step with the database. It is not while an update has
@@ -286,6 +404,17 @@ impl Session {
         let exchange =
             if let Phase::Live(live) = &mut self.phase { Some(&mut live.link.exchange) } else { None };
         self.dialogue.want_lock(wanted, exchange)
+    }
+
+    /// Asks for this lock from now on, whatever [`SessionConfig::lock`] says, and gives the one so far back.
+    /// [`SessionEvent::Lock`] tells of the change.
+    ///
+    /// # Errors
+    /// Too much is under way; the lock is asked for on the next connection, or when it is wanted again.
+    pub fn set_lock(&mut self, name: LockName) -> Result<(), Error> {
+        let exchange =
+            if let Phase::Live(live) = &mut self.phase { Some(&mut live.link.exchange) } else { None };
+        self.dialogue.set_lock(name, exchange)
     }
 
     /// Takes the lock from whoever has it (RFC 7047 §4.1.8), where we wait for it; nothing happens otherwise.

@@ -96,6 +96,12 @@ impl Tables {
         is_new
     }
 
+    /// Removes the table of `T` and all of its rows. Updates of it are ignored until the session asks the next time what
+    /// to monitor.
+    pub fn remove<T: Table + Send + Sync + 'static>(&mut self) {
+        self.tables.retain(|table| !table.as_any().is::<TableCache<T>>());
+    }
+
     /// Returns the table of `T`, if it was added.
     pub fn table<T: Table + Send + Sync + 'static>(&self) -> Option<&TableCache<T>> {
         self.tables.iter().find_map(|table| table.as_any().downcast_ref())

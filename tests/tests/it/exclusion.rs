@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Proxy, eventually};
-use ovsdb_protocol::{Endpoint, connect};
 
+use crate::protocol::client;
 use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_rows, wait_until_settled};
 
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
@@ -103,10 +103,8 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
     }
     let mut agent = Agent::start(server.remote())?;
     agent.wait_for_log("active: the lock is ours")?;
-    let endpoint: Endpoint = server.remote().parse()?;
-    let (thief, _locks, mut connection) = connect(&endpoint).await?;
-    let connected = tokio::spawn(async move { connection.run().await });
-    let lock = "ovn_extaddr".parse()?;
+    let thief = client(&server).await?;
+    let name = "ovn_extaddr".parse()?;
 
     let mut random = Random(0x0dd5_eed5_0000_0002);
     let change = |random: &mut Random| {
@@ -114,9 +112,10 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
         net.annotate(&instances[at].port, V4, ADDRESSES.get(random.below(3) as usize).copied())
     };
     for _ in 0..60 {
-        ensure!(thief.steal(&lock).await?, "a theft takes effect at once");
+        let mut lock = thief.lock(&name).await?;
+        lock.steal().await?;
         change(&mut random)?;
-        thief.unlock(&lock).await?;
+        lock.release().await?;
         // The agent is active again, and has something to do when it is robbed next.
         change(&mut random)?;
     }
@@ -128,11 +127,10 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
         let told = [log.rfind("taking the lock back"), log.rfind("another agent has taken the lock back")];
         told[1] > told[0]
     };
+    let mut lock = thief.lock(&name).await?;
     while !(yields() && agent.appctl(&["status"])?.contains("role: standby")) {
         ensure!(start.elapsed() < SOON, "the agent does not give way: {}", agent.log());
-        // Who stole it himself and was robbed is still to give it back.
-        let _ = thief.unlock(&lock).await;
-        ensure!(thief.steal(&lock).await?);
+        lock.steal().await?;
     }
     let before = versions(&server, OWNER)?;
     for _ in 0..20 {
@@ -144,8 +142,7 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
     ensure!(versions(&server, OWNER)? == before, "it wrote without the lock: {}", agent.log());
 
     // The lock of a connection that ends goes to who waits for it.
-    drop(thief);
-    connected.await??;
+    drop((lock, thief));
     let mut wanted = BTreeSet::new();
     for instance in &instances {
         let asked = net.external_ids(&instance.port)?.remove(V4).zip(instance.ipv4);

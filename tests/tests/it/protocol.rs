@@ -12,21 +12,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{OvsdbServer, Snapshot};
-use ovsdb_protocol::{
-    Cache, Client, Endpoint, LockEvent, Row, Session, SessionConfig, SessionEvent, Uuid, connect,
-};
+use ovsdb_protocol::{Cache, Client, Row, Session, SessionConfig, SessionEvent, Uuid};
 use serde_json::to_value;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Connects, with the connection running by itself.
-async fn client(server: &OvsdbServer) -> Result<(Client, mpsc::Receiver<LockEvent>)> {
-    let endpoint: Endpoint = server.remote().parse()?;
-    let (client, locks, mut connection) = connect(&endpoint).await?;
-    tokio::spawn(async move { connection.run().await });
-    Ok((client, locks))
+/// Connects, with the driver running by itself.
+pub(crate) async fn client(server: &OvsdbServer) -> Result<Client> {
+    let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, server.database()));
+    tokio::spawn(driver);
+    client.ready().await?;
+    Ok(client)
 }
 
 /// A session with a cache, and a copy that knows nothing but the cache's deltas.

@@ -15,7 +15,7 @@ use ovsdb_protocol::rustls::crypto::aws_lc_rs;
 use ovsdb_protocol::rustls::pki_types::pem::PemObject;
 use ovsdb_protocol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ovsdb_protocol::rustls::{ClientConfig, RootCertStore};
-use ovsdb_protocol::{Cache, PemSource, Session, SessionConfig, SessionEvent, TlsConfig, connect_with};
+use ovsdb_protocol::{Cache, Client, PemSource, Session, SessionConfig, SessionEvent, TlsConfig};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -36,19 +36,12 @@ fn tls(pki: &Pki, own: &Certified) -> TlsConfig {
 
 /// Connects and asks something. Returns what went wrong, if anything.
 async fn attempt(remote: &str, tls: &TlsConfig) -> Result<Option<String>> {
-    let asking = async {
-        let (client, _locks, mut connection) = connect_with(&remote.parse()?, tls).await?;
-        // The driver tells why a connection ended; the handle only that it did.
-        tokio::select! {
-            ended = connection.run() => match ended {
-                Err(error) => Err(error.into()),
-                Ok(()) => bail!("the connection ended"),
-            },
-            listed = client.list_dbs() => listed.map(drop).map_err(Into::into),
-        }
-    };
-    let result: Result<()> = timeout(SOON, asking).await.context("nothing happens")?;
-    Ok(result.err().map(|error| error.to_string()))
+    let mut config = SessionConfig::new(remote.parse()?, NB);
+    config.tls = tls.clone();
+    let (client, driver) = Client::connect(config);
+    tokio::spawn(driver);
+    let asked = timeout(SOON, client.fail_fast().list_dbs()).await.context("nothing happens")?;
+    Ok(asked.err().map(|error| error.failures().iter().map(|(_, why)| format!("{why:#}")).collect()))
 }
 
 async fn accepted(remote: &str, tls: &TlsConfig) -> Result<()> {

@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
-use ovsdb_protocol::{ControlCommand, LockStatus};
+use ovsdb_protocol::LockStatus;
 use tracing::info;
 
 use super::Agent;
 use crate::access;
 use crate::clock::rfc3339;
+use crate::control::ControlCommand;
 use crate::exposition::Exposition;
 use crate::metrics::resident_memory;
 use crate::report::{self, Entry};

@@ -1,9 +1,11 @@
 //! To a server that has the database, for commands with a request or two.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use ovsdb_protocol::{Client, Destination, Endpoint, ServerRole, ServerUnusable, connect_to};
+use anyhow::bail;
+use ovsdb_protocol::{Client, Destination, Endpoint, Error, ServerRole, SessionConfig};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -51,7 +53,7 @@ pub(super) struct Found {
 }
 
 /// Connects to the first remote that has the database, takes writes, and is not cut off from its cluster, where a
-/// transaction would wait for ever. Each address of a name is tried.
+/// transaction would wait for ever. A follower will do: it passes on to the leader what it is asked.
 ///
 /// # Errors
 /// None is, or not in time; the error says of each remote why.
@@ -59,72 +61,79 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     let remotes = settings.remotes.endpoints();
     // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
-    let patience = share.map_or(PATIENCE, |share| share.min(PATIENCE));
-    let mut failures = Vec::new();
-    let attempt = async {
-        for remote in remotes {
-            let destinations = match resolve(remote, patience).await {
-                Ok(destinations) => destinations,
-                Err(error) => {
-                    failures.push(format!("{remote}: {error:#}"));
-                    continue;
-                }
-            };
-            // So has each address of what is its remote's, where the whole is to be done in time.
-            let addresses = u32::try_from(destinations.len()).unwrap_or(u32::MAX).max(1);
-            let patience = share.map_or(patience, |share| patience.min(share / addresses));
-            for destination in destinations {
-                match timeout(patience, ask(&destination, settings)).await {
-                    Ok(Ok(Found { is_read_only: true, .. })) => {
-                        failures.push(format!("{destination}: {}", ServerUnusable::ReadOnly));
-                    }
-                    Ok(Ok(Found { client, .. })) => return Some(client),
-                    Ok(Err(error)) => {
-                        let hint = hint(remote, &error).map_or_else(String::new, |hint| format!(": {hint}"));
-                        failures.push(format!("{destination}: {error:#}{hint}"));
-                    }
-                    Err(_) => failures.push(format!("{destination} is silent for {patience:?}")),
-                }
-            }
-        }
-        None
+    let client = connect(settings.session(), share.map_or(PATIENCE, |share| share.min(PATIENCE)));
+    let writable = async {
+        // The session leaves a server that takes no writes for the next.
+        while client.is_read_only(DATABASE, "NB_Global").await? {}
+        Ok::<_, Error>(())
     };
-    match deadline.await_or(None, attempt).await {
-        Ok(Some(client)) => Ok(client),
-        Ok(None) => bail!("cannot use {DATABASE}: {}", failures.join("; ")),
-        Err(_) => bail!("{} is silent", settings.remotes),
+    match deadline.await_or(None, writable).await {
+        Ok(Ok(())) => return Ok(client),
+        Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
+        _ => {}
     }
-}
-
-/// Returns what to do about an error of [`ask`], where it is that the socket may not be opened.
-pub(super) fn hint(remote: &Endpoint, error: &anyhow::Error) -> Option<String> {
-    access::hint(remote, error.downcast_ref()?)
+    let failures = client.status().failures;
+    if failures.is_empty() {
+        bail!("{} is silent", settings.remotes);
+    }
+    let failures = failures.iter().map(|(remote, error)| {
+        let hint = access::hint(remote, error).map_or_else(String::new, |hint| format!(": {hint}"));
+        format!("{remote}: {error:#}{hint}")
+    });
+    bail!("cannot use {DATABASE}: {}", failures.collect::<Vec<_>>().join("; "))
 }
 
 /// Looks up the addresses of a remote.
 ///
 /// # Errors
 /// It has none, or no name server says so in time.
-pub(super) async fn resolve(remote: &Endpoint, patience: Duration) -> anyhow::Result<Vec<Destination>> {
+pub(super) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec<Destination>, Arc<Error>> {
     match timeout(patience, remote.resolve()).await {
-        Ok(destinations) => Ok(destinations?),
-        Err(_) => bail!("no name server answers within {patience:?}"),
+        Ok(destinations) => destinations.map_err(|error| Arc::new(error.into())),
+        Err(_) => {
+            let silent = io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no name server answers within {patience:?}"),
+            );
+            Err(Arc::new(silent.into()))
+        }
     }
 }
 
-/// Connects to a server, and asks it what it is.
+/// Connects to one server, whatever it is in its cluster, and asks it what that is.
 ///
 /// # Errors
 /// It cannot be reached, or will not do: it does not have the database, or is cut off from its cluster.
-pub(super) async fn ask(destination: &Destination, settings: &Settings) -> anyhow::Result<Found> {
-    let (client, _, mut connection) = connect_to(destination, &settings.tls).await?;
-    tokio::spawn(async move { connection.run().await });
-    let databases = client.list_dbs().await?;
-    if !databases.iter().any(|name| name == DATABASE) {
-        bail!("it has no {DATABASE}, only {}", databases.join(", "));
+pub(super) async fn ask(
+    destination: &Destination,
+    settings: &Settings,
+    patience: Duration,
+) -> Result<Found, Arc<Error>> {
+    let mut config = settings.session();
+    config.remotes = match (destination.endpoint(), destination.address()) {
+        (Endpoint::Tcp(..), Some(address)) => Endpoint::from(address),
+        // Where certificates have to name their host, its name is needed.
+        (Endpoint::Ssl(..), Some(address)) if !settings.tls.verify_host_name => {
+            Endpoint::Ssl(address.ip().to_string(), address.port())
+        }
+        (endpoint, _) => endpoint.clone(),
     }
-    let role = client.judge(DATABASE, settings.cluster_id).await.context("cannot ask it what it is")??;
-    let is_read_only =
-        client.is_read_only(DATABASE, "NB_Global").await.context("cannot ask it for a write")?;
+    .into();
+    let client = connect(config, patience);
+    let why = |error: Error| match error.failures() {
+        [(_, why), ..] => Arc::clone(why),
+        [] => Arc::new(error),
+    };
+    let role = client.ready().await.map_err(why)?.role.unwrap_or(ServerRole::Standalone);
+    let is_read_only = client.is_read_only(DATABASE, "NB_Global").await.map_err(why)?;
     Ok(Found { client, role, is_read_only })
+}
+
+/// Makes a client whose calls fail as soon as no server will do.
+fn connect(mut config: SessionConfig, patience: Duration) -> Client {
+    config.leader_only = false;
+    config.connect_timeout = patience;
+    let (client, driver) = Client::connect(config);
+    tokio::spawn(driver);
+    client.fail_fast().wait_at_most(None)
 }

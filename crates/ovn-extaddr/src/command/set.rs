@@ -8,10 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ovn_model::{Family, keys};
-use ovsdb_protocol::{
-    Client, Condition, Datum, MonitorRequest, Mutation, Mutator, Outcome, Results, RowDifference,
-    Transaction, Uuid,
-};
+use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Outcome, Results, Table, Transaction};
 
 use crate::DATABASE;
 use crate::command::output::print;
@@ -97,6 +94,14 @@ impl<const VERSION: u8> FromStr for Value<VERSION> {
             Err(_) => Err(format!("expected an {family} address, auto or none")),
         }
     }
+}
+
+/// How far ovn-northd and the hypervisors are.
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "NB_Global")]
+struct NbGlobal {
+    sb_cfg: i64,
+    hv_cfg: i64,
 }
 
 impl Set {
@@ -236,22 +241,12 @@ async fn arrival(
     let rows = results.rows(selected).unwrap_or_default();
     let target =
         rows.first().and_then(|row| row.get("nb_cfg")?.as_integer()).context("there is no nb_cfg")?;
-    let column = if wait == Wait::Hv { "hv_cfg" } else { "sb_cfg" };
-    let requests = [("NB_Global".to_owned(), MonitorRequest::columns([column]))].into();
-    let mut monitor = client.monitor(DATABASE, &requests, Uuid::nil()).await?;
-    loop {
-        let updates = monitor.next().await?;
-        let rows = updates.tables.get("NB_Global").into_iter().flatten();
-        let reached = rows.filter_map(|(_, difference)| match difference {
-            RowDifference::Insert(row) | RowDifference::Modify(row) | RowDifference::Replace(row) => {
-                row.get(column)?.as_integer()
-            }
-            _ => None,
-        });
-        if reached.max() >= Some(target) {
-            return Ok(status);
-        }
+    let mut progress = client.monitor::<NbGlobal>().await?;
+    let reached = |global: &NbGlobal| if wait == Wait::Hv { global.hv_cfg } else { global.sb_cfg };
+    while !progress.rows().iter().any(|(_, global)| reached(global) >= target) {
+        progress.next().await?;
     }
+    Ok(status)
 }
 
 /// Returns whether the agent has overrides of these families to write or to take away. What it does

@@ -10,6 +10,7 @@ use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::ownership::Owner;
 use ovn_extaddr::rules::Rules;
 use ovn_model::Store;
+use ovsdb_protocol::testing::transaction_id;
 use ovsdb_protocol::{Batch, Outcome, Transaction, TransactionId, Uuid};
 use serde_json::{Value as Json, json, to_value};
 
@@ -56,7 +57,7 @@ impl Stage {
     fn send(&mut self) -> Option<Sent> {
         let pending = self.applier.next(&self.store, &self.engine, self.now)?;
         self.sent += 1;
-        let id = TransactionId::from(self.sent);
+        let id = transaction_id(self.sent);
         let ports = pending.subjects().keys().map(|subject| match subject {
             Subject::Port(port) => port.to_string(),
             Subject::Conversion(place) => panic!("there is nothing to convert at {place:?}"),

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::{Call, Dialogue, send};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::lock::{Lock, LockStatus};
+use crate::lock::{Lock, LockName, LockStatus};
 use crate::outcome::DatabaseError;
 use crate::server::ServerRole;
 use crate::session::SessionEvent;
@@ -25,6 +25,26 @@ impl Dialogue {
         // Before the server is known to do, there is nothing to ask it for.
         let (Some(exchange), Some(role)) = (exchange, self.role()) else { return Ok(()) };
         self.lock_where_it_counts(role, exchange).inspect_err(|_| self.wants_lock = before)
+    }
+
+    /// Asks for another lock from now on, and gives the one so far back.
+    pub(crate) fn set_lock(
+        &mut self,
+        name: LockName,
+        mut exchange: Option<&mut Exchange<Call>>,
+    ) -> Result<(), Error> {
+        match &mut self.lock {
+            None => self.lock = Some(Lock::new(name)),
+            Some(lock) if *lock.name() == name => {}
+            Some(lock) => {
+                if let (true, Some(exchange)) = (lock.is_asked(), &mut exchange) {
+                    send(exchange, "unlock", &lock.name().params(), Call::Unlock)?;
+                }
+                self.lock_lost();
+                self.lock.iter_mut().for_each(|lock| lock.rename(name.clone()));
+            }
+        }
+        self.want_lock(true, exchange)
     }
 
     /// Takes the lock from whoever has it. Nothing happens unless we wait for it.

@@ -1,9 +1,11 @@
 //! The rows of the database: asked for, taken in, and complete at last.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Call, Dialogue, MONITOR, MONITOR_TEXT, Position, SERVER_MONITOR_TEXT, send};
+use super::{Call, Dialogue, MONITOR, Position, SERVER_MONITOR_TEXT, View, send};
 use crate::decoder::{Decoder, RowsHead, RowsSource};
 use crate::error::{Error, Kind};
 use crate::exchange::Exchange;
@@ -21,6 +23,18 @@ pub(super) struct Parts {
     awaited: usize,
     /// The last transaction that those reflect which are here; none is at first.
     last: Option<Uuid>,
+}
+
+/// Whose rows arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The monitor of the database.
+    #[default]
+    Database,
+    /// The monitor of `_Server`.
+    Server,
+    /// A monitor of the database that was cancelled.
+    Cancelled,
 }
 
 /// Hands rows to the replica, or to the greeting.
@@ -45,17 +59,21 @@ impl Dialogue {
         let Position { view, last } = asked;
         // Whoever can start from a transaction can change conditions. Differences are not worth parts.
         let whole = method != MonitorMethod::CondSince || !last.is_nil() || !self.parts_will_do;
+        let number = self.heard.monitor_number;
+        let monitor = if number == 0 { MONITOR.to_owned() } else { format!("{MONITOR}{number}") };
         let parts =
-            if whole { Vec::new() } else { later_stages(MONITOR, &view.requests).map_err(invalid)? };
+            if whole { Vec::new() } else { later_stages(&monitor, &view.requests).map_err(invalid)? };
         let params = method
-            .params(&self.database, MONITOR, &view.requests, *last, !parts.is_empty())
+            .params(&self.database, &monitor, &view.requests, *last, !parts.is_empty())
             .map_err(invalid)?;
-        let id = send(exchange, method.name(), &params, Call::Monitor(method))?;
+        let id = send(exchange, method.name(), &params, Call::Monitor(method, number))?;
         decoder.expect_rows(id, method);
+        self.heard.monitor = format!("\"{monitor}\"");
+        self.heard.monitor_request = Some(id);
         // ovsdb-server takes the next request when all of its reply to the one before is on the way, so that there is
         // nothing to wait for.
         for part in &parts {
-            send(exchange, "monitor_cond_change", part, Call::Part)?;
+            send(exchange, "monitor_cond_change", part, Call::Part(number))?;
         }
         self.heard.parts = Some(Parts { awaited: parts.len(), last: None }).filter(|parts| parts.awaited > 0);
         Ok(())
@@ -72,9 +90,13 @@ impl Dialogue {
         if let RowsSource::Reply(id) = head.source {
             exchange.complete(id);
         }
-        if self.heard.serving {
-            self.heard.greeting.rows_complete();
-            return self.proceed(exchange, decoder, replica);
+        match self.heard.source {
+            Source::Database => {}
+            Source::Cancelled => return Ok(()),
+            Source::Server => {
+                self.heard.greeting.rows_complete();
+                return self.proceed(exchange, decoder, replica);
+            }
         }
         let last = head.last.unwrap_or_default();
         if let Some(parts) = &mut self.heard.parts {
@@ -116,16 +138,42 @@ impl Dialogue {
         Ok(())
     }
 
+    /// The replica wants no rows.
+    pub(super) fn synced_without_rows(
+        &mut self,
+        view: View,
+        replica: &mut impl Replica,
+    ) -> Result<(), Error> {
+        self.heard.asked = Some(Position { view: Arc::new(view), last: Uuid::nil() });
+        // It may have had some before.
+        replica.begin(Batch::Snapshot);
+        self.commit(Uuid::nil(), replica);
+        self.synced(false);
+        Ok(())
+    }
+
     /// The replica is as the database was after a transaction.
     fn commit(&mut self, last: Uuid, replica: &mut impl Replica) {
         replica.commit();
-        self.position = self.heard.asked.clone().map(|asked| Position { last, ..asked });
+        self.heard.last = Some(last);
+        self.settle();
+    }
+
+    /// Notes what the replica holds, where it can be resumed from that.
+    pub(super) fn settle(&mut self) {
+        if let (Some(asked), Some(last), true) =
+            (&self.heard.asked, self.heard.last, self.changing.is_empty())
+        {
+            self.position = Some(Position { view: Arc::clone(&asked.view), last });
+        }
     }
 
     fn synced(&mut self, resumed: bool) {
         self.heard.synced = true;
         self.heard.was_synced = true;
         self.events.push_back(SessionEvent::Synced { resumed });
+        self.conditions_hold();
+        self.events.append(&mut std::mem::take(&mut self.heard.deferred).into());
     }
 }
 
@@ -136,30 +184,41 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
         let heard = &mut self.dialogue.heard;
         // Also what changes until all of a snapshot is here belongs to it.
         let goes_on = heard.parts.as_ref().is_some_and(|parts| parts.last.is_some());
-        heard.serving = match &head.source {
-            RowsSource::Reply(id) => heard.server_monitor == Some(*id),
-            RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => true,
-            RowsSource::Update(monitor) if monitor == MONITOR_TEXT && (heard.synced || goes_on) => false,
+        heard.source = match &head.source {
+            RowsSource::Update(monitor) if *monitor == heard.monitor && (heard.synced || goes_on) => {
+                Source::Database
+            }
+            RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => Source::Server,
+            RowsSource::Update(monitor) if heard.cancelled.contains(monitor) => Source::Cancelled,
             RowsSource::Update(monitor) => {
                 return Err(Error::malformed("update", format!("there is no monitor {monitor}")));
             }
+            RowsSource::Reply(id) if heard.monitor_request == Some(*id) => Source::Database,
+            RowsSource::Reply(id) if heard.server_monitor == Some(*id) => Source::Server,
+            RowsSource::Reply(_) => Source::Cancelled,
         };
-        if heard.serving || goes_on {
+        if heard.source != Source::Database || goes_on {
             return Ok(());
         }
         // From the first row to the last, what is here is nowhere in the server's history: were
         // the connection to break now, its differences would be applied to the wrong rows.
+        heard.last = None;
         self.dialogue.position = None;
         self.replica.begin(if head.found { Batch::Delta } else { Batch::Snapshot });
         Ok(())
     }
 
     fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error> {
-        if self.dialogue.heard.serving {
-            let applied = self.dialogue.heard.greeting.apply(update);
-            return applied.map_err(|e| Error::malformed("description of itself", e));
+        match self.dialogue.heard.source {
+            Source::Database => {
+                self.dialogue.heard.rows_seen += 1;
+                self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
+            }
+            Source::Server => {
+                let applied = self.dialogue.heard.greeting.apply(update);
+                applied.map_err(|e| Error::malformed("description of itself", e))
+            }
+            Source::Cancelled => Ok(()),
         }
-        self.dialogue.heard.rows_seen += 1;
-        self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
     }
 }

@@ -74,21 +74,6 @@ impl Endpoint {
         };
         Some(Destination { endpoint: self.clone(), address })
     }
-
-    /// Connects to the first address that accepts.
-    pub(crate) async fn dial(&self, tls: &TlsConfig, timeouts: DialTimeouts) -> Result<Stream, Error> {
-        let mut destinations = self.resolve().await?;
-        let last = destinations.pop();
-        for destination in destinations {
-            if let Ok(stream) = destination.dial(tls, timeouts).await {
-                return Ok(stream);
-            }
-        }
-        match last {
-            Some(last) => last.dial(tls, timeouts).await,
-            None => Err(io::Error::from(io::ErrorKind::NotFound).into()),
-        }
-    }
 }
 
 // ===== impl Destination =====

@@ -1,9 +1,12 @@
+mod conditions;
 mod connections;
+mod declarations;
 mod dialling;
 mod hours;
 mod locks;
 mod monitors;
 mod parts;
+mod requests;
 mod servers;
 
 use std::collections::BTreeMap;
@@ -109,6 +112,10 @@ fn abridged(event: &SessionEvent) -> String {
         SessionEvent::Updated => "updated".to_owned(),
         SessionEvent::Lock(status) => format!("lock {status:?}"),
         SessionEvent::Completed { id, outcome } => format!("completed {} {outcome:?}", id.0),
+        SessionEvent::Replied { result: Ok(result), .. } => format!("replied {result}"),
+        SessionEvent::Replied { result: Err(error), .. } => format!("replied: {error:#}"),
+        SessionEvent::ConditionChanged { result: Ok(()), .. } => "condition changed".to_owned(),
+        SessionEvent::ConditionChanged { result: Err(error), .. } => format!("condition: {error:#}"),
         SessionEvent::Disconnected { error, .. } => format!("disconnected: {error:#}"),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use ovn_extaddr_tests::{Daemon, Output, OvsdbServer, built};
+use ovn_extaddr_tests::{Cluster, Daemon, Northbound, Output, OvsdbServer, built, eventually};
 use serde_json::json;
 
 use crate::scene::SOON;
@@ -34,7 +34,35 @@ fn the_readme_shows_what_is_run_here() -> Result<()> {
         let text = fs::read_to_string(format!("{CRATE}/examples/{name}.rs"))?;
         Ok(text.split_once("\n\n").context("a line of its own for what it is")?.1.to_owned())
     };
-    ensure!(shown == [code("smallest")?, code("rename")?], "the README shows {shown:#?}");
+    ensure!(
+        shown == [code("controller")?, code("rename")?, code("smallest")?],
+        "the README shows {shown:#?}"
+    );
+    let lines = code("controller")?.lines().count();
+    ensure!(lines <= 40, "the controller has {lines} lines");
+    Ok(())
+}
+
+/// The example of the README: typed tables of a cluster whose leader is killed, and a typed row for each new one.
+#[test]
+fn a_controller_survives_the_leader_of_its_cluster() -> Result<()> {
+    let mut cluster = Cluster::northbound(3)?;
+    let log = cluster.dir().join("controller.log");
+    let _controller = Daemon::spawn(example("controller", &[&cluster.remotes()])?, &log)?;
+    let add = |cluster: &mut Cluster, name: &str| -> Result<()> {
+        let switch = json!({"op": "insert", "table": "Logical_Switch", "row": {"name": name}});
+        eventually(SOON, "somebody leads", || Ok(cluster.transact(vec![switch.clone()]).is_ok()))?;
+        eventually(SOON, "the controller has made the set", || {
+            let snapshot = cluster.snapshot()?;
+            Ok(snapshot.rows("Address_Set").any(|(_, row)| row["name"] == name))
+        })
+    };
+    add(&mut cluster, "before")?;
+    let leader = cluster.leader()?;
+    cluster.member(leader).kill9()?;
+    add(&mut cluster, "after")?;
+    let sets = cluster.snapshot()?.rows("Address_Set").count();
+    ensure!(sets == 2, "there are {sets} sets");
     Ok(())
 }
 

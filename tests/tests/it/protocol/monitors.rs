@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, Proxy, json_map, json_set};
 use ovsdb_protocol::{
-    Cache, Condition, Datum, MonitorRequest, MonitorRequests, Row, RowDifference, RowFilter, Selection,
-    Session, SessionConfig, SessionEvent, Uuid,
+    Cache, Change, Condition, Datum, Outcome, Row, RowFilter, Selection, Session, SessionConfig,
+    SessionEvent, Table, Transaction, TypedRow,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -153,32 +153,60 @@ async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
     Ok(())
 }
 
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "Address_Set")]
+struct AddressSet {
+    name: String,
+}
+
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "Meter")]
+struct Meter {
+    #[ovsdb(column = "name")]
+    _name: String,
+}
+
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "Nope")]
+struct Nope {
+    #[ovsdb(column = "name")]
+    _name: String,
+}
+
 #[tokio::test]
-async fn a_handle_monitors_too() -> Result<()> {
+async fn a_client_keeps_typed_tables() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let insert = |name: &str| json!({"op": "insert", "table": "Address_Set", "row": {"name": name}});
-    let made = server.transact(vec![insert("a")])?;
-    let uuid: Uuid = made[0]["uuid"][1].as_str().context("a UUID")?.parse()?;
-    let (client, _) = client(&server).await?;
-    let requests: MonitorRequests = [("Address_Set".to_owned(), MonitorRequest::columns(["name"]))].into();
-    let mut monitor = client.monitor("OVN_Northbound", &requests, Uuid::nil()).await?;
-    let first = timeout(SOON, monitor.next()).await??;
-    assert!(first.snapshot);
-    let a = Row::new().with("name", "a");
-    assert_eq!(first.tables["Address_Set"], [(uuid, RowDifference::Insert(a))].into());
+    let client = client(&server).await?;
+    let insert = |name: &str| {
+        let mut transaction = Transaction::new("OVN_Northbound");
+        transaction.on::<AddressSet>().insert(TypedRow::new().with(AddressSet::COLUMNS.name, name));
+        transaction
+    };
+    let Outcome::Committed(made) = client.transact(&insert("a")).await? else { bail!("not committed") };
+    let a = made.uuid(0).context("an insert")?;
+    let mut sets = timeout(SOON, client.monitor::<AddressSet>()).await??;
+    let names = |changes: Vec<Change<AddressSet>>| -> Vec<String> {
+        changes.iter().filter_map(|change| Some(change.new.as_ref()?.name.clone())).collect()
+    };
+    assert_eq!(names(timeout(SOON, sets.next()).await??), ["a"]);
 
-    server
-        .transact(vec![json!({"op": "update", "table": "Address_Set", "where": [], "row": {"name": "b"}})])?;
+    // Another table, on the connection that is there.
+    let meters = timeout(SOON, client.monitor::<Meter>()).await??;
+    assert!(meters.rows().is_empty() && sets.take_changes().is_empty());
+
+    client.transact(&insert("b")).await?;
+    assert_eq!(names(sets.take_changes()), ["b"], "before the outcome");
+    let only_a = || RowFilter::Any(vec![AddressSet::COLUMNS.name.eq("a")]);
+    timeout(SOON, sets.set_condition(only_a())).await??;
+    assert_eq!(sets.rows().len(), 1);
+    assert!(sets.take_changes().iter().all(|change| change.new.is_none()));
     server.transact(vec![json!({"op": "delete", "table": "Address_Set", "where": []})])?;
-    let second = timeout(SOON, monitor.next()).await??;
-    let b = Row::new().with("name", "b");
-    assert_eq!(second.tables["Address_Set"], [(uuid, RowDifference::Modify(b))].into());
-    let third = timeout(SOON, monitor.next()).await??;
-    assert_eq!(third.tables["Address_Set"], [(uuid, RowDifference::Delete)].into());
+    let gone = timeout(SOON, sets.next()).await??;
+    assert_eq!((gone.len(), gone[0].uuid, gone[0].new.is_none()), (1, a, true));
 
-    let missing: MonitorRequests = [("Nope".to_owned(), MonitorRequest::columns(["name"]))].into();
-    let error = client.monitor("OVN_Northbound", &missing, Uuid::nil()).await.expect_err("no such table");
-    assert!(error.as_database_error().is_some(), "{error}");
+    let error = client.clone().fail_fast().monitor::<Nope>().await.expect_err("no such table");
+    assert!(error.to_string().contains("Nope"), "{error:#}");
+    client.echo().await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::OvsdbServer;
 use ovsdb_protocol::{
-    Atom, Client, Condition, Datum, ErrorClass, LockEvent, LockName, Mutation, Mutator, Operation,
+    Atom, Client, Condition, Datum, ErrorClass, LockName, LockStatus, Mutation, Mutator, Operation,
     OperationResult, Outcome, Results, Row, TransactError, Transaction, Until, Uuid,
 };
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ fn set(name: &str) -> Row {
 #[tokio::test]
 async fn a_server_tells_its_databases_and_their_schemas() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let (client, _) = client(&server).await?;
+    let client = client(&server).await?;
     client.echo().await?;
     assert_eq!(client.list_dbs().await?, [NB, "_Server"]);
     for database in client.list_dbs().await? {
@@ -54,9 +54,10 @@ async fn a_server_tells_its_databases_and_their_schemas() -> Result<()> {
 #[tokio::test]
 async fn every_operation_has_its_result() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let (client, _) = client(&server).await?;
+    let client = client(&server).await?;
     let lock: LockName = "leader".parse()?;
-    assert!(client.lock(&lock).await?);
+    let lock = client.lock(&lock).await?;
+    assert_eq!(lock.status(), LockStatus::Held(1));
     let named = Datum::scalar(Atom::NamedUuid("port".to_owned()));
     let results = commit(&client, |t| {
         t.assert_lock("leader");
@@ -111,7 +112,7 @@ async fn every_operation_has_its_result() -> Result<()> {
 #[tokio::test]
 async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let (client, _) = client(&server).await?;
+    let client = client(&server).await?;
     for integer in [i64::MIN, -1, (1 << 53) + 1, i64::MAX] {
         let results = commit(&client, |t| {
             t.delete("NB_Global", []);
@@ -154,7 +155,7 @@ async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> 
 #[tokio::test]
 async fn every_refusal_has_its_class() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let (client, _) = client(&server).await?;
+    let client = client(&server).await?;
     commit(&client, |t| {
         t.insert_as("Address_Set", OURS, set("a"));
         t.insert("Load_Balancer_Group", set("g"));
@@ -240,8 +241,8 @@ async fn every_refusal_has_its_class() -> Result<()> {
 #[tokio::test]
 async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let (waiting, _) = client(&server).await?;
-    let (other, _) = client(&server).await?;
+    let waiting = client(&server).await?;
+    let other = client(&server).await?;
     let wait = |t: &mut Transaction| {
         t.push(Operation::Wait {
             timeout: None,
@@ -269,7 +270,7 @@ async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
 #[tokio::test]
 async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let (client, _) = client(&server).await?;
+    let client = client(&server).await?;
     let mut transaction = Transaction::new(NB);
     transaction.push(Operation::Wait {
         timeout: None,
@@ -297,23 +298,48 @@ async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
 #[tokio::test]
 async fn a_lock_goes_from_one_client_to_the_next() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let ((one, mut one_events), (two, mut two_events)) = (client(&server).await?, client(&server).await?);
-    let lock: LockName = "leader".parse()?;
-    assert!(one.lock(&lock).await?);
-    assert!(!two.lock(&lock).await?);
-    assert!(one.lock(&lock).await.expect_err("asked for already").as_database_error().is_some());
-    one.unlock(&lock).await?;
-    assert_eq!(timeout(SOON, two_events.recv()).await?, Some(LockEvent::Locked("leader".to_owned())));
-    assert!(one.steal(&lock).await?);
-    assert_eq!(timeout(SOON, two_events.recv()).await?, Some(LockEvent::Stolen("leader".to_owned())));
+    let (one, two) = (client(&server).await?, client(&server).await?);
+    let name: LockName = "leader".parse()?;
+    let mut first = one.lock(&name).await?;
+    let mut second = two.lock(&name).await?;
+    assert_eq!((first.status(), second.status()), (LockStatus::Held(1), LockStatus::Waiting));
+    assert!(one.lock(&name).await.is_err(), "one lock at a time");
+    first.release().await?;
+    assert_eq!(timeout(SOON, second.held()).await??, 1);
+    first = one.lock(&name).await?;
+    assert_eq!(timeout(SOON, first.steal()).await??, 2);
+    assert_eq!(timeout(SOON, second.changed()).await??, LockStatus::Waiting);
     // The victim stays in the queue.
-    drop(one);
-    assert_eq!(timeout(SOON, two_events.recv()).await?, Some(LockEvent::Locked("leader".to_owned())));
-    assert_eq!(timeout(SOON, one_events.recv()).await?, None);
+    drop((first, one));
+    assert_eq!(timeout(SOON, second.held()).await??, 2);
     let asserted = commit(&two, |t| {
         t.assert_lock("leader");
     })
     .await?;
     assert_eq!(asserted.len(), 1);
+    Ok(())
+}
+
+/// Rule: the server ends the monitors of clients that know of conversions, and sends the rows of the new schema to those
+/// that ask for it.
+#[tokio::test]
+async fn a_client_converts_its_database() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let client = client(&server).await?;
+    commit(&client, |t| {
+        t.insert("Address_Set", set("a"));
+    })
+    .await?;
+    let mut schema: serde_json::Value = client.request("get_schema", &[NB]).await?;
+    schema["version"] = "99.0.0".into();
+    schema["tables"]["Address_Set"]["columns"]["colour"] = serde_json::json!({"type": "string"});
+    client.convert(&schema).await?;
+    let results = commit(&client, |t| {
+        t.select_columns("Address_Set", [], ["name", "colour"]);
+    })
+    .await?;
+    assert_eq!(results.rows(0), Some(&[set("a").with("colour", "")][..]));
+    let error = client.convert(&serde_json::json!({"name": "Other"})).await.expect_err("not a schema");
+    assert!(error.as_database_error().is_some(), "{error:#}");
     Ok(())
 }

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use ovsdb_protocol::{Client, Destination, Endpoint, ServerRole, ServerUnusable};
+use ovsdb_protocol::{Client, Destination, Endpoint, Error, LockStatus, ServerRole, ServerUnusable};
 use tokio::time::timeout;
 
 use super::{Finding, Level};
-use crate::command::reach::{Found, ask, hint, resolve};
+use crate::access;
+use crate::command::reach::{Found, ask, resolve};
 use crate::settings::Settings;
+
+/// What to do where nothing better is known.
+const CURE: &str = "see whether the server runs and listens there, and what it logs";
 
 /// Looks at every server. Returns whether one has the database, and can tell of it.
 pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Vec<Finding>) -> bool {
@@ -58,13 +62,16 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
 /// Looks at one server.
 async fn server(destination: &Destination, settings: &Settings, limit: Duration) -> (Finding, Option<Found>) {
     let start = Instant::now();
-    let found = timeout(limit, ask(destination, settings)).await;
-    match found.unwrap_or_else(|_| Err(anyhow::anyhow!("it is silent for {limit:?}"))) {
-        Err(error) => {
+    match timeout(limit, ask(destination, settings, limit)).await {
+        Err(_) => {
+            let message = format!("{destination}: it is silent for {limit:?}");
+            (Finding::new("connection", Level::Problem, message, CURE), None)
+        }
+        Ok(Err(error)) => {
             let message = format!("{destination}: {error:#}");
             (Finding::new("connection", Level::Problem, message, cure(destination.endpoint(), &error)), None)
         }
-        Ok(found) => {
+        Ok(Ok(found)) => {
             let took = start.elapsed().as_millis();
             let read_only =
                 if found.is_read_only { ", which takes no writes: a backup, or read-only" } else { "" };
@@ -83,15 +90,14 @@ fn words(role: ServerRole) -> &'static str {
     }
 }
 
-fn cure(remote: &Endpoint, error: &anyhow::Error) -> String {
-    match error.downcast_ref() {
+fn cure(remote: &Endpoint, error: &Error) -> String {
+    match error.as_server_unusable() {
         Some(ServerUnusable::Disconnected(_) | ServerUnusable::NoSchema(_)) => {
             "see that a majority of its members runs and reaches each other: ovs-appctl cluster/status OVN_Northbound"
                 .to_owned()
         }
         Some(ServerUnusable::OtherCluster { .. }) => "see cluster-id in the configuration".to_owned(),
-        _ => hint(remote, error)
-            .unwrap_or_else(|| "see whether the server runs and listens there, and what it logs".to_owned()),
+        _ => access::hint(remote, error).unwrap_or_else(|| CURE.to_owned()),
     }
 }
 
@@ -99,9 +105,10 @@ fn cure(remote: &Endpoint, error: &anyhow::Error) -> String {
 async fn lock(client: &Client, settings: &Settings, limit: Duration) -> Finding {
     let owner = &settings.rules.owner;
     let asked = async {
-        let free = client.lock(&owner.lock()).await?;
-        client.unlock(&owner.lock()).await?;
-        Ok::<_, ovsdb_protocol::Error>(free)
+        let lock = client.lock(&owner.lock()).await?;
+        let is_free = lock.status() != LockStatus::Waiting;
+        lock.release().await?;
+        Ok::<_, Error>(is_free)
     };
     match timeout(limit, asked).await {
         Ok(Ok(false)) => Finding::good("lock", format!("an agent of owner {owner} is active")),

@@ -1,11 +1,12 @@
-//! From bytes to rows: `cargo bench -p ovsdb-protocol`.
+//! From bytes to rows: `cargo bench -p ovn-extaddr-tests --bench codec`.
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
+use ovsdb_protocol::testing::replay;
 use ovsdb_protocol::{
     ApplyError, Batch, Cache, ColumnSink, DatabaseSchema, DatumReader, DecodeError, MonitorRequests, Replica,
-    RowChange, RowUpdate, SchemaMismatch, replay,
+    RowChange, RowUpdate, SchemaMismatch,
 };
 
 /// What a socket brings at once.

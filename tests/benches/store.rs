@@ -1,10 +1,11 @@
-//! From bytes to typed rows with all indexes: `cargo bench -p ovn-model`.
+//! From bytes to typed rows with all indexes: `cargo bench -p ovn-extaddr-tests --bench store`.
 
 use divan::Bencher;
 use divan::counter::BytesCount;
 use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
 use ovn_model::Store;
-use ovsdb_protocol::{DatabaseSchema, Replica, replay};
+use ovsdb_protocol::testing::replay;
+use ovsdb_protocol::{DatabaseSchema, Replica};
 
 /// What a socket brings at once.
 const CHUNK: usize = 64 << 10;

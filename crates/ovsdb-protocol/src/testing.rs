@@ -1,15 +1,21 @@
-//! A connection without one: bytes that were recorded, or made up.
+//! What tests and benchmarks of consumers need: rows and outcomes without a connection. Only with the feature `testing`.
 
 use crate::decoder::{Decoder, Frame};
 use crate::error::{Error, Kind};
 use crate::monitor::MonitorMethod;
 use crate::replica::{Batch, Replica};
 use crate::scan::Limits;
+use crate::session::TransactionId;
+
+/// Names a transaction of no session, for what waits for its outcome.
+pub fn transaction_id(number: u64) -> TransactionId {
+    TransactionId(number)
+}
 
 /// Gives a replica the rows in `bytes`, which are the reply to a `monitor_cond_since` request with the id 0 and the
 /// updates after it, as if they arrived in pieces of `chunk` bytes. Returns the number of rows.
 ///
-/// For benchmarks and fuzzing; the replica has declared what it wants.
+/// The replica has declared what it wants.
 ///
 /// # Errors
 /// The bytes are not the protocol, or contradict the replica.

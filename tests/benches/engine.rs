@@ -1,4 +1,4 @@
-//! From a store to decisions and changes: `cargo bench -p ovn-extaddr`.
+//! From a store to decisions and changes: `cargo bench -p ovn-extaddr-tests --bench engine`.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use ovn_extaddr::rules::Rules;
 use ovn_extaddr::topology::reach;
 use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
 use ovn_model::{Change, Changes, Family, Store};
-use ovsdb_protocol::{DatabaseSchema, Replica, replay};
+use ovsdb_protocol::testing::replay;
+use ovsdb_protocol::{DatabaseSchema, Replica};
 
 const ESTATE: Estate = Estate { networks: 50, instances: 200, forwards: 20, asking: 20, crowd: 0 };
 

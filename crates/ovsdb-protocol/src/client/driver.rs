@@ -1,0 +1,296 @@
+//! The task behind a client: owns the session, and takes what the handles ask for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::monitor::SharedTables;
+use super::status::Status;
+use crate::error::{Error, Kind};
+use crate::lock::{LockName, LockStatus};
+use crate::monitor::{RowFilter, condition_change};
+use crate::outcome::Outcome;
+use crate::session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
+use crate::tables::Tables;
+
+/// Where the result of a call goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// The result of a request.
+pub(super) type RawReply = Box<RawValue>;
+
+/// What a handle asks for. What cannot be sent at the moment comes back at once, with an error for which
+/// [`Error::is_not_sent`] holds.
+#[derive(Debug)]
+pub(super) enum Command {
+    Transact { params: Arc<str>, operations: usize, is_ours: bool, reply: Reply<Outcome> },
+    Request { method: Arc<str>, params: Arc<str>, reply: Reply<RawReply> },
+    Monitor { table: MonitoredTable, rows: RowFilter, reply: Reply<()> },
+    Condition { table: Arc<str>, rows: RowFilter, reply: Reply<()> },
+    Lock { name: LockName, reply: Reply<watch::Receiver<LockStatus>> },
+    Steal { reply: Reply<()> },
+    Release { reply: Reply<()> },
+}
+
+/// A table that is monitored as long as a [`Monitor`](super::Monitor) lives.
+#[derive(Debug)]
+pub(super) struct MonitoredTable {
+    pub(super) name: &'static str,
+    pub(super) add: fn(&mut Tables) -> bool,
+    pub(super) remove: fn(&mut Tables),
+    pub(super) alive: Weak<()>,
+}
+
+/// The work of a [`Client`](super::Client): a future that connects, reconnects, sends and receives, and ends when all
+/// handles are dropped. Spawn it.
+///
+/// Dropping it closes the connection, and lets all calls fail.
+#[must_use = "a client does nothing unless its driver is polled: spawn it"]
+pub struct Driver {
+    running: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+struct State {
+    session: Session,
+    commands: mpsc::Receiver<Command>,
+    status: watch::Sender<Status>,
+    /// Somebody waits no more.
+    dropped: Arc<Notify>,
+    transactions: HashMap<TransactionId, Reply<Outcome>>,
+    requests: HashMap<RequestId, Reply<RawReply>>,
+    conditions: HashMap<ConditionId, Reply<()>>,
+    /// Requests whose connection broke, until it is known why.
+    lost: Vec<Reply<RawReply>>,
+    lock: Option<watch::Sender<LockStatus>>,
+    tables: SharedTables,
+    monitored: Vec<MonitoredTable>,
+    /// Whether there is a table that the session does not know of.
+    is_undeclared: bool,
+}
+
+// ===== impl Driver =====
+
+impl Driver {
+    pub(super) fn new(
+        config: SessionConfig,
+        commands: mpsc::Receiver<Command>,
+        status: watch::Sender<Status>,
+        dropped: Arc<Notify>,
+        tables: SharedTables,
+    ) -> Self {
+        let state = State {
+            session: Session::new(config),
+            commands,
+            status,
+            dropped,
+            transactions: HashMap::new(),
+            requests: HashMap::new(),
+            conditions: HashMap::new(),
+            lost: Vec::new(),
+            lock: None,
+            tables,
+            monitored: Vec::new(),
+            is_undeclared: false,
+        };
+        Self { running: Box::pin(state.run()) }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.running.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+// ===== impl State =====
+
+impl State {
+    async fn run(mut self) {
+        let mut replica = self.tables.clone();
+        loop {
+            self.declare();
+            tokio::select! {
+                event = self.session.next(&mut replica) => self.event(event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                () = self.dropped.notified() => self.clear(),
+            }
+        }
+    }
+
+    /// Receivers may be gone, in which case nobody is left to be told.
+    fn event(&mut self, event: SessionEvent) {
+        match event {
+            // What was in step may not be since, if a table was added.
+            SessionEvent::Synced { .. } if self.session.is_synced() => {
+                let (remote, role) = (self.session.remote().cloned(), self.session.role());
+                self.status.send_modify(|status| status.ready(remote, role));
+            }
+            SessionEvent::Connected(_) | SessionEvent::Synced { .. } | SessionEvent::Updated => {}
+            SessionEvent::Lock(status) => {
+                if let Some(lock) = &self.lock {
+                    lock.send_replace(status);
+                }
+            }
+            SessionEvent::Completed { id, outcome } => {
+                if let Some(reply) = self.transactions.remove(&id) {
+                    let _ = reply.send(Ok(outcome));
+                }
+            }
+            SessionEvent::Replied { id, result } => match (self.requests.remove(&id), result) {
+                (Some(reply), Err(error)) if error.is_not_sent() => self.lost.push(reply),
+                (Some(reply), result) => drop(reply.send(result)),
+                (None, _) => {}
+            },
+            SessionEvent::ConditionChanged { id, result } => {
+                if let Some(reply) = self.conditions.remove(&id) {
+                    let _ = reply.send(result);
+                }
+            }
+            SessionEvent::Disconnected { remote, error, retry } => {
+                let error = Arc::new(error);
+                for reply in self.lost.drain(..) {
+                    let _ = reply.send(Err(Kind::Closed(Some(Arc::clone(&error))).into()));
+                }
+                // There is no pause before every server, and every address of each, had its turn.
+                self.status.send_modify(|status| status.failed(remote, error, !retry.is_zero()));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let session = &mut self.session;
+        match command {
+            Command::Transact { reply, .. } if reply.is_closed() => {}
+            Command::Transact { params, operations, is_ours, reply } => {
+                let sent = session.transact_json(&params, operations, is_ours);
+                enter(&mut self.transactions, sent, reply, &self.status);
+            }
+            Command::Request { reply, .. } if reply.is_closed() => {}
+            Command::Request { method, params, reply } => {
+                let sent = session.request_json(&method, &params);
+                enter(&mut self.requests, sent, reply, &self.status);
+            }
+            Command::Monitor { table, rows, reply } => {
+                let _ = reply.send(self.monitor(table, rows));
+            }
+            Command::Condition { table, rows, reply } => {
+                let sent = session.set_condition(&table, rows);
+                enter(&mut self.conditions, sent, reply, &self.status);
+            }
+            Command::Lock { reply, .. } if reply.is_closed() => {}
+            Command::Lock { name, reply } => {
+                let result = if self.lock.as_ref().is_some_and(|lock| !lock.is_closed()) {
+                    Err(Kind::LockTaken.into())
+                } else {
+                    session.set_lock(name).map(|()| {
+                        let (sender, receiver) = watch::channel(session.lock_status());
+                        self.lock = Some(sender);
+                        receiver
+                    })
+                };
+                let _ = reply.send(result);
+            }
+            Command::Steal { reply } => drop(reply.send(session.steal_lock())),
+            Command::Release { reply } => {
+                self.lock = None;
+                let _ = reply.send(session.want_lock(false));
+            }
+        }
+    }
+
+    fn monitor(&mut self, table: MonitoredTable, rows: RowFilter) -> Result<(), Error> {
+        self.remove_dropped();
+        if self.monitored.iter().any(|monitored| monitored.name == table.name) {
+            return Err(Kind::AlreadyMonitored(table.name).into());
+        }
+        // No server would take it, and the session would not try again.
+        condition_change("0", table.name, &rows).map_err(|e| Error::invalid_request("condition", e))?;
+        self.tables.change(table.add);
+        self.session.preset_condition(table.name, rows);
+        self.monitored.push(table);
+        self.is_undeclared = true;
+        self.declare();
+        Ok(())
+    }
+
+    /// Lets the session know of tables that were added. Where too much is under way, there is another time.
+    fn declare(&mut self) {
+        if self.is_undeclared {
+            self.status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
+            self.is_undeclared = self.session.redeclare().is_err();
+        }
+    }
+
+    /// Removes the tables of monitors that are gone. The server goes on to send their rows until the next time that it
+    /// is asked for some.
+    fn remove_dropped(&mut self) {
+        let Self { monitored, tables, session, .. } = self;
+        monitored.retain(|table| {
+            let is_alive = table.alive.strong_count() > 0;
+            if !is_alive {
+                tables.change(table.remove);
+                session.preset_condition(table.name, RowFilter::All);
+            }
+            is_alive
+        });
+    }
+
+    /// Gives up what nobody waits for any more.
+    fn clear(&mut self) {
+        self.remove_dropped();
+        let session = &mut self.session;
+        self.transactions.retain(|id, reply| {
+            !reply.is_closed() || {
+                session.cancel(*id);
+                false
+            }
+        });
+        self.requests.retain(|id, reply| {
+            !reply.is_closed() || {
+                session.cancel_request(*id);
+                false
+            }
+        });
+        self.conditions.retain(|_, reply| !reply.is_closed());
+        if self.lock.as_ref().is_some_and(watch::Sender::is_closed) {
+            self.lock = None;
+            // Where too much is under way, the server has it back at the end of the connection.
+            let _ = session.want_lock(false);
+        }
+    }
+}
+
+/// Keeps the reply until the session tells the end of what was sent, or says at once why it was not.
+fn enter<K: std::hash::Hash + Eq, T>(
+    pending: &mut HashMap<K, Reply<T>>,
+    sent: Result<K, Error>,
+    reply: Reply<T>,
+    status: &watch::Sender<Status>,
+) {
+    match sent {
+        Ok(id) => drop(pending.insert(id, reply)),
+        Err(error) => {
+            if error.is_not_sent() {
+                // Also a conversion of the schema, of which there is no event, ends what there was.
+                status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
+            }
+            let _ = reply.send(Err(error));
+        }
+    }
+}

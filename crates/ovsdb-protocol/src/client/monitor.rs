@@ -1,0 +1,205 @@
+//! Typed tables behind a client, which are kept in step with the database.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::Client;
+use super::driver::{Command, MonitoredTable};
+use crate::error::{Error, Kind};
+use crate::monitor::{MonitorRequests, RowFilter};
+use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
+use crate::row::RowUpdate;
+use crate::schema::DatabaseSchema;
+use crate::table::Table;
+use crate::tables::{Change, TableCache, Tables};
+
+/// The rows of a table, kept in step with the database until this is dropped. [`Client::monitor`] makes it.
+///
+/// RowFilter are those of the last update that is here as a whole, also while there is no connection. The tables of all
+/// monitors of a client change at the same time.
+pub struct Monitor<T> {
+    client: Client,
+    commits: watch::Receiver<u64>,
+    /// Lets the driver know that this is not dropped.
+    _alive: Arc<()>,
+    table: PhantomData<fn() -> T>,
+}
+
+/// The tables of all monitors, which the driver fills and readers look at. It is locked for one row at a time, so that
+/// no reader waits for a snapshot to be complete.
+#[derive(Clone, Debug)]
+pub(super) struct SharedTables {
+    tables: Arc<RwLock<Tables>>,
+    /// Counts commits.
+    commits: watch::Sender<u64>,
+}
+
+// ===== impl Client =====
+
+impl Client {
+    /// Monitors a table: keeps its rows in step with the database, and tells how they change. Returns when the rows are
+    /// there.
+    ///
+    /// The first monitor, and those that are asked for before there is a connection, come with the session's snapshot.
+    /// For another one later, the tables of all monitors are fetched again, of which monitors see the differences
+    /// only; so ask for all of them at the beginning where the database is large.
+    ///
+    /// # Errors
+    /// No server can be used in time, which includes one that lacks the table or a required column, or the client
+    /// monitors the table already.
+    pub async fn monitor<T>(&self) -> Result<Monitor<T>, Error>
+    where
+        T: Table<Context = ()> + Clone + Send + Sync + 'static,
+    {
+        self.monitor_rows(RowFilter::All).await
+    }
+
+    /// Monitors some rows of a table, as [`monitor`](Self::monitor) does all. A server that knows only the first
+    /// generation of monitors sends all rows whatever the conditions.
+    ///
+    /// # Errors
+    /// As [`monitor`](Self::monitor).
+    pub async fn monitor_rows<T>(&self, rows: RowFilter) -> Result<Monitor<T>, Error>
+    where
+        T: Table<Context = ()> + Clone + Send + Sync + 'static,
+    {
+        let deadline = self.deadline();
+        let alive = Arc::new(());
+        let table = MonitoredTable {
+            name: T::TABLE.name,
+            add: Tables::add::<T>,
+            remove: Tables::remove::<T>,
+            alive: Arc::downgrade(&alive),
+        };
+        self.command(|reply| Command::Monitor { table, rows, reply }).await?;
+        let monitor = Monitor {
+            client: self.clone(),
+            commits: self.tables.commits.subscribe(),
+            _alive: alive,
+            table: PhantomData,
+        };
+        self.ready_until(deadline).await?;
+        Ok(monitor)
+    }
+
+    /// Looks at the tables of all monitors at one moment. The driver waits meanwhile, so that `look` must not ask
+    /// anything of the client or its monitors.
+    pub fn read<R>(&self, look: impl FnOnce(&Tables) -> R) -> R {
+        look(&self.tables.tables.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+// ===== impl Monitor =====
+
+impl<T: Table + Send + Sync + 'static> Monitor<T> {
+    /// Waits until rows have changed, and returns how: at first, all rows as new ones.
+    ///
+    /// Changes of the same row are joined until they are taken, so that a slow reader misses states in between, and
+    /// nothing else. However often everything was fetched again, a row that is as it was is not among them, and one
+    /// that is gone is.
+    ///
+    /// # Errors
+    /// The driver of the client has ended. Lost connections are no error: see [`Client::status`].
+    ///
+    /// # Cancel safety
+    /// No change is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Vec<Change<T>>, Error> {
+        loop {
+            self.commits.borrow_and_update();
+            let changes = self.take_changes();
+            if !changes.is_empty() {
+                return Ok(changes);
+            }
+            let driven = self.client.commands.closed();
+            tokio::select! {
+                committed = self.commits.changed() => committed.map_err(|_| Kind::Stopped)?,
+                () = driven => return Err(Kind::Stopped.into()),
+            }
+        }
+    }
+
+    /// Returns the changes that [`next`](Self::next) would, without waiting.
+    pub fn take_changes(&mut self) -> Vec<Change<T>> {
+        let tables = &self.client.tables.tables;
+        tables.write().unwrap_or_else(PoisonError::into_inner).take_changes()
+    }
+
+    /// Returns a row.
+    pub fn get(&self, uuid: Uuid) -> Option<Arc<T>> {
+        self.read(|table| table.get(uuid).cloned())
+    }
+
+    /// Returns all rows, in the order of their UUIDs.
+    pub fn rows(&self) -> Vec<(Uuid, Arc<T>)> {
+        self.read(|table| table.rows().map(|(uuid, row)| (uuid, Arc::clone(row))).collect())
+    }
+
+    /// Chooses which rows to monitor, from now on and on later connections, too (ovsdb-server(7),
+    /// `monitor_cond_change`). Returns when they are there; they are told as changes.
+    ///
+    /// # Errors
+    /// No server can be used in time, or a condition is not one on a declared column. The conditions are what they
+    /// were.
+    ///
+    /// # Cancel safety
+    /// The conditions may change all the same if the future is dropped.
+    pub async fn set_condition(&self, rows: RowFilter) -> Result<(), Error> {
+        let table: Arc<str> = T::TABLE.name.into();
+        let send = |reply| Command::Condition { table: Arc::clone(&table), rows: rows.clone(), reply };
+        self.client.call(send).await
+    }
+
+    fn read<R: Default>(&self, look: impl FnOnce(&TableCache<T>) -> R) -> R {
+        // The table is there as long as its monitor is.
+        self.client.read(|tables| tables.table().map(look).unwrap_or_default())
+    }
+}
+
+impl<T> Drop for Monitor<T> {
+    fn drop(&mut self) {
+        // The driver removes the table of a monitor that is gone; it looks when it is notified.
+        self._alive = Arc::default();
+        self.client.dropped.notify_one();
+    }
+}
+
+impl<T> fmt::Debug for Monitor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").finish_non_exhaustive()
+    }
+}
+
+// ===== impl SharedTables =====
+
+impl SharedTables {
+    pub(super) fn new() -> Self {
+        Self { tables: Arc::default(), commits: watch::channel(0).0 }
+    }
+
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Tables) -> R) -> R {
+        change(&mut self.tables.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Replica for SharedTables {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
+        self.change(|tables| tables.declare(schema))
+    }
+
+    fn begin(&mut self, batch: Batch) {
+        self.change(|tables| tables.begin(batch));
+    }
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
+        self.change(|tables| tables.apply(update))
+    }
+
+    fn commit(&mut self) {
+        self.change(Replica::commit);
+        self.commits.send_modify(|commits| *commits += 1);
+    }
+}
