@@ -164,8 +164,8 @@ fn a_value_that_is_not_understood_is_a_problem_of_its_own() {
     assert_eq!(
         found,
         [
-            "number: expected an integer at byte 0",
             "type: not understood: \"what\"",
+            "number: expected an integer at byte 0",
             "maybe: expected at most one value at byte 0",
         ]
     );
