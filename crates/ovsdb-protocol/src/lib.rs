@@ -123,7 +123,7 @@ mod tls;
 #[cfg(feature = "tls")]
 pub use tls::Expiry;
 pub use tls::{PemSource, TlsConfig};
-/// The TLS library, for programs that bring a [`TlsConfig::client_config`] of their own.
+/// The TLS library, for programs that bring a configuration of their own in [`TlsConfig`].
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 mod endpoint;

@@ -22,7 +22,7 @@ pub struct RowUpdate<'a> {
 pub enum RowChange<'a> {
     /// A row that the monitor did not show before. Columns that are absent hold their default.
     Insert(Columns<'a>),
-    /// A row's columns changed; each is a difference, see [`crate::diff`].
+    /// A row's columns changed; each is a difference, see [`apply_diff`](crate::apply_diff).
     Modify(Columns<'a>),
     /// A row's columns changed; each is the new content (RFC 7047's `update`).
     Replace(Columns<'a>),
