@@ -139,6 +139,12 @@ reasons! {
         context.name(*other)
     );
 
+    /// The router is disabled.
+    "router-disabled" RouterDisabled => format!(
+        "{} is disabled, so that OVN passes over it: enable it (`ovn-nbctl lr-set-enabled`, or the CMS's administrative state)",
+        context.here()
+    );
+
     /// The router has no gateway.
     "no-gateway" NoGateway => format!(
         "{} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway",

@@ -178,6 +178,9 @@ fn decide(
     for forward in &found {
         trace.passed("forward", || Check::forward(store, router, forward));
     }
+    if is_disabled(store, router) {
+        return Err(Verdict::Rejected(Reason::RouterDisabled));
+    }
     if !is_gateway(store, router) {
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
@@ -342,7 +345,8 @@ fn router_of<'a>(
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
             // The same balancer may be on an inner router too, where it has no effect on what comes from outside.
-            candidates.push(((leads_elsewhere, !is_gateway(store, *router), *hops), *router, here));
+            let rank = (is_disabled(store, *router), leads_elsewhere, !is_gateway(store, *router), *hops);
+            candidates.push((rank, *router, here));
         }
     }
     if candidates.is_empty() {
@@ -350,20 +354,27 @@ fn router_of<'a>(
             .routers
             .iter()
             .filter(|(router, _)| is_gateway(store, *router) && is_allowed(store, rules, *router, external));
-        candidates = allowed.map(|(router, hops)| ((false, false, *hops), *router, 0..0)).collect();
+        candidates = allowed
+            .map(|(router, hops)| ((is_disabled(store, *router), false, false, *hops), *router, 0..0))
+            .collect();
     }
     candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
     match &*candidates {
         [] if rules.allow.is_empty() => Err(Reason::NotAForward(no_forward(question, external))),
         [] => Err(Reason::NotPermitted),
         [(a, first, _), (b, second, _), ..] if a == b => Err(Reason::AmbiguousRouter(*first, *second)),
-        [((true, ..), ..), ..] if rules.require_target => Err(Reason::NotATarget),
+        [((_, true, ..), ..), ..] if rules.require_target => Err(Reason::NotATarget),
         [(_, router, here), ..] => {
             found.truncate(here.end);
             found.drain(..here.start);
             Ok((*router, found))
         }
     }
+}
+
+/// Returns whether OVN passes over the router and all that is on it (northd/northd.c, `lrouter_is_enabled`).
+fn is_disabled(store: &Store, router: RouterId) -> bool {
+    store.router(router).is_some_and(|row| row.enabled == Some(false))
 }
 
 /// Looks why the routers that have an address do not forward it: a VIP that is heeded and no forward is inside.

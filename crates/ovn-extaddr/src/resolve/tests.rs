@@ -210,6 +210,22 @@ fn field_case_30_a_balancer_on_an_inner_router_and_on_the_outer_one() {
 }
 
 #[test]
+fn field_case_9_a_disabled_router_is_passed_over() {
+    let mut network = forwarded();
+    network.put("Logical_Router", "R", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "rejected router-disabled");
+    network.put("Logical_Router", "R", json!({"enabled": true}));
+    assert_eq!(network.outcome("p1"), GRANTED);
+    // Of two routers with the forward, the one that OVN heeds is taken.
+    network.router("R2");
+    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+    network.join("S", "R2-S");
+    network.put("Logical_Router", "R2", json!({"options": map(&[("chassis", "ch1")]), "enabled": false}));
+    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
 fn field_case_32_link_local_addresses_get_no_rows() {
     let mut network = forwarded();
     network.instance("p2", "02:00:00:00:00:12 fe80::1 fd42:57::c");

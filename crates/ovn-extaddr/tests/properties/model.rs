@@ -197,6 +197,10 @@ impl Row {
         self.atoms(column).filter_map(|atom| if let Atom::Text(text) = atom { Some(&**text) } else { None })
     }
 
+    pub(crate) fn flag(&self, column: &str) -> Option<bool> {
+        self.atoms(column).find_map(|atom| if let Atom::Flag(flag) = atom { Some(*flag) } else { None })
+    }
+
     pub(crate) fn refs(&self, column: &str) -> impl Iterator<Item = Uuid> {
         self.atoms(column).filter_map(|atom| if let Atom::Ref(uuid) = atom { Some(*uuid) } else { None })
     }

@@ -167,6 +167,9 @@ impl<'a> Oracle<'a> {
         decision.external = Some(external);
         let router = self.router_of(&routers, external, &internal).map_err(Verdict::Rejected)?;
         decision.router = Some(router);
+        if self.is_disabled(router) {
+            return Err(Verdict::Rejected("router-disabled"));
+        }
         if !self.is_gateway(router) {
             return Err(Verdict::Rejected("no-gateway"));
         }
@@ -248,12 +251,13 @@ impl<'a> Oracle<'a> {
         external: IpAddr,
         internal: &[IpAddr],
     ) -> Result<Uuid, &'static str> {
-        let mut ranks: BTreeMap<(bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
+        let mut ranks: BTreeMap<(bool, bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
             if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                ranks.entry((!here, !self.is_gateway(*router), *hops)).or_default().push(*router);
+                let rank = (self.is_disabled(*router), !here, !self.is_gateway(*router), *hops);
+                ranks.entry(rank).or_default().push(*router);
             }
         }
         match ranks.pop_first() {
@@ -261,6 +265,10 @@ impl<'a> Oracle<'a> {
             Some((_, routers)) if routers.len() > 1 => Err("ambiguous-router"),
             Some((_, routers)) => Ok(routers[0]),
         }
+    }
+
+    fn is_disabled(self, router: Uuid) -> bool {
+        self.database.row("Logical_Router", router).is_some_and(|row| row.flag("enabled") == Some(false))
     }
 
     /// The foreign row that gives `internal` the address already; an error where one gives another.

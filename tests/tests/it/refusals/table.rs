@@ -239,6 +239,14 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         ),
     ];
+    cases.push(case(
+        "rejected router-disabled: enable it",
+        |scene, site| {
+            site.complete()?;
+            site.set(&scene.server, "Logical_Router", &site.net.router(), json!({"enabled": false}))
+        },
+        |scene, site| site.set(&scene.server, "Logical_Router", &site.net.router(), json!({"enabled": true})),
+    ));
     cases.push(Case {
         build: |net| net.ipv4_only().without_gateway(),
         ..case(
