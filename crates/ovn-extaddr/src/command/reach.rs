@@ -61,7 +61,8 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     let remotes = settings.remotes.endpoints();
     // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
-    let client = connect(settings.session(), share.map_or(PATIENCE, |share| share.min(PATIENCE)));
+    let patience = share.map_or(PATIENCE, |share| share.min(PATIENCE));
+    let client = connect(settings.session(), patience);
     let writable = async {
         // The session leaves a server that takes no writes for the next.
         while client.is_read_only(DATABASE, "NB_Global").await? {}
@@ -74,7 +75,7 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     }
     let failures = client.status().failures;
     if failures.is_empty() {
-        bail!("{} is silent", settings.remotes);
+        bail!("{} is silent for {patience:?}", settings.remotes);
     }
     let failures = failures.iter().map(|(remote, error)| {
         let hint = access::hint(remote, error).map_or_else(String::new, |hint| format!(": {hint}"));

@@ -123,12 +123,15 @@ impl State {
         loop {
             self.declare();
             tokio::select! {
-                event = self.session.next(&mut replica) => self.event(event),
+                biased;
+                // A call that was dropped is given up before the next one is sent, which may come from the same task.
+                () = self.dropped.notified() => self.clear(),
+                // Each call waits for its reply, so that commands do not keep the session from its turn.
                 command = self.commands.recv() => match command {
                     Some(command) => self.command(command),
                     None => return,
                 },
-                () = self.dropped.notified() => self.clear(),
+                event = self.session.next(&mut replica) => self.event(event),
             }
         }
     }
