@@ -33,7 +33,8 @@ pub(super) enum Command {
     Monitor { table: MonitoredTable, rows: RowFilter, reply: Reply<()> },
     Condition { table: Arc<str>, rows: RowFilter, reply: Reply<()> },
     Lock { name: LockName, reply: Reply<watch::Receiver<LockStatus>> },
-    Steal { reply: Reply<()> },
+    /// The answer is the epoch, once the lock is held.
+    Steal { reply: Reply<u64> },
     Release { reply: Reply<()> },
 }
 
@@ -67,6 +68,8 @@ struct State {
     /// Requests whose connection broke, until it is known why.
     lost: Vec<Reply<RawReply>>,
     lock: Option<watch::Sender<LockStatus>>,
+    /// Who waits for the lock to be ours. The status alone does not tell: it may be another's again before anybody looks.
+    stealing: Option<Reply<u64>>,
     tables: SharedTables,
     monitored: Vec<MonitoredTable>,
     /// Whether there is a table that the session does not know of.
@@ -93,6 +96,7 @@ impl Driver {
             conditions: HashMap::new(),
             lost: Vec::new(),
             lock: None,
+            stealing: None,
             tables,
             monitored: Vec::new(),
             is_undeclared: false,
@@ -146,6 +150,11 @@ impl State {
             }
             SessionEvent::Connected(_) | SessionEvent::Synced { .. } | SessionEvent::Updated => {}
             SessionEvent::Lock(status) => {
+                if let LockStatus::Held(epoch) = status
+                    && let Some(reply) = self.stealing.take()
+                {
+                    let _ = reply.send(Ok(epoch));
+                }
                 if let Some(lock) = &self.lock {
                     lock.send_replace(status);
                 }
@@ -209,7 +218,11 @@ impl State {
                 };
                 let _ = reply.send(result);
             }
-            Command::Steal { reply } => drop(reply.send(session.steal_lock())),
+            Command::Steal { reply } => match (session.lock_status(), session.steal_lock()) {
+                (LockStatus::Held(epoch), _) => drop(reply.send(Ok(epoch))),
+                (_, Ok(())) => self.stealing = Some(reply),
+                (_, Err(error)) => drop(reply.send(Err(error))),
+            },
             Command::Release { reply } => {
                 self.lock = None;
                 let _ = reply.send(session.want_lock(false));

@@ -83,8 +83,7 @@ impl Lock {
     /// # Errors
     /// As [`held`](Self::held), or too many requests are under way.
     pub async fn steal(&mut self) -> Result<u64, Error> {
-        self.client.command(|reply| Command::Steal { reply }).await?;
-        self.held().await
+        self.client.command(|reply| Command::Steal { reply }).await
     }
 
     /// Gives the lock back, and waits until the server has it.
