@@ -141,8 +141,10 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
     })?;
     ensure!(versions(&server, OWNER)? == before, "it wrote without the lock: {}", agent.log());
 
-    // The lock of a connection that ends goes to who waits for it.
+    // The lock of a connection that ends goes to who waits for it. It ends when the driver learns that its handles are
+    // gone, for which this task, which only blocks from now on, has to give it a turn.
     drop((lock, thief));
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let mut wanted = BTreeSet::new();
     for instance in &instances {
         let asked = net.external_ids(&instance.port)?.remove(V4).zip(instance.ipv4);
