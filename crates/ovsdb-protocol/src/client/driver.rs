@@ -28,14 +28,38 @@ pub(super) type RawReply = Box<RawValue>;
 /// [`Error::is_not_sent`] holds.
 #[derive(Debug)]
 pub(super) enum Command {
-    Transact { params: Arc<str>, operations: usize, is_ours: bool, reply: Reply<Outcome> },
-    Request { method: Arc<str>, params: Arc<str>, reply: Reply<RawReply> },
-    Monitor { table: MonitoredTable, rows: RowFilter, reply: Reply<()> },
-    Condition { table: Arc<str>, rows: RowFilter, reply: Reply<()> },
-    Lock { name: LockName, reply: Reply<watch::Receiver<LockStatus>> },
+    Transact {
+        params: Arc<str>,
+        operations: usize,
+        is_ours: bool,
+        reply: Reply<Outcome>,
+    },
+    Request {
+        method: Arc<str>,
+        params: Arc<str>,
+        reply: Reply<RawReply>,
+    },
+    Monitor {
+        table: MonitoredTable,
+        rows: RowFilter,
+        reply: Reply<()>,
+    },
+    Condition {
+        table: Arc<str>,
+        rows: RowFilter,
+        reply: Reply<()>,
+    },
+    Lock {
+        name: LockName,
+        reply: Reply<watch::Receiver<LockStatus>>,
+    },
     /// The answer is the epoch, once the lock is held.
-    Steal { reply: Reply<u64> },
-    Release { reply: Reply<()> },
+    Steal {
+        reply: Reply<u64>,
+    },
+    Release {
+        reply: Reply<()>,
+    },
 }
 
 /// A table that is monitored as long as a [`Monitor`](super::Monitor) lives.
