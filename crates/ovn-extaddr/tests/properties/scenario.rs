@@ -203,7 +203,9 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     for n in 0..routers {
         // Names of routers need not be unique.
         let name = Value::text(format!("r{}", n % 5));
-        db.insert("Logical_Router", uuid("Logical_Router", n), [("name", name)]);
+        let enabled = if c.one_in(6) { Some(c.one_in(3)) } else { None };
+        let columns = [("name", name), ("enabled", Value::maybe_flag(enabled))];
+        db.insert("Logical_Router", uuid("Logical_Router", n), columns);
     }
     match c.below(5) {
         // Each router has a switch of its own, or shares it.

@@ -174,13 +174,13 @@ impl State {
             }
             SessionEvent::Connected(_) | SessionEvent::Synced { .. } | SessionEvent::Updated => {}
             SessionEvent::Lock(status) => {
+                if let Some(lock) = &self.lock {
+                    lock.send_replace(status);
+                }
                 if let LockStatus::Held(epoch) = status
                     && let Some(reply) = self.stealing.take()
                 {
                     let _ = reply.send(Ok(epoch));
-                }
-                if let Some(lock) = &self.lock {
-                    lock.send_replace(status);
                 }
             }
             SessionEvent::Completed { id, outcome } => {

@@ -83,7 +83,12 @@ impl Lock {
     /// # Errors
     /// As [`held`](Self::held), or too many requests are under way.
     pub async fn steal(&mut self) -> Result<u64, Error> {
-        self.client.command(|reply| Command::Steal { reply }).await
+        let epoch = self.client.command(|reply| Command::Steal { reply }).await?;
+        // The caller knows now, so that `changed` tells only of what comes after.
+        if *self.status.borrow_and_update() != LockStatus::Held(epoch) {
+            self.status.mark_changed();
+        }
+        Ok(epoch)
     }
 
     /// Gives the lock back, and waits until the server has it.
