@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use ovn_model::{Change, Changes, Family, Few, NatId, Node, Port, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, NatId, Node, Port, RouterId, Store, SwitchId, keys};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::clock::Now;
@@ -433,7 +434,7 @@ impl Engine {
                 decision.verdict = Verdict::Conflict(reason);
             }
         }
-        let converted = |decisions: &[Decision]| -> Few<_> {
+        let converted = |decisions: &[Decision]| -> SmallVec<[_; 1]> {
             decisions.iter().filter_map(Decision::conversion).collect()
         };
         let (before, after) = (converted(&old.decisions), converted(&draft.decisions));

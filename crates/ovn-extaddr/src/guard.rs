@@ -182,7 +182,7 @@ impl Guard {
 fn assigns(port: &Port, address: IpAddr) -> Option<Condition> {
     let element = |set: &AddressSet| {
         let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);
-        assigning.find(|element| element.addresses().any(|a| a == address)).map(|e| e.text().into_owned())
+        assigning.find(|element| element.addresses().contains(&address)).map(|e| e.text().into_owned())
     };
     Some(match element(&port.addresses) {
         Some(text) => Port::COLUMNS.addresses.includes(Datum::scalar(text)),

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
 use foldhash::{HashMap, HashMapExt};
-use ovn_model::{Family, Few, RouterId};
+use ovn_model::{Family, RouterId};
+use smallvec::SmallVec;
 
 use crate::reason::Code;
 use crate::report::Standing;
@@ -22,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Where every intent stands, as far as it was said.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    known: HashMap<Arc<str>, Few<Known>>,
+    known: HashMap<Arc<str>, SmallVec<[Known; 1]>>,
     hasher: RandomState,
     counts: [usize; State::ALL.len()],
     reasons: BTreeMap<Code, usize>,
@@ -90,7 +91,7 @@ impl Ledger {
             let before = old.iter().find(|known| known.family == standing.family);
             Known::of(standing, self.hasher.hash_one(standing), before, now, &mut news)
         });
-        let known: Few<_> = known.collect();
+        let known: SmallVec<[_; 1]> = known.collect();
         old.iter().for_each(|before| self.count(before, false));
         known.iter().for_each(|after| self.count(after, true));
         let gone = old.iter().filter(|before| known.iter().all(|after| after.family != before.family));

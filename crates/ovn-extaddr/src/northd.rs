@@ -10,8 +10,9 @@ mod tests;
 use std::net::IpAddr;
 
 use ovn_model::{
-    ElementKind, Endpoint, Family, Few, Nat, NatKind, Port, RouterPortId, Store, Vip, is_host, parse_prefix,
+    ElementKind, Endpoint, Family, Nat, NatKind, Port, RouterPortId, Store, Vip, is_host, parse_prefix,
 };
+use smallvec::SmallVec;
 
 use crate::topology::{gateway_ports, holds};
 
@@ -108,12 +109,12 @@ pub fn nat_port(store: &Store, nat: &Nat) -> Result<Option<RouterPortId>, NatFla
 /// What was allocated counts only as long as the port asks for an allocation (northd/northd.c, `build_ipam`):
 /// until northd clears the column, the address may be another port's. No router forwards what has
 /// a link-local address, RFC 4291 section 2.5.6 and RFC 3927 section 7.
-pub fn port_addresses(port: &Port, family: Family) -> Few<IpAddr> {
+pub fn port_addresses(port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
     let asks = || port.addresses.iter().any(|element| element.kind() == ElementKind::Dynamic);
     let allocated = Some(&port.dynamic_addresses).filter(|set| !set.is_empty() && asks());
     let all = port.addresses.assigned(family);
     let all = all.chain(allocated.into_iter().flat_map(move |set| set.assigned(family)));
-    let mut addresses: Few<IpAddr> = all.filter(|address| !is_link_local(*address)).collect();
+    let mut addresses: SmallVec<[IpAddr; 1]> = all.filter(|address| !is_link_local(*address)).collect();
     if addresses.len() > 1 {
         let mut sorted = addresses.to_vec();
         sorted.sort_unstable();

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Few, Nat, NatId, RouterId, Store};
+use ovn_model::{Family, Nat, NatId, RouterId, Store};
 use serde::Serialize;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::apply::Obstacle;
@@ -147,7 +148,7 @@ pub struct Standing {
     /// The address that the port has for its own connections, or shall have.
     pub external: Option<IpAddr>,
     /// The addresses that leave as it.
-    pub internal: Few<IpAddr>,
+    pub internal: SmallVec<[IpAddr; 1]>,
 }
 
 /// Says where the intents of a port stand: as [`entries`], at a fraction of the cost.
@@ -189,7 +190,7 @@ pub fn standings(
                 reason: None,
                 router: Some(router),
                 external: Some(external),
-                internal: Few::One(tags.internal),
+                internal: SmallVec::from_elem(tags.internal, 1),
             });
         }
     }

@@ -7,7 +7,8 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Few, Nat, NatId, NatKind, Port, PortKind, RouterId, RouterPortId, Store, keys};
+use ovn_model::{Family, Nat, NatId, NatKind, Port, PortKind, RouterId, RouterPortId, Store, keys};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::conversion::Site;
@@ -34,7 +35,7 @@ pub struct Decision {
     /// Who asks.
     pub source: Source,
     /// The port's addresses of the family.
-    pub internal: Few<IpAddr>,
+    pub internal: SmallVec<[IpAddr; 1]>,
     /// The router that has the address, once it is clear.
     pub router: Option<RouterId>,
     /// The address, once it is clear.
@@ -67,7 +68,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The internal addresses that no foreign row translates, at least one, and the UUID of the row for each.
-    pub rows: Few<(IpAddr, Uuid)>,
+    pub rows: SmallVec<[(IpAddr, Uuid); 1]>,
     /// The source ports that connections are kept to.
     pub port_range: Option<PortRange>,
     /// The gateway port that the rows are for.

@@ -66,7 +66,7 @@ impl AddressSet {
     pub fn assigned(&self, family: Family) -> impl Iterator<Item = IpAddr> {
         self.iter()
             .filter(|element| element.kind() == ElementKind::Static)
-            .flat_map(|element| element.addresses())
+            .flat_map(|element| element.addresses)
             .filter(move |address| Family::of(*address) == family)
     }
 

@@ -3,10 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use ovsdb_protocol::Uuid;
-
-use crate::prefix::Canonical;
 
 /// The name space of all UUIDs of ours.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_5a3e_61d4_4b7f_9e0a_d3b1_c46f_7728);
@@ -19,8 +16,8 @@ pub fn row_uuid(owner: &str, role: &str, router: Uuid, address: IpAddr, port: &s
         name.push_str(part);
         name.push('\0');
     }
-    // A `String` takes whatever is written; addresses are as their own `Display` renders them, at less cost.
-    let _ = write!(name, "{}\0", Canonical(&IpNet::from(address)));
+    // A `String` takes whatever is written.
+    let _ = write!(name, "{address}\0");
     name.push_str(port);
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }

@@ -4,12 +4,15 @@
 //! back what it read, which for an IPv6 address costs ten times as much.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
+
+use ovsdb_protocol::is_rendering;
 
 /// Parses an address as `str::parse` does.
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
     match parse_v4(text.as_bytes()) {
         Some(address) => Some(IpAddr::V4(address)),
-        None => parse_v6(text.as_bytes()).map(IpAddr::V6),
+        None => parse_v6(text.as_bytes()).map(|(address, _)| IpAddr::V6(address)),
     }
 }
 
@@ -31,27 +34,36 @@ pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     (at == 3 && digits > 0).then(|| octets.into())
 }
 
-/// Parses an IPv6 address in any of its spellings (RFC 4291 §2.2).
-pub(crate) fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
+/// Parses an IPv6 address in any of its spellings (RFC 4291 section 2.2), and tells whether it is the one of RFC 5952,
+/// which [`Ipv6Addr`] renders.
+pub(crate) fn parse_v6(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
     if text.contains(&b'.') {
-        return str::from_utf8(text).ok()?.parse().ok();
+        let text = str::from_utf8(text).ok()?;
+        let address = text.parse().ok()?;
+        return Some((address, is_rendering(text, &address)));
     }
-    let mut address = [0; 8];
-    match text.windows(2).position(|pair| pair == b"::") {
-        None => (groups(text, &mut address)? == 8).then(|| address.into()),
+    let (mut groups, mut is_plain) = ([0; 8], true);
+    let zeros = match text.windows(2).position(|pair| pair == b"::") {
+        None if read_groups(text, &mut groups, &mut is_plain)? == 8 => 0..0,
+        None => return None,
         Some(at) => {
             // The colons stand for one group of zeros at least.
             let mut tail = [0; 7];
-            let before = groups(&text[..at], &mut address[..7])?;
-            let behind = groups(&text[at + 2..], &mut tail[..7 - before])?;
-            address[8 - behind..].copy_from_slice(&tail[..behind]);
-            Some(address.into())
+            let before = read_groups(&text[..at], &mut groups[..7], &mut is_plain)?;
+            let behind = read_groups(&text[at + 2..], &mut tail[..7 - before], &mut is_plain)?;
+            groups[8 - behind..].copy_from_slice(&tail[..behind]);
+            before..8 - behind
         }
-    }
+    };
+    let address = Ipv6Addr::from(groups);
+    // An IPv4-mapped address is rendered with dots.
+    let is_canonical = is_plain && zeros == longest_zeros(&groups) && address.to_ipv4_mapped().is_none();
+    Some((address, is_canonical))
 }
 
-/// Reads hexadecimal numbers with colons between them. Returns how many there are.
-fn groups(text: &[u8], groups: &mut [u16]) -> Option<usize> {
+/// Reads hexadecimal numbers with colons between them. Returns how many there are; `is_plain` becomes false where one
+/// has a leading zero or a capital.
+fn read_groups(text: &[u8], groups: &mut [u16], is_plain: &mut bool) -> Option<usize> {
     if text.is_empty() {
         return Some(0);
     }
@@ -62,10 +74,24 @@ fn groups(text: &[u8], groups: &mut [u16]) -> Option<usize> {
             continue;
         }
         let group = groups.get_mut(count).filter(|_| digits < 4)?;
+        *is_plain &= !byte.is_ascii_uppercase() && (digits == 0 || *group != 0);
         *group = *group << 4 | u16::from(digit(*byte)?);
         digits += 1;
     }
     (digits > 0).then_some(count + 1)
+}
+
+/// Returns the first of the longest runs of two or more zeros.
+fn longest_zeros(groups: &[u16; 8]) -> Range<usize> {
+    let (mut longest, mut start) = (0..0, 0);
+    for (i, group) in groups.iter().enumerate() {
+        if *group != 0 {
+            start = i + 1;
+        } else if i + 1 - start > longest.len().max(1) {
+            longest = start..i + 1;
+        }
+    }
+    longest
 }
 
 /// Returns the value of a hexadecimal digit.
@@ -83,6 +109,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn check(text: &str) {
+        let address: Option<IpAddr> = text.parse().ok();
+        assert_eq!(parse_ip(text), address, "{text}");
+        if let Some((address, is_canonical)) = parse_v6(text.as_bytes()) {
+            assert_eq!(is_canonical, address.to_string() == text, "{text}");
+        }
+    }
 
     #[test]
     fn it_is_what_the_standard_library_takes() {
@@ -123,12 +157,24 @@ mod tests {
             "fd42::g",
             "::ffff:1.2.3.4",
             "1.2.3.4::",
+            "::1.2.3.4",
+            "::ffff:102:304",
+            "1::1",
+            "1:0:0:2::",
+            "1::2:0:0:0:0",
+            "1:0:0:2:0:0:0:3",
+            "1:0:0:2::3",
+            "0:1::",
+            "0:1:2:3:4:5:6:7",
+            "::1:2:3:4:5:6:7",
+            "0:0::",
+            "00::",
             "fe80::1%eth0",
             "é::",
             "+1::",
             "[::1]",
         ] {
-            assert_eq!(parse_ip(text), text.parse().ok(), "{text}");
+            check(text);
         }
     }
 
@@ -139,9 +185,11 @@ mod tests {
             v4 in "[0-2]?[0-9]{0,2}(\\.[0-2]?[0-9]{0,2}){2,4}",
             v6 in "([0-9a-fA-F]{0,5}:){1,8}[0-9a-f]{0,4}",
             few in "[1:.]{0,18}",
+            groups in prop::array::uniform8(prop_oneof![Just(0), Just(0), 0..=u16::MAX]),
         ) {
-            for text in [address.to_string(), v4, v6, few] {
-                prop_assert_eq!(parse_ip(&text), text.parse().ok(), "{}", text);
+            let zeros = Ipv6Addr::from(groups).to_string();
+            for text in [address.to_string(), v4, v6, few, zeros.replacen("::", ":0::", 1), zeros] {
+                check(&text);
             }
         }
     }

@@ -7,7 +7,6 @@ use ipnet::IpNet;
 use ovsdb_protocol::{Column, ColumnError, ColumnKind, DatumReader, OriginalText, toggle_sorted};
 
 use crate::parsing::parse_ip;
-use crate::rendering::Rendering;
 
 /// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix.
 /// Bits right of the prefix are kept.
@@ -41,7 +40,7 @@ pub struct Canonical<'a>(pub &'a IpNet);
 
 impl fmt::Display for Canonical<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_host(self.0) { Rendering(self.0.addr()).fmt(f) } else { self.0.fmt(f) }
+        if is_host(self.0) { self.0.addr().fmt(f) } else { self.0.fmt(f) }
     }
 }
 
@@ -57,11 +56,7 @@ impl OriginalText for Address {
     }
 
     fn canonical(&self) -> impl fmt::Display + '_ {
-        Rendering(self.0)
-    }
-
-    fn is_canonical(&self, text: &str) -> bool {
-        Rendering(self.0).is(text.as_bytes())
+        self.0
     }
 }
 
@@ -78,13 +73,6 @@ impl OriginalText for LogicalPrefix {
 
     fn canonical(&self) -> impl fmt::Display + '_ {
         Canonical(&self.0)
-    }
-
-    fn is_canonical(&self, text: &str) -> bool {
-        match is_host(&self.0) {
-            true => Rendering(self.0.addr()).is(text.as_bytes()),
-            false => ovsdb_protocol::is_rendering(text, &Canonical(&self.0)),
-        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod dependents;
 mod finder;
-mod id_set;
 mod index;
 mod indexes;
 mod links;
@@ -24,11 +23,11 @@ use ovsdb_protocol::{Batch, Field, Missing, Problem, Problems, Table, TableLayou
 
 use crate::change::{Changes, Recorder};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
-use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
-pub(crate) use id_set::IdSet;
+use crate::tables::Nat;
 use indexes::Indexes;
 pub(crate) use network::Network;
 pub(crate) use row::Meta;
+pub(crate) use sets::IdSet;
 pub use slabs::Slabs;
 use slabs::TABLES;
 
@@ -104,29 +103,9 @@ impl Store {
 
     // ----- switches and their ports -----
 
-    /// Returns a switch.
-    pub fn switch(&self, id: SwitchId) -> Option<&Switch> {
-        self.slabs.switches.get(id)
-    }
-
-    /// Returns all switches.
-    pub fn switches(&self) -> impl Iterator<Item = (SwitchId, &Switch)> {
-        self.slabs.switches.iter()
-    }
-
     /// Returns the ports of a switch that are of type `router`, sorted.
     pub fn router_ports_of(&self, switch: SwitchId) -> &[PortId] {
         self.indexes.router_type.get(&switch)
-    }
-
-    /// Returns a switch port.
-    pub fn port(&self, id: PortId) -> Option<&Port> {
-        self.slabs.ports.get(id)
-    }
-
-    /// Returns all switch ports.
-    pub fn ports(&self) -> impl Iterator<Item = (PortId, &Port)> {
-        self.slabs.ports.iter()
     }
 
     /// Returns the switch port of that name, which is unique.
@@ -141,31 +120,6 @@ impl Store {
 
     // ----- routers and their ports -----
 
-    /// Returns a router.
-    pub fn router(&self, id: RouterId) -> Option<&Router> {
-        self.slabs.routers.get(id)
-    }
-
-    /// Returns all routers.
-    pub fn routers(&self) -> impl Iterator<Item = (RouterId, &Router)> {
-        self.slabs.routers.iter()
-    }
-
-    /// Returns the routers of that name; it looks at all routers.
-    pub fn router_by_name(&self, name: &str) -> impl Iterator<Item = RouterId> {
-        self.routers().filter(move |(_, router)| *router.name == *name).map(|(id, _)| id)
-    }
-
-    /// Returns a router port.
-    pub fn router_port(&self, id: RouterPortId) -> Option<&RouterPort> {
-        self.slabs.router_ports.get(id)
-    }
-
-    /// Returns all router ports.
-    pub fn router_ports(&self) -> impl Iterator<Item = (RouterPortId, &RouterPort)> {
-        self.slabs.router_ports.iter()
-    }
-
     /// Returns the router port of that name, which is unique.
     pub fn router_port_by_name(&self, name: &str) -> Option<RouterPortId> {
         let named = self.indexes.router_ports_named(&self.slabs, name);
@@ -179,29 +133,9 @@ impl Store {
 
     // ----- load balancers -----
 
-    /// Returns a load balancer.
-    pub fn load_balancer(&self, id: LoadBalancerId) -> Option<&LoadBalancer> {
-        self.slabs.balancers.get(id)
-    }
-
     /// Returns the load balancer with that UUID, be its row here or not.
     pub fn load_balancer_by_uuid(&self, uuid: Uuid) -> Option<LoadBalancerId> {
         self.slabs.balancers.find(uuid)
-    }
-
-    /// Returns all load balancers.
-    pub fn load_balancers(&self) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer)> {
-        self.slabs.balancers.iter()
-    }
-
-    /// Returns a group of load balancers.
-    pub fn group(&self, id: GroupId) -> Option<&Group> {
-        self.slabs.groups.get(id)
-    }
-
-    /// Returns all groups of load balancers.
-    pub fn groups(&self) -> impl Iterator<Item = (GroupId, &Group)> {
-        self.slabs.groups.iter()
     }
 
     /// Returns the load balancers on a router, directly or by groups, each once.
@@ -253,19 +187,9 @@ impl Store {
 
     // ----- NAT -----
 
-    /// Returns a NAT row.
-    pub fn nat(&self, id: NatId) -> Option<&Nat> {
-        self.slabs.nats.get(id)
-    }
-
     /// Returns the NAT row with that UUID, be it here or not.
     pub fn nat_by_uuid(&self, uuid: Uuid) -> Option<NatId> {
         self.slabs.nats.find(uuid)
-    }
-
-    /// Returns all NAT rows.
-    pub fn nats(&self) -> impl Iterator<Item = (NatId, &Nat)> {
-        self.slabs.nats.iter()
     }
 
     /// Returns the handles of a router's NAT rows. The row of one may be missing.

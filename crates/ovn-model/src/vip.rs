@@ -11,10 +11,9 @@ use std::num::NonZeroU16;
 
 use memchr::memchr;
 use ovsdb_protocol::is_rendering;
+use smallvec::SmallVec;
 
-use crate::few::Few;
 use crate::parsing::{parse_v4, parse_v6};
-use crate::rendering::Rendering;
 
 pub use set::Vips;
 
@@ -35,7 +34,7 @@ pub struct Vip {
     /// What clients connect to.
     pub endpoint: Endpoint,
     /// What the connections are spread over; may be nothing, which refuses them.
-    pub backends: Few<Endpoint>,
+    pub backends: SmallVec<[Endpoint; 1]>,
     /// What is not as we would write it.
     original: Option<Box<OriginalPair>>,
 }
@@ -62,11 +61,11 @@ impl Endpoint {
     fn parse_spelled(text: &[u8]) -> Option<(Self, bool)> {
         if let Some(rest) = text.strip_prefix(b"[") {
             let (text, rest) = split_once(rest, b']')?;
-            let address = IpAddr::V6(parse_v6(text)?);
+            let (address, is_canonical) = parse_v6(text)?;
             let port = if rest.is_empty() { rest } else { rest.strip_prefix(b":")? };
             let (port, canonical) = parse_port(port)?;
-            let canonical = canonical && port.is_some() && Rendering(address).is(text);
-            return Some((Self { address, port }, canonical));
+            let canonical = canonical && port.is_some() && is_canonical;
+            return Some((Self { address: address.into(), port }, canonical));
         }
         // Hardly any are IPv6 addresses without brackets, none of which starts as one of the other family.
         let (start, rest) = split_once(text, b':').map_or((text, None), |(start, rest)| (start, Some(rest)));
@@ -75,17 +74,17 @@ impl Endpoint {
             let canonical = canonical && port.is_some() == rest.is_some();
             return Some((Self { address: address.into(), port }, canonical));
         }
-        let address = IpAddr::V6(parse_v6(text)?);
-        Some((Self { address, port: None }, Rendering(address).is(text)))
+        let (address, is_canonical) = parse_v6(text)?;
+        Some((Self { address: address.into(), port: None }, is_canonical))
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.address, self.port) {
-            (address, None) => Rendering(address).fmt(f),
-            (IpAddr::V4(_), Some(port)) => write!(f, "{}:{port}", Rendering(self.address)),
-            (IpAddr::V6(_), Some(port)) => write!(f, "[{}]:{port}", Rendering(self.address)),
+            (address, None) => address.fmt(f),
+            (IpAddr::V4(address), Some(port)) => write!(f, "{address}:{port}"),
+            (IpAddr::V6(address), Some(port)) => write!(f, "[{address}]:{port}"),
         }
     }
 }

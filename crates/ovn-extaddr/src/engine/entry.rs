@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ovn_model::{Few, NatId, SwitchId};
+use ovn_model::{NatId, SwitchId};
+use smallvec::SmallVec;
 
 use super::hold::Loss;
 use crate::resolve::{Decision, Place, Watch};
@@ -11,12 +12,12 @@ use crate::resolve::{Decision, Place, Watch};
 /// What is known of a port.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    pub(super) decisions: Few<Decision>,
+    pub(super) decisions: SmallVec<[Decision; 1]>,
     pub(super) switch: Option<SwitchId>,
     /// What the decisions rest on, sorted.
     pub(super) watched: Box<[Watch]>,
     /// Where it would have rows, each for an address that it watches. The first port by name gets them.
-    pub(super) claimed: Few<Place>,
+    pub(super) claimed: SmallVec<[Place; 1]>,
     /// Few ports have it.
     pub(super) leaving: Option<Box<Leaving>>,
 }
@@ -38,7 +39,7 @@ pub(super) struct Draft {
     pub(super) decisions: Vec<Decision>,
     pub(super) switch: Option<SwitchId>,
     pub(super) watched: Vec<Watch>,
-    pub(super) claimed: Few<Place>,
+    pub(super) claimed: SmallVec<[Place; 1]>,
     pub(super) leaving: Leaving,
 }
 

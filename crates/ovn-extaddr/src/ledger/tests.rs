@@ -1,7 +1,14 @@
 use super::*;
 
 fn standing(state: State, reason: Option<Code>) -> Standing {
-    Standing { family: Family::V4, state, reason, router: None, external: None, internal: Few::default() }
+    Standing {
+        family: Family::V4,
+        state,
+        reason,
+        router: None,
+        external: None,
+        internal: SmallVec::default(),
+    }
 }
 
 fn count(ledger: &Ledger, state: State) -> usize {

@@ -1,22 +1,26 @@
 //! One element of an address set, and how it is packed.
 //!
 //! ```text
-//! head(1) IPv4s(1) IPv6s(1) [MAC(6)] IPv4s*4 IPv6s*16 [length(4) text(length)]
+//! STATIC or DYNAMIC(1) IPv4s(1) IPv6s(1) MAC(6) IPv4s*4 IPv6s*16     where it is written as we would
+//! TEXT(1) length(4) text(length)                                     any other
 //! ```
 
 use std::borrow::Cow;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt::{self, Write};
+use std::net::IpAddr;
 
-use ovsdb_protocol::is_rendering;
+use smallvec::SmallVec;
 
 use super::mac::Mac;
 use crate::parsing::{parse_ip, parse_v4, parse_v6};
-use crate::prefix;
-use crate::rendering::Rendering;
+use crate::prefix::parse_prefix;
+
+const STATIC: u8 = 0;
+const DYNAMIC: u8 = 1;
+const TEXT: u8 = 2;
 
 /// What an element means (ovn-nb(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ElementKind {
     /// `Ethernet [IPv4 ...] [IPv6 ...]`: these are the port's.
     Static,
@@ -27,37 +31,63 @@ pub enum ElementKind {
     /// `router`: the port has the addresses of its router port.
     Router,
     /// Nothing that northd would accept.
+    #[default]
     Unreadable,
 }
 
 /// An element of an [`AddressSet`](super::AddressSet).
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 pub struct Element<'a> {
-    head: u8,
+    kind: ElementKind,
+    is_doubtful: bool,
     mac: Option<Mac>,
-    v4: &'a [[u8; 4]],
-    v6: &'a [[u8; 16]],
-    raw: Option<&'a str>,
+    pub(super) addresses: SmallVec<[IpAddr; 2]>,
+    /// The text, where it is not how we would write it, or may not be.
+    text: Option<&'a str>,
 }
-
-const KINDS: [ElementKind; 5] = [
-    ElementKind::Static,
-    ElementKind::Dynamic,
-    ElementKind::Unknown,
-    ElementKind::Router,
-    ElementKind::Unreadable,
-];
-const KIND: u8 = 0x07;
-const HAS_MAC: u8 = 0x08;
-const HAS_RAW: u8 = 0x10;
-const DOUBTFUL: u8 = 0x20;
 
 // ===== impl Element =====
 
 impl<'a> Element<'a> {
+    /// Parses an element as northd does (`extract_lsp_addresses` in lib/ovn-util.c).
+    fn parse(text: &'a str) -> Self {
+        let mut words = text.split_ascii_whitespace();
+        let first = words.next().unwrap_or_default();
+        let mut element = Self { text: Some(text), ..Self::default() };
+        match (text, first, Mac::parse(first)) {
+            ("unknown", ..) => element.kind = ElementKind::Unknown,
+            ("router", ..) => element.kind = ElementKind::Router,
+            (_, "dynamic", _) => {
+                // At most one address of each family follows.
+                let addresses: Option<SmallVec<_>> = words.map(parse_ip).collect();
+                let in_order = |a: &IpAddr, b: &IpAddr| a.is_ipv4() && b.is_ipv6();
+                if let Some(addresses) = addresses.filter(|addresses| addresses.is_sorted_by(in_order)) {
+                    (element.kind, element.addresses) = (ElementKind::Dynamic, addresses);
+                }
+            }
+            (_, _, Some(mac)) => {
+                let words: SmallVec<[_; 4]> = words.collect();
+                element.mac = Some(mac);
+                if words[..] == ["dynamic"] {
+                    element.kind = ElementKind::Dynamic;
+                } else {
+                    // What follows a word that is no address is not looked at.
+                    let addresses = words.iter().map_while(|word| Some(parse_prefix(word)?.addr()));
+                    element.kind = ElementKind::Static;
+                    element.addresses = addresses.collect();
+                    element.is_doubtful = element.addresses.len() < words.len();
+                    element.addresses.sort_by_key(IpAddr::is_ipv6);
+                }
+            }
+            _ => {}
+        }
+        element.is_doubtful |= element.kind == ElementKind::Unreadable;
+        element
+    }
+
     /// Returns what the element means.
     pub fn kind(&self) -> ElementKind {
-        KINDS.get(usize::from(self.head & KIND)).copied().unwrap_or(ElementKind::Unreadable)
+        self.kind
     }
 
     /// Returns its Ethernet address.
@@ -66,43 +96,33 @@ impl<'a> Element<'a> {
     }
 
     /// Returns its IP addresses, IPv4 first. Those of a `dynamic` element are only asked for.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
-        let v4 = self.v4.iter().map(|bytes| IpAddr::from(*bytes));
-        v4.chain(self.v6.iter().map(|bytes| IpAddr::from(*bytes)))
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 
     /// Returns the element as the database has it.
     pub fn text(&self) -> Cow<'a, str> {
-        match self.raw {
-            Some(raw) => Cow::Borrowed(raw),
-            None => Cow::Owned(self.to_string()),
+        match self.text {
+            Some(text) => text.into(),
+            None => self.canonical().into(),
         }
+    }
+
+    fn canonical(&self) -> String {
+        let mut text = self.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        if self.kind == ElementKind::Dynamic {
+            text.push_str(" dynamic");
+        }
+        for address in &self.addresses {
+            // A `String` takes whatever is written.
+            let _ = write!(text, " {address}");
+        }
+        text
     }
 
     /// Tells whether the element, or its end, was not understood.
     pub fn is_doubtful(&self) -> bool {
-        self.head & DOUBTFUL != 0
-    }
-}
-
-/// The canonical text.
-impl fmt::Display for Element<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(mac) = self.mac {
-            mac.fmt(f)?;
-        }
-        match self.kind() {
-            ElementKind::Static => {}
-            ElementKind::Dynamic if self.mac.is_some() => f.write_str(" dynamic")?,
-            ElementKind::Dynamic => f.write_str("dynamic")?,
-            ElementKind::Unknown => f.write_str("unknown")?,
-            ElementKind::Router => f.write_str("router")?,
-            ElementKind::Unreadable => f.write_str(self.raw.unwrap_or_default())?,
-        }
-        self.addresses().try_for_each(|address| {
-            f.write_str(" ")?;
-            Rendering(address).fmt(f)
-        })
+        self.is_doubtful
     }
 }
 
@@ -112,186 +132,92 @@ impl fmt::Debug for Element<'_> {
     }
 }
 
-// ===== parsing and packing =====
-
-#[derive(Default)]
-struct Parts {
-    head: u8,
-    mac: Option<Mac>,
-    v4: Vec<[u8; 4]>,
-    v6: Vec<[u8; 16]>,
-}
-
-impl Parts {
-    fn parse(text: &str) -> Self {
-        match text {
-            "unknown" => Self::of(ElementKind::Unknown),
-            "router" => Self::of(ElementKind::Router),
-            _ => {
-                let mut words = text.split_ascii_whitespace();
-                let parts = match words.next() {
-                    Some("dynamic") => Self::dynamic(words),
-                    Some(word) => Mac::parse(word).map(|mac| Self::with_mac(mac, words)),
-                    None => None,
-                };
-                parts.unwrap_or_else(|| {
-                    Self { head: DOUBTFUL, ..Self::default() }.kind(ElementKind::Unreadable)
-                })
-            }
-        }
-    }
-
-    fn of(kind: ElementKind) -> Self {
-        Self::default().kind(kind)
-    }
-
-    fn kind(mut self, kind: ElementKind) -> Self {
-        // The position in KINDS is the order of declaration.
-        self.head |= kind as u8;
-        self
-    }
-
-    /// `dynamic`, then at most one address of each family; northd takes nothing else.
-    fn dynamic<'t>(words: impl Iterator<Item = &'t str>) -> Option<Self> {
-        let mut parts = Self::of(ElementKind::Dynamic);
-        for word in words {
-            match parse_ip(word)? {
-                IpAddr::V4(v4) if parts.v4.is_empty() && parts.v6.is_empty() => parts.v4.push(v4.octets()),
-                IpAddr::V6(v6) if parts.v6.is_empty() => parts.v6.push(v6.octets()),
-                _ => return None,
-            }
-        }
-        Some(parts)
-    }
-
-    /// Like northd, takes the addresses up to the first that is none.
-    fn with_mac<'t>(mac: Mac, words: impl Iterator<Item = &'t str>) -> Self {
-        let mut parts = Self { head: HAS_MAC, mac: Some(mac), ..Self::default() };
-        let mut words = words.peekable();
-        if words.peek() == Some(&"dynamic") {
-            words.next();
-            if words.peek().is_none() {
-                return parts.kind(ElementKind::Dynamic);
-            }
-            parts.head |= DOUBTFUL;
-            return parts;
-        }
-        for word in words {
-            let full = parts.v4.len().max(parts.v6.len()) == usize::from(u8::MAX);
-            match prefix::parse_prefix(word).map(|prefix| prefix.addr()) {
-                Some(IpAddr::V4(v4)) if !full => parts.v4.push(v4.octets()),
-                Some(IpAddr::V6(v6)) if !full => parts.v6.push(v6.octets()),
-                _ => {
-                    parts.head |= DOUBTFUL;
-                    break;
-                }
-            }
-        }
-        parts
-    }
-}
+// ===== packing =====
 
 /// Appends an element to a packed set.
 pub(super) fn pack(text: &str, packed: &mut Vec<u8>) {
     let start = packed.len();
-    if pack_usual(text, packed).is_none() {
+    if pack_canonical(text.as_bytes(), packed).is_none() {
         packed.truncate(start);
-        pack_any(text, packed);
-    }
-}
-
-/// Appends what nearly every element is, in one pass: an Ethernet address and IP addresses, or `dynamic`, written as
-/// we would. Fails at anything else.
-fn pack_usual(text: &str, packed: &mut Vec<u8>) -> Option<()> {
-    let (mac, mut rest) = text.as_bytes().split_at_checked(Mac::LENGTH)?;
-    let (mut head, mut v4, mut v6) = (HAS_MAC, 0u8, 0u8);
-    let start = packed.len();
-    packed.extend_from_slice(&[head, v4, v6]);
-    packed.extend_from_slice(&Mac::parse_canonical(mac)?.0);
-    while !rest.is_empty() {
-        rest = rest.strip_prefix(b" ")?;
-        if rest == b"dynamic" && v4 == 0 && v6 == 0 {
-            head |= ElementKind::Dynamic as u8;
-            break;
-        }
-        if v4.max(v6) == u8::MAX {
-            return None;
-        }
-        let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(length);
-        if let Some(address) = parse_v4(word).filter(|_| v6 == 0) {
-            packed.extend_from_slice(&address.octets());
-            v4 += 1;
-        } else {
-            let address = parse_v6(word)?;
-            if !Rendering(address.into()).is(word) {
-                return None;
-            }
-            packed.extend_from_slice(&address.octets());
-            v6 += 1;
-        }
-        rest = after;
-    }
-    packed[start..][..3].copy_from_slice(&[head, v4, v6]);
-    Some(())
-}
-
-fn pack_any(text: &str, packed: &mut Vec<u8>) {
-    let mut parts = Parts::parse(text);
-    let element = Element { head: parts.head, mac: parts.mac, v4: &parts.v4, v6: &parts.v6, raw: None };
-    if !is_rendering(text, &element) || element.kind() == ElementKind::Unreadable {
-        parts.head |= HAS_RAW;
-    }
-    // Neither count exceeds a byte, see `with_mac`.
-    packed.extend([parts.head, parts.v4.len() as u8, parts.v6.len() as u8]);
-    packed.extend(parts.mac.iter().flat_map(|mac| mac.0));
-    packed.extend(parts.v4.as_flattened());
-    packed.extend(parts.v6.as_flattened());
-    if parts.head & HAS_RAW != 0 {
+        packed.push(TEXT);
         // A string of 4 GiB does not pass the session's limits.
         packed.extend((text.len() as u32).to_le_bytes());
         packed.extend(text.as_bytes());
     }
 }
 
+/// Appends what nearly every element is, in one pass: an Ethernet address and IP addresses, or `dynamic`, written as
+/// we would. Fails at anything else.
+fn pack_canonical(text: &[u8], packed: &mut Vec<u8>) -> Option<()> {
+    let (mac, mut rest) = text.split_at_checked(Mac::LENGTH)?;
+    let (start, mut kind, mut v4, mut v6) = (packed.len(), STATIC, 0u8, 0u8);
+    packed.extend([kind, v4, v6]);
+    packed.extend(Mac::parse_canonical(mac)?.0);
+    if rest == b" dynamic" {
+        (kind, rest) = (DYNAMIC, b"");
+    }
+    while !rest.is_empty() {
+        rest = rest.strip_prefix(b" ")?;
+        let (word, after) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
+        rest = after;
+        if let Some(address) = parse_v4(word).filter(|_| v6 == 0) {
+            packed.extend(address.octets());
+            v4 = v4.checked_add(1)?;
+        } else {
+            let (address, _) = parse_v6(word).filter(|(_, is_canonical)| *is_canonical)?;
+            packed.extend(address.octets());
+            v6 = v6.checked_add(1)?;
+        }
+    }
+    packed[start..][..3].copy_from_slice(&[kind, v4, v6]);
+    Some(())
+}
+
 /// Takes an element off a packed set.
 pub(super) fn unpack<'a>(packed: &mut &'a [u8]) -> Option<Element<'a>> {
-    let (&[head, v4, v6], mut rest) = packed.split_first_chunk::<3>()?;
-    let mut mac = None;
-    if head & HAS_MAC != 0 {
-        let (bytes, after) = rest.split_first_chunk::<6>()?;
-        (mac, rest) = (Some(Mac(*bytes)), after);
+    let (head, rest) = packed.split_first()?;
+    if *head == TEXT {
+        let (length, rest) = rest.split_first_chunk()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        *packed = rest;
+        return str::from_utf8(text).ok().map(Element::parse);
     }
-    let (v4, rest) = rest.split_at_checked(usize::from(v4) * size_of::<Ipv4Addr>())?;
-    let (v6, mut rest) = rest.split_at_checked(usize::from(v6) * size_of::<Ipv6Addr>())?;
-    let mut raw = None;
-    if head & HAS_RAW != 0 {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        (raw, rest) = (str::from_utf8(text).ok(), after);
-    }
+    let (&[v4, v6, ref mac @ ..], rest) = rest.split_first_chunk::<8>()?;
+    let (v4, rest) = rest.split_at_checked(usize::from(v4) * 4)?;
+    let (v6, rest) = rest.split_at_checked(usize::from(v6) * 16)?;
     *packed = rest;
-    Some(Element { head, mac, v4: v4.as_chunks().0, v6: v6.as_chunks().0, raw })
+    let v4 = v4.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets));
+    let v6 = v6.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets));
+    let kind = if *head == DYNAMIC { ElementKind::Dynamic } else { ElementKind::Static };
+    Some(Element { kind, mac: Some(Mac(*mac)), addresses: v4.chain(v6).collect(), ..Element::default() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::*;
 
     /// Returns whether the element is packed in one pass, which must come to the same.
-    fn is_usual(text: &str) -> bool {
-        let (mut usual, mut any) = (Vec::new(), Vec::new());
-        pack_any(text, &mut any);
-        let is_usual = pack_usual(text, &mut usual).is_some();
-        assert!(!is_usual || usual == any, "{text}: {usual:?}, {any:?}");
-        is_usual
+    fn is_canonical(text: &str) -> bool {
+        let mut packed = Vec::new();
+        pack(text, &mut packed);
+        let (mut rest, parsed) = (&*packed, Element::parse(text));
+        let element = unpack(&mut rest).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(
+            (element.kind, element.mac, &element.addresses),
+            (parsed.kind, parsed.mac, &parsed.addresses)
+        );
+        assert_eq!((element.text(), element.is_doubtful), (text.into(), parsed.is_doubtful));
+        packed[0] != TEXT
     }
 
     #[test]
-    fn what_is_usual_is_packed_in_one_pass() {
-        for (text, usual) in [
+    fn canonical_elements_are_packed_without_their_text() {
+        for (text, expected) in [
             ("0a:00:00:00:00:01", true),
             ("0a:00:00:00:00:01 dynamic", true),
             ("0a:00:00:00:00:01 10.0.0.2 10.0.0.3 fd42::2 fd42::3", true),
@@ -306,11 +232,11 @@ mod tests {
             ("0a:00:00:00:00:0é", false),
             ("unknown", false),
         ] {
-            assert_eq!(is_usual(text), usual, "{text}");
+            assert_eq!(is_canonical(text), expected, "{text}");
         }
         let many = |count| format!("0a:00:00:00:00:01{}", " 10.0.0.1".repeat(count));
-        assert!(is_usual(&many(255)) && !is_usual(&many(256)));
-        assert!(!is_usual(&format!("{} fd42::2", many(255))));
+        assert!(is_canonical(&many(255)) && !is_canonical(&many(256)));
+        assert!(is_canonical(&format!("{} fd42::2", many(255))));
     }
 
     proptest! {
@@ -323,8 +249,8 @@ mod tests {
         ) {
             let v4: String = v4.iter().map(|address| format!(" {address}")).collect();
             let v6: String = v6.iter().map(|address| format!(" {address}")).collect();
-            is_usual(&format!("{mac}{v4}{v6}{end}"));
-            is_usual(&format!("{mac}{v6}{v4}{end}"));
+            is_canonical(&format!("{mac}{v4}{v6}{end}"));
+            is_canonical(&format!("{mac}{v6}{v4}{end}"));
         }
     }
 }

@@ -14,21 +14,12 @@ impl Mac {
 
     /// Parses six hexadecimal numbers with colons between them, each of one or two digits, as northd does.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (mut bytes, mut at, mut digits) = ([0u8; 6], 0, 0);
-        for character in text.chars() {
-            if character == ':' {
-                if digits == 0 {
-                    return None;
-                }
-                (at, digits) = (at + 1, 0);
-            } else {
-                let byte = bytes.get_mut(at).filter(|_| digits < 2)?;
-                // A digit is less than 16.
-                *byte = *byte << 4 | character.to_digit(16)? as u8;
-                digits += 1;
-            }
+        let (mut bytes, mut parts) = ([0; 6], text.split(':'));
+        for byte in &mut bytes {
+            let digits = parts.next().filter(|part| matches!(part.len(), 1 | 2))?;
+            *byte = digits.bytes().try_fold(0, |byte, next| Some(byte << 4 | digit(next)?))?;
         }
-        (at == 5 && digits > 0).then_some(Self(bytes))
+        parts.next().is_none().then_some(Self(bytes))
     }
 
     /// Parses an address that is written as it is rendered.
@@ -47,15 +38,9 @@ impl Mac {
 }
 
 impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: every port's is rendered once, to see whether its text must be kept.
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b':'; Self::LENGTH];
-        for (byte, place) in self.0.iter().zip(text.chunks_mut(3)) {
-            place[0] = DIGITS[usize::from(byte >> 4)];
-            place[1] = DIGITS[usize::from(byte & 0xf)];
-        }
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
     }
 }
 

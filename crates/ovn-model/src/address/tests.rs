@@ -7,7 +7,7 @@ fn only(text: &str) -> (ElementKind, String, bool) {
     let element = set.iter().next().unwrap();
     assert_eq!(element.text(), text);
     let words = element.mac().map(|m| m.to_string()).into_iter();
-    let words = words.chain(element.addresses().map(|a| a.to_string()));
+    let words = words.chain(element.addresses().iter().map(|a| a.to_string()));
     (element.kind(), words.collect::<Vec<_>>().join(" "), element.is_doubtful())
 }
 
@@ -63,12 +63,12 @@ fn a_bad_element_leaves_the_others() {
 }
 
 #[test]
-fn many_addresses_do_not_overflow() {
+fn there_may_be_any_number_of_addresses() {
     let text = std::iter::once("0a:00:00:00:00:01".to_owned())
         .chain((0..300).map(|n| format!("10.0.{}.{}", n / 256, n % 256)));
     let set = AddressSet::new([&*text.collect::<Vec<_>>().join(" ")]);
-    assert_eq!(set.assigned(Family::V4).count(), 255);
-    assert!(set.complaint().is_some());
+    assert_eq!(set.assigned(Family::V4).count(), 300);
+    assert_eq!(set.complaint(), None);
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -96,19 +96,5 @@ proptest! {
         prop_assert_eq!(old.iter().map(|e| e.text().into_owned()).collect::<Vec<_>>(), a.iter().cloned().collect::<Vec<_>>());
         let difference = a.symmetric_difference(&b).map(|s| Cow::Borrowed(&**s)).collect();
         prop_assert_eq!(old.toggled(difference), new);
-    }
-
-    #[test]
-    fn understood_elements_mean_the_same_in_canonical_text(text in text()) {
-        let set = AddressSet::new([&*text]);
-        let element = set.iter().next().unwrap();
-        if !element.is_doubtful() {
-            let canonical = AddressSet::new([&*element.to_string()]);
-            let again = canonical.iter().next().unwrap();
-            prop_assert_eq!(again.kind(), element.kind());
-            prop_assert_eq!(again.mac(), element.mac());
-            prop_assert!(again.addresses().eq(element.addresses()));
-            prop_assert_eq!(again.to_string(), again.text());
-        }
     }
 }

@@ -5,53 +5,40 @@ use std::sync::Arc;
 use ovsdb_protocol::{AtomicType, ColumnGroup, ColumnKind, Table};
 
 use super::Network;
-use super::row::Row;
+use super::row::{Edit, Row};
 use crate::change::{Change, Node, Recorder};
-use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::prefix::is_host;
 use crate::tables::{Group, LoadBalancer, Nat, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vips;
 
 /// What depends on the rows of a type: one function for a table.
 pub(crate) trait Recorded: Row {
-    /// Records what depends on the difference between `old` and `new`; `None` stands for a row that is not there.
-    fn record(
-        network: Network<'_>,
-        id: Self::Id,
-        old: Option<&Self>,
-        new: Option<&Self>,
-        recorder: &mut Recorder,
-    );
+    /// Records what depends on how a row changed.
+    fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder);
 }
 
 /// Returns true if two rows differ in more than the rows that they refer to, which are told by themselves.
-fn differs_itself<R: Row>(old: Option<&R>, new: Option<&R>) -> bool {
+fn differs_itself<R: Row>(edit: &Edit<'_, R>) -> bool {
     let is_reference = |column: usize| R::TABLE.columns[column].kind == ColumnKind::Set(AtomicType::Uuid);
-    match (old, new) {
+    match (edit.old, edit.new) {
         (Some(old), Some(new)) => old.changed(new).iter().any(|column| !is_reference(column)),
-        _ => old.is_some() != new.is_some(),
+        (old, new) => old.is_some() != new.is_some(),
     }
 }
 
 impl Recorded for Switch {
-    fn record(_: Network<'_>, id: SwitchId, old: Option<&Self>, new: Option<&Self>, recorder: &mut Recorder) {
-        if differs_itself(old, new) {
-            recorder.note(Change::Topology(Node::Switch(id)));
+    fn record(_: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
+        if differs_itself(edit) {
+            recorder.note(Change::Topology(Node::Switch(edit.id)));
         }
     }
 }
 
 impl Recorded for Port {
-    fn record(
-        network: Network<'_>,
-        _: PortId,
-        old: Option<&Self>,
-        new: Option<&Self>,
-        recorder: &mut Recorder,
-    ) {
+    fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
         let joins = |port: &Self| (port.kind, port.leads_to().map(Box::<str>::from), port.switch);
-        let is_joined_otherwise = old.map(joins) != new.map(joins);
-        for port in old.iter().chain(&new) {
+        let is_joined_otherwise = edit.old.map(joins) != edit.new.map(joins);
+        for port in edit.rows() {
             recorder.note(Change::Port(port.name.clone()));
             if is_joined_otherwise && port.kind == PortKind::Router {
                 recorder.topology(port.switch.map(Node::Switch));
@@ -64,22 +51,16 @@ impl Recorded for Port {
 }
 
 impl Recorded for Router {
-    fn record(_: Network<'_>, id: RouterId, old: Option<&Self>, new: Option<&Self>, recorder: &mut Recorder) {
-        if differs_itself(old, new) {
-            recorder.note(Change::Topology(Node::Router(id)));
+    fn record(_: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
+        if differs_itself(edit) {
+            recorder.note(Change::Topology(Node::Router(edit.id)));
         }
     }
 }
 
 impl Recorded for RouterPort {
     /// Notes the router, the switches and routers whose ports name this one, and those it names.
-    fn record(
-        network: Network<'_>,
-        id: RouterPortId,
-        old: Option<&Self>,
-        new: Option<&Self>,
-        recorder: &mut Recorder,
-    ) {
+    fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
         // Which chassis a gateway port is bound to does not matter.
         let chassis = [Self::COLUMNS.gateway_chassis.name(), Self::COLUMNS.ha_chassis_group.name()];
         let is_seen = |old: &Self, new: &Self| {
@@ -88,36 +69,31 @@ impl Recorded for RouterPort {
                 || old.is_gateway() != new.is_gateway()
                 || old.router != new.router
         };
-        if old.zip(new).is_some_and(|(old, new)| !is_seen(old, new)) {
+        if edit.old.zip(edit.new).is_some_and(|(old, new)| !is_seen(old, new)) {
             return;
         }
-        for port in old.iter().chain(&new) {
+        for port in edit.rows() {
             recorder.topology(port.router.map(Node::Router));
             for switch_port in network.indexes.leading.get(&*port.name) {
                 recorder.topology(network.slabs.ports.slot(*switch_port).switch.map(Node::Switch));
             }
             let naming = network.indexes.peers.get(&*port.name).iter().copied();
             let named = port.peer.iter().flat_map(|peer| network.router_ports_named(peer));
-            network.note_routers(naming.chain(named).chain([id]), recorder);
+            network.note_routers(naming.chain(named).chain([edit.id]), recorder);
         }
     }
 }
 
 impl Recorded for LoadBalancer {
-    fn record(
-        network: Network<'_>,
-        id: LoadBalancerId,
-        old: Option<&Self>,
-        new: Option<&Self>,
-        recorder: &mut Recorder,
-    ) {
-        let Some(uuid) = old.or(new).map(|balancer| balancer.uuid) else { return };
-        recorder.note(Change::Balancer(uuid));
-        let routers = network.routers_of(id);
-        let is_other =
-            old.zip(new).is_none_or(|(old, new)| (&old.name, old.protocol) != (&new.name, new.protocol));
+    fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
+        for balancer in edit.rows() {
+            recorder.note(Change::Balancer(balancer.uuid));
+        }
+        let routers = network.routers_of(edit.id);
+        let kept = edit.old.zip(edit.new);
+        let is_other = kept.is_none_or(|(old, new)| (&old.name, old.protocol) != (&new.name, new.protocol));
         let [before, after] =
-            [old, new].map(|balancer| balancer.map_or(Vips::EMPTY, |balancer| &balancer.vips));
+            edit.map(|balancer| Some(&balancer.vips)).map(|vips| vips.unwrap_or(Vips::EMPTY));
         let (from, to) = if is_other { (Vips::EMPTY, Vips::EMPTY) } else { (before, after) };
         // A VIP that changed is told as it was and as it is.
         let changed = before.without(to).chain(after.without(from));
@@ -126,18 +102,12 @@ impl Recorded for LoadBalancer {
 }
 
 impl Recorded for Group {
-    fn record(_: Network<'_>, _: GroupId, _: Option<&Self>, _: Option<&Self>, _: &mut Recorder) {}
+    fn record(_: Network<'_>, _: &Edit<'_, Self>, _: &mut Recorder) {}
 }
 
 impl Recorded for Nat {
-    fn record(
-        network: Network<'_>,
-        _: NatId,
-        old: Option<&Self>,
-        new: Option<&Self>,
-        recorder: &mut Recorder,
-    ) {
-        for nat in old.iter().chain(&new) {
+    fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
+        for nat in edit.rows() {
             if let Some(router) = nat.router {
                 if let Some(address) = nat.external_ip() {
                     recorder.note(match nat.is_host_snat() {

@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-use super::id_set::IdSet;
+use super::sets::{self, IdSet};
 
 /// Finds the rows that have a key, sorted.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
 
     /// Returns all rows, in no order; those with several keys several times.
     pub(crate) fn rows(&self) -> impl Iterator<Item = I> {
-        self.0.values().flat_map(|rows| rows.as_slice()).copied()
+        self.0.values().flatten().copied()
     }
 
     /// Files a row under another key; `None` stands for no key, and `own` makes a key where it is new.
@@ -70,8 +70,8 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         K: Borrow<Q>,
     {
         match self.0.get_mut(key) {
-            Some(rows) => rows.insert(row),
-            None => drop(self.0.insert(own(key), IdSet::One(row))),
+            Some(rows) => sets::set(rows, row, true),
+            None => drop(self.0.insert(own(key), IdSet::from_elem(row, 1))),
         }
     }
 
@@ -80,7 +80,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         K: Borrow<Q>,
     {
         if let Some(rows) = self.0.get_mut(key) {
-            rows.remove(row);
+            sets::set(rows, row, false);
             if rows.is_empty() {
                 self.0.remove(key);
             }

@@ -8,9 +8,9 @@ use foldhash::fast::RandomState;
 
 use super::finder::Finder;
 use super::index::Index;
-use super::row::Row;
+use super::row::{Edit, Row};
 use super::slabs::Slabs;
-use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+use crate::id::{LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vip;
 
@@ -36,8 +36,8 @@ pub(crate) struct Indexes {
 
 /// What rows of a type are found by: one function for a table.
 pub(crate) trait Indexed: Row {
-    /// Adapts the indexes to a row that was `old` and is `new`; `None` stands for a row that is not there.
-    fn reindex(indexes: &mut Indexes, slabs: &Slabs, id: Self::Id, old: Option<&Self>, new: Option<&Self>);
+    /// Adapts the indexes to a changed row.
+    fn reindex(_indexes: &mut Indexes, _slabs: &Slabs, _edit: &Edit<'_, Self>) {}
 }
 
 impl Indexes {
@@ -55,39 +55,34 @@ impl Indexes {
     }
 }
 
-impl Indexed for Switch {
-    fn reindex(_: &mut Indexes, _: &Slabs, _: SwitchId, _: Option<&Self>, _: Option<&Self>) {}
-}
+impl Indexed for Switch {}
+impl Indexed for Router {}
+impl Indexed for Group {}
 
 impl Indexed for Port {
-    fn reindex(indexes: &mut Indexes, _: &Slabs, id: PortId, old: Option<&Self>, new: Option<&Self>) {
-        let hash = |port: &Self| indexes.hasher.hash_one(&*port.name);
-        indexes.port_names.moved(id, old.map(hash), new.map(hash));
-        indexes
-            .leading
-            .moved(id, old.and_then(Self::leads_to), new.and_then(Self::leads_to), |name| name.into());
-        let switch = |port: &Self| port.switch.filter(|_| port.kind == PortKind::Router);
-        indexes.router_type.moved(id, old.and_then(switch).as_ref(), new.and_then(switch).as_ref(), |id| *id);
+    fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
+        let [from, to] = edit.map(|port| Some(indexes.hasher.hash_one(&*port.name)));
+        indexes.port_names.moved(edit.id, from, to);
+        let [from, to] = edit.map(Self::leads_to);
+        indexes.leading.moved(edit.id, from, to, |name| name.into());
+        let [from, to] = edit.map(|port| port.switch.filter(|_| port.kind == PortKind::Router));
+        indexes.router_type.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
     }
 }
 
-impl Indexed for Router {
-    fn reindex(_: &mut Indexes, _: &Slabs, _: RouterId, _: Option<&Self>, _: Option<&Self>) {}
-}
-
 impl Indexed for RouterPort {
-    fn reindex(indexes: &mut Indexes, _: &Slabs, id: RouterPortId, old: Option<&Self>, new: Option<&Self>) {
-        let hash = |port: &Self| indexes.hasher.hash_one(&*port.name);
-        indexes.router_port_names.moved(id, old.map(hash), new.map(hash));
-        let [from, to] = [old, new].map(|port| port.and_then(|port| port.peer.as_deref()));
-        indexes.peers.moved(id, from, to, |name| name.into());
+    fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
+        let [from, to] = edit.map(|port| Some(indexes.hasher.hash_one(&*port.name)));
+        indexes.router_port_names.moved(edit.id, from, to);
+        let [from, to] = edit.map(|port| port.peer.as_deref());
+        indexes.peers.moved(edit.id, from, to, |name| name.into());
     }
 }
 
 impl Indexed for LoadBalancer {
-    fn reindex(indexes: &mut Indexes, _: &Slabs, id: LoadBalancerId, old: Option<&Self>, new: Option<&Self>) {
+    fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
         let addresses = |of: fn(&Vip, &mut Vec<IpAddr>)| {
-            [old, new].map(|balancer| {
+            [edit.old, edit.new].map(|balancer| {
                 let mut addresses = Vec::new();
                 let vips = balancer.into_iter().flat_map(|balancer| balancer.vips.iter());
                 vips.for_each(|vip| of(vip, &mut addresses));
@@ -97,38 +92,28 @@ impl Indexed for LoadBalancer {
             })
         };
         let [from, to] = addresses(|vip, list| list.push(vip.endpoint.address));
-        indexes.vips.moved_all(id, &from, &to);
+        indexes.vips.moved_all(edit.id, &from, &to);
         let [from, to] = addresses(|vip, list| list.extend(vip.backends.iter().map(|b| b.address)));
-        indexes.backends.moved_all(id, &from, &to);
+        indexes.backends.moved_all(edit.id, &from, &to);
     }
 }
 
-impl Indexed for Group {
-    fn reindex(_: &mut Indexes, _: &Slabs, _: GroupId, _: Option<&Self>, _: Option<&Self>) {}
-}
-
 impl Indexed for Nat {
-    fn reindex(indexes: &mut Indexes, slabs: &Slabs, id: NatId, old: Option<&Self>, new: Option<&Self>) {
-        let on = |nat: &Self, address: Option<IpAddr>| nat.router.zip(address);
-        let external = |is_host_snat| {
-            move |nat: &Self| on(nat, nat.external_ip()).filter(|_| nat.is_host_snat() == is_host_snat)
-        };
-        let logical = |nat: &Self| on(nat, nat.logical_host());
+    fn reindex(indexes: &mut Indexes, slabs: &Slabs, edit: &Edit<'_, Self>) {
         let copy = |key: &(RouterId, IpAddr)| *key;
-        let keys =
-            |key: &dyn Fn(&Self) -> Option<(RouterId, IpAddr)>| [old, new].map(|nat| nat.and_then(key));
-        let [from, to] = keys(&external(false));
-        indexes.externals.moved(id, from.as_ref(), to.as_ref(), copy);
-        let [from, to] = keys(&external(true));
-        indexes.host_snats.moved(id, from.as_ref(), to.as_ref(), copy);
-        let [from, to] = keys(&logical);
-        indexes.logicals.moved(id, from.as_ref(), to.as_ref(), copy);
-        let [from, to] = [old, new].map(|nat| nat.and_then(Self::tagged));
+        for (index, is_host_snat) in [(&mut indexes.externals, false), (&mut indexes.host_snats, true)] {
+            let [from, to] = edit
+                .map(|nat| nat.router.zip(nat.external_ip()).filter(|_| nat.is_host_snat() == is_host_snat));
+            index.moved(edit.id, from.as_ref(), to.as_ref(), copy);
+        }
+        let [from, to] = edit.map(|nat| nat.router.zip(nat.logical_host()));
+        indexes.logicals.moved(edit.id, from.as_ref(), to.as_ref(), copy);
+        let [from, to] = edit.map(Self::tagged);
         if from != to {
             // The port's own name is as good as a copy of it, and there already.
             let known = to.and_then(|name| indexes.port_named(slabs, name));
             let known = known.map(|port| slabs.ports.slot(port).name.clone());
-            indexes.tagged.moved(id, from, to, |name| known.unwrap_or_else(|| Arc::from(name)));
+            indexes.tagged.moved(edit.id, from, to, |name| known.unwrap_or_else(|| Arc::from(name)));
         }
     }
 }

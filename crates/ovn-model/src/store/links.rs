@@ -1,17 +1,13 @@
 //! References between rows, adapted at both ends.
 
 use super::Store;
-use super::row::{Links, Owned};
+use super::row::{Links, Owned, Row};
 use super::slabs::Slabs;
 use super::{Network, sets};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
 
 impl Links for Switch {
-    fn is_referenced(&self) -> bool {
-        false
-    }
-
     fn relink(store: &mut Store, id: SwitchId, old: &Self) {
         for port in sets::difference(&old.ports, &store.slabs.switches.slot(id).ports) {
             store.claim::<Port>(port, id);
@@ -34,10 +30,6 @@ impl Links for Port {
 }
 
 impl Links for Router {
-    fn is_referenced(&self) -> bool {
-        false
-    }
-
     fn relink(store: &mut Store, id: RouterId, old: &Self) {
         let new = store.slabs.routers.slot(id);
         let ports = sets::difference(&old.ports, &new.ports);
@@ -99,7 +91,7 @@ impl Links for Nat {
     }
 
     fn derive(&mut self, slabs: &Slabs) {
-        self.named = self.meta.is_present()
+        self.named = self.is_present()
             && self.router.is_some_and(|router| self.is_named_on(slabs.routers.slot(router).uuid));
     }
 
@@ -149,28 +141,28 @@ impl Store {
     fn link_balancer(&mut self, id: RouterId, balancer: LoadBalancerId) {
         self.record_attachment(&[id], balancer);
         let is_named = self.slabs.routers.slot(id).load_balancers.binary_search(&balancer).is_ok();
-        self.slabs.balancers.slot_mut(balancer).routers.set(id, is_named);
+        sets::set(&mut self.slabs.balancers.slot_mut(balancer).routers, id, is_named);
         self.slabs.balancers.close(balancer);
     }
 
     /// Adapts a group to whether the router names it now, which has just changed.
     fn link_group(&mut self, id: RouterId, group: GroupId) {
-        let network = Network { slabs: &self.slabs, indexes: &self.indexes };
-        for balancer in network.only_grouped(id, &self.slabs.groups.slot(group).load_balancers) {
+        let named = &self.slabs.routers.slot(id).load_balancers;
+        for balancer in sets::without(&self.slabs.groups.slot(group).load_balancers, named) {
             self.record_attachment(&[id], balancer);
         }
         let is_named = self.slabs.routers.slot(id).groups.binary_search(&group).is_ok();
-        self.slabs.groups.slot_mut(group).routers.set(id, is_named);
+        sets::set(&mut self.slabs.groups.slot_mut(group).routers, id, is_named);
         self.slabs.groups.close(group);
     }
 
     /// Adapts a load balancer to whether the group has it now, which has just changed.
     fn group_balancer(&mut self, id: GroupId, balancer: LoadBalancerId) {
-        let direct = self.slabs.balancers.slot(balancer).routers.as_slice();
-        let routers = sets::without(self.slabs.groups.slot(id).routers.as_slice(), direct);
+        let direct = &self.slabs.balancers.slot(balancer).routers;
+        let routers = sets::without(&self.slabs.groups.slot(id).routers, direct);
         self.record_attachment(&routers, balancer);
         let is_member = self.slabs.groups.slot(id).load_balancers.binary_search(&balancer).is_ok();
-        self.slabs.balancers.slot_mut(balancer).groups.set(id, is_member);
+        sets::set(&mut self.slabs.balancers.slot_mut(balancer).groups, id, is_member);
         self.slabs.balancers.close(balancer);
     }
 

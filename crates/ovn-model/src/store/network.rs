@@ -1,7 +1,6 @@
 //! Rows and indexes together, for what depends on rows.
 
 use super::indexes::Indexes;
-use super::sets;
 use super::slabs::Slabs;
 use crate::change::{Change, Node, Recorder};
 use crate::id::{LoadBalancerId, RouterId, RouterPortId};
@@ -23,9 +22,9 @@ impl<'a> Network<'a> {
     /// Returns the routers that a load balancer is on, directly or by groups, each once, be its row here or not.
     pub(crate) fn routers_of(self, balancer: LoadBalancerId) -> Vec<RouterId> {
         let balancer = self.slabs.balancers.slot(balancer);
-        let grouped = balancer.groups.as_slice().iter();
-        let grouped = grouped.flat_map(|group| self.slabs.groups.slot(*group).routers.as_slice());
-        let mut routers: Vec<_> = balancer.routers.as_slice().iter().chain(grouped).copied().collect();
+        let grouped = balancer.groups.iter();
+        let grouped = grouped.flat_map(|group| &self.slabs.groups.slot(*group).routers);
+        let mut routers: Vec<_> = balancer.routers.iter().chain(grouped).copied().collect();
         routers.sort_unstable();
         routers.dedup();
         routers
@@ -66,10 +65,5 @@ impl<'a> Network<'a> {
             recorder.note(Change::Balancer(row.uuid));
             self.note_vips(routers, row.vips.iter(), recorder);
         }
-    }
-
-    /// Returns the load balancers of a group that a router does not name itself.
-    pub(crate) fn only_grouped(self, router: RouterId, balancers: &[LoadBalancerId]) -> Vec<LoadBalancerId> {
-        sets::without(balancers, &self.slabs.routers.slot(router).load_balancers)
     }
 }

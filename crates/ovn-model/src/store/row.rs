@@ -1,5 +1,6 @@
 //! What the store needs of a row type, and what it knows of a row beside its columns.
 
+use bitflags::bitflags;
 use ovsdb_protocol::{Table, Uuid};
 
 use super::Store;
@@ -14,16 +15,43 @@ pub(crate) trait Row: Table<Context = Slabs> + Clone + Links {
     type Id: Handle;
 
     fn uuid(&self) -> Uuid;
-    fn meta(&self) -> &Meta;
+    fn meta(&self) -> Meta;
     fn meta_mut(&mut self) -> &mut Meta;
     fn slab(slabs: &Slabs) -> &Slab<Self>;
     fn slab_mut(slabs: &mut Slabs) -> &mut Slab<Self>;
+
+    /// Returns true if the row is there.
+    fn is_present(&self) -> bool {
+        self.meta().contains(Meta::PRESENT)
+    }
+}
+
+/// A row whose content changed; `None` stands for a row that is not there.
+#[derive(Debug)]
+pub(crate) struct Edit<'a, R: Row> {
+    pub(crate) id: R::Id,
+    pub(crate) old: Option<&'a R>,
+    pub(crate) new: Option<&'a R>,
+}
+
+impl<'a, R: Row> Edit<'a, R> {
+    /// Returns what the row was and what it is, as far as it was and is there.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'a R> {
+        self.old.into_iter().chain(self.new)
+    }
+
+    /// Returns something of the row as it was and as it is.
+    pub(crate) fn map<T>(&self, part: impl Fn(&'a R) -> Option<T>) -> [Option<T>; 2] {
+        [self.old, self.new].map(|row| row.and_then(&part))
+    }
 }
 
 /// How the rows of a type hang together with others: one place for each table, see `store/links.rs`.
 pub(crate) trait Links: Sized {
     /// Returns true if another row refers to this one.
-    fn is_referenced(&self) -> bool;
+    fn is_referenced(&self) -> bool {
+        false
+    }
 
     /// Takes over what the store knows of the row's former content: who refers to it.
     fn keep_links(&mut self, _old: &Self) {}
@@ -48,53 +76,17 @@ pub(crate) trait Owned: Indexed + Recorded {
     fn members(owner: &Self::Owner) -> &[Self::Id];
 }
 
-/// Flags of a slot.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Meta(u8);
-
-impl Meta {
-    const PRESENT: u8 = 1;
-    const MARKED: u8 = 2;
-    const SHARED: u8 = 4;
-    const TROUBLED: u8 = 8;
-
-    fn set(&mut self, flag: u8, on: bool) {
-        self.0 = if on { self.0 | flag } else { self.0 & !flag };
-    }
-
-    /// Returns true if the row is there, and not only references to it.
-    pub(crate) fn is_present(self) -> bool {
-        self.0 & Self::PRESENT != 0
-    }
-
-    pub(crate) fn set_present(&mut self, on: bool) {
-        self.set(Self::PRESENT, on);
-    }
-
-    /// Returns true if the running snapshot has the row.
-    pub(crate) fn is_marked(self) -> bool {
-        self.0 & Self::MARKED != 0
-    }
-
-    pub(crate) fn set_marked(&mut self, on: bool) {
-        self.set(Self::MARKED, on);
-    }
-
-    /// Returns true if several rows claim this one, which should belong to one.
-    pub(crate) fn is_shared(self) -> bool {
-        self.0 & Self::SHARED != 0
-    }
-
-    pub(crate) fn set_shared(&mut self, on: bool) {
-        self.set(Self::SHARED, on);
-    }
-
-    /// Returns true if the row has a [`Problem`](crate::Problem).
-    pub(crate) fn is_troubled(self) -> bool {
-        self.0 & Self::TROUBLED != 0
-    }
-
-    pub(crate) fn set_troubled(&mut self, on: bool) {
-        self.set(Self::TROUBLED, on);
+bitflags! {
+    /// Flags of a slot.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct Meta: u8 {
+        /// The row is there, and not only references to it.
+        const PRESENT = 1;
+        /// The running snapshot has the row.
+        const MARKED = 2;
+        /// Several rows claim this one, which should belong to one.
+        const SHARED = 4;
+        /// The row has a [`Problem`](crate::Problem).
+        const TROUBLED = 8;
     }
 }

@@ -2,6 +2,20 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
+/// A sorted set of handles, which mostly has no more than two.
+pub(crate) type IdSet<I> = SmallVec<[I; 2]>;
+
+/// Inserts or removes an element.
+pub(crate) fn set<I: Copy + Ord>(set: &mut IdSet<I>, element: I, is_member: bool) {
+    match (set.binary_search(&element), is_member) {
+        (Err(place), true) => set.insert(place, element),
+        (Ok(place), false) => drop(set.remove(place)),
+        _ => {}
+    }
+}
+
 /// Returns the elements that are in one of the sets only.
 pub(crate) fn difference<I: Copy + Ord>(a: &[I], b: &[I]) -> Vec<I> {
     // Large sets differ in few elements: what they share at both ends is passed over without a comparison of order.

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use ovsdb_protocol::{ApplyError, Batch, Columns, RowChange, Uuid};
 
 use super::finder::Finder;
-use super::row::Row;
+use super::row::{Meta, Row};
 use crate::id::Handle;
 
 /// The slots of a table's rows, found by handle or UUID.
@@ -54,7 +54,7 @@ impl<R: Row> Slab<R> {
     /// Returns a row that is there.
     pub(crate) fn get(&self, id: R::Id) -> Option<&R> {
         let slot = self.chunks.get(id.index() / CHUNK)?.get(id.index() % CHUNK)?;
-        slot.meta().is_present().then_some(slot)
+        slot.is_present().then_some(slot)
     }
 
     /// Returns a slot, which an internal reference leads to.
@@ -69,7 +69,7 @@ impl<R: Row> Slab<R> {
     /// Returns the rows that are there.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (R::Id, &R)> {
         let slots = self.chunks.iter().flatten().enumerate();
-        slots.filter(|(_, row)| row.meta().is_present()).map(|(index, row)| (R::Id::from_index(index), row))
+        slots.filter(|(_, row)| row.is_present()).map(|(index, row)| (R::Id::from_index(index), row))
     }
 
     /// Returns how many rows are there.
@@ -126,7 +126,7 @@ impl<R: Row> Slab<R> {
     ) -> Result<(R::Id, Write<'a>), ApplyError> {
         let hash = self.hash(uuid);
         let slot = self.find_hashed(hash, uuid);
-        let here = slot.filter(|id| self.slot(*id).meta().is_present());
+        let here = slot.filter(|id| self.slot(*id).is_present());
         let write = match (change, here) {
             (RowChange::Insert(_), Some(_)) if batch == Batch::Delta => {
                 return Err(ApplyError("a row is inserted that is here"));
@@ -142,7 +142,7 @@ impl<R: Row> Slab<R> {
     /// Frees a slot that holds no row and is not referenced; otherwise does nothing.
     pub(crate) fn close(&mut self, id: R::Id) {
         let slot = self.slot(id);
-        if slot.meta().is_present() || slot.is_referenced() {
+        if slot.is_present() || slot.is_referenced() {
             return;
         }
         let uuid = slot.uuid();
@@ -156,10 +156,10 @@ impl<R: Row> Slab<R> {
 
     /// Replaces the content of a slot, and returns what it was.
     pub(crate) fn replace(&mut self, id: R::Id, row: R) -> R {
-        let is_present = row.meta().is_present();
+        let is_present = row.is_present();
         let old = std::mem::replace(self.slot_mut(id), row);
         self.present += usize::from(is_present);
-        self.present -= usize::from(old.meta().is_present());
+        self.present -= usize::from(old.is_present());
         old
     }
 
@@ -170,12 +170,12 @@ impl<R: Row> Slab<R> {
 
     /// Starts a snapshot: no row has been seen.
     pub(crate) fn clear_marks(&mut self) {
-        self.chunks.iter_mut().flatten().for_each(|row| row.meta_mut().set_marked(false));
+        self.chunks.iter_mut().flatten().for_each(|row| row.meta_mut().remove(Meta::MARKED));
     }
 
     /// Returns the rows that the snapshot did not have.
     pub(crate) fn unmarked(&self) -> Vec<Uuid> {
-        self.iter().filter(|(_, row)| !row.meta().is_marked()).map(|(_, row)| row.uuid()).collect()
+        self.iter().filter(|(_, row)| !row.meta().contains(Meta::MARKED)).map(|(_, row)| row.uuid()).collect()
     }
 
     /// Tells whether all slots are free.

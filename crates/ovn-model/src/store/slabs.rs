@@ -12,7 +12,7 @@ use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, 
 use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
 
 macro_rules! tables {
-    ($($slab:ident: $row:ident, $id:ident;)*) => {
+    ($($slab:ident: $row:ident, $id:ident, $get:ident, $iter:ident;)*) => {
         /// The declared tables.
         pub(crate) const TABLES: &[TableSpec] = &[$(<$row as Table>::TABLE),*];
 
@@ -47,6 +47,18 @@ macro_rules! tables {
         }
 
         impl Store {
+            $(
+                #[doc = concat!("Returns the row of a handle: a [`", stringify!($row), "`].")]
+                pub fn $get(&self, id: $id) -> Option<&$row> {
+                    self.slabs.$slab.get(id)
+                }
+
+                #[doc = concat!("Returns all rows: each a [`", stringify!($row), "`].")]
+                pub fn $iter(&self) -> impl Iterator<Item = ($id, &$row)> {
+                    self.slabs.$slab.iter()
+                }
+            )*
+
             /// Applies an update to the row of a table; tables that are not declared are ignored.
             pub(super) fn write(
                 &mut self,
@@ -82,8 +94,8 @@ macro_rules! tables {
                     self.uuid
                 }
 
-                fn meta(&self) -> &Meta {
-                    &self.meta
+                fn meta(&self) -> Meta {
+                    self.meta
                 }
 
                 fn meta_mut(&mut self) -> &mut Meta {
@@ -137,11 +149,11 @@ macro_rules! tables {
 
 // The first are those with most rows.
 tables! {
-    ports: Port, PortId;
-    nats: Nat, NatId;
-    balancers: LoadBalancer, LoadBalancerId;
-    router_ports: RouterPort, RouterPortId;
-    switches: Switch, SwitchId;
-    routers: Router, RouterId;
-    groups: Group, GroupId;
+    ports: Port, PortId, port, ports;
+    nats: Nat, NatId, nat, nats;
+    balancers: LoadBalancer, LoadBalancerId, load_balancer, load_balancers;
+    router_ports: RouterPort, RouterPortId, router_port, router_ports;
+    switches: Switch, SwitchId, switch, switches;
+    routers: Router, RouterId, router, routers;
+    groups: Group, GroupId, group, groups;
 }

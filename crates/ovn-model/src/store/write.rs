@@ -7,7 +7,7 @@ use ovsdb_protocol::{
 
 use super::dependents::Recorded;
 use super::indexes::Indexed;
-use super::row::{Owned, Row};
+use super::row::{Edit, Meta, Owned, Row};
 use super::slab::Write;
 use super::slabs::TABLES;
 use super::{Network, Store, owner};
@@ -70,8 +70,7 @@ impl Store {
         write: Write<'_>,
     ) -> Result<(), ApplyError> {
         let old = R::slab(&self.slabs).slot(id);
-        let mut meta = *old.meta();
-        let was_present = meta.is_present();
+        let was = old.meta();
         let (mut new, columns) = match write {
             Write::Whole(columns) => (R::with_uuid(uuid), Some((columns, false))),
             Write::Difference(columns) => (old.clone(), Some((columns, true))),
@@ -79,23 +78,24 @@ impl Store {
         };
         let is_troubled = match columns {
             Some((columns, is_difference)) => {
-                let read = ReadRow { uuid, columns, is_difference, had_problem: meta.is_troubled() };
+                let read =
+                    ReadRow { uuid, columns, is_difference, had_problem: was.contains(Meta::TROUBLED) };
                 let layout = self.layout::<R>();
                 read_row(&mut new, read, layout, &mut self.slabs, &mut self.problems)
                     .map_err(|_| ApplyError("a row's columns are malformed"))?
             }
             None => {
-                if meta.is_troubled() {
+                if was.contains(Meta::TROUBLED) {
                     self.problems.forget(R::TABLE.name, uuid);
                 }
                 false
             }
         };
-        meta.set_present(columns.is_some());
-        meta.set_marked(true);
-        meta.set_troubled(is_troubled);
+        let mut meta = was | Meta::MARKED;
+        meta.set(Meta::PRESENT, columns.is_some());
+        meta.set(Meta::TROUBLED, is_troubled);
         let old = R::slab(&self.slabs).slot(id);
-        if was_present == meta.is_present() && old.changed(&new).is_empty() {
+        if !(was ^ meta).contains(Meta::PRESENT) && old.changed(&new).is_empty() {
             *R::slab_mut(&mut self.slabs).slot_mut(id).meta_mut() = meta;
             return Ok(());
         }
@@ -110,11 +110,10 @@ impl Store {
         new.derive(&self.slabs);
         let old = R::slab_mut(&mut self.slabs).replace(id, new);
         let Self { slabs, indexes, recorder, .. } = self;
-        let present = |row: &'_ R| row.meta().is_present();
-        let (before, after) = (Some(&old).filter(|row| present(row)), R::slab(slabs).get(id));
-        R::reindex(indexes, slabs, id, before, after);
+        let edit = Edit { id, old: Some(&old).filter(|row| row.is_present()), new: R::slab(slabs).get(id) };
+        R::reindex(indexes, slabs, &edit);
         if !recorder.knows_all() {
-            R::record(Network { slabs, indexes }, id, before, after, recorder);
+            R::record(Network { slabs, indexes }, &edit, recorder);
         }
         R::relink(self, id, &old);
     }
@@ -122,7 +121,7 @@ impl Store {
     /// Adapts a row to whether `claimant` has it in its set now, which has just changed.
     pub(super) fn claim<R: Owned>(&mut self, id: R::Id, claimant: <R::Owner as Row>::Id) {
         let (row, owners) = (R::slab(&self.slabs).slot(id), R::Owner::slab(&self.slabs));
-        let owned = (row.owner(), row.meta().is_shared());
+        let owned = (row.owner(), row.meta().contains(Meta::SHARED));
         let has = |owner: &R::Owner| R::members(owner).binary_search(&id).is_ok();
         let uuid = |owner| owners.slot(owner).uuid();
         let (owner, shared) = if has(owners.slot(claimant)) {
@@ -132,7 +131,7 @@ impl Store {
             owner::release(owned, claimant, claiming, uuid)
         };
         let row = R::slab_mut(&mut self.slabs).slot_mut(id);
-        row.meta_mut().set_shared(shared);
+        row.meta_mut().set(Meta::SHARED, shared);
         if owner != owned.0 {
             let mut row = row.clone();
             row.set_owner(owner);

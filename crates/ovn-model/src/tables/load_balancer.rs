@@ -44,7 +44,7 @@ pub enum Protocol {
 impl LoadBalancer {
     /// Returns true if a group has it.
     pub fn is_grouped(&self) -> bool {
-        !self.groups.as_slice().is_empty()
+        !self.groups.is_empty()
     }
 
     /// Returns true if all of its virtual addresses and backends were understood.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ovsdb_protocol::{AtomValue, ColumnGroup, Rare, Table, Uuid};
+use smallvec::SmallVec;
 
 use crate::address::{AddressSet, DynamicAddresses};
 use crate::family::Family;
-use crate::few::Few;
 use crate::id::SwitchId;
 use crate::store::{Meta, Slabs};
 
@@ -78,15 +78,12 @@ impl Port {
     }
 
     /// Returns the addresses that the port has, static or dynamic, sorted, each once.
-    pub fn internal_addresses(&self, family: Family) -> Few<IpAddr> {
-        let assigned = || self.addresses.assigned(family).chain(self.dynamic_addresses.assigned(family));
-        if assigned().nth(1).is_none() {
-            return assigned().collect();
-        }
-        let mut addresses: Vec<_> = assigned().collect();
+    pub fn internal_addresses(&self, family: Family) -> SmallVec<[IpAddr; 1]> {
+        let assigned = self.addresses.assigned(family).chain(self.dynamic_addresses.assigned(family));
+        let mut addresses: SmallVec<[_; 1]> = assigned.collect();
         addresses.sort_unstable();
         addresses.dedup();
-        addresses.into_iter().collect()
+        addresses
     }
 
     /// Returns the name of the router port that it leads to, if it leads to a router.
