@@ -9,6 +9,7 @@ use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::ownership::Owner;
 use ovn_extaddr::resolve::{Question, resolve};
 use ovn_extaddr::rules::Rules;
+use ovn_extaddr::sources::requests::Requests;
 use ovn_extaddr::topology::reach;
 use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
 use ovn_model::{Change, Changes, Family, Store};
@@ -47,10 +48,17 @@ fn decided(store: &Store) -> Engine {
 /// What is behind a port, and which rows fulfil its intent.
 #[divan::bench]
 fn resolve_one(bencher: Bencher<'_, '_>) {
-    let (store, rules) = (store(), rules());
+    let (store, rules, requests) = (store(), rules(), Requests::default());
     let (_, port) = store.ports().find(|(_, port)| port.external(Family::V4).is_some()).expect("an intent");
     let reach = reach(&store, port.switch.expect("a switch"));
-    let question = Question { store: &store, rules: &rules, reach: &reach, port, family: Family::V4 };
+    let question = Question {
+        store: &store,
+        rules: &rules,
+        requests: &requests,
+        reach: &reach,
+        port,
+        family: Family::V4,
+    };
     bencher.bench(|| resolve(question, &mut Vec::new(), &mut ()));
 }
 

@@ -4,7 +4,10 @@ mod anew;
 mod entry;
 mod hold;
 mod index;
+mod located;
 mod ports;
+#[cfg(test)]
+mod tests;
 mod watchers;
 
 use std::collections::BTreeSet;
@@ -24,10 +27,13 @@ use crate::plan::{self, RowChange, Wanted};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Place, Question, Verdict, Watch, resolve};
 use crate::rules::Rules;
+use crate::sources::nic::Nic;
+use crate::sources::requests::{News, Requests};
 use crate::topology::{Reach, reach};
 use crate::{conversion, drain};
 use entry::Draft;
 use index::Index;
+use located::Located;
 use ports::{Number, Ports};
 use watchers::Watchers;
 
@@ -48,6 +54,9 @@ pub enum Subject {
 #[derive(Debug)]
 pub struct Engine {
     rules: Rules,
+    /// What CMSes ask for, and which ports that is about.
+    requests: Requests,
+    located: Located,
     /// Whether intents count: without, every row of ours is to go.
     heeds_intents: bool,
     ports: Ports,
@@ -128,6 +137,8 @@ impl Engine {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
+            requests: Requests::default(),
+            located: Located::default(),
             heeds_intents: true,
             ports: Ports::new(),
             conversions: HashMap::new(),
@@ -167,6 +178,36 @@ impl Engine {
     pub fn set_rules(&mut self, store: &Store, rules: Rules) {
         self.rules = rules;
         self.forget(store);
+    }
+
+    /// Returns what CMSes ask for.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Expects other sources, of which nothing was heard: everything is decided anew by the next
+    /// [`update`](Self::update).
+    pub fn set_requests(&mut self, store: &Store, requests: Requests) {
+        self.requests = requests;
+        self.forget(store);
+    }
+
+    /// Takes in what came of a source, by its number. What it is about is decided by the next [`update`](Self::update).
+    pub fn hear(&mut self, store: &Store, source: usize, news: News) {
+        let affected = self.requests.take(source, news);
+        for instance in affected.instances {
+            self.dirty.extend(self.located.ports(instance).cloned().map(Subject::Port));
+        }
+        if affected.presumed {
+            let names = store.tagged_names().filter(|name| self.requests.may_speak_of(name));
+            self.dirty.extend(names.cloned().map(Subject::Port));
+        }
+    }
+
+    /// Returns the port of a NIC, if it has one.
+    pub fn port_of(&self, nic: &Nic) -> Option<&Arc<str>> {
+        let mut ports = self.located.ports((nic.kind, nic.instance));
+        ports.find(|name| Nic::from_port_name(name).is_some_and(|other| other == *nic))
     }
 
     /// Returns another number each time that it started from nothing: ports that had decisions before may be among
@@ -292,6 +333,7 @@ impl Engine {
     fn speaks(&self, port: &Port) -> bool {
         self.rules.speak_for_ports()
             || !self.speakers.is_empty()
+            || self.requests.may_speak_of(&port.name)
             || Family::ALL.iter().any(|family| port.external(*family).is_some())
     }
 
@@ -299,6 +341,9 @@ impl Engine {
     fn mark(&mut self, store: &Store, change: &Change) {
         match change {
             Change::Port(port) | Change::Tagged(port) => {
+                if !self.requests.is_empty() {
+                    self.located.note(store, port);
+                }
                 self.dirty.insert(Subject::Port(Arc::clone(port)));
             }
             Change::Address { router, address } => {
@@ -535,7 +580,8 @@ impl Engine {
             }),
         };
         for family in Family::ALL {
-            let question = Question { store, rules: &self.rules, reach, port, family };
+            let question =
+                Question { store, rules: &self.rules, requests: &self.requests, reach, port, family };
             draft.decisions.extend(resolve(question, &mut draft.watched, &mut ()));
         }
         draft.claimed = draft.decisions.iter().flat_map(Decision::claims).collect();

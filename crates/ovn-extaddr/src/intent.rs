@@ -5,9 +5,12 @@ use std::net::IpAddr;
 
 use ovn_model::{Family, Port, PortKind, Store, parse_ip};
 
+use crate::ownership::Role;
 use crate::policy::Names;
 use crate::reason::Reason;
 use crate::rules::Rules;
+use crate::sources::Kind;
+use crate::sources::requests::{Answer, Requests};
 use crate::topology::Reach;
 
 /// The address that an instance port's own connections shall have.
@@ -24,6 +27,8 @@ pub enum Wanted {
 pub enum Source {
     /// A key in the `external_ids` of the port.
     Annotation,
+    /// A key of the instance or its NIC in a CMS.
+    Cms(Kind),
     /// A rule of the policy file.
     Policy,
     /// A key in the `external_ids` of a router.
@@ -41,6 +46,9 @@ pub struct Intent {
     pub text: Text,
     /// What that means.
     pub wanted: Result<Wanted, Reason>,
+    /// Whether nobody was asked: what speaks for the port cannot be reached, and the rows that are there tell what it
+    /// said before.
+    pub presumed: bool,
 }
 
 /// What is asked for, as it was written.
@@ -53,15 +61,35 @@ pub enum Text {
 }
 
 /// Finds what is asked for a port that reaches these routers; the first that speaks decides.
-pub fn of(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Family) -> Option<Intent> {
+pub fn find(
+    store: &Store,
+    rules: &Rules,
+    requests: &Requests,
+    reach: &Reach,
+    port: &Port,
+    family: Family,
+) -> Option<Intent> {
     if let Some(text) = port.external(family) {
-        let wanted = parse(text, family).transpose()?;
-        let text = Text::of(text.trim(), wanted.as_ref().ok());
-        return Some(Intent { source: Source::Annotation, text, wanted });
+        return Intent::written(Source::Annotation, text, family);
     }
     // Only instances are spoken for; whoever annotates another port is told that it is none.
     if port.kind != PortKind::Instance {
         return None;
+    }
+    match requests.answer(&port.name, family) {
+        Answer::Asked { kind, text, .. } => return Intent::written(Source::Cms(kind), text, family),
+        Answer::Disputed(kind, one, other) => {
+            let reason = Reason::DisputedInstance(one.to_string().into(), other.to_string().into());
+            let text = Text::Other("?".into());
+            return Some(Intent { source: Source::Cms(kind), text, wanted: Err(reason), presumed: false });
+        }
+        Answer::Unheard(kind) => {
+            if let Some(wanted) = present(store, rules, port, family).map(Wanted::Address) {
+                let text = Text::Canonical(wanted);
+                return Some(Intent { source: Source::Cms(kind), text, wanted: Ok(wanted), presumed: true });
+            }
+        }
+        Answer::Silent => {}
     }
     let routers = || reach.routers.iter().filter_map(|(id, _)| store.router(*id));
     if !rules.policy.is_empty() {
@@ -71,13 +99,22 @@ pub fn of(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Fami
         if let Some(wish) = rules.policy.wish(family, names) {
             let wanted = wish?;
             let text = Text::Canonical(wanted);
-            return Some(Intent { source: Source::Policy, text, wanted: Ok(wanted) });
+            return Some(Intent { source: Source::Policy, text, wanted: Ok(wanted), presumed: false });
         }
     }
     let speaks = routers().any(|row| row.external.as_deref() == Some("auto"));
     let source = if speaks { Source::Router } else { Source::Config };
     let wanted = Wanted::Auto;
-    (speaks || rules.auto).then_some(Intent { source, text: Text::Canonical(wanted), wanted: Ok(wanted) })
+    let text = Text::Canonical(wanted);
+    (speaks || rules.auto).then_some(Intent { source, text, wanted: Ok(wanted), presumed: false })
+}
+
+/// Returns the address that rows of ours give a port.
+fn present(store: &Store, rules: &Rules, port: &Port, family: Family) -> Option<IpAddr> {
+    let rows = store.nats_tagged(&port.name).iter().filter_map(|id| store.nat(*id));
+    let overrides = rows.filter(|nat| nat.router.is_some() && rules.owner.role(nat) == Some(Role::Egress));
+    let mut addresses = overrides.filter_map(|nat| nat.external_ip());
+    addresses.find(|address| Family::of(*address) == family)
 }
 
 /// Reads the value of a port's key. `none` and an empty value ask for nothing.
@@ -93,6 +130,15 @@ pub fn parse(text: &str, family: Family) -> Result<Option<Wanted>, Reason> {
             Some(_) => Err(Reason::WrongFamily),
             None => Err(Reason::InvalidAddress),
         },
+    }
+}
+
+impl Intent {
+    /// What somebody wrote down; `None` where that is that nothing is wanted.
+    fn written(source: Source, text: &str, family: Family) -> Option<Self> {
+        let wanted = parse(text, family).transpose()?;
+        let text = Text::of(text.trim(), wanted.as_ref().ok());
+        Some(Self { source, text, wanted, presumed: false })
     }
 }
 
@@ -136,6 +182,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::Annotation => "annotation",
+            Self::Cms(kind) => kind.name(),
             Self::Policy => "policy",
             Self::Router => "router",
             Self::Config => "config",

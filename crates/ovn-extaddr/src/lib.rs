@@ -10,6 +10,7 @@ pub mod ownership;
 pub mod policy;
 pub mod reason;
 pub mod rules;
+pub mod sources;
 pub mod state;
 
 pub mod conversion;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::forwards;
 use crate::northd::{NatFlaw, VipFlaw};
+use crate::sources::Kind;
 
 /// Declares the reasons. Each entry has all that there is to say about one:
 ///
@@ -128,8 +129,19 @@ reasons! {
         context.wanted
     );
 
-    /// The policy names a port that does not exist.
+    /// Something names a port that does not exist.
     "no-port" NoPort => "the policy names this port, and there is none of that name yet: create it, or correct the policy";
+
+    /// What speaks for the port cannot be reached, and its rows stay as they are.
+    "source-unreachable" SourceUnreachable(kind: Kind) => format!(
+        "{} cannot be reached, so that nobody knows whether the port's rows are still wanted; they stay: see `ovn-extaddr doctor`",
+        kind.title()
+    );
+
+    /// Two instances have the same UUID, and do not ask for the same.
+    "disputed-instance" DisputedInstance(one: Arc<str>, other: Arc<str>) => format!(
+        "instances {one} and {other} have the same volatile.uuid and do not ask for the same, so that neither is heeded: give one of them another, or both the same keys"
+    );
 
     /// Several routers forward the address.
     "ambiguous-router" AmbiguousRouter(one: RouterId, other: RouterId) => format!(

@@ -1,5 +1,6 @@
 //! Where every intent stands, for people and machines.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use crate::apply::Obstacle;
 use crate::engine::{Engine, PortOutcome, Subject};
 use crate::explain::Check;
+use crate::intent::{self, Source};
 use crate::ownership::Role;
 use crate::plan::{self, Owned, RowChange};
 use crate::reason::{Code, Reason};
@@ -23,6 +25,8 @@ use crate::state::State;
 pub struct Entry {
     /// The name of the `Logical_Switch_Port`.
     pub port: String,
+    /// What people call it: `project:instance/nic`, where a CMS asks for it; else `null`.
+    pub name: Option<String>,
     /// The name of its switch.
     pub switch: Option<String>,
     /// The name of the router that has the address.
@@ -87,8 +91,40 @@ pub fn all(store: &Store, engine: &Engine, obstacle: impl Fn(&Arc<str>) -> Optio
     entries
 }
 
-/// Reports on ports that the policy names and the database does not have.
+/// Reports on ports that the policy or a CMS names and the database does not have.
 pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
+    absent_by_policy(store, engine).chain(absent_by_cms(engine))
+}
+
+/// Reports on NICs for which something is asked that have no port: most are of instances that are stopped.
+fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
+    let nics: BTreeMap<_, _> =
+        engine.requests().nics().map(|(name, nic, asked)| (nic, (name, asked))).collect();
+    let absent = nics.into_iter().filter(|(nic, _)| engine.port_of(nic).is_none());
+    absent.flat_map(|(nic, (instance, asked))| {
+        Family::ALL.into_iter().filter_map(move |family| {
+            let wanted = asked.get(family)?;
+            if intent::parse(wanted, family) == Ok(None) {
+                return None;
+            }
+            Some(Entry {
+                name: Some(format!("{instance}/{}", nic.device)),
+                wanted: wanted.to_owned(),
+                source: nic.kind.name(),
+                state: State::Waiting,
+                reason: Some(Reason::NoPort.code()),
+                message: format!(
+                    "{} of instance {instance} has no port in OVN: start the instance, or see whether the NIC is in an OVN network",
+                    nic.device
+                ),
+                ..blank(&nic.port_pattern(), family)
+            })
+        })
+    })
+}
+
+/// Reports on ports that the policy names and the database does not have.
+fn absent_by_policy(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
     let named = engine.rules().policy.named_ports().filter(|(name, ..)| store.port_by_name(name).is_none());
     named.map(|(port, family, wanted)| Entry {
         wanted: wanted.to_string(),
@@ -103,6 +139,7 @@ pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
 fn blank(port: &str, family: Family) -> Entry {
     Entry {
         port: port.to_owned(),
+        name: None,
         switch: None,
         router: None,
         family: family.to_string(),
@@ -232,7 +269,7 @@ fn judge(
     let held = held.iter().filter_map(|id| store.nat(*id)).any(is_held);
     let state = match &decision.verdict {
         Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
-        Verdict::Granted(_) if is_missing => State::Pending,
+        Verdict::Granted(_) if is_missing || decision.presumed => State::Pending,
         Verdict::Granted(_) => State::Active,
         _ if held => State::Active,
         Verdict::Waiting(_) => State::Waiting,
@@ -242,7 +279,13 @@ fn judge(
     };
     let settled = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
     let external = decision.external.filter(|_| settled);
-    Judged { state, reason: decision.reason().cloned().or(refused), external, held }
+    let presumed = match (decision.source, &decision.verdict) {
+        (Source::Cms(kind), Verdict::Granted(_)) if decision.presumed => {
+            Some(Reason::SourceUnreachable(kind))
+        }
+        _ => None,
+    };
+    Judged { state, reason: decision.reason().cloned().or(refused).or(presumed), external, held }
 }
 
 fn entry(
@@ -293,6 +336,7 @@ fn entry(
     };
     Entry {
         port: port.to_string(),
+        name: engine.requests().name(port),
         switch: switch.map(|row| row.name.to_string()),
         router: decision.router.and_then(|id| store.router(id)).map(|row| row.name.to_string()),
         family: decision.family.to_string(),

@@ -22,6 +22,7 @@ use crate::port_range::{self, PortRange};
 use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
+use crate::sources::requests::{Answer, Requests};
 use crate::topology::{Reach, is_gateway};
 use occupancy::Occupancy;
 
@@ -34,6 +35,8 @@ pub struct Decision {
     pub wanted: Text,
     /// Who asks.
     pub source: Source,
+    /// Whether nobody was asked, see [`Intent`](intent::Intent).
+    pub presumed: bool,
     /// The port's addresses of the family.
     pub internal: SmallVec<[IpAddr; 1]>,
     /// The router that has the address, once it is clear.
@@ -82,6 +85,8 @@ pub struct Question<'a> {
     pub store: &'a Store,
     /// What the operator decided once for all.
     pub rules: &'a Rules,
+    /// What CMSes ask for.
+    pub requests: &'a Requests,
     /// What can be reached from the port's switch.
     pub reach: &'a Reach,
     /// The port.
@@ -103,12 +108,13 @@ pub enum Watch {
 
 /// Decides on the intent of a port for an address family, `None` where there is none.
 pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut impl Trace) -> Option<Decision> {
-    let Question { store, rules, reach, port, family } = question;
-    let intent = intent::of(store, rules, reach, port, family)?;
+    let Question { store, rules, requests, reach, port, family } = question;
+    let intent = intent::find(store, rules, requests, reach, port, family)?;
     let mut decision = Decision {
         family,
         wanted: intent.text,
         source: intent.source,
+        presumed: intent.presumed,
         internal: northd::port_addresses(port, family),
         router: None,
         external: None,
@@ -119,6 +125,15 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
         Ok(wanted) => {
             trace.passed("intent", || match decision.source {
                 Source::Annotation => format!("{} of the port asks for {wanted}", keys::port_key(family)),
+                Source::Cms(kind) if intent.presumed => {
+                    format!("{} cannot be reached; the rows that are there say {wanted}", kind.title())
+                }
+                Source::Cms(kind) => match requests.answer(&port.name, family) {
+                    Answer::Asked { instance, .. } => {
+                        format!("instance {instance} in {} asks for {wanted}", kind.title())
+                    }
+                    _ => format!("{} asks for {wanted}", kind.title()),
+                },
                 Source::Policy => format!("the policy file asks for {wanted}"),
                 Source::Router => format!("{} of the router asks for {wanted}", keys::ROUTER),
                 Source::Config => format!("the configuration asks for {wanted} for every port"),

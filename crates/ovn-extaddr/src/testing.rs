@@ -32,8 +32,10 @@ pub(crate) fn reference(table: &str, name: &str) -> Value {
     json!(["uuid", uuid(table, name)])
 }
 
+/// A name that is a UUID stands for itself.
 fn uuid(table: &str, name: &str) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{table} {name}").as_bytes())
+    let made = || Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{table} {name}").as_bytes());
+    Uuid::parse_str(name).unwrap_or_else(|_| made())
 }
 
 impl Network {

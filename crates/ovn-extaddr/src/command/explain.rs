@@ -81,7 +81,14 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
     let family = Family::ALL.into_iter().find(|family| family.to_string() == entry.family);
     let mut checks = Vec::new();
     if let Some(family) = family {
-        let question = Question { store, rules: engine.rules(), reach: &reach, port, family };
+        let question = Question {
+            store,
+            rules: engine.rules(),
+            requests: engine.requests(),
+            reach: &reach,
+            port,
+            family,
+        };
         resolve(question, &mut Vec::new(), &mut checks);
         checks.extend(drains(store, engine, port, family));
     }

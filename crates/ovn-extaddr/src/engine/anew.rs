@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ovn_model::{Nat, Port, Store};
 
 use super::entry::{Entry, Leaving};
+use super::located::Located;
 use super::ports::Ports;
 use super::{Candidate, Engine, Subject};
 use crate::clock::Now;
@@ -28,12 +29,16 @@ impl Engine {
             conversion.users.clear();
             conversion.balancers.clear();
         }
+        let requests = std::mem::take(&mut self.requests);
+        let located = if requests.is_empty() { Located::default() } else { Located::all(store) };
         let fresh = Self::new(self.rules.clone());
         let generation = self.generation + 1;
         *self = Self {
             heeds_intents: self.heeds_intents,
             wall: self.wall,
             generation,
+            requests,
+            located,
             anew: true,
             ports,
             conversions,

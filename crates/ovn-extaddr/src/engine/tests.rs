@@ -1,0 +1,194 @@
+//! What CMSes ask for, and what becomes of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ovn_model::{Family, Store};
+use serde_json::json;
+
+use super::*;
+use crate::report::{self, Entry};
+use crate::sources::Kind;
+use crate::sources::instance::{Instance, InstanceJson};
+use crate::sources::nic::InstanceName;
+use crate::testing::{Network, map};
+
+const UUID: &str = "00000000-0000-4000-8000-00000000000a";
+const PORT: &str = "incus-net2-instance-00000000-0000-4000-8000-00000000000a-eth0";
+
+/// A network with the port of an instance, and two forwards to it.
+fn network() -> Network {
+    let mut network = Network::new();
+    network.instance(PORT, "02:00:00:00:00:12 10.57.0.12");
+    let vips = [("203.0.113.10:80", "10.57.0.12:80"), ("203.0.113.11:80", "10.57.0.12:80")];
+    network.balancer("fw", &vips, &["R"]);
+    network
+}
+
+/// The instance, which asks for an address for `eth0`.
+fn web1(address: &str) -> Instance {
+    let json = json!({
+        "name": "web1", "config": {"volatile.uuid": UUID},
+        "expanded_config": {"user.eth0.ipv4.address.external": address},
+        "expanded_devices": {"eth0": {"type": "nic"}, "eth1": {"type": "nic", "user.ipv4.address.external": "auto"}},
+    });
+    serde_json::from_value::<InstanceJson>(json).unwrap().read(false)
+}
+
+fn now() -> Now {
+    Now::at(Instant::now())
+}
+
+/// An engine that expects an Incus of which nothing was heard.
+fn expecting(network: &Network, store: &Store) -> Engine {
+    let mut engine = Engine::new(network.rules.clone());
+    engine.set_requests(store, Requests::new([Kind::Incus]));
+    engine
+}
+
+fn entry(store: &Store, engine: &Engine) -> Option<Entry> {
+    report::entries(store, engine, &Arc::from(PORT), None).pop()
+}
+
+/// The port's only intent: address, source, state, reason.
+fn said(store: &Store, engine: &Engine) -> String {
+    entry(store, engine).map_or_else(
+        || "-".to_owned(),
+        |entry| {
+            let reason = entry.reason.map_or("", |code| code.name());
+            format!("{} {} {} {reason}", entry.wanted, entry.source, entry.state.name())
+        },
+    )
+}
+
+/// Puts the row there that the port has by an earlier decision.
+fn with_row(network: &mut Network, external: &str) {
+    let store = network.store();
+    let router = store.routers().find(|(_, router)| *router.name == *"R").unwrap().1.uuid;
+    let uuid = network.rules.owner.row_uuid(Role::Egress, router, "10.57.0.12".parse().unwrap(), PORT);
+    let ids =
+        [("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:port", PORT), ("ovn-extaddr:role", "egress")];
+    network.nat(&uuid.to_string(), "R", "snat", external, "10.57.0.12");
+    let columns = json!({
+        "external_ids": map(&ids),
+        "external_port_range": "1024-65535",
+        "options": map(&[("stateless", "false")]),
+    });
+    network.put("NAT", &uuid.to_string(), columns);
+}
+
+#[test]
+fn what_is_heard_counts_at_once_and_for_its_ports_alone() {
+    let network = network();
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    engine.catch_up(&mut store, now());
+    assert_eq!(said(&store, &engine), "-");
+    for (news, expected) in [
+        (News::Listed(vec![web1("203.0.113.10")]), "203.0.113.10 incus pending "),
+        (News::Lost("away".to_owned()), "203.0.113.10 incus pending "),
+        (News::Read(web1("203.0.113.11")), "203.0.113.11 incus pending "),
+        (News::Read(web1("203.0.113.99")), "203.0.113.99 incus rejected not-a-forward"),
+        (News::Read(web1("web")), "web incus rejected invalid-address"),
+        (News::Read(web1("none")), "-"),
+        (News::Read(web1("203.0.113.10")), "203.0.113.10 incus pending "),
+        (News::Gone(InstanceName::new("default", "web1")), "-"),
+    ] {
+        engine.hear(&store, 0, news);
+        let decided = engine.catch_up(&mut store, now());
+        assert!(decided.iter().all(|port| **port == *PORT), "{decided:?}");
+        assert_eq!(said(&store, &engine), expected);
+    }
+}
+
+#[test]
+fn the_port_s_own_key_comes_before_and_the_policy_after() {
+    let mut network = network();
+    let policy = format!("[[rule]]\nport = \"{PORT}\"\nipv4 = \"203.0.113.11\"");
+    network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
+    let decide = |network: &Network, news: News| {
+        let mut store = network.store();
+        let mut engine = expecting(network, &store);
+        engine.hear(&store, 0, news);
+        engine.catch_up(&mut store, now());
+        said(&store, &engine)
+    };
+    let asking = || News::Listed(vec![web1("203.0.113.10")]);
+    assert_eq!(decide(&network, asking()), "203.0.113.10 incus pending ");
+    assert_eq!(decide(&network, News::Listed(Vec::new())), "203.0.113.11 policy pending ");
+    assert_eq!(decide(&network, News::Listed(vec![web1("none")])), "-");
+    network.wants(PORT, "auto");
+    assert_eq!(decide(&network, asking()), "auto annotation rejected ambiguous-auto");
+}
+
+#[test]
+fn an_agent_that_never_heard_the_source_leaves_rows_alone() {
+    let mut network = network();
+    with_row(&mut network, "203.0.113.10");
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    engine.catch_up(&mut store, now());
+    assert_eq!(said(&store, &engine), "203.0.113.10 incus pending source-unreachable");
+    assert!(engine.unsettled().is_empty(), "{:?}", engine.changes(&store, &Subject::Port(PORT.into())));
+    engine.hear(&store, 0, News::Lost("refused".to_owned()));
+    assert!(engine.catch_up(&mut store, now()).is_empty());
+    for (address, state) in [("203.0.113.10", "active"), ("203.0.113.11", "pending")] {
+        engine.hear(&store, 0, News::Listed(vec![web1(address)]));
+        engine.catch_up(&mut store, now());
+        assert_eq!(said(&store, &engine), format!("{address} incus {state} "));
+    }
+    engine.hear(&store, 0, News::Listed(Vec::new()));
+    engine.catch_up(&mut store, now());
+    assert_eq!(engine.unsettled().len(), 1, "what nobody asks for goes");
+}
+
+#[test]
+fn a_row_that_is_left_alone_goes_with_its_forward_and_its_port() {
+    for spoil in [
+        |network: &mut Network| network.delete("Load_Balancer", "fw"),
+        |network: &mut Network| network.delete("Logical_Switch_Port", PORT),
+    ] {
+        let mut network = network();
+        network.rules.hold_down = std::time::Duration::ZERO;
+        network.rules.drain = std::time::Duration::ZERO;
+        with_row(&mut network, "203.0.113.10");
+        spoil(&mut network);
+        let mut store = network.store();
+        let mut engine = expecting(&network, &store);
+        engine.catch_up(&mut store, now());
+        assert_eq!(engine.unsettled().len(), 1);
+    }
+}
+
+#[test]
+fn an_intent_waits_for_its_port_under_the_instance_s_name() {
+    let mut network = network();
+    network.delete("Logical_Switch_Port", PORT);
+    let store = network.store();
+    let mut engine = expecting(&network, &store);
+    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.10")]));
+    let absent: Vec<_> = report::absent(&store, &engine).collect();
+    let shown: Vec<_> =
+        absent.iter().map(|entry| (entry.name.as_deref(), &*entry.wanted, entry.state.name())).collect();
+    let expected = [
+        (Some("default:web1/eth0"), "203.0.113.10", "waiting"),
+        (Some("default:web1/eth1"), "auto", "waiting"),
+    ];
+    assert_eq!(shown, expected);
+    assert!(absent[0].message.contains("instance default:web1 has no port"), "{}", absent[0].message);
+}
+
+#[test]
+fn a_fresh_look_decides_the_same() {
+    let network = network();
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.10")]));
+    engine.catch_up(&mut store, now());
+    let before = engine.decisions(PORT).to_vec();
+    assert_eq!(before[0].family, Family::V4);
+    let rules = engine.rules().clone();
+    engine.set_rules(&store, rules);
+    engine.catch_up(&mut store, now());
+    assert_eq!(engine.decisions(PORT), before);
+}

@@ -1,0 +1,122 @@
+//! What is to be read from a CMS: after a connection is made everything, after an event what it names.
+
+use std::collections::BTreeSet;
+
+use super::event::{Event, ProfileName};
+use super::nic::InstanceName;
+
+/// Instances and profiles to read one by one. Where there are more, one listing costs less than they do.
+const MAX_SINGLES: usize = 256;
+
+/// What is to be read. What is on it twice is read once.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    everything: bool,
+    profiles: BTreeSet<ProfileName>,
+    instances: BTreeSet<InstanceName>,
+}
+
+/// Something to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// All instances.
+    Everything,
+    /// Who uses a profile.
+    Profile(ProfileName),
+    /// One instance.
+    Instance(InstanceName),
+}
+
+impl Agenda {
+    /// Takes note of an event.
+    pub fn note(&mut self, event: Event) {
+        match event {
+            Event::Nothing => {}
+            Event::Everything => self.add_everything(),
+            Event::Profile(profile) => {
+                self.profiles.insert(profile);
+                self.bound();
+            }
+            Event::Instance(name, old) => self.add_instances([name].into_iter().chain(old)),
+        }
+    }
+
+    /// Has everything read.
+    pub fn add_everything(&mut self) {
+        *self = Self { everything: true, ..Self::default() };
+    }
+
+    /// Has instances read.
+    pub fn add_instances(&mut self, names: impl IntoIterator<Item = InstanceName>) {
+        if !self.everything {
+            self.instances.extend(names);
+            self.bound();
+        }
+    }
+
+    /// Returns what is to be read next, and takes it off. What is noted from then on is to be read after it: a listing
+    /// may have passed an instance that changes.
+    pub fn pop(&mut self) -> Option<Item> {
+        if std::mem::take(&mut self.everything) {
+            return Some(Item::Everything);
+        }
+        let profile = self.profiles.pop_first().map(Item::Profile);
+        profile.or_else(|| self.instances.pop_first().map(Item::Instance))
+    }
+
+    /// Everything is no more work than many, and has no length.
+    fn bound(&mut self) {
+        if self.everything || self.profiles.len() + self.instances.len() > MAX_SINGLES {
+            self.add_everything();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(name: &str) -> InstanceName {
+        InstanceName::new("default", name)
+    }
+
+    fn all(agenda: &mut Agenda) -> Vec<Item> {
+        std::iter::from_fn(|| agenda.pop()).collect()
+    }
+
+    #[test]
+    fn what_events_name_is_read_once() {
+        let mut agenda = Agenda::default();
+        let profile = ProfileName { project: "default".into(), name: "web".into() };
+        for event in [
+            Event::Instance(instance("b"), None),
+            Event::Nothing,
+            Event::Instance(instance("b"), Some(instance("a"))),
+            Event::Profile(profile.clone()),
+        ] {
+            agenda.note(event);
+        }
+        let expected = [Item::Profile(profile), Item::Instance(instance("a")), Item::Instance(instance("b"))];
+        assert_eq!(all(&mut agenda), expected);
+    }
+
+    #[test]
+    fn everything_includes_the_rest_but_not_what_comes_later() {
+        let mut agenda = Agenda::default();
+        agenda.note(Event::Instance(instance("a"), None));
+        agenda.note(Event::Everything);
+        agenda.note(Event::Instance(instance("b"), None));
+        assert_eq!(agenda.pop(), Some(Item::Everything));
+        agenda.note(Event::Instance(instance("c"), None));
+        assert_eq!(all(&mut agenda), [Item::Instance(instance("c"))]);
+    }
+
+    #[test]
+    fn many_are_everything() {
+        let mut agenda = Agenda::default();
+        agenda.add_instances((0..MAX_SINGLES).map(|n| instance(&n.to_string())));
+        assert_eq!(all(&mut agenda).len(), MAX_SINGLES);
+        agenda.add_instances((0..=MAX_SINGLES).map(|n| instance(&n.to_string())));
+        assert_eq!(all(&mut agenda), [Item::Everything]);
+    }
+}

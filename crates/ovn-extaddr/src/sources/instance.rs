@@ -1,0 +1,285 @@
+//! An instance as the API shows it: of all that, what it asks for its NICs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use ovn_model::Family;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use uuid::Uuid;
+
+use super::nic::{InstanceName, instance_uuid};
+
+/// No address and no word is as long; what is longer is cut, and told to be wrong.
+const MAX_VALUE: usize = 64;
+
+/// NICs of an instance that are heeded. The CMSes have fewer.
+const MAX_NICS: usize = 256;
+
+/// The project of what names none.
+pub(super) const DEFAULT_PROJECT: &str = "default";
+
+/// An instance, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// What its users call it.
+    pub name: InstanceName,
+    /// What it asks for; `None` where the CMS itself cannot say, as of instances on a member of its cluster that is
+    /// down: it lists these by their names alone.
+    pub content: Option<Content>,
+}
+
+/// What an instance asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Its UUID, by which its ports are known; `None` where it has none, and thereby no ports.
+    pub uuid: Option<Uuid>,
+    /// The NICs for which something is asked, by their names.
+    pub nics: Box<[(Box<str>, Asked)]>,
+}
+
+/// What is asked for a NIC, as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Asked([Option<Box<str>>; 2]);
+
+impl Asked {
+    /// Returns what is asked for a family.
+    pub fn get(&self, family: Family) -> Option<&str> {
+        self.0[family as usize].as_deref()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+/// An instance in the API's notation.
+#[derive(Debug, serde::Deserialize)]
+pub struct InstanceJson {
+    name: String,
+    #[serde(default)]
+    project: Option<String>,
+    /// What is set on the instance itself. The UUID is nobody else's to say.
+    #[serde(default)]
+    config: Option<Entries<UuidKey, String>>,
+    /// As `config`, with what profiles say below it.
+    #[serde(default)]
+    expanded_config: Option<Entries<UserKey, String>>,
+    #[serde(default)]
+    expanded_devices: Option<Entries<AnyKey, Entries<DeviceKey, String>>>,
+}
+
+impl InstanceJson {
+    /// Takes what matters; with `native`, also what a NIC has by the CMS's own option.
+    pub fn read(self, native: bool) -> Instance {
+        let Self { name, project, config, expanded_config, expanded_devices } = self;
+        let name = InstanceName::new(project.as_deref().unwrap_or(DEFAULT_PROJECT), &name);
+        let Some(config) = config.filter(|config| config.seen > 0) else {
+            return Instance { name, content: None };
+        };
+        let uuid = config.kept.get("volatile.uuid").and_then(|text| instance_uuid(text));
+        let user = expanded_config.map(|config| config.kept).unwrap_or_default();
+        let devices = expanded_devices.map(|devices| devices.kept).unwrap_or_default();
+        let nics =
+            devices.into_iter().filter(|(_, keys)| keys.kept.get("type").is_some_and(|kind| kind == "nic"));
+        let asked = nics.take(MAX_NICS).filter_map(|(device, keys)| {
+            let asked = Family::ALL.map(|family| asked(&keys.kept, &user, &device, family, native));
+            let asked = Asked(asked);
+            (!asked.is_empty()).then(|| (device.into(), asked))
+        });
+        Instance { name, content: Some(Content { uuid, nics: asked.collect() }) }
+    }
+}
+
+/// Finds what is asked for a NIC and family: the NIC's own key, the CMS's own option of the NIC, the key of the instance
+/// or a profile; the first that is there.
+fn asked(
+    device_keys: &BTreeMap<String, String>,
+    user: &BTreeMap<String, String>,
+    device: &str,
+    family: Family,
+    native: bool,
+) -> Option<Box<str>> {
+    let own = device_keys.get(&format!("user.{family}.address.external"));
+    let option = || device_keys.get(&format!("{family}.address.external")).filter(|_| native);
+    let shared = || user.get(&format!("user.{device}.{family}.address.external"));
+    // An option that is not set is sent empty by some releases.
+    let text = own.or_else(|| option().filter(|text| !text.is_empty())).or_else(shared)?;
+    Some(match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.as_str().into(),
+    })
+}
+
+/// Tells which keys of a map matter.
+trait Key {
+    fn matters(key: &str) -> bool;
+}
+
+#[derive(Debug)]
+struct UuidKey;
+#[derive(Debug)]
+struct UserKey;
+#[derive(Debug)]
+struct DeviceKey;
+#[derive(Debug)]
+struct AnyKey;
+
+impl Key for UuidKey {
+    fn matters(key: &str) -> bool {
+        key == "volatile.uuid"
+    }
+}
+
+impl Key for UserKey {
+    fn matters(key: &str) -> bool {
+        key.starts_with("user.") && key.ends_with(".address.external")
+    }
+}
+
+impl Key for DeviceKey {
+    fn matters(key: &str) -> bool {
+        key == "type" || key.ends_with(".address.external")
+    }
+}
+
+impl Key for AnyKey {
+    fn matters(_: &str) -> bool {
+        true
+    }
+}
+
+/// The entries of a map that matter. The others, such as an instance's `user.user-data`, are passed over.
+#[derive(Debug)]
+struct Entries<K, V> {
+    kept: BTreeMap<String, V>,
+    /// How many there are altogether.
+    seen: usize,
+    keys: PhantomData<K>,
+}
+
+impl<'de, K: Key, V: Deserialize<'de>> Deserialize<'de> for Entries<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+struct EntriesVisitor<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K: Key, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<K, V> {
+    type Value = Entries<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Entries { kept: BTreeMap::new(), seen: 0, keys: PhantomData };
+        while let Some(key) = map.next_key::<String>()? {
+            entries.seen += 1;
+            if K::matters(&key) {
+                entries.kept.insert(key, map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const UUID: &str = "3d1c6f0a-9a64-4e0e-8a4e-0d6c7f3b2a11";
+
+    fn read(json: Value, native: bool) -> Instance {
+        serde_json::from_value::<InstanceJson>(json).unwrap().read(native)
+    }
+
+    /// What is asked for `eth0` by keys of the NIC and of the instance.
+    fn asked(nic: Value, config: Value, native: bool) -> [Option<String>; 2] {
+        let mut device = json!({"type": "nic", "network": "ovn0", "hwaddr": "00:16:3e:00:00:01"});
+        device.as_object_mut().unwrap().extend(nic.as_object().unwrap().clone());
+        let instance = json!({
+            "name": "web1", "project": "shop", "status": "Running", "ephemeral": false, "profiles": ["default"],
+            "config": {"volatile.uuid": UUID, "user.user-data": "x".repeat(1000)},
+            "expanded_config": config,
+            "expanded_devices": {"eth0": device, "root": {"type": "disk", "user.ipv4.address.external": "192.0.2.1"}},
+        });
+        let Instance { name, content } = read(instance, native);
+        let Content { uuid, nics } = content.unwrap();
+        assert_eq!((name.to_string().as_str(), uuid), ("shop:web1", Uuid::try_parse(UUID).ok()));
+        let found = nics.iter().find(|(device, _)| &**device == "eth0");
+        assert_eq!(found.is_some(), !nics.is_empty());
+        Family::ALL.map(|family| found?.1.get(family).map(str::to_owned))
+    }
+
+    #[test]
+    fn a_nic_s_own_key_comes_first() {
+        let some = |text: &str| Some(text.to_owned());
+        let shared = json!({"user.eth0.ipv4.address.external": "203.0.113.2", "user.eth1.ipv6.address.external": "auto"});
+        for (nic, config, native, expected) in [
+            (json!({}), json!({}), false, [None, None]),
+            (json!({}), shared.clone(), false, [some("203.0.113.2"), None]),
+            (json!({"user.ipv4.address.external": "none"}), shared.clone(), false, [some("none"), None]),
+            (
+                json!({"user.ipv6.address.external": "auto"}),
+                shared.clone(),
+                false,
+                [some("203.0.113.2"), some("auto")],
+            ),
+            (json!({"ipv4.address.external": "203.0.113.3"}), json!({}), false, [None, None]),
+            (
+                json!({"ipv4.address.external": "203.0.113.3"}),
+                shared.clone(),
+                true,
+                [some("203.0.113.3"), None],
+            ),
+            (json!({"ipv4.address.external": ""}), shared, true, [some("203.0.113.2"), None]),
+            (
+                json!({"ipv6.address.external": "2001:db8::1", "user.ipv6.address.external": "2001:db8::2"}),
+                json!({}),
+                true,
+                [None, some("2001:db8::2")],
+            ),
+        ] {
+            assert_eq!(asked(nic.clone(), config.clone(), native), expected, "{nic} {config} {native}");
+        }
+    }
+
+    #[test]
+    fn an_instance_of_which_the_cms_cannot_say_anything_is_not_one_without_keys() {
+        // As Incus lists instances on a member that is down.
+        for json in [
+            json!({"name": "web1", "status": "Error", "status_code": 112, "location": "node2"}),
+            json!({"name": "web1", "config": null, "expanded_config": null, "expanded_devices": null}),
+            json!({"name": "web1", "config": {}, "expanded_devices": {}}),
+        ] {
+            let instance = read(json, false);
+            assert_eq!(instance, Instance { name: InstanceName::new("default", "web1"), content: None });
+        }
+        let without = json!({"name": "web1", "config": {"limits.cpu": "1"}});
+        assert_eq!(read(without, false).content, Some(Content::default()));
+    }
+
+    #[test]
+    fn a_uuid_that_no_port_can_have_is_none() {
+        for uuid in ["", "web", &UUID.to_uppercase(), &UUID.replace('-', "")] {
+            let instance = read(json!({"name": "web1", "config": {"volatile.uuid": uuid}}), false);
+            assert_eq!(instance.content.unwrap().uuid, None, "{uuid}");
+        }
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_what_is_wrong_is_refused() {
+        let long = "9".repeat(100_000);
+        let [v4, _] = asked(json!({"user.ipv4.address.external": long}), json!({}), false);
+        assert_eq!(v4.unwrap().chars().count(), MAX_VALUE + 1);
+        for json in [json!([]), json!({}), json!({"name": 1}), json!({"name": "a", "expanded_devices": []})] {
+            assert!(serde_json::from_value::<InstanceJson>(json.clone()).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What one source said of its instances, from a listing and from what was read since.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
+use ovn_model::Family;
+use uuid::Uuid;
+
+use super::Kind;
+use super::instance::{Asked, Content, Instance};
+use super::nic::{InstanceName, Nic};
+
+/// The instances of a source.
+#[derive(Debug)]
+pub(super) struct Roster {
+    pub(super) kind: Kind,
+    /// Whether there was a listing ever.
+    pub(super) is_heard: bool,
+    /// `None`: the source has the instance, and never could say what it asks for.
+    instances: HashMap<Arc<InstanceName>, Option<Content>>,
+    /// The instances of a UUID, nearly always one.
+    holders: HashMap<Uuid, Vec<Arc<InstanceName>>>,
+    /// How many of the instances are `None`.
+    unknown: usize,
+}
+
+/// What a source says of a NIC and family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word<'a> {
+    /// Nothing, and it would know.
+    Silent,
+    /// Nothing, and it may not know.
+    Unknown,
+    /// The instance asks for it.
+    Asked(&'a InstanceName, &'a str),
+    /// Two instances have the UUID and do not say the same.
+    Disputed(&'a InstanceName, &'a InstanceName),
+}
+
+impl Roster {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { kind, is_heard: false, instances: HashMap::new(), holders: HashMap::new(), unknown: 0 }
+    }
+
+    /// Takes in a listing: what is not in it is gone. Returns the UUIDs of which something else is said now.
+    pub(super) fn list(&mut self, listed: Vec<Instance>) -> Vec<Uuid> {
+        self.is_heard = true;
+        let mut changed = Vec::new();
+        let mut gone: HashMap<Arc<InstanceName>, ()> =
+            self.instances.keys().map(|name| (Arc::clone(name), ())).collect();
+        for instance in listed {
+            gone.remove(&instance.name);
+            self.read(instance, &mut changed);
+        }
+        for name in gone.keys() {
+            self.remove(name, &mut changed);
+        }
+        changed
+    }
+
+    /// Takes in one instance. Where the source cannot say what it asks for, what it said before stays.
+    pub(super) fn read(&mut self, instance: Instance, changed: &mut Vec<Uuid>) {
+        let Instance { name, content } = instance;
+        match (self.instances.get(&name), content) {
+            (None, None) => {
+                self.instances.insert(Arc::new(name), None);
+                self.unknown += 1;
+            }
+            (Some(_), None) => {}
+            (Some(Some(old)), Some(new)) if *old == new => {}
+            (_, Some(new)) => {
+                self.remove(&name, changed);
+                let name = Arc::new(name);
+                if let Some(uuid) = new.uuid {
+                    self.holders.entry(uuid).or_default().push(Arc::clone(&name));
+                    changed.push(uuid);
+                }
+                self.instances.insert(name, Some(new));
+            }
+        }
+    }
+
+    /// Takes an instance out.
+    pub(super) fn remove(&mut self, name: &InstanceName, changed: &mut Vec<Uuid>) {
+        let Some(content) = self.instances.remove(name) else { return };
+        self.unknown -= usize::from(content.is_none());
+        let Some(uuid) = content.and_then(|content| content.uuid) else { return };
+        changed.push(uuid);
+        if let Some(holders) = self.holders.get_mut(&uuid) {
+            holders.retain(|holder| **holder != *name);
+            if holders.is_empty() {
+                self.holders.remove(&uuid);
+            }
+        }
+    }
+
+    /// Returns what is said of a NIC and family.
+    pub(super) fn word(&self, nic: &Nic, family: Family) -> Word<'_> {
+        let holders = self.holders.get(&nic.instance).into_iter().flatten();
+        let mut opinions = holders.map(|name| (&**name, self.asked(name, &nic.device, family)));
+        let Some((name, first)) = opinions.next() else {
+            return if self.may_not_know() { Word::Unknown } else { Word::Silent };
+        };
+        // Whoever may create instances may give them a UUID, also one that is another's: nobody speaks for others.
+        match (opinions.find(|(_, other)| *other != first), first) {
+            (Some((other, _)), _) => Word::Disputed(name.min(other), name.max(other)),
+            (None, Some(text)) => Word::Asked(name, text),
+            (None, None) => Word::Silent,
+        }
+    }
+
+    /// Whether a NIC may be asked something for of which nothing is known.
+    pub(super) fn may_not_know(&self) -> bool {
+        !self.is_heard || self.unknown > 0
+    }
+
+    /// Returns how many instances there are, and of how many of them nothing is known.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.instances.len(), self.unknown)
+    }
+
+    /// Returns all NICs for which something is asked.
+    pub(super) fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
+        let known = self.instances.iter().filter_map(|(name, content)| Some((name, content.as_ref()?)));
+        known.flat_map(|(name, Content { uuid, nics })| {
+            let nics = uuid.map(|uuid| nics.iter().map(move |nic| (uuid, nic)));
+            nics.into_iter().flatten().map(|(instance, (device, asked))| {
+                (&**name, Nic { kind: self.kind, instance, device: device.clone() }, asked)
+            })
+        })
+    }
+
+    fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&str> {
+        let Content { nics, .. } = self.instances.get(name)?.as_ref()?;
+        nics.iter().find(|(nic, _)| **nic == *device)?.1.get(family)
+    }
+}
