@@ -6,6 +6,7 @@
 //! Northbound    either of a server and a Cluster, to write to
 //! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
+//! CmsApi        the API of Incus and LXD, scripted: slow, cut, huge, wrong
 //! NotifySocket  the service manager's end of sd_notify(3)
 //! Clock         the time that servers and agents live by, where a test is to put it forward
 //! Machine       this system booted once more by a real systemd, on an overlay that is thrown away
@@ -27,6 +28,7 @@ pub mod bench;
 mod built;
 mod clock;
 mod cluster;
+mod cms_api;
 mod command;
 mod container;
 mod dir;
@@ -50,6 +52,7 @@ pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
 pub use built::built;
 pub use clock::Clock;
 pub use cluster::{Cluster, Member, Relay, TlsServer};
+pub use cms_api::{CmsApi, Fault, cms_instance};
 pub use command::Output;
 pub use machine::Machine;
 pub use net::{Addressing, DefaultTarget, Instance, Nat, Net, NetBuilder, Protocol};

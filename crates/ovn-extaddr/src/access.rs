@@ -27,7 +27,8 @@ pub(crate) fn hint(remote: &Endpoint, error: &Error) -> Option<String> {
     denied.then(|| advice(path))
 }
 
-fn advice(path: &Path) -> String {
+/// Says who may open a socket that we may not.
+pub(crate) fn advice(path: &Path) -> String {
     let us = name("/etc/passwd", rustix::process::geteuid().as_raw());
     let Ok(socket) = fs::metadata(path) else {
         let directory = path.parent().unwrap_or(path).display();

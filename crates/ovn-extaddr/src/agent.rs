@@ -3,6 +3,7 @@
 mod accounts;
 mod commands;
 mod locking;
+mod sources;
 mod writing;
 
 use std::future::ready;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
+use self::sources::Hearing;
 use crate::access;
 use crate::apply::Applier;
 use crate::audit::Audit;
@@ -35,6 +37,9 @@ use crate::repeat::Repeats;
 use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{Options, Settings};
+use crate::sources::cms::Cms;
+use crate::sources::requests::Requests;
+use crate::sources::watcher::Watchers;
 use crate::vigil::Vigil;
 use locking::spread;
 use writing::{Past, UnderWay};
@@ -78,6 +83,9 @@ struct Agent {
     /// Of what was received on the connection, how much is counted.
     counted: u64,
     service: Service,
+    /// The CMSes, in the order of the reports of their watchers.
+    cms: Vec<Cms>,
+    hearing: Hearing,
     audit: Option<Audit>,
     log: LogControl,
     files: Vec<PathBuf>,
@@ -91,6 +99,7 @@ struct Inputs {
     reload: Reload,
     control: Control,
     exposition: Exposition,
+    watchers: Watchers,
 }
 
 /// What ends the loop.
@@ -117,6 +126,7 @@ impl Run {
             reload: Reload::new(options, &settings)?,
             control: Control::open(),
             exposition: Exposition::new(),
+            watchers: Watchers::start(&settings.cms),
         };
         info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -149,6 +159,9 @@ impl Run {
 impl Agent {
     fn new(settings: Settings, dry_run: bool, log: LogControl) -> anyhow::Result<Self> {
         let lock = settings.rules.owner.lock();
+        let store = Store::new();
+        let mut engine = Engine::new(settings.rules.clone());
+        engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         let mut config = settings.session();
         config.lock = Some(lock.clone()).filter(|_| !dry_run);
         let audit = settings.audit.as_ref().map(|path| {
@@ -156,8 +169,8 @@ impl Agent {
         });
         Ok(Self {
             session: Session::new(config),
-            store: Store::new(),
-            engine: Engine::new(settings.rules),
+            store,
+            engine,
             applier: Applier::new(lock),
             remotes: settings.remotes,
             tls: settings.tls,
@@ -176,6 +189,8 @@ impl Agent {
             metrics: Metrics::new(),
             counted: 0,
             service: Service::new(),
+            hearing: Hearing::new(&settings.cms, now().instant),
+            cms: settings.cms,
             audit: audit.transpose()?,
             log,
             files: settings.files,
@@ -185,7 +200,7 @@ impl Agent {
 
     /// Keeps the database as it should be. Returns the name of what ended it.
     async fn run_until(&mut self, inputs: &mut Inputs) -> &'static str {
-        let Inputs { signals, reload, control, exposition } = inputs;
+        let Inputs { signals, reload, control, exposition, watchers } = inputs;
         loop {
             self.summarize();
             self.service.beat(now().instant);
@@ -194,7 +209,7 @@ impl Agent {
                 name = signals.next() => return name,
                 () = reload.requested() => {
                     self.service.reloading();
-                    self.reload(reload.read(), exposition);
+                    self.reload(reload.read(), exposition, watchers);
                     self.decide();
                     self.tell();
                     self.service.reloaded();
@@ -211,6 +226,7 @@ impl Agent {
                     // Whoever asked may be gone.
                     let _ = asked.send(self.exposed());
                 }
+                report = watchers.next() => self.heard(report),
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
@@ -234,10 +250,11 @@ impl Agent {
     /// When something is to be done though nothing happens.
     fn next_deadline(&self) -> Option<Instant> {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
-        let decide = self.engine.next_deadline().filter(|_| self.session.is_synced());
+        let decide = self.engine.next_deadline().filter(|_| self.may_decide());
+        let hear = self.hearing.deadline(now().instant);
         let tell = self.service.next_deadline();
         let look = self.vigil.next_deadline().filter(|_| self.session.is_synced());
-        retry.into_iter().chain(decide).chain(tell).chain(look).min().map(Instant::from_std)
+        retry.into_iter().chain(decide).chain(tell).chain(look).chain(hear).min().map(Instant::from_std)
     }
 
     fn role(&self) -> Role {
@@ -256,7 +273,12 @@ impl Agent {
     }
 
     /// Goes on with another configuration, or with the old one where the new one is wrong.
-    fn reload(&mut self, settings: anyhow::Result<Settings>, exposition: &mut Exposition) {
+    fn reload(
+        &mut self,
+        settings: anyhow::Result<Settings>,
+        exposition: &mut Exposition,
+        watchers: &mut Watchers,
+    ) {
         let taken = settings.and_then(|settings| {
             if settings.rules.owner != *self.engine.owner() {
                 anyhow::bail!("a change of the owner to {} needs a restart", settings.rules.owner);
@@ -272,7 +294,7 @@ impl Agent {
                 error!("the configuration is wrong and the old one stays: {wrong:#}");
                 self.wrong = Some(format!("{wrong:#}"));
             }
-            Ok(settings) => self.take(settings, exposition),
+            Ok(settings) => self.take(settings, exposition, watchers),
         }
         // Somebody may have moved the file away: logrotate(8) tells by the same signal.
         if let Some(audit) = &mut self.audit
@@ -282,10 +304,11 @@ impl Agent {
         }
     }
 
-    fn take(&mut self, settings: Settings, exposition: &mut Exposition) {
+    fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
         info!("read the configuration anew");
         let Settings {
             rules,
+            cms,
             remotes,
             tls,
             cluster_id,
@@ -299,6 +322,7 @@ impl Agent {
         } = settings;
         self.files = files;
         self.engine.set_rules(&self.store, rules);
+        self.watch_others(cms, watchers);
         self.vigil.set_patience(takeover.map(spread));
         if remotes != self.remotes {
             info!(%remotes, "the database is elsewhere now: {remotes}");
@@ -393,7 +417,7 @@ impl Agent {
 
     /// Decides on what changed, once the store is in step.
     fn decide(&mut self) {
-        if !self.session.is_synced() {
+        if !self.may_decide() {
             return;
         }
         let start = now();

@@ -22,6 +22,7 @@ use crate::state::State;
 /// One label with a value of a closed set.
 type Word = [(&'static str, &'static str); 1];
 type Words = [(&'static str, String); 2];
+type Named = [(&'static str, String); 1];
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// From a millisecond, which a change takes on a quiet machine, to half a minute.
@@ -49,6 +50,13 @@ pub(crate) struct Metrics {
     pub(crate) disconnects: Counter,
     pub(crate) in_step: Gauge,
     pub(crate) in_step_time: Seconds,
+    pub(crate) source_reached: Family<Named, Gauge>,
+    pub(crate) source_instances: Family<Named, Gauge>,
+    pub(crate) source_unknown: Family<Named, Gauge>,
+    pub(crate) source_requests: Family<Named, Gauge>,
+    pub(crate) source_listings: Family<Named, Counter>,
+    pub(crate) source_updates: Family<Named, Counter>,
+    pub(crate) source_failures: Family<Named, Counter>,
     role: Family<Word, Gauge>,
     pub(crate) lock_epoch: Gauge,
     pub(crate) takeovers: Counter,
@@ -133,6 +141,28 @@ impl Metrics {
                 "When the copy of the database was last known to be in step",
                 Seconds::default(),
             ),
+            source_reached: add(r, "source_reached", "Whether a source is in step", Family::default()),
+            source_instances: add(r, "source_instances", "Instances of a source", Family::default()),
+            source_unknown: add(
+                r,
+                "source_unknown_instances",
+                "Instances of which a source cannot say what they ask for",
+                Family::default(),
+            ),
+            source_requests: add(
+                r,
+                "source_requests",
+                "NICs for which a source asks for something",
+                Family::default(),
+            ),
+            source_listings: add(r, "source_listings", "Listings of all instances", Family::default()),
+            source_updates: add(r, "source_updates", "Instances that were read again", Family::default()),
+            source_failures: add(
+                r,
+                "source_failures",
+                "Attempts to read a source that failed",
+                Family::default(),
+            ),
             role: add(r, "role", "1 for the role that the agent has", Family::default()),
             lock_epoch: add(r, "lock_epoch", "How many times the lock became ours", Gauge::default()),
             takeovers: add(
@@ -216,6 +246,18 @@ impl Metrics {
         }
         for gone in old {
             self.router_intents.remove(&gone);
+        }
+    }
+
+    /// The sources are others now.
+    pub(crate) fn forget_sources(&self) {
+        for gauges in
+            [&self.source_reached, &self.source_instances, &self.source_unknown, &self.source_requests]
+        {
+            gauges.clear();
+        }
+        for counters in [&self.source_listings, &self.source_updates, &self.source_failures] {
+            counters.clear();
         }
     }
 

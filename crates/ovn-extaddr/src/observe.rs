@@ -7,21 +7,28 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use ovn_model::Store;
 use ovsdb_protocol::{Session, SessionEvent};
-use tokio::time::{interval_at, sleep_until, timeout};
+use tokio::time::{interval_at, sleep_until, timeout, timeout_at};
 
 use crate::DATABASE;
 use crate::access;
 use crate::clock::Now;
 use crate::engine::Engine;
 use crate::settings::Settings;
+use crate::sources::cms::Cms;
+use crate::sources::requests::{News, Requests, Standing};
+use crate::sources::watcher::Watchers;
 
 /// How often a person who waits is told how far we are; the first time after as long.
 const PROGRESS: Duration = Duration::from_millis(400);
+
+/// How long CMSes may take to say what they ask for, unless `--timeout` is shorter.
+const SOURCES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The database and what an agent would decide on it.
 #[derive(Debug)]
 pub struct Observer {
     session: Session,
+    watchers: Watchers,
     /// The database.
     pub store: Store,
     /// The decisions.
@@ -35,10 +42,38 @@ impl Observer {
     /// No remote has the database, or not in time.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let session = Session::new(settings.reading_session());
-        let mut observer = Self { session, store: Store::new(), engine: Engine::new(settings.rules.clone()) };
+        let mut observer = Self {
+            session,
+            watchers: Watchers::start(&settings.cms),
+            store: Store::new(),
+            engine: Engine::new(settings.rules.clone()),
+        };
+        observer.engine.set_requests(&observer.store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         synced(settings, &mut observer.session, &mut observer.store).await?;
+        observer.hear(settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT))).await;
         observer.decide();
         Ok(observer)
+    }
+
+    /// Hears every CMS once, be it that it cannot be reached, and tells of those.
+    async fn hear(&mut self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.watchers.is_quiet() {
+            let Ok(report) = timeout_at(deadline, self.watchers.next()).await else { break };
+            self.engine.hear(&self.store, report.source, report.news);
+        }
+        for (cms, standing) in self.watchers.sources().iter().zip(self.engine.requests().standings()) {
+            if !standing.is_heard {
+                let why = standing.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
+                // What is printed for programs must not be mixed with it.
+                eprintln!("ovn-extaddr: cannot read {cms}, whose intents are missing here: {why}");
+            }
+        }
+    }
+
+    /// Returns the CMSes, and where each stands.
+    pub fn sources(&self) -> impl Iterator<Item = (&Cms, Standing)> {
+        self.watchers.sources().iter().zip(self.engine.requests().standings())
     }
 
     /// Waits until something changed.
@@ -47,7 +82,14 @@ impl Observer {
     /// The connection is lost.
     pub async fn changed(&mut self) -> anyhow::Result<()> {
         loop {
-            match self.session.next(&mut self.store).await {
+            let event = tokio::select! {
+                event = self.session.next(&mut self.store) => event,
+                report = self.watchers.next() => {
+                    self.engine.hear(&self.store, report.source, report.news);
+                    break;
+                }
+            };
+            match event {
                 SessionEvent::Updated => break,
                 SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error:#}"),
                 _ => {}
@@ -66,6 +108,11 @@ impl Observer {
             let due = self.engine.next_deadline().filter(|_| self.session.is_synced()).map(Into::into);
             let event = tokio::select! {
                 event = self.session.next(&mut self.store) => event,
+                report = self.watchers.next() => {
+                    let is_lost = matches!(report.news, News::Lost(_));
+                    self.engine.hear(&self.store, report.source, report.news);
+                    if self.session.is_synced() && !is_lost { break } else { continue }
+                }
                 () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => break,
             };
             match event {

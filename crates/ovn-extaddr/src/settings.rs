@@ -16,6 +16,7 @@ use crate::exposition::Listen;
 use crate::ownership::Owner;
 use crate::policy::Policy;
 use crate::rules::Rules;
+use crate::sources::cms::Cms;
 use file::File;
 
 /// The longest time that a connection is drained, or a forward or another agent waited for.
@@ -89,6 +90,8 @@ pub struct Settings {
     pub remotes: Remotes,
     /// What decisions rest on.
     pub rules: Rules,
+    /// The CMSes that are asked for intents.
+    pub cms: Vec<Cms>,
     /// How it is reached with TLS.
     pub tls: TlsConfig,
     /// The cluster that the servers must belong to.
@@ -209,6 +212,7 @@ impl Options {
             cluster_id,
             leader_only,
             rules,
+            cms: file.cms,
             timeout,
             policy: file.policy,
             log_level: self.log_level.or_else(|| file.log_level.map(|level| level.0)),

@@ -1,17 +1,23 @@
 //! CMSes as sources of intents: what Incus and LXD say of their instances' NICs.
 //!
 //! Pure: [`nic`], what the API sends ([`instance`], [`listing`], [`event`]), what to read after an event
-//! ([`agenda`]), and what is known so far ([`requests`]).
+//! ([`agenda`]), and what is known so far ([`requests`]). IO: `stream`, `api` and `events`, and the task of each source,
+//! [`watcher`].
 
 use serde::Deserialize;
 
 pub mod agenda;
+mod api;
+pub mod cms;
 pub mod event;
+mod events;
 pub mod instance;
 pub mod listing;
 pub mod nic;
 pub mod requests;
 mod roster;
+mod stream;
+pub mod watcher;
 
 /// A CMS whose API is understood. LXD's is that of which Incus's was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]

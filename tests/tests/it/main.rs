@@ -35,5 +35,6 @@ mod rules;
 mod scene;
 mod schema;
 mod service;
+mod sources;
 mod takeover;
 mod tls;

@@ -28,7 +28,8 @@ fn offering() -> Result<Scene> {
     let scene = Scene::start()?;
     let socket = scene.agent.dir().join("metrics.sock");
     scene.agent.write_config(&format!(
-        "{PROMPT}metrics = \"unix:{}\"\nmetrics-by-router = true\n",
+        "{PROMPT}metrics = \"unix:{}\"\nmetrics-by-router = true\n\
+         [[cms]]\nkind = \"incus\"\nurl = \"unix:/no/such\"\n",
         socket.display()
     ))?;
     eventually(SOON, "it listens", || Ok(socket.exists()))?;

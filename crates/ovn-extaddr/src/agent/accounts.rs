@@ -41,7 +41,7 @@ impl Agent {
     /// Tells what is new, once it is in step for the first time also that it is.
     pub(super) fn tell(&mut self) {
         self.account();
-        if self.session.is_synced() && !self.service.is_ready() {
+        if self.may_decide() && !self.service.is_ready() {
             self.summarize();
             self.service.ready();
         }
@@ -151,6 +151,7 @@ impl Agent {
     /// Renders the metrics.
     pub(super) fn exposed(&mut self) -> String {
         self.summarize();
+        self.count_sources();
         let metrics = &self.metrics;
         metrics.in_step.set(i64::from(self.session.is_synced()));
         metrics.unsettled.set(number(self.engine.unsettled().len()));

@@ -134,6 +134,9 @@ impl Agent {
         if let Some(wrong) = &self.wrong {
             line("configuration error", wrong.replace('\n', " "));
         }
+        for source in self.source_lines() {
+            line("source", source);
+        }
         line("metrics", exposition.place().map_or_else(|| "off".to_owned(), ToString::to_string));
         let audit = self.audit.as_ref().map(|audit| audit.path().display().to_string());
         line("audit", audit.unwrap_or_else(|| "off".to_owned()));

@@ -58,6 +58,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
     let Settings {
         remotes,
         rules,
+        cms,
         tls,
         cluster_id,
         policy,
@@ -99,6 +100,11 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("require-target", Some(rules.require_target.to_string())),
         ("policy", path(policy)),
         ("allow", Some(rules.allow.len().to_string()).filter(|_| !rules.allow.is_empty())),
+        (
+            "cms",
+            Some(cms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+                .filter(|_| !cms.is_empty()),
+        ),
         ("log-level", log_level.map(|level| level.to_string())),
         ("metrics", metrics.as_ref().map(ToString::to_string)),
         ("metrics-by-router", Some(metrics_by_router.to_string())),

@@ -19,6 +19,8 @@ use crate::hazards;
 use crate::observe::Observer;
 use crate::report;
 use crate::settings::Settings;
+use crate::sources::cms::Cms;
+use crate::sources::requests::Standing;
 use crate::state::State;
 
 /// Looks at everything.
@@ -128,8 +130,27 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
             format!("{error:#}"),
             "see what the server logs",
         )),
-        Ok(observer) => database(&observer.store, &observer.engine, findings),
+        Ok(observer) => {
+            findings.extend(observer.sources().map(|(cms, standing)| source(cms, &standing)));
+            database(&observer.store, &observer.engine, findings);
+        }
     }
+}
+
+fn source(cms: &Cms, standing: &Standing) -> Finding {
+    let Standing { is_heard, failure, instances, unknown, asking } = standing;
+    if !is_heard {
+        let why = failure.as_deref().unwrap_or("it is silent");
+        let cure = "see whether it runs and lets us in; what it asked for before stays in force in a running agent, and rows that are there stay";
+        return Finding::new("source", Level::Problem, format!("{cms}: {why}"), cure);
+    }
+    let message = format!("{cms}: {instances} instances, {asking} NICs that ask for something");
+    if *unknown > 0 {
+        let message = format!("{message}; it cannot say what {unknown} of its instances ask for");
+        let cure = "see whether all members of its cluster are up; rows that may be theirs stay until it can";
+        return Finding::new("source", Level::Warning, message, cure);
+    }
+    Finding::good("source", message)
 }
 
 fn database(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::exposition::Listen;
 use crate::policy::Allow;
 use crate::rules::{DefaultTargetRule, PortRangeRule};
+use crate::sources::cms::Cms;
 use crate::suggest::did_you_mean;
 
 /// What one file says.
@@ -31,6 +32,7 @@ pub(super) struct File {
     pub(super) auto: Option<bool>,
     pub(super) require_target: Option<bool>,
     pub(super) allow: Vec<Allow>,
+    pub(super) cms: Vec<Cms>,
     pub(super) policy: Option<PathBuf>,
     pub(super) private_key: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,
@@ -63,10 +65,12 @@ impl File {
         Ok((file, keys.keys().cloned().collect()))
     }
 
-    /// Lays another file over this one: what it says counts. What it allows comes on top.
+    /// Lays another file over this one: what it says counts. What it allows and whom it asks comes on top.
     pub(super) fn overlay(self, over: Self) -> Self {
         let mut allow = self.allow;
         allow.extend(over.allow);
+        let mut cms = self.cms;
+        cms.extend(over.cms);
         // Whoever names one form of the CA means not the other.
         let (ca_cert, bootstrap_ca_cert) = match (over.ca_cert, over.bootstrap_ca_cert) {
             (None, None) => (self.ca_cert, self.bootstrap_ca_cert),
@@ -84,6 +88,7 @@ impl File {
             auto: over.auto.or(self.auto),
             require_target: over.require_target.or(self.require_target),
             allow,
+            cms,
             policy: over.policy.or(self.policy),
             private_key: over.private_key.or(self.private_key),
             certificate: over.certificate.or(self.certificate),

@@ -1,0 +1,143 @@
+//! The sources: what they say goes to the engine, and where they stand is told.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::{info, warn};
+
+use super::{Agent, now};
+use crate::clock::rfc3339;
+use crate::metrics::number;
+use crate::sources::cms::Cms;
+use crate::sources::requests::{News, Requests, Standing};
+use crate::sources::watcher::{Report, Watchers};
+
+/// How long the first decisions wait for sources that have not said a word yet, nor failed.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whose first word is waited for, and when each source was heard and lost.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    until: Option<Instant>,
+    sources: Vec<Times>,
+}
+
+/// When what happened to a source last.
+#[derive(Clone, Debug, Default)]
+struct Times {
+    has_spoken: bool,
+    heard: Option<SystemTime>,
+    lost: Option<SystemTime>,
+}
+
+impl Hearing {
+    /// Waits for these sources from now on.
+    pub(super) fn new(sources: &[Cms], now: Instant) -> Self {
+        let until = (!sources.is_empty()).then(|| now + FIRST_WORD_TIMEOUT);
+        Self { until, sources: vec![Times::default(); sources.len()] }
+    }
+
+    /// When not to wait any more, if that is to come.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| now < *until)
+    }
+}
+
+impl Agent {
+    /// Whether there is enough to decide on: the database, and the first word of each source, or patience is at its end.
+    /// With what sources say comes much that would be given and taken otherwise.
+    pub(super) fn may_decide(&self) -> bool {
+        self.session.is_synced() && self.hearing.deadline(now().instant).is_none()
+    }
+
+    /// Takes in what came of a source.
+    pub(super) fn heard(&mut self, report: Report) {
+        let Report { source, news } = report;
+        let (Some(cms), Some(times)) = (self.cms.get(source), self.hearing.sources.get_mut(source)) else {
+            return;
+        };
+        let name = cms.to_string();
+        let label = [("source", name.clone())];
+        times.has_spoken = true;
+        match &news {
+            News::Lost(why) => {
+                times.lost = Some(SystemTime::now());
+                self.metrics.source_failures.get_or_create(&label).inc();
+                if let Some(repeated) = self.repeats.admit("source", &format!("{name}: {why}"), now().instant)
+                {
+                    let repeated = Some(repeated).filter(|count| *count > 0);
+                    warn!(
+                        source = name,
+                        repeated, "cannot read {name}; what it said last stays in force: {why}"
+                    );
+                }
+            }
+            News::Listed(instances) => {
+                let was_lost = times.lost.take().is_some();
+                if times.heard.is_none() || was_lost {
+                    info!(source = name, instances = instances.len(), "reading {name}");
+                }
+                times.heard = Some(SystemTime::now());
+                self.metrics.source_listings.get_or_create(&label).inc();
+            }
+            News::Read(_) | News::Gone(_) => {
+                times.heard = Some(SystemTime::now());
+                self.metrics.source_updates.get_or_create(&label).inc();
+            }
+        }
+        self.engine.hear(&self.store, source, news);
+        if self.hearing.sources.iter().all(|times| times.has_spoken) {
+            self.hearing.until = None;
+        }
+    }
+
+    /// Goes on with other sources. Until they are heard, rows that may be theirs stay as they are.
+    pub(super) fn watch_others(&mut self, cms: Vec<Cms>, watchers: &mut Watchers) {
+        if cms == self.cms {
+            return;
+        }
+        info!(sources = cms.len(), "the sources are others now");
+        *watchers = Watchers::start(&cms);
+        self.engine.set_requests(&self.store, Requests::new(cms.iter().map(|cms| cms.kind)));
+        self.hearing = Hearing::new(&cms, now().instant);
+        self.metrics.forget_sources();
+        self.cms = cms;
+    }
+
+    /// Returns a line for each source, for `status`.
+    pub(super) fn source_lines(&self) -> Vec<String> {
+        let standings = self.engine.requests().standings();
+        let sources = self.cms.iter().zip(standings).zip(&self.hearing.sources);
+        let line = |((cms, standing), times): ((&Cms, Standing), &Times)| {
+            let Standing { is_heard, failure, instances, unknown, asking } = standing;
+            let known = match is_heard {
+                true => format!(
+                    "{instances} instances, {unknown} of them unknown, {asking} NICs ask for something"
+                ),
+                false => "not heard since the start".to_owned(),
+            };
+            let at = |time: Option<SystemTime>| {
+                time.map_or_else(String::new, |time| format!(" at {}", rfc3339(time)))
+            };
+            match failure {
+                Some(why) => format!("{cms}: cannot be read{}: {why}; {known}", at(times.lost)),
+                None => format!("{cms}: {known}{}", at(times.heard)),
+            }
+        };
+        sources.map(line).collect()
+    }
+
+    /// Brings the metrics of sources up to date.
+    pub(super) fn count_sources(&self) {
+        for (cms, standing) in self.cms.iter().zip(self.engine.requests().standings()) {
+            let label = [("source", cms.to_string())];
+            let reached = standing.is_heard && standing.failure.is_none();
+            self.metrics.source_reached.get_or_create(&label).set(i64::from(reached));
+            self.metrics.source_instances.get_or_create(&label).set(number(standing.instances));
+            self.metrics.source_unknown.get_or_create(&label).set(number(standing.unknown));
+            self.metrics.source_requests.get_or_create(&label).set(number(standing.asking));
+            let counters =
+                [&self.metrics.source_listings, &self.metrics.source_updates, &self.metrics.source_failures];
+            counters.into_iter().for_each(|counter| drop(counter.get_or_create(&label)));
+        }
+    }
+}

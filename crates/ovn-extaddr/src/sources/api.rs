@@ -1,0 +1,294 @@
+//! Requests to an API: a listing, an instance, the users of a profile.
+
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{HOST, USER_AGENT};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::timeout;
+
+use super::cms::{Cms, Place};
+use super::event::{ProfileName, instance_name};
+use super::instance::{Instance, InstanceJson};
+use super::listing::{self, Answer, ProfileJson};
+use super::nic::InstanceName;
+use super::stream;
+use crate::access;
+
+/// How long a server may take to begin with its answer: it renders a listing as a whole, of members of its cluster too.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long it may be silent within an answer.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest listing. One of 10,000 instances has some fifty megabytes; it is read while it arrives.
+const MAX_LISTING: usize = 2 << 30;
+
+/// The longest answer about one thing.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// Chunks of a listing that wait to be parsed.
+const MAX_WAITING: usize = 4;
+
+/// What may stand as it is in a path.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The API of a CMS. It connects when it is asked, and stays connected.
+pub(super) struct Api<'a> {
+    cms: &'a Cms,
+    connection: Option<Connection>,
+}
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The status of the answer, if there was one.
+    pub(super) status: Option<StatusCode>,
+    text: String,
+}
+
+/// A connection, whose task ends with it.
+struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    task: AbortHandle,
+}
+
+impl<'a> Api<'a> {
+    pub(super) fn new(cms: &'a Cms) -> Self {
+        Self { cms, connection: None }
+    }
+
+    /// Lists all instances of the projects that are heeded.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or sends something else; nothing of the list counts then.
+    pub(super) async fn list(&mut self) -> Result<Vec<Instance>, Failure> {
+        let response = self.get("/1.0/instances?recursion=1&all-projects=true").await?;
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        let cms = self.cms.clone();
+        // Parsing takes a while, in which the loop has other things to do.
+        let parsing = spawn_blocking(move || {
+            let text = BufReader::with_capacity(1 << 16, Chunks { receiver, chunk: Bytes::new() });
+            listing::instances(text, cms.native, |project| cms.heeds(project))
+        });
+        let sent = pass_on(response.into_body(), &sender).await;
+        if let Err(failure) = sent {
+            // What was cut may not look like the end of a list.
+            let _ = sender.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
+            return Err(failure);
+        }
+        drop(sender);
+        let parsed =
+            parsing.await.map_err(|error| Failure::new(format!("cannot parse the listing: {error}")))?;
+        parsed.map_err(|error| {
+            Failure::new(format!(
+                "the listing of instances is not what {} sends: {error}",
+                self.cms.kind.title()
+            ))
+        })
+    }
+
+    /// Reads one instance; `None` where there is none of that name.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(super) async fn instance(&mut self, name: &InstanceName) -> Result<Option<Instance>, Failure> {
+        let InstanceName { project, name } = name;
+        let path = format!("/1.0/instances/{}?project={}", encoded(name), encoded(project));
+        let Some(read) = self.one::<InstanceJson>(&path).await? else { return Ok(None) };
+        Ok(Some(read.read(self.cms.native)))
+    }
+
+    /// Returns the instances that use a profile; none where there is no such profile.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(super) async fn users(&mut self, profile: &ProfileName) -> Result<Vec<InstanceName>, Failure> {
+        let path = format!("/1.0/profiles/{}?project={}", encoded(&profile.name), encoded(&profile.project));
+        let read = self.one::<ProfileJson>(&path).await?;
+        let users = read.and_then(|profile| profile.used_by).unwrap_or_default();
+        let instances = users.iter().filter_map(|user| instance_name(user));
+        Ok(instances.filter(|name| self.cms.heeds(&name.project)).collect())
+    }
+
+    async fn one<T: serde::de::DeserializeOwned>(&mut self, path: &str) -> Result<Option<T>, Failure> {
+        let response = match self.get(path).await {
+            Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => return Ok(None),
+            response => response?,
+        };
+        let body = collect(response.into_body()).await?;
+        let wrong =
+            |why: &dyn fmt::Display| Failure::new(format!("the answer to {path} makes no sense: {why}"));
+        let answer: Answer<T> = serde_json::from_slice(&body).map_err(|error| wrong(&error))?;
+        answer.metadata.map(Some).ok_or_else(|| wrong(&"there is no metadata in it"))
+    }
+
+    async fn get(&mut self, path: &str) -> Result<Response<Incoming>, Failure> {
+        let host = host(&self.cms.place);
+        let request = Request::get(path).header(HOST, host).header(USER_AGENT, "ovn-extaddr");
+        let request = request.body(Empty::new()).map_err(|error| Failure::new(error.to_string()))?;
+        let connection = match self.connection.take().filter(|connection| connection.sender.is_ready()) {
+            Some(connection) => connection,
+            None => Connection::open(self.cms).await?,
+        };
+        let connection = self.connection.insert(connection);
+        let response = match timeout(ANSWER_TIMEOUT, connection.sender.send_request(request)).await {
+            Ok(response) => {
+                response.map_err(|error| Failure::new(format!("the connection broke: {}", causes(&error))))?
+            }
+            Err(_) => return Err(Failure::new(format!("no answer within {ANSWER_TIMEOUT:?}"))),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        // It is the status that counts; that its explanation cannot be read changes nothing.
+        let body = collect(response.into_body()).await.unwrap_or_default();
+        Err(Failure::refused(status, &listing::error_text(&body)))
+    }
+}
+
+impl Connection {
+    async fn open(cms: &Cms) -> Result<Self, Failure> {
+        let stream = stream::connect(&cms.place).await.map_err(|error| Failure::unreachable(cms, &error))?;
+        let shaken = handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.map_err(|error| Failure::new(causes(&error)))?;
+        // How it ends is told to whoever waits for an answer.
+        let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+        Ok(Self { sender, task })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Failure {
+    pub(super) fn new(text: String) -> Self {
+        Self { status: None, text }
+    }
+
+    /// The server refused; what it says may be empty.
+    pub(super) fn refused(status: StatusCode, why: &str) -> Self {
+        let cure = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ": see whether the CMS trusts our certificate, and lets it see all projects"
+            }
+            StatusCode::NOT_FOUND => ": see whether this is the API of Incus or LXD",
+            _ => "",
+        };
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        Self { status: Some(status), text: format!("the server answers {status}{why}{cure}") }
+    }
+
+    /// There is no connection.
+    pub(super) fn unreachable(cms: &Cms, error: &io::Error) -> Self {
+        let hint = match (&cms.place, error.kind()) {
+            (Place::Unix(path), io::ErrorKind::PermissionDenied) => format!(": {}", access::advice(path)),
+            (Place::Unix(_), io::ErrorKind::NotFound) => ": there is no such socket".to_owned(),
+            _ => String::new(),
+        };
+        Self::new(format!("{error}{hint}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The body of an answer, for a parser in a thread of its own.
+struct Chunks {
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    chunk: Bytes,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => self.chunk = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.chunk.len());
+        buffer[..length].copy_from_slice(&self.chunk.split_to(length));
+        Ok(length)
+    }
+}
+
+/// Passes a body on, as long as somebody wants it.
+async fn pass_on(mut body: Incoming, sender: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), Failure> {
+    let mut length = 0;
+    while let Some(chunk) = next_chunk(&mut body).await? {
+        length += chunk.len();
+        if length > MAX_LISTING {
+            return Err(Failure::new(format!("the listing of instances is longer than {MAX_LISTING} bytes")));
+        }
+        // The parser says why it wants no more.
+        if sender.send(Ok(chunk)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    loop {
+        let frame = match timeout(SILENCE_TIMEOUT, body.frame()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(frame)) => frame,
+            Err(_) => return Err(Failure::new(format!("the answer stops for {SILENCE_TIMEOUT:?}"))),
+        };
+        let frame =
+            frame.map_err(|error| Failure::new(format!("the answer breaks off: {}", causes(&error))))?;
+        // Others are trailers.
+        if let Ok(chunk) = frame.into_data() {
+            return Ok(Some(chunk));
+        }
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, Failure> {
+    match timeout(SILENCE_TIMEOUT, Limited::new(body, MAX_ANSWER).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => {
+            Err(Failure::new(format!("the answer breaks off, or is longer than {MAX_ANSWER} bytes: {error}")))
+        }
+        Err(_) => Err(Failure::new(format!("the answer takes longer than {SILENCE_TIMEOUT:?}"))),
+    }
+}
+
+/// What a request names as its host.
+pub(super) fn host(place: &Place) -> String {
+    match place {
+        Place::Unix(_) => "localhost".to_owned(),
+        Place::Https { .. } => place.to_string().trim_start_matches("https://").to_owned(),
+    }
+}
+
+fn encoded(text: &str) -> impl fmt::Display {
+    utf8_percent_encode(text, IN_PATH)
+}
+
+/// An error with what caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}

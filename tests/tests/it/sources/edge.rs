@@ -1,0 +1,150 @@
+//! The API at its worst: nothing is withdrawn, and everything is told in words.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovn_extaddr_tests::{CmsApi, Fault, cms_instance, eventually};
+use serde_json::json;
+
+use super::{ONE, Stage, TWO, wait_for_source};
+use crate::scene::{OWNER, SOON, V4, owned};
+
+#[test]
+fn whatever_the_server_does_nothing_is_withdrawn() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    let deep = format!("{{\"metadata\":{}", "[".repeat(100_000));
+    for (fault, told) in [
+        (Fault::Status(403), "403 Forbidden (scripted): see whether the CMS trusts our certificate"),
+        (Fault::Status(500), "500 Internal Server Error"),
+        (Fault::Cut, "the answer breaks off"),
+        (Fault::Instead("<html>".to_owned()), "is not what Incus sends"),
+        (Fault::Instead("{\"metadata\":null}".to_owned()), "there is no list of instances in it"),
+        (Fault::Instead("{\"metadata\":[{\"name\":1}]}".to_owned()), "is not what Incus sends"),
+        (Fault::Instead(deep), "is not what Incus sends"),
+        (Fault::Instead(String::new()), "is not what Incus sends"),
+    ] {
+        stage.api.set_fault(fault.clone());
+        stage.api.drop_connections();
+        wait_for_source(&stage, told)?;
+        ensure!(stage.leaves_now_as(ONE)?, "{fault:?}: {:?}", owned(&stage.scene.server, OWNER)?);
+    }
+    // Nor is it where the server is gone, and what happens meanwhile is made good.
+    stage.api.stop();
+    wait_for_source(&stage, "there is no such socket")?;
+    ensure!(stage.leaves_now_as(ONE)?);
+    stage.api.set_fault(Fault::None);
+    stage.api.put_silently(stage.asking(TWO)?);
+    stage.api.resume()?;
+    stage.leaves_as(TWO)?;
+    wait_for_source(&stage, "1 instances")
+}
+
+#[test]
+fn what_is_no_event_ends_the_stream_and_nothing_else() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    for text in ["x".to_owned(), "[]".to_owned(), "x".repeat(2 << 20)] {
+        stage.api.put_silently(stage.asking(TWO)?);
+        stage.api.send(&text);
+        stage.leaves_as(TWO)?;
+        stage.api.put(stage.asking(ONE)?);
+        stage.leaves_as(ONE)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_never_reached_the_source_leaves_rows_alone() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    stage.api.stop();
+    stage.scene.agent.restart()?;
+    wait_for_source(&stage, "not heard since the start")?;
+    stage.scene.wait_for_state(&stage.instance.port, V4, "pending source-unreachable")?;
+    let list = stage.scene.cli.run(&["list"])?;
+    ensure!(
+        list.stderr.contains("cannot read Incus at unix:") && list.stderr.contains("no such socket"),
+        "{list:?}"
+    );
+    let plan = stage.scene.cli.run(&["plan", "--exit-code"])?;
+    ensure!(plan.code() == Some(0), "{plan:?}");
+    let doctor = stage.scene.cli.run(&["doctor"])?;
+    ensure!(doctor.code() == Some(1) && doctor.stdout.contains("source "), "{doctor:?}");
+    ensure!(stage.leaves_now_as(ONE)?);
+    // What the database itself says still counts: the forward goes, and so does the row.
+    stage.net.remove_forward(ONE.parse()?)?;
+    stage.scene.wait_for_rows([])?;
+    stage.net.add_forward(ONE.parse()?, 443, stage.instance.v4()?, 443)?;
+    stage.api.resume()?;
+    stage.leaves_as(ONE)
+}
+
+#[test]
+fn a_server_that_is_silent_holds_up_nobody_for_long() -> Result<()> {
+    let stage = Stage::with(|api| {
+        api.set_fault(Fault::Silent);
+        Ok(())
+    })?;
+    stage.net.annotate(&stage.instance.port, V4, Some(ONE))?;
+    stage.leaves_as(ONE)?;
+    let list = stage.scene.cli.run(&["list", "--timeout=1"])?.success();
+    ensure!(list?.contains("active"));
+    Ok(())
+}
+
+#[test]
+fn a_slow_server_is_waited_for() -> Result<()> {
+    let stage = Stage::with(|api| {
+        api.set_fault(Fault::Slow(Duration::from_millis(700)));
+        Ok(())
+    })?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)
+}
+
+#[test]
+fn instances_of_which_the_cms_cannot_say_anything_keep_what_they_have() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    // As a cluster lists those on a member that is down.
+    let unknown = json!({"name": "web1", "project": "default", "status": "Error", "status_code": 112, "location": "n2"});
+    stage.api.put_silently(unknown);
+    stage.api.drop_connections();
+    eventually(SOON, "everything is read again", || {
+        Ok(stage.api.take_requests().iter().any(|path| path.contains("recursion=1")))
+    })?;
+    let mut agent_is_new = stage;
+    ensure!(agent_is_new.leaves_now_as(ONE)?);
+    agent_is_new.scene.agent.restart()?;
+    wait_for_source(&agent_is_new, "1 of them unknown")?;
+    agent_is_new.scene.wait_for_state(&agent_is_new.instance.port, V4, "pending source-unreachable")?;
+    ensure!(agent_is_new.leaves_now_as(ONE)?);
+    agent_is_new.api.put(agent_is_new.asking(TWO)?);
+    agent_is_new.leaves_as(TWO)
+}
+
+#[test]
+fn a_large_listing_is_read_while_it_arrives() -> Result<()> {
+    let fill = |api: &CmsApi| {
+        for n in 0..500 {
+            let uuid = format!("00000000-0000-4000-8000-{n:012}");
+            let data = "x".repeat(4000);
+            let config = &[("user.user-data", data.as_str()), ("user.eth0.ipv4.address.external", "auto")];
+            api.put_silently(cms_instance(&format!("c{n}"), &uuid, config, &[("eth0", &[])]));
+        }
+        Ok(())
+    };
+    let stage = Stage::with(fill)?;
+    wait_for_source(&stage, "500 instances")?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    let memory = stage.scene.agent.appctl(&["memory/show"])?;
+    let rss = memory.split("rss-kB:").nth(1).and_then(|text| text.trim().parse::<u64>().ok());
+    ensure!(rss.is_some_and(|kilobytes| kilobytes < 40_000), "{memory}");
+    Ok(())
+}
