@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovn_model::{LoadBalancer, Nat, Router, RouterId, Store};
-use ovsdb_protocol::{Condition, Datum, Field, LockName, Mutation, Transaction, TypedRow, Uuid};
+use ovsdb_protocol::{Datum, Field, LockName, Transaction, TypedCondition, TypedMutation, TypedRow, Uuid};
 
 use crate::DATABASE;
 use crate::clock::Now;
@@ -128,7 +128,7 @@ impl Builder<'_> {
             RowChange::Update(id, row) => {
                 let columns = self.columns(row);
                 if let Some(nat) = self.store.nat(*id) {
-                    self.transaction.on::<Nat>().update([Condition::uuid(nat.uuid)], columns);
+                    self.transaction.on::<Nat>().update([TypedCondition::uuid(nat.uuid)], columns);
                 }
             }
             RowChange::Delete(id, router) => {
@@ -143,13 +143,13 @@ impl Builder<'_> {
             RowChange::RemoveVip(balancer, key, value) => {
                 if let Some(row) = self.store.load_balancer(*balancer) {
                     let pair = LoadBalancer::COLUMNS.vips.delete(Datum::map([(&**key, &**value)]));
-                    self.transaction.on::<LoadBalancer>().mutate([Condition::uuid(row.uuid)], [pair]);
+                    self.transaction.on::<LoadBalancer>().mutate([TypedCondition::uuid(row.uuid)], [pair]);
                 }
             }
             RowChange::RestoreVip(balancer, key, value) => {
                 // Where the CMS has put the key in again meanwhile, its value stays.
                 let pair = LoadBalancer::COLUMNS.vips.insert(Datum::map([(&**key, &**value)]));
-                self.transaction.on::<LoadBalancer>().mutate([Condition::uuid(*balancer)], [pair]);
+                self.transaction.on::<LoadBalancer>().mutate([TypedCondition::uuid(*balancer)], [pair]);
             }
         }
     }
@@ -167,14 +167,14 @@ impl Builder<'_> {
             let Some(row) = self.store.router(router) else { continue };
             let nats = sets.nat.mutations(Router::COLUMNS.nats);
             let mutations = nats.chain(sets.load_balancer.mutations(Router::COLUMNS.load_balancers));
-            self.transaction.on::<Router>().mutate([Condition::uuid(row.uuid)], mutations);
+            self.transaction.on::<Router>().mutate([TypedCondition::uuid(row.uuid)], mutations);
         }
         self.attribute(None);
     }
 }
 
 impl Toggle {
-    fn mutations<V>(self, column: Field<Router, V>) -> impl Iterator<Item = Mutation> {
+    fn mutations<V>(self, column: Field<Router, V>) -> impl Iterator<Item = TypedMutation<Router>> {
         let set = |uuids: Vec<Uuid>| (!uuids.is_empty()).then(|| Datum::set(uuids));
         let removed = set(self.removed).map(|removed| column.delete(removed));
         removed.into_iter().chain(set(self.added).map(|added| column.insert(added)))

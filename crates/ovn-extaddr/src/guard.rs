@@ -10,7 +10,7 @@ use ovn_model::{
     AddressSet, Attachment, ElementKind, Group, GroupId, LoadBalancer, LoadBalancerId, Nat, NatId, Port,
     PortId, Router, RouterId, Store, Switch, SwitchId, keys,
 };
-use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, Until, Uuid};
+use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, TypedCondition, Until, Uuid};
 
 use crate::forwards::{self, Forward};
 use crate::northd;
@@ -108,9 +108,14 @@ struct Fact<'a> {
 
 impl<'a> Fact<'a> {
     /// A condition on a row that has a name.
-    fn named<T: Table>(uuid: Uuid, name: &'a str, column: Field<T, Arc<str>>, condition: Condition) -> Self {
+    fn named<T: Table>(
+        uuid: Uuid,
+        name: &'a str,
+        column: Field<T, Arc<str>>,
+        condition: TypedCondition<T>,
+    ) -> Self {
         let anchor = (column.name(), name);
-        Fact { table: T::TABLE.name, uuid, conditions: vec![condition], anchor }
+        Fact { table: T::TABLE.name, uuid, conditions: vec![condition.into()], anchor }
     }
 }
 
@@ -168,8 +173,8 @@ impl Guard {
             Self::Forward(nat) => {
                 let row = store.nat(nat)?;
                 let conditions = vec![
-                    Nat::COLUMNS.external_ip.eq(row.external_ip_text()),
-                    Nat::COLUMNS.logical_ip.eq(row.logical_ip_text()),
+                    Nat::COLUMNS.external_ip.eq(row.external_ip_text()).into(),
+                    Nat::COLUMNS.logical_ip.eq(row.logical_ip_text()).into(),
                 ];
                 let anchor = (Nat::COLUMNS.kind.name(), row.kind?.as_str());
                 Fact { table: Nat::TABLE.name, uuid: row.uuid, conditions, anchor }
@@ -179,7 +184,7 @@ impl Guard {
 }
 
 /// Quotes the element that gives the port its address. One that only asks for it does not.
-fn assigns(port: &Port, address: IpAddr) -> Option<Condition> {
+fn assigns(port: &Port, address: IpAddr) -> Option<TypedCondition<Port>> {
     let element = |set: &AddressSet| {
         let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);
         assigning.find(|element| element.addresses().contains(&address)).map(|e| e.text().into_owned())

@@ -33,6 +33,8 @@ pub(crate) struct Part {
     pub(crate) column: String,
     pub(crate) extent: Extent,
     pub(crate) is_optional: bool,
+    /// Whether rows are found by it.
+    pub(crate) is_index: bool,
     pub(crate) since: String,
     pub(crate) absent: String,
 }
@@ -86,6 +88,7 @@ impl FieldRole {
             column: ident.to_string(),
             extent: Extent::Whole,
             is_optional: false,
+            is_index: false,
             since: String::new(),
             absent: String::new(),
         };
@@ -100,11 +103,12 @@ impl FieldRole {
                     "key" => (part.column, part.extent) = split(&text()?, Extent::Key)?,
                     "prefix" => (part.column, part.extent) = split(&text()?, Extent::Prefix)?,
                     "optional" => part.is_optional = true,
+                    "index" => part.is_index = true,
                     "since" => part.since = text()?.value(),
                     "absent" => part.absent = text()?.value(),
                     _ => {
                         return Err(meta.error(
-                            "expected column, key, prefix, optional, since, absent, uuid, flatten or skip",
+                            "expected column, key, prefix, optional, index, since, absent, uuid, flatten or skip",
                         ));
                     }
                 }

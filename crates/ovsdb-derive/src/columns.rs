@@ -12,6 +12,9 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
         return Err(syn::Error::new(table.span(), "a group of columns has no table: derive Table"));
     }
     let declaration = Declaration::parse(input, attributes)?;
+    if let Some((member, _)) = declaration.indexed().next() {
+        return Err(syn::Error::new(member.ident.span(), "an index must be declared in the table's own struct"));
+    }
     Ok(declaration.columns())
 }
 
@@ -26,9 +29,9 @@ pub(crate) struct Declaration<'i> {
     skipped: Vec<&'i Ident>,
 }
 
-struct Member<'i> {
-    ident: &'i Ident,
-    field_type: &'i Type,
+pub(crate) struct Member<'i> {
+    pub(crate) ident: &'i Ident,
+    pub(crate) field_type: &'i Type,
 }
 
 /// A column, and the fields that hold it.
@@ -181,6 +184,11 @@ impl<'i> Declaration<'i> {
 
             #constants
         }
+    }
+
+    /// Iterates over the fields by which rows are found.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = &(Member<'i>, Part)> {
+        self.columns.iter().flat_map(|column| &column.parts).filter(|(_, part)| part.is_index)
     }
 
     pub(crate) fn context(&self) -> TokenStream {

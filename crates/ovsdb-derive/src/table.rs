@@ -1,7 +1,7 @@
 //! `#[derive(Table)]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::DeriveInput;
 
 use crate::attributes::StructAttributes;
@@ -20,8 +20,11 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     let name = &input.ident;
     let StructAttributes { load_stage, since, absent, is_optional, .. } = &declaration.attributes;
     let uuid = declaration.uuid.map(|uuid| quote!(row.#uuid = uuid;));
+    let (index_specs, indexes) = indexes(&declaration);
     Ok(quote! {
         #columns
+
+        #indexes
 
         impl ::ovsdb_protocol::Table for #name {
             const TABLE: ::ovsdb_protocol::TableSpec = ::ovsdb_protocol::TableSpec {
@@ -33,6 +36,8 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
                 absent: #absent,
             };
 
+            #index_specs
+
             #[allow(unused_mut, unused_variables)]
             fn with_uuid(uuid: ::ovsdb_protocol::Uuid) -> Self {
                 let mut row = <Self as ::ovsdb_protocol::ColumnGroup>::with_defaults();
@@ -41,4 +46,45 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// Generates the trait's list of indexes, and the constant by which they are named.
+fn indexes(declaration: &Declaration<'_>) -> (TokenStream, TokenStream) {
+    let indexed: Vec<_> = declaration.indexed().collect();
+    if indexed.is_empty() {
+        return Default::default();
+    }
+    let name = &declaration.input.ident;
+    let visibility = &declaration.input.vis;
+    let indexes_name = format_ident!("{name}Indexes");
+    let idents: Vec<_> = indexed.iter().map(|(member, _)| member.ident).collect();
+    let types = indexed.iter().map(|(member, _)| member.field_type);
+    let columns: Vec<_> = indexed.iter().map(|(_, part)| &part.column).collect();
+    let docs = columns.iter().map(|column| format!("`{column}`"));
+    let numbers = 0..indexed.len();
+    let doc = format!("The indexes of [`{name}`], by which rows are found.");
+    let specs = quote! {
+        const INDEXES: &'static [::ovsdb_protocol::IndexSpec<Self>] = &[#(
+            ::ovsdb_protocol::IndexSpec::new(#columns, |row, state, each| {
+                ::ovsdb_protocol::hash_keys(&row.#idents, state, each)
+            }),
+        )*];
+    };
+    let constant = quote! {
+        #[doc = #doc]
+        #[derive(Clone, Copy, Debug)]
+        #[allow(dead_code)]
+        #visibility struct #indexes_name {
+            #(#[doc = #docs] #visibility #idents: ::ovsdb_protocol::Index<#name, #types>,)*
+        }
+
+        impl #name {
+            #[doc = "The indexes, by which rows are found."]
+            #[allow(dead_code)]
+            #visibility const INDEXES: #indexes_name = #indexes_name {
+                #(#idents: ::ovsdb_protocol::Index::new(#numbers, |row| &row.#idents),)*
+            };
+        }
+    };
+    (specs, constant)
 }

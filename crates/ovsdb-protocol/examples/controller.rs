@@ -12,6 +12,7 @@ struct Switch {
 #[derive(Clone, Debug, Table)]
 #[ovsdb(table = "Address_Set")]
 struct AddressSet {
+    #[ovsdb(index)]
     name: String,
 }
 
@@ -24,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (switches, sets) = tokio::join!(client.monitor::<Switch>(), client.monitor::<AddressSet>());
     let (mut switches, sets) = (switches?, sets?);
     loop {
-        let has_set = |name: &str| sets.rows().iter().any(|(_, set)| set.name == name);
+        let has_set = |name: &str| sets.find_one(AddressSet::INDEXES.name, name).is_some();
         let Some((_, switch)) = switches.rows().into_iter().find(|(_, switch)| !has_set(&switch.name)) else {
             switches.next().await?;
             continue;

@@ -106,10 +106,11 @@ pub use problem::{Problem, Problems};
 mod table;
 pub use ovsdb_derive::{AtomValue, ColumnGroup, Table};
 pub use table::{
-    AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, IntoColumn,
-    KeyColumn, KeyField, Missing, Original, OriginalText, PairsColumn, PairsField, Rare, ReadRow, Table,
-    TableLayout, TableOperations, TableSpec, TypedRow, apply_scalar, declared_schema, is_rendering,
-    join_columns, monitor_requests, read_row, toggle_sorted,
+    AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, Index, IndexSpec,
+    IndexedField, IntoColumn, KeyColumn, KeyField, Missing, Original, OriginalText, PairsColumn, PairsField,
+    Rare, ReadRow, Table, TableLayout, TableOperations, TableSpec, TypedCondition, TypedMutation, TypedRow,
+    TypedRowFilter, apply_scalar, declared_schema, hash_keys, is_rendering, join_columns, monitor_requests,
+    read_row, toggle_sorted,
 };
 mod tables;
 pub use tables::{Change, TableCache, Tables};

@@ -25,13 +25,16 @@ pub struct MonitorRequest {
 ///
 /// On the wire several clauses mean *any of them* and no clause means *all rows*, other than in a
 /// transaction, where several mean *all of them*. These variants leave no room for the mistake.
+///
+/// `C` is the type of the conditions; of those on a declared table it is
+/// [`TypedCondition`](crate::TypedCondition).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum RowFilter {
+pub enum RowFilter<C = Condition> {
     /// All rows.
     All,
     /// Rows for which at least one condition holds; none where the list is empty.
-    Any(Vec<Condition>),
+    Any(Vec<C>),
 }
 
 /// Which events of a table to monitor, RFC 7047 section 4.1.5 `<monitor-select>`. All by default.

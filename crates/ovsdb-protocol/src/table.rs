@@ -9,6 +9,7 @@
 //! struct Bridge {
 //!     #[ovsdb(uuid)]
 //!     uuid: Uuid,
+//!     #[ovsdb(index)]
 //!     name: String,
 //!     ports: Vec<Uuid>,
 //!     datapath_type: String,
@@ -24,8 +25,11 @@
 //! ```
 
 mod column;
+mod condition;
 mod field;
+mod index;
 mod map;
+mod mutation;
 mod original;
 mod rare;
 mod read;
@@ -43,8 +47,11 @@ use crate::cursor::{DatumReader, DecodeError};
 use crate::schema::{AtomicType, ColumnType};
 
 pub use column::{AtomValue, Column, apply_scalar, toggle_sorted};
+pub use condition::{TypedCondition, TypedRowFilter};
 pub use field::{Field, IntoColumn, KeyField, PairsField};
+pub use index::{Index, IndexSpec, IndexedField, hash_keys};
 pub use map::{KeyColumn, PairsColumn};
+pub use mutation::TypedMutation;
 pub use original::{Original, OriginalText, is_rendering};
 pub use rare::Rare;
 pub use read::{ReadRow, read_row};
@@ -106,12 +113,17 @@ pub trait ColumnGroup: Sized {
 /// - `prefix = "COLUMN:PREFIX"`: the pairs whose keys start so, of a type that implements [`PairsColumn`];
 /// - `optional`: the column may be absent; it has its default then. `since = "RELEASE"` and `absent = "CONSEQUENCE"` say
 ///   for people which release brought it and what is lost without it;
+/// - `index`: rows are found by the value, in [`TableCache::find`](crate::TableCache::find); see [`IndexedField`] for
+///   the types that it can have. Not for fields of a group;
 /// - `uuid`: the row's `_uuid`;
 /// - `flatten`: a group of further columns, a type that implements [`ColumnGroup`];
 /// - `skip`: no column. The field has its default in a new row and is kept when the row changes.
-pub trait Table: ColumnGroup {
+pub trait Table: ColumnGroup + 'static {
     /// What the declaration says.
     const TABLE: TableSpec;
+
+    /// The declared indexes.
+    const INDEXES: &'static [IndexSpec<Self>] = &[];
 
     /// Returns a row with a default value in every column and this `_uuid`, if the type has a place for it.
     fn with_uuid(uuid: Uuid) -> Self;

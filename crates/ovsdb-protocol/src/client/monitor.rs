@@ -1,6 +1,8 @@
 //! Typed tables behind a client, which are kept in step with the database.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,12 +16,12 @@ use crate::monitor::{MonitorRequests, RowFilter};
 use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
-use crate::table::Table;
+use crate::table::{Index, IndexedField, Table, TypedRowFilter};
 use crate::tables::{Change, TableCache, Tables};
 
 /// The rows of a table, kept in step with the database until this is dropped. [`Client::monitor`] makes it.
 ///
-/// RowFilter are those of the last update that is here as a whole, also while there is no connection. The tables of all
+/// The rows are those of the last complete update, also while there is no connection. The tables of all
 /// monitors of a client change at the same time.
 pub struct Monitor<T> {
     client: Client,
@@ -63,10 +65,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`monitor`](Self::monitor).
-    pub async fn monitor_rows<T>(&self, rows: RowFilter) -> Result<Monitor<T>, Error>
+    pub async fn monitor_rows<T>(&self, rows: TypedRowFilter<T>) -> Result<Monitor<T>, Error>
     where
         T: Table<Context = ()> + Clone + Send + Sync + 'static,
     {
+        let rows = RowFilter::from(rows);
         let deadline = self.deadline();
         let alive = Arc::new(());
         let table = MonitoredTable {
@@ -138,6 +141,24 @@ impl<T: Table + Send + Sync + 'static> Monitor<T> {
         self.read(|table| table.rows().map(|(uuid, row)| (uuid, Arc::clone(row))).collect())
     }
 
+    /// Returns the rows with this value in an indexed column, in the order of their UUIDs.
+    pub fn find<F: IndexedField, Q>(&self, index: Index<T, F>, key: &Q) -> Vec<(Uuid, Arc<T>)>
+    where
+        F::Key: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.read(|table| table.find(index, key).map(|(uuid, row)| (uuid, Arc::clone(row))).collect())
+    }
+
+    /// Returns the row with this value in an indexed column; of several, the one with the least UUID.
+    pub fn find_one<F: IndexedField, Q>(&self, index: Index<T, F>, key: &Q) -> Option<(Uuid, Arc<T>)>
+    where
+        F::Key: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.read(|table| table.find(index, key).next().map(|(uuid, row)| (uuid, Arc::clone(row))))
+    }
+
     /// Chooses which rows to monitor, from now on and on later connections, too (ovsdb-server(7),
     /// `monitor_cond_change`). Returns when they are there; they are told as changes.
     ///
@@ -147,7 +168,8 @@ impl<T: Table + Send + Sync + 'static> Monitor<T> {
     ///
     /// # Cancel safety
     /// The conditions may change all the same if the future is dropped.
-    pub async fn set_condition(&self, rows: RowFilter) -> Result<(), Error> {
+    pub async fn set_condition(&self, rows: TypedRowFilter<T>) -> Result<(), Error> {
+        let rows = RowFilter::from(rows);
         let table: Arc<str> = T::TABLE.name.into();
         let send = |reply| Command::Condition { table: Arc::clone(&table), rows: rows.clone(), reply };
         self.client.call(send).await

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{AtomValue, Original, OriginalText, Rare};
+use super::{AtomValue, Original, OriginalText, Rare, TypedCondition, TypedMutation};
 use crate::transact::{Condition, Function, Mutation};
 use crate::value::Datum;
 
@@ -53,28 +53,28 @@ impl<T, V> Field<T, V> {
     }
 
     /// Creates the condition that the column is `value`.
-    pub fn eq(&self, value: impl IntoColumn<V>) -> Condition {
+    pub fn eq(&self, value: impl IntoColumn<V>) -> TypedCondition<T> {
         self.condition(Function::Equal, value)
     }
 
     /// Creates the condition that the column contains all of `value`.
-    pub fn includes(&self, value: impl IntoColumn<V>) -> Condition {
+    pub fn includes(&self, value: impl IntoColumn<V>) -> TypedCondition<T> {
         self.condition(Function::Includes, value)
     }
 
     /// Creates a condition on the column.
-    pub fn condition(&self, function: Function, value: impl IntoColumn<V>) -> Condition {
-        Condition::new(self.name, function, value.into_column())
+    pub fn condition(&self, function: Function, value: impl IntoColumn<V>) -> TypedCondition<T> {
+        TypedCondition::new(Condition::new(self.name, function, value.into_column()))
     }
 
     /// Creates the mutation that adds the elements or pairs of `value`. Pairs whose keys are there keep their values.
-    pub fn insert(&self, value: impl IntoColumn<V>) -> Mutation {
-        Mutation::insert(self.name, value.into_column())
+    pub fn insert(&self, value: impl IntoColumn<V>) -> TypedMutation<T> {
+        TypedMutation::new(Mutation::insert(self.name, value.into_column()))
     }
 
     /// Creates the mutation that removes the elements or pairs of `value`.
-    pub fn delete(&self, value: impl IntoColumn<V>) -> Mutation {
-        Mutation::delete(self.name, value.into_column())
+    pub fn delete(&self, value: impl IntoColumn<V>) -> TypedMutation<T> {
+        TypedMutation::new(Mutation::delete(self.name, value.into_column()))
     }
 }
 
@@ -98,18 +98,19 @@ impl<T> KeyField<T> {
     }
 
     /// Creates the condition that the key has this value.
-    pub fn eq(&self, value: &str) -> Condition {
-        Condition::includes(self.column, Datum::map([(self.key, value)]))
+    pub fn eq(&self, value: &str) -> TypedCondition<T> {
+        TypedCondition::new(Condition::includes(self.column, Datum::map([(self.key, value)])))
     }
 
     /// Creates the mutations that give the key this value, whatever it has; other keys are not touched.
-    pub fn set(&self, value: &str) -> [Mutation; 2] {
-        [self.remove(), Mutation::insert(self.column, Datum::map([(self.key, value)]))]
+    pub fn set(&self, value: &str) -> [TypedMutation<T>; 2] {
+        let pair = Datum::map([(self.key, value)]);
+        [self.remove(), TypedMutation::new(Mutation::insert(self.column, pair))]
     }
 
     /// Creates the mutation that removes the key, whatever its value.
-    pub fn remove(&self) -> Mutation {
-        Mutation::delete(self.column, Datum::scalar(self.key))
+    pub fn remove(&self) -> TypedMutation<T> {
+        TypedMutation::new(Mutation::delete(self.column, Datum::scalar(self.key)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use uuid::Uuid;
 
-use super::{Field, IntoColumn, KeyField, PairsField, Table};
+use super::{Field, IntoColumn, KeyField, PairsField, Table, TypedCondition, TypedMutation};
 use crate::transact::{Condition, Mutation, Transaction, Until};
 use crate::value::{Datum, Row};
 
@@ -113,34 +113,43 @@ impl<T: Table> TableOperations<'_, T> {
     }
 
     /// See [`Transaction::update`].
-    pub fn update(&mut self, conditions: impl IntoIterator<Item = Condition>, row: TypedRow<T>) -> usize {
-        self.transaction.update(T::TABLE.name, conditions, row.row)
+    pub fn update(
+        &mut self,
+        conditions: impl IntoIterator<Item = TypedCondition<T>>,
+        row: TypedRow<T>,
+    ) -> usize {
+        self.transaction.update(T::TABLE.name, untyped(conditions), row.row)
     }
 
     /// See [`Transaction::mutate`].
     pub fn mutate(
         &mut self,
-        conditions: impl IntoIterator<Item = Condition>,
-        mutations: impl IntoIterator<Item = Mutation>,
+        conditions: impl IntoIterator<Item = TypedCondition<T>>,
+        mutations: impl IntoIterator<Item = TypedMutation<T>>,
     ) -> usize {
-        self.transaction.mutate(T::TABLE.name, conditions, mutations)
+        let mutations = mutations.into_iter().map(Mutation::from);
+        self.transaction.mutate(T::TABLE.name, untyped(conditions), mutations)
     }
 
     /// See [`Transaction::delete`].
-    pub fn delete(&mut self, conditions: impl IntoIterator<Item = Condition>) -> usize {
-        self.transaction.delete(T::TABLE.name, conditions)
+    pub fn delete(&mut self, conditions: impl IntoIterator<Item = TypedCondition<T>>) -> usize {
+        self.transaction.delete(T::TABLE.name, untyped(conditions))
     }
 
     /// See [`Transaction::require`]; the columns are those of the first row.
     pub fn require(
         &mut self,
-        conditions: impl IntoIterator<Item = Condition>,
+        conditions: impl IntoIterator<Item = TypedCondition<T>>,
         until: Until,
         rows: impl IntoIterator<Item = TypedRow<T>>,
     ) -> usize {
         let rows: Vec<_> = rows.into_iter().map(TypedRow::into_row).collect();
         let columns: Vec<_> =
             rows.iter().take(1).flat_map(Row::iter).map(|(name, _)| name.to_owned()).collect();
-        self.transaction.require(T::TABLE.name, conditions, columns, until, rows)
+        self.transaction.require(T::TABLE.name, untyped(conditions), columns, until, rows)
     }
+}
+
+fn untyped<T>(conditions: impl IntoIterator<Item = TypedCondition<T>>) -> impl Iterator<Item = Condition> {
+    conditions.into_iter().map(Condition::from)
 }

@@ -1,9 +1,11 @@
 //! The copy of one typed table.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -12,7 +14,7 @@ use super::{AnyTable, Change};
 use crate::problem::Problems;
 use crate::replica::{ApplyError, Batch};
 use crate::row::{Columns, RowChange};
-use crate::table::{ReadRow, Table, TableLayout, TableSpec, read_row};
+use crate::table::{Index, IndexedField, ReadRow, Table, TableLayout, TableSpec, read_row};
 
 /// The rows of one table as of the last commit, and above them those of the batch that is under way.
 pub struct TableCache<T> {
@@ -22,6 +24,9 @@ pub struct TableCache<T> {
     staged: BTreeMap<Uuid, Option<Arc<T>>>,
     /// What happened since the changes were taken.
     changes: BTreeMap<Uuid, Change<T>>,
+    /// For each declared index, the hashes of the keys with the rows that have them.
+    indexes: Vec<BTreeSet<(u64, Uuid)>>,
+    hash_state: RandomState,
 }
 
 impl<T: Table> TableCache<T> {
@@ -31,6 +36,8 @@ impl<T: Table> TableCache<T> {
             rows: BTreeMap::new(),
             staged: BTreeMap::new(),
             changes: BTreeMap::new(),
+            indexes: T::INDEXES.iter().map(|_| BTreeSet::new()).collect(),
+            hash_state: RandomState::new(),
         }
     }
 
@@ -42,6 +49,42 @@ impl<T: Table> TableCache<T> {
     /// Iterates over the rows in the order of their UUIDs.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (Uuid, &Arc<T>)> {
         self.rows.iter().map(|(uuid, row)| (*uuid, row))
+    }
+
+    /// Iterates over the rows with this value in an indexed column, in the order of their UUIDs. The time does not depend
+    /// on the size of the table.
+    ///
+    /// ```
+    /// # use ovsdb_protocol::{Table, Tables, Uuid};
+    /// #[derive(Clone, Debug, Table)]
+    /// #[ovsdb(table = "Logical_Switch")]
+    /// struct Switch {
+    ///     #[ovsdb(index)]
+    ///     name: String,
+    ///     #[ovsdb(index)]
+    ///     ports: Vec<Uuid>,
+    /// }
+    ///
+    /// # fn program(tables: &Tables, port: Uuid) -> Option<()> {
+    /// let switches = tables.table::<Switch>()?;
+    /// let (uuid, by_name) = switches.find(Switch::INDEXES.name, "ls0").next()?;
+    /// let (uuid, of_port) = switches.find(Switch::INDEXES.ports, &port).next()?;
+    /// # Some(()) }
+    /// ```
+    pub fn find<F: IndexedField, Q>(
+        &self,
+        index: Index<T, F>,
+        key: &Q,
+    ) -> impl Iterator<Item = (Uuid, &Arc<T>)>
+    where
+        F::Key: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash_state.hash_one(key);
+        let entries = self.indexes[index.number()].range((hash, Uuid::nil())..=(hash, Uuid::max()));
+        // Different keys may have the same hash.
+        let rows = entries.filter_map(|(_, uuid)| Some((*uuid, self.get(*uuid)?)));
+        rows.filter(move |(_, row)| index.has_key(row, key))
     }
 
     /// Returns the number of rows.
@@ -69,6 +112,19 @@ impl<T: Table> TableCache<T> {
             (Some(staged), _) => staged.as_ref(),
             (None, Batch::Snapshot) => None,
             (None, Batch::Delta) => self.rows.get(&uuid),
+        }
+    }
+
+    /// Brings the indexes up to date with a row that changed; `None` stands for a row that does not exist.
+    fn index(&mut self, uuid: Uuid, old: Option<&T>, new: Option<&T>) {
+        for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
+            let state = &self.hash_state;
+            if let Some(old) = old {
+                spec.hash_keys(old, state, &mut |hash| _ = entries.remove(&(hash, uuid)));
+            }
+            if let Some(new) = new {
+                spec.hash_keys(new, state, &mut |hash| _ = entries.insert((hash, uuid)));
+            }
         }
     }
 
@@ -164,6 +220,7 @@ where
                     Some(row) => drop(self.rows.insert(uuid, Arc::clone(row))),
                     None => drop(self.rows.remove(&uuid)),
                 }
+                self.index(uuid, old.as_deref(), new.as_deref());
                 self.record(Change { uuid, old, new });
             }
         }

@@ -8,9 +8,11 @@ use crate::row::Columns;
 struct Row {
     #[ovsdb(uuid)]
     uuid: Uuid,
+    #[ovsdb(index)]
     name: String,
+    #[ovsdb(index)]
     tags: Vec<String>,
-    #[ovsdb(key = "options:size")]
+    #[ovsdb(key = "options:size", index)]
     size: Option<String>,
 }
 
@@ -109,4 +111,45 @@ fn an_unreadable_value_is_a_problem_of_its_column_until_a_whole_value_arrives() 
     assert_eq!(problems(&tables), ["tags"]);
     feed(&mut tables, Batch::Snapshot, &[(1, insert(r#"{"name":"b","tags":"x"}"#))]).unwrap();
     assert_eq!(problems(&tables), [""; 0]);
+}
+
+#[test]
+fn rows_are_found_by_indexed_columns() {
+    let mut tables = tables();
+    let found = |tables: &Tables| {
+        let table = tables.table::<Row>().unwrap();
+        let numbers = |rows: Vec<(Uuid, &Arc<Row>)>| -> Vec<_> {
+            rows.iter().map(|(uuid, _)| uuid.as_u128()).collect()
+        };
+        [
+            numbers(table.find(Row::INDEXES.name, "a").collect()),
+            numbers(table.find(Row::INDEXES.tags, "x").collect()),
+            numbers(table.find(Row::INDEXES.size, "1").collect()),
+        ]
+    };
+    let all = [
+        (3, insert(r#"{"name":"a","tags":["set",["x","y"]]}"#)),
+        (2, insert(r#"{"name":"a","options":["map",[["size","1"]]]}"#)),
+        (1, insert(r#"{"name":"b","tags":"x"}"#)),
+    ];
+    feed(&mut tables, Batch::Snapshot, &all).unwrap();
+    assert_eq!(found(&tables), [vec![2, 3], vec![1, 3], vec![2]]);
+    assert!(tables.table::<Row>().unwrap().find(Row::INDEXES.name, "c").next().is_none());
+
+    tables.begin(Batch::Delta);
+    let rename = RowUpdate { table: "T", uuid: Uuid::from_u128(3), change: modify(r#"{"name":"b"}"#) };
+    tables.apply(rename).unwrap();
+    assert_eq!(found(&tables), [vec![2, 3], vec![1, 3], vec![2]], "before the commit");
+    tables.commit();
+    assert_eq!(found(&tables), [vec![2], vec![1, 3], vec![2]]);
+
+    let changes = [
+        (1, RowChange::Delete),
+        (2, modify(r#"{"tags":"x","options":["map",[["size","1"]]]}"#)),
+        (3, modify(r#"{"tags":"x"}"#)),
+    ];
+    feed(&mut tables, Batch::Delta, &changes).unwrap();
+    assert_eq!(found(&tables), [vec![2], vec![2], vec![]]);
+    feed(&mut tables, Batch::Snapshot, &all[2..]).unwrap();
+    assert_eq!(found(&tables), [vec![], vec![1], vec![]]);
 }

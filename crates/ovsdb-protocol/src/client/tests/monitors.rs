@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::Change;
 use crate::monitor::RowFilter;
-use crate::{Change, Condition};
 
 #[derive(Clone, Debug, crate::Table)]
 #[ovsdb(table = "Switch")]
@@ -16,6 +16,8 @@ struct Switch {
 #[ovsdb(table = "Router")]
 struct Router {
     name: String,
+    #[ovsdb(optional)]
+    nope: Option<i64>,
 }
 
 #[derive(Clone, Debug, crate::Table)]
@@ -135,7 +137,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
     let program = async {
         let mut switches = client.monitor::<Switch>().await.unwrap();
         assert_eq!(names(&switches.next().await.unwrap()), ["- a"]);
-        let only = RowFilter::Any(vec![Condition::eq("name", "r")]);
+        let only = RowFilter::Any(vec![Router::COLUMNS.name.eq("r")]);
         let mut routers = client.monitor_rows::<Router>(only).await.unwrap();
         assert_eq!(routers.next().await.unwrap().len(), 1);
         assert!(switches.take_changes().is_empty(), "it is as it was");
@@ -143,7 +145,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
         client.echo().await.unwrap();
         assert_eq!(routers.next().await.unwrap().len(), 1);
         assert_eq!(routers.next().await.unwrap().len(), 1, "row 2 is gone with the connection");
-        let nope = RowFilter::Any(vec![Condition::eq("nope", 1)]);
+        let nope = RowFilter::Any(vec![Router::COLUMNS.nope.eq(1)]);
         let error = routers.set_condition(nope).await.unwrap_err();
         assert_eq!(error.to_string(), "the column Router.nope is not monitored");
         routers.set_condition(RowFilter::All).await.unwrap();
@@ -165,7 +167,7 @@ async fn a_monitor_that_cannot_be_is_given_up() {
         peer
     };
     let program = async {
-        let invalid = RowFilter::Any(vec![Condition::eq("name", "\0")]);
+        let invalid = RowFilter::Any(vec![Switch::COLUMNS.name.eq("\0")]);
         assert!(client.monitor_rows::<Switch>(invalid).await.unwrap_err().is_invalid_request());
         let error = client.clone().fail_fast().monitor::<Nowhere>().await.unwrap_err();
         assert!(error.is_unavailable() && error.to_string().contains("Nowhere"), "{error}");

@@ -1,0 +1,130 @@
+//! Indexes of typed tables: the columns by whose values rows are found.
+
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::iter;
+
+use super::AtomValue;
+
+/// A type of fields that can have an index: `#[ovsdb(index)]`.
+///
+/// Implemented for the types of single values, and for `Option`, `Vec` and `BTreeSet` of them: a row is found by each of
+/// its elements.
+pub trait IndexedField {
+    /// What rows are found by.
+    type Key: Hash + Eq;
+
+    /// Iterates over the keys by which the row is found.
+    fn keys(&self) -> impl Iterator<Item = &Self::Key>;
+}
+
+impl<T: AtomValue + Hash + Eq> IndexedField for T {
+    type Key = T;
+
+    fn keys(&self) -> impl Iterator<Item = &T> {
+        iter::once(self)
+    }
+}
+
+macro_rules! collections {
+    ($($collection:ident),*) => {$(
+        impl<T: AtomValue + Hash + Eq> IndexedField for $collection<T> {
+            type Key = T;
+
+            fn keys(&self) -> impl Iterator<Item = &T> {
+                self.iter()
+            }
+        }
+    )*};
+}
+
+collections!(Option, Vec, BTreeSet);
+
+/// An index of the row type `T` over a field of type `F`: a constant of the derived `T::INDEXES`, for
+/// [`TableCache::find`](crate::TableCache::find) and [`Monitor::find`](crate::Monitor::find).
+pub struct Index<T, F> {
+    number: usize,
+    field: fn(&T) -> &F,
+}
+
+/// What the declaration says of an index: see [`Table::INDEXES`](super::Table::INDEXES).
+pub struct IndexSpec<T> {
+    column: &'static str,
+    hash_keys: HashKeys<T>,
+}
+
+/// Calls the function with the hash of each key of a row.
+type HashKeys<T> = fn(&T, &RandomState, &mut dyn FnMut(u64));
+
+// ===== impl Index =====
+
+impl<T, F> Index<T, F> {
+    /// Names an index by its place in [`Table::INDEXES`](super::Table::INDEXES), for the derive.
+    #[doc(hidden)]
+    pub const fn new(number: usize, field: fn(&T) -> &F) -> Self {
+        Self { number, field }
+    }
+
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+}
+
+impl<T, F: IndexedField> Index<T, F> {
+    /// Returns true if the row is found by `key`.
+    pub(crate) fn has_key<Q>(&self, row: &T, key: &Q) -> bool
+    where
+        F::Key: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        (self.field)(row).keys().any(|own| own.borrow() == key)
+    }
+}
+
+impl<T, F> Clone for Index<T, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, F> Copy for Index<T, F> {}
+
+impl<T, F> fmt::Debug for Index<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Index").field(&self.number).finish()
+    }
+}
+
+// ===== impl IndexSpec =====
+
+impl<T> IndexSpec<T> {
+    /// Describes an index, for the derive.
+    #[doc(hidden)]
+    pub const fn new(column: &'static str, hash_keys: HashKeys<T>) -> Self {
+        Self { column, hash_keys }
+    }
+
+    /// Returns the name of the column.
+    pub fn column(&self) -> &'static str {
+        self.column
+    }
+
+    /// Calls `each` with the hash of each key of a row.
+    pub(crate) fn hash_keys(&self, row: &T, state: &RandomState, each: &mut dyn FnMut(u64)) {
+        (self.hash_keys)(row, state, each);
+    }
+}
+
+impl<T> fmt::Debug for IndexSpec<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IndexSpec").field(&self.column).finish()
+    }
+}
+
+/// Calls `each` with the hash of each key of a field, for the derive.
+#[doc(hidden)]
+pub fn hash_keys<F: IndexedField>(field: &F, state: &RandomState, each: &mut dyn FnMut(u64)) {
+    field.keys().for_each(|key| each(state.hash_one(key)));
+}
