@@ -19,7 +19,8 @@ use crate::snapshot::Snapshot;
 const READY: Duration = Duration::from_secs(180);
 
 /// Where Debian, Ubuntu, Fedora and a build from source put the schemas.
-const SCHEMA_DIRS: [&str; 3] = ["/usr/share/ovn", "/usr/local/share/ovn", "/usr/share/openvswitch"];
+const SCHEMA_DIRS: [&str; 4] =
+    ["/usr/share/ovn", "/usr/local/share/ovn", "/usr/share/openvswitch", "/usr/local/share/openvswitch"];
 
 /// One standalone ovsdb-server with one database, in a directory of its own.
 ///
@@ -76,6 +77,16 @@ impl OvsdbServer {
     /// As [`northbound`](Self::northbound).
     pub fn southbound() -> Result<Self> {
         Self::with_schema(&installed_schema("ovn-sb.ovsschema")?)
+    }
+
+    /// Starts a server with an empty database of Open vSwitch's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`northbound`](Self::northbound).
+    pub fn open_vswitch() -> Result<Self> {
+        // Images of OVN's central services lack this schema: it is always that of this machine.
+        Self::with_schema(&schema_here("vswitch.ovsschema")?)
     }
 
     /// Starts a server with an empty database of the schema in a file.
@@ -290,8 +301,12 @@ pub(crate) fn listening_port(log: &Path) -> Option<u16> {
 pub(crate) fn installed_schema(name: &str) -> Result<PathBuf> {
     // Of a container, they are somewhere where both sides see them.
     let elsewhere = std::env::var_os("OVN_EXTADDR_TESTS_SCHEMAS").map(|dir| Path::new(&dir).join(name));
+    elsewhere.map_or_else(|| schema_here(name), Ok)
+}
+
+fn schema_here(name: &str) -> Result<PathBuf> {
     let found = SCHEMA_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
-    elsewhere.or(found).with_context(|| {
+    found.with_context(|| {
         format!("no {name} in {}: run scripts/setup (tests are never skipped)", SCHEMA_DIRS.join(", "))
     })
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::estate::Estate;
 use super::namespace::Namespace;
@@ -9,10 +9,6 @@ use crate::command::{isolated, run};
 use crate::dir::Dir;
 use crate::ovsdb_server::OvsdbServer;
 use crate::process::Daemon;
-
-/// Where Debian, Ubuntu, Fedora and a build from source put the schema.
-const SCHEMAS: [&str; 2] =
-    ["/usr/share/openvswitch/vswitch.ovsschema", "/usr/local/share/openvswitch/vswitch.ovsschema"];
 
 /// A machine of the cloud: a namespace with an Open vSwitch and an ovn-controller.
 #[derive(Debug)]
@@ -40,9 +36,7 @@ impl Chassis {
         // Nothing of the machine's own IPv6 is to mix with the instances'.
         namespace.shell("echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")?;
         let dir = estate.directory(&format!("ch{number}"))?;
-        let schema = SCHEMAS.iter().map(Path::new).find(|path| path.exists());
-        let configuration =
-            OvsdbServer::with_schema(schema.context("no vswitch.ovsschema: run scripts/setup")?)?;
+        let configuration = OvsdbServer::open_vswitch()?;
         estate.adopt(configuration.dir())?;
 
         let address = format!("172.31.255.{}", number + 1);

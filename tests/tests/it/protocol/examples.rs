@@ -4,8 +4,10 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use ovn_extaddr_tests::{Cluster, Daemon, Northbound, Output, OvsdbServer, built, eventually};
-use serde_json::json;
+use ovn_extaddr_tests::{
+    Cluster, Daemon, Northbound, Output, OvsdbServer, built, eventually, json_map, json_set,
+};
+use serde_json::{Value, json};
 
 use crate::scene::SOON;
 
@@ -111,5 +113,90 @@ fn changes_are_printed_and_a_restart_of_the_server_is_got_over() -> Result<()> {
     for program in &mut programs {
         program.wait_for_log("another", SOON)?;
     }
+    Ok(())
+}
+
+/// The tables of Open vSwitch, with the schema that is installed.
+#[test]
+fn bridges_are_shown_and_a_port_is_added() -> Result<()> {
+    let server = OvsdbServer::open_vswitch()?;
+    let bridges = |arguments: &[&str]| {
+        let remote = server.remote();
+        let arguments: Vec<_> = [&*remote].into_iter().chain(arguments.iter().copied()).collect();
+        Output::of(example("bridges", &arguments)?)
+    };
+    server.transact(vec![
+        json!({"op": "insert", "table": "Interface", "uuid-name": "i",
+            "row": {"name": "eth0", "ofport": 1, "link_state": "up", "external_ids": json_map([("iface-id", "lsp0")])}}),
+        json!({"op": "insert", "table": "Port", "uuid-name": "p",
+            "row": {"name": "bond0", "interfaces": ["named-uuid", "i"], "tag": 7, "trunks": json_set([json!(1), json!(2)])}}),
+        json!({"op": "insert", "table": "Bridge", "uuid-name": "b",
+            "row": {"name": "br-int", "ports": ["named-uuid", "p"], "fail_mode": "secure", "flood_vlans": 5,
+                "other_config": json_map([("hwaddr", "02:00:00:00:00:01")])}}),
+        // Rows of these tables last as long as something refers to them.
+        json!({"op": "insert", "table": "Open_vSwitch", "row": {"bridges": ["named-uuid", "b"]}}),
+    ])?;
+    let before = "bridge br-int secure hwaddr 02:00:00:00:00:01 flood VLANs [5]
+  port bond0 tag 7 trunks [1, 2]
+    interface eth0 \"\" Some(1) Some(Up) Some(\"lsp0\") None
+";
+    assert_eq!(bridges(&[])?.success()?, before);
+    let after = bridges(&["br-int", "tap0"])?.success()?;
+    let added = "  port tap0\n    interface tap0 \"internal\" None None None None\n";
+    ensure!(after.contains(added) && after.len() == before.len() + added.len(), "{after}");
+    let failed = bridges(&["br-ex", "tap1"])?;
+    ensure!(!failed.status.success() && failed.stderr.contains("no such bridge"), "{failed:?}");
+    let failed = bridges(&["br-int", "tap0"])?;
+    ensure!(!failed.status.success() && failed.stderr.contains("constraint violation"), "{failed:?}");
+    assert_eq!(server.snapshot()?.rows("Port").count(), 2);
+    Ok(())
+}
+
+/// The tables of OVN's Southbound database, with the schema that is installed.
+#[test]
+fn port_bindings_are_shown_and_followed() -> Result<()> {
+    let server = OvsdbServer::southbound()?;
+    let chassis = |name: &str| {
+        let encap = json!({"op": "insert", "table": "Encap", "uuid-name": format!("e_{name}"),
+            "row": {"type": "geneve", "ip": name, "chassis_name": name}});
+        let row = json!({"name": name, "hostname": format!("{name}.example"), "encaps": ["named-uuid", format!("e_{name}")]});
+        [encap, json!({"op": "insert", "table": "Chassis", "uuid-name": format!("c_{name}"), "row": row})]
+    };
+    let port = |name: &str, key: u32, chassis: Value| {
+        json!({"op": "insert", "table": "Port_Binding", "row": {"logical_port": name, "datapath": ["named-uuid", "d"],
+            "tunnel_key": key, "chassis": chassis, "up": true}})
+    };
+    let [a, b] = ["a", "b"].map(|name| json!(["named-uuid", format!("c_{name}")]));
+    let mut operations: Vec<_> = ["a", "b"].into_iter().flat_map(chassis).collect();
+    operations.push(json!({"op": "insert", "table": "Datapath_Binding", "uuid-name": "d",
+        "row": {"tunnel_key": 3, "external_ids": json_map([("name", "ls0")])}}));
+    operations.extend([port("p1", 1, a), port("p2", 2, b)]);
+    server.transact(operations)?;
+
+    let shown = Output::of(example("port_bindings", &[&server.remote()])?)?.success()?;
+    let mut lines: Vec<_> = shown.lines().collect();
+    lines[1..].sort_unstable();
+    assert_eq!(lines, ["datapath ls0 (3)", "  p1 \"\" (1): a, up", "  p2 \"\" (2): b, up"]);
+
+    let log = server.dir().join("port_bindings.log");
+    let mut following = Daemon::spawn(example("port_bindings", &[&server.remote(), "b"])?, &log)?;
+    following.wait_for_log("ports on b.example:\n  p2", SOON)?;
+    let chassis_b = server
+        .snapshot()?
+        .rows("Chassis")
+        .find(|(_, row)| row["name"] == "b")
+        .context("a chassis")?
+        .0
+        .to_owned();
+    let bind = |port: &str, chassis: Value| {
+        server.transact(vec![
+            json!({"op": "update", "table": "Port_Binding", "where": [["logical_port", "==", port]],
+            "row": {"chassis": chassis}}),
+        ])
+    };
+    bind("p1", json!(["uuid", chassis_b]))?;
+    following.wait_for_log("+ p1 \"\" (1): b, up", SOON)?;
+    bind("p2", json_set([]))?;
+    following.wait_for_log("- p2", SOON)?;
     Ok(())
 }

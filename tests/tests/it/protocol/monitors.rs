@@ -13,7 +13,7 @@ use super::{Follower, SOON, client};
 
 /// Stands between a client and the server, which seems to be one of Open vSwitch 2.6 from there: it does not know
 /// `monitor_cond_since`. Returns the remote.
-fn older(server: &OvsdbServer) -> Result<String> {
+pub(super) fn older(server: &OvsdbServer) -> Result<String> {
     let older = |text: &str| text.replace("cond_since", "cond_later");
     Ok(Proxy::start(server.dir().join("old.sock"), &server.socket(), older, str::to_owned)?.remote())
 }
@@ -156,6 +156,7 @@ async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
 #[derive(Clone, Debug, Table)]
 #[ovsdb(table = "Address_Set")]
 struct AddressSet {
+    #[ovsdb(index)]
     name: String,
 }
 
@@ -191,6 +192,8 @@ async fn a_client_keeps_typed_tables() -> Result<()> {
     assert_eq!(names(timeout(SOON, sets.next()).await??), ["a"]);
 
     // Another table, on the connection that is there.
+    let found = sets.find_one(AddressSet::INDEXES.name, "a").map(|(uuid, _)| uuid);
+    assert_eq!((found, sets.find(AddressSet::INDEXES.name, "b").len()), (Some(a), 0));
     let meters = timeout(SOON, client.monitor::<Meter>()).await??;
     assert!(meters.rows().is_empty() && sets.take_changes().is_empty());
 
