@@ -2,7 +2,8 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
+use ovn_extaddr_tests::generate::{Estate, schema};
+use ovn_model::Store;
 use ovsdb_protocol::testing::replay;
 use ovsdb_protocol::{
     ApplyError, Batch, Cache, ColumnSink, DatabaseSchema, DatumReader, DecodeError, MonitorRequests, Replica,
@@ -21,7 +22,7 @@ fn main() {
 /// Finds where rows begin and end.
 #[divan::bench]
 fn scan(bencher: Bencher<'_, '_>) {
-    let reply = ESTATE.reply(&MONITORED);
+    let reply = ESTATE.reply(Store::monitors);
     let bencher = bencher.counter(BytesCount::of_str(&reply));
     bencher.bench(|| replay(reply.as_bytes(), CHUNK, &mut Blind).expect("a reply"));
 }
@@ -29,7 +30,7 @@ fn scan(bencher: Bencher<'_, '_>) {
 /// Reads every column of every row.
 #[divan::bench]
 fn read(bencher: Bencher<'_, '_>) {
-    let reply = ESTATE.reply(&MONITORED);
+    let reply = ESTATE.reply(Store::monitors);
     let bencher = bencher.counter(BytesCount::of_str(&reply));
     bencher.bench(|| replay(reply.as_bytes(), CHUNK, &mut Reader).expect("a reply"));
 }
@@ -37,7 +38,7 @@ fn read(bencher: Bencher<'_, '_>) {
 /// Keeps every row, untyped.
 #[divan::bench]
 fn cache(bencher: Bencher<'_, '_>) {
-    let reply = ESTATE.reply(&MONITORED);
+    let reply = ESTATE.reply(Store::monitors);
     let schema = schema().expect("OVN is installed: see scripts/setup");
     let schema = DatabaseSchema::parse(&schema).expect("a schema");
     let bencher = bencher.counter(BytesCount::of_str(&reply));

@@ -11,7 +11,7 @@ use ovn_extaddr::resolve::{Question, resolve};
 use ovn_extaddr::rules::Rules;
 use ovn_extaddr::sources::requests::Requests;
 use ovn_extaddr::topology::reach;
-use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
+use ovn_extaddr_tests::generate::{Estate, schema};
 use ovn_model::{Change, Changes, Family, Store};
 use ovsdb_protocol::testing::replay;
 use ovsdb_protocol::{DatabaseSchema, Replica};
@@ -26,7 +26,7 @@ fn store() -> Store {
     let schema = schema().expect("OVN is installed: see scripts/setup");
     let mut store = Store::new();
     store.declare(&DatabaseSchema::parse(&schema).expect("a schema")).expect("a suitable schema");
-    replay(ESTATE.reply(&MONITORED).as_bytes(), usize::MAX, &mut store).expect("a reply");
+    replay(ESTATE.reply(Store::monitors).as_bytes(), usize::MAX, &mut store).expect("a reply");
     store.take_changes();
     store
 }

@@ -2,7 +2,7 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use ovn_extaddr_tests::generate::{Estate, MONITORED, schema};
+use ovn_extaddr_tests::generate::{Estate, schema};
 use ovn_model::Store;
 use ovsdb_protocol::testing::replay;
 use ovsdb_protocol::{DatabaseSchema, Replica};
@@ -26,7 +26,7 @@ fn empty() -> Store {
 /// A snapshot for an empty store.
 #[divan::bench]
 fn fill(bencher: Bencher<'_, '_>) {
-    let reply = ESTATE.reply(&MONITORED);
+    let reply = ESTATE.reply(Store::monitors);
     let bencher = bencher.counter(BytesCount::of_str(&reply)).with_inputs(empty);
     bencher.bench_values(|mut store| {
         replay(reply.as_bytes(), CHUNK, &mut store).expect("a reply");
@@ -37,7 +37,7 @@ fn fill(bencher: Bencher<'_, '_>) {
 /// The same snapshot again, as after a connection was lost: nothing changes.
 #[divan::bench]
 fn fill_again(bencher: Bencher<'_, '_>) {
-    let reply = ESTATE.reply(&MONITORED);
+    let reply = ESTATE.reply(Store::monitors);
     let mut store = empty();
     replay(reply.as_bytes(), CHUNK, &mut store).expect("a reply");
     let bencher = bencher.counter(BytesCount::of_str(&reply));

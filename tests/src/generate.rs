@@ -90,16 +90,6 @@ enum Kind {
 #[derive(Default)]
 struct Record(Map<String, Value>);
 
-/// What the agent monitors of what is generated, for benchmarks that have no server to ask for it.
-pub const MONITORED: [(&str, &[&str]); 6] = [
-    ("Logical_Switch", &["name", "ports"]),
-    ("Logical_Switch_Port", &["name", "type", "addresses", "dynamic_addresses", "options", "external_ids"]),
-    ("Logical_Router", &["name", "ports", "nat", "load_balancer", "options", "external_ids"]),
-    ("Logical_Router_Port", &["name", "networks", "peer", "ha_chassis_group"]),
-    ("Load_Balancer", &["name", "vips", "protocol"]),
-    ("NAT", &["type", "external_ip", "logical_ip", "options", "external_ids"]),
-];
-
 /// The ports that every forward forwards.
 const LISTEN: [u16; 3] = [80, 443, 8080];
 
@@ -174,24 +164,23 @@ impl Estate {
         file.flush().with_context(|| format!("cannot write {}", to.display()))
     }
 
-    /// What a server with this database replies to a `monitor_cond_since` request with the id 0 for these tables and
-    /// columns.
-    pub fn reply(&self, monitored: &[(&str, &[&str])]) -> String {
-        let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    /// What a server with this database replies to a `monitor_cond_since` request with the id 0 for the columns for
+    /// which `is_monitored` returns true, of their table and name.
+    pub fn reply(&self, is_monitored: impl Fn(&str, &str) -> bool) -> String {
+        let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for number in 0..self.all_networks() {
             let record = self.network(number).record();
-            for (table, columns) in monitored {
-                let rows = record[table].as_object().into_iter().flatten().map(|(uuid, row)| {
-                    let kept = row
-                        .as_object()
-                        .into_iter()
-                        .flatten()
-                        .filter(|(name, _)| columns.contains(&name.as_str()));
+            for (table, rows) in record.as_object().into_iter().flatten() {
+                for (uuid, row) in rows.as_object().into_iter().flatten() {
+                    let columns = row.as_object().into_iter().flatten();
+                    let kept = columns.filter(|(name, _)| is_monitored(table, name));
                     let kept: Map<String, Value> =
                         kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-                    format!("\"{uuid}\":{}", json!({"initial": kept}))
-                });
-                tables.entry(table).or_default().extend(rows);
+                    if !kept.is_empty() {
+                        let row = format!("\"{uuid}\":{}", json!({"initial": kept}));
+                        tables.entry(table.clone()).or_default().push(row);
+                    }
+                }
             }
         }
         let tables = tables.iter().map(|(table, rows)| format!("\"{table}\":{{{}}}", rows.join(",")));

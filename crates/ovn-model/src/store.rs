@@ -62,6 +62,11 @@ impl Store {
         Self::default()
     }
 
+    /// Returns true if the column is declared to be monitored.
+    pub fn monitors(table: &str, column: &str) -> bool {
+        Self::tables().iter().any(|declared| declared.name == table && declared.column(column).is_some())
+    }
+
     /// Returns what is declared to be monitored.
     pub fn tables() -> &'static [ovsdb_protocol::TableSpec] {
         TABLES

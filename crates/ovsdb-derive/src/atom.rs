@@ -40,6 +40,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
             impl<C: ?Sized> ::ovsdb_protocol::Column<C> for #name {
                 const KIND: ::ovsdb_protocol::ColumnKind =
                     ::ovsdb_protocol::ColumnKind::Scalar(::ovsdb_protocol::AtomicType::String);
+                const VALUES: &'static [&'static str] = <Self as ::ovsdb_protocol::AtomValue>::VALUES;
 
                 fn apply(
                     &mut self,
@@ -70,6 +71,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
 
         impl ::ovsdb_protocol::AtomValue for #name {
             const TYPE: ::ovsdb_protocol::AtomicType = ::ovsdb_protocol::AtomicType::String;
+            const VALUES: &'static [&'static str] = &[#(#names),*];
 
             fn from_atom(
                 atom: ::ovsdb_protocol::AtomRef<'_>,

@@ -13,7 +13,10 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     }
     let declaration = Declaration::parse(input, attributes)?;
     if let Some((member, _)) = declaration.indexed().next() {
-        return Err(syn::Error::new(member.ident.span(), "an index must be declared in the table's own struct"));
+        return Err(syn::Error::new(
+            member.ident.span(),
+            "an index must be declared in the table's own struct",
+        ));
     }
     Ok(declaration.columns())
 }
@@ -261,21 +264,28 @@ impl Column<'_> {
             Extent::Key(key) => Some(key),
             _ => None,
         });
-        let kind = match &self.parts[..] {
+        let prefixes = parts().filter_map(|part| match &part.extent {
+            Extent::Prefix(prefix) => Some(prefix),
+            _ => None,
+        });
+        let (kind, values) = match &self.parts[..] {
             [(member, Part { extent: Extent::Whole, .. })] => {
                 let field_type = member.field_type;
-                quote!(<#field_type as ::ovsdb_protocol::Column<#context>>::KIND)
+                let column = quote!(<#field_type as ::ovsdb_protocol::Column<#context>>);
+                (quote!(#column::KIND), quote!(#column::VALUES))
             }
-            _ => quote!(::ovsdb_protocol::ColumnKind::Map(
-                ::ovsdb_protocol::AtomicType::String,
-                ::ovsdb_protocol::AtomicType::String,
-            )),
+            _ => {
+                let string = quote!(::ovsdb_protocol::AtomicType::String);
+                (quote!(::ovsdb_protocol::ColumnKind::Map(#string, #string)), quote!(&[]))
+            }
         };
         quote! {
             ::ovsdb_protocol::ColumnSpec {
                 name: #name,
                 kind: #kind,
                 keys: &[#(#keys),*],
+                prefixes: &[#(#prefixes),*],
+                values: #values,
                 is_optional: #is_optional,
                 since: #since,
                 absent: #absent,

@@ -51,7 +51,7 @@ pub fn apply_diff(current: &mut Datum, diff: Datum, column: &ColumnType) -> Resu
 /// Computes, for tests, what a server sends about a column of type `column` which changed from `old` to `new`.
 ///
 /// Returns `None` if the values are equal: a `modify` leaves such a column out. Both must be values of the column.
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn diff(old: &Datum, new: &Datum, column: &ColumnType) -> Option<Datum> {
     if old == new {
         return None;

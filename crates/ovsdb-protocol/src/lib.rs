@@ -149,7 +149,7 @@ pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, 
 mod client;
 pub use client::{Client, Driver, Lock, Monitor, Status};
 
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 #[cfg(fuzzing)]

@@ -191,7 +191,16 @@ mod tests {
 
     const fn column(name: &'static str) -> ColumnSpec {
         let kind = ColumnKind::Scalar(AtomicType::String);
-        ColumnSpec { name, kind, keys: &[], is_optional: false, since: "", absent: "" }
+        ColumnSpec {
+            name,
+            kind,
+            keys: &[],
+            prefixes: &[],
+            values: &[],
+            is_optional: false,
+            since: "",
+            absent: "",
+        }
     }
 
     const TABLE: TableSpec = TableSpec {

@@ -157,6 +157,10 @@ pub struct ColumnSpec {
     pub kind: ColumnKind,
     /// The keys that are read, of a map of which only some are.
     pub keys: &'static [&'static str],
+    /// The prefixes of further keys that are read.
+    pub prefixes: &'static [&'static str],
+    /// The words that are understood, of a column of an enumeration: see [`AtomValue::VALUES`]. Empty for other columns.
+    pub values: &'static [&'static str],
     /// Whether a server without the column will do.
     pub is_optional: bool,
     /// The release that brought it; empty if the declaration does not say.
@@ -322,6 +326,8 @@ pub const fn join_columns<const N: usize>(groups: &[&[ColumnSpec]]) -> [ColumnSp
         name: "",
         kind: ColumnKind::Scalar(AtomicType::String),
         keys: &[],
+        prefixes: &[],
+        values: &[],
         is_optional: false,
         since: "",
         absent: "",

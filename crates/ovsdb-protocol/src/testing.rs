@@ -1,4 +1,10 @@
-//! What tests and benchmarks of consumers need: rows and outcomes without a connection. Only with the feature `testing`.
+//! Rows and outcomes without a connection, for tests and benchmarks of consumers. Only with the feature `testing`.
+
+mod difference;
+mod strategies;
+
+pub use difference::difference;
+pub use strategies::{column_values, row, typed_row, values};
 
 use crate::decoder::{Decoder, Frame};
 use crate::error::{Error, Kind};

@@ -17,6 +17,9 @@ pub trait Column<C: ?Sized = ()>: Default {
     /// The type of column that the field can hold.
     const KIND: ColumnKind;
 
+    /// The words that the field understands, of an enumeration: see [`AtomValue::VALUES`].
+    const VALUES: &'static [&'static str] = &[];
+
     /// Applies a difference, see [`ColumnGroup::apply`](super::ColumnGroup::apply).
     ///
     /// # Errors
@@ -28,6 +31,9 @@ pub trait Column<C: ?Sized = ()>: Default {
 pub trait AtomValue: Sized {
     /// The atomic type of the column.
     const TYPE: AtomicType;
+
+    /// The words that an enumeration knows; empty for types that take any value.
+    const VALUES: &'static [&'static str] = &[];
 
     /// Reads a value.
     ///
@@ -162,6 +168,7 @@ scalars!(i64, f64, bool, Uuid, String, Box<str>, Arc<str>);
 
 impl<C: ?Sized, T: AtomValue> Column<C> for Option<T> {
     const KIND: ColumnKind = ColumnKind::Optional(T::TYPE);
+    const VALUES: &'static [&'static str] = T::VALUES;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
         let (mut count, mut outcome) = (0, Ok(()));
@@ -200,6 +207,7 @@ fn read_set<T: AtomValue>(
 
 impl<C: ?Sized, T: AtomValue + Ord> Column<C> for BTreeSet<T> {
     const KIND: ColumnKind = ColumnKind::Set(T::TYPE);
+    const VALUES: &'static [&'static str] = T::VALUES;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
         read_set(value, |element| {
@@ -212,6 +220,7 @@ impl<C: ?Sized, T: AtomValue + Ord> Column<C> for BTreeSet<T> {
 
 impl<C: ?Sized, T: AtomValue + Ord> Column<C> for Vec<T> {
     const KIND: ColumnKind = ColumnKind::Set(T::TYPE);
+    const VALUES: &'static [&'static str] = T::VALUES;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
         let mut toggled = Self::new();

@@ -41,6 +41,7 @@ impl<T: Default + PartialEq> Rare<T> {
 
 impl<C: ?Sized, T: Column<C> + PartialEq> Column<C> for Rare<T> {
     const KIND: ColumnKind = T::KIND;
+    const VALUES: &'static [&'static str] = T::VALUES;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, context: &mut C) -> Result<(), ColumnError> {
         self.change(|column| column.apply(value, context))

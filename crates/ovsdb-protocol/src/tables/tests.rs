@@ -1,3 +1,5 @@
+mod random;
+
 use ovsdb_derive::Table;
 
 use super::*;
