@@ -3,6 +3,7 @@
 mod examples;
 mod lasting;
 mod monitors;
+mod random;
 mod transactions;
 mod values;
 
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{OvsdbServer, Snapshot};
 use ovsdb_protocol::{Cache, Client, Row, Session, SessionConfig, SessionEvent, Uuid};
-use serde_json::to_value;
+use serde_json::{Value, json, to_value};
 use tokio::time::timeout;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -83,8 +84,14 @@ impl Follower {
 
     /// Goes on until the cache has this content.
     pub(crate) async fn reach(&mut self, dump: &Snapshot) -> Result<()> {
+        let mut dump = dump.clone();
+        dump.tables
+            .values_mut()
+            .flat_map(BTreeMap::values_mut)
+            .flat_map(BTreeMap::values_mut)
+            .for_each(unify_reals);
         let start = Instant::now();
-        while self.content()? != *dump {
+        while self.content()? != dump {
             if start.elapsed() > 3 * SOON || self.next().await.is_err() {
                 bail!("the cache has\n{}\nand the server\n{dump}", self.content()?);
             }
@@ -100,12 +107,30 @@ impl Follower {
             let content = all.tables.entry(table.to_owned()).or_default();
             for (uuid, row) in self.cache.rows(table) {
                 assert_eq!(self.copy.get(&(Arc::from(table), uuid)), Some(row));
-                let columns = row.iter().map(|(name, datum)| Ok((name.to_owned(), to_value(datum)?)));
+                let columns = row.iter().map(|(name, datum)| {
+                    let mut value = to_value(datum)?;
+                    unify_reals(&mut value);
+                    Ok((name.to_owned(), value))
+                });
                 content.insert(uuid.to_string(), columns.collect::<Result<_>>()?);
                 rows += 1;
             }
         }
         assert_eq!(self.copy.len(), rows);
         Ok(all)
+    }
+}
+
+/// Makes an integer of a real without a fraction, as ovsdb-server prints it.
+pub(crate) fn unify_reals(value: &mut Value) {
+    match value {
+        Value::Array(elements) => elements.iter_mut().for_each(unify_reals),
+        Value::Number(number) => {
+            let real = number.as_f64().filter(|real| number.is_f64() && real.fract() == 0.0);
+            if let Some(real) = real.filter(|real| real.abs() < i64::MAX as f64) {
+                *value = json!(real as i64);
+            }
+        }
+        _ => {}
     }
 }

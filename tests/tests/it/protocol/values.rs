@@ -19,7 +19,7 @@ use super::{Follower, SOON, client};
 const ROW: Uuid = Uuid::from_u128(0x0e57_0000_0000_4000_8000_0000_0000_0001);
 
 /// A table with a column of each kind, and one to refer to.
-fn schema() -> Value {
+pub(super) fn schema() -> Value {
     let set = |key: Value| json!({"type": {"key": key, "min": 0, "max": "unlimited"}});
     let optional = |key: Value| json!({"type": {"key": key, "min": 0, "max": 1}});
     let map =
@@ -87,7 +87,7 @@ fn map<K: Into<Atom>, V: Into<Atom>>(pairs: impl IntoIterator<Item = (K, V)>) ->
 }
 
 /// Values that a server takes, and gives back as they are.
-fn good() -> Vec<(&'static str, Datum)> {
+pub(super) fn good() -> Vec<(&'static str, Datum)> {
     let texts =
         ["", "a", "\"\\/\u{8}\u{c}\n\r\t", "\u{1}\u{1f}\u{7f}", "é€😀\u{10ffff}\u{feff}", "\\u0000 \\ud800"];
     let mut values: Vec<(&str, Datum)> = vec![

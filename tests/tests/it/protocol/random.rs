@@ -1,0 +1,370 @@
+//! Random transactions while the conditions of monitors change and connections break: at the end every copy is what the
+//! server has.
+//!
+//! `OVN_EXTADDR_SEED=7 OVN_EXTADDR_STEPS=5000 cargo test -p ovn-extaddr-tests --test it protocol::random -- --nocapture`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovn_extaddr_tests::{OvsdbServer, Snapshot};
+use ovsdb_protocol::{
+    Cache, Client, Condition, Datum, Function, IntoColumn, Monitor, Mutation, Row, RowFilter, Selection,
+    Session, SessionConfig, Table, Transaction, TypedCondition, TypedRowFilter, Uuid,
+};
+use serde_json::{Value, json, to_value};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::monitors::older;
+use super::{Follower, SOON, unify_reals, values};
+use crate::scene::{Random, seed_and_steps};
+
+const DATABASE: &str = "Types";
+
+/// How many writers there are at a time.
+const WRITERS: u64 = 3;
+
+/// How often the server is killed.
+const ROUNDS: u64 = 3;
+
+/// Rows have one of so many numbers, by which transactions and conditions find them.
+const NUMBERS: u64 = 6;
+
+/// A part of a table with a column of each kind.
+#[derive(Clone, Debug, Table)]
+#[ovsdb(table = "Thing", load_stage = 1)]
+struct Thing {
+    #[ovsdb(index)]
+    integer: i64,
+    real: f64,
+    boolean: bool,
+    #[ovsdb(index)]
+    strings: BTreeSet<String>,
+    maybe: Option<String>,
+    weak: Vec<Uuid>,
+    counts: BTreeMap<String, i64>,
+    pair: BTreeMap<String, String>,
+}
+
+#[tokio::test]
+async fn copies_are_what_the_server_has_however_conditions_and_connections_change() -> Result<()> {
+    let (seed, steps) = seed_and_steps(600)?;
+    let mut random = Random(seed);
+    let mut server = Arc::new(server()?);
+    let cache = || Cache::new([Selection::table("Target"), Selection::table("Thing").load_stage(1)]);
+    let mut watchers = Vec::new();
+    for remote in [server.remote(), server.tcp_remote(), older(&server)?] {
+        let session = Session::new(SessionConfig::new(remote.parse()?, DATABASE));
+        watchers.push(Watcher::new(Follower::with(session, cache()), random.below(u64::MAX)));
+    }
+    let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, DATABASE));
+    tokio::spawn(driver);
+    let mut typed =
+        TypedWatcher { monitor: client.monitor().await?, random: Random(random.below(u64::MAX) | 1) };
+
+    for round in 0..ROUNDS {
+        let (stop, stopped) = watch::channel(false);
+        let writing: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let (server, seed) = (Arc::clone(&server), random.below(u64::MAX) | 1);
+                tokio::task::spawn_blocking(move || write(&server, seed, steps / ROUNDS / WRITERS))
+            })
+            .collect();
+        let writers = async {
+            let mut committed = 0;
+            for writer in writing {
+                committed += writer.await??;
+            }
+            stop.send_replace(true);
+            anyhow::Ok(committed)
+        };
+        let [a, b, c] = &mut watchers[..] else { unreachable!("there are three") };
+        let (committed, ..) = tokio::try_join!(
+            writers,
+            a.watch(stopped.clone()),
+            b.watch(stopped.clone()),
+            c.watch(stopped.clone()),
+            typed.watch(stopped),
+        )?;
+        ensure!(committed > 0, "no transaction was committed");
+        Arc::get_mut(&mut server).context("a writer is left")?.restart()?;
+        println!(
+            "round {round}: {committed} transactions, {} rows",
+            server.snapshot()?.rows("Thing").count()
+        );
+        for watcher in &mut watchers {
+            watcher.settle(&server).await?;
+        }
+        typed.settle(&server).await?;
+    }
+    for watcher in &watchers {
+        ensure!(watcher.changed > 0, "no condition was changed");
+        assert_eq!(watcher.follower.cache.error(), None);
+    }
+    Ok(())
+}
+
+fn server() -> Result<OvsdbServer> {
+    let mut schema = values::schema();
+    schema["tables"]["Thing"].as_object_mut().context("a table")?.remove("maxRows");
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), schema.to_string())?;
+    OvsdbServer::with_schema(file.path())
+}
+
+// ===== writing =====
+
+/// Makes so many random transactions, and breaks all connections now and then. Returns how many were committed.
+fn write(server: &OvsdbServer, seed: u64, transactions: u64) -> Result<u64> {
+    let mut random = Random(seed);
+    let good = values::good();
+    let mut committed = 0;
+    for number in 0..transactions {
+        let mut transaction = Transaction::new(DATABASE);
+        for _ in 0..1 + random.below(3) {
+            operation(&mut transaction, &mut random, &good);
+        }
+        let Value::Array(mut operations) = to_value(&transaction)? else { unreachable!("it is an array") };
+        operations.remove(0);
+        // Some break a constraint, such as those that delete what is strongly referred to.
+        committed += u64::from(server.transact(operations).is_ok());
+        if number % 50 == 49 {
+            server.appctl(&["ovsdb-server/reconnect"])?;
+        }
+    }
+    Ok(committed)
+}
+
+fn operation(transaction: &mut Transaction, random: &mut Random, good: &[(&'static str, Datum)]) {
+    let some = |random: &mut Random| [Condition::eq("integer", number(random))];
+    let target = |random: &mut Random| Condition::uuid(target(random));
+    match random.below(12) {
+        0..=2 => drop(transaction.insert("Thing", thing(random, good))),
+        3..=5 => {
+            let mut row = thing(random, good);
+            if random.below(4) > 0 {
+                row.remove("integer");
+            }
+            transaction.update("Thing", some(random), row);
+        }
+        6 | 7 => {
+            let mutations = mutations(random);
+            transaction.mutate("Thing", some(random), mutations);
+        }
+        8 => drop(transaction.delete("Thing", some(random))),
+        9 | 10 => {
+            let (uuid, name) = (self::target(random), format!("target{}", random.below(3)));
+            transaction.delete("Target", [Condition::uuid(uuid)]);
+            transaction.insert_as("Target", uuid, Row::new().with("name", name));
+        }
+        _ => drop(transaction.delete("Target", [target(random)])),
+    };
+}
+
+fn number(random: &mut Random) -> i64 {
+    random.below(NUMBERS) as i64
+}
+
+/// The UUID of a row of `Target`, which may exist.
+fn target(random: &mut Random) -> Uuid {
+    Uuid::from_u128(0x7a_0000_0000_4000_8000_0000_0000_0000 + u128::from(random.below(4)))
+}
+
+/// Some columns of a row.
+fn thing(random: &mut Random, good: &[(&'static str, Datum)]) -> Row {
+    let mut row = Row::new().with("some", 1);
+    for _ in 0..random.below(8) {
+        let (column, value) = &good[random.below(good.len() as u64) as usize];
+        row.insert(*column, value.clone());
+    }
+    for column in ["strong", "weak"] {
+        if random.below(3) == 0 {
+            row.insert(column, Datum::set((0..random.below(3)).map(|_| target(random))));
+        }
+    }
+    row.with("integer", number(random))
+}
+
+fn mutations(random: &mut Random) -> Vec<Mutation> {
+    let strings = Datum::set((0..1 + random.below(3)).map(|_| format!("s{}", random.below(5))));
+    let mut mutations = vec![match random.below(3) {
+        0 => Mutation::insert("strings", strings),
+        1 => Mutation::delete("strings", strings),
+        _ => Mutation::insert("weak", target(random)),
+    }];
+    match random.below(3) {
+        0 => mutations.extend(Mutation::set_key("counts", format!("k{}", random.below(3)), number(random))),
+        1 => mutations.push(Mutation::delete("counts", format!("k{}", random.below(3)))),
+        _ => mutations.extend(Mutation::set_key("texts", "k", format!("v{}", random.below(3)))),
+    }
+    mutations
+}
+
+// ===== watching =====
+
+/// A condition that many rows of `Thing` meet, or few.
+fn condition(random: &mut Random) -> Condition {
+    match random.below(8) {
+        0 => Condition::new("integer", Function::Less, number(random)),
+        1 => Condition::includes("strings", format!("s{}", random.below(5))),
+        2 => Condition::excludes("counts", Datum::map([("k0", number(random))])),
+        3 => Condition::eq("boolean", random.below(2) == 0),
+        4 => Condition::includes("weak", target(random)),
+        5 => Condition::Boolean(random.below(2) == 0),
+        _ => Condition::eq("integer", number(random)),
+    }
+}
+
+fn filter(random: &mut Random) -> RowFilter {
+    match random.below(4) {
+        0 => RowFilter::All,
+        _ => RowFilter::Any((0..random.below(4)).map(|_| condition(random)).collect()),
+    }
+}
+
+/// The rows of `Thing` that the filter selects, by the server's own judgement.
+fn selected(server: &OvsdbServer, rows: &RowFilter) -> Result<Snapshot> {
+    let mut all = server.snapshot()?;
+    if let RowFilter::Any(conditions) = rows {
+        let mut found = BTreeSet::new();
+        for condition in conditions {
+            let select = json!({"op": "select", "table": "Thing", "columns": ["_uuid"], "where": [to_value(condition)?]});
+            let result = server.transact(vec![select])?;
+            let rows = result[0]["rows"].as_array().context("rows")?;
+            found.extend(rows.iter().filter_map(|row| Some(row["_uuid"][1].as_str()?.to_owned())));
+        }
+        all.tables.get_mut("Thing").context("a table")?.retain(|uuid, _| found.contains(uuid));
+    }
+    Ok(all)
+}
+
+/// A session whose conditions change.
+struct Watcher {
+    follower: Follower,
+    random: Random,
+    /// How often.
+    changed: u64,
+}
+
+impl Watcher {
+    fn new(follower: Follower, seed: u64) -> Self {
+        Self { follower, random: Random(seed | 1), changed: 0 }
+    }
+
+    /// Takes everything in, and changes conditions now and then, until the writers have ended.
+    async fn watch(&mut self, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        while !*stopped.borrow() {
+            let pause = Duration::from_millis(self.random.below(40));
+            tokio::select! {
+                event = self.follower.next() => drop(event?),
+                () = sleep(pause) => {
+                    let rows = filter(&mut self.random);
+                    self.changed += u64::from(self.follower.session.set_condition("Thing", rows).is_ok());
+                }
+                _ = stopped.changed() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses a last condition, and goes on until the cache has what the server selects by it.
+    async fn settle(&mut self, server: &OvsdbServer) -> Result<()> {
+        let rows = filter(&mut self.random);
+        let start = Instant::now();
+        while self.follower.session.set_condition("Thing", rows.clone()).is_err() {
+            ensure!(start.elapsed() < 3 * SOON, "the condition cannot be changed");
+            self.follower.next().await?;
+        }
+        let expected = selected(server, &rows)?;
+        self.follower.reach(&expected).await.with_context(|| format!("with {rows:?}"))
+    }
+}
+
+/// A typed table whose conditions change.
+struct TypedWatcher {
+    monitor: Monitor<Thing>,
+    random: Random,
+}
+
+impl TypedWatcher {
+    fn filter(&mut self) -> (TypedRowFilter<Thing>, RowFilter) {
+        let random = &mut self.random;
+        let conditions: Vec<TypedCondition<Thing>> = match random.below(4) {
+            0 => return (RowFilter::All, RowFilter::All),
+            1 => vec![],
+            2 => vec![Thing::COLUMNS.integer.eq(number(random))],
+            _ => vec![
+                Thing::COLUMNS.strings.includes([format!("s{}", random.below(5))]),
+                Thing::COLUMNS.integer.condition(Function::GreaterOrEqual, number(random)),
+            ],
+        };
+        let untyped = conditions.iter().cloned().map(TypedCondition::into_untyped).collect();
+        (RowFilter::Any(conditions), RowFilter::Any(untyped))
+    }
+
+    async fn watch(&mut self, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        while !*stopped.borrow() {
+            let pause = Duration::from_millis(self.random.below(60));
+            tokio::select! {
+                () = sleep(pause) => {
+                    let (rows, _) = self.filter();
+                    // A connection that breaks at that moment leaves the conditions to the next one.
+                    let _ = timeout(SOON, self.monitor.set_condition(rows)).await.context("no condition is set")?;
+                }
+                _ = stopped.changed() => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, server: &OvsdbServer) -> Result<()> {
+        let (rows, untyped) = self.filter();
+        timeout(3 * SOON, self.monitor.set_condition(rows)).await.context("no condition is set")??;
+        let expected = selected(server, &untyped)?;
+        let expected: BTreeMap<_, _> = expected.rows("Thing").collect();
+        let start = Instant::now();
+        loop {
+            let found = self.monitor.rows();
+            let is_equal = found.len() == expected.len()
+                && found.iter().all(|(uuid, row)| {
+                    let columns = expected.get(&*uuid.to_string());
+                    columns.is_some_and(|columns| is_same(row, columns))
+                });
+            if is_equal {
+                for (uuid, row) in &found {
+                    let by_integer = self.monitor.find(Thing::INDEXES.integer, &row.integer);
+                    ensure!(by_integer.iter().any(|(found, _)| found == uuid), "{row:?} is not found");
+                }
+                return Ok(());
+            }
+            ensure!(start.elapsed() < 3 * SOON, "with {untyped:?}, {found:?} and not {expected:?}");
+            let _ = timeout(Duration::from_millis(100), self.monitor.next()).await;
+        }
+    }
+}
+
+/// Returns true if a typed row has what the server's own tool prints of it.
+fn is_same(row: &Thing, columns: &ovn_extaddr_tests::Row) -> bool {
+    let row = row.clone();
+    let own: [(&str, Datum); 8] = [
+        ("integer", row.integer.into()),
+        ("real", row.real.into()),
+        ("boolean", row.boolean.into()),
+        ("strings", row.strings.into_column()),
+        ("maybe", IntoColumn::<Option<String>>::into_column(row.maybe)),
+        ("weak", row.weak.into_column()),
+        ("counts", row.counts.into_column()),
+        ("pair", row.pair.into_column()),
+    ];
+    own.iter().all(|(name, datum)| {
+        let (Ok(mut own), Some(mut found)) = (to_value(datum), columns.get(*name).cloned()) else {
+            return false;
+        };
+        unify_reals(&mut own);
+        unify_reals(&mut found);
+        own == found
+    })
+}
