@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// The socket of a Northbound server on this machine, where OVN's own tools look for it.
-const DEFAULT_REMOTE: &str = "unix:ovnnb_db.sock";
+const DEFAULT_SOCKET: &str = "unix:ovnnb_db.sock";
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
@@ -140,12 +140,18 @@ impl Options {
     pub fn settle(&self) -> anyhow::Result<Settings> {
         let Configuration { file, files, origins } =
             Configuration::read(self.config.as_deref(), Path::new("/"))?;
-        let remotes = match (&self.db, file.db) {
-            (Some(remotes), _) => remotes.clone(),
-            (None, Some(text)) => text.parse().context("configuration key db")?,
-            (None, None) => DEFAULT_REMOTE.parse().context("the default database")?,
+        let named: Option<Remotes> = match (&self.db, file.db) {
+            (Some(remotes), _) => Some(remotes.clone()),
+            (None, Some(text)) => Some(text.parse().context("configuration key db")?),
+            (None, None) => None,
         };
-        let remotes = remotes.relative_to(&run_directory());
+        let remotes = match named {
+            Some(remotes) => remotes.relative_to(&socket_directory()),
+            None => {
+                let default: Remotes = DEFAULT_SOCKET.parse().context("the default database")?;
+                default.relative_to(&run_directory())
+            }
+        };
         let cluster_id = match (remotes.cluster_id(), file.cluster_id) {
             (Some(listed), Some(configured)) if listed != configured => {
                 bail!(
@@ -265,10 +271,21 @@ fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     file::parse(path, &text)
 }
 
-/// Returns where OVN's servers on this machine have their sockets.
+/// Returns where OVN's servers on this machine have their sockets, as `ovn_rundir` of OVN.
 fn run_directory() -> PathBuf {
-    let set = std::env::var_os("OVN_RUNDIR").filter(|directory| !directory.is_empty());
-    set.map_or_else(|| PathBuf::from("/var/run/ovn"), PathBuf::from)
+    directory("OVN_RUNDIR", "/var/run/ovn")
+}
+
+/// Returns what relative names of sockets are relative to: in OVN's programs, too, it is `ovs_rundir` of Open vSwitch's
+/// `lib/stream-unix.c`.
+fn socket_directory() -> PathBuf {
+    directory("OVS_RUNDIR", "/var/run/openvswitch")
+}
+
+/// Returns the directory that an environment variable names.
+fn directory(variable: &str, default: &str) -> PathBuf {
+    let set = std::env::var_os(variable).filter(|directory| !directory.is_empty());
+    set.map_or_else(|| default.into(), PathBuf::from)
 }
 
 #[cfg(test)]

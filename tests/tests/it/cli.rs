@@ -4,16 +4,17 @@ use std::io::pipe;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
-use std::thread::scope;
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ovn_extaddr_tests::{
-    Addressing, Agent, Cli, DefaultTarget, Instance, Net, Output, Ovn, OvsdbServer, Protocol, map_column,
+    Addressing, Agent, Cli, Daemon, DefaultTarget, Instance, Net, Output, Ovn, OvsdbServer, Protocol,
+    eventually, map_column,
 };
 use serde_json::{Value, json};
 
-use crate::scene::{OWNER, Scene, V4, V6, ip, row, wait_for_rows, wait_until_settled};
+use crate::scene::{OWNER, SOON, Scene, V4, V6, ip, row, wait_for_rows, wait_until_settled};
 
 /// Every command that needs a database.
 pub(crate) const COMMANDS: [&[&str]; 8] = [
@@ -254,6 +255,35 @@ fn set_can_wait_for_the_effect() -> Result<()> {
     assert_eq!((output.code(), output.stdout.as_str()), (Some(0), ""), "{output:?}");
     let flows = ovn.lflows(&net.router(), "lr_out_snat")?;
     assert!(!flows.iter().any(|flow| flow.contains("ct_snat(203.0.113.101,")), "{flows:#?}");
+    Ok(())
+}
+
+/// `ovn-nbctl --wait` without a timeout connects again, too, and goes on waiting.
+#[test]
+fn a_wait_outlives_the_server() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let (_, instance) = network(&scene.server)?;
+    scene.server.transact(vec![json!({"op": "insert", "table": "NB_Global", "row": {}})])?;
+    let command = scene.cli.command(&["set", &instance.port, "--ipv4=203.0.113.101", "--wait=hv"]);
+    let log = scene.server.dir().join("set.log");
+    let mut waiting = Daemon::spawn(command, &log)?;
+    waiting.wait_for_log("active", SOON)?;
+    let global = |server: &OvsdbServer| -> Result<_> {
+        let snapshot = server.snapshot()?;
+        snapshot.rows("NB_Global").next().map(|(_, row)| row.clone()).context("a row")
+    };
+    eventually(SOON, "nb_cfg is higher", || Ok(global(&scene.server)?["nb_cfg"] == 1))?;
+    // The outcome of that transaction is not to get lost.
+    sleep(Duration::from_secs(1));
+    scene.server.restart()?;
+    sleep(Duration::from_secs(2));
+    assert!(waiting.is_running(), "{}", waiting.log());
+    // What ovn-northd writes when all chassis are done.
+    scene
+        .server
+        .transact(vec![json!({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})])?;
+    eventually(SOON, "the wait is over", || Ok(waiting.try_wait()?.is_some()))?;
+    assert!(waiting.try_wait()?.is_some_and(|status| status.success()), "{}", waiting.log());
     Ok(())
 }
 

@@ -116,7 +116,7 @@ fn remotes_are_read_as_open_vswitch_does() -> Result<()> {
     ] {
         let cli = Cli::new(&remotes)?;
         let mut command = cli.command(&["list"]);
-        command.env("OVN_RUNDIR", cluster.dir());
+        command.env("OVS_RUNDIR", cluster.dir());
         Output::of(command)?.success()?;
     }
     let other = "11111111-1111-4111-8111-111111111111";

@@ -92,6 +92,7 @@ fn closing() -> Roff {
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, meaning) in [
         ("OVN_NB_DB", "Where the Northbound database's servers listen, as --db."),
+        ("OVS_RUNDIR", "Where sockets are that --db names relatively. /var/run/openvswitch by default."),
         ("OVN_RUNDIR", "Where ovnnb_db.sock is, and the control socket. /var/run/ovn by default."),
         ("RUNTIME_DIRECTORY", "Where the control socket is; comes before OVN_RUNDIR."),
         ("OVN_EXTADDR_CONFIG", "The configuration file, as --config."),

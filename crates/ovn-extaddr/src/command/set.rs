@@ -37,6 +37,8 @@ pub(super) struct Set {
     wanted: WantedAddresses,
 
     /// Wait until the rows are there: in the database's southbound side, or on all hypervisors.
+    ///
+    /// As `ovn-nbctl --wait`, it waits through a restart of the server, and without --timeout for ever.
     #[arg(long, value_enum, default_value_t = Wait::None)]
     wait: Wait,
 }
