@@ -9,18 +9,40 @@
 //!   awaited, and rows go into the program's [`Replica`] while the bytes still arrive: [`Tables`] of typed rows, a
 //!   [`Cache`] of untyped ones, or a type of the program.
 //!
-//! # First steps
-//! Declare the tables that you need, connect, and monitor:
+//! # Declaring tables
+//! A struct with `#[derive(Table)]` says which columns of a table the program uses, by what type, and what it does
+//! without. The monitor request, decoding, comparison and rows to write follow from it:
 //!
-//! ```no_run
-//! use ovsdb_protocol::{Client, Outcome, SessionConfig, Table, Transaction, TypedRow, Uuid};
+//! ```
+//! use ovsdb_protocol::{Table, Uuid};
 //!
 //! #[derive(Clone, Debug, Table)]
 //! #[ovsdb(table = "Logical_Switch")]
 //! struct Switch {
+//!     #[ovsdb(index)]
 //!     name: String,
 //!     ports: Vec<Uuid>,
+//!     // One key of a map.
+//!     #[ovsdb(key = "other_config:subnet")]
+//!     subnet: Option<String>,
+//!     // A server of an older release lacks the column; the field has its default then.
+//!     #[ovsdb(optional, since = "OVN 22.03")]
+//!     copp: Option<Uuid>,
 //! }
+//! ```
+//!
+//! [`Table`] documents all attributes, [`Column`] and [`AtomValue`] the types of fields.
+//!
+//! # Reading
+//! A [`Monitor`] is a copy of the table that follows the database. It is looked at, searched by indexed columns, and
+//! awaited for changes:
+//!
+//! ```no_run
+//! # use ovsdb_protocol::{Table, Uuid};
+//! # #[derive(Clone, Debug, Table)]
+//! # #[ovsdb(table = "Logical_Switch")]
+//! # struct Switch { #[ovsdb(index)] name: String, ports: Vec<Uuid> }
+//! use ovsdb_protocol::{Client, RowFilter, SessionConfig};
 //!
 //! # async fn program() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = SessionConfig::new("unix:/run/ovn/ovnnb_db.sock".parse()?, "OVN_Northbound");
@@ -29,14 +51,12 @@
 //!
 //! let mut switches = client.monitor::<Switch>().await?;
 //! println!("{} switches", switches.rows().len());
-//!
-//! let mut transaction = Transaction::new("OVN_Northbound");
-//! transaction.on::<Switch>().insert(TypedRow::new().with(Switch::COLUMNS.name, "ls0"));
-//! match client.transact(&transaction).await? {
-//!     Outcome::Committed(results) => println!("made {:?}", results.uuid(0)),
-//!     Outcome::Refused(refusal) => println!("{refusal}: {}", refusal.error),
-//!     Outcome::Unknown => println!("the connection broke: look at the rows"),
+//! if let Some((uuid, switch)) = switches.find_one(Switch::INDEXES.name, "ls0") {
+//!     println!("{uuid} has {} ports", switch.ports.len());
 //! }
+//! // From now on the server sends only these rows; the others are told as gone.
+//! let two = ["ls0", "ls1"].map(|name| Switch::COLUMNS.name.eq(name));
+//! switches.set_condition(RowFilter::Any(two.into())).await?;
 //! loop {
 //!     for change in switches.next().await? {
 //!         println!("{}: {:?} -> {:?}", change.uuid, change.old, change.new);
@@ -45,11 +65,39 @@
 //! # }
 //! ```
 //!
+//! # Writing
+//! A [`Transaction`] is a list of operations that happen all or not at all. Its [`Outcome`] says whether they did:
+//!
+//! ```no_run
+//! # use ovsdb_protocol::{Client, Table, Uuid};
+//! # #[derive(Clone, Debug, Table)]
+//! # #[ovsdb(table = "Logical_Switch")]
+//! # struct Switch { name: String, ports: Vec<Uuid> }
+//! use ovsdb_protocol::{Outcome, Transaction, TypedRow};
+//!
+//! # async fn program(client: Client, port: Uuid) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut transaction = Transaction::new("OVN_Northbound");
+//! let new = TypedRow::new().with(Switch::COLUMNS.name, "ls0");
+//! let insert = transaction.on::<Switch>().insert(new);
+//! let named = Switch::COLUMNS.name.eq("ls1");
+//! transaction.on::<Switch>().mutate([named], [Switch::COLUMNS.ports.insert([port])]);
+//! match client.transact(&transaction).await? {
+//!     Outcome::Committed(results) => println!("the row is {:?}", results.uuid(insert)),
+//!     Outcome::Refused(refusal) => println!("{:?}: {refusal}: {}", refusal.class(), refusal.error),
+//!     Outcome::Unknown => println!("the connection broke: look at the rows before trying again"),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! [`ErrorClass`] says whether another attempt makes sense. To make an attempt repeatable, choose the row's UUID
+//! ([`TableOperations::insert_as`]), and state what must still hold ([`TableOperations::require`],
+//! [`Transaction::assert_lock`]).
+//!
 //! # Where to read on
 //! - Typed rows: [`Table`], its derive, and [`Transaction::on`]; untyped ones: [`Row`], [`Datum`] and [`Atom`].
-//! - What a transaction may do: [`Transaction`]; how it ended: [`Outcome`], [`TransactError::class`].
 //! - What to connect to, and how: [`SessionConfig`], [`Remotes`], [`TlsConfig`].
 //! - An event loop: [`Session`], [`SessionEvent`], [`Replica`].
+//! - Tests of a program: the module `testing`, with the feature of that name.
 //!
 //! # Behaviour
 //! - What arrives is decoded row by row; no snapshot is ever in memory as JSON.
