@@ -1,36 +1,36 @@
-//! How long to wait between attempts to connect.
+//! The pauses between attempts to connect.
 
 use std::time::Duration;
 
-/// Durations that grow by a quarter from one attempt to the next, so that the last of them is never more than a
-/// fifth of the time since the first: an election of a second is not slept through by as much again. With jitter,
-/// so that clients which lost the same server do not come back in step.
+/// Pauses that grow by a quarter from one attempt to the next, so that the last is at most a fifth of the time since the
+/// first: an election of a second costs little more than a second. They have jitter, so that clients that lost the same
+/// server do not all return at the same time.
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    least: Duration,
-    most: Duration,
+    min: Duration,
+    max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    /// Starts at `least` and goes up to `most`.
+    /// Starts at `min` and grows to `max`.
     ///
-    /// `least` is raised to a millisecond, and `most` to `least`.
-    pub fn new(least: Duration, most: Duration) -> Self {
-        let least = least.max(Duration::from_millis(1));
-        Self { least, most: most.max(least), next: least }
+    /// `min` is raised to a millisecond, and `max` to `min`.
+    pub fn new(min: Duration, max: Duration) -> Self {
+        let min = min.max(Duration::from_millis(1));
+        Self { min, max: max.max(min), next: min }
     }
 
-    /// Returns how long to wait now, between half of the nominal duration and all of it.
+    /// Returns the next pause, between half of the nominal duration and all of it.
     pub fn next_wait(&mut self) -> Duration {
         let nominal = self.next;
-        self.next = (nominal * 5 / 4).min(self.most);
+        self.next = (nominal * 5 / 4).min(self.max);
         nominal.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Starts over: an attempt succeeded.
+    /// Starts from the beginning, after an attempt succeeded.
     pub fn reset(&mut self) {
-        self.next = self.least;
+        self.next = self.min;
     }
 }
 

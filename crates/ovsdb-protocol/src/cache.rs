@@ -59,7 +59,7 @@ pub struct RowDelta {
     pub new: Option<Arc<Row>>,
 }
 
-/// How a row update contradicts the content, which is fetched again then.
+/// How a row update contradicts the content. The session then fetches everything again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
@@ -69,7 +69,7 @@ pub enum CacheError {
     /// The table is not among the monitored ones.
     #[error("unknown table {0:?}")]
     UnknownTable(String),
-    /// A row was inserted which is there already.
+    /// An inserted row exists already.
     #[error("row {uuid} of table {table:?} exists already")]
     Exists {
         /// The table.
@@ -77,7 +77,7 @@ pub enum CacheError {
         /// The name of the row.
         uuid: Uuid,
     },
-    /// A row was changed or deleted which is not there.
+    /// A changed or deleted row does not exist.
     #[error("row {uuid} of table {table:?} does not exist")]
     Absent {
         /// The table.

@@ -1,4 +1,4 @@
-//! A handle to a lasting session, for callers who await.
+//! A handle to a session, for callers who await.
 
 mod driver;
 mod locking;
@@ -22,33 +22,32 @@ pub use self::locking::Lock;
 pub use self::monitor::Monitor;
 use self::monitor::SharedTables;
 pub use self::status::Status;
-use crate::dialogue::json;
+use crate::encode::request_json;
 use crate::error::{Error, Kind};
 use crate::outcome::Outcome;
 use crate::schema::DatabaseSchema;
 use crate::session::SessionConfig;
 use crate::transact::Transaction;
 
-/// Commands that may wait for the driver, which takes them between two messages of the server. Beyond that, callers
-/// wait.
+/// The number of commands that may wait for the driver, which takes them between two messages of the server. Callers wait
+/// beyond that.
 const MAX_COMMANDS: usize = 32;
 
-/// How long a call waits for a server, unless it is told otherwise: an election and a slow snapshot.
+/// How long a call waits for a server by default: an election and a slow snapshot.
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// A handle to a database that is always the same one, while servers and connections come and go.
+/// A handle to a database that survives its connections and servers.
 ///
-/// [`connect`](Self::connect) makes it together with its [`Driver`], which owns a [`Session`](crate::Session) and does
+/// [`connect`](Self::connect) creates it together with its [`Driver`], which owns a [`Session`](crate::Session) and does
 /// all the work. Clones are cheap, and share session, lock and monitors.
 ///
 /// # Behaviour
-/// - A call that finds no server waits for the next one: for 30 seconds at most, or as
+/// - A call without a usable server waits for one: for 30 seconds at most, or as
 ///   [`wait_at_most`](Self::wait_at_most) and [`fail_fast`](Self::fail_fast) say. Its error lists why each server could
 ///   not be used.
 /// - A call that was sent is never sent again. If the connection breaks before its reply, a transaction is
 ///   [`Outcome::Unknown`], and any other call an error for which [`Error::is_disconnected`] holds.
-/// - Where the server of the connection is no more what [`SessionConfig::leader_only`] asks for, calls wait for the one
-///   that is.
+/// - If the server of the connection is no longer what [`SessionConfig::leader_only`] demands, calls wait for one that is.
 /// - How long the server may take to reply is not bounded; wrap the call in [`tokio::time::timeout`] for that.
 ///
 /// # Cancel safety
@@ -58,7 +57,7 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 pub struct Client {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
-    /// Tells the driver that somebody waits no more.
+    /// Notifies the driver that a call, lock or monitor was dropped.
     dropped: Arc<Notify>,
     tables: SharedTables,
     database: Arc<str>,
@@ -75,7 +74,7 @@ struct Pending<T> {
 // ===== impl Client =====
 
 impl Client {
-    /// Makes a client of a database. Nothing happens until the driver is polled: spawn it.
+    /// Creates a client of a database. Nothing happens until the driver is polled: spawn it.
     ///
     /// ```no_run
     /// # async fn program() -> Result<(), Box<dyn std::error::Error>> {
@@ -99,21 +98,21 @@ impl Client {
         (Self { commands, status, dropped, tables, database, wait, fail_fast: false }, driver)
     }
 
-    /// Lets the calls of this handle wait so long for a server; `None` for ever.
+    /// Sets how long calls of this handle wait for a server; `None` for ever.
     #[must_use]
     pub fn wait_at_most(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.wait = limit.into();
         self
     }
 
-    /// Lets the calls of this handle fail as soon as every server has failed since there was one that could be used.
+    /// Makes calls of this handle fail as soon as every server has failed since one could be used.
     #[must_use]
     pub fn fail_fast(mut self) -> Self {
         self.fail_fast = true;
         self
     }
 
-    /// Returns what is known of the connection.
+    /// Returns the status of the connection.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
@@ -121,7 +120,7 @@ impl Client {
     /// Waits until a server can be used and all monitors have their rows.
     ///
     /// # Errors
-    /// None can in time ([`Error::failures`] says why), or the driver has ended.
+    /// No server can be used in time ([`Error::failures`] says why), or the driver has ended.
     pub async fn ready(&self) -> Result<Status, Error> {
         self.ready_until(self.deadline()).await
     }
@@ -131,27 +130,28 @@ impl Client {
     /// Its effects are in all monitors of the client when it returns [`Outcome::Committed`].
     ///
     /// # Errors
-    /// The transaction was not sent: no server can be used in time, too many requests are under way, or it has no JSON.
+    /// The transaction was not sent: no server can be used in time, too many requests are pending, or it has no JSON.
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
-        let params: Arc<str> = json("transaction", transaction)?.into();
+        let params: Arc<str> = request_json("transaction", transaction)?.into();
         let operations = transaction.len();
         let is_ours = transaction.database == *self.database;
         let send = |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, reply };
         self.call(send).await
     }
 
-    /// Makes any other request; `params` is what serializes to its JSON array.
+    /// Makes any other request; `params` must serialize to a JSON array.
     ///
     /// # Errors
     /// No server can be used in time, the connection breaks, the server answers with an error
-    /// ([`Error::as_database_error`]) or something other than `T`, or the method is one of monitors or locks, which the
-    /// client has under its control.
+    /// ([`Error::as_database_error`]) or something other than `T`, or the method is one that the client itself uses (monitors
+    /// and locks).
     pub async fn request<T: DeserializeOwned>(
         &self,
         method: &str,
         params: &(impl Serialize + ?Sized),
     ) -> Result<T, Error> {
-        let (method, params) = (Arc::<str>::from(method), Arc::<str>::from(json("parameters", params)?));
+        let (method, params) =
+            (Arc::<str>::from(method), Arc::<str>::from(request_json("parameters", params)?));
         let text = self.raw(method, params).await?;
         serde_json::from_str(text.get()).map_err(|e| Error::malformed("reply", e))
     }
@@ -169,11 +169,11 @@ impl Client {
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn get_schema(&self, database: &str) -> Result<DatabaseSchema, Error> {
-        let text = self.raw("get_schema".into(), json("name", &[database])?.into()).await?;
+        let text = self.raw("get_schema".into(), request_json("name", &[database])?.into()).await?;
         DatabaseSchema::parse(text.get()).map_err(|e| Error::malformed("schema", e))
     }
 
-    /// Asks the server for a sign of life (RFC 7047 section 4.1.11).
+    /// Sends an echo request and waits for the reply (RFC 7047 section 4.1.11).
     ///
     /// # Errors
     /// As [`request`](Self::request).
@@ -181,13 +181,13 @@ impl Client {
         self.raw("echo".into(), "[]".into()).await.map(drop)
     }
 
-    /// Converts the database to another schema, given as JSON (ovsdb-server(7), section 4.1.19). The monitors take the
-    /// rows of the new schema up.
+    /// Converts the database to another schema, given as JSON (ovsdb-server(7), section 4.1.19). The monitors get the rows
+    /// of the new schema.
     ///
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn convert(&self, schema: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        let params = json("schema", &(&*self.database, schema))?;
+        let params = request_json("schema", &(&*self.database, schema))?;
         self.raw("convert".into(), params.into()).await.map(drop)
     }
 
@@ -197,13 +197,13 @@ impl Client {
         self.call(send).await
     }
 
-    /// Makes a call as soon as there is a server, once.
+    /// Makes a call as soon as a server can be used, once.
     async fn call<T>(&self, command: impl Fn(Reply<T>) -> Command) -> Result<T, Error> {
         let deadline = self.deadline();
         loop {
             self.ready_until(deadline).await?;
             match self.command(&command).await {
-                // The server was lost in this very moment.
+                // The connection was lost in the meantime.
                 Err(error) if error.is_not_sent() => {}
                 result => return result,
             }

@@ -1,4 +1,4 @@
-//! A pull parser over complete JSON text, shaped to OVSDB's notation (RFC 7047 §5.1).
+//! A pull parser over complete JSON text, shaped to OVSDB's notation (RFC 7047 section 5.1).
 //!
 //! Updates are decoded by this rather than into a tree of values: the consumer names the column it
 //! wants and reads its atoms straight out of the receive buffer, without an allocation unless a
@@ -10,7 +10,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::plain::plain;
+use crate::unescaped::unescaped_prefix_len;
 use crate::value::grammar::{self, Number};
 use crate::value::{Atom, Datum};
 
@@ -93,7 +93,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// set is written.
     ///
     /// # Errors
-    /// The text is no set or atom, or `each` refused one.
+    /// The text is not a set or atom, or `each` refused an element.
     pub fn atoms(
         &mut self,
         mut each: impl FnMut(AtomRef<'a>) -> Result<(), DecodeError>,
@@ -114,7 +114,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// Calls `each` for the pairs of a map.
     ///
     /// # Errors
-    /// The text is no map, or `each` refused a pair.
+    /// The text is not a map, or `each` refused a pair.
     pub fn pairs(
         &mut self,
         mut each: impl FnMut(AtomRef<'a>, AtomRef<'a>) -> Result<(), DecodeError>,
@@ -137,7 +137,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// Calls `each` for the pairs of a map of strings to strings, by far the commonest map.
     ///
     /// # Errors
-    /// The text is no such map.
+    /// The text is not such a map.
     pub fn strings(&mut self, mut each: impl FnMut(&str, &str)) -> Result<(), DecodeError> {
         self.string_pairs(|key, value| each(&key, &value))
     }
@@ -145,7 +145,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// Calls `each` for the pairs of a map of strings to strings, to be kept for as long as the text.
     ///
     /// # Errors
-    /// The text is no such map.
+    /// The text is not such a map.
     pub fn string_pairs(
         &mut self,
         mut each: impl FnMut(Cow<'a, str>, Cow<'a, str>),
@@ -167,7 +167,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// Calls `each` for the elements of a set of UUIDs.
     ///
     /// # Errors
-    /// The text is no such set.
+    /// The text is not such a set.
     pub fn uuids(&mut self, mut each: impl FnMut(Uuid)) -> Result<(), DecodeError> {
         let at = self.cursor.at;
         self.atoms(|atom| {
@@ -199,7 +199,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     /// Reads a datum of any type, as far as its JSON tells the type. [`Datum::conform`] does the rest.
     ///
     /// # Errors
-    /// The text is no datum, or an element of a set or a key of a map occurs twice.
+    /// The text is not a datum, or an element of a set or a key of a map occurs twice.
     pub fn datum(&mut self) -> Result<Datum, DecodeError> {
         let c = &mut *self.cursor;
         if c.peek() != Some(b'[') {
@@ -303,7 +303,7 @@ impl<'a> Cursor<'a> {
     fn string_or(&mut self, expected: &'static str) -> Result<Cow<'a, str>, DecodeError> {
         self.expect(b'"', expected)?;
         let bytes = self.text.as_bytes();
-        let end = self.at + plain(&bytes[self.at..]);
+        let end = self.at + unescaped_prefix_len(&bytes[self.at..]);
         if bytes.get(end) != Some(&b'"') {
             return self.escaped();
         }
@@ -320,7 +320,7 @@ impl<'a> Cursor<'a> {
         let mut at = start;
         loop {
             let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-            let length = plain(rest);
+            let length = unescaped_prefix_len(rest);
             at += length;
             match rest.get(length) {
                 Some(b'"') => break,

@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, DecodeError};
+use crate::jsonrpc::message::Message;
 use crate::monitor::MonitorMethod;
 use crate::outcome::DatabaseError;
 use crate::row::{RowChange, RowUpdate};
-use crate::rpc::Message;
 use crate::scan::{Limits, ScanError, Scanner};
 
 /// A piece of what the peer sent.
@@ -319,7 +319,7 @@ impl Decoder {
     }
 
     /// Whether the member holds rows, and how many elements come before the tables in its array,
-    /// `None` where there is no array.
+    /// `None` if there is no array.
     fn rows_ahead(&self, member: Member) -> Option<Option<usize>> {
         match member {
             Member::Result if self.members.result.is_none() => {

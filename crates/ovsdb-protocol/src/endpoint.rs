@@ -14,7 +14,7 @@ pub(crate) use destination::dial_tcp;
 pub(crate) use destination::{DialTimeouts, Stream};
 pub use remotes::Remotes;
 
-/// The port that IANA gave to OVSDB, used where an endpoint names none.
+/// The port that IANA assigned to OVSDB, the default of an endpoint.
 const DEFAULT_PORT: u16 = 6640;
 
 /// One place where a server listens, written as ovsdb(7) does: `unix:FILE`, `tcp:HOST[:PORT]` or
@@ -32,7 +32,7 @@ pub enum Endpoint {
     Ssl(String, u16),
 }
 
-/// Text that is no endpoint.
+/// A text that is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidEndpoint {
     text: String,
@@ -42,8 +42,7 @@ pub struct InvalidEndpoint {
 // ===== impl Endpoint =====
 
 impl Endpoint {
-    /// Returns whether a silent peer at this endpoint may be a dead one. A Unix socket tells when
-    /// its peer is gone.
+    /// Returns true if a silent peer at this endpoint may be dead. A Unix socket reports the end of its peer.
     pub fn needs_probe(&self) -> bool {
         !matches!(self, Self::Unix(_))
     }
@@ -162,7 +161,7 @@ impl InvalidEndpoint {
 
 impl fmt::Display for InvalidEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is no database endpoint: {}", self.text, self.why)
+        write!(f, "\"{}\" is not a valid database endpoint: {}", self.text, self.why)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::decoder::ProtocolError;
 use crate::endpoint::Endpoint;
-use crate::exchange::{Deaf, Silent};
+use crate::jsonrpc::{InactivityTimeout, PeerNotReading};
 use crate::outcome::DatabaseError;
 use crate::replica::{ApplyError, SchemaMismatch};
 use crate::server::ServerUnusable;
@@ -31,11 +31,11 @@ pub(crate) enum Kind {
     #[error("the server does not speak OVSDB")]
     Protocol(#[source] ProtocolError),
     #[error("the server was silent for {:.0?}", .0.0)]
-    Silent(Silent),
+    InactivityTimeout(InactivityTimeout),
     #[error("the server does not read the replies to its requests")]
-    Deaf,
+    PeerNotReading,
     #[error("the server sent more than {0} bytes before the requested rows")]
-    Flood(u64),
+    HandshakeTooLarge(u64),
     /// With the error that ended the connection, where it is known.
     #[error("the connection is closed")]
     Closed(#[source] Option<Arc<Error>>),
@@ -43,7 +43,7 @@ pub(crate) enum Kind {
     Busy,
     #[error("the server answered with an error")]
     Refused(#[source] DatabaseError),
-    /// The server sent something that is not what the protocol has at that place.
+    /// The server sent something that is not valid at that place.
     #[error("the server's {0} is malformed")]
     Malformed(&'static str, #[source] Source),
     /// The caller's request cannot be written.
@@ -81,60 +81,58 @@ struct Listed<'a>(&'a [(Endpoint, Arc<Error>)]);
 // ===== impl Error =====
 
 impl Error {
-    /// Returns whether the connection is gone, so that only a new one helps. Whether a transaction in
-    /// progress was executed is unknown then.
+    /// Returns true if the connection has ended. Whether a pending transaction was executed is unknown then.
     pub fn is_disconnected(&self) -> bool {
         matches!(
             self.kind,
             Kind::Io(_)
                 | Kind::Eof
                 | Kind::Protocol(_)
-                | Kind::Silent(_)
-                | Kind::Deaf
-                | Kind::Flood(_)
+                | Kind::InactivityTimeout(_)
+                | Kind::PeerNotReading
+                | Kind::HandshakeTooLarge(_)
                 | Kind::Closed(_)
         )
     }
 
-    /// Returns whether the request itself is at fault: it has no JSON, or one at which ovsdb-server closes the
-    /// connection, such as a string with a NUL character. Nothing was sent.
+    /// Returns true if the request is invalid: it has no JSON, or JSON at which ovsdb-server closes the connection, such as a
+    /// string with a NUL character. Nothing was sent.
     pub fn is_invalid_request(&self) -> bool {
         matches!(self.kind, Kind::InvalidRequest(..))
     }
 
-    /// Returns whether too many requests await their reply. Nothing was sent; try again after one of them.
+    /// Returns true if too many requests are pending. Nothing was sent; try again after one of them has completed.
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, Kind::Busy)
     }
 
-    /// Returns whether no server could be used in time, so that a call of a [`Client`](crate::Client) was given up.
-    /// Nothing was sent.
+    /// Returns true if no server could be used in time for a call of a [`Client`](crate::Client). Nothing was sent.
     pub fn is_unavailable(&self) -> bool {
         matches!(self.kind, Kind::Unavailable(_))
     }
 
-    /// Returns why each server could not be used, if [that](Self::is_unavailable) is the reason. Servers that were not
-    /// tried or did not answer yet are missing.
+    /// Returns why each server could not be used, if the error is [that](Self::is_unavailable). Servers that were not tried or
+    /// did not reply yet are missing.
     pub fn failures(&self) -> &[(Endpoint, Arc<Self>)] {
         if let Kind::Unavailable(failures) = &self.kind { failures } else { &[] }
     }
 
-    /// Returns whether the request found no connection, so that it was not sent.
+    /// Returns true if there was no connection, so that the request was not sent.
     pub(crate) fn is_not_sent(&self) -> bool {
         matches!(self.kind, Kind::Closed(None))
     }
 
-    /// Returns whether the server sent something that the protocol does not have at that place.
+    /// Returns true if the server sent something that is not valid OVSDB at that place.
     pub fn is_malformed(&self) -> bool {
         matches!(self.kind, Kind::Malformed(..) | Kind::Protocol(_))
     }
 
-    /// Returns whether the server's updates contradict what it sent before.
+    /// Returns true if an update of the server contradicts what it sent before.
     pub fn is_inconsistent(&self) -> bool {
         matches!(self.kind, Kind::ApplyError(_))
     }
 
-    /// Returns the server's error, if it answered with one.
+    /// Returns the server's error, if it replied with one.
     pub fn as_database_error(&self) -> Option<&DatabaseError> {
         if let Kind::Refused(error) = &self.kind { Some(error) } else { None }
     }
@@ -149,8 +147,8 @@ impl Error {
         if let Kind::SchemaMismatch(why) = &self.kind { Some(why) } else { None }
     }
 
-    /// Returns the operating system's error, if that is what ended the connection or kept it from being made. It may
-    /// be the cause of a [closed](Self::is_disconnected) connection.
+    /// Returns the operating system's error, if one ended or prevented the connection. It may be the cause of a
+    /// [closed](Self::is_disconnected) connection.
     pub fn as_io(&self) -> Option<&std::io::Error> {
         match &self.kind {
             Kind::Io(error) => Some(error),
@@ -159,12 +157,12 @@ impl Error {
         }
     }
 
-    /// Returns whether the server said nothing for too long.
-    pub(crate) fn is_silence(&self) -> bool {
-        matches!(self.kind, Kind::Silent(_))
+    /// Returns true if the server was silent for too long.
+    pub(crate) fn is_inactivity_timeout(&self) -> bool {
+        matches!(self.kind, Kind::InactivityTimeout(_))
     }
 
-    /// Creates the error of something received that is not what the protocol has at that place.
+    /// Creates the error of something received that is not valid at that place.
     pub(crate) fn malformed(what: &'static str, source: impl Into<Source>) -> Self {
         Kind::Malformed(what, source.into()).into()
     }
@@ -193,15 +191,15 @@ impl From<ProtocolError> for Error {
     }
 }
 
-impl From<Silent> for Error {
-    fn from(silent: Silent) -> Self {
-        Kind::Silent(silent).into()
+impl From<InactivityTimeout> for Error {
+    fn from(silent: InactivityTimeout) -> Self {
+        Kind::InactivityTimeout(silent).into()
     }
 }
 
-impl From<Deaf> for Error {
-    fn from(Deaf: Deaf) -> Self {
-        Kind::Deaf.into()
+impl From<PeerNotReading> for Error {
+    fn from(PeerNotReading: PeerNotReading) -> Self {
+        Kind::PeerNotReading.into()
     }
 }
 

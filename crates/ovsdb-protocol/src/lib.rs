@@ -108,10 +108,10 @@
 //!
 //! [RFC 7047]: https://www.rfc-editor.org/rfc/rfc7047
 
-// The derives name this crate from outside.
+// The derives name this crate by its external name.
 extern crate self as ovsdb_protocol;
 
-// What a database holds, and what is asked of it.
+// The notation of RFC 7047: values, schemas, operations and their results.
 mod value;
 pub use uuid::Uuid;
 pub use value::{Atom, Datum, Place, Row, RowError, ValueError};
@@ -133,20 +133,19 @@ mod lock;
 pub use lock::{InvalidLockName, LockName, LockStatus};
 
 // From bytes to messages and rows. No IO, no clock.
-mod plain;
 mod scan;
+mod unescaped;
 pub use scan::Limits;
 mod cursor;
 pub use cursor::{AtomRef, DatumReader, DecodeError};
 mod row;
 pub use row::{ColumnSink, Columns, RowChange, RowUpdate};
 mod decoder;
+mod jsonrpc;
 mod read_ahead;
-mod rpc;
 pub use decoder::ProtocolError;
-mod exchange;
 
-// Where rows are kept.
+// Replicas: where rows are kept.
 mod replica;
 pub use replica::{ApplyError, Batch, Replica, SchemaMismatch};
 mod problem;
@@ -184,16 +183,13 @@ mod server;
 pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 mod update;
 
-// One connection after the other.
+// Sessions: one connection after the other.
 mod backoff;
 pub use backoff::Backoff;
-mod dialogue;
-mod greeting;
-mod rota;
 mod session;
 pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
 
-// A handle to all that, for callers who await.
+// Clients: handles to a session.
 mod client;
 pub use client::{Client, Driver, Lock, Monitor, Status};
 

@@ -1,4 +1,4 @@
-//! A connection's IO: moves bytes between a stream and the pure parts.
+//! The IO of a connection: moves bytes between a stream and the decoder and protocol state.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -10,29 +10,29 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 use crate::decoder::{Decoder, Frame, RowsHead};
 use crate::endpoint::Stream;
 use crate::error::{Error, Kind};
-use crate::exchange::{Event, Exchange};
+use crate::jsonrpc::{Event, JsonRpc};
 use crate::read_ahead::ReadAhead;
 use crate::row::RowUpdate;
 
-/// How much to read at a time. Rows are decoded and replies sent between two reads, so it also bounds how long a big
-/// message keeps the server waiting for an echo; while a snapshot comes, what is read ahead does.
+/// The number of bytes to read at a time. Rows are decoded and replies sent between two reads, so this also bounds how long
+/// a big message delays the reply to an echo; during a snapshot, the bound is what is read ahead.
 const READ_CHUNK: usize = 64 << 10;
 
-/// How much to decode of what was read ahead before reading on: little, so that the server is rid of its bytes while
+/// The number of bytes to decode of those read ahead before reading on: few, so that the server has sent its bytes while
 /// most of them wait here.
 const SLICE: usize = 32 << 10;
 
-/// A stream with the protocol on it.
+/// A stream with the state of its protocol.
 pub(crate) struct Link<T> {
     stream: Stream,
     pub(crate) decoder: Decoder,
-    pub(crate) exchange: Exchange<T>,
-    /// What is to be decoded, where the server has more to do than to wait for us.
+    pub(crate) rpc: JsonRpc<T>,
+    /// Bytes that are received but not decoded yet, while the server prepares the rest of a snapshot.
     pub(crate) ahead: ReadAhead,
-    /// How the connection ended while there were bytes left to decode.
+    /// How the connection ended, while bytes are left to decode.
     end: Option<Error>,
-    /// How many bytes may arrive in all. Where an end is to come soon, one that talks without end is as bad as one that
-    /// is silent.
+    /// The number of bytes that may arrive in all: a bound on the handshake, which a peer could otherwise keep open by
+    /// sending.
     pub(crate) limit: u64,
 }
 
@@ -42,7 +42,7 @@ pub(crate) trait RowHandler {
     fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error>;
 }
 
-/// What [`Link::drive`] brought.
+/// What [`Link::drive`] received.
 #[derive(Debug)]
 pub(crate) enum Incoming<T> {
     Event(Event<T>),
@@ -51,14 +51,14 @@ pub(crate) enum Incoming<T> {
 }
 
 impl<T> Link<T> {
-    pub(crate) fn new(stream: Stream, decoder: Decoder, exchange: Exchange<T>) -> Self {
-        Self { stream, decoder, exchange, ahead: ReadAhead::default(), end: None, limit: u64::MAX }
+    pub(crate) fn new(stream: Stream, decoder: Decoder, rpc: JsonRpc<T>) -> Self {
+        Self { stream, decoder, rpc, ahead: ReadAhead::default(), end: None, limit: u64::MAX }
     }
 
-    /// Sends and receives until something arrived.
+    /// Sends and receives until a message arrived.
     ///
-    /// Reading and writing advance together: a server that has replies for us reads no more
-    /// requests, so that waiting for one side alone could be for ever.
+    /// Reading and writing advance together: a server that has replies to send reads no requests, so that waiting for
+    /// one direction alone could last for ever.
     ///
     /// # Cancel safety
     /// Nothing is lost: all progress is in `self` and `rows`.
@@ -70,14 +70,14 @@ impl<T> Link<T> {
                     Frame::Row(update) => rows.row(update)?,
                     Frame::RowsEnd(head) => return Ok(Incoming::Rows(head)),
                     Frame::Message(message) => {
-                        if let Some(event) = self.exchange.handle_message(message)? {
+                        if let Some(event) = self.rpc.handle_message(message)? {
                             return Ok(Incoming::Event(event));
                         }
                     }
                 }
             }
             if self.decoder.received() > self.limit {
-                return Err(Kind::Flood(self.limit).into());
+                return Err(Kind::HandshakeTooLarge(self.limit).into());
             }
             if !self.ahead.is_empty() {
                 self.read_on().await;
@@ -87,7 +87,7 @@ impl<T> Link<T> {
             if let Some(end) = self.end.take() {
                 return Err(end);
             }
-            match self.exchange.next_deadline() {
+            match self.rpc.next_deadline() {
                 None => poll_fn(|cx| self.poll_io(cx)).await?,
                 Some(deadline) => tokio::select! {
                     biased;
@@ -96,13 +96,13 @@ impl<T> Link<T> {
                 },
             }
             // Expiry counts only after an attempt to read: what waits in the socket is activity.
-            self.exchange.handle_deadline(Instant::now().into_std())?;
+            self.rpc.handle_deadline(Instant::now().into_std())?;
         }
     }
 
-    /// Writes what can be written, and reads what is there already, as far as there is room.
+    /// Writes what can be written, and reads what has arrived, as far as there is room.
     async fn read_on(&mut self) {
-        // Whether something is there the runtime asks the system only while no task runs.
+        // The runtime polls the system for readiness only while no task runs.
         yield_now().await;
         if self.end.is_none() {
             let moved = poll_fn(|cx| {
@@ -120,8 +120,8 @@ impl<T> Link<T> {
     /// Writes what can be written now.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         let mut wrote = false;
-        while !self.exchange.outbox().is_empty() {
-            match poll_write_buf(self.stream.as_mut(), cx, self.exchange.outbox()) {
+        while !self.rpc.outbox().is_empty() {
+            match poll_write_buf(self.stream.as_mut(), cx, self.rpc.outbox()) {
                 Poll::Ready(Ok(0)) => return Err(Kind::Eof.into()),
                 Poll::Ready(Ok(_)) => wrote = true,
                 Poll::Ready(Err(error)) => return Err(error.into()),
@@ -148,7 +148,7 @@ impl<T> Link<T> {
         match read {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Kind::Eof.into())),
             Poll::Ready(Ok(_)) => {
-                self.exchange.handle_activity(Instant::now().into_std());
+                self.rpc.handle_activity(Instant::now().into_std());
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
@@ -159,6 +159,6 @@ impl<T> Link<T> {
 
 impl<T: std::fmt::Debug> std::fmt::Debug for Link<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("exchange", &self.exchange).finish_non_exhaustive()
+        f.debug_struct("Link").field("rpc", &self.rpc).finish_non_exhaustive()
     }
 }

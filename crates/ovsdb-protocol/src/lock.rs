@@ -1,4 +1,4 @@
-//! Advisory locks of the server (RFC 7047 §4.1.8, ovsdb-server(7)).
+//! Advisory locks of the server (RFC 7047 section 4.1.8, ovsdb-server(7)).
 //!
 //! A lock belongs to one connection and one server process. Two members of a cluster may each have
 //! granted the same lock, so that it elects a writer but fences nobody off.
@@ -6,36 +6,36 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of a lock: an `<id>` of RFC 7047 §3.1. ovsdb-server refuses any other.
+/// The name of a lock: an `<id>` of RFC 7047 section 3.1. ovsdb-server refuses any other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LockName(String);
 
-/// Text that is no `<id>`.
+/// A text that is not an `<id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidLockName(String);
 
-/// Where we stand with a lock.
+/// The status of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockStatus {
-    /// It was not asked for on this connection, or there is none.
+    /// It is not requested, or there is no reply yet.
     None,
-    /// Somebody else has it, and we are in the queue.
+    /// Another client holds it; this one is in the queue.
     Waiting,
-    /// It is ours. The number is another one each time that it becomes ours.
+    /// This client holds it. The number is the epoch, which increases each time that the lock is granted.
     Held(u64),
 }
 
-/// The state of one lock, as the server's messages tell it.
+/// The state of one lock.
 #[derive(Clone, Debug)]
 pub(crate) struct Lock {
     name: LockName,
     status: LockStatus,
     epoch: u64,
-    /// How many times it was asked for, and which of these times was answered last.
+    /// The number of requests, and the number of the last one that has a reply.
     times: u64,
     answered: u64,
     asked: bool,
-    /// Whether it was asked for by `steal`.
+    /// Whether it was requested by `steal`.
     stolen: bool,
 }
 
@@ -80,7 +80,11 @@ impl fmt::Display for LockName {
 
 impl fmt::Display for InvalidLockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is no lock name: use letters, digits and underscores, no digit first", self.0)
+        write!(
+            f,
+            "\"{}\" is not a valid lock name: use letters, digits and underscores, no digit first",
+            self.0
+        )
     }
 }
 
@@ -93,8 +97,8 @@ impl Lock {
         Self { name, status: LockStatus::None, epoch: 0, times: 0, answered: 0, asked: false, stolen: false }
     }
 
-    /// Asks for another lock from now on. The numbers go on, so that answers about the lock so far are not taken for
-    /// those about the new one.
+    /// Changes the name. The numbers of requests continue, so that replies about the previous lock are not taken for those
+    /// about the new one.
     pub(crate) fn rename(&mut self, name: LockName) {
         self.name = name;
         self.asked = false;
@@ -109,18 +113,18 @@ impl Lock {
         self.status
     }
 
-    /// Whether it was asked for since it was last lost.
+    /// Returns true if it was requested since it was last lost.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked
     }
 
-    /// Whether somebody took it from us, and the server forgot us: who stole it himself has no place in the queue
-    /// (`ovsdb_server_lock` in ovsdb/server.c).
+    /// Returns true if another client stole it and the server has no place in the queue for this one: a client that stole
+    /// the lock itself has none (`ovsdb_server_lock` in ovsdb/server.c).
     pub(crate) fn is_forgotten(&self) -> bool {
         self.stolen && self.is_answered() && self.status == LockStatus::Waiting
     }
 
-    /// It is asked for now, or stolen. Returns which time that is, for [`answered`](Self::answered).
+    /// Records a request by `lock`, or by `steal`. Returns its number, for [`answered`](Self::answered).
     pub(crate) fn ask(&mut self, stolen: bool) -> u64 {
         self.asked = true;
         self.stolen = stolen;
@@ -128,9 +132,9 @@ impl Lock {
         self.times
     }
 
-    /// The server answered the request with `{"locked": ...}`. Returns whether the status changed.
+    /// Handles the reply `{"locked": ...}`. Returns whether the status changed.
     pub(crate) fn answered(&mut self, time: u64, locked: bool) -> bool {
-        // It was given back before the answer came.
+        // It was released before the reply arrived.
         if !self.asked || time != self.times {
             return false;
         }
@@ -138,11 +142,11 @@ impl Lock {
         if locked { self.acquire() } else { self.set(LockStatus::Waiting) }
     }
 
-    /// The server notifies `locked` or `stolen` for `name`. Returns whether the status changed.
+    /// Handles the notifications `locked` and `stolen`. Returns whether the status changed.
     pub(crate) fn notified(&mut self, method: &str, name: &str) -> bool {
         match method {
             _ if name != self.name.0 => false,
-            // What comes before the answer belongs to an earlier time.
+            // A notification before the reply belongs to an earlier request.
             _ if !self.asked || !self.is_answered() => false,
             "locked" => self.acquire(),
             // A victim stays in the queue, unless it is forgotten.
@@ -151,7 +155,7 @@ impl Lock {
         }
     }
 
-    /// The connection is gone, or the server leads no more, and the lock with it. Returns whether the status
+    /// Handles the end of the connection or of the server's leadership, which end the lock. Returns whether the status
     /// changed.
     pub(crate) fn lost(&mut self) -> bool {
         self.asked = false;

@@ -1,4 +1,4 @@
-//! Monitor requests (RFC 7047 §4.1.5; ovsdb-server(7) for `monitor_cond` and `monitor_cond_since`).
+//! Monitor requests (RFC 7047 section 4.1.5; ovsdb-server(7) for `monitor_cond` and `monitor_cond_since`).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::encode::{EncodeError, to_json};
 use crate::schema::{DatabaseSchema, TableSchema};
 use crate::transact::Condition;
 
-/// What to monitor of each table.
+/// What to monitor, by table.
 pub type MonitorRequests = BTreeMap<String, MonitorRequest>;
 
 /// Which columns and rows of a table to monitor.
@@ -52,7 +52,7 @@ pub struct MonitorSelect {
     pub modify: bool,
 }
 
-/// The generations of the monitor method, newest first: the order in which they are tried.
+/// The generations of the monitor method, newest first: the order in which a session tries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MonitorMethod {
     /// `monitor_cond_since`, Open vSwitch 2.12 and newer: resumes from a transaction id.
@@ -99,24 +99,24 @@ impl MonitorRequest {
         self
     }
 
-    /// Loads the table's rows in this stage of a snapshot; stage 0, the default, comes first.
+    /// Loads the table's rows in this stage of a snapshot; stage 0, the default, is the first.
     ///
-    /// ovsdb-server renders a reply as a whole before it sends the first byte, and does nothing else meanwhile. A
-    /// [`Session`](crate::Session) asks for one stage after the other, by `monitor_cond_change`, so that it takes in
-    /// the one while the server renders the next, and others are served in between. What there is to do after the last
-    /// byte is only the last stage. The monitor stays one, and its updates whole transactions.
+    /// ovsdb-server renders a whole reply before it sends the first byte, and does nothing else meanwhile. A
+    /// [`Session`](crate::Session) requests the stages one after the other, by `monitor_cond_change`, so that it decodes one
+    /// while the server renders the next, and other clients are served in between. It is still one monitor, whose updates
+    /// are whole transactions.
     #[must_use]
     pub fn load_stage(mut self, stage: u8) -> Self {
         self.load_stage = stage;
         self
     }
 
-    /// Returns whether the server is asked for a column, for its values or for a condition on it.
+    /// Returns true if a column is monitored, for its values or for a condition on it.
     pub(crate) fn has_column(&self, column: &str) -> bool {
         self.columns.iter().map(String::as_str).chain(self.rows.columns()).any(|known| known == column)
     }
 
-    /// Leaves out what the table does not have: columns, and conditions on them.
+    /// Removes columns that the table lacks, and conditions on them.
     fn conform(mut self, table: &TableSchema) -> Self {
         let has = |column: &str| table.column(column).is_some();
         self.columns.retain(|column| has(column));
@@ -145,10 +145,10 @@ impl MonitorRequest {
     }
 }
 
-/// Leaves out of requests what the server does not have, which would refuse them as a whole.
+/// Removes from requests what the server lacks, because it would refuse them as a whole.
 ///
-/// A condition on a column that the table lacks holds for no row, as in ovsdb's own client library: where it is the
-/// only one, no row is monitored.
+/// A condition on a column that the table lacks holds for no row, as in Open vSwitch's client library: if it is the only
+/// one, no row is monitored.
 pub(crate) fn conform(requests: MonitorRequests, schema: &DatabaseSchema) -> MonitorRequests {
     let conformed = requests.into_iter().filter_map(|(name, request)| {
         let request = request.conform(schema.table(&name)?);
@@ -196,7 +196,7 @@ impl RowFilter {
     }
 }
 
-/// `<monitor-cond-update>` without a change of columns, which ovsdb-server does not take.
+/// `<monitor-cond-update>` without a change of columns, which ovsdb-server does not support.
 #[derive(Serialize)]
 struct Change<'a> {
     #[serde(rename = "where")]
@@ -209,8 +209,7 @@ pub(crate) fn condition_change(monitor: &str, table: &str, rows: &RowFilter) -> 
     Ok(format!("[{monitor},{monitor},{change}]"))
 }
 
-/// Returns the `params` of the `monitor_cond_change` requests that bring one load stage of a snapshot each, but for
-/// the first.
+/// Returns the `params` of the `monitor_cond_change` requests for the load stages after the first, one each.
 pub(crate) fn later_stages(monitor: &str, requests: &MonitorRequests) -> Result<Vec<String>, EncodeError> {
     let mut stages = BTreeMap::<_, BTreeMap<_, _>>::new();
     for (table, request) in requests.iter().filter(|(_, request)| request.load_stage > 0) {
@@ -231,7 +230,7 @@ impl MonitorMethod {
         }
     }
 
-    /// Returns the method to try on a server that does not know this one.
+    /// Returns the method to try if the server does not know this one.
     pub fn fallback(self) -> Option<Self> {
         match self {
             Self::CondSince => Some(Self::Cond),
@@ -240,7 +239,7 @@ impl MonitorMethod {
         }
     }
 
-    /// Returns the request's `params`; `stages`, if it is for no more than the first [stage](MonitorRequest::load_stage).
+    /// Returns the `params` of the request; if `stages`, only for the first [load stage](MonitorRequest::load_stage).
     pub(crate) fn params(
         self,
         database: &str,

@@ -130,7 +130,7 @@ impl Results {
 
     /// Returns the name of the row which the insert at `index` made.
     ///
-    /// A row of a table which is no root, and to which nothing refers, is already gone again.
+    /// A row of a non-root table to which nothing refers is already deleted again.
     pub fn uuid(&self, index: usize) -> Option<Uuid> {
         match self.get(index)? {
             OperationResult::Uuid(uuid) => Some(*uuid),

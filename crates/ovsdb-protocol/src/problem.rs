@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::table::{ColumnError, ColumnSet, TableSpec};
 
-/// A value that was not understood. What it would have said counts as absent.
+/// A value that was not understood. It counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
@@ -18,14 +18,14 @@ pub struct Problem {
     pub uuid: Uuid,
     /// The column's name.
     pub column: Arc<str>,
-    /// What is wrong, for a human.
+    /// What is wrong, in words.
     pub message: String,
 }
 
-/// How many problems are listed with their messages. Of the others only the places are known, for the count.
+/// The number of problems that are listed with their messages. The others are only counted.
 const MAX_LISTED: usize = 1000;
 
-/// The values that are not understood at present. At most 1000 are listed, the others counted.
+/// The values that are not understood. At most 1000 are listed, the others counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     by_row: BTreeMap<Uuid, Vec<Entry>>,
@@ -37,13 +37,13 @@ pub struct Problems {
 struct Entry {
     table: Arc<str>,
     column: Arc<str>,
-    /// `None` where it is only counted.
+    /// `None` if the problem is only counted.
     message: Option<String>,
-    /// Whether nothing is known of the value, so that its differences lead nowhere.
+    /// Whether the value is unknown, so that differences to it cannot be applied.
     is_unknown: bool,
 }
 
-/// What a reading of a row's columns found.
+/// The result of reading a row's columns.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The columns that were read.

@@ -1,37 +1,37 @@
-//! Bytes that were received before there was time to decode them.
+//! A queue of received bytes that are not decoded yet.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, BytesMut};
 
-/// How much memory is taken at a time. A Unix socket's buffer holds a bit less.
+/// The size of a chunk in bytes. A Unix socket's buffer holds a bit less.
 const CHUNK: usize = 256 << 10;
 
-/// A chunk with less room than this is full: reading little at a time costs as much as reading much.
+/// A chunk with less room than this counts as full, in bytes: a small read costs as much as a big one.
 const ROOM: usize = 64 << 10;
 
-/// A queue of bytes, in chunks, which are given back as they are used.
+/// A queue of bytes in chunks, which are freed when they are decoded.
 ///
-/// A server that has sent all of a part of a snapshot goes on to render the next one. The sooner it is rid of the one,
-/// the sooner it does; taking bytes in is ten times as fast as decoding them.
+/// A server renders the next load stage of a snapshot when it has sent the previous one. Receiving bytes is ten times as
+/// fast as decoding them, so that reading ahead lets it start sooner.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
     chunks: VecDeque<BytesMut>,
     length: usize,
-    most: usize,
+    limit: usize,
 }
 
 // ===== impl ReadAhead =====
 
 impl ReadAhead {
-    /// Changes how many bytes it may hold. What it holds stays.
-    pub(crate) fn set_most(&mut self, most: usize) {
-        self.most = most;
+    /// Sets the number of bytes that it may hold. Bytes that it holds stay.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
-    /// Tells whether more bytes may be received into it.
+    /// Returns true if more bytes may be received.
     pub(crate) fn has_room(&self) -> bool {
-        self.length < self.most
+        self.length < self.limit
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -51,10 +51,10 @@ impl ReadAhead {
         result
     }
 
-    /// Moves the next bytes to `buffer`, at most this many.
-    pub(crate) fn drain(&mut self, buffer: &mut BytesMut, most: usize) {
+    /// Moves at most `limit` bytes to `buffer`.
+    pub(crate) fn drain(&mut self, buffer: &mut BytesMut, limit: usize) {
         let Some(chunk) = self.chunks.front_mut() else { return };
-        let length = chunk.len().min(most);
+        let length = chunk.len().min(limit);
         buffer.extend_from_slice(&chunk[..length]);
         chunk.advance(length);
         self.length -= length;
@@ -72,7 +72,7 @@ mod tests {
     fn bytes_come_out_as_they_came_in() {
         let mut ahead = ReadAhead::default();
         assert!(!ahead.has_room());
-        ahead.set_most(2 * CHUNK);
+        ahead.set_limit(2 * CHUNK);
         let text: Vec<u8> = (0..3 * CHUNK).map(|n| (n % 251) as u8).collect();
         let (mut came, mut out) = (0, BytesMut::new());
         while came < text.len() {

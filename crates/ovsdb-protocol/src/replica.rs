@@ -1,4 +1,4 @@
-//! What a session needs of the place where rows are kept.
+//! The trait of a consumer's copy of a database.
 
 use std::fmt;
 
@@ -9,50 +9,48 @@ use crate::schema::DatabaseSchema;
 /// A consumer's copy of a database, fed by a [`Session`](crate::Session) row by row while the
 /// bytes still arrive.
 ///
-/// A batch is `begin`, any number of `apply`, then `commit`, or no `commit` where the connection
-/// broke in between. What was applied then stays, and a snapshot follows before the next `commit`.
+/// A batch is `begin`, any number of `apply`, then `commit`; without `commit` if the connection breaks in between. What was
+/// applied then stays, and a snapshot follows before the next `commit`.
 pub trait Replica {
-    /// Chooses what to monitor, of what the server has.
+    /// Returns what to monitor, given the server's schema.
     ///
     /// # Errors
-    /// The schema lacks what the consumer cannot do without; the sentence says what.
+    /// The schema lacks something that the consumer requires; the message says what.
     fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch>;
 
     /// Starts a batch of rows.
     fn begin(&mut self, batch: Batch);
 
-    /// Takes a row of the batch.
+    /// Applies a row update of the batch.
     ///
     /// # Errors
-    /// The row contradicts what is here, for example a change of a row that is not: the session
-    /// then fetches everything anew. A value that cannot be understood is no contradiction; take
-    /// note of it and go on.
+    /// The update contradicts the content, for example the change of a row that does not exist. The session then fetches
+    /// everything again. A value that is not understood is not a contradiction: record it and return `Ok`.
     fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError>;
 
-    /// Ends the batch: it is complete now and consistent.
+    /// Ends the batch: it is complete, and the content is consistent.
     fn commit(&mut self);
 }
 
-/// How a batch relates to what the replica holds.
+/// How a batch relates to the content of the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
-    /// All rows there are. Rows that are not among them are gone at `commit`; a row that is
-    /// inserted may be here already. Where it comes in [stages](crate::MonitorRequest::load_stage), rows that it brought may
-    /// be changed and deleted again before its end.
+    /// All rows. Rows that are not among them are deleted at `commit`; an inserted row may exist already. If it is loaded in [stages](crate::MonitorRequest::load_stage), its rows may
+    /// be changed and deleted before its end.
     Snapshot,
-    /// Differences to what is here.
+    /// Differences to the content.
     Delta,
 }
 
-/// A schema that the consumer cannot work with.
+/// The schema lacks something that the consumer requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaMismatch(pub String);
 
-/// A row update that contradicts the replica.
+/// A row update contradicts the content of the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplyError(pub &'static str);
 
-/// A replica of nothing, for sessions that only make requests.
+/// A replica without rows, for sessions that only make requests.
 impl Replica for () {
     fn declare(&mut self, _: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         Ok(MonitorRequests::new())

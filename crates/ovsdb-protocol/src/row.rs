@@ -17,7 +17,7 @@ pub struct RowUpdate<'a> {
     pub change: RowChange<'a>,
 }
 
-/// The normal form of `update` (RFC 7047 §4.1.6), `update2` and `update3` (ovsdb-server(7)).
+/// The normal form of `update` (RFC 7047 section 4.1.6), `update2` and `update3` (ovsdb-server(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowChange<'a> {
     /// A row that the monitor did not show before. Columns that are absent hold their default.
@@ -114,7 +114,7 @@ impl<'a> Columns<'a> {
     /// Hands every column to `sink`.
     ///
     /// # Errors
-    /// The text as a whole is malformed. A single bad value is no error, see [`ColumnSink`].
+    /// The text as a whole is malformed. A single bad value is not an error: see [`ColumnSink`].
     pub fn read(&self, sink: &mut impl ColumnSink) -> Result<(), DecodeError> {
         let mut cursor = Cursor::new(self.0);
         cursor.object(|cursor, name| {

@@ -1,6 +1,6 @@
 //! Finds where a JSON value ends, without understanding it and without reading a byte twice.
 
-use crate::plain::plain;
+use crate::unescaped::unescaped_prefix_len;
 
 /// How much nesting and how long a value is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Scanner {
                     at += 1;
                     match byte {
                         b'"' => {
-                            at += plain(&bytes[at..]);
+                            at += unescaped_prefix_len(&bytes[at..]);
                             if bytes.get(at) != Some(&b'"') {
                                 state = State::String;
                                 break;
@@ -116,7 +116,7 @@ impl Scanner {
 /// Goes on in a string. Returns where it stopped, and what comes there.
 fn string(bytes: &[u8], mut at: usize) -> (usize, State) {
     loop {
-        at += plain(&bytes[at..]);
+        at += unescaped_prefix_len(&bytes[at..]);
         let next = match bytes.get(at) {
             None => return (at, State::String),
             Some(b'"') => State::Container,

@@ -35,7 +35,7 @@ pub struct TableSchema {
     /// The greatest number of rows; `None` for any number.
     pub max_rows: Option<u64>,
     /// Whether rows live without being referenced. The server deletes an unreferenced row of any other
-    /// table at the end of each transaction, be it new.
+    /// table at the end of each transaction, even if it is new.
     pub is_root: bool,
     /// Sets of columns which no two rows may agree on.
     pub indexes: Vec<Vec<String>>,

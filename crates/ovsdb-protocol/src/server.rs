@@ -1,4 +1,4 @@
-//! Whether a server will do: its own row about a database in `_Server` (ovsdb-server(5)) against what is wanted.
+//! Whether a server can be used: its `_Server` row of the database (ovsdb-server(5)) against the configuration.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::value::{Datum, Row};
 
-/// What a server says of one of its databases: a row of table `Database` in `_Server`.
+/// A server's description of one of its databases: a row of table `Database` in `_Server`.
 ///
 /// Every column is optional, because older servers lack some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,23 +28,23 @@ pub struct ServerDatabase {
     pub cluster_id: Option<Uuid>,
     /// The server's id in the cluster.
     pub server_id: Option<Uuid>,
-    /// How much of the cluster's log the server has applied, as far as it was asked.
+    /// The index of the last entry of the cluster's log that the server has applied, if it was requested.
     pub index: Option<u64>,
 }
 
 /// How a server stores a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorageModel {
-    /// In a file of its own. Also what is assumed of a server that does not tell.
+    /// In a file of its own. Also assumed of a server without `_Server`.
     #[default]
     Standalone,
     /// Together with the other members of a cluster.
     Clustered,
-    /// Not at all: it passes on what another server has.
+    /// Not at all: it relays the database of another server.
     Relay,
 }
 
-/// What a server is to its clients.
+/// The role of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerRole {
     /// The only server of its database.
@@ -57,19 +57,19 @@ pub enum ServerRole {
     Relay,
 }
 
-/// Why a server will not do.
+/// Why a server cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerUnusable {
     /// It does not have the database.
     NoDatabase,
-    /// It has the database but not its schema: it has not joined the cluster yet, or not heard from its source.
+    /// It has the database but not its schema: it has not joined the cluster yet, or, as a relay, not heard from its source.
     NoSchema(StorageModel),
-    /// It belongs to another cluster than the one that was asked for, or to none.
+    /// It belongs to another cluster than the configured one, or to none.
     OtherCluster {
         /// The cluster that it belongs to.
         found: Option<Uuid>,
-        /// The cluster that was asked for.
+        /// The configured cluster.
         wanted: Uuid,
     },
     /// It has lost the majority of its cluster, or the source of its relay.
@@ -78,26 +78,25 @@ pub enum ServerUnusable {
     NotLeader,
     /// It is a relay, which never is the leader.
     Relay,
-    /// It refuses writes: it is a backup, or otherwise read-only. That is found out by a write only.
+    /// It refuses writes: it is a backup, or otherwise read-only. Only a write shows that.
     ReadOnly,
-    /// It is behind what another member of the same cluster had applied before.
+    /// It is behind what another member of the same cluster has applied.
     Stale {
-        /// How much it has applied.
+        /// The index of the last log entry that it has applied.
         index: u64,
-        /// How much there is at least.
+        /// The highest index seen of the cluster.
         least: u64,
     },
 }
 
-/// Which servers will do.
+/// Which servers can be used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
     /// Only the leader of a cluster, or a server without one.
     pub(crate) leader_only: bool,
     /// Only members of this cluster.
     pub(crate) cluster_id: Option<Uuid>,
-    /// How much of its log each cluster has applied at least, as far as we saw. A cluster that was wiped and built
-    /// anew has another id, so that it starts from nothing.
+    /// The highest index seen of each cluster. A cluster that is created again has another id.
     least: BTreeMap<Uuid, u64>,
 }
 
@@ -139,8 +138,8 @@ impl ServerDatabase {
 // ===== impl ServerRole =====
 
 impl ServerRole {
-    /// Returns whether a lock of this server means something: no other server grants it at the same time, but for
-    /// the moment of a failover, and transactions can assert it.
+    /// Returns true if locks of this server are meaningful: no other server grants the same lock at the same time, except
+    /// during a failover, and transactions can assert it.
     pub fn grants_locks(self) -> bool {
         matches!(self, Self::Standalone | Self::Leader)
     }
@@ -153,8 +152,11 @@ impl Policy {
         Self { leader_only, cluster_id, least: BTreeMap::new() }
     }
 
-    /// Judges a server by its row; `None` where it has none for the database.
-    pub(crate) fn judge(&self, database: Option<&ServerDatabase>) -> Result<ServerRole, ServerUnusable> {
+    /// Checks a server by its `_Server` row of the database, `None` if it has none.
+    ///
+    /// # Errors
+    /// The server cannot be used.
+    pub(crate) fn check(&self, database: Option<&ServerDatabase>) -> Result<ServerRole, ServerUnusable> {
         let database = database.ok_or(ServerUnusable::NoDatabase)?;
         let &ServerDatabase { model, connected, has_schema, cluster_id, index, .. } = database;
         if !has_schema {
@@ -179,7 +181,7 @@ impl Policy {
             _ => {}
         }
         let least = cluster_id.and_then(|cluster| self.least.get(&cluster)).copied().unwrap_or(0);
-        // Where it does not tell, it may be anywhere.
+        // A server that does not tell may be at any index.
         let index = index.unwrap_or(0);
         if role != ServerRole::Relay && index < least {
             return Err(ServerUnusable::Stale { index, least });
@@ -187,15 +189,15 @@ impl Policy {
         Ok(role)
     }
 
-    /// Takes note of how much a server has applied: no other may have less.
-    pub(crate) fn note(&mut self, database: &ServerDatabase) {
+    /// Records the index of a server: that of no other may be lower.
+    pub(crate) fn record_index(&mut self, database: &ServerDatabase) {
         if let (Some(cluster), Some(index)) = (database.cluster_id, database.index) {
             let least = self.least.entry(cluster).or_default();
             *least = index.max(*least);
         }
     }
 
-    /// Forgets what is noted.
+    /// Forgets the indexes.
     pub(crate) fn reset_min_index(&mut self) {
         self.least.clear();
     }

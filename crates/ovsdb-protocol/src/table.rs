@@ -1,4 +1,4 @@
-//! Typed rows: what a declaration with `#[derive(Table)]` says of a table, and what follows from it.
+//! Typed rows: declarations with `#[derive(Table)]`, and what follows from them.
 //!
 //! ```
 //! use ovsdb_protocol::{Table, Uuid};
@@ -64,8 +64,8 @@ pub use schema::declared_schema;
 ///
 /// A column is named by its index in [`ColumnGroup::COLUMNS`].
 pub trait ColumnGroup: Sized {
-    /// What reading a column may change beside the row: `()` unless the declaration names a type. A store that refers
-    /// to rows by handles finds and makes the handles there.
+    /// What reading a column may change beside the row: `()` unless the declaration names a type. A store that refers to rows
+    /// by handles looks the handles up there.
     type Context: ?Sized;
 
     /// The declared columns. No two have the same name.
@@ -81,8 +81,8 @@ pub trait ColumnGroup: Sized {
     /// or map is the set or map itself, this also reads whole values into a row of defaults.
     ///
     /// # Errors
-    /// The value cannot be read ([`ColumnError::Unreadable`]) and the column has an unspecified value, or the value makes no
-    /// sense ([`ColumnError::Invalid`]) and the column holds what was understood of it.
+    /// The value cannot be read ([`ColumnError::Unreadable`]) and the column has an unspecified value, or the value is
+    /// invalid ([`ColumnError::Invalid`]) and the column holds what was understood of it.
     fn apply(
         &mut self,
         column: usize,
@@ -119,7 +119,7 @@ pub trait ColumnGroup: Sized {
 /// - `flatten`: a group of further columns, a type that implements [`ColumnGroup`];
 /// - `skip`: no column. The field has its default in a new row and is kept when the row changes.
 pub trait Table: ColumnGroup + 'static {
-    /// What the declaration says.
+    /// The declaration of the table.
     const TABLE: TableSpec;
 
     /// The declared indexes.
@@ -129,7 +129,7 @@ pub trait Table: ColumnGroup + 'static {
     fn with_uuid(uuid: Uuid) -> Self;
 }
 
-/// What the declaration of a table says of it.
+/// The declaration of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSpec {
     /// The table's name.
@@ -140,7 +140,7 @@ pub struct TableSpec {
     /// the other, and decodes one while the server renders the next; see
     /// [`MonitorRequest::load_stage`](crate::MonitorRequest::load_stage).
     pub load_stage: u8,
-    /// Whether a server without the table will do.
+    /// Whether a server may lack the table.
     pub is_optional: bool,
     /// The release that has all required columns at the latest; empty if the declaration does not say.
     pub since: &'static str,
@@ -148,7 +148,7 @@ pub struct TableSpec {
     pub absent: &'static str,
 }
 
-/// What the declaration of a column says of it.
+/// The declaration of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnSpec {
     /// The column's name.
@@ -161,7 +161,7 @@ pub struct ColumnSpec {
     pub prefixes: &'static [&'static str],
     /// The words that are understood, of a column of an enumeration: see [`AtomValue::VALUES`]. Empty for other columns.
     pub values: &'static [&'static str],
-    /// Whether a server without the column will do.
+    /// Whether a server may lack the column.
     pub is_optional: bool,
     /// The release that brought it; empty if the declaration does not say.
     pub since: &'static str,
@@ -186,12 +186,12 @@ pub enum ColumnKind {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ColumnSet(u64);
 
-/// Why a value did not make it into a row as it is.
+/// Why a value was not read into a row as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColumnError {
     /// The text is not a value of the column's type.
     Unreadable(DecodeError),
-    /// The value makes no sense to the program. What was understood of it counts.
+    /// The value is not valid for the program. The part that was understood is kept.
     Invalid(String),
 }
 

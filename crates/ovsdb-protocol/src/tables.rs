@@ -23,9 +23,9 @@ pub use cache::TableCache;
 ///
 /// # Behaviour
 /// - Readers see the content as of the last commit, also while a batch arrives or the connection is lost.
-/// - [`take_changes`](Self::take_changes) tells the true differences of each table: however often everything had to be
-///   fetched again, a row that is as it was is not among them, and one that is gone is.
-/// - A value that is not understood is one of the [`problems`](Self::problems); the rest of its row counts.
+/// - [`take_changes`](Self::take_changes) returns the true differences of each table: however often all rows were fetched
+///   again, unchanged rows are not among them, and deleted ones are.
+/// - A value that is not understood is one of the [`problems`](Self::problems); the rest of its row is used.
 ///
 /// ```
 /// # use ovsdb_protocol::{Table, Tables, Uuid};
@@ -47,14 +47,14 @@ pub struct Tables {
     problems: Problems,
 }
 
-/// What happened to a row. `old` and `new` differ in some column, unless one is absent.
+/// The change of a row. `old` and `new` differ in some column, unless one is absent.
 #[derive(Debug)]
 pub struct Change<T> {
     /// The row.
     pub uuid: Uuid,
-    /// The row as it was; `None` if it is new.
+    /// The former row; `None` if it is new.
     pub old: Option<Arc<T>>,
-    /// The row as it is; `None` if it is gone.
+    /// The current row; `None` if it was deleted.
     pub new: Option<Arc<T>>,
 }
 
@@ -78,13 +78,13 @@ trait AnyTable: Send + Sync {
 // ===== impl Tables =====
 
 impl Tables {
-    /// Creates a copy of no table.
+    /// Creates a replica without tables.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the table of `T`, if it is not there. It takes effect when the session asks the next time what to monitor.
-    /// Returns whether it was added.
+    /// Adds the table of `T`, unless it was added before. It takes effect at the next call of [`Replica::declare`]. Returns
+    /// whether it was added.
     pub fn add<T>(&mut self) -> bool
     where
         T: Table<Context = ()> + Clone + Send + Sync + 'static,
@@ -96,8 +96,7 @@ impl Tables {
         is_new
     }
 
-    /// Removes the table of `T` and all of its rows. Updates of it are ignored until the session asks the next time what
-    /// to monitor.
+    /// Removes the table of `T` and its rows. Updates of it are ignored until the next call of [`Replica::declare`].
     pub fn remove<T: Table + Send + Sync + 'static>(&mut self) {
         self.tables.retain(|table| !table.as_any().is::<TableCache<T>>());
     }
@@ -107,19 +106,19 @@ impl Tables {
         self.tables.iter().find_map(|table| table.as_any().downcast_ref())
     }
 
-    /// Takes what happened to the rows of `T` since the last call, in the order of their UUIDs. Changes of the same row
-    /// are joined, so that they are never more than rows that are or were there.
+    /// Takes the changes of the rows of `T` since the last call, in the order of their UUIDs. Changes of the same row are
+    /// joined, so that there are never more than rows.
     pub fn take_changes<T: Table + Send + Sync + 'static>(&mut self) -> Vec<Change<T>> {
         let table = self.tables.iter_mut().find_map(|table| table.as_any_mut().downcast_mut());
         table.map(TableCache::take_changes).unwrap_or_default()
     }
 
-    /// Returns the values that are not understood at present.
+    /// Returns the values that are not understood.
     pub fn problems(&self) -> &Problems {
         &self.problems
     }
 
-    /// Returns what is declared and the server of the last connection does not have.
+    /// Returns the declared tables and columns that the server of the last connection lacks.
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
@@ -170,7 +169,7 @@ impl fmt::Debug for Tables {
 // ===== impl Change =====
 
 impl<T: Table> Change<T> {
-    /// Returns the columns that changed: all of them for a row that is new or gone.
+    /// Returns the columns that changed: all of them for a new or deleted row.
     pub fn columns(&self) -> crate::table::ColumnSet {
         match (&self.old, &self.new) {
             (Some(old), Some(new)) => old.changed(new),

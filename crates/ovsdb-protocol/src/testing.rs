@@ -13,15 +13,13 @@ use crate::replica::{Batch, Replica};
 use crate::scan::Limits;
 use crate::session::TransactionId;
 
-/// Names a transaction of no session, for what waits for its outcome.
+/// Creates an id of a transaction without a session, for code that waits for its outcome.
 pub fn transaction_id(number: u64) -> TransactionId {
     TransactionId(number)
 }
 
-/// Gives a replica the rows in `bytes`, which are the reply to a `monitor_cond_since` request with the id 0 and the
-/// updates after it, as if they arrived in pieces of `chunk` bytes. Returns the number of rows.
-///
-/// The replica has declared what it wants.
+/// Applies the rows in `bytes` to a replica: the reply to a `monitor_cond_since` request with the id 0, and the updates after
+/// it, as if they arrived in pieces of `chunk` bytes. Returns the number of rows. Call [`Replica::declare`] before.
 ///
 /// # Errors
 /// The bytes are not the protocol, or contradict the replica.

@@ -32,38 +32,38 @@ pub use pem_source::PemSource;
 
 /// The files and rules for `ssl:` endpoints, as the options of the same names of Open vSwitch's programs.
 ///
-/// Files are read at every attempt to connect: whoever replaces one need not tell us. A connection that is established
-/// stays. In place of a file there may be its content, and in place of all of this a configuration of rustls.
+/// Files are read at every attempt to connect, so that replaced ones are noticed. Established connections stay. The content
+/// of a file can be given instead of its path, and a configuration of rustls instead of everything else.
 #[derive(Clone, Debug, Default)]
 pub struct TlsConfig {
-    /// Our private key. Where everybody may read its file, that is logged, but no reason to refuse it: Open vSwitch's
-    /// own programs do not, and they share the file.
+    /// The private key of the client. A file that everybody may read is logged, not refused: Open vSwitch's programs, which
+    /// share it, do not refuse it either.
     pub private_key: Option<PemSource>,
-    /// The certificate of our key, with the intermediate ones after it, if there are any.
+    /// The certificate of the key, followed by intermediate ones if there are any.
     pub certificate: Option<PemSource>,
-    /// The certificates of the CAs of which one must have signed the server's. There is no way to do without.
+    /// The certificates of the CAs, one of which must have signed the server's. Required.
     pub ca_cert: Option<PemSource>,
-    /// Whether to take the CA's certificate from the server, unverified, and write it to `ca_cert`, where that file
-    /// does not exist. Whoever is in the way at that moment is trusted for ever after.
+    /// Whether to take the CA's certificate from the server, unverified, and write it to `ca_cert`, if that file does not
+    /// exist. An attacker between client and server at that moment is trusted from then on.
     pub bootstrap: bool,
-    /// Whether the server's certificate must name the host or address of the endpoint. Certificates that `ovs-pki`
-    /// makes by default do not.
+    /// Whether the server's certificate must name the host or address of the endpoint. Those that `ovs-pki` creates by
+    /// default do not.
     pub verify_host_name: bool,
-    /// What connections are made by, in place of all of the above.
+    /// The configuration of rustls, instead of all of the above.
     #[cfg(feature = "tls")]
     pub client_config: Option<Arc<ClientConfig>>,
 }
 
 #[cfg(feature = "tls")]
 impl From<Arc<ClientConfig>> for TlsConfig {
-    /// Connects by this configuration of rustls, which decides alone whom to trust and what to show.
+    /// Uses this configuration of rustls, which alone determines trust and client certificates.
     fn from(client_config: Arc<ClientConfig>) -> Self {
         Self { client_config: Some(client_config), ..Self::default() }
     }
 }
 
 impl PartialEq for TlsConfig {
-    /// Compares what is configured, not what files hold. Configurations of rustls are equal where they are the same one.
+    /// Compares the configuration, not the content of files. Configurations of rustls are equal if they are the same object.
     fn eq(&self, other: &Self) -> bool {
         let Self { private_key, certificate, ca_cert, bootstrap, verify_host_name, .. } = self;
         #[cfg(feature = "tls")]

@@ -65,7 +65,7 @@ impl Transaction {
     /// [`Atom::NamedUuid`](crate::Atom::NamedUuid).
     ///
     /// The name must be an `<id>` of RFC 7047: letters, digits and underscores, with no digit first. A name that
-    /// no insert defines is no error by itself: the server replaces it by the uuid of no row.
+    /// no insert defines is not an error by itself: the server replaces it by a uuid that no row has.
     pub fn insert_named(&mut self, table: impl Into<String>, name: impl Into<String>, row: Row) -> usize {
         self.push(Operation::Insert { table: table.into(), row, uuid_name: Some(name.into()), uuid: None })
     }

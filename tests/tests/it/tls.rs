@@ -220,7 +220,7 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
     let remote = world.server.remote();
     let usual = tls(&world.pki, &world.own);
     let nobody = TlsConfig { private_key: None, certificate: None, ..usual.clone() };
-    refused(&remote, &nobody, "the server wants a certificate of ours, and there is none").await?;
+    refused(&remote, &nobody, "the server requires a client certificate, and none is configured").await?;
     let stranger = world.pki.issue("stranger", Authority::Controller)?;
     let why = "stranger-cert.pem: it is not signed by the CA that the server trusts";
     refused(&remote, &tls(&world.pki, &stranger), why).await?;
@@ -246,7 +246,7 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
 async fn version_1_is_refused_with_the_cure() -> Result<()> {
     let world = World::new()?;
     let cure =
-        "is of X.509 version 1, which is refused for its lack of extensions: make it anew with ovs-pki";
+        "is of X.509 version 1, which is refused for its lack of extensions: create it again with ovs-pki";
     let old = world.pki.issue_v1("old", Authority::Controller)?;
     let server = world.server_with(&old)?;
     refused(&server.remote(), &tls(&world.pki, &world.own), cure).await?;
@@ -276,7 +276,7 @@ async fn keys_on_all_curves_that_are_in_use_are_accepted_with_sha_512() -> Resul
     let own = pki.issue("agent", Authority::Switch)?;
     let server = TlsServer::start(&server, &pki.ca_cert(Authority::Switch), None)?;
     let config = TlsConfig { ca_cert: Some(unusual.certificate.into()), ..tls(&pki, &own) };
-    let why = "cannot be verified: make it anew, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521)";
+    let why = "cannot be verified: create it again, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521)";
     refused(&server.remote(), &config, why).await
 }
 

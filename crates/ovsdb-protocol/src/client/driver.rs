@@ -1,4 +1,4 @@
-//! The task behind a client: owns the session, and takes what the handles ask for.
+//! The driver of a client: owns the session, and executes the commands of the handles.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,8 +24,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// The result of a request.
 pub(super) type RawReply = Box<RawValue>;
 
-/// What a handle asks for. What cannot be sent at the moment comes back at once, with an error for which
-/// [`Error::is_not_sent`] holds.
+/// A command of a handle. One that cannot be sent at the moment fails at once, with an error for which
+/// [`Error::is_not_sent`] returns true.
 #[derive(Debug)]
 pub(super) enum Command {
     Transact {
@@ -53,7 +53,7 @@ pub(super) enum Command {
         name: LockName,
         reply: Reply<watch::Receiver<LockStatus>>,
     },
-    /// The answer is the epoch, once the lock is held.
+    /// The reply is the epoch, once the lock is held.
     Steal {
         reply: Reply<u64>,
     },
@@ -74,7 +74,7 @@ pub(super) struct MonitoredTable {
 /// The work of a [`Client`](super::Client): a future that connects, reconnects, sends and receives, and ends when all
 /// handles are dropped. Spawn it.
 ///
-/// Dropping it closes the connection, and lets all calls fail.
+/// Dropping it closes the connection, and makes all calls fail.
 #[must_use = "a client does nothing unless its driver is polled: spawn it"]
 pub struct Driver {
     running: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -84,19 +84,19 @@ struct State {
     session: Session,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
-    /// Somebody waits no more.
+    /// Notified when a call, lock or monitor was dropped.
     dropped: Arc<Notify>,
     transactions: HashMap<TransactionId, Reply<Outcome>>,
     requests: HashMap<RequestId, Reply<RawReply>>,
     conditions: HashMap<ConditionId, Reply<()>>,
-    /// Requests whose connection broke, until it is known why.
+    /// Requests whose connection broke, until the reason is known.
     lost: Vec<Reply<RawReply>>,
     lock: Option<watch::Sender<LockStatus>>,
-    /// Who waits for the lock to be ours. The status alone does not tell: it may be another's again before anybody looks.
+    /// The call that steals the lock. The status alone is not enough: the lock may be lost again before the caller sees it.
     stealing: Option<Reply<u64>>,
     tables: SharedTables,
     monitored: Vec<MonitoredTable>,
-    /// Whether there is a table that the session does not know of.
+    /// Whether a table was added that the session does not monitor yet.
     is_undeclared: bool,
 }
 
@@ -152,9 +152,9 @@ impl State {
             self.declare();
             tokio::select! {
                 biased;
-                // A call that was dropped is given up before the next one is sent, which may come from the same task.
+                // A dropped call is cancelled before the next one is sent, which may come from the same task.
                 () = self.dropped.notified() => self.clear(),
-                // Each call waits for its reply, so that commands do not keep the session from its turn.
+                // Each call waits for its reply, so that commands cannot starve the session.
                 command = self.commands.recv() => match command {
                     Some(command) => self.command(command),
                     None => return,
@@ -164,10 +164,10 @@ impl State {
         }
     }
 
-    /// Receivers may be gone, in which case nobody is left to be told.
+    /// Handles an event. Failures to send to a receiver are ignored, because it was dropped.
     fn event(&mut self, event: SessionEvent) {
         match event {
-            // What was in step may not be since, if a table was added.
+            // It may not be synchronised any more if a table was added.
             SessionEvent::Synced { .. } if self.session.is_synced() => {
                 let (remote, role) = (self.session.remote().cloned(), self.session.role());
                 self.status.send_modify(|status| status.ready(remote, role));
@@ -203,7 +203,7 @@ impl State {
                 for reply in self.lost.drain(..) {
                     let _ = reply.send(Err(Kind::Closed(Some(Arc::clone(&error))).into()));
                 }
-                // There is no pause before every server, and every address of each, had its turn.
+                // There is a pause only after every address of every server was tried.
                 self.status.send_modify(|status| status.failed(remote, error, !retry.is_zero()));
             }
         }
@@ -259,7 +259,7 @@ impl State {
         if self.monitored.iter().any(|monitored| monitored.name == table.name) {
             return Err(Kind::AlreadyMonitored(table.name).into());
         }
-        // No server would take it, and the session would not try again.
+        // Every server would refuse it, and the session would not try again.
         condition_change("0", table.name, &rows).map_err(|e| Error::invalid_request("condition", e))?;
         self.tables.change(table.add);
         self.session.preset_condition(table.name, rows);
@@ -269,7 +269,7 @@ impl State {
         Ok(())
     }
 
-    /// Lets the session know of tables that were added. Where too much is under way, there is another time.
+    /// Makes the session monitor tables that were added. If too many requests are pending, it is tried again later.
     fn declare(&mut self) {
         if self.is_undeclared {
             self.status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
@@ -277,8 +277,7 @@ impl State {
         }
     }
 
-    /// Removes the tables of monitors that are gone. The server goes on to send their rows until the next time that it
-    /// is asked for some.
+    /// Removes the tables of dropped monitors. The server continues to send their rows until the next monitor request.
     fn remove_dropped(&mut self) {
         let Self { monitored, tables, session, .. } = self;
         monitored.retain(|table| {
@@ -291,7 +290,7 @@ impl State {
         });
     }
 
-    /// Gives up what nobody waits for any more.
+    /// Cancels calls that were dropped, and releases a lock that was.
     fn clear(&mut self) {
         self.remove_dropped();
         let session = &mut self.session;
@@ -310,13 +309,13 @@ impl State {
         self.conditions.retain(|_, reply| !reply.is_closed());
         if self.lock.as_ref().is_some_and(watch::Sender::is_closed) {
             self.lock = None;
-            // Where too much is under way, the server has it back at the end of the connection.
+            // If too many requests are pending, the end of the connection releases the lock.
             let _ = session.want_lock(false);
         }
     }
 }
 
-/// Keeps the reply until the session tells the end of what was sent, or says at once why it was not.
+/// Keeps the reply until the session reports the result, or replies at once why nothing was sent.
 fn enter<K: std::hash::Hash + Eq, T>(
     pending: &mut HashMap<K, Reply<T>>,
     sent: Result<K, Error>,
@@ -327,7 +326,7 @@ fn enter<K: std::hash::Hash + Eq, T>(
         Ok(id) => drop(pending.insert(id, reply)),
         Err(error) => {
             if error.is_not_sent() {
-                // Also a conversion of the schema, of which there is no event, ends what there was.
+                // A conversion of the schema, for which there is no event, also ends the synchronised state.
                 status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
             }
             let _ = reply.send(Err(error));

@@ -8,11 +8,11 @@ use super::driver::Command;
 use crate::error::{Error, Kind};
 use crate::lock::{LockName, LockStatus};
 
-/// A lock that a [`Client`] asks for on every connection, until this is dropped or [released](Self::release).
+/// A lock that a [`Client`] requests on every connection, until this is dropped or [released](Self::release).
 ///
 /// The server grants it to one client at a time (RFC 7047 section 4.1.8). It ends with the connection and with the
-/// server's leadership, and each time that it is granted it has another epoch. In a cluster it elects a writer and fences
-/// nobody off: guard transactions by [`Transaction::assert_lock`](crate::Transaction::assert_lock).
+/// server's leadership. Its epoch increases each time that it is granted. In a cluster it elects a writer but does not
+/// fence off a former one: guard transactions by [`Transaction::assert_lock`](crate::Transaction::assert_lock).
 #[derive(Debug)]
 pub struct Lock {
     client: Client,
@@ -22,11 +22,14 @@ pub struct Lock {
 // ===== impl Client =====
 
 impl Client {
-    /// Asks for a lock, and waits until the server has said whether it is ours. A client has one lock at a time.
+    /// Requests a lock, and waits until the server has replied whether this client holds it. A client has one lock at a
+    /// time.
     ///
     /// # Errors
-    /// No server can be used in time, or none that grants locks: a follower or a relay does not. Or the client has a lock
-    /// already.
+    /// No server that grants locks can be used in time (followers and relays do not), or the client has a lock already.
+    ///
+    /// # Cancel safety
+    /// The lock is released if the future is dropped.
     pub async fn lock(&self, name: &LockName) -> Result<Lock, Error> {
         let deadline = self.deadline();
         self.ready_until(deadline).await?;
@@ -45,7 +48,7 @@ impl Client {
 // ===== impl Lock =====
 
 impl Lock {
-    /// Returns where we stand with it.
+    /// Returns its status.
     pub fn status(&self) -> LockStatus {
         *self.status.borrow()
     }
@@ -62,13 +65,13 @@ impl Lock {
         Ok(*self.status.borrow_and_update())
     }
 
-    /// Waits until the lock is ours, however long that takes, and returns its epoch.
+    /// Waits without a limit until this client holds the lock, and returns its epoch.
     ///
     /// # Errors
     /// The driver of the client has ended.
     ///
     /// # Cancel safety
-    /// Safe: we keep our place in the server's queue.
+    /// The client keeps its place in the server's queue when the future is dropped.
     pub async fn held(&mut self) -> Result<u64, Error> {
         loop {
             if let LockStatus::Held(epoch) = *self.status.borrow_and_update() {
@@ -78,33 +81,34 @@ impl Lock {
         }
     }
 
-    /// Takes the lock from whoever has it, and waits until it is ours. The other one is told, and may take it back.
+    /// Steals the lock from its holder, and waits until this client holds it. The server notifies the former holder, which
+    /// may steal it back.
     ///
     /// # Errors
-    /// As [`held`](Self::held), or too many requests are under way.
+    /// As [`held`](Self::held), or too many requests are pending.
     pub async fn steal(&mut self) -> Result<u64, Error> {
         let epoch = self.client.command(|reply| Command::Steal { reply }).await?;
-        // The caller knows now, so that `changed` tells only of what comes after.
+        // The caller knows this change, so that `changed` reports only later ones.
         if *self.status.borrow_and_update() != LockStatus::Held(epoch) {
             self.status.mark_changed();
         }
         Ok(epoch)
     }
 
-    /// Gives the lock back, and waits until the server has it.
+    /// Releases the lock, and waits until the server has done so.
     ///
     /// # Errors
-    /// The lock is given back at the latest when the connection ends, which it may just have.
+    /// The connection has ended, or the driver has. The end of the connection releases the lock, too.
     pub async fn release(self) -> Result<(), Error> {
         self.client.command(|reply| Command::Release { reply }).await?;
-        // The server takes one request after the other.
+        // The server handles requests in their order.
         self.client.echo().await
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The driver gives back a lock of which nobody wants to know; it looks when it is notified.
+        // The driver releases a lock whose status nobody watches; it checks that when it is notified.
         let (_, nothing) = watch::channel(LockStatus::None);
         self.status = nothing;
         self.client.dropped.notify_one();

@@ -1,4 +1,4 @@
-//! Typed tables behind a client, which are kept in step with the database.
+//! Typed tables of a client that follow the database.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -19,20 +19,20 @@ use crate::schema::DatabaseSchema;
 use crate::table::{Index, IndexedField, Table, TypedRowFilter};
 use crate::tables::{Change, TableCache, Tables};
 
-/// The rows of a table, kept in step with the database until this is dropped. [`Client::monitor`] makes it.
+/// A copy of a table that follows the database until it is dropped. [`Client::monitor`] creates it.
 ///
 /// The rows are those of the last complete update, also while there is no connection. The tables of all
 /// monitors of a client change at the same time.
 pub struct Monitor<T> {
     client: Client,
     commits: watch::Receiver<u64>,
-    /// Lets the driver know that this is not dropped.
+    /// Shows the driver that this is not dropped.
     _alive: Arc<()>,
     table: PhantomData<fn() -> T>,
 }
 
-/// The tables of all monitors, which the driver fills and readers look at. It is locked for one row at a time, so that
-/// no reader waits for a snapshot to be complete.
+/// The tables of all monitors, written by the driver and read by the handles. They are locked for one row at a time, so that
+/// no reader waits for the end of a snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct SharedTables {
     tables: Arc<RwLock<Tables>>,
@@ -43,16 +43,18 @@ pub(super) struct SharedTables {
 // ===== impl Client =====
 
 impl Client {
-    /// Monitors a table: keeps its rows in step with the database, and tells how they change. Returns when the rows are
-    /// there.
+    /// Monitors a table. Returns when its rows have arrived.
     ///
-    /// The first monitor, and those that are asked for before there is a connection, come with the session's snapshot.
-    /// For another one later, the tables of all monitors are fetched again, of which monitors see the differences
-    /// only; so ask for all of them at the beginning where the database is large.
+    /// Monitors that are requested before the connection is established share one snapshot. For another monitor later, the
+    /// tables of all monitors are fetched again, though readers see only the differences. So if the database is large,
+    /// request all monitors at the beginning.
     ///
     /// # Errors
-    /// No server can be used in time, which includes one that lacks the table or a required column, or the client
-    /// monitors the table already.
+    /// No server can be used in time (one that lacks the table or a required column cannot), or the client monitors the
+    /// table already.
+    ///
+    /// # Cancel safety
+    /// The monitor ends if the future is dropped.
     pub async fn monitor<T>(&self) -> Result<Monitor<T>, Error>
     where
         T: Table<Context = ()> + Clone + Send + Sync + 'static,
@@ -60,8 +62,7 @@ impl Client {
         self.monitor_rows(RowFilter::All).await
     }
 
-    /// Monitors some rows of a table, as [`monitor`](Self::monitor) does all. A server that knows only the first
-    /// generation of monitors sends all rows whatever the conditions.
+    /// Monitors some rows of a table. A server that knows only RFC 7047's `monitor` sends all rows whatever the conditions.
     ///
     /// # Errors
     /// As [`monitor`](Self::monitor).
@@ -89,8 +90,8 @@ impl Client {
         Ok(monitor)
     }
 
-    /// Looks at the tables of all monitors at one moment. The driver waits meanwhile, so that `look` must not ask
-    /// anything of the client or its monitors.
+    /// Reads the tables of all monitors at one moment. The driver waits meanwhile, so `look` must not call the client or its
+    /// monitors.
     pub fn read<R>(&self, look: impl FnOnce(&Tables) -> R) -> R {
         look(&self.tables.tables.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -99,14 +100,13 @@ impl Client {
 // ===== impl Monitor =====
 
 impl<T: Table + Send + Sync + 'static> Monitor<T> {
-    /// Waits until rows have changed, and returns how: at first, all rows as new ones.
+    /// Waits until rows have changed, and returns the changes. The first call returns all rows as new ones.
     ///
-    /// Changes of the same row are joined until they are taken, so that a slow reader misses states in between, and
-    /// nothing else. However often everything was fetched again, a row that is as it was is not among them, and one
-    /// that is gone is.
+    /// Changes of the same row are joined until they are taken, so that a slow reader misses only intermediate states. After
+    /// a reconnection, rows that did not change are not among the changes, and rows that were deleted are.
     ///
     /// # Errors
-    /// The driver of the client has ended. Lost connections are no error: see [`Client::status`].
+    /// The driver of the client has ended. A lost connection is not an error: see [`Client::status`].
     ///
     /// # Cancel safety
     /// No change is lost when the future is dropped.
@@ -159,15 +159,14 @@ impl<T: Table + Send + Sync + 'static> Monitor<T> {
         self.read(|table| table.find(index, key).next().map(|(uuid, row)| (uuid, Arc::clone(row))))
     }
 
-    /// Chooses which rows to monitor, from now on and on later connections, too (ovsdb-server(7),
-    /// `monitor_cond_change`). Returns when they are there; they are told as changes.
+    /// Changes which rows are monitored, on this and on later connections (ovsdb-server(7), `monitor_cond_change`). Returns
+    /// when the rows have arrived; they are among the changes.
     ///
     /// # Errors
-    /// No server can be used in time, or a condition is not one on a declared column. The conditions are what they
-    /// were.
+    /// No server can be used in time, or the server lacks the column of a condition. The previous conditions hold.
     ///
     /// # Cancel safety
-    /// The conditions may change all the same if the future is dropped.
+    /// The conditions may change even if the future is dropped.
     pub async fn set_condition(&self, rows: TypedRowFilter<T>) -> Result<(), Error> {
         let rows = RowFilter::from(rows);
         let table: Arc<str> = T::TABLE.name.into();
@@ -176,14 +175,14 @@ impl<T: Table + Send + Sync + 'static> Monitor<T> {
     }
 
     fn read<R: Default>(&self, look: impl FnOnce(&TableCache<T>) -> R) -> R {
-        // The table is there as long as its monitor is.
+        // The table exists as long as its monitor does.
         self.client.read(|tables| tables.table().map(look).unwrap_or_default())
     }
 }
 
 impl<T> Drop for Monitor<T> {
     fn drop(&mut self) {
-        // The driver removes the table of a monitor that is gone; it looks when it is notified.
+        // The driver removes the table of a dropped monitor; it checks that when it is notified.
         self._alive = Arc::default();
         self.client.dropped.notify_one();
     }

@@ -1,4 +1,4 @@
-//! Whether a server takes writes.
+//! A test whether a server is read-only.
 
 use uuid::Uuid;
 
@@ -8,17 +8,17 @@ use crate::outcome::Outcome;
 use crate::transact::{Condition, Transaction};
 
 impl Client {
-    /// Asks whether the server refuses all writes to a database: it is a backup, or this remote of it is read-only.
-    /// `table` is any table of the database. Nothing is changed by the question.
+    /// Returns true if the server refuses all writes to a database, because it is a backup or this remote of it is
+    /// read-only. `table` is any table of the database. The test changes nothing.
     ///
     /// # Errors
-    /// The connection is lost.
+    /// No server can be used in time, or the connection breaks.
     pub async fn is_read_only(&self, database: &str, table: &str) -> Result<bool, Error> {
-        // A deletion of nothing, that is taken back: what decides is whether it is refused as such.
-        let mut question = Transaction::new(database);
-        question.delete(table, [Condition::eq("_uuid", Uuid::nil())]);
-        question.abort();
-        match self.transact(&question).await? {
+        // A deletion of no row that is aborted: only the kind of the refusal matters.
+        let mut test = Transaction::new(database);
+        test.delete(table, [Condition::eq("_uuid", Uuid::nil())]);
+        test.abort();
+        match self.transact(&test).await? {
             Outcome::Refused(refusal) => Ok(refusal.error.is_read_only()),
             Outcome::Committed(_) => Ok(false),
             Outcome::Unknown => Err(Kind::Closed(None).into()),

@@ -22,17 +22,17 @@ fn config(server: &Server) -> SessionConfig {
 async fn connected(server: &Server) -> Connected {
     let (client, driver) = Client::connect(config(server));
     let running = tokio::spawn(driver);
-    let peer = greeted(server).await;
+    let peer = after_handshake(server).await;
     client.ready().await.unwrap();
     Connected { client, running, peer }
 }
 
 /// Accepts a connection and answers as an old server does, which does not describe itself.
-async fn greeted(server: &Server) -> Peer {
-    greeted_with(server, &json!({"name": "D", "version": "1.0.0", "tables": {}})).await
+async fn after_handshake(server: &Server) -> Peer {
+    handshake_with(server, &json!({"name": "D", "version": "1.0.0", "tables": {}})).await
 }
 
-async fn greeted_with(server: &Server, schema: &Value) -> Peer {
+async fn handshake_with(server: &Server, schema: &Value) -> Peer {
     let mut peer = server.accept().await;
     let described = peer.expect("get_schema").await;
     let aware = peer.expect("set_db_change_aware").await;
@@ -134,7 +134,7 @@ async fn a_call_at_a_cut_ends_and_says_why_and_the_next_one_has_another_connecti
         peer.expect("transact").await;
         peer.expect("echo").await;
         drop(peer);
-        let mut peer = greeted(&server).await;
+        let mut peer = after_handshake(&server).await;
         let request = peer.expect("transact").await;
         peer.reply(&request, &json!([{}])).await;
         peer
@@ -228,7 +228,7 @@ async fn a_lock_is_asked_for_on_every_connection_until_it_is_dropped() {
         peer.reply(&steal, &json!({"locked": true})).await;
         seen.await.unwrap();
         drop(peer);
-        let mut peer = greeted(&server).await;
+        let mut peer = after_handshake(&server).await;
         let lock = peer.expect("lock").await;
         peer.reply(&lock, &json!({"locked": true})).await;
         assert_eq!(peer.expect("unlock").await["params"], json!(["leader"]));

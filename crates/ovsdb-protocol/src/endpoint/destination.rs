@@ -94,7 +94,7 @@ impl Destination {
         self.address
     }
 
-    /// Connects. The files of `tls` are read anew each time.
+    /// Connects. The files of `tls` are read each time.
     pub(crate) async fn dial(&self, tls: &TlsConfig, timeouts: DialTimeouts) -> Result<Stream, Error> {
         match (&self.endpoint, self.address) {
             (Endpoint::Unix(path), _) => {

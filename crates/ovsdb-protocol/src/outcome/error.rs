@@ -82,14 +82,14 @@ impl std::error::Error for DatabaseError {}
 /// | `Permanent`    | everything else, `constraint violation` of an operation included                           |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// A wait did not come true in its time: the content of the database is not what the transaction was made
-    /// for. Make it anew from the current content.
+    /// A wait did not become true in time: the content of the database is not what the transaction expects. Build it again
+    /// from the current content.
     Precondition,
     /// The lock that the transaction asserts is not held at this server. Stop until it is again.
     LockLost,
-    /// Some row of the database, or of this very transaction, is in the way: an index or a row limit, a chosen
-    /// uuid in use, a reference to or from a row. Make the transaction anew from the current content, and take
-    /// a second refusal for `Permanent`: an undefined named uuid, say, looks the same.
+    /// The transaction conflicts with a row of the database or of its own: an index or a row limit, a chosen
+    /// uuid in use, a reference to or from a row. Build the transaction again from the current content, and treat
+    /// a second refusal as `Permanent`: an undefined named uuid, for example, looks the same.
     Conflict,
     /// The request was withdrawn, by this client or by a schema conversion. In a cluster, a transaction
     /// which was already on its way to the other servers may still happen.

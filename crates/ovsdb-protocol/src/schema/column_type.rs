@@ -191,7 +191,7 @@ impl BaseType {
         }
     }
 
-    /// Returns the strength of references; `None` for a type which is no reference.
+    /// Returns the strength of references; `None` for other types.
     pub fn ref_type(&self) -> Option<RefType> {
         match &self.constraint {
             Constraint::Reference { ref_type, .. } => Some(*ref_type),

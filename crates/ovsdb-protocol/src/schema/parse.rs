@@ -10,7 +10,7 @@ use super::{
 };
 use crate::value::{Atom, Datum};
 
-/// Why a text is no database schema.
+/// Why a text is not a database schema.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -71,7 +71,7 @@ impl DatabaseSchema {
     ///
     /// # Errors
     ///
-    /// Fails for text which is no schema, naming the table and the column if there is one to blame.
+    /// Fails if the text is not a schema, naming the table and the column if there is one to blame.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         Self::from_json(serde_json::from_str(text).map_err(SchemaError::Json)?)
     }

@@ -89,27 +89,27 @@ fn the_truth_table_of_servers() {
             (Policy::new(false, Some(cluster(1))), pinned),
         ] {
             let mut policy = policy;
-            policy.note(&ServerDatabase {
+            policy.record_index(&ServerDatabase {
                 cluster_id: Some(cluster(1)),
                 index: Some(10),
                 ..ServerDatabase::default()
             });
-            assert_eq!(policy.judge(Some(&server)), verdict, "{what}, {policy:?}");
+            assert_eq!(policy.check(Some(&server)), verdict, "{what}, {policy:?}");
         }
     }
-    assert_eq!(Policy::default().judge(None), Err(No::NoDatabase));
+    assert_eq!(Policy::default().check(None), Err(No::NoDatabase));
 }
 
 #[test]
 fn the_least_index_only_grows_and_can_be_reset() {
     let mut policy = Policy::new(true, None);
     let at = |cid, index| server("clustered", [true; 3], Some(cid), Some(index));
-    policy.note(&at(1, 10));
-    policy.note(&at(1, 8));
-    assert_eq!(policy.judge(Some(&at(1, 9))), Err(ServerUnusable::Stale { index: 9, least: 10 }));
-    assert!(policy.judge(Some(&at(2, 1))).is_ok(), "each cluster counts for itself");
+    policy.record_index(&at(1, 10));
+    policy.record_index(&at(1, 8));
+    assert_eq!(policy.check(Some(&at(1, 9))), Err(ServerUnusable::Stale { index: 9, least: 10 }));
+    assert!(policy.check(Some(&at(2, 1))).is_ok(), "each cluster counts for itself");
     policy.reset_min_index();
-    assert!(policy.judge(Some(&at(1, 1))).is_ok());
+    assert!(policy.check(Some(&at(1, 1))).is_ok());
 }
 
 /// Rule: old servers lack columns of `_Server`.

@@ -15,13 +15,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::join;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::connection::SNAPSHOT_PROBE;
 use super::*;
 use crate::cache::{Cache, Selection};
+use crate::endpoint::Remotes;
 use crate::monitor::RowFilter;
 use crate::scripted::{Peer, Server, notification, reply};
-use crate::transact::Condition;
+use crate::transact::{Condition, Transaction};
 use crate::value::{Datum, Row};
 
 /// Longer than any scenario; the clock jumps.
@@ -155,14 +158,14 @@ fn change(uuid: u128, change: &Value) -> Value {
 }
 
 /// Answers up to the request for a monitor, and returns that.
-async fn greet(peer: &mut Peer) -> Value {
+async fn handshake(peer: &mut Peer) -> Value {
     let request = ask_schema(peer).await;
     peer.reply(&request, &usual_schema()).await;
     peer.expect("monitor_cond_since").await
 }
 
 /// Grants the lock or not, and answers until the replica, which stays empty, is in step.
-async fn greet_with_lock(peer: &mut Peer, locked: bool) {
+async fn handshake_with_lock(peer: &mut Peer, locked: bool) {
     let schema = ask_schema(peer).await;
     let lock = peer.expect("lock").await;
     assert_eq!(lock["params"], json!(["leader"]));

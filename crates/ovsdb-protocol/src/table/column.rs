@@ -38,7 +38,7 @@ pub trait AtomValue: Sized {
     /// Reads a value.
     ///
     /// # Errors
-    /// The atom is of another type, or makes no sense.
+    /// The atom is of another type, or not a valid value.
     fn from_atom(atom: AtomRef<'_>) -> Result<Self, ColumnError>;
 
     /// Returns the value as the database has it.
@@ -188,7 +188,7 @@ impl<C: ?Sized, T: AtomValue> Column<C> for Option<T> {
     }
 }
 
-/// Calls `each` with every element of a set that makes sense; the first error is that of the column.
+/// Calls `each` with every valid element of a set; the last error is that of the column.
 fn read_set<T: AtomValue>(
     value: &mut DatumReader<'_, '_>,
     mut each: impl FnMut(T),

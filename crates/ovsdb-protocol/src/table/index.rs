@@ -49,7 +49,7 @@ pub struct Index<T, F> {
     field: fn(&T) -> &F,
 }
 
-/// What the declaration says of an index: see [`Table::INDEXES`](super::Table::INDEXES).
+/// The declaration of an index: see [`Table::INDEXES`](super::Table::INDEXES).
 pub struct IndexSpec<T> {
     column: &'static str,
     hash_keys: HashKeys<T>,

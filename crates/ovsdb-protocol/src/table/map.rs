@@ -8,21 +8,21 @@ use super::ColumnError;
 
 /// A type of fields that hold the value of one key of a map of strings.
 pub trait KeyColumn: Default {
-    /// Takes what a value or a difference says of the key: the value is gone if it is the present one, and new
-    /// otherwise.
+    /// Applies the part of a value or a difference that is about the key: removes the value if it is the current one, and
+    /// sets it otherwise.
     ///
     /// # Errors
-    /// The text makes no sense ([`ColumnError::Invalid`]); the field holds what was understood.
+    /// The text is invalid ([`ColumnError::Invalid`]); the field holds what was understood.
     fn toggle(&mut self, text: &str) -> Result<(), ColumnError>;
 }
 
 /// A type of fields that hold those pairs of a map of strings whose keys have a prefix.
 pub trait PairsColumn: Default {
-    /// Takes those pairs of a value or a difference whose keys have the prefix, at least one. A pair is gone if it is
-    /// present, and new or changed otherwise.
+    /// Applies those pairs of a value or a difference whose keys have the prefix, at least one: removes a pair if it is
+    /// present, and sets it otherwise.
     ///
     /// # Errors
-    /// A pair makes no sense ([`ColumnError::Invalid`]); the field holds what was understood.
+    /// A pair is invalid ([`ColumnError::Invalid`]); the field holds what was understood.
     fn toggle(&mut self, pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError>;
 }
 

@@ -26,7 +26,7 @@ pub trait OriginalText: Sized {
 
 /// The value of a string column, parsed, and the text itself where it is not the canonical one.
 ///
-/// The empty string is no value. A text that cannot be parsed is kept too, without a value.
+/// The empty string is not a value. A text that cannot be parsed is kept too, without a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Original<T> {
     /// The column is empty, or the key is absent.
@@ -83,7 +83,7 @@ impl<T: OriginalText> Original<T> {
         matches!(self, Self::Canonical(own) if own == value)
     }
 
-    /// Returns true if there is a text, be it a value or not.
+    /// Returns true if there is a text, whether it is a value or not.
     pub fn is_present(&self) -> bool {
         !matches!(self, Self::Empty)
     }
@@ -110,7 +110,7 @@ impl<T: OriginalText, C: ?Sized> Column<C> for Original<T> {
 
 impl<T: OriginalText> KeyColumn for Original<T> {
     fn toggle(&mut self, text: &str) -> Result<(), ColumnError> {
-        // An empty text under a key is a text too, which the rule that none is no value leaves unseen.
+        // An empty text under a key is toggled too, though it is not a value.
         *self = if self.is_present() && self.is_text(text) { Self::Empty } else { Self::new(text) };
         self.check()
     }

@@ -7,7 +7,7 @@ use crate::cursor::{DatumReader, DecodeError};
 use crate::problem::{Findings, Problems};
 use crate::row::{ColumnSink, Columns as ColumnsText};
 
-/// What is known of a row before its columns are read.
+/// An update of a row, before its columns are read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadRow<'a> {
     /// The row's `_uuid`.

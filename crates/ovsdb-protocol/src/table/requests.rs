@@ -1,4 +1,4 @@
-//! What to monitor of the declared tables, of what a server has.
+//! Monitor requests for declared tables, given the schema of a server.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use crate::monitor::{MonitorRequest, MonitorRequests};
 use crate::replica::SchemaMismatch;
 use crate::schema::DatabaseSchema;
 
-/// How a server has a declared table.
+/// The columns of a declared table that a server has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableLayout {
     /// The columns that the server has.
     pub present: ColumnSet,
-    /// The sets and maps that hold at most one element at this server. It sends their new values instead of differences.
+    /// The sets and maps that hold at most one element at this server, which sends their new values instead of differences.
     pub replaced: ColumnSet,
 }
 
-/// A table or column that is declared and that the server does not have.
+/// A declared table or column that the server lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// The table.
     pub table: &'static TableSpec,
-    /// The index of the column; `None` where it is the table that is absent.
+    /// The index of the column; `None` if the whole table is absent.
     pub column: Option<usize>,
 }
 
-/// Returns what to monitor of the declared tables, and how the server has each of them.
+/// Returns what to monitor of the declared tables, and which columns of each the server has.
 ///
 /// # Errors
 /// The server lacks a table or a column that is not optional, or has it with another type.
@@ -47,7 +47,7 @@ pub fn monitor_requests<'t>(
     Ok((requests, layouts))
 }
 
-/// Finds out how a server has a table.
+/// Returns the columns of a table that a server has.
 fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, SchemaMismatch> {
     let mut layout = TableLayout::default();
     for (index, column) in table.columns.iter().enumerate() {
@@ -81,7 +81,7 @@ fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Sch
 // ===== impl Missing =====
 
 impl Missing {
-    /// Returns what is absent of a table.
+    /// Iterates over what the server lacks of a table.
     pub fn list(table: &'static TableSpec, layout: TableLayout) -> impl Iterator<Item = Self> {
         let columns = (0..table.columns.len()).filter(move |column| !layout.present.contains(*column));
         let whole = layout.present.is_empty().then_some(Self { table, column: None });

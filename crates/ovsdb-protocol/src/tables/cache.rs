@@ -16,13 +16,13 @@ use crate::replica::{ApplyError, Batch};
 use crate::row::{Columns, RowChange};
 use crate::table::{Index, IndexedField, ReadRow, Table, TableLayout, TableSpec, read_row};
 
-/// The rows of one table as of the last commit, and above them those of the batch that is under way.
+/// The rows of one table as of the last commit, and the changes of an incomplete batch.
 pub struct TableCache<T> {
     layout: TableLayout,
     rows: BTreeMap<Uuid, Arc<T>>,
-    /// What the batch says of rows; `None` of one that is gone.
+    /// The rows that the batch changed; `None` if it deleted them.
     staged: BTreeMap<Uuid, Option<Arc<T>>>,
-    /// What happened since the changes were taken.
+    /// The changes since they were last taken.
     changes: BTreeMap<Uuid, Change<T>>,
     /// For each declared index, the hashes of the keys with the rows that have them.
     indexes: Vec<BTreeSet<(u64, Uuid)>>,
@@ -97,7 +97,7 @@ impl<T: Table> TableCache<T> {
         self.rows.is_empty()
     }
 
-    /// Returns how the server has the table.
+    /// Returns which columns the server has.
     pub fn layout(&self) -> TableLayout {
         self.layout
     }
@@ -106,7 +106,7 @@ impl<T: Table> TableCache<T> {
         std::mem::take(&mut self.changes).into_values().collect()
     }
 
-    /// Returns a row as the batch knows it. A snapshot starts from nothing.
+    /// Returns a row as of this point of the batch. A snapshot starts without rows.
     fn current(&self, batch: Batch, uuid: Uuid) -> Option<&Arc<T>> {
         match (self.staged.get(&uuid), batch) {
             (Some(staged), _) => staged.as_ref(),
@@ -128,7 +128,7 @@ impl<T: Table> TableCache<T> {
         }
     }
 
-    /// Joins what happened to a row with what happened to it before.
+    /// Joins the change of a row with its earlier changes.
     fn record(&mut self, change: Change<T>) {
         match self.changes.entry(change.uuid) {
             Entry::Vacant(vacant) => drop(vacant.insert(change)),
@@ -214,7 +214,7 @@ where
         }
         for (uuid, new) in staged {
             let old = self.rows.get(&uuid).cloned();
-            // An equal row keeps its place in memory, which readers may hold already.
+            // An equal row keeps its allocation, which readers may share.
             if !is_same(&old, &new) {
                 match &new {
                     Some(row) => drop(self.rows.insert(uuid, Arc::clone(row))),

@@ -21,7 +21,7 @@ use super::verifier::Verifier;
 use super::{PemSource, TlsConfig};
 use crate::endpoint::{DialTimeouts, Stream, dial_tcp};
 use crate::error::Error;
-use crate::exchange::Silent;
+use crate::jsonrpc::InactivityTimeout;
 
 impl TlsConfig {
     /// Connects, each side verifying the other.
@@ -71,7 +71,7 @@ impl TlsConfig {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(explain_io(error, self, leaf()).into()),
             // The kernel has accepted the connection, and the server itself says nothing.
-            Err(_) => Err(Silent(timeouts.handshake).into()),
+            Err(_) => Err(InactivityTimeout(timeouts.handshake).into()),
         }
     }
 
@@ -119,7 +119,7 @@ pub(super) fn refusal(text: impl Into<String>) -> io::Error {
 fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     // The zone of an IPv6 address is our own affair.
     let host = if host.contains(':') { host.split('%').next().unwrap_or_default() } else { host };
-    ServerName::try_from(host.to_owned()).map_err(|_| refusal(format!("\"{host}\" is no host name")))
+    ServerName::try_from(host.to_owned()).map_err(|_| refusal(format!("\"{host}\" is not a valid host name")))
 }
 
 /// The CA's certificate among what an unverified server sent: the last one, which must be self-signed.

@@ -10,14 +10,14 @@ use super::dial::refusal;
 use super::{PemSource, TlsConfig};
 
 /// What is said of X.509 v1, which `ovs-pki` made before 2018 and valid for ten years.
-pub(super) const V1: &str = "is of X.509 version 1, which is refused for its lack of extensions: make it anew with ovs-pki of Open vSwitch 2.11 \
+pub(super) const V1: &str = "is of X.509 version 1, which is refused for its lack of extensions: create it again with ovs-pki of Open vSwitch 2.11 \
      or newer";
 
 /// What is said where only what is too old was offered.
 const OLD_TLS: &str = "the server speaks neither TLS 1.2 nor 1.3: see its --ssl-protocols";
 
 /// What to make in place of a certificate that cannot be verified.
-const ANEW: &str = "make it anew, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) or Ed25519, signed \
+const RECREATE: &str = "create it again, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) or Ed25519, signed \
      with SHA-256 or better";
 
 /// Explains an error of a stream, if it is one of TLS. `leaf` is the certificate that the server showed.
@@ -86,13 +86,15 @@ fn fault(error: &CertificateError, config: &TlsConfig, leaf: Option<&Certificate
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             let by = leaf.map_or_else(String::new, |leaf| format!(" by {}", algorithm(leaf)));
-            format!("is signed{by}, and it, or one between it and the CA in {ca}, cannot be verified: {ANEW}")
+            format!(
+                "is signed{by}, and it, or one between it and the CA in {ca}, cannot be verified: {RECREATE}"
+            )
         }
         CertificateError::BadEncoding => {
-            format!("is malformed, or one that vouches for it is: openssl x509 -text shows them; {ANEW}")
+            format!("is malformed, or one that vouches for it is: openssl x509 -text shows them; {RECREATE}")
         }
         CertificateError::UnhandledCriticalExtension => {
-            "has a critical extension that is not understood: make it anew without".to_owned()
+            "has a critical extension that is not understood: create it again without".to_owned()
         }
         // Ours, or webpki's, which names the trouble in one word.
         CertificateError::Other(other) => match other.0.to_string() {
@@ -132,7 +134,7 @@ fn alert_text(alert: AlertDescription, config: &TlsConfig) -> String {
     if config.certificate.is_none()
         && matches!(alert, AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure)
     {
-        return "the server wants a certificate of ours, and there is none (--certificate, --private-key)"
+        return "the server requires a client certificate, and none is configured (--certificate, --private-key)"
             .to_owned();
     }
     let why = match alert {

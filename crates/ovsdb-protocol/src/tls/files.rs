@@ -71,7 +71,7 @@ pub(super) fn write_ca_cert(file: &Path, certificate: &CertificateDer<'_>) -> io
     };
     let written = writer.write_all(text.as_bytes()).and_then(|()| writer.sync_all());
     if let Err(error) = written {
-        // Half of a certificate would be in the way for ever.
+        // An incomplete file would break every later attempt.
         let _ = fs::remove_file(file);
         return Err(cannot(error));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Keys or certificates in PEM (RFC 7468): a file, or what one would hold.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PemSource {
-    /// A file, which is read anew for every connection.
+    /// A file, which is read for every connection.
     File(PathBuf),
     /// The text itself, from wherever the program has it.
     Bytes(Vec<u8>),

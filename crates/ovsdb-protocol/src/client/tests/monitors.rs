@@ -57,7 +57,7 @@ async fn rows_come_as_changes_and_tables_at_the_same_time() {
     let server = Server::unix();
     let client = client(&server);
     let script = async {
-        let mut peer = greeted_with(&server, &schema()).await;
+        let mut peer = handshake_with(&server, &schema()).await;
         let request = peer.expect("monitor_cond_since").await;
         let tables: Vec<_> = request["params"][2].as_object().unwrap().keys().collect();
         assert_eq!(tables, ["Router", "Switch"], "those that were asked for before there was a connection");
@@ -72,7 +72,7 @@ async fn rows_come_as_changes_and_tables_at_the_same_time() {
         peer.reply(&transact, &json!([{}])).await;
 
         drop(peer);
-        let mut peer = greeted_with(&server, &schema()).await;
+        let mut peer = handshake_with(&server, &schema()).await;
         let request = peer.expect("monitor_cond_since").await;
         assert_eq!(request["params"][3], json!(id(10)));
         let rows = json!({"Switch": row("initial", 3, "x"), "Router": row("initial", 2, "r")});
@@ -105,7 +105,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
     let server = Server::unix();
     let client = client(&server);
     let script = async {
-        let mut peer = greeted_with(&server, &schema()).await;
+        let mut peer = handshake_with(&server, &schema()).await;
         let request = peer.expect("monitor_cond_since").await;
         peer.reply(&request, &json!([false, id(1), {"Switch": row("initial", 1, "a")}])).await;
         let cancel = peer.expect("monitor_cancel").await;
@@ -123,7 +123,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
         peer.reply(&echo, &json!([])).await;
 
         drop(peer);
-        let mut peer = greeted_with(&server, &schema()).await;
+        let mut peer = handshake_with(&server, &schema()).await;
         let request = peer.expect("monitor_cond_since").await;
         assert!(request["params"][2]["Switch"].is_null());
         assert_eq!(request["params"][3], json!(id(0)));
@@ -160,8 +160,8 @@ async fn a_monitor_that_cannot_be_is_given_up() {
     let server = Server::unix();
     let client = client(&server);
     let script = async {
-        greeted_with(&server, &schema()).await.closed().await;
-        let mut peer = greeted_with(&server, &schema()).await;
+        handshake_with(&server, &schema()).await.closed().await;
+        let mut peer = handshake_with(&server, &schema()).await;
         let echo = peer.expect("echo").await;
         peer.reply(&echo, &json!([])).await;
         peer
@@ -182,7 +182,7 @@ async fn a_monitor_ends_with_the_driver() {
     let (client, driver) = Client::connect(config(&server));
     let running = tokio::spawn(driver);
     let script = async {
-        let mut peer = greeted_with(&server, &schema()).await;
+        let mut peer = handshake_with(&server, &schema()).await;
         let request = peer.expect("monitor_cond_since").await;
         peer.reply(&request, &json!([false, id(1), {}])).await;
         peer

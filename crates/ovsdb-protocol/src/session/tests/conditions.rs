@@ -19,7 +19,7 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(wanted(&request), &Value::Null);
         peer.reply(&request, &snapshot(1, &[(1, 1), (2, 2)])).await;
         let change = peer.expect("monitor_cond_change").await;
@@ -29,7 +29,7 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!((since(&request), wanted(&request)), (2, &json!([["n", "==", 2]])));
         peer.reply(&request, &json!([true, id(2), {}])).await;
         // The connection breaks while another change is under way: the rows belong to neither.
@@ -37,7 +37,7 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!((since(&request), wanted(&request)), (0, &json!([["n", "==", 1]])));
         peer.reply(&request, &snapshot(3, &[(1, 1)])).await;
         peer
@@ -68,7 +68,7 @@ async fn a_refused_change_leaves_the_conditions_as_they_were() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(1, &[])).await;
         let changes = [(); 3];
         let mut requests = Vec::new();
@@ -82,7 +82,7 @@ async fn a_refused_change_leaves_the_conditions_as_they_were() {
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!((since(&request), wanted(&request)), (2, &json!([["n", "==", 1]])));
         peer.reply(&request, &json!([true, id(2), {}])).await;
         peer

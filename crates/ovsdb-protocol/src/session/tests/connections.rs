@@ -9,7 +9,7 @@ async fn both_sides_may_have_much_to_say_at_once() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(7, &[])).await;
         // The head of it: our side has begun, and it is more than the socket holds.
         peer.unheard().await;
@@ -52,7 +52,7 @@ async fn back_off_grows_until_a_connection_lasts() {
             drop(server.accept().await);
         }
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         drop(peer);
@@ -73,7 +73,7 @@ async fn remotes_are_tried_in_turn_before_a_pause() {
     let script = async {
         drop(server.accept().await);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         drop(peer);
@@ -107,13 +107,13 @@ async fn a_silent_server_is_given_up() {
         // Before the snapshot it may take its time.
         let mut peer = server.accept().await;
         let start = Instant::now();
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         peer.expect("echo").await;
         peer.closed().await;
         let early = start.elapsed();
 
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         let start = Instant::now();
         let echo = peer.expect("echo").await;
@@ -141,7 +141,7 @@ async fn a_slow_server_is_not_given_up() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let text = reply(&request, &snapshot(7, &[(1, 1)]));
         // One byte in 50 seconds, then, as an update, one in four.
         for byte in text.chars() {
@@ -168,7 +168,7 @@ async fn the_server_is_answered_in_the_middle_of_a_snapshot() {
     let content: Vec<_> = (1..10_000).map(|number| (number, 1)).collect();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let text = reply(&request, &snapshot(7, &content));
         let (first, rest) = text.split_at(text.len() / 2);
         peer.send(r#"{"id":"echo","method":"echo","params":[1]}"#).await;
@@ -190,7 +190,7 @@ async fn several_messages_may_come_at_once() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let first = reply(&request, &snapshot(7, &[(1, 1)]));
         let second = update(8, &change(2, &json!({"insert": {}})));
         let third = update(9, &change(1, &json!({"delete": null})));
@@ -218,7 +218,7 @@ async fn garbage_ends_a_connection_and_is_no_busy_loop() {
             peer.closed().await;
         }
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.send(&reply(&request, &snapshot(7, &[(1, 1)])).replace("initial", "sometime")).await;
         peer.closed().await;
     };
@@ -244,7 +244,7 @@ async fn nothing_is_lost_when_next_is_dropped() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let mut text = reply(&request, &snapshot(7, &[(1, 1)]));
         text += &update(8, &change(1, &json!({"modify": {"n": 2}})));
         text += &update(9, &change(2, &json!({"insert": {}})));

@@ -66,7 +66,7 @@ fn two_tables() -> Value {
     json!({"name": "D", "version": "1.0.0", "tables": {"T": table, "U": table}})
 }
 
-async fn greet(peer: &mut Peer) {
+async fn handshake(peer: &mut Peer) {
     let request = ask_schema(peer).await;
     peer.reply(&request, &two_tables()).await;
 }
@@ -84,7 +84,7 @@ async fn a_replica_without_tables_is_in_step_without_a_monitor() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         let transact = peer.expect("transact").await;
         peer.reply(&transact, &json!([{}])).await;
         // It comes to want a table.
@@ -128,7 +128,7 @@ async fn what_a_cancelled_monitor_still_tells_is_dropped() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         let request = peer.expect("monitor_cond_since").await;
         peer.reply(&request, &json!([false, id(1), one("initial", "T", 1)])).await;
         let transact = peer.expect("transact").await;
@@ -182,7 +182,7 @@ async fn rows_that_arrive_for_the_declaration_before_are_dropped() {
         let server = Server::unix();
         let script = async {
             let mut peer = server.accept().await;
-            greet(&mut peer).await;
+            handshake(&mut peer).await;
             let request = peer.expect("monitor_cond_since").await;
             let text = reply(
                 &request,
@@ -221,7 +221,7 @@ async fn a_refusal_for_the_declaration_before_is_dropped() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         let refused = peer.expect("monitor_cond_since").await;
         let cancel = peer.expect("monitor_cancel").await;
         let schema = peer.expect("get_schema").await;
@@ -254,7 +254,7 @@ async fn a_declaration_that_finds_no_room_changes_nothing() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         let request = peer.expect("monitor_cond_since").await;
         peer.reply(&request, &json!([false, id(1), {}])).await;
         peer

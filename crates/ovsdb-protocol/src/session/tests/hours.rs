@@ -10,7 +10,7 @@ async fn an_idle_connection_lasts_for_hours() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(7, &[(1, 1)])).await;
         let start = Instant::now();
         let mut echoes = 0;
@@ -55,7 +55,7 @@ async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
     let back = Instant::now();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(7, &[(1, 1)])).await;
         peer
     };
@@ -71,7 +71,7 @@ async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
     let script = async {
         // Hours of progress, ...
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let text = reply(&request, &snapshot(7, &[(1, 1)]));
         let (most, rest) = text.split_at(text.len() - 1);
         let start = Instant::now();
@@ -86,7 +86,7 @@ async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
         peer.closed().await;
         let end = start.elapsed();
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 0);
         peer.reply(&request, &snapshot(8, &[(2, 2)])).await;
         (peer, progress, end)
@@ -114,7 +114,7 @@ async fn what_is_waited_for_may_take_hours() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
-        greet_with_lock(&mut peer, false).await;
+        handshake_with_lock(&mut peer, false).await;
         let transact = peer.expect("transact").await;
         let start = Instant::now();
         while start.elapsed() < 6 * HOUR {
@@ -150,7 +150,7 @@ async fn the_only_server_is_not_probed_over_a_unix_socket() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(7, &[(1, 1)])).await;
         let said = timeout(12 * HOUR, peer.unheard()).await;
         assert!(said.is_err(), "{said:?}");

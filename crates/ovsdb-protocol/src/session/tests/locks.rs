@@ -7,7 +7,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         let answered = peer.expect("transact").await;
         assert_eq!(answered["params"], json!(["D", {"op": "comment", "comment": "one"}]));
@@ -17,7 +17,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
         drop(peer);
 
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         // The first one's reply is none: that tells nothing either.
         let request = peer.expect("transact").await;
@@ -26,7 +26,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
         peer.closed().await;
 
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         let request = peer.expect("transact").await;
         peer.refuse(&request, &json!("canceled")).await;
@@ -80,19 +80,19 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_asked_for_on_every_connection() {
     let server = Server::unix();
-    let greet = async |locked: bool| {
+    let handshake = async |locked: bool| {
         let mut peer = server.accept().await;
-        greet_with_lock(&mut peer, locked).await;
+        handshake_with_lock(&mut peer, locked).await;
         peer
     };
     let script = async {
-        let mut peer = greet(true).await;
+        let mut peer = handshake(true).await;
         peer.notify("stolen", &json!(["leader"])).await;
         peer.notify("locked", &json!(["another"])).await;
         peer.notify("locked", &json!(["leader"])).await;
         drop(peer);
-        drop(greet(false).await);
-        greet(true).await
+        drop(handshake(false).await);
+        handshake(true).await
     };
     let mut consumer = Consumer::locking(&server);
     let client = async {
@@ -128,7 +128,7 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet_with_lock(&mut peer, true).await;
+        handshake_with_lock(&mut peer, true).await;
         let unlock = peer.expect("unlock").await;
         assert_eq!(unlock["params"], json!(["leader"]));
         peer.reply(&unlock, &json!({})).await;
@@ -159,7 +159,7 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet_with_lock(&mut peer, false).await;
+        handshake_with_lock(&mut peer, false).await;
         let unlock = peer.expect("unlock").await;
         assert_eq!(unlock["params"], json!(["leader"]));
         // It has become ours and was given back, all in one moment.

@@ -9,7 +9,7 @@ async fn methods_fall_back_to_the_oldest() {
         let server = Server::unix();
         let script = async {
             let mut peer = server.accept().await;
-            let mut request = greet(&mut peer).await;
+            let mut request = handshake(&mut peer).await;
             for older in ["monitor_cond", "monitor"].iter().take(unknown) {
                 peer.refuse(&request, &json!("unknown method")).await;
                 request = peer.expect(older).await;
@@ -47,7 +47,7 @@ async fn another_error_than_an_unknown_method_is_no_reason_to_fall_back() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.refuse(&request, &json!({"error": "syntax error", "details": "no"})).await;
         peer.closed().await;
     };
@@ -63,33 +63,33 @@ async fn the_last_transaction_is_taken_from_every_reply_and_update() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 0);
         peer.reply(&request, &snapshot(7, &[(1, 1)])).await;
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 7, "from a reply whose found is false");
         peer.reply(&request, &json!([true, id(8), change(1, &json!({"modify": {"n": 2}}))])).await;
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 8, "from a reply whose found is true");
         peer.reply(&request, &json!([true, id(8), {}])).await;
         peer.send(&update(9, &change(2, &json!({"insert": {}})))).await;
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 9, "from an update");
         // It has forgotten 9; another row has taken the place of row 1.
         peer.reply(&request, &snapshot(20, &[(2, 0), (3, 3)])).await;
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 20, "from a snapshot in place of differences");
         peer.reply(&request, &json!([true, id(20), {}])).await;
         peer
@@ -142,7 +142,7 @@ async fn a_cut_at_any_byte_leads_to_the_right_content() {
             drop(peer);
 
             let mut peer = server.accept().await;
-            let request = greet(&mut peer).await;
+            let request = handshake(&mut peer).await;
             let known = match cut {
                 _ if cut == whole.len() => 8,
                 _ if cut >= torn => 0,
@@ -228,7 +228,7 @@ async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
         peer.reply(&request, &json!({"name": "D", "version": "1.0.0", "tables": {}})).await;
         peer.closed().await;
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         peer
     };
@@ -255,12 +255,12 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
         let server = Server::unix();
         let script = async {
             let mut peer = server.accept().await;
-            let request = greet(&mut peer).await;
+            let request = handshake(&mut peer).await;
             peer.reply(&request, &snapshot(7, &[(1, 1), (2, 2)])).await;
             peer.send(&update(8, &contradiction)).await;
             peer.closed().await;
             let mut peer = server.accept().await;
-            let request = greet(&mut peer).await;
+            let request = handshake(&mut peer).await;
             assert_eq!(since(&request), 0);
             peer.reply(&request, &snapshot(9, &[(1, 1), (3, 3)])).await;
             peer
@@ -289,7 +289,7 @@ async fn an_unreadable_value_stops_nothing() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let rows = json!({"T": {id(1): {"initial": {"n": ["set", [1, 1]]}}, id(2): {"initial": {"n": 2}}}});
         peer.reply(&request, &json!([false, id(7), rows])).await;
         peer.send(&update(8, &change(2, &json!({"modify": {"n": "x"}})))).await;
@@ -348,12 +348,12 @@ async fn an_update_for_no_monitor_is_an_error() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         // Before the reply to the monitor request, there is nothing that it could be a difference to.
         peer.send(&update(7, &json!({}))).await;
         peer.closed().await;
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 0);
         peer.reply(&request, &snapshot(7, &[])).await;
         peer.notify("update3", &json!(["other", id(8), {}])).await;

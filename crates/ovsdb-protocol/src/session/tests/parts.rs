@@ -36,7 +36,7 @@ fn three_tables() -> Value {
 }
 
 /// Answers up to the request for a monitor, and returns that.
-async fn greet(peer: &mut Peer) -> Value {
+async fn handshake(peer: &mut Peer) -> Value {
     let request = ask_schema(peer).await;
     peer.reply(&request, &three_tables()).await;
     peer.expect("monitor_cond_since").await
@@ -57,7 +57,7 @@ async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(wheres(&request), [&Value::Null, &json!([false]), &json!([false])]);
         let mut parts = Vec::new();
         for table in ["U", "V"] {
@@ -89,7 +89,7 @@ async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(
             (since(&request), wheres(&request)),
             (5, vec![&Value::Null; 3]),
@@ -115,7 +115,7 @@ async fn a_connection_that_is_lost_between_parts_has_changed_nothing() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let part = peer.expect("monitor_cond_change").await;
         peer.reply(&request, &json!([false, id(1), insert("T", 1, 1)])).await;
         peer.send(&update(2, &insert("U", 2, 2))).await;
@@ -123,7 +123,7 @@ async fn a_connection_that_is_lost_between_parts_has_changed_nothing() {
 
         drop(peer);
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 0, "what is here is nowhere in the history");
         peer.reply(&request, &json!([false, id(3), insert("T", 1, 3)])).await;
         for _ in 0..2 {
@@ -149,14 +149,14 @@ async fn a_server_that_changes_no_conditions_is_asked_for_all_rows_at_once() {
         let server = Server::unix();
         let script = async {
             let mut peer = server.accept().await;
-            let mut request = greet(&mut peer).await;
+            let mut request = handshake(&mut peer).await;
             if knows_since {
                 peer.reply(&request, &json!([false, id(1), insert("T", 1, 1)])).await;
                 let part = peer.expect("monitor_cond_change").await;
                 peer.refuse(&part, &json!("unknown method")).await;
                 peer.closed().await;
                 peer = server.accept().await;
-                request = greet(&mut peer).await;
+                request = handshake(&mut peer).await;
                 assert_eq!(wheres(&request), [&Value::Null; 3]);
                 let rows = json!({"T": {id(1): {"initial": {"n": 1}}}, "V": {id(2): {"initial": {"n": 2}}}});
                 peer.reply(&request, &json!([false, id(1), rows])).await;
@@ -190,7 +190,7 @@ async fn a_conversion_between_parts_starts_from_nothing() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &json!([false, id(1), insert("T", 1, 1)])).await;
         peer.notify("monitor_canceled", &json!(["session"])).await;
         for _ in 0..2 {
@@ -219,14 +219,14 @@ async fn a_part_before_the_first_is_an_error() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        greet(&mut peer).await;
+        handshake(&mut peer).await;
         let part = peer.expect("monitor_cond_change").await;
         peer.reply(&part, &json!({})).await;
         peer.closed().await;
     };
     let mut consumer = Consumer::new(&server);
     let ((), events) = join!(script, consumer.until("disconnected"));
-    assert!(events[1].contains("it comes before that to the monitor's request"), "{events:?}");
+    assert!(events[1].contains("it comes before that to the monitor request"), "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +234,7 @@ async fn what_was_read_ahead_counts_though_the_server_hung_up_behind_it() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         let parts = [peer.expect("monitor_cond_change").await, peer.expect("monitor_cond_change").await];
         let rows: serde_json::Map<_, _> = (1..=2000).map(|n| (id(n), json!({"initial": {"n": 1}}))).collect();
         // Most of it waits to be decoded when the end is seen.

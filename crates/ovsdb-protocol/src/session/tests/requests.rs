@@ -8,7 +8,7 @@ async fn synced() -> (Consumer, Peer, Server) {
     let mut consumer = Consumer::new(&server);
     let script = async {
         let mut peer = server.accept().await;
-        let request = greet(&mut peer).await;
+        let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
         peer
     };

@@ -1,91 +1,90 @@
-//! Whose turn it is to be connected to, and when all had theirs. Pure.
+//! The order in which remotes and their addresses are tried. No IO, no clock.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::endpoint::{Destination, Endpoint, Remotes};
 
-/// Takes turns between remotes and, where the name of one stands for several addresses, between those. A name is
-/// looked up at each of its turns, and each address counts as a remote of its own.
+/// Cycles through remotes, and through the addresses of each name. A name is resolved again at each of its turns, and each
+/// of its addresses counts as a remote of its own.
 #[derive(Debug)]
-pub(crate) struct Rota {
+pub(crate) struct RemoteCycle {
     remotes: Remotes,
-    /// What was last known of each remote.
+    /// What the last resolution of each remote returned.
     known: Vec<Known>,
-    /// Whose turn it is after the present one.
+    /// The index of the remote after the current one.
     next: usize,
-    /// Addresses of the present one that did not have their turn.
+    /// The addresses of the current remote that were not tried yet.
     rest: VecDeque<Destination>,
-    /// How many had their turn since the last pause or success.
+    /// The number of addresses tried since the last pause or success.
     tried: usize,
 }
 
-/// What was last known of a remote.
+/// What the last resolution of a remote returned.
 #[derive(Clone, Debug)]
 struct Known {
-    /// How many addresses it had.
+    /// The number of its addresses.
     addresses: usize,
-    /// Which of them had its turn last.
+    /// The address that was tried last.
     last: Option<SocketAddr>,
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug)]
-pub(crate) enum Turn {
-    /// Look up the addresses of this remote, and tell [`Rota::resolved`].
+pub(crate) enum NextStep {
+    /// Resolve this name, and call [`RemoteCycle::resolved`] or [`RemoteCycle::unresolved`].
     Resolve(Endpoint),
-    /// Connect.
+    /// Connect to this address.
     Connect(Destination),
 }
 
-// ===== impl Rota =====
+// ===== impl RemoteCycle =====
 
-impl Rota {
+impl RemoteCycle {
     pub(crate) fn new(remotes: Remotes) -> Self {
         let known = vec![Known { addresses: 1, last: None }; remotes.endpoints().len()];
         Self { remotes, known, next: 0, rest: VecDeque::new(), tried: 0 }
     }
 
-    /// Returns what is to be done next.
-    pub(crate) fn turn(&mut self) -> Turn {
+    /// Returns what to do next.
+    pub(crate) fn next_step(&mut self) -> NextStep {
         if let Some(destination) = self.rest.pop_front() {
             self.tried += 1;
-            if let Some(known) = self.present() {
+            if let Some(known) = self.current() {
                 known.last = destination.address();
             }
-            return Turn::Connect(destination);
+            return NextStep::Connect(destination);
         }
         let endpoint = self.remotes.endpoints()[self.next].clone();
         self.next = (self.next + 1) % self.known.len();
         match endpoint.literal() {
             Some(destination) => {
                 self.tried += 1;
-                Turn::Connect(destination)
+                NextStep::Connect(destination)
             }
-            None => Turn::Resolve(endpoint),
+            None => NextStep::Resolve(endpoint),
         }
     }
 
-    /// Takes the addresses of the remote that was to be looked up: those after the one that had its turn last come
-    /// first.
+    /// Sets the addresses of the current remote. Those after the one that was tried last come first.
     pub(crate) fn resolved(&mut self, mut destinations: Vec<Destination>) {
-        let Some(known) = self.present() else { return };
+        let Some(known) = self.current() else { return };
         known.addresses = destinations.len();
         let last = destinations.iter().position(|destination| destination.address() == known.last);
         destinations.rotate_left(last.map_or(0, |last| last + 1));
         self.rest = destinations.into();
     }
 
-    /// The remote that was to be looked up has no address, which was its turn.
+    /// Records that the current remote could not be resolved, which counts as a failed attempt.
     pub(crate) fn unresolved(&mut self) {
         self.tried += 1;
-        if let Some(known) = self.present() {
+        if let Some(known) = self.current() {
             known.addresses = 1;
         }
     }
 
-    /// Returns whether all had their turn, so that it is time for a pause, and begins to count anew if so.
-    pub(crate) fn is_over(&mut self) -> bool {
+    /// Returns true if all addresses were tried, so that it is time for a pause, and starts the next round if so.
+    pub(crate) fn end_round(&mut self) -> bool {
         let all = self.known.iter().map(|known| known.addresses).sum();
         let over = self.tried >= all;
         if over {
@@ -94,12 +93,12 @@ impl Rota {
         over
     }
 
-    /// The one whose turn it is served for a while. What remains are the others, and they are tried without a pause.
+    /// Records that the current address served for a while: the others are tried next, without a pause.
     pub(crate) fn succeeded(&mut self) {
         self.tried = 1;
     }
 
-    /// Goes on with other remotes, after `current`, where that is one of them; returns whether it is.
+    /// Replaces the remotes, and continues after `current` if it is one of them. Returns whether it is.
     pub(crate) fn replace(&mut self, remotes: Remotes, current: Option<&Endpoint>) -> bool {
         let place =
             current.and_then(|current| remotes.endpoints().iter().position(|listed| listed == current));
@@ -108,7 +107,7 @@ impl Rota {
         place.is_some()
     }
 
-    fn present(&mut self) -> Option<&mut Known> {
+    fn current(&mut self) -> Option<&mut Known> {
         let remotes = self.known.len();
         self.known.get_mut((self.next + remotes - 1) % remotes)
     }
@@ -118,37 +117,37 @@ impl Rota {
 mod tests {
     use super::*;
 
-    fn rota(text: &str) -> Rota {
-        Rota::new(text.parse().unwrap())
+    fn cycle(text: &str) -> RemoteCycle {
+        RemoteCycle::new(text.parse().unwrap())
     }
 
-    /// Goes on for so many attempts, all of which fail. Names have these addresses; a pause is shown as such.
-    fn attempts(rota: &mut Rota, count: usize, names: &[(&str, &[u8])]) -> String {
+    /// Makes so many attempts, all of which fail. Names have these addresses; `|` stands for a pause.
+    fn attempts(cycle: &mut RemoteCycle, count: usize, names: &[(&str, &[u8])]) -> String {
         let mut seen = Vec::new();
         while seen.iter().filter(|text| *text != "|").count() < count {
-            match rota.turn() {
-                Turn::Connect(destination) => seen.push(match destination.address() {
+            match cycle.next_step() {
+                NextStep::Connect(destination) => seen.push(match destination.address() {
                     Some(address) => address.ip().to_string().replace("192.0.2.", ""),
                     None => destination.endpoint().to_string(),
                 }),
-                Turn::Resolve(endpoint) => {
+                NextStep::Resolve(endpoint) => {
                     let (name, _) = endpoint.host().unwrap();
                     let found = names.iter().find(|(known, _)| *known == name);
                     let Some((_, addresses)) = found else {
-                        rota.unresolved();
+                        cycle.unresolved();
                         seen.push(format!("?{name}"));
-                        if rota.is_over() {
+                        if cycle.end_round() {
                             seen.push("|".to_owned());
                         }
                         continue;
                     };
                     let destination =
                         |last: &u8| Destination::new(endpoint.clone(), ([192, 0, 2, *last], 1).into());
-                    rota.resolved(addresses.iter().map(destination).collect());
+                    cycle.resolved(addresses.iter().map(destination).collect());
                     continue;
                 }
             }
-            if rota.is_over() {
+            if cycle.end_round() {
                 seen.push("|".to_owned());
             }
         }
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn all_have_their_turn_before_a_pause() {
+    fn all_are_tried_before_a_pause() {
         for (remotes, names, expected) in [
             ("unix:a", &[][..], "unix:a | unix:a | unix:a | unix:a | unix:a | unix:a |"),
             ("unix:a,unix:b", &[], "unix:a unix:b | unix:a unix:b | unix:a unix:b |"),
@@ -165,38 +164,38 @@ mod tests {
             ("unix:a,tcp:n:1", &[("n", &[1, 2])], "unix:a 1 2 | unix:a 1 2 |"),
             ("tcp:n:1,tcp:m:1", &[("m", &[7, 8])], "?n 7 8 | ?n 7 8 |"),
         ] {
-            assert_eq!(attempts(&mut rota(remotes), 6, names), expected, "{remotes}");
+            assert_eq!(attempts(&mut cycle(remotes), 6, names), expected, "{remotes}");
         }
     }
 
     #[test]
-    fn a_name_that_is_looked_up_anew_goes_on_after_the_last_address() {
-        let mut rota = rota("tcp:n:1");
-        assert_eq!(attempts(&mut rota, 3, &[("n", &[1, 2, 3])]), "1 2 3 |");
+    fn a_name_that_is_resolved_again_continues_after_the_last_address() {
+        let mut cycle = cycle("tcp:n:1");
+        assert_eq!(attempts(&mut cycle, 3, &[("n", &[1, 2, 3])]), "1 2 3 |");
         // Resolvers change the order, and addresses come and go.
-        assert_eq!(attempts(&mut rota, 3, &[("n", &[3, 1, 2])]), "1 2 3 |");
-        assert_eq!(attempts(&mut rota, 2, &[("n", &[9, 3])]), "9 3 |");
-        assert_eq!(attempts(&mut rota, 2, &[("n", &[4, 5])]), "4 5 |");
+        assert_eq!(attempts(&mut cycle, 3, &[("n", &[3, 1, 2])]), "1 2 3 |");
+        assert_eq!(attempts(&mut cycle, 2, &[("n", &[9, 3])]), "9 3 |");
+        assert_eq!(attempts(&mut cycle, 2, &[("n", &[4, 5])]), "4 5 |");
     }
 
     #[test]
     fn after_a_success_the_others_are_tried_at_once() {
         let names: &[(&str, &[u8])] = &[("n", &[1, 2, 3])];
-        let mut rota = rota("tcp:n:1");
-        assert_eq!(attempts(&mut rota, 2, names), "1 2");
-        rota.succeeded();
-        assert!(!rota.is_over());
-        assert_eq!(attempts(&mut rota, 2, names), "3 1 |");
+        let mut cycle = cycle("tcp:n:1");
+        assert_eq!(attempts(&mut cycle, 2, names), "1 2");
+        cycle.succeeded();
+        assert!(!cycle.end_round());
+        assert_eq!(attempts(&mut cycle, 2, names), "3 1 |");
     }
 
     #[test]
-    fn another_list_goes_on_after_the_present_one() {
-        let mut rota = rota("unix:a,unix:b");
-        assert_eq!(attempts(&mut rota, 1, &[]), "unix:a");
+    fn another_list_continues_after_the_current_remote() {
+        let mut cycle = cycle("unix:a,unix:b");
+        assert_eq!(attempts(&mut cycle, 1, &[]), "unix:a");
         let present = "unix:a".parse().unwrap();
-        assert!(rota.replace("unix:c,unix:a,unix:d".parse().unwrap(), Some(&present)));
-        assert_eq!(attempts(&mut rota, 3, &[]), "unix:d unix:c unix:a |");
-        assert!(!rota.replace("unix:e".parse().unwrap(), Some(&present)));
-        assert_eq!(attempts(&mut rota, 1, &[]), "unix:e |");
+        assert!(cycle.replace("unix:c,unix:a,unix:d".parse().unwrap(), Some(&present)));
+        assert_eq!(attempts(&mut cycle, 3, &[]), "unix:d unix:c unix:a |");
+        assert!(!cycle.replace("unix:e".parse().unwrap(), Some(&present)));
+        assert_eq!(attempts(&mut cycle, 1, &[]), "unix:e |");
     }
 }

@@ -1,4 +1,4 @@
-//! What a server says of itself on one connection, before it is asked for rows and after. Pure.
+//! The monitor of the `_Server` database on one connection (ovsdb-server(5)). No IO, no clock.
 
 use std::collections::BTreeMap;
 
@@ -13,44 +13,45 @@ use crate::transact::{Condition, Transaction};
 use crate::update::read_row;
 use crate::value::{Datum, Row};
 
-/// The database in which a server describes those that it has.
+/// The database that describes the databases of a server.
 pub(crate) const SERVER: &str = "_Server";
 
 /// Its only table.
 const TABLE: &str = "Database";
 
-/// The answers to questions about `_Server`.
+/// What is known of the server from `_Server`.
 #[derive(Debug, Default)]
-pub(crate) struct Greeting {
+pub(crate) struct ServerMonitor {
     rows: BTreeMap<Uuid, Row>,
-    told: Told,
-    /// Whether the index is known, or known not to be.
-    index_told: bool,
+    answer: Answer,
+    /// Whether the reply to the request for the index has arrived, or none was sent.
+    index_received: bool,
     index: Option<u64>,
 }
 
-/// What was said.
+/// The progress of the monitor.
 #[derive(Debug, Default, PartialEq)]
-enum Told {
-    /// Nothing yet.
+enum Answer {
+    /// No reply yet.
     #[default]
-    Nothing,
-    /// That there is no such thing as `_Server`: Open vSwitch before 2.9.
-    Absent,
-    Rows,
+    Pending,
+    /// The server has no `_Server`: Open vSwitch before 2.9.
+    Unsupported,
+    /// The rows are complete.
+    Received,
 }
 
-/// What is known once everything was answered.
+/// The result, once all replies have arrived.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Description {
-    /// The server is too old to describe itself.
-    None,
-    /// What it says of the database, `None` if it does not have it.
-    Of(Option<ServerDatabase>),
+pub(crate) enum ServerInfo {
+    /// The server has no `_Server`.
+    Unsupported,
+    /// Its row of the database; `None` if it does not have the database.
+    Database(Option<ServerDatabase>),
 }
 
-impl Greeting {
-    /// Returns what to monitor in `_Server`, or `None` where there is nothing to learn.
+impl ServerMonitor {
+    /// Returns what to monitor in `_Server`; `None` if its schema lacks what is needed.
     pub(crate) fn requests(schema: &DatabaseSchema, database: &str) -> Option<MonitorRequests> {
         let table = schema.table(TABLE)?;
         table.column("name")?;
@@ -59,8 +60,8 @@ impl Greeting {
         Some([(TABLE.to_owned(), MonitorRequest::columns(columns).rows(ours))].into())
     }
 
-    /// Returns the question for the index. It is asked for once in a while, because to monitor it costs an update
-    /// for every transaction.
+    /// Returns the request for the index, if `_Server` has that column. The index is not monitored, because that would
+    /// cost an update for every transaction.
     pub(crate) fn index_request(schema: &DatabaseSchema, database: &str) -> Option<Transaction> {
         schema.column(TABLE, "index")?;
         let mut transaction = Transaction::new(SERVER);
@@ -68,18 +69,18 @@ impl Greeting {
         Some(transaction)
     }
 
-    /// The server does not describe itself.
-    pub(crate) fn absent(&mut self) {
-        self.told = Told::Absent;
+    /// Records that the server has no `_Server`.
+    pub(crate) fn set_unsupported(&mut self) {
+        self.answer = Answer::Unsupported;
     }
 
-    /// Takes a row of the monitor.
+    /// Applies a row update of the monitor.
     pub(crate) fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), DecodeError> {
         match update.change {
             RowChange::Insert(columns) | RowChange::Replace(columns) => {
                 self.rows.insert(update.uuid, read_row(columns)?);
             }
-            // No column holds more than one value, so that all differences are new values.
+            // No column holds more than one value, so all differences are new values.
             RowChange::Modify(columns) => {
                 let row = self.rows.entry(update.uuid).or_default();
                 for (column, value) in read_row(columns)?.iter() {
@@ -91,28 +92,28 @@ impl Greeting {
         Ok(())
     }
 
-    /// The first rows of the monitor are complete.
+    /// Records that the initial rows are complete.
     pub(crate) fn rows_complete(&mut self) {
-        self.told = Told::Rows;
+        self.answer = Answer::Received;
     }
 
-    /// Takes the answer to the question for the index; `None` where there is none.
-    pub(crate) fn index_told(&mut self, index: Option<u64>) {
-        self.index_told = true;
+    /// Sets the index; `None` if the server does not tell it.
+    pub(crate) fn set_index(&mut self, index: Option<u64>) {
+        self.index_received = true;
         self.index = index;
     }
 
-    /// Returns what the server said of the database, or `None` while an answer is missing.
-    pub(crate) fn description(&self, database: &str) -> Option<Description> {
-        match self.told {
-            Told::Nothing => None,
-            Told::Absent => Some(Description::None),
-            Told::Rows if !self.index_told => None,
-            Told::Rows => {
-                // A server without conditional monitors sends its other databases, too.
+    /// Returns what is known of the database, or `None` while a reply is missing.
+    pub(crate) fn info(&self, database: &str) -> Option<ServerInfo> {
+        match self.answer {
+            Answer::Pending => None,
+            Answer::Unsupported => Some(ServerInfo::Unsupported),
+            Answer::Received if !self.index_received => None,
+            Answer::Received => {
+                // A server without conditional monitors also sends the rows of other databases.
                 let named = |row: &&Row| row.get("name").and_then(Datum::as_str) == Some(database);
                 let row = self.rows.values().find(named);
-                Some(Description::Of(row.map(|row| ServerDatabase::read(row, self.index))))
+                Some(ServerInfo::Database(row.map(|row| ServerDatabase::read(row, self.index))))
             }
         }
     }

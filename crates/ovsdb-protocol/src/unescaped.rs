@@ -1,15 +1,15 @@
-//! How far a string's text stands for itself: the inner loop of all reading.
+//! The length of the prefix of a JSON string that contains no escape, quote or control character. Hot path.
 
 /// Eight bytes at a time: most texts are too short for [`memchr`](https://docs.rs/memchr) to earn what calling it
 /// costs, and it looks for no control characters.
 const WORD: usize = size_of::<u64>();
 
-/// Returns how many bytes come before the first that a JSON string cannot hold as it is: a quote, a backslash or a
-/// control character. All of them, if there is none.
+/// Returns the number of bytes before the first quote, backslash or control character; the length of `bytes` if there is
+/// none.
 ///
-/// It is called rather than inlined: those who call it have more in their hands than there are registers.
+/// It is not inlined: its callers have more live values than there are registers.
 #[inline(never)]
-pub(crate) fn plain(bytes: &[u8]) -> usize {
+pub(crate) fn unescaped_prefix_len(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk::<WORD>() {
         let special = special(u64::from_le_bytes(*word));
@@ -22,12 +22,12 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().position(ends).unwrap_or(rest.len())
 }
 
-/// Returns a word whose lowest bit that is set is the highest of the lowest byte that is special; 0 if none is.
+/// Returns a word whose lowest set bit is the highest bit of the lowest special byte; 0 if no byte is special.
 fn special(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; WORD]);
     const HIGHEST: u64 = ONES << 7;
-    // A byte that is less than what is taken off borrows, which sets its highest bit. Bytes above it may be mistaken
-    // then, but never one below.
+    // A byte that is less than the subtrahend borrows, which sets its highest bit. That may produce false positives in
+    // higher bytes, but never in lower ones.
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than));
     let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
     (less(word, 0x20) | is(b'"') | is(b'\\')) & !word & HIGHEST
@@ -50,7 +50,11 @@ mod tests {
                 for around in [b'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
                     let mut bytes = [around; 20];
                     bytes[place] = byte;
-                    assert_eq!(plain(&bytes), slowly(&bytes), "{byte:#x} at {place} among {around:#x}");
+                    assert_eq!(
+                        unescaped_prefix_len(&bytes),
+                        slowly(&bytes),
+                        "{byte:#x} at {place} among {around:#x}"
+                    );
                 }
             }
         }
@@ -59,8 +63,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_what_a_loop_finds(bytes: Vec<u8>, texts in "[ -~é😀]{0,40}") {
-            prop_assert_eq!(plain(&bytes), slowly(&bytes));
-            prop_assert_eq!(plain(texts.as_bytes()), slowly(texts.as_bytes()));
+            prop_assert_eq!(unescaped_prefix_len(&bytes), slowly(&bytes));
+            prop_assert_eq!(unescaped_prefix_len(texts.as_bytes()), slowly(texts.as_bytes()));
         }
     }
 }

@@ -1,18 +1,18 @@
-//! JSON-RPC 1.0 as OVSDB speaks it (RFC 7047 §4): messages and their text.
+//! JSON-RPC 1.0 messages as OVSDB uses them (RFC 7047 section 4), and their text.
 
 use bytes::BytesMut;
 use serde_json::value::RawValue;
 
 use crate::outcome::DatabaseError;
 
-/// A message that came from the peer and holds no rows.
+/// A received message without rows.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Wants an answer with the same id.
+    /// A request, to which a reply with the same id is due.
     Request { id: Box<RawValue>, method: String, params: Box<RawValue> },
-    /// Wants no answer.
+    /// A notification.
     Notification { method: String, params: Box<RawValue> },
-    /// Answers a request of ours.
+    /// The reply to a request.
     Reply { id: Box<RawValue>, result: Result<Box<RawValue>, DatabaseError> },
 }
 

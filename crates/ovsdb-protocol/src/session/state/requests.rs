@@ -1,15 +1,15 @@
-//! Transactions and other requests of the caller's.
+//! Transactions and other requests of the caller.
 
 use serde_json::value::RawValue;
 
-use super::{Call, Dialogue, send};
+use super::{Call, SessionState, send};
 use crate::error::{Error, Kind};
-use crate::exchange::Exchange;
+use crate::jsonrpc::JsonRpc;
 use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::server::ServerUnusable;
 use crate::session::{RequestId, SessionEvent, TransactionId};
 
-/// Methods by which a caller would change what the session itself keeps track of.
+/// Methods that the session itself uses.
 const RESERVED: [&str; 10] = [
     "cancel",
     "lock",
@@ -23,38 +23,39 @@ const RESERVED: [&str; 10] = [
     "unlock",
 ];
 
-impl Dialogue {
+impl SessionState {
     pub(super) fn next_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         id
     }
 
-    /// Queues a transaction, given as JSON; `is_ours` if it is for the database of the session. The caller checked that the replica is in step.
+    /// Queues a transaction, given as JSON; `is_ours` if it is for the session's database. The caller has checked that the
+    /// replica is synchronised.
     pub(crate) fn transact(
         &mut self,
         params: &str,
         operations: usize,
         is_ours: bool,
-        exchange: &mut Exchange<Call>,
+        rpc: &mut JsonRpc<Call>,
     ) -> Result<TransactionId, Error> {
         let id = TransactionId(self.next_id());
-        send(exchange, "transact", params, Call::Transact(id, operations, is_ours))?;
+        send(rpc, "transact", params, Call::Transact(id, operations, is_ours))?;
         Ok(id)
     }
 
-    /// Queues any other request, whose parameters are given as JSON. The caller checked that the replica is in step.
+    /// Queues any other request, with parameters given as JSON. The caller has checked that the replica is synchronised.
     pub(crate) fn request(
         &mut self,
         method: &str,
         params: &str,
-        exchange: &mut Exchange<Call>,
+        rpc: &mut JsonRpc<Call>,
     ) -> Result<RequestId, Error> {
         if RESERVED.contains(&method) {
             return Err(Kind::Reserved(method.to_owned()).into());
         }
         let id = RequestId(self.next_id());
-        send(exchange, method, params, Call::Request(id))?;
+        send(rpc, method, params, Call::Request(id))?;
         Ok(id)
     }
 
@@ -64,9 +65,9 @@ impl Dialogue {
         operations: usize,
         is_ours: bool,
         result: Result<Box<RawValue>, DatabaseError>,
-        exchange: &mut Exchange<Call>,
+        rpc: &mut JsonRpc<Call>,
     ) -> Result<(), Error> {
-        // A reply that cannot be read tells no more than none.
+        // A malformed reply tells no more than a missing one.
         let (outcome, malformed) = match result {
             Ok(result) => match Outcome::from_result(result.get(), operations) {
                 Ok(outcome) => (outcome, None),
@@ -75,20 +76,20 @@ impl Dialogue {
             Err(error) => (Outcome::Refused(TransactError::new(None, error)), None),
         };
         let committed = matches!(outcome, Outcome::Committed(_));
-        // A server that does not have what we committed is too old to come back to.
+        // A member with a lower index than this server's does not have the committed transaction: it is stale.
         let clustered = self.server().is_some_and(|database| database.cluster_id.is_some());
         if clustered && committed {
-            self.ask_index(exchange)?;
+            self.request_index(rpc)?;
         }
-        self.heard.took_writes |= is_ours && committed;
-        // Another server may take writes, but the server's own databases are written nowhere.
+        self.connection.took_writes |= is_ours && committed;
+        // Another server may accept writes, except to the server's own databases.
         let is_read_only = is_ours
             && !self.database.starts_with('_')
             && matches!(&outcome, Outcome::Refused(refusal) if refusal.error.is_read_only());
         let event = SessionEvent::Completed { id, outcome };
-        // What it changed comes with the rows of the next monitor.
-        if committed && !self.heard.synced {
-            self.heard.deferred.push(event)
+        // What it changed arrives with the rows of the next monitor.
+        if committed && !self.connection.synced {
+            self.connection.deferred.push(event)
         } else {
             self.events.push_back(event)
         }

@@ -1,71 +1,63 @@
-//! The lock: asked for where it counts, given back, and taken from another.
+//! The lock: requested from servers that can grant it, released, and stolen.
 
 use serde_json::value::RawValue;
 
-use super::{Call, Dialogue, send};
+use super::{Call, SessionState, send};
 use crate::error::Error;
-use crate::exchange::Exchange;
+use crate::jsonrpc::JsonRpc;
 use crate::lock::{Lock, LockName, LockStatus};
 use crate::outcome::DatabaseError;
 use crate::server::ServerRole;
 use crate::session::SessionEvent;
 
-impl Dialogue {
+impl SessionState {
     pub(crate) fn lock_status(&self) -> LockStatus {
         self.lock.as_ref().map_or(LockStatus::None, Lock::status)
     }
 
-    /// Asks for the lock from now on, or gives it back; `exchange` is that of the connection, where there is one.
-    pub(crate) fn want_lock(
-        &mut self,
-        wanted: bool,
-        exchange: Option<&mut Exchange<Call>>,
-    ) -> Result<(), Error> {
+    /// Requests the lock from now on, or releases it; `rpc` is that of the connection, if there is one.
+    pub(crate) fn want_lock(&mut self, wanted: bool, rpc: Option<&mut JsonRpc<Call>>) -> Result<(), Error> {
         let before = std::mem::replace(&mut self.wants_lock, wanted);
-        // Before the server is known to do, there is nothing to ask it for.
-        let (Some(exchange), Some(role)) = (exchange, self.role()) else { return Ok(()) };
-        self.lock_where_it_counts(role, exchange).inspect_err(|_| self.wants_lock = before)
+        // Nothing is requested before the server is known to be usable.
+        let (Some(rpc), Some(role)) = (rpc, self.role()) else { return Ok(()) };
+        self.update_lock(role, rpc).inspect_err(|_| self.wants_lock = before)
     }
 
-    /// Asks for another lock from now on, and gives the one so far back.
+    /// Requests another lock from now on, and releases the previous one.
     pub(crate) fn set_lock(
         &mut self,
         name: LockName,
-        mut exchange: Option<&mut Exchange<Call>>,
+        mut rpc: Option<&mut JsonRpc<Call>>,
     ) -> Result<(), Error> {
         match &mut self.lock {
             None => self.lock = Some(Lock::new(name)),
             Some(lock) if *lock.name() == name => {}
             Some(lock) => {
-                if let (true, Some(exchange)) = (lock.is_asked(), &mut exchange) {
-                    send(exchange, "unlock", &lock.name().params(), Call::Unlock)?;
+                if let (true, Some(rpc)) = (lock.is_asked(), &mut rpc) {
+                    send(rpc, "unlock", &lock.name().params(), Call::Unlock)?;
                 }
                 self.lock_lost();
                 self.lock.iter_mut().for_each(|lock| lock.rename(name.clone()));
             }
         }
-        self.want_lock(true, exchange)
+        self.want_lock(true, rpc)
     }
 
-    /// Takes the lock from whoever has it. Nothing happens unless we wait for it.
-    pub(crate) fn steal_lock(&mut self, exchange: &mut Exchange<Call>) -> Result<(), Error> {
-        if self.lock_status() == LockStatus::Waiting { self.ask_again("steal", exchange) } else { Ok(()) }
+    /// Steals the lock if the session waits for it.
+    pub(crate) fn steal_lock(&mut self, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
+        if self.lock_status() == LockStatus::Waiting { self.request_again("steal", rpc) } else { Ok(()) }
     }
 
-    /// Asks for the lock at a server that can grant it, and gives it back where the server has ceased to be one.
-    pub(super) fn lock_where_it_counts(
-        &mut self,
-        role: ServerRole,
-        exchange: &mut Exchange<Call>,
-    ) -> Result<(), Error> {
+    /// Requests the lock from a server that can grant it, and releases it at one that no longer can.
+    pub(super) fn update_lock(&mut self, role: ServerRole, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
             (true, false) => {
                 let time = lock.ask(false);
-                send(exchange, "lock", &lock.name().params(), Call::Lock(time))?;
+                send(rpc, "lock", &lock.name().params(), Call::Lock(time))?;
             }
             (false, true) => {
-                send(exchange, "unlock", &lock.name().params(), Call::Unlock)?;
+                send(rpc, "unlock", &lock.name().params(), Call::Unlock)?;
                 self.lock_lost();
             }
             _ => {}
@@ -92,12 +84,12 @@ impl Dialogue {
         Ok(())
     }
 
-    /// The server says that the lock has become ours or another's.
+    /// Handles `locked` and `stolen`.
     pub(super) fn lock_notified(
         &mut self,
         method: &str,
         params: &RawValue,
-        exchange: &mut Exchange<Call>,
+        rpc: &mut JsonRpc<Call>,
     ) -> Result<(), Error> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         let [name]: [String; 1] =
@@ -105,17 +97,17 @@ impl Dialogue {
         if lock.notified(method, &name) {
             self.events.push_back(SessionEvent::Lock(lock.status()));
         }
-        if lock.is_forgotten() { self.ask_again("lock", exchange) } else { Ok(()) }
+        if lock.is_forgotten() { self.request_again("lock", rpc) } else { Ok(()) }
     }
 
-    /// ovsdb-server takes no second request for a lock as long as there is a first.
-    fn ask_again(&mut self, method: &str, exchange: &mut Exchange<Call>) -> Result<(), Error> {
+    /// Releases the lock and requests it again: ovsdb-server refuses a second request while there is one.
+    fn request_again(&mut self, method: &str, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         let params = lock.name().params();
-        send(exchange, "unlock", &params, Call::Unlock)?;
+        send(rpc, "unlock", &params, Call::Unlock)?;
         let time = lock.ask(method == "steal");
-        // It is asked for as usual as soon as there is room again.
-        send(exchange, method, &params, Call::Lock(time)).map(drop).inspect_err(|_| self.lock_lost())
+        // If too many requests are pending, the lock is requested later as usual.
+        send(rpc, method, &params, Call::Lock(time)).map(drop).inspect_err(|_| self.lock_lost())
     }
 
     pub(super) fn lock_lost(&mut self) {

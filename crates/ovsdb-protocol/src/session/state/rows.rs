@@ -1,0 +1,228 @@
+//! Rows: requested, handed to the replica, and committed.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Call, MONITOR, ResumePoint, SERVER_MONITOR_TEXT, SessionState, View, send};
+use crate::decoder::{Decoder, RowsHead, RowsSource};
+use crate::error::{Error, Kind};
+use crate::jsonrpc::JsonRpc;
+use crate::link::RowHandler;
+use crate::monitor::{MonitorMethod, later_stages};
+use crate::outcome::DatabaseError;
+use crate::replica::{Batch, Replica};
+use crate::row::RowUpdate;
+use crate::session::SessionEvent;
+
+/// A snapshot that is loaded in stages, while some are missing.
+#[derive(Debug)]
+pub(super) struct StagedSnapshot {
+    /// The number of stages to come, without the first.
+    remaining: usize,
+    /// The last transaction that the loaded stages reflect; `None` before the first is complete.
+    last: Option<Uuid>,
+}
+
+/// The monitor whose rows arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The monitor of the database.
+    #[default]
+    Database,
+    /// The monitor of `_Server`.
+    Server,
+    /// A monitor of the database that was cancelled.
+    Cancelled,
+}
+
+/// Hands rows to the replica, or to the monitor of `_Server`.
+pub(crate) struct Feed<'a, R> {
+    pub(crate) state: &'a mut SessionState,
+    pub(crate) replica: &'a mut R,
+}
+
+// ===== impl SessionState =====
+
+impl SessionState {
+    /// Requests the rows by a generation of the monitor method.
+    pub(super) fn monitor(
+        &mut self,
+        method: MonitorMethod,
+        rpc: &mut JsonRpc<Call>,
+        decoder: &mut Decoder,
+    ) -> Result<(), Error> {
+        self.connection.staged = None;
+        // A conversion of the schema may have overtaken the refusal of a newer method.
+        let Some(requested) = &self.connection.requested else { return Ok(()) };
+        let invalid = |e| Error::invalid_request("monitor request", e);
+        let ResumePoint { view, last } = requested;
+        // A server that can resume from a transaction can change conditions. Differences are not worth several stages.
+        let at_once = method != MonitorMethod::CondSince || !last.is_nil() || !self.can_stage;
+        let number = self.connection.monitor_number;
+        let monitor = if number == 0 { MONITOR.to_owned() } else { format!("{MONITOR}{number}") };
+        let stages =
+            if at_once { Vec::new() } else { later_stages(&monitor, &view.requests).map_err(invalid)? };
+        let params = method
+            .params(&self.database, &monitor, &view.requests, *last, !stages.is_empty())
+            .map_err(invalid)?;
+        let id = send(rpc, method.name(), &params, Call::Monitor(method, number))?;
+        decoder.expect_rows(id, method);
+        self.connection.monitor = format!("\"{monitor}\"");
+        self.connection.monitor_request = Some(id);
+        // ovsdb-server handles the next request when all of the previous reply is sent, so that there is no need to wait.
+        for stage in &stages {
+            send(rpc, "monitor_cond_change", stage, Call::LoadStage(number))?;
+        }
+        self.connection.staged =
+            (!stages.is_empty()).then_some(StagedSnapshot { remaining: stages.len(), last: None });
+        Ok(())
+    }
+
+    /// The rows of a message are complete.
+    pub(crate) fn rows_complete(
+        &mut self,
+        head: RowsHead,
+        rpc: &mut JsonRpc<Call>,
+        decoder: &mut Decoder,
+        replica: &mut impl Replica,
+    ) -> Result<(), Error> {
+        if let RowsSource::Reply(id) = head.source {
+            rpc.complete(id);
+        }
+        match self.connection.source {
+            Source::Database => {}
+            Source::Cancelled => return Ok(()),
+            Source::Server => {
+                self.connection.server_monitor.rows_complete();
+                return self.advance(rpc, decoder, replica);
+            }
+        }
+        let last = head.last.unwrap_or_default();
+        if let Some(staged) = &mut self.connection.staged {
+            staged.last = Some(last);
+            return Ok(());
+        }
+        self.commit(last, replica);
+        match head.source {
+            RowsSource::Update(_) => self.events.push_back(SessionEvent::Updated),
+            RowsSource::Reply(_) => self.synced(head.found),
+        }
+        Ok(())
+    }
+
+    /// A load stage of the snapshot is complete: the server sends its rows before the reply.
+    pub(super) fn stage_complete(
+        &mut self,
+        result: Result<Box<RawValue>, DatabaseError>,
+        replica: &mut impl Replica,
+    ) -> Result<(), Error> {
+        // The reply may be to a request that a conversion of the schema, or the refusal of a newer method, has
+        // overtaken.
+        let Some(staged) = &mut self.connection.staged else { return Ok(()) };
+        if let Err(error) = result {
+            self.can_stage = false;
+            return Err(error.into());
+        }
+        let Some(last) = staged.last else {
+            return Err(Error::malformed("reply", "it comes before that to the monitor request"));
+        };
+        // A stage without rows carries no transaction id, so that the last known one may be older than the rows. If the
+        // session resumed from it and received a change twice, that would be a contradiction, after which all rows are
+        // fetched again.
+        staged.remaining -= 1;
+        if staged.remaining == 0 {
+            self.connection.staged = None;
+            self.commit(last, replica);
+            self.synced(false);
+        }
+        Ok(())
+    }
+
+    /// The replica monitors nothing.
+    pub(super) fn synced_without_rows(
+        &mut self,
+        view: View,
+        replica: &mut impl Replica,
+    ) -> Result<(), Error> {
+        self.connection.requested = Some(ResumePoint { view: Arc::new(view), last: Uuid::nil() });
+        // It may have had rows before.
+        replica.begin(Batch::Snapshot);
+        self.commit(Uuid::nil(), replica);
+        self.synced(false);
+        Ok(())
+    }
+
+    /// Commits a batch: the replica has the state of the database after the transaction `last`.
+    fn commit(&mut self, last: Uuid, replica: &mut impl Replica) {
+        replica.commit();
+        self.connection.last = Some(last);
+        self.update_resume_point();
+    }
+
+    /// Records the resume point, if the replica can be resumed from its state.
+    pub(super) fn update_resume_point(&mut self) {
+        if let (Some(asked), Some(last), true) =
+            (&self.connection.requested, self.connection.last, self.changing.is_empty())
+        {
+            self.resume_point = Some(ResumePoint { view: Arc::clone(&asked.view), last });
+        }
+    }
+
+    fn synced(&mut self, resumed: bool) {
+        self.connection.synced = true;
+        self.connection.was_synced = true;
+        self.events.push_back(SessionEvent::Synced { resumed });
+        self.complete_conditions();
+        self.events.append(&mut std::mem::take(&mut self.connection.deferred).into());
+    }
+}
+
+// ===== impl Feed =====
+
+impl<R: Replica> RowHandler for Feed<'_, R> {
+    fn begin(&mut self, head: &RowsHead) -> Result<(), Error> {
+        let connection = &mut self.state.connection;
+        // Updates until the end of a staged snapshot belong to it.
+        let continues = connection.staged.as_ref().is_some_and(|staged| staged.last.is_some());
+        connection.source = match &head.source {
+            RowsSource::Update(monitor)
+                if *monitor == connection.monitor && (connection.synced || continues) =>
+            {
+                Source::Database
+            }
+            RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => Source::Server,
+            RowsSource::Update(monitor) if connection.cancelled.contains(monitor) => Source::Cancelled,
+            RowsSource::Update(monitor) => {
+                return Err(Error::malformed("update", format!("there is no monitor {monitor}")));
+            }
+            RowsSource::Reply(id) if connection.monitor_request == Some(*id) => Source::Database,
+            RowsSource::Reply(id) if connection.server_monitor_request == Some(*id) => Source::Server,
+            RowsSource::Reply(_) => Source::Cancelled,
+        };
+        if connection.source != Source::Database || continues {
+            return Ok(());
+        }
+        // During a batch, the replica has no state of the database: if the connection broke now and the session
+        // resumed, differences would be applied to the wrong rows.
+        connection.last = None;
+        self.state.resume_point = None;
+        self.replica.begin(if head.found { Batch::Delta } else { Batch::Snapshot });
+        Ok(())
+    }
+
+    fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error> {
+        match self.state.connection.source {
+            Source::Database => {
+                self.state.connection.rows_seen += 1;
+                self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
+            }
+            Source::Server => {
+                let applied = self.state.connection.server_monitor.apply(update);
+                applied.map_err(|e| Error::malformed("_Server row", e))
+            }
+            Source::Cancelled => Ok(()),
+        }
+    }
+}
