@@ -1,4 +1,5 @@
-# Sourced by scripts that need containers: what runs them, and base images also where no registry is reached.
+# Sourced by scripts that need containers: what runs them, base images also where no registry is reached, and the
+# servers of other releases.
 
 if ! command -v podman >/dev/null && ! docker info >/dev/null 2>&1; then
     scripts/setup podman runc netavark mmdebstrap
@@ -38,4 +39,35 @@ debian() {
     retried mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' "$release" "$tar"
     "$engine" import "$tar" "$base" >/dev/null
     rm "$tar"
+}
+
+# Puts the name of the image with a release's OVN into `tag`, and makes it unless it is there as it is described now.
+image() {
+    local release=$1
+    tag="localhost/ovn-extaddr-ovn:$release-$(sha256sum <tests/container/Containerfile | cut -c 1-12)"
+    if "$engine" image inspect "$tag" >/dev/null 2>&1; then return; fi
+    debian "$release"
+    retried "$engine" build -q "${options[@]}" --build-arg "BASE=$base" -t "$tag" tests/container >/dev/null
+}
+
+# Starts a container of an image that does nothing but be there.
+begin() {
+    local name=$1 tag=$2
+    shift 2
+    "$engine" run -d "${options[@]}" "$@" -v /tmp:/tmp --name "$name" "$tag" >/dev/null
+}
+
+# Ends it. It has nothing to say for itself: no need to ask it to end.
+end() { "$engine" kill "$1" && "$engine" rm -f "$1"; } >/dev/null 2>&1
+
+# Has the tests take OVN and Open vSwitch from the file system of a running container. The schemas are copied to a
+# directory that both see.
+enter() {
+    local name=$1 schemas=$2 schema
+    mkdir -p "$schemas"
+    for schema in ovn/ovn-nb ovn/ovn-sb openvswitch/vswitch; do
+        "$engine" cp "$name:/usr/share/$schema.ovsschema" "$schemas/"
+    done
+    OVN_EXTADDR_TESTS_CONTAINER=$("$engine" inspect -f '{{.State.Pid}}' "$name")
+    export OVN_EXTADDR_TESTS_CONTAINER OVN_EXTADDR_TESTS_SCHEMAS=$schemas TMPDIR=/tmp
 }

@@ -10,6 +10,7 @@
 //! Held       established TCP connections with traffic in both directions
 //! hazards    what in the Southbound logical flows can take the replies to an instance's own connections
 //! facts      the table of what this OVN release does with our rows
+//! cases      what packets show of field cases, without the agent and with it
 //! ```
 //!
 //! ```text
@@ -19,6 +20,7 @@
 //! It needs root, no kernel module, and touches nothing outside its own namespaces and directories. Everything goes
 //! when the [`Lab`] is dropped, and just as well when its process panics, is interrupted or is killed.
 
+pub mod cases;
 mod chassis;
 mod estate;
 pub mod facts;

@@ -3,6 +3,7 @@
 //! ```text
 //! OvsdbServer   one ovsdb-server in its own directory: restart it, dump it, write raw transactions to it
 //! Ovn           two of those and an ovn-northd: nbctl, sbctl, logical flows
+//! Tracer        an ovn-trace: what becomes of a packet by the Southbound's logical flows
 //! Northbound    either of a server and a Cluster, to write to
 //! Net           an Incus-shaped network there: instances, forwards, annotations
 //! Agent         the ovn-extaddr binary as a daemon; Cli is the same binary for one-shot commands
@@ -46,6 +47,7 @@ mod proxy;
 mod row;
 mod rpc;
 mod snapshot;
+mod trace;
 mod wait;
 
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
@@ -65,4 +67,5 @@ pub use process::Daemon;
 pub use proxy::Proxy;
 pub use row::{json_map, json_set, map_column, set_column, uuid_ref};
 pub use snapshot::{Row, Snapshot};
+pub use trace::Tracer;
 pub use wait::{Settled, eventually};

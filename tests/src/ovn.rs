@@ -9,6 +9,7 @@ use crate::command::{isolated, run};
 use crate::dir::Dir;
 use crate::ovsdb_server::OvsdbServer;
 use crate::process::Daemon;
+use crate::trace::Tracer;
 
 const READY: Duration = Duration::from_secs(20);
 
@@ -120,6 +121,15 @@ impl Ovn {
         };
         let flows = self.sbctl(&["lflow-list", datapath])?;
         Ok(flows.lines().filter(wanted).map(|line| line.trim().to_owned()).collect())
+    }
+
+    /// Starts an ovn-trace for what is synchronised by now: call [`sync`](Self::sync) first.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn tracer(&self) -> Result<Tracer> {
+        Tracer::start(&self.sb)
     }
 
     fn control(&self) -> PathBuf {

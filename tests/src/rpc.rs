@@ -54,7 +54,8 @@ fn results(reply: Value, count: usize) -> Result<Vec<Value>> {
     Ok(results)
 }
 
-fn call(socket: &Path, method: &str, params: &Value, patience: Duration) -> Result<Value> {
+/// Calls a method over a connection of its own.
+pub(crate) fn call(socket: &Path, method: &str, params: &Value, patience: Duration) -> Result<Value> {
     let mut stream =
         UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;
     stream.set_read_timeout(Some(patience))?;

@@ -11,13 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use ovn_extaddr_tests::Protocol;
 use ovn_extaddr_tests::lab::{
-    self, Family, Found, Host, Lab, Proto, Way, built, description, end, facts, found, sweep_leftovers,
+    self, Family, Found, Host, Lab, Proto, Way, built, cases, description, end, facts, found, sweep_leftovers,
 };
 use serde_json::Value;
 
 /// A complete OVN in network namespaces of its own, with instances, an outside host and probes.
 ///
-/// Needs root. Touches nothing outside its own namespaces and directories.
+/// Needs root. Touches nothing outside its own namespaces and directories. `scripts/lab --ovn RELEASE COMMAND` takes the OVN
+/// and Open vSwitch of a Debian release (bookworm, trixie, sid) instead of this machine's.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/lab", bin_name = "scripts/lab", disable_help_subcommand = true)]
 struct Cli {
@@ -54,6 +55,8 @@ enum Task {
     Env(Which),
     /// Measure what this OVN release does with rows like ours, and print it as a Markdown table
     Facts(Shape),
+    /// Play cases of docs/field-cases.md, without the agent and with it, and print them as a Markdown table
+    Cases,
     #[command(hide = true)]
     Keep(Shape),
     #[command(hide = true)]
@@ -118,6 +121,7 @@ fn run(task: Task) -> Result<()> {
         Task::Exec { which, host, command } => exec(&which, &host, &command),
         Task::Env(which) => env(&which),
         Task::Facts(shape) => measure(&shape),
+        Task::Cases => play_cases(),
         Task::Keep(shape) => keep(&shape),
         Task::Reap { inventory } => lab::reap(&inventory),
     }
@@ -314,6 +318,13 @@ fn measure(shape: &Shape) -> Result<()> {
     let facts = facts::measure(&lab, &c1, &c2)?;
     print!("{}", facts::table(&facts));
     ensure!(facts.iter().all(|fact| fact.wrong.is_empty()), "not everything is as expected");
+    Ok(())
+}
+
+fn play_cases() -> Result<()> {
+    let played = cases::play()?;
+    print!("{}", cases::table(&played));
+    ensure!(played.iter().all(|case| case.wrong.is_empty()), "not everything is as expected");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::namespace::Namespace;
 use super::{PATIENCE, link};
 use crate::command::{isolated, run};
 use crate::dir::Dir;
-use crate::ovsdb_server::OvsdbServer;
+use crate::ovsdb_server::{OvsdbServer, installed_schema};
 use crate::process::Daemon;
 
 /// A machine of the cloud: a namespace with an Open vSwitch and an ovn-controller.
@@ -36,7 +36,7 @@ impl Chassis {
         // Nothing of the machine's own IPv6 is to mix with the instances'.
         namespace.shell("echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")?;
         let dir = estate.directory(&format!("ch{number}"))?;
-        let configuration = OvsdbServer::open_vswitch()?;
+        let configuration = OvsdbServer::with_schema(&installed_schema("vswitch.ovsschema")?)?;
         estate.adopt(configuration.dir())?;
 
         let address = format!("172.31.255.{}", number + 1);

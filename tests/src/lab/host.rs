@@ -83,6 +83,16 @@ impl Host {
         Ok(Self { name: "wan".to_owned(), namespace, ipv4: Some(ipv4), ipv6: Some(ipv6), port: None })
     }
 
+    /// The same host by another address, which it is given.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be given that.
+    pub fn also(&self, address: Ipv4Addr) -> Result<Self> {
+        self.namespace.shell(&format!("ip address add {address}/32 dev eth0"))?;
+        Ok(Self { ipv4: Some(address), ipv6: None, ..self.clone() })
+    }
+
     /// A host of a lab of another process, from that lab's [`description`](super::description).
     ///
     /// # Errors

@@ -25,6 +25,7 @@ mod hostile;
 mod load;
 mod logs;
 mod metrics;
+mod northd;
 mod owners;
 mod package;
 mod protocol;

@@ -1,0 +1,157 @@
+//! The real ovn-northd as the oracle: for routers, load balancers and NAT rows that are drawn at random, whether OVN
+//! forwards what the program calls a forward, and gives instances the source addresses that the program says.
+//!
+//! What OVN does is asked of ovn-trace, which follows packets through the logical flows that northd makes. The program
+//! is asked before an agent runs and when it has done its work. Many routers are in one database at a time. Of what
+//! differs, ever smaller cases are tried; what is left is printed as a command of ovn-nbctl, with both sides.
+//!
+//! A few cases, always the same, belong to every run; `scripts/northd-oracle` draws others, and many.
+
+mod answers;
+mod case;
+mod compare;
+mod draw;
+mod packets;
+mod shrink;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use ovn_extaddr_tests::{Agent, Cli, Ovn, eventually};
+
+use crate::scene::{Random, seed_and_steps};
+use case::Case;
+use compare::{Disagreement, Evidence, compare};
+use draw::{Abilities, draw};
+
+/// Cases of a run that is not told otherwise.
+const CASES: u64 = 40;
+
+/// The seed of such a run.
+const SEED: u64 = 20_261_127;
+
+/// Routers in one database.
+const TOGETHER: usize = 60;
+
+/// Disagreements of a kind that are looked into, and of all kinds.
+const EACH: usize = 40;
+const ENOUGH: usize = 20;
+
+/// How long an agent may take for all of them.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_ovn_does_is_what_the_program_says() -> Result<()> {
+    let (seed, cases) =
+        if std::env::var_os("OVN_EXTADDR_SEED").is_some() { seed_and_steps(CASES)? } else { (SEED, CASES) };
+    let abilities = abilities()?;
+    // Xorshift stays at zero for ever.
+    let mut random = Random(seed.max(1));
+    let drawn: Vec<Case> = (0..cases).map(|_| draw(&mut random, abilities)).collect();
+    let mut found: Vec<(Case, Disagreement)> = Vec::new();
+    for (batch, cases) in drawn.chunks(TOGETHER).enumerate() {
+        let judged = judge(cases).with_context(|| format!("seed {seed}, batch {batch}"))?;
+        for (case, disagreements) in cases.iter().zip(judged) {
+            found.extend(disagreements.into_iter().map(|disagreement| (case.clone(), disagreement)));
+        }
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut reported: Vec<(Case, &str)> = Vec::new();
+    let mut report = String::new();
+    for (case, disagreement) in &found {
+        *counts.entry(disagreement.kind).or_default() += 1;
+        let known = reported.iter().any(|(least, kind)| *kind == disagreement.kind && case.holds(least));
+        if !known && counts[disagreement.kind] <= EACH && reported.len() < ENOUGH {
+            let (least, both) = shrink::shrink(case, disagreement)?;
+            report.push_str(&format!("\n{}\n{least}\n{}\n", both.kind, both.text));
+            reported.push((least, both.kind));
+        }
+    }
+    ensure!(found.is_empty(), "seed {seed}, {cases} cases: {counts:?}\n{report}");
+    println!("seed {seed}: {cases} routers, and OVN does what the program says");
+    Ok(())
+}
+
+/// Asks what the installed schema can say.
+fn abilities() -> Result<Abilities> {
+    let ovn = Ovn::start()?;
+    Ok(Abilities { nat_match: ovn.nbctl(&["--columns=match", "list", "nat"]).is_ok() })
+}
+
+/// Compares both sides for all of these cases, in one database.
+fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
+    let ovn = Ovn::start()?;
+    ovn.sbctl(&["chassis-add", "gateway-1", "geneve", "127.0.0.1"])?;
+    let numbers: Vec<String> = (1..=cases.len()).map(|number| number.to_string()).collect();
+    for (case, number) in cases.iter().zip(&numbers) {
+        let commands = case.commands(number).join(&"--".to_owned());
+        let words: Vec<&str> = commands.iter().map(String::as_str).collect();
+        ovn.nbctl(&words).with_context(|| format!("cannot write this case:\n{case}"))?;
+    }
+    ovn.sync()?;
+    let cli = Cli::new(ovn.nb.remote())?;
+    let look = || -> Result<Vec<packets::Seen>> {
+        let mut tracer = ovn.tracer()?;
+        cases.iter().zip(&numbers).map(|(case, number)| packets::look(&mut tracer, case, number)).collect()
+    };
+    let (before, flows_before) = (look()?, Flows::read(&ovn)?);
+    let (forwards, wanted) = (answers::forwards(&cli)?, answers::intents(&cli)?);
+
+    let agent = Agent::start(ovn.nb.remote())?;
+    eventually(PATIENCE, "the agent has nothing left to do", || {
+        let plan = cli.run(&["plan", "--exit-code"])?;
+        ensure!(plan.code() == Some(0), "{plan:?}");
+        Ok(true)
+    })?;
+    ovn.sync()?;
+    let given: Vec<answers::Intent> = answers::intents(&cli)?;
+    let (after, flows_after) = (look()?, Flows::read(&ovn)?);
+    drop(agent);
+
+    let mut judged = Vec::new();
+    for (index, (case, number)) in cases.iter().zip(&numbers).enumerate() {
+        let router = format!("R{number}");
+        let is_here = |intent: &&answers::Intent| intent.port.starts_with(&format!("p{number}-"));
+        let evidence = Evidence {
+            case,
+            number,
+            before: &before[index],
+            forwards: forwards.iter().filter(|forward| forward.router == router).collect(),
+            wanted: wanted.iter().filter(is_here).collect(),
+            flows_before: flows_before.of(&router),
+            after: &after[index],
+            given: given.iter().filter(is_here).collect(),
+            flows_after: flows_after.of(&router),
+        };
+        judged.push(compare(&evidence));
+    }
+    Ok(judged)
+}
+
+/// The logical flows of each router that translate source addresses, or back.
+struct Flows(BTreeMap<String, Vec<String>>);
+
+impl Flows {
+    fn read(ovn: &Ovn) -> Result<Self> {
+        let mut flows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut here = None;
+        for line in ovn.sbctl(&["lflow-list"])?.lines() {
+            // Datapath: "R1" (6c1b...)  Pipeline: ingress
+            if let Some(rest) = line.strip_prefix("Datapath: \"") {
+                here = rest.split('"').next().map(str::to_owned);
+            } else if ["(lr_out_snat", "(lr_in_unsnat"].iter().any(|stage| line.contains(stage)) {
+                let datapath = here.clone().context("a flow without a datapath")?;
+                flows.entry(datapath).or_default().push(line.trim().to_owned());
+            }
+        }
+        if flows.is_empty() {
+            bail!("ovn-sbctl lists no flow of a router");
+        }
+        Ok(Self(flows))
+    }
+
+    fn of(&self, router: &str) -> &[String] {
+        self.0.get(router).map_or(&[], Vec::as_slice)
+    }
+}

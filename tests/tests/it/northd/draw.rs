@@ -1,0 +1,213 @@
+//! Routers drawn at random, of what CMSes and people write and of what they get wrong.
+
+use super::case::{Balancer, Case, Gateway, INSTANCES, Nat, Place, Port, Row, instance};
+use crate::scene::{Random, V4, V6};
+
+/// Addresses that are at home outside, or nowhere that the router knows, or inside.
+const EXTERNAL_V4: [&str; 7] = [
+    "203.0.113.10",
+    "203.0.113.11",
+    "203.0.113.10",
+    "203.0.113.2",
+    "192.0.2.10",
+    "198.51.100.10",
+    "10.57.0.50",
+];
+const EXTERNAL_V6: [&str; 5] =
+    ["2001:db8::10", "2001:db8::11", "2001:db8::10", "2001:db8:2::10", "fd42:57::50"];
+
+const PORTS: [&str; 4] = ["80", "443", "8080", "40000"];
+
+/// Keys of `vips` that somebody got wrong, or that few know.
+const ODD_VIPS: [&str; 12] = [
+    "[2001:db8::10]",
+    "2001:DB8::10",
+    "[2001:0db8::0010]:80",
+    "203.0.113.10:",
+    "203.0.113.10:0",
+    "203.0.113.10:070",
+    "203.0.113.10:99999",
+    "203.0.113.10:http",
+    "203.0.113.010:80",
+    "web.example.com:80",
+    "[203.0.113.10]:80",
+    "",
+];
+
+/// And values.
+const ODD_BACKENDS: [&str; 14] = [
+    "",
+    "10.57.0.11:8080,",
+    ",10.57.0.11:8080",
+    " 10.57.0.11:8080",
+    "10.57.0.11:8080 , 10.57.0.12:8080",
+    "10.57.0.11:0",
+    "10.57.0.11:99999",
+    "web.example.com:80",
+    "10.57.0.11:8080,web:80",
+    "[10.57.0.11]:8080",
+    "fd42:57::b:8080",
+    "[fd42:57::B]:8080",
+    "10.57.0.11:8080;10.57.0.12:8080",
+    "10.57.0.99:80",
+];
+
+const ODD_EXTERNALS: [&str; 6] =
+    ["203.0.113.10/32", "203.0.113.0/24", "", "web.example.com", "203.0.113.010", "0.0.0.0"];
+const ODD_LOGICALS: [&str; 8] = [
+    "10.57.0.11/32",
+    "fd42:57::b/128",
+    "10.57.0.11/24",
+    "10.57.0.0/33",
+    "10.57.0.11/255.255.255.255",
+    "10.57.0.11-10.57.0.12",
+    "",
+    "0.0.0.0/0",
+];
+
+/// What this Northbound schema can say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Abilities {
+    /// `NAT.match` and `NAT.priority`, since OVN 24.09.
+    pub(super) nat_match: bool,
+}
+
+/// Draws a router.
+pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
+    let mut chance = |percent: u64| random.below(100) < percent;
+    let enabled = if chance(6) { Some(false) } else { chance(10).then_some(true) };
+    let (outer_disabled, inner_disabled, base) = (chance(0), chance(0), chance(80));
+    let mut options = Vec::new();
+    for (percent, option) in [
+        (5, ("lb_force_snat_ip", "router_ip")),
+        (3, ("lb_force_snat_ip", "100.64.0.9")),
+        (3, ("dnat_force_snat_ip", "100.64.0.9")),
+        (3, ("mcast_relay", "false")),
+    ] {
+        if chance(percent) && !options.iter().any(|(key, _)| *key == option.0) {
+            options.push(option);
+        }
+    }
+    let gateway = match random.below(10) {
+        0 => Gateway::None,
+        1 | 2 => Gateway::Chassis,
+        3..=5 => Gateway::One { group: true },
+        6 => Gateway::One { group: false },
+        7 | 8 => Gateway::Two,
+        _ => Gateway::ChassisAndPort,
+    };
+    let mut rows = Vec::new();
+    for _ in 0..random.below(4) {
+        rows.push(Row::Balancer(balancer(random)));
+    }
+    for _ in 0..random.below(4) {
+        rows.push(Row::Nat(nat(random, gateway, abilities)));
+    }
+    for instance in 0..INSTANCES {
+        for (key, pool, percent) in [(V4, &EXTERNAL_V4[..], 80), (V6, &EXTERNAL_V6[..], 50)] {
+            if random.below(100) < percent {
+                let wanted = if random.below(100) < 30 { "auto" } else { pick(random, pool) };
+                rows.push(Row::Intent { instance, key, wanted: wanted.to_owned() });
+            }
+        }
+    }
+    Case { gateway, enabled, outer_disabled, inner_disabled, base, options, rows }
+}
+
+fn balancer(random: &mut Random) -> Balancer {
+    let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.below(5) as usize];
+    let place = match random.below(10) {
+        0..=3 => Place::Router,
+        4..=6 => Place::Both,
+        7 | 8 => Place::Group,
+        _ => Place::Switch,
+    };
+    let mut options = Vec::new();
+    match random.below(30) {
+        0 => options.push(("template", "true")),
+        1 => options.push(("skip_snat", "true")),
+        2 => options.push(("reject", "true")),
+        3 => options.push(("hairpin_snat_ip", "\"203.0.113.77\"")),
+        _ => {}
+    }
+    let mut vips: Vec<(String, String)> = Vec::new();
+    for _ in 0..=random.below(3) {
+        let (vip, backends) = vip(random);
+        // A map has each key once.
+        if !vips.iter().any(|(other, _)| *other == vip) {
+            vips.push((vip, backends));
+        }
+    }
+    Balancer { protocol, place, options, vips }
+}
+
+fn vip(random: &mut Random) -> (String, String) {
+    let v6 = random.below(3) == 0;
+    let address = if v6 { pick(random, &EXTERNAL_V6) } else { pick(random, &EXTERNAL_V4) };
+    let port = pick(random, &PORTS);
+    let whole = random.below(3) == 0;
+    let key = match (random.below(12), whole, v6) {
+        (0, ..) => pick(random, &ODD_VIPS).to_owned(),
+        (_, true, _) => address.to_owned(),
+        (_, false, false) => format!("{address}:{port}"),
+        (_, false, true) => format!("[{address}]:{port}"),
+    };
+    if random.below(10) == 0 {
+        return (key, pick(random, &ODD_BACKENDS).to_owned());
+    }
+    let mut backends = Vec::new();
+    for _ in 0..=(random.below(6) / 5) {
+        let mut flaw = |percent: u64| random.below(100) < percent;
+        let (v6, with_port) = (v6 != flaw(5), whole == flaw(8));
+        let target = instance(random.below(INSTANCES as u64) as usize)[usize::from(v6)];
+        let port = pick(random, &PORTS);
+        backends.push(match (v6, with_port) {
+            (_, false) => target.to_string(),
+            (false, true) => format!("{target}:{port}"),
+            (true, true) => format!("[{target}]:{port}"),
+        });
+    }
+    (key, backends.join(","))
+}
+
+fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
+    let kind = ["snat", "dnat", "dnat_and_snat", "snat"][random.below(4) as usize];
+    let v6 = random.below(3) == 0;
+    let (flaw, odd) = (random.below(12), random.below(2) == 0);
+    let external = match flaw {
+        0 if odd => pick(random, &ODD_EXTERNALS),
+        _ if v6 => pick(random, &EXTERNAL_V6),
+        _ => pick(random, &EXTERNAL_V4),
+    };
+    let host = instance(random.below(INSTANCES as u64) as usize)[usize::from(v6 != (flaw == 1))].to_string();
+    let logical = match random.below(8) {
+        _ if flaw == 0 && !odd => pick(random, &ODD_LOGICALS).to_owned(),
+        0 if kind == "snat" => if v6 { "fd42:57::/80" } else { "10.57.0.8/29" }.to_owned(),
+        1 if flaw == 2 => if v6 { "fd42:57::/64" } else { "10.57.0.0/24" }.to_owned(),
+        2 if flaw == 3 => external.to_owned(),
+        _ => host,
+    };
+    let two = gateway == Gateway::Two;
+    let port = match random.below(12) {
+        0..=2 if two => Some(Port::Ext),
+        3 | 4 if two => Some(Port::Priv),
+        5 => Some(Port::Inner),
+        6 => Some(Port::Ext),
+        _ => None,
+    };
+    let range = (random.below(10) == 0).then(|| pick(random, &["1024-30000", "5000", "30000-1024"]));
+    let stateless = [Some(false), None, None, Some(true)][random.below(4) as usize];
+    let stateless = stateless.filter(|stateless| !stateless || random.below(3) == 0);
+    let set = (random.below(12) == 0).then(|| {
+        let column = pick(random, &["allowed_ext_ips", "exempted_ext_ips"]);
+        (column, pick(random, &["203.0.113.0/24", "198.51.100.0/24"]))
+    });
+    let matching = (abilities.nat_match && set.is_none() && random.below(12) == 0)
+        .then(|| (pick(random, &["ip.ttl == 64", "ip.ttl == 17", "tcp"]), random.below(3) as u16));
+    let distributed = kind == "dnat_and_snat" && random.below(4) == 0;
+    Nat { kind, external: external.to_owned(), logical, port, range, stateless, set, matching, distributed }
+}
+
+fn pick<'a>(random: &mut Random, choices: &[&'a str]) -> &'a str {
+    choices[random.below(choices.len() as u64) as usize]
+}
