@@ -56,7 +56,7 @@ impl Links for RouterPort {
 
 impl Links for LoadBalancer {
     fn is_referenced(&self) -> bool {
-        !self.routers.is_empty() || !self.groups.is_empty()
+        !self.routers.is_empty() || self.is_grouped()
     }
 
     fn keep_links(&mut self, old: &Self) {
@@ -162,7 +162,8 @@ impl Store {
         let routers = sets::without(&self.slabs.groups.slot(id).routers, direct);
         self.record_attachment(&routers, balancer);
         let is_member = self.slabs.groups.slot(id).load_balancers.binary_search(&balancer).is_ok();
-        sets::set(&mut self.slabs.balancers.slot_mut(balancer).groups, id, is_member);
+        let groups = &mut self.slabs.balancers.slot_mut(balancer).groups;
+        groups.change(|groups| sets::set(groups, id, is_member));
         self.slabs.balancers.close(balancer);
     }
 

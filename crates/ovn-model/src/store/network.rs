@@ -22,7 +22,7 @@ impl<'a> Network<'a> {
     /// Returns the routers that a load balancer is on, directly or by groups, each once, be its row here or not.
     pub(crate) fn routers_of(self, balancer: LoadBalancerId) -> Vec<RouterId> {
         let balancer = self.slabs.balancers.slot(balancer);
-        let grouped = balancer.groups.iter();
+        let grouped = balancer.groups.get().into_iter().flatten();
         let grouped = grouped.flat_map(|group| &self.slabs.groups.slot(*group).routers);
         let mut routers: Vec<_> = balancer.routers.iter().chain(grouped).copied().collect();
         routers.sort_unstable();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovsdb_protocol::{AtomValue, Table, Uuid};
+use ovsdb_protocol::{AtomValue, Rare, Table, Uuid};
 
 use crate::id::{GroupId, RouterId};
 use crate::store::{IdSet, Meta, Slabs};
@@ -25,7 +25,7 @@ pub struct LoadBalancer {
     #[ovsdb(skip)]
     pub(crate) routers: IdSet<RouterId>,
     #[ovsdb(skip)]
-    pub(crate) groups: IdSet<GroupId>,
+    pub(crate) groups: Rare<IdSet<GroupId>>,
     #[ovsdb(skip)]
     pub(crate) meta: Meta,
 }
@@ -44,7 +44,7 @@ pub enum Protocol {
 impl LoadBalancer {
     /// Returns true if a group has it.
     pub fn is_grouped(&self) -> bool {
-        !self.groups.is_empty()
+        self.groups.get().is_some()
     }
 
     /// Returns true if all of its virtual addresses and backends were understood.

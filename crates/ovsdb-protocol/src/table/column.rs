@@ -258,6 +258,7 @@ pub fn toggle_sorted<T: Ord>(set: &mut Vec<T>, toggled: Vec<T>) {
 
     if set.is_empty() {
         *set = toggled;
+        set.shrink_to_fit();
     } else if toggled.len() <= MAX_SINGLE {
         for element in toggled {
             match set.binary_search(&element) {

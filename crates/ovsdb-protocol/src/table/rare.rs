@@ -17,7 +17,8 @@ impl<T> Rare<T> {
 }
 
 impl<T: Default + PartialEq> Rare<T> {
-    fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
+    /// Changes the value.
+    pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         match &mut self.0 {
             Some(value) => {
                 let outcome = change(value);

@@ -269,5 +269,5 @@ fn rows_are_small() {
     assert_eq!(size_of::<crate::Port>(), 112);
     assert!(size_of::<crate::Nat>() <= 136, "{}", size_of::<crate::Nat>());
     assert!(size_of::<crate::Vip>() <= 64, "{}", size_of::<crate::Vip>());
-    assert!(size_of::<crate::LoadBalancer>() <= 152, "{}", size_of::<crate::LoadBalancer>());
+    assert!(size_of::<crate::LoadBalancer>() <= 136, "{}", size_of::<crate::LoadBalancer>());
 }

@@ -1,0 +1,96 @@
+# Incus or LXD, whose commands are alike. Sourced by run.sh in the container; `cli` is `incus` or `lxc`.
+
+if [[ $cli == incus ]]; then
+    daemon=/usr/libexec/incus/incusd state=/var/lib/incus kind=incus
+else
+    daemon=$(command -v lxd) state=/var/lib/lxd kind=lxd
+fi
+socket=$state/unix.socket
+
+start_daemon() {
+    mkdir -p "$state" "/var/log/$kind" "/run/$kind"
+    setsid "$daemon" --group root >>/var/log/cms.log 2>&1 </dev/null &
+    daemon_pid=$!
+    within 60 "$cli" query /1.0
+}
+
+stop_daemon() {
+    kill "$daemon_pid"
+    wait "$daemon_pid" || true
+}
+
+start_cms() {
+    start_daemon
+    # No container of ours may change what devices it may use.
+    $([[ $cli == incus ]] && echo 'incus admin' || echo lxd) init --preseed <<'END'
+config: {}
+storage_pools:
+- name: default
+  driver: dir
+profiles:
+- name: default
+  devices:
+    root: {path: /, pool: default, type: disk}
+  config:
+    raw.lxc: |-
+      lxc.cgroup.devices.deny =
+      lxc.cgroup.devices.allow =
+      lxc.cgroup2.devices.deny =
+      lxc.cgroup2.devices.allow =
+END
+    "$cli" config set network.ovn.northbound_connection=unix:/run/ovn/ovnnb_db.sock
+    "$cli" network create UPLINK --type=physical parent=uplink0 ipv4.ovn.ranges=203.0.113.2-203.0.113.9 \
+        ipv4.gateway="$outside/24" ipv4.routes=203.0.113.0/24 dns.nameservers="$outside"
+    import_image
+    "$cli" network create net1 --type=ovn network=UPLINK ipv4.address=10.57.0.1/24 ipv4.nat=true ipv6.address=none
+}
+
+# An image that takes no network to get: a busybox that asks for an address and answers on port 80.
+import_image() {
+    local dir applet
+    dir=$(mktemp -d)
+    mkdir -p "$dir"/rootfs/{bin,sbin,etc,proc,sys,dev,root,tmp,run,var}
+    cp /bin/busybox "$dir/rootfs/bin/busybox"
+    for applet in sh ip ifconfig udhcpc nc sleep ping route cat echo ls mount hostname ps kill; do
+        ln -s /bin/busybox "$dir/rootfs/bin/$applet"
+    done
+    ln -s /bin/busybox "$dir/rootfs/sbin/init"
+    cat >"$dir/rootfs/etc/dhcp" <<'END'
+#!/bin/sh
+case $1 in
+    bound | renew)
+        ifconfig "$interface" "$ip" netmask "$subnet" up
+        route add default gw "$router" 2>/dev/null
+esac
+END
+    chmod 755 "$dir/rootfs/etc/dhcp"
+    cat >"$dir/rootfs/etc/inittab" <<'END'
+::sysinit:/bin/mount -t proc proc /proc
+::sysinit:/bin/ip link set lo up
+::respawn:/bin/udhcpc -f -T 1 -t 100 -A 1 -i eth0 -s /etc/dhcp
+::respawn:/bin/nc -ll -p 80 -e /bin/hostname
+END
+    echo root:x:0:0::/root:/bin/sh >"$dir/rootfs/etc/passwd"
+    printf '%s\n' 'architecture: x86_64' 'creation_date: 1700000000' \
+        'properties: {description: busybox, os: busybox, release: "1"}' >"$dir/metadata.yaml"
+    tar -C "$dir" -czf "$dir.tar.gz" metadata.yaml rootfs
+    "$cli" image import "$dir.tar.gz" --alias busybox
+}
+
+# ----- what the scenarios do -----
+
+launch() { "$cli" launch busybox "$1" --network net1 "${@:2}"; }
+
+key=user.eth0.ipv4.address.external
+ask() { "$cli" config set "$1" "$key=$2"; }
+ask_no_more() { "$cli" config unset "$1" "$key"; }
+
+forward() { "$cli" network forward create net1 "$1" "${@:2}"; }
+forward_port() { "$cli" network forward port add net1 "$1" tcp "$2" "$3"; }
+forward_gone() { "$cli" network forward delete net1 "$1"; }
+
+# The address that an instance has inside.
+address() { "$cli" exec "$1" -- ip -4 addr show eth0 | sed -nE 's/.*inet ([0-9.]+).*/\1/p'; }
+
+# The address that the host outside sees of an instance's connections.
+seen() { timeout 3 "$cli" exec "$1" -- nc -w 2 "$outside" 7000 </dev/null 2>/dev/null; }

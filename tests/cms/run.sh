@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Runs scenarios in the container of a CMS, and prints a line for each. Called by scripts/cms.
+#
+#   run.sh incus|lxc [SCENARIO...]
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+cli=$1
+shift
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "FAILED: $*"; return 1; }
+
+# Tries a command until it succeeds, for so many seconds.
+within() {
+    local deadline=$((SECONDS + $1))
+    while ! "${@:2}" >/dev/null 2>&1; do
+        ((SECONDS < deadline)) || fail "within $1 s: ${*:2}" || return 1
+        sleep 0.1
+    done
+}
+
+. "$here/ovn.sh"
+. "$here/incus.sh"
+. "$here/scenarios.sh"
+
+# ----- the agent -----
+
+cat >/etc/ovn-extaddr.toml <<END
+drain = 5
+[[cms]]
+kind = "$kind"
+url = "unix:$socket"
+END
+
+start_agent() {
+    OVN_RUNDIR=/run/ovn /cms/ovn-extaddr run --config /etc/ovn-extaddr.toml >>/var/log/agent.log 2>&1 &
+    agent_pid=$!
+    within 10 ovn-appctl -t ovn-extaddr version || { tail -n 5 /var/log/agent.log >&2; return 1; }
+}
+
+stop_agent() {
+    kill "$agent_pid"
+    wait "$agent_pid" || true
+}
+
+# ----- what the scenarios look at -----
+
+leaves_with() { [[ $(seen "$1") == "$2" ]]; }
+
+expect() {
+    local start=${EPOCHREALTIME/./}
+    within "${PATIENCE:-15}" leaves_with "$1" "$2" || fail "$1 leaves with $(seen "$1"), not $2" || return 1
+    say "  $1 leaves with $2 after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+}
+
+# What answers outside on port 80 of an address is an instance.
+expect_inside() { within 10 answers "$1" "$2"; }
+answers() { [[ $(ip netns exec outside timeout 3 nc -w 2 "$1" 80 </dev/null) == "$2" ]]; }
+
+list() { /cms/ovn-extaddr list --config /etc/ovn-extaddr.toml --json; }
+
+# All entries of an instance's port are in a state.
+state_is() { list | jq -e --arg name "$1" --arg state "$2" \
+    '[.[] | select((.name // "") | test("(^|:)" + $name + "(/|$)"))] | length > 0 and all(.state == $state)'; }
+
+rows() { ovn-nbctl --bare --columns=_uuid find NAT 'external_ids:"ovn-extaddr\:owner"!=""' | sort | tr -d '\n'; }
+no_rows() { [[ -z $(ovn-nbctl --bare --columns=_uuid find NAT type=snat 'external_ids!={}' | grep .) ]]; }
+
+# ----- one after the other -----
+
+begin() {
+    launch c1
+    launch c2
+    within 20 test_address c1
+    within 20 test_address c2
+    forward 203.0.113.10
+    forward_port 203.0.113.10 80 "$(address c1)"
+    expect c1 "$network" && expect c2 "$network"
+}
+test_address() { [[ -n $(address "$1") ]]; }
+
+finish() {
+    local name
+    "$cli" project switch default
+    for name in $("$cli" list --format csv -c n); do "$cli" delete -f "$name"; done
+    for name in $("$cli" network forward list net1 --format csv | cut -d, -f1); do forward_gone "$name"; done
+    if "$cli" profile show asking >/dev/null 2>&1; then "$cli" profile delete asking; fi
+    within 20 no_rows
+}
+
+start_ovn >/dev/null
+start_outside
+start_cms >/dev/null
+say "$("$cli" version | tr '\n' ' '), $(ovn-nbctl --version | head -n 1), $(ovs-vswitchd --version | head -n 1)"
+start_agent
+if (($# == 0)); then
+    mapfile -t scenarios < <(declare -F | sed -n 's/^declare -f scenario_//p')
+else
+    scenarios=("$@")
+fi
+failed=()
+for scenario in "${scenarios[@]}"; do
+    say "$scenario"
+    begin >/dev/null
+    # As a condition, it would go on after what fails.
+    (set -e; "scenario_$scenario" >/dev/null) &
+    if wait $!; then
+        say "  holds"
+    else
+        failed+=("$scenario")
+        list >&2 || true
+        ovn-nbctl lr-nat-list "$(ovn-nbctl --bare --columns=name list Logical_Router | head -n 1)" >&2 || true
+    fi
+    finish >/dev/null
+done
+if ((${#failed[@]})); then
+    tail -n 50 /var/log/agent.log >&2
+    say "failed: ${failed[*]}"
+    exit 1
+fi
+say "${#scenarios[@]} scenarios hold"
