@@ -25,6 +25,7 @@ mod raw;
 mod reflex;
 mod restart;
 mod resync;
+mod sources;
 mod subject;
 mod tap;
 mod usage;
@@ -44,13 +45,14 @@ const MIB: f64 = 1048576.0;
 type Measure = (&'static str, fn(&Bench) -> Result<Vec<Figure>>);
 
 /// All measures.
-const MEASURES: [Measure; 7] = [
+const MEASURES: [Measure; 8] = [
     ("cold-start", cold_start::measure),
     ("restart", restart::measure),
     ("burst", burst::measure),
     ("latency", latency::measure),
     ("resync", resync::measure),
     ("idle", idle::measure),
+    ("sources", sources::measure),
     ("linear", linear::measure),
 ];
 

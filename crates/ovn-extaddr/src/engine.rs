@@ -330,11 +330,13 @@ impl Engine {
     }
 
     /// Whether something speaks for a port: its row, or what speaks for ports.
-    fn speaks(&self, port: &Port) -> bool {
+    fn speaks(&self, store: &Store, port: &Port) -> bool {
         self.rules.speak_for_ports()
             || !self.speakers.is_empty()
             || self.requests.may_speak_of(&port.name)
-            || Family::ALL.iter().any(|family| port.external(*family).is_some())
+            || Family::ALL
+                .iter()
+                .any(|family| port.external(*family).is_some() || store.kept(&port.name, *family).is_some())
     }
 
     /// Marks what a change concerns.
@@ -566,7 +568,9 @@ impl Engine {
     /// Decides on a port by itself, without regard to other ports and to time.
     fn examine(&mut self, store: &Store, port: Option<&Port>) -> Draft {
         let mut draft = Draft::default();
-        let Some(port) = port.filter(|port| self.heeds_intents && self.speaks(port)) else { return draft };
+        let Some(port) = port.filter(|port| self.heeds_intents && self.speaks(store, port)) else {
+            return draft;
+        };
         // Nearly all ports have one decision, which rests on two things.
         (draft.decisions, draft.watched) = (Vec::with_capacity(1), Vec::with_capacity(2));
         draft.switch = port.switch;

@@ -29,6 +29,8 @@ pub enum Source {
     Annotation,
     /// A key of the instance or its NIC in a CMS.
     Cms(Kind),
+    /// A key of the database that names the port, and outlives it.
+    Kept,
     /// A rule of the policy file.
     Policy,
     /// A key in the `external_ids` of a router.
@@ -90,6 +92,9 @@ pub fn find(
             }
         }
         Answer::Silent => {}
+    }
+    if let Some(text) = store.kept(&port.name, family) {
+        return Intent::written(Source::Kept, text, family);
     }
     let routers = || reach.routers.iter().filter_map(|(id, _)| store.router(*id));
     if !rules.policy.is_empty() {
@@ -183,6 +188,7 @@ impl Source {
         match self {
             Self::Annotation => "annotation",
             Self::Cms(kind) => kind.name(),
+            Self::Kept => "kept",
             Self::Policy => "policy",
             Self::Router => "router",
             Self::Config => "config",

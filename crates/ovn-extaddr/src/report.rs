@@ -91,9 +91,9 @@ pub fn all(store: &Store, engine: &Engine, obstacle: impl Fn(&Arc<str>) -> Optio
     entries
 }
 
-/// Reports on ports that the policy or a CMS names and the database does not have.
+/// Reports on ports that the policy, a CMS or a kept intent names and the database does not have.
 pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
-    absent_by_policy(store, engine).chain(absent_by_cms(engine))
+    absent_by_policy(store, engine).chain(absent_by_cms(engine)).chain(absent_of_kept(store))
 }
 
 /// Reports on NICs for which something is asked that have no port: most are of instances that are stopped.
@@ -120,6 +120,22 @@ fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
                 ..blank(&nic.port_pattern(), family)
             })
         })
+    })
+}
+
+/// Reports on ports for which an intent is kept that are not there.
+fn absent_of_kept(store: &Store) -> impl Iterator<Item = Entry> {
+    let absent = store.all_kept().filter(|(port, ..)| store.port_by_name(port).is_none());
+    let asking = absent.filter(|(_, family, text)| intent::parse(text, *family) != Ok(None));
+    asking.map(|(port, family, text)| Entry {
+        wanted: text.to_owned(),
+        source: Source::Kept.name(),
+        state: State::Waiting,
+        reason: Some(Reason::NoPort.code()),
+        message: format!(
+            "the intent is kept until the port is there; `ovn-extaddr unset {port}` withdraws it"
+        ),
+        ..blank(port, family)
     })
 }
 

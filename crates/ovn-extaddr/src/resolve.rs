@@ -134,6 +134,7 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
                     }
                     _ => format!("{} asks for {wanted}", kind.title()),
                 },
+                Source::Kept => format!("a key that outlives the port asks for {wanted} (`set --keep`)"),
                 Source::Policy => format!("the policy file asks for {wanted}"),
                 Source::Router => format!("{} of the router asks for {wanted}", keys::ROUTER),
                 Source::Config => format!("the configuration asks for {wanted} for every port"),

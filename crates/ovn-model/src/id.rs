@@ -54,4 +54,6 @@ handles! {
     GroupId,
     /// Stands for a row of `NAT`.
     NatId,
+    /// Stands for the row of `NB_Global`.
+    NbGlobalId,
 }

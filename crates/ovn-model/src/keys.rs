@@ -21,6 +21,25 @@ pub const PORT: &str = "ovn-extaddr:port";
 /// `NAT.external_ids`: what the row is good for.
 pub const ROLE: &str = "ovn-extaddr:role";
 
+/// `NB_Global.external_ids`: what the keys for IPv4 addresses of ports start with that may not be there; the name of the
+/// port follows.
+pub const KEPT_IPV4: &str = "ovn-extaddr:ipv4.address.external:";
+/// The same for IPv6.
+pub const KEPT_IPV6: &str = "ovn-extaddr:ipv6.address.external:";
+
+/// Returns what the keys of wanted addresses of `family` start with that outlive their ports.
+pub fn kept_prefix(family: Family) -> &'static str {
+    match family {
+        Family::V4 => KEPT_IPV4,
+        Family::V6 => KEPT_IPV6,
+    }
+}
+
+/// Returns the key of a wanted address of `family` that outlives the port of that name.
+pub fn kept_key(family: Family, port: &str) -> String {
+    format!("{}{port}", kept_prefix(family))
+}
+
 /// Returns the key of a port's wanted address of `family`.
 pub fn port_key(family: Family) -> &'static str {
     match family {

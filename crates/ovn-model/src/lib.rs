@@ -13,6 +13,7 @@ mod address;
 mod change;
 mod family;
 mod id;
+mod kept;
 pub mod keys;
 pub mod naming;
 mod parsing;
@@ -25,11 +26,14 @@ mod vip;
 pub use address::{AddressSet, DynamicAddresses, Element, ElementKind, Mac};
 pub use change::{Change, Changes, Node};
 pub use family::Family;
-pub use id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
+pub use id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, RouterPortId, SwitchId};
+pub use kept::Kept;
 pub use ovsdb_protocol::Problem;
 pub use parsing::parse_ip;
 pub use prefix::{Address, Canonical, LogicalPrefix, Networks, is_host, parse_prefix};
 pub use store::{Attachment, Slabs, Store};
-pub use tables::{Group, LoadBalancer, Nat, NatKind, Port, PortKind, Protocol, Router, RouterPort, Switch};
+pub use tables::{
+    Group, LoadBalancer, Nat, NatKind, NbGlobal, Port, PortKind, Protocol, Router, RouterPort, Switch,
+};
 pub use tags::Tags;
 pub use vip::{Endpoint, Vip, Vips};

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use ovsdb_protocol::{Batch, Field, Missing, Problem, Problems, Table, TableLayout, Uuid};
 
 use crate::change::{Changes, Recorder};
+use crate::family::Family;
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::Nat;
 use indexes::Indexes;
@@ -188,6 +189,20 @@ impl Store {
     /// Returns the load balancers with a backend at the address.
     pub fn balancers_with_backend(&self, address: IpAddr) -> &[LoadBalancerId] {
         self.indexes.backends.get(&address)
+    }
+
+    // ----- the database as a whole -----
+
+    /// Returns what is asked for the port of that name, be it there or not, by a key that outlives it.
+    pub fn kept(&self, port: &str, family: Family) -> Option<&str> {
+        let rows = self.slabs.globals.iter().map(|(_, row)| row);
+        let asking = rows.filter_map(|row| Some((row.uuid, row.kept.get(port, family)?)));
+        asking.min_by_key(|(uuid, _)| *uuid).map(|(_, text)| text)
+    }
+
+    /// Returns all that is asked for ports by keys that outlive them.
+    pub fn all_kept(&self) -> impl Iterator<Item = (&str, Family, &str)> {
+        self.slabs.globals.iter().flat_map(|(_, row)| row.kept.iter())
     }
 
     // ----- NAT -----

@@ -5,6 +5,7 @@
 mod load_balancer;
 mod load_balancer_group;
 mod nat;
+mod nb_global;
 mod router;
 mod router_port;
 mod switch;
@@ -13,6 +14,7 @@ mod switch_port;
 pub use load_balancer::{LoadBalancer, Protocol};
 pub use load_balancer_group::Group;
 pub use nat::{Nat, NatKind};
+pub use nb_global::NbGlobal;
 pub use router::Router;
 pub use router_port::RouterPort;
 pub use switch::Switch;

@@ -40,7 +40,7 @@ impl Peers {
         command.arg(format!("--db={remote}")).args(["--timeout=300", "-vtimeval:off"]);
         for (table, columns) in &self.selections {
             let key = columns.iter().find(|name| *name == "name" || *name == "external_ip");
-            let key = key.with_context(|| format!("no column of {table} to look for"))?;
+            let key = key.map_or("external_ids:key", String::as_str);
             command.args(["--", &format!("--columns={}", columns.join(",")), "find", table]);
             command.arg(format!("{key}=nowhere"));
         }

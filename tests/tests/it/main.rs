@@ -22,6 +22,7 @@ mod forwards;
 mod harness;
 mod healing;
 mod hostile;
+mod kept;
 mod load;
 mod logs;
 mod metrics;

@@ -2,6 +2,7 @@
 
 mod edge;
 mod following;
+mod remote;
 
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ struct Stage {
     api: CmsApi,
     net: Net,
     instance: Instance,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Stage {
@@ -48,7 +49,12 @@ impl Stage {
         let cli = ovn_extaddr_tests::Cli::new(server.remote())?;
         cli.write_config(&config)?;
         let agent = Agent::builder(server.remote()).config(&config).start()?;
-        Ok(Self { scene: Scene { agent, cli, server }, api, net, instance, _dir: dir })
+        Ok(Self { scene: Scene { agent, cli, server }, api, net, instance, dir })
+    }
+
+    /// Where the CMS listens.
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("unix.socket")
     }
 
     /// The instance's UUID.

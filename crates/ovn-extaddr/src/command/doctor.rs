@@ -4,6 +4,7 @@ mod local;
 mod servers;
 mod trust;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::command::output::Output;
 use crate::command::reach::PATIENCE;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
 use crate::engine::Engine;
+use crate::explain::Check;
 use crate::hazards;
 use crate::observe::Observer;
 use crate::report;
@@ -186,6 +188,7 @@ fn database(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
     }
     owners(store, engine, findings);
     intents(store, engine, findings);
+    findings.extend(kept(store));
     let hazards = hazards::all(store, engine.owner());
     if hazards.is_empty() {
         findings.push(Finding::good("network", "nothing that would surprise"));
@@ -211,6 +214,15 @@ fn owners(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
             ));
         }
     }
+}
+
+/// Nothing tells for how long a port has been gone.
+fn kept(store: &Store) -> Option<Finding> {
+    let absent = store.all_kept().map(|(port, ..)| port).filter(|port| store.port_by_name(port).is_none());
+    let absent: BTreeSet<_> = absent.collect();
+    let cure = "nothing, where the ports come back; else `ovn-extaddr unset PORT`";
+    let message = || format!("intents are kept for ports that are not there: {}", Check::list(&absent));
+    (!absent.is_empty()).then(|| Finding::new("kept", Level::Note, message(), cure))
 }
 
 fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {

@@ -1,11 +1,12 @@
 //! `ovn-extaddr set` and `ovn-extaddr unset`
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use ovn_model::{Family, keys};
 use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Outcome, Results, Table, Transaction};
@@ -21,6 +22,7 @@ use crate::ownership::Role;
 use crate::plan::RowChange;
 use crate::report;
 use crate::settings::Settings;
+use crate::sources::nic::Nic;
 use crate::state::State;
 use crate::suggest::did_you_mean;
 
@@ -35,6 +37,10 @@ pub(super) struct Set {
 
     #[command(flatten)]
     wanted: WantedAddresses,
+
+    /// Keep the intent in the database rather than at the port, so that it outlives the port; the port need not be there.
+    #[arg(long)]
+    keep: bool,
 
     /// Wait until the rows are there: in the database's southbound side, or on all hypervisors.
     ///
@@ -110,33 +116,58 @@ impl Set {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let deadline = Deadline::of(&settings);
         let client = reach::database(&settings, deadline).await?;
+        let port = self.port.as_str();
         let wanted = [
-            (keys::PORT_IPV4, self.wanted.ipv4.map(|value| value.0)),
-            (keys::PORT_IPV6, self.wanted.ipv6.map(|value| value.0)),
+            (Family::V4, self.wanted.ipv4.map(|value| value.0)),
+            (Family::V6, self.wanted.ipv6.map(|value| value.0)),
         ];
-        let wanted: Vec<_> = wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        write(&client, deadline, self.port.as_str(), |mutations| {
-            // A map's insertion leaves a key alone that is there already.
-            let old = Datum::set(wanted.iter().map(|(key, _)| *key));
-            let new = Datum::map(wanted.iter().map(|(key, value)| (*key, value.as_str())));
-            mutations.push(Mutation::delete("external_ids", old));
-            mutations.push(Mutation::insert("external_ids", new));
-        })
-        .await?;
-        match self.wait {
-            Wait::None => Ok(ExitCode::SUCCESS),
+        let wanted: Vec<_> =
+            wanted.into_iter().filter_map(|(family, value)| Some((family, value?))).collect();
+        let on_port: Vec<_> = wanted.iter().map(|(family, _)| keys::port_key(*family)).collect();
+        let mut change = IntentChange::default();
+        // A map's insertion leaves a key alone that is there already.
+        change.on_port.push(Mutation::delete("external_ids", Datum::set(on_port.iter().copied())));
+        if self.keep {
+            // What the port says itself would come first.
+            let kept: Vec<_> = wanted.iter().map(|(family, _)| keys::kept_key(*family, port)).collect();
+            change.kept.push(Mutation::delete("external_ids", Datum::set(kept.iter().map(String::as_str))));
+            let pairs = kept.iter().zip(&wanted).map(|(key, (_, value))| (key.as_str(), value.as_str()));
+            change.kept.push(Mutation::insert("external_ids", Datum::map(pairs)));
+        } else {
+            let pairs = on_port.iter().zip(&wanted).map(|(key, (_, value))| (*key, value.as_str()));
+            change.on_port.push(Mutation::insert("external_ids", Datum::map(pairs)));
+        }
+        let found = change.write(&client, deadline, port).await?;
+        if !found.is_global {
+            bail!("table NB_Global has no row to keep the intent in: `ovn-nbctl init` makes it");
+        }
+        let mut hint = None;
+        match found.port {
+            None if self.keep => {
+                let guess = guess(&client, deadline, port).await?;
+                eprintln!("ovn-extaddr: there is no port {port} now{guess}; the intent waits for it");
+            }
+            None => return Err(unknown(&client, deadline, port).await?),
+            Some(row) => {
+                row.warn(port);
+                hint = row.hint(port).filter(|_| !self.keep);
+            }
+        }
+        let status = match self.wait {
+            Wait::None => ExitCode::SUCCESS,
             wait => {
-                let families: Vec<_> = Family::ALL
-                    .into_iter()
-                    .filter(|family| wanted.iter().any(|(key, _)| *key == keys::port_key(*family)))
-                    .collect();
-                let done = arrival(&client, deadline, &settings, self.port.as_str(), &families, wait);
+                let families: Vec<_> = wanted.iter().map(|(family, _)| *family).collect();
+                let done = arrival(&client, deadline, &settings, port, &families, wait);
                 deadline.await_or(None, done).await.with_context(|| {
                     let limit = settings.timeout.unwrap_or_default();
                     format!("the intent is set, but has no effect after {limit:?}: see `ovn-extaddr doctor`")
-                })?
+                })??
             }
+        };
+        if let Some(hint) = hint {
+            eprintln!("ovn-extaddr: {hint}");
         }
+        Ok(status)
     }
 }
 
@@ -144,43 +175,114 @@ impl Unset {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let deadline = Deadline::of(&settings);
         let client = reach::database(&settings, deadline).await?;
+        let port = self.port.as_str();
         let both = self.ipv4 == self.ipv6;
-        let keys = [(keys::PORT_IPV4, self.ipv4), (keys::PORT_IPV6, self.ipv6)];
-        let keys = keys.into_iter().filter(|(_, chosen)| both || *chosen).map(|(key, _)| key);
-        let keys = Datum::set(keys);
-        write(&client, deadline, self.port.as_str(), |mutations| {
-            mutations.push(Mutation::delete("external_ids", keys))
-        })
-        .await?;
-        Ok(ExitCode::SUCCESS)
+        let families = [(Family::V4, self.ipv4), (Family::V6, self.ipv6)];
+        let families = families.into_iter().filter(|(_, chosen)| both || *chosen).map(|(family, _)| family);
+        let families: Vec<_> = families.collect();
+        let kept: Vec<_> = families.iter().map(|family| keys::kept_key(*family, port)).collect();
+        let on_port = Datum::set(families.iter().map(|family| keys::port_key(*family)));
+        let change = IntentChange {
+            on_port: vec![Mutation::delete("external_ids", on_port)],
+            kept: vec![Mutation::delete("external_ids", Datum::set(kept.iter().map(String::as_str)))],
+        };
+        let found = change.write(&client, deadline, port).await?;
+        let was_kept = kept.iter().any(|key| found.kept.contains(key));
+        match found.port {
+            None if !was_kept => Err(unknown(&client, deadline, port).await?),
+            Some(row) => {
+                row.warn(port);
+                Ok(ExitCode::SUCCESS)
+            }
+            None => Ok(ExitCode::SUCCESS),
+        }
     }
 }
 
-/// Changes the `external_ids` of a port.
-async fn write(
-    client: &Client,
-    deadline: Deadline,
-    port: &str,
-    change: impl FnOnce(&mut Vec<Mutation>),
-) -> anyhow::Result<()> {
-    let mut mutations = Vec::new();
-    change(&mut mutations);
-    let named = Condition::eq("name", Datum::scalar(port));
-    let mut transaction = Transaction::new(DATABASE);
-    let found = transaction.select_columns("Logical_Switch_Port", [named.clone()], ["type"]);
-    let changed = transaction.mutate("Logical_Switch_Port", [named], mutations);
-    transaction.comment(format!("ovn-extaddr: intent of {port}"));
-    let results = commit(client, deadline, &transaction).await?;
-    if results.count(changed) != Some(1) {
-        let names = port_names(client, deadline).await?;
-        let guess = did_you_mean(port, names.iter().map(String::as_str));
-        bail!("there is no port {port} in the Northbound database{guess}");
+/// Changes of the `external_ids` by which something is asked for a port: its own, and the database's.
+#[derive(Debug, Default)]
+struct IntentChange {
+    on_port: Vec<Mutation>,
+    kept: Vec<Mutation>,
+}
+
+/// What was there before a change.
+#[derive(Debug)]
+struct Found {
+    port: Option<PortRow>,
+    /// Whether the database has a row for keys of its own, as far as one was looked for.
+    is_global: bool,
+    /// The keys of the database that ask for something for some port.
+    kept: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct PortRow {
+    kind: String,
+    vendor: Option<String>,
+}
+
+impl IntentChange {
+    async fn write(self, client: &Client, deadline: Deadline, port: &str) -> anyhow::Result<Found> {
+        let named = Condition::eq("name", Datum::scalar(port));
+        let mut transaction = Transaction::new(DATABASE);
+        let found =
+            transaction.select_columns("Logical_Switch_Port", [named.clone()], ["type", "external_ids"]);
+        transaction.mutate("Logical_Switch_Port", [named], self.on_port);
+        let kept = (!self.kept.is_empty()).then(|| {
+            let kept = transaction.select_columns("NB_Global", [], ["external_ids"]);
+            (kept, transaction.mutate("NB_Global", [], self.kept))
+        });
+        transaction.comment(format!("ovn-extaddr: intent of {port}"));
+        let results = commit(client, deadline, &transaction).await?;
+        let rows = results.rows(found).unwrap_or_default();
+        let port = rows.first().map(|row| PortRow {
+            kind: row.get("type").and_then(Datum::as_str).unwrap_or_default().to_owned(),
+            vendor: row.get("external_ids").and_then(|ids| Some(ids.get("vendor")?.as_str()?.to_owned())),
+        });
+        let (kept, changed) = kept.unzip();
+        let is_global = changed.is_none_or(|changed| results.count(changed).is_some_and(|count| count > 0));
+        let rows = kept.and_then(|kept| results.rows(kept)).unwrap_or_default();
+        let ids = rows.iter().filter_map(|row| row.get("external_ids")).flat_map(Datum::pairs);
+        Ok(Found {
+            port,
+            is_global,
+            kept: ids.filter_map(|(key, _)| Some(key.as_str()?.to_owned())).collect(),
+        })
     }
-    let kind = results.rows(found).and_then(|rows| rows.first()?.get("type")?.as_str()).unwrap_or_default();
-    if !kind.is_empty() {
-        eprintln!("ovn-extaddr: port {port} is of type {kind}: only ports of instances get an address");
+}
+
+impl PortRow {
+    /// Says what will come of an intent that the one who asks may not expect.
+    fn warn(&self, port: &str) {
+        if !self.kind.is_empty() {
+            eprintln!(
+                "ovn-extaddr: port {port} is of type {}: only ports of instances get an address",
+                self.kind
+            );
+        }
     }
-    Ok(())
+
+    /// Says what the CMS will do about an intent at the port, where it is one that is known to throw it away.
+    fn hint(&self, port: &str) -> Option<String> {
+        let (cms, what) = match (Nic::from_port_name(port), self.vendor.as_deref()) {
+            (Some(nic), _) => (nic.kind.title(), "deletes a port, on most releases, when its instance stops"),
+            (None, Some("kube-ovn")) => ("kube-ovn", "writes a port anew when its pod changes"),
+            _ => return None,
+        };
+        Some(format!("{cms} {what}, and the intent goes with it: with --keep it stays"))
+    }
+}
+
+/// The error that there is no such port.
+async fn unknown(client: &Client, deadline: Deadline, port: &str) -> anyhow::Result<anyhow::Error> {
+    let guess = guess(client, deadline, port).await?;
+    Ok(anyhow!("there is no port {port} in the Northbound database{guess}"))
+}
+
+async fn guess(client: &Client, deadline: Deadline, port: &str) -> anyhow::Result<String> {
+    let names = port_names(client, deadline).await?;
+    Ok(did_you_mean(port, names.iter().map(String::as_str)))
 }
 
 /// Returns the names of all ports.

@@ -52,7 +52,7 @@ impl Engine {
     pub(super) fn decide_all(&mut self, store: &Store, now: Now) -> Vec<Arc<str>> {
         self.dirty.extend(self.conversions.keys().copied().map(Subject::Conversion));
         self.dirty.extend(self.ports.names().map(|name| Subject::Port(Arc::clone(name))));
-        let asks = |port: &Port| self.speaks(port);
+        let asks = |port: &Port| self.speaks(store, port);
         let asking = store.ports().filter(|(_, port)| asks(port)).map(|(id, port)| (port.switch, id));
         // What the ports of a switch rest on is mostly the same, and at hand then.
         let mut asking: Vec<_> = asking.collect();

@@ -7,8 +7,9 @@ use ovsdb_protocol::{AtomicType, ColumnGroup, ColumnKind, Table};
 use super::Network;
 use super::row::{Edit, Row};
 use crate::change::{Change, Node, Recorder};
+use crate::kept::Kept;
 use crate::prefix::is_host;
-use crate::tables::{Group, LoadBalancer, Nat, Port, PortKind, Router, RouterPort, Switch};
+use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vips;
 
 /// What depends on the rows of a type: one function for a table.
@@ -103,6 +104,14 @@ impl Recorded for LoadBalancer {
 
 impl Recorded for Group {
     fn record(_: Network<'_>, _: &Edit<'_, Self>, _: &mut Recorder) {}
+}
+
+impl Recorded for NbGlobal {
+    fn record(_: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
+        let nothing = Kept::default();
+        let [old, new] = edit.map(|row| Some(&row.kept)).map(|kept| kept.unwrap_or(&nothing));
+        old.differing(new).for_each(|port| recorder.note(Change::Port(Arc::from(port))));
+    }
 }
 
 impl Recorded for Nat {

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::row::{Edit, Row};
 use super::slabs::Slabs;
 use crate::id::{LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
-use crate::tables::{Group, LoadBalancer, Nat, Port, PortKind, Router, RouterPort, Switch};
+use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vip;
 
 /// From names, addresses and the like to the rows that have them.
@@ -58,6 +58,8 @@ impl Indexes {
 impl Indexed for Switch {}
 impl Indexed for Router {}
 impl Indexed for Group {}
+
+impl Indexed for NbGlobal {}
 
 impl Indexed for Port {
     fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {

@@ -5,7 +5,7 @@ use super::row::{Links, Owned, Row};
 use super::slabs::Slabs;
 use super::{Network, sets};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
-use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
+use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, Router, RouterPort, Switch};
 
 impl Links for Switch {
     fn relink(store: &mut Store, id: SwitchId, old: &Self) {
@@ -80,6 +80,8 @@ impl Links for Group {
         }
     }
 }
+
+impl Links for NbGlobal {}
 
 impl Links for Nat {
     fn is_referenced(&self) -> bool {

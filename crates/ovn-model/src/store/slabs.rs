@@ -8,8 +8,8 @@ use ovsdb_protocol::{
 use super::Store;
 use super::row::{Meta, Row};
 use super::slab::Slab;
-use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
-use crate::tables::{Group, LoadBalancer, Nat, Port, Router, RouterPort, Switch};
+use crate::id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, RouterPortId, SwitchId};
+use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, Router, RouterPort, Switch};
 
 macro_rules! tables {
     ($($slab:ident: $row:ident, $id:ident, $get:ident, $iter:ident;)*) => {
@@ -156,4 +156,5 @@ tables! {
     switches: Switch, SwitchId, switch, switches;
     routers: Router, RouterId, router, routers;
     groups: Group, GroupId, group, groups;
+    globals: NbGlobal, NbGlobalId, nb_global, nb_globals;
 }

@@ -47,7 +47,9 @@ impl Update {
     /// a router, another gateway port whose row is missing, or another spelling of a network.
     pub(super) fn is_hidden(&self) -> bool {
         let columns = ["load_balancer_group", "gateway_port", "networks"];
-        self.table == "Load_Balancer_Group" || columns.iter().any(|column| self.columns.contains(column))
+        // There should be but one row of NB_Global: what a second one says may not count.
+        ["Load_Balancer_Group", "NB_Global"].contains(&self.table)
+            || columns.iter().any(|column| self.columns.contains(column))
     }
 
     pub(super) fn apply(&self, store: &mut Store) -> Result<(), ApplyError> {

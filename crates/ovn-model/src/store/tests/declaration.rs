@@ -22,6 +22,7 @@ fn all_that_matters_is_asked_for_and_nothing_else() {
         "Logical_Switch",
         "Logical_Switch_Port",
         "NAT",
+        "NB_Global",
     ]));
     assert_eq!(requests["Logical_Switch"], MonitorRequest::columns(["name", "ports"]).load_stage(2));
 }

@@ -58,7 +58,7 @@ fn what_contradicts_the_store_is_refused() {
     refused(&mut store, &Update::new(PORT, 9, "delete", ""));
     assert_eq!(store.ports().count(), 1);
     // Tables of no concern do not matter.
-    assert_eq!(after(&mut store, &[Update::new("NB_Global", 7, "modify", r#"{"nb_cfg":5}"#)]), []);
+    assert_eq!(after(&mut store, &[Update::new("Connection", 7, "modify", r#"{"target":"ptcp:"}"#)]), []);
 }
 
 /// The difference of a set that cannot be read leaves the set unknown, and the rest of the database as it is.

@@ -133,6 +133,16 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             c.map(&[keys::PORT_IPV4, keys::PORT_IPV6, "other"], &["auto", "none"])
         }
         ("Logical_Router", "external_ids") => c.map(&[keys::ROUTER, "other"], &["auto", "none"]),
+        ("NB_Global", "external_ids") => c.map(
+            &[
+                "ovn-extaddr:ipv4.address.external:p0",
+                "ovn-extaddr:ipv4.address.external:p1",
+                "ovn-extaddr:ipv6.address.external:p0",
+                "ovn-extaddr:ipv9",
+                "other",
+            ],
+            &["auto", "none"],
+        ),
         (_, "external_ids") => c.map(&[keys::PORT, keys::PORT, keys::OWNER, "other"], &PORTS),
         (_, "networks") => Value::Texts(c.some(&["10.0.0.9/24", "fd42::9/64", "FD42::9/64", "what"])),
         (_, "peer") => c.maybe(&ROUTER_PORTS),

@@ -157,6 +157,11 @@ impl<'a> Scratch<'a> {
             let named = uuids("Logical_Switch_Port", &|row| row["name"].text() == name);
             see(v, ("port named", name), named.first());
             see(v, ("tagged", name), uuids("NAT", &|row| Self::tagged(row) == Some(name)));
+            let kept = Family::ALL.map(|family| {
+                let key = keys::kept_key(family, name);
+                self.rows("NB_Global").find_map(|(_, row)| row["external_ids"].map().get(&key))
+            });
+            see(v, ("kept", name), kept);
         }
         see(v, "tagged", uuids("NAT", &|row| Self::tagged(row).is_some()));
         for name in ROUTER_PORTS {
@@ -327,6 +332,14 @@ impl<'a> Scratch<'a> {
             }
             if let Some(name) = Self::tagged(row) {
                 see(s, ("tagged", name), &line);
+            }
+        }
+        for (uuid, row) in self.rows("NB_Global") {
+            for (key, text) in row["external_ids"].map() {
+                let prefixes = Family::ALL.map(keys::kept_prefix);
+                if let Some(port) = prefixes.iter().find_map(|prefix| key.strip_prefix(prefix)) {
+                    see(s, ("port", port), (uuid, key, text));
+                }
             }
         }
         subjects

@@ -57,6 +57,7 @@ pub(super) fn of_store(store: &Store) -> View {
         let tagged: BTreeSet<_> =
             store.nats_tagged(name).iter().map(|id| store.nat(*id).unwrap().uuid).collect();
         see(v, ("tagged", name), tagged);
+        see(v, ("kept", name), Family::ALL.map(|family| store.kept(name, family)));
     }
     see(v, "tagged", store.tagged_nats().map(|(_, nat)| nat.uuid).collect::<BTreeSet<_>>());
     for name in ROUTER_PORTS {

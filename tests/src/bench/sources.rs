@@ -1,0 +1,116 @@
+//! Intents from a CMS: what a large one costs, and how long one event takes.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use super::figure::{Figure, Series};
+use super::ground::Ground;
+use super::observer::Observer;
+use super::subject::Subject;
+use super::{Bench, MIB};
+use crate::cms_api::{CmsApi, cms_instance};
+use crate::generate::{Estate, Member};
+
+/// Instances of the CMS, at most.
+const MOST: u32 = 10_000;
+
+/// Instances that ask, in turns, at most.
+const TURNS: usize = 100;
+
+/// Between two events: an operator is not a loop.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What an instance has beside what matters here, such as its image and what cloud-init is to do, in bytes.
+const BALLAST: usize = 1500;
+
+/// Measures an agent that reads all instances of a CMS, each of which asks for an address, beside one that reads none;
+/// and the time from a change in the CMS to the row.
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let ground = Ground::open(Estate::of_ports(bench.ports))?;
+    let count = (bench.ports / 10).clamp(1, MOST).min(ground.estate.ports());
+    let members: Vec<_> = (0..count)
+        .map(|n| ground.estate.member(n % ground.estate.networks, n / ground.estate.networks))
+        .collect();
+    let dir = tempdir()?;
+    let socket = dir.path().join("unix.socket");
+    let api = CmsApi::start(&socket)?;
+    let listing: usize = members
+        .iter()
+        .map(|member| {
+            let instance = instance(member, true);
+            let length = instance.to_string().len();
+            api.put_silently(instance);
+            length
+        })
+        .sum();
+    let (config, none) = (dir.path().join("cms.toml"), dir.path().join("none.toml"));
+    let head = "drain = 0\nhold-down = 0\n";
+    std::fs::write(
+        &config,
+        format!("{head}[[cms]]\nkind = \"incus\"\nurl = \"unix:{}\"\n", socket.display()),
+    )?;
+    std::fs::write(&none, head)?;
+
+    bench.say(format_args!("an agent reads {count} instances, {:.0} MiB", listing as f64 / MIB));
+    let started = |config: &std::path::Path, text: &str, arguments: &[&str]| -> Result<Subject> {
+        let config = config.display().to_string();
+        let subject = Subject::start(&ground.remote(), &[&["--config", &config], arguments].concat())?;
+        subject.wait(text)?;
+        sleep(bench.rest);
+        Ok(subject)
+    };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in bench.rounds() {
+        let subject = started(&config, "reading Incus", &["--dry-run"])?;
+        with.push(subject.usage()?);
+        subject.stop()?;
+        let subject = started(&none, "in step with the database", &["--dry-run"])?;
+        without.push(subject.usage()?);
+        subject.stop()?;
+    }
+
+    // Nobody asks from here on but those in turn.
+    members.iter().for_each(|member| drop(api.put_silently(instance(member, false))));
+    let subject = started(&config, "active: the lock is ours", &[])?;
+    let mut observer = Observer::open(&ground.socket())?;
+    let turns = &members[..members.len().min(TURNS).min(bench.samples)];
+    let mut times = Vec::new();
+    let before = subject.usage()?.cpu;
+    for member in turns.iter().cycle().take(bench.samples) {
+        sleep(PAUSE);
+        let start = Instant::now();
+        api.put(instance(member, true));
+        times.push(observer.inserted(1)? - start);
+        sleep(PAUSE);
+        api.put(instance(member, false));
+        observer.deleted(1)?;
+    }
+    let cpu = (subject.usage()?.cpu - before) / u32::try_from(2 * times.len())?;
+    subject.stop()?;
+
+    let times = Series::times(times);
+    let cpus = |usages: &[super::usage::Usage]| Series::times(usages.iter().map(|usage| usage.cpu));
+    let peaks = |usages: &[super::usage::Usage]| Series::bytes(usages.iter().map(|usage| usage.peak));
+    let resident = |usages: &[super::usage::Usage]| Series::bytes(usages.iter().map(|usage| usage.resident));
+    let what = format!("{count} instances of a CMS, all asking");
+    Ok(vec![
+        Figure::new(format!("{what}: CPU from the start"), cpus(&with)).beside("no CMS", cpus(&without)),
+        Figure::new(format!("{what}: peak memory"), peaks(&with)).beside("no CMS", peaks(&without)),
+        Figure::new(format!("{what}: memory"), resident(&with)).beside("no CMS", resident(&without)),
+        Figure::new("one change in the CMS to its row", times.clone()),
+        Figure::new("one change in the CMS to its row, p99", times.only(0.99)),
+        Figure::new("CPU for one change in the CMS", Series::times([cpu])),
+    ])
+}
+
+fn instance(member: &Member, is_asking: bool) -> Value {
+    let uuid = member.name.split_once("-instance-").map_or("", |(_, rest)| rest.trim_end_matches("-eth0"));
+    let wanted = if is_asking { member.external.to_string() } else { "none".to_owned() };
+    let ballast = "#cloud-config\n".repeat(BALLAST / 14);
+    let config = [("user.user-data", ballast.as_str()), ("user.eth0.ipv4.address.external", &wanted)];
+    cms_instance(&format!("c{uuid}"), uuid, &config, &[("eth0", &[])])
+}
