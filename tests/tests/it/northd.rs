@@ -92,6 +92,9 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
     ovn.sync()?;
     let cli = Cli::new(ovn.nb.remote())?;
     let look = || -> Result<Vec<packets::Seen>> {
+        // What is compared is northd's rules, not what becomes of one change after the other.
+        ovn.northd_appctl(&["inc-engine/recompute"])?;
+        ovn.sync()?;
         let mut tracer = ovn.tracer()?;
         cases.iter().zip(&numbers).map(|(case, number)| packets::look(&mut tracer, case, number)).collect()
     };

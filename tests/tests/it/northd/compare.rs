@@ -54,8 +54,8 @@ impl Evidence<'_> {
         for (probe, seen) in &self.before.inbound {
             let expected = expected(&self.forwards, *probe);
             let agrees = if expected.is_empty() { seen.is_empty() } else { expected.contains(seen) };
-            // A row that is for some hosts outside only, of which ours may be one. Of a router without effect, `list` says
-            // so, and `forwards` shows what is written there.
+            // Of a router without effect `list` says so, and `forwards` shows what is written there. A row that is for some
+            // packets only may be for ours or not, and comes before or after a VIP.
             let agrees =
                 agrees || seen.is_empty() && (self.is_partial(probe.address) || self.has_no_effect());
             // By design none: a service among instances, and a row that only makes the router answer ARP.
@@ -226,7 +226,7 @@ impl Evidence<'_> {
     }
 
     fn is_partial(&self, address: IpAddr) -> bool {
-        self.case.nats().any(|nat| nat.set.is_some() && nat.external.parse() == Ok(address))
+        self.case.nats().any(|nat| nat.is_partial() && nat.external.parse() == Ok(address))
     }
 
     fn is_identity(&self, address: IpAddr) -> bool {
