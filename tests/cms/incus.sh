@@ -10,13 +10,14 @@ socket=$state/unix.socket
 start_daemon() {
     mkdir -p "$state" "/var/log/$kind" "/run/$kind"
     setsid "$daemon" --group root >>/var/log/cms.log 2>&1 </dev/null &
-    daemon_pid=$!
     within 60 "$cli" query /1.0
 }
 
 stop_daemon() {
-    kill "$daemon_pid"
-    wait "$daemon_pid" || true
+    local pid
+    pid=$(pgrep -o -f "^$daemon --group")
+    kill "$pid"
+    within 30 ended "$pid"
 }
 
 start_cms() {

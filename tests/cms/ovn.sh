@@ -19,7 +19,7 @@ start_ovn() {
 
 # Bridges and links that the CMS makes do not know that the datapath is in user space, which computes no checksums.
 adapt_links() {
-    local bridge link
+    local bridge link process
     declare -A adapted
     while sleep 0.2; do
         for bridge in $(ovs-vsctl --bare --columns=name find bridge 'datapath_type!=netdev'); do
@@ -28,6 +28,11 @@ adapt_links() {
         for link in $(ip -o link show type veth | sed -E 's/^[0-9]+: ([^@:]+).*/\1/'); do
             [[ -n ${adapted[$link]:-} ]] && continue
             ethtool -K "$link" tx off rx off >/dev/null 2>&1 && adapted[$link]=yes
+        done
+        # The other ends, in the instances.
+        for process in $(pgrep -x udhcpc); do
+            [[ -n ${adapted[$process]:-} ]] && continue
+            nsenter --target "$process" --net ethtool -K eth0 tx off rx off >/dev/null && adapted[$process]=yes
         done
     done 2>/dev/null
 }

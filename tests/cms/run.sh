@@ -34,13 +34,16 @@ END
 
 start_agent() {
     OVN_RUNDIR=/run/ovn /cms/ovn-extaddr run --config /etc/ovn-extaddr.toml >>/var/log/agent.log 2>&1 &
-    agent_pid=$!
     within 10 ovn-appctl -t ovn-extaddr version || { tail -n 5 /var/log/agent.log >&2; return 1; }
 }
 
+# Scenarios run in shells of their own: what they start is no child of this one, and nobody waits for it.
+ended() { ! grep -q '^State:.[^Z]' "/proc/$1/status"; }
 stop_agent() {
-    kill "$agent_pid"
-    wait "$agent_pid" || true
+    local pid
+    pid=$(pgrep -x ovn-extaddr)
+    kill "${1:--TERM}" "$pid"
+    within 10 ended "$pid"
 }
 
 # ----- what the scenarios look at -----
@@ -49,7 +52,10 @@ leaves_with() { [[ $(seen "$1") == "$2" ]]; }
 
 expect() {
     local start=${EPOCHREALTIME/./}
-    within "${PATIENCE:-15}" leaves_with "$1" "$2" || fail "$1 leaves with $(seen "$1"), not $2" || return 1
+    if ! within 15 leaves_with "$1" "$2"; then
+        "$cli" exec "$1" -- sh -c 'ip -4 addr show eth0; ip route' >&2
+        fail "$1 leaves with $(seen "$1"), not $2" || return 1
+    fi
     say "  $1 leaves with $2 after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
 }
 
@@ -63,8 +69,9 @@ list() { /cms/ovn-extaddr list --config /etc/ovn-extaddr.toml --json; }
 state_is() { list | jq -e --arg name "$1" --arg state "$2" \
     '[.[] | select((.name // "") | test("(^|:)" + $name + "(/|$)"))] | length > 0 and all(.state == $state)'; }
 
-rows() { ovn-nbctl --bare --columns=_uuid find NAT 'external_ids:"ovn-extaddr\:owner"!=""' | sort | tr -d '\n'; }
-no_rows() { [[ -z $(ovn-nbctl --bare --columns=_uuid find NAT type=snat 'external_ids!={}' | grep .) ]]; }
+# The UUIDs of the agent's rows. Neither Incus nor LXD writes external_ids.
+rows() { ovn-nbctl --bare --columns=_uuid find NAT type=snat 'external_ids!={}' | sort | tr -d '\n'; }
+no_rows() { [[ -z $(rows) ]]; }
 
 # ----- one after the other -----
 
@@ -75,7 +82,8 @@ begin() {
     within 20 test_address c2
     forward 203.0.113.10
     forward_port 203.0.113.10 80 "$(address c1)"
-    expect c1 "$network" && expect c2 "$network"
+    expect c1 "$network"
+    expect c2 "$network"
 }
 test_address() { [[ -n $(address "$1") ]]; }
 
@@ -101,9 +109,8 @@ fi
 failed=()
 for scenario in "${scenarios[@]}"; do
     say "$scenario"
-    begin >/dev/null
     # As a condition, it would go on after what fails.
-    (set -e; "scenario_$scenario" >/dev/null) &
+    (set -e; begin; "scenario_$scenario") >/dev/null &
     if wait $!; then
         say "  holds"
     else
