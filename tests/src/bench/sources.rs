@@ -47,18 +47,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             length
         })
         .sum();
-    let (config, none) = (dir.path().join("cms.toml"), dir.path().join("none.toml"));
-    let head = "drain = 0\nhold-down = 0\n";
-    std::fs::write(
-        &config,
-        format!("{head}[[cms]]\nkind = \"incus\"\nurl = \"unix:{}\"\n", socket.display()),
-    )?;
-    std::fs::write(&none, head)?;
+    let none = "drain = 0\nhold-down = 0\n";
+    let config = format!("{none}[[cms]]\nkind = \"incus\"\nurl = \"unix:{}\"\n", socket.display());
 
     bench.say(format_args!("an agent reads {count} instances, {:.0} MiB", listing as f64 / MIB));
-    let started = |config: &std::path::Path, text: &str, arguments: &[&str]| -> Result<Subject> {
-        let config = config.display().to_string();
-        let subject = Subject::start(&ground.remote(), &[&["--config", &config], arguments].concat())?;
+    let started = |config: &str, text: &str, arguments: &[&str]| -> Result<Subject> {
+        let subject = Subject::configured(&ground.remote(), config, arguments)?;
         subject.wait(text)?;
         sleep(bench.rest);
         Ok(subject)
@@ -68,7 +62,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let subject = started(&config, "reading Incus", &["--dry-run"])?;
         with.push(subject.usage()?);
         subject.stop()?;
-        let subject = started(&none, "in step with the database", &["--dry-run"])?;
+        let subject = started(none, "in step with the database", &["--dry-run"])?;
         without.push(subject.usage()?);
         subject.stop()?;
     }

@@ -26,7 +26,17 @@ pub(super) struct Subject {
 impl Subject {
     /// Starts an agent for a database. What is withdrawn goes at once.
     pub(super) fn start(remote: &str, arguments: &[&str]) -> Result<Self> {
+        Self::run(Cli::new(remote)?, arguments)
+    }
+
+    /// The same with this configuration.
+    pub(super) fn configured(remote: &str, config: &str, arguments: &[&str]) -> Result<Self> {
         let cli = Cli::new(remote)?;
+        cli.write_config(config)?;
+        Self::run(cli, arguments)
+    }
+
+    fn run(cli: Cli, arguments: &[&str]) -> Result<Self> {
         let mut command = cli.command(&[&["run"], arguments].concat());
         let started = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
