@@ -1,66 +1,26 @@
 //! Bytes to messages: splits the undelimited JSON-RPC stream, and monitor replies and updates
 //! further into their rows, so that neither is ever in memory as a whole.
 
-use std::fmt;
+mod frame;
+mod members;
+mod state;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use bytes::{Buf, BytesMut};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub use self::frame::ProtocolError;
+pub(crate) use self::frame::{Frame, RowsHead, RowsSource};
+use self::members::{Member, Members};
+use self::state::State;
 use crate::cursor::{Cursor, DecodeError};
 use crate::jsonrpc::message::Message;
 use crate::monitor::MonitorMethod;
-use crate::outcome::DatabaseError;
 use crate::row::{RowChange, RowUpdate};
 use crate::scan::{Limits, ScanError, Scanner};
-
-/// A piece of what the peer sent.
-#[derive(Debug)]
-pub(crate) enum Frame<'a> {
-    /// A whole message that holds no rows.
-    Message(Message),
-    /// A message with rows begins.
-    RowsBegin(&'a RowsHead),
-    /// One of its rows.
-    Row(RowUpdate<'a>),
-    /// The message is complete.
-    RowsEnd(RowsHead),
-}
-
-/// What is known of a message before its rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RowsHead {
-    pub(crate) source: RowsSource,
-    /// Whether the rows are differences to the transaction that was named, `monitor_cond_since`.
-    pub(crate) found: bool,
-    /// The last transaction that the rows reflect, where the method tells.
-    pub(crate) last: Option<Uuid>,
-}
-
-impl Default for RowsSource {
-    fn default() -> Self {
-        Self::Reply(0)
-    }
-}
-
-/// Why the peer sent rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RowsSource {
-    /// A reply to the monitor request with this id.
-    Reply(u64),
-    /// An update for the monitor with this id, as JSON text.
-    Update(String),
-}
-
-/// Input that is not the protocol. The connection cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtocolError {
-    /// Offset in the stream of bytes received on this connection.
-    pub at: u64,
-    /// What was expected there.
-    pub expected: String,
-}
 
 /// Splits a stream of bytes into [`Frame`]s.
 ///
@@ -86,64 +46,6 @@ pub(crate) struct Decoder {
     /// The elements before them.
     prefix: Vec<String>,
     table: String,
-}
-
-/// Where in a message the next byte is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Between,
-    FirstKey,
-    Key,
-    Colon(Member),
-    Value(Member),
-    AfterValue,
-    /// Before the array that holds the tables, with `wanted` elements in front of them.
-    PrefixStart {
-        wanted: usize,
-    },
-    Prefix {
-        wanted: usize,
-    },
-    PrefixComma {
-        wanted: usize,
-    },
-    /// Before tables that stand in no array.
-    Tables,
-    FirstTable,
-    Table,
-    TableColon,
-    Rows,
-    FirstRow,
-    Row,
-    RowColon(Uuid),
-    RowValue(Uuid),
-    AfterRow,
-    AfterTable,
-    AfterTables,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Member {
-    Id,
-    Method,
-    Params,
-    Result,
-    Error,
-}
-
-/// The members of the current message seen so far, as JSON text.
-#[derive(Debug, Default)]
-struct Members {
-    id: Option<String>,
-    method: Option<String>,
-    params: Option<String>,
-    result: Option<String>,
-    error: Option<String>,
-    /// Whether the result came before the id, which tells whether it holds rows.
-    early_result: bool,
-    /// Whether the parameters came before the method, which tells the same.
-    early_params: bool,
 }
 
 /// What a step did.
@@ -461,117 +363,3 @@ fn utf8(bytes: &[u8], start: u64) -> Result<&str, ProtocolError> {
 fn within(error: DecodeError, start: u64) -> ProtocolError {
     ProtocolError { at: start + error.at as u64, expected: error.expected.to_owned() }
 }
-
-// ===== impl State =====
-
-impl State {
-    fn expected(self) -> &'static str {
-        match self {
-            Self::Between => "a JSON object",
-            Self::FirstKey | Self::Key => "a member's name",
-            Self::Colon(_) | Self::TableColon | Self::RowColon(_) => "a colon",
-            Self::Value(_) | Self::RowValue(_) => "a value",
-            Self::AfterValue => "a comma or the end of the message",
-            Self::PrefixStart { .. } => "an array",
-            Self::Prefix { .. } | Self::Tables => "tables",
-            Self::PrefixComma { .. } => "a comma",
-            Self::FirstTable | Self::Table => "a table's name",
-            Self::Rows => "the rows of a table",
-            Self::FirstRow | Self::Row => "a row's UUID",
-            Self::AfterRow => "a comma or the end of the table",
-            Self::AfterTable => "a comma or the end of the tables",
-            Self::AfterTables => "the end of the rows",
-        }
-    }
-}
-
-// ===== impl Member =====
-
-impl Member {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "id" => Self::Id,
-            "method" => Self::Method,
-            "params" => Self::Params,
-            "result" => Self::Result,
-            "error" => Self::Error,
-            _ => return None,
-        })
-    }
-}
-
-// ===== impl Members =====
-
-impl Members {
-    fn slot(&mut self, member: Member) -> &mut Option<String> {
-        match member {
-            Member::Id => &mut self.id,
-            Member::Method => &mut self.method,
-            Member::Params => &mut self.params,
-            Member::Result => &mut self.result,
-            Member::Error => &mut self.error,
-        }
-    }
-
-    /// Whether this is a message with rows that could not be told from others in time.
-    fn hides_rows(&self, expected: bool) -> bool {
-        let update = matches!(self.method.as_deref(), Some("\"update\"" | "\"update2\"" | "\"update3\""));
-        let result = expected && self.result.as_deref().is_some_and(|result| result != "null");
-        // What comes early no more when it is read again: otherwise that would have no end.
-        self.early_params && update || self.early_result && result
-    }
-
-    /// Returns the message's text with its members in the order that ovsdb-server writes.
-    fn reordered(&self) -> String {
-        let mut text = String::from("{");
-        let members = [
-            ("id", &self.id),
-            ("method", &self.method),
-            ("params", &self.params),
-            ("result", &self.result),
-            ("error", &self.error),
-        ];
-        for (name, value) in members {
-            if let Some(value) = value {
-                let comma = if text.len() > 1 { "," } else { "" };
-                text.push_str(&format!("{comma}\"{name}\":{value}"));
-            }
-        }
-        text.push('}');
-        text
-    }
-
-    fn message(self) -> Result<Message, &'static str> {
-        let raw = |text: String| RawValue::from_string(text).map_err(|_| "valid JSON");
-        let present = |text: Option<String>| text.filter(|text| text != "null");
-        let id = present(self.id).map(raw).transpose()?;
-        if let Some(method) = self.method {
-            let method = serde_json::from_str(&method).map_err(|_| "a method's name")?;
-            let params = raw(self.params.ok_or("params")?)?;
-            return Ok(match id {
-                Some(id) => Message::Request { id, method, params },
-                None => Message::Notification { method, params },
-            });
-        }
-        let id = id.ok_or("a method or an id")?;
-        let result = match (present(self.error), self.result) {
-            (Some(error), _) => Err(DatabaseError::parse(&error).map_err(|_| "a valid error")?),
-            (None, Some(result)) => Ok(raw(result)?),
-            (None, None) => return Err("a result or an error"),
-        };
-        Ok(Message::Reply { id, result })
-    }
-}
-
-// ===== impl ProtocolError =====
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at byte {} of the connection", self.expected, self.at)
-    }
-}
-
-impl std::error::Error for ProtocolError {}
-
-#[cfg(test)]
-mod tests;

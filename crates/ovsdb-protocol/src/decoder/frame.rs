@@ -1,0 +1,65 @@
+//! The pieces of a received stream.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::jsonrpc::message::Message;
+use crate::row::RowUpdate;
+
+/// A piece of what the peer sent.
+#[derive(Debug)]
+pub(crate) enum Frame<'a> {
+    /// A whole message that holds no rows.
+    Message(Message),
+    /// A message with rows begins.
+    RowsBegin(&'a RowsHead),
+    /// One of its rows.
+    Row(RowUpdate<'a>),
+    /// The message is complete.
+    RowsEnd(RowsHead),
+}
+
+/// What is known of a message before its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RowsHead {
+    pub(crate) source: RowsSource,
+    /// Whether the rows are differences to the transaction that was named, `monitor_cond_since`.
+    pub(crate) found: bool,
+    /// The last transaction that the rows reflect, where the method tells.
+    pub(crate) last: Option<Uuid>,
+}
+
+impl Default for RowsSource {
+    fn default() -> Self {
+        Self::Reply(0)
+    }
+}
+
+/// Why the peer sent rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RowsSource {
+    /// A reply to the monitor request with this id.
+    Reply(u64),
+    /// An update for the monitor with this id, as JSON text.
+    Update(String),
+}
+
+/// Input that is not the protocol. The connection cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolError {
+    /// Offset in the stream of bytes received on this connection.
+    pub at: u64,
+    /// What was expected there.
+    pub expected: String,
+}
+
+// ===== impl ProtocolError =====
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {} of the connection", self.expected, self.at)
+    }
+}
+
+impl std::error::Error for ProtocolError {}
