@@ -73,10 +73,11 @@ fn what_ovn_does_is_what_the_program_says() -> Result<()> {
     Ok(())
 }
 
-/// Asks what the installed schema can say.
+/// Asks what the installed schema can say, and the environment what is to be drawn.
 fn abilities() -> Result<Abilities> {
     let ovn = Ovn::start()?;
-    Ok(Abilities { nat_match: ovn.nbctl(&["--columns=match", "list", "nat"]).is_ok() })
+    let disputed = std::env::var_os("OVN_EXTADDR_DISPUTED").is_some();
+    Ok(Abilities { disputed, nat_match: ovn.nbctl(&["--columns=match", "list", "nat"]).is_ok() })
 }
 
 /// Compares both sides for all of these cases, in one database.

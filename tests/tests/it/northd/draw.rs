@@ -70,13 +70,17 @@ const ODD_LOGICALS: [&str; 8] = [
 pub(super) struct Abilities {
     /// `NAT.match` and `NAT.priority`, since OVN 24.09.
     pub(super) nat_match: bool,
+    /// Whether to draw also what the program is known to judge otherwise than some release: disabled router ports,
+    /// templates with addresses, empty elements among backends, ranges that are none, networks as `external_ip`.
+    pub(super) disputed: bool,
 }
 
 /// Draws a router.
 pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
+    let disabled = if abilities.disputed { 3 } else { 0 };
     let mut chance = |percent: u64| random.below(100) < percent;
     let enabled = if chance(6) { Some(false) } else { chance(10).then_some(true) };
-    let (outer_disabled, inner_disabled, base) = (chance(0), chance(0), chance(80));
+    let (outer_disabled, inner_disabled, base) = (chance(disabled), chance(disabled), chance(80));
     let mut options = Vec::new();
     for (percent, option) in [
         (5, ("lb_force_snat_ip", "router_ip")),
@@ -97,11 +101,19 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
         _ => Gateway::ChassisAndPort,
     };
     let mut rows = Vec::new();
+    let mut named: Vec<String> = Vec::new();
     for _ in 0..random.below(4) {
-        rows.push(Row::Balancer(balancer(random)));
+        let mut balancer = balancer(random, abilities);
+        balancer.vips.retain(|(vip, _)| is_new(&mut named, vip));
+        rows.push(Row::Balancer(balancer));
     }
     for _ in 0..random.below(4) {
-        rows.push(Row::Nat(nat(random, gateway, abilities)));
+        let nat = nat(random, gateway, abilities);
+        let source = nat.kind == "dnat" || is_new(&mut named, &format!("from {}", bare(&nat.logical)));
+        let destination = nat.kind == "snat" || is_new(&mut named, &format!("to {}", bare(&nat.external)));
+        if source && destination {
+            rows.push(Row::Nat(nat));
+        }
     }
     for instance in 0..INSTANCES {
         for (key, pool, percent) in [(V4, &EXTERNAL_V4[..], 80), (V6, &EXTERNAL_V6[..], 50)] {
@@ -114,7 +126,19 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
     Case { gateway, enabled, outer_disabled, inner_disabled, base, options, rows }
 }
 
-fn balancer(random: &mut Random) -> Balancer {
+/// Whether nothing is for the same packets yet: of two OVN takes any, and now one and then the other.
+fn is_new(named: &mut Vec<String>, name: &str) -> bool {
+    let new = !named.iter().any(|other| other == name);
+    named.push(name.to_owned());
+    new
+}
+
+/// Without the prefix length of a host.
+fn bare(address: &str) -> &str {
+    address.strip_suffix("/32").or_else(|| address.strip_suffix("/128")).unwrap_or(address)
+}
+
+fn balancer(random: &mut Random, abilities: Abilities) -> Balancer {
     let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.below(5) as usize];
     let place = match random.below(10) {
         0..=3 => Place::Router,
@@ -124,7 +148,7 @@ fn balancer(random: &mut Random) -> Balancer {
     };
     let mut options = Vec::new();
     match random.below(30) {
-        0 => options.push(("template", "true")),
+        0 if abilities.disputed => options.push(("template", "true")),
         1 => options.push(("skip_snat", "true")),
         2 => options.push(("reject", "true")),
         3 => options.push(("hairpin_snat_ip", "\"203.0.113.77\"")),
@@ -132,7 +156,7 @@ fn balancer(random: &mut Random) -> Balancer {
     }
     let mut vips: Vec<(String, String)> = Vec::new();
     for _ in 0..=random.below(3) {
-        let (vip, backends) = vip(random);
+        let (vip, backends) = vip(random, abilities);
         // A map has each key once.
         if !vips.iter().any(|(other, _)| *other == vip) {
             vips.push((vip, backends));
@@ -141,7 +165,7 @@ fn balancer(random: &mut Random) -> Balancer {
     Balancer { protocol, place, options, vips }
 }
 
-fn vip(random: &mut Random) -> (String, String) {
+fn vip(random: &mut Random, abilities: Abilities) -> (String, String) {
     let v6 = random.below(3) == 0;
     let address = if v6 { pick(random, &EXTERNAL_V6) } else { pick(random, &EXTERNAL_V4) };
     let port = pick(random, &PORTS);
@@ -153,7 +177,9 @@ fn vip(random: &mut Random) -> (String, String) {
         (_, false, true) => format!("[{address}]:{port}"),
     };
     if random.below(10) == 0 {
-        return (key, pick(random, &ODD_BACKENDS).to_owned());
+        let odd = pick(random, &ODD_BACKENDS);
+        let gap = odd.starts_with(',') || odd.ends_with(',');
+        return (key, if gap && !abilities.disputed { "" } else { odd }.to_owned());
     }
     let mut backends = Vec::new();
     for _ in 0..=(random.below(6) / 5) {
@@ -175,7 +201,9 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
     let v6 = random.below(3) == 0;
     let (flaw, odd) = (random.below(12), random.below(2) == 0);
     let external = match flaw {
-        0 if odd => pick(random, &ODD_EXTERNALS),
+        0 if odd => Some(pick(random, &ODD_EXTERNALS))
+            .filter(|external| abilities.disputed || !external.contains('/'))
+            .unwrap_or_default(),
         _ if v6 => pick(random, &EXTERNAL_V6),
         _ => pick(random, &EXTERNAL_V4),
     };
@@ -195,7 +223,9 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
         6 => Some(Port::Ext),
         _ => None,
     };
-    let range = (random.below(10) == 0).then(|| pick(random, &["1024-30000", "5000", "30000-1024"]));
+    let ranges: &[&str] =
+        if abilities.disputed { &["1024-30000", "5000", "30000-1024"] } else { &["1024-30000", "5000"] };
+    let range = (random.below(10) == 0).then(|| pick(random, ranges));
     let stateless = [Some(false), None, None, Some(true)][random.below(4) as usize];
     let stateless = stateless.filter(|stateless| !stateless || random.below(3) == 0);
     let set = (random.below(12) == 0).then(|| {
