@@ -233,10 +233,7 @@ pub fn cms_instance(
 fn serve(stream: &UnixStream, shared: &Shared) -> Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
-        let (path, key) = match read_request(&mut reader)? {
-            Some(request) => request,
-            None => return Ok(()),
-        };
+        let Some((path, key)) = read_request(&mut reader)? else { return Ok(()) };
         let fault = {
             let mut state = shared.lock();
             state.requests.push(path.clone());

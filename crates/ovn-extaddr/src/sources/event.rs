@@ -74,9 +74,8 @@ impl Event {
         let Some(Lifecycle { action, source, context }) = metadata.filter(|_| kind == "lifecycle") else {
             return Ok(Self::Nothing);
         };
-        let is_idle = |idle: &&str| action.starts_with(*idle);
         Ok(match action.split('-').next() {
-            Some("instance") if IDLE_ACTIONS.iter().any(|idle| is_idle(&idle)) => Self::Nothing,
+            Some("instance") if IDLE_ACTIONS.iter().any(|idle| action.starts_with(idle)) => Self::Nothing,
             Some("instance") => match instance_name(&source) {
                 Some(name) => {
                     let old = context.and_then(|context| context.old_name);
