@@ -22,8 +22,13 @@ stop_daemon() {
 
 start_cms() {
     start_daemon
-    # No container of ours may change what devices it may use.
-    $([[ $cli == incus ]] && echo 'incus admin' || echo lxd) init --preseed <<'END'
+    # No container here may change what devices it may use. LXC 7 knows one kind of control groups.
+    local group groups='cgroup cgroup2' rules=
+    if dpkg --compare-versions "$(dpkg-query -W -f '${Version}' liblxc1t64)" ge 1:7; then groups=cgroup2; fi
+    for group in $groups; do
+        rules+=$'\n'"      lxc.$group.devices.deny ="$'\n'"      lxc.$group.devices.allow ="
+    done
+    $([[ $cli == incus ]] && echo 'incus admin' || echo lxd) init --preseed <<END
 config: {}
 storage_pools:
 - name: default
@@ -33,11 +38,7 @@ profiles:
   devices:
     root: {path: /, pool: default, type: disk}
   config:
-    raw.lxc: |-
-      lxc.cgroup.devices.deny =
-      lxc.cgroup.devices.allow =
-      lxc.cgroup2.devices.deny =
-      lxc.cgroup2.devices.allow =
+    raw.lxc: |-$rules
 END
     "$cli" config set network.ovn.northbound_connection=unix:/run/ovn/ovnnb_db.sock
     "$cli" network create UPLINK --type=physical parent=uplink0 ipv4.ovn.ranges=203.0.113.2-203.0.113.9 \

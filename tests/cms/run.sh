@@ -69,6 +69,10 @@ list() { /cms/ovn-extaddr list --config /etc/ovn-extaddr.toml --json; }
 state_is() { list | jq -e --arg name "$1" --arg state "$2" \
     '[.[] | select((.name // "") | test("(^|:)" + $name + "(/|$)"))] | length > 0 and all(.state == $state)'; }
 
+# An instance that does not run waits for its port, or has it yet: Incus 7 leaves it there, disabled.
+is_remembered() { state_is "$1" waiting || { state_is "$1" active && disabled_ports; }; }
+disabled_ports() { ovn-nbctl --bare --columns=name find Logical_Switch_Port enabled=false | grep -q instance; }
+
 # The UUIDs of the agent's rows. Neither Incus nor LXD writes external_ids.
 rows() { ovn-nbctl --bare --columns=_uuid find NAT type=snat 'external_ids!={}' | sort | tr -d '\n'; }
 no_rows() { [[ -z $(rows) ]]; }

@@ -42,7 +42,7 @@ scenario_stop_and_start() {
     ask c1 203.0.113.10
     expect c1 203.0.113.10
     "$cli" stop -f c1
-    within 10 state_is c1 waiting
+    within 10 is_remembered c1
     "$cli" start c1
     expect c1 203.0.113.10
 }
@@ -86,7 +86,7 @@ scenario_deletion() {
 scenario_asked_before_the_instance_is_there() {
     "$cli" init busybox c9 --network net1
     ask c9 203.0.113.10
-    within 10 state_is c9 waiting
+    within 10 is_remembered c9
     "$cli" start c9
     expect c9 203.0.113.10
 }
