@@ -45,9 +45,9 @@ impl Tracer {
     pub(crate) fn start(southbound: &OvsdbServer) -> Result<Self> {
         let dir = Dir::new("trace")?;
         let copy = OvsdbServer::with_file(southbound.database(), |file| {
-            fs::copy(southbound.dir().join("db"), file)
-                .context("cannot copy the Southbound database")
-                .map(drop)
+            let mut command = isolated("ovsdb-client", dir.path());
+            command.arg("backup").arg(southbound.remote()).arg(southbound.database());
+            fs::write(file, run(command)?).context("cannot copy the Southbound database")
         })?;
         copy.transact(vec![json!({
             "op": "update", "table": "Port_Binding", "where": [["type", "==", "l3gateway"]], "row": {"type": "patch"},

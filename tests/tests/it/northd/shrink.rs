@@ -9,6 +9,9 @@ use super::judge;
 /// More steps than a case has parts.
 const MOST_STEPS: usize = 60;
 
+/// What makes a NAT row simpler.
+type EditNat = dyn Fn(&mut Nat);
+
 /// Looks for the least case that still shows a disagreement of this kind. All that are a step smaller are tried at once.
 pub(super) fn shrink(case: &Case, disagreement: &Disagreement) -> Result<(Case, Disagreement)> {
     let mut least = (case.clone(), disagreement.clone());
@@ -56,7 +59,7 @@ fn smaller(case: &Case) -> Vec<Case> {
                 }
             }
             Row::Nat(nat) => {
-                let plain: [(bool, &dyn Fn(&mut Nat)); 6] = [
+                let plain: [(bool, &EditNat); 6] = [
                     (nat.port.is_some(), &|nat| nat.port = None),
                     (nat.range.is_some(), &|nat| nat.range = None),
                     (nat.stateless.is_some(), &|nat| nat.stateless = None),
@@ -100,7 +103,7 @@ fn edit_balancer(case: &mut Case, index: usize, change: &dyn Fn(&mut super::case
     }
 }
 
-fn edit_nat(case: &mut Case, index: usize, change: &dyn Fn(&mut Nat)) {
+fn edit_nat(case: &mut Case, index: usize, change: &EditNat) {
     if let Some(Row::Nat(nat)) = case.rows.get_mut(index) {
         change(nat);
     }
