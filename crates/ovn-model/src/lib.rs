@@ -33,7 +33,8 @@ pub use parsing::parse_ip;
 pub use prefix::{Address, Canonical, LogicalPrefix, Networks, is_host, parse_prefix};
 pub use store::{Attachment, Slabs, Store};
 pub use tables::{
-    Group, LoadBalancer, Nat, NatKind, NbGlobal, Port, PortKind, Protocol, Router, RouterPort, Switch,
+    BothExternalIps, ExternalIps, Group, LoadBalancer, Nat, NatKind, NbGlobal, Port, PortKind, Protocol,
+    Router, RouterPort, Switch,
 };
 pub use tags::Tags;
 pub use vip::{Endpoint, Vip, Vips};

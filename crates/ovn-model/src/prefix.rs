@@ -52,7 +52,9 @@ impl OriginalText for Address {
     const WHAT: &'static str = "an address";
 
     fn parse(text: &str) -> Option<Self> {
-        parse_ip(text).map(Self)
+        // A host's prefix is as good as its address.
+        let prefix = || parse_prefix(text).filter(is_host).map(|prefix| prefix.addr());
+        parse_ip(text).or_else(prefix).map(Self)
     }
 
     fn canonical(&self) -> impl fmt::Display + '_ {

@@ -114,6 +114,28 @@ impl Store {
         self.indexes.router_type.get(&switch)
     }
 
+    /// Returns the ports of other switches that a switch is joined with directly: each is the peer of one of its ports,
+    /// and that one is its peer.
+    pub fn switch_joints(&self, switch: SwitchId) -> impl Iterator<Item = (PortId, PortId)> {
+        self.indexes.switch_type.get(&switch).iter().flat_map(|id| {
+            let port = self.slabs.ports.slot(*id);
+            let naming = self.indexes.switch_peers.get(&*port.name).iter();
+            let mutual =
+                naming.filter(|other| port.switch_peer() == Some(&*self.slabs.ports.slot(**other).name));
+            mutual.map(|other| (*id, *other))
+        })
+    }
+
+    /// Returns the ports of type `virtual` that may have their address at the port of that name.
+    pub fn virtuals_of(&self, parent: &str) -> &[PortId] {
+        self.indexes.virtuals.get(parent)
+    }
+
+    /// Returns the instances' ports on a switch that have an address, static or allocated, be it theirs still or not.
+    pub fn ports_with_address(&self, switch: SwitchId, address: IpAddr) -> impl Iterator<Item = PortId> {
+        self.indexes.ports_with_address(&self.slabs, switch, address)
+    }
+
     /// Returns the switch port of that name, which is unique.
     pub fn port_by_name(&self, name: &str) -> Option<PortId> {
         self.indexes.port_named(&self.slabs, name)

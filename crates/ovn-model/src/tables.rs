@@ -13,7 +13,7 @@ mod switch_port;
 
 pub use load_balancer::{LoadBalancer, Protocol};
 pub use load_balancer_group::Group;
-pub use nat::{Nat, NatKind};
+pub use nat::{BothExternalIps, ExternalIps, Nat, NatKind};
 pub use nb_global::NbGlobal;
 pub use router::Router;
 pub use router_port::RouterPort;

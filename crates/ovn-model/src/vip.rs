@@ -13,7 +13,7 @@ use memchr::memchr;
 use ovsdb_protocol::is_rendering;
 use smallvec::SmallVec;
 
-use crate::parsing::{parse_v4, parse_v6};
+use crate::parsing::{parse_ip, parse_v4, parse_v6};
 
 pub use set::Vips;
 
@@ -50,15 +50,39 @@ struct OriginalPair {
 // ===== impl Endpoint =====
 
 impl Endpoint {
-    /// Parses what `Load_Balancer.vips` may hold. The brackets of an IPv6 address without a port are
-    /// optional, and port 0 or nothing after the colon is no port, as
-    /// northd has it.
+    /// Parses what `Load_Balancer.vips` may hold, as northd does (lib/ovn-util.c, `ip_address_and_port_from_lb_key`, by
+    /// `inet_parse_active` of lib/socket-util.c of Open vSwitch): brackets may be around anything, an unclosed one
+    /// counts, and port 0 or nothing after the colon is no port.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_spelled(text.as_bytes()).map(|(endpoint, _)| endpoint)
     }
 
     /// Tells also whether it is written as it is rendered.
     fn parse_spelled(text: &[u8]) -> Option<(Self, bool)> {
+        Self::parse_usual(text).or_else(|| Some((Self::parse_odd(str::from_utf8(text).ok()?)?, false)))
+    }
+
+    /// Parses the spellings that hardly anybody uses: what is behind the last colon outside of brackets is the port, if
+    /// there is but one.
+    fn parse_odd(text: &str) -> Option<Self> {
+        let (mut colons, mut bracketed) = (Vec::new(), false);
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'[' => bracketed = true,
+                b']' => bracketed = false,
+                b':' if !bracketed => colons.push(at),
+                _ => {}
+            }
+        }
+        let (host, port) = match *colons {
+            [] => (unbracketed(text), ""),
+            [at] => (unbracketed(&text[..at]), unbracketed(&text[at + 1..])),
+            _ => (text, ""),
+        };
+        Some(Self { address: parse_ip(host)?, port: parse_odd_port(port)? })
+    }
+
+    fn parse_usual(text: &[u8]) -> Option<(Self, bool)> {
         if let Some(rest) = text.strip_prefix(b"[") {
             let (text, rest) = split_once(rest, b']')?;
             let (address, is_canonical) = parse_v6(text)?;
@@ -99,6 +123,26 @@ fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     memchr(at, text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
+/// Takes off a bracket in front, and with it one at the end.
+fn unbracketed(text: &str) -> &str {
+    let Some(text) = text.strip_prefix('[') else { return text };
+    text.strip_suffix(']').unwrap_or(text)
+}
+
+/// Parses a port as strtoll(3) does, with white space and a sign in front.
+fn parse_odd_port(text: &str) -> Option<Option<NonZeroU16>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let digits = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let (is_negative, digits) = match digits.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, digits.strip_prefix('+').unwrap_or(digits)),
+    };
+    let (port, _) = parse_port(digits.as_bytes()).filter(|_| !digits.is_empty())?;
+    (port.is_none() || !is_negative).then_some(port)
+}
+
 /// Parses a port behind a colon; 0 or nothing is none. Tells also whether it is written as it is rendered, if it is.
 fn parse_port(text: &[u8]) -> Option<(Option<NonZeroU16>, bool)> {
     let mut port = 0u16;
@@ -119,7 +163,9 @@ impl Vip {
         // No value at all is how nothing is rendered.
         let texts = value.as_bytes().split(|byte| *byte == b',').filter(|_| !value.is_empty());
         let parsed = texts.filter_map(|text| {
-            let backend = Endpoint::parse_spelled(text);
+            // northd hands on backends as they are written, which ovn-controller reads: odd spellings are errors there
+            // (lib/actions.c, `parse_ct_lb_action`).
+            let backend = Endpoint::parse_usual(text);
             doubtful |= backend.is_none() && !text.is_empty();
             all_canonical &= backend.is_some_and(|(_, canonical)| canonical);
             Some(backend?.0)
@@ -149,6 +195,12 @@ impl Vip {
             Some(value) => value.into(),
             None => List(&self.backends).to_string().into(),
         }
+    }
+
+    /// Tells whether a backend is missing before a comma, which is an error where there are others.
+    pub fn has_gap(&self) -> bool {
+        let value = self.original.as_ref().and_then(|original| original.value.as_deref());
+        !self.backends.is_empty() && value.is_some_and(|value| value.starts_with(',') || value.contains(",,"))
     }
 
     /// Tells whether some backend was not understood.

@@ -37,18 +37,41 @@ impl Recorded for Switch {
 
 impl Recorded for Port {
     fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
-        let joins = |port: &Self| (port.kind, port.leads_to().map(Box::<str>::from), port.switch);
-        let is_joined_otherwise = edit.old.map(joins) != edit.new.map(joins);
+        let is_joined_otherwise = edit.old.zip(edit.new).is_none_or(|(old, new)| !joins_alike(old, new));
         for port in edit.rows() {
             recorder.note(Change::Port(port.name.clone()));
-            if is_joined_otherwise && port.kind == PortKind::Router {
-                recorder.topology(port.switch.map(Node::Switch));
-                if let Some(name) = port.leads_to() {
-                    network.note_routers(network.router_ports_named(name), recorder);
+            match port.kind {
+                PortKind::Router if is_joined_otherwise => {
+                    recorder.topology(port.switch.map(Node::Switch));
+                    if let Some(name) = port.leads_to() {
+                        network.note_routers(network.router_ports_named(name), recorder);
+                    }
                 }
+                PortKind::Switch if is_joined_otherwise => {
+                    recorder.topology(port.switch.map(Node::Switch));
+                    for peer in network.indexes.switch_peers.get(&*port.name) {
+                        recorder.topology(network.slabs.ports.slot(*peer).switch.map(Node::Switch));
+                    }
+                }
+                PortKind::Virtual => {
+                    port.virtual_parents().for_each(|parent| recorder.note(Change::Port(parent.into())));
+                }
+                kind if kind.is_instance() => network.note_rivals(edit.id, port, recorder),
+                _ => {}
             }
         }
     }
+}
+
+/// Returns true if two versions of a port join their switch with the same things.
+fn joins_alike(old: &Port, new: &Port) -> bool {
+    let ends = |port: &'_ Port| (port.kind, port.switch, port.is_disabled());
+    // Only ports of type `switch` are known by their names there.
+    let is_renamed = || new.kind == PortKind::Switch && old.name != new.name;
+    ends(old) == ends(new)
+        && old.leads_to() == new.leads_to()
+        && old.switch_peer() == new.switch_peer()
+        && !is_renamed()
 }
 
 impl Recorded for Router {
@@ -92,7 +115,10 @@ impl Recorded for LoadBalancer {
         }
         let routers = network.routers_of(edit.id);
         let kept = edit.old.zip(edit.new);
-        let is_other = kept.is_none_or(|(old, new)| (&old.name, old.protocol) != (&new.name, new.protocol));
+        let is_other = kept.is_none_or(|(old, new)| {
+            let options = |row: &'_ Self| (row.protocol, row.is_template(), row.skips_snat());
+            old.name != new.name || options(old) != options(new)
+        });
         let [before, after] =
             edit.map(|balancer| Some(&balancer.vips)).map(|vips| vips.unwrap_or(Vips::EMPTY));
         let (from, to) = if is_other { (Vips::EMPTY, Vips::EMPTY) } else { (before, after) };

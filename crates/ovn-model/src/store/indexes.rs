@@ -10,6 +10,7 @@ use super::finder::Finder;
 use super::index::Index;
 use super::row::{Edit, Row};
 use super::slabs::Slabs;
+use crate::family::Family;
 use crate::id::{LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vip;
@@ -24,6 +25,14 @@ pub(crate) struct Indexes {
     pub(crate) leading: Index<Box<str>, PortId>,
     /// The ports of type `router` of a switch.
     pub(crate) router_type: Index<SwitchId, PortId>,
+    /// The ports of type `switch` of a switch.
+    pub(crate) switch_type: Index<SwitchId, PortId>,
+    /// By the port of another switch that a port of type `switch` names.
+    pub(crate) switch_peers: Index<Box<str>, PortId>,
+    /// The ports of type `virtual`, by the ports that may have their address.
+    pub(crate) virtuals: Index<Box<str>, PortId>,
+    /// The instances' ports, by switch and address.
+    addresses: Finder<PortId>,
     pub(crate) peers: Index<Box<str>, RouterPortId>,
     pub(crate) vips: Index<IpAddr, LoadBalancerId>,
     pub(crate) backends: Index<IpAddr, LoadBalancerId>,
@@ -48,11 +57,60 @@ impl Indexes {
         named.min_by_key(|id| slabs.ports.slot(*id).uuid)
     }
 
+    /// Returns the instances' ports on a switch that have an address, static or allocated.
+    pub(crate) fn ports_with_address(
+        &self,
+        slabs: &Slabs,
+        switch: SwitchId,
+        address: IpAddr,
+    ) -> impl Iterator<Item = PortId> {
+        let has = move |id| {
+            let port = slabs.ports.slot(id);
+            port.switch == Some(switch) && assigned(port).any(|other| other == address)
+        };
+        self.addresses.find(self.hasher.hash_one((switch, address)), has)
+    }
+
+    fn readdress(&mut self, id: PortId, old: Option<&Port>, new: Option<&Port>) {
+        let is_same = |old: &Port, new: &Port| {
+            (old.switch, old.kind.is_instance()) == (new.switch, new.kind.is_instance())
+                && old.addresses == new.addresses
+                && old.dynamic_addresses == new.dynamic_addresses
+        };
+        if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
+            return;
+        }
+        let hashes = |port: Option<&Port>| -> Vec<u64> {
+            let placed =
+                port.filter(|port| port.kind.is_instance()).and_then(|port| Some((port.switch?, port)));
+            let addresses =
+                placed.into_iter().flat_map(|(switch, port)| assigned(port).map(move |a| (switch, a)));
+            let mut hashes: Vec<_> = addresses.map(|place| self.hasher.hash_one(place)).collect();
+            hashes.sort_unstable();
+            hashes.dedup();
+            hashes
+        };
+        let (from, to) = (hashes(old), hashes(new));
+        for hash in from.iter().filter(|hash| to.binary_search(hash).is_err()) {
+            self.addresses.remove(*hash, id);
+        }
+        for hash in to.iter().filter(|hash| from.binary_search(hash).is_err()) {
+            self.addresses.insert(*hash, id);
+        }
+    }
+
     /// Returns the router ports of that name.
     pub(crate) fn router_ports_named(&self, slabs: &Slabs, name: &str) -> impl Iterator<Item = RouterPortId> {
         let is = move |id| *slabs.router_ports.slot(id).name == *name;
         self.router_port_names.find(self.hasher.hash_one(name), is)
     }
+}
+
+/// Returns the addresses of a port, static and allocated.
+pub(crate) fn assigned(port: &Port) -> impl Iterator<Item = IpAddr> {
+    Family::ALL
+        .into_iter()
+        .flat_map(|family| port.addresses.assigned(family).chain(port.dynamic_addresses.assigned(family)))
 }
 
 impl Indexed for Switch {}
@@ -67,8 +125,26 @@ impl Indexed for Port {
         indexes.port_names.moved(edit.id, from, to);
         let [from, to] = edit.map(Self::leads_to);
         indexes.leading.moved(edit.id, from, to, |name| name.into());
-        let [from, to] = edit.map(|port| port.switch.filter(|_| port.kind == PortKind::Router));
+        let switches = |kind| edit.map(|port| port.switch.filter(|_| port.kind == kind));
+        let [from, to] = switches(PortKind::Router);
         indexes.router_type.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
+        let [from, to] = switches(PortKind::Switch);
+        indexes.switch_type.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
+        let [from, to] = edit.map(Self::switch_peer);
+        indexes.switch_peers.moved(edit.id, from, to, |name| name.into());
+        let [from, to] = [edit.old, edit.new].map(|port| {
+            let mut parents: Vec<_> = port.into_iter().flat_map(Self::virtual_parents).collect();
+            parents.sort_unstable();
+            parents.dedup();
+            parents
+        });
+        for parent in from.iter().filter(|parent| !to.contains(parent)) {
+            indexes.virtuals.remove(&**parent, edit.id);
+        }
+        for parent in to.iter().filter(|parent| !from.contains(parent)) {
+            indexes.virtuals.insert(&**parent, edit.id, |name| name.into());
+        }
+        indexes.readdress(edit.id, edit.old, edit.new);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rows and indexes together, for what depends on rows.
 
-use super::indexes::Indexes;
+use super::indexes::{Indexes, assigned};
 use super::slabs::Slabs;
 use crate::change::{Change, Node, Recorder};
-use crate::id::{LoadBalancerId, RouterId, RouterPortId};
+use crate::id::{LoadBalancerId, PortId, RouterId, RouterPortId};
+use crate::tables::Port;
 use crate::vip::Vip;
 
 /// The content of a store.
@@ -34,6 +35,18 @@ impl<'a> Network<'a> {
     pub(crate) fn note_routers(self, ports: impl IntoIterator<Item = RouterPortId>, recorder: &mut Recorder) {
         for port in ports {
             recorder.topology(self.slabs.router_ports.slot(port).router.map(Node::Router));
+        }
+    }
+
+    /// Notes the other instances' ports on a port's switch that have one of its addresses.
+    pub(crate) fn note_rivals(self, id: PortId, port: &Port, recorder: &mut Recorder) {
+        let Some(switch) = port.switch else { return };
+        for address in assigned(port) {
+            for other in
+                self.indexes.ports_with_address(self.slabs, switch, address).filter(|other| *other != id)
+            {
+                recorder.note(Change::Port(self.slabs.ports.slot(other).name.clone()));
+            }
         }
     }
 

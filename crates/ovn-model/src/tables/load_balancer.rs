@@ -22,6 +22,10 @@ pub struct LoadBalancer {
     pub vips: Vips,
     /// Its protocol; northd takes none for TCP.
     pub protocol: Option<Protocol>,
+    #[ovsdb(key = "options:template", optional, since = "21.03")]
+    template: Rare<Option<Box<str>>>,
+    #[ovsdb(key = "options:skip_snat", optional, since = "21.03")]
+    skip_snat: Rare<Option<Box<str>>>,
     #[ovsdb(skip)]
     pub(crate) routers: IdSet<RouterId>,
     #[ovsdb(skip)]
@@ -47,6 +51,17 @@ impl LoadBalancer {
         self.groups.get().is_some()
     }
 
+    /// Returns true if its virtual addresses and backends may name variables, which are something else on each chassis
+    /// (`Chassis_Template_Var`).
+    pub fn is_template(&self) -> bool {
+        is_true(&self.template)
+    }
+
+    /// Returns true if what it sends on keeps its source, whatever NAT rules say.
+    pub fn skips_snat(&self) -> bool {
+        is_true(&self.skip_snat)
+    }
+
     /// Returns true if all of its virtual addresses and backends were understood.
     pub fn is_understood(&self) -> bool {
         self.vips.are_understood()
@@ -61,4 +76,9 @@ impl LoadBalancer {
     pub fn vip(&self, key: &str) -> Option<&Vip> {
         self.vips.with_key(key)
     }
+}
+
+/// Reads an option that is false by default, as northd does (lib/smap.c, `smap_get_bool`).
+fn is_true(option: &Rare<Option<Box<str>>>) -> bool {
+    option.get().and_then(Option::as_deref).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ovsdb_protocol::{AtomValue, Original, Rare, Table, Uuid};
+use ovsdb_protocol::{AtomValue, ColumnGroup, Field, Original, Rare, Table, Uuid};
 
+use crate::address::Mac;
 use crate::id::{RouterId, RouterPortId};
 use crate::keys;
 use crate::naming;
@@ -40,8 +41,8 @@ pub struct Nat {
     /// The pairs of `external_ids` that mark a row as one of an agent.
     #[ovsdb(prefix = "external_ids:ovn-extaddr:")]
     pub tags: Tags,
-    #[ovsdb(optional, since = "24.09", column = "match")]
-    match_expression: Rare<Box<str>>,
+    #[ovsdb(flatten)]
+    extras: Rare<NatExtras>,
     /// The router whose rule it is; of several that claim it, the one with the least UUID.
     #[ovsdb(skip)]
     pub router: Option<RouterId>,
@@ -49,6 +50,31 @@ pub struct Nat {
     pub(crate) named: bool,
     #[ovsdb(skip)]
     pub(crate) meta: Meta,
+}
+
+/// The columns of a NAT rule that few rules have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
+#[ovsdb(row = "Nat", context = "Slabs")]
+pub(crate) struct NatExtras {
+    #[ovsdb(optional, since = "24.09", column = "match")]
+    match_expression: Box<str>,
+    #[ovsdb(optional, since = "20.09")]
+    allowed_ext_ips: Option<Uuid>,
+    #[ovsdb(optional, since = "20.09")]
+    exempted_ext_ips: Option<Uuid>,
+    #[ovsdb(optional, since = "20.03")]
+    external_mac: Option<Box<str>>,
+    #[ovsdb(optional, since = "20.03")]
+    logical_port: Option<Box<str>>,
+}
+
+/// The peers that a NAT rule is limited to, by an address set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExternalIps {
+    /// It is for these only.
+    Allowed(Uuid),
+    /// It is for all but these, which leave as they are.
+    Exempted(Uuid),
 }
 
 /// What a NAT rule does.
@@ -62,10 +88,31 @@ pub enum NatKind {
     DnatAndSnat,
 }
 
+/// A NAT rule names both the peers that it is limited to and those that are exempted, so that it has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BothExternalIps;
+
 impl Nat {
+    /// `allowed_ext_ips`, an address set.
+    pub const ALLOWED_EXT_IPS: Field<Self, Option<Uuid>> = NatExtras::COLUMNS.allowed_ext_ips;
+    /// `exempted_ext_ips`, an address set.
+    pub const EXEMPTED_EXT_IPS: Field<Self, Option<Uuid>> = NatExtras::COLUMNS.exempted_ext_ips;
+
     /// Returns the address outside, if it is one.
     pub fn external_ip(&self) -> Option<IpAddr> {
         self.external_ip.get().map(|address| address.0)
+    }
+
+    /// Returns true if the address outside is written as a host's prefix, which is good for a match and no action of OVN.
+    pub fn is_external_masked(&self) -> bool {
+        let canonical = |address| self.external_ip.is_canonically(&Address(address));
+        self.external_ip().is_some_and(|address| !canonical(address)) && self.external_ip_text().contains('/')
+    }
+
+    /// Returns true if a single address inside is written as a host's prefix.
+    pub fn is_logical_masked(&self) -> bool {
+        let canonical = |address: IpAddr| self.logical_ip.is_canonically(&LogicalPrefix(address.into()));
+        self.logical_host().is_some_and(|address| !canonical(address)) && self.logical_ip_text().contains('/')
     }
 
     /// Returns the prefix inside, if it is one; an address without a mask is a host's prefix, and bits outside the
@@ -107,7 +154,36 @@ impl Nat {
 
     /// Returns `match`; empty if it is not set or the server has no such column.
     pub fn matches(&self) -> &str {
-        self.match_expression.get().map_or("", |text| text)
+        self.extras.get().map_or("", |extras| &extras.match_expression)
+    }
+
+    /// Returns the peers that it is limited to; `None` if it is for all.
+    ///
+    /// # Errors
+    /// It names both those that are allowed and those that are exempted.
+    pub fn external_ips(&self) -> Result<Option<ExternalIps>, BothExternalIps> {
+        let Some(extras) = self.extras.get() else { return Ok(None) };
+        match (extras.allowed_ext_ips, extras.exempted_ext_ips) {
+            (Some(_), Some(_)) => Err(BothExternalIps),
+            (Some(allowed), None) => Ok(Some(ExternalIps::Allowed(allowed))),
+            (None, exempted) => Ok(exempted.map(ExternalIps::Exempted)),
+        }
+    }
+
+    /// Returns true if `external_mac` is set and no Ethernet address.
+    pub fn has_bad_external_mac(&self) -> bool {
+        self.external_mac().is_some_and(|mac| Mac::parse(mac).is_none())
+    }
+
+    /// Returns the port on whose hypervisor it is done, where that is not the gateway's: that of a `dnat_and_snat` rule
+    /// with `external_mac` and `logical_port`.
+    pub fn distributed_at(&self) -> Option<&str> {
+        let port = self.extras.get()?.logical_port.as_deref();
+        port.filter(|_| self.kind == Some(NatKind::DnatAndSnat) && self.external_mac().is_some())
+    }
+
+    fn external_mac(&self) -> Option<&str> {
+        self.extras.get()?.external_mac.as_deref()
     }
 
     /// Returns true if its UUID is what [`naming::row_uuid`] makes of its tags, its router and the address inside.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ovsdb_protocol::{Table, Uuid};
+use ovsdb_protocol::{Rare, Table, Uuid};
 
 use crate::id::{GroupId, LoadBalancerId, NatId, RouterPortId};
 use crate::store::{Meta, Slabs};
@@ -22,6 +22,12 @@ pub struct Router {
     /// The chassis of a gateway router.
     #[ovsdb(key = "options:chassis")]
     pub chassis: Option<Box<str>>,
+    /// `options:lb_force_snat_ip`: what the source becomes of what a load balancer sends on.
+    #[ovsdb(key = "options:lb_force_snat_ip")]
+    pub lb_force_snat: Rare<Option<Box<str>>>,
+    /// `options:dnat_force_snat_ip`: what the source becomes of what a `dnat` rule sends on.
+    #[ovsdb(key = "options:dnat_force_snat_ip")]
+    pub dnat_force_snat: Rare<Option<Box<str>>>,
     /// What it says for all instances behind it, [`keys::ROUTER`](crate::keys::ROUTER).
     #[ovsdb(key = "external_ids:address.external")]
     pub external: Option<Box<str>>,

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::address::{AddressSet, DynamicAddresses};
 use crate::family::Family;
 use crate::id::SwitchId;
+use crate::parse_ip;
 use crate::store::{Meta, Slabs};
 
 /// A port of a logical switch. There are more of these than of all other rows, so it is kept small.
@@ -23,6 +24,9 @@ pub struct Port {
     /// What is behind the port.
     #[ovsdb(column = "type")]
     pub kind: PortKind,
+    /// Whether OVN heeds the port; it drops all packets if this is false.
+    #[ovsdb(optional, since = "20.03")]
+    pub enabled: Option<bool>,
     /// What `addresses` holds.
     pub addresses: AddressSet,
     /// What northd allocated: no element, or one.
@@ -42,6 +46,12 @@ pub struct Port {
 pub(crate) struct PortExtras {
     #[ovsdb(key = "options:router-port")]
     router_port: Option<Box<str>>,
+    #[ovsdb(optional, since = "25.03")]
+    peer: Rare<Option<Box<str>>>,
+    #[ovsdb(key = "options:virtual-ip")]
+    virtual_ip: Rare<Option<Box<str>>>,
+    #[ovsdb(key = "options:virtual-parents")]
+    virtual_parents: Rare<Option<Box<str>>>,
     #[ovsdb(key = "external_ids:ipv4.address.external")]
     external_ipv4: Option<Box<str>>,
     #[ovsdb(key = "external_ids:ipv6.address.external")]
@@ -55,11 +65,24 @@ pub enum PortKind {
     #[default]
     #[ovsdb(name = "")]
     Instance,
+    /// An instance that no hypervisor of OVN's has, such as a machine behind a gateway chassis: type `external`.
+    External,
+    /// An address that moves between instances: type `virtual`.
+    Virtual,
     /// A router port: type `router`.
     Router,
+    /// A port of another switch: type `switch`.
+    Switch,
     /// Something else, such as `localnet`.
     #[ovsdb(other)]
     Other,
+}
+
+impl PortKind {
+    /// Returns true if an instance is behind the port.
+    pub fn is_instance(self) -> bool {
+        matches!(self, Self::Instance | Self::External)
+    }
 }
 
 impl Port {
@@ -84,6 +107,30 @@ impl Port {
         addresses.sort_unstable();
         addresses.dedup();
         addresses
+    }
+
+    /// Returns true if OVN drops all packets of the port.
+    pub fn is_disabled(&self) -> bool {
+        self.enabled == Some(false)
+    }
+
+    /// Returns the name of the port of another switch that it is to be joined with, if it is of that type.
+    pub fn switch_peer(&self) -> Option<&str> {
+        self.extras.get()?.peer.get()?.as_deref().filter(|_| self.kind == PortKind::Switch)
+    }
+
+    /// Returns the address that moves between the [parents](Self::virtual_parents), if it is of type `virtual`.
+    pub fn virtual_ip(&self) -> Option<IpAddr> {
+        let text = self.extras.get()?.virtual_ip.get()?.as_deref();
+        text.filter(|_| self.kind == PortKind::Virtual).and_then(parse_ip)
+    }
+
+    /// Returns the names of the ports that may have its address, if it is of type `virtual`.
+    pub fn virtual_parents(&self) -> impl Iterator<Item = &str> {
+        let extras = self.extras.get().filter(|_| self.kind == PortKind::Virtual);
+        let text = extras.and_then(|extras| extras.virtual_parents.get()?.as_deref());
+        // northd and ovn-controller skip empty names, and nothing else.
+        text.unwrap_or_default().split(',').filter(|name| !name.is_empty())
     }
 
     /// Returns the name of the router port that it leads to, if it leads to a router.

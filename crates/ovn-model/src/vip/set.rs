@@ -16,6 +16,14 @@ pub struct Vips {
     bad: Option<Box<Pairs>>,
 }
 
+/// Whether a pair names variables, which the load balancer's options make something of: nobody has written it wrong.
+fn names_variables(key: &str, value: &str) -> bool {
+    key.contains(VARIABLE) || value.contains(VARIABLE)
+}
+
+/// What a variable's name begins with (ovn-nb(5), `options:template`).
+const VARIABLE: char = '^';
+
 /// Pairs as the database has them.
 type Pairs = BTreeMap<Box<str>, Box<str>>;
 
@@ -38,6 +46,12 @@ impl Vips {
     /// Returns true if all keys and backends were understood.
     pub fn are_understood(&self) -> bool {
         self.bad.is_none()
+    }
+
+    /// Returns the keys of the pairs that name variables, which are something only in a template.
+    pub fn with_variables(&self) -> impl Iterator<Item = &str> {
+        let bad = self.bad.iter().flat_map(|bad| bad.iter());
+        bad.filter(|(key, value)| names_variables(key, value)).map(|(key, _)| &**key)
     }
 
     /// Returns the virtual addresses that `other` does not have so.
@@ -90,8 +104,9 @@ impl<C: ?Sized> Column<C> for Vips {
         if bad.is_empty() {
             return Ok(());
         }
-        let complaint = format!("not understood: {bad:?}");
+        let wrong: Vec<_> = bad.iter().filter(|(key, value)| !names_variables(key, value)).collect();
+        let complaint = (!wrong.is_empty()).then(|| format!("not understood: {wrong:?}"));
         self.bad = Some(Box::new(bad));
-        Err(ColumnError::Invalid(complaint))
+        complaint.map_or(Ok(()), |complaint| Err(ColumnError::Invalid(complaint)))
     }
 }

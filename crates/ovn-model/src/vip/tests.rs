@@ -16,6 +16,22 @@ fn endpoints_have_several_spellings() {
         ("[2001:db8::1]", "2001:db8::1"),
         ("2001:db8::1:80", "2001:db8::1:80"),
         ("[::ffff:1.2.3.4]:65535", "[::ffff:1.2.3.4]:65535"),
+        // Brackets around anything, closed or not.
+        ("[1.2.3.4]:80", "1.2.3.4:80"),
+        ("[1.2.3.4]", "1.2.3.4"),
+        ("[1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4:[80]", "1.2.3.4:80"),
+        ("1.2.3.4:[80", "1.2.3.4:80"),
+        ("[1.2.3.4]:[80]", "1.2.3.4:80"),
+        ("[1.2.3.4]:", "1.2.3.4"),
+        ("1.2.3.4:[]", "1.2.3.4"),
+        ("[1.2.3.4]:0", "1.2.3.4"),
+        ("[2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:[80]", "[2001:db8::1]:80"),
+        // Ports as strtoll(3) reads them.
+        ("1.2.3.4:+80", "1.2.3.4:80"),
+        ("1.2.3.4: 80", "1.2.3.4:80"),
+        ("1.2.3.4:-0", "1.2.3.4"),
     ] {
         let endpoint = Endpoint::parse(text).unwrap();
         assert_eq!(endpoint.to_string(), canonical, "{text}");
@@ -32,11 +48,8 @@ fn what_is_no_endpoint_is_refused() {
         ":80",
         "1.2.3.4:x",
         "1.2.3.4:65536",
-        "1.2.3.4:+1",
         "1.2.3.4:-1",
         "1.2.3",
-        "[1.2.3.4]:80",
-        "[2001:db8::1",
         "2001:db8::1]:80",
         "[2001:db8::1]80",
         "[]:80",
@@ -45,6 +58,15 @@ fn what_is_no_endpoint_is_refused() {
         "host:80",
         "1.2.3.4:80:90",
         "1.2.3.4/32",
+        "1.2.3.4]:80",
+        "[1.2.3.4]80",
+        "[[1.2.3.4]]:80",
+        "1.2.3.4:80 ",
+        "1.2.3.4:0x50",
+        "1.2.3.4:+",
+        "1.2.3.4:+-1",
+        "[]",
+        "[",
     ] {
         assert_eq!(Endpoint::parse(text), None, "{text}");
     }
@@ -60,6 +82,9 @@ fn backends_may_be_many_none_or_partly_bad() {
         ("[fd42::1]:80,,[FD42::2]:80", "[fd42::1]:80,[fd42::2]:80", false),
         ("10.0.0.1", "10.0.0.1", false),
         ("10.0.0.1:80,what,10.0.0.3:80", "10.0.0.1:80,10.0.0.3:80", true),
+        // Brackets around anything, and signs, are for the VIP alone.
+        ("[10.0.0.1]:80,10.0.0.2:80", "10.0.0.2:80", true),
+        ("10.0.0.1:+80", "", true),
     ] {
         let vip = Vip::parse("192.0.2.1:443", value).unwrap();
         assert_eq!(
@@ -88,5 +113,30 @@ proptest! {
                 prop_assert_eq!(vip.original.is_none(), canonical && !vip.is_doubtful());
             }
         }
+    }
+}
+
+#[test]
+fn field_case_16_pairs_with_variables_are_no_mistakes() {
+    use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate, Uuid, declared_schema};
+
+    use crate::Store;
+
+    for (pairs, is_wrong) in [
+        (r#"[["^vip1:80","^backends"]]"#, false),
+        (r#"[["^vip1:^port","10.57.0.11:80"],["203.0.113.10:80","^backend1:80,10.57.0.11:80"]]"#, false),
+        (r#"[["vip1:80","10.57.0.11:80"]]"#, true),
+        (r#"[["^vip1:80","^backends"],["203.0.113.10:80","what"]]"#, true),
+    ] {
+        let mut store = Store::new();
+        store.declare(&declared_schema("OVN_Northbound", Store::tables(), |_, _| true)).unwrap();
+        store.begin(Batch::Snapshot);
+        let text = format!(r#"{{"vips":["map",{pairs}],"options":["map",[["template","true"]]]}}"#);
+        let change = RowChange::Insert(Columns::new(&text));
+        store.apply(RowUpdate { table: "Load_Balancer", uuid: Uuid::from_u128(1), change }).unwrap();
+        store.commit();
+        assert_eq!(store.problems().count() == 1, is_wrong, "{pairs}");
+        let (_, row) = store.load_balancers().next().unwrap();
+        assert!(row.is_template() && !row.is_understood(), "nothing of it could be put back as it was");
     }
 }

@@ -128,6 +128,18 @@ impl<T> PairsField<T> {
         self.prefix
     }
 
+    /// Creates the mutations that remove `keys`, whatever their values, and add `pairs`, whose keys should be among them:
+    /// one that stays keeps its value. Other keys are not touched.
+    pub fn replace<'p>(
+        &self,
+        keys: impl IntoIterator<Item = &'p str>,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> [TypedMutation<T>; 2] {
+        let removed = Mutation::delete(self.column, Datum::set(keys));
+        let added = Mutation::insert(self.column, Datum::map(pairs));
+        [TypedMutation::new(removed), TypedMutation::new(added)]
+    }
+
     /// Returns the name of the column that has the pairs.
     pub const fn column(&self) -> &'static str {
         self.column

@@ -44,12 +44,17 @@ impl Update {
     }
 
     /// Tells whether it may be told though a view does not show it: a second way of a load balancer to
-    /// a router, another gateway port whose row is missing, or another spelling of a network.
+    /// a router, another gateway port whose row is missing, another spelling of a network or an option, or what has no
+    /// effect on a row of that type.
     pub(super) fn is_hidden(&self) -> bool {
-        let columns = ["load_balancer_group", "gateway_port", "networks"];
         // There should be but one row of NB_Global: what a second one says may not count.
+        let columns = ["load_balancer_group", "gateway_port", "networks", "external_mac", "logical_port"];
+        let is_of = |table: &str, text| self.table == table && self.columns.contains(text);
         ["Load_Balancer_Group", "NB_Global"].contains(&self.table)
             || columns.iter().any(|column| self.columns.contains(column))
+            || is_of("Load_Balancer", "options")
+            || is_of("Logical_Switch_Port", "peer")
+            || is_of("Logical_Switch_Port", "virtual-")
     }
 
     pub(super) fn apply(&self, store: &mut Store) -> Result<(), ApplyError> {
@@ -114,6 +119,10 @@ impl Value {
             Self::Maybe(text) => text.as_deref().unwrap_or_default(),
             _ => unreachable!("{self:?}"),
         }
+    }
+
+    pub(super) fn flag(&self) -> Option<bool> {
+        if let Self::MaybeFlag(flag) = self { *flag } else { unreachable!("{self:?}") }
     }
 
     pub(super) fn maybe(&self) -> &Option<String> {

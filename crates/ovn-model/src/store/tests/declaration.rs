@@ -36,12 +36,12 @@ fn an_old_server_is_asked_for_what_it_has() {
     assert!(!requests.contains_key("Load_Balancer_Group"));
     let columns = MonitorRequest::columns(["name", "networks", "peer"]);
     assert_eq!(requests["Logical_Router_Port"], columns.load_stage(2));
-    assert!(store.supports(Nat::COLUMNS.kind) && !store.supports(Nat::COLUMNS.match_expression));
+    assert!(store.supports(Nat::COLUMNS.kind) && !store.supports(Nat::COLUMNS.gateway_port));
     assert!(!store.supports(Group::COLUMNS.name));
     assert!(store.missing().any(|missing| missing.to_string() == "Load_Balancer_Group"));
 
     store.declare(&schema(|_, _| true)).unwrap();
-    assert!(store.supports(Nat::COLUMNS.match_expression));
+    assert!(store.supports(Nat::COLUMNS.gateway_port));
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn uuid(table: &str, n: u64) -> Uuid {
 
 const LOGICAL: [&str; 7] =
     ["10.0.0.1", "10.0.0.1/32", "10.0.0.2", "10.0.0.0/24", "FD42:0::1", "fd42::1/128", "what"];
-const EXTERNAL: [&str; 5] = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:DB8::1", "what"];
+const EXTERNAL: [&str; 6] = ["192.0.2.1", "192.0.2.1/32", "192.0.2.2", "2001:db8::1", "2001:DB8::1", "what"];
 
 /// Draws a value of a column: of those that mean something, or else any of its type.
 fn value(table: &str, column: &str, c: &mut Choices) -> Value {
@@ -113,7 +113,9 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Logical_Router_Port")) })
         }
         ("NAT", "type") => Value::Text(c.one(&["snat", "dnat", "dnat_and_snat", "what"])),
-        (_, "type") => Value::Text(c.one(&["", "router", "router", "localnet"])),
+        (_, "type") => Value::Text(
+            c.one(&["", "", "router", "router", "switch", "switch", "virtual", "external", "localnet"]),
+        ),
         (_, "addresses") => Value::Texts(c.some(&[
             "0a:00:00:00:00:01 10.0.0.1",
             "0a:00:00:00:00:01 10.0.0.2 fd42::1",
@@ -126,8 +128,27 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
         (_, "dynamic_addresses") => {
             c.maybe(&["0a:00:00:00:00:01 10.0.0.1", "0a:00:00:00:00:01 10.0.0.2 fd42::1", "what"])
         }
-        ("Logical_Switch_Port", "options") => c.map(&["router-port", "router-port", "other"], &ROUTER_PORTS),
-        ("Logical_Router", "options") => c.map(&["chassis", "other"], &["c", "d"]),
+        ("Logical_Switch_Port", "options") => {
+            let Value::Map(mut options) = c.map(&["router-port", "router-port", "other"], &ROUTER_PORTS)
+            else {
+                unreachable!()
+            };
+            if c.below(2) == 0 {
+                options.insert("virtual-ip".to_owned(), c.one(&["10.0.0.1", "fd42::1", "what"]));
+                options.insert("virtual-parents".to_owned(), c.one(&["p0", "p0,p1", "p1,,p0,p1", ",", "p9"]));
+            }
+            Value::Map(options)
+        }
+        ("Logical_Switch_Port", "peer") => c.maybe(&PORTS),
+        ("Load_Balancer", "options") => c.map(&["template", "skip_snat", "other"], &["true", "True", "no"]),
+        ("Logical_Router", "options") => {
+            c.map(&["chassis", "lb_force_snat_ip", "dnat_force_snat_ip", "other"], &["c", "d"])
+        }
+        (_, "allowed_ext_ips" | "exempted_ext_ips") => {
+            Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Load_Balancer")) })
+        }
+        (_, "external_mac") => c.maybe(&["0a:00:00:00:00:01", "what"]),
+        (_, "logical_port") => c.maybe(&PORTS),
         ("NAT", "options") => c.map(&["stateless", "other"], &["true", "false", "maybe"]),
         ("Logical_Switch_Port", "external_ids") => {
             c.map(&[keys::PORT_IPV4, keys::PORT_IPV6, "other"], &["auto", "none"])

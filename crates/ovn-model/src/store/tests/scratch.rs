@@ -7,7 +7,10 @@ use ovsdb_protocol::Uuid;
 
 use super::database::{Database, Row, Value};
 use super::view::{PORTS, ROUTER_PORTS, View, addresses, see};
-use crate::{AddressSet, Family, PortKind, Vip, is_host, keys, parse_prefix};
+use crate::{
+    AddressSet, BothExternalIps, ExternalIps, Family, Mac, PortKind, Vip, is_host, keys, parse_ip,
+    parse_prefix,
+};
 
 /// Answers by looking at all rows.
 pub(super) struct Scratch<'a>(pub(super) &'a Database);
@@ -48,10 +51,63 @@ impl<'a> Scratch<'a> {
         }
     }
 
+    fn switch_peer(row: &Row) -> Option<&str> {
+        let Value::Maybe(Some(peer)) = &row["peer"] else { return None };
+        (row["type"].text() == "switch").then_some(peer)
+    }
+
+    fn parents(row: &Row) -> Vec<&str> {
+        let text = row["options"].map().get("virtual-parents").filter(|_| row["type"].text() == "virtual");
+        text.map_or("", |text| text).split(',').filter(|name| !name.is_empty()).collect()
+    }
+
+    /// The pairs of ports by which a switch is joined with others directly.
+    fn joints(&self, switch: Uuid) -> BTreeSet<(Uuid, Uuid)> {
+        let mut joints = BTreeSet::new();
+        for (port, row) in self.rows("Logical_Switch_Port") {
+            for (other, peer) in self.rows("Logical_Switch_Port") {
+                if self.owner("Logical_Switch", "ports", port) == Some(switch)
+                    && Self::switch_peer(row) == Some(peer["name"].text())
+                    && Self::switch_peer(peer) == Some(row["name"].text())
+                {
+                    joints.insert((port, other));
+                }
+            }
+        }
+        joints
+    }
+
+    /// The instances' ports on a switch that have an address.
+    fn with_address(&self, switch: Uuid, address: IpAddr) -> BTreeSet<Uuid> {
+        let has = |row: &Row| {
+            let dynamic = Some(row["dynamic_addresses"].text()).filter(|text| !text.is_empty());
+            let mut texts = row["addresses"].texts().iter().map(|s| &**s).chain(dynamic);
+            texts.any(|text| {
+                Family::ALL.iter().any(|f| AddressSet::new([text]).assigned(*f).any(|other| other == address))
+            })
+        };
+        let ports = self.rows("Logical_Switch_Port");
+        let ports = ports.filter(|(_, row)| ["", "external"].contains(&row["type"].text()) && has(row));
+        ports
+            .map(|(uuid, _)| uuid)
+            .filter(|port| self.owner("Logical_Switch", "ports", *port) == Some(switch))
+            .collect()
+    }
+
+    fn balancer_options(row: &Row) -> (bool, bool) {
+        let is =
+            |key| row["options"].map().get(key).is_some_and(|text: &String| text.to_lowercase() == "true");
+        (is("template"), is("skip_snat"))
+    }
+
     fn tagged(row: &Row) -> Option<&str> {
         let tags = row["external_ids"].map();
         let any = tags.keys().any(|key| key.starts_with(keys::PREFIX));
         any.then(|| tags.get(keys::PORT).map_or("", |port| port))
+    }
+
+    fn external(text: &str) -> Option<IpAddr> {
+        parse_prefix(text).filter(is_host).map(|prefix| prefix.addr())
     }
 
     fn logical(row: &Row) -> Option<IpAddr> {
@@ -98,7 +154,7 @@ impl<'a> Scratch<'a> {
                         value.map().iter().any(|(k, v)| Vip::parse(k, v).is_none_or(|vip| vip.is_doubtful()))
                     }
                     ("NAT", "type") => !["snat", "dnat", "dnat_and_snat", ""].contains(&value.text()),
-                    (_, "external_ip") => !value.text().is_empty() && value.text().parse::<IpAddr>().is_err(),
+                    (_, "external_ip") => !value.text().is_empty() && Self::external(value.text()).is_none(),
                     (_, "logical_ip") => !value.text().is_empty() && parse_prefix(value.text()).is_none(),
                     _ => false,
                 };
@@ -119,7 +175,10 @@ impl<'a> Scratch<'a> {
         for (uuid, row) in self.rows("Logical_Switch_Port") {
             let kind = match row["type"].text() {
                 "" => PortKind::Instance,
+                "external" => PortKind::External,
+                "virtual" => PortKind::Virtual,
                 "router" => PortKind::Router,
+                "switch" => PortKind::Switch,
                 _ => PortKind::Other,
             };
             let dynamic: BTreeSet<_> =
@@ -136,6 +195,9 @@ impl<'a> Scratch<'a> {
             let external = [ids.get(keys::PORT_IPV4), ids.get(keys::PORT_IPV6)];
             see(v, ("port", uuid), (row["name"].text(), kind, row["addresses"].texts(), &dynamic));
             see(v, ("port", uuid), (internal, external, row["options"].map().get("router-port")));
+            let ip = row["options"].map().get("virtual-ip").filter(|_| kind == PortKind::Virtual);
+            let ip = ip.and_then(|text| parse_ip(text));
+            see(v, ("port", uuid), (row["enabled"].flag(), Self::switch_peer(row), ip, Self::parents(row)));
             see(v, ("port", uuid), ("on", self.owner("Logical_Switch", "ports", uuid)));
         }
         for (uuid, row) in self.rows("Logical_Switch") {
@@ -152,6 +214,10 @@ impl<'a> Scratch<'a> {
                 .collect();
             see(v, ("switch", uuid), (row["name"].text(), leading));
             see(v, ("switch", uuid), there);
+            see(v, ("switch", uuid), ("joints", self.joints(uuid)));
+            for address in addresses() {
+                see(v, ("switch", uuid), (address, self.with_address(uuid, address)));
+            }
         }
         for name in PORTS {
             let named = uuids("Logical_Switch_Port", &|row| row["name"].text() == name);
@@ -162,6 +228,8 @@ impl<'a> Scratch<'a> {
                 self.rows("NB_Global").find_map(|(_, row)| row["external_ids"].map().get(&key))
             });
             see(v, ("kept", name), kept);
+            let is_parent = |row: &Row| Self::parents(row).contains(&name);
+            see(v, ("virtuals of", name), uuids("Logical_Switch_Port", &is_parent));
         }
         see(v, "tagged", uuids("NAT", &|row| Self::tagged(row).is_some()));
         for name in ROUTER_PORTS {
@@ -187,6 +255,7 @@ impl<'a> Scratch<'a> {
             };
             see(v, ("balancer", uuid), (row["name"].text(), protocol));
             see(v, ("balancer", uuid), (Self::vips(row), self.is_grouped(uuid)));
+            see(v, ("balancer", uuid), Self::balancer_options(row));
             for (router, row) in self.rows("Logical_Router") {
                 if let Some(direct) = self.attachment(row, uuid) {
                     see(v, ("attached", router, uuid), direct);
@@ -211,12 +280,15 @@ impl<'a> Scratch<'a> {
                 ("router", uuid),
                 (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)),
             );
+            let forced = ["lb_force_snat_ip", "dnat_force_snat_ip"].map(|key| row["options"].map().get(key));
+            see(v, ("router", uuid), forced);
             let mine: BTreeSet<_> =
                 row["nat"].refs().iter().filter(|nat| self.has("NAT", **nat)).copied().collect();
             let owned = |nat: &Uuid| self.owner("Logical_Router", "nat", *nat) == Some(uuid);
             for address in addresses() {
-                let external =
-                    |nat: &Uuid| self.0[&("NAT", *nat)]["external_ip"].text().parse() == Ok(address);
+                let external = |nat: &Uuid| {
+                    Self::external(self.0[&("NAT", *nat)]["external_ip"].text()) == Some(address)
+                };
                 let logical = |nat: &Uuid| Self::logical(&self.0[&("NAT", *nat)]) == Some(address);
                 let snat = |nat: &Uuid| Self::is_host_snat(&self.0[&("NAT", *nat)]);
                 let externals = mine.iter().filter(|nat| owned(nat) && external(nat));
@@ -240,6 +312,18 @@ impl<'a> Scratch<'a> {
                 row["external_ids"].map().iter().filter(|(key, _)| key.starts_with(keys::PREFIX)).collect();
             let text = text.map_or("", |text| text);
             see(v, ("nat", uuid), (stateless, text, tags, row["match"].text()));
+            let peers = match (&row["allowed_ext_ips"], &row["exempted_ext_ips"]) {
+                (Value::MaybeRef(Some(_)), Value::MaybeRef(Some(_))) => Err(BothExternalIps),
+                (Value::MaybeRef(Some(allowed)), _) => Ok(Some(ExternalIps::Allowed(*allowed))),
+                (_, Value::MaybeRef(exempted)) => Ok(exempted.map(ExternalIps::Exempted)),
+                _ => unreachable!(),
+            };
+            let text =
+                |column: &str| if let Value::Maybe(text) = &row[column] { text.as_deref() } else { None };
+            let mac = text("external_mac");
+            let is_distributed = row["type"].text() == "dnat_and_snat" && mac.is_some();
+            let at = text("logical_port").filter(|_| is_distributed);
+            see(v, ("nat", uuid), (peers, mac.is_some_and(|mac| Mac::parse(mac).is_none()), at));
             see(v, ("nat", uuid), ("on", self.owner("Logical_Router", "nat", uuid)));
             let Value::MaybeRef(gateway) = row["gateway_port"] else { unreachable!() };
             see(
@@ -260,6 +344,16 @@ impl<'a> Scratch<'a> {
         let seen = |table: &str, uuid: Uuid| view.get(&format!("{:?}", (table, uuid))).cloned();
         for (uuid, row) in self.rows("Logical_Switch_Port") {
             see(s, ("port", row["name"].text()), (uuid, seen("port", uuid)));
+            for parent in Self::parents(row) {
+                see(s, ("port", parent), ("virtual", uuid, seen("port", uuid)));
+            }
+            let Some(switch) = self.owner("Logical_Switch", "ports", uuid) else { continue };
+            for address in addresses() {
+                let there = self.with_address(switch, address);
+                for other in there.iter().filter(|other| **other != uuid && there.contains(&uuid)) {
+                    see(s, ("port", row["name"].text()), ("rival", address, other, seen("port", *other)));
+                }
+            }
         }
         let named = |name: &str| {
             let ports = self.rows("Logical_Router_Port").filter(move |(_, row)| row["name"].text() == name);
@@ -267,20 +361,33 @@ impl<'a> Scratch<'a> {
         };
         let leading = |name: &str| {
             let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| Self::leads_to(row) == Some(name));
-            ports.map(|(uuid, _)| (uuid, self.owner("Logical_Switch", "ports", uuid))).collect::<Vec<_>>()
+            let line = |(uuid, row): (Uuid, &Row)| {
+                let is_disabled = row["enabled"].flag() == Some(false);
+                (uuid, self.owner("Logical_Switch", "ports", uuid), is_disabled)
+            };
+            ports.map(line).collect::<Vec<_>>()
         };
         for (uuid, row) in self.rows("Logical_Switch") {
             see(s, ("switch", uuid), row["name"].text());
+            for (port, peer) in self.joints(uuid) {
+                let end = |port| {
+                    let row = &self.0[&("Logical_Switch_Port", port)];
+                    (port, row["enabled"].flag() == Some(false), self.owner("Logical_Switch", "ports", port))
+                };
+                see(s, ("switch", uuid), (end(port), end(peer)));
+            }
             for (port, row) in self.rows("Logical_Switch_Port") {
                 if row["type"].text() == "router" && self.owner("Logical_Switch", "ports", port) == Some(uuid)
                 {
                     see(s, ("switch", uuid), (port, Self::leads_to(row).map(|name| (name, named(name)))));
+                    see(s, ("switch", uuid), (port, row["enabled"].flag() == Some(false)));
                 }
             }
         }
         for (uuid, row) in self.rows("Logical_Router") {
             let (key, chassis) = (("router", uuid), row["options"].map().get("chassis"));
             see(s, key, (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)));
+            see(s, key, ["lb_force_snat_ip", "dnat_force_snat_ip"].map(|key| row["options"].map().get(key)));
             for (port, row) in self.rows("Logical_Router_Port") {
                 if self.owner("Logical_Router", "ports", port) != Some(uuid) {
                     continue;
@@ -298,7 +405,8 @@ impl<'a> Scratch<'a> {
             for (balancer, row_of) in self.rows("Load_Balancer") {
                 let Some(direct) = self.attachment(row, balancer) else { continue };
                 for vip in Self::vips(row_of) {
-                    let line = (balancer, direct, &vip, row_of["protocol"].text(), row_of["name"].text());
+                    let options = (row_of["protocol"].text(), Self::balancer_options(row_of));
+                    let line = (balancer, direct, &vip, options, row_of["name"].text());
                     see(s, ("address", uuid, vip.endpoint.address), line);
                     for backend in &*vip.backends {
                         see(s, ("address", uuid, backend.address), ("backend", &line));
@@ -310,7 +418,7 @@ impl<'a> Scratch<'a> {
             let routers = self.rows("Logical_Router");
             let on: Vec<_> = routers.filter_map(|(id, on)| Some((id, self.attachment(on, uuid)?))).collect();
             see(s, ("balancer", uuid), (Self::vips(row), row["name"].text(), row["protocol"].text()));
-            see(s, ("balancer", uuid), (on, self.is_grouped(uuid)));
+            see(s, ("balancer", uuid), (on, self.is_grouped(uuid), Self::balancer_options(row)));
         }
         for (uuid, row) in self.rows("NAT") {
             // Whether the row of its gateway port is there is the router's affair.
@@ -318,7 +426,7 @@ impl<'a> Scratch<'a> {
             line.retain(|seen| !seen.starts_with("(\"by\""));
             let line = (uuid, line, &row["gateway_port"]);
             if let Some(router) = self.owner("Logical_Router", "nat", uuid) {
-                if let Ok(address) = row["external_ip"].text().parse::<IpAddr>() {
+                if let Some(address) = Self::external(row["external_ip"].text()) {
                     let what = if Self::is_host_snat(row) { "host snat" } else { "address" };
                     see(s, (what, router, address), &line);
                 }

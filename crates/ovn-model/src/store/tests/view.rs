@@ -45,12 +45,24 @@ pub(super) fn of_store(store: &Store) -> View {
             (&port.name, port.kind, texts(&port.addresses), texts(&port.dynamic_addresses)),
         );
         see(v, ("port", port.uuid), (internal, external, port.router_port()));
+        let parents: Vec<_> = port.virtual_parents().collect();
+        see(v, ("port", port.uuid), (port.enabled, port.switch_peer(), port.virtual_ip(), parents));
         see(v, ("port", port.uuid), ("on", port.switch.map(|switch| store.switch(switch).unwrap().uuid)));
     }
     for (id, switch) in store.switches() {
         see(v, ("switch", switch.uuid), (&switch.name, ports(store.router_ports_of(id))));
         let there: BTreeSet<_> = switch.ports.iter().filter_map(|id| Some(store.port(*id)?.uuid)).collect();
         see(v, ("switch", switch.uuid), there);
+        let uuid = |id| store.port(id).unwrap().uuid;
+        let joints: BTreeSet<_> =
+            store.switch_joints(id).map(|(port, peer)| (uuid(port), uuid(peer))).collect();
+        see(v, ("switch", switch.uuid), ("joints", joints));
+        for address in addresses() {
+            let ports: Vec<_> = store.ports_with_address(id, address).map(uuid).collect();
+            let set: BTreeSet<_> = ports.iter().copied().collect();
+            assert_eq!(set.len(), ports.len());
+            see(v, ("switch", switch.uuid), (address, set));
+        }
     }
     for name in PORTS {
         see(v, ("port named", name), store.port_by_name(name).map(|id| store.port(id).unwrap().uuid));
@@ -58,6 +70,7 @@ pub(super) fn of_store(store: &Store) -> View {
             store.nats_tagged(name).iter().map(|id| store.nat(*id).unwrap().uuid).collect();
         see(v, ("tagged", name), tagged);
         see(v, ("kept", name), Family::ALL.map(|family| store.kept(name, family)));
+        see(v, ("virtuals of", name), ports(store.virtuals_of(name)));
     }
     see(v, "tagged", store.tagged_nats().map(|(_, nat)| nat.uuid).collect::<BTreeSet<_>>());
     for name in ROUTER_PORTS {
@@ -79,6 +92,7 @@ pub(super) fn of_store(store: &Store) -> View {
     for (id, balancer) in store.load_balancers() {
         see(v, ("balancer", balancer.uuid), (&balancer.name, balancer.protocol.map(|p| format!("{p:?}"))));
         see(v, ("balancer", balancer.uuid), (balancer.vips.to_vec(), balancer.is_grouped()));
+        see(v, ("balancer", balancer.uuid), (balancer.is_template(), balancer.skips_snat()));
         for vip in balancer.vips.iter() {
             assert_eq!(balancer.vip(&vip.key()), Some(vip));
         }
@@ -106,6 +120,9 @@ pub(super) fn of_store(store: &Store) -> View {
     let nats = |ids: &[NatId]| ids.iter().map(|id| store.nat(*id).unwrap().uuid).collect::<BTreeSet<_>>();
     for (id, router) in store.routers() {
         see(v, ("router", router.uuid), (&router.name, &router.chassis, &router.external));
+        let forced =
+            [&router.lb_force_snat, &router.dnat_force_snat].map(|option| option.get().cloned().flatten());
+        see(v, ("router", router.uuid), forced);
         for address in addresses() {
             see(v, ("external", router.uuid, address), nats(store.nats_by_external(id, address)));
             see(v, ("host snats", router.uuid, address), nats(store.host_snats(id, address)));
@@ -120,6 +137,7 @@ pub(super) fn of_store(store: &Store) -> View {
         see(v, ("nat", nat.uuid), (nat.kind.map(|kind| kind.as_str()), texts));
         let tags: BTreeMap<_, _> = nat.tags.iter().collect();
         see(v, ("nat", nat.uuid), (nat.stateless.get(), nat.stateless.text(), tags, nat.matches()));
+        see(v, ("nat", nat.uuid), (nat.external_ips(), nat.has_bad_external_mac(), nat.distributed_at()));
         see(v, ("nat", nat.uuid), ("on", nat.router.map(router)));
         assert_eq!(nat.is_named(), nat.router.is_some_and(|id| nat.is_named_on(router(id))));
         let there = nat.gateway_port.and_then(|id| Some(store.router_port(id)?.uuid));
