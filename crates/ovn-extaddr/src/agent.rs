@@ -3,6 +3,7 @@
 mod accounts;
 mod commands;
 mod locking;
+mod losses;
 mod sources;
 mod writing;
 

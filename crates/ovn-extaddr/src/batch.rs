@@ -126,9 +126,11 @@ impl Builder<'_> {
                 self.transaction.on::<Nat>().insert_as(row.uuid, columns);
             }
             RowChange::Update(id, row) => {
-                let columns = self.columns(row);
                 if let Some(nat) = self.store.nat(*id) {
-                    self.transaction.on::<Nat>().update([TypedCondition::uuid(nat.uuid)], columns);
+                    let (columns, mutations) = row.update(self.store, &self.rules.owner, self.until, nat);
+                    let mut table = self.transaction.on::<Nat>();
+                    table.update([TypedCondition::uuid(nat.uuid)], columns);
+                    table.mutate([TypedCondition::uuid(nat.uuid)], mutations);
                 }
             }
             RowChange::Delete(id, router) => {

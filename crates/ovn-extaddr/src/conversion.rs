@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
+use ovn_model::{Family, LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};
 use uuid::Uuid;
 
 use crate::forwards::{self, Forward};
@@ -162,6 +162,11 @@ impl<'a> Site<'a> {
             undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
         targets.dedup();
         let &[target] = &*targets else { return not(Unconvertible::SeveralTargets) };
+        let done = undo.iter().filter_map(|undo| store.load_balancer_by_uuid(undo.balancer()));
+        let mut balancers = done.chain(hazards.iter().map(|(id, ..)| *id));
+        if balancers.any(|id| !shows_same_source(store, router, id, address)) {
+            return not(Unconvertible::Source);
+        }
         // A dnat row of the CMS does the work already, and two are one too many.
         let foreign = |id: &NatId| {
             let heeded = |nat: &&Nat| northd::nat_flaw(store, nat).is_none();
@@ -195,7 +200,11 @@ impl<'a> Site<'a> {
             external: address,
             logical: target,
             port_range: None,
-            gateway_port: gateway::port(store, owner, router, address, &[target])?,
+            gateway_port: {
+                let current = self.current.and_then(|(_, nat)| nat.gateway_port);
+                gateway::port(store, owner, router, address, &[target], current)?
+            },
+            external_ips: None,
         };
         Ok(Some(Conversion { row, moves }))
     }
@@ -240,7 +249,15 @@ fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
 
 fn default_target(balancer: &LoadBalancer, address: IpAddr) -> Option<&Vip> {
     let mut vips = balancer.vips_on(address).iter();
-    vips.find(|vip| vip.endpoint.port.is_none() && northd::vip_flaw(vip).is_none())
+    vips.find(|vip| vip.endpoint.port.is_none() && northd::heeds(balancer, vip))
+}
+
+/// Returns whether an instance sees the same source behind a `dnat` row of the router as behind the load balancer.
+fn shows_same_source(store: &Store, router: RouterId, balancer: LoadBalancerId, address: IpAddr) -> bool {
+    let family = Family::of(address);
+    store.router(router).zip(store.load_balancer(balancer)).is_none_or(|(router, balancer)| {
+        northd::seen_behind_balancer(router, balancer, family) == northd::seen_behind_dnat(router, family)
+    })
 }
 
 /// Decides how to put a VIP out of the way; `None` where that would harm somebody else.
@@ -289,9 +306,9 @@ impl Undo {
         let id = store.load_balancer_by_uuid(self.balancer());
         let found = match (self, id.and_then(|id| Some((id, store.load_balancer(id)?)))) {
             (Self::Attach(_), Some((_, row))) => default_target(row, address).cloned(),
-            (Self::Restore { balancer, key, value }, Some((id, _))) => {
+            (Self::Restore { balancer, key, value }, Some((id, row))) => {
                 let there = store.attachment(router, id).is_some() || is_detached(store, router, *balancer);
-                Vip::parse(key, value).filter(|vip| there && northd::vip_flaw(vip).is_none())
+                Vip::parse(key, value).filter(|vip| there && northd::heeds(row, vip))
             }
             (_, None) => None,
         };

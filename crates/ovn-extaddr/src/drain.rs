@@ -5,10 +5,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, RouterId, Store};
+use ovn_model::{Family, Nat, RouterId, RouterPortId, Store};
 use uuid::Uuid;
 
 use crate::forwards::{self, is_allowed};
+use crate::northd::NatFlaw;
 use crate::ownership::Role;
 use crate::plan::{Owned, RowChange, Wanted};
 use crate::row::{DrainTags, OwnRow, Purpose};
@@ -22,6 +23,15 @@ pub struct Departure<'a> {
     pub router: RouterId,
     /// The row as it is.
     pub nat: &'a Nat,
+}
+
+/// An address outside on a router, and the gateway port by which connections with it leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    router: RouterId,
+    external: IpAddr,
+    /// An error where OVN heeds no row for it.
+    gateway_port: Result<Option<RouterPortId>, NatFlaw>,
 }
 
 /// The connections that a port has made with an address.
@@ -40,23 +50,23 @@ pub struct Connections<'a> {
 /// Returns what has to change about `drains`, the drain rows of a port, of which those that are held stay though the
 /// network does not have their address at the moment.
 ///
-/// `staying` are the router and address of its overrides as they should be: where one of them keeps
-/// the address, nothing has to be drained.
+/// `staying` are the ways of its overrides as they should be: where one of them keeps the address at the same gateway
+/// port, nothing has to be drained.
 pub fn changes(
     store: &Store,
     rules: &Rules,
     Wanted { port, held, .. }: Wanted<'_>,
     drains: &[Owned<'_>],
     departures: &[Departure<'_>],
-    staying: &[(RouterId, IpAddr)],
+    staying: &[Way],
     wall: u64,
 ) -> Vec<RowChange> {
     let mut changes = Vec::new();
     let mut wanted: Vec<OwnRow> = Vec::new();
     for Departure { router, nat } in departures {
         let (Some(external), Some(internal)) = (nat.external_ip(), nat.logical_host()) else { continue };
-        let useful =
-            !staying.contains(&(*router, external)) && !wanted.iter().any(|row| row.external == external);
+        let useful = !stays(staying, Way::of(store, *router, nat, external))
+            && !wanted.iter().any(|row| row.external == external);
         let connections = Connections { port, router: *router, internal, external };
         if useful && !rules.drain.is_zero() && connections.may_go_on(store, rules) {
             wanted.push(connections.row(store, rules, nat, None));
@@ -67,7 +77,7 @@ pub fn changes(
         let kept = DrainTags::read(nat).zip(nat.external_ip()).filter(|(tags, external)| {
             wall < tags.until
                 && !rules.drain.is_zero()
-                && !staying.contains(&(*router, *external))
+                && !stays(staying, Way::of(store, *router, nat, *external))
                 && has_internal(store, port, tags.internal)
                 && (held.contains(id) || has_external(store, rules, *router, *external))
         });
@@ -88,6 +98,10 @@ pub fn changes(
     }
     changes.extend(wanted.into_iter().map(RowChange::Insert));
     changes
+}
+
+fn stays(staying: &[Way], way: Way) -> bool {
+    staying.iter().any(|other| other.leads_as(way))
 }
 
 fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
@@ -119,6 +133,30 @@ pub fn ends(owned: &[Owned<'_>], wall: u64) -> Option<u64> {
     drains.filter_map(|row| Some(DrainTags::read(row.nat)?.until)).filter(|until| *until > wall).min()
 }
 
+// ===== impl Way =====
+
+impl Way {
+    /// Returns the way of a row as it should be.
+    pub fn wanted(store: &Store, row: &OwnRow) -> Self {
+        let OwnRow { router, external, gateway_port, .. } = *row;
+        let gateway_port = northd::gateway_of(store, router, gateway_port, Some(external));
+        Self { router, external, gateway_port }
+    }
+
+    /// Returns the way of a row as it is.
+    pub fn of(store: &Store, router: RouterId, nat: &Nat, external: IpAddr) -> Self {
+        let gateway_port = northd::gateway_of(store, router, nat.gateway_port, Some(external));
+        Self { router, external, gateway_port }
+    }
+
+    /// Returns whether replies on the other way are translated by a row for this one. What nothing translates is lost
+    /// already.
+    fn leads_as(self, other: Self) -> bool {
+        (self.router, self.external) == (other.router, other.external)
+            && (self.gateway_port == other.gateway_port || other.gateway_port.is_err())
+    }
+}
+
 // ===== impl Connections =====
 
 impl Connections<'_> {
@@ -140,9 +178,13 @@ impl Connections<'_> {
             external,
             logical: unused(uuid, Family::of(external)),
             port_range: None,
-            // Where nothing tells any more, what it was.
-            gateway_port: gateway::port(store, &rules.owner, router, external, &[internal])
-                .unwrap_or(before.gateway_port),
+            // They go on where they were made; where that is no gateway port any more, and nothing tells of another,
+            // it does not matter.
+            gateway_port: gateway::named(store, router, before.gateway_port).or_else(|| {
+                gateway::port(store, &rules.owner, router, external, &[internal], None)
+                    .unwrap_or(before.gateway_port)
+            }),
+            external_ips: None,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use ovn_model::{LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip, is_host};
+use ovn_model::{
+    LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip, is_host,
+};
 
 use crate::ownership::{Owner, Role};
 use crate::rules::Rules;
@@ -35,7 +37,7 @@ pub fn at<'a>(
     let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
     let vips = balancers
         .filter_map(move |id| Some((id, store.load_balancer(id)?)))
-        .flat_map(move |(id, row)| heeded(row.vips_on(address)).map(move |vip| Forward::Vip(id, vip)));
+        .flat_map(move |(id, row)| heeded(row, row.vips_on(address)).map(move |vip| Forward::Vip(id, vip)));
     vips.chain(rows(store, owner, router, store.nats_by_external(router, address)))
 }
 
@@ -66,9 +68,10 @@ pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAd
         && !is_elsewhere(store, &rules.owner, router, external)
 }
 
-/// Returns whether a row changes the source of what leaves.
+/// Returns whether a row changes the source of what leaves. One for both directions whose external address is written
+/// with a mask forwards only: ovn-controller refuses the flow for the other one (lib/actions.c, `parse_ct_nat`).
 pub fn is_egress(nat: &Nat) -> bool {
-    matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat))
+    matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat)) && !nat.is_external_masked()
 }
 
 /// Returns the addresses that `router` sends to `target`, among others perhaps.
@@ -76,7 +79,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
     let balancers = store.balancers_with_backend(target).iter().copied();
     let balancers = balancers.filter(|id| store.attachment(router, *id).is_some());
     let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
-        let vips = heeded(&row.vips).filter(|vip| vip.backends.iter().any(|b| b.address == target));
+        let vips = heeded(row, &row.vips).filter(|vip| vip.backends.iter().any(|b| b.address == target));
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
     let rows = rows(store, owner, router, store.nats_by_logical(router, target));
@@ -89,7 +92,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
 /// Returns all forwards of `router`, sorted by address and port.
 pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
-    let vips = vips.flat_map(|(id, row)| heeded(&row.vips).map(move |vip| Forward::Vip(id, vip)));
+    let vips = vips.flat_map(|(id, row)| heeded(row, &row.vips).map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
     let mut found: Vec<_> = vips.chain(rows(store, owner, router, store.nats_of(router))).collect();
     found.sort_by_key(|forward| (forward.address(), forward.port()));
@@ -97,8 +100,8 @@ pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forwa
 }
 
 /// Returns the VIPs that northd makes something of.
-fn heeded(vips: &[Vip]) -> impl Iterator<Item = &Vip> {
-    vips.iter().filter(|vip| northd::vip_flaw(vip).is_none())
+fn heeded<'a>(balancer: &'a LoadBalancer, vips: &'a [Vip]) -> impl Iterator<Item = &'a Vip> {
+    vips.iter().filter(|vip| northd::heeds(balancer, vip))
 }
 
 fn rows<'a>(

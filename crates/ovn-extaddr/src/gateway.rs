@@ -13,8 +13,9 @@ use crate::topology::{gateway_ports, holds};
 /// Chooses the `gateway_port` of a row with this external address for one of these internal addresses, where the router
 /// has several: northd ignores a row without one unless a port's network holds its address.
 ///
-/// Replies to an address arrive where it is at home. One that is at home at several ports or at none is for the port by
-/// which the instance's own SNAT leaves.
+/// Replies to an address arrive where it is at home. One that is at home at several ports or at none is for a port by
+/// which the instance's own SNAT leaves. Where several would do, the row stays at `current`, the one that it is at:
+/// connections break that have to leave by another.
 ///
 /// # Errors
 /// Neither the ports' networks nor that SNAT tell.
@@ -24,31 +25,44 @@ pub fn port(
     router: RouterId,
     external: IpAddr,
     internal: &[IpAddr],
+    current: Option<RouterPortId>,
 ) -> Result<Option<RouterPortId>, Reason> {
     if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
         return Ok(None);
     }
-    let at_home = || gateway_ports(store, router).filter(|port| holds(store, *port, external));
-    let leaves = base(store, owner, router, internal);
-    if let Some(port) = at_home().find(|port| Some(*port) == leaves) {
-        return Ok(Some(port));
-    }
+    let mut home: Vec<_> =
+        gateway_ports(store, router).filter(|port| holds(store, *port, external)).collect();
     // Of several that would do, the one with the least UUID: every agent chooses the same.
-    let least = at_home().min_by_key(|port| store.router_port(*port).map(|row| row.uuid));
-    least.or(leaves).map(Some).ok_or(Reason::NoGatewayPort)
+    home.sort_unstable_by_key(|port| store.router_port(*port).map(|row| row.uuid));
+    let leaving = leaving(store, owner, router, internal);
+    let both: Vec<_> = leaving.iter().copied().filter(|port| home.contains(port)).collect();
+    let candidates = [both, home, leaving].into_iter().find(|ports| !ports.is_empty()).unwrap_or_default();
+    let stays = current.filter(|port| candidates.contains(port));
+    stays.or_else(|| candidates.first().copied()).map(Some).ok_or(Reason::NoGatewayPort)
 }
 
-/// Returns the gateway port by which the SNAT of the instance's network leaves: of several rows OVN takes the one with the
-/// longest prefix.
-fn base(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> Option<RouterPortId> {
+/// Returns the gateway ports by which the SNAT of the instance's networks leaves, that of the longest prefix first.
+fn leaving(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> Vec<RouterPortId> {
     let rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
     let rows =
         rows.filter(|nat| nat.kind == Some(NatKind::Snat) && nat.router == Some(router) && !owner.owns(nat));
-    let leaves = rows.filter_map(|nat| {
+    let leaving = rows.filter_map(|nat| {
         let network = nat.logical_ip().filter(|network| !is_host(network))?;
         internal.iter().find(|address| network.contains(*address))?;
         let port = northd::nat_port(store, nat).ok()?.filter(|_| northd::nat_flaw(store, nat).is_none())?;
-        Some((network.prefix_len(), Reverse(store.router_port(port)?.uuid), port))
+        Some((Reverse(network.prefix_len()), store.router_port(port)?.uuid, port))
     });
-    leaves.max().map(|(.., port)| port)
+    let mut leaving: Vec<_> = leaving.collect();
+    leaving.sort_unstable();
+    leaving.into_iter().map(|(.., port)| port).collect()
+}
+
+/// Returns the gateway port that a row names, if it is one of the router and there are several.
+pub fn named(store: &Store, router: RouterId, port: Option<RouterPortId>) -> Option<RouterPortId> {
+    let mut ports = gateway_ports(store, router);
+    let is_one_of_several = |port: &RouterPortId| {
+        let ports: Vec<_> = ports.by_ref().collect();
+        ports.len() > 1 && ports.contains(port)
+    };
+    port.filter(is_one_of_several)
 }

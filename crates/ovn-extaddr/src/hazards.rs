@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use ovn_model::{Family, Nat, NatKind, PortKind, RouterId, Store};
+use ovn_model::{Family, LoadBalancer, Nat, NatKind, RouterId, Store, is_host};
 
 use crate::explain::Check;
 use crate::forwards::Forward;
@@ -61,6 +61,27 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
             meaning: "VIPs that OVN ignores with all of their backends, so that they forward nothing",
             cure: "correct the backends: addresses of the VIP's family, with a port if it has one and without if not",
             is_wrong: true,
+        },
+        Hazard {
+            code: "template",
+            places: templates(store),
+            meaning: "load balancers with variables, which are something else on each chassis: their addresses are never taken for forwards",
+            cure: "nothing; an address that an instance shall have needs a forward of its own",
+            is_wrong: false,
+        },
+        Hazard {
+            code: "match-first",
+            places: with_match(store, owner),
+            meaning: "NAT rows with a match, which OVN takes before all rows without one: what matches does not leave with the address of an override",
+            cure: "nothing, where that is meant; or remove the match",
+            is_wrong: false,
+        },
+        Hazard {
+            code: "exemptions",
+            places: unlimited(store, owner),
+            meaning: "overrides for all peers, where the network's own SNAT is for some only (allowed_ext_ips, exempted_ext_ips)",
+            cure: "exemptions = \"inherit\", if these peers shall be left as they are: the address set cannot be deleted then as long as an override refers to it",
+            is_wrong: false,
         },
         Hazard {
             code: "address-of-router",
@@ -187,13 +208,70 @@ fn ignored_rows(store: &Store) -> Vec<String> {
 }
 
 fn ignored_vips(store: &Store) -> Vec<String> {
-    let vips = store.load_balancers().flat_map(|(_, row)| row.vips.iter().map(move |vip| (row, vip)));
+    // What a template's backends are is told on each chassis.
+    let balancers = || store.load_balancers().map(|(_, row)| row).filter(|row| !row.is_template());
+    let vips = balancers().flat_map(|row| row.vips.iter().map(move |vip| (row, vip)));
     let flawed = vips.filter_map(|(row, vip)| Some((row, vip, northd::vip_flaw(vip)?)));
-    let mut places: Vec<_> = flawed
-        .map(|(row, vip, flaw)| format!("{} of {} ({})", vip.key(), row.name, flaw.sentence()))
-        .collect();
+    let flawed =
+        flawed.map(|(row, vip, flaw)| format!("{} of {} ({})", vip.key(), row.name, flaw.sentence()));
+    let unread = balancers().flat_map(|row| row.vips.with_variables().map(move |key| (row, key)));
+    let parsed = |row: &LoadBalancer, key: &str| row.vip(key).is_some();
+    let unread = unread.filter(|(row, key)| !parsed(row, key));
+    let unread = unread.map(|(row, key)| {
+        format!("{key} of {} (it names a variable, and options:template is not true)", row.name)
+    });
+    let mut places: Vec<_> = flawed.chain(unread).collect();
     places.sort_unstable();
     places
+}
+
+fn templates(store: &Store) -> Vec<String> {
+    let templates = store
+        .load_balancers()
+        .filter(|(id, row)| row.is_template() && store.routers_of(*id).next().is_some());
+    let mut names: Vec<_> = templates.map(|(_, row)| row.name.to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Rows of others with a match, on routers where rows of ours are.
+fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
+    let has_overrides = |router| {
+        let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
+        rows.any(|nat| owner.role(nat) == Some(Role::Egress))
+    };
+    let found = rows(store).filter(|(router, nat)| {
+        forwards::is_egress(nat)
+            && !nat.matches().is_empty()
+            && northd::nat_flaw(store, nat).is_none()
+            && has_overrides(*router)
+    });
+    found.map(|(router, nat)| format!("{} if {}", described(store, router, nat), nat.matches())).collect()
+}
+
+/// Overrides that translate what the network's own SNAT leaves as it is.
+fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
+    let base = |router, address: IpAddr| {
+        let rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
+        let rows = rows.filter(|nat| {
+            nat.kind == Some(NatKind::Snat)
+                && nat.matches().is_empty()
+                && northd::nat_flaw(store, nat).is_none()
+        });
+        let covering = rows.filter_map(|nat| {
+            let network =
+                nat.logical_ip().filter(|network| !is_host(network) && network.contains(&address))?;
+            Some((network.prefix_len(), nat.external_ips().ok()?))
+        });
+        covering.max_by_key(|(length, _)| *length)?.1
+    };
+    let found = rows(store).filter(|(router, nat)| {
+        let limits = nat.logical_host().filter(|_| owner.role(nat) == Some(Role::Egress));
+        limits
+            .and_then(|address| base(*router, address))
+            .is_some_and(|limits| nat.external_ips() != Ok(Some(limits)))
+    });
+    found.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
 /// Forward addresses that another router has on a port: both answer for it.
@@ -250,7 +328,7 @@ fn spellings(store: &Store) -> Vec<String> {
 fn addresses_twice(store: &Store) -> Vec<String> {
     let mut reaches = HashMap::new();
     let mut users: BTreeMap<(RouterId, IpAddr), BTreeSet<&str>> = BTreeMap::new();
-    for (_, port) in store.ports().filter(|(_, port)| port.kind == PortKind::Instance) {
+    for (_, port) in store.ports().filter(|(_, port)| port.kind.is_instance()) {
         let Some(switch) = port.switch else { continue };
         let reach = reaches.entry(switch).or_insert_with(|| reach(store, switch));
         for (router, _) in &reach.routers {

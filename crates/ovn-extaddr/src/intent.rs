@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ovn_model::{Family, Port, PortKind, Store, parse_ip};
+use ovn_model::{Family, Port, Store, parse_ip};
 
 use crate::ownership::Role;
 use crate::policy::Names;
@@ -75,7 +75,7 @@ pub fn find(
         return Intent::written(Source::Annotation, text, family);
     }
     // Only instances are spoken for; whoever annotates another port is told that it is none.
-    if port.kind != PortKind::Instance {
+    if !port.kind.is_instance() {
         return None;
     }
     match requests.answer(&port.name, family) {

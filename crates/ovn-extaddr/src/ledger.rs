@@ -109,6 +109,13 @@ impl Ledger {
         news
     }
 
+    /// Returns whether it is what was taken in last of an intent.
+    pub fn has(&self, port: &str, standing: &Standing) -> bool {
+        let known = self.known.get(port).into_iter().flat_map(|known| known.iter());
+        let mut known = known.filter(|known| known.family == standing.family);
+        known.any(|known| known.digest == self.hasher.hash_one(standing))
+    }
+
     /// Returns the ports that something was said of.
     pub fn ports(&self) -> impl Iterator<Item = &Arc<str>> {
         self.known.keys()

@@ -4,17 +4,21 @@
 //! What northd passes over has no effect: it forwards nothing, translates nothing, and must never be converted to
 //! something that does. Each rule names the function of OVN that it follows.
 
+mod seen;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
 
 use ovn_model::{
-    ElementKind, Endpoint, Family, Nat, NatKind, Port, RouterPortId, Store, Vip, is_host, parse_prefix,
+    ElementKind, Endpoint, Family, LoadBalancer, Nat, NatKind, Port, RouterId, RouterPortId, Store, Vip,
+    is_host,
 };
 use smallvec::SmallVec;
 
 use crate::topology::{gateway_ports, holds};
+
+pub use seen::{SeenSource, seen_behind_balancer, seen_behind_dnat};
 
 /// Why northd passes over a virtual address as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +31,8 @@ pub enum VipFlaw {
     BackendPort,
     /// The VIP has a port, and a backend has none.
     NoBackendPort,
+    /// A backend is missing before a comma.
+    Gap,
 }
 
 /// Why northd passes over a NAT row.
@@ -42,6 +48,22 @@ pub enum NatFlaw {
     GatewayPort,
     /// There are several gateway ports, none of them is named, and the address is in no network of theirs.
     NoGatewayPort,
+    /// It names both the peers that it is for and those that it is not for.
+    ExternalIps,
+    /// `external_mac` is no Ethernet address.
+    Mac,
+    /// An address that the row translates to is written with a mask.
+    Mask,
+    /// `external_port_range` is none.
+    PortRange,
+}
+
+/// Returns whether northd makes something of a VIP that is the same on each chassis.
+///
+/// What a template stands for is told by `Chassis_Template_Var`, for each chassis something else: its VIPs are never
+/// taken for forwards, not even those that name no variable (lib/lb.c, `ovn_lb_vip_init_template`).
+pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
+    !balancer.is_template() && vip_flaw(vip).is_none()
 }
 
 /// Returns why northd passes over a VIP; `None` where it heeds it.
@@ -59,15 +81,33 @@ pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
     if vip.is_doubtful() {
         return Some(VipFlaw::Unreadable);
     }
+    // northd makes a flow of it that ovn-controller refuses (lib/actions.c, `parse_ct_lb_action`).
+    if vip.has_gap() {
+        return Some(VipFlaw::Gap);
+    }
     vip.backends.iter().find_map(flaw)
 }
 
 /// Returns why northd passes over a NAT row of a router; `None` where it heeds it, if it heeds NAT on the router at all.
 pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     let external = nat.external_ip();
-    // A host's prefix is an address to northd, and not to us: the row forwards nothing here, but is not to blame.
-    let is_host_prefix = || parse_prefix(&nat.external_ip_text()).is_some_and(|prefix| is_host(&prefix));
-    let Some(external) = external else { return (!is_host_prefix()).then_some(NatFlaw::External) };
+    let Some(external) = external else { return Some(NatFlaw::External) };
+    // All since 20.09; a bad `external_mac` up to 24.03 only where the row is distributed.
+    if nat.external_ips().is_err() {
+        return Some(NatFlaw::ExternalIps);
+    }
+    if nat.has_bad_external_mac() {
+        return Some(NatFlaw::Mac);
+    }
+    // northd makes flows of these that ovn-controller refuses (lib/actions.c, `parse_ct_nat`).
+    let is_snat = nat.kind == Some(NatKind::Snat);
+    if if is_snat { nat.is_external_masked() } else { nat.is_logical_masked() } {
+        return Some(NatFlaw::Mask);
+    }
+    let is_stateless = nat.kind == Some(NatKind::DnatAndSnat) && nat.stateless.get() == Some(&true);
+    if !is_stateless && !is_port_range(nat.external_port_range()) {
+        return Some(NatFlaw::PortRange);
+    }
     match nat.logical_ip() {
         Some(logical) if Family::of(logical.addr()) != Family::of(external) => Some(NatFlaw::Logical),
         None => Some(NatFlaw::Logical),
@@ -83,13 +123,27 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
 /// # Errors
 /// It is for none, and northd passes over it.
 pub fn nat_port(store: &Store, nat: &Nat) -> Result<Option<RouterPortId>, NatFlaw> {
-    let Some(router) = nat.router else { return Ok(None) };
+    // One that is written with a mask is looked up in vain (northd/northd.c, `lrp_find_member_ip`).
+    let external = nat.external_ip().filter(|_| !nat.is_external_masked());
+    nat.router.map_or(Ok(None), |router| gateway_of(store, router, nat.gateway_port, external))
+}
+
+/// Returns the same for a row with this external address that names this gateway port, or none.
+///
+/// # Errors
+/// It would be for none.
+pub fn gateway_of(
+    store: &Store,
+    router: RouterId,
+    named: Option<RouterPortId>,
+    external: Option<IpAddr>,
+) -> Result<Option<RouterPortId>, NatFlaw> {
     let mut ports = gateway_ports(store, router);
-    if let Some(named) = nat.gateway_port {
+    if let Some(named) = named {
         return if ports.any(|port| port == named) { Ok(Some(named)) } else { Err(NatFlaw::GatewayPort) };
     }
     let ports: Vec<_> = ports.collect();
-    match (&*ports, nat.external_ip()) {
+    match (&*ports, external) {
         ([], _) => Ok(None),
         ([port], _) => Ok(Some(*port)),
         // Before OVN 22.06 there was nothing to name one by.
@@ -102,6 +156,33 @@ pub fn nat_port(store: &Store, nat: &Nat) -> Result<Option<RouterPortId>, NatFla
         }
         (_, None) => Err(NatFlaw::NoGatewayPort),
     }
+}
+
+/// Returns whether `external_port_range` is empty, a port, or two with a hyphen between them, the greater last.
+fn is_port_range(text: &str) -> bool {
+    let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
+    match text.split_once('-') {
+        None => text.is_empty() || port(text).is_some(),
+        Some((first, last)) => port(first).zip(port(last)).is_some_and(|(first, last)| first < last),
+    }
+}
+
+/// Returns whether a row is done on the hypervisor of its own port, and not where the gateway port is bound: replies to
+/// its external address arrive there, whoever made the connection (northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to
+/// 23.09 `lrouter_check_nat_entry` of northd/northd.c).
+pub fn is_distributed(store: &Store, nat: &Nat) -> bool {
+    nat.distributed_at().is_some() && matches!(nat_port(store, nat), Ok(Some(_)))
+}
+
+/// Returns the addresses to which the router can send something that reaches a port: its own, and those of ports of type
+/// `virtual` on its switch that name it as a parent (controller/pinctrl.c, `pinctrl_handle_bind_vport`).
+pub fn reached_addresses(store: &Store, port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
+    let own = port_addresses(port, family);
+    let virtuals = store.virtuals_of(&port.name).iter().filter_map(|id| store.port(*id));
+    let virtuals = virtuals.filter(|row| row.switch == port.switch && !row.is_disabled());
+    let virtuals = virtuals.filter_map(Port::virtual_ip).filter(|ip| Family::of(*ip) == family);
+    let virtuals: Vec<_> = virtuals.filter(|ip| !own.contains(ip)).collect();
+    own.into_iter().chain(virtuals).collect()
 }
 
 /// Returns the addresses of a family that a port has, static or allocated, sorted, each once.
@@ -141,6 +222,7 @@ impl VipFlaw {
             Self::Family => "a backend is of the other family",
             Self::BackendPort => "a backend has a port and the VIP has none",
             Self::NoBackendPort => "the VIP has a port and a backend has none",
+            Self::Gap => "a backend is missing before a comma",
         }
     }
 }
@@ -156,6 +238,10 @@ impl NatFlaw {
             Self::Network => "logical_ip is a network",
             Self::GatewayPort => "gateway_port is no gateway port of the router",
             Self::NoGatewayPort => "it names no gateway port",
+            Self::ExternalIps => "it has both allowed_ext_ips and exempted_ext_ips",
+            Self::Mac => "external_mac is no Ethernet address",
+            Self::Mask => "the address that it translates to is written with a mask",
+            Self::PortRange => "external_port_range is no port and no range",
         }
     }
 }

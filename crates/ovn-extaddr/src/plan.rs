@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ovn_model::{LoadBalancerId, Nat, NatId, RouterId, Store};
 use uuid::Uuid;
 
-use crate::drain::{self, Departure};
+use crate::drain::{self, Departure, Way};
 use crate::ownership::{Owner, Role};
 use crate::resolve::Decision;
 use crate::row::OwnRow;
@@ -93,14 +93,14 @@ pub fn changes(
     if owned.iter().all(is_right) && desired.iter().all(|row| is_there(&row)) {
         return Vec::new();
     }
-    let mut staying: Vec<_> = desired.iter().map(|row| (row.router, row.external)).collect();
+    let mut staying: Vec<_> = desired.iter().map(|row| Way::wanted(store, row)).collect();
     let (mut changes, mut departures) = (Vec::new(), Vec::new());
     for row @ Owned { id, router, nat, role } in owned {
         let departure = Departure { router: *router, nat };
         match successor(row) {
             None if *role == Some(Role::Drain) => {}
             None if wanted.held.contains(id) => {
-                staying.extend(nat.external_ip().map(|external| (*router, external)))
+                staying.extend(nat.external_ip().map(|external| Way::of(store, *router, nat, external)))
             }
             None => {
                 changes.push(RowChange::Delete(*id, *router));

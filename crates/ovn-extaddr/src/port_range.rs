@@ -56,6 +56,9 @@ impl PortRange {
 
     /// Returns whether a text is how it is rendered.
     pub fn is_written(self, text: &str) -> bool {
+        if self.first == self.last {
+            return text == self.first.to_string();
+        }
         // Only one text without signs and zeros in front is read as a number.
         let is = |text: &str, number| !text.starts_with(['0', '+']) && text.parse() == Ok(number);
         text.split_once('-').is_some_and(|(first, last)| is(first, self.first) && is(last, self.last))
@@ -66,8 +69,8 @@ impl FromStr for PortRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ends =
-            text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        let ends = text.split_once('-').or(Some((text, text)));
+        let ends = ends.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
         match ends {
             Some((first, last)) if 0 < first && first <= last => Ok(Self { first, last }),
             _ => Err(format!("\"{text}\" is no range of ports such as 1024-39999")),
@@ -77,6 +80,10 @@ impl FromStr for PortRange {
 
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // OVN refuses a range whose ends are the same (lib/actions.c, `parse_ct_nat`).
+        if self.first == self.last {
+            return self.first.fmt(f);
+        }
         write!(f, "{}-{}", self.first, self.last)
     }
 }
@@ -115,6 +122,14 @@ mod tests {
         ] {
             assert!(!range.is_written(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_range_of_one_port_is_written_as_that() {
+        let range: PortRange = "1024-1024".parse().unwrap();
+        assert_eq!((range, range.to_string().as_str()), (PortRange { first: 1024, last: 1024 }, "1024"));
+        assert_eq!("1024".parse(), Ok(range));
+        assert!(range.is_written("1024") && !range.is_written("1024-1024"));
     }
 
     proptest! {

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use ovn_model::{Family, NatId, RouterId, Store, keys};
+use ovn_model::{Family, Nat, NatId, RouterId, Store, keys};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::forwards;
 use crate::northd::{NatFlaw, VipFlaw};
 use crate::sources::Kind;
+use crate::topology::DisabledPort;
 
 /// Declares the reasons. Each entry has all that there is to say about one:
 ///
@@ -93,7 +94,8 @@ reasons! {
 
     /// The port is not an instance's.
     "not-an-instance" NotAnInstance => format!(
-        "only ports of type \"\" are instances: remove {} from this one", context.key()
+        "only ports of type \"\" and external are instances: remove {} from this one; of one of type virtual, its virtual-parents may have it",
+        context.key()
     );
 
     /// No switch has the port.
@@ -157,6 +159,17 @@ reasons! {
         context.here()
     );
 
+    /// A port between the instance and the outside is disabled.
+    "port-disabled" PortDisabled(port: DisabledPort) => format!(
+        "{} is disabled, so that OVN drops all packets between the port and {} or the outside: enable it ({}, or the CMS's administrative state)",
+        context.disabled(*port),
+        context.here(),
+        match port {
+            DisabledPort::Switch(_) => "`ovn-nbctl lsp-set-enabled`",
+            DisabledPort::Router(_) => "`ovn-nbctl lrp-set-enabled`",
+        }
+    );
+
     /// The router has no gateway.
     "no-gateway" NoGateway => format!(
         "{} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway",
@@ -194,9 +207,10 @@ reasons! {
 
     /// A foreign row translates the port's address to another one.
     "foreign-nat" ForeignNat(nat: NatId) => format!(
-        "NAT row {} on {} translates the port's address already{}: remove it, or unset {}",
+        "NAT row {} on {} translates {} already{}: remove it, or unset {}",
         context.nat(*nat),
         context.here(),
+        context.extent_of(*nat),
         context.external_of(*nat).map_or_else(String::new, |address| format!(" to {address}")),
         context.key()
     );
@@ -210,9 +224,19 @@ reasons! {
         context.key()
     );
 
+    /// A foreign row gives the address to another instance on its own hypervisor.
+    "distributed-nat" DistributedNat(nat: NatId) => format!(
+        "NAT row {} on {} gives {} to {} on its own hypervisor (external_mac and logical_port), where replies to this port's connections would arrive and be lost: remove these two of the row, or unset {}",
+        context.nat(*nat),
+        context.here(),
+        context.external_of(*nat).map_or_else(String::new, |address| address.to_string()),
+        context.distributed_at(*nat),
+        context.key()
+    );
+
     /// Another port has the same internal address.
     "duplicate-address" DuplicateAddress(address: IpAddr, port: Arc<str>) => format!(
-        "port {port} has the internal address {address} too, behind the same router, and only one can be served: give one of them another"
+        "port {port} has the internal address {address} too, behind the same router, and would leave as this one: give one of them another"
     );
 
     /// The database refused the rows.
@@ -237,6 +261,8 @@ pub enum NoForward {
     Inside(RouterId),
     /// OVN passes over the VIP.
     Vip(RouterId, VipFlaw),
+    /// The VIP is a template's.
+    Template(RouterId),
     /// OVN passes over the NAT row.
     Nat(RouterId, NatFlaw),
 }
@@ -254,6 +280,8 @@ pub enum Unconvertible {
     Dnat,
     /// Its load balancer is elsewhere, too, or not understood.
     Shared,
+    /// The instance would see another source.
+    Source,
 }
 
 // ===== impl Code =====
@@ -298,6 +326,31 @@ impl Context<'_> {
         self.store.nat(nat)?.external_ip()
     }
 
+    /// Says which packets of the port a foreign row translates.
+    fn extent_of(&self, nat: NatId) -> &'static str {
+        let is_partial = |nat: &Nat| !nat.matches().is_empty() || nat.external_ips() != Ok(None);
+        match self.store.nat(nat).is_some_and(is_partial) {
+            true => "some packets of the port's address",
+            false => "the port's address",
+        }
+    }
+
+    fn distributed_at(&self, nat: NatId) -> String {
+        let port = self.store.nat(nat).and_then(Nat::distributed_at);
+        port.map_or_else(|| "another port".to_owned(), |port| format!("port {port}"))
+    }
+
+    fn disabled(&self, port: DisabledPort) -> String {
+        match port {
+            DisabledPort::Switch(id) => {
+                format!("switch port {}", self.store.port(id).map_or("?", |row| &*row.name))
+            }
+            DisabledPort::Router(id) => {
+                format!("router port {}", self.store.router_port(id).map_or("?", |row| &*row.name))
+            }
+        }
+    }
+
     /// Says why an address is no forward of a router of the port.
     fn explained(&self, why: NoForward) -> String {
         match why {
@@ -309,6 +362,12 @@ impl Context<'_> {
             }
             NoForward::Vip(router, flaw) => {
                 format!(" (OVN ignores the VIP on router {}: {})", self.name(router), flaw.sentence())
+            }
+            NoForward::Template(router) => {
+                format!(
+                    " (the VIP on router {} is of a template, and something else on each chassis)",
+                    self.name(router)
+                )
             }
             NoForward::Nat(router, flaw) => {
                 format!(" (OVN ignores the NAT row on router {}: {})", self.name(router), flaw.sentence())
@@ -341,6 +400,9 @@ impl Unconvertible {
             Self::Dnat => "a dnat row forwards the address, too",
             Self::Shared => {
                 "its load balancer comes by a group, is on other routers, too, or is not understood"
+            }
+            Self::Source => {
+                "the instance would see another source (lb_force_snat_ip and dnat_force_snat_ip of the router differ, or skip_snat of the load balancer)"
             }
         }
     }

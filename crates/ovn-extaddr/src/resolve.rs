@@ -7,7 +7,7 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, NatKind, Port, PortKind, RouterId, RouterPortId, Store, keys};
+use ovn_model::{ExternalIps, Family, Nat, NatId, NatKind, Port, RouterId, RouterPortId, Store, keys};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::{Answer, Requests};
-use crate::topology::{Reach, is_gateway};
+use crate::topology::{Reach, disabled_gateway, is_gateway};
 use occupancy::Occupancy;
 
 /// What became of an intent.
@@ -76,6 +76,8 @@ pub struct Grant {
     pub port_range: Option<PortRange>,
     /// The gateway port that the rows are for.
     pub gateway_port: Option<RouterPortId>,
+    /// The peers that the rows are for, as the network's own SNAT has it; `None` where that is left as it is.
+    pub external_ips: Option<Option<ExternalIps>>,
 }
 
 /// Everything a decision is made from.
@@ -155,7 +157,7 @@ fn decide(
     trace: &mut impl Trace,
 ) -> Result<Verdict, Verdict> {
     let Question { store, rules, reach, port, .. } = question;
-    if port.kind != PortKind::Instance {
+    if !port.kind.is_instance() {
         return Err(Verdict::Rejected(Reason::NotAnInstance));
     }
     let switch = port.switch.and_then(|id| store.switch(id)).ok_or(Verdict::Waiting(Reason::NoSwitch))?;
@@ -164,6 +166,16 @@ fn decide(
         return Err(Verdict::Waiting(Reason::NoAddress));
     }
     trace.passed("internal", || Check::list(&*decision.internal));
+    if port.is_disabled() {
+        trace.hazard("disabled", || "the port is disabled, so that OVN drops its packets".to_owned());
+    }
+    let reached = northd::reached_addresses(store, port, question.family);
+    if reached.len() > decision.internal.len() {
+        trace.passed("virtual", || {
+            let virtuals = reached.iter().filter(|address| !decision.internal.contains(address));
+            format!("{} may be this port's, too: what is forwarded there leads to it", Check::list(virtuals))
+        });
+    }
     if reach.routers.is_empty() {
         return Err(Verdict::Rejected(Reason::NoRouter));
     }
@@ -171,26 +183,25 @@ fn decide(
         Check::list(reach.routers.iter().filter_map(|(id, _)| Some(&store.router(*id)?.name)))
     });
     for (router, _) in &reach.routers {
-        watched.extend(decision.internal.iter().map(|address| Watch::Address(*router, *address)));
+        watched.extend(reached.iter().map(|address| Watch::Address(*router, *address)));
     }
 
     let external = match wanted {
         Wanted::Address(address) => address,
         Wanted::Auto => {
-            let address = sole_forward(question, &decision.internal, watched).map_err(Verdict::Rejected)?;
+            let address = sole_forward(question, &reached, watched).map_err(Verdict::Rejected)?;
             trace.passed("auto", || format!("{address} leads to this port alone"));
             address
         }
     };
     decision.external = Some(external);
     watched.extend(reach.routers.iter().map(|(router, _)| Watch::Address(*router, external)));
-    let forwarded =
-        |router: RouterId| forwards_at(question, router, external, &decision.internal).next().is_some();
+    let forwarded = |router: RouterId| forwards_at(question, router, external, &reached).next().is_some();
     // Who has a forward need not care what others have.
     if !rules.allow.is_empty() && !reach.routers.iter().any(|(router, _)| forwarded(*router)) {
         watched.push(Watch::Anywhere(external));
     }
-    let (router, found) = router_of(question, external, &decision.internal).map_err(Verdict::Rejected)?;
+    let (router, found) = router_of(question, external, &reached).map_err(Verdict::Rejected)?;
     decision.router = Some(router);
     for forward in &found {
         trace.passed("forward", || Check::forward(store, router, forward));
@@ -198,11 +209,15 @@ fn decide(
     if is_disabled(store, router) {
         return Err(Verdict::Rejected(Reason::RouterDisabled));
     }
+    if let Some(port) = reach.cut_off_by(router) {
+        return Err(Verdict::Rejected(Reason::PortDisabled(port)));
+    }
     if !is_gateway(store, router) {
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
 
-    let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal);
+    let current = current_gateway_port(question, router, external, &decision.internal);
+    let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal, current);
     let place = Occupancy { question, router, external, gateway_port: gateway_port.clone().ok().flatten() };
     let (mut missing, mut fulfilled) = (Vec::new(), None);
     for internal in &*decision.internal {
@@ -222,6 +237,12 @@ fn decide(
     if let Some(nat) = place.stateless() {
         return Err(Verdict::Conflict(Reason::StatelessNat(nat)));
     }
+    if let Some(nat) = place.distributed() {
+        return Err(Verdict::Conflict(Reason::DistributedNat(nat)));
+    }
+    if let Some(reason) = missing.iter().find_map(|address| rival(question, *address)) {
+        return Err(Verdict::Conflict(reason));
+    }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
     let site = Site::among(store, &rules.owner, router, external, &found);
     watched.extend(site.balancers().map(Watch::Balancer));
@@ -239,7 +260,12 @@ fn decide(
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
         trace.passed("gateway-port", || row.name.to_string());
     }
+    let leaves_by = northd::gateway_of(store, router, gateway_port, Some(external)).ok().flatten();
+    if let Some(port) = leaves_by.and_then(|id| disabled_gateway(store, id)) {
+        return Err(Verdict::Rejected(Reason::PortDisabled(port)));
+    }
     let port_range = port_range(question, external, &found, trace).map_err(Verdict::Rejected)?;
+    let external_ips = place.peers(&missing, trace);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
         // That of a row that is there was found out when it arrived.
@@ -249,7 +275,32 @@ fn decide(
         there.next().map_or_else(uuid, |nat| nat.uuid)
     };
     let rows = missing.into_iter().map(|logical| (logical, uuid(logical))).collect();
-    Ok(Verdict::Granted(Grant { rows, port_range, gateway_port }))
+    Ok(Verdict::Granted(Grant { rows, port_range, gateway_port, external_ips }))
+}
+
+/// Returns the gateway port at which the port's override of the address is; of several, that of the row with the least UUID.
+fn current_gateway_port(
+    question: Question<'_>,
+    router: RouterId,
+    external: IpAddr,
+    internal: &[IpAddr],
+) -> Option<RouterPortId> {
+    let Question { store, rules, port, .. } = question;
+    let rows = internal.iter().flat_map(|address| store.nats_by_logical(router, *address));
+    let rows = rows
+        .filter_map(|id| store.nat(*id))
+        .filter(|nat| nat.external_ip() == Some(external) && rules.owner.is_override_of(nat, &port.name));
+    rows.min_by_key(|nat| nat.uuid)?.gateway_port
+}
+
+/// Looks for another instance's port on the same switch that has the address: its packets would leave as this one's.
+fn rival(question: Question<'_>, address: IpAddr) -> Option<Reason> {
+    let Question { store, port, family, .. } = question;
+    let ports = store.ports_with_address(port.switch?, address).filter_map(|id| store.port(id));
+    let others = ports.filter(|other| other.uuid != port.uuid && !other.is_disabled());
+    let rivals = others.filter(|other| northd::port_addresses(other, family).contains(&address));
+    let first = rivals.map(|other| &other.name).min()?;
+    Some(Reason::DuplicateAddress(address, Arc::clone(first)))
 }
 
 /// Chooses the source ports of the port's own connections.
@@ -282,6 +333,7 @@ fn port_range(
             free
         }
     };
+    let is_by_port = !listening.is_empty();
     let mut taken = listening;
     taken.retain(|port| range.is_none_or(|range| range.holds(*port)));
     if !taken.is_empty() {
@@ -297,7 +349,16 @@ fn port_range(
                     range.count()
                 )
             }
-            _ => format!("{range}: as configured"),
+            _ => format!("{range}: {} source ports, as configured", range.count()),
+        });
+    }
+    if is_by_port {
+        trace.passed("change", || {
+            let finish = match question.rules.drain.as_secs() {
+                0 => "connections with it end".to_owned(),
+                seconds => format!("connections with it may finish for {seconds} s"),
+            };
+            format!("when the address is changed or taken back, {finish}; a UDP flow that does not pause by then stays cut off, on releases such as OVN 26.03 until it rests for its connection tracking time")
         });
     }
     Ok(range)
@@ -354,6 +415,7 @@ fn router_of<'a>(
 ) -> Result<(RouterId, Vec<Forward<'a>>), Reason> {
     let Question { store, rules, reach, .. } = question;
     let (mut found, mut candidates) = (Vec::with_capacity(8), Vec::with_capacity(1));
+    let is_cut = |router: RouterId| is_disabled(store, router) || reach.cut_off_by(router).is_some();
     for (router, hops) in &reach.routers {
         let start = found.len();
         found.extend(forwards_at(question, *router, external, internal));
@@ -362,7 +424,7 @@ fn router_of<'a>(
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
             // The same balancer may be on an inner router too, where it has no effect on what comes from outside.
-            let rank = (is_disabled(store, *router), leads_elsewhere, !is_gateway(store, *router), *hops);
+            let rank = (is_cut(*router), leads_elsewhere, !is_gateway(store, *router), *hops);
             candidates.push((rank, *router, here));
         }
     }
@@ -371,9 +433,8 @@ fn router_of<'a>(
             .routers
             .iter()
             .filter(|(router, _)| is_gateway(store, *router) && is_allowed(store, rules, *router, external));
-        candidates = allowed
-            .map(|(router, hops)| ((is_disabled(store, *router), false, false, *hops), *router, 0..0))
-            .collect();
+        candidates =
+            allowed.map(|(router, hops)| ((is_cut(*router), false, false, *hops), *router, 0..0)).collect();
     }
     candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
     match &*candidates {
@@ -400,11 +461,13 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
     reach.routers.iter().find_map(|(router, _)| {
         let balancers = store.balancers_with_vip(external).iter();
         let here = balancers.filter(|id| store.attachment(*router, **id).is_some());
-        let mut vips = here.filter_map(|id| store.load_balancer(*id)).flat_map(|row| row.vips_on(external));
+        let here = here.filter_map(|id| store.load_balancer(*id));
+        let mut vips = here.flat_map(|row| row.vips_on(external).iter().map(move |vip| (row, vip)));
         let nats = store.nats_by_external(*router, external).iter().filter_map(|id| store.nat(*id));
         let mut nats = nats.filter(|nat| nat.kind != Some(NatKind::Snat));
         vips.next()
-            .map(|vip| match northd::vip_flaw(vip) {
+            .map(|(row, vip)| match northd::vip_flaw(vip) {
+                _ if row.is_template() => NoForward::Template(*router),
                 Some(flaw) => NoForward::Vip(*router, flaw),
                 None => NoForward::Inside(*router),
             })
@@ -431,6 +494,7 @@ impl Decision {
                 logical: *logical,
                 port_range: grant.port_range,
                 gateway_port: grant.gateway_port,
+                external_ips: grant.external_ips,
             })
         })
     }

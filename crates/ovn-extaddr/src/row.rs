@@ -1,11 +1,12 @@
 //! A row of ours as it should be.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{Nat, NatKind, RouterId, RouterPortId, Store, keys};
-use ovsdb_protocol::{Datum, TypedRow};
+use ovn_model::{ExternalIps, Nat, NatKind, RouterId, RouterPortId, Store, keys};
+use ovsdb_protocol::{Datum, TypedMutation, TypedRow};
 use uuid::Uuid;
 
 use crate::conversion::Undo;
@@ -36,6 +37,8 @@ pub struct OwnRow {
     pub port_range: Option<PortRange>,
     /// `gateway_port`.
     pub gateway_port: Option<RouterPortId>,
+    /// `allowed_ext_ips` or `exempted_ext_ips`; `None` where these are left as they are.
+    pub external_ips: Option<Option<ExternalIps>>,
 }
 
 /// What a row is good for, and what has to be known to undo it.
@@ -82,21 +85,44 @@ impl OwnRow {
                 |range| range.is_written(nat.external_port_range()),
             )
             && nat.gateway_port == self.gateway_port
+            && self.external_ips.is_none_or(|wanted| nat.external_ips() == Ok(wanted))
             && match &self.purpose {
                 Purpose::Egress { port } => owner.is_override_of(nat, port),
                 purpose => nat.tags.are(purpose.tags(owner, 0).iter().map(|(key, value)| (*key, &**value))),
             }
     }
 
-    /// Returns the row's content, all columns that it sets; `until` is when a new drain row goes.
+    /// Returns the content of a new row, all columns that it sets; `until` is when a new drain row goes.
     pub fn columns(&self, store: &Store, owner: &Owner, until: u64) -> TypedRow<Nat> {
         let tags = self.purpose.tags(owner, until);
+        self.plain_columns(store)
+            .with_key(Nat::COLUMNS.stateless, "false")
+            .with_pairs(Nat::COLUMNS.tags, tags.iter().map(|(key, value)| (*key, &**value)))
+    }
+
+    /// Returns what to set and what to change of a row that is there: what others have put into its `options` and
+    /// `external_ids` stays.
+    pub fn update(
+        &self,
+        store: &Store,
+        owner: &Owner,
+        until: u64,
+        there: &Nat,
+    ) -> (TypedRow<Nat>, Vec<TypedMutation<Nat>>) {
+        let tags = self.purpose.tags(owner, until);
+        let pairs = || tags.iter().map(|(key, value)| (*key, &**value));
+        let keys: BTreeSet<_> = there.tags.iter().chain(pairs()).map(|(key, _)| key).collect();
+        let mut mutations = Nat::COLUMNS.stateless.set("false").to_vec();
+        mutations.extend(Nat::COLUMNS.tags.replace(keys, pairs()));
+        (self.plain_columns(store), mutations)
+    }
+
+    /// Returns the columns that are no maps.
+    fn plain_columns(&self, store: &Store) -> TypedRow<Nat> {
         let mut row = TypedRow::new()
             .with(Nat::COLUMNS.kind, self.purpose.kind())
             .with(Nat::COLUMNS.external_ip, &*self.external.to_string())
-            .with(Nat::COLUMNS.logical_ip, &*self.logical.to_string())
-            .with_key(Nat::COLUMNS.stateless, "false")
-            .with_pairs(Nat::COLUMNS.tags, tags.iter().map(|(key, value)| (*key, &**value)));
+            .with(Nat::COLUMNS.logical_ip, &*self.logical.to_string());
         if store.supports(Nat::COLUMNS.external_port_range) {
             let range = self.port_range.map(|range| range.to_string()).unwrap_or_default();
             row = row.with(Nat::COLUMNS.external_port_range, range);
@@ -104,6 +130,17 @@ impl OwnRow {
         if store.supports(Nat::COLUMNS.gateway_port) {
             let port = self.gateway_port.and_then(|id| store.router_port(id));
             row = row.with(Nat::COLUMNS.gateway_port, Datum::optional(port.map(|port| port.uuid)));
+        }
+        if let Some(wanted) = self.external_ips {
+            let (allowed, exempted) = match wanted {
+                Some(ExternalIps::Allowed(set)) => (Some(set), None),
+                Some(ExternalIps::Exempted(set)) => (None, Some(set)),
+                None => (None, None),
+            };
+            if store.supports(Nat::ALLOWED_EXT_IPS) && store.supports(Nat::EXEMPTED_EXT_IPS) {
+                row = row.with(Nat::ALLOWED_EXT_IPS, allowed);
+                row = row.with(Nat::EXEMPTED_EXT_IPS, exempted);
+            }
         }
         row
     }

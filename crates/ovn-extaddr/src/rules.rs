@@ -23,6 +23,8 @@ pub struct Rules {
     pub min_source_ports: u16,
     /// What to do about an address that a port-less VIP forwards.
     pub default_target: DefaultTargetRule,
+    /// What to do about peers that the network's own SNAT leaves as they are.
+    pub exemptions: ExemptionsRule,
     /// How long the old address of a changed or withdrawn override finishes its connections.
     pub drain: Duration,
     /// How long a forward may be gone before the override goes too.
@@ -61,6 +63,17 @@ pub enum DefaultTargetRule {
     Reject,
 }
 
+/// `exemptions`: what to do where the network's own SNAT is for some peers only (`allowed_ext_ips`, `exempted_ext_ips`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExemptionsRule {
+    /// An override is for all peers.
+    #[default]
+    Ignore,
+    /// It is for the same ones, by a reference to the same address set, which cannot be deleted as long.
+    Inherit,
+}
+
 // ===== impl Rules =====
 
 impl Rules {
@@ -71,6 +84,7 @@ impl Rules {
             port_range: PortRangeRule::Auto,
             min_source_ports: MIN_SOURCE_PORTS,
             default_target: DefaultTargetRule::Convert,
+            exemptions: ExemptionsRule::Ignore,
             drain: Duration::from_secs(300),
             hold_down: Duration::from_secs(2),
             auto: false,

@@ -203,6 +203,7 @@ impl Options {
             port_range: file.port_range.unwrap_or_default(),
             min_source_ports: file.min_source_ports.unwrap_or(usual.min_source_ports),
             default_target: file.default_target.unwrap_or_default(),
+            exemptions: file.exemptions.unwrap_or_default(),
             drain,
             hold_down,
             auto: file.auto.unwrap_or_default(),

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ovn_model::{Family, Store};
+use ovn_model::{Family, Store, keys};
 use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate, declared_schema};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::clock::Now;
+use crate::difference;
 use crate::engine::Engine;
+use crate::explain::Check;
 use crate::hazards;
-use crate::ownership::Owner;
-use crate::resolve::Verdict;
+use crate::ownership::{Owner, Role};
+use crate::resolve::{Question, Verdict, resolve};
 use crate::rules::Rules;
+use crate::sources::requests::Requests;
+use crate::topology::reach;
 
 /// A network whose rows have names, of which their UUIDs are made.
 #[derive(Clone)]
@@ -104,6 +108,13 @@ impl Network {
         self.link(("Logical_Switch", switch, "ports"), ("Logical_Switch_Port", &name));
     }
 
+    /// Adds a port to a switch.
+    pub(crate) fn switch_port(&mut self, switch: &str, name: &str, columns: Value) {
+        self.put("Logical_Switch_Port", name, json!({"name": name}));
+        self.put("Logical_Switch_Port", name, columns);
+        self.link(("Logical_Switch", switch, "ports"), ("Logical_Switch_Port", name));
+    }
+
     /// Puts an instance's port on `S`.
     pub(crate) fn instance(&mut self, name: &str, addresses: &str) {
         self.put("Logical_Switch_Port", name, json!({"name": name, "addresses": addresses}));
@@ -113,7 +124,7 @@ impl Network {
     /// Has a port ask for an address of the family of which it is one, of IPv4 for `auto`.
     pub(crate) fn wants(&mut self, port: &str, wanted: &str) {
         let family = if wanted.contains(':') { Family::V6 } else { Family::V4 };
-        let ids = map(&[(ovn_model::keys::port_key(family), wanted)]);
+        let ids = map(&[(keys::port_key(family), wanted)]);
         self.put("Logical_Switch_Port", port, json!({"external_ids": ids}));
     }
 
@@ -186,6 +197,56 @@ impl Network {
         let decision = &engine.decisions(port)[0];
         let reason = decision.reason().unwrap();
         reason.sentence(&store, decision.family, &decision.wanted.to_string(), decision.router)
+    }
+
+    /// Returns what `explain` says of the steps of a port's IPv4 intent, with a `!` where not everything will work.
+    pub(crate) fn checks(&self, port: &str) -> Vec<String> {
+        let store = self.store();
+        let port = store.port(store.port_by_name(port).unwrap()).unwrap();
+        let reach = reach(&store, port.switch.unwrap());
+        let question = Question {
+            store: &store,
+            rules: &self.rules,
+            requests: &Requests::default(),
+            reach: &reach,
+            port,
+            family: Family::V4,
+        };
+        let mut checks: Vec<Check> = Vec::new();
+        resolve(question, &mut Vec::new(), &mut checks);
+        let line =
+            |check: Check| format!("{}{}: {}", if check.hazard { "!" } else { "" }, check.step, check.detail);
+        checks.into_iter().map(line).collect()
+    }
+
+    /// Returns what would change for a port whose own rows are there, each as `plan` writes it.
+    pub(crate) fn plan(&self, port: &str) -> Vec<String> {
+        let mut store = self.store();
+        let mut engine = Engine::new(self.rules.clone());
+        engine.catch_up(&mut store, Now::at(Instant::now()));
+        let planned = difference::planned(&store, &engine).into_iter();
+        let lines = planned.filter(|change| change.port.as_deref() == Some(port)).map(|change| {
+            let content = change.to.or(change.from).map(|content| content.to_string());
+            format!("{} {}", change.action.name(), content.unwrap_or_default())
+        });
+        let mut lines: Vec<_> = lines.collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    /// Adds a row of ours, as it was written for a port on `R`.
+    pub(crate) fn own_row(&mut self, port: &str, external: &str, internal: &str, gateway_port: Option<&str>) {
+        let owner = &self.rules.owner;
+        let row = owner.row_uuid(Role::Egress, uuid("Logical_Router", "R"), internal.parse().unwrap(), port);
+        let tags = [(keys::OWNER, owner.as_str()), (keys::PORT, port), (keys::ROLE, Role::Egress.name())];
+        let name = row.to_string();
+        let columns = json!({"type": "snat", "external_ip": external, "logical_ip": internal,
+            "options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
+        self.put("NAT", &name, columns);
+        self.link(("Logical_Router", "R", "nat"), ("NAT", &name));
+        if let Some(port) = gateway_port {
+            self.nat_at(&name, port);
+        }
     }
 
     /// Returns the codes of all hazards.

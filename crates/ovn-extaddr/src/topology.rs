@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use ovn_model::{Node, RouterId, RouterPort, RouterPortId, Store, SwitchId};
+use ovn_model::{Node, Port, PortId, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 
 /// Routers that may lie between an instance and the outside. OVN-Kubernetes needs two and a
 /// distributed router behind another one three; the bound is against loops of peerings.
@@ -14,8 +14,20 @@ const MOST_HOPS: u8 = 4;
 pub struct Reach {
     /// The routers and how many routers away they are, the nearest first.
     pub routers: Vec<(RouterId, u8)>,
+    /// Those of them to which only disabled ports lead, and the first such port on the way.
+    pub cut_off: Vec<(RouterId, DisabledPort)>,
     /// All switches and routers that were looked at: a change of any other changes nothing here.
     pub visited: BTreeSet<Node>,
+}
+
+/// A port that OVN lets no packet through: `enabled` is false (northd/northd.c, `build_lswitch_port_sec_op` for switch
+/// ports, `build_adm_ctrl_flows_for_lrouter_port` and `build_egress_delivery_flows_for_lrouter_port` for router ports).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DisabledPort {
+    /// A switch port.
+    Switch(PortId),
+    /// A router port.
+    Router(RouterPortId),
 }
 
 /// Walks from a switch over routers, peerings and further switches.
@@ -23,42 +35,133 @@ pub struct Reach {
 /// A gateway router is an end: what lies behind it is the outside, where everybody's routers meet.
 /// So is a gateway port for who is outside already: nobody gets in there.
 pub fn reach(store: &Store, from: SwitchId) -> Reach {
-    let mut reach = Reach::default();
-    let mut entered = BTreeSet::new();
-    let mut queue = VecDeque::from([(Node::Switch(from), 0)]);
-    while let Some((node, hops)) = queue.pop_front() {
-        if !entered.insert(node) {
-            continue;
-        }
-        reach.visited.insert(node);
-        let mut enter = |port: RouterPortId| {
-            let port = store.router_port(port)?;
-            let router = Node::Router(port.router?);
-            reach.visited.insert(router);
-            (!port.is_gateway()).then_some(router)
-        };
-        match node {
-            Node::Switch(switch) => {
-                queue.extend(
-                    routers_on(store, switch).filter_map(&mut enter).map(|router| (router, hops + 1)),
-                );
-            }
-            Node::Router(router) => {
-                reach.routers.push((router, hops));
-                if hops < MOST_HOPS && !is_gateway(store, router) {
-                    // As near as this router, so before all that is further away.
-                    switches_of(store, router).for_each(|switch| {
-                        queue.push_front((Node::Switch(switch), hops));
-                    });
-                    queue.extend(
-                        peers_of(store, router).filter_map(&mut enter).map(|router| (router, hops + 1)),
-                    );
-                }
+    let mut walk = Walk { store, visited: BTreeSet::new(), is_cut: false };
+    let mut routers = walk.routers(from, false);
+    let mut cut_off = Vec::new();
+    if walk.is_cut {
+        for (router, hops, cut) in walk.routers(from, true) {
+            if let (Some(cut), false) = (cut, routers.iter().any(|(other, ..)| *other == router)) {
+                cut_off.push((router, cut));
+                routers.push((router, hops, None));
             }
         }
     }
-    reach.routers.sort_by_key(|(router, hops)| (*hops, *router));
-    reach
+    let mut routers: Vec<_> = routers.into_iter().map(|(router, hops, _)| (router, hops)).collect();
+    routers.sort_by_key(|(router, hops)| (*hops, *router));
+    Reach { routers, cut_off, visited: walk.visited }
+}
+
+/// A walk through the network.
+struct Walk<'a> {
+    store: &'a Store,
+    visited: BTreeSet<Node>,
+    /// Whether a disabled port was met.
+    is_cut: bool,
+}
+
+/// A step from a node to the next one.
+struct Step {
+    to: Node,
+    /// The disabled port that it leads through.
+    through: Option<DisabledPort>,
+}
+
+impl Walk<'_> {
+    /// Returns the routers, how many routers away they are, and the first disabled port on the way. Ways through disabled
+    /// ports are only taken if `anyway`.
+    fn routers(&mut self, from: SwitchId, anyway: bool) -> Vec<(RouterId, u8, Option<DisabledPort>)> {
+        let (mut routers, mut entered) = (Vec::new(), BTreeSet::new());
+        let mut queue = VecDeque::from([(Node::Switch(from), 0, None)]);
+        while let Some((node, hops, cut)) = queue.pop_front() {
+            if !entered.insert(node) {
+                continue;
+            }
+            self.visited.insert(node);
+            if let Node::Router(router) = node {
+                routers.push((router, hops, cut));
+                if hops >= MOST_HOPS || is_gateway(self.store, router) {
+                    continue;
+                }
+            }
+            for Step { to, through } in self.steps(node) {
+                self.is_cut |= through.is_some();
+                if through.is_some() && !anyway {
+                    continue;
+                }
+                let cut = cut.or(through);
+                match to {
+                    // As near as this node, so before all that is further away.
+                    Node::Switch(_) => queue.push_front((to, hops, cut)),
+                    Node::Router(_) => queue.push_back((to, hops + 1, cut)),
+                }
+            }
+        }
+        routers
+    }
+
+    fn steps(&mut self, from: Node) -> Vec<Step> {
+        let store = self.store;
+        let switch_port = |id: PortId| {
+            let row = store.port(id)?;
+            Some((row, row.is_disabled().then_some(DisabledPort::Switch(id))))
+        };
+        match from {
+            Node::Switch(switch) => {
+                let uplinks = store.router_ports_of(switch).iter().filter_map(|id| {
+                    let (row, cut) = switch_port(*id)?;
+                    Some((store.router_port_by_name(row.router_port()?)?, cut))
+                });
+                let uplinks: Vec<_> = uplinks.collect();
+                let routers = uplinks.into_iter().filter_map(|(port, cut)| self.enter(port, cut));
+                let mut steps: Vec<_> = routers.collect();
+                steps.extend(store.switch_joints(switch).filter_map(|(port, peer)| {
+                    let ((_, cut), (row, beyond)) = (switch_port(port)?, switch_port(peer)?);
+                    Some(Step { to: Node::Switch(row.switch?), through: cut.or(beyond) })
+                }));
+                steps
+            }
+            Node::Router(router) => {
+                let mut steps = Vec::new();
+                for (id, port) in router_ports(store, router) {
+                    let cut = disabled(id, port);
+                    steps.extend(store.switch_ports_to(&port.name).iter().filter_map(|id| {
+                        let (row, beyond) = switch_port(*id)?;
+                        Some(Step { to: Node::Switch(row.switch?), through: cut.or(beyond) })
+                    }));
+                    steps.extend(peers_of(store, port).into_iter().filter_map(|peer| self.enter(peer, cut)));
+                }
+                steps
+            }
+        }
+    }
+
+    /// Returns the step to the router by one of its ports, unless that is a gateway port.
+    fn enter(&mut self, id: RouterPortId, cut: Option<DisabledPort>) -> Option<Step> {
+        let port = self.store.router_port(id)?;
+        let to = Node::Router(port.router?);
+        self.visited.insert(to);
+        (!port.is_gateway()).then(|| Step { to, through: cut.or_else(|| disabled(id, port)) })
+    }
+}
+
+impl Reach {
+    /// Returns the disabled port because of which a router is reached in no other way, if there is one.
+    pub fn cut_off_by(&self, router: RouterId) -> Option<DisabledPort> {
+        self.cut_off.iter().find(|(other, _)| *other == router).map(|(_, port)| *port)
+    }
+}
+
+fn disabled(id: RouterPortId, port: &RouterPort) -> Option<DisabledPort> {
+    (port.enabled == Some(false)).then_some(DisabledPort::Router(id))
+}
+
+/// Returns why nothing passes a gateway port, if so: it is disabled, or the only port of a switch that it leads to.
+pub fn disabled_gateway(store: &Store, id: RouterPortId) -> Option<DisabledPort> {
+    let port = store.router_port(id)?;
+    let ends = store.switch_ports_to(&port.name);
+    let is_off = |id: &PortId| store.port(*id).is_some_and(Port::is_disabled);
+    let switch_port = ends.first().filter(|_| ends.iter().all(is_off)).map(|id| DisabledPort::Switch(*id));
+    disabled(id, port).or(switch_port)
 }
 
 /// Returns whether OVN heeds NAT on the router.
@@ -86,22 +189,8 @@ pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (Ro
     there.filter(move |(_, row)| row.router == Some(router))
 }
 
-/// The router ports that lead into a switch.
-fn routers_on(store: &Store, switch: SwitchId) -> impl Iterator<Item = RouterPortId> {
-    let ports = store.router_ports_of(switch);
-    ports.iter().filter_map(|port| store.router_port_by_name(store.port(*port)?.router_port()?))
-}
-
-/// The switches that a router's ports lead into.
-fn switches_of(store: &Store, router: RouterId) -> impl Iterator<Item = SwitchId> {
-    let ports = router_ports(store, router).flat_map(|(_, port)| store.switch_ports_to(&port.name));
-    ports.filter_map(|port| store.port(*port)?.switch)
-}
-
-/// The ports of other routers that a router is joined with directly.
-fn peers_of(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {
-    router_ports(store, router).flat_map(|(_, port)| {
-        let named = port.peer.as_deref().and_then(|peer| store.router_port_by_name(peer));
-        named.into_iter().chain(store.peers_of(&port.name).iter().copied())
-    })
+/// The ports of other routers that a router port is joined with directly.
+fn peers_of(store: &Store, port: &RouterPort) -> Vec<RouterPortId> {
+    let named = port.peer.as_deref().and_then(|peer| store.router_port_by_name(peer));
+    named.into_iter().chain(store.peers_of(&port.name).iter().copied()).collect()
 }

@@ -381,7 +381,10 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
     let checks = explained["intents"][0]["checks"].take();
     let steps: Vec<&str> =
         checks.as_array().into_iter().flatten().filter_map(|c| c["step"].as_str()).collect();
-    assert_eq!(steps, ["intent", "switch", "internal", "routers", "forward", "place", "port-range"]);
+    assert_eq!(
+        steps,
+        ["intent", "switch", "internal", "routers", "forward", "place", "port-range", "change"]
+    );
     let exact =
         |check: &Value| check.as_object().is_some_and(|c| c.len() == 3) && check["detail"].is_string();
     assert!(checks.as_array().into_iter().flatten().all(exact), "{checks}");

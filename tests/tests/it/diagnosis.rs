@@ -90,6 +90,9 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
     wide.add_forward(ip("203.0.113.120"), 80, waiting.v4()?, 80)?;
     wide.annotate(&waiting.port, V4, Some("203.0.113.120"))?;
     wide.add_instance(Addressing::Raw(vec!["nonsense".to_owned()]))?;
+    let granted = wide.add_instance(Addressing::Static)?;
+    wide.add_forward(ip("203.0.113.121"), 80, granted.v4()?, 80)?;
+    wide.annotate(&granted.port, V4, Some("203.0.113.121"))?;
 
     let (status, found) = doctor(&cli)?;
     assert_eq!(status, Some(0), "{found:#?}");

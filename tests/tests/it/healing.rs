@@ -46,6 +46,43 @@ fn a_row_that_is_deleted_comes_back() -> Result<()> {
 }
 
 #[test]
+fn field_case_19_keys_of_others_in_our_rows_survive_an_update() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instance) = overridden(&scene.server)?;
+    scene.wait_for_rows(both(&net, &instance))?;
+    let ours = || -> Result<Vec<Value>> {
+        let select = json!({"op": "select", "table": "NAT", "where": [["logical_ip", "==", "10.57.1.11"]]});
+        let rows = scene.server.transact(vec![select])?[0]["rows"].take();
+        Ok(rows.as_array().context("rows")?.clone())
+    };
+    let uuid = ours()?[0]["_uuid"].clone();
+    let named = || json!([["_uuid", "==", uuid]]);
+    let add = |column: &str, key: &str, value: &str| json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [[column, "insert", json_map([(key, value)])]]});
+    // An operator has the address not announced, and notes something; then the row is spoilt in every map.
+    scene.server.transact(vec![
+        add("options", "dynamic-routing-advertise", "false"),
+        add("external_ids", "note", "ours"),
+        json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [["options", "delete", "stateless"], ["external_ids", "delete", "ovn-extaddr:role"]]}),
+        json!({"op": "update", "table": "NAT", "where": named(), "row": {"external_port_range": "1-2"}}),
+    ])?;
+    eventually(SOON, "it is mended", || {
+        let rows = ours()?;
+        let has = |column: &str, key: &str| {
+            let pairs = rows[0][column][1].as_array().cloned().unwrap_or_default();
+            pairs
+                .iter()
+                .find(|pair| pair[0] == key)
+                .map(|pair| pair[1].as_str().unwrap_or_default().to_owned())
+        };
+        Ok(has("options", "stateless").as_deref() == Some("false")
+            && has("options", "dynamic-routing-advertise").as_deref() == Some("false")
+            && has("external_ids", "note").as_deref() == Some("ours")
+            && has("external_ids", "ovn-extaddr:role").as_deref() == Some("egress")
+            && rows[0]["external_port_range"] == "1024-65535")
+    })
+}
+
+#[test]
 fn rows_survive_a_cms_that_writes_all_snat_anew() -> Result<()> {
     let scene = Scene::start()?;
     let (net, instance) = overridden(&scene.server)?;

@@ -45,6 +45,36 @@ fn a_decision_that_changes_nothing_is_not_logged_again() -> Result<()> {
 }
 
 #[test]
+fn field_case_25_a_row_that_is_put_back_is_logged_with_what_and_why() -> Result<()> {
+    let scene = Scene::start()?;
+    let (net, instance) = network(&scene.server)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    let expected = || row(&net, &instance, "203.0.113.101", "10.57.1.11");
+    scene.wait_for_rows([expected()])?;
+    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
+    assert!(!scene.agent.log().contains("put back"), "{}", scene.agent.log());
+    let ours = || -> Result<String> {
+        let nat = net.nats()?.into_iter().find(|nat| !nat.external_ids.is_empty());
+        Ok(nat.context("there is a row")?.uuid)
+    };
+    let told = |what: &str| {
+        let start = format!("{} ipv4: put back snat 203.0.113.101 for 10.57.1.11", instance.port);
+        let is = |line: &str| line.contains(&start) && line.contains(what) && line.contains(&net.router());
+        eventually(SOON, what, || Ok(scene.agent.log().lines().any(is)))
+    };
+    net.remove_nat(&ours()?)?;
+    told("which somebody else had removed")?;
+    scene.wait_for_rows([expected()])?;
+    let named = serde_json::json!([["_uuid", "==", ["uuid", ours()?]]]);
+    let spoilt = serde_json::json!({"external_ip": "203.0.113.77"});
+    scene
+        .server
+        .transact(vec![serde_json::json!({"op": "update", "table": "NAT", "where": named, "row": spoilt})])?;
+    told("of which somebody else had made snat 203.0.113.77 for 10.57.1.11")?;
+    scene.wait_for_rows([expected()])
+}
+
+#[test]
 fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
     let mut scene = Scene::start()?;
     let (net, instance) = network(&scene.server)?;

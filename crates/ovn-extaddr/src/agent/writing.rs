@@ -7,6 +7,7 @@ use ovn_model::Family;
 use ovsdb_protocol::LockStatus;
 use tracing::{error, info, warn};
 
+use super::losses::{self, Loss};
 use super::{Agent, now};
 use crate::apply::{Conclusion, Fate};
 use crate::audit::{Because, Sent};
@@ -22,6 +23,7 @@ pub(super) struct UnderWay {
     /// When each port's rows ceased to be as they should be.
     since: Vec<Instant>,
     actions: Vec<Action>,
+    losses: Vec<Loss>,
 }
 
 /// What is remembered of what was, for `status`.
@@ -48,7 +50,11 @@ impl Agent {
             Subject::Conversion(_) => None,
         });
         let changes = pending.subjects().values().flatten();
-        let under_way = UnderWay { since: ports.collect(), actions: changes.map(Action::of).collect() };
+        let under_way = UnderWay {
+            since: ports.collect(),
+            actions: changes.map(Action::of).collect(),
+            losses: losses::of(&self.store, &self.engine, &self.ledger, pending.subjects()),
+        };
         let written = self.audit.as_mut().map(|audit| {
             let changes = pending.subjects().iter().flat_map(|(subject, changes)| {
                 changes.iter().map(|change| because(&self.store, &self.engine, subject, change))
@@ -90,6 +96,7 @@ impl Agent {
         match fate {
             Fate::Committed => {
                 info!(subjects = subjects.len(), changes, "committed");
+                losses::say(under_way.as_ref().map_or(&[], |under_way| &under_way.losses));
                 self.past.committed = Some((SystemTime::now(), *changes));
                 self.repeats.forget("refused");
                 for since in under_way.iter().flat_map(|under_way| &under_way.since) {

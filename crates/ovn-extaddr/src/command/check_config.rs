@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::command::output::Output;
 use crate::command::style::Palette;
 use crate::command::table::{self, Cell};
-use crate::rules::{DefaultTargetRule, PortRangeRule};
+use crate::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 use crate::settings::Settings;
 
 /// Checks the configuration.
@@ -81,6 +81,10 @@ fn found(settings: &Settings) -> Vec<Setting> {
         DefaultTargetRule::Convert => "convert",
         DefaultTargetRule::Reject => "reject",
     };
+    let exemptions = match rules.exemptions {
+        ExemptionsRule::Ignore => "ignore",
+        ExemptionsRule::Inherit => "inherit",
+    };
     let values = [
         ("db", Some(remotes.to_string())),
         ("private-key", pem(&tls.private_key)),
@@ -93,6 +97,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("port-range", Some(port_range)),
         ("min-source-ports", Some(rules.min_source_ports.to_string())),
         ("default-target", Some(default_target.to_owned())),
+        ("exemptions", Some(exemptions.to_owned())),
         ("drain", Some(rules.drain.as_secs().to_string())),
         ("hold-down", Some(rules.hold_down.as_secs_f64().to_string())),
         ("takeover", Some(takeover.map_or(0, |takeover| takeover.as_secs()).to_string())),

@@ -5,7 +5,7 @@ use crate::testing::Network;
 
 #[test]
 fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
-    use VipFlaw::{BackendPort, Family, NoBackendPort, Unreadable};
+    use VipFlaw::{BackendPort, Family, Gap, NoBackendPort, Unreadable};
     for (key, value, flaw) in [
         ("203.0.113.10", "10.57.0.11", None),
         ("203.0.113.10:80", "10.57.0.11:8080,10.57.0.12:80", None),
@@ -13,7 +13,9 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
         ("2001:db8::10", "fd42:57::b", None),
         // One without backends is heeded: it refuses or drops what arrives.
         ("203.0.113.10:80", "", None),
-        ("203.0.113.10:80", "10.57.0.11:80,,", None),
+        ("203.0.113.10:80", "10.57.0.11:80,", None),
+        ("203.0.113.10:80", ",,", None),
+        ("[203.0.113.10]:80", "10.57.0.11:80", None),
         // Port 0 is none.
         ("203.0.113.10:0", "10.57.0.11", None),
         ("203.0.113.10", "10.57.0.11:80", Some(BackendPort)),
@@ -26,6 +28,10 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
         ("203.0.113.10:80", "10.57.0.11:80,c1:80", Some(Unreadable)),
         ("203.0.113.10:80", "10.57.0.11:80, 10.57.0.12:80", Some(Unreadable)),
         ("203.0.113.10:80", "10.57.0.11:99999", Some(Unreadable)),
+        ("203.0.113.10:80", "[10.57.0.11]:80", Some(Unreadable)),
+        ("203.0.113.10:80", ",10.57.0.11:80", Some(Gap)),
+        ("203.0.113.10:80", "10.57.0.11:80,,10.57.0.12:80", Some(Gap)),
+        ("203.0.113.10:80", "10.57.0.11:80,,", Some(Gap)),
     ] {
         let vip = Vip::parse(key, value).unwrap();
         assert_eq!(vip_flaw(&vip), flaw, "{key}={value}");
@@ -34,13 +40,17 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
 
 #[test]
 fn a_nat_row_is_passed_over_for_its_addresses() {
-    use NatFlaw::{External, Logical, Network as Prefix};
+    use NatFlaw::{External, Logical, Mask, Network as Prefix};
     for (kind, external, logical, flaw) in [
         ("snat", "203.0.113.10", "10.57.0.0/24", None),
         ("snat", "203.0.113.10", "10.57.0.11", None),
         ("snat", "2001:db8::10", "fd42:57::/64", None),
         ("dnat", "203.0.113.10", "10.57.0.11", None),
-        ("dnat", "203.0.113.10", "10.57.0.11/32", None),
+        ("dnat", "203.0.113.10", "10.57.0.11/32", Some(Mask)),
+        ("dnat_and_snat", "203.0.113.10", "10.57.0.11/255.255.255.255", Some(Mask)),
+        ("snat", "203.0.113.10", "10.57.0.11/32", None),
+        ("snat", "203.0.113.10/32", "10.57.0.11", Some(Mask)),
+        ("dnat", "203.0.113.10/32", "10.57.0.11", None),
         ("dnat_and_snat", "203.0.113.10/32", "10.57.0.11", None),
         ("dnat", "203.0.113.10", "fd42:57::b", Some(Logical)),
         ("dnat_and_snat", "2001:db8::10", "10.57.0.11", Some(Logical)),
@@ -62,6 +72,37 @@ fn a_nat_row_is_passed_over_for_its_addresses() {
 }
 
 #[test]
+fn a_nat_row_is_passed_over_for_its_port_range_and_what_it_is_limited_to() {
+    use serde_json::json;
+
+    use crate::testing::{map, reference};
+    let set = || reference("Address_Set", "peers");
+    for (columns, flaw) in [
+        (json!({"external_port_range": "1024-65535"}), None),
+        (json!({"external_port_range": "1024"}), None),
+        (json!({"external_port_range": "30000-1024"}), Some(NatFlaw::PortRange)),
+        (json!({"external_port_range": "1024-1024"}), Some(NatFlaw::PortRange)),
+        (json!({"external_port_range": "0-1024"}), Some(NatFlaw::PortRange)),
+        (json!({"external_port_range": "ssh"}), Some(NatFlaw::PortRange)),
+        (json!({"external_port_range": "ssh", "options": map(&[("stateless", "true")])}), None),
+        (json!({"external_mac": "02:00:00:00:00:99"}), None),
+        (json!({"external_mac": "2:0:0:0:0:99"}), None),
+        (json!({"external_mac": "02:00:00:00:00"}), Some(NatFlaw::Mac)),
+        (json!({"allowed_ext_ips": set()}), None),
+        (json!({"exempted_ext_ips": set()}), None),
+        (json!({"allowed_ext_ips": set(), "exempted_ext_ips": set()}), Some(NatFlaw::ExternalIps)),
+    ] {
+        let mut network = Network::new();
+        network.delete("NAT", "base");
+        network.nat("row", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.11");
+        network.put("NAT", "row", columns.clone());
+        let store = network.store();
+        let (_, nat) = store.nats().next().unwrap();
+        assert_eq!(nat_flaw(&store, nat), flaw, "{columns}");
+    }
+}
+
+#[test]
 fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
     use NatFlaw::{GatewayPort, NoGatewayPort};
     // Beside R-ext there is R-priv; the row's address and the port that it names.
@@ -69,6 +110,8 @@ fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
         ("203.0.113.10", None, Ok(Some("R-ext"))),
         ("192.0.2.50", None, Ok(Some("R-priv"))),
         ("198.51.100.1", None, Err(NoGatewayPort)),
+        ("203.0.113.10/32", None, Err(NoGatewayPort)),
+        ("203.0.113.10/32", Some("R-ext"), Ok(Some("R-ext"))),
         ("198.51.100.1", Some("R-priv"), Ok(Some("R-priv"))),
         ("203.0.113.10", Some("R-priv"), Ok(Some("R-priv"))),
         ("203.0.113.10", Some("R-S"), Err(GatewayPort)),
@@ -80,7 +123,7 @@ fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
         network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
         network.router("R2");
         network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
-        network.nat("row", "R", "snat", external, "10.57.0.11");
+        network.nat("row", "R", "dnat", external, "10.57.0.11");
         if let Some(named) = named {
             network.nat_at("row", named);
         }

@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use ovn_model::{Nat, NatId, NatKind, RouterId, RouterPortId};
+use ovn_model::{ExternalIps, Nat, NatId, NatKind, RouterId, RouterPortId, is_host};
 
 use super::{Question, Verdict};
+use crate::explain::Trace;
 use crate::forwards::is_egress;
 use crate::northd;
 use crate::reason::Reason;
+use crate::rules::ExemptionsRule;
 
 /// Where the rows of a port would be.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +22,7 @@ pub(super) struct Occupancy<'a> {
     pub(super) gateway_port: Option<RouterPortId>,
 }
 
-impl Occupancy<'_> {
+impl<'a> Occupancy<'a> {
     /// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
     /// `external`, an error where to something else.
     pub(super) fn occupant(self, internal: IpAddr) -> Result<Option<NatId>, Verdict> {
@@ -30,17 +32,17 @@ impl Occupancy<'_> {
             nat.map(|nat| (*id, nat))
         };
         let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
-        // A row with a match translates some packets only, so that it fulfils nothing.
-        let fulfils = |nat: &Nat| nat.external_ip() == Some(external) && nat.matches().is_empty();
+        let same = |nat: &Nat| nat.external_ip() == Some(external);
         // Of several, the one with the least UUID is named: handles say nothing.
-        let least = |same: bool| {
-            let such = rows.iter().filter(|(_, nat)| fulfils(nat) == same);
-            such.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
+        let least = |is: &dyn Fn(&Nat) -> bool| {
+            rows.iter().filter(|(_, nat)| is(nat)).min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
         };
-        if let Some(other) = least(false) {
+        // One with a match comes before ours, and one without has the priority of ours.
+        if let Some(other) = least(&|nat| !same(nat)) {
             return Err(Verdict::Conflict(Reason::ForeignNat(other)));
         }
-        if let Some(same) = least(true) {
+        // Where all are for some packets only, ours is for the others.
+        if let Some(same) = least(&fulfils) {
             return Ok(Some(same));
         }
         // The network's own SNAT may use the address, unless a narrower prefix has another.
@@ -51,9 +53,36 @@ impl Occupancy<'_> {
         let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();
         let Some((length, _, id)) = own else { return Ok(None) };
         let egress = store.nats_of(router).iter().filter_map(foreign);
-        let mut here = egress.filter(|(_, nat)| nat.router == Some(router));
-        let narrower = here.any(|(_, nat)| covers(nat) > Some(length));
+        let mut others = egress.filter(|(_, nat)| nat.router == Some(router) && !same(nat));
+        let narrower = others.any(|(_, nat)| covers(nat) > Some(length));
         Ok(Some(id).filter(|_| !narrower))
+    }
+
+    /// Returns the foreign rows of whole networks that translate `internal`: what an override is there instead of.
+    pub(super) fn base(self, internal: IpAddr) -> Vec<(NatId, &'a Nat)> {
+        let Self { question: Question { store, .. }, router, .. } = self;
+        let rows = store.nats_of(router).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
+        let rows = rows.filter(|(_, nat)| {
+            let network = nat.logical_ip().filter(|network| !is_host(network));
+            nat.router == Some(router)
+                && nat.kind == Some(NatKind::Snat)
+                && network.is_some_and(|network| network.contains(&internal))
+                && self.meets(nat)
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable_by_key(|(_, nat)| {
+            (Reverse(nat.logical_ip().map(|network| network.prefix_len())), nat.uuid)
+        });
+        rows
+    }
+
+    /// Finds a foreign row by which replies to the address arrive at the hypervisor of another port.
+    pub(super) fn distributed(self) -> Option<NatId> {
+        let Self { question: Question { store, .. }, router, external, .. } = self;
+        let rows = store.nats_by_external(router, external).iter().copied();
+        let rows = rows.filter_map(|id| Some((id, store.nat(id)?)));
+        let rows = rows.filter(|(_, nat)| northd::is_distributed(store, nat) && self.meets(nat));
+        rows.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| id)
     }
 
     /// Finds a foreign row that hands on all packets for the address as they arrive. northd's flow for it has the match of ours,
@@ -68,6 +97,40 @@ impl Occupancy<'_> {
         rows.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| id)
     }
 
+    /// Decides what peers the rows for these addresses are for. An override is for all: what the network's own SNAT leaves as
+    /// it is, it translates, unless its row is limited as that one. Returns `None` where that is left as it is.
+    pub(super) fn peers(self, internal: &[IpAddr], trace: &mut impl Trace) -> Option<Option<ExternalIps>> {
+        let rules = self.question.rules;
+        let base = internal.iter().map(|address| {
+            let base = self.base(*address);
+            // Those with a match come before ours anyway.
+            if let Some((_, nat)) = base.iter().find(|(_, nat)| !nat.matches().is_empty()) {
+                trace.hazard("match", || {
+                    format!(
+                        "row {} has a match: OVN takes it for what matches, before all rows without one",
+                        nat.uuid
+                    )
+                });
+            }
+            let base = base.iter().find(|(_, nat)| nat.matches().is_empty());
+            base.and_then(|(_, nat)| Some((nat.external_ips().ok()??, nat.uuid)))
+        });
+        let base: Vec<_> = base.collect();
+        let limits = base.first().copied().flatten().map(|(limits, _)| limits);
+        let are_same = base.iter().all(|base| base.map(|(limits, _)| limits) == limits);
+        let inherits = rules.exemptions == ExemptionsRule::Inherit && are_same;
+        if let Some((_, uuid)) = base.iter().flatten().next() {
+            if inherits {
+                trace.passed("exemptions", || format!("as those of the network's own SNAT, row {uuid}"));
+            } else {
+                trace.hazard("exemptions", || {
+                    format!("the network's own SNAT, row {uuid}, is for some peers only; this override is for all, unless exemptions = \"inherit\"")
+                });
+            }
+        }
+        inherits.then_some(limits)
+    }
+
     /// Returns whether a foreign row translates packets that the port's rows would translate.
     fn meets(self, nat: &Nat) -> bool {
         let Question { store, rules, .. } = self.question;
@@ -78,4 +141,14 @@ impl Occupancy<'_> {
             && northd::nat_flaw(store, nat).is_none()
             && northd::nat_port(store, nat).is_ok_and(same)
     }
+}
+
+/// Returns whether a row is for all packets of its logical address, but for those that it leaves as they are: these would
+/// be left so beside a row of ours, too.
+///
+/// A row with `match` is for some packets only, and comes before all rows without one, whatever its `priority`
+/// (northd/northd.c, `lrouter_nat_get_priority`). One with `allowed_ext_ips` is for some, too; what has
+/// `exempted_ext_ips` has a flow of a higher priority for these (`lrouter_nat_add_ext_ip_match`).
+fn fulfils(nat: &Nat) -> bool {
+    nat.matches().is_empty() && !matches!(nat.external_ips(), Ok(Some(ExternalIps::Allowed(_))) | Err(_))
 }

@@ -1,5 +1,10 @@
 //! Cases of docs/field-cases.md, and what is decided on them.
 
+mod foreign;
+mod gateways;
+mod paths;
+mod targets;
+
 use serde_json::json;
 
 use crate::rules::PortRangeRule;
@@ -151,14 +156,6 @@ fn field_case_28_foreign_rows_that_northd_ignores_fulfil_nothing() {
     assert_eq!(network.outcome("p1"), GRANTED);
     network.put("NAT", "foreign", json!({"external_ip": "203.0.113.11"}));
     assert_eq!(network.outcome("p1"), GRANTED, "nor are they in the way");
-}
-
-#[test]
-fn field_case_6_a_row_with_a_match_translates_some_packets_only() {
-    let mut network = forwarded();
-    network.nat("foreign", "R", "snat", "203.0.113.10", "10.57.0.11");
-    network.put("NAT", "foreign", json!({"match": "ip4.dst == 198.51.100.0/24"}));
-    assert_eq!(network.outcome("p1"), "conflict foreign-nat");
 }
 
 #[test]

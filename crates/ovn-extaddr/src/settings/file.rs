@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::exposition::Listen;
 use crate::policy::Allow;
-use crate::rules::{DefaultTargetRule, PortRangeRule};
+use crate::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 use crate::sources::cms::Cms;
 use crate::suggest::did_you_mean;
 
@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) port_range: Option<PortRangeRule>,
     pub(super) min_source_ports: Option<u16>,
     pub(super) default_target: Option<DefaultTargetRule>,
+    pub(super) exemptions: Option<ExemptionsRule>,
     /// Seconds.
     pub(super) drain: Option<u64>,
     /// Seconds.
@@ -82,6 +83,7 @@ impl File {
             port_range: over.port_range.or(self.port_range),
             min_source_ports: over.min_source_ports.or(self.min_source_ports),
             default_target: over.default_target.or(self.default_target),
+            exemptions: over.exemptions.or(self.exemptions),
             drain: over.drain.or(self.drain),
             hold_down: over.hold_down.or(self.hold_down),
             takeover: over.takeover.or(self.takeover),

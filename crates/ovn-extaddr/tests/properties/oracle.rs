@@ -147,7 +147,7 @@ impl<'a> Oracle<'a> {
             Ok(_) => return Err(Verdict::Rejected("wrong-family")),
             Err(_) => return Err(Verdict::Rejected("invalid-address")),
         };
-        if !port.text("type").is_empty() {
+        if !is_instance(port) {
             return Err(Verdict::Rejected("not-an-instance"));
         }
         let switch = self.holder("Logical_Switch", "ports", uuid).ok_or(Verdict::Waiting("no-switch"))?;
@@ -159,22 +159,41 @@ impl<'a> Oracle<'a> {
         if routers.is_empty() {
             return Err(Verdict::Rejected("no-router"));
         }
+        let open = self.reachable_by(switch, false);
+        // What moves to the port is sent to it, too.
+        let mut targets = internal.clone();
+        for (other, row) in self.database.table("Logical_Switch_Port") {
+            let parents = row.get("options", "virtual-parents").unwrap_or_default();
+            if row.text("type") == "virtual"
+                && row.flag("enabled") != Some(false)
+                && parents.split(',').any(|parent| !parent.is_empty() && parent == port.text("name"))
+                && self.holder("Logical_Switch", "ports", other) == Some(switch)
+                && let Some(Ok(address)) = row.get("options", "virtual-ip").map(str::parse::<IpAddr>)
+                && family_of(address) == family
+            {
+                targets.push(address);
+            }
+        }
 
         let external = match address {
             Some(address) => address,
-            None => self.sole_forward(&routers, &internal, family).map_err(Verdict::Rejected)?,
+            None => self.sole_forward(&routers, &targets, family).map_err(Verdict::Rejected)?,
         };
         decision.external = Some(external);
-        let router = self.router_of(&routers, external, &internal).map_err(Verdict::Rejected)?;
+        let is_off = |router| self.is_disabled(router) || !open.contains_key(&router);
+        let router = self.router_of(&routers, external, &targets, is_off).map_err(Verdict::Rejected)?;
         decision.router = Some(router);
         if self.is_disabled(router) {
             return Err(Verdict::Rejected("router-disabled"));
+        }
+        if !open.contains_key(&router) {
+            return Err(Verdict::Rejected("port-disabled"));
         }
         if !self.is_gateway(router) {
             return Err(Verdict::Rejected("no-gateway"));
         }
 
-        let gateway_port = self.gateway_port(router, external, &internal);
+        let gateway_port = self.gateway_port(router, external, &internal, port.text("name"));
         let mut occupants = Vec::new();
         for address in &internal {
             occupants
@@ -195,11 +214,41 @@ impl<'a> Oracle<'a> {
         }) {
             return Err(Verdict::Conflict("stateless-nat"));
         }
+        // One that is done elsewhere takes them, too.
+        if self.nats(router).into_iter().any(|(_, nat)| {
+            nat.text("type") == "dnat_and_snat"
+                && nat.text("external_ip").parse() == Ok(external)
+                && !nat.text("external_mac").is_empty()
+                && !nat.text("logical_port").is_empty()
+                && !self.is_ours(nat)
+                && self.heeded(router, nat).flatten().is_some()
+                && self.meets(router, nat, gateway_port.ok().flatten())
+        }) {
+            return Err(Verdict::Conflict("distributed-nat"));
+        }
+        // Two ports with one address leave with none of ours.
+        for (other, row) in self.database.table("Logical_Switch_Port") {
+            if other != uuid
+                && is_instance(row)
+                && row.flag("enabled") != Some(false)
+                && self.holder("Logical_Switch", "ports", other) == Some(switch)
+                && internal_addresses(row, family).iter().any(|address| missing.contains(address))
+            {
+                return Err(Verdict::Conflict("duplicate-address"));
+            }
+        }
         let forwards: Vec<_> = self.forwards_at(router, external);
         if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none()) {
             return Err(Verdict::Rejected("default-target"));
         }
         let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
+        let sole = || match self.gateway_ports(router)[..] {
+            [(port, _)] => Some(port),
+            _ => None,
+        };
+        if gateway_port.or_else(sole).is_some_and(|port| self.is_closed(port)) {
+            return Err(Verdict::Rejected("port-disabled"));
+        }
         let listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
         let has_range = self.database.has_column("NAT", "external_port_range");
         let free = largest_free_block(&listening);
@@ -250,13 +299,14 @@ impl<'a> Oracle<'a> {
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
         internal: &[IpAddr],
+        is_off: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
         let mut ranks: BTreeMap<(bool, bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
             if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                let rank = (self.is_disabled(*router), !here, !self.is_gateway(*router), *hops);
+                let rank = (is_off(*router), !here, !self.is_gateway(*router), *hops);
                 ranks.entry(rank).or_default().push(*router);
             }
         }
@@ -287,17 +337,21 @@ impl<'a> Oracle<'a> {
                 && let Some((address, length)) = network(nat.text("logical_ip"))
                 && contains((address, length), internal)
             {
-                let same = nat.text("external_ip").parse() == Ok(external) && nat.text("match").is_empty();
-                egress.push((length, same, uuid));
+                let same = nat.text("external_ip").parse() == Ok(external);
+                // It is for some packets only.
+                let part = !nat.text("match").is_empty() || nat.is_set("allowed_ext_ips");
+                egress.push((length, same, part, uuid));
             }
         }
         let host = if internal.is_ipv4() { 32 } else { 128 };
-        if egress.iter().any(|(length, same, _)| *length == host && !same) {
+        if egress.iter().any(|(length, same, ..)| *length == host && !same) {
             return Err(Verdict::Conflict("foreign-nat"));
         }
         // The longest prefix is the one that OVN takes.
-        let longest = egress.iter().map(|(length, ..)| *length).max();
-        let there = egress.iter().filter(|(length, same, _)| Some(*length) == longest && *same);
+        let whole = egress.iter().filter(|(_, same, part, _)| *same && !part);
+        let longest = whole.clone().map(|(length, ..)| *length).max();
+        let narrower = egress.iter().any(|(length, same, ..)| !same && Some(*length) > longest);
+        let there = whole.filter(|(length, ..)| Some(*length) == longest && !narrower);
         Ok(there.map(|(.., uuid)| *uuid).min())
     }
 
@@ -307,6 +361,7 @@ impl<'a> Oracle<'a> {
         router: Uuid,
         external: IpAddr,
         internal: &[IpAddr],
+        name: &str,
     ) -> Result<Option<Uuid>, &'static str> {
         let ports = self.gateway_ports(router);
         if ports.len() < 2 || !self.database.has_column("NAT", "gateway_port") {
@@ -325,12 +380,31 @@ impl<'a> Oracle<'a> {
                 leaves.insert((std::cmp::Reverse(length), port));
             }
         }
-        let leaves = leaves.first().map(|(_, port)| *port);
-        let homes: Vec<_> =
+        let leaves: Vec<_> = leaves.into_iter().map(|(_, port)| port).collect();
+        let mut homes: Vec<_> =
             ports.iter().filter(|(_, row)| holds(row, external)).map(|(port, _)| *port).collect();
-        let home =
-            homes.iter().copied().find(|port| Some(*port) == leaves).or_else(|| homes.into_iter().min());
-        home.or(leaves).map(Some).ok_or("no-gateway-port")
+        homes.sort_unstable();
+        let both: Vec<_> = leaves.iter().copied().filter(|port| homes.contains(port)).collect();
+        let good = [both, homes, leaves].into_iter().find(|ports| !ports.is_empty()).unwrap_or_default();
+        // It stays where it is, if it is well there.
+        let mut own: Vec<_> = self.nats(router);
+        own.retain(|(_, nat)| {
+            let tags: Vec<_> =
+                nat.pairs("external_ids").filter(|(key, _)| key.starts_with("ovn-extaddr:")).collect();
+            let logical = network(nat.text("logical_ip"));
+            tags.len() == 3
+                && self.is_ours(nat)
+                && nat.get("external_ids", "ovn-extaddr:role") == Some("egress")
+                && nat.get("external_ids", "ovn-extaddr:port") == Some(name)
+                && nat.text("external_ip").parse() == Ok(external)
+                && logical.is_some_and(|(address, length)| {
+                    length == if address.is_ipv4() { 32 } else { 128 } && internal.contains(&address)
+                })
+        });
+        let current =
+            own.iter().min_by_key(|(uuid, _)| *uuid).and_then(|(_, nat)| nat.refs("gateway_port").next());
+        let current = current.filter(|port| good.contains(port));
+        current.or(good.first().copied()).map(Some).ok_or("no-gateway-port")
     }
 
     /// Whether a row translates what a row at that gateway port would: northd heeds it, and for that port.
@@ -344,6 +418,16 @@ impl<'a> Oracle<'a> {
         let external = network(nat.text("external_ip")).filter(|prefix| is_host(*prefix))?.0;
         let logical = network(nat.text("logical_ip"))?;
         if family_of(external) != family_of(logical.0) || (nat.text("type") != "snat" && !is_host(logical)) {
+            return None;
+        }
+        // ovn-controller refuses these.
+        if nat.text("type") != "snat" && nat.text("logical_ip").contains('/') {
+            return None;
+        }
+        let mac = nat.text("external_mac");
+        let is_mac =
+            mac.split(':').count() == 6 && mac.split(':').all(|byte| u8::from_str_radix(byte, 16).is_ok());
+        if nat.is_set("allowed_ext_ips") && nat.is_set("exempted_ext_ips") || !mac.is_empty() && !is_mac {
             return None;
         }
         let ports = self.gateway_ports(router);
@@ -363,6 +447,10 @@ impl<'a> Oracle<'a> {
 /// Whether a network of the router port holds the address.
 fn holds(port: &Row, address: IpAddr) -> bool {
     port.texts("networks").filter_map(network).any(|net| contains(net, address))
+}
+
+fn is_instance(port: &Row) -> bool {
+    ["", "external"].contains(&port.text("type"))
 }
 
 impl Decision {
@@ -445,42 +533,79 @@ impl<'a> Oracle<'a> {
         switches.map(|(switch, _)| (switch, self.reachable(switch))).collect()
     }
 
-    /// The routers that can be reached from a switch, and how many routers away they are.
+    /// The routers that can be reached from a switch, and how many routers away they are. By ways that are closed are only
+    /// those to which no other leads.
     fn reachable(self, switch: Uuid) -> BTreeMap<Uuid, usize> {
+        let mut reached = self.reachable_by(switch, true);
+        reached.extend(self.reachable_by(switch, false));
+        reached
+    }
+
+    /// The same by ways through disabled ports, or not.
+    fn reachable_by(self, switch: Uuid, closed: bool) -> BTreeMap<Uuid, usize> {
         let mut reached = BTreeMap::new();
-        let mut level = self.routers_on(switch);
+        let mut level = self.routers_on(self.joined([switch].into(), closed), closed);
         for hops in 1..=MOST_HOPS {
             level.retain(|router| !reached.contains_key(router));
             reached.extend(level.iter().map(|router| (*router, hops)));
             // Behind a gateway router is the outside.
             let inner = level.into_iter().filter(|router| !self.is_gateway(*router));
-            level = inner.flat_map(|router| self.neighbours(router)).collect();
+            level = inner.flat_map(|router| self.neighbours(router, closed)).collect();
         }
         reached
     }
 
-    fn routers_on(self, switch: Uuid) -> BTreeSet<Uuid> {
+    /// The switches, and those that are joined with them directly, over others too.
+    fn joined(self, mut switches: BTreeSet<Uuid>, closed: bool) -> BTreeSet<Uuid> {
+        let mut ports: Vec<_> = self.database.table("Logical_Switch_Port").collect();
+        ports.retain(|(_, port)| port.text("type") == "switch");
+        let peer = |port: &'a Row| port.texts("peer").next().filter(|_| port.text("type") == "switch");
+        loop {
+            let before = switches.len();
+            for (one, port) in &ports {
+                for (other, row) in &ports {
+                    if (closed || is_open(port) && is_open(row))
+                        && peer(port) == Some(row.text("name"))
+                        && peer(row) == Some(port.text("name"))
+                        && let Some(from) = self.holder("Logical_Switch", "ports", *one)
+                        && switches.contains(&from)
+                    {
+                        switches.extend(self.holder("Logical_Switch", "ports", *other));
+                    }
+                }
+            }
+            if switches.len() == before {
+                return switches;
+            }
+        }
+    }
+
+    fn routers_on(self, switches: BTreeSet<Uuid>, closed: bool) -> BTreeSet<Uuid> {
         let ports = self.database.table("Logical_Switch_Port");
-        let ports = ports.filter(|(port, _)| self.holder("Logical_Switch", "ports", *port) == Some(switch));
+        let ports = ports.filter(|(port, row)| {
+            (closed || is_open(row))
+                && self.holder("Logical_Switch", "ports", *port).is_some_and(|on| switches.contains(&on))
+        });
         let leading = ports.filter_map(|(_, port)| leads_to(port));
-        leading.filter_map(|name| self.router_with(name)).collect()
+        leading.filter_map(|name| self.router_with(name, closed)).collect()
     }
 
     /// The routers over a switch or a peering.
-    fn neighbours(self, router: Uuid) -> BTreeSet<Uuid> {
+    fn neighbours(self, router: Uuid, closed: bool) -> BTreeSet<Uuid> {
         let mut found = BTreeSet::new();
-        for (_, port) in self.router_ports(router) {
+        for (_, port) in self.router_ports(router).into_iter().filter(|(_, port)| closed || is_open(port)) {
             for (other, row) in self.database.table("Logical_Switch_Port") {
                 if leads_to(row) == Some(port.text("name"))
+                    && (closed || is_open(row))
                     && let Some(switch) = self.holder("Logical_Switch", "ports", other)
                 {
-                    found.extend(self.routers_on(switch));
+                    found.extend(self.routers_on(self.joined([switch].into(), closed), closed));
                 }
             }
             for (other, row) in self.database.table("Logical_Router_Port") {
                 let joined = row.texts("peer").any(|peer| peer == port.text("name"))
                     || port.texts("peer").any(|peer| peer == row.text("name"));
-                if joined && !is_gateway_port(row) {
+                if joined && !is_gateway_port(row) && (closed || is_open(row)) {
                     found.extend(self.holder("Logical_Router", "ports", other));
                 }
             }
@@ -488,10 +613,19 @@ impl<'a> Oracle<'a> {
         found
     }
 
-    fn router_with(self, port: &str) -> Option<Uuid> {
+    /// Whether nothing passes a gateway port: it is disabled, or all that it leads to is.
+    fn is_closed(self, port: Uuid) -> bool {
+        let row = self.database.row("Logical_Router_Port", port).unwrap();
+        let ends = self.database.table("Logical_Switch_Port");
+        let mut ends = ends.filter(|(_, end)| leads_to(end) == Some(row.text("name"))).peekable();
+        !is_open(row) || ends.peek().is_some() && ends.all(|(_, end)| !is_open(end))
+    }
+
+    fn router_with(self, port: &str, closed: bool) -> Option<Uuid> {
         let mut ports = self.database.table("Logical_Router_Port");
         let (uuid, row) = ports.find(|(_, row)| row.text("name") == port)?;
-        self.holder("Logical_Router", "ports", uuid).filter(|_| !is_gateway_port(row))
+        let is_way = !is_gateway_port(row) && (closed || is_open(row));
+        self.holder("Logical_Router", "ports", uuid).filter(|_| is_way)
     }
 
     fn router_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
@@ -514,6 +648,10 @@ impl<'a> Oracle<'a> {
     fn is_gateway(self, router: Uuid) -> bool {
         self.is_bound(router) || !self.gateway_ports(router).is_empty()
     }
+}
+
+fn is_open(port: &Row) -> bool {
+    port.flag("enabled") != Some(false)
 }
 
 fn is_gateway_port(port: &Row) -> bool {
@@ -541,7 +679,10 @@ impl<'a> Oracle<'a> {
     pub(crate) fn forwards(self, router: Uuid) -> Vec<Forward> {
         let mut forwards = Vec::new();
         for (uuid, balancer) in self.database.table("Load_Balancer") {
-            if !self.is_on(router, uuid) {
+            // What a template stands for is told elsewhere.
+            let is_template =
+                balancer.get("options", "template").is_some_and(|text| text.to_lowercase() == "true");
+            if !self.is_on(router, uuid) || is_template {
                 continue;
             }
             for (key, value) in balancer.pairs("vips") {
@@ -554,6 +695,8 @@ impl<'a> Oracle<'a> {
                         family_of(*target) == family_of(address) && at.is_some() == port.is_some()
                     })
                 });
+                let gap = value.starts_with(',') || value.contains(",,");
+                let backends = backends.filter(|backends| backends.is_empty() || !gap);
                 if let (Some(backends), false) = (backends, self.is_internal(router, address)) {
                     let targets = backends.into_iter().map(|(target, _)| target).collect();
                     let row = ("Load_Balancer", uuid);

@@ -29,8 +29,9 @@ const CASES: u32 = 2000;
 /// its successor has to be: a row that is on another router too, or tagged for another port.
 const MOST_ROUNDS: usize = 4;
 
-/// The reasons that need what these worlds do not have: a policy, a configuration, or a database that refuses.
-const ELSEWHERE: [Code; 4] = [Code::NotPermitted, Code::NotATarget, Code::NoPort, Code::Refused];
+/// The reasons that need what these worlds do not have: a policy, a configuration, a CMS, or a database that refuses.
+const ELSEWHERE: [Code; 5] =
+    [Code::NotPermitted, Code::NotATarget, Code::NoPort, Code::Refused, Code::SourceUnreachable];
 
 /// The rules of a static world: nothing is converted, and nothing takes time.
 fn rules(owner: Owner) -> Rules {

@@ -13,16 +13,21 @@ const ROUTERS: u64 = 6;
 const INSTANCES: u64 = 8;
 /// Switch ports that lead to routers come after instances.
 const UPLINKS: u64 = 12;
+/// Those that join switches, and those that stand for addresses that move, come after these.
+const OTHERS: u64 = 5;
 const ROUTER_PORTS: u64 = 14;
 const BALANCERS: u64 = 4;
 const GROUPS: u64 = 2;
 const NATS: u64 = 10;
 
-const ELEMENTS: [&str; 14] = [
-    "0a:00:00:00:00:01 10.57.0.11",
+const ELEMENTS: [&str; 17] = [
     "0a:00:00:00:00:01 10.57.0.11",
     "0a:00:00:00:00:02 10.57.0.12",
-    "0a:00:00:00:00:02 10.57.0.12",
+    "0a:00:00:00:00:11 10.57.0.14",
+    "0a:00:00:00:00:12 10.57.0.15",
+    "0a:00:00:00:00:13 10.57.0.16",
+    "0a:00:00:00:00:14 10.57.0.17",
+    "0a:00:00:00:00:15 10.57.0.18",
     "0A:00:00:0:00:03  10.57.0.13 fd42:0::11",
     "0a:00:00:00:00:04 10.57.0.11 10.57.0.12 fd42::11",
     "0a:00:00:00:00:05 fd42::12",
@@ -77,9 +82,10 @@ const OUTER: [&str; 7] = [
     "2001:db8::2/64",
     "bogus",
 ];
-const VIPS: [&str; 15] = [
+const VIPS: [&str; 16] = [
     "203.0.113.10:80",
-    "203.0.113.10:443",
+    "[203.0.113.10]:443",
+    "203.0.113.10:30000",
     "203.0.113.10:65535",
     "203.0.113.11:8080",
     "203.0.113.11:2000",
@@ -94,15 +100,18 @@ const VIPS: [&str; 15] = [
     "10.57.0.1:53",
     "bogus:1",
 ];
-const BACKENDS: [&str; 9] = [
+const BACKENDS: [&str; 12] = [
     "10.57.0.11:80",
-    "10.57.0.11:80",
+    "10.57.0.14:80",
+    "10.57.0.15:80",
+    "10.57.0.100:80",
     "10.57.0.12:80,10.57.0.12:81",
     "10.57.0.13:80",
     "10.57.0.11:80,10.57.0.12:80",
     "[fd42::11]:80",
     "[FD42:0::12]:80",
     "10.57.0.13:80,bogus",
+    "10.57.0.13:80,,10.57.0.11:80",
     "",
 ];
 const EXTERNALS: [&str; 8] = [
@@ -115,10 +124,12 @@ const EXTERNALS: [&str; 8] = [
     "10.57.0.11",
     "bogus",
 ];
-const LOGICALS: [&str; 13] = [
+const LOGICALS: [&str; 15] = [
     "10.57.0.11",
+    "10.57.0.14",
     "10.57.0.11/32",
     "10.57.0.12",
+    "10.57.0.15",
     "10.57.0.13/255.255.255.255",
     "10.57.0.0/24",
     "10.57.0.0/255.255.255.0",
@@ -177,7 +188,7 @@ fn uuid(table: &str, n: u64) -> Uuid {
 fn number(table: &str, c: &mut Choices) -> u64 {
     c.below(match table {
         "Logical_Switch" => SWITCHES,
-        "Logical_Switch_Port" => INSTANCES + UPLINKS,
+        "Logical_Switch_Port" => INSTANCES + UPLINKS + OTHERS,
         "Logical_Router" => ROUTERS,
         "Logical_Router_Port" => ROUTER_PORTS,
         "Load_Balancer" => BALANCERS,
@@ -236,6 +247,24 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
             (0..routers).filter(|n| n % 3 == 1).for_each(|n| gateway(db, c, n));
         }
     }
+    for _ in 0..c.below(3) {
+        let (one, other) = (c.below(switches), c.below(switches));
+        joint(db, c, one, other);
+    }
+    if c.one_in(2) {
+        let n = vacant(db, "Logical_Switch_Port", INSTANCES + UPLINKS..INSTANCES + UPLINKS + OTHERS).unwrap();
+        let parents = [port_name(c.below(3)), port_name(c.below(INSTANCES))].join(",");
+        let options = [("virtual-ip", "10.57.0.100".to_owned()), ("virtual-parents", parents)];
+        switch_port(db, 0, n, [("type", Value::text("virtual")), ("options", Value::map(options))]);
+    }
+    if c.one_in(4) {
+        let table = ["Logical_Switch_Port", "Logical_Router_Port"][c.below(2) as usize];
+        if let Some(uuid) = c.row(db, table)
+            && let Some(row) = db.row_mut(table, uuid)
+        {
+            row.put("enabled", Value::maybe_flag(Some(false)));
+        }
+    }
     // In a tidy network most wishes can be granted, so that what may hinder them late is seen.
     let tidy = c.one_in(2);
     for n in 0..3 + c.below(INSTANCES - 2) {
@@ -243,7 +272,9 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
         let mut row = instance(db, c, n);
         if tidy {
             if !row.is_set("dynamic_addresses") {
-                row.put("addresses", Value::texts([c.of(&ELEMENTS[..4])]));
+                // Mostly each has its own.
+                let own = if c.one_in(5) { c.of(&ELEMENTS[..7]) } else { ELEMENTS[n as usize % 7] };
+                row.put("addresses", Value::texts([own]));
             }
             row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4[..4])));
         }
@@ -254,7 +285,7 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     for n in 0..1 + c.below(BALANCERS) {
         let mut row = balancer(db, c);
         if tidy {
-            row.put("vips", Value::map([(c.of(&VIPS[..5]), c.of(&BACKENDS[..5]))]));
+            row.put("vips", Value::map([(c.of(&VIPS[..7]), c.of(&BACKENDS[..7]))]));
         }
         db.rows.insert(("Load_Balancer", uuid("Load_Balancer", n)), row);
     }
@@ -269,7 +300,13 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
             row.put("type", Value::text(c.of(&["snat", "dnat", "dnat_and_snat"])));
             row.put("options", Value::map([("stateless", c.of(&["true", "false"]))]));
             row.put("external_ip", Value::text(c.of(&EXTERNALS[..2])));
-            row.put("logical_ip", Value::text(c.of(&LOGICALS[..4])));
+            row.put("logical_ip", Value::text(c.of(&LOGICALS[..6])));
+            if c.one_in(3) {
+                row.put("type", Value::text("dnat_and_snat"));
+                row.put("options", Value::map([("stateless", "false")]));
+                row.put("external_mac", Value::texts(["0a:00:00:00:00:99"]));
+                row.put("logical_port", Value::texts([port_name(c.below(INSTANCES))]));
+            }
         }
         db.rows.insert(("NAT", uuid("NAT", n)), row);
         // Nothing keeps a row from being on two routers.
@@ -319,6 +356,35 @@ fn join(db: &mut Database, c: &mut Choices, switch: u64, router: u64) {
     link(db, "Logical_Switch", switch, "ports", uuid("Logical_Switch_Port", n), true);
 }
 
+/// Adds a port to a switch.
+fn switch_port<'c>(
+    db: &mut Database,
+    switch: u64,
+    n: u64,
+    columns: impl IntoIterator<Item = (&'c str, Value)>,
+) {
+    let columns = [("name", Value::text(port_name(n)))].into_iter().chain(columns);
+    let mut row = db.new_row("Logical_Switch_Port", []);
+    columns.for_each(|(column, value)| row.put(column, value));
+    db.rows.insert(("Logical_Switch_Port", uuid("Logical_Switch_Port", n)), row);
+    let switch = uuid("Logical_Switch", switch);
+    link(db, "Logical_Switch", switch, "ports", uuid("Logical_Switch_Port", n), true);
+}
+
+/// Joins two switches directly.
+fn joint(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
+    let numbers = INSTANCES + UPLINKS..INSTANCES + UPLINKS + OTHERS;
+    let free: Vec<_> = numbers
+        .filter(|n| db.row("Logical_Switch_Port", uuid("Logical_Switch_Port", *n)).is_none())
+        .collect();
+    let &[one, other, ..] = &free[..] else { return };
+    for (switch, n, peer) in [(a, one, other), (b, other, one)] {
+        // Half a joint is none.
+        let peer = if c.one_in(8) { "web0".to_owned() } else { port_name(peer) };
+        switch_port(db, switch, n, [("type", Value::text("switch")), ("peer", Value::texts([peer]))]);
+    }
+}
+
 fn peer(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
     let Some(a) = router_port(db, c, a, &["100.64.0.1/30"]) else { return };
     let Some(b) = router_port(db, c, b, &["100.64.0.2/30"]) else { return };
@@ -360,9 +426,9 @@ fn bind(db: &mut Database, c: &mut Choices, port: Uuid) {
 
 fn instance(db: &Database, c: &mut Choices, n: u64) -> Row {
     let (addresses, dynamic) = match c.below(8) {
-        0 => (vec![c.of(&ELEMENTS[8..10])], vec![c.of(&DYNAMIC[..2])]),
+        0 => (vec![c.of(&ELEMENTS[11..13])], vec![c.of(&DYNAMIC[..2])]),
         1 => (c.some(&ELEMENTS, 3), c.some(&DYNAMIC, 1)),
-        _ => (vec![c.of(&ELEMENTS[..6])], Vec::new()),
+        _ => (vec![c.of(&ELEMENTS[..9])], Vec::new()),
     };
     let mut row = db.new_row(
         "Logical_Switch_Port",
@@ -395,7 +461,7 @@ fn balancer(db: &Database, c: &mut Choices) -> Row {
 fn vip(row: &mut Row, c: &mut Choices) {
     // VIPs of both families mostly lead to their own.
     let key = c.of(&VIPS);
-    let backends = if key.contains("db8") && !c.one_in(4) { &BACKENDS[5..7] } else { &BACKENDS[..] };
+    let backends = if key.contains("db8") && !c.one_in(4) { &BACKENDS[7..9] } else { &BACKENDS[..] };
     row.set("vips", key, Some(c.of(backends)));
 }
 
@@ -445,6 +511,14 @@ fn foreign_nat(db: &Database, c: &mut Choices) -> Row {
             ("logical_ip", Value::text(logical)),
         ],
     );
+    if c.one_in(8) {
+        let column = ["allowed_ext_ips", "exempted_ext_ips"][c.below(2) as usize];
+        row.put(column, Value::refs([Uuid::from_u128(1)]));
+    }
+    if c.one_in(6) {
+        row.put("external_mac", Value::texts([c.of(&["0a:00:00:00:00:99", "0a:00:00:00:00:99", "bogus"])]));
+        row.put("logical_port", Value::texts([port_name(c.below(INSTANCES))]));
+    }
     if c.one_in(8) {
         row.set("external_ids", "ovn-extaddr:owner", Some("others"));
         row.set("external_ids", "ovn-extaddr:port", Some(&port_name(c.below(INSTANCES))));

@@ -91,6 +91,9 @@ fn step(database: &mut Database, operation: &Json) -> Result<(), String> {
                             operand.map_mut().append(map);
                             *map = std::mem::take(operand.map_mut());
                         }
+                        (Value::Map(map), "delete") if matches!(operand, Value::Set(_)) => {
+                            map.retain(|key, _| !operand.set_mut().contains(&Atom::Text(key.clone())));
+                        }
                         (Value::Map(map), "delete") => {
                             map.retain(|key, value| operand.map_mut().get(key) != Some(value));
                         }

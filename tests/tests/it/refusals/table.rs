@@ -188,6 +188,21 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.remove_foreign(),
         ),
         case(
+            "conflict distributed-nat: remove these two of the row",
+            |scene, site| {
+                site.complete()?;
+                let neighbour = site.internal()?.to_string().replace(".11", ".99");
+                let uuid = site.net.add_nat("dnat_and_snat", site.external, &neighbour)?;
+                let named = json!([["_uuid", "==", uuid_ref(&uuid)]]);
+                let row = json!({"external_mac": "10:66:6a:ff:00:99", "logical_port": "neighbour"});
+                scene
+                    .server
+                    .transact(vec![json!({"op": "update", "table": "NAT", "where": named, "row": row})])
+                    .map(drop)
+            },
+            |_, site| site.remove_foreign(),
+        ),
+        case(
             "foreign",
             |_, site| {
                 site.complete()?;
@@ -314,6 +329,18 @@ pub(super) fn usual_cases() -> Vec<Case> {
 fn of_ports() -> Vec<Case> {
     vec![
         case(
+            "rejected port-disabled: enable it (`ovn-nbctl lsp-set-enabled`",
+            |scene, site| {
+                site.complete()?;
+                let uplink = format!("{}-lsp-router", site.net.internal_switch());
+                site.set(&scene.server, "Logical_Switch_Port", &uplink, json!({"enabled": false}))
+            },
+            |scene, site| {
+                let uplink = format!("{}-lsp-router", site.net.internal_switch());
+                site.set(&scene.server, "Logical_Switch_Port", &uplink, json!({"enabled": true}))
+            },
+        ),
+        case(
             "rejected not-an-instance: remove ipv4.address.external from this one",
             |scene, site| {
                 site.complete()?;
@@ -356,7 +383,7 @@ fn of_ports() -> Vec<Case> {
             |_, site| site.net.add_forward(site.external, 8443, site.internal()?, 443),
         ),
         case(
-            // Of two ports with one address the first by name has it.
+            // Of two ports with one address none has it.
             "conflict duplicate-address: give one of them another",
             |scene, site| {
                 site.complete()?;

@@ -46,14 +46,31 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
         (_, "gateway_chassis") => refs(c, "Load_Balancer", 2),
         (_, "ha_chassis_group" | "gateway_port") => refs(c, "Logical_Router_Port", 1),
         ("NAT", "type") => Value::text(c.of(&["snat", "dnat", "dnat_and_snat", "bogus"])),
-        (_, "type") => Value::text(c.of(&["", "", "router", "localnet"])),
+        (_, "type") => Value::text(c.of(&["", "", "external", "router", "switch", "virtual", "localnet"])),
         (_, "addresses") => Value::texts(c.some(&ELEMENTS, 3)),
         (_, "dynamic_addresses") => Value::texts(c.some(&DYNAMIC, 1)),
         ("Logical_Switch_Port", "options") => {
-            Value::map([("router-port", format!("lrp{}", c.below(ROUTER_PORTS))), ("other", String::new())])
+            let parents = format!("{},,{}", port_name(c.below(INSTANCES)), port_name(c.below(INSTANCES)));
+            Value::map([
+                ("router-port", format!("lrp{}", c.below(ROUTER_PORTS))),
+                ("virtual-ip", c.of(&["10.57.0.100", "fd42::100", "10.57.0.11", "bogus"]).to_owned()),
+                ("virtual-parents", parents),
+                ("other", String::new()),
+            ])
         }
         ("Logical_Router", "options") => {
             Value::map(c.some(&["chassis", "other"], 1).into_iter().map(|k| (k, "x")))
+        }
+        ("Load_Balancer", "options") => {
+            let key = c.some(&["template", "skip_snat", "other"], 1);
+            let value = c.of(&["true", "True", "false"]);
+            Value::map(key.into_iter().map(|key| (key, value)))
+        }
+        (_, "allowed_ext_ips" | "exempted_ext_ips") => refs(c, "Load_Balancer", 1),
+        (_, "external_mac") => Value::texts(c.some(&["0a:00:00:00:00:99", "bogus"], 1)),
+        (_, "logical_port") => Value::texts((0..c.below(2)).map(|_| port_name(c.below(INSTANCES)))),
+        ("Logical_Switch_Port", "peer") => {
+            Value::texts((0..c.below(2)).map(|_| port_name(c.below(INSTANCES + UPLINKS + OTHERS))))
         }
         ("NAT", "options") => {
             let of = c.some(&["true", "false", "maybe"], 1);
@@ -185,7 +202,7 @@ fn edit_port(database: &mut Database, c: &mut Choices) {
     match c.below(6) {
         0 | 1 => wish(row, c),
         2 => row.set("external_ids", "ipv4.address.external", None),
-        3 if c.one_in(4) => row.put("type", Value::text("localnet")),
+        3 if c.one_in(4) => row.put("type", Value::text(c.of(&["localnet", "external", "virtual"]))),
         3 => row.put("dynamic_addresses", value("Logical_Switch_Port", "dynamic_addresses", c)),
         _ => row.put("addresses", Value::texts([c.of(&ELEMENTS)])),
     }

@@ -1,0 +1,90 @@
+//! Rows of ours that somebody else removed or changed, and that are put back: which, where and why, for the log.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ovn_model::{Family, Store};
+use tracing::warn;
+
+use crate::difference::planned_change;
+use crate::engine::{Engine, Subject};
+use crate::ledger::Ledger;
+use crate::plan::RowChange;
+use crate::report::Standing;
+use crate::state::State;
+
+/// Rows of a transaction that are told one by one; of more only the number is, and the first.
+const FEW: usize = 5;
+
+/// A row that was lost though nothing else was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    port: Arc<str>,
+    family: Family,
+    router: String,
+    address: IpAddr,
+    /// What was done about it, and why.
+    message: String,
+}
+
+/// Returns the overrides among the changes that were as they should be when something was said of them last.
+pub(super) fn of(
+    store: &Store,
+    engine: &Engine,
+    ledger: &Ledger,
+    subjects: &BTreeMap<Subject, Vec<RowChange>>,
+) -> Vec<Loss> {
+    let of_ports = subjects.iter().filter_map(|(subject, changes)| match subject {
+        Subject::Port(port) => Some((subject, port, changes)),
+        Subject::Conversion(_) => None,
+    });
+    let losses = of_ports.flat_map(|(subject, port, changes)| {
+        let rows = changes.iter().filter_map(|change| Some((change, change.row()?)));
+        let lost =
+            rows.filter(move |(_, row)| !row.is_drain() && was_there(engine, ledger, port, row.external));
+        lost.map(move |(change, row)| {
+            let planned = planned_change(store, engine, subject, change);
+            let to = planned.to.map(|content| content.to_string()).unwrap_or_default();
+            let message = match planned.from.map(|content| content.to_string()) {
+                None => format!("put back {to} on {}, which somebody else had removed", planned.router),
+                Some(from) if from == to => {
+                    format!("put {to} on {} right, which somebody else had changed", planned.router)
+                }
+                Some(from) => {
+                    format!("put back {to} on {}, of which somebody else had made {from}", planned.router)
+                }
+            };
+            let family = Family::of(row.external);
+            Loss { port: Arc::clone(port), family, router: planned.router, address: row.external, message }
+        })
+    });
+    losses.collect()
+}
+
+/// Whether the intent for the address was fulfilled, and is the same still.
+fn was_there(engine: &Engine, ledger: &Ledger, port: &Arc<str>, external: IpAddr) -> bool {
+    let mut decisions = engine.decisions(port).iter();
+    decisions.any(|decision| {
+        let standing = Standing {
+            family: decision.family,
+            state: State::Active,
+            reason: None,
+            router: decision.router,
+            external: decision.external,
+            internal: decision.internal.clone(),
+        };
+        decision.external == Some(external) && ledger.has(port, &standing)
+    })
+}
+
+/// Logs them.
+pub(super) fn say(losses: &[Loss]) {
+    for Loss { port, family, router, address, message } in losses.iter().take(FEW) {
+        let family = family.to_string();
+        warn!(%port, family, router, %address, "{port} {family}: {message}");
+    }
+    if let Some(more) = losses.len().checked_sub(FEW).filter(|more| *more > 0) {
+        warn!(more, "{more} more rows were put back, which somebody else had removed or changed");
+    }
+}

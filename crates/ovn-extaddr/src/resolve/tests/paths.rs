@@ -1,0 +1,124 @@
+//! Ways from an instance to its router.
+
+use serde_json::{Value, json};
+
+use super::{GRANTED, forwarded};
+use crate::testing::Network;
+
+fn joint(peer: &str) -> Value {
+    json!({"type": "switch", "peer": peer})
+}
+
+/// `p1` on a switch that is joined with `S` by ports of type `switch`.
+fn leaf() -> Network {
+    let mut network = forwarded();
+    network.put("Logical_Switch", "S", json!({"ports": ["set", []]}));
+    network.join("S", "R-S");
+    network.put("Logical_Switch", "leaf", json!({"name": "leaf"}));
+    network.switch_port("leaf", "p1", json!({}));
+    network.switch_port("leaf", "leaf-S", joint("S-leaf"));
+    network.switch_port("S", "S-leaf", joint("leaf-S"));
+    network
+}
+
+#[test]
+fn field_case_8_switches_that_are_joined_directly() {
+    let mut network = leaf();
+    assert_eq!(network.outcome("p1"), GRANTED);
+    // Each must name the other (northd/northd.c, `join_logical_ports`).
+    for wrong in ["other", "p1", ""] {
+        network.put("Logical_Switch_Port", "S-leaf", joint(wrong));
+        assert_eq!(network.outcome("p1"), "rejected no-router", "{wrong}");
+    }
+    network.put("Logical_Switch_Port", "S-leaf", json!({"peer": ["set", []]}));
+    assert_eq!(network.outcome("p1"), "rejected no-router");
+    network.put("Logical_Switch_Port", "S-leaf", json!({"peer": "leaf-S", "type": "patch"}));
+    assert_eq!(network.outcome("p1"), "rejected no-router", "both are of that type");
+}
+
+#[test]
+fn field_case_8_a_ring_of_switches_and_a_chain() {
+    let mut network = leaf();
+    for (one, other) in [("leaf", "S2"), ("S2", "S")] {
+        for switch in [one, other] {
+            network.put("Logical_Switch", switch, json!({"name": switch}));
+        }
+        let (a, b) = (format!("{one}-{other}-x"), format!("{other}-{one}-x"));
+        network.switch_port(one, &a, joint(&b));
+        network.switch_port(other, &b, joint(&a));
+    }
+    assert_eq!(network.outcome("p1"), GRANTED, "a ring");
+    network.put("Logical_Switch_Port", "leaf-S", json!({"peer": ["set", []]}));
+    assert_eq!(network.outcome("p1"), GRANTED, "a chain");
+    network.put("Logical_Switch_Port", "leaf-S2-x", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "rejected port-disabled");
+    assert!(network.sentence("p1").starts_with("switch port leaf-S2-x is disabled"));
+}
+
+#[test]
+fn field_case_31_disabled_ports_on_the_way() {
+    for (table, name) in
+        [("Logical_Switch_Port", "S-R-S"), ("Logical_Router_Port", "R-S"), ("Logical_Router_Port", "R-ext")]
+    {
+        let mut network = forwarded();
+        network.put(table, name, json!({"enabled": false}));
+        assert_eq!(network.outcome("p1"), "rejected port-disabled", "{name}");
+        let kind = if table == "Logical_Switch_Port" { "switch" } else { "router" };
+        assert!(network.sentence("p1").starts_with(&format!("{kind} port {name} is disabled")), "{name}");
+        network.put(table, name, json!({"enabled": true}));
+        assert_eq!(network.outcome("p1"), GRANTED, "{name}");
+    }
+    // The other end of the gateway port.
+    let mut network = forwarded();
+    network.put("Logical_Switch", "ext", json!({"name": "ext"}));
+    network.join("ext", "R-ext");
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.put("Logical_Switch_Port", "ext-R-ext", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "rejected port-disabled");
+    // The instance's own port may be enabled at any time, and has the address from then on.
+    let mut network = forwarded();
+    network.put("Logical_Switch_Port", "p1", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), GRANTED);
+    assert!(network.checks("p1").iter().any(|check| check.starts_with("!disabled: ")));
+}
+
+#[test]
+fn field_case_31_another_way_is_taken() {
+    // R2 is joined with the switch, too, and its way is open.
+    let mut network = forwarded();
+    network.router("R2");
+    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+    network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+    network.join("S", "R2-S");
+    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), "rejected ambiguous-router");
+    network.put("Logical_Switch_Port", "S-R-S", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), GRANTED);
+    // Two ways to one router, of which one is closed.
+    network.put("Logical_Router", "R2", json!({"load_balancer": ["set", []]}));
+    assert_eq!(network.outcome("p1"), "rejected port-disabled");
+    network.router_port("R", "R-S-2", &["10.57.0.3/24"]);
+    network.join("S", "R-S-2");
+    assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
+fn field_case_31_disabled_ports_between_routers() {
+    // S - inner - R by a peering.
+    let mut network = forwarded();
+    network.router("inner");
+    network.router_port("inner", "inner-S", &["10.57.0.2/24"]);
+    network.router_port("inner", "inner-R", &["100.64.0.2/24"]);
+    network.router_port("R", "R-inner", &["100.64.0.1/24"]);
+    network.put("Logical_Router_Port", "inner-R", json!({"peer": "R-inner"}));
+    network.put("Logical_Router_Port", "R-inner", json!({"peer": "inner-R"}));
+    network.delete("Logical_Switch_Port", "S-R-S");
+    network.join("S", "inner-S");
+    assert_eq!(network.outcome("p1"), GRANTED);
+    for port in ["inner-R", "R-inner", "inner-S"] {
+        let mut network = network.clone();
+        network.put("Logical_Router_Port", port, json!({"enabled": false}));
+        assert_eq!(network.outcome("p1"), "rejected port-disabled", "{port}");
+        assert!(network.sentence("p1").starts_with(&format!("router port {port} is disabled")), "{port}");
+    }
+}

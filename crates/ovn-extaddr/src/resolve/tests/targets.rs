@@ -1,0 +1,154 @@
+//! What a forward leads to, and whether a VIP may be converted.
+
+use serde_json::json;
+
+use super::{GRANTED, forwarded, wanting};
+use crate::testing::{Network, map};
+
+#[test]
+fn field_case_18_external_ports_are_instances() {
+    let mut network = forwarded();
+    network.put("Logical_Switch_Port", "p1", json!({"type": "external"}));
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.wants("p1", "auto");
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.put("Logical_Switch_Port", "p1", json!({"type": "localnet"}));
+    assert_eq!(network.outcome("p1"), "rejected not-an-instance");
+}
+
+const OPTIONS: [(&str, &str); 2] = [("virtual-ip", "10.57.0.100"), ("virtual-parents", "p1,p2")];
+
+/// 10.57.0.100 moves between `p1` and `p2`, and is forwarded.
+fn virtual_target(wanted: &str) -> Network {
+    let mut network = wanting(wanted);
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
+    network.instance("p3", "02:00:00:00:00:13 10.57.0.13");
+    network.switch_port("S", "vip", json!({"type": "virtual", "options": map(&OPTIONS)}));
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.100:80")], &["R"]);
+    network
+}
+
+#[test]
+fn field_case_18_a_forward_to_an_address_that_moves_leads_to_its_parents() {
+    let granted = |port: u8| format!("granted 203.0.113.10 for 10.57.0.{port} ports 1024-65535");
+    for wanted in ["203.0.113.10", "auto"] {
+        let mut network = virtual_target(wanted);
+        network.rules.require_target = true;
+        for port in ["p2", "p3"] {
+            network.wants(port, wanted);
+        }
+        assert_eq!((network.outcome("p1"), network.outcome("p2")), (granted(11), granted(12)), "{wanted}");
+        let refused = if wanted == "auto" { "rejected no-forward-for-auto" } else { "rejected not-a-target" };
+        assert_eq!(network.outcome("p3"), refused, "no parent of it");
+        // On another switch its parents cannot have the address.
+        network.put("Logical_Switch", "S2", json!({"name": "S2"}));
+        network.switch_port("S2", "vip2", json!({"type": "virtual", "options": map(&OPTIONS)}));
+        network.delete("Logical_Switch_Port", "vip");
+        assert_eq!(network.outcome("p1"), refused, "{wanted}");
+    }
+    // It is the parents that ask.
+    let mut network = virtual_target("203.0.113.10");
+    network.wants("vip", "203.0.113.10");
+    assert_eq!(network.outcome("vip"), "rejected not-an-instance");
+    // One that leads elsewhere, too, is not for one of them alone.
+    let mut network = virtual_target("auto");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.100:80,10.57.0.13:80")], &["R"]);
+    assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto");
+    // Their own and the one that moves are both theirs.
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.100:80,10.57.0.11:80")], &["R"]);
+    assert_eq!(network.outcome("p1"), granted(11));
+}
+
+#[test]
+fn field_case_18_a_default_target_that_moves_is_converted() {
+    let mut network = virtual_target("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.100")], &["R"]);
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+}
+
+/// A default target on a router that is bound to a chassis.
+fn bound(router: &[(&str, &str)], balancer: &[(&str, &str)]) -> Network {
+    let mut network = wanting("203.0.113.10");
+    network.bind_to_chassis();
+    let options: Vec<_> = router.iter().copied().chain([("chassis", "gateway-1")]).collect();
+    network.put("Logical_Router", "R", json!({"options": map(&options)}));
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    network.put("Load_Balancer", "fw", json!({"options": map(balancer)}));
+    network
+}
+
+#[test]
+fn field_case_12_the_source_that_the_instance_sees_stays() {
+    let (lb, dnat) = ("lb_force_snat_ip", "dnat_force_snat_ip");
+    for (router, balancer, is_converted) in [
+        (&[][..], &[][..], true),
+        (&[(lb, "router_ip")], &[], false),
+        (&[(lb, "203.0.113.2")], &[], false),
+        (&[(lb, "203.0.113.2"), (dnat, "203.0.113.2")], &[], true),
+        (&[(lb, "203.0.113.2"), (dnat, "203.0.113.3")], &[], false),
+        (&[(lb, "203.0.113.2 fd42:57::1"), (dnat, "203.0.113.2")], &[], true),
+        (&[(lb, "router_ip"), (dnat, "203.0.113.2")], &[], false),
+        (&[(dnat, "203.0.113.2")], &[], false),
+        // Of the other family, or none at all.
+        (&[(lb, "fd42:57::1")], &[], true),
+        (&[(lb, "203.0.113.2 what")], &[], true),
+        (&[(lb, "")], &[], true),
+        (&[], &[("skip_snat", "true")], false),
+        (&[(lb, "203.0.113.2")], &[("skip_snat", "true")], false),
+        (&[], &[("skip_snat", "false")], true),
+    ] {
+        let network = bound(router, balancer);
+        let outcome = match is_converted {
+            true => "granted 203.0.113.10 for 10.57.0.11 converted",
+            false => "rejected default-target",
+        };
+        assert_eq!(network.outcome("p1"), outcome, "{router:?} {balancer:?}");
+        if !is_converted {
+            assert!(network.sentence("p1").contains("the instance would see another source"));
+        }
+        // Single ports stay with their load balancer.
+        let mut network = network.clone();
+        network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+        assert_eq!(network.outcome("p1"), GRANTED, "{router:?} {balancer:?}");
+    }
+    // Elsewhere than on a router that is bound to a chassis none of it has an effect.
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    network.put("Load_Balancer", "fw", json!({"options": map(&[("skip_snat", "true")])}));
+    network.put(
+        "Logical_Router",
+        "R",
+        json!({"options": map(&[(lb, "203.0.113.2"), (dnat, "203.0.113.3")])}),
+    );
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+}
+
+#[test]
+fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
+    let template = json!({"options": map(&[("template", "true")])});
+    let mut network = wanting("203.0.113.10");
+    for vips in [
+        &[("^vip1:80", "^backends")][..],
+        &[("^vip1", "10.57.0.11")],
+        // One that names no variable might be a forward: it is not taken for one all the same.
+        &[("203.0.113.10:80", "10.57.0.11:80")],
+        &[("203.0.113.10", "10.57.0.11")],
+        &[("203.0.113.10:80", "^backend1:80,10.57.0.11:80")],
+    ] {
+        network.balancer("nodeport", vips, &["R"]);
+        network.put("Load_Balancer", "nodeport", template.clone());
+        network.wants("p1", "203.0.113.10");
+        assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{vips:?}");
+        assert_eq!(network.hazards(), ["template"], "{vips:?}");
+        assert_eq!(network.store().problems().count(), 0, "{vips:?}");
+        network.wants("p1", "auto");
+        assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto", "{vips:?}");
+    }
+    // Beside a forward it changes nothing.
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+    // Variables in one that is no template are a mistake.
+    let mut network = wanting("203.0.113.10");
+    network.balancer("nodeport", &[("^vip1:80", "^backends")], &["R"]);
+    assert_eq!(network.hazards(), ["vip-ignored"]);
+}
