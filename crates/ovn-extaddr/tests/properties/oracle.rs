@@ -404,7 +404,7 @@ impl<'a> Oracle<'a> {
         let current =
             own.iter().min_by_key(|(uuid, _)| *uuid).and_then(|(_, nat)| nat.refs("gateway_port").next());
         let current = current.filter(|port| good.contains(port));
-        current.or(good.first().copied()).map(Some).ok_or("no-gateway-port")
+        current.or_else(|| good.first().copied()).map(Some).ok_or("no-gateway-port")
     }
 
     /// Whether a row translates what a row at that gateway port would: northd heeds it, and for that port.
