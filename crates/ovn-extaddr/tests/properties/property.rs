@@ -30,8 +30,14 @@ const CASES: u32 = 2000;
 const MOST_ROUNDS: usize = 4;
 
 /// The reasons that need what these worlds do not have: a policy, a configuration, a CMS, or a database that refuses.
-const ELSEWHERE: [Code; 5] =
-    [Code::NotPermitted, Code::NotATarget, Code::NoPort, Code::Refused, Code::SourceUnreachable];
+const ELSEWHERE: [Code; 6] = [
+    Code::NotPermitted,
+    Code::NotATarget,
+    Code::NoPort,
+    Code::Refused,
+    Code::SourceUnreachable,
+    Code::DisputedInstance,
+];
 
 /// The rules of a static world: nothing is converted, and nothing takes time.
 fn rules(owner: Owner) -> Rules {

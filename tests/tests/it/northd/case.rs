@@ -126,6 +126,12 @@ impl Port {
         }
     }
 
+    /// Whether an address is the port's own.
+    pub(super) fn has(self, address: IpAddr) -> bool {
+        let address = address.to_string();
+        self.networks().iter().any(|network| network.split('/').next() == Some(&address))
+    }
+
     /// The host outside that is behind an outer port.
     pub(super) fn beyond(self) -> [IpAddr; 2] {
         let addresses = match self {

@@ -59,8 +59,7 @@ impl Evidence<'_> {
             let agrees =
                 agrees || seen.is_empty() && (self.is_partial(probe.address) || self.has_no_effect());
             // By design none: a service among instances, and a row that only makes the router answer ARP.
-            let by_design =
-                expected.is_empty() && (is_internal(probe.address) || self.is_identity(probe.address));
+            let by_design = expected.is_empty() && self.is_no_forward_by_design(probe.address);
             if !agrees && !by_design {
                 let (protocol, kind) = (
                     if probe.udp { "udp" } else { "tcp" },
@@ -110,8 +109,9 @@ impl Evidence<'_> {
             }
             ("rejected", "not-a-forward") => {
                 let Ok(address) = intent.wanted.parse::<IpAddr>() else { return };
-                let by_design = is_internal(address) || self.is_identity(address);
-                if !by_design && let Some((probe, seen)) = self.forwarded(address) {
+                if !self.is_no_forward_by_design(address)
+                    && let Some((probe, seen)) = self.forwarded(address)
+                {
                     differ("forward-refused", format!("OVN sends {probe:?} to {seen:?}"));
                 }
             }
@@ -220,6 +220,14 @@ impl Evidence<'_> {
     }
 
     // === inside ===
+
+    /// Whether the program calls it no forward, whatever OVN does: a service among instances, an address that a row only
+    /// makes the router answer ARP for, and the own address of a router without gateway ports, of which there is no SNAT
+    /// to show which side is which.
+    fn is_no_forward_by_design(&self, address: IpAddr) -> bool {
+        let has_no_sides = self.case.gateway == Gateway::Chassis && !self.case.base;
+        is_internal(address) || self.is_identity(address) || has_no_sides && Port::Ext.has(address)
+    }
 
     fn has_no_effect(&self) -> bool {
         self.case.enabled == Some(false) || self.case.gateway == Gateway::None
