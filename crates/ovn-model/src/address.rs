@@ -62,12 +62,15 @@ impl AddressSet {
         std::iter::from_fn(move || element::unpack(&mut rest))
     }
 
-    /// Returns the addresses that the elements assign; a `dynamic` element assigns none itself.
+    /// Returns the addresses of a family that the elements assign; a `dynamic` element assigns none itself.
     pub fn assigned(&self, family: Family) -> impl Iterator<Item = IpAddr> {
-        self.iter()
-            .filter(|element| element.kind() == ElementKind::Static)
-            .flat_map(|element| element.addresses)
-            .filter(move |address| Family::of(*address) == family)
+        self.all_assigned().filter(move |address| Family::of(*address) == family)
+    }
+
+    /// Returns the addresses that the elements assign, of both families.
+    pub(crate) fn all_assigned(&self) -> impl Iterator<Item = IpAddr> {
+        let elements = self.iter().filter(|element| element.kind() == ElementKind::Static);
+        elements.flat_map(|element| element.addresses)
     }
 
     /// Says what is wrong with the elements, if anything is.

@@ -186,26 +186,11 @@ impl Problems {
 mod tests {
     use super::*;
     use crate::cursor::DecodeError;
-    use crate::schema::AtomicType;
-    use crate::table::{ColumnKind, ColumnSpec};
-
-    const fn column(name: &'static str) -> ColumnSpec {
-        let kind = ColumnKind::Scalar(AtomicType::String);
-        ColumnSpec {
-            name,
-            kind,
-            keys: &[],
-            prefixes: &[],
-            values: &[],
-            is_optional: false,
-            since: "",
-            absent: "",
-        }
-    }
+    use crate::table::ColumnSpec;
 
     const TABLE: TableSpec = TableSpec {
         name: "T",
-        columns: &[column("a"), column("b"), column("c")],
+        columns: &[ColumnSpec::string("a"), ColumnSpec::string("b"), ColumnSpec::string("c")],
         load_stage: 0,
         is_optional: false,
         since: "",

@@ -169,6 +169,22 @@ pub struct ColumnSpec {
     pub absent: &'static str,
 }
 
+impl ColumnSpec {
+    /// Returns the declaration of a column of one string, of which nothing else is said.
+    pub(crate) const fn string(name: &'static str) -> Self {
+        Self {
+            name,
+            kind: ColumnKind::Scalar(AtomicType::String),
+            keys: &[],
+            prefixes: &[],
+            values: &[],
+            is_optional: false,
+            since: "",
+            absent: "",
+        }
+    }
+}
+
 /// The type of a column as a field expects it: like [`ColumnType`], without constraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
@@ -322,18 +338,8 @@ impl std::error::Error for ColumnError {}
 /// At compile time: two columns have the same name, or there are too many.
 #[doc(hidden)]
 pub const fn join_columns<const N: usize>(groups: &[&[ColumnSpec]]) -> [ColumnSpec; N] {
-    const NONE: ColumnSpec = ColumnSpec {
-        name: "",
-        kind: ColumnKind::Scalar(AtomicType::String),
-        keys: &[],
-        prefixes: &[],
-        values: &[],
-        is_optional: false,
-        since: "",
-        absent: "",
-    };
     assert!(N <= ColumnSet::MAX_COLUMNS, "too many columns");
-    let mut joined = [NONE; N];
+    let mut joined = [ColumnSpec::string(""); N];
     let (mut length, mut group) = (0, 0);
     while group < groups.len() {
         let mut column = 0;

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::finder::Finder;
 use super::index::Index;
 use super::row::{Edit, Row};
 use super::slabs::Slabs;
-use crate::family::Family;
 use crate::id::{LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vip;
@@ -80,12 +80,12 @@ impl Indexes {
         if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
             return;
         }
-        let hashes = |port: Option<&Port>| -> Vec<u64> {
+        let hashes = |port: Option<&Port>| -> SmallVec<[u64; 4]> {
             let placed =
                 port.filter(|port| port.kind.is_instance()).and_then(|port| Some((port.switch?, port)));
             let addresses =
                 placed.into_iter().flat_map(|(switch, port)| assigned(port).map(move |a| (switch, a)));
-            let mut hashes: Vec<_> = addresses.map(|place| self.hasher.hash_one(place)).collect();
+            let mut hashes: SmallVec<_> = addresses.map(|place| self.hasher.hash_one(place)).collect();
             hashes.sort_unstable();
             hashes.dedup();
             hashes
@@ -108,9 +108,7 @@ impl Indexes {
 
 /// Returns the addresses of a port, static and allocated.
 pub(crate) fn assigned(port: &Port) -> impl Iterator<Item = IpAddr> {
-    Family::ALL
-        .into_iter()
-        .flat_map(|family| port.addresses.assigned(family).chain(port.dynamic_addresses.assigned(family)))
+    port.addresses.all_assigned().chain(port.dynamic_addresses.all_assigned())
 }
 
 impl Indexed for Switch {}

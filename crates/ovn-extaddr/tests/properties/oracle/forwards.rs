@@ -1,0 +1,110 @@
+//! The forwards of a router, and what lies inside it.
+
+use super::topology::is_gateway_port;
+use super::*;
+
+impl<'a> Oracle<'a> {
+    pub(super) fn forwards_at(self, router: Uuid, address: IpAddr) -> Vec<Forward> {
+        self.forwards(router).into_iter().filter(|forward| forward.address == address).collect()
+    }
+
+    /// What each router forwards, sorted.
+    pub(crate) fn all_forwards(self) -> BTreeMap<Uuid, BTreeSet<Forward>> {
+        let routers = self.database.table("Logical_Router");
+        routers.map(|(router, _)| (router, self.forwards(router).into_iter().collect())).collect()
+    }
+
+    /// Everything that the router sends to an instance (§2).
+    pub(crate) fn forwards(self, router: Uuid) -> Vec<Forward> {
+        let mut forwards = Vec::new();
+        for (uuid, balancer) in self.database.table("Load_Balancer") {
+            // What a template stands for is told elsewhere.
+            let is_template =
+                balancer.get("options", "template").is_some_and(|text| text.to_lowercase() == "true");
+            if !self.is_on(router, uuid) || is_template {
+                continue;
+            }
+            for (key, value) in balancer.pairs("vips") {
+                let Some((address, port)) = endpoint(key) else { continue };
+                let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);
+                let backends: Option<Vec<_>> = backends.collect();
+                // One bad backend, and northd passes over the VIP.
+                let backends = backends.filter(|backends| {
+                    backends.iter().all(|(target, at)| {
+                        family_of(*target) == family_of(address) && at.is_some() == port.is_some()
+                    })
+                });
+                let gap = value.starts_with(',') || value.contains(",,");
+                let backends = backends.filter(|backends| backends.is_empty() || !gap);
+                if let (Some(backends), false) = (backends, self.is_internal(router, address)) {
+                    let targets = backends.into_iter().map(|(target, _)| target).collect();
+                    let row = ("Load_Balancer", uuid);
+                    forwards.push(Forward { address, row, vip: Some(key.to_owned()), port, targets });
+                }
+            }
+        }
+        for (uuid, nat) in self.nats(router) {
+            let Ok(address) = nat.text("external_ip").parse::<IpAddr>() else { continue };
+            let host = |(target, length): &(IpAddr, u8)| *length == if target.is_ipv4() { 32 } else { 128 };
+            let target = network(nat.text("logical_ip")).filter(host);
+            let targets: Vec<_> = target.map(|(target, _)| target).into_iter().collect();
+            if ["dnat", "dnat_and_snat"].contains(&nat.text("type"))
+                && !self.is_ours(nat)
+                && self.heeded(router, nat).is_some()
+                && targets != [address]
+            {
+                forwards.push(Forward { address, row: ("NAT", uuid), vip: None, port: None, targets });
+            }
+        }
+        forwards
+    }
+
+    /// Whether a load balancer is on a router, directly or by a group.
+    pub(super) fn is_on(self, router: Uuid, balancer: Uuid) -> bool {
+        let Some(row) = self.database.row("Logical_Router", router) else { return false };
+        let mut groups = self.database.table("Load_Balancer_Group");
+        row.has("load_balancer", balancer)
+            || groups.any(|(uuid, group)| {
+                row.has("load_balancer_group", uuid) && group.has("load_balancer", balancer)
+            })
+    }
+
+    /// Whether the address is in an internal network of the router. Where no port is a gateway port, the SNAT of whole
+    /// networks shows which are; where there is none either, only the router's own addresses are internal.
+    pub(super) fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
+        let ports = self.router_ports(router);
+        let mut here = ports.iter().map(|(_, port)| *port).filter(|port| holds(port, address));
+        if ports.iter().any(|(_, port)| is_gateway_port(port)) {
+            return here.any(|port| !is_gateway_port(port));
+        }
+        let base: Vec<_> = self
+            .nats(router)
+            .into_iter()
+            .filter(|(_, nat)| nat.text("type") == "snat")
+            .filter_map(|(_, nat)| {
+                let logical = network(nat.text("logical_ip"))?;
+                let is_host = logical.1 == if logical.0.is_ipv4() { 32 } else { 128 };
+                Some((nat.text("external_ip").parse().ok()?, logical)).filter(|_| !is_host)
+            })
+            .collect();
+        let is_outer = |port: &Row| base.iter().any(|(external, _)| holds(port, *external));
+        let some_is_outer = ports.iter().any(|(_, port)| is_outer(port));
+        here.any(|port| {
+            let is_own = port.texts("networks").filter_map(network).any(|(own, _)| own == address);
+            let is_inside = base.iter().any(|(_, net)| net.1 > 0 && contains(*net, address));
+            !is_outer(port) && (is_own || is_inside || some_is_outer)
+        })
+    }
+
+    /// Whether the address is in the same network of the router as one of the instance's.
+    pub(super) fn is_neighbour(self, router: Uuid, address: IpAddr, internal: &[IpAddr]) -> bool {
+        let ports = self.router_ports(router);
+        let mut networks = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
+        networks.any(|net| contains(net, address) && internal.iter().any(|internal| contains(net, *internal)))
+    }
+
+    pub(super) fn nats(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
+        let nats = self.database.table("NAT");
+        nats.filter(|(nat, _)| self.holder("Logical_Router", "nat", *nat) == Some(router)).collect()
+    }
+}
