@@ -202,7 +202,7 @@ impl<'a> Site<'a> {
             port_range: None,
             gateway_port: {
                 let current = self.current.and_then(|(_, nat)| nat.gateway_port);
-                gateway::port(store, owner, router, address, &[target], current)?
+                gateway::port(store, owner, router, address, &[target], || current)?
             },
             external_ips: None,
         };

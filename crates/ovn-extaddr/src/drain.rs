@@ -181,7 +181,7 @@ impl Connections<'_> {
             // They go on where they were made; where that is no gateway port any more, and nothing tells of another,
             // it does not matter.
             gateway_port: gateway::named(store, router, before.gateway_port).or_else(|| {
-                gateway::port(store, &rules.owner, router, external, &[internal], None)
+                gateway::port(store, &rules.owner, router, external, &[internal], || None)
                     .unwrap_or(before.gateway_port)
             }),
             external_ips: None,

@@ -4,9 +4,7 @@ use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use ovn_model::{
-    LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip, is_host,
-};
+use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip};
 
 use crate::ownership::{Owner, Role};
 use crate::rules::Rules;
@@ -31,14 +29,14 @@ pub fn at<'a>(
     router: RouterId,
     address: IpAddr,
 ) -> impl Iterator<Item = Forward<'a>> {
-    let balancers = store.balancers_with_vip(address).iter().copied();
+    let balancers = store.balancers_with_vip(address);
     // The same for all, and not asked for where there are none.
     let is_internal = LazyCell::new(move || is_internal(store, router, address));
     let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
     let vips = balancers
         .filter_map(move |id| Some((id, store.load_balancer(id)?)))
         .flat_map(move |(id, row)| heeded(row, row.vips_on(address)).map(move |vip| Forward::Vip(id, vip)));
-    vips.chain(rows(store, owner, router, store.nats_by_external(router, address)))
+    vips.chain(rows(store, owner, router, store.nats_by_external(router, address).iter().copied()))
 }
 
 /// Returns whether another network than that of `router` has the address: a router forwards it, has it itself, or
@@ -83,7 +81,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
     let rows = rows(store, owner, router, store.nats_by_logical(router, target));
-    let mut found: Vec<_> = vips.chain(rows.filter_map(|forward| forward.address())).collect();
+    let mut found: Vec<_> = vips.chain(rows.iter().filter_map(Forward::address)).collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -94,7 +92,8 @@ pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forwa
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
     let vips = vips.flat_map(|(id, row)| heeded(row, &row.vips).map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
-    let mut found: Vec<_> = vips.chain(rows(store, owner, router, store.nats_of(router))).collect();
+    let mut found: Vec<_> =
+        vips.chain(rows(store, owner, router, store.nats_of(router).iter().copied())).collect();
     found.sort_by_key(|forward| (forward.address(), forward.port()));
     found
 }
@@ -108,13 +107,12 @@ fn rows<'a>(
     store: &'a Store,
     owner: &Owner,
     router: RouterId,
-    ids: &[NatId],
-) -> impl Iterator<Item = Forward<'a>> + use<'a> {
-    let rows = ids.iter().filter_map(|id| Some((*id, store.nat(*id)?)));
+    ids: impl IntoIterator<Item = NatId>,
+) -> Vec<Forward<'a>> {
+    let rows = ids.into_iter().filter_map(|id| Some((id, store.nat(id)?)));
     // One that several routers claim is only one's.
     let here = rows.filter(|(_, nat)| nat.router == Some(router));
-    let found: Vec<_> = here.filter_map(|(id, nat)| row(store, owner, id, nat)).collect();
-    found.into_iter()
+    here.filter_map(|(id, nat)| row(store, owner, id, nat)).collect()
 }
 
 fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<Forward<'a>> {
@@ -147,17 +145,8 @@ pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
 /// SNAT of its networks shows which side is which: outside is where the address is at home that it leaves with, inside
 /// what it is for. A router without such SNAT shows nothing, but that its own addresses are no forwards.
 fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr) -> bool {
-    let base = |id: &NatId| {
-        let nat =
-            store.nat(*id).filter(|nat| nat.router == Some(router) && nat.kind == Some(NatKind::Snat))?;
-        Some((nat.external_ip()?, nat.logical_ip().filter(|network| !is_host(network))?))
-    };
-    // Mostly it leaves with the port's own address, which is found without a look at all rows.
-    let mut own = port.networks.iter().flat_map(|net| store.nats_by_external(router, net.addr()));
-    if own.any(|id| base(id).is_some()) {
-        return false;
-    }
-    let base: Vec<_> = store.nats_of(router).iter().filter_map(base).collect();
+    let base = store.network_snats(router);
+    let base: Vec<_> = base.filter_map(|(_, nat)| Some((nat.external_ip()?, nat.logical_ip()?))).collect();
     let is_outer = |port| base.iter().any(|(external, _)| in_networks(port, *external));
     // A row for all addresses shows nothing.
     let is_inside = || base.iter().any(|(_, network)| network.prefix_len() > 0 && network.contains(&address));

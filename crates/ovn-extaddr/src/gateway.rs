@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use ovn_model::{Nat, NatKind, RouterId, RouterPortId, Store, is_host};
+use ovn_model::{Nat, RouterId, RouterPortId, Store};
 
 use crate::northd;
 use crate::ownership::Owner;
@@ -25,7 +25,7 @@ pub fn port(
     router: RouterId,
     external: IpAddr,
     internal: &[IpAddr],
-    current: Option<RouterPortId>,
+    current: impl FnOnce() -> Option<RouterPortId>,
 ) -> Result<Option<RouterPortId>, Reason> {
     if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
         return Ok(None);
@@ -37,17 +37,15 @@ pub fn port(
     let leaving = leaving(store, owner, router, internal);
     let both: Vec<_> = leaving.iter().copied().filter(|port| home.contains(port)).collect();
     let candidates = [both, home, leaving].into_iter().find(|ports| !ports.is_empty()).unwrap_or_default();
-    let stays = current.filter(|port| candidates.contains(port));
+    let stays = current().filter(|port| candidates.contains(port));
     stays.or_else(|| candidates.first().copied()).map(Some).ok_or(Reason::NoGatewayPort)
 }
 
 /// Returns the gateway ports by which the SNAT of the instance's networks leaves, that of the longest prefix first.
 fn leaving(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> Vec<RouterPortId> {
-    let rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
-    let rows =
-        rows.filter(|nat| nat.kind == Some(NatKind::Snat) && nat.router == Some(router) && !owner.owns(nat));
-    let leaving = rows.filter_map(|nat| {
-        let network = nat.logical_ip().filter(|network| !is_host(network))?;
+    let rows = store.network_snats(router).filter(|(_, nat)| !owner.owns(nat));
+    let leaving = rows.filter_map(|(_, nat)| {
+        let network = nat.logical_ip()?;
         internal.iter().find(|address| network.contains(*address))?;
         let port = northd::nat_port(store, nat).ok()?.filter(|_| northd::nat_flaw(store, nat).is_none())?;
         Some((Reverse(network.prefix_len()), store.router_port(port)?.uuid, port))

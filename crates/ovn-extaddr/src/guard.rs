@@ -187,7 +187,9 @@ impl Guard {
 fn assigns(port: &Port, address: IpAddr) -> Option<TypedCondition<Port>> {
     let element = |set: &AddressSet| {
         let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);
-        assigning.find(|element| element.addresses().contains(&address)).map(|e| e.text().into_owned())
+        assigning
+            .find(|element| element.addresses().any(|other| other == address))
+            .map(|e| e.text().into_owned())
     };
     Some(match element(&port.addresses) {
         Some(text) => Port::COLUMNS.addresses.includes(Datum::scalar(text)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use ovn_model::{Family, LoadBalancer, Nat, NatKind, RouterId, Store, is_host};
+use ovn_model::{Family, LoadBalancer, Nat, NatKind, RouterId, Store};
 
 use crate::explain::Check;
 use crate::forwards::Forward;
@@ -252,15 +252,10 @@ fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
 /// Overrides that translate what the network's own SNAT leaves as it is.
 fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
     let base = |router, address: IpAddr| {
-        let rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
-        let rows = rows.filter(|nat| {
-            nat.kind == Some(NatKind::Snat)
-                && nat.matches().is_empty()
-                && northd::nat_flaw(store, nat).is_none()
-        });
-        let covering = rows.filter_map(|nat| {
-            let network =
-                nat.logical_ip().filter(|network| !is_host(network) && network.contains(&address))?;
+        let rows = store.network_snats(router);
+        let rows = rows.filter(|(_, nat)| nat.matches().is_empty() && northd::nat_flaw(store, nat).is_none());
+        let covering = rows.filter_map(|(_, nat)| {
+            let network = nat.logical_ip().filter(|network| network.contains(&address))?;
             Some((network.prefix_len(), nat.external_ips().ok()?))
         });
         covering.max_by_key(|(length, _)| *length)?.1

@@ -174,15 +174,18 @@ pub fn is_distributed(store: &Store, nat: &Nat) -> bool {
     nat.distributed_at().is_some() && matches!(nat_port(store, nat), Ok(Some(_)))
 }
 
-/// Returns the addresses to which the router can send something that reaches a port: its own, and those of ports of type
+/// Returns the addresses to which the router can send something that reaches a port: its `own`, and those of ports of type
 /// `virtual` on its switch that name it as a parent (controller/pinctrl.c, `pinctrl_handle_bind_vport`).
-pub fn reached_addresses(store: &Store, port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
-    let own = port_addresses(port, family);
+pub fn reached_addresses(
+    store: &Store,
+    port: &Port,
+    family: Family,
+    own: &[IpAddr],
+) -> SmallVec<[IpAddr; 1]> {
     let virtuals = store.virtuals_of(&port.name).iter().filter_map(|id| store.port(*id));
     let virtuals = virtuals.filter(|row| row.switch == port.switch && !row.is_disabled());
     let virtuals = virtuals.filter_map(Port::virtual_ip).filter(|ip| Family::of(*ip) == family);
-    let virtuals: Vec<_> = virtuals.filter(|ip| !own.contains(ip)).collect();
-    own.into_iter().chain(virtuals).collect()
+    own.iter().copied().chain(virtuals.filter(|ip| !own.contains(ip))).collect()
 }
 
 /// Returns the addresses of a family that a port has, static or allocated, sorted, each once.

@@ -378,7 +378,7 @@ impl Context<'_> {
     /// Tells of a router that forwards what is wanted and is of no use.
     fn elsewhere(&self) -> String {
         let wanted = self.wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let routers = self.store.balancers_with_vip(wanted).iter().flat_map(|id| self.store.routers_of(*id));
+        let routers = self.store.balancers_with_vip(wanted).flat_map(|id| self.store.routers_of(id));
         let mut routers = routers.filter(|router| !forwards::is_internal(self.store, *router, wanted));
         match routers.next() {
             Some(other) => {

@@ -77,7 +77,7 @@ pub struct Grant {
     /// The gateway port that the rows are for.
     pub gateway_port: Option<RouterPortId>,
     /// The peers that the rows are for, as the network's own SNAT has it; `None` where that is left as it is.
-    pub external_ips: Option<Option<ExternalIps>>,
+    pub external_ips: Option<Box<Option<ExternalIps>>>,
 }
 
 /// Everything a decision is made from.
@@ -169,7 +169,7 @@ fn decide(
     if port.is_disabled() {
         trace.hazard("disabled", || "the port is disabled, so that OVN drops its packets".to_owned());
     }
-    let reached = northd::reached_addresses(store, port, question.family);
+    let reached = northd::reached_addresses(store, port, question.family, &decision.internal);
     if reached.len() > decision.internal.len() {
         trace.passed("virtual", || {
             let virtuals = reached.iter().filter(|address| !decision.internal.contains(address));
@@ -216,7 +216,7 @@ fn decide(
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
 
-    let current = current_gateway_port(question, router, external, &decision.internal);
+    let current = || current_gateway_port(question, router, external, &decision.internal);
     let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal, current);
     let place = Occupancy { question, router, external, gateway_port: gateway_port.clone().ok().flatten() };
     let (mut missing, mut fulfilled) = (Vec::new(), None);
@@ -265,11 +265,11 @@ fn decide(
         return Err(Verdict::Rejected(Reason::PortDisabled(port)));
     }
     let port_range = port_range(question, external, &found, trace).map_err(Verdict::Rejected)?;
-    let external_ips = place.peers(&missing, trace);
+    let external_ips = place.peers(&missing, trace).map(Box::new);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
         // That of a row that is there was found out when it arrived.
-        let there = store.nats_by_logical(router, logical).iter().filter_map(|id| store.nat(*id));
+        let there = store.nats_by_logical(router, logical).filter_map(|id| store.nat(id));
         let mut there = there.filter(|nat| nat.is_named() && rules.owner.is_override_of(nat, &port.name));
         let uuid = || rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
         there.next().map_or_else(uuid, |nat| nat.uuid)
@@ -288,7 +288,7 @@ fn current_gateway_port(
     let Question { store, rules, port, .. } = question;
     let rows = internal.iter().flat_map(|address| store.nats_by_logical(router, *address));
     let rows = rows
-        .filter_map(|id| store.nat(*id))
+        .filter_map(|id| store.nat(id))
         .filter(|nat| nat.external_ip() == Some(external) && rules.owner.is_override_of(nat, &port.name));
     rows.min_by_key(|nat| nat.uuid)?.gateway_port
 }
@@ -459,9 +459,9 @@ fn is_disabled(store: &Store, router: RouterId) -> bool {
 fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
     let Question { store, reach, .. } = question;
     reach.routers.iter().find_map(|(router, _)| {
-        let balancers = store.balancers_with_vip(external).iter();
-        let here = balancers.filter(|id| store.attachment(*router, **id).is_some());
-        let here = here.filter_map(|id| store.load_balancer(*id));
+        let balancers = store.balancers_with_vip(external);
+        let here = balancers.filter(|id| store.attachment(*router, *id).is_some());
+        let here = here.filter_map(|id| store.load_balancer(id));
         let mut vips = here.flat_map(|row| row.vips_on(external).iter().map(move |vip| (row, vip)));
         let nats = store.nats_by_external(*router, external).iter().filter_map(|id| store.nat(*id));
         let mut nats = nats.filter(|nat| nat.kind != Some(NatKind::Snat));
@@ -494,7 +494,7 @@ impl Decision {
                 logical: *logical,
                 port_range: grant.port_range,
                 gateway_port: grant.gateway_port,
-                external_ips: grant.external_ips,
+                external_ips: grant.external_ips.as_deref().copied(),
             })
         })
     }

@@ -70,7 +70,7 @@ impl AddressSet {
     /// Returns the addresses that the elements assign, of both families.
     pub(crate) fn all_assigned(&self) -> impl Iterator<Item = IpAddr> {
         let elements = self.iter().filter(|element| element.kind() == ElementKind::Static);
-        elements.flat_map(|element| element.addresses)
+        elements.flat_map(Element::into_addresses)
     }
 
     /// Says what is wrong with the elements, if anything is.

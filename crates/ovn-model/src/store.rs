@@ -204,8 +204,8 @@ impl Store {
     }
 
     /// Returns the load balancers with a VIP on the address.
-    pub fn balancers_with_vip(&self, address: IpAddr) -> &[LoadBalancerId] {
-        self.indexes.vips.get(&address)
+    pub fn balancers_with_vip(&self, address: IpAddr) -> impl Iterator<Item = LoadBalancerId> + use<> {
+        self.indexes.balancers_with_vip(&self.slabs, address).into_iter()
     }
 
     /// Returns the load balancers with a backend at the address.
@@ -250,9 +250,14 @@ impl Store {
         self.indexes.host_snats.get(&(router, address))
     }
 
+    /// Returns the [networks' `snat` rows](Nat::is_network_snat) of a router.
+    pub fn network_snats(&self, router: RouterId) -> impl Iterator<Item = (NatId, &Nat)> {
+        self.indexes.network_snats.get(&router).iter().map(|id| (*id, self.slabs.nats.slot(*id)))
+    }
+
     /// Returns the NAT rows of a router whose logical prefix is just that address.
-    pub fn nats_by_logical(&self, router: RouterId, address: IpAddr) -> &[NatId] {
-        self.indexes.logicals.get(&(router, address))
+    pub fn nats_by_logical(&self, router: RouterId, address: IpAddr) -> impl Iterator<Item = NatId> + use<> {
+        self.indexes.nats_by_logical(&self.slabs, router, address).into_iter()
     }
 
     /// Returns the NAT rows tagged with the port of that name; tagged rows without a port have the

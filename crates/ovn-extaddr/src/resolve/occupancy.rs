@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use ovn_model::{ExternalIps, Nat, NatId, NatKind, RouterId, RouterPortId, is_host};
+use ovn_model::{ExternalIps, Nat, NatId, NatKind, RouterId, RouterPortId};
 
 use super::{Question, Verdict};
 use crate::explain::Trace;
@@ -31,7 +31,7 @@ impl<'a> Occupancy<'a> {
             let nat = store.nat(*id).filter(|nat| is_egress(nat) && self.meets(nat));
             nat.map(|nat| (*id, nat))
         };
-        let rows: Vec<_> = store.nats_by_logical(router, internal).iter().filter_map(foreign).collect();
+        let rows: Vec<_> = store.nats_by_logical(router, internal).filter_map(|id| foreign(&id)).collect();
         let same = |nat: &Nat| nat.external_ip() == Some(external);
         // Of several, the one with the least UUID is named: handles say nothing.
         let least = |is: &dyn Fn(&Nat) -> bool| {
@@ -52,8 +52,7 @@ impl<'a> Occupancy<'a> {
         let own = own.filter(|(_, nat)| fulfils(nat));
         let own = own.filter_map(|(id, nat)| Some((covers(nat)?, Reverse(nat.uuid), id))).max();
         let Some((length, _, id)) = own else { return Ok(None) };
-        let egress = store.nats_of(router).iter().filter_map(foreign);
-        let mut others = egress.filter(|(_, nat)| nat.router == Some(router) && !same(nat));
+        let mut others = store.network_snats(router).filter(|(_, nat)| self.meets(nat) && !same(nat));
         let narrower = others.any(|(_, nat)| covers(nat) > Some(length));
         Ok(Some(id).filter(|_| !narrower))
     }
@@ -61,13 +60,8 @@ impl<'a> Occupancy<'a> {
     /// Returns the foreign rows of whole networks that translate `internal`: what an override is there instead of.
     pub(super) fn base(self, internal: IpAddr) -> Vec<(NatId, &'a Nat)> {
         let Self { question: Question { store, .. }, router, .. } = self;
-        let rows = store.nats_of(router).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
-        let rows = rows.filter(|(_, nat)| {
-            let network = nat.logical_ip().filter(|network| !is_host(network));
-            nat.router == Some(router)
-                && nat.kind == Some(NatKind::Snat)
-                && network.is_some_and(|network| network.contains(&internal))
-                && self.meets(nat)
+        let rows = store.network_snats(router).filter(|(_, nat)| {
+            nat.logical_ip().is_some_and(|network| network.contains(&internal)) && self.meets(nat)
         });
         let mut rows: Vec<_> = rows.collect();
         rows.sort_unstable_by_key(|(_, nat)| {

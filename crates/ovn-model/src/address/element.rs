@@ -41,9 +41,35 @@ pub struct Element<'a> {
     kind: ElementKind,
     is_doubtful: bool,
     mac: Option<Mac>,
-    pub(super) addresses: SmallVec<[IpAddr; 2]>,
+    addresses: Addresses<'a>,
     /// The text, where it is not how we would write it, or may not be.
     text: Option<&'a str>,
+}
+
+/// The IP addresses of an element, IPv4 first: where they are packed, or as they were parsed.
+#[derive(Clone)]
+enum Addresses<'a> {
+    Packed { v4: &'a [[u8; 4]], v6: &'a [[u8; 16]] },
+    Parsed(SmallVec<[IpAddr; 2]>),
+}
+
+// ===== impl Addresses =====
+
+impl Default for Addresses<'_> {
+    fn default() -> Self {
+        Self::Packed { v4: &[], v6: &[] }
+    }
+}
+
+impl<'a> Addresses<'a> {
+    fn into_iter(self) -> impl Iterator<Item = IpAddr> + 'a {
+        let (v4, v6, parsed) = match self {
+            Self::Packed { v4, v6 } => (v4, v6, SmallVec::new()),
+            Self::Parsed(parsed) => (&[][..], &[][..], parsed),
+        };
+        let v4 = v4.iter().map(|octets| IpAddr::from(*octets));
+        v4.chain(v6.iter().map(|octets| IpAddr::from(*octets))).chain(parsed)
+    }
 }
 
 // ===== impl Element =====
@@ -62,7 +88,7 @@ impl<'a> Element<'a> {
                 let addresses: Option<SmallVec<_>> = words.map(parse_ip).collect();
                 let in_order = |a: &IpAddr, b: &IpAddr| a.is_ipv4() && b.is_ipv6();
                 if let Some(addresses) = addresses.filter(|addresses| addresses.is_sorted_by(in_order)) {
-                    (element.kind, element.addresses) = (ElementKind::Dynamic, addresses);
+                    (element.kind, element.addresses) = (ElementKind::Dynamic, Addresses::Parsed(addresses));
                 }
             }
             (_, _, Some(mac)) => {
@@ -73,10 +99,11 @@ impl<'a> Element<'a> {
                 } else {
                     // What follows a word that is no address is not looked at.
                     let addresses = words.iter().map_while(|word| Some(parse_prefix(word)?.addr()));
+                    let mut addresses: SmallVec<_> = addresses.collect();
                     element.kind = ElementKind::Static;
-                    element.addresses = addresses.collect();
-                    element.is_doubtful = element.addresses.len() < words.len();
-                    element.addresses.sort_by_key(IpAddr::is_ipv6);
+                    element.is_doubtful = addresses.len() < words.len();
+                    addresses.sort_by_key(IpAddr::is_ipv6);
+                    element.addresses = Addresses::Parsed(addresses);
                 }
             }
             _ => {}
@@ -96,8 +123,12 @@ impl<'a> Element<'a> {
     }
 
     /// Returns its IP addresses, IPv4 first. Those of a `dynamic` element are only asked for.
-    pub fn addresses(&self) -> &[IpAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        self.addresses.clone().into_iter()
+    }
+
+    pub(super) fn into_addresses(self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        self.addresses.into_iter()
     }
 
     /// Returns the element as the database has it.
@@ -113,7 +144,7 @@ impl<'a> Element<'a> {
         if self.kind == ElementKind::Dynamic {
             text.push_str(" dynamic");
         }
-        for address in &self.addresses {
+        for address in self.addresses() {
             // A `String` takes whatever is written.
             let _ = write!(text, " {address}");
         }
@@ -186,10 +217,9 @@ pub(super) fn unpack<'a>(packed: &mut &'a [u8]) -> Option<Element<'a>> {
     let (v4, rest) = rest.split_at_checked(usize::from(v4) * 4)?;
     let (v6, rest) = rest.split_at_checked(usize::from(v6) * 16)?;
     *packed = rest;
-    let v4 = v4.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets));
-    let v6 = v6.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets));
+    let addresses = Addresses::Packed { v4: v4.as_chunks().0, v6: v6.as_chunks().0 };
     let kind = if *head == DYNAMIC { ElementKind::Dynamic } else { ElementKind::Static };
-    Some(Element { kind, mac: Some(Mac(*mac)), addresses: v4.chain(v6).collect(), ..Element::default() })
+    Some(Element { kind, is_doubtful: false, mac: Some(Mac(*mac)), addresses, text: None })
 }
 
 #[cfg(test)]
@@ -208,8 +238,8 @@ mod tests {
         let element = unpack(&mut rest).unwrap();
         assert!(rest.is_empty());
         assert_eq!(
-            (element.kind, element.mac, &element.addresses),
-            (parsed.kind, parsed.mac, &parsed.addresses)
+            (element.kind, element.mac, element.addresses().collect::<Vec<_>>()),
+            (parsed.kind, parsed.mac, parsed.addresses().collect())
         );
         assert_eq!((element.text(), element.is_doubtful), (text.into(), parsed.is_doubtful));
         packed[0] != TEXT

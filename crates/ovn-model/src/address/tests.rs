@@ -7,7 +7,7 @@ fn only(text: &str) -> (ElementKind, String, bool) {
     let element = set.iter().next().unwrap();
     assert_eq!(element.text(), text);
     let words = element.mac().map(|m| m.to_string()).into_iter();
-    let words = words.chain(element.addresses().iter().map(|a| a.to_string()));
+    let words = words.chain(element.addresses().map(|a| a.to_string()));
     (element.kind(), words.collect::<Vec<_>>().join(" "), element.is_doubtful())
 }
 

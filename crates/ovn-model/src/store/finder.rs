@@ -30,6 +30,16 @@ impl<I: Copy + Eq> Finder<I> {
         }
     }
 
+    /// Files a row under other hashes; both lists are sorted, without duplicates.
+    pub(crate) fn moved_all(&mut self, row: I, from: &[u64], to: &[u64]) {
+        for hash in from.iter().filter(|hash| to.binary_search(hash).is_err()) {
+            self.remove(*hash, row);
+        }
+        for hash in to.iter().filter(|hash| from.binary_search(hash).is_err()) {
+            self.insert(*hash, row);
+        }
+    }
+
     /// Files a row, which is not filed under that hash yet.
     pub(crate) fn insert(&mut self, hash: u64, row: I) {
         let hash = hash as u32;

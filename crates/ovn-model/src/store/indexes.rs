@@ -1,6 +1,6 @@
 //! What rows are found by.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -34,11 +34,14 @@ pub(crate) struct Indexes {
     /// The instances' ports, by switch and address.
     addresses: Finder<PortId>,
     pub(crate) peers: Index<Box<str>, RouterPortId>,
-    pub(crate) vips: Index<IpAddr, LoadBalancerId>,
+    /// By the addresses of their VIPs.
+    vips: Finder<LoadBalancerId>,
     pub(crate) backends: Index<IpAddr, LoadBalancerId>,
     pub(crate) externals: Index<(RouterId, IpAddr), NatId>,
     pub(crate) host_snats: Index<(RouterId, IpAddr), NatId>,
-    pub(crate) logicals: Index<(RouterId, IpAddr), NatId>,
+    pub(crate) network_snats: Index<RouterId, NatId>,
+    /// By router and single address inside: of each override there is one.
+    logicals: Finder<NatId>,
     /// By the name of the port that a tagged row is for.
     pub(crate) tagged: Index<Arc<str>, NatId>,
 }
@@ -68,9 +71,26 @@ impl Indexes {
             let port = slabs.ports.slot(id);
             port.switch == Some(switch) && assigned(port).any(|other| other == address)
         };
-        self.addresses.find(self.hasher.hash_one((switch, address)), has)
+        self.addresses.find(self.hash(switch, address), has)
     }
 
+    /// Files a port of type `virtual` by the ports that may have its address.
+    fn readopt(&mut self, edit: &Edit<'_, Port>) {
+        let [from, to] = [edit.old, edit.new].map(|port| {
+            let mut parents: Vec<_> = port.into_iter().flat_map(Port::virtual_parents).collect();
+            parents.sort_unstable();
+            parents.dedup();
+            parents
+        });
+        for parent in from.iter().filter(|parent| !to.contains(parent)) {
+            self.virtuals.remove(&**parent, edit.id);
+        }
+        for parent in to.iter().filter(|parent| !from.contains(parent)) {
+            self.virtuals.insert(&**parent, edit.id, |name| name.into());
+        }
+    }
+
+    /// Files a port by its addresses, under each of them once.
     fn readdress(&mut self, id: PortId, old: Option<&Port>, new: Option<&Port>) {
         let is_same = |old: &Port, new: &Port| {
             (old.switch, old.kind.is_instance()) == (new.switch, new.kind.is_instance())
@@ -80,23 +100,50 @@ impl Indexes {
         if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
             return;
         }
-        let hashes = |port: Option<&Port>| -> SmallVec<[u64; 4]> {
-            let placed =
-                port.filter(|port| port.kind.is_instance()).and_then(|port| Some((port.switch?, port)));
-            let addresses =
-                placed.into_iter().flat_map(|(switch, port)| assigned(port).map(move |a| (switch, a)));
-            let mut hashes: SmallVec<_> = addresses.map(|place| self.hasher.hash_one(place)).collect();
-            hashes.sort_unstable();
-            hashes.dedup();
+        let [from, to] = [old, new].map(|port| {
+            let mut hashes = SmallVec::<[u64; 2]>::new();
+            if let Some((switch, port)) = port.and_then(|port| Some((port.switch?, port)))
+                && port.kind.is_instance()
+            {
+                hashes.extend(assigned(port).map(|address| self.hash(switch, address)));
+            }
+            if hashes.len() > 1 {
+                hashes.sort_unstable();
+                hashes.dedup();
+            }
             hashes
+        });
+        self.addresses.moved_all(id, &from, &to);
+    }
+
+    /// Returns the load balancers with a VIP on the address, sorted.
+    pub(crate) fn balancers_with_vip(&self, slabs: &Slabs, address: IpAddr) -> SmallVec<[LoadBalancerId; 2]> {
+        let has = |id| !slabs.balancers.slot(id).vips_on(address).is_empty();
+        sorted(self.vips.find(self.hash((), address), has))
+    }
+
+    /// Returns the NAT rows of a router whose logical prefix is just that address, sorted.
+    pub(crate) fn nats_by_logical(
+        &self,
+        slabs: &Slabs,
+        router: RouterId,
+        address: IpAddr,
+    ) -> SmallVec<[NatId; 2]> {
+        let is = |id| {
+            let nat = slabs.nats.slot(id);
+            nat.router == Some(router) && nat.logical_host() == Some(address)
         };
-        let (from, to) = (hashes(old), hashes(new));
-        for hash in from.iter().filter(|hash| to.binary_search(hash).is_err()) {
-            self.addresses.remove(*hash, id);
-        }
-        for hash in to.iter().filter(|hash| from.binary_search(hash).is_err()) {
-            self.addresses.insert(*hash, id);
-        }
+        sorted(self.logicals.find(self.hash(router, address), is))
+    }
+
+    /// Returns the hash of an address at a place.
+    fn hash(&self, place: impl Hash, address: IpAddr) -> u64 {
+        // A number is hashed at once, and an address byte by byte.
+        let number = match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
+        };
+        self.hasher.hash_one((place, number))
     }
 
     /// Returns the router ports of that name.
@@ -104,6 +151,12 @@ impl Indexes {
         let is = move |id| *slabs.router_ports.slot(id).name == *name;
         self.router_port_names.find(self.hasher.hash_one(name), is)
     }
+}
+
+fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> SmallVec<[I; 2]> {
+    let mut found: SmallVec<_> = found.collect();
+    found.sort_unstable();
+    found
 }
 
 /// Returns the addresses of a port, static and allocated.
@@ -130,17 +183,8 @@ impl Indexed for Port {
         indexes.switch_type.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
         let [from, to] = edit.map(Self::switch_peer);
         indexes.switch_peers.moved(edit.id, from, to, |name| name.into());
-        let [from, to] = [edit.old, edit.new].map(|port| {
-            let mut parents: Vec<_> = port.into_iter().flat_map(Self::virtual_parents).collect();
-            parents.sort_unstable();
-            parents.dedup();
-            parents
-        });
-        for parent in from.iter().filter(|parent| !to.contains(parent)) {
-            indexes.virtuals.remove(&**parent, edit.id);
-        }
-        for parent in to.iter().filter(|parent| !from.contains(parent)) {
-            indexes.virtuals.insert(&**parent, edit.id, |name| name.into());
+        if edit.rows().any(|port| port.kind == PortKind::Virtual) {
+            indexes.readopt(edit);
         }
         indexes.readdress(edit.id, edit.old, edit.new);
     }
@@ -167,7 +211,12 @@ impl Indexed for LoadBalancer {
                 addresses
             })
         };
-        let [from, to] = addresses(|vip, list| list.push(vip.endpoint.address));
+        let vips = addresses(|vip, list| list.push(vip.endpoint.address));
+        let [from, to] = vips.map(|vips| {
+            let mut hashes: Vec<_> = vips.iter().map(|address| indexes.hash((), *address)).collect();
+            hashes.sort_unstable();
+            hashes
+        });
         indexes.vips.moved_all(edit.id, &from, &to);
         let [from, to] = addresses(|vip, list| list.extend(vip.backends.iter().map(|b| b.address)));
         indexes.backends.moved_all(edit.id, &from, &to);
@@ -182,8 +231,10 @@ impl Indexed for Nat {
                 .map(|nat| nat.router.zip(nat.external_ip()).filter(|_| nat.is_host_snat() == is_host_snat));
             index.moved(edit.id, from.as_ref(), to.as_ref(), copy);
         }
-        let [from, to] = edit.map(|nat| nat.router.zip(nat.logical_host()));
-        indexes.logicals.moved(edit.id, from.as_ref(), to.as_ref(), copy);
+        let [from, to] = edit.map(|nat| nat.router.filter(|_| nat.is_network_snat()));
+        indexes.network_snats.moved(edit.id, from.as_ref(), to.as_ref(), |router| *router);
+        let [from, to] = edit.map(|nat| Some(indexes.hash(nat.router?, nat.logical_host()?)));
+        indexes.logicals.moved(edit.id, from, to);
         let [from, to] = edit.map(Self::tagged);
         if from != to {
             // The port's own name is as good as a copy of it, and there already.

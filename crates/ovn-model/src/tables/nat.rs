@@ -147,6 +147,11 @@ impl Nat {
         self.kind == Some(NatKind::Snat) && self.logical_host().is_some()
     }
 
+    /// Returns true if it gives the addresses of a network, when they leave, another.
+    pub fn is_network_snat(&self) -> bool {
+        self.kind == Some(NatKind::Snat) && self.logical_ip().is_some_and(|prefix| !is_host(&prefix))
+    }
+
     /// Returns `external_port_range`; empty if it is not set.
     pub fn external_port_range(&self) -> &str {
         &self.external_port_range

@@ -118,6 +118,11 @@ impl<'a> Scratch<'a> {
         row["type"].text() == "snat" && Self::logical(row).is_some()
     }
 
+    fn is_network_snat(row: &Row) -> bool {
+        let prefix = parse_prefix(row["logical_ip"].text());
+        row["type"].text() == "snat" && prefix.is_some_and(|prefix| !is_host(&prefix))
+    }
+
     fn vips(row: &Row) -> Vec<Vip> {
         let mut vips: Vec<_> = row["vips"].map().iter().filter_map(|(k, v)| Vip::parse(k, v)).collect();
         vips.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -298,6 +303,9 @@ impl<'a> Scratch<'a> {
                 see(v, ("host snats", uuid, address), snats);
                 see(v, ("logical", uuid, address), logicals);
             }
+            let network = |nat: &Uuid| Self::is_network_snat(&self.0[&("NAT", *nat)]);
+            let networks: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && network(nat)).collect();
+            see(v, ("network snats", uuid), networks);
             see(v, ("nats", uuid), mine);
         }
         for (uuid, row) in self.rows("NAT") {

@@ -114,7 +114,7 @@ pub(super) fn of_store(store: &Store) -> View {
         ids.iter().map(|id| store.load_balancer(*id).unwrap().uuid).collect::<BTreeSet<_>>()
     };
     for address in addresses() {
-        see(v, ("vip", address), balancers(store.balancers_with_vip(address)));
+        see(v, ("vip", address), balancers(&store.balancers_with_vip(address).collect::<Vec<_>>()));
         see(v, ("backend", address), balancers(store.balancers_with_backend(address)));
     }
     let nats = |ids: &[NatId]| ids.iter().map(|id| store.nat(*id).unwrap().uuid).collect::<BTreeSet<_>>();
@@ -126,8 +126,14 @@ pub(super) fn of_store(store: &Store) -> View {
         for address in addresses() {
             see(v, ("external", router.uuid, address), nats(store.nats_by_external(id, address)));
             see(v, ("host snats", router.uuid, address), nats(store.host_snats(id, address)));
-            see(v, ("logical", router.uuid, address), nats(store.nats_by_logical(id, address)));
+            see(
+                v,
+                ("logical", router.uuid, address),
+                nats(&store.nats_by_logical(id, address).collect::<Vec<_>>()),
+            );
         }
+        let networks: BTreeSet<_> = store.network_snats(id).map(|(_, nat)| nat.uuid).collect();
+        see(v, ("network snats", router.uuid), networks);
         let there: BTreeSet<_> =
             store.nats_of(id).iter().filter_map(|id| Some(store.nat(*id)?.uuid)).collect();
         see(v, ("nats", router.uuid), there);
