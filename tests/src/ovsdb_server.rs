@@ -16,6 +16,9 @@ use crate::rpc;
 use crate::snapshot::Snapshot;
 
 /// Enough to read a database of a million ports; a server that ends instead is noticed at once.
+/// How the files of the server are called, but for their ends.
+const NAME: &str = "db";
+
 const READY: Duration = Duration::from_secs(180);
 
 /// Where Debian, Ubuntu, Fedora and a build from source put the schemas.
@@ -118,7 +121,7 @@ impl OvsdbServer {
     ) -> Result<Self> {
         let dir = Dir::new("db")?;
         make(&dir.path().join("db"))?;
-        let daemon = launch(dir.path(), 0, &environment)?;
+        let daemon = launch(dir.path(), NAME, 0, &file(dir.path()), &environment)?;
         let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
         Ok(Self { daemon, database: database.to_owned(), tcp_port, environment, dir })
     }
@@ -201,7 +204,8 @@ impl OvsdbServer {
         if self.daemon.is_running() {
             bail!("the server runs already");
         }
-        self.daemon = launch(self.dir.path(), self.tcp_port, &self.environment)?;
+        self.daemon =
+            launch(self.dir.path(), NAME, self.tcp_port, &file(self.dir.path()), &self.environment)?;
         Ok(())
     }
 
@@ -263,27 +267,39 @@ impl OvsdbServer {
     }
 }
 
+/// The server's argument: its database.
+fn file(dir: &Path) -> [String; 1] {
+    [dir.join(NAME).display().to_string()]
+}
+
 fn create(file: &Path, schema: &Path) -> Result<()> {
     let mut create = isolated("ovsdb-tool", file.parent().unwrap_or(file));
     create.arg("create").arg(file).arg(schema);
     run(create).map(drop)
 }
 
-fn launch(dir: &Path, tcp_port: u16, environment: &[(String, String)]) -> Result<Daemon> {
-    let (socket, log) = (dir.join("db.sock"), dir.join("db.log"));
+/// Starts a server in a directory, whose files have this name, and waits until it answers.
+pub(crate) fn launch(
+    dir: &Path,
+    name: &str,
+    tcp_port: u16,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Result<Daemon> {
+    let [socket, control, log] = ["sock", "ctl", "log"].map(|end| dir.join(format!("{name}.{end}")));
     let mut command = isolated("ovsdb-server", dir);
     command
         .arg("-vsyslog:off")
         .arg(format!("--remote=punix:{}", socket.display()))
         .arg(format!("--remote=ptcp:{tcp_port}:127.0.0.1"))
-        .arg(format!("--unixctl={}", dir.join("db.ctl").display()))
-        .arg(dir.join("db"))
+        .arg(format!("--unixctl={}", control.display()))
+        .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)));
     let mut daemon = Daemon::spawn(command, &log)?;
-    // A stale socket file of a killed server refuses connections, so this cannot be answered by a ghost. The two
-    // sockets are opened one after the other, in no certain order.
+    // A stale socket file of a killed server refuses connections, so this cannot be answered by a ghost. The sockets
+    // are opened one after the other, in no certain order.
     daemon.wait_ready(READY, || {
-        UnixStream::connect(&socket).is_ok()
+        [&socket, &control].iter().all(|path| UnixStream::connect(path).is_ok())
             && listening_port(&log)
                 .is_some_and(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
     })?;

@@ -1,18 +1,13 @@
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::DATABASE;
 use crate::clock::Clock;
 use crate::command::{isolated, run};
-use crate::ovsdb_server::listening_port;
+use crate::ovsdb_server::{launch, listening_port};
 use crate::process::Daemon;
 use crate::snapshot::Snapshot;
-
-const READY: Duration = Duration::from_secs(20);
 
 /// One ovsdb-server among several that share a directory, where its files have its name in front.
 #[derive(Debug)]
@@ -40,7 +35,7 @@ impl Member {
         arguments: &[String],
     ) -> Result<Self> {
         let environment = clock.map_or_else(Vec::new, |clock| clock.environment().to_vec());
-        let daemon = launch(dir, name, arguments, &environment, 0)?;
+        let daemon = launch(dir, name, 0, arguments, &environment)?;
         let tcp_port = listening_port(daemon.log_path()).context("no TCP port in the server's log")?;
         let (dir, name, arguments) = (dir.to_owned(), name.to_owned(), arguments.to_vec());
         Ok(Self { daemon, dir, name, arguments, environment, tcp_port })
@@ -121,36 +116,11 @@ impl Member {
         if self.daemon.is_running() {
             bail!("the server runs already");
         }
-        self.daemon = launch(&self.dir, &self.name, &self.arguments, &self.environment, self.tcp_port)?;
+        self.daemon = launch(&self.dir, &self.name, self.tcp_port, &self.arguments, &self.environment)?;
         Ok(())
     }
 }
 
 fn socket(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.sock"))
-}
-
-fn launch(
-    dir: &Path,
-    name: &str,
-    arguments: &[String],
-    environment: &[(String, String)],
-    tcp_port: u16,
-) -> Result<Daemon> {
-    let (socket, log) = (socket(dir, name), dir.join(format!("{name}.log")));
-    let mut command = isolated("ovsdb-server", dir);
-    command
-        .arg("-vsyslog:off")
-        .arg(format!("--remote=punix:{}", socket.display()))
-        .arg(format!("--remote=ptcp:{tcp_port}:127.0.0.1"))
-        .arg(format!("--unixctl={}", dir.join(format!("{name}.ctl")).display()))
-        .args(arguments)
-        .envs(environment.iter().map(|(name, value)| (name, value)));
-    let mut daemon = Daemon::spawn(command, &log)?;
-    daemon.wait_ready(READY, || {
-        UnixStream::connect(&socket).is_ok()
-            && listening_port(&log)
-                .is_some_and(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
-    })?;
-    Ok(daemon)
 }
