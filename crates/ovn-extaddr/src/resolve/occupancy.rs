@@ -94,7 +94,11 @@ impl<'a> Occupancy<'a> {
     /// Decides what peers the rows for these addresses are for. An override is for all: what the network's own SNAT leaves as
     /// it is, it translates, unless its row is limited as that one. Returns `None` where that is left as it is.
     pub(super) fn peers(self, internal: &[IpAddr], trace: &mut impl Trace) -> Option<Option<ExternalIps>> {
-        let rules = self.question.rules;
+        let Question { store, rules, .. } = self.question;
+        let is_plain = |nat: &Nat| nat.matches().is_empty() && nat.external_ips() == Ok(None);
+        if store.network_snats(self.router).all(|(_, nat)| is_plain(nat)) {
+            return (rules.exemptions == ExemptionsRule::Inherit).then_some(None);
+        }
         let base = internal.iter().map(|address| {
             let base = self.base(*address);
             // Those with a match come before ours anyway.
