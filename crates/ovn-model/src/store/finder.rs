@@ -54,7 +54,11 @@ impl<I: Copy + Eq> Finder<I> {
         }
     }
 
-    #[cfg(test)]
+    /// Makes room for so many more rows.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.0.reserve(additional, |(hash, _)| widen(*hash));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -91,7 +91,7 @@ impl Indexes {
     }
 
     /// Files a port by its addresses, under each of them once.
-    fn readdress(&mut self, id: PortId, old: Option<&Port>, new: Option<&Port>) {
+    fn readdress(&mut self, slabs: &Slabs, id: PortId, old: Option<&Port>, new: Option<&Port>) {
         let is_same = |old: &Port, new: &Port| {
             (old.switch, old.kind.is_instance()) == (new.switch, new.kind.is_instance())
                 && old.addresses == new.addresses
@@ -113,6 +113,10 @@ impl Indexes {
             }
             hashes
         });
+        if !to.is_empty() && self.addresses.is_empty() {
+            // The switches of a snapshot come after all ports: to grow step by step takes as long as all the rest.
+            self.addresses.reserve(slabs.ports.len());
+        }
         self.addresses.moved_all(id, &from, &to);
     }
 
@@ -171,7 +175,7 @@ impl Indexed for Group {}
 impl Indexed for NbGlobal {}
 
 impl Indexed for Port {
-    fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
+    fn reindex(indexes: &mut Indexes, slabs: &Slabs, edit: &Edit<'_, Self>) {
         let [from, to] = edit.map(|port| Some(indexes.hasher.hash_one(&*port.name)));
         indexes.port_names.moved(edit.id, from, to);
         let [from, to] = edit.map(Self::leads_to);
@@ -186,7 +190,7 @@ impl Indexed for Port {
         if edit.rows().any(|port| port.kind == PortKind::Virtual) {
             indexes.readopt(edit);
         }
-        indexes.readdress(edit.id, edit.old, edit.new);
+        indexes.readdress(slabs, edit.id, edit.old, edit.new);
     }
 }
 
