@@ -1,3 +1,4 @@
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -33,18 +34,25 @@ impl Ovn {
     /// When a program is missing or one of them does not start.
     pub fn start() -> Result<Self> {
         let (nb, sb, dir) = (OvsdbServer::northbound()?, OvsdbServer::southbound()?, Dir::new("northd")?);
-        let control = dir.path().join("northd.ctl");
-        let mut command = isolated("ovn-northd", dir.path());
-        command
-            .arg("-vsyslog:off")
-            .arg(format!("--ovnnb-db={}", nb.remote()))
-            .arg(format!("--ovnsb-db={}", sb.remote()))
-            .arg(format!("--unixctl={}", control.display()));
-        let mut northd = Daemon::spawn(command, &dir.path().join("northd.log"))?;
-        northd.wait_ready(READY, || UnixStream::connect(&control).is_ok())?;
+        let northd = northd(&nb, &sb, &dir)?;
         let ovn = Self { northd, nb, sb, dir };
         ovn.sync()?;
         Ok(ovn)
+    }
+
+    /// Has another northd make the logical flows again, in an empty Southbound database, so that they depend on the
+    /// Northbound as it is and on nothing that was there before.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn renew_southbound(&mut self) -> Result<()> {
+        self.northd.kill9()?;
+        self.sb = OvsdbServer::southbound()?;
+        // The one that was killed left it.
+        fs::remove_file(control(&self.dir))?;
+        self.northd = northd(&self.nb, &self.sb, &self.dir)?;
+        self.sync()
     }
 
     /// The ovn-northd process, to stop it with `SIGSTOP` or to read its log.
@@ -59,7 +67,7 @@ impl Ovn {
     /// When northd refuses it.
     pub fn northd_appctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovn-appctl", self.dir.path());
-        command.arg("-t").arg(self.control()).args(arguments);
+        command.arg("-t").arg(control(&self.dir)).args(arguments);
         run(command)
     }
 
@@ -132,13 +140,26 @@ impl Ovn {
         Tracer::start(&self.sb)
     }
 
-    fn control(&self) -> PathBuf {
-        self.dir.path().join("northd.ctl")
-    }
-
     fn tool(&self, program: &str, server: &OvsdbServer) -> Command {
         let mut command = isolated(program, self.dir.path());
         command.args(["-vsyslog:off", "--timeout=60"]).arg(format!("--db={}", server.remote()));
         command
     }
+}
+
+fn northd(nb: &OvsdbServer, sb: &OvsdbServer, dir: &Dir) -> Result<Daemon> {
+    let control = control(dir);
+    let mut command = isolated("ovn-northd", dir.path());
+    command
+        .arg("-vsyslog:off")
+        .arg(format!("--ovnnb-db={}", nb.remote()))
+        .arg(format!("--ovnsb-db={}", sb.remote()))
+        .arg(format!("--unixctl={}", control.display()));
+    let mut northd = Daemon::spawn(command, &dir.path().join("northd.log"))?;
+    northd.wait_ready(READY, || UnixStream::connect(&control).is_ok())?;
+    Ok(northd)
+}
+
+fn control(dir: &Dir) -> PathBuf {
+    dir.path().join("northd.ctl")
 }

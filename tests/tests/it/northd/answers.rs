@@ -14,8 +14,11 @@ use super::packets::{Inbound, Target};
 pub(super) struct Forward {
     pub(super) router: String,
     pub(super) address: Option<IpAddr>,
+    pub(super) kind: String,
     pub(super) protocol: Option<String>,
     pub(super) port: Option<u64>,
+    /// Why OVN heeds it not.
+    pub(super) ignored: Option<String>,
     pub(super) targets: BTreeSet<Target>,
 }
 
@@ -46,8 +49,10 @@ pub(super) fn forwards(cli: &Cli) -> Result<Vec<Forward>> {
             Ok(Forward {
                 router: text_of(&entry["router"]),
                 address: address(&entry["address"]),
+                kind: text_of(&entry["kind"]),
                 protocol: entry["protocol"].as_str().map(str::to_owned),
                 port: entry["port"].as_u64(),
+                ignored: entry["ignored"].as_str().map(str::to_owned),
                 targets: targets.map(target).collect::<Result<_>>()?,
             })
         })
@@ -81,18 +86,17 @@ fn address(value: &Value) -> Option<IpAddr> {
 /// chosen. None: it is not forwarded.
 pub(super) fn expected(forwards: &[&Forward], probe: Inbound) -> Vec<BTreeSet<Target>> {
     let protocol = if probe.udp { "udp" } else { "tcp" };
-    let here = || forwards.iter().filter(|forward| forward.address == Some(probe.address));
-    let of = |port: Option<u64>| -> Vec<BTreeSet<Target>> {
-        // To northd a VIP without a port is for all protocols, whatever that of its balancer.
-        let fits = |forward: &&&Forward| port.is_none() || forward.protocol.as_deref() == Some(protocol);
-        let vips = here().filter(|forward| forward.protocol.is_some() && forward.port == port).filter(fits);
-        vips.map(|forward| forward.targets.clone()).collect()
+    let heeded = || forwards.iter().filter(|forward| forward.ignored.is_none());
+    let here = || heeded().filter(|forward| forward.address == Some(probe.address));
+    let fits = |forward: &&&Forward| {
+        forward.protocol.as_deref().is_none_or(|its| its == protocol)
+            && forward.port.is_none_or(|port| port == u64::from(probe.port))
     };
     // northd's flows for a VIP come before those of NAT rows, and those with a port before those without.
-    let rows =
-        || here().filter(|forward| forward.protocol.is_none()).map(|row| row.targets.clone()).collect();
-    [of(Some(u64::from(probe.port))), of(None), rows()]
-        .into_iter()
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+    let order: [&[&str]; 3] = [&["port"], &["default-target"], &["converted", "dnat", "dnat_and_snat"]];
+    let of = |kinds: &[&str]| -> Vec<BTreeSet<Target>> {
+        let found = here().filter(|forward| kinds.contains(&&*forward.kind)).filter(fits);
+        found.map(|forward| forward.targets.clone()).collect()
+    };
+    order.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use ovn_extaddr_tests::lab::hazards;
 
 use super::answers::{Forward, Intent, expected};
 use super::case::{Case, Gateway, Port, instance, port_name};
+use super::draw::IN_NETWORK;
 use super::packets::{Inbound, Outbound, Seen, Source};
 
 /// A difference.
@@ -54,11 +55,8 @@ impl Evidence<'_> {
         for (probe, seen) in &self.before.inbound {
             let expected = expected(&self.forwards, *probe);
             let agrees = if expected.is_empty() { seen.is_empty() } else { expected.contains(seen) };
-            // Of a router without effect `list` says so, and `forwards` shows what is written there. A row that is for some
-            // packets only may be for ours or not, and comes before or after a VIP.
-            let agrees =
-                agrees || seen.is_empty() && (self.is_partial(probe.address) || self.has_no_effect());
-            // By design none: a service among instances, and a row that only makes the router answer ARP.
+            // A row that is for some packets only may be for ours or not, and comes before or after a VIP.
+            let agrees = agrees || seen.is_empty() && self.is_partial(probe.address);
             let by_design = expected.is_empty() && self.is_no_forward_by_design(probe.address);
             if !agrees && !by_design {
                 let (protocol, kind) = (
@@ -222,15 +220,16 @@ impl Evidence<'_> {
     // === inside ===
 
     /// Whether the program calls it no forward, whatever OVN does: a service among instances, an address that a row only
-    /// makes the router answer ARP for, and the own address of a router without gateway ports, of which there is no SNAT
-    /// to show which side is which.
+    /// makes the router answer ARP for, the own address of a router without gateway ports, of which there is no SNAT to
+    /// show which side is which, and what is something else on each chassis, or by another release.
     fn is_no_forward_by_design(&self, address: IpAddr) -> bool {
         let has_no_sides = self.case.gateway == Gateway::Chassis && !self.case.base;
-        is_internal(address) || self.is_identity(address) || has_no_sides && Port::Ext.has(address)
-    }
-
-    fn has_no_effect(&self) -> bool {
-        self.case.enabled == Some(false) || self.case.gateway == Gateway::None
+        let is_in_network = || address.to_string().starts_with(IN_NETWORK);
+        is_internal(address)
+            || self.is_identity(address)
+            || has_no_sides && Port::Ext.has(address)
+            || self.case.balancers().any(|balancer| balancer.is_template() && balancer.has(address))
+            || is_in_network() && self.case.nats().any(|nat| nat.external.ends_with("/24"))
     }
 
     fn is_partial(&self, address: IpAddr) -> bool {

@@ -19,7 +19,7 @@ const EXTERNAL_V6: [&str; 5] =
 const PORTS: [&str; 4] = ["80", "443", "8080", "40000"];
 
 /// Keys of `vips` that somebody got wrong, or that few know.
-const ODD_VIPS: [&str; 12] = [
+const ODD_VIPS: [&str; 17] = [
     "[2001:db8::10]",
     "2001:DB8::10",
     "[2001:0db8::0010]:80",
@@ -31,11 +31,16 @@ const ODD_VIPS: [&str; 12] = [
     "203.0.113.010:80",
     "web.example.com:80",
     "[203.0.113.10]:80",
+    " 203.0.113.10:80",
+    "203.0.113.10:80 ",
+    "203.0.113.10 : 80",
+    "[::ffff:203.0.113.10]:80",
+    "[2001:db8::10]:",
     "",
 ];
 
 /// And values.
-const ODD_BACKENDS: [&str; 14] = [
+const ODD_BACKENDS: [&str; 19] = [
     "",
     "10.57.0.11:8080,",
     ",10.57.0.11:8080",
@@ -50,11 +55,32 @@ const ODD_BACKENDS: [&str; 14] = [
     "[fd42:57::B]:8080",
     "10.57.0.11:8080;10.57.0.12:8080",
     "10.57.0.99:80",
+    "10.57.0.11:+80",
+    "10.57.0.11:0x50",
+    "10.57.0.11:8080,10.57.0.11:8080",
+    "[::ffff:10.57.0.11]:8080",
+    "[fd42:57::b]:8080,",
 ];
 
-const ODD_EXTERNALS: [&str; 6] =
-    ["203.0.113.10/32", "203.0.113.0/24", "", "web.example.com", "203.0.113.010", "0.0.0.0"];
-const ODD_LOGICALS: [&str; 8] = [
+/// A network as `external_ip`, and how the addresses in it begin.
+const NETWORK: &str = "203.0.113.0/24";
+pub(super) const IN_NETWORK: &str = "203.0.113.";
+
+const ODD_EXTERNALS: [&str; 12] = [
+    "203.0.113.10/32",
+    NETWORK,
+    "",
+    "web.example.com",
+    "203.0.113.010",
+    "0.0.0.0",
+    " 203.0.113.10",
+    "203.0.113.10 203.0.113.11",
+    "203.0.113.10/24",
+    "::ffff:203.0.113.10",
+    "2001:DB8::10",
+    "2001:db8::10/128",
+];
+const ODD_LOGICALS: [&str; 13] = [
     "10.57.0.11/32",
     "fd42:57::b/128",
     "10.57.0.11/24",
@@ -63,6 +89,11 @@ const ODD_LOGICALS: [&str; 8] = [
     "10.57.0.11-10.57.0.12",
     "",
     "0.0.0.0/0",
+    " 10.57.0.11",
+    "10.57.0.11 ",
+    "fd42:57::b/64",
+    "FD42:57::B",
+    "::ffff:10.57.0.11",
 ];
 
 /// What this Northbound schema can say.
@@ -70,17 +101,13 @@ const ODD_LOGICALS: [&str; 8] = [
 pub(super) struct Abilities {
     /// `NAT.match` and `NAT.priority`, since OVN 24.09.
     pub(super) nat_match: bool,
-    /// Whether to draw also what the program is known to judge otherwise than some release: disabled router ports,
-    /// templates with addresses, empty elements among backends, ranges that are none, networks as `external_ip`.
-    pub(super) disputed: bool,
 }
 
 /// Draws a router.
 pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
-    let disabled = if abilities.disputed { 3 } else { 0 };
     let mut chance = |percent: u64| random.below(100) < percent;
     let enabled = if chance(6) { Some(false) } else { chance(10).then_some(true) };
-    let (outer_disabled, inner_disabled, base) = (chance(disabled), chance(disabled), chance(80));
+    let (outer_disabled, inner_disabled, base) = (chance(3), chance(3), chance(80));
     let mut options = Vec::new();
     for (percent, option) in [
         (5, ("lb_force_snat_ip", "router_ip")),
@@ -101,16 +128,16 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
         _ => Gateway::ChassisAndPort,
     };
     let mut rows = Vec::new();
-    let mut named: Vec<String> = Vec::new();
+    let (mut named, mut forwarded) = (Vec::new(), Vec::new());
     for _ in 0..random.below(4) {
-        let mut balancer = balancer(random, abilities);
-        balancer.vips.retain(|(vip, _)| is_new(&mut named, vip));
+        let mut balancer = balancer(random);
+        balancer.vips.retain(|(vip, _)| is_new(&mut named, &bare(vip)));
         rows.push(Row::Balancer(balancer));
     }
     for _ in 0..random.below(4) {
         let nat = nat(random, gateway, abilities);
         let source = nat.kind == "dnat" || is_new(&mut named, &format!("from {}", bare(&nat.logical)));
-        let destination = nat.kind == "snat" || is_new(&mut named, &format!("to {}", bare(&nat.external)));
+        let destination = nat.kind == "snat" || is_free(&mut forwarded, &nat.external);
         if source && destination {
             rows.push(Row::Nat(nat));
         }
@@ -133,12 +160,24 @@ fn is_new(named: &mut Vec<String>, name: &str) -> bool {
     new
 }
 
-/// Without the prefix length of a host.
-fn bare(address: &str) -> &str {
-    address.strip_suffix("/32").or_else(|| address.strip_suffix("/128")).unwrap_or(address)
+/// Whether no row forwards the address yet, or one of its network.
+fn is_free(forwarded: &mut Vec<String>, external: &str) -> bool {
+    let holds = |network: &str, address: &str| network.ends_with("/24") && address.starts_with(IN_NETWORK);
+    let external = bare(external);
+    let meets = |other: &String| *other == external || holds(other, &external) || holds(&external, other);
+    let free = !forwarded.iter().any(meets);
+    forwarded.push(external);
+    free
 }
 
-fn balancer(random: &mut Random, abilities: Abilities) -> Balancer {
+/// One spelling of an address or endpoint, whatever northd makes of it.
+fn bare(text: &str) -> String {
+    let text = text.to_lowercase().replace([' ', '[', ']'], "").replace(".010", ".10");
+    let text = text.strip_prefix("::ffff:").unwrap_or(&text);
+    text.strip_suffix("/32").or_else(|| text.strip_suffix("/128")).unwrap_or(text).to_owned()
+}
+
+fn balancer(random: &mut Random) -> Balancer {
     let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.below(5) as usize];
     let place = match random.below(10) {
         0..=3 => Place::Router,
@@ -148,7 +187,7 @@ fn balancer(random: &mut Random, abilities: Abilities) -> Balancer {
     };
     let mut options = Vec::new();
     match random.below(30) {
-        0 if abilities.disputed => options.push(("template", "true")),
+        0 => options.push(("template", "true")),
         1 => options.push(("skip_snat", "true")),
         2 => options.push(("reject", "true")),
         3 => options.push(("hairpin_snat_ip", "\"203.0.113.77\"")),
@@ -156,7 +195,7 @@ fn balancer(random: &mut Random, abilities: Abilities) -> Balancer {
     }
     let mut vips: Vec<(String, String)> = Vec::new();
     for _ in 0..=random.below(3) {
-        let (vip, backends) = vip(random, abilities);
+        let (vip, backends) = vip(random);
         // A map has each key once.
         if !vips.iter().any(|(other, _)| *other == vip) {
             vips.push((vip, backends));
@@ -165,7 +204,7 @@ fn balancer(random: &mut Random, abilities: Abilities) -> Balancer {
     Balancer { protocol, place, options, vips }
 }
 
-fn vip(random: &mut Random, abilities: Abilities) -> (String, String) {
+fn vip(random: &mut Random) -> (String, String) {
     let v6 = random.below(3) == 0;
     let address = if v6 { pick(random, &EXTERNAL_V6) } else { pick(random, &EXTERNAL_V4) };
     let port = pick(random, &PORTS);
@@ -177,9 +216,7 @@ fn vip(random: &mut Random, abilities: Abilities) -> (String, String) {
         (_, false, true) => format!("[{address}]:{port}"),
     };
     if random.below(10) == 0 {
-        let odd = pick(random, &ODD_BACKENDS);
-        let gap = odd.starts_with(',') || odd.ends_with(',');
-        return (key, if gap && !abilities.disputed { "" } else { odd }.to_owned());
+        return (key, pick(random, &ODD_BACKENDS).to_owned());
     }
     let mut backends = Vec::new();
     for _ in 0..=(random.below(6) / 5) {
@@ -201,9 +238,7 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
     let v6 = random.below(3) == 0;
     let (flaw, odd) = (random.below(12), random.below(2) == 0);
     let external = match flaw {
-        0 if odd => Some(pick(random, &ODD_EXTERNALS))
-            .filter(|external| abilities.disputed || !external.contains('/'))
-            .unwrap_or_default(),
+        0 if odd => pick(random, &ODD_EXTERNALS),
         _ if v6 => pick(random, &EXTERNAL_V6),
         _ => pick(random, &EXTERNAL_V4),
     };
@@ -223,9 +258,7 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
         6 => Some(Port::Ext),
         _ => None,
     };
-    let ranges: &[&str] =
-        if abilities.disputed { &["1024-30000", "5000", "30000-1024"] } else { &["1024-30000", "5000"] };
-    let range = (random.below(10) == 0).then(|| pick(random, ranges));
+    let range = (random.below(10) == 0).then(|| pick(random, &["1024-30000", "5000", "30000-1024"]));
     let stateless = [Some(false), None, None, Some(true)][random.below(4) as usize];
     let stateless = stateless.filter(|stateless| !stateless || random.below(3) == 0);
     let set = (random.below(12) == 0).then(|| {

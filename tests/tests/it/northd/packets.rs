@@ -1,12 +1,12 @@
 //! What OVN does for a router, found by following packets through its logical flows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use anyhow::Result;
 use ovn_extaddr_tests::Tracer;
 
-use super::case::{Case, INSTANCES, OUTSIDE, Port, Row, instance, mac, port_name};
+use super::case::{Case, INSTANCES, OUTSIDE, Port, Row, endpoint, instance, mac, port_name};
 
 /// A port that nothing forwards by its number.
 const UNLISTED: u16 = 4567;
@@ -77,10 +77,8 @@ pub(super) fn look(tracer: &mut Tracer, case: &Case, number: &str) -> Result<See
 fn probes(case: &Case) -> BTreeSet<Inbound> {
     let mut named: BTreeMap<IpAddr, BTreeSet<u16>> = BTreeMap::new();
     let mut name = |text: &str| {
-        if let Ok(pair) = text.parse::<SocketAddr>() {
-            named.entry(pair.ip()).or_default().insert(pair.port());
-        } else if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            named.entry(address).or_default();
+        if let Some((address, port)) = endpoint(text) {
+            named.entry(address).or_default().extend(port);
         }
     };
     for row in &case.rows {
@@ -169,16 +167,10 @@ fn outputs_to(account: &str, port: &str) -> bool {
 fn targets(action: &str) -> Option<Vec<Target>> {
     if let Some((_, rest)) = action.split_once("backends=") {
         let list = rest.split([';', ')']).next()?;
-        return Some(list.split(',').filter_map(target).collect());
+        return Some(list.split(',').filter_map(|text| endpoint(text.trim())).collect());
     }
     let address = parameter(action, "ct_dnat").or_else(|| assigned(action, "dst"))?;
     Some(vec![(address.parse().ok()?, None)])
-}
-
-fn target(text: &str) -> Option<Target> {
-    let text = text.trim();
-    let pair = text.parse::<SocketAddr>().map(|pair| (pair.ip(), Some(pair.port())));
-    pair.or_else(|_| text.trim_matches(['[', ']']).parse().map(|address| (address, None))).ok()
 }
 
 fn source(action: &str) -> Option<Source> {
