@@ -175,7 +175,8 @@ impl<'a> Site<'a> {
                 .filter(heeded)
                 .is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat))
         };
-        if store.nats_by_external(router, address).iter().any(foreign) {
+        let network = || northd::forwarding_network(store, router, address).next().is_some();
+        if store.nats_by_external(router, address).iter().any(foreign) || network() {
             return not(Unconvertible::Dnat);
         }
         let mut moves = Vec::new();

@@ -134,22 +134,31 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
 /// service among instances and no forward.
 pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
     let ports = || router_ports(store, router).map(|(_, port)| port);
-    let mut here = ports().filter(|port| in_networks(port, address));
+    let mut here = ports().filter(|port| in_networks(port, address)).peekable();
+    if here.peek().is_none() {
+        // It may be in a network behind further routers.
+        return is_translated(store, router, address);
+    }
     if ports().any(|port| port.is_gateway()) {
         return here.any(|port| !port.is_gateway());
     }
     here.any(|port| is_inner(store, router, port, address))
 }
 
+/// Returns whether the router translates the address when it leaves, among others of its network: it is one inside. A row
+/// for all addresses shows nothing.
+fn is_translated(store: &Store, router: RouterId, address: IpAddr) -> bool {
+    let mut networks = store.network_snats(router).filter_map(|(_, nat)| nat.logical_ip());
+    networks.any(|network| network.prefix_len() > 0 && network.contains(&address))
+}
+
 /// Returns whether the address in a network of the port is on the inner side of a router without gateway ports. There the
 /// SNAT of its networks shows which side is which: outside is where the address is at home that it leaves with, inside
 /// what it is for. A router without such SNAT shows nothing, but that its own addresses are no forwards.
 fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr) -> bool {
-    let base = store.network_snats(router);
-    let base: Vec<_> = base.filter_map(|(_, nat)| Some((nat.external_ip()?, nat.logical_ip()?))).collect();
-    let is_outer = |port| base.iter().any(|(external, _)| in_networks(port, *external));
-    // A row for all addresses shows nothing.
-    let is_inside = || base.iter().any(|(_, network)| network.prefix_len() > 0 && network.contains(&address));
+    let leaving: Vec<_> = store.network_snats(router).filter_map(|(_, nat)| nat.external_ip()).collect();
+    let is_outer = |port| leaving.iter().any(|external| in_networks(port, *external));
+    let is_inside = || is_translated(store, router, address);
     let is_own = || port.networks.iter().any(|net| net.addr() == address);
     !is_outer(port)
         && (is_own() || is_inside() || router_ports(store, router).any(|(_, port)| is_outer(port)))

@@ -56,6 +56,13 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
             is_wrong: true,
         },
         Hazard {
+            code: "nat-network",
+            places: networks_forwarded(store),
+            meaning: "NAT rows with a network as external_ip: OVN 25.03 and later send all of its addresses to logical_ip, and earlier releases none",
+            cure: "one row for each address that shall be forwarded; none of the network's is taken for a forward by such a row",
+            is_wrong: true,
+        },
+        Hazard {
             code: "vip-ignored",
             places: ignored_vips(store),
             meaning: "VIPs that OVN ignores with all of their backends, so that they forward nothing",
@@ -201,10 +208,16 @@ fn nat_without_gateway_port(store: &Store) -> Vec<String> {
 
 fn ignored_rows(store: &Store) -> Vec<String> {
     let flawed = rows(store).filter_map(|(router, nat)| Some((router, nat, northd::nat_flaw(store, nat)?)));
-    let others = flawed.filter(|(.., flaw)| *flaw != NatFlaw::NoGatewayPort);
+    let others =
+        flawed.filter(|(.., flaw)| !matches!(flaw, NatFlaw::NoGatewayPort | NatFlaw::ExternalNetwork));
     others
         .map(|(router, nat, flaw)| format!("{} ({})", described(store, router, nat), flaw.sentence()))
         .collect()
+}
+
+fn networks_forwarded(store: &Store) -> Vec<String> {
+    let found = rows(store).filter(|(_, nat)| northd::nat_flaw(store, nat) == Some(NatFlaw::ExternalNetwork));
+    found.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
 fn ignored_vips(store: &Store) -> Vec<String> {

@@ -11,8 +11,8 @@ mod tests;
 use std::net::IpAddr;
 
 use ovn_model::{
-    ElementKind, Endpoint, Family, LoadBalancer, Nat, NatKind, Port, RouterId, RouterPortId, Store, Vip,
-    is_host,
+    ElementKind, Endpoint, Family, LoadBalancer, Nat, NatId, NatKind, Port, RouterId, RouterPortId, Store,
+    Vip, is_host,
 };
 use smallvec::SmallVec;
 
@@ -40,6 +40,9 @@ pub enum VipFlaw {
 pub enum NatFlaw {
     /// `external_ip` is no address.
     External,
+    /// `external_ip` is a network. Since 25.03 northd takes a row that forwards for all of its addresses, and before it
+    /// passed over it.
+    ExternalNetwork,
     /// `logical_ip` is no address or network of the family of `external_ip`.
     Logical,
     /// `logical_ip` is a network, which only a `snat` row may have.
@@ -91,8 +94,13 @@ pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
 /// Returns why northd passes over a NAT row of a router; `None` where it heeds it, if it heeds NAT on the router at all.
 pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     let external = nat.external_ip();
-    let Some(external) = external else { return Some(NatFlaw::External) };
-    // All since 20.09; a bad `external_mac` up to 24.03 only where the row is distributed.
+    let Some(external) = external else {
+        // northd/en-lr-nat.c, `lr_nat_entry_ext_addrs_valid`; up to 24.09 `lrouter_check_nat_entry` of northd/northd.c.
+        // For what leaves it is no address to translate to, whatever the release.
+        let forwards_all = nat.kind != Some(NatKind::Snat) && nat.external_network().is_some();
+        return Some(if forwards_all { NatFlaw::ExternalNetwork } else { NatFlaw::External });
+    };
+    // All since 20.09; a bad `external_mac` up to 24.09 only where the row is distributed.
     if nat.external_ips().is_err() {
         return Some(NatFlaw::ExternalIps);
     }
@@ -118,7 +126,7 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
 
 /// Returns the gateway port whose packets a NAT row is for; `None` where it is for those of every port.
 ///
-/// OVN: northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to 23.09 `lrouter_check_nat_entry` of northd/northd.c.
+/// OVN: northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to 24.09 `lrouter_check_nat_entry` of northd/northd.c.
 ///
 /// # Errors
 /// It is for none, and northd passes over it.
@@ -167,9 +175,31 @@ fn is_port_range(text: &str) -> bool {
     }
 }
 
+/// Returns the rows with which some releases forward an address among others of its network, beside which a row for just
+/// that address has a flow of the same priority (northd/northd.c, `build_lrouter_in_dnat_flow`).
+pub fn forwarding_network(
+    store: &Store,
+    router: RouterId,
+    address: IpAddr,
+) -> impl Iterator<Item = (NatId, &Nat)> {
+    let rows = store.nats_by_external_network(router).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
+    rows.filter(move |(_, nat)| {
+        nat.kind != Some(NatKind::Snat)
+            && nat.external_network().is_some_and(|network| network.contains(&address))
+    })
+}
+
+/// Returns whether what a load balancer of the router forwards may arrive at any chassis, and with it the replies to
+/// connections that leave with the address: the balancer is distributed, and the address is in no network of a gateway
+/// port, whose chassis answers for it (northd/northd.c, `build_distr_lrouter_nat_flows_for_lb`, since 26.03).
+pub fn is_spread(store: &Store, router: RouterId, balancer: &LoadBalancer, address: IpAddr) -> bool {
+    let mut ports = gateway_ports(store, router).peekable();
+    balancer.is_distributed() && ports.peek().is_some() && !ports.any(|port| holds(store, port, address))
+}
+
 /// Returns whether a row is done on the hypervisor of its own port, and not where the gateway port is bound: replies to
 /// its external address arrive there, whoever made the connection (northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to
-/// 23.09 `lrouter_check_nat_entry` of northd/northd.c).
+/// 24.09 `lrouter_check_nat_entry` of northd/northd.c).
 pub fn is_distributed(store: &Store, nat: &Nat) -> bool {
     nat.distributed_at().is_some() && matches!(nat_port(store, nat), Ok(Some(_)))
 }
@@ -237,6 +267,9 @@ impl NatFlaw {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::External => "external_ip is no address",
+            Self::ExternalNetwork => {
+                "external_ip is a network, all addresses of which OVN 25.03 and later send to logical_ip"
+            }
             Self::Logical => "logical_ip is not of the family of external_ip",
             Self::Network => "logical_ip is a network",
             Self::GatewayPort => "gateway_port is no gateway port of the router",

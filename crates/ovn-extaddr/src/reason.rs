@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, NatId, RouterId, Store, keys};
+use ovn_model::{Family, LoadBalancerId, Nat, NatId, RouterId, Store, keys};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -220,7 +220,7 @@ reasons! {
         "NAT row {} on {} gives {} to another instance without connection tracking, so that replies to this port's connections would reach that one: remove the row or its options:stateless, or unset {}",
         context.nat(*nat),
         context.here(),
-        context.external_of(*nat).map_or_else(String::new, |address| address.to_string()),
+        context.written_external_of(*nat),
         context.key()
     );
 
@@ -231,6 +231,15 @@ reasons! {
         context.here(),
         context.external_of(*nat).map_or_else(String::new, |address| address.to_string()),
         context.distributed_at(*nat),
+        context.key()
+    );
+
+    /// A load balancer forwards the address on every chassis.
+    "distributed-balancer" DistributedBalancer(balancer: LoadBalancerId) => format!(
+        "load balancer {} forwards {} on {} on every chassis (options:distributed), at any of which replies to this port's connections would arrive and be lost: forward an address of a gateway port's network, take that option off, or unset {}",
+        context.store.load_balancer(*balancer).map_or("?", |row| &*row.name),
+        context.wanted,
+        context.here(),
         context.key()
     );
 
@@ -265,6 +274,8 @@ pub enum NoForward {
     Template(RouterId),
     /// OVN passes over the NAT row.
     Nat(RouterId, NatFlaw),
+    /// Some releases forward it, with all of its network.
+    Network(RouterId),
 }
 
 /// Why a VIP without a port is not converted.
@@ -326,6 +337,11 @@ impl Context<'_> {
         self.store.nat(nat)?.external_ip()
     }
 
+    /// Returns the external address of a row that may be one of a whole network.
+    fn written_external_of(&self, nat: NatId) -> String {
+        self.store.nat(nat).map_or_else(String::new, |row| row.external_ip_text().into_owned())
+    }
+
     /// Says which packets of the port a foreign row translates.
     fn extent_of(&self, nat: NatId) -> &'static str {
         let is_partial = |nat: &Nat| !nat.matches().is_empty() || nat.external_ips() != Ok(None);
@@ -366,6 +382,12 @@ impl Context<'_> {
             NoForward::Template(router) => {
                 format!(
                     " (the VIP on router {} is of a template, and something else on each chassis)",
+                    self.name(router)
+                )
+            }
+            NoForward::Network(router) => {
+                format!(
+                    " (a NAT row on router {} is for its whole network, which OVN 25.03 and later forward and earlier releases do not)",
                     self.name(router)
                 )
             }

@@ -23,7 +23,7 @@ use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::{Answer, Requests};
-use crate::topology::{Reach, disabled_gateway, is_gateway};
+use crate::topology::{Reach, disabled_gateway, is_disabled, is_gateway};
 use occupancy::Occupancy;
 
 /// What became of an intent.
@@ -240,6 +240,15 @@ fn decide(
     if let Some(nat) = place.distributed() {
         return Err(Verdict::Conflict(Reason::DistributedNat(nat)));
     }
+    let spread = found.iter().find_map(|forward| match forward {
+        Forward::Vip(id, _) => Some(*id).filter(|id| {
+            store.load_balancer(*id).is_some_and(|row| northd::is_spread(store, router, row, external))
+        }),
+        Forward::Nat(..) | Forward::Converted(..) => None,
+    });
+    if let Some(balancer) = spread {
+        return Err(Verdict::Conflict(Reason::DistributedBalancer(balancer)));
+    }
     if let Some(reason) = missing.iter().find_map(|address| rival(question, *address)) {
         return Err(Verdict::Conflict(reason));
     }
@@ -450,11 +459,6 @@ fn router_of<'a>(
     }
 }
 
-/// Returns whether OVN passes over the router and all that is on it (northd/northd.c, `lrouter_is_enabled`).
-fn is_disabled(store: &Store, router: RouterId) -> bool {
-    store.router(router).is_some_and(|row| row.enabled == Some(false))
-}
-
 /// Looks why the routers that have an address do not forward it: a VIP that is heeded and no forward is inside.
 fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
     let Question { store, reach, .. } = question;
@@ -472,6 +476,10 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
                 None => NoForward::Inside(*router),
             })
             .or_else(|| nats.find_map(|nat| Some(NoForward::Nat(*router, northd::nat_flaw(store, nat)?))))
+            .or_else(|| {
+                let mut networks = northd::forwarding_network(store, *router, external);
+                networks.next().map(|_| NoForward::Network(*router))
+            })
     })
 }
 

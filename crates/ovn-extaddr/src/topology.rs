@@ -170,6 +170,11 @@ pub fn is_gateway(store: &Store, router: RouterId) -> bool {
         || gateway_ports(store, router).next().is_some()
 }
 
+/// Returns whether OVN passes over the router and all that is on it (northd/northd.c, `lrouter_is_enabled`).
+pub fn is_disabled(store: &Store, router: RouterId) -> bool {
+    store.router(router).is_some_and(|row| row.enabled == Some(false))
+}
+
 /// Returns the router's gateway ports. On a router with `options:chassis` there are none: northd does not heed them there
 /// (northd/northd.c, `join_logical_ports`).
 pub fn gateway_ports(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {

@@ -255,6 +255,11 @@ impl Store {
         self.indexes.network_snats.get(&router).iter().map(|id| (*id, self.slabs.nats.slot(*id)))
     }
 
+    /// Returns the NAT rows of a router whose external address is [a network](Nat::external_network).
+    pub fn nats_by_external_network(&self, router: RouterId) -> &[NatId] {
+        self.indexes.external_networks.get(&router)
+    }
+
     /// Returns the NAT rows of a router whose logical prefix is just that address.
     pub fn nats_by_logical(&self, router: RouterId, address: IpAddr) -> impl Iterator<Item = NatId> + use<> {
         self.indexes.nats_by_logical(&self.slabs, router, address).into_iter()

@@ -19,10 +19,11 @@ use crate::explain::Check;
 use crate::forwards::{self, Forward};
 use crate::northd;
 use crate::observe::Observer;
+use crate::reason::{Code, Reason};
 use crate::resolve::Verdict;
 use crate::settings::Settings;
 use crate::suggest::did_you_mean;
-use crate::topology::reach;
+use crate::topology::{is_disabled, is_gateway, reach};
 
 /// Lists forwards.
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ struct Listed {
     targets: Vec<Target>,
     /// The load balancer's name, or the NAT row's UUID.
     from: String,
+    /// Why OVN forwards nothing of it, as a code of `list`.
+    ignored: Option<Code>,
     /// The ports whose own connections have the address.
     used_by: Vec<String>,
 }
@@ -89,7 +92,10 @@ fn text(listed: &[Listed], palette: Palette) -> String {
         [
             Cell::from(&row.router),
             dash(row.address.map(|a| a.to_string())),
-            Cell::from(row.kind),
+            Cell::from(
+                row.ignored
+                    .map_or_else(|| row.kind.to_owned(), |why| format!("{} ({})", row.kind, why.name())),
+            ),
             dash(row.protocol.clone()),
             dash(row.port.map(|port| port.to_string())),
             Cell::from(Check::list(row.targets.iter().map(Target::to_string))),
@@ -147,8 +153,10 @@ fn listed(
             let kind = if forward.is_default_target() { "default-target" } else { "port" };
             let targets = vip.backends.iter().map(|b| target(b.address, b.port.map(u16::from))).collect();
             let name = balancer.map_or_else(String::new, |row| row.name.to_string());
-            // northd takes a balancer without a protocol for one of TCP.
-            let protocol = balancer.map(|row| row.protocol.unwrap_or(Protocol::Tcp).as_str().to_owned());
+            // northd takes a balancer without a protocol for one of TCP, and a VIP without a port for all protocols,
+            // whatever that of its balancer (northd/northd.c, `build_lrouter_nat_flows_for_lb`).
+            let protocol = balancer.filter(|_| !forward.is_default_target());
+            let protocol = protocol.map(|row| row.protocol.unwrap_or(Protocol::Tcp).as_str().to_owned());
             (kind, protocol, targets, name)
         }
         Forward::Nat(_, nat) | Forward::Converted(_, nat) => {
@@ -173,8 +181,18 @@ fn listed(
         port: forward.port().map(u16::from),
         targets,
         from,
+        ignored: ignored(store, router, forward).map(|reason| reason.code()),
         used_by,
     }
+}
+
+/// Returns why OVN passes over all that is on the router, or over its NAT rows.
+fn ignored(store: &Store, router: RouterId, forward: &Forward<'_>) -> Option<Reason> {
+    if is_disabled(store, router) {
+        return Some(Reason::RouterDisabled);
+    }
+    let is_row = !matches!(forward, Forward::Vip(..));
+    (is_row && !is_gateway(store, router)).then_some(Reason::NoGateway)
 }
 
 impl std::fmt::Display for Target {

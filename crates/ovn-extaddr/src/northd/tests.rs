@@ -40,7 +40,7 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
 
 #[test]
 fn a_nat_row_is_passed_over_for_its_addresses() {
-    use NatFlaw::{External, Logical, Mask, Network as Prefix};
+    use NatFlaw::{External, ExternalNetwork, Logical, Mask, Network as Prefix};
     for (kind, external, logical, flaw) in [
         ("snat", "203.0.113.10", "10.57.0.0/24", None),
         ("snat", "203.0.113.10", "10.57.0.11", None),
@@ -58,7 +58,11 @@ fn a_nat_row_is_passed_over_for_its_addresses() {
         ("snat", "203.0.113.10", "c1", Some(Logical)),
         ("dnat", "203.0.113.10", "10.57.0.0/24", Some(Prefix)),
         ("dnat_and_snat", "203.0.113.10", "10.57.0.0/31", Some(Prefix)),
-        ("dnat", "203.0.113.0/24", "10.57.0.11", Some(External)),
+        ("dnat", "203.0.113.0/24", "10.57.0.11", Some(ExternalNetwork)),
+        ("dnat", "203.0.113.0/255.255.255.0", "10.57.0.11", Some(ExternalNetwork)),
+        ("snat", "203.0.113.0/24", "10.57.0.11", Some(External)),
+        ("dnat_and_snat", "2001:db8::/64", "fd42:57::b", Some(ExternalNetwork)),
+        ("dnat", "203.0.113.0/33", "10.57.0.11", Some(External)),
         ("dnat", "c1", "10.57.0.11", Some(External)),
         ("dnat", "", "10.57.0.11", Some(External)),
     ] {

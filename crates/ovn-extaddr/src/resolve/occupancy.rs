@@ -84,10 +84,10 @@ impl<'a> Occupancy<'a> {
     pub(super) fn stateless(self) -> Option<NatId> {
         let Self { question: Question { store, .. }, router, external, .. } = self;
         let rows = store.nats_by_external(router, external).iter().copied();
-        let rows = rows.filter_map(|id| Some((id, store.nat(id)?)));
-        let rows = rows.filter(|(_, nat)| {
-            nat.kind == Some(NatKind::DnatAndSnat) && nat.stateless.get() == Some(&true) && self.meets(nat)
-        });
+        let rows = rows.filter_map(|id| Some((id, store.nat(id)?))).filter(|(_, nat)| self.meets(nat));
+        let rows = rows.chain(northd::forwarding_network(store, router, external));
+        let rows = rows
+            .filter(|(_, nat)| nat.kind == Some(NatKind::DnatAndSnat) && nat.stateless.get() == Some(&true));
         rows.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| id)
     }
 

@@ -94,9 +94,30 @@ fn field_case_4_other_networks_behind_the_router() {
         assert_eq!(network.outcome("p1"), "rejected not-a-forward", "SNAT of {logical}");
     }
     // The router's own address outside may be forwarded.
+    network.put("NAT", "base", json!({"logical_ip": "0.0.0.0/0"}));
     network.balancer("own", &[("203.0.113.2:80", "10.57.0.11:80")], &["R"]);
     network.wants("p1", "203.0.113.2");
     assert_eq!(network.outcome("p1"), "foreign");
+}
+
+#[test]
+fn field_case_4_networks_behind_further_routers() {
+    for bound in [false, true] {
+        for (logical, inside) in [("10.58.0.0/16", true), ("10.59.0.0/16", false), ("0.0.0.0/0", false)] {
+            let mut network = wanting("10.58.0.50");
+            if bound {
+                network.bind_to_chassis();
+            }
+            network.nat("behind", "R", "snat", "203.0.113.2", logical);
+            network.balancer("lb", &[("10.58.0.50:80", "10.57.0.11:80")], &["R"]);
+            let expected = if inside {
+                "rejected not-a-forward"
+            } else {
+                "granted 10.58.0.50 for 10.57.0.11 ports 1024-65535"
+            };
+            assert_eq!(network.outcome("p1"), expected, "SNAT of {logical}, bound to a chassis: {bound}");
+        }
+    }
 }
 
 #[test]
@@ -145,6 +166,26 @@ fn field_case_27_an_ignored_row_does_not_hinder_a_conversion() {
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
     network.nat("heeded", "R", "dnat", "203.0.113.10", "10.57.0.12");
     assert_eq!(network.outcome("p1"), "rejected default-target");
+}
+
+#[test]
+fn field_case_27_a_network_as_external_ip_is_no_forward_and_hinders_a_conversion() {
+    let mut network = wanting("203.0.113.10");
+    network.nat("fw", "R", "dnat_and_snat", "203.0.113.0/24", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward");
+    assert_eq!(network.hazards(), ["nat-network"]);
+    assert!(network.sentence("p1").contains("OVN 25.03 and later"), "{}", network.sentence("p1"));
+    // A row for just the address would meet the one for all of them.
+    network.balancer("lb", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    assert_eq!(network.outcome("p1"), "rejected default-target");
+    network.put("NAT", "fw", json!({"external_ip": "192.0.2.0/24"}));
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+    // Single ports are forwarded before it, and replies are looked up before.
+    network.put("NAT", "fw", json!({"external_ip": "203.0.113.0/24"}));
+    network.balancer("lb", &[("203.0.113.10:80", "10.57.0.11:80")], &[]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.put("NAT", "fw", json!({"options": map(&[("stateless", "true")])}));
+    assert_eq!(network.outcome("p1"), "conflict stateless-nat");
 }
 
 #[test]

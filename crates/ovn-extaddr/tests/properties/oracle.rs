@@ -227,6 +227,19 @@ impl<'a> Oracle<'a> {
         }) {
             return Err(Verdict::Conflict("distributed-nat"));
         }
+        // Replies arrive anywhere where a balancer forwards the address everywhere.
+        let gateways = self.gateway_ports(router);
+        let is_home = gateways.iter().any(|(_, port)| holds(port, external));
+        if !gateways.is_empty()
+            && !is_home
+            && self.forwards_at(router, external).iter().any(|forward| {
+                let balancer = self.database.row("Load_Balancer", forward.row.1);
+                let option = balancer.and_then(|row| row.get("options", "distributed"));
+                option.is_some_and(|text| text.to_lowercase() == "true")
+            })
+        {
+            return Err(Verdict::Conflict("distributed-balancer"));
+        }
         // Two ports with one address leave with none of ours.
         for (other, row) in self.database.table("Logical_Switch_Port") {
             if other != uuid

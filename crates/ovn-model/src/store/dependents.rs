@@ -116,7 +116,8 @@ impl Recorded for LoadBalancer {
         let routers = network.routers_of(edit.id);
         let kept = edit.old.zip(edit.new);
         let is_other = kept.is_none_or(|(old, new)| {
-            let options = |row: &'_ Self| (row.protocol, row.is_template(), row.skips_snat());
+            let options =
+                |row: &'_ Self| (row.protocol, row.is_template(), row.skips_snat(), row.is_distributed());
             old.name != new.name || options(old) != options(new)
         });
         let [before, after] =
@@ -153,8 +154,9 @@ impl Recorded for Nat {
                 if let Some(address) = nat.logical_host() {
                     recorder.note(Change::Address { router, address });
                 }
-                // A row for a whole network concerns everybody in it.
-                if nat.logical_ip().is_some_and(|network| !is_host(&network)) {
+                // A row for a whole network, on either side, concerns everybody in it.
+                let is_network = nat.logical_ip().is_some_and(|network| !is_host(&network));
+                if is_network || nat.external_network().is_some() {
                     recorder.note(Change::Topology(Node::Router(router)));
                 }
             }

@@ -39,6 +39,8 @@ pub(crate) struct Indexes {
     pub(crate) backends: Index<IpAddr, LoadBalancerId>,
     pub(crate) externals: Index<(RouterId, IpAddr), NatId>,
     pub(crate) host_snats: Index<(RouterId, IpAddr), NatId>,
+    /// Those whose external address is a network.
+    pub(crate) external_networks: Index<RouterId, NatId>,
     pub(crate) network_snats: Index<RouterId, NatId>,
     /// By router and single address inside: of each override there is one.
     logicals: Finder<NatId>,
@@ -235,6 +237,8 @@ impl Indexed for Nat {
                 .map(|nat| nat.router.zip(nat.external_ip()).filter(|_| nat.is_host_snat() == is_host_snat));
             index.moved(edit.id, from.as_ref(), to.as_ref(), copy);
         }
+        let [from, to] = edit.map(|nat| nat.router.filter(|_| nat.external_network().is_some()));
+        indexes.external_networks.moved(edit.id, from.as_ref(), to.as_ref(), |router| *router);
         let [from, to] = edit.map(|nat| nat.router.filter(|_| nat.is_network_snat()));
         indexes.network_snats.moved(edit.id, from.as_ref(), to.as_ref(), |router| *router);
         let [from, to] = edit.map(|nat| Some(indexes.hash(nat.router?, nat.logical_host()?)));

@@ -26,6 +26,8 @@ pub struct LoadBalancer {
     template: Rare<Option<Box<str>>>,
     #[ovsdb(key = "options:skip_snat", optional, since = "21.03")]
     skip_snat: Rare<Option<Box<str>>>,
+    #[ovsdb(key = "options:distributed", optional, since = "21.03")]
+    distributed: Rare<Option<Box<str>>>,
     #[ovsdb(skip)]
     pub(crate) routers: IdSet<RouterId>,
     #[ovsdb(skip)]
@@ -60,6 +62,11 @@ impl LoadBalancer {
     /// Returns true if what it sends on keeps its source, whatever NAT rules say.
     pub fn skips_snat(&self) -> bool {
         is_true(&self.skip_snat)
+    }
+
+    /// Returns true if each chassis forwards to the backends on it, since OVN 26.03.
+    pub fn is_distributed(&self) -> bool {
+        is_true(&self.distributed)
     }
 
     /// Returns true if all of its virtual addresses and backends were understood.

@@ -10,7 +10,7 @@ use crate::address::Mac;
 use crate::id::{RouterId, RouterPortId};
 use crate::keys;
 use crate::naming;
-use crate::prefix::{Address, LogicalPrefix, is_host};
+use crate::prefix::{Address, LogicalPrefix, is_host, parse_prefix};
 use crate::store::{Meta, Slabs};
 use crate::tags::Tags;
 
@@ -101,6 +101,11 @@ impl Nat {
     /// Returns the address outside, if it is one.
     pub fn external_ip(&self) -> Option<IpAddr> {
         self.external_ip.get().map(|address| address.0)
+    }
+
+    /// Returns `external_ip` if it is a network and no address.
+    pub fn external_network(&self) -> Option<IpNet> {
+        if self.external_ip().is_some() { None } else { parse_prefix(&self.external_ip_text()) }
     }
 
     /// Returns true if the address outside is written as a host's prefix, which is good for a match and no action of OVN.

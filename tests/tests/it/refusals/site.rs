@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use ovn_extaddr_tests::{Instance, Nat, Net, OvsdbServer, json_map, uuid_ref};
+use ovn_extaddr_tests::{Instance, Nat, Net, OvsdbServer, Protocol, json_map, uuid_ref};
 use serde_json::{Value, json};
 
 use super::table::Case;
@@ -39,6 +39,13 @@ impl Site {
 
     pub(super) fn forwarded(&self) -> Result<()> {
         self.net.add_forward(self.external, 443, self.internal()?, 443)
+    }
+
+    /// Has every chassis forward what is forwarded, or only that of the gateway.
+    pub(super) fn distributes(&self, server: &OvsdbServer, everywhere: bool) -> Result<()> {
+        let options = if everywhere { json_map([("distributed", "true")]) } else { json!(["map", []]) };
+        let name = self.net.balancer(Protocol::Tcp, self.external);
+        self.set(server, "Load_Balancer", &name, json!({"options": options}))
     }
 
     /// Forwarded and wanted: granted, but for what comes on top.

@@ -203,6 +203,14 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.remove_foreign(),
         ),
         case(
+            "conflict distributed-balancer: forward an address of a gateway port's network, take that option off",
+            |scene, site| {
+                site.complete()?;
+                site.distributes(&scene.server, true)
+            },
+            |scene, site| site.distributes(&scene.server, false),
+        ),
+        case(
             "foreign",
             |_, site| {
                 site.complete()?;

@@ -152,3 +152,25 @@ fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
     network.balancer("nodeport", &[("^vip1:80", "^backends")], &["R"]);
     assert_eq!(network.hazards(), ["vip-ignored"]);
 }
+
+#[test]
+fn a_balancer_that_is_distributed_takes_replies_to_any_chassis() {
+    // The address, whether the balancer is distributed, whether the router is bound to a chassis, and what is decided.
+    for (address, distributed, bound, outcome) in [
+        ("198.51.100.10", "true", false, "conflict distributed-balancer"),
+        ("198.51.100.10", "TRUE", false, "conflict distributed-balancer"),
+        ("198.51.100.10", "false", false, "granted 198.51.100.10 for 10.57.0.11 ports 1024-65535"),
+        // The gateway port's chassis answers for its own network.
+        ("203.0.113.10", "true", false, "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535"),
+        // There is only one chassis.
+        ("198.51.100.10", "true", true, "granted 198.51.100.10 for 10.57.0.11 ports 1024-65535"),
+    ] {
+        let mut network = wanting(address);
+        if bound {
+            network.bind_to_chassis();
+        }
+        network.balancer("fw", &[(&format!("{address}:80"), "10.57.0.11:80")], &["R"]);
+        network.put("Load_Balancer", "fw", json!({"options": map(&[("distributed", distributed)])}));
+        assert_eq!(network.outcome("p1"), outcome, "{address}, distributed={distributed}, bound: {bound}");
+    }
+}

@@ -69,14 +69,13 @@ impl<'a> Oracle<'a> {
             })
     }
 
-    /// Whether the address is in an internal network of the router. Where no port is a gateway port, the SNAT of whole
-    /// networks shows which are; where there is none either, only the router's own addresses are internal.
+    /// Whether the address is in an internal network of the router: that of a port that is no gateway port, or where no port
+    /// has it, one that SNAT is for. Where no port is a gateway port, that SNAT shows which are internal; where there is none
+    /// either, only the router's own addresses are.
     pub(super) fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
         let ports = self.router_ports(router);
-        let mut here = ports.iter().map(|(_, port)| *port).filter(|port| holds(port, address));
-        if ports.iter().any(|(_, port)| is_gateway_port(port)) {
-            return here.any(|port| !is_gateway_port(port));
-        }
+        let here: Vec<_> = ports.iter().map(|(_, port)| *port).filter(|port| holds(port, address)).collect();
+        let has_gateway_port = ports.iter().any(|(_, port)| is_gateway_port(port));
         let base: Vec<_> = self
             .nats(router)
             .into_iter()
@@ -84,14 +83,21 @@ impl<'a> Oracle<'a> {
             .filter_map(|(_, nat)| {
                 let logical = network(nat.text("logical_ip"))?;
                 let is_host = logical.1 == if logical.0.is_ipv4() { 32 } else { 128 };
-                Some((nat.text("external_ip").parse().ok()?, logical)).filter(|_| !is_host)
+                Some((nat.text("external_ip").parse().ok(), logical)).filter(|_| !is_host)
             })
             .collect();
-        let is_outer = |port: &Row| base.iter().any(|(external, _)| holds(port, *external));
+        let is_inside = base.iter().any(|(_, net)| net.1 > 0 && contains(*net, address));
+        if here.is_empty() {
+            return is_inside;
+        }
+        if has_gateway_port {
+            return here.iter().any(|port| !is_gateway_port(port));
+        }
+        let is_outer =
+            |port: &Row| base.iter().any(|(external, _)| external.is_some_and(|ip| holds(port, ip)));
         let some_is_outer = ports.iter().any(|(_, port)| is_outer(port));
-        here.any(|port| {
+        here.into_iter().any(|port| {
             let is_own = port.texts("networks").filter_map(network).any(|(own, _)| own == address);
-            let is_inside = base.iter().any(|(_, net)| net.1 > 0 && contains(*net, address));
             !is_outer(port) && (is_own || is_inside || some_is_outer)
         })
     }

@@ -72,7 +72,8 @@ fn uuid(table: &str, n: u64) -> Uuid {
 
 const LOGICAL: [&str; 7] =
     ["10.0.0.1", "10.0.0.1/32", "10.0.0.2", "10.0.0.0/24", "FD42:0::1", "fd42::1/128", "what"];
-const EXTERNAL: [&str; 6] = ["192.0.2.1", "192.0.2.1/32", "192.0.2.2", "2001:db8::1", "2001:DB8::1", "what"];
+const EXTERNAL: [&str; 7] =
+    ["192.0.2.1", "192.0.2.1/32", "192.0.2.0/24", "192.0.2.2", "2001:db8::1", "2001:DB8::1", "what"];
 
 /// Draws a value of a column: of those that mean something, or else any of its type.
 fn value(table: &str, column: &str, c: &mut Choices) -> Value {
@@ -140,13 +141,17 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             Value::Map(options)
         }
         ("Logical_Switch_Port", "peer") => c.maybe(&PORTS),
-        ("Load_Balancer", "options") => c.map(&["template", "skip_snat", "other"], &["true", "True", "no"]),
+        ("Load_Balancer", "options") => {
+            c.map(&["template", "skip_snat", "distributed", "other"], &["true", "True", "no"])
+        }
         ("Logical_Router", "options") => {
             c.map(&["chassis", "lb_force_snat_ip", "dnat_force_snat_ip", "other"], &["c", "d"])
         }
-        (_, "allowed_ext_ips" | "exempted_ext_ips") => {
+        (_, "allowed_ext_ips") => {
             Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Load_Balancer")) })
         }
+        // Of a row that has both, which ones cannot be seen.
+        (_, "exempted_ext_ips") => Value::MaybeRef((c.below(2) == 0).then(|| Uuid::from_u128(1))),
         (_, "external_mac") => c.maybe(&["0a:00:00:00:00:01", "what"]),
         (_, "logical_port") => c.maybe(&PORTS),
         ("NAT", "options") => c.map(&["stateless", "other"], &["true", "false", "maybe"]),

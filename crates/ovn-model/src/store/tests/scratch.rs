@@ -94,10 +94,10 @@ impl<'a> Scratch<'a> {
             .collect()
     }
 
-    fn balancer_options(row: &Row) -> (bool, bool) {
+    fn balancer_options(row: &Row) -> (bool, bool, bool) {
         let is =
             |key| row["options"].map().get(key).is_some_and(|text: &String| text.to_lowercase() == "true");
-        (is("template"), is("skip_snat"))
+        (is("template"), is("skip_snat"), is("distributed"))
     }
 
     fn tagged(row: &Row) -> Option<&str> {
@@ -108,6 +108,10 @@ impl<'a> Scratch<'a> {
 
     fn external(text: &str) -> Option<IpAddr> {
         parse_prefix(text).filter(is_host).map(|prefix| prefix.addr())
+    }
+
+    fn has_external_network(row: &Row) -> bool {
+        parse_prefix(row["external_ip"].text()).is_some_and(|network| !is_host(&network))
     }
 
     fn logical(row: &Row) -> Option<IpAddr> {
@@ -306,6 +310,9 @@ impl<'a> Scratch<'a> {
             let network = |nat: &Uuid| Self::is_network_snat(&self.0[&("NAT", *nat)]);
             let networks: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && network(nat)).collect();
             see(v, ("network snats", uuid), networks);
+            let network = |nat: &Uuid| Self::has_external_network(&self.0[&("NAT", *nat)]);
+            let networks: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && network(nat)).collect();
+            see(v, ("external networks", uuid), networks);
             see(v, ("nats", uuid), mine);
         }
         for (uuid, row) in self.rows("NAT") {

@@ -92,7 +92,11 @@ pub(super) fn of_store(store: &Store) -> View {
     for (id, balancer) in store.load_balancers() {
         see(v, ("balancer", balancer.uuid), (&balancer.name, balancer.protocol.map(|p| format!("{p:?}"))));
         see(v, ("balancer", balancer.uuid), (balancer.vips.to_vec(), balancer.is_grouped()));
-        see(v, ("balancer", balancer.uuid), (balancer.is_template(), balancer.skips_snat()));
+        see(
+            v,
+            ("balancer", balancer.uuid),
+            (balancer.is_template(), balancer.skips_snat(), balancer.is_distributed()),
+        );
         for vip in balancer.vips.iter() {
             assert_eq!(balancer.vip(&vip.key()), Some(vip));
         }
@@ -134,6 +138,7 @@ pub(super) fn of_store(store: &Store) -> View {
         }
         let networks: BTreeSet<_> = store.network_snats(id).map(|(_, nat)| nat.uuid).collect();
         see(v, ("network snats", router.uuid), networks);
+        see(v, ("external networks", router.uuid), nats(store.nats_by_external_network(id)));
         let there: BTreeSet<_> =
             store.nats_of(id).iter().filter_map(|id| Some(store.nat(*id)?.uuid)).collect();
         see(v, ("nats", router.uuid), there);
