@@ -18,6 +18,7 @@ mod documentation;
 mod endpoints;
 mod exclusion;
 mod faults;
+mod field;
 mod forwards;
 mod harness;
 mod healing;
