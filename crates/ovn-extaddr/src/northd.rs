@@ -9,14 +9,15 @@ mod seen;
 mod tests;
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use ovn_model::{
-    ElementKind, Endpoint, Family, LoadBalancer, Nat, NatId, NatKind, Port, RouterId, RouterPortId, Store,
-    Vip, is_host,
+    ElementKind, Endpoint, Family, LoadBalancer, Nat, NatId, NatKind, Port, RouterId, RouterPort,
+    RouterPortId, Store, Vip, is_host, keys,
 };
 use smallvec::SmallVec;
 
-use crate::topology::{gateway_ports, holds};
+use crate::topology::{gateway_ports, holds, router_ports};
 
 pub use seen::{SeenSource, seen_behind_balancer, seen_behind_dnat};
 
@@ -43,6 +44,8 @@ pub enum NatFlaw {
     /// `external_ip` is a network. Since 25.03 northd takes a row that forwards for all of its addresses, and before it
     /// passed over it.
     ExternalNetwork,
+    /// `external_ip` is an address of the router's own, for which OVN takes packets for itself.
+    RouterAddress,
     /// `logical_ip` is no address or network of the family of `external_ip`.
     Logical,
     /// `logical_ip` is a network, which only a `snat` row may have.
@@ -57,6 +60,8 @@ pub enum NatFlaw {
     Mac,
     /// An address that the row translates to is written with a mask.
     Mask,
+    /// `logical_ip` has bits outside its mask.
+    HostBits,
     /// `external_port_range` is none.
     PortRange,
 }
@@ -67,6 +72,17 @@ pub enum NatFlaw {
 /// taken for forwards, not even those that name no variable (lib/lb.c, `ovn_lb_vip_init_template`).
 pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
     !balancer.is_template() && vip_flaw(vip).is_none()
+}
+
+/// Returns the ports of an address that templates on the router listen on without naming a variable. They are no forwards,
+/// but take replies as any other VIP does.
+pub fn template_ports(store: &Store, router: RouterId, address: IpAddr) -> impl Iterator<Item = NonZeroU16> {
+    let balancers = store.balancers_with_vip(address).filter_map(move |id| {
+        store.attachment(router, id)?;
+        store.load_balancer(id)
+    });
+    let vips = balancers.filter(|row| row.is_template()).flat_map(move |row| row.vips_on(address));
+    vips.filter_map(|vip| vip.endpoint.port)
 }
 
 /// Returns why northd passes over a VIP; `None` where it heeds it.
@@ -107,7 +123,10 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     if nat.has_bad_external_mac() {
         return Some(NatFlaw::Mac);
     }
-    // northd makes flows of these that ovn-controller refuses (lib/actions.c, `parse_ct_nat`).
+    // northd makes flows of these that ovn-controller refuses (lib/lex.c, `lex_parse_mask`; lib/actions.c, `parse_ct_nat`).
+    if nat.has_logical_host_bits() {
+        return Some(NatFlaw::HostBits);
+    }
     let is_snat = nat.kind == Some(NatKind::Snat);
     if if is_snat { nat.is_external_masked() } else { nat.is_logical_masked() } {
         return Some(NatFlaw::Mask);
@@ -119,9 +138,36 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     match nat.logical_ip() {
         Some(logical) if Family::of(logical.addr()) != Family::of(external) => Some(NatFlaw::Logical),
         None => Some(NatFlaw::Logical),
-        Some(logical) if nat.kind != Some(NatKind::Snat) && !is_host(&logical) => Some(NatFlaw::Network),
+        Some(logical) if !is_snat && !is_host(&logical) => Some(NatFlaw::Network),
+        Some(_) if !is_snat && nat.router.is_some_and(|router| keeps(store, router, external)) => {
+            Some(NatFlaw::RouterAddress)
+        }
         Some(_) => nat_port(store, nat).err(),
     }
+}
+
+/// Returns whether a router takes what arrives for an address for itself: one of its own that neither a `snat` row nor a VIP
+/// has (northd/northd.c, `build_lrouter_drop_own_dest`). Rows of ours do not count: they would expose what was not.
+fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
+    let is_own = |port: &RouterPort| port.networks.iter().any(|network| network.addr() == address);
+    if !router_ports(store, router).any(|(_, port)| is_own(port)) {
+        return false;
+    }
+    let rows = store.nats_by_external(router, address).iter().chain(store.host_snats(router, address));
+    let mut rows = rows.filter_map(|id| store.nat(*id));
+    let is_snat = |nat: &Nat| nat.kind == Some(NatKind::Snat) && nat.tags.get(keys::OWNER).is_none();
+    let balancers = store.balancers_with_vip(address).filter_map(|id| {
+        store.attachment(router, id)?;
+        store.load_balancer(id)
+    });
+    let mut vips = balancers.flat_map(|row| row.vips_on(address));
+    let is_forced = || {
+        let row = store.router(router).into_iter();
+        let options = row.flat_map(|row| [row.lb_force_snat.get(), row.dnat_force_snat.get()]);
+        let mut texts = options.filter_map(|option| option.and_then(Option::as_deref));
+        texts.any(|text| text.split_ascii_whitespace().any(|text| text.parse() == Ok(address)))
+    };
+    !rows.any(is_snat) && !vips.any(|vip| vip_flaw(vip).is_none()) && !is_forced()
 }
 
 /// Returns the gateway port whose packets a NAT row is for; `None` where it is for those of every port.
@@ -270,6 +316,9 @@ impl NatFlaw {
             Self::ExternalNetwork => {
                 "external_ip is a network, all addresses of which OVN 25.03 and later send to logical_ip"
             }
+            Self::RouterAddress => {
+                "external_ip is the router's own address, which it keeps unless a snat row or a VIP has it"
+            }
             Self::Logical => "logical_ip is not of the family of external_ip",
             Self::Network => "logical_ip is a network",
             Self::GatewayPort => "gateway_port is no gateway port of the router",
@@ -277,6 +326,7 @@ impl NatFlaw {
             Self::ExternalIps => "it has both allowed_ext_ips and exempted_ext_ips",
             Self::Mac => "external_mac is no Ethernet address",
             Self::Mask => "the address that it translates to is written with a mask",
+            Self::HostBits => "logical_ip has bits outside its mask",
             Self::PortRange => "external_port_range is no port and no range",
         }
     }

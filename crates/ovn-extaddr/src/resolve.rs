@@ -23,7 +23,7 @@ use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::{Answer, Requests};
-use crate::topology::{Reach, disabled_gateway, is_disabled, is_gateway};
+use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway};
 use occupancy::Occupancy;
 
 /// What became of an intent.
@@ -219,6 +219,13 @@ fn decide(
     let current = || current_gateway_port(question, router, external, &decision.internal);
     let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal, current);
     let place = Occupancy { question, router, external, gateway_port: gateway_port.clone().ok().flatten() };
+    let leaves_by = gateway_port.as_ref().ok().and_then(|port| {
+        let port = northd::gateway_of(store, router, *port, Some(external)).ok().flatten()?;
+        disabled_gateway(store, port)
+    });
+    if let Some(port) = leaves_by.or_else(|| disabled_outside(store, router, &decision.internal)) {
+        return Err(Verdict::Rejected(Reason::PortDisabled(port)));
+    }
     let (mut missing, mut fulfilled) = (Vec::new(), None);
     for internal in &*decision.internal {
         match place.occupant(*internal)? {
@@ -269,11 +276,7 @@ fn decide(
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
         trace.passed("gateway-port", || row.name.to_string());
     }
-    let leaves_by = northd::gateway_of(store, router, gateway_port, Some(external)).ok().flatten();
-    if let Some(port) = leaves_by.and_then(|id| disabled_gateway(store, id)) {
-        return Err(Verdict::Rejected(Reason::PortDisabled(port)));
-    }
-    let port_range = port_range(question, external, &found, trace).map_err(Verdict::Rejected)?;
+    let port_range = port_range(question, router, external, &found, trace).map_err(Verdict::Rejected)?;
     let external_ips = place.peers(&missing, trace).map(Box::new);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
@@ -318,6 +321,7 @@ fn rival(question: Question<'_>, address: IpAddr) -> Option<Reason> {
 /// Too few are left that the address does not listen on.
 fn port_range(
     question: Question<'_>,
+    router: RouterId,
     external: IpAddr,
     found: &[Forward<'_>],
     trace: &mut impl Trace,
@@ -325,7 +329,9 @@ fn port_range(
     if !question.store.supports(Nat::COLUMNS.external_port_range) {
         return Ok(None);
     }
-    let mut listening: Vec<_> = found.iter().filter_map(Forward::port).map(u16::from).collect();
+    let forwarded = found.iter().filter_map(Forward::port);
+    let templates = northd::template_ports(question.store, router, external);
+    let mut listening: Vec<_> = forwarded.chain(templates).map(u16::from).collect();
     listening.sort_unstable();
     listening.dedup();
     let range = match question.rules.port_range {

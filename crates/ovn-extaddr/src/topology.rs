@@ -164,6 +164,16 @@ pub fn disabled_gateway(store: &Store, id: RouterPortId) -> Option<DisabledPort>
     disabled(id, port).or(switch_port)
 }
 
+/// Returns why nothing leaves a router that is bound to a chassis, if so: all of its ports are closed but those in the
+/// networks of these addresses.
+pub fn disabled_outside(store: &Store, router: RouterId, internal: &[IpAddr]) -> Option<DisabledPort> {
+    store.router(router)?.chassis.as_ref()?;
+    let is_inner = |id| internal.iter().any(|address| holds(store, id, *address));
+    let outer = router_ports(store, router).map(|(id, _)| id).filter(|id| !is_inner(*id));
+    let closed: Option<Vec<_>> = outer.map(|id| disabled_gateway(store, id)).collect();
+    closed?.first().copied()
+}
+
 /// Returns whether OVN heeds NAT on the router.
 pub fn is_gateway(store: &Store, router: RouterId) -> bool {
     store.router(router).is_some_and(|row| row.chassis.is_some())

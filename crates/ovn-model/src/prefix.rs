@@ -52,7 +52,8 @@ impl OriginalText for Address {
     const WHAT: &'static str = "an address";
 
     fn parse(text: &str) -> Option<Self> {
-        // A host's prefix is as good as its address.
+        // A host's prefix is as good as its address, and northd skips blanks before one.
+        let text = text.trim_start_matches(' ');
         let prefix = || parse_prefix(text).filter(is_host).map(|prefix| prefix.addr());
         parse_ip(text).or_else(prefix).map(Self)
     }
@@ -70,7 +71,7 @@ impl OriginalText for LogicalPrefix {
     const WHAT: &'static str = "an address or prefix";
 
     fn parse(text: &str) -> Option<Self> {
-        parse_prefix(text).map(|prefix| Self(prefix.trunc()))
+        parse_prefix(text.trim_start_matches(' ')).map(|prefix| Self(prefix.trunc()))
     }
 
     fn canonical(&self) -> impl fmt::Display + '_ {

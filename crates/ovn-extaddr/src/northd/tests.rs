@@ -40,7 +40,7 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
 
 #[test]
 fn a_nat_row_is_passed_over_for_its_addresses() {
-    use NatFlaw::{External, ExternalNetwork, Logical, Mask, Network as Prefix};
+    use NatFlaw::{External, ExternalNetwork, HostBits, Logical, Mask, Network as Prefix};
     for (kind, external, logical, flaw) in [
         ("snat", "203.0.113.10", "10.57.0.0/24", None),
         ("snat", "203.0.113.10", "10.57.0.11", None),
@@ -51,8 +51,15 @@ fn a_nat_row_is_passed_over_for_its_addresses() {
         ("snat", "203.0.113.10", "10.57.0.11/32", None),
         ("snat", "203.0.113.10/32", "10.57.0.11", Some(Mask)),
         ("dnat", "203.0.113.10/32", "10.57.0.11", None),
+        ("dnat", " 203.0.113.10", " 10.57.0.11", None),
+        ("dnat", "203.0.113.10", "10.57.0.11 ", Some(Logical)),
         ("dnat_and_snat", "203.0.113.10/32", "10.57.0.11", None),
         ("dnat", "203.0.113.10", "fd42:57::b", Some(Logical)),
+        ("snat", "203.0.113.10", "10.57.0.1/24", Some(HostBits)),
+        ("snat", "203.0.113.10", "10.57.0.1/255.255.255.0", Some(HostBits)),
+        ("snat", "203.0.113.10", "10.57.0.0/255.255.255.0", None),
+        ("snat", "2001:db8::10", "fd42:57::b/64", Some(HostBits)),
+        ("snat", "2001:db8::10", "FD42:57::/64", None),
         ("dnat_and_snat", "2001:db8::10", "10.57.0.11", Some(Logical)),
         ("snat", "203.0.113.10", "fd42:57::/64", Some(Logical)),
         ("snat", "203.0.113.10", "c1", Some(Logical)),
@@ -103,6 +110,57 @@ fn a_nat_row_is_passed_over_for_its_port_range_and_what_it_is_limited_to() {
         let store = network.store();
         let (_, nat) = store.nats().next().unwrap();
         assert_eq!(nat_flaw(&store, nat), flaw, "{columns}");
+    }
+}
+
+#[test]
+fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
+    use serde_json::json;
+
+    use crate::testing::map;
+    /// What may be there beside a `dnat` row for 203.0.113.2, the address of `R-ext`, and whether that is heeded then.
+    type Case = (&'static str, fn(&mut Network), bool);
+    let cases: [Case; 8] = [
+        ("nothing", |_| {}, false),
+        (
+            "SNAT of a network",
+            |network| network.nat("snat", "R", "snat", "203.0.113.2", "10.57.0.0/24"),
+            true,
+        ),
+        ("SNAT of a host", |network| network.nat("snat", "R", "snat", "203.0.113.2", "10.57.0.99"), true),
+        (
+            "SNAT with another address",
+            |network| network.nat("snat", "R", "snat", "203.0.113.3", "10.57.0.99"),
+            false,
+        ),
+        ("a row of ours", |network| network.own_row("p1", "203.0.113.2", "10.57.0.11", None), false),
+        ("a VIP", |network| network.balancer("lb", &[("203.0.113.2:80", "10.57.0.12:80")], &["R"]), true),
+        (
+            "a VIP that is ignored",
+            |network| network.balancer("lb", &[("203.0.113.2:80", "10.57.0.12")], &["R"]),
+            false,
+        ),
+        (
+            "forced SNAT",
+            |network| {
+                let options = map(&[("lb_force_snat_ip", "203.0.113.2")]);
+                network.put("Logical_Router", "R", json!({"options": options}));
+            },
+            true,
+        ),
+    ];
+    for (what, add, heeded) in cases {
+        for kind in ["dnat", "dnat_and_snat"] {
+            let mut network = Network::new();
+            network.delete("NAT", "base");
+            network.nat("row", "R", kind, "203.0.113.2", "10.57.0.12");
+            add(&mut network);
+            let store = network.store();
+            let (_, nat) =
+                store.nats().find(|(_, nat)| nat.kind.map(|kind| kind.as_str()) == Some(kind)).unwrap();
+            let flaw = (!heeded).then_some(NatFlaw::RouterAddress);
+            assert_eq!(nat_flaw(&store, nat), flaw, "{kind} beside {what}");
+        }
     }
 }
 

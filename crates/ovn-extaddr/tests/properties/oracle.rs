@@ -195,6 +195,14 @@ impl<'a> Oracle<'a> {
         }
 
         let gateway_port = self.gateway_port(router, external, &internal, port.text("name"));
+        let sole = || match self.gateway_ports(router)[..] {
+            [(port, _)] => Some(port),
+            _ => None,
+        };
+        let leaves_by = gateway_port.ok().and_then(|port| port.or_else(sole));
+        if leaves_by.is_some_and(|port| self.is_closed(port)) || self.is_closed_outside(router, &internal) {
+            return Err(Verdict::Rejected("port-disabled"));
+        }
         let mut occupants = Vec::new();
         for address in &internal {
             occupants
@@ -256,14 +264,9 @@ impl<'a> Oracle<'a> {
             return Err(Verdict::Rejected("default-target"));
         }
         let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
-        let sole = || match self.gateway_ports(router)[..] {
-            [(port, _)] => Some(port),
-            _ => None,
-        };
-        if gateway_port.or_else(sole).is_some_and(|port| self.is_closed(port)) {
-            return Err(Verdict::Rejected("port-disabled"));
-        }
-        let listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
+        let mut listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
+        listening.extend(self.template_ports(router, external));
+        listening.sort_unstable();
         let has_range = self.database.has_column("NAT", "external_port_range");
         let free = largest_free_block(&listening);
         let left = free.map_or(0, |(first, last)| u32::from(last - first) + 1);
@@ -436,6 +439,9 @@ impl<'a> Oracle<'a> {
         }
         // ovn-controller refuses these.
         if nat.text("type") != "snat" && nat.text("logical_ip").contains('/') {
+            return None;
+        }
+        if nat.text("type") != "snat" && self.keeps(router, external) {
             return None;
         }
         let mac = nat.text("external_mac");

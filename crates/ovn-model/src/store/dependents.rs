@@ -146,7 +146,9 @@ impl Recorded for Nat {
         for nat in edit.rows() {
             if let Some(router) = nat.router {
                 if let Some(address) = nat.external_ip() {
-                    recorder.note(match nat.is_host_snat() {
+                    // Whether the router keeps an address of its own is for all to see.
+                    let is_hidden = nat.is_host_snat() && !network.is_own(router, address);
+                    recorder.note(match is_hidden {
                         true => Change::HostSnat { router, address },
                         false => Change::Address { router, address },
                     });

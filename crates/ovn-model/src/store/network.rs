@@ -1,5 +1,7 @@
 //! Rows and indexes together, for what depends on rows.
 
+use std::net::IpAddr;
+
 use super::indexes::{Indexes, assigned};
 use super::slabs::Slabs;
 use crate::change::{Change, Node, Recorder};
@@ -29,6 +31,12 @@ impl<'a> Network<'a> {
         routers.sort_unstable();
         routers.dedup();
         routers
+    }
+
+    /// Returns true if an address is one of the router's own.
+    pub(crate) fn is_own(self, router: RouterId, address: IpAddr) -> bool {
+        let ports = self.slabs.routers.slot(router).ports.iter().map(|id| self.slabs.router_ports.slot(*id));
+        ports.flat_map(|port| port.networks.iter()).any(|network| network.addr() == address)
     }
 
     /// Notes the routers of router ports.

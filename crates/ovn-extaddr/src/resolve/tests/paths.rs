@@ -122,3 +122,23 @@ fn field_case_31_disabled_ports_between_routers() {
         assert!(network.sentence("p1").starts_with(&format!("router port {port} is disabled")), "{port}");
     }
 }
+
+#[test]
+fn field_case_31_all_ways_out_are_disabled() {
+    let disable = |network: &mut Network, port: &str| {
+        network.put("Logical_Router_Port", port, json!({"enabled": false}));
+    };
+    let mut network = forwarded();
+    network.bind_to_chassis();
+    network.router_port("R", "R-ext2", &["192.0.2.2/24"]);
+    disable(&mut network, "R-ext");
+    assert_eq!(network.outcome("p1"), GRANTED, "by R-ext2");
+    disable(&mut network, "R-ext2");
+    assert_eq!(network.outcome("p1"), "rejected port-disabled");
+    // What a foreign row would do is in vain, too.
+    let mut network = forwarded();
+    network.nat("foreign", "R", "snat", "203.0.113.10", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), "foreign");
+    disable(&mut network, "R-ext");
+    assert_eq!(network.outcome("p1"), "rejected port-disabled");
+}

@@ -174,3 +174,19 @@ fn a_balancer_that_is_distributed_takes_replies_to_any_chassis() {
         assert_eq!(network.outcome("p1"), outcome, "{address}, distributed={distributed}, bound: {bound}");
     }
 }
+
+#[test]
+fn field_case_16_source_ports_keep_off_what_templates_listen_on() {
+    for (template, range) in [("true", "1024-39999"), ("false", "1024-39999")] {
+        let mut network = forwarded();
+        network.balancer("other", &[("203.0.113.10:40000", "10.57.0.12:80")], &["R"]);
+        network.put("Load_Balancer", "other", json!({"options": map(&[("template", template)])}));
+        let granted = format!("granted 203.0.113.10 for 10.57.0.11 ports {range}");
+        assert_eq!(network.outcome("p1"), granted, "template={template}");
+    }
+    // One on another address has nothing to do with it.
+    let mut network = forwarded();
+    network.balancer("other", &[("203.0.113.11:40000", "10.57.0.12:80")], &["R"]);
+    network.put("Load_Balancer", "other", json!({"options": map(&[("template", "true")])}));
+    assert_eq!(network.outcome("p1"), GRANTED);
+}

@@ -26,18 +26,9 @@ impl<'a> Oracle<'a> {
             }
             for (key, value) in balancer.pairs("vips") {
                 let Some((address, port)) = endpoint(key) else { continue };
-                let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);
-                let backends: Option<Vec<_>> = backends.collect();
-                // One bad backend, and northd passes over the VIP.
-                let backends = backends.filter(|backends| {
-                    backends.iter().all(|(target, at)| {
-                        family_of(*target) == family_of(address) && at.is_some() == port.is_some()
-                    })
-                });
-                let gap = value.starts_with(',') || value.contains(",,");
-                let backends = backends.filter(|backends| backends.is_empty() || !gap);
-                if let (Some(backends), false) = (backends, self.is_internal(router, address)) {
-                    let targets = backends.into_iter().map(|(target, _)| target).collect();
+                if let (Some(targets), false) =
+                    (heeded_backends(key, value), self.is_internal(router, address))
+                {
                     let row = ("Load_Balancer", uuid);
                     forwards.push(Forward { address, row, vip: Some(key.to_owned()), port, targets });
                 }
@@ -57,6 +48,36 @@ impl<'a> Oracle<'a> {
             }
         }
         forwards
+    }
+
+    /// Ports of an address that templates listen on.
+    pub(super) fn template_ports(self, router: Uuid, address: IpAddr) -> Vec<u16> {
+        let balancers = self.database.table("Load_Balancer").filter(|(uuid, row)| {
+            self.is_on(router, *uuid)
+                && row.get("options", "template").is_some_and(|text| text.to_lowercase() == "true")
+        });
+        let endpoints = balancers.flat_map(|(_, row)| row.pairs("vips").filter_map(|(key, _)| endpoint(key)));
+        endpoints.filter(|(at, _)| *at == address).filter_map(|(_, port)| port).collect()
+    }
+
+    /// Whether the router keeps what arrives for an address of its own: no SNAT of others has it, and no VIP.
+    pub(super) fn keeps(self, router: Uuid, address: IpAddr) -> bool {
+        let ports = self.router_ports(router);
+        let mut own = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
+        let is_snat = |nat: &Row| {
+            nat.text("type") == "snat"
+                && nat.text("external_ip").parse() == Ok(address)
+                && nat.get("external_ids", "ovn-extaddr:owner").is_none()
+        };
+        let mut balancers =
+            self.database.table("Load_Balancer").filter(|(uuid, _)| self.is_on(router, *uuid));
+        own.any(|(own, _)| own == address)
+            && !self.nats(router).into_iter().any(|(_, nat)| is_snat(nat))
+            && !balancers.any(|(_, row)| {
+                row.pairs("vips").any(|(key, value)| {
+                    endpoint(key).is_some_and(|vip| vip.0 == address) && heeded_backends(key, value).is_some()
+                })
+            })
     }
 
     /// Whether a load balancer is on a router, directly or by a group.
@@ -113,4 +134,17 @@ impl<'a> Oracle<'a> {
         let nats = self.database.table("NAT");
         nats.filter(|(nat, _)| self.holder("Logical_Router", "nat", *nat) == Some(router)).collect()
     }
+}
+
+/// The backends of a VIP, unless northd passes over it for one of them.
+fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
+    let (address, port) = endpoint(key)?;
+    let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);
+    let backends: Vec<_> = backends.collect::<Option<_>>()?;
+    let fits = |(target, at): &(IpAddr, Option<u16>)| {
+        family_of(*target) == family_of(address) && at.is_some() == port.is_some()
+    };
+    let gap = value.starts_with(',') || value.contains(",,");
+    let is_heeded = backends.iter().all(fits) && (backends.is_empty() || !gap);
+    is_heeded.then(|| backends.into_iter().map(|(target, _)| target).collect())
 }

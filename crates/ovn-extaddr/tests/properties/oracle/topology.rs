@@ -102,6 +102,17 @@ impl<'a> Oracle<'a> {
         !is_open(row) || ends.peek().is_some() && ends.all(|(_, end)| !is_open(end))
     }
 
+    /// Whether all ports of a router that is bound to a chassis are closed, but those in networks of these addresses.
+    pub(super) fn is_closed_outside(self, router: Uuid, internal: &[IpAddr]) -> bool {
+        let is_bound = self
+            .database
+            .row("Logical_Router", router)
+            .is_some_and(|row| row.get("options", "chassis").is_some());
+        let ports = self.router_ports(router);
+        let outer = || ports.iter().filter(|(_, row)| !internal.iter().any(|address| holds(row, *address)));
+        is_bound && outer().next().is_some() && outer().all(|(port, _)| self.is_closed(*port))
+    }
+
     pub(super) fn router_with(self, port: &str, closed: bool) -> Option<Uuid> {
         let mut ports = self.database.table("Logical_Router_Port");
         let (uuid, row) = ports.find(|(_, row)| row.text("name") == port)?;
