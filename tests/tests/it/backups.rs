@@ -106,7 +106,7 @@ fn work(pair: &Pair, instances: &[Instance], stop: &AtomicBool) -> usize {
 
 /// Regression: Open vSwitch 077f03028: since then a server becomes a backup without ending a session.
 #[test]
-fn a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
+fn field_case_2_a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
     let pair = Pair::start()?;
     let mut net = Net::builder(1).ipv4_only().create(pair.active())?;
     let instances = net.add_instances(20, Addressing::Static)?;

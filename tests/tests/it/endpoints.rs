@@ -66,7 +66,7 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
 
 /// Regression: ovs-issues#204, kube-ovn#3668 and helm-charts#7958: of a name's addresses only one is ever tried.
 #[test]
-fn each_address_of_a_name_has_its_turn() -> Result<()> {
+fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -100,7 +100,7 @@ fn each_address_of_a_name_has_its_turn() -> Result<()> {
 /// Rule: ovsdb(7) and Open vSwitch's programs: brackets around any host, `cid:` among the remotes, sockets by relative
 /// names, commas in names of files.
 #[test]
-fn remotes_are_read_as_open_vswitch_does() -> Result<()> {
+fn field_case_1_remotes_are_read_as_open_vswitch_does() -> Result<()> {
     let cluster = Cluster::northbound(1)?;
     let member = &cluster.members()[0];
     let id = member.appctl(&["cluster/cid", "OVN_Northbound"])?;
@@ -273,7 +273,7 @@ fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
 
 /// A cluster that was wiped and made anew has another id, and is not what the operator meant.
 #[test]
-fn a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
+fn field_case_10_a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
     let cluster = Cluster::northbound(1)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;

@@ -57,6 +57,10 @@ fn what_ovn_does_is_what_the_program_says() -> Result<()> {
             found.extend(disagreements.into_iter().map(|disagreement| (case.clone(), disagreement)));
         }
     }
+    // To reduce them takes a while.
+    for (_, disagreement) in &found {
+        println!("{}: {}", disagreement.kind, disagreement.text);
+    }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut reported: Vec<(Case, &str)> = Vec::new();
     let mut report = String::new();

@@ -257,7 +257,7 @@ async fn version_1_is_refused_with_the_cure() -> Result<()> {
 /// Regression: kanidm#4002, rustls#2827 and rustls#2536: what OpenSSL signs by default, SHA-512 with any curve, is
 /// refused. Each kind of key is the CA's, the server's and the client's.
 #[tokio::test]
-async fn keys_on_all_curves_that_are_in_use_are_accepted_with_sha_512() -> Result<()> {
+async fn field_case_11_keys_on_all_curves_that_are_in_use_are_accepted_with_sha_512() -> Result<()> {
     let pki = Pki::new()?;
     let kinds = ["P-256", "P-384", "P-521", "ed25519", "rsa"];
     for ca in kinds {

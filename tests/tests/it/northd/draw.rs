@@ -66,6 +66,9 @@ const ODD_BACKENDS: [&str; 19] = [
 const NETWORK: &str = "203.0.113.0/24";
 pub(super) const IN_NETWORK: &str = "203.0.113.";
 
+/// A range that is none.
+pub(super) const NO_RANGE: &str = "30000-1024";
+
 const ODD_EXTERNALS: [&str; 12] = [
     "203.0.113.10/32",
     NETWORK,
@@ -258,7 +261,7 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
         6 => Some(Port::Ext),
         _ => None,
     };
-    let range = (random.below(10) == 0).then(|| pick(random, &["1024-30000", "5000", "30000-1024"]));
+    let range = (random.below(10) == 0).then(|| pick(random, &["1024-30000", "5000", NO_RANGE]));
     let stateless = [Some(false), None, None, Some(true)][random.below(4) as usize];
     let stateless = stateless.filter(|stateless| !stateless || random.below(3) == 0);
     let set = (random.below(12) == 0).then(|| {
