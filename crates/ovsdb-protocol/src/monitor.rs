@@ -111,6 +111,17 @@ impl MonitorRequest {
         self
     }
 
+    /// Monitors the columns of another request, too: for two replicas that one monitor feeds. Rows, events and stage stay.
+    #[must_use]
+    pub fn with_columns_of(mut self, other: &Self) -> Self {
+        for column in other.columns.iter().map(String::as_str).chain(other.rows.columns()) {
+            if !self.has_column(column) {
+                self.columns.push(column.to_owned());
+            }
+        }
+        self
+    }
+
     /// Returns true if a column is monitored, for its values or for a condition on it.
     pub(crate) fn has_column(&self, column: &str) -> bool {
         self.columns.iter().map(String::as_str).chain(self.rows.columns()).any(|known| known == column)
@@ -286,6 +297,14 @@ mod tests {
             params(MonitorMethod::Plain, RowFilter::Any(vec![named])),
             r#"["D","m",{"T":[{"columns":["a","b","name"]}]}]"#
         );
+    }
+
+    #[test]
+    fn columns_of_two_requests_are_each_named_once() {
+        let condition = Condition::new("c", Function::Equal, Datum::scalar("x"));
+        let other = MonitorRequest::columns(["b", "d"]).rows(RowFilter::Any(vec![condition]));
+        let joined = MonitorRequest::columns(["a", "b"]).load_stage(2).with_columns_of(&other);
+        assert_eq!(joined, MonitorRequest::columns(["a", "b", "d", "c"]).load_stage(2));
     }
 
     #[test]
