@@ -79,7 +79,7 @@ pub fn find(
         return None;
     }
     match requests.answer(&port.name, family) {
-        Answer::Asked { kind, text, .. } => return Intent::written(Source::Cms(kind), text, family),
+        Answer::Asked { kind, wish, .. } => return Intent::written(Source::Cms(kind), &wish.text, family),
         Answer::Disputed(kind, one, other) => {
             let reason = Reason::DisputedInstance(one.to_string().into(), other.to_string().into());
             let text = Text::Other("?".into());

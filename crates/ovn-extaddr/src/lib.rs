@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod intent;
+pub mod key;
 pub mod ownership;
 pub mod policy;
 pub mod reason;

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use ovn_model::{Family, LoadBalancerId, Nat, NatId, RouterId, Store, keys};
+use ovn_model::{LoadBalancerId, Nat, NatId, RouterId, Store};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::forwards;
+use crate::key::Key;
 use crate::northd::{NatFlaw, VipFlaw};
 use crate::sources::Kind;
 use crate::topology::DisabledPort;
@@ -81,21 +82,21 @@ reasons! {
     /// The value of the key is no address.
     "invalid-address" InvalidAddress => format!(
         "\"{}\" is no {} address: set {} to an address, auto or none",
-        context.wanted, context.family, context.key()
+        context.wanted, context.key.family, context.key
     );
 
     /// The address is of the other family.
     "wrong-family" WrongFamily => format!(
         "{} is no {} address: it belongs into {}",
         context.wanted,
-        context.family,
-        keys::port_key(if context.family == Family::V4 { Family::V6 } else { Family::V4 })
+        context.key.family,
+        context.key.other()
     );
 
     /// The port is not an instance's.
     "not-an-instance" NotAnInstance => format!(
         "only ports of type \"\" and external are instances: remove {} from this one; of one of type virtual, its virtual-parents may have it",
-        context.key()
+        context.key
     );
 
     /// No switch has the port.
@@ -104,7 +105,7 @@ reasons! {
     /// The port has no address of the family.
     "no-address" NoAddress => format!(
         "the port has no {} address, neither static nor allocated by OVN: give it one, or see whether ovn-northd runs",
-        context.family
+        context.key.family
     );
 
     /// No router can be reached from the port's switch.
@@ -115,7 +116,7 @@ reasons! {
         "{} is not a forward address of the port's network{}: create the forward there, or set {} to one of `ovn-extaddr forwards`",
         context.wanted,
         why.map_or_else(|| context.elsewhere(), |why| context.explained(why)),
-        context.key()
+        context.key
     );
 
     /// Nothing forwards the address, and no allowed prefix holds it.
@@ -202,7 +203,7 @@ reasons! {
 
     /// `auto`, and several addresses do.
     "ambiguous-auto" AmbiguousAuto(one: IpAddr, other: IpAddr) => format!(
-        "both {one} and {other} lead to this port alone: set {} to one of them", context.key()
+        "both {one} and {other} lead to this port alone: set {} to one of them", context.key
     );
 
     /// A foreign row translates the port's address to another one.
@@ -212,7 +213,7 @@ reasons! {
         context.here(),
         context.extent_of(*nat),
         context.external_of(*nat).map_or_else(String::new, |address| format!(" to {address}")),
-        context.key()
+        context.key
     );
 
     /// A foreign row gives the address to another instance without connection tracking.
@@ -221,7 +222,7 @@ reasons! {
         context.nat(*nat),
         context.here(),
         context.written_external_of(*nat),
-        context.key()
+        context.key
     );
 
     /// A foreign row gives the address to another instance on its own hypervisor.
@@ -231,7 +232,7 @@ reasons! {
         context.here(),
         context.external_of(*nat).map_or_else(String::new, |address| address.to_string()),
         context.distributed_at(*nat),
-        context.key()
+        context.key
     );
 
     /// A load balancer forwards the address on every chassis.
@@ -240,7 +241,7 @@ reasons! {
         context.store.load_balancer(*balancer).map_or("?", |row| &*row.name),
         context.wanted,
         context.here(),
-        context.key()
+        context.key
     );
 
     /// Another port has the same internal address.
@@ -258,7 +259,7 @@ reasons! {
 #[derive(Clone, Copy)]
 struct Context<'a> {
     store: &'a Store,
-    family: Family,
+    key: &'a Key<'a>,
     wanted: &'a str,
     router: Option<RouterId>,
 }
@@ -307,19 +308,14 @@ impl Serialize for Code {
 
 impl Reason {
     /// Says what is wrong and what to do about it.
-    pub fn sentence(&self, store: &Store, family: Family, wanted: &str, router: Option<RouterId>) -> String {
-        self.sentence_in(Context { store, family, wanted, router })
+    pub fn sentence(&self, store: &Store, key: &Key<'_>, wanted: &str, router: Option<RouterId>) -> String {
+        self.sentence_in(Context { store, key, wanted, router })
     }
 }
 
 // ===== impl Context =====
 
 impl Context<'_> {
-    /// Returns the key by which a port asks.
-    fn key(&self) -> &'static str {
-        keys::port_key(self.family)
-    }
-
     fn name(&self, router: RouterId) -> &str {
         self.store.router(router).map_or("?", |row| &*row.name)
     }

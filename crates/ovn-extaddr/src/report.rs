@@ -13,6 +13,7 @@ use crate::apply::Obstacle;
 use crate::engine::{Engine, PortOutcome, Subject};
 use crate::explain::Check;
 use crate::intent::{self, Source};
+use crate::key::Key;
 use crate::ownership::Role;
 use crate::plan::{self, Owned, RowChange};
 use crate::reason::{Code, Reason};
@@ -25,7 +26,7 @@ use crate::state::State;
 pub struct Entry {
     /// The name of the `Logical_Switch_Port`.
     pub port: String,
-    /// What people call it: `project:instance/nic`, where a CMS asks for it; else `null`.
+    /// What people call it, such as `project:instance/nic`, where that is known; else `null`.
     pub name: Option<String>,
     /// The name of its switch.
     pub switch: Option<String>,
@@ -53,6 +54,13 @@ pub struct Entry {
     pub port_range: Option<String>,
     /// The name of the gateway port that the rows are for.
     pub gateway_port: Option<String>,
+}
+
+impl Entry {
+    /// Returns what people call the port, or its name.
+    pub fn shown(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.port)
+    }
 }
 
 /// Reports on a port: an element for each intent, and one for each address that drains where no
@@ -103,7 +111,7 @@ fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
     let absent = nics.into_iter().filter(|(nic, _)| engine.port_of(nic).is_none());
     absent.flat_map(|(nic, (instance, asked))| {
         Family::ALL.into_iter().filter_map(move |family| {
-            let wanted = asked.get(family)?;
+            let wanted = &*asked.get(family)?.text;
             if intent::parse(wanted, family) == Ok(None) {
                 return None;
             }
@@ -147,7 +155,7 @@ fn absent_by_policy(store: &Store, engine: &Engine) -> impl Iterator<Item = Entr
         source: "policy",
         state: State::Waiting,
         reason: Some(Reason::NoPort.code()),
-        message: Reason::NoPort.sentence(store, family, "", None),
+        message: Reason::NoPort.sentence(store, &Key::of_port(family), "", None),
         ..blank(port, family)
     })
 }
@@ -322,7 +330,8 @@ fn entry(
             "its forward is gone; the override stays a moment, for it may come back".to_owned()
         }
         (Some(reason), _) => {
-            reason.sentence(store, decision.family, &decision.wanted.to_string(), decision.router)
+            let key = Key::find(engine.requests(), decision.source, port, decision.family);
+            reason.sentence(store, &key, &decision.wanted.to_string(), decision.router)
         }
         (None, Some(external)) => {
             let internal = Check::list(&*decision.internal);

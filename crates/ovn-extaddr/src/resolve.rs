@@ -16,13 +16,14 @@ use crate::explain::{Check, Trace};
 use crate::forwards::{self, Forward, is_allowed, is_neighbour};
 use crate::gateway;
 use crate::intent::{self, Source, Text, Wanted};
+use crate::key::Key;
 use crate::northd;
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
 use crate::reason::{NoForward, Reason};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
-use crate::sources::requests::{Answer, Requests};
+use crate::sources::requests::Requests;
 use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway};
 use occupancy::Occupancy;
 
@@ -130,12 +131,10 @@ pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut imp
                 Source::Cms(kind) if intent.presumed => {
                     format!("{} cannot be reached; the rows that are there say {wanted}", kind.title())
                 }
-                Source::Cms(kind) => match requests.answer(&port.name, family) {
-                    Answer::Asked { instance, .. } => {
-                        format!("instance {instance} in {} asks for {wanted}", kind.title())
-                    }
-                    _ => format!("{} asks for {wanted}", kind.title()),
-                },
+                Source::Cms(kind) => {
+                    let key = Key::find(requests, decision.source, &port.name, family);
+                    format!("{key} in {} asks for {wanted}", kind.title())
+                }
                 Source::Kept => format!("a key that outlives the port asks for {wanted} (`set --keep`)"),
                 Source::Policy => format!("the policy file asks for {wanted}"),
                 Source::Router => format!("{} of the router asks for {wanted}", keys::ROUTER),

@@ -13,6 +13,7 @@ use crate::difference;
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::hazards;
+use crate::key::Key;
 use crate::ownership::{Owner, Role};
 use crate::resolve::{Question, Verdict, resolve};
 use crate::rules::Rules;
@@ -196,7 +197,7 @@ impl Network {
         engine.catch_up(&mut store, Now::at(Instant::now()));
         let decision = &engine.decisions(port)[0];
         let reason = decision.reason().unwrap();
-        reason.sentence(&store, decision.family, &decision.wanted.to_string(), decision.router)
+        reason.sentence(&store, &Key::of_port(decision.family), &decision.wanted.to_string(), decision.router)
     }
 
     /// Returns what `explain` says of the steps of a port's IPv4 intent, with a `!` where not everything will work.

@@ -38,14 +38,45 @@ pub struct Content {
     pub nics: Box<[(Box<str>, Asked)]>,
 }
 
-/// What is asked for a NIC, as it was written.
+/// What is asked for a NIC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Asked([Option<Box<str>>; 2]);
+pub struct Asked([Option<Wish>; 2]);
+
+/// What is asked for a NIC and family.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// Where it is written.
+    pub place: KeyPlace,
+    /// What, as it was written.
+    pub text: Box<str>,
+}
+
+/// Where users write what they ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyPlace {
+    /// A `user.` key of the NIC.
+    Nic,
+    /// The CMS's own option of the NIC.
+    Option,
+    /// A `user.` key of the instance or a profile that names the NIC.
+    Instance,
+}
+
+impl KeyPlace {
+    /// Returns the key, as users write it, for a NIC.
+    pub fn key(self, device: &str, family: Family) -> String {
+        match self {
+            Self::Nic => format!("user.{family}.address.external"),
+            Self::Option => format!("{family}.address.external"),
+            Self::Instance => format!("user.{device}.{family}.address.external"),
+        }
+    }
+}
 
 impl Asked {
     /// Returns what is asked for a family.
-    pub fn get(&self, family: Family) -> Option<&str> {
-        self.0[family as usize].as_deref()
+    pub fn get(&self, family: Family) -> Option<&Wish> {
+        self.0[family as usize].as_ref()
     }
 
     fn is_empty(&self) -> bool {
@@ -99,16 +130,23 @@ fn asked(
     device: &str,
     family: Family,
     native: bool,
-) -> Option<Box<str>> {
-    let own = device_keys.get(&format!("user.{family}.address.external"));
-    let option = || device_keys.get(&format!("{family}.address.external")).filter(|_| native);
-    let shared = || user.get(&format!("user.{device}.{family}.address.external"));
-    // An option that is not set is sent empty by some releases.
-    let text = own.or_else(|| option().filter(|text| !text.is_empty())).or_else(shared)?;
-    Some(match text.char_indices().nth(MAX_VALUE) {
+) -> Option<Wish> {
+    let places = [KeyPlace::Nic, KeyPlace::Option, KeyPlace::Instance];
+    let (place, text) = places.into_iter().find_map(|place| {
+        let key = place.key(device, family);
+        let text = match place {
+            KeyPlace::Nic => device_keys.get(&key),
+            // An option that is not set is sent empty by some releases.
+            KeyPlace::Option => device_keys.get(&key).filter(|text| native && !text.is_empty()),
+            KeyPlace::Instance => user.get(&key),
+        };
+        Some((place, text?))
+    })?;
+    let text = match text.char_indices().nth(MAX_VALUE) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.as_str().into(),
-    })
+    };
+    Some(Wish { place, text })
 }
 
 /// Tells which keys of a map matter.
@@ -214,7 +252,7 @@ mod tests {
         assert_eq!((name.to_string().as_str(), uuid), ("shop:web1", Uuid::try_parse(UUID).ok()));
         let found = nics.iter().find(|(device, _)| &**device == "eth0");
         assert_eq!(found.is_some(), !nics.is_empty());
-        Family::ALL.map(|family| found?.1.get(family).map(str::to_owned))
+        Family::ALL.map(|family| found?.1.get(family).map(|wish| wish.text.to_string()))
     }
 
     #[test]
@@ -247,6 +285,27 @@ mod tests {
             ),
         ] {
             assert_eq!(asked(nic.clone(), config.clone(), native), expected, "{nic} {config} {native}");
+        }
+    }
+
+    #[test]
+    fn a_wish_tells_the_key_by_which_it_was_made() {
+        for (nic, config, key) in [
+            (json!({"user.ipv4.address.external": "auto"}), json!({}), "user.ipv4.address.external"),
+            (json!({"ipv4.address.external": "203.0.113.1"}), json!({}), "ipv4.address.external"),
+            (
+                json!({}),
+                json!({"user.eth0.ipv4.address.external": "auto"}),
+                "user.eth0.ipv4.address.external",
+            ),
+        ] {
+            let mut device = json!({"type": "nic"});
+            device.as_object_mut().unwrap().extend(nic.as_object().unwrap().clone());
+            let instance = json!({"name": "web1", "config": {"volatile.uuid": UUID}, "expanded_config": config,
+                "expanded_devices": {"eth0": device}});
+            let content = read(instance, true).content.unwrap();
+            let place = content.nics[0].1.get(Family::V4).unwrap().place;
+            assert_eq!(place.key("eth0", Family::V4), key);
         }
     }
 

@@ -4,7 +4,7 @@ use ovn_model::Family;
 use uuid::Uuid;
 
 use super::Kind;
-use super::instance::{Asked, Instance};
+use super::instance::{Asked, Instance, Wish};
 use super::nic::{InstanceName, Nic};
 use super::roster::{Roster, Word};
 
@@ -49,8 +49,8 @@ pub enum Answer<'a> {
         kind: Kind,
         /// By which instance.
         instance: &'a InstanceName,
-        /// What, as it was written.
-        text: &'a str,
+        /// What.
+        wish: &'a Wish,
     },
     /// Two instances have the same UUID, and do not ask for the same.
     Disputed(Kind, &'a InstanceName, &'a InstanceName),
@@ -127,20 +127,33 @@ impl Requests {
             match source.roster.word(&nic, family) {
                 Word::Silent => {}
                 Word::Unknown => answer = Answer::Unheard(kind),
-                Word::Asked(instance, text) => return Answer::Asked { kind, instance, text },
+                Word::Asked(instance, wish) => return Answer::Asked { kind, instance, wish },
                 Word::Disputed(one, other) => return Answer::Disputed(kind, one, other),
             }
         }
         answer
     }
 
-    /// Returns what people call the NIC of the port of that name, if something is asked for it.
+    /// Returns what people call the port of that name, if one instance has it.
     pub fn name(&self, port: &str) -> Option<String> {
         let nic = Nic::from_port_name(port).filter(|_| !self.is_empty())?;
-        Family::ALL.into_iter().find_map(|family| match self.answer(port, family) {
-            Answer::Asked { instance, .. } => Some(format!("{instance}/{}", nic.device)),
-            _ => None,
-        })
+        let mut instances = self.instances_of(&nic);
+        let instance = instances.next()?;
+        // Of several that claim to be the same, none is believed.
+        instances.next().is_none().then(|| format!("{instance}/{}", nic.device))
+    }
+
+    /// Returns the instances that have a NIC's UUID in the first source that has any, nearly always one.
+    pub fn instances_of<'a>(&'a self, nic: &Nic) -> impl Iterator<Item = &'a InstanceName> + use<'a> {
+        let mut sources = self.sources.iter().filter(|source| source.roster.kind == nic.kind);
+        let instance = nic.instance;
+        let holding = sources.find(|source| source.roster.holders(instance).next().is_some());
+        holding.into_iter().flat_map(move |source| source.roster.holders(instance))
+    }
+
+    /// Returns all instances, in no order.
+    pub fn instances(&self) -> impl Iterator<Item = &InstanceName> {
+        self.sources.iter().flat_map(|source| source.roster.instances())
     }
 
     /// Returns whether something may be asked for the port of that name by a source.

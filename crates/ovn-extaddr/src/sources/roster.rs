@@ -7,7 +7,7 @@ use ovn_model::Family;
 use uuid::Uuid;
 
 use super::Kind;
-use super::instance::{Asked, Content, Instance};
+use super::instance::{Asked, Content, Instance, Wish};
 use super::nic::{InstanceName, Nic};
 
 /// The instances of a source.
@@ -32,7 +32,7 @@ pub(super) enum Word<'a> {
     /// Nothing, and it may not know.
     Unknown,
     /// The instance asks for it.
-    Asked(&'a InstanceName, &'a str),
+    Asked(&'a InstanceName, &'a Wish),
     /// Two instances have the UUID and do not say the same.
     Disputed(&'a InstanceName, &'a InstanceName),
 }
@@ -102,11 +102,22 @@ impl Roster {
             return if self.may_not_know() { Word::Unknown } else { Word::Silent };
         };
         // Whoever may create instances may give them a UUID, also one that is another's: nobody speaks for others.
-        match (opinions.find(|(_, other)| *other != first), first) {
+        let text = |wish: Option<&'_ Wish>| wish.map(|wish| wish.text.clone());
+        match (opinions.find(|(_, other)| text(*other) != text(first)), first) {
             (Some((other, _)), _) => Word::Disputed(name.min(other), name.max(other)),
-            (None, Some(text)) => Word::Asked(name, text),
+            (None, Some(wish)) => Word::Asked(name, wish),
             (None, None) => Word::Silent,
         }
+    }
+
+    /// Returns the instances that have a UUID, nearly always one.
+    pub(super) fn holders(&self, uuid: Uuid) -> impl Iterator<Item = &InstanceName> {
+        self.holders.get(&uuid).into_iter().flatten().map(|name| &**name)
+    }
+
+    /// Returns the names of all instances.
+    pub(super) fn instances(&self) -> impl Iterator<Item = &InstanceName> {
+        self.instances.keys().map(|name| &**name)
     }
 
     /// Whether a NIC may be asked something for of which nothing is known.
@@ -130,7 +141,7 @@ impl Roster {
         })
     }
 
-    fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&str> {
+    fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&Wish> {
         let Content { nics, .. } = self.instances.get(name)?.as_ref()?;
         nics.iter().find(|(nic, _)| **nic == *device)?.1.get(family)
     }

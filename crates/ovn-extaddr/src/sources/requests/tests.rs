@@ -39,7 +39,7 @@ fn said(requests: &Requests, uuid: &str) -> String {
     match requests.answer(&port(uuid), Family::V4) {
         Answer::Silent => "silent".to_owned(),
         Answer::Unheard(kind) => format!("{} unheard", kind.name()),
-        Answer::Asked { instance, text, .. } => format!("{instance} {text}"),
+        Answer::Asked { instance, wish, .. } => format!("{instance} {}", wish.text),
         Answer::Disputed(_, one, other) => format!("{one} or {other}"),
     }
 }
@@ -112,6 +112,7 @@ fn nobody_speaks_for_the_instance_of_another() {
     let mut requests = Requests::new([Kind::Incus]);
     requests.take(0, News::Listed(vec![asking("a", A, "203.0.113.1"), asking("evil:a", A, "203.0.113.2")]));
     assert_eq!(said(&requests, A), "default:a or evil:a");
+    assert_eq!(requests.name(&port(A)), None);
     // Also not by asking where the other one does not, nor by being silent.
     requests.take(0, News::Read(silent("a", A)));
     assert_eq!(said(&requests, A), "default:a or evil:a");
