@@ -17,6 +17,8 @@ pub struct PlannedChange {
     pub action: Action,
     /// The port that it is for; `null` for the conversion of an address.
     pub port: Option<String>,
+    /// What people call the port, where that is known.
+    pub name: Option<String>,
     /// The router that it concerns.
     pub router: String,
     /// The UUID of the row of ours.
@@ -138,6 +140,7 @@ pub fn planned_change(
     let router = |id: RouterId| store.router(id).map_or_else(String::new, |row| row.name.to_string());
     let blank = PlannedChange {
         action: Action::of(change),
+        name: port.as_deref().and_then(|port| engine.requests().name(port)),
         port,
         router: place.map(router).unwrap_or_default(),
         nat: None,

@@ -36,6 +36,7 @@ pub mod guard;
 pub mod difference;
 pub mod explain;
 pub mod hazards;
+pub mod names;
 pub mod report;
 
 pub mod ledger;

@@ -6,29 +6,35 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use ovn_model::Store;
-use ovsdb_protocol::{Session, SessionEvent};
+use ovsdb_protocol::{
+    ApplyError, Batch, DatabaseSchema, MonitorRequests, Replica, RowUpdate, SchemaMismatch, Session,
+    SessionEvent,
+};
 use tokio::time::{interval_at, sleep_until, timeout, timeout_at};
 
 use crate::DATABASE;
 use crate::access;
 use crate::clock::Now;
 use crate::engine::Engine;
+use crate::names::{Directory, PortNames};
+use crate::report::Entry;
 use crate::settings::Settings;
 use crate::sources::cms::Cms;
 use crate::sources::requests::{News, Requests, Standing};
-use crate::sources::watcher::Watchers;
+use crate::sources::watcher::{Report, Watchers};
 
 /// How often a person who waits is told how far we are; the first time after as long.
 const PROGRESS: Duration = Duration::from_millis(400);
 
 /// How long CMSes may take to say what they ask for, unless `--timeout` is shorter.
-const SOURCES_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SOURCES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The database and what an agent would decide on it.
 #[derive(Debug)]
 pub struct Observer {
     session: Session,
     watchers: Watchers,
+    directory: Directory,
     /// The database.
     pub store: Store,
     /// The decisions.
@@ -41,34 +47,32 @@ impl Observer {
     /// # Errors
     /// No remote has the database, or not in time.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let session = Session::new(settings.reading_session());
-        let mut observer = Self {
-            session,
-            watchers: Watchers::start(&settings.cms),
-            store: Store::new(),
-            engine: Engine::new(settings.rules.clone()),
-        };
-        observer.engine.set_requests(&observer.store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
-        synced(settings, &mut observer.session, &mut observer.store).await?;
-        observer.hear(settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT))).await;
+        let mut session = Session::new(settings.reading_session());
+        let mut watchers = Watchers::start(&settings.cms);
+        let (mut store, mut directory) = (Store::new(), Directory::default());
+        let mut engine = Engine::new(settings.rules.clone());
+        engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
+        synced(settings, &mut session, &mut Both(&mut store, &mut directory)).await?;
+        let limit = settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT));
+        hear(&mut watchers, limit, |report| engine.hear(&store, report.source, report.news)).await;
+        tell_silent(watchers.sources().iter().zip(engine.requests().standings()), limit);
+        let mut observer = Self { session, watchers, directory, store, engine };
         observer.decide();
         Ok(observer)
     }
 
-    /// Hears every CMS once, be it that it cannot be reached, and tells of those.
-    async fn hear(&mut self, limit: Duration) {
-        let deadline = tokio::time::Instant::now() + limit;
-        while self.watchers.is_quiet() {
-            let Ok(report) = timeout_at(deadline, self.watchers.next()).await else { break };
-            self.engine.hear(&self.store, report.source, report.news);
+    /// Returns what people call ports.
+    pub fn names(&self) -> PortNames<'_> {
+        PortNames::new(&self.directory, self.engine.requests())
+    }
+
+    /// Adds to each entry what people call its port.
+    pub fn named(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let names = self.names();
+        for entry in &mut entries {
+            entry.name = names.name(&entry.port).or_else(|| entry.name.take());
         }
-        for (cms, standing) in self.watchers.sources().iter().zip(self.engine.requests().standings()) {
-            if !standing.is_heard {
-                let why = standing.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
-                // What is printed for programs must not be mixed with it.
-                eprintln!("ovn-extaddr: cannot read {cms}, whose intents are missing here: {why}");
-            }
-        }
+        entries
     }
 
     /// Returns the CMSes, and where each stands.
@@ -82,8 +86,9 @@ impl Observer {
     /// The connection is lost.
     pub async fn changed(&mut self) -> anyhow::Result<()> {
         loop {
+            let mut replicas = Both(&mut self.store, &mut self.directory);
             let event = tokio::select! {
-                event = self.session.next(&mut self.store) => event,
+                event = self.session.next(&mut replicas) => event,
                 report = self.watchers.next() => {
                     self.engine.hear(&self.store, report.source, report.news);
                     break;
@@ -106,8 +111,9 @@ impl Observer {
     pub async fn followed(&mut self) {
         loop {
             let due = self.engine.next_deadline().filter(|_| self.session.is_synced()).map(Into::into);
+            let mut replicas = Both(&mut self.store, &mut self.directory);
             let event = tokio::select! {
-                event = self.session.next(&mut self.store) => event,
+                event = self.session.next(&mut replicas) => event,
                 report = self.watchers.next() => {
                     let is_lost = matches!(report.news, News::Lost(_));
                     self.engine.hear(&self.store, report.source, report.news);
@@ -131,18 +137,108 @@ impl Observer {
     }
 }
 
-/// Waits until the store is in step with the database.
+/// What people call ports, for commands that need nothing else.
+#[derive(Debug)]
+pub struct Lookup {
+    directory: Directory,
+    requests: Requests,
+    silent: Vec<String>,
+}
+
+impl Lookup {
+    /// Reads the names of the database, and of the CMSes that say theirs within `limit`.
+    ///
+    /// # Errors
+    /// As [`Observer::open`].
+    pub async fn open(settings: &Settings, limit: Duration) -> anyhow::Result<Self> {
+        let mut watchers = Watchers::start(&settings.cms);
+        let mut directory = Directory::default();
+        let mut requests = Requests::new(settings.cms.iter().map(|cms| cms.kind));
+        let mut config = settings.session();
+        // What a follower knows will do.
+        config.leader_only = false;
+        synced(settings, &mut Session::new(config), &mut directory).await?;
+        hear(&mut watchers, limit, |report| drop(requests.take(report.source, report.news))).await;
+        let standings = watchers.sources().iter().zip(requests.standings());
+        let silent = standings.filter(|(_, standing)| !standing.is_heard).map(|(cms, _)| cms.to_string());
+        let silent = silent.collect();
+        Ok(Self { directory, requests, silent })
+    }
+
+    /// Returns the CMSes that were not heard, whose names are missing.
+    pub fn silent(&self) -> &[String] {
+        &self.silent
+    }
+
+    /// Returns what people call ports.
+    pub fn names(&self) -> PortNames<'_> {
+        PortNames::new(&self.directory, &self.requests)
+    }
+}
+
+/// Two replicas of one session: each is told what it asks for, and what the other one does, which it passes over.
+struct Both<'a>(&'a mut Store, &'a mut Directory);
+
+impl Replica for Both<'_> {
+    fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
+        let (mut requests, others) = (self.0.declare(schema)?, self.1.declare(schema)?);
+        for (table, other) in others {
+            let joined = requests.remove(&table).map(|request| request.with_columns_of(&other));
+            requests.insert(table, joined.unwrap_or(other));
+        }
+        Ok(requests)
+    }
+
+    fn begin(&mut self, batch: Batch) {
+        self.0.begin(batch);
+        self.1.begin(batch);
+    }
+
+    fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), ApplyError> {
+        self.0.apply(update)?;
+        self.1.apply(update)
+    }
+
+    fn commit(&mut self) {
+        self.0.commit();
+        self.1.commit();
+    }
+}
+
+/// Hears every CMS once, even if only that it cannot be reached.
+async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Report)) {
+    let deadline = tokio::time::Instant::now() + limit;
+    while watchers.is_quiet() {
+        let Ok(report) = timeout_at(deadline, watchers.next()).await else { break };
+        take(report);
+    }
+}
+
+/// Tells of the sources that were not heard.
+fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, Standing)>, limit: Duration) {
+    for (cms, standing) in sources.filter(|(_, standing)| !standing.is_heard) {
+        let why = standing.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
+        // What is printed for programs must not be mixed with it.
+        eprintln!("ovn-extaddr: cannot read {cms}, whose intents are missing here: {why}");
+    }
+}
+
+/// Waits until a replica is in step with the database.
 ///
 /// # Errors
 /// As [`Observer::open`].
-pub async fn synced(settings: &Settings, session: &mut Session, store: &mut Store) -> anyhow::Result<()> {
+pub async fn synced(
+    settings: &Settings,
+    session: &mut Session,
+    replica: &mut impl Replica,
+) -> anyhow::Result<()> {
     let mut failures = BTreeMap::new();
     let mut progress = Progress::new();
     let attempt = async {
         let mut ticks = interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
         loop {
             let event = tokio::select! {
-                event = session.next(store) => event,
+                event = session.next(replica) => event,
                 _ = ticks.tick(), if progress.is_wanted => {
                     progress.show(session);
                     continue;

@@ -337,7 +337,10 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
     let (net, instance) = network(&server)?;
     let port = &instance.port;
     assert_eq!(json_of(&cli, &["list", "--json"])?, json!([]));
-    assert_eq!(json_of(&cli, &["explain", port, "--json"])?, json!({"port": port, "intents": []}));
+    assert_eq!(
+        json_of(&cli, &["explain", port, "--json"])?,
+        json!({"port": port, "name": null, "intents": []})
+    );
     net.annotate(port, V4, Some("203.0.113.101"))?;
     net.annotate(port, V6, Some("2001:db8::bad"))?;
 
@@ -345,7 +348,7 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
     let uuid = plan[0]["nat"].as_str().context("a row's UUID")?.to_owned();
     assert_eq!(uuid.len(), 36);
     let content = |external: &str| json!({"role": "egress", "external_ip": external, "logical_ip": "10.57.1.11", "port_range": "1024-65535", "gateway_port": null});
-    let change = |action: &str, from: Value, to: Value| json!([{"action": action, "port": port, "router": "incus-net1-lr", "nat": uuid, "from": from, "to": to, "load_balancer": null, "vip": null}]);
+    let change = |action: &str, from: Value, to: Value| json!([{"action": action, "port": port, "name": null, "router": "incus-net1-lr", "nat": uuid, "from": from, "to": to, "load_balancer": null, "vip": null}]);
     assert_eq!(plan, change("insert", Value::Null, content("203.0.113.101")));
 
     let granted = |state: &str, message: &str, nat: Value| {
@@ -393,7 +396,7 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
     assert_eq!(explained["intents"][0], active);
     assert_eq!(
         explained.as_object().map(|object| object.keys().cloned().collect()),
-        Some(vec!["intents".to_owned(), "port".to_owned()])
+        Some(["intents", "name", "port"].map(str::to_owned).to_vec())
     );
 
     net.annotate(port, V4, Some("203.0.113.102"))?;
@@ -422,22 +425,22 @@ fn forwards_are_listed_with_kind_targets_and_users() -> Result<()> {
 
     let vip = |protocol: &str, port: u16, target: Value, from: &str| {
         json!({"router": "incus-net1-lr", "address": "203.0.113.101", "kind": "port", "protocol": protocol,
-            "port": port, "targets": [target], "from": from, "used_by": [instance.port]})
+            "port": port, "targets": [target], "from": from, "used_by": [instance.port], "used_by_names": [null]})
     };
     let default = |protocol: &str| {
         json!({"router": "incus-net1-lr", "address": "2001:db8::65", "kind": "default-target", "protocol": protocol,
-            "port": null, "targets": [{"address": "fd42:57:1::b", "port": null, "instance": port}],
-            "from": format!("incus-net1-lb-2001:db8::65-{protocol}"), "used_by": []})
+            "port": null, "targets": [{"address": "fd42:57:1::b", "port": null, "instance": port, "name": null}],
+            "from": format!("incus-net1-lb-2001:db8::65-{protocol}"), "used_by": [], "used_by_names": []})
     };
     let mut found = json_of(&scene.cli, &["forwards", "--json"])?;
     found.as_array_mut().context("an array")?[3..].sort_by_key(|forward| forward["protocol"].to_string());
     assert_eq!(
         found,
         json!([
-            vip("udp", 53, json!({"address": "10.57.1.99", "port": 5353, "instance": null}), "incus-net1-lb-203.0.113.101-udp"),
-            vip("tcp", 443, json!({"address": "10.57.1.11", "port": 8443, "instance": port}), "incus-net1-lb-203.0.113.101-tcp"),
+            vip("udp", 53, json!({"address": "10.57.1.99", "port": 5353, "instance": null, "name": null}), "incus-net1-lb-203.0.113.101-udp"),
+            vip("tcp", 443, json!({"address": "10.57.1.11", "port": 8443, "instance": port, "name": null}), "incus-net1-lb-203.0.113.101-tcp"),
             {"router": "incus-net1-lr", "address": "203.0.113.102", "kind": "dnat", "protocol": null, "port": null,
-                "targets": [{"address": "10.57.1.11", "port": null, "instance": port}], "from": dnat, "used_by": []},
+                "targets": [{"address": "10.57.1.11", "port": null, "instance": port, "name": null}], "from": dnat, "used_by": [], "used_by_names": []},
             default("tcp"),
             default("udp"),
         ])

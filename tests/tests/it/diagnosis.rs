@@ -390,9 +390,16 @@ fn screens_are_as_they_were() -> Result<()> {
     let explained = cli.run(&["explain", port])?.success()?;
     let last = explained.lines().find(|line| line.contains('✗')).context("a refusal")?;
     assert!(last.starts_with("├─ ✗ not-a-forward 203.0.113.99 is not a forward address"), "{explained}");
-    let width = port.len().max(4);
     let list = cli.run(&["list"])?.success()?;
-    let heading = format!("{:<width$}  WANTED        INTERNAL    EXTERNAL  STATE     MESSAGE", "PORT");
+    let heading = list.lines().next().context("a heading")?;
+    assert!(heading.starts_with("PORT ") && heading.ends_with("  STATE     REASON"), "{list}");
+    assert!(list.lines().nth(1).is_some_and(|line| line.ends_with("  rejected  not-a-forward")), "{list}");
+    let list = cli.run(&["list", "--wide"])?.success()?;
+    let heading = format!(
+        "NAME  {:<width$}  WANTED        SOURCE      INTERNAL    EXTERNAL  STATE     MESSAGE",
+        "PORT",
+        width = port.len()
+    );
     assert_eq!(list.lines().next(), Some(heading.as_str()), "{list}");
     Ok(())
 }
@@ -497,6 +504,14 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
         ensure!(ports == [instance.port.as_str()], "{ports:?}");
         Ok(true)
     })?;
+    let ids = [("incus_switch_port", instance.port.as_str())];
+    server.transact(vec![json!({"op": "insert", "table": "DNS", "row": {
+        "external_ids": json_map(ids), "records": json_map([("web1.incus", "10.57.1.11")])}})])?;
+    eventually(SOON, "names of instances are offered", || {
+        let ports = complete(&["ovn-extaddr", "explain", "--db", &remote, "w"])?;
+        ensure!(ports == ["web1/eth0"], "{ports:?}");
+        Ok(true)
+    })?;
     eventually(SOON, "routers are offered", || {
         let routers = complete(&["ovn-extaddr", "forwards", "--db", &remote, ""])?;
         ensure!(routers.contains(&"incus-net1-lr".to_owned()), "{routers:?}");
@@ -529,7 +544,7 @@ fn a_person_sees_the_progress_of_a_slow_load() -> Result<()> {
     let status = terminal.wait(SOON)?;
     ensure!(status.success(), "{status}");
     let log = terminal.log();
-    ensure!(log.contains("\r\u{1b}[K") && log.contains("MESSAGE"), "{log:?}");
+    ensure!(log.contains("\r\u{1b}[K") && log.contains("REASON"), "{log:?}");
     Ok(())
 }
 

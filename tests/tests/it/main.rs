@@ -27,6 +27,7 @@ mod kept;
 mod load;
 mod logs;
 mod metrics;
+mod names;
 mod northd;
 mod owners;
 mod package;

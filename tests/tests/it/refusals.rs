@@ -139,7 +139,8 @@ fn look(scene: &Scene, case: &Case, site: &Site) -> Result<()> {
             ensure!(explained.success()?.contains("will leave as"));
         }
         _ => {
-            let found = scene.cli.run(&["list", "--reason", reason, "--state", state])?.success()?;
+            let found =
+                scene.cli.run(&["list", "--wide", "--reason", reason, "--state", state])?.success()?;
             ensure!(found.contains(port) && found.contains(&format!("{reason}: ")), "{reason}: {found}");
             ensure!(!found.contains(" active "), "{found}");
             let explained = explained.success()?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::command::output::Output;
 use crate::command::style::Palette;
-use crate::command::table::{self, Cell};
+use crate::command::table::{self, Cell, Width};
 use crate::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 use crate::settings::Settings;
 
@@ -45,7 +45,7 @@ fn text(settings: &Settings, found: &[Setting], palette: Palette) -> String {
         let from = setting.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
         [Cell::from(setting.key), Cell::from(setting.value.as_deref().unwrap_or("-")), Cell::from(from)]
     });
-    let mut text = table::render(palette, ["KEY", "VALUE", "FROM"], rows);
+    let mut text = table::render(palette, Width::UNLIMITED, ["KEY", "VALUE", "FROM"], rows);
     text += &match settings.files.len() {
         0 => "There is no configuration file.\n".to_owned(),
         1 => "The configuration file is right.\n".to_owned(),

@@ -8,35 +8,43 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompletionCandidate;
-use ovsdb_protocol::{Condition, Datum, Outcome, Transaction};
+use ovsdb_protocol::{Outcome, Transaction};
 use tokio::time::timeout;
 
 use super::Cli;
 use super::reach::{Deadline, database};
 use crate::DATABASE;
-use crate::settings::Options;
+use crate::observe::Lookup;
+use crate::settings::{Options, Settings};
 
 /// How long a person waits for a completion without wondering.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// More candidates help nobody, and shells ask before they show as many.
-const MOST: usize = 500;
+const MAX_CANDIDATES: usize = 500;
 
-/// Offers the ports of instances.
+/// What of that CMSes may take; what the database knows is offered without them.
+const SOURCES_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Offers the ports of instances, by the names that people use.
 pub(super) fn ports(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, "Logical_Switch_Port", &[Condition::eq("type", Datum::scalar(""))])
+    let text = current.to_string_lossy();
+    let names = block_on(async {
+        let lookup = Lookup::open(&settings()?, SOURCES_PATIENCE).await.ok()?;
+        Some(lookup.names().completions(&text))
+    });
+    candidates(names.into_iter().flatten())
 }
 
 /// Offers the routers.
 pub(super) fn routers(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(current, "Logical_Router", &[])
+    let prefix = current.to_string_lossy();
+    let names = block_on(router_names());
+    candidates(names.into_iter().flatten().filter(|name| name.starts_with(&*prefix)))
 }
 
-fn candidates(current: &OsStr, table: &str, conditions: &[Condition]) -> Vec<CompletionCandidate> {
-    let prefix = current.to_string_lossy();
-    let names = block_on(names(table, conditions)).unwrap_or_default();
-    let fitting = names.into_iter().filter(|name| name.starts_with(&*prefix));
-    fitting.take(MOST).map(CompletionCandidate::new).collect()
+fn candidates(names: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<CompletionCandidate> {
+    names.into_iter().take(MAX_CANDIDATES).map(CompletionCandidate::new).collect()
 }
 
 fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
@@ -44,15 +52,20 @@ fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
     runtime.block_on(async { timeout(PATIENCE, future).await.ok()? })
 }
 
-async fn names(table: &str, conditions: &[Condition]) -> Option<BTreeSet<String>> {
-    let mut settings = options()?.settle().ok()?;
-    settings.timeout.get_or_insert(PATIENCE);
+async fn router_names() -> Option<BTreeSet<String>> {
+    let settings = settings()?;
     let client = database(&settings, Deadline::of(&settings)).await.ok()?;
     let mut transaction = Transaction::new(DATABASE);
-    let found = transaction.select_columns(table, conditions.to_vec(), ["name"]);
+    let found = transaction.select_columns("Logical_Router", [], ["name"]);
     let Ok(Outcome::Committed(results)) = client.transact(&transaction).await else { return None };
     let rows = results.rows(found)?.iter();
     Some(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
+}
+
+fn settings() -> Option<Settings> {
+    let mut settings = options()?.settle().ok()?;
+    settings.timeout.get_or_insert(PATIENCE);
+    Some(settings)
 }
 
 /// The options that are on the line already, so that the database is the one that the command will ask.

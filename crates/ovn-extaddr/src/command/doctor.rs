@@ -18,6 +18,7 @@ use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::hazards;
+use crate::names::PortNames;
 use crate::observe::Observer;
 use crate::report;
 use crate::settings::Settings;
@@ -134,7 +135,7 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
         )),
         Ok(observer) => {
             findings.extend(observer.sources().map(|(cms, standing)| source(cms, &standing)));
-            database(&observer.store, &observer.engine, findings);
+            database(&observer.store, &observer.engine, &observer.names(), findings);
         }
     }
 }
@@ -155,7 +156,7 @@ fn source(cms: &Cms, standing: &Standing) -> Finding {
     Finding::good("source", message)
 }
 
-fn database(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
+fn database(store: &Store, engine: &Engine, names: &PortNames<'_>, findings: &mut Vec<Finding>) {
     findings.push(Finding::good(
         "database",
         format!(
@@ -188,7 +189,7 @@ fn database(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
     }
     owners(store, engine, findings);
     intents(store, engine, findings);
-    findings.extend(kept(store));
+    findings.extend(kept(store, names));
     let hazards = hazards::all(store, engine.owner());
     if hazards.is_empty() {
         findings.push(Finding::good("network", "nothing that would surprise"));
@@ -217,8 +218,12 @@ fn owners(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
 }
 
 /// Nothing tells for how long a port has been gone.
-fn kept(store: &Store) -> Option<Finding> {
+fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let absent = store.all_kept().map(|(port, ..)| port).filter(|port| store.port_by_name(port).is_none());
+    let absent = absent.map(|port| match names.name(port) {
+        Some(name) => format!("{name} ({port})"),
+        None => port.to_owned(),
+    });
     let absent: BTreeSet<_> = absent.collect();
     let cure = "nothing, where the ports come back; else `ovn-extaddr unset PORT`";
     let message = || format!("intents are kept for ports that are not there: {}", Check::list(&absent));

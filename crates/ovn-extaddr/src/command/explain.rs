@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use crate::clock::Now;
 use crate::command::output::Output;
-use crate::command::port::PortName;
+use crate::command::port::{PortName, only_port};
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
 use crate::engine::Engine;
 use crate::explain::Check;
+use crate::names::{Meaning, is_short_for};
 use crate::observe::Observer;
 use crate::ownership::Role;
 use crate::plan::{self, Owned};
@@ -21,7 +22,6 @@ use crate::report::{self, Entry};
 use crate::resolve::{Question, resolve};
 use crate::row::DrainTags;
 use crate::settings::Settings;
-use crate::suggest::did_you_mean;
 use crate::topology::reach;
 
 /// Explains one port.
@@ -38,6 +38,7 @@ pub(super) struct Explain {
 #[derive(Debug, Serialize)]
 struct Explanation {
     port: String,
+    name: Option<String>,
     intents: Vec<Intent>,
 }
 
@@ -52,28 +53,47 @@ struct Intent {
 
 impl Explain {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
-        let Observer { store, engine, .. } = Observer::open(&settings).await?;
-        let name = self.port.as_str();
-        let intents: Vec<_> = match store.port_by_name(name).and_then(|id| store.port(id)) {
-            Some(port) => {
-                let entries = report::entries(&store, &engine, &port.name, None).into_iter();
-                entries.map(|entry| Intent { checks: checks(&store, &engine, port, &entry), entry }).collect()
-            }
-            // The policy may ask for what is not there yet.
-            None => {
-                let entries = report::absent(&store, &engine).filter(|entry| entry.port == name);
-                let intents: Vec<_> = entries.map(|entry| Intent { checks: Vec::new(), entry }).collect();
-                if intents.is_empty() {
-                    let guess = did_you_mean(name, store.ports().map(|(_, port)| &*port.name));
-                    bail!("there is no port {name} in the Northbound database{guess}");
-                }
-                intents
-            }
-        };
-        let explanation = Explanation { port: name.to_owned(), intents };
+        let observer = Observer::open(&settings).await?;
+        let explanation = explain(&observer, self.port.as_str())?;
         self.output.print_one(&explanation, || text(&explanation, palette))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Explains the port that a text means.
+///
+/// # Errors
+/// It means none, or several.
+fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
+    let Observer { store, engine, .. } = observer;
+    let names = observer.names();
+    let meaning = names.find(text);
+    let there = match &meaning {
+        Meaning::Port(name) => store.port_by_name(name).and_then(|id| store.port(id)),
+        _ => None,
+    };
+    if let Some(port) = there {
+        let entries = observer.named(report::entries(store, engine, &port.name, None)).into_iter();
+        let intents =
+            entries.map(|entry| Intent { checks: checks(store, engine, port, &entry), entry }).collect();
+        return Ok(Explanation { port: port.name.to_string(), name: names.name(&port.name), intents });
+    }
+    // Something may ask for what is not there.
+    let name = if let Meaning::Port(name) = &meaning { name } else { text };
+    let is_meant = |entry: &Entry| {
+        entry.port == name || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
+    };
+    let absent: Vec<_> = report::absent(store, engine).filter(is_meant).collect();
+    let absent = observer.named(absent);
+    let Some(Entry { port, name, .. }) = absent.first().cloned() else {
+        let port = only_port(meaning, text)?;
+        bail!("there is no port {port}, and nothing asks for it");
+    };
+    if let Some(other) = absent.iter().find(|entry| entry.port != port) {
+        bail!("{text} may be {} or {}, name one", clean(absent[0].shown()), clean(other.shown()));
+    }
+    let intents = absent.into_iter().map(|entry| Intent { checks: Vec::new(), entry }).collect();
+    Ok(Explanation { port, name, intents })
 }
 
 fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Check> {
@@ -113,7 +133,7 @@ fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Ch
 
 /// Renders a tree: the intents, below each the steps, and last what they led to.
 fn text(explanation: &Explanation, palette: Palette) -> String {
-    let port = clean(&explanation.port);
+    let port = clean(explanation.name.as_deref().unwrap_or(&explanation.port));
     if explanation.intents.is_empty() {
         return format!("{port}: nothing is asked for\n");
     }
@@ -125,7 +145,9 @@ fn text(explanation: &Explanation, palette: Palette) -> String {
             let (style, sign) = if check.hazard { (DOUBTFUL, '!') } else { (GOOD, '✓') };
             (style, sign, check.step, clean(&check.detail))
         });
-        let mut lines: Vec<_> = steps.collect();
+        // What people call it is in the heading.
+        let own = explanation.name.as_ref().map(|_| (GOOD, '✓', "port", clean(&explanation.port)));
+        let mut lines: Vec<_> = own.into_iter().chain(steps).collect();
         match entry.reason {
             Some(code) => lines.push((BAD, '✗', code.name(), clean(&entry.message))),
             None => lines.push((of_state(entry.state), '=', "", clean(&entry.message))),

@@ -1,7 +1,7 @@
 //! `ovn-extaddr forwards`
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::command::complete;
 use crate::command::output::Output;
 use crate::command::style::Palette;
-use crate::command::table::{self, Cell};
+use crate::command::table::{self, Cell, Width};
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::forwards::{self, Forward};
@@ -31,6 +31,9 @@ pub(super) struct Forwards {
     /// Only those of this router, by its name.
     #[arg(add = ArgValueCompleter::new(complete::routers))]
     router: Option<String>,
+
+    #[command(flatten)]
+    width: Width,
 
     #[command(flatten)]
     output: Output,
@@ -53,6 +56,8 @@ struct Listed {
     ignored: Option<Code>,
     /// The ports whose own connections have the address.
     used_by: Vec<String>,
+    /// What people call them, in the same order; `null` where that is not known.
+    used_by_names: Vec<Option<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,11 +66,14 @@ struct Target {
     port: Option<u16>,
     /// The instance's `Logical_Switch_Port`.
     instance: Option<String>,
+    /// What people call it.
+    name: Option<String>,
 }
 
 impl Forwards {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
-        let Observer { store, engine, .. } = Observer::open(&settings).await?;
+        let observer = Observer::open(&settings).await?;
+        let (Observer { store, engine, .. }, names) = (&observer, observer.names());
         let wanted = |name: &str| self.router.as_deref().is_none_or(|router| router == name);
         let mut routers: Vec<_> = store.routers().filter(|(_, row)| wanted(&row.name)).collect();
         if let (Some(router), true) = (&self.router, routers.is_empty()) {
@@ -73,36 +81,54 @@ impl Forwards {
             bail!("there is no router {router} in the Northbound database{guess}");
         }
         routers.sort_by_key(|(_, row)| row.name.to_string());
-        let instances = instances(&store);
-        let users = users(&engine);
-        let listed: Vec<_> = routers
+        let instances = instances(store);
+        let users = users(engine);
+        let mut listed: Vec<_> = routers
             .iter()
-            .flat_map(|(id, _)| forwards::of(&store, engine.owner(), *id).into_iter().map(move |f| (*id, f)))
-            .map(|(router, forward)| listed(&store, &instances, &users, router, &forward))
+            .flat_map(|(id, _)| forwards::of(store, engine.owner(), *id).into_iter().map(move |f| (*id, f)))
+            .map(|(router, forward)| listed(store, &instances, &users, router, &forward))
             .collect();
-        self.output.print_all(&listed, || text(&listed, palette))?;
+        for forward in &mut listed {
+            forward.used_by_names = forward.used_by.iter().map(|port| names.name(port)).collect();
+            for target in &mut forward.targets {
+                target.name = target.instance.as_deref().and_then(|port| names.name(port));
+            }
+        }
+        self.output.print_all(&listed, || text(&listed, self.width, palette))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn text(listed: &[Listed], palette: Palette) -> String {
+fn text(listed: &[Listed], width: Width, palette: Palette) -> String {
+    let shown = |name: &Option<String>, port: &str| match name {
+        Some(name) if width.is_wide() => format!("{name} {port}"),
+        Some(name) => name.clone(),
+        None => port.to_owned(),
+    };
     let heading = ["ROUTER", "ADDRESS", "KIND", "PROTOCOL", "PORT", "TARGETS", "USED BY"];
-    let dash = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
+    let dash = |text: Option<String>| Cell::whole(text.unwrap_or_else(|| "-".to_owned()));
     let rows = listed.iter().map(|row| {
+        let targets = Check::list(row.targets.iter().map(|target| {
+            let instance = target.instance.as_deref().map(|port| shown(&target.name, port));
+            target.endpoint() + &instance.map_or_else(String::new, |instance| format!(" ({instance})"))
+        }));
+        // The address, and the parenthesis after it.
+        let head = row.targets.first().map_or(0, |target| target.endpoint().len() + " (".len());
+        let used_by = row.used_by_names.iter().zip(&row.used_by).map(|(name, port)| shown(name, port));
+        let used_by = Check::list(used_by);
+        let ignored = row.ignored.map_or_else(String::new, |why| format!(" ({})", why.name()));
+        let kind = format!("{}{ignored}", row.kind);
         [
             Cell::from(&row.router),
             dash(row.address.map(|a| a.to_string())),
-            Cell::from(
-                row.ignored
-                    .map_or_else(|| row.kind.to_owned(), |why| format!("{} ({})", row.kind, why.name())),
-            ),
+            Cell::with_head(kind, row.kind.len()),
             dash(row.protocol.clone()),
             dash(row.port.map(|port| port.to_string())),
-            Cell::from(Check::list(row.targets.iter().map(Target::to_string))),
-            dash(Some(Check::list(&row.used_by)).filter(|text| !text.is_empty())),
+            Cell::with_head(targets, head),
+            Cell::from(if used_by.is_empty() { "-" } else { &used_by }),
         ]
     });
-    table::render(palette, heading, rows)
+    table::render(palette, width, heading, rows)
 }
 
 /// The instances behind each router, by their addresses.
@@ -146,7 +172,7 @@ fn listed(
     forward: &Forward<'_>,
 ) -> Listed {
     let instance = |address| instances.get(&(router, address)).cloned();
-    let target = |address, port| Target { address, port, instance: instance(address) };
+    let target = |address, port| Target { address, port, instance: instance(address), name: None };
     let (kind, protocol, targets, from) = match forward {
         Forward::Vip(id, vip) => {
             let balancer = store.load_balancer(*id);
@@ -183,6 +209,7 @@ fn listed(
         from,
         ignored: ignored(store, router, forward).map(|reason| reason.code()),
         used_by,
+        used_by_names: Vec::new(),
     }
 }
 
@@ -195,16 +222,12 @@ fn ignored(store: &Store, router: RouterId, forward: &Forward<'_>) -> Option<Rea
     (is_row && !is_gateway(store, router)).then_some(Reason::NoGateway)
 }
 
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Target {
+    /// Renders the address, and the port where there is one.
+    fn endpoint(&self) -> String {
         match (self.address, self.port) {
-            (address, None) => write!(f, "{address}")?,
-            (IpAddr::V4(address), Some(port)) => write!(f, "{address}:{port}")?,
-            (IpAddr::V6(address), Some(port)) => write!(f, "[{address}]:{port}")?,
+            (address, None) => address.to_string(),
+            (address, Some(port)) => SocketAddr::new(address, port).to_string(),
         }
-        if let Some(instance) = &self.instance {
-            write!(f, " ({instance})")?;
-        }
-        Ok(())
     }
 }

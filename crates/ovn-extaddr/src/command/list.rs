@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::command::output::{Format, Output, print_while_read};
 use crate::command::style::{self, Palette, clean};
-use crate::command::table::{self, Cell};
+use crate::command::table::{self, Cell, Width};
 use crate::explain::Check;
 use crate::observe::Observer;
 use crate::reason::Code;
@@ -24,6 +24,13 @@ const BURST: Duration = Duration::from_millis(50);
 
 /// From the top left corner on, everything is cleared.
 const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// What was shown of an intent.
+struct Shown {
+    /// What its port is called.
+    name: String,
+    line: String,
+}
 
 /// Lists intents.
 #[derive(Debug, Args)]
@@ -41,6 +48,9 @@ pub(super) struct List {
     watch: bool,
 
     #[command(flatten)]
+    width: Width,
+
+    #[command(flatten)]
     output: Output,
 }
 
@@ -51,12 +61,12 @@ impl List {
             return self.watch(observer, palette).await;
         }
         let entries = self.entries(&observer);
-        self.output.print_all(&entries, || table(&entries, palette))?;
+        self.output.print_all(&entries, || table(&entries, self.width, palette))?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn entries(&self, observer: &Observer) -> Vec<Entry> {
-        let mut entries = report::all(&observer.store, &observer.engine, |_| None);
+        let mut entries = observer.named(report::all(&observer.store, &observer.engine, |_| None));
         entries.retain(|entry| {
             (self.state.is_empty() || self.state.contains(&entry.state))
                 && (self.reason.is_empty()
@@ -71,7 +81,7 @@ impl List {
         loop {
             let entries = self.entries(&observer);
             let text = if redraw {
-                format!("{CLEAR}{}", table(&entries, palette))
+                format!("{CLEAR}{}", table(&entries, self.width, palette))
             } else {
                 self.changes(&mut shown, entries)?
             };
@@ -86,7 +96,7 @@ impl List {
     /// Says what is another than was shown, and remembers it.
     fn changes(
         &self,
-        shown: &mut BTreeMap<(String, String), String>,
+        shown: &mut BTreeMap<(String, String), Shown>,
         entries: Vec<Entry>,
     ) -> anyhow::Result<String> {
         let people = self.output.format() == Format::Table;
@@ -95,20 +105,21 @@ impl List {
         for entry in entries {
             let line = if people {
                 let reason = entry.reason.map(|code| format!("{}: ", code.name())).unwrap_or_default();
-                let (port, message) = (clean(&entry.port), clean(&entry.message));
+                let (port, message) = (clean(entry.shown()), clean(&entry.message));
                 format!("{port} {}: {}: {reason}{message}\n", entry.family, entry.state.name())
             } else {
                 format!("{}\n", serde_json::to_string(&entry)?)
             };
+            let name = entry.shown().to_owned();
             let key = (entry.port, entry.family);
-            if before.remove(&key).as_ref() != Some(&line) {
+            if before.remove(&key).is_none_or(|shown| shown.line != line) {
                 text += &line;
             }
-            shown.insert(key, line);
+            shown.insert(key, Shown { name, line });
         }
-        for (port, family) in before.into_keys() {
+        for ((port, family), Shown { name, .. }) in before {
             text += &if people {
-                format!("{} {family}: nothing is asked for any more\n", clean(&port))
+                format!("{} {family}: nothing is asked for any more\n", clean(&name))
             } else {
                 format!("{}\n", json!({"port": port, "family": family, "state": null}))
             };
@@ -117,22 +128,41 @@ impl List {
     }
 }
 
-fn table(entries: &[Entry], palette: Palette) -> String {
-    let heading = ["PORT", "WANTED", "INTERNAL", "EXTERNAL", "STATE", "MESSAGE"];
+/// Renders what fits a terminal; where it may be wide, everything that a person may ask about.
+fn table(entries: &[Entry], width: Width, palette: Palette) -> String {
+    let external =
+        |entry: &Entry| entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    let state = |entry: &Entry| Cell::styled(entry.state.name(), style::of_state(entry.state));
+    if !width.is_wide() {
+        let heading = ["PORT", "WANTED", "INTERNAL", "EXTERNAL", "STATE", "REASON"];
+        let rows = entries.iter().map(|entry| {
+            [
+                Cell::from(entry.shown()),
+                Cell::whole(&entry.wanted),
+                Cell::whole(Check::list(&entry.internal)),
+                Cell::whole(external(entry)),
+                state(entry),
+                Cell::whole(entry.reason.map_or("-", Code::name)),
+            ]
+        });
+        return table::render(palette, width, heading, rows);
+    }
+    let heading = ["NAME", "PORT", "WANTED", "SOURCE", "INTERNAL", "EXTERNAL", "STATE", "MESSAGE"];
     let rows = entries.iter().map(|entry| {
-        let external = entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let message = match entry.reason {
             Some(code) => format!("{}: {}", code.name(), entry.message),
             None => entry.message.clone(),
         };
         [
+            Cell::from(entry.name.as_deref().unwrap_or("-")),
             Cell::from(&entry.port),
             Cell::from(&entry.wanted),
+            Cell::from(entry.source),
             Cell::from(Check::list(&entry.internal)),
-            Cell::from(external),
-            Cell::styled(entry.state.name(), style::of_state(entry.state)),
+            Cell::from(external(entry)),
+            state(entry),
             Cell::from(message),
         ]
     });
-    table::render(palette, heading, rows)
+    table::render(palette, width, heading, rows)
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::command::output::Output;
 use crate::command::style::{BAD, CHANGED, FAINT, GOOD, HEADING, Palette, clean};
+use crate::command::table::Width;
 use crate::difference::{Action, Content, PlannedChange, planned};
 use crate::observe::Observer;
 use crate::settings::Settings;
@@ -23,21 +24,28 @@ pub(super) struct Plan {
     exit_code: bool,
 
     #[command(flatten)]
+    width: Width,
+
+    #[command(flatten)]
     output: Output,
 }
 
 impl Plan {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
-        let Observer { store, engine, .. } = Observer::open(&settings).await?;
-        let changes = planned(&store, &engine);
-        self.output.print_all(&changes, || text(&changes, palette))?;
+        let observer = Observer::open(&settings).await?;
+        let names = observer.names();
+        let mut changes = planned(&observer.store, &observer.engine);
+        for change in &mut changes {
+            change.name = change.port.as_deref().and_then(|port| names.name(port));
+        }
+        self.output.print_all(&changes, || text(&changes, self.width, palette))?;
         let status = if self.exit_code && !changes.is_empty() { CHANGES } else { 0 };
         Ok(ExitCode::from(status))
     }
 }
 
 /// Renders a difference, router by router.
-fn text(changes: &[PlannedChange], palette: Palette) -> String {
+fn text(changes: &[PlannedChange], width: Width, palette: Palette) -> String {
     if changes.is_empty() {
         return "Nothing to change.\n".to_owned();
     }
@@ -48,7 +56,7 @@ fn text(changes: &[PlannedChange], palette: Palette) -> String {
     let mut text = String::new();
     for (router, changes) in routers {
         text += &format!("{}\n", palette.paint(HEADING, &format!("router {}", clean(router))));
-        text.extend(changes.into_iter().map(|change| block(change, palette)));
+        text.extend(changes.into_iter().map(|change| block(change, width, palette)));
     }
     let count = |action| changes.iter().filter(|change| change.action == action).count();
     let (inserts, updates, deletes) = (count(Action::Insert), count(Action::Update), count(Action::Delete));
@@ -61,8 +69,12 @@ fn text(changes: &[PlannedChange], palette: Palette) -> String {
 }
 
 /// Renders one change: a line, or a line for each column of a row that changes.
-fn block(change: &PlannedChange, palette: Palette) -> String {
-    let port = change.port.as_deref().map_or_else(String::new, |port| format!("  # {}", clean(port)));
+fn block(change: &PlannedChange, width: Width, palette: Palette) -> String {
+    let port = match (&change.name, &change.port) {
+        (Some(name), Some(port)) if width.is_wide() => format!("  # {} {}", clean(name), clean(port)),
+        (Some(name), _) | (None, Some(name)) => format!("  # {}", clean(name)),
+        (None, None) => String::new(),
+    };
     let line = |style: Style, sign: char, what: &str| {
         let colored = palette.paint(style, &format!("  {sign} {}", clean(what)));
         format!("{colored}{}\n", palette.paint(FAINT, &port))

@@ -1,20 +1,64 @@
-//! The argument that names a port.
+//! The argument that names a port, and the port that it means.
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use ovsdb_protocol::{Client, Condition, Datum, Transaction};
 
 use super::complete;
+use super::reach::{Deadline, commit};
+use super::style::clean;
+use crate::DATABASE;
+use crate::names::Meaning;
+use crate::observe::{Lookup, SOURCES_TIMEOUT};
+use crate::settings::Settings;
 
 /// The name of a port, completed from the database.
 #[derive(Clone, Debug, Args)]
 pub(super) struct PortName {
-    /// The name of the `Logical_Switch_Port`.
+    /// The name of the `Logical_Switch_Port`, or what people call it: `web1` or `web1/eth0` of Incus and LXD, with the
+    /// project `shop:web1/eth0`; Neutron's name of the port; `namespace/pod`.
     #[arg(value_name = "PORT", add = ArgValueCompleter::new(complete::ports))]
     port: String,
+}
+
+/// Returns the port that a text means.
+///
+/// # Errors
+/// It is not one port.
+pub(super) fn only_port(meaning: Meaning, text: &str) -> anyhow::Result<String> {
+    // What the database says must not steer the terminal.
+    meaning.port(text).map_err(|error| anyhow::Error::msg(clean(&error).into_owned()))
 }
 
 impl PortName {
     pub(super) fn as_str(&self) -> &str {
         &self.port
+    }
+
+    /// Finds what is meant. What people call ports is only read where no port has the name.
+    ///
+    /// # Errors
+    /// The database cannot be read, or not in time.
+    pub(super) async fn meaning(
+        &self,
+        settings: &Settings,
+        client: &Client,
+        deadline: Deadline,
+    ) -> anyhow::Result<Meaning> {
+        let mut transaction = Transaction::new(DATABASE);
+        let named = Condition::eq("name", Datum::scalar(&*self.port));
+        let found = transaction.select_columns("Logical_Switch_Port", [named], ["name"]);
+        let results = commit(client, deadline, &transaction).await?;
+        if results.rows(found).is_some_and(|rows| !rows.is_empty()) {
+            return Ok(Meaning::Port(self.port.clone()));
+        }
+        let lookup = deadline.await_or(None, Lookup::open(settings, SOURCES_TIMEOUT)).await??;
+        Ok(match lookup.names().find(&self.port) {
+            Meaning::Unknown(guess) if !lookup.silent().is_empty() => {
+                let silent = lookup.silent().join(" and ");
+                Meaning::Unknown(format!("{guess}; {silent} cannot be read, and may know it"))
+            }
+            meaning => meaning,
+        })
     }
 }

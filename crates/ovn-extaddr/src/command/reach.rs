@@ -4,8 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
-use ovsdb_protocol::{Client, Destination, Endpoint, Error, ServerRole, SessionConfig};
+use anyhow::{Context, bail};
+use ovsdb_protocol::{
+    Client, Destination, Endpoint, Error, Outcome, Results, ServerRole, SessionConfig, Transaction,
+};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -14,6 +16,9 @@ use crate::{DATABASE, access};
 
 /// How long one server may be silent before the next one is tried.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the server may take for a transaction, unless --timeout says otherwise.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// When a command has to be done, by `--timeout`.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +133,27 @@ pub(super) async fn ask(
     let role = client.ready().await.map_err(why)?.role.unwrap_or(ServerRole::Standalone);
     let is_read_only = client.is_read_only(DATABASE, "NB_Global").await.map_err(why)?;
     Ok(Found { client, role, is_read_only })
+}
+
+/// Commits a transaction.
+///
+/// # Errors
+/// The database refuses, the connection is lost, or there is no answer in time; the last two leave open whether it was done.
+pub(super) async fn commit(
+    client: &Client,
+    deadline: Deadline,
+    transaction: &Transaction,
+) -> anyhow::Result<Results> {
+    let answered = deadline.await_or(Some(ANSWER), client.transact(transaction)).await;
+    match answered
+        .context("the server does not answer: look with `ovn-extaddr list` whether it was done")??
+    {
+        Outcome::Committed(results) => Ok(results),
+        Outcome::Refused(refusal) => Err(anyhow::Error::new(refusal.error).context("the database refused")),
+        Outcome::Unknown => {
+            bail!("the connection was lost: look with `ovn-extaddr list` whether it was done")
+        }
+    }
 }
 
 /// Makes a client whose calls fail as soon as no server will do.

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ovn_model::{Family, keys};
-use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Outcome, Results, Table, Transaction};
+use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transaction};
 
 use crate::DATABASE;
 use crate::command::output::print;
-use crate::command::port::PortName;
-use crate::command::reach::{self, Deadline};
+use crate::command::port::{PortName, only_port};
+use crate::command::reach::{self, Deadline, commit};
+use crate::command::style::clean;
 use crate::engine::Subject;
 use crate::intent;
+use crate::names::Meaning;
 use crate::observe::Observer;
 use crate::ownership::Role;
 use crate::plan::RowChange;
@@ -24,10 +25,6 @@ use crate::report;
 use crate::settings::Settings;
 use crate::sources::nic::Nic;
 use crate::state::State;
-use crate::suggest::did_you_mean;
-
-/// How long the server may take for a transaction, unless --timeout says otherwise.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// Sets intents.
 #[derive(Debug, Args)]
@@ -116,7 +113,11 @@ impl Set {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let deadline = Deadline::of(&settings);
         let client = reach::database(&settings, deadline).await?;
-        let port = self.port.as_str();
+        let (port, guess) = match self.port.meaning(&settings, &client, deadline).await? {
+            Meaning::Unknown(guess) if self.keep => (self.port.as_str().to_owned(), guess),
+            meaning => (only_port(meaning, self.port.as_str())?, String::new()),
+        };
+        let port = port.as_str();
         let wanted = [
             (Family::V4, self.wanted.ipv4.map(|value| value.0)),
             (Family::V6, self.wanted.ipv6.map(|value| value.0)),
@@ -144,13 +145,15 @@ impl Set {
         let mut hint = None;
         match found.port {
             None if self.keep => {
-                let guess = guess(&client, deadline, port).await?;
-                eprintln!("ovn-extaddr: there is no port {port} now{guess}; the intent waits for it");
+                eprintln!(
+                    "ovn-extaddr: there is no port {port} now{}; the intent waits for it",
+                    clean(&guess)
+                );
             }
-            None => return Err(unknown(&client, deadline, port).await?),
+            None => bail!("port {port} is gone"),
             Some(row) => {
                 row.warn(port);
-                hint = row.hint(port).filter(|_| !self.keep);
+                hint = row.hint(port, &settings).filter(|_| !self.keep);
             }
         }
         let status = match self.wait {
@@ -175,7 +178,9 @@ impl Unset {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let deadline = Deadline::of(&settings);
         let client = reach::database(&settings, deadline).await?;
-        let port = self.port.as_str();
+        let meaning = self.port.meaning(&settings, &client, deadline).await?;
+        let port = only_port(meaning, self.port.as_str())?;
+        let port = port.as_str();
         let both = self.ipv4 == self.ipv6;
         let families = [(Family::V4, self.ipv4), (Family::V6, self.ipv6)];
         let families = families.into_iter().filter(|(_, chosen)| both || *chosen).map(|(family, _)| family);
@@ -189,13 +194,11 @@ impl Unset {
         let found = change.write(&client, deadline, port).await?;
         let was_kept = kept.iter().any(|key| found.kept.contains(key));
         match found.port {
-            None if !was_kept => Err(unknown(&client, deadline, port).await?),
-            Some(row) => {
-                row.warn(port);
-                Ok(ExitCode::SUCCESS)
-            }
-            None => Ok(ExitCode::SUCCESS),
+            None if !was_kept => bail!("there is no port {port}, and nothing is kept for it"),
+            Some(row) => row.warn(port),
+            None => {}
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -220,6 +223,7 @@ struct Found {
 struct PortRow {
     kind: String,
     vendor: Option<String>,
+    is_pod: bool,
 }
 
 impl IntentChange {
@@ -236,9 +240,13 @@ impl IntentChange {
         transaction.comment(format!("ovn-extaddr: intent of {port}"));
         let results = commit(client, deadline, &transaction).await?;
         let rows = results.rows(found).unwrap_or_default();
-        let port = rows.first().map(|row| PortRow {
-            kind: row.get("type").and_then(Datum::as_str).unwrap_or_default().to_owned(),
-            vendor: row.get("external_ids").and_then(|ids| Some(ids.get("vendor")?.as_str()?.to_owned())),
+        let port = rows.first().map(|row| {
+            let noted = |key: &str| row.get("external_ids")?.get(key)?.as_str();
+            PortRow {
+                kind: row.get("type").and_then(Datum::as_str).unwrap_or_default().to_owned(),
+                vendor: noted("vendor").map(str::to_owned),
+                is_pod: noted("pod") == Some("true"),
+            }
         });
         let (kept, changed) = kept.unzip();
         let is_global = changed.is_none_or(|changed| results.count(changed).is_some_and(|count| count > 0));
@@ -264,46 +272,25 @@ impl PortRow {
     }
 
     /// Says what the CMS will do about an intent at the port, where it is one that is known to throw it away.
-    fn hint(&self, port: &str) -> Option<String> {
-        let (cms, what) = match (Nic::from_port_name(port), self.vendor.as_deref()) {
+    fn hint(&self, port: &str, settings: &Settings) -> Option<String> {
+        let nic = Nic::from_port_name(port);
+        let (cms, what) = match (&nic, self.vendor.as_deref()) {
             (Some(nic), _) => (nic.kind.title(), "deletes a port, on most releases, when its instance stops"),
-            (None, Some("kube-ovn")) => ("kube-ovn", "writes a port anew when its pod changes"),
+            (None, Some("kube-ovn")) => ("kube-ovn", "writes a port from scratch when its pod changes"),
+            _ if self.is_pod => ("OVN-Kubernetes", "deletes a port with its pod"),
             _ => return None,
         };
-        Some(format!("{cms} {what}, and the intent goes with it: with --keep it stays"))
-    }
-}
-
-/// The error that there is no such port.
-async fn unknown(client: &Client, deadline: Deadline, port: &str) -> anyhow::Result<anyhow::Error> {
-    let guess = guess(client, deadline, port).await?;
-    Ok(anyhow!("there is no port {port} in the Northbound database{guess}"))
-}
-
-async fn guess(client: &Client, deadline: Deadline, port: &str) -> anyhow::Result<String> {
-    let names = port_names(client, deadline).await?;
-    Ok(did_you_mean(port, names.iter().map(String::as_str)))
-}
-
-/// Returns the names of all ports.
-async fn port_names(client: &Client, deadline: Deadline) -> anyhow::Result<Vec<String>> {
-    let mut transaction = Transaction::new(DATABASE);
-    let found = transaction.select_columns("Logical_Switch_Port", [], ["name"]);
-    let results = commit(client, deadline, &transaction).await?;
-    let rows = results.rows(found).unwrap_or_default().iter();
-    Ok(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect())
-}
-
-async fn commit(client: &Client, deadline: Deadline, transaction: &Transaction) -> anyhow::Result<Results> {
-    let answered = deadline.await_or(Some(ANSWER), client.transact(transaction)).await;
-    match answered
-        .context("the server does not answer: look with `ovn-extaddr list` whether it was done")??
-    {
-        Outcome::Committed(results) => Ok(results),
-        Outcome::Refused(refusal) => Err(anyhow::Error::new(refusal.error).context("the database refused")),
-        Outcome::Unknown => {
-            bail!("the connection was lost: look with `ovn-extaddr list` whether it was done")
-        }
+        let asked = nic.filter(|nic| settings.cms.iter().any(|cms| cms.kind == nic.kind)).map(|nic| {
+            let Nic { kind, device, .. } = nic;
+            format!(
+                ", and so does user.{device}.ipv4.address.external (or ipv6) of the instance in {}",
+                kind.title()
+            )
+        });
+        Some(format!(
+            "{cms} {what}, and the intent goes with it: with --keep it stays{}",
+            asked.unwrap_or_default()
+        ))
     }
 }
 
@@ -319,7 +306,7 @@ async fn arrival(
     let mut observer = Observer::open(settings).await?;
     let port: Arc<str> = port.into();
     let entries = loop {
-        let mut entries = report::entries(&observer.store, &observer.engine, &port, None);
+        let mut entries = observer.named(report::entries(&observer.store, &observer.engine, &port, None));
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
         let pending = entries.iter().any(|entry| entry.state == State::Pending);
         if !pending && !is_unfinished(&observer, &port, families) {
@@ -329,7 +316,7 @@ async fn arrival(
     };
     let mut status = ExitCode::SUCCESS;
     for entry in &entries {
-        print(&format!("{} {}: {}: {}\n", entry.port, entry.family, entry.state.name(), entry.message))?;
+        print(&format!("{} {}: {}: {}\n", entry.shown(), entry.family, entry.state.name(), entry.message))?;
         if !matches!(entry.state, State::Active | State::Foreign | State::Draining) {
             status = ExitCode::FAILURE;
         }

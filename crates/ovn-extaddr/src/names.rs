@@ -1,0 +1,194 @@
+//! The names that people use for ports: of instances, virtual machines and pods.
+//!
+//! Pure: what the database has of them ([`Directory`]), which ports a text may mean ([`PortNames`]), and what to say where
+//! it is not one port ([`Meaning`]).
+
+mod directory;
+mod meaning;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use directory::Directory;
+pub use meaning::{Match, Meaning};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sources::nic::{InstanceName, Nic};
+use crate::sources::requests::Requests;
+use crate::suggest::did_you_mean;
+use rows::PortRow;
+
+/// What the database and the sources know of the names of ports.
+#[derive(Clone, Copy, Debug)]
+pub struct PortNames<'a> {
+    directory: &'a Directory,
+    requests: &'a Requests,
+}
+
+/// The names of one port, but for its own.
+#[derive(Debug, Default)]
+struct Aliases {
+    /// The fullest one, which is shown.
+    shown: Option<String>,
+    /// As they are written.
+    exact: Vec<String>,
+    /// Of host names, which CMSes write in small letters.
+    folded: Vec<String>,
+}
+
+impl<'a> PortNames<'a> {
+    /// Looks into the directory, and at the instances that the sources have.
+    pub fn new(directory: &'a Directory, requests: &'a Requests) -> Self {
+        Self { directory, requests }
+    }
+
+    /// Returns what people call the port of that name, be it there or not.
+    pub fn name(&self, port: &str) -> Option<String> {
+        self.aliases(port, self.directory.port(port).map(|row| &**row)).shown
+    }
+
+    /// Finds the port that a text means: the one of that name; else the only one that people call so.
+    pub fn find(&self, text: &str) -> Meaning {
+        if self.directory.port(text).is_some() || self.directory.kept().any(|port| port == text) {
+            return Meaning::Port(text.to_owned());
+        }
+        let folded = text.to_lowercase();
+        let called = |(_, aliases): &(&str, Aliases)| {
+            aliases.exact.iter().any(|alias| alias == text) || aliases.folded.contains(&folded)
+        };
+        let found: Vec<_> = self.all().filter(called).collect();
+        match &*found {
+            [(port, _)] => Meaning::Port((*port).to_owned()),
+            [] => match self.absent(text) {
+                Some(instance) => Meaning::Absent(instance.clone()),
+                None => Meaning::Unknown(self.guess(text)),
+            },
+            several => {
+                let several = several.iter().map(|(port, aliases)| Match {
+                    port: (*port).to_owned(),
+                    name: aliases.shown.clone(),
+                    switch: self.directory.switch_of(port),
+                });
+                let mut several: Vec<_> = several.collect();
+                several.sort_unstable();
+                Meaning::Several(several)
+            }
+        }
+    }
+
+    /// Returns what completes a text: for each port of an instance the shortest name that means no other port.
+    pub fn completions(&self, text: &str) -> BTreeSet<String> {
+        let ports: Vec<_> = self.all().filter(|(port, _)| self.directory.is_instance(port)).collect();
+        let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+        for alias in ports.iter().flat_map(|(_, aliases)| aliases.all()) {
+            *uses.entry(alias).or_default() += 1;
+        }
+        let fits = |name: &str| name.starts_with(text);
+        let offers = ports.iter().filter_map(|(port, aliases)| {
+            let unique = || aliases.all().filter(|alias| uses.get(alias) == Some(&1));
+            // A NIC is named where there is one, so that the same still fits when the instance gets another.
+            let best = unique().min_by_key(|alias| (!alias.contains('/'), alias.len()));
+            match best {
+                Some(best) if fits(best) => Some(best),
+                Some(_) => unique().chain([*port]).filter(|name| fits(name)).min_by_key(|name| name.len()),
+                None => Some(*port).filter(|port| fits(port)),
+            }
+        });
+        offers.map(str::to_owned).collect()
+    }
+
+    /// Iterates over the ports that are there, or for which an intent is kept, with their names.
+    fn all(&self) -> impl Iterator<Item = (&'a str, Aliases)> {
+        let Self { directory, .. } = *self;
+        let there = directory.ports().map(|row| (&*row.name, Some(&**row)));
+        let kept: BTreeSet<_> = directory.kept().filter(|port| directory.port(port).is_none()).collect();
+        let names = *self;
+        there
+            .chain(kept.into_iter().map(|port| (port, None)))
+            .map(move |(port, row)| (port, names.aliases(port, row)))
+    }
+
+    fn aliases(&self, port: &str, row: Option<&PortRow>) -> Aliases {
+        let mut aliases = Aliases::default();
+        let nic = Nic::from_port_name(port);
+        if let Some(nic) = &nic {
+            let instances: Vec<_> = self.requests.instances_of(nic).collect();
+            for instance in &instances {
+                aliases.exact.extend(forms(instance, &nic.device));
+            }
+            // Of several that claim to be the same instance, none is believed.
+            if instances.len() == 1 {
+                aliases.shown = aliases.exact.first().cloned();
+            }
+        }
+        if let Some(name) = row.and_then(PortRow::given_name) {
+            aliases.exact.push(name.clone());
+            aliases.shown = aliases.shown.or(Some(name));
+        }
+        if let Some(host) = self.directory.host_of(port) {
+            let full = nic.map(|nic| format!("{host}/{}", nic.device));
+            aliases.shown = aliases.shown.or_else(|| Some(full.clone().unwrap_or_else(|| host.to_owned())));
+            aliases.folded.extend(full.into_iter().chain([host.to_owned()]).map(|name| name.to_lowercase()));
+        }
+        aliases
+    }
+
+    /// Finds the instance without a port that a text is of.
+    fn absent(&self, text: &str) -> Option<&'a InstanceName> {
+        let mut meant: BTreeSet<_> =
+            self.requests.instances().filter(|instance| is_of(text, instance)).collect();
+        if meant.is_empty() {
+            return None;
+        }
+        for nic in self.all().filter_map(|(port, _)| Nic::from_port_name(port)) {
+            for instance in self.requests.instances_of(&nic) {
+                meant.remove(instance);
+            }
+        }
+        meant.first().copied()
+    }
+
+    /// Says what was probably meant by a text that means nothing.
+    fn guess(&self, text: &str) -> String {
+        let mut known = BTreeSet::new();
+        for (port, aliases) in self.all() {
+            known.insert(port.to_owned());
+            known.extend(aliases.exact.into_iter().chain(aliases.folded));
+        }
+        let unqualified = text.split_once(':').map(|(_, name)| name).filter(|name| known.contains(*name));
+        match unqualified {
+            Some(name) => {
+                format!("; did you mean {name}? (of which project it is, the database does not say)")
+            }
+            None => did_you_mean(text, known.iter().map(String::as_str)),
+        }
+    }
+}
+
+impl Aliases {
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let all: BTreeSet<_> = self.exact.iter().chain(&self.folded).map(String::as_str).collect();
+        all.into_iter()
+    }
+}
+
+/// Returns the ways to write a NIC of an instance, the fullest first.
+fn forms(instance: &InstanceName, device: &str) -> [String; 4] {
+    let InstanceName { name, .. } = instance;
+    [format!("{instance}/{device}"), instance.to_string(), format!("{name}/{device}"), name.to_string()]
+}
+
+/// Returns true if a text is a name as `project:instance/nic`, or what is left of it without the project, the NIC or both.
+pub fn is_short_for(text: &str, name: &str) -> bool {
+    let unqualified = name.split_once(':').map_or(name, |(_, rest)| rest);
+    let is_part =
+        |full: &str| full == text || full.split_once('/').is_some_and(|(instance, _)| instance == text);
+    is_part(name) || is_part(unqualified)
+}
+
+/// Returns true if a text is one of the ways to write an instance or one of its NICs.
+fn is_of(text: &str, instance: &InstanceName) -> bool {
+    let (name, _) = text.split_once('/').unwrap_or((text, ""));
+    name == &*instance.name || name == instance.to_string()
+}

@@ -1,0 +1,264 @@
+//! Ports by the names that people use, on a real database and beside a scripted CMS.
+
+use anyhow::{Result, ensure};
+use ovn_extaddr_tests::{
+    Addressing, Cli, CmsApi, Fault, Instance, Net, OvsdbServer, PROMPT, cms_instance, json_map,
+};
+use serde_json::{Value, json};
+
+use crate::scene::{V4, ip};
+
+const ONE: &str = "203.0.113.101";
+
+/// Columns of a terminal that nobody made wider.
+const TERMINAL: usize = 100;
+
+/// A network with three instances, of which the first is forwarded to. No agent runs.
+struct Stage {
+    server: OvsdbServer,
+    cli: Cli,
+    net: Net,
+    instances: Vec<Instance>,
+}
+
+impl Stage {
+    fn new() -> Result<Self> {
+        let server = OvsdbServer::northbound()?;
+        server.transact(vec![json!({"op": "insert", "table": "NB_Global", "row": {}})])?;
+        let cli = Cli::new(server.remote())?;
+        cli.write_config(PROMPT)?;
+        let mut net = Net::builder(1).ipv4_only().create(&server)?;
+        let instances = net.add_instances(3, Addressing::Static)?;
+        net.add_forward(ip(ONE), 443, instances[0].v4()?, 443)?;
+        Ok(Self { server, cli, net, instances })
+    }
+
+    fn port(&self, number: usize) -> &str {
+        &self.instances[number].port
+    }
+
+    /// Notes host names as Incus does: the number of an instance and its name.
+    fn add_hosts(&self, hosts: &[(usize, &str)]) -> Result<()> {
+        for (number, name) in hosts {
+            let address = self.instances[*number].v4()?.to_string();
+            let ids = [
+                ("incus_switch", self.net.internal_switch()),
+                ("incus_switch_port", self.port(*number).to_owned()),
+            ];
+            self.server.transact(vec![json!({"op": "insert", "table": "DNS", "row": {
+                "external_ids": json_map(ids), "records": json_map([(format!("{name}.incus"), address)])}})])?;
+        }
+        Ok(())
+    }
+
+    /// Has commands ask a CMS.
+    fn ask(&self, socket: &std::path::Path) -> Result<()> {
+        self.cli.write_config(&format!(
+            "{PROMPT}[[cms]]\nkind = \"incus\"\nurl = \"unix:{}\"\n",
+            socket.display()
+        ))
+    }
+
+    /// An instance of a CMS, whose port is one of ours.
+    fn instance(&self, name: &str, number: usize, config: &[(&str, &str)]) -> Value {
+        let uuid = self.port(number).split_once("-instance-").map_or("", |(_, rest)| &rest[..36]);
+        cms_instance(name, uuid, config, &[("eth0", &[])])
+    }
+
+    /// The line that a command fails with.
+    fn error(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.cli.run(arguments)?;
+        ensure!(output.code() == Some(1) && output.stderr.lines().count() == 1, "{arguments:?}: {output:?}");
+        Ok(output.stderr)
+    }
+
+    /// What a command prints.
+    fn print(&self, arguments: &[&str]) -> Result<String> {
+        self.cli.run(arguments)?.success()
+    }
+}
+
+#[test]
+fn a_port_is_given_and_shown_by_its_host_name() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.add_hosts(&[(0, "web1"), (1, "db")])?;
+    let port = stage.port(0);
+    let set = stage.cli.run(&["set", "web1", "--ipv4", ONE])?;
+    ensure!(set.status.success() && set.stderr.contains("--keep"), "{set:?}");
+    ensure!(stage.net.external_ids(port)?.get(V4).map(String::as_str) == Some(ONE));
+    let list = stage.print(&["list"])?;
+    ensure!(list.lines().nth(1).is_some_and(|line| line.starts_with("web1/eth0  ")), "{list}");
+    ensure!(!list.contains(port), "{list}");
+    let wide = stage.print(&["list", "--wide"])?;
+    ensure!(wide.contains("web1/eth0") && wide.contains(port), "{wide}");
+    let json = &stage.cli.list_json()?[0];
+    ensure!(json["port"] == port && json["name"] == "web1/eth0", "{json}");
+    for name in ["web1", "web1/eth0", port] {
+        let explained = stage.print(&["explain", name])?;
+        ensure!(
+            explained.starts_with("web1/eth0 ipv4: pending\n├─ ✓ port          incus-net1-"),
+            "{explained}"
+        );
+    }
+    let explained: Value = serde_json::from_str(&stage.print(&["explain", "web1", "--json"])?)?;
+    ensure!(explained["port"] == port && explained["name"] == "web1/eth0", "{explained}");
+    let plan = stage.print(&["plan"])?;
+    ensure!(plan.contains("  # web1/eth0\n"), "{plan}");
+    ensure!(stage.print(&["plan", "--wide"])?.contains(&format!("  # web1/eth0 {port}\n")));
+    let plan: Value = serde_json::from_str(&stage.print(&["plan", "--json"])?)?;
+    ensure!(plan[0]["port"] == port && plan[0]["name"] == "web1/eth0", "{plan}");
+    let forwards = stage.print(&["forwards"])?;
+    ensure!(forwards.contains("10.57.1.11:443 (web1/eth0)  web1/eth0\n"), "{forwards}");
+    ensure!(stage.print(&["forwards", "--wide"])?.contains(&format!("web1/eth0 {port}")));
+    let forwards: Value = serde_json::from_str(&stage.print(&["forwards", "--json"])?)?;
+    let target = &forwards[0]["targets"][0];
+    ensure!(target["instance"] == port && target["name"] == "web1/eth0", "{forwards}");
+    ensure!(forwards[0]["used_by"] == json!([port]) && forwards[0]["used_by_names"] == json!(["web1/eth0"]));
+    stage.print(&["unset", "WEB1/eth0"])?;
+    ensure!(stage.cli.list_json()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_port_is_given_by_the_name_that_neutron_or_kubernetes_know() -> Result<()> {
+    let stage = Stage::new()?;
+    let ports = [
+        ("9f1c0e52-2b1d-4f0a-9d6e-6a8c2f0d1b7e", vec![("neutron:port_name", "mail")], "mail"),
+        ("shop_cart-0", vec![("pod", "true"), ("namespace", "shop")], "shop/cart-0"),
+        ("cart-1.shop", vec![("pod", "shop/cart-1"), ("vendor", "kube-ovn")], "shop/cart-1"),
+    ];
+    for (port, ids, name) in ports {
+        stage.server.transact(vec![json!({"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "p", "row": {
+            "name": port, "external_ids": json_map(ids)}}),
+            json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", stage.net.internal_switch()]],
+                "mutations": [["ports", "insert", ["named-uuid", "p"]]]})])?;
+        stage.print(&["set", name, "--ipv4", "auto"])?;
+        ensure!(stage.net.external_ids(port)?.contains_key(V4), "{port}");
+        let list = stage.cli.list_json()?;
+        ensure!(list.iter().any(|entry| entry["port"] == port && entry["name"] == name), "{list:?}");
+        stage.print(&["unset", name])?;
+        ensure!(!stage.net.external_ids(port)?.contains_key(V4), "{port}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_means_no_port_or_several_is_told_with_what_may_be_meant() -> Result<()> {
+    let stage = Stage::new()?;
+    let socket = stage.server.dir().join("incus.socket");
+    let api = CmsApi::start(&socket)?;
+    for (name, number) in [("web1", 0), ("shop:web1", 1), ("shop:db", 2)] {
+        api.put(stage.instance(name, number, &[]));
+    }
+    api.put(cms_instance("shop:idle", "00000000-0000-4000-8000-000000000000", &[], &[("eth0", &[])]));
+    stage.ask(&socket)?;
+    for command in [&["explain"][..], &["set", "--ipv4", "auto"], &["unset"]] {
+        let fails = |name: &str| stage.error(&[command, &[name]].concat());
+        let error = fails("web1")?;
+        let switch = stage.net.internal_switch();
+        for (name, number) in [("default:web1/eth0", 0), ("shop:web1/eth0", 1)] {
+            let listed = format!("{name} (port {} on switch {switch})", stage.port(number));
+            ensure!(error.contains("any of 2 ports") && error.contains(&listed), "{error}");
+        }
+        ensure!(
+            fails("wbe1")?.contains("there is no port wbe1") && fails("wbe1")?.contains("did you mean web1?")
+        );
+        ensure!(fails("shop:db/eht0")?.contains("did you mean shop:db/eth0?"));
+        ensure!(fails("shop:idle")?.contains("instance shop:idle has no port"));
+        ensure!(!fails("something-else-altogether")?.contains("did you mean"));
+    }
+    stage.print(&["set", "shop:web1", "--ipv4", "auto"])?;
+    ensure!(stage.net.external_ids(stage.port(1))?.contains_key(V4));
+    ensure!(stage.cli.list_json()?[0]["name"] == "shop:web1/eth0");
+    // What the CMS does not say, the database may.
+    api.set_fault(Fault::Status(403));
+    let error = stage.error(&["set", "shop:db", "--ipv4", "auto"])?;
+    ensure!(error.contains("there is no port shop:db") && error.contains("incus.socket"), "{error}");
+    stage.add_hosts(&[(2, "db")])?;
+    ensure!(stage.cli.run(&["explain", "db"])?.status.success());
+    ensure!(stage.error(&["set", "shop:db", "--ipv4", "auto"])?.contains("did you mean db?"));
+    Ok(())
+}
+
+#[test]
+fn an_intent_is_kept_under_the_port_s_own_name() -> Result<()> {
+    let stage = Stage::new()?;
+    let socket = stage.server.dir().join("incus.socket");
+    let api = CmsApi::start(&socket)?;
+    api.put(stage.instance("web1", 0, &[]));
+    stage.ask(&socket)?;
+    let port = stage.port(0);
+    stage.print(&["set", "web1", "--ipv4", ONE, "--keep"])?;
+    let list = stage.cli.list_json()?;
+    ensure!(list[0]["source"] == "kept" && list[0]["port"] == port, "{list:?}");
+    stage.net.remove_instance(port)?;
+    let list = stage.cli.list_json()?;
+    ensure!(list[0]["state"] == "waiting" && list[0]["name"] == "default:web1/eth0", "{list:?}");
+    ensure!(stage.print(&["explain", "web1"])?.starts_with("default:web1/eth0 ipv4: waiting\n"));
+    stage.print(&["unset", "web1"])?;
+    ensure!(stage.cli.list_json()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_refusal_names_the_key_that_the_user_wrote() -> Result<()> {
+    let stage = Stage::new()?;
+    let socket = stage.server.dir().join("incus.socket");
+    let api = CmsApi::start(&socket)?;
+    let key = "user.eth0.ipv4.address.external";
+    api.put(stage.instance("shop:web1", 0, &[(key, "203.0.113.99")]));
+    api.put(stage.instance("shop:web2", 1, &[(key, "web")]));
+    let idle = "00000000-0000-4000-8000-000000000000";
+    api.put(cms_instance("shop:idle", idle, &[(key, ONE)], &[("eth0", &[])]));
+    stage.ask(&socket)?;
+    let list = stage.cli.list_json()?;
+    let message = |name: &str| {
+        list.iter().find(|entry| entry["name"] == name).map(|entry| entry["message"].to_string())
+    };
+    for instance in ["web1", "web2"] {
+        let message = message(&format!("shop:{instance}/eth0")).unwrap_or_default();
+        ensure!(
+            message.contains(&format!("set {key} of instance {instance} in project shop to")),
+            "{list:?}"
+        );
+    }
+    ensure!(message("shop:idle/eth0").is_some_and(|message| message.contains("shop:idle")), "{list:?}");
+    for name in ["idle", "shop:idle", "shop:idle/eth0"] {
+        ensure!(stage.print(&["explain", name])?.starts_with("shop:idle/eth0 ipv4: waiting\n"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn tables_fit_a_terminal() -> Result<()> {
+    let stage = Stage::new()?;
+    let socket = stage.server.dir().join("incus.socket");
+    let api = CmsApi::start(&socket)?;
+    let names = ["customer-4711:frontend-production-01", "customer-4711:mail", "web1"];
+    for (number, name) in names.into_iter().enumerate() {
+        api.put(stage.instance(name, number, &[("user.eth0.ipv4.address.external", "auto")]));
+    }
+    for number in 0..3 {
+        let target = stage.instances[number].v4()?;
+        stage.net.add_forward(ip("203.0.113.120"), 8000 + u16::try_from(number)?, target, 443)?;
+    }
+    let check = || -> Result<()> {
+        for command in ["list", "forwards"] {
+            let table = stage.print(&[command])?;
+            let width = table.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+            ensure!(width <= TERMINAL && table.lines().count() >= 4, "{width}\n{table}");
+            let wide = stage.print(&[command, "--wide"])?;
+            ensure!(wide.contains(stage.port(0)) && !wide.contains('…'), "{wide}");
+        }
+        Ok(())
+    };
+    // Once by what the CMS says, once without any name.
+    stage.ask(&socket)?;
+    check()?;
+    ensure!(stage.print(&["list"])?.contains("customer-4711:mail/eth0"));
+    stage.cli.write_config(PROMPT)?;
+    for number in 0..3 {
+        stage.net.annotate(stage.port(number), V4, Some("auto"))?;
+    }
+    check()
+}
