@@ -38,11 +38,15 @@ fn a_kept_intent_outlives_its_port() -> Result<()> {
     let set = scene.cli.run(&["set", port, "--ipv4", ONE])?;
     ensure!(set.stderr.contains("Incus deletes a port") && set.stderr.contains("--keep"), "{set:?}");
     scene.wait_for_rows(rows()?)?;
+    let doctor = scene.cli.run(&["doctor"])?.stdout;
+    ensure!(doctor.contains("1 ports of Incus or LXD ask by keys of their own"), "{doctor}");
     let kept = scene.cli.run(&["set", port, "--ipv4", ONE, "--keep"])?;
     ensure!(kept.status.success() && kept.stderr.is_empty(), "{kept:?}");
     ensure!(!net.external_ids(port)?.contains_key(V4), "the key of the port would come first");
     scene.wait_for_state(port, V4, "active")?;
     ensure!(scene.cli.list_json()?[0]["source"] == "kept");
+    let doctor = scene.cli.run(&["doctor"])?.stdout;
+    ensure!(!doctor.contains("ask by keys of their own"), "{doctor}");
     for _ in 0..2 {
         net.remove_instance(port)?;
         scene.wait_for_rows([])?;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use ovn_model::Store;
+use ovn_model::{Family, Store};
 use serde::{Serialize, Serializer};
 
 use crate::command::output::Output;
@@ -23,6 +23,7 @@ use crate::observe::Observer;
 use crate::report;
 use crate::settings::Settings;
 use crate::sources::cms::Cms;
+use crate::sources::nic::Nic;
 use crate::sources::requests::Standing;
 use crate::state::State;
 
@@ -190,6 +191,7 @@ fn database(store: &Store, engine: &Engine, names: &PortNames<'_>, findings: &mu
     owners(store, engine, findings);
     intents(store, engine, findings);
     findings.extend(kept(store, names));
+    findings.extend(perishable(store, names));
     let hazards = hazards::all(store, engine.owner());
     if hazards.is_empty() {
         findings.push(Finding::good("network", "nothing that would surprise"));
@@ -228,6 +230,21 @@ fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let cure = "nothing, where the ports come back; else `ovn-extaddr unset PORT`";
     let message = || format!("intents are kept for ports that are not there: {}", Check::list(&absent));
     (!absent.is_empty()).then(|| Finding::new("kept", Level::Note, message(), cure))
+}
+
+/// Ports that ask for something by keys of their own, which their CMS deletes with them.
+fn perishable(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
+    let asking = store.ports().map(|(_, port)| port);
+    let asking = asking.filter(|port| Family::ALL.iter().any(|family| port.external(*family).is_some()));
+    let mut ports = asking.filter(|port| Nic::from_port_name(&port.name).is_some());
+    let first = ports.next()?;
+    let example = names.name(&first.name).unwrap_or_else(|| first.name.to_string());
+    let message = format!(
+        "{} ports of Incus or LXD ask by keys of their own, which most releases delete with the port when its instance stops, {example} among them",
+        1 + ports.count()
+    );
+    let cure = "`ovn-extaddr set PORT --keep`, or a key of the instance in the CMS, where the agent asks it";
+    Some(Finding::new("perishable", Level::Note, message, cure))
 }
 
 fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
