@@ -124,7 +124,7 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
     }
     let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat))
         && nat.logical_host().is_some()
-        && northd::nat_flaw(store, nat).is_none();
+        && northd::forward_flaw(store, nat).is_none();
     // An identity row only makes the router answer ARP for an address that is routed anyway.
     let identity = nat.logical_host() == nat.external_ip();
     (forwards && !identity).then_some(Forward::Nat(id, nat))

@@ -207,7 +207,11 @@ fn nat_without_gateway_port(store: &Store) -> Vec<String> {
 }
 
 fn ignored_rows(store: &Store) -> Vec<String> {
-    let flawed = rows(store).filter_map(|(router, nat)| Some((router, nat, northd::nat_flaw(store, nat)?)));
+    let flaw = |nat: &Nat| match nat.kind {
+        Some(NatKind::Dnat) => northd::forward_flaw(store, nat),
+        _ => northd::nat_flaw(store, nat),
+    };
+    let flawed = rows(store).filter_map(|(router, nat)| Some((router, nat, flaw(nat)?)));
     let others =
         flawed.filter(|(.., flaw)| !matches!(flaw, NatFlaw::NoGatewayPort | NatFlaw::ExternalNetwork));
     others

@@ -74,15 +74,19 @@ pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
     !balancer.is_template() && vip_flaw(vip).is_none()
 }
 
-/// Returns the ports of an address that templates on the router listen on without naming a variable. They are no forwards,
-/// but take replies as any other VIP does.
-pub fn template_ports(store: &Store, router: RouterId, address: IpAddr) -> impl Iterator<Item = NonZeroU16> {
+/// Returns what templates on the router listen on at an address without naming a variable: a port, or all. They are no
+/// forwards, but take replies as any other VIP does.
+pub fn template_ports(
+    store: &Store,
+    router: RouterId,
+    address: IpAddr,
+) -> impl Iterator<Item = Option<NonZeroU16>> {
     let balancers = store.balancers_with_vip(address).filter_map(move |id| {
         store.attachment(router, id)?;
         store.load_balancer(id)
     });
     let vips = balancers.filter(|row| row.is_template()).flat_map(move |row| row.vips_on(address));
-    vips.filter_map(|vip| vip.endpoint.port)
+    vips.map(|vip| vip.endpoint.port)
 }
 
 /// Returns why northd passes over a VIP; `None` where it heeds it.
@@ -139,11 +143,15 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
         Some(logical) if Family::of(logical.addr()) != Family::of(external) => Some(NatFlaw::Logical),
         None => Some(NatFlaw::Logical),
         Some(logical) if !is_snat && !is_host(&logical) => Some(NatFlaw::Network),
-        Some(_) if !is_snat && nat.router.is_some_and(|router| keeps(store, router, external)) => {
-            Some(NatFlaw::RouterAddress)
-        }
         Some(_) => nat_port(store, nat).err(),
     }
+}
+
+/// Returns why northd forwards nothing by a NAT row, which may translate what leaves all the same.
+pub fn forward_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
+    let place = nat.router.zip(nat.external_ip());
+    let is_kept = || place.is_some_and(|(router, external)| keeps(store, router, external));
+    nat_flaw(store, nat).or_else(|| is_kept().then_some(NatFlaw::RouterAddress))
 }
 
 /// Returns whether a router takes what arrives for an address for itself: one of its own that neither a `snat` row nor a VIP
@@ -160,7 +168,8 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
         store.attachment(router, id)?;
         store.load_balancer(id)
     });
-    let mut vips = balancers.flat_map(|row| row.vips_on(address));
+    // What a template's addresses are is not known there.
+    let mut vips = balancers.filter(|row| !row.is_template()).flat_map(|row| row.vips_on(address));
     let is_forced = || {
         let row = store.router(router).into_iter();
         let options = row.flat_map(|row| [row.lb_force_snat.get(), row.dnat_force_snat.get()]);

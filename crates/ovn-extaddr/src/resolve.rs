@@ -20,7 +20,7 @@ use crate::key::Key;
 use crate::northd;
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
-use crate::reason::{NoForward, Reason};
+use crate::reason::{NoForward, Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::Requests;
@@ -259,6 +259,9 @@ fn decide(
         return Err(Verdict::Conflict(reason));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
+    if northd::template_ports(store, router, external).any(|port| port.is_none()) {
+        return Err(Verdict::Rejected(Reason::DefaultTarget(Unconvertible::Shared)));
+    }
     let site = Site::among(store, &rules.owner, router, external, &found);
     watched.extend(site.balancers().map(Watch::Balancer));
     let conversion = site.needed(store, rules).map_err(Verdict::Rejected)?;
@@ -329,7 +332,7 @@ fn port_range(
         return Ok(None);
     }
     let forwarded = found.iter().filter_map(Forward::port);
-    let templates = northd::template_ports(question.store, router, external);
+    let templates = northd::template_ports(question.store, router, external).flatten();
     let mut listening: Vec<_> = forwarded.chain(templates).map(u16::from).collect();
     listening.sort_unstable();
     listening.dedup();
@@ -480,7 +483,7 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
                 Some(flaw) => NoForward::Vip(*router, flaw),
                 None => NoForward::Inside(*router),
             })
-            .or_else(|| nats.find_map(|nat| Some(NoForward::Nat(*router, northd::nat_flaw(store, nat)?))))
+            .or_else(|| nats.find_map(|nat| Some(NoForward::Nat(*router, northd::forward_flaw(store, nat)?))))
             .or_else(|| {
                 let mut networks = northd::forwarding_network(store, *router, external);
                 networks.next().map(|_| NoForward::Network(*router))

@@ -260,12 +260,14 @@ impl<'a> Oracle<'a> {
             }
         }
         let forwards: Vec<_> = self.forwards_at(router, external);
-        if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none()) {
+        if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none())
+            || self.template_ports(router, external).contains(&None)
+        {
             return Err(Verdict::Rejected("default-target"));
         }
         let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
         let mut listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
-        listening.extend(self.template_ports(router, external));
+        listening.extend(self.template_ports(router, external).into_iter().flatten());
         listening.sort_unstable();
         let has_range = self.database.has_column("NAT", "external_port_range");
         let free = largest_free_block(&listening);
@@ -438,10 +440,8 @@ impl<'a> Oracle<'a> {
             return None;
         }
         // ovn-controller refuses these.
-        if nat.text("type") != "snat" && nat.text("logical_ip").contains('/') {
-            return None;
-        }
-        if nat.text("type") != "snat" && self.keeps(router, external) {
+        let translated_to = if nat.text("type") == "snat" { "external_ip" } else { "logical_ip" };
+        if nat.text(translated_to).contains('/') {
             return None;
         }
         let mac = nat.text("external_mac");

@@ -286,6 +286,9 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
         let mut row = balancer(db, c);
         if tidy {
             row.put("vips", Value::map([(c.of(&VIPS[..7]), c.of(&BACKENDS[..7]))]));
+            if n % 2 == 1 {
+                row.put("options", Value::map([("distributed", "true")]));
+            }
         }
         db.rows.insert(("Load_Balancer", uuid("Load_Balancer", n)), row);
     }

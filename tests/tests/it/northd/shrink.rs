@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::case::{Case, Nat, PLAIN, Row};
+use super::case::{Case, Nat, PLAIN, Port, Row};
 use super::compare::Disagreement;
 use super::judge;
 
@@ -92,7 +92,15 @@ fn smaller(case: &Case) -> Vec<Case> {
         with(&|case| case.base = false);
     }
     if case.gateway != PLAIN {
-        with(&|case| case.gateway = PLAIN);
+        with(&|case| {
+            case.gateway = PLAIN;
+            // There is only one outer port then.
+            for row in &mut case.rows {
+                if let Row::Nat(nat) = row {
+                    nat.port = nat.port.filter(|port| *port != Port::Priv);
+                }
+            }
+        });
     }
     smaller
 }

@@ -184,6 +184,11 @@ fn field_case_16_source_ports_keep_off_what_templates_listen_on() {
         let granted = format!("granted 203.0.113.10 for 10.57.0.11 ports {range}");
         assert_eq!(network.outcome("p1"), granted, "template={template}");
     }
+    // One for all ports would take all replies, and cannot be converted.
+    let mut network = forwarded();
+    network.balancer("other", &[("203.0.113.10", "10.57.0.12")], &["R"]);
+    network.put("Load_Balancer", "other", json!({"options": map(&[("template", "true")])}));
+    assert_eq!(network.outcome("p1"), "rejected default-target");
     // One on another address has nothing to do with it.
     let mut network = forwarded();
     network.balancer("other", &[("203.0.113.11:40000", "10.57.0.12:80")], &["R"]);

@@ -19,9 +19,7 @@ impl<'a> Oracle<'a> {
         let mut forwards = Vec::new();
         for (uuid, balancer) in self.database.table("Load_Balancer") {
             // What a template stands for is told elsewhere.
-            let is_template =
-                balancer.get("options", "template").is_some_and(|text| text.to_lowercase() == "true");
-            if !self.is_on(router, uuid) || is_template {
+            if !self.is_on(router, uuid) || is_template(balancer) {
                 continue;
             }
             for (key, value) in balancer.pairs("vips") {
@@ -42,6 +40,7 @@ impl<'a> Oracle<'a> {
             if ["dnat", "dnat_and_snat"].contains(&nat.text("type"))
                 && !self.is_ours(nat)
                 && self.heeded(router, nat).is_some()
+                && !self.keeps(router, address)
                 && targets != [address]
             {
                 forwards.push(Forward { address, row: ("NAT", uuid), vip: None, port: None, targets });
@@ -50,14 +49,14 @@ impl<'a> Oracle<'a> {
         forwards
     }
 
-    /// Ports of an address that templates listen on.
-    pub(super) fn template_ports(self, router: Uuid, address: IpAddr) -> Vec<u16> {
-        let balancers = self.database.table("Load_Balancer").filter(|(uuid, row)| {
-            self.is_on(router, *uuid)
-                && row.get("options", "template").is_some_and(|text| text.to_lowercase() == "true")
-        });
+    /// What templates listen on at an address: a port, or all.
+    pub(super) fn template_ports(self, router: Uuid, address: IpAddr) -> Vec<Option<u16>> {
+        let balancers = self
+            .database
+            .table("Load_Balancer")
+            .filter(|(uuid, row)| self.is_on(router, *uuid) && is_template(row));
         let endpoints = balancers.flat_map(|(_, row)| row.pairs("vips").filter_map(|(key, _)| endpoint(key)));
-        endpoints.filter(|(at, _)| *at == address).filter_map(|(_, port)| port).collect()
+        endpoints.filter(|(at, _)| *at == address).map(|(_, port)| port).collect()
     }
 
     /// Whether the router keeps what arrives for an address of its own: no SNAT of others has it, and no VIP.
@@ -69,8 +68,10 @@ impl<'a> Oracle<'a> {
                 && nat.text("external_ip").parse() == Ok(address)
                 && nat.get("external_ids", "ovn-extaddr:owner").is_none()
         };
-        let mut balancers =
-            self.database.table("Load_Balancer").filter(|(uuid, _)| self.is_on(router, *uuid));
+        let mut balancers = self
+            .database
+            .table("Load_Balancer")
+            .filter(|(uuid, row)| self.is_on(router, *uuid) && !is_template(row));
         own.any(|(own, _)| own == address)
             && !self.nats(router).into_iter().any(|(_, nat)| is_snat(nat))
             && !balancers.any(|(_, row)| {
@@ -147,4 +148,8 @@ fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
     let gap = value.starts_with(',') || value.contains(",,");
     let is_heeded = backends.iter().all(fits) && (backends.is_empty() || !gap);
     is_heeded.then(|| backends.into_iter().map(|(target, _)| target).collect())
+}
+
+fn is_template(balancer: &Row) -> bool {
+    balancer.get("options", "template").is_some_and(|text| text.to_lowercase() == "true")
 }
