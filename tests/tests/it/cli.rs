@@ -425,22 +425,22 @@ fn forwards_are_listed_with_kind_targets_and_users() -> Result<()> {
 
     let vip = |protocol: &str, port: u16, target: Value, from: &str| {
         json!({"router": "incus-net1-lr", "address": "203.0.113.101", "kind": "port", "protocol": protocol,
-            "port": port, "targets": [target], "from": from, "used_by": [instance.port], "used_by_names": [null]})
+            "port": port, "targets": [target], "from": from, "ignored": null, "used_by": [instance.port], "used_by_names": [null]})
     };
     let default = |protocol: &str| {
-        json!({"router": "incus-net1-lr", "address": "2001:db8::65", "kind": "default-target", "protocol": protocol,
+        json!({"router": "incus-net1-lr", "address": "2001:db8::65", "kind": "default-target", "protocol": null,
             "port": null, "targets": [{"address": "fd42:57:1::b", "port": null, "instance": port, "name": null}],
-            "from": format!("incus-net1-lb-2001:db8::65-{protocol}"), "used_by": [], "used_by_names": []})
+            "from": format!("incus-net1-lb-2001:db8::65-{protocol}"), "ignored": null, "used_by": [], "used_by_names": []})
     };
     let mut found = json_of(&scene.cli, &["forwards", "--json"])?;
-    found.as_array_mut().context("an array")?[3..].sort_by_key(|forward| forward["protocol"].to_string());
+    found.as_array_mut().context("an array")?[3..].sort_by_key(|forward| forward["from"].to_string());
     assert_eq!(
         found,
         json!([
             vip("udp", 53, json!({"address": "10.57.1.99", "port": 5353, "instance": null, "name": null}), "incus-net1-lb-203.0.113.101-udp"),
             vip("tcp", 443, json!({"address": "10.57.1.11", "port": 8443, "instance": port, "name": null}), "incus-net1-lb-203.0.113.101-tcp"),
             {"router": "incus-net1-lr", "address": "203.0.113.102", "kind": "dnat", "protocol": null, "port": null,
-                "targets": [{"address": "10.57.1.11", "port": null, "instance": port, "name": null}], "from": dnat, "used_by": [], "used_by_names": []},
+                "targets": [{"address": "10.57.1.11", "port": null, "instance": port, "name": null}], "from": dnat, "ignored": null, "used_by": [], "used_by_names": []},
             default("tcp"),
             default("udp"),
         ])
