@@ -132,6 +132,9 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
     };
     let mut rows = Vec::new();
     let (mut named, mut forwarded) = (Vec::new(), Vec::new());
+    if base {
+        named.extend(["10.57.0.0/24", "fd42:57::/64"].map(|network| format!("from {network}")));
+    }
     for _ in 0..random.below(4) {
         let mut balancer = balancer(random);
         balancer.vips.retain(|(vip, _)| is_new(&mut named, &bare(vip)));
@@ -177,6 +180,8 @@ fn is_free(forwarded: &mut Vec<String>, external: &str) -> bool {
 fn bare(text: &str) -> String {
     let text = text.to_lowercase().replace([' ', '[', ']'], "").replace(".010", ".10");
     let text = text.strip_prefix("::ffff:").unwrap_or(&text);
+    // A port that is missing, or 0, is none.
+    let text = text.strip_suffix(":0").unwrap_or(text).trim_end_matches(':');
     text.strip_suffix("/32").or_else(|| text.strip_suffix("/128")).unwrap_or(text).to_owned()
 }
 
