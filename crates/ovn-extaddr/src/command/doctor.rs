@@ -258,7 +258,7 @@ fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
             "intents",
             Level::Warning,
             counts,
-            "`ovn-extaddr list --state rejected --state conflict` names each with its cure",
+            "`ovn-extaddr list --wide --state rejected --state conflict` names each with its cure",
         ));
     } else {
         findings.push(Finding::good("intents", counts));
