@@ -159,9 +159,11 @@ impl Indexes {
     }
 }
 
+/// Sorts what a finder finds, each once: a row is filed twice under a hash that two of its addresses share.
 fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> SmallVec<[I; 2]> {
     let mut found: SmallVec<_> = found.collect();
     found.sort_unstable();
+    found.dedup();
     found
 }
 
