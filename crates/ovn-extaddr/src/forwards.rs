@@ -4,6 +4,7 @@ use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
+use ipnet::IpNet;
 use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip};
 
 use crate::ownership::{Owner, Role};
@@ -156,12 +157,24 @@ fn is_translated(store: &Store, router: RouterId, address: IpAddr) -> bool {
 /// SNAT of its networks shows which side is which: outside is where the address is at home that it leaves with, inside
 /// what it is for. A router without such SNAT shows nothing, but that its own addresses are no forwards.
 fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr) -> bool {
-    let leaving: Vec<_> = store.network_snats(router).filter_map(|(_, nat)| nat.external_ip()).collect();
-    let is_outer = |port| leaving.iter().any(|external| in_networks(port, *external));
+    let leaving = store.network_snats(router).filter_map(|(_, nat)| nat.external_ip().zip(nat.logical_ip()));
+    let leaving: Vec<_> = leaving.collect();
+    // An address of the very network that the row is for shows nothing.
+    let shows = |network: &IpNet, (external, logical): &(IpAddr, IpNet)| {
+        network.contains(external) && !network.contains(logical) && !is_part(network, logical)
+    };
+    let is_outer = |port: &RouterPort| {
+        port.networks.iter().any(|network| leaving.iter().any(|row| shows(network, row)))
+    };
     let is_inside = || is_translated(store, router, address);
     let is_own = || port.networks.iter().any(|net| net.addr() == address);
     !is_outer(port)
         && (is_own() || is_inside() || router_ports(store, router).any(|(_, port)| is_outer(port)))
+}
+
+/// Returns whether a network lies in another one that is not for all addresses.
+fn is_part(network: &IpNet, of: &IpNet) -> bool {
+    of.prefix_len() > 0 && of.contains(network)
 }
 
 fn in_networks(port: &RouterPort, address: IpAddr) -> bool {

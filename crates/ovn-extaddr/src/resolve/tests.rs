@@ -101,6 +101,16 @@ fn field_case_4_other_networks_behind_the_router() {
 }
 
 #[test]
+fn field_case_4_snat_to_an_address_inside_shows_no_side() {
+    for external in ["10.57.0.50", "10.57.0.1"] {
+        let mut network = forwarded();
+        network.bind_to_chassis();
+        network.put("NAT", "base", json!({"external_ip": external, "logical_ip": "10.57.0.128/25"}));
+        assert_eq!(network.outcome("p1"), GRANTED, "SNAT to {external}");
+    }
+}
+
+#[test]
 fn field_case_4_networks_behind_further_routers() {
     for bound in [false, true] {
         for (logical, inside) in [("10.58.0.0/16", true), ("10.59.0.0/16", false), ("0.0.0.0/0", false)] {

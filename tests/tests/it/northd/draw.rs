@@ -182,7 +182,8 @@ fn bare(text: &str) -> String {
     let text = text.strip_prefix("::ffff:").unwrap_or(&text);
     // A port that is missing, or 0, is none.
     let text = text.strip_suffix(":0").unwrap_or(text).trim_end_matches(':');
-    text.strip_suffix("/32").or_else(|| text.strip_suffix("/128")).unwrap_or(text).to_owned()
+    let masks = ["/32", "/128", "/255.255.255.255"];
+    masks.iter().find_map(|mask| text.strip_suffix(mask)).unwrap_or(text).to_owned()
 }
 
 fn balancer(random: &mut Random) -> Balancer {
