@@ -163,9 +163,8 @@ fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr)
     let shows = |network: &IpNet, (external, logical): &(IpAddr, IpNet)| {
         network.contains(external) && !network.contains(logical) && !is_part(network, logical)
     };
-    let is_outer = |port: &RouterPort| {
-        port.networks.iter().any(|network| leaving.iter().any(|row| shows(network, row)))
-    };
+    let is_outer =
+        |port: &RouterPort| port.networks.iter().any(|network| leaving.iter().any(|row| shows(network, row)));
     let is_inside = || is_translated(store, router, address);
     let is_own = || port.networks.iter().any(|net| net.addr() == address);
     !is_outer(port)

@@ -15,7 +15,7 @@ use ovsdb_protocol::rustls::crypto::aws_lc_rs;
 use ovsdb_protocol::rustls::pki_types::pem::PemObject;
 use ovsdb_protocol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ovsdb_protocol::rustls::{ClientConfig, RootCertStore};
-use ovsdb_protocol::{Cache, Client, PemSource, Session, SessionConfig, SessionEvent, TlsConfig};
+use ovsdb_protocol::{Backoff, Cache, Client, PemSource, Session, SessionConfig, SessionEvent, TlsConfig};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -278,6 +278,32 @@ async fn field_case_11_keys_on_all_curves_that_are_in_use_are_accepted_with_sha_
     let config = TlsConfig { ca_cert: Some(unusual.certificate.into()), ..tls(&pki, &own) };
     let why = "cannot be verified: create it again, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521)";
     refused(&server.remote(), &config, why).await
+}
+
+/// A server whose loop takes seconds answers a handshake late: who gives up at the same time at each attempt keeps it busy.
+#[tokio::test]
+async fn field_case_15_a_server_that_is_slow_to_shake_hands_has_twice_the_time_at_the_next_attempt()
+-> Result<()> {
+    let (pki, first) = (Pki::new()?, Duration::from_millis(50));
+    let own = pki.issue("agent", Authority::Switch)?;
+    // The kernel accepts at once, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let mut config = SessionConfig::new(format!("ssl:{}", silent.local_addr()?).parse()?, NB);
+    config.tls = tls(&pki, &own);
+    config.connect_timeout = first;
+    config.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
+    let mut session = Session::new(config);
+    for doublings in 0..5 {
+        let event = timeout(SOON, session.next(&mut Cache::everything())).await.context("nothing happens")?;
+        let SessionEvent::Disconnected { error, .. } = event else { bail!("{event:?}") };
+        // A connection ends when its client gives up.
+        let (mut given_up, _) = silent.accept()?;
+        let mut hello = Vec::new();
+        given_up.read_to_end(&mut hello)?;
+        let waited = first * (1 << doublings);
+        ensure!(error.to_string().contains(&format!("{waited:.0?}")), "not after {waited:?}: {error}");
+    }
+    Ok(())
 }
 
 /// A program may have its keys elsewhere than in files, and rules of its own.

@@ -229,6 +229,9 @@ fn a_port_has_the_addresses_that_northd_counts() {
         // What is asked for may be another address than what was allocated, which counts.
         ("dynamic 10.57.0.5", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.20"], &[]),
         ("dynamic", "02:00:00:00:00:11", &[], &[]),
+        ("dynamic 172.50.1.5", "02:00:00:00:00:11 172.50.1.9", &["172.50.1.9"], &[]),
+        // With a mask, which northd passes over.
+        ("02:00:00:00:00:11 10.199.200.20/24", "", &["10.199.200.20"], &[]),
         // Nothing is allocated any more.
         ("02:00:00:00:00:11 10.57.0.11", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.11"], &[]),
         ("unknown", "02:00:00:00:00:11 10.57.0.20", &[], &[]),

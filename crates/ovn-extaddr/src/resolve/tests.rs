@@ -219,6 +219,18 @@ fn field_case_14_a_stale_allocation_does_not_count() {
 }
 
 #[test]
+fn field_case_26_instances_that_share_an_address_have_the_same_source_ports() {
+    let mut network = forwarded();
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
+    network.wants("p2", "203.0.113.10");
+    network.balancer("fw2", &[("203.0.113.10:443", "10.57.0.12:443")], &["R"]);
+    for (port, internal) in [("p1", "10.57.0.11"), ("p2", "10.57.0.12")] {
+        let expected = format!("granted 203.0.113.10 for {internal} ports 1024-65535");
+        assert_eq!(network.outcome(port), expected, "the router tells their connections apart");
+    }
+}
+
+#[test]
 fn field_case_30_the_gateway_port_of_the_base_row_is_taken_of_two_in_one_network() {
     for port in ["R-ext", "R-ext2"] {
         let mut network = forwarded();
