@@ -8,10 +8,10 @@ use ovn_model::Store;
 use ovsdb_protocol::{ErrorClass, LockName, Outcome, TransactError, Transaction, TransactionId};
 
 use crate::batch::{self, Batch};
+use crate::change::RowChange;
 use crate::clock::Now;
 use crate::engine::{Engine, Subject};
 use crate::fight::Fights;
-use crate::plan::RowChange;
 use crate::row::OwnRow;
 use crate::withdrawal;
 

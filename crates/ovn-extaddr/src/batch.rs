@@ -6,10 +6,10 @@ use ovn_model::{LoadBalancer, Nat, Router, RouterId, Store};
 use ovsdb_protocol::{Datum, Field, LockName, Transaction, TypedCondition, TypedMutation, TypedRow, Uuid};
 
 use crate::DATABASE;
+use crate::change::RowChange;
 use crate::clock::Now;
 use crate::engine::{Engine, Subject};
 use crate::guard::{self, Guard};
-use crate::plan::RowChange;
 use crate::row::OwnRow;
 use crate::rules::Rules;
 

@@ -6,8 +6,8 @@ use ovn_model::{NatId, RouterId, Store};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::change::RowChange;
 use crate::engine::{Engine, Subject};
-use crate::plan::RowChange;
 use crate::row::OwnRow;
 
 /// A change of the database: an element of `plan --json`. Field names are stable.

@@ -5,13 +5,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ovn_model::{Family, Nat, RouterId, RouterPortId, Store};
+use ovn_model::{Family, Nat, NatId, RouterId, RouterPortId, Store};
 use uuid::Uuid;
 
+use crate::change::RowChange;
 use crate::forwards::{self, is_allowed};
 use crate::northd::NatFlaw;
+use crate::owned::Owned;
 use crate::ownership::Role;
-use crate::plan::{Owned, RowChange, Wanted};
 use crate::row::{DrainTags, OwnRow, Purpose};
 use crate::rules::Rules;
 use crate::{gateway, northd};
@@ -34,6 +35,17 @@ pub struct Way {
     gateway_port: Result<Option<RouterPortId>, NatFlaw>,
 }
 
+/// The drain rows of a port.
+#[derive(Clone, Copy, Debug)]
+pub struct Drains<'a> {
+    /// The port.
+    pub port: &'a Arc<str>,
+    /// The rows.
+    pub rows: &'a [Owned<'a>],
+    /// Those that stay though the network does not have their address at the moment.
+    pub held: &'a [NatId],
+}
+
 /// The connections that a port has made with an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections<'a> {
@@ -47,16 +59,14 @@ pub struct Connections<'a> {
     pub external: IpAddr,
 }
 
-/// Returns what has to change about `drains`, the drain rows of a port, of which those that are held stay though the
-/// network does not have their address at the moment.
+/// Returns what has to change about the drain rows of a port.
 ///
 /// `staying` are the ways of its overrides as they should be: where one of them keeps the address at the same gateway
 /// port, nothing has to be drained.
 pub fn changes(
     store: &Store,
     rules: &Rules,
-    Wanted { port, held, .. }: Wanted<'_>,
-    drains: &[Owned<'_>],
+    Drains { port, rows, held }: Drains<'_>,
     departures: &[Departure<'_>],
     staying: &[Way],
     wall: u64,
@@ -72,7 +82,7 @@ pub fn changes(
             wanted.push(connections.row(store, rules, nat, None));
         }
     }
-    for Owned { id, router, nat, .. } in drains {
+    for Owned { id, router, nat, .. } in rows {
         let anew = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
         let kept = DrainTags::read(nat).zip(nat.external_ip()).filter(|(tags, external)| {
             wall < tags.until

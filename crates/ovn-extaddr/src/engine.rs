@@ -20,16 +20,19 @@ use ovn_model::{Change, Changes, Family, NatId, Node, Port, RouterId, Store, Swi
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use crate::change::RowChange;
 use crate::clock::Now;
-use crate::conversion::{Site, Undo};
+use crate::conversion::Site;
+use crate::owned::{owned, owned_among};
 use crate::ownership::{Owner, Role};
-use crate::plan::{self, RowChange, Wanted};
+use crate::plan::{self, Wanted};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Place, Question, Verdict, Watch, resolve};
 use crate::rules::Rules;
 use crate::sources::nic::Nic;
 use crate::sources::requests::{News, Requests};
 use crate::topology::{Reach, reach};
+use crate::undo::Undo;
 use crate::{conversion, drain};
 use entry::Draft;
 use index::Index;
@@ -291,7 +294,7 @@ impl Engine {
             Subject::Port(port) => {
                 let PortOutcome { decisions, held, .. } = self.outcome(port);
                 let wanted = Wanted { port, decisions, held };
-                let owned = plan::owned(store, &self.rules.owner, port);
+                let owned = owned(store, &self.rules.owner, port);
                 plan::changes(store, &self.rules, wanted, &owned, self.wall)
             }
             Subject::Conversion(place) => {
@@ -438,7 +441,7 @@ impl Engine {
     fn decide(&mut self, store: &Store, Candidate { name, port, tagged }: Candidate<'_>, now: Now) {
         let number = self.ports.number(name);
         let old = std::mem::take(self.ports.entry_mut(number));
-        let owned = plan::owned_among(store, &self.rules.owner, name, tagged);
+        let owned = owned_among(store, &self.rules.owner, name, tagged);
         let mut draft = self.examine(store, port);
         self.hold(store, &owned, &old, &mut draft, now);
         draft.watch_leaving(store, &self.rules.owner, &owned);

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
+use crate::change::RowChange;
 use crate::engine::Subject;
-use crate::plan::RowChange;
 
 /// Rows that are put back this often are contested.
 const PATIENCE: u32 = 10;

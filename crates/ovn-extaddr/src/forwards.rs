@@ -10,7 +10,7 @@ use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Rou
 use crate::ownership::{Owner, Role};
 use crate::rules::Rules;
 use crate::topology::router_ports;
-use crate::{conversion, northd};
+use crate::{northd, undo};
 
 /// One reason why an address is a forward address of a router.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
     if owner.owns(nat) {
         let converted = owner.role(nat) == Some(Role::DefaultTarget);
         // The VIP that it stands for must be there still: its balancer is, or the forward is gone.
-        let alive = converted && conversion::targets(store, nat).next().is_some();
+        let alive = converted && undo::targets(store, nat).next().is_some();
         return alive.then_some(Forward::Converted(id, nat));
     }
     let forwards = matches!(nat.kind, Some(NatKind::Dnat | NatKind::DnatAndSnat))

@@ -12,10 +12,10 @@ use ovn_model::{
 };
 use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, TypedCondition, Until, Uuid};
 
+use crate::change::RowChange;
 use crate::forwards::{self, Forward};
 use crate::northd;
 use crate::ownership::Owner;
-use crate::plan::RowChange;
 use crate::resolve::Decision;
 use crate::row::OwnRow;
 

@@ -4,10 +4,10 @@ use std::fmt;
 
 use ovn_model::{Family, keys};
 
-use crate::intent::Source;
 use crate::sources::instance::KeyPlace;
 use crate::sources::nic::{InstanceName, Nic};
 use crate::sources::requests::{Answer, Requests};
+use crate::wanted::Source;
 
 /// A key for a family.
 #[derive(Clone, Debug)]

@@ -13,16 +13,20 @@ pub mod reason;
 pub mod rules;
 pub mod sources;
 pub mod state;
+pub mod wanted;
 
+pub mod change;
 pub mod conversion;
 pub mod drain;
 pub mod forwards;
 pub mod gateway;
 pub mod northd;
+pub mod owned;
 pub mod port_range;
 pub mod resolve;
 pub mod row;
 pub mod topology;
+pub mod undo;
 mod withdrawal;
 
 pub mod engine;

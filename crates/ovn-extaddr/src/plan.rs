@@ -1,35 +1,16 @@
 //! What has to change: the rows that should be there against those that are. Pure.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{LoadBalancerId, Nat, NatId, RouterId, Store};
-use uuid::Uuid;
+use ovn_model::{NatId, Store};
 
-use crate::drain::{self, Departure, Way};
-use crate::ownership::{Owner, Role};
+use crate::change::RowChange;
+use crate::drain::{self, Departure, Drains, Way};
+use crate::owned::Owned;
+use crate::ownership::Role;
 use crate::resolve::Decision;
 use crate::row::OwnRow;
 use crate::rules::Rules;
-
-/// One change of the database.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum RowChange {
-    /// Insert the row and have the router refer to it.
-    Insert(OwnRow),
-    /// Change the row of ours in its place.
-    Update(NatId, OwnRow),
-    /// Take the row of ours off its router, with which it goes.
-    Delete(NatId, RouterId),
-    /// Take a load balancer with nothing but a port-less VIP off a router.
-    Detach(RouterId, LoadBalancerId),
-    /// Put it on again.
-    Attach(RouterId, Uuid),
-    /// Remove a port-less VIP, key and value, from a load balancer.
-    RemoveVip(LoadBalancerId, Box<str>, Box<str>),
-    /// Put it in again.
-    RestoreVip(Uuid, Box<str>, Box<str>),
-}
 
 /// What a port's rows should be.
 #[derive(Clone, Copy, Debug)]
@@ -40,38 +21,6 @@ pub struct Wanted<'a> {
     pub decisions: &'a [Decision],
     /// The rows that stay although their forward is gone, for it may come back at once.
     pub held: &'a [NatId],
-}
-
-/// A row of ours, on its router.
-#[derive(Clone, Copy, Debug)]
-pub struct Owned<'a> {
-    /// Its handle.
-    pub id: NatId,
-    /// The router.
-    pub router: RouterId,
-    /// The row.
-    pub nat: &'a Nat,
-    /// What it is good for, as far as that is known here.
-    pub role: Option<Role>,
-}
-
-/// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
-/// by the next commit, without help.
-pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
-    owned_among(store, owner, port, store.nats_tagged(port))
-}
-
-/// Returns the same where the rows tagged with the port are known.
-pub fn owned_among<'a>(store: &'a Store, owner: &Owner, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
-    let rows = tagged.iter().filter_map(|id| {
-        let nat = store.nat(*id)?;
-        // Nearly all are, and it is seen at once.
-        let is_override = owner.is_override_of(nat, port);
-        let role = if is_override { Some(Role::Egress) } else { owner.role_if_owned(nat)? };
-        Some(Owned { id: *id, role, router: nat.router?, nat })
-    });
-    // The row of a conversion is for an address and has no port.
-    rows.filter(|row| row.role != Some(Role::DefaultTarget) || !port.is_empty()).collect()
 }
 
 /// Returns what has to change for a port that has these rows; `wall` is the second, counted from 1970.
@@ -115,19 +64,8 @@ pub fn changes(
     }
     changes.extend(desired.iter().filter(|row| !is_there(row)).cloned().map(RowChange::Insert));
     let drains = owned.iter().filter(|row| row.role == Some(Role::Drain) && successor(row).is_none());
-    let drains: Vec<_> = drains.copied().collect();
-    changes.extend(drain::changes(store, rules, wanted, &drains, &departures, &staying, wall));
+    let rows: Vec<_> = drains.copied().collect();
+    let drains = Drains { port: wanted.port, rows: &rows, held: wanted.held };
+    changes.extend(drain::changes(store, rules, drains, &departures, &staying, wall));
     changes
-}
-
-impl RowChange {
-    /// Returns the row to be written.
-    pub fn row(&self) -> Option<&OwnRow> {
-        if let Self::Insert(row) | Self::Update(_, row) = self { Some(row) } else { None }
-    }
-
-    /// Returns the external address of a row to be written.
-    pub fn external(&self) -> Option<IpAddr> {
-        self.row().map(|row| row.external)
-    }
 }

@@ -14,7 +14,7 @@ use ovn_model::Family;
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
-use crate::intent::{self, Wanted};
+use crate::wanted::{self, Wanted};
 
 /// The rules, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -142,7 +142,7 @@ impl<const VERSION: u8> TryFrom<String> for Text<VERSION> {
     fn try_from(text: String) -> Result<Self, String> {
         let family = if VERSION == 4 { Family::V4 } else { Family::V6 };
         let wrong = |_| format!("\"{text}\" is no {family} address, auto or none");
-        intent::parse(&text, family).map(Self).map_err(wrong)
+        wanted::parse(&text, family).map(Self).map_err(wrong)
     }
 }
 

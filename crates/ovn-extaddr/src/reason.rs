@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::northd::{NatFlaw, VipFlaw};
 use crate::sources::Kind;
 use crate::topology::DisabledPort;
+use crate::wanted::InvalidWanted;
 
 /// Declares the reasons. Each entry has all that there is to say about one:
 ///
@@ -305,6 +306,15 @@ impl Serialize for Code {
 }
 
 // ===== impl Reason =====
+
+impl From<InvalidWanted> for Reason {
+    fn from(invalid: InvalidWanted) -> Self {
+        match invalid {
+            InvalidWanted::Family => Self::WrongFamily,
+            InvalidWanted::Address => Self::InvalidAddress,
+        }
+    }
+}
 
 impl Reason {
     /// Says what is wrong and what to do about it.

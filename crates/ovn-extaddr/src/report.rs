@@ -10,16 +10,17 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::apply::Obstacle;
+use crate::change::RowChange;
 use crate::engine::{Engine, PortOutcome, Subject};
 use crate::explain::Check;
-use crate::intent::{self, Source};
 use crate::key::Key;
+use crate::owned::{Owned, owned};
 use crate::ownership::Role;
-use crate::plan::{self, Owned, RowChange};
 use crate::reason::{Code, Reason};
 use crate::resolve::{Decision, Verdict};
 use crate::row::{DrainTags, OwnRow};
 use crate::state::State;
+use crate::wanted::{self, Source};
 
 /// An intent and what became of it: an element of `list --json`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
@@ -71,7 +72,7 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
     let decided = decisions.iter();
     let mut entries: Vec<_> =
         decided.map(|decision| entry(store, engine, port, decision, held, &changes, obstacle)).collect();
-    for Owned { router, nat, role, .. } in plan::owned(store, engine.owner(), port) {
+    for Owned { router, nat, role, .. } in owned(store, engine.owner(), port) {
         if role == Some(Role::Drain) {
             let family = nat.external_ip().map(Family::of);
             let entry =
@@ -112,7 +113,7 @@ fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
     absent.flat_map(|(nic, (instance, asked))| {
         Family::ALL.into_iter().filter_map(move |family| {
             let wanted = &*asked.get(family)?.text;
-            if intent::parse(wanted, family) == Ok(None) {
+            if wanted::parse(wanted, family) == Ok(None) {
                 return None;
             }
             Some(Entry {
@@ -134,7 +135,7 @@ fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
 /// Reports on ports for which an intent is kept that are not there.
 fn absent_of_kept(store: &Store) -> impl Iterator<Item = Entry> {
     let absent = store.all_kept().filter(|(port, ..)| store.port_by_name(port).is_none());
-    let asking = absent.filter(|(_, family, text)| intent::parse(text, *family) != Ok(None));
+    let asking = absent.filter(|(_, family, text)| wanted::parse(text, *family) != Ok(None));
     asking.map(|(port, family, text)| Entry {
         wanted: text.to_owned(),
         source: Source::Kept.name(),
@@ -241,7 +242,7 @@ pub fn standings(
     if !leaves && !unsettled {
         return standings;
     }
-    let owned = plan::owned(store, engine.owner(), port).into_iter();
+    let owned = owned(store, engine.owner(), port).into_iter();
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
         let Some((external, tags)) = nat.external_ip().zip(DrainTags::read(nat)) else { continue };
         if standings.iter().all(|standing| standing.family != Family::of(external)) {
@@ -355,7 +356,7 @@ fn entry(
         _ => {
             let egress =
                 |row: &Owned<'_>| row.role == Some(Role::Egress) && of_family(row.nat, decision.family);
-            let there = plan::owned(store, engine.owner(), port).into_iter().filter(egress);
+            let there = owned(store, engine.owner(), port).into_iter().filter(egress);
             there.map(|row| row.nat.uuid).collect()
         }
     };

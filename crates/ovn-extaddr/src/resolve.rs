@@ -15,7 +15,7 @@ use crate::conversion::Site;
 use crate::explain::{Check, Trace};
 use crate::forwards::{self, Forward, is_allowed, is_neighbour};
 use crate::gateway;
-use crate::intent::{self, Source, Text, Wanted};
+use crate::intent;
 use crate::key::Key;
 use crate::northd;
 use crate::ownership::Role;
@@ -25,6 +25,7 @@ use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::Requests;
 use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway};
+use crate::wanted::{Source, Text, Wanted};
 use occupancy::Occupancy;
 
 /// What became of an intent.

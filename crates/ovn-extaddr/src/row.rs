@@ -9,16 +9,14 @@ use ovn_model::{ExternalIps, Nat, NatKind, RouterId, RouterPortId, Store, keys};
 use ovsdb_protocol::{Datum, TypedMutation, TypedRow};
 use uuid::Uuid;
 
-use crate::conversion::Undo;
 use crate::ownership::{Owner, Role};
 use crate::port_range::PortRange;
+use crate::undo::{UNDO, Undo};
 
 /// `NAT.external_ids` of a drain row: the internal address whose connections it is for.
 const INTERNAL: &str = "ovn-extaddr:internal";
 /// `NAT.external_ids` of a drain row: the second, counted from 1970, at which it goes.
 const UNTIL: &str = "ovn-extaddr:until";
-/// `NAT.external_ids` of a default target: what to put back when it goes.
-const UNDO: &str = "ovn-extaddr:undo";
 
 /// A row of ours as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -198,9 +196,4 @@ impl DrainTags {
         let internal = nat.tags.get(INTERNAL)?.parse().ok()?;
         Some(Self { internal, until: nat.tags.get(UNTIL)?.parse().ok()? })
     }
-}
-
-/// Reads what to put back when a default target goes.
-pub fn undo_of(nat: &Nat) -> Vec<Undo> {
-    nat.tags.get(UNDO).map(Undo::list_from_text).unwrap_or_default()
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use ovn_model::{Nat, NatId, RouterId, Store};
 
+use crate::change::RowChange;
 use crate::drain::Connections;
+use crate::owned::owned;
 use crate::ownership::{Owner, Role};
-use crate::plan::{self, RowChange};
 use crate::resolve::Place;
 use crate::row::OwnRow;
 use crate::rules::Rules;
@@ -49,7 +50,7 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
 /// Returns what takes a port's overrides off an address: where that cannot be converted, they break the connections
 /// that the port makes.
 pub(crate) fn from(store: &Store, owner: &Owner, port: &str, (router, address): Place) -> Vec<RowChange> {
-    let rows = plan::owned(store, owner, port).into_iter().filter(|row| {
+    let rows = owned(store, owner, port).into_iter().filter(|row| {
         row.router == router && row.nat.external_ip() == Some(address) && row.role == Some(Role::Egress)
     });
     rows.map(|row| RowChange::Delete(row.id, row.router)).collect()

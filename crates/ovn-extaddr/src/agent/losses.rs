@@ -7,10 +7,10 @@ use std::sync::Arc;
 use ovn_model::{Family, Store};
 use tracing::warn;
 
+use crate::change::RowChange;
 use crate::difference::planned_change;
 use crate::engine::{Engine, Subject};
 use crate::ledger::Ledger;
-use crate::plan::RowChange;
 use crate::report::Standing;
 use crate::state::State;
 

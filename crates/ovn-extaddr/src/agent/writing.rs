@@ -11,10 +11,10 @@ use super::losses::{self, Loss};
 use super::{Agent, now};
 use crate::apply::{Conclusion, Fate};
 use crate::audit::{Because, Sent};
+use crate::change::RowChange;
 use crate::difference::{Action, planned_change};
 use crate::engine::{Engine, Subject};
 use crate::explain::Check;
-use crate::plan::RowChange;
 use crate::report;
 
 /// What is kept of a transaction while it is under way.

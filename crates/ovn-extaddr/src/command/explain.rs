@@ -16,8 +16,8 @@ use crate::engine::Engine;
 use crate::explain::Check;
 use crate::names::{Meaning, is_short_for};
 use crate::observe::Observer;
+use crate::owned::{Owned, owned};
 use crate::ownership::Role;
-use crate::plan::{self, Owned};
 use crate::report::{self, Entry};
 use crate::resolve::{Question, resolve};
 use crate::row::DrainTags;
@@ -118,7 +118,7 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
 /// What is left of addresses that the port had before.
 fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
     let now = Now::at(Instant::now()).wall;
-    let owned = plan::owned(store, engine.owner(), &port.name).into_iter();
+    let owned = owned(store, engine.owner(), &port.name).into_iter();
     let drains = owned.filter(|row| row.role == Some(Role::Drain));
     let checks = drains.filter_map(|Owned { nat, .. }| {
         let external = nat.external_ip().filter(|address| Family::of(*address) == family)?;

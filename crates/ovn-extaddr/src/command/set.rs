@@ -11,20 +11,20 @@ use ovn_model::{Family, keys};
 use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transaction};
 
 use crate::DATABASE;
+use crate::change::RowChange;
 use crate::command::output::print;
 use crate::command::port::{PortName, only_port};
 use crate::command::reach::{self, Deadline, commit};
 use crate::command::style::clean;
 use crate::engine::Subject;
-use crate::intent;
 use crate::names::Meaning;
 use crate::observe::Observer;
 use crate::ownership::Role;
-use crate::plan::RowChange;
 use crate::report;
 use crate::settings::Settings;
 use crate::sources::nic::Nic;
 use crate::state::State;
+use crate::wanted;
 
 /// Sets intents.
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ impl<const VERSION: u8> FromStr for Value<VERSION> {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let family = if VERSION == 4 { Family::V4 } else { Family::V6 };
-        match intent::parse(text, family) {
+        match wanted::parse(text, family) {
             Ok(Some(wanted)) => Ok(Self(wanted.to_string())),
             Ok(None) => Ok(Self("none".to_owned())),
             Err(_) => Err(format!("expected an {family} address, auto or none")),

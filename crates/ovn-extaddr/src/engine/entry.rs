@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ovn_model::{NatId, SwitchId};
+use ovn_model::{Family, NatId, SwitchId};
 use smallvec::SmallVec;
+use uuid::Uuid;
 
-use super::hold::Loss;
 use crate::resolve::{Decision, Place, Watch};
 
 /// What is known of a port.
@@ -31,6 +31,14 @@ pub(super) struct Leaving {
     pub(super) held: Vec<NatId>,
     /// When to decide anew.
     pub(super) due: Option<Instant>,
+}
+
+/// What rests on a forward that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Loss {
+    Override(Family),
+    /// A row for connections that are to finish.
+    Drain(Uuid),
 }
 
 /// An entry that is being made.

@@ -1,25 +1,16 @@
 //! What stays for a while although the forward that it rests on is gone.
 
-use ovn_model::{Family, Store};
-use uuid::Uuid;
+use ovn_model::Store;
 
 use super::Engine;
-use super::entry::{Draft, Entry};
+use super::entry::{Draft, Entry, Loss};
 use crate::clock::Now;
+use crate::owned::Owned;
 use crate::ownership::{Owner, Role};
-use crate::plan::Owned;
 use crate::reason::Reason;
 use crate::resolve::{Verdict, Watch};
 use crate::topology::Reach;
 use crate::{drain, forwards};
-
-/// What rests on a forward that is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Loss {
-    Override(Family),
-    /// A row for connections that are to finish.
-    Drain(Uuid),
-}
 
 impl Engine {
     /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use ovn_extaddr::batch;
 use ovn_extaddr::clock::Now;
-use ovn_extaddr::conversion::Undo;
 use ovn_extaddr::engine::Engine;
 use ovn_extaddr::ownership::Owner;
 use ovn_extaddr::rules::Rules;
+use ovn_extaddr::undo::Undo;
 use ovn_model::{Changes, Store};
 use ovsdb_protocol::{Batch, Uuid};
 use proptest::prelude::*;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use ovn_extaddr::batch;
+use ovn_extaddr::change::RowChange;
 use ovn_extaddr::clock::Now;
 use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::plan::RowChange;
 use ovn_extaddr::reason::Code;
 use ovn_extaddr::rules::{DefaultTargetRule, Rules};
 use ovn_model::Store;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ovn_extaddr::change::RowChange;
 use ovn_extaddr::engine::{Engine, Subject};
 use ovn_extaddr::forwards;
 use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::plan::RowChange;
 use ovn_extaddr::report;
 use ovn_extaddr::resolve;
 use ovn_extaddr::row::OwnRow;

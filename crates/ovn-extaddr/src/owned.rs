@@ -1,0 +1,37 @@
+//! The rows that an owner has in the database.
+
+use ovn_model::{Nat, NatId, RouterId, Store};
+
+use crate::ownership::{Owner, Role};
+
+/// A row of ours, on its router.
+#[derive(Clone, Copy, Debug)]
+pub struct Owned<'a> {
+    /// Its handle.
+    pub id: NatId,
+    /// The router.
+    pub router: RouterId,
+    /// The row.
+    pub nat: &'a Nat,
+    /// What it is good for, as far as that is known here.
+    pub role: Option<Role>,
+}
+
+/// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
+/// by the next commit, without help.
+pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
+    owned_among(store, owner, port, store.nats_tagged(port))
+}
+
+/// Returns the same where the rows tagged with the port are known.
+pub fn owned_among<'a>(store: &'a Store, owner: &Owner, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
+    let rows = tagged.iter().filter_map(|id| {
+        let nat = store.nat(*id)?;
+        // Nearly all are, and it is seen at once.
+        let is_override = owner.is_override_of(nat, port);
+        let role = if is_override { Some(Role::Egress) } else { owner.role_if_owned(nat)? };
+        Some(Owned { id: *id, role, router: nat.router?, nat })
+    });
+    // The row of a conversion is for an address and has no port.
+    rows.filter(|row| row.role != Some(Role::DefaultTarget) || !port.is_empty()).collect()
+}

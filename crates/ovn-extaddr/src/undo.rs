@@ -1,0 +1,155 @@
+//! What was done to put a VIP out of the way of a conversion, as its row remembers it. Pure.
+
+use std::net::IpAddr;
+
+use ovn_model::{LoadBalancer, Nat, RouterId, Store, Vip};
+use uuid::Uuid;
+
+use crate::northd;
+
+/// `NAT.external_ids` of a default target: what to put back when it goes.
+pub(crate) const UNDO: &str = "ovn-extaddr:undo";
+
+/// What was done to put a VIP out of the way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Undo {
+    /// The load balancer was taken off the router; on switches it stays.
+    Attach(Uuid),
+    /// The VIP was removed from the load balancer, which has others too.
+    Restore {
+        /// The load balancer.
+        balancer: Uuid,
+        /// The VIP's key.
+        key: Box<str>,
+        /// The VIP's value.
+        value: Box<str>,
+    },
+}
+
+/// Reads what to put back when a default target goes.
+pub fn undo_of(nat: &Nat) -> Vec<Undo> {
+    nat.tags.get(UNDO).map(Undo::list_from_text).unwrap_or_default()
+}
+
+/// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
+pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> + use<'a> {
+    let place = nat.router.zip(nat.external_ip());
+    let undo = place.map(|place| (undo_of(nat), place)).into_iter();
+    undo.flat_map(|(undo, place)| undo.into_iter().map(move |undo| (undo, place)))
+        .flat_map(|(undo, (router, address))| undo.targets(store, router, address))
+}
+
+/// Whether a load balancer was taken off the router for the conversion of some address.
+fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
+    let converted = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
+    let mut here = converted.filter(|nat| nat.router == Some(router));
+    here.any(|nat| undo_of(nat).contains(&Undo::Attach(balancer)))
+}
+
+/// Returns the VIP of a load balancer that forwards all of an address.
+pub(crate) fn default_target(balancer: &LoadBalancer, address: IpAddr) -> Option<&Vip> {
+    let mut vips = balancer.vips_on(address).iter();
+    vips.find(|vip| vip.endpoint.port.is_none() && northd::heeds(balancer, vip))
+}
+
+// ===== impl Undo =====
+
+impl Undo {
+    /// Returns the load balancer.
+    pub fn balancer(&self) -> Uuid {
+        match self {
+            Self::Attach(balancer) | Self::Restore { balancer, .. } => *balancer,
+        }
+    }
+
+    /// Returns where the VIP leads, nowhere if it is gone for good: from its load balancer, or with
+    /// that from the router.
+    pub(crate) fn targets<'a>(
+        &self,
+        store: &'a Store,
+        router: RouterId,
+        address: IpAddr,
+    ) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let id = store.load_balancer_by_uuid(self.balancer());
+        let found = match (self, id.and_then(|id| Some((id, store.load_balancer(id)?)))) {
+            (Self::Attach(_), Some((_, row))) => default_target(row, address).cloned(),
+            (Self::Restore { balancer, key, value }, Some((id, row))) => {
+                let there = store.attachment(router, id).is_some() || is_detached(store, router, *balancer);
+                Vip::parse(key, value).filter(|vip| there && northd::heeds(row, vip))
+            }
+            (_, None) => None,
+        };
+        let backends: Vec<_> = found.iter().flat_map(|vip| vip.backends.iter()).map(|b| b.address).collect();
+        backends.into_iter()
+    }
+
+    /// Whether it is undone at the router, and not at the load balancer.
+    pub fn needs_router(&self) -> bool {
+        matches!(self, Self::Attach(_))
+    }
+
+    /// Whether what was put out of the way is so still.
+    pub fn is_out(&self, store: &Store, router: RouterId) -> bool {
+        let id = store.load_balancer_by_uuid(self.balancer());
+        id.and_then(|id| Some((id, store.load_balancer(id)?))).is_some_and(|(id, row)| match self {
+            Self::Attach(_) => store.attachment(router, id).is_none(),
+            Self::Restore { key, .. } => row.vip(key).is_none(),
+        })
+    }
+
+    /// Renders a list as the value of a tag. Neither keys nor values of VIPs hold a space or a
+    /// semicolon.
+    pub fn list_to_text(list: &[Self]) -> String {
+        let texts = list.iter().map(|undo| match undo {
+            Self::Attach(balancer) => format!("attach {balancer}"),
+            Self::Restore { balancer, key, value } => format!("restore {balancer} {key} {value}"),
+        });
+        texts.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Reads what [`list_to_text`](Self::list_to_text) wrote; what makes no sense is left out.
+    pub fn list_from_text(text: &str) -> Vec<Self> {
+        let parse = |text: &str| {
+            let mut words = text.split_whitespace();
+            let (verb, balancer) = (words.next()?, words.next()?.parse().ok()?);
+            match (verb, words.next(), words.next()) {
+                ("attach", None, None) => Some(Self::Attach(balancer)),
+                ("restore", Some(key), value) => {
+                    Some(Self::Restore { balancer, key: key.into(), value: value.unwrap_or_default().into() })
+                }
+                _ => None,
+            }
+        };
+        text.split(';').filter_map(parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn undo() -> impl Strategy<Value = Undo> {
+        let balancer = any::<u128>().prop_map(Uuid::from_u128);
+        prop_oneof![
+            balancer.clone().prop_map(Undo::Attach),
+            (balancer, "[0-9a-f:.]{1,20}", "[0-9a-f:.,]{0,20}").prop_map(|(balancer, key, value)| {
+                Undo::Restore { balancer, key: key.into(), value: value.into() }
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_done_is_remembered(list in prop::collection::vec(undo(), 0..4)) {
+            prop_assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
+        }
+
+        #[test]
+        fn nonsense_is_left_out(text in ".{0,40}") {
+            let list = Undo::list_from_text(&text);
+            prop_assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
+        }
+    }
+}
