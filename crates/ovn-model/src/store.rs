@@ -11,6 +11,7 @@ mod row;
 mod sets;
 mod slab;
 mod slabs;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,10 +28,10 @@ use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, 
 use crate::tables::Nat;
 use indexes::Indexes;
 pub(crate) use network::Network;
-pub(crate) use row::Meta;
 pub(crate) use sets::IdSet;
 pub use slabs::Slabs;
 use slabs::TABLES;
+pub(crate) use slot::Meta;
 
 /// A copy of the Northbound tables that matter, fed as the [`Replica`](ovsdb_protocol::Replica) of a
 /// session.

@@ -1,5 +1,6 @@
 //! A handle to a session, for callers who await.
 
+mod command;
 mod driver;
 mod locking;
 mod monitor;
@@ -17,12 +18,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::driver::Driver;
-use self::driver::{Command, RawReply, Reply};
+use self::command::{Command, RawReply, Reply};
 pub use self::locking::Lock;
 pub use self::monitor::Monitor;
 use self::monitor::SharedTables;
 pub use self::status::Status;
-use crate::encode::request_json;
+use crate::request::request_json;
 use crate::error::{Error, Kind};
 use crate::outcome::Outcome;
 use crate::schema::DatabaseSchema;

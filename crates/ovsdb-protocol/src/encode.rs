@@ -6,8 +6,6 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-use crate::error::Error;
-
 /// How much of the text before a fault an error quotes, in bytes.
 const MAX_QUOTED: usize = 80;
 
@@ -35,14 +33,6 @@ pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, Encod
             Err(EncodeError { fault, before: text[start..].to_owned() })
         }
     }
-}
-
-/// Writes the JSON of a part of a request, which `what` names in the error.
-///
-/// # Errors
-/// As [`to_json`].
-pub(crate) fn request_json(what: &'static str, value: &(impl Serialize + ?Sized)) -> Result<String, Error> {
-    to_json(value).map_err(|e| Error::invalid_request(what, e))
 }
 
 /// Refuses what ovsdb-server refuses by closing the connection (`json_lex_number` and `json_lex_4hex` in lib/json.c).

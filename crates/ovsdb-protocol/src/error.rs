@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chain::Chain;
 use crate::decoder::ProtocolError;
 use crate::endpoint::Endpoint;
 use crate::jsonrpc::{InactivityTimeout, PeerNotReading};
@@ -212,21 +213,6 @@ impl From<DatabaseError> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() { write!(f, "{}", Chain(&self.kind)) } else { write!(f, "{}", self.kind) }
-    }
-}
-
-/// Prints an error and all its causes, separated by colons.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn StdError);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

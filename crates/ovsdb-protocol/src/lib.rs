@@ -104,9 +104,13 @@
 //! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] beside the rows themselves.
 //! - A session keeps to the leader of a cluster, unless it is told that any server will do.
 //! - A transaction whose reply got lost is [`Outcome::Unknown`], neither a failure nor sent again.
-//! - The crate spawns no task. It needs a tokio runtime with IO and time.
+//! - The crate spawns no task. It needs a tokio runtime with IO and time; without its feature `client` it has no sessions
+//!   and needs none.
 //!
 //! [RFC 7047]: https://www.rfc-editor.org/rfc/rfc7047
+
+// Without sessions a few methods of what they share with rows and transactions are of no use.
+#![cfg_attr(not(feature = "client"), allow(dead_code))]
 
 // The derives name this crate by its external name.
 extern crate self as ovsdb_protocol;
@@ -121,7 +125,7 @@ pub use schema::{
     TableSchema,
 };
 mod transact;
-pub use transact::{Condition, Function, Mutation, Mutator, Operation, Transaction, Until};
+pub use transact::{Condition, Function, Mutation, Mutator, Operation, Transaction, TransactionId, Until};
 mod outcome;
 pub use outcome::{
     DatabaseError, ErrorClass, MalformedReply, OperationResult, Outcome, Results, TransactError,
@@ -132,18 +136,13 @@ pub use monitor::{MonitorMethod, MonitorRequest, MonitorRequests, MonitorSelect,
 mod lock;
 pub use lock::{InvalidLockName, LockName, LockStatus};
 
-// From bytes to messages and rows. No IO, no clock.
-mod scan;
-mod unescaped;
-pub use scan::Limits;
+// From bytes to rows. No IO, no clock.
+mod chain;
 mod cursor;
+mod unescaped;
 pub use cursor::{AtomRef, DatumReader, DecodeError};
 mod row;
 pub use row::{ColumnSink, Columns, RowChange, RowUpdate};
-mod decoder;
-mod jsonrpc;
-mod read_ahead;
-pub use decoder::ProtocolError;
 
 // Replicas: where rows are kept.
 mod replica;
@@ -166,32 +165,51 @@ pub use diff::{DiffError, apply_diff};
 mod cache;
 pub use cache::{Absent, Cache, CacheError, RowDelta, Selection};
 
-// One connection.
-mod tls;
+/// Modules of the feature `client`, which alone need a runtime.
+macro_rules! client {
+    ($($item:item)*) => {
+        $(#[cfg(feature = "client")] $item)*
+    };
+}
+
+client! {
+    // From bytes to messages. No IO, no clock.
+    mod decoder;
+    mod jsonrpc;
+    mod read_ahead;
+    mod scan;
+    mod server;
+    mod update;
+    pub use decoder::ProtocolError;
+    pub use scan::Limits;
+    pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
+
+    // One connection.
+    mod endpoint;
+    mod error;
+    mod link;
+    mod request;
+    mod tls;
+    pub use endpoint::{Destination, Endpoint, InvalidEndpoint, Remotes};
+    pub use error::Error;
+    pub use tls::{PemSource, TlsConfig};
+
+    // Sessions: one connection after the other.
+    mod backoff;
+    mod session;
+    pub use backoff::Backoff;
+    pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent};
+
+    // Clients: handles to a session.
+    mod client;
+    pub use client::{Client, Driver, Lock, Monitor, Status};
+}
+
 #[cfg(feature = "tls")]
 pub use tls::Expiry;
-pub use tls::{PemSource, TlsConfig};
 /// The TLS library, for programs that bring a configuration of their own in [`TlsConfig`].
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
-mod endpoint;
-pub use endpoint::{Destination, Endpoint, InvalidEndpoint, Remotes};
-mod error;
-pub use error::Error;
-mod link;
-mod server;
-pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
-mod update;
-
-// Sessions: one connection after the other.
-mod backoff;
-pub use backoff::Backoff;
-mod session;
-pub use session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
-
-// Clients: handles to a session.
-mod client;
-pub use client::{Client, Driver, Lock, Monitor, Status};
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::config::SessionConfig;
 use self::connection::Phase;
-pub use self::event::{ConditionId, RequestId, SessionEvent, TransactionId};
+pub use self::event::{ConditionId, RequestId, SessionEvent};
 use self::remote_cycle::RemoteCycle;
 use self::state::SessionState;
 use crate::endpoint::Endpoint;

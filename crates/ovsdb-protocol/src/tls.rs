@@ -16,6 +16,8 @@ mod explain;
 mod files;
 mod pem_source;
 #[cfg(feature = "tls")]
+mod refusal;
+#[cfg(feature = "tls")]
 mod stream;
 #[cfg(feature = "tls")]
 mod verifier;

@@ -20,6 +20,10 @@ pub use operation::{Operation, Until};
 
 use crate::value::Row;
 
+/// The id of a transaction of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionId(pub(crate) u64);
+
 /// A list of operations that happen all or not at all.
 ///
 /// Each method appends one operation and returns its index, which is also that of its result in

@@ -1,11 +1,15 @@
 //! References between rows, adapted at both ends.
 
 use super::Store;
-use super::row::{Links, Owned, Row};
+use super::owner::Owned;
+use super::row::Links;
 use super::slabs::Slabs;
+use super::slot::{Referenced, Slot};
 use super::{Network, sets};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, Router, RouterPort, Switch};
+
+impl Referenced for Switch {}
 
 impl Links for Switch {
     fn relink(store: &mut Store, id: SwitchId, old: &Self) {
@@ -15,11 +19,13 @@ impl Links for Switch {
     }
 }
 
-impl Links for Port {
+impl Referenced for Port {
     fn is_referenced(&self) -> bool {
         self.switch.is_some()
     }
+}
 
+impl Links for Port {
     fn keep_links(&mut self, old: &Self) {
         self.switch = old.switch;
         if self.name == old.name {
@@ -28,6 +34,8 @@ impl Links for Port {
         }
     }
 }
+
+impl Referenced for Router {}
 
 impl Links for Router {
     fn relink(store: &mut Store, id: RouterId, old: &Self) {
@@ -43,33 +51,39 @@ impl Links for Router {
     }
 }
 
-impl Links for RouterPort {
+impl Referenced for RouterPort {
     fn is_referenced(&self) -> bool {
         self.router.is_some() || self.named_by > 0
     }
+}
 
+impl Links for RouterPort {
     fn keep_links(&mut self, old: &Self) {
         self.router = old.router;
         self.named_by = old.named_by;
     }
 }
 
-impl Links for LoadBalancer {
+impl Referenced for LoadBalancer {
     fn is_referenced(&self) -> bool {
         !self.routers.is_empty() || self.is_grouped()
     }
+}
 
+impl Links for LoadBalancer {
     fn keep_links(&mut self, old: &Self) {
         self.routers = old.routers.clone();
         self.groups = old.groups.clone();
     }
 }
 
-impl Links for Group {
+impl Referenced for Group {
     fn is_referenced(&self) -> bool {
         !self.routers.is_empty()
     }
+}
 
+impl Links for Group {
     fn keep_links(&mut self, old: &Self) {
         self.routers = old.routers.clone();
     }
@@ -81,13 +95,17 @@ impl Links for Group {
     }
 }
 
+impl Referenced for NbGlobal {}
+
 impl Links for NbGlobal {}
 
-impl Links for Nat {
+impl Referenced for Nat {
     fn is_referenced(&self) -> bool {
         self.router.is_some()
     }
+}
 
+impl Links for Nat {
     fn keep_links(&mut self, old: &Self) {
         self.router = old.router;
     }

@@ -5,6 +5,20 @@
 
 use ovsdb_protocol::Uuid;
 
+use super::dependents::Recorded;
+use super::indexes::Indexed;
+use super::row::Row;
+use super::slot::Slot;
+
+/// A row type whose rows should be in the set of one row, but may be in those of several.
+pub(crate) trait Owned: Indexed + Recorded {
+    type Owner: Row;
+
+    fn owner(&self) -> Option<<Self::Owner as Slot>::Id>;
+    fn set_owner(&mut self, owner: Option<<Self::Owner as Slot>::Id>);
+    fn members(owner: &Self::Owner) -> &[Self::Id];
+}
+
 /// Returns the owner of a row that a further one claims, and whether it is shared now.
 pub(crate) fn claim<O: Copy + Eq>(
     (owner, shared): (Option<O>, bool),

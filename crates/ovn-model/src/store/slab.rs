@@ -6,14 +6,14 @@ use foldhash::fast::RandomState;
 use ovsdb_protocol::{ApplyError, Batch, Columns, RowChange, Uuid};
 
 use super::finder::Finder;
-use super::row::{Meta, Row};
+use super::slot::{Meta, Slot};
 use crate::id::Handle;
 
 /// The slots of a table's rows, found by handle or UUID.
 ///
 /// They are in chunks, so that growing neither copies rows nor leaves half of the memory unused.
 #[derive(Debug)]
-pub(crate) struct Slab<R: Row> {
+pub(crate) struct Slab<R: Slot> {
     chunks: Vec<Vec<R>>,
     by_uuid: Finder<R::Id>,
     hasher: RandomState,
@@ -37,7 +37,7 @@ pub(crate) enum Write<'a> {
     Delete,
 }
 
-impl<R: Row> Default for Slab<R> {
+impl<R: Slot> Default for Slab<R> {
     fn default() -> Self {
         Self {
             chunks: Vec::new(),
@@ -50,7 +50,7 @@ impl<R: Row> Default for Slab<R> {
     }
 }
 
-impl<R: Row> Slab<R> {
+impl<R: Slot> Slab<R> {
     /// Returns a row that is there.
     pub(crate) fn get(&self, id: R::Id) -> Option<&R> {
         let slot = self.chunks.get(id.index() / CHUNK)?.get(id.index() % CHUNK)?;

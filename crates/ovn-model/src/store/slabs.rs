@@ -6,10 +6,16 @@ use ovsdb_protocol::{
 };
 
 use super::Store;
-use super::row::{Meta, Row};
 use super::slab::Slab;
+use super::slot::{Meta, Slot};
 use crate::id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, Router, RouterPort, Switch};
+
+/// A row type with a slab.
+pub(crate) trait Stored: Slot + Table<Context = Slabs> {
+    fn slab(slabs: &Slabs) -> &Slab<Self>;
+    fn slab_mut(slabs: &mut Slabs) -> &mut Slab<Self>;
+}
 
 macro_rules! tables {
     ($($slab:ident: $row:ident, $id:ident, $get:ident, $iter:ident;)*) => {
@@ -87,7 +93,7 @@ macro_rules! tables {
         }
 
         $(
-            impl Row for $row {
+            impl Slot for $row {
                 type Id = $id;
 
                 fn uuid(&self) -> Uuid {
@@ -101,7 +107,9 @@ macro_rules! tables {
                 fn meta_mut(&mut self) -> &mut Meta {
                     &mut self.meta
                 }
+            }
 
+            impl Stored for $row {
                 fn slab(slabs: &Slabs) -> &Slab<Self> {
                     &slabs.$slab
                 }

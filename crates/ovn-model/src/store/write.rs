@@ -7,9 +7,11 @@ use ovsdb_protocol::{
 
 use super::dependents::Recorded;
 use super::indexes::Indexed;
-use super::row::{Edit, Meta, Owned, Row};
+use super::owner::Owned;
+use super::row::Edit;
 use super::slab::Write;
-use super::slabs::TABLES;
+use super::slabs::{Stored, TABLES};
+use super::slot::{Meta, Slot};
 use super::{Network, Store, owner};
 
 /// More changes than this, and more than there are ports, are reported as everything.
@@ -119,7 +121,7 @@ impl Store {
     }
 
     /// Adapts a row to whether `claimant` has it in its set now, which has just changed.
-    pub(super) fn claim<R: Owned>(&mut self, id: R::Id, claimant: <R::Owner as Row>::Id) {
+    pub(super) fn claim<R: Owned>(&mut self, id: R::Id, claimant: <R::Owner as Slot>::Id) {
         let (row, owners) = (R::slab(&self.slabs).slot(id), R::Owner::slab(&self.slabs));
         let owned = (row.owner(), row.meta().contains(Meta::SHARED));
         let has = |owner: &R::Owner| R::members(owner).binary_search(&id).is_ok();

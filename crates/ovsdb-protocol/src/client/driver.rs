@@ -3,73 +3,20 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use serde_json::value::RawValue;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use super::command::{Command, MonitoredTable, RawReply, Reply};
 use super::monitor::SharedTables;
 use super::status::Status;
 use crate::error::{Error, Kind};
-use crate::lock::{LockName, LockStatus};
+use crate::lock::LockStatus;
 use crate::monitor::{RowFilter, condition_change};
 use crate::outcome::Outcome;
-use crate::session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent, TransactionId};
-use crate::tables::Tables;
-
-/// Where the result of a call goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// The result of a request.
-pub(super) type RawReply = Box<RawValue>;
-
-/// A command of a handle. One that cannot be sent at the moment fails at once, with an error for which
-/// [`Error::is_not_sent`] returns true.
-#[derive(Debug)]
-pub(super) enum Command {
-    Transact {
-        params: Arc<str>,
-        operations: usize,
-        is_ours: bool,
-        reply: Reply<Outcome>,
-    },
-    Request {
-        method: Arc<str>,
-        params: Arc<str>,
-        reply: Reply<RawReply>,
-    },
-    Monitor {
-        table: MonitoredTable,
-        rows: RowFilter,
-        reply: Reply<()>,
-    },
-    Condition {
-        table: Arc<str>,
-        rows: RowFilter,
-        reply: Reply<()>,
-    },
-    Lock {
-        name: LockName,
-        reply: Reply<watch::Receiver<LockStatus>>,
-    },
-    /// The reply is the epoch, once the lock is held.
-    Steal {
-        reply: Reply<u64>,
-    },
-    Release {
-        reply: Reply<()>,
-    },
-}
-
-/// A table that is monitored as long as a [`Monitor`](super::Monitor) lives.
-#[derive(Debug)]
-pub(super) struct MonitoredTable {
-    pub(super) name: &'static str,
-    pub(super) add: fn(&mut Tables) -> bool,
-    pub(super) remove: fn(&mut Tables),
-    pub(super) alive: Weak<()>,
-}
+use crate::session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent};
+use crate::transact::TransactionId;
 
 /// The work of a [`Client`](super::Client): a future that connects, reconnects, sends and receives, and ends when all
 /// handles are dropped. Spawn it.

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use super::Client;
-use super::driver::Command;
+use super::command::Command;
 use crate::error::{Error, Kind};
 use crate::lock::{LockName, LockStatus};
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Client;
-use super::driver::{Command, MonitoredTable};
+use super::command::{Command, MonitoredTable};
 use crate::error::{Error, Kind};
 use crate::monitor::{MonitorRequests, RowFilter};
 use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};

@@ -8,10 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lock::LockStatus;
 use crate::outcome::Outcome;
-
-/// The id of a transaction of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TransactionId(pub(crate) u64);
+use crate::transact::TransactionId;
 
 /// The id of a request of a session other than a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

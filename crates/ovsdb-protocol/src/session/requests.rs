@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::connection::Phase;
 use super::state::Call;
-use super::{ConditionId, RequestId, Session, TransactionId};
-use crate::encode::request_json;
+use super::{ConditionId, RequestId, Session};
+use crate::transact::TransactionId;
+use crate::request::request_json;
 use crate::error::{Error, Kind};
 use crate::monitor::RowFilter;
 use crate::transact::Transaction;

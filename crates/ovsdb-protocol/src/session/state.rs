@@ -32,7 +32,7 @@ use self::connection::{ConnectionState, ResumePoint, View};
 pub(crate) use self::rows::Feed;
 use self::rows::Source;
 use crate::decoder::Decoder;
-use crate::encode::request_json;
+use crate::request::request_json;
 use crate::error::{Error, Kind};
 use crate::jsonrpc::{Event, JsonRpc};
 use crate::lock::{Lock, LockName};

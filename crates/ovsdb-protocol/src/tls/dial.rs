@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use super::certificate::Certificate;
 use super::explain::{explain, explain_io};
 use super::files::{self, Identity};
+use super::refusal::refusal;
 use super::stream::TolerantStream;
 use super::verifier::Verifier;
 use super::{PemSource, TlsConfig};
@@ -109,10 +110,6 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn described(source: Option<&PemSource>) -> String {
     source.map_or_else(String::new, |source| format!(" {source}"))
-}
-
-pub(super) fn refusal(text: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text.into())
 }
 
 /// The name for SNI and, where asked for, the name to verify.

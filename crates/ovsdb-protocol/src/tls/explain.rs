@@ -6,7 +6,7 @@ use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use super::certificate::Certificate;
-use super::dial::refusal;
+use super::refusal::refusal;
 use super::{PemSource, TlsConfig};
 
 /// What is said of X.509 v1, which `ovs-pki` made before 2018 and valid for ten years.

@@ -12,8 +12,8 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::Certificate;
-use super::dial::refusal;
 use super::explain::V1;
+use super::refusal::refusal;
 use super::{PemSource, TlsConfig};
 
 /// What we show to servers.

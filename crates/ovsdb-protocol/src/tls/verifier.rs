@@ -14,8 +14,8 @@ use tokio_rustls::rustls::{
 };
 
 use super::certificate::Certificate;
-use super::dial::refusal;
 use super::explain::V1;
+use super::refusal::refusal;
 use super::{PemSource, files};
 
 /// Verifies the server of one connection, and remembers what it showed.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::index::Index;
+use crate::chain::Chain;
 use crate::cursor::{DatumReader, DecodeError};
 use crate::diff::apply_diff;
-use crate::error::Chain;
 use crate::problem::Problems;
 use crate::replica::Batch;
 use crate::row::{ColumnSink, Columns};

@@ -1,7 +1,8 @@
 //! The kinds of requests of a session.
 
 use crate::monitor::MonitorMethod;
-use crate::session::{ConditionId, RequestId, TransactionId};
+use crate::session::{ConditionId, RequestId};
+use crate::transact::TransactionId;
 
 /// A request that was sent, which its reply is matched with.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,8 @@ use crate::error::{Error, Kind};
 use crate::jsonrpc::JsonRpc;
 use crate::outcome::{DatabaseError, Outcome, TransactError};
 use crate::server::ServerUnusable;
-use crate::session::{RequestId, SessionEvent, TransactionId};
+use crate::session::{RequestId, SessionEvent};
+use crate::transact::TransactionId;
 
 /// Methods that the session itself uses.
 const RESERVED: [&str; 10] = [

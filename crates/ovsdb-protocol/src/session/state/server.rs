@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Call, SERVER_MONITOR, SessionState, send};
 use crate::decoder::Decoder;
-use crate::encode::request_json;
+use crate::request::request_json;
 use crate::error::Error;
 use crate::jsonrpc::JsonRpc;
 use crate::monitor::MonitorMethod;

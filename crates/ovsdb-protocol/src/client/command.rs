@@ -1,0 +1,65 @@
+//! The commands of handles to the driver of a client.
+
+use std::sync::{Arc, Weak};
+
+use serde_json::value::RawValue;
+use tokio::sync::{oneshot, watch};
+
+use crate::error::Error;
+use crate::lock::{LockName, LockStatus};
+use crate::monitor::RowFilter;
+use crate::outcome::Outcome;
+use crate::tables::Tables;
+
+/// Where the result of a call goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// The result of a request.
+pub(super) type RawReply = Box<RawValue>;
+
+/// A command of a handle. One that cannot be sent at the moment fails at once, with an error for which
+/// [`Error::is_not_sent`] returns true.
+#[derive(Debug)]
+pub(super) enum Command {
+    Transact {
+        params: Arc<str>,
+        operations: usize,
+        is_ours: bool,
+        reply: Reply<Outcome>,
+    },
+    Request {
+        method: Arc<str>,
+        params: Arc<str>,
+        reply: Reply<RawReply>,
+    },
+    Monitor {
+        table: MonitoredTable,
+        rows: RowFilter,
+        reply: Reply<()>,
+    },
+    Condition {
+        table: Arc<str>,
+        rows: RowFilter,
+        reply: Reply<()>,
+    },
+    Lock {
+        name: LockName,
+        reply: Reply<watch::Receiver<LockStatus>>,
+    },
+    /// The reply is the epoch, once the lock is held.
+    Steal {
+        reply: Reply<u64>,
+    },
+    Release {
+        reply: Reply<()>,
+    },
+}
+
+/// A table that is monitored as long as a [`Monitor`](super::Monitor) lives.
+#[derive(Debug)]
+pub(super) struct MonitoredTable {
+    pub(super) name: &'static str,
+    pub(super) add: fn(&mut Tables) -> bool,
+    pub(super) remove: fn(&mut Tables),
+    pub(super) alive: Weak<()>,
+}
