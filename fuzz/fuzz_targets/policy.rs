@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ovn_extaddr::policy::Policy;
+use extaddr_core::policy::Policy;
 
 fuzz_target!(|text: &str| {
     if let Err(error) = Policy::parse(text) {

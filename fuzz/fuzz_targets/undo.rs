@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ovn_extaddr::undo::Undo;
+use extaddr_core::undo::Undo;
 
 fuzz_target!(|text: &str| {
     let list = Undo::list_from_text(text);

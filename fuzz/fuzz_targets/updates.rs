@@ -5,10 +5,10 @@
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
-use ovn_extaddr::clock::Now;
-use ovn_extaddr::engine::Engine;
-use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::rules::Rules;
+use extaddr_core::clock::Now;
+use extaddr_core::engine::Engine;
+use extaddr_core::ownership::Owner;
+use extaddr_core::rules::Rules;
 use ovn_model::Store;
 use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate};
 use uuid::Uuid;

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use ovn_extaddr::clock::Now;
-use ovn_extaddr::engine::{Engine, Subject};
-use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::resolve::{Question, resolve};
-use ovn_extaddr::rules::Rules;
-use ovn_extaddr::sources::requests::Requests;
-use ovn_extaddr::topology::reach;
+use extaddr_core::clock::Now;
+use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::ownership::Owner;
+use extaddr_core::resolve::{Question, resolve};
+use extaddr_core::rules::Rules;
+use extaddr_core::sources::requests::Requests;
+use extaddr_core::topology::reach;
 use ovn_extaddr_tests::generate::{Estate, schema};
 use ovn_model::{Change, Changes, Family, Store};
 use ovsdb_protocol::testing::replay;
@@ -36,7 +36,7 @@ fn rules() -> Rules {
 }
 
 fn now() -> Now {
-    Now::at(Instant::now())
+    Now { instant: Instant::now(), wall: 1_800_000_000 }
 }
 
 fn decided(store: &Store) -> Engine {

@@ -24,13 +24,10 @@ use tracing::{debug, error, info, warn};
 
 use self::sources::Hearing;
 use crate::access;
-use crate::apply::Applier;
 use crate::audit::Audit;
-use crate::clock::Now;
+use crate::clock;
 use crate::control::Control;
-use crate::engine::Engine;
 use crate::exposition::Exposition;
-use crate::ledger::Ledger;
 use crate::log::LogControl;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
@@ -39,9 +36,13 @@ use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{Options, Settings};
 use crate::sources::cms::Cms;
-use crate::sources::requests::Requests;
 use crate::sources::watcher::Watchers;
 use crate::vigil::Vigil;
+use extaddr_core::apply::Applier;
+use extaddr_core::clock::Now;
+use extaddr_core::engine::Engine;
+use extaddr_core::intent_stats::Ledger;
+use extaddr_core::sources::requests::Requests;
 use locking::spread;
 use writing::{Past, UnderWay};
 
@@ -444,5 +445,5 @@ impl Signals {
 
 /// Returns the time on both clocks.
 pub(crate) fn now() -> Now {
-    Now::at(Instant::now().into_std())
+    clock::read(Instant::now().into_std())
 }

@@ -13,9 +13,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::apply::Fate;
 use crate::clock::rfc3339;
-use crate::difference::PlannedChange;
+use extaddr_core::apply::Fate;
+use extaddr_core::difference::PlannedChange;
 
 /// The file.
 #[derive(Debug)]

@@ -1,34 +1,17 @@
-//! The time, as an argument.
+//! The clocks of the system.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in time on both clocks: waits are measured on one, and what is written into the database
-/// is dated by the other, since it must outlive the process.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The clock that never jumps.
-    pub instant: Instant,
-    /// The second, counted from 1970.
-    pub wall: u64,
-}
+use extaddr_core::clock::Now;
 
-impl Now {
-    /// Pairs an instant with the wall clock, which is read here and nowhere else.
-    pub fn at(instant: Instant) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { instant, wall: since.as_secs() }
-    }
-
-    /// Returns when the wall clock will show that second.
-    pub fn when(self, wall: u64) -> Instant {
-        // A date too far away to be waited for is as good as one in a year.
-        let ahead = wall.saturating_sub(self.wall).min(365 * 24 * 3600);
-        self.instant + Duration::from_secs(ahead)
-    }
+/// Pairs an instant with the wall clock.
+pub(crate) fn read(instant: Instant) -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant, wall: since.as_secs() }
 }
 
 /// Writes a time as RFC 3339 has it, in UTC, to the millisecond.
-pub fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Years begin in March here, so that the leap day is the last of one; eras have 400 years.
@@ -51,6 +34,8 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

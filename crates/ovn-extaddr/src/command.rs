@@ -27,6 +27,7 @@ mod reach;
 mod set;
 mod style;
 mod table;
+mod words;
 
 /// Gives OVN instances the address of their network forward for outbound connections too.
 ///

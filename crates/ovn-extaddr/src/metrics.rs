@@ -14,10 +14,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::apply::Fate;
-use crate::difference::Action;
 use crate::role::Role;
-use crate::state::State;
+use extaddr_core::apply::Fate;
+use extaddr_core::difference::Action;
+use extaddr_core::state::State;
 
 /// One label with a value of a closed set.
 type Word = [(&'static str, &'static str); 1];

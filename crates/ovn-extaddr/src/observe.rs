@@ -12,16 +12,16 @@ use ovsdb_protocol::{
 };
 use tokio::time::{interval_at, sleep_until, timeout, timeout_at};
 
-use crate::DATABASE;
 use crate::access;
-use crate::clock::Now;
-use crate::engine::Engine;
-use crate::names::{Directory, PortNames};
-use crate::report::Entry;
+use crate::clock;
 use crate::settings::Settings;
 use crate::sources::cms::Cms;
-use crate::sources::requests::{News, Requests, Standing};
 use crate::sources::watcher::{Report, Watchers};
+use extaddr_core::DATABASE;
+use extaddr_core::engine::Engine;
+use extaddr_core::names::{Directory, PortNames};
+use extaddr_core::report::Entry;
+use extaddr_core::sources::requests::{News, Requests, Standing};
 
 /// How often a person who waits is told how far we are; the first time after as long.
 const PROGRESS: Duration = Duration::from_millis(400);
@@ -133,7 +133,7 @@ impl Observer {
     }
 
     fn decide(&mut self) {
-        self.engine.catch_up(&mut self.store, Now::at(Instant::now()));
+        self.engine.catch_up(&mut self.store, clock::read(Instant::now()));
     }
 }
 

@@ -11,12 +11,12 @@ use anyhow::{Context, bail};
 use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig, Uuid};
 use tracing::level_filters::LevelFilter;
 
-use crate::DATABASE;
 use crate::exposition::Listen;
-use crate::ownership::Owner;
-use crate::policy::Policy;
-use crate::rules::Rules;
 use crate::sources::cms::Cms;
+use extaddr_core::DATABASE;
+use extaddr_core::ownership::Owner;
+use extaddr_core::policy::Policy;
+use extaddr_core::rules::Rules;
 use file::File;
 
 /// The longest time that a connection is drained, or a forward or another agent waited for.

@@ -6,11 +6,11 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::{Agent, now};
-use crate::ledger::News;
 use crate::metrics::number;
-use crate::reason::Code;
-use crate::report::{self, Entry};
-use crate::state::State;
+use extaddr_core::intent_stats::News;
+use extaddr_core::reason::Code;
+use extaddr_core::report::{self, Entry};
+use extaddr_core::state::State;
 
 /// Decisions that are logged one by one; of more at a time only their number is.
 const FEW: usize = 50;

@@ -11,7 +11,7 @@ use crate::clock::rfc3339;
 use crate::control::ControlCommand;
 use crate::exposition::Exposition;
 use crate::metrics::resident_memory;
-use crate::report::{self, Entry};
+use extaddr_core::report::{self, Entry};
 
 /// All commands, with what they take.
 const COMMANDS: &[(&str, &str)] = &[
@@ -177,7 +177,7 @@ impl Agent {
             text += &line(format!("transaction_{outcome}"), count);
         }
         text += &line("takeovers".to_owned(), metrics.takeovers.get());
-        for action in crate::difference::Action::ALL {
+        for action in extaddr_core::difference::Action::ALL {
             let count = metrics.changes.get_or_create(&[("action", action.name())]).get();
             text += &line(format!("row_{}", action.name().replace('-', "_")), count);
         }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use ovn_model::{Family, Store};
 use tracing::warn;
 
-use crate::change::RowChange;
-use crate::difference::planned_change;
-use crate::engine::{Engine, Subject};
-use crate::ledger::Ledger;
-use crate::report::Standing;
-use crate::state::State;
+use extaddr_core::change::RowChange;
+use extaddr_core::difference::planned_change;
+use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::intent_stats::Ledger;
+use extaddr_core::report::Standing;
+use extaddr_core::state::State;
 
 /// Rows of a transaction that are told one by one; of more only the number is, and the first.
 const FEW: usize = 5;

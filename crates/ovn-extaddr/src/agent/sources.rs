@@ -8,8 +8,8 @@ use super::{Agent, now};
 use crate::clock::rfc3339;
 use crate::metrics::number;
 use crate::sources::cms::Cms;
-use crate::sources::requests::{News, Requests, Standing};
 use crate::sources::watcher::{Report, Watchers};
+use extaddr_core::sources::requests::{News, Requests, Standing};
 
 /// How long the first decisions wait for sources that have not said a word yet, nor failed.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);

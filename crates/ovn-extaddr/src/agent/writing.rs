@@ -9,13 +9,13 @@ use tracing::{error, info, warn};
 
 use super::losses::{self, Loss};
 use super::{Agent, now};
-use crate::apply::{Conclusion, Fate};
 use crate::audit::{Because, Sent};
-use crate::change::RowChange;
-use crate::difference::{Action, planned_change};
-use crate::engine::{Engine, Subject};
-use crate::explain::Check;
-use crate::report;
+use extaddr_core::apply::{Conclusion, Fate};
+use extaddr_core::change::RowChange;
+use extaddr_core::difference::{Action, planned_change};
+use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::explain::Check;
+use extaddr_core::report;
 
 /// What is kept of a transaction while it is under way.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::command::output::Output;
 use crate::command::style::Palette;
 use crate::command::table::{self, Cell, Width};
-use crate::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 use crate::settings::Settings;
+use extaddr_core::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 
 /// Checks the configuration.
 #[derive(Debug, Args)]

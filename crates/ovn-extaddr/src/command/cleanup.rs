@@ -10,12 +10,12 @@ use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::time::{Instant, sleep_until};
 
 use crate::agent::now;
-use crate::apply::{Applier, Fate};
 use crate::command::output::print;
-use crate::engine::Engine;
 use crate::observe::synced;
-use crate::rules::Rules;
 use crate::settings::Settings;
+use extaddr_core::apply::{Applier, Fate};
+use extaddr_core::engine::Engine;
+use extaddr_core::rules::Rules;
 
 /// Refusals without a success between them that are taken for chance.
 const PATIENCE: u32 = 5;

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::Cli;
 use super::reach::{Deadline, database};
-use crate::DATABASE;
 use crate::observe::Lookup;
 use crate::settings::{Options, Settings};
+use extaddr_core::DATABASE;
 
 /// How long a person waits for a completion without wondering.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -15,17 +15,17 @@ use serde::{Serialize, Serializer};
 use crate::command::output::Output;
 use crate::command::reach::PATIENCE;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
-use crate::engine::Engine;
-use crate::explain::Check;
-use crate::hazards;
-use crate::names::PortNames;
 use crate::observe::Observer;
-use crate::report;
 use crate::settings::Settings;
 use crate::sources::cms::Cms;
-use crate::sources::nic::Nic;
-use crate::sources::requests::Standing;
-use crate::state::State;
+use extaddr_core::engine::Engine;
+use extaddr_core::explain::Check;
+use extaddr_core::hazards;
+use extaddr_core::names::PortNames;
+use extaddr_core::report;
+use extaddr_core::sources::nic::Nic;
+use extaddr_core::sources::requests::Standing;
+use extaddr_core::state::State;
 
 /// Looks at everything.
 #[derive(Debug, Args)]
@@ -250,7 +250,8 @@ fn perishable(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
 fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
     let entries = report::all(store, engine, |_| None);
     let count = |state| entries.iter().filter(|entry| entry.state == state).count();
-    let counts = State::ALL.into_iter().map(|state| (state, count(state))).filter(|(_, count)| *count > 0);
+    let counts =
+        State::ALL.iter().copied().map(|state| (state, count(state))).filter(|(_, count)| *count > 0);
     let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     if count(State::Rejected) + count(State::Conflict) > 0 {

@@ -8,21 +8,21 @@ use clap::Args;
 use ovn_model::{Family, Port, Store};
 use serde::Serialize;
 
-use crate::clock::Now;
+use crate::clock;
 use crate::command::output::Output;
 use crate::command::port::{PortName, only_port};
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
-use crate::engine::Engine;
-use crate::explain::Check;
-use crate::names::{Meaning, is_short_for};
 use crate::observe::Observer;
-use crate::owned::{Owned, owned};
-use crate::ownership::Role;
-use crate::report::{self, Entry};
-use crate::resolve::{Question, resolve};
-use crate::row::DrainTags;
 use crate::settings::Settings;
-use crate::topology::reach;
+use extaddr_core::engine::Engine;
+use extaddr_core::explain::Check;
+use extaddr_core::names::{Meaning, is_short_for};
+use extaddr_core::owned::{Owned, owned};
+use extaddr_core::ownership::Role;
+use extaddr_core::report::{self, Entry};
+use extaddr_core::resolve::{Question, resolve};
+use extaddr_core::row::DrainTags;
+use extaddr_core::topology::reach;
 
 /// Explains one port.
 #[derive(Debug, Args)]
@@ -117,7 +117,7 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
 
 /// What is left of addresses that the port had before.
 fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
-    let now = Now::at(Instant::now()).wall;
+    let now = clock::read(Instant::now()).wall;
     let owned = owned(store, engine.owner(), &port.name).into_iter();
     let drains = owned.filter(|row| row.role == Some(Role::Drain));
     let checks = drains.filter_map(|Owned { nat, .. }| {

@@ -14,16 +14,16 @@ use crate::command::complete;
 use crate::command::output::Output;
 use crate::command::style::Palette;
 use crate::command::table::{self, Cell, Width};
-use crate::engine::Engine;
-use crate::explain::Check;
-use crate::forwards::{self, Forward};
-use crate::northd;
 use crate::observe::Observer;
-use crate::reason::{Code, Reason};
-use crate::resolve::Verdict;
 use crate::settings::Settings;
-use crate::suggest::did_you_mean;
-use crate::topology::{is_disabled, is_gateway, reach};
+use extaddr_core::engine::Engine;
+use extaddr_core::explain::Check;
+use extaddr_core::forwards::{self, Forward};
+use extaddr_core::northd;
+use extaddr_core::reason::{Code, Reason};
+use extaddr_core::resolve::Verdict;
+use extaddr_core::suggest::did_you_mean;
+use extaddr_core::topology::{is_disabled, is_gateway, reach};
 
 /// Lists forwards.
 #[derive(Debug, Args)]

@@ -12,12 +12,13 @@ use tokio::time::timeout;
 use crate::command::output::{Format, Output, print_while_read};
 use crate::command::style::{self, Palette, clean};
 use crate::command::table::{self, Cell, Width};
-use crate::explain::Check;
+use crate::command::words::words;
 use crate::observe::Observer;
-use crate::reason::Code;
-use crate::report::{self, Entry};
 use crate::settings::Settings;
-use crate::state::State;
+use extaddr_core::explain::Check;
+use extaddr_core::reason::Code;
+use extaddr_core::report::{self, Entry};
+use extaddr_core::state::State;
 
 /// Changes that come so close to each other are shown as one.
 const BURST: Duration = Duration::from_millis(50);
@@ -36,11 +37,11 @@ struct Shown {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Only intents in this state; may be given more than once.
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = words(State::ALL, State::name, State::description))]
     state: Vec<State>,
 
     /// Only intents that are held up for this reason; may be given more than once.
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = words(Code::ALL, Code::name, Code::description))]
     reason: Vec<Code>,
 
     /// Go on, and show what changes: a table that is drawn anew on a terminal, else a line for each change.

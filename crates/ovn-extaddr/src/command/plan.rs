@@ -9,9 +9,9 @@ use clap::Args;
 use crate::command::output::Output;
 use crate::command::style::{BAD, CHANGED, FAINT, GOOD, HEADING, Palette, clean};
 use crate::command::table::Width;
-use crate::difference::{Action, Content, PlannedChange, planned};
 use crate::observe::Observer;
 use crate::settings::Settings;
+use extaddr_core::difference::{Action, Content, PlannedChange, planned};
 
 /// The exit status that says that there is something to change.
 const CHANGES: u8 = 3;

@@ -7,10 +7,10 @@ use ovsdb_protocol::{Client, Condition, Datum, Transaction};
 use super::complete;
 use super::reach::{Deadline, commit};
 use super::style::clean;
-use crate::DATABASE;
-use crate::names::Meaning;
 use crate::observe::{Lookup, SOURCES_TIMEOUT};
 use crate::settings::Settings;
+use extaddr_core::DATABASE;
+use extaddr_core::names::Meaning;
 
 /// The name of a port, completed from the database.
 #[derive(Clone, Debug, Args)]

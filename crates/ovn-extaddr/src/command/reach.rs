@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use extaddr_core::DATABASE;
 use ovsdb_protocol::{
     Client, Destination, Endpoint, Error, Outcome, Results, ServerRole, SessionConfig, Transaction,
 };
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::access;
 use crate::settings::Settings;
-use crate::{DATABASE, access};
 
 /// How long one server may be silent before the next one is tried.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -10,21 +10,21 @@ use clap::{Args, ValueEnum};
 use ovn_model::{Family, keys};
 use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transaction};
 
-use crate::DATABASE;
-use crate::change::RowChange;
 use crate::command::output::print;
 use crate::command::port::{PortName, only_port};
 use crate::command::reach::{self, Deadline, commit};
 use crate::command::style::clean;
-use crate::engine::Subject;
-use crate::names::Meaning;
 use crate::observe::Observer;
-use crate::ownership::Role;
-use crate::report;
 use crate::settings::Settings;
-use crate::sources::nic::Nic;
-use crate::state::State;
-use crate::wanted;
+use extaddr_core::DATABASE;
+use extaddr_core::change::RowChange;
+use extaddr_core::engine::Subject;
+use extaddr_core::names::Meaning;
+use extaddr_core::ownership::Role;
+use extaddr_core::report;
+use extaddr_core::sources::nic::Nic;
+use extaddr_core::state::State;
+use extaddr_core::wanted;
 
 /// Sets intents.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 
-use crate::state::State;
+use extaddr_core::state::State;
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exposition::Listen;
-use crate::policy::Allow;
-use crate::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 use crate::sources::cms::Cms;
-use crate::suggest::did_you_mean;
+use extaddr_core::policy::Allow;
+use extaddr_core::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
+use extaddr_core::suggest::did_you_mean;
 
 /// What one file says.
 #[derive(Debug, Default, Deserialize)]

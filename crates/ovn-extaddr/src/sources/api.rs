@@ -16,12 +16,12 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::cms::{Cms, Place};
-use super::event::{ProfileName, instance_name};
-use super::instance::{Instance, InstanceJson};
-use super::listing::{self, Answer, ProfileJson};
-use super::nic::InstanceName;
 use super::stream;
 use crate::access;
+use extaddr_core::sources::event::{ProfileName, instance_name};
+use extaddr_core::sources::instance::{Instance, InstanceJson};
+use extaddr_core::sources::listing::{self, Answer, ProfileJson};
+use extaddr_core::sources::nic::InstanceName;
 
 /// How long a server may take to begin with its answer: it renders a listing as a whole, of members of its cluster too.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

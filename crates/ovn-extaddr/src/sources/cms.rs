@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Kind;
-use crate::policy::Glob;
+use extaddr_core::policy::Glob;
+use extaddr_core::sources::Kind;
 
 /// The port of the API, where none is named.
 const DEFAULT_PORT: u16 = 8443;

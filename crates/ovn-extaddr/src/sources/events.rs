@@ -12,9 +12,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::api::{Failure, host};
 use super::cms::Cms;
-use super::event::Event;
-use super::listing;
 use super::stream::{Stream, connect};
+use extaddr_core::sources::event::Event;
+use extaddr_core::sources::listing;
 
 /// How long the server may be silent until it is asked whether it lives, and then until it counts as dead.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,11 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
-use super::agenda::{Agenda, Item};
 use super::api::{Api, Failure};
 use super::cms::Cms;
 use super::events::Events;
-use super::requests::News;
+use extaddr_core::sources::agenda::{Agenda, Item};
+use extaddr_core::sources::instance::Instance;
+use extaddr_core::sources::nic::InstanceName;
+use extaddr_core::sources::requests::News;
 
 /// News that wait for the loop. A task that is ahead of it waits, and so does what it reads from.
 const MAX_WAITING: usize = 16;
@@ -160,7 +162,7 @@ async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Inf
 /// What came of an item of the agenda.
 enum Done {
     Nothing,
-    Users(Vec<super::nic::InstanceName>),
+    Users(Vec<InstanceName>),
     News(News),
 }
 
@@ -174,7 +176,7 @@ async fn read(cms: &Cms, api: &mut Api<'_>, item: Item) -> Result<Done, Failure>
             Ok(None) => Done::News(News::Gone(name)),
             // One on a member of its cluster that is down, for which the others are not to blame.
             Err(failure) if failure.status.is_some_and(|status| status.is_server_error()) => {
-                Done::News(News::Read(super::instance::Instance { name, content: None }))
+                Done::News(News::Read(Instance { name, content: None }))
             }
             Err(failure) => return Err(failure),
         },

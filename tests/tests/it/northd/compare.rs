@@ -142,9 +142,7 @@ impl Evidence<'_> {
             match active.filter(|intent| self.places(intent).contains(&outbound.by)) {
                 Some(intent) => {
                     let expected = intent.external.map(|address| Source::As(address, intent.range.clone()));
-                    // One for some packets only may be taken for these, and gives the same address.
-                    let is_by_other = matches!(after, Source::As(address, _) if Some(*address) == intent.external && self.is_partial(*address));
-                    if Some(after) != expected.as_ref() && !is_by_other {
+                    if Some(after) != expected.as_ref() && !self.is_by_other(outbound, intent, after) {
                         let text = format!(
                             "{name} is active as {expected:?}, and OVN by {outbound:?} gives {after:?}"
                         );
@@ -260,6 +258,19 @@ impl Evidence<'_> {
 
     fn is_partial(&self, address: IpAddr) -> bool {
         self.case.nats().any(|nat| nat.is_partial() && nat.external.parse() == Ok(address))
+    }
+
+    /// Whether an active override has no effect on these packets, and says so: a row for some of them only comes before it, or
+    /// gives the same address; or they get nowhere anyway.
+    fn is_by_other(&self, outbound: &Outbound, intent: &Intent, after: &Source) -> bool {
+        match *after {
+            Source::Lost => self.before.outbound.get(outbound) == Some(&Source::Lost),
+            Source::As(address, _) if Some(address) == intent.external => self.is_partial(address),
+            Source::As(address, _) => {
+                self.case.nats().any(|nat| nat.matching.is_some() && nat.external.parse() == Ok(address))
+            }
+            Source::Kept => false,
+        }
     }
 
     fn is_identity(&self, address: IpAddr) -> bool {

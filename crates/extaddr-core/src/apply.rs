@@ -10,10 +10,10 @@ use ovsdb_protocol::{ErrorClass, LockName, Outcome, TransactError, Transaction, 
 use crate::batch::{self, Batch};
 use crate::change::RowChange;
 use crate::clock::Now;
+use crate::contention::Fights;
 use crate::engine::{Engine, Subject};
-use crate::fight::Fights;
 use crate::row::OwnRow;
-use crate::withdrawal;
+use crate::urgent_deletes;
 
 /// Subjects whose changes go into one transaction. The server does nothing else while it executes
 /// one: this many take it a few milliseconds. They are also what a transaction takes of our memory.
@@ -145,7 +145,7 @@ impl Applier {
         let withdrawals: Vec<_> = match subject {
             Subject::Port(port) => {
                 let changes = engine.changes(store, subject);
-                vec![(subject.clone(), withdrawal::of(store, engine.rules(), port, &changes))]
+                vec![(subject.clone(), urgent_deletes::among(store, engine.rules(), port, &changes))]
             }
             Subject::Conversion(place) => {
                 let users = engine.users_of(place);
@@ -153,7 +153,7 @@ impl Applier {
                     .map(|port| {
                         (
                             Subject::Port(Arc::clone(port)),
-                            withdrawal::from(store, engine.owner(), port, *place),
+                            urgent_deletes::off_address(store, engine.owner(), port, *place),
                         )
                     })
                     .collect()
@@ -186,8 +186,9 @@ impl Applier {
             Subject::Conversion(place) => {
                 let mut users = engine.users_of(place).peekable();
                 // Where somebody has his row already, the conversion is for him.
-                let absent =
-                    |user: &Arc<str>| withdrawal::from(store, engine.owner(), user, *place).is_empty();
+                let absent = |user: &Arc<str>| {
+                    urgent_deletes::off_address(store, engine.owner(), user, *place).is_empty()
+                };
                 let late = |user: &Arc<str>| waits(&Subject::Port(Arc::clone(user))) && absent(user);
                 if users.peek().is_some() && users.all(late) {
                     return Vec::new();

@@ -1,14 +1,14 @@
 //! Keeps the decisions in step with the database, at a cost that depends on what changed only. Pure.
 
-mod anew;
+mod dependencies;
 mod entry;
 mod hold;
 mod index;
 mod located;
 mod ports;
+mod recompute;
 #[cfg(test)]
 mod tests;
-mod watchers;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -34,11 +34,11 @@ use crate::sources::requests::{News, Requests};
 use crate::topology::{Reach, reach};
 use crate::undo::Undo;
 use crate::{conversion, drain};
+use dependencies::Watchers;
 use entry::Draft;
 use index::Index;
 use located::Located;
 use ports::{Number, Ports};
-use watchers::Watchers;
 
 /// What has rows of its own, which are changed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

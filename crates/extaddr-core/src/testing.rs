@@ -165,7 +165,7 @@ impl Network {
     pub(crate) fn outcome(&self, port: &str) -> String {
         let mut store = self.store();
         let mut engine = Engine::new(self.rules.clone());
-        engine.catch_up(&mut store, Now::at(Instant::now()));
+        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
         let outcomes = engine.decisions(port).iter().map(|decision| match &decision.verdict {
             Verdict::Granted(grant) => {
                 let rows = grant.rows.iter().map(|(internal, _)| internal.to_string());
@@ -194,7 +194,7 @@ impl Network {
     pub(crate) fn sentence(&self, port: &str) -> String {
         let mut store = self.store();
         let mut engine = Engine::new(self.rules.clone());
-        engine.catch_up(&mut store, Now::at(Instant::now()));
+        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
         let decision = &engine.decisions(port)[0];
         let reason = decision.reason().unwrap();
         reason.sentence(&store, &Key::of_port(decision.family), &decision.wanted.to_string(), decision.router)
@@ -224,7 +224,7 @@ impl Network {
     pub(crate) fn plan(&self, port: &str) -> Vec<String> {
         let mut store = self.store();
         let mut engine = Engine::new(self.rules.clone());
-        engine.catch_up(&mut store, Now::at(Instant::now()));
+        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
         let planned = difference::planned(&store, &engine).into_iter();
         let lines = planned.filter(|change| change.port.as_deref() == Some(port)).map(|change| {
             let content = change.to.or(change.from).map(|content| content.to_string());

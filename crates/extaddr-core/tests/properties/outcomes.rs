@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ovn_extaddr::apply::{Applier, Fate, Obstacle};
-use ovn_extaddr::clock::Now;
-use ovn_extaddr::engine::{Engine, Subject};
-use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::rules::Rules;
+use extaddr_core::apply::{Applier, Fate, Obstacle};
+use extaddr_core::clock::Now;
+use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::ownership::Owner;
+use extaddr_core::rules::Rules;
 use ovn_model::Store;
 use ovsdb_protocol::testing::transaction_id;
 use ovsdb_protocol::{Batch, Outcome, Transaction, TransactionId, Uuid};
@@ -49,7 +49,7 @@ impl Stage {
         let owner = Owner::default();
         let mut store = fresh_store(&database, &mut Choices(7));
         let rules = Rules { drain: Duration::ZERO, hold_down: Duration::ZERO, ..Rules::new(owner.clone()) };
-        let (mut engine, now) = (Engine::new(rules), Now::at(Instant::now()));
+        let (mut engine, now) = (Engine::new(rules), Now { instant: Instant::now(), wall: 1_800_000_000 });
         engine.catch_up(&mut store, now);
         Self { database, store, engine, applier: Applier::new(owner.lock()), now, sent: 0 }
     }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ovn_extaddr::change::RowChange;
-use ovn_extaddr::engine::{Engine, Subject};
-use ovn_extaddr::forwards;
-use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::report;
-use ovn_extaddr::resolve;
-use ovn_extaddr::row::OwnRow;
-use ovn_extaddr::topology;
+use extaddr_core::change::RowChange;
+use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::forwards;
+use extaddr_core::ownership::Owner;
+use extaddr_core::report;
+use extaddr_core::resolve;
+use extaddr_core::row::OwnRow;
+use extaddr_core::topology;
 use ovn_model::{RouterId, Store};
 use ovsdb_protocol::Uuid;
 

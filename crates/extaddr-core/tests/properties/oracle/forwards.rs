@@ -115,8 +115,18 @@ impl<'a> Oracle<'a> {
         if has_gateway_port {
             return here.iter().any(|port| !is_gateway_port(port));
         }
-        let is_outer =
-            |port: &Row| base.iter().any(|(external, _)| external.is_some_and(|ip| holds(port, ip)));
+        // An address of the very network that a row is for shows nothing.
+        let is_part = |net: (IpAddr, u8), of: (IpAddr, u8)| of.1 <= net.1 && contains(of, net.0);
+        let is_outer = |port: &Row| {
+            let mut networks = port.texts("networks").filter_map(network);
+            networks.any(|net| {
+                base.iter().any(|(external, logical)| {
+                    external.is_some_and(|ip| contains(net, ip))
+                        && !is_part(*logical, net)
+                        && (logical.1 == 0 || !is_part(net, *logical))
+                })
+            })
+        };
         let some_is_outer = ports.iter().any(|(_, port)| is_outer(port));
         here.into_iter().any(|port| {
             let is_own = port.texts("networks").filter_map(network).any(|(own, _)| own == address);

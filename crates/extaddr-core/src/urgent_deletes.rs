@@ -15,7 +15,7 @@ use crate::rules::Rules;
 
 /// Returns the part of a port's changes that cannot wait for the rest: an address that may be somebody else's by now,
 /// inside or outside, is given up at once. Where the port may have both still, its row stays until it can be changed.
-pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowChange]) -> Vec<RowChange> {
+pub(crate) fn among(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowChange]) -> Vec<RowChange> {
     let overrides = || changes.iter().filter_map(RowChange::row).filter(|row| !row.is_drain());
     let is_tenable = |nat: &Nat, router: RouterId| {
         let place = nat.external_ip().zip(nat.logical_host());
@@ -49,7 +49,12 @@ pub(crate) fn of(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowCh
 
 /// Returns what takes a port's overrides off an address: where that cannot be converted, they break the connections
 /// that the port makes.
-pub(crate) fn from(store: &Store, owner: &Owner, port: &str, (router, address): Place) -> Vec<RowChange> {
+pub(crate) fn off_address(
+    store: &Store,
+    owner: &Owner,
+    port: &str,
+    (router, address): Place,
+) -> Vec<RowChange> {
     let rows = owned(store, owner, port).into_iter().filter(|row| {
         row.router == router && row.nat.external_ip() == Some(address) && row.role == Some(Role::Egress)
     });

@@ -36,7 +36,7 @@ fn web1(address: &str) -> Instance {
 }
 
 fn now() -> Now {
-    Now::at(Instant::now())
+    Now { instant: Instant::now(), wall: 1_800_000_000 }
 }
 
 /// An engine that expects an Incus of which nothing was heard.

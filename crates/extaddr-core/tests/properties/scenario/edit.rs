@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ovn_extaddr::ownership::{Owner, Role};
+use extaddr_core::ownership::{Owner, Role};
 use ovsdb_protocol::Uuid;
 
 use super::*;

@@ -25,23 +25,33 @@ macro_rules! reasons {
     (
         $context:ident;
         $(
-            $(#[$doc:meta])+
+            $(#[doc = $doc:literal])+
             $code:literal $name:ident $(($($field:ident: $type:ty),+))? $([$hold:ident])? => $sentence:expr;
         )+
     ) => {
         /// The code of a reason.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
-            $($(#[$doc])+ #[value(name = $code)] $name,)+
+            $($(#[doc = $doc])+ $name,)+
         }
 
         /// A reason, with what its sentence has to name.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Reason {
-            $($(#[$doc])+ $name $(($($type),+))?,)+
+            $($(#[doc = $doc])+ $name $(($($type),+))?,)+
         }
 
         impl Code {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Returns what it stands for, in a sentence without a full stop.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim().trim_end_matches('.'),)+
+                }
+            }
+
             /// Returns the word.
             pub fn name(self) -> &'static str {
                 match self {

@@ -123,7 +123,7 @@ impl Ledger {
 
     /// Returns how many intents there are in each state.
     pub fn counts(&self) -> impl Iterator<Item = (State, usize)> {
-        State::ALL.into_iter().zip(self.counts)
+        State::ALL.iter().copied().zip(self.counts)
     }
 
     /// Returns how many intents there are with each reason, also with those that no intent has any more.
@@ -135,7 +135,7 @@ impl Ledger {
     pub fn routers(&self) -> impl Iterator<Item = (Option<RouterId>, State, usize)> {
         let routers = self.routers.iter().flatten();
         routers.flat_map(|(router, counts)| {
-            State::ALL.into_iter().zip(*counts).map(|(state, count)| (*router, state, count))
+            State::ALL.iter().copied().zip(*counts).map(|(state, count)| (*router, state, count))
         })
     }
 

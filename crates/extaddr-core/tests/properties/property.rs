@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
-use ovn_extaddr::batch;
-use ovn_extaddr::change::RowChange;
-use ovn_extaddr::clock::Now;
-use ovn_extaddr::engine::{Engine, Subject};
-use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::reason::Code;
-use ovn_extaddr::rules::{DefaultTargetRule, Rules};
+use extaddr_core::batch;
+use extaddr_core::change::RowChange;
+use extaddr_core::clock::Now;
+use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::ownership::Owner;
+use extaddr_core::reason::Code;
+use extaddr_core::rules::{DefaultTargetRule, Rules};
 use ovn_model::Store;
 use ovsdb_protocol::Batch;
 use proptest::prelude::*;
@@ -51,7 +50,7 @@ fn rules(owner: Owner) -> Rules {
 }
 
 fn now() -> Now {
-    Now::at(Instant::now())
+    Now { instant: Instant::now(), wall: 1_800_000_000 }
 }
 
 /// A database, and what follows it.
@@ -361,8 +360,7 @@ fn the_scenarios_lead_to_every_verdict() {
         }
     }
     println!("{count:#?}");
-    let rejections =
-        Code::value_variants().iter().filter(|code| !ELSEWHERE.contains(code)).map(|code| code.name());
+    let rejections = Code::ALL.iter().filter(|code| !ELSEWHERE.contains(code)).map(|code| code.name());
     for verdict in ["at a port", "in a range", "granted", "foreign"].into_iter().chain(rejections) {
         assert!(count.get(verdict).is_some_and(|n| *n >= 5), "{verdict}: {count:#?}");
     }

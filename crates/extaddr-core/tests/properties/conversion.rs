@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ovn_extaddr::batch;
-use ovn_extaddr::clock::Now;
-use ovn_extaddr::engine::Engine;
-use ovn_extaddr::ownership::Owner;
-use ovn_extaddr::rules::Rules;
-use ovn_extaddr::undo::Undo;
+use extaddr_core::batch;
+use extaddr_core::clock::Now;
+use extaddr_core::engine::Engine;
+use extaddr_core::ownership::Owner;
+use extaddr_core::rules::Rules;
+use extaddr_core::undo::Undo;
 use ovn_model::{Changes, Store};
 use ovsdb_protocol::{Batch, Uuid};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ use crate::transact::execute;
 const MOST_ROUNDS: usize = 6;
 
 fn now() -> Now {
-    Now::at(Instant::now())
+    Now { instant: Instant::now(), wall: 1_800_000_000 }
 }
 
 fn rules(owner: &Owner) -> Rules {

@@ -11,7 +11,7 @@ mod topology;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ovn_extaddr::ownership::{Owner, Role};
+use extaddr_core::ownership::{Owner, Role};
 use ovsdb_protocol::Uuid;
 
 pub(crate) use address::assigned;

@@ -1,0 +1,58 @@
+//! The states of an intent.
+
+use serde::{Serialize, Serializer};
+
+/// Declares the states: the documentation, which is also the help text of `list --state`, the name and the word.
+macro_rules! states {
+    ($($(#[doc = $doc:literal])+ $name:ident $word:literal;)+) => {
+        /// Where an intent stands. Reports, metrics and the log use these words.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum State {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl State {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Returns what it stands for, in a sentence without a full stop.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim().trim_end_matches('.'),)+
+                }
+            }
+
+            /// Returns the word.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+        }
+    };
+}
+
+states! {
+    /// The override is in the database.
+    Active "active";
+    /// It is wanted and valid, and not committed yet.
+    Pending "pending";
+    /// Something is missing that may come.
+    Waiting "waiting";
+    /// It cannot be granted.
+    Rejected "rejected";
+    /// A foreign row, or another port's, is in the place.
+    Conflict "conflict";
+    /// A foreign row fulfils it already.
+    Foreign "foreign";
+    /// We put it there, and somebody keeps removing it.
+    Contested "contested";
+    /// The override is gone, and its address finishes connections.
+    Draining "draining";
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
