@@ -2,6 +2,7 @@
 # Runs scenarios in the container of a CMS, and prints a line for each. Called by scripts/cms.
 #
 #   run.sh incus|lxc [SCENARIO...]
+#   run.sh incus|lxc --latency       times changes of a key instead
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 cli=$1
@@ -105,6 +106,11 @@ start_outside
 start_cms >/dev/null
 say "$("$cli" version | tr '\n' ' '), $(ovn-nbctl --version | head -n 1), $(ovs-vswitchd --version | head -n 1)"
 start_agent
+if [[ ${1:-} == --latency ]]; then
+    begin >/dev/null
+    python3 "$here/latency.py" 100 c1 "$(address c1)" "$key" 203.0.113.10 "$socket" "$cli"
+    exit
+fi
 if (($# == 0)); then
     mapfile -t scenarios < <(declare -F | sed -n 's/^declare -f scenario_//p')
 else
