@@ -1,34 +1,25 @@
+# Bash completion of ovn-extaddr, which asks the program.
 
-_clap_complete_ovn_extaddr() {
-    local IFS=$'\013'
-    local _CLAP_COMPLETE_INDEX=${COMP_CWORD}
-    local _CLAP_COMPLETE_COMP_TYPE=${COMP_TYPE}
-    if compopt +o nospace 2> /dev/null; then
-        local _CLAP_COMPLETE_SPACE=false
-    else
-        local _CLAP_COMPLETE_SPACE=true
-    fi
-    local words=("${COMP_WORDS[@]}")
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        words[COMP_CWORD]="$2"
-    fi
-    COMPREPLY=( $( \
-        _CLAP_IFS="$IFS" \
-        _CLAP_COMPLETE_INDEX="$_CLAP_COMPLETE_INDEX" \
-        _CLAP_COMPLETE_COMP_TYPE="$_CLAP_COMPLETE_COMP_TYPE" \
-        _CLAP_COMPLETE_SPACE="$_CLAP_COMPLETE_SPACE" \
-        OVN_EXTADDR_COMPLETE="bash" \
-        "ovn-extaddr" -- "${words[@]}" \
-    ) )
-    if [[ $? != 0 ]]; then
-        unset COMPREPLY
-    elif [[ $_CLAP_COMPLETE_SPACE == false ]] && [[ "${COMPREPLY-}" =~ [=/:]$ ]]; then
-        compopt -o nospace
-    fi
+_ovn_extaddr() {
+    # Readline takes a word apart at each character of COMP_WORDBREAKS, and replaces only the last piece. The program is
+    # given the words that blanks part, up to the cursor: names of instances have colons.
+    local rest=${COMP_LINE:0:COMP_POINT} words=() blanks piece place
+    for ((place = 0; place <= COMP_CWORD; place++)); do
+        blanks=${rest%%[![:space:]]*}
+        rest=${rest#"$blanks"}
+        if ((place < COMP_CWORD)); then piece=${COMP_WORDS[place]}; else piece=$rest; fi
+        rest=${rest#"$piece"}
+        if ((place > 0)) && [[ -z $blanks ]]; then
+            words[${#words[@]} - 1]+=$piece
+        else
+            words+=("$piece")
+        fi
+    done
+    mapfile -t COMPREPLY < <(OVN_EXTADDR_COMPLETE=bash 'ovn-extaddr' -- "${words[@]}" 2>/dev/null)
+    # What Readline does not replace must not come a second time.
+    local kept=${words[${#words[@]} - 1]%"$2"}
+    COMPREPLY=("${COMPREPLY[@]#"$kept"}")
+    # More is to come after these.
+    if [[ ${COMPREPLY-} == *[=/:] ]]; then compopt -o nospace 2>/dev/null; fi
 }
-if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -o nospace -o bashdefault -o nosort -F _clap_complete_ovn_extaddr ovn-extaddr
-else
-    complete -o nospace -o bashdefault -F _clap_complete_ovn_extaddr ovn-extaddr
-fi
-
+complete -o bashdefault -o nosort -F _ovn_extaddr ovn-extaddr 2>/dev/null || complete -o bashdefault -F _ovn_extaddr ovn-extaddr

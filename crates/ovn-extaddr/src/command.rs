@@ -85,7 +85,10 @@ enum Command {
 impl Cli {
     /// Answers a shell that asks for completions, and ends the process then.
     pub fn complete() {
-        CompleteEnv::with_factory(Self::command).var(completions::VARIABLE).complete();
+        CompleteEnv::with_factory(Self::command)
+            .var(completions::VARIABLE)
+            .shells(completions::SHELLS)
+            .complete();
     }
 
     /// Does what the command line asks for.

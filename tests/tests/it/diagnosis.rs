@@ -483,10 +483,12 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
     // As bash would, with the script that is installed.
     let complete = |words: &[&str]| -> Result<Vec<String>> {
         let script = format!(
-            "PATH={}:$PATH; source {ROOT}/dist/completions/ovn-extaddr.bash; COMP_WORDS=({}); COMP_CWORD={}; COMP_TYPE=9; \
-             _clap_complete_ovn_extaddr ovn-extaddr \"${{COMP_WORDS[COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            "PATH={}:$PATH; source {ROOT}/dist/completions/ovn-extaddr.bash; COMP_WORDS=({}); COMP_LINE='{}'; \
+             COMP_POINT=${{#COMP_LINE}}; COMP_CWORD={}; \
+             _ovn_extaddr ovn-extaddr \"${{COMP_WORDS[COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
             binary.parent().context("a directory")?.display(),
             words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.join(" "),
             words.len() - 1,
         );
         let mut command = Command::new("bash");

@@ -1,12 +1,19 @@
 //! Ports by the names that people use, on a real database and beside a scripted CMS.
 
-use anyhow::{Result, ensure};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{
-    Addressing, Cli, CmsApi, Fault, Instance, Net, OvsdbServer, PROMPT, cms_instance, json_map,
+    Addressing, Agent, Cli, CmsApi, Fault, Instance, Net, OvsdbServer, PROMPT, cms_instance, eventually,
+    json_map,
 };
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
-use crate::scene::{V4, ip};
+use crate::scene::{SOON, V4, ip};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 const ONE: &str = "203.0.113.101";
 
@@ -227,6 +234,58 @@ fn a_refusal_names_the_key_that_the_user_wrote() -> Result<()> {
         ensure!(stage.print(&["explain", name])?.starts_with("shop:idle/eth0 ipv4: waiting\n"), "{name}");
     }
     Ok(())
+}
+
+/// Readline takes words apart at colons, and what completes one must neither be missing nor come twice.
+#[test]
+fn an_interactive_bash_completes_names_with_a_colon() -> Result<()> {
+    let stage = Stage::new()?;
+    let socket = stage.server.dir().join("incus.socket");
+    let api = CmsApi::start(&socket)?;
+    for (name, number) in [("web1", 0), ("shop:web1", 1), ("shop:db", 2)] {
+        api.put(stage.instance(name, number, &[]));
+    }
+    stage.ask(&socket)?;
+    let remote = stage.server.remote();
+    for (typed, expected) in [
+        // At a tabulator, bash completes; what it has made of the line is run.
+        ("explain shop:we\t", "shop:web1/eth0: nothing is asked for"),
+        ("explain default:\t", "default:web1/eth0: nothing is asked for"),
+        ("explain shop:db/\t", "shop:db/eth0: nothing is asked for"),
+        ("explain de\t", "default:web1/eth0: nothing is asked for"),
+        (&format!("explain --db {remote} shop:d\t"), "shop:db/eth0: nothing is asked for"),
+        (&format!("explain --db={remote} --color=nev\t db/\t"), "shop:db/eth0: nothing is asked for"),
+        ("list --state=rej\t --format=j\tl\t", ""),
+    ] {
+        // On a machine that is busy there is nothing to offer in time.
+        eventually(SOON, "bash completes", || {
+            let printed = typed_at_bash(&stage.cli, &format!("ovn-extaddr {typed}"))?;
+            ensure!(printed == expected, "{typed:?} leads to {printed:?}");
+            Ok(true)
+        })?;
+    }
+    Ok(())
+}
+
+/// Types a command at an interactive bash, on a terminal of its own, and returns what the command prints.
+fn typed_at_bash(cli: &Cli, line: &str) -> Result<String> {
+    let printed = NamedTempFile::new()?;
+    let binary = Agent::built()?;
+    let typed = format!(
+        "source {ROOT}/dist/completions/ovn-extaddr.bash\n{line} >{} 2>&1\nexit\n",
+        printed.path().display()
+    );
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--command", "bash --norc --noprofile -i", "/dev/null"]);
+    command.envs(cli.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("OVN_EXTADDR_CONFIG", cli.config_path());
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", binary.parent().context("a directory")?.display());
+    command.env("PATH", path).env("TERM", "dumb").env("INPUTRC", "/dev/null");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    child.stdin.take().context("a terminal to type at")?.write_all(typed.as_bytes())?;
+    child.wait()?;
+    Ok(std::fs::read_to_string(printed.path())?.trim_end().to_owned())
 }
 
 #[test]

@@ -43,8 +43,10 @@ pub(super) fn routers(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(names.into_iter().flatten().filter(|name| name.starts_with(&*prefix)))
 }
 
-fn candidates(names: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<CompletionCandidate> {
-    names.into_iter().take(MAX_CANDIDATES).map(CompletionCandidate::new).collect()
+fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+    // A shell takes a line for a name, and shows it on a terminal.
+    let names = names.into_iter().filter(|name| !name.contains(char::is_control));
+    names.take(MAX_CANDIDATES).map(CompletionCandidate::new).collect()
 }
 
 fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {

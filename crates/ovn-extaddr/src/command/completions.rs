@@ -1,15 +1,21 @@
 //! `ovn-extaddr completions`
 
+mod bash;
+
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use clap_complete::env::Shells;
+use clap_complete::env::{Elvish, Fish, Shells, Zsh};
 
 use crate::command::output::print;
+use bash::Bash;
 
 /// The variable by which a shell asks the program for completions.
 pub(crate) const VARIABLE: &str = "OVN_EXTADDR_COMPLETE";
+
+/// The shells that are known.
+pub(super) const SHELLS: Shells<'_> = Shells(&[&Bash, &Elvish, &Fish, &Zsh]);
 
 /// Prints what a shell needs to complete our commands.
 #[derive(Debug, Args)]
@@ -40,8 +46,7 @@ fn script(shell: Shell) -> anyhow::Result<String> {
         Shell::Fish => "fish",
         Shell::Elvish => "elvish",
     };
-    let shells = Shells::builtins();
-    let completer = shells.completer(name).with_context(|| format!("nothing is known of {name}"))?;
+    let completer = SHELLS.completer(name).with_context(|| format!("nothing is known of {name}"))?;
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, "ovn-extaddr", "ovn-extaddr", "ovn-extaddr", &mut script)?;
     Ok(String::from_utf8(script)?)
