@@ -20,6 +20,7 @@ mod explain;
 mod forwards;
 mod list;
 mod man;
+mod notes;
 mod output;
 mod plan;
 mod port;

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::command::notes;
 use crate::command::output::{Format, Output, print_while_read};
 use crate::command::style::{self, Palette, clean};
 use crate::command::table::{self, Cell, Width};
@@ -129,7 +130,7 @@ impl List {
     }
 }
 
-/// Renders what fits a terminal; where it may be wide, everything that a person may ask about.
+/// Renders what fits a terminal, with what to do below it; where it may be wide, everything that a person may ask about.
 fn table(entries: &[Entry], width: Width, palette: Palette) -> String {
     let external =
         |entry: &Entry| entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());
@@ -146,7 +147,7 @@ fn table(entries: &[Entry], width: Width, palette: Palette) -> String {
                 Cell::whole(entry.reason.map_or("-", Code::name)),
             ]
         });
-        return table::render(palette, width, heading, rows);
+        return table::render(palette, width, heading, rows) + &notes::render(palette, entries);
     }
     let heading = ["NAME", "PORT", "WANTED", "SOURCE", "INTERNAL", "EXTERNAL", "STATE", "MESSAGE"];
     let rows = entries.iter().map(|entry| {

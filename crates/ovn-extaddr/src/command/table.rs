@@ -7,7 +7,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::style::{HEADING, Palette, clean};
 
 /// How wide a table is that is not asked to be wide.
-const MAX_WIDTH: usize = 100;
+pub(super) const MAX_WIDTH: usize = 100;
 
 /// What a column keeps, however much is too much.
 const MIN_COLUMN: usize = 8;
