@@ -23,6 +23,7 @@ within() {
 . "$here/ovn.sh"
 . "$here/incus.sh"
 . "$here/scenarios.sh"
+. "$here/names.sh"
 
 # ----- the agent -----
 
@@ -98,6 +99,12 @@ finish() {
     for name in $("$cli" list --format csv -c n); do "$cli" delete -f "$name"; done
     for name in $("$cli" network forward list net1 --format csv | cut -d, -f1); do forward_gone "$name"; done
     if "$cli" profile show asking >/dev/null 2>&1; then "$cli" profile delete asking; fi
+    # What a scenario that failed has left.
+    if "$cli" project show other >/dev/null 2>&1; then
+        for name in $("$cli" list --project other --format csv -c n); do "$cli" delete -f --project other "$name"; done
+        "$cli" project delete other
+    fi
+    if "$cli" network show net2 >/dev/null 2>&1; then "$cli" network delete net2; fi
     within 20 no_rows
 }
 

@@ -57,31 +57,39 @@ impl<'a> PortNames<'a> {
         let called = |(_, aliases): &(&str, Aliases)| {
             aliases.exact.iter().any(|alias| alias == text) || aliases.folded.contains(&folded)
         };
-        let found: Vec<_> = self.all().filter(called).collect();
+        // Of an instance that is stopped and one that runs, neither is meant more than the other.
+        let found: Vec<_> = self.all().chain(self.expected()).filter(called).collect();
         match &*found {
+            [(port, aliases)] if self.is_expected(port) => {
+                let name = aliases.shown.clone().unwrap_or_else(|| text.to_owned());
+                Meaning::Absent { name, port: Some((*port).to_owned()) }
+            }
             [(port, _)] => Meaning::Port((*port).to_owned()),
             [] => match self.absent(text) {
-                Some(instance) => Meaning::Absent(instance.clone()),
+                Some(instance) => Meaning::Absent { name: instance.to_string(), port: None },
                 None => Meaning::Unknown(self.guess(text)),
             },
-            several => {
-                let several = several.iter().map(|(port, aliases)| Match {
-                    port: (*port).to_owned(),
-                    name: aliases.shown.clone(),
-                    switch: self.directory.switch_of(port),
-                });
-                let mut several: Vec<_> = several.collect();
-                several.sort_unstable();
-                Meaning::Several(several)
-            }
+            several => self.several(several),
         }
+    }
+
+    fn several(&self, ports: &[(&str, Aliases)]) -> Meaning {
+        let ports = ports.iter().map(|(port, aliases)| Match {
+            port: (*port).to_owned(),
+            name: aliases.shown.clone(),
+            switch: self.directory.switch_of(port),
+        });
+        let mut ports: Vec<_> = ports.collect();
+        ports.sort_unstable();
+        Meaning::Several(ports)
     }
 
     /// Returns what completes a text: for each port of an instance the shortest name that means no other port.
     pub fn completions(&self, text: &str) -> BTreeSet<String> {
         let ports: Vec<_> = self.all().filter(|(port, _)| self.directory.is_instance(port)).collect();
         let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
-        for alias in ports.iter().flat_map(|(_, aliases)| aliases.all()) {
+        let absent: Vec<_> = self.expected().collect();
+        for alias in ports.iter().chain(&absent).flat_map(|(_, aliases)| aliases.all()) {
             *uses.entry(alias).or_default() += 1;
         }
         let fits = |name: &str| name.starts_with(text);
@@ -107,6 +115,18 @@ impl<'a> PortNames<'a> {
         there
             .chain(kept.into_iter().map(|port| (port, None)))
             .map(move |(port, row)| (port, names.aliases(port, row)))
+    }
+
+    /// Iterates over the ports that are neither there nor have an intent kept, and are known by their host names still.
+    fn expected(&self) -> impl Iterator<Item = (&'a str, Aliases)> {
+        let names = *self;
+        let kept: BTreeSet<_> = names.directory.kept().collect();
+        let ports = names.directory.expected().filter(move |port| !kept.contains(port));
+        ports.map(move |port| (port, names.aliases(port, None)))
+    }
+
+    fn is_expected(&self, port: &str) -> bool {
+        self.directory.port(port).is_none() && self.directory.kept().all(|kept| kept != port)
     }
 
     fn aliases(&self, port: &str, row: Option<&PortRow>) -> Aliases {

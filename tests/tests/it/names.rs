@@ -208,6 +208,24 @@ fn an_intent_is_kept_under_the_port_s_own_name() -> Result<()> {
 }
 
 #[test]
+fn an_intent_is_kept_for_an_instance_that_is_stopped() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.add_hosts(&[(0, "web1")])?;
+    let port = stage.port(0);
+    // Incus 6 and LXD delete the port, and leave the row with its name.
+    stage.net.remove_instance(port)?;
+    ensure!(stage.error(&["set", "web1", "--ipv4", ONE])?.contains("instance web1/eth0 has no port web1"));
+    ensure!(stage.error(&["explain", "web1"])?.contains("start the instance"));
+    let set = stage.cli.run(&["set", "web1", "--ipv4", ONE, "--keep"])?;
+    ensure!(set.status.success() && set.stderr.contains(&format!("there is no port {port} now")), "{set:?}");
+    let list = stage.cli.list_json()?;
+    ensure!(list[0]["port"] == port && list[0]["name"] == "web1/eth0", "{list:?}");
+    stage.print(&["unset", "web1"])?;
+    ensure!(stage.cli.list_json()?.is_empty());
+    Ok(())
+}
+
+#[test]
 fn a_refusal_names_the_key_that_the_user_wrote() -> Result<()> {
     let stage = Stage::new()?;
     let socket = stage.server.dir().join("incus.socket");

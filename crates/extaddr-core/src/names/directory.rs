@@ -56,6 +56,13 @@ impl Directory {
         hosts.find_map(|(_, row)| row.host())
     }
 
+    /// Returns the names of ports that are not there, whose host names a CMS keeps until the port comes back.
+    pub(super) fn expected(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.rows::<HostRow>();
+        let ports = hosts.filter_map(|row| row.incus_port.as_deref().or(row.lxd_port.as_deref()));
+        ports.filter(|port| self.port(port).is_none())
+    }
+
     /// Returns the names of the ports for which an intent is kept; one twice with intents for both families.
     pub(super) fn kept(&self) -> impl Iterator<Item = &str> {
         self.rows::<KeptRow>().flat_map(|row| row.kept.iter()).map(|(port, ..)| port)

@@ -1,7 +1,5 @@
 //! What a text means that is to name a port, and the error where it is not one.
 
-use crate::sources::nic::InstanceName;
-
 /// Ports that an error lists.
 const MAX_LISTED: usize = 10;
 
@@ -13,7 +11,12 @@ pub enum Meaning {
     /// Several ports, sorted.
     Several(Vec<Match>),
     /// An instance without a port: most are stopped.
-    Absent(InstanceName),
+    Absent {
+        /// What people call it, or the NIC.
+        name: String,
+        /// The name that its port has when there is one, if the database tells.
+        port: Option<String>,
+    },
     /// Nothing; what to add to a message: a guess, or nothing.
     Unknown(String),
 }
@@ -49,8 +52,8 @@ impl Meaning {
                     listed.join(", ")
                 ))
             }
-            Self::Absent(instance) => Err(format!(
-                "instance {instance} has no port {text} in OVN: start the instance, or see which NICs it has"
+            Self::Absent { name, .. } => Err(format!(
+                "instance {name} has no port {text} in OVN: start the instance, or see which NICs it has"
             )),
             Self::Unknown(guess) => Err(format!("there is no port {text} in the Northbound database{guess}")),
         }

@@ -202,6 +202,33 @@ fn a_port_for_which_an_intent_is_kept_has_its_names_while_it_is_gone() {
 }
 
 #[test]
+fn a_host_name_tells_the_port_of_an_instance_that_is_stopped() {
+    // What LXD leaves of it, or Incus before it ran for the first time, has no name.
+    let rows = [host(&nic(A, "eth0"), "web1.incus"), host(&nic(B, "eth0"), "")];
+    let absent = |name: &str, uuid| Meaning::Absent { name: name.to_owned(), port: Some(nic(uuid, "eth0")) };
+    let world = World::new(&rows);
+    assert_eq!(world.names().find("web1"), absent("web1/eth0", A));
+    assert_eq!(world.names().find("db"), Meaning::Unknown(String::new()));
+    assert_eq!(
+        world.find("Web1/eth0").unwrap_err(),
+        "instance web1/eth0 has no port Web1/eth0 in OVN: start the instance, or see which NICs it has"
+    );
+    let world = world.with(&[("default", "web1", A), ("shop", "db", B)]);
+    assert_eq!(world.names().find("web1"), absent("default:web1/eth0", A));
+    assert_eq!(world.names().find("shop:db"), absent("shop:db/eth0", B));
+    // Of several, none is taken, nor the only one that runs.
+    let hosts = [host(&nic(A, "eth0"), "web1.incus"), host(&nic(B, "eth0"), "web1.incus")];
+    let running = port(&nic(B, "eth0"), &[]);
+    for rows in [&hosts[..], &[hosts.as_slice(), &[running]].concat()] {
+        assert!(World::new(rows).find("web1").unwrap_err().contains("any of 2 ports"));
+    }
+    // An intent that is kept for it makes it no second one.
+    let key = ovn_model::keys::kept_key(ovn_model::Family::V4, &nic(A, "eth0"));
+    let kept = ("NB_Global", json!({"external_ids": map(&[(&key, "auto")])}));
+    assert_eq!(World::new(&[hosts[0].clone(), kept]).find("web1"), Ok(nic(A, "eth0")));
+}
+
+#[test]
 fn completions_are_short_and_mean_one_port() {
     let rows = [
         port(&nic(A, "eth0"), &[]),
@@ -219,4 +246,7 @@ fn completions_are_short_and_mean_one_port() {
     assert_eq!(offered("S"), [""; 0]);
     let all: BTreeSet<_> = offered("").into_iter().map(|name| world.find(&name).unwrap()).collect();
     assert_eq!(all.len(), 4);
+    let rows = [port(&nic(A, "eth0"), &[]), host(&nic(B, "eth0"), "")];
+    let world = World::new(&rows).with(&[("default", "web1", A), ("shop", "web1", B)]);
+    assert_eq!(Vec::from_iter(world.names().completions("")), ["default:web1/eth0"]);
 }

@@ -115,6 +115,7 @@ impl Set {
         let client = reach::database(&settings, deadline).await?;
         let (port, guess) = match self.port.meaning(&settings, &client, deadline).await? {
             Meaning::Unknown(guess) if self.keep => (self.port.as_str().to_owned(), guess),
+            Meaning::Absent { port: Some(port), .. } if self.keep => (port, String::new()),
             meaning => (only_port(meaning, self.port.as_str())?, String::new()),
         };
         let port = port.as_str();
