@@ -27,8 +27,11 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// What an instance has beside what matters here, such as its image and what cloud-init is to do, in bytes.
 const BALLAST: usize = 1500;
 
+/// The profile that all instances use.
+const PROFILE: &str = "default";
+
 /// Measures an agent that reads all instances of a CMS, each of which asks for an address, beside one that reads none;
-/// and the time from a change in the CMS to the row.
+/// the time from a change in the CMS to the row; and what a change of a profile takes that all instances use.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports))?;
     let count = (bench.ports / 10).clamp(1, MOST).min(ground.estate.ports());
@@ -38,15 +41,17 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let dir = tempdir()?;
     let socket = dir.path().join("unix.socket");
     let api = CmsApi::start(&socket)?;
+    let mut names = Vec::new();
     let listing: usize = members
         .iter()
         .map(|member| {
             let instance = instance(member, true);
             let length = instance.to_string().len();
-            api.put_silently(instance);
+            names.push(api.put_silently(instance).1);
             length
         })
         .sum();
+    api.set_profile("default", PROFILE, &names.iter().map(String::as_str).collect::<Vec<_>>());
     let none = "drain = 0\nhold-down = 0\n";
     let config = format!("{none}[[cms]]\nkind = \"incus\"\nurl = \"unix:{}\"\n", socket.display());
 
@@ -84,6 +89,31 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         observer.deleted(1)?;
     }
     let cpu = (subject.usage()?.cpu - before) / u32::try_from(2 * times.len())?;
+
+    let tell = || api.tell_of("profile-updated", &format!("/1.0/profiles/{PROFILE}"));
+    bench.say(format_args!("a profile of {count} instances changes"));
+    let (mut unheeded, mut heeded, mut deciding, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in bench.rounds() {
+        // Once without effect: what it costs to find that out.
+        let before = subject.usage()?.cpu;
+        tell();
+        sleep(bench.rest);
+        unheeded.push(subject.usage()?.cpu - before);
+        // Then all ask by it, and none any more.
+        members.iter().for_each(|member| drop(api.put_silently(instance(member, true))));
+        let before = subject.usage()?.cpu;
+        let start = Instant::now();
+        tell();
+        heeded.push(observer.inserted(members.len())? - start);
+        sleep(bench.rest);
+        let now = subject.usage()?;
+        deciding.push(now.cpu - before);
+        held.push(now.resident);
+        members.iter().for_each(|member| drop(api.put_silently(instance(member, false))));
+        tell();
+        observer.deleted(members.len())?;
+        sleep(bench.rest);
+    }
     subject.stop()?;
 
     let times = Series::times(times);
@@ -98,6 +128,13 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         Figure::new("one change in the CMS to its row", times.clone()),
         Figure::new("one change in the CMS to its row, p99", times.only(0.99)),
         Figure::new("CPU for one change in the CMS", Series::times([cpu])),
+        Figure::new(
+            format!("CPU for a change of a profile that {count} use, which asks for nothing"),
+            Series::times(unheeded),
+        ),
+        Figure::new(format!("a profile that {count} use asks: to all rows committed"), Series::times(heeded)),
+        Figure::new("CPU for that", Series::times(deciding)),
+        Figure::new("memory after it", Series::bytes(held)),
     ])
 }
 
