@@ -60,3 +60,6 @@ mod testing;
 
 /// The name of the Northbound database.
 pub const DATABASE: &str = "OVN_Northbound";
+
+/// The name of the Southbound database, which is only read.
+pub const SOUTHBOUND: &str = "OVN_Southbound";

@@ -28,6 +28,7 @@ mod reach;
 mod set;
 mod style;
 mod table;
+mod verify;
 mod words;
 
 /// Gives OVN instances the address of their network forward for outbound connections too.
@@ -65,6 +66,8 @@ enum Command {
     List(list::List),
     /// Show the way from a port to its rows, step by step.
     Explain(explain::Explain),
+    /// Check in the Southbound database whether the data plane does what overrides ask for.
+    Verify(verify::Verify),
     /// Show the forward addresses of routers, where they lead and who uses them.
     Forwards(forwards::Forwards),
     /// Ask for an external address for a port.
@@ -117,8 +120,9 @@ impl Cli {
             Command::Plan(command) => command.run(settings?, palette).await,
             Command::List(command) => command.run(settings?, palette).await,
             Command::Explain(command) => command.run(settings?, palette).await,
+            Command::Verify(command) => command.run(settings?, palette).await,
             Command::Forwards(command) => command.run(settings?, palette).await,
-            Command::Set(command) => command.run(settings?).await,
+            Command::Set(command) => command.run(settings?, palette).await,
             Command::Unset(command) => command.run(settings?).await,
             Command::CheckConfig(command) => command.run(&settings?, palette),
             Command::Cleanup(command) => command.run(settings?).await,

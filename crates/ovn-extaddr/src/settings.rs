@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::exposition::Listen;
 use crate::sources::cms::Cms;
-use extaddr_core::DATABASE;
+use extaddr_core::{DATABASE, SOUTHBOUND};
 use extaddr_core::ownership::Owner;
 use extaddr_core::policy::Policy;
 use extaddr_core::rules::Rules;
@@ -28,6 +28,12 @@ const TAKEOVER: Duration = Duration::from_secs(30);
 /// The socket of a Northbound server on this machine, where OVN's own tools look for it.
 const DEFAULT_SOCKET: &str = "unix:ovnnb_db.sock";
 
+/// The same of a Southbound server.
+const DEFAULT_SOUTHBOUND_SOCKET: &str = "unix:ovnsb_db.sock";
+
+/// The longest reply of the Southbound database that is accepted, in bytes: 2,000,000 flows of NAT rows.
+const MAX_SOUTHBOUND_REPLY: usize = 1 << 30;
+
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
@@ -35,6 +41,10 @@ pub struct Options {
     /// Where the Northbound database's servers listen, with commas between them.
     #[arg(long, value_name = "REMOTES", env = "OVN_NB_DB", global = true)]
     db: Option<Remotes>,
+
+    /// Where the Southbound database's servers listen, for verify and what verifies; it is only read.
+    #[arg(long, value_name = "REMOTES", env = "OVN_SB_DB", global = true)]
+    sb_db: Option<Remotes>,
 
     /// The name of the group of agents that act as one; it marks the rows that are theirs.
     #[arg(long, value_name = "NAME", global = true, value_parser = |text: &str| text.parse::<Owner>())]
@@ -88,6 +98,8 @@ struct Configuration {
 pub struct Settings {
     /// Where the database is.
     pub remotes: Remotes,
+    /// Where the Southbound database is.
+    pub southbound: Remotes,
     /// What decisions rest on.
     pub rules: Rules,
     /// The CMSes that are asked for intents.
@@ -140,18 +152,9 @@ impl Options {
     pub fn settle(&self) -> anyhow::Result<Settings> {
         let Configuration { file, files, origins } =
             Configuration::read(self.config.as_deref(), Path::new("/"))?;
-        let named: Option<Remotes> = match (&self.db, file.db) {
-            (Some(remotes), _) => Some(remotes.clone()),
-            (None, Some(text)) => Some(text.parse().context("configuration key db")?),
-            (None, None) => None,
-        };
-        let remotes = match named {
-            Some(remotes) => remotes.relative_to(&socket_directory()),
-            None => {
-                let default: Remotes = DEFAULT_SOCKET.parse().context("the default database")?;
-                default.relative_to(&run_directory())
-            }
-        };
+        let remotes = remotes(self.db.as_ref(), ("db", file.db), DEFAULT_SOCKET)?;
+        let southbound =
+            self::remotes(self.sb_db.as_ref(), ("sb-db", file.sb_db), DEFAULT_SOUTHBOUND_SOCKET)?;
         let cluster_id = match (remotes.cluster_id(), file.cluster_id) {
             (Some(listed), Some(configured)) if listed != configured => {
                 bail!(
@@ -215,6 +218,7 @@ impl Options {
         let timeout = self.timeout.map(Duration::from_secs);
         Ok(Settings {
             remotes,
+            southbound,
             tls,
             cluster_id,
             leader_only,
@@ -248,6 +252,15 @@ impl Settings {
         config.leader_only = self.leader_only;
         config
     }
+
+    /// Returns how to relate to the Southbound database, which is only read: any of its servers will do.
+    pub fn southbound_session(&self) -> SessionConfig {
+        let mut config = SessionConfig::new(self.southbound.clone(), SOUTHBOUND);
+        config.tls = self.tls.clone();
+        config.leader_only = false;
+        config.limits.value = MAX_SOUTHBOUND_REPLY;
+        config
+    }
 }
 
 impl Configuration {
@@ -265,6 +278,27 @@ impl Configuration {
         }
         Ok(Self { file, files, origins })
     }
+}
+
+/// Settles where the servers of a database are: as an option or the environment says, or a key of the configuration, or
+/// at OVN's own place.
+fn remotes(
+    option: Option<&Remotes>,
+    (key, configured): (&str, Option<String>),
+    default: &str,
+) -> anyhow::Result<Remotes> {
+    let named: Option<Remotes> = match (option, configured) {
+        (Some(remotes), _) => Some(remotes.clone()),
+        (None, Some(text)) => Some(text.parse().with_context(|| format!("configuration key {key}"))?),
+        (None, None) => None,
+    };
+    Ok(match named {
+        Some(remotes) => remotes.relative_to(&socket_directory()),
+        None => {
+            let default: Remotes = default.parse().context("the default database")?;
+            default.relative_to(&run_directory())
+        }
+    })
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {

@@ -42,3 +42,4 @@ mod service;
 mod sources;
 mod takeover;
 mod tls;
+mod verify;

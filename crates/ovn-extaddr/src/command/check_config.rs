@@ -57,6 +57,7 @@ fn text(settings: &Settings, found: &[Setting], palette: Palette) -> String {
 fn found(settings: &Settings) -> Vec<Setting> {
     let Settings {
         remotes,
+        southbound,
         rules,
         cms,
         tls,
@@ -87,6 +88,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
     };
     let values = [
         ("db", Some(remotes.to_string())),
+        ("sb-db", Some(southbound.to_string())),
         ("private-key", pem(&tls.private_key)),
         ("certificate", pem(&tls.certificate)),
         ("ca-cert", ca(false)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use extaddr_core::DATABASE;
 use ovsdb_protocol::{
-    Client, Destination, Endpoint, Error, Outcome, Results, ServerRole, SessionConfig, Transaction,
+    Client, Destination, Endpoint, Error, Outcome, Remotes, Results, ServerRole, SessionConfig, Transaction,
 };
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -20,6 +20,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the server may take for a transaction, unless --timeout says otherwise.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// The same for one that reads much.
+const LONG_ANSWER: Duration = Duration::from_secs(120);
 
 /// When a command has to be done, by `--timeout`.
 #[derive(Clone, Copy, Debug)]
@@ -79,15 +82,34 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
         Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
         _ => {}
     }
+    bail!("cannot use {DATABASE}: {}", failures(&client, &settings.remotes, patience))
+}
+
+/// Connects to the first remote that has a database, to read it. What a follower knows will do.
+///
+/// # Errors
+/// None has it, or not in time; the error says of each remote why.
+pub(super) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
+    let (database, remotes) = (config.database.clone(), config.remotes.clone());
+    let client = connect(config, PATIENCE);
+    match deadline.await_or(None, client.ready()).await {
+        Ok(Ok(_)) => Ok(client),
+        Ok(Err(error)) if !error.is_unavailable() => Err(error.into()),
+        _ => bail!("cannot read {database}: {}", failures(&client, &remotes, PATIENCE)),
+    }
+}
+
+/// Says of each remote why it could not be used.
+fn failures(client: &Client, remotes: &Remotes, patience: Duration) -> String {
     let failures = client.status().failures;
     if failures.is_empty() {
-        bail!("{} is silent for {patience:?}", settings.remotes);
+        return format!("{remotes} is silent for {patience:?}");
     }
     let failures = failures.iter().map(|(remote, error)| {
         let hint = access::hint(remote, error).map_or_else(String::new, |hint| format!(": {hint}"));
         format!("{remote}: {error:#}{hint}")
     });
-    bail!("cannot use {DATABASE}: {}", failures.collect::<Vec<_>>().join("; "))
+    failures.collect::<Vec<_>>().join("; ")
 }
 
 /// Looks up the addresses of a remote.
@@ -154,6 +176,26 @@ pub(super) async fn commit(
         Outcome::Unknown => {
             bail!("the connection was lost: look with `ovn-extaddr list` whether it was done")
         }
+    }
+}
+
+/// Reads with a transaction.
+///
+/// # Errors
+/// The database refuses, the connection is lost, or there is no answer in time.
+pub(super) async fn read(
+    client: &Client,
+    deadline: Deadline,
+    transaction: &Transaction,
+) -> anyhow::Result<Results> {
+    let answered = deadline.await_or(Some(LONG_ANSWER), client.transact(transaction)).await;
+    match answered.with_context(|| format!("{} does not answer in time", transaction.database))?? {
+        Outcome::Committed(results) => Ok(results),
+        Outcome::Refused(refusal) => {
+            let context = format!("{} does not tell", transaction.database);
+            Err(anyhow::Error::new(refusal.error).context(context))
+        }
+        Outcome::Unknown => bail!("the connection to {} was lost: try again", transaction.database),
     }
 }
 

@@ -13,7 +13,8 @@ use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transac
 use crate::command::output::print;
 use crate::command::port::{PortName, only_port};
 use crate::command::reach::{self, Deadline, commit};
-use crate::command::style::clean;
+use crate::command::style::{Palette, clean};
+use crate::command::verify;
 use crate::observe::Observer;
 use crate::settings::Settings;
 use extaddr_core::DATABASE;
@@ -44,6 +45,10 @@ pub(super) struct Set {
     /// As `ovn-nbctl --wait`, it waits through a restart of the server, and without --timeout for ever.
     #[arg(long, value_enum, default_value_t = Wait::None)]
     wait: Wait,
+
+    /// Wait until `verify` finds that the data plane does it, or say what is missing after --timeout, else a minute.
+    #[arg(long)]
+    verify: bool,
 }
 
 #[derive(Debug, Args)]
@@ -110,7 +115,7 @@ struct NbGlobal {
 }
 
 impl Set {
-    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let deadline = Deadline::of(&settings);
         let client = reach::database(&settings, deadline).await?;
         let (port, guess) = match self.port.meaning(&settings, &client, deadline).await? {
@@ -157,7 +162,7 @@ impl Set {
                 hint = row.hint(port, &settings).filter(|_| !self.keep);
             }
         }
-        let status = match self.wait {
+        let mut status = match self.wait {
             Wait::None => ExitCode::SUCCESS,
             wait => {
                 let families: Vec<_> = wanted.iter().map(|(family, _)| *family).collect();
@@ -168,6 +173,10 @@ impl Set {
                 })??
             }
         };
+        if self.verify && status == ExitCode::SUCCESS {
+            let families: Vec<_> = wanted.iter().map(|(family, _)| *family).collect();
+            status = verify::wait(&settings, deadline, port, &families, palette).await?;
+        }
         if let Some(hint) = hint {
             eprintln!("ovn-extaddr: {hint}");
         }

@@ -19,6 +19,7 @@ use extaddr_core::suggest::did_you_mean;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
     pub(super) db: Option<String>,
+    pub(super) sb_db: Option<String>,
     pub(super) owner: Option<String>,
     pub(super) port_range: Option<PortRangeRule>,
     pub(super) min_source_ports: Option<u16>,
@@ -79,6 +80,7 @@ impl File {
         };
         Self {
             db: over.db.or(self.db),
+            sb_db: over.sb_db.or(self.sb_db),
             owner: over.owner.or(self.owner),
             port_range: over.port_range.or(self.port_range),
             min_source_ports: over.min_source_ports.or(self.min_source_ports),

@@ -1,0 +1,291 @@
+//! `ovn-extaddr verify`
+
+mod read;
+mod wait;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anstyle::Style;
+use anyhow::bail;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use ovn_model::Family;
+use ovsdb_protocol::Uuid;
+use serde::Serialize;
+
+use crate::clock::Now;
+use crate::command::complete;
+use crate::command::output::Output;
+use crate::command::port::only_port;
+use crate::command::reach::Deadline;
+use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean};
+use crate::command::table::{self, Cell, Width};
+use crate::names::{Meaning, is_short_for};
+use crate::observe::Observer;
+use crate::ownership::Role;
+use crate::plan;
+use crate::report::{self, Entry};
+use crate::settings::Settings;
+use crate::state::State;
+use crate::verify::{Check, Code, Northbound, Outcome, Override, Southbound, verify};
+use read::Sight;
+pub(super) use wait::wait;
+
+/// Checks overrides in the Southbound database.
+///
+/// It looks at the flows that ovn-northd made of each row, at what stands in their way, and at where the router's gateway
+/// and the instance are. Nothing is written, and no packet is sent. The exit status is 1 where a check failed.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The port, by any of its names; else all that have an override are looked at.
+    #[arg(value_name = "PORT", add = ArgValueCompleter::new(complete::ports))]
+    port: Option<String>,
+
+    #[command(flatten)]
+    width: Width,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// An override and what was found: an element of `verify --json`. Field names are stable.
+#[derive(Debug, Serialize)]
+struct Verified {
+    port: String,
+    name: Option<String>,
+    router: Option<String>,
+    family: String,
+    internal: Option<IpAddr>,
+    external: Option<IpAddr>,
+    nat: Option<Uuid>,
+    gateway_port: Option<String>,
+    chassis: Option<String>,
+    outcome: Outcome,
+    checks: Vec<Check>,
+}
+
+/// An intent, and a row of ours for it, if there is one.
+struct Subject {
+    entry: Entry,
+    row: Option<Override>,
+}
+
+impl Verify {
+    pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
+        let deadline = Deadline::of(&settings);
+        let observer = Observer::open(&settings).await?;
+        let entries = match &self.port {
+            Some(port) => of_port(&observer, port)?,
+            None => {
+                let mut entries = observer.named(report::all(&observer.store, &observer.engine, |_| None));
+                entries.retain(|entry| !overrides(&observer, entry).is_empty());
+                entries
+            }
+        };
+        // That it cannot be read is told also where there is nothing to look at.
+        let sight = Sight::open(&settings, deadline).await?;
+        let verified = look(&sight, &observer, entries).await?;
+        self.output.print_all(&verified, || match &self.port {
+            Some(_) => verified.iter().map(|verified| tree(verified, palette)).collect(),
+            None => table(&verified, self.width, palette),
+        })?;
+        let has_failed = verified.iter().any(|verified| verified.outcome == Outcome::Failed);
+        Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Finds the intents of the port that a text means.
+///
+/// # Errors
+/// It means none, or several, or nothing is asked for it.
+fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
+    let Observer { store, engine, .. } = observer;
+    let meaning = observer.names().find(text);
+    let name: Arc<str> = match &meaning {
+        Meaning::Port(name) => name.as_str().into(),
+        _ => text.into(),
+    };
+    let is_there = store.port_by_name(&name).is_some();
+    let mut entries = observer.named(report::entries(store, engine, &name, None));
+    if !is_there {
+        // Something may ask for what is not there.
+        let absent = report::absent(store, engine).filter(|entry| {
+            entry.port == *name || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
+        });
+        entries.extend(observer.named(absent.collect()));
+    }
+    let ports: BTreeSet<&str> = entries.iter().map(|entry| &*entry.port).collect();
+    if ports.len() > 1 {
+        let ports: Vec<_> = ports.into_iter().map(clean).collect();
+        bail!("{text} may be {}: name one", ports.join(" or "));
+    }
+    if entries.is_empty() {
+        let port = if is_there { name.to_string() } else { only_port(meaning, text)? };
+        bail!("nothing is asked for port {}: `ovn-extaddr set` does", clean(&port));
+    }
+    Ok(entries)
+}
+
+/// Looks at the overrides of intents.
+///
+/// # Errors
+/// The Southbound database cannot be read.
+async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow::Result<Vec<Verified>> {
+    let mut subjects = Vec::new();
+    for entry in entries {
+        let rows = overrides(observer, &entry);
+        if rows.is_empty() {
+            subjects.push(Subject { entry, row: None });
+            continue;
+        }
+        subjects.extend(rows.into_iter().map(|row| Subject { entry: entry.clone(), row: Some(row) }));
+    }
+    let rows: Vec<Override> = subjects.iter().filter_map(|subject| subject.row.clone()).collect();
+    let (northbound, southbound) = sight.look(&rows).await?;
+    let now = Now::at(Instant::now()).wall.saturating_mul(1000);
+    Ok(subjects.into_iter().map(|subject| subject.verify(&northbound, &southbound, now)).collect())
+}
+
+/// Returns the rows of ours that are there for an intent, be it granted or not.
+fn overrides(observer: &Observer, entry: &Entry) -> Vec<Override> {
+    let (store, engine) = (&observer.store, &observer.engine);
+    let owned = plan::owned(store, engine.owner(), &entry.port).into_iter();
+    let overrides = owned.filter(|row| row.role == Some(Role::Egress)).filter_map(|row| {
+        let router = store.router(row.router)?;
+        let (external, internal) = (row.nat.external_ip()?, row.nat.logical_ip()?.addr());
+        let gateway_port = row.nat.gateway_port.and_then(|port| store.router_port(port));
+        (Family::of(external).to_string() == entry.family).then(|| Override {
+            port: entry.port.clone(),
+            router: router.name.to_string(),
+            router_uuid: router.uuid,
+            nat: row.nat.uuid,
+            internal,
+            external,
+            ports: row.nat.external_port_range().parse().ok(),
+            gateway_port: gateway_port.map(|port| port.name.to_string()),
+        })
+    });
+    overrides.collect()
+}
+
+impl Subject {
+    fn verify(self, northbound: &Northbound, southbound: &Southbound, now: u64) -> Verified {
+        let Self { entry, row } = self;
+        let mut checks = vec![standing(&entry, row.as_ref())];
+        let mut chassis = None;
+        if let Some(row) = &row {
+            let findings = verify(row, northbound, southbound, now);
+            checks.extend(findings.checks);
+            chassis = findings.chassis;
+        }
+        Verified {
+            port: entry.port,
+            name: entry.name,
+            router: row.as_ref().map(|row| row.router.clone()).or(entry.router),
+            family: entry.family,
+            internal: row.as_ref().map(|row| row.internal),
+            external: row.as_ref().map(|row| row.external).or(entry.external),
+            nat: row.as_ref().map(|row| row.nat),
+            gateway_port: row.and_then(|row| row.gateway_port).or(entry.gateway_port),
+            chassis,
+            outcome: Outcome::worst(&checks),
+            checks,
+        }
+    }
+}
+
+/// Checks where an intent stands.
+fn standing(entry: &Entry, row: Option<&Override>) -> Check {
+    if let Some(row) = row.filter(|_| entry.state == State::Active) {
+        return row.in_force();
+    }
+    let reason = entry.reason.map_or_else(String::new, |reason| format!(" ({})", reason.name()));
+    let message = format!("{}{reason}: {}", entry.state.name(), entry.message);
+    match entry.state {
+        State::Foreign | State::Draining => {
+            Check::unknown(Code::Override, message, "there is no row of ours to look at")
+        }
+        _ => Check::failed(Code::Override, message, format!("see `ovn-extaddr explain {}`", entry.shown())),
+    }
+}
+
+fn style_of(outcome: Outcome) -> (Style, char) {
+    match outcome {
+        Outcome::Ok => (GOOD, '✓'),
+        Outcome::Unknown => (DOUBTFUL, '?'),
+        Outcome::Failed => (BAD, '✗'),
+    }
+}
+
+impl Verified {
+    fn shown(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.port)
+    }
+}
+
+/// Renders a line for each override, and below them what is not as it should be.
+fn table(verified: &[Verified], width: Width, palette: Palette) -> String {
+    let address =
+        |address: Option<IpAddr>| address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    let cells = |verified: &Verified| {
+        [
+            Cell::whole(address(verified.internal)),
+            Cell::whole(address(verified.external)),
+            Cell::from(verified.chassis.as_deref().unwrap_or("-")),
+            Cell::styled(verified.outcome.name(), style_of(verified.outcome).0),
+        ]
+    };
+    let mut text = if width.is_wide() {
+        let heading = ["NAME", "PORT", "INTERNAL", "EXTERNAL", "CHASSIS", "RESULT"];
+        let rows = verified.iter().map(|verified| {
+            let [internal, external, chassis, result] = cells(verified);
+            let name = Cell::from(verified.name.as_deref().unwrap_or("-"));
+            [name, Cell::from(&verified.port), internal, external, chassis, result]
+        });
+        table::render(palette, width, heading, rows)
+    } else {
+        let heading = ["PORT", "INTERNAL", "EXTERNAL", "CHASSIS", "RESULT"];
+        let rows = verified.iter().map(|verified| {
+            let [internal, external, chassis, result] = cells(verified);
+            [Cell::from(verified.shown()), internal, external, chassis, result]
+        });
+        table::render(palette, width, heading, rows)
+    };
+    for verified in verified.iter().filter(|verified| verified.outcome != Outcome::Ok) {
+        let heading = format!("{} {}:", clean(verified.shown()), verified.family);
+        text += &format!("\n{}\n", palette.paint(HEADING, &heading));
+        for check in verified.checks.iter().filter(|check| check.outcome != Outcome::Ok) {
+            text += &lines(check, "  ", "    ", palette);
+        }
+    }
+    text
+}
+
+/// Renders a tree: the override, and below it the checks.
+fn tree(verified: &Verified, palette: Palette) -> String {
+    let heading = format!("{} {}:", clean(verified.shown()), verified.family);
+    let (style, _) = style_of(verified.outcome);
+    let outcome = palette.paint(style, verified.outcome.name());
+    let mut text = format!("{} {outcome}\n", palette.paint(HEADING, &heading));
+    let last = verified.checks.len().saturating_sub(1);
+    for (place, check) in verified.checks.iter().enumerate() {
+        let (branch, below) = if place == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        text += &lines(check, &palette.paint(FAINT, branch), &palette.paint(FAINT, below), palette);
+    }
+    text
+}
+
+/// Renders a check, with its cure on a line of its own.
+fn lines(check: &Check, first: &str, second: &str, palette: Palette) -> String {
+    let (style, sign) = style_of(check.outcome);
+    let sign = palette.paint(style, &sign.to_string());
+    let mut text = format!("{first}{sign} {:<9} {}\n", check.check.name(), clean(&check.message));
+    if let Some(cure) = &check.cure {
+        text += &format!("{second}  {:<9} {} {}\n", "", palette.paint(FAINT, "→"), clean(cure));
+    }
+    text
+}

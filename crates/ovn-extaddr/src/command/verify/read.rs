@@ -1,0 +1,299 @@
+//! The rows that `verify` looks at: selects, and what of their results the rules take.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context;
+use ovsdb_protocol::{
+    Atom, Client, Condition, DatabaseSchema, Datum, OperationResult, Row, SessionConfig, Transaction, Uuid,
+};
+
+use crate::command::reach::{self, Deadline};
+use crate::settings::Settings;
+use crate::verify::{
+    Binding, Chassis, Flow, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE,
+};
+
+/// Up to how many routers or ports are asked for one by one. A server looks at each row of a table for each question, and
+/// sends what is not wanted where more are asked for together.
+const MAX_APART: usize = 8;
+
+/// `Datapath_Binding.external_ids`: the router's row in the Northbound database.
+const ROUTER: &str = "logical-router";
+
+/// What is read of a flow.
+const FLOW_COLUMNS: [&str; 6] =
+    ["logical_datapath", "logical_dp_group", "priority", "match", "actions", "external_ids"];
+
+/// A database, and what it has.
+#[derive(Debug)]
+struct Reader {
+    client: Client,
+    schema: DatabaseSchema,
+    deadline: Deadline,
+}
+
+/// Rows that are asked for.
+struct Select<'a> {
+    table: &'static str,
+    conditions: Vec<Condition>,
+    columns: &'a [&'static str],
+}
+
+/// The databases, for one look or several.
+#[derive(Debug)]
+pub(super) struct Sight {
+    northbound: Reader,
+    southbound: Reader,
+}
+
+impl Sight {
+    /// Connects to both databases.
+    ///
+    /// # Errors
+    /// One of them cannot be read; the error says where it was looked for, and how to name another place.
+    pub(super) async fn open(settings: &Settings, deadline: Deadline) -> anyhow::Result<Self> {
+        let southbound = Reader::open(settings.southbound_session(), deadline).await.context(
+            "the Southbound database cannot be read: --sb-db, OVN_SB_DB or sb-db in the configuration says where it is",
+        )?;
+        let northbound = Reader::open(settings.reading_session(), deadline).await?;
+        Ok(Self { northbound, southbound })
+    }
+
+    /// Reads what the rules look at for some overrides.
+    ///
+    /// # Errors
+    /// A database does not answer, or not in time.
+    pub(super) async fn look(&self, overrides: &[Override]) -> anyhow::Result<(Northbound, Southbound)> {
+        let mut southbound = Southbound::default();
+        // In this order: what chassis are asked for comes from the Northbound, and is not ahead of it then.
+        self.southbound.chassis(&mut southbound).await?;
+        let northbound = self.northbound.progress().await?;
+        self.southbound.datapaths(overrides, &mut southbound).await?;
+        self.southbound.bindings(overrides, &mut southbound).await?;
+        for stage in [SNAT_STAGE, UNSNAT_STAGE] {
+            self.southbound.flows(stage, &mut southbound).await?;
+        }
+        Ok((northbound, southbound))
+    }
+}
+
+impl Reader {
+    async fn open(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Self> {
+        let database = config.database.clone();
+        let client = reach::reader(config, deadline).await?;
+        let schema = deadline.await_or(Some(reach::PATIENCE), client.get_schema(&database)).await;
+        let schema = schema.with_context(|| format!("{database} does not answer"))??;
+        Ok(Self { client, schema, deadline })
+    }
+
+    /// Reads rows, as far as the server has these tables and columns.
+    async fn select<const N: usize>(&self, selects: [Select<'_>; N]) -> anyhow::Result<[Vec<Row>; N]> {
+        let rows = self.select_all(selects.into()).await?;
+        Ok(rows.try_into().unwrap_or_else(|_| std::array::from_fn(|_| Vec::new())))
+    }
+
+    async fn select_all(&self, selects: Vec<Select<'_>>) -> anyhow::Result<Vec<Vec<Row>>> {
+        let mut transaction = Transaction::new(&*self.schema.name);
+        let mut places = Vec::new();
+        for Select { table, conditions, columns } in selects {
+            let has = |column: &&str| *column == "_uuid" || self.schema.column(table, column).is_some();
+            let columns: Vec<_> = columns.iter().copied().filter(has).collect();
+            let is_there = self.schema.table(table).is_some();
+            places.push(is_there.then(|| transaction.select_columns(table, conditions, columns)));
+        }
+        let mut results = reach::read(&self.client, self.deadline, &transaction).await?.into_iter();
+        let rows = places.into_iter().map(|place| match place.and_then(|_| results.next()) {
+            Some(OperationResult::Rows(rows)) => rows,
+            _ => Vec::new(),
+        });
+        Ok(rows.collect())
+    }
+
+    /// Reads how far ovn-northd is, of the Northbound database.
+    async fn progress(&self) -> anyhow::Result<Northbound> {
+        let columns = &["nb_cfg", "sb_cfg", "sb_cfg_timestamp"];
+        let [rows] = self.select([Select { table: "NB_Global", conditions: Vec::new(), columns }]).await?;
+        // A database that is not initialised asks for nothing either.
+        let Some(row) = rows.first() else { return Ok(Northbound::default()) };
+        Ok(Northbound {
+            nb_cfg: integer(row, "nb_cfg").unwrap_or_default(),
+            sb_cfg: integer(row, "sb_cfg").unwrap_or_default(),
+            sb_cfg_timestamp: timestamp(row, "sb_cfg_timestamp"),
+        })
+    }
+
+    /// Reads what chassis are asked for, and the chassis.
+    async fn chassis(&self, southbound: &mut Southbound) -> anyhow::Result<()> {
+        let private = ["chassis", "nb_cfg", "nb_cfg_timestamp"];
+        let [global, chassis, private] = self
+            .select([
+                Select { table: "SB_Global", conditions: Vec::new(), columns: &["nb_cfg"] },
+                Select {
+                    table: "Chassis",
+                    conditions: Vec::new(),
+                    columns: &["_uuid", "name", "hostname", "nb_cfg"],
+                },
+                Select { table: "Chassis_Private", conditions: Vec::new(), columns: &private },
+            ])
+            .await?;
+        southbound.nb_cfg = global.first().and_then(|row| integer(row, "nb_cfg")).unwrap_or_default();
+        let has_private_row = self.schema.table("Chassis_Private").is_some();
+        southbound.chassis.extend(chassis.iter().filter_map(|row| {
+            let chassis = Chassis {
+                name: text(row, "name"),
+                hostname: text(row, "hostname"),
+                // Since there are private rows, this column is not kept.
+                nb_cfg: integer(row, "nb_cfg").filter(|_| !has_private_row),
+                nb_cfg_timestamp: 0,
+                has_private_row,
+            };
+            Some((row.uuid()?, chassis))
+        }));
+        for row in &private {
+            if let Some(chassis) = uuid(row, "chassis").and_then(|uuid| southbound.chassis.get_mut(&uuid)) {
+                chassis.nb_cfg = integer(row, "nb_cfg");
+                chassis.nb_cfg_timestamp = timestamp(row, "nb_cfg_timestamp");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads which datapaths the routers have.
+    async fn datapaths(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
+        let routers: BTreeSet<Uuid> = overrides.iter().map(|wanted| wanted.router_uuid).collect();
+        let columns = &["_uuid", "external_ids"];
+        let is_of =
+            |router: &Uuid| Condition::includes("external_ids", Datum::map([(ROUTER, router.to_string())]));
+        let selects = apart(&routers, is_of)
+            .map(|conditions| Select { table: "Datapath_Binding", conditions, columns })
+            .collect();
+        for row in self.select_all(selects).await?.iter().flatten() {
+            let router = row.get("external_ids").and_then(|ids| ids.get(ROUTER)?.as_str()?.parse().ok());
+            if let Some((router, datapath)) =
+                router.zip(row.uuid()).filter(|(router, _)| routers.contains(router))
+            {
+                southbound.datapaths.insert(router, datapath);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads where the routers' gateways and the instances' ports are.
+    async fn bindings(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
+        let datapaths: BTreeSet<Uuid> = southbound.datapaths.values().copied().collect();
+        let of_gateways = &["logical_port", "type", "datapath", "options", "chassis"];
+        let selects =
+            apart(&datapaths, |datapath| Condition::eq("datapath", *datapath)).flat_map(|conditions| {
+                ["chassisredirect", "l3gateway"].map(|kind| {
+                    let kind = Condition::eq("type", kind);
+                    let conditions = conditions.iter().cloned().chain([kind]).collect();
+                    Select { table: "Port_Binding", conditions, columns: of_gateways }
+                })
+            });
+        let gateways = self.select_all(selects.collect()).await?;
+        for row in gateways.iter().flatten() {
+            let Some(datapath) = uuid(row, "datapath").filter(|datapath| datapaths.contains(datapath)) else {
+                continue;
+            };
+            let binding = text(row, "logical_port");
+            let is_distributed = text(row, "type") == "chassisredirect";
+            let router_port =
+                row.get("options").and_then(|options| options.get("distributed-port")?.as_str());
+            let router_port = router_port.filter(|_| is_distributed).unwrap_or(&binding).to_owned();
+            let gateway = Gateway { router_port, binding, is_distributed, chassis: uuid(row, "chassis") };
+            southbound.gateways.entry(datapath).or_default().push(gateway);
+        }
+        for gateways in southbound.gateways.values_mut() {
+            gateways.sort_unstable_by(|a, b| a.binding.cmp(&b.binding));
+        }
+        let ports: BTreeSet<&str> = overrides.iter().map(|wanted| &*wanted.port).collect();
+        let columns = &["logical_port", "chassis", "up"];
+        let selects = apart(&ports, |port| Condition::eq("logical_port", *port)).map(|conditions| Select {
+            table: "Port_Binding",
+            conditions,
+            columns,
+        });
+        let bindings = self.select_all(selects.collect()).await?;
+        southbound.ports.extend(bindings.iter().flatten().filter_map(|row| {
+            let port = ports.get(row.get("logical_port")?.as_str()?)?;
+            let up = row.get("up").and_then(Datum::as_bool);
+            Some(((*port).to_owned(), Binding { chassis: uuid(row, "chassis"), up }))
+        }));
+        Ok(())
+    }
+
+    /// Reads the flows of a stage: those of one datapath, and those that several have in common.
+    async fn flows(&self, stage: &'static str, southbound: &mut Southbound) -> anyhow::Result<()> {
+        let datapaths: BTreeSet<Uuid> = southbound.datapaths.values().copied().collect();
+        let in_stage = || Condition::includes("external_ids", Datum::map([("stage-name", stage)]));
+        let (table, columns) = ("Logical_Flow", &FLOW_COLUMNS);
+        let of_datapaths = apart(&datapaths, |datapath| Condition::eq("logical_datapath", *datapath));
+        // Such a question for all has the flows in common among its answers.
+        let are_apart = datapaths.len() <= MAX_APART;
+        let in_common = are_apart.then(|| vec![Condition::eq("logical_datapath", Datum::empty())]);
+        let selects = of_datapaths.chain(in_common).map(|mut conditions| {
+            conditions.push(in_stage());
+            Select { table, conditions, columns }
+        });
+        let rows: Vec<Row> = self.select_all(selects.collect()).await?.into_iter().flatten().collect();
+        let groups: BTreeSet<Uuid> = rows.iter().filter_map(|row| uuid(row, "logical_dp_group")).collect();
+        let groups = self.groups(&groups).await?;
+        for row in rows {
+            let flow = Flow {
+                priority: integer(&row, "priority").unwrap_or_default(),
+                matching: text(&row, "match").into(),
+                actions: text(&row, "actions").into(),
+                hint: row.get("external_ids").and_then(|ids| ids.get("stage-hint")?.as_str()).map(Into::into),
+            };
+            let group = uuid(&row, "logical_dp_group").and_then(|group| groups.get(&group));
+            let members = group.into_iter().flatten().copied().chain(uuid(&row, "logical_datapath"));
+            for datapath in members.filter(|datapath| datapaths.contains(datapath)) {
+                southbound.insert_flow(datapath, stage, flow.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the datapaths of groups.
+    async fn groups(&self, groups: &BTreeSet<Uuid>) -> anyhow::Result<HashMap<Uuid, Vec<Uuid>>> {
+        // A server finds a row by its UUID without a search.
+        let selects = groups.iter().map(|group| Select {
+            table: "Logical_DP_Group",
+            conditions: vec![Condition::uuid(*group)],
+            columns: &["_uuid", "datapaths"],
+        });
+        let rows = self.select_all(selects.collect()).await?;
+        let members = |row: &Row| {
+            let datapaths = row.get("datapaths")?;
+            Some((row.uuid()?, datapaths.iter().filter_map(Atom::as_uuid).collect()))
+        };
+        Ok(rows.iter().flatten().filter_map(members).collect())
+    }
+}
+
+/// Returns the conditions of each question: one for each thing, or of many one for all.
+fn apart<'a, T>(
+    things: &'a BTreeSet<T>,
+    condition: impl Fn(&T) -> Condition + 'a,
+) -> impl Iterator<Item = Vec<Condition>> + 'a {
+    let are_apart = things.len() <= MAX_APART;
+    let each = things.iter().filter(move |_| are_apart).map(move |thing| vec![condition(thing)]);
+    each.chain((!are_apart).then(Vec::new))
+}
+
+fn text(row: &Row, column: &str) -> String {
+    row.get(column).and_then(Datum::as_str).unwrap_or_default().to_owned()
+}
+
+fn integer(row: &Row, column: &str) -> Option<i64> {
+    row.get(column)?.as_integer()
+}
+
+fn uuid(row: &Row, column: &str) -> Option<Uuid> {
+    row.get(column)?.as_uuid()
+}
+
+/// Returns a point in time, 0 where there is none.
+fn timestamp(row: &Row, column: &str) -> u64 {
+    integer(row, column).and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! Waiting until an override is verified, for `set --verify`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use ovn_model::Family;
+use tokio::time::{Instant, timeout};
+
+use super::read::Sight;
+use super::{Verified, look, tree};
+use crate::command::output::print;
+use crate::command::reach::Deadline;
+use crate::command::style::Palette;
+use crate::observe::Observer;
+use crate::report;
+use crate::settings::Settings;
+use crate::state::State;
+use crate::verify::Outcome;
+
+/// How long to wait unless `--timeout` says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The pause between two looks, beside what a look takes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Waits until nothing that was asked for a port in some families fails any more, or waiting does not help; prints what
+/// was found last.
+///
+/// # Errors
+/// A database cannot be read.
+pub(in crate::command) async fn wait(
+    settings: &Settings,
+    deadline: Deadline,
+    port: &str,
+    families: &[Family],
+    palette: Palette,
+) -> anyhow::Result<ExitCode> {
+    let mut found = None;
+    let verified = until_verified(settings, deadline, port, families, &mut found);
+    let ended = deadline.await_or(Some(PATIENCE), verified).await;
+    if let Ok(ended) = ended {
+        ended?;
+    }
+    let Some(found) = found else { bail!("the intent is set, but no database says in time what came of it") };
+    print(&found.iter().map(|verified| tree(verified, palette)).collect::<String>())?;
+    let has_failed = found.iter().any(|verified| verified.outcome == Outcome::Failed);
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Looks again and again, and leaves what was found last.
+async fn until_verified(
+    settings: &Settings,
+    deadline: Deadline,
+    port: &str,
+    families: &[Family],
+    found: &mut Option<Vec<Verified>>,
+) -> anyhow::Result<()> {
+    let sight = Sight::open(settings, deadline).await?;
+    let mut observer = Observer::open(settings).await?;
+    let port: Arc<str> = port.into();
+    loop {
+        let start = Instant::now();
+        let mut entries = observer.named(report::entries(&observer.store, &observer.engine, &port, None));
+        entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
+        // What is refused stays so until somebody does something about it.
+        let is_under_way = |state| matches!(state, State::Active | State::Pending | State::Contested);
+        let may_change = entries.iter().any(|entry| is_under_way(entry.state));
+        let verified = look(&sight, &observer, entries).await?;
+        let has_failed = verified.iter().any(|verified| verified.outcome == Outcome::Failed);
+        *found = Some(verified);
+        if !has_failed || !may_change {
+            return Ok(());
+        }
+        // Databases with many flows have more to do for a look.
+        let _ = timeout(PAUSE + start.elapsed(), observer.followed()).await;
+    }
+}

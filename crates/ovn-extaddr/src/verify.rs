@@ -1,0 +1,249 @@
+//! Whether the data plane does what an override asks for: what is looked at in the Southbound database, and the verdicts.
+//!
+//! Rows are read by [`command`](crate::command); the rules here only look at them. A check that rests on another one that
+//! failed is not made.
+
+mod action;
+mod bindings;
+mod expression;
+mod flows;
+mod packet;
+mod southbound;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use ovn_model::Family;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::port_range::PortRange;
+pub use southbound::{
+    Binding, Chassis, Flow, Gateway, Northbound, SNAT_STAGE, Southbound, Stage, UNSNAT_STAGE,
+};
+
+/// An override whose row is in the Northbound database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The name of the `Logical_Switch_Port`.
+    pub port: String,
+    /// The name of the router.
+    pub router: String,
+    /// The router's row in the Northbound database.
+    pub router_uuid: Uuid,
+    /// The `NAT` row.
+    pub nat: Uuid,
+    /// The address of the instance.
+    pub internal: IpAddr,
+    /// The address that it gets.
+    pub external: IpAddr,
+    /// The ports to which its source ports are changed.
+    pub ports: Option<PortRange>,
+    /// The name of the router port that the row is limited to.
+    pub gateway_port: Option<String>,
+}
+
+/// What a check looked at, by a code that does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// That there is an override, whose row is in the Northbound database.
+    Override,
+    /// That ovn-northd has brought the Northbound database's changes to the Southbound one.
+    InStep,
+    /// That the router has a datapath.
+    Datapath,
+    /// That a flow gives the instance the address.
+    Snat,
+    /// That no other flow takes its packets first.
+    Rival,
+    /// That a flow translates replies back.
+    Unsnat,
+    /// That nothing keeps replies from that flow.
+    Replies,
+    /// That the gateway is on a chassis.
+    Gateway,
+    /// That this chassis follows.
+    Chassis,
+    /// That the instance's port is on a chassis and up.
+    Port,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is as it should be.
+    Ok,
+    /// The database does not tell.
+    Unknown,
+    /// It is not as it should be.
+    Failed,
+}
+
+/// One check of an override. Field names are stable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub check: Code,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+}
+
+/// What was found about an override.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// The checks, in the order of a packet's way.
+    pub checks: Vec<Check>,
+    /// The name of the chassis where its packets are translated.
+    pub chassis: Option<String>,
+}
+
+// ===== impl Code =====
+
+impl Code {
+    /// Returns the code.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Override => "override",
+            Self::InStep => "in-step",
+            Self::Datapath => "datapath",
+            Self::Snat => "snat",
+            Self::Rival => "rival",
+            Self::Unsnat => "unsnat",
+            Self::Replies => "replies",
+            Self::Gateway => "gateway",
+            Self::Chassis => "chassis",
+            Self::Port => "port",
+        }
+    }
+}
+
+// ===== impl Override =====
+
+impl Override {
+    /// Returns the check of an override that is in force.
+    pub fn in_force(&self) -> Check {
+        let Self { nat, router, internal, external, .. } = self;
+        Check::ok(Code::Override, format!("{internal} leaves as {external} by NAT row {nat} of {router}"))
+    }
+}
+
+// ===== impl Outcome =====
+
+impl Outcome {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Returns the worst of these checks' outcomes.
+    pub fn worst(checks: &[Check]) -> Self {
+        checks.iter().map(|check| check.outcome).max().unwrap_or(Self::Unknown)
+    }
+}
+
+// ===== impl Check =====
+
+impl Check {
+    /// Creates a check that went well.
+    pub fn ok(check: Code, message: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Ok, message: message.into(), cure: None }
+    }
+
+    /// Creates a check that failed.
+    pub fn failed(check: Code, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Failed, message: message.into(), cure: Some(cure.into()) }
+    }
+
+    /// Creates a check of which the database does not tell how it ends.
+    pub fn unknown(check: Code, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Unknown, message: message.into(), cure: Some(cure.into()) }
+    }
+}
+
+/// What to do where ovn-northd does not do its work.
+const CURE_OF_NORTHD: &str = "see whether ovn-northd runs, is active and not paused (`ovn-appctl -t ovn-northd status`), and what it logs";
+
+/// Checks an override. `now` is the time, in milliseconds since 1970.
+pub fn verify(wanted: &Override, northbound: &Northbound, southbound: &Southbound, now: u64) -> Findings {
+    let mut checks = Vec::new();
+    let port = bindings::port(wanted, southbound);
+    let Some(datapath) = southbound.datapaths.get(&wanted.router_uuid) else {
+        checks.push(in_step(northbound, southbound, false));
+        checks.push(Check::failed(
+            Code::Datapath,
+            format!("router {} is not in the Southbound database", wanted.router),
+            format!("{CURE_OF_NORTHD}; see whether --sb-db names the Southbound of this Northbound"),
+        ));
+        checks.push(port);
+        return Findings { checks, chassis: None };
+    };
+    let gateways = southbound.gateways.get(datapath).map_or(&[][..], Vec::as_slice);
+    let flows::Verdict { checks: of_flows, gateway, is_there } =
+        flows::check(wanted, southbound.stages(*datapath), gateways);
+    checks.push(in_step(northbound, southbound, is_there));
+    checks.push(Check::ok(Code::Datapath, format!("router {} has datapath {datapath}", wanted.router)));
+    checks.extend(of_flows);
+    let (of_gateway, chassis) = bindings::gateway(wanted, gateway, northbound, southbound, now);
+    checks.extend(of_gateway);
+    checks.push(port);
+    Findings { checks, chassis }
+}
+
+/// Checks whether ovn-northd has answered all that was asked of it. Nobody need have asked: what tells is the flow, if it
+/// is there.
+fn in_step(northbound: &Northbound, southbound: &Southbound, is_flow_there: bool) -> Check {
+    let Northbound { nb_cfg, sb_cfg, .. } = *northbound;
+    if southbound.nb_cfg > nb_cfg {
+        return Check::failed(
+            Code::InStep,
+            format!(
+                "the Southbound database is at change {}, ahead of the Northbound's {nb_cfg}",
+                southbound.nb_cfg
+            ),
+            "name the Southbound of this Northbound: --sb-db, OVN_SB_DB or sb-db in the configuration",
+        );
+    }
+    let pending = nb_cfg > sb_cfg;
+    match (pending, is_flow_there) {
+        (false, true) => Check::ok(
+            Code::InStep,
+            format!("ovn-northd has brought the row, and change {nb_cfg}, to the Southbound database"),
+        ),
+        (false, false) => Check::unknown(
+            Code::InStep,
+            format!("change {nb_cfg}, the last that ovn-northd was asked for, is in the Southbound database"),
+            "`ovn-nbctl --wait=sb sync` shows whether ovn-northd follows now",
+        ),
+        (true, true) => Check::unknown(
+            Code::InStep,
+            format!(
+                "ovn-northd is asked for change {nb_cfg} and has answered {sb_cfg}, but has brought the row"
+            ),
+            CURE_OF_NORTHD,
+        ),
+        (true, false) => Check::failed(
+            Code::InStep,
+            format!("ovn-northd is asked for change {nb_cfg} and has answered {sb_cfg}"),
+            CURE_OF_NORTHD,
+        ),
+    }
+}
+
+/// Returns a family's length of a host's prefix.
+fn host_bits(family: Family) -> i64 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
+}

@@ -1,0 +1,182 @@
+//! What is looked at in the Southbound database, and what the Northbound one says of it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use super::action::Action;
+use super::expression::{Expression, Relation, Value};
+
+/// The stage of a router that translates sources of packets that leave.
+pub const SNAT_STAGE: &str = "lr_out_snat";
+
+/// The stage of a router that translates replies back.
+pub const UNSNAT_STAGE: &str = "lr_in_unsnat";
+
+/// How far ovn-northd and the hypervisors are, by `NB_Global`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Northbound {
+    /// What was asked for.
+    pub nb_cfg: i64,
+    /// What ovn-northd has done.
+    pub sb_cfg: i64,
+    /// When it did, in milliseconds since 1970; 0 where that is not known.
+    pub sb_cfg_timestamp: u64,
+}
+
+/// Rows of the Southbound database, of the routers and ports in question.
+#[derive(Clone, Debug, Default)]
+pub struct Southbound {
+    /// `SB_Global.nb_cfg`: what chassis are asked for.
+    pub nb_cfg: i64,
+    /// The datapath of each router, by the router's row in the Northbound database.
+    pub datapaths: HashMap<Uuid, Uuid>,
+    /// Where the gateways of each datapath are.
+    pub gateways: HashMap<Uuid, Vec<Gateway>>,
+    /// The bindings of instances' ports, by name.
+    pub ports: HashMap<String, Binding>,
+    /// The chassis.
+    pub chassis: HashMap<Uuid, Chassis>,
+    pub(super) snat: HashMap<Uuid, Stage>,
+    pub(super) unsnat: HashMap<Uuid, Stage>,
+}
+
+/// A port by which a router is bound to a chassis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The name of the router port.
+    pub router_port: String,
+    /// The name by which it is bound: `cr-…` for a gateway port.
+    pub binding: String,
+    /// Whether only this port is bound, and not the router as a whole (`options:chassis`).
+    pub is_distributed: bool,
+    /// The chassis that has it.
+    pub chassis: Option<Uuid>,
+}
+
+/// Where a port is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// The chassis that has it.
+    pub chassis: Option<Uuid>,
+    /// Whether its flows are in place there; `None` for servers that do not say.
+    pub up: Option<bool>,
+}
+
+/// A chassis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chassis {
+    /// Its name.
+    pub name: String,
+    /// Its host's name.
+    pub hostname: String,
+    /// What it has done of what chassis are asked for; `None` where it does not say.
+    pub nb_cfg: Option<i64>,
+    /// When it did, in milliseconds since 1970; 0 where that is not known.
+    pub nb_cfg_timestamp: u64,
+    /// Whether servers keep what a chassis says in a row of its own, which it takes away when it ends.
+    pub has_private_row: bool,
+}
+
+/// A logical flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Flows of higher priority come first; of equal ones any may.
+    pub priority: i64,
+    /// What it matches.
+    pub matching: Box<str>,
+    /// What it does.
+    pub actions: Box<str>,
+    /// The first eight digits of the UUID of the Northbound row that it is made of, where ovn-northd says so.
+    pub hint: Option<Box<str>>,
+}
+
+/// The flows of a stage of a router. Those that are for a single address are found by it.
+#[derive(Clone, Debug, Default)]
+pub struct Stage {
+    by_address: HashMap<IpAddr, Vec<Flow>>,
+    others: Vec<Flow>,
+}
+
+/// The stages of a router that matter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stages<'a> {
+    pub(super) snat: Option<&'a Stage>,
+    pub(super) unsnat: Option<&'a Stage>,
+}
+
+// ===== impl Southbound =====
+
+impl Southbound {
+    /// Adds a flow of a stage to a datapath. Stages that do not matter are passed over.
+    pub fn insert_flow(&mut self, datapath: Uuid, stage: &str, flow: Flow) {
+        match stage {
+            SNAT_STAGE => self.snat.entry(datapath).or_default().insert("src", flow),
+            UNSNAT_STAGE => self.unsnat.entry(datapath).or_default().insert("dst", flow),
+            _ => {}
+        }
+    }
+
+    pub(super) fn stages(&self, datapath: Uuid) -> Stages<'_> {
+        Stages { snat: self.snat.get(&datapath), unsnat: self.unsnat.get(&datapath) }
+    }
+}
+
+// ===== impl Stage =====
+
+impl Stage {
+    fn insert(&mut self, end: &str, flow: Flow) {
+        let flows = match address(&Expression::parse(&flow.matching), end) {
+            Some(address) => self.by_address.entry(address).or_default(),
+            None => &mut self.others,
+        };
+        flows.push(flow);
+    }
+
+    /// Iterates over the flows that may match packets with this address.
+    pub(super) fn candidates(&self, address: IpAddr) -> impl Iterator<Item = &Flow> {
+        self.by_address.get(&address).into_iter().flatten().chain(&self.others)
+    }
+}
+
+// ===== impl Flow =====
+
+impl Flow {
+    pub(super) fn expression(&self) -> Expression {
+        Expression::parse(&self.matching)
+    }
+
+    pub(super) fn action(&self) -> Action {
+        Action::parse(&self.actions)
+    }
+
+    /// Returns whether it is made of this row.
+    pub(super) fn is_of(&self, row: Uuid) -> bool {
+        let row = row.to_string();
+        self.hint.as_deref().is_some_and(|hint| !hint.is_empty() && row.starts_with(hint))
+    }
+
+    /// Returns the row that it is made of, as a text.
+    pub(super) fn origin(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("of the Northbound row {hint}…"),
+            None => "of no Northbound row that ovn-northd names".to_owned(),
+        }
+    }
+}
+
+/// Returns the one address that an end of a packet must have for an expression to be met.
+fn address(expression: &Expression, end: &str) -> Option<IpAddr> {
+    match expression {
+        Expression::All(parts) => parts.iter().find_map(|part| address(part, end)),
+        Expression::Compare { field, relation: Relation::Equal, values } => match &values[..] {
+            [Value::Prefix(prefix)] if prefix.prefix_len() == prefix.max_prefix_len() => {
+                let is_end = |family: &str| field.strip_prefix(family) == Some(end);
+                ["ip4.", "ip6."].into_iter().any(is_end).then(|| prefix.addr())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
