@@ -170,7 +170,7 @@ fn a_rival_row_is_found_while_nobody_has_taken_ours_away() -> Result<()> {
     world.net.add_nat("snat", ip("203.0.113.99"), "10.57.1.11")?;
     world.ovn.sync()?;
     world.answer()?;
-    let messages = world.wait_for(1, &["override failed", "rival failed"])?;
+    let messages = world.wait_for(1, &["override unknown", "rival failed"])?;
     assert!(messages[0].starts_with("conflict"), "{messages:?}");
     assert!(
         messages[1].contains("a flow of priority 161 gives 203.0.113.99 (of the Northbound row "),

@@ -22,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The same for one that reads much.
-const LONG_ANSWER: Duration = Duration::from_secs(120);
+pub(super) const LONG_ANSWER: Duration = Duration::from_secs(120);
 
 /// When a command has to be done, by `--timeout`.
 #[derive(Clone, Copy, Debug)]

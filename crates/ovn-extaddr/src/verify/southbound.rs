@@ -1,6 +1,6 @@
 //! What is looked at in the Southbound database, and what the Northbound one says of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use uuid::Uuid;
@@ -109,13 +109,15 @@ pub(super) struct Stages<'a> {
 // ===== impl Southbound =====
 
 impl Southbound {
-    /// Adds a flow of a stage to a datapath. Stages that do not matter are passed over.
-    pub fn insert_flow(&mut self, datapath: Uuid, stage: &str, flow: Flow) {
-        match stage {
-            SNAT_STAGE => self.snat.entry(datapath).or_default().insert("src", flow),
-            UNSNAT_STAGE => self.unsnat.entry(datapath).or_default().insert("dst", flow),
-            _ => {}
-        }
+    /// Adds a flow of a stage to a datapath. Passed over are stages that do not matter, and flows for other addresses than
+    /// these.
+    pub fn insert_flow(&mut self, datapath: Uuid, stage: &str, flow: Flow, addresses: &HashSet<IpAddr>) {
+        let (stages, end) = match stage {
+            SNAT_STAGE => (&mut self.snat, "src"),
+            UNSNAT_STAGE => (&mut self.unsnat, "dst"),
+            _ => return,
+        };
+        stages.entry(datapath).or_default().insert(end, flow, addresses);
     }
 
     pub(super) fn stages(&self, datapath: Uuid) -> Stages<'_> {
@@ -126,12 +128,12 @@ impl Southbound {
 // ===== impl Stage =====
 
 impl Stage {
-    fn insert(&mut self, end: &str, flow: Flow) {
-        let flows = match address(&Expression::parse(&flow.matching), end) {
-            Some(address) => self.by_address.entry(address).or_default(),
-            None => &mut self.others,
-        };
-        flows.push(flow);
+    fn insert(&mut self, end: &str, flow: Flow, addresses: &HashSet<IpAddr>) {
+        match address(&Expression::parse(&flow.matching), end) {
+            Some(address) if !addresses.contains(&address) => {}
+            Some(address) => self.by_address.entry(address).or_default().push(flow),
+            None => self.others.push(flow),
+        }
     }
 
     /// Iterates over the flows that may match packets with this address.

@@ -111,6 +111,7 @@ impl Site {
     }
 
     fn verify(mut self) -> Findings {
+        let addresses = [self.wanted.internal, self.wanted.external].into();
         for line in self.flows.lines().filter(|line| !line.is_empty()) {
             let parts: Vec<&str> = line.split(" | ").collect();
             let [head, matching, actions] = parts[..] else { panic!("{line}") };
@@ -121,7 +122,7 @@ impl Site {
                 actions: actions.into(),
                 hint: (head[2] != "-").then(|| head[2].into()),
             };
-            self.southbound.insert_flow(DATAPATH, head[0], flow);
+            self.southbound.insert_flow(DATAPATH, head[0], flow, &addresses);
         }
         verify(&self.wanted, &self.northbound, &self.southbound, NOW)
     }

@@ -7,22 +7,23 @@ use ovsdb_protocol::{
     Atom, Client, Condition, DatabaseSchema, Datum, OperationResult, Row, SessionConfig, Transaction, Uuid,
 };
 
+use super::flow;
 use crate::command::reach::{self, Deadline};
 use crate::settings::Settings;
-use crate::verify::{
-    Binding, Chassis, Flow, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE,
-};
+use crate::verify::{Binding, Chassis, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE};
 
 /// Up to how many routers or ports are asked for one by one. A server looks at each row of a table for each question, and
 /// sends what is not wanted where more are asked for together.
 const MAX_APART: usize = 8;
 
+/// The same for the flows of routers, of which there may be a million.
+const MAX_ROUTERS_APART: usize = 2;
+
+/// The stages that matter.
+const STAGES: [&str; 2] = [SNAT_STAGE, UNSNAT_STAGE];
+
 /// `Datapath_Binding.external_ids`: the router's row in the Northbound database.
 const ROUTER: &str = "logical-router";
-
-/// What is read of a flow.
-const FLOW_COLUMNS: [&str; 6] =
-    ["logical_datapath", "logical_dp_group", "priority", "match", "actions", "external_ids"];
 
 /// A database, and what it has.
 #[derive(Debug)]
@@ -70,9 +71,7 @@ impl Sight {
         let northbound = self.northbound.progress().await?;
         self.southbound.datapaths(overrides, &mut southbound).await?;
         self.southbound.bindings(overrides, &mut southbound).await?;
-        for stage in [SNAT_STAGE, UNSNAT_STAGE] {
-            self.southbound.flows(stage, &mut southbound).await?;
-        }
+        self.southbound.flows(overrides, &mut southbound).await?;
         Ok((northbound, southbound))
     }
 }
@@ -222,33 +221,36 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the flows of a stage: those of one datapath, and those that several have in common.
-    async fn flows(&self, stage: &'static str, southbound: &mut Southbound) -> anyhow::Result<()> {
+    /// Reads the flows of the stages that matter.
+    ///
+    /// Each question is a request of its own: a server has to look at every flow for it, and serves nobody meanwhile.
+    async fn flows(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
         let datapaths: BTreeSet<Uuid> = southbound.datapaths.values().copied().collect();
-        let in_stage = || Condition::includes("external_ids", Datum::map([("stage-name", stage)]));
-        let (table, columns) = ("Logical_Flow", &FLOW_COLUMNS);
-        let of_datapaths = apart(&datapaths, |datapath| Condition::eq("logical_datapath", *datapath));
-        // Such a question for all has the flows in common among its answers.
-        let are_apart = datapaths.len() <= MAX_APART;
-        let in_common = are_apart.then(|| vec![Condition::eq("logical_datapath", Datum::empty())]);
-        let selects = of_datapaths.chain(in_common).map(|mut conditions| {
-            conditions.push(in_stage());
-            Select { table, conditions, columns }
-        });
-        let rows: Vec<Row> = self.select_all(selects.collect()).await?.into_iter().flatten().collect();
-        let groups: BTreeSet<Uuid> = rows.iter().filter_map(|row| uuid(row, "logical_dp_group")).collect();
-        let groups = self.groups(&groups).await?;
-        for row in rows {
-            let flow = Flow {
-                priority: integer(&row, "priority").unwrap_or_default(),
-                matching: text(&row, "match").into(),
-                actions: text(&row, "actions").into(),
-                hint: row.get("external_ids").and_then(|ids| ids.get("stage-hint")?.as_str()).map(Into::into),
-            };
-            let group = uuid(&row, "logical_dp_group").and_then(|group| groups.get(&group));
-            let members = group.into_iter().flatten().copied().chain(uuid(&row, "logical_datapath"));
-            for datapath in members.filter(|datapath| datapaths.contains(datapath)) {
-                southbound.insert_flow(datapath, stage, flow.clone());
+        let mut questions = Vec::new();
+        if datapaths.len() <= MAX_ROUTERS_APART {
+            questions
+                .extend(datapaths.iter().map(|datapath| vec![Condition::eq("logical_datapath", *datapath)]));
+            // Those that several datapaths have in common.
+            questions.extend(
+                STAGES.map(|stage| vec![Condition::eq("logical_datapath", Datum::empty()), of_stage(stage)]),
+            );
+        } else {
+            questions.extend(STAGES.map(|stage| vec![of_stage(stage)]));
+        }
+        let addresses = overrides.iter().flat_map(|wanted| [wanted.internal, wanted.external]).collect();
+        let mut groups = HashMap::new();
+        for conditions in questions {
+            let flows = flow::read(&self.client, &self.schema, self.deadline, conditions).await?;
+            let unknown =
+                flows.iter().filter_map(|flow| flow.group).filter(|group| !groups.contains_key(group));
+            let unknown = unknown.collect();
+            groups.extend(self.groups(&unknown).await?);
+            for flow in flows {
+                let group = flow.group.and_then(|group| groups.get(&group));
+                let members = group.into_iter().flatten().copied().chain(flow.datapath);
+                for datapath in members.filter(|datapath| datapaths.contains(datapath)) {
+                    southbound.insert_flow(datapath, &flow.stage, flow.flow.clone(), &addresses);
+                }
             }
         }
         Ok(())
@@ -269,6 +271,10 @@ impl Reader {
         };
         Ok(rows.iter().flatten().filter_map(members).collect())
     }
+}
+
+fn of_stage(stage: &str) -> Condition {
+    Condition::includes("external_ids", Datum::map([("stage-name", stage)]))
 }
 
 /// Returns the conditions of each question: one for each thing, or of many one for all.

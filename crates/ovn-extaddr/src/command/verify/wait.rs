@@ -39,24 +39,24 @@ pub(in crate::command) async fn wait(
 ) -> anyhow::Result<ExitCode> {
     let mut found = None;
     let verified = until_verified(settings, deadline, port, families, &mut found);
-    let ended = deadline.await_or(Some(PATIENCE), verified).await;
-    if let Ok(ended) = ended {
-        ended?;
-    }
+    let is_verified = match deadline.await_or(Some(PATIENCE), verified).await {
+        Ok(ended) => ended?,
+        Err(_) => false,
+    };
     let Some(found) = found else { bail!("the intent is set, but no database says in time what came of it") };
     print(&found.iter().map(|verified| tree(verified, palette)).collect::<String>())?;
-    let has_failed = found.iter().any(|verified| verified.outcome == Outcome::Failed);
-    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks again and again, and leaves what was found last.
+/// Looks again and again, and leaves what was found last. Returns whether nothing fails; it does not wait for what
+/// somebody has to do something about.
 async fn until_verified(
     settings: &Settings,
     deadline: Deadline,
     port: &str,
     families: &[Family],
     found: &mut Option<Vec<Verified>>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let sight = Sight::open(settings, deadline).await?;
     let mut observer = Observer::open(settings).await?;
     let port: Arc<str> = port.into();
@@ -64,14 +64,14 @@ async fn until_verified(
         let start = Instant::now();
         let mut entries = observer.named(report::entries(&observer.store, &observer.engine, &port, None));
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
-        // What is refused stays so until somebody does something about it.
-        let is_under_way = |state| matches!(state, State::Active | State::Pending | State::Contested);
-        let may_change = entries.iter().any(|entry| is_under_way(entry.state));
+        // A row of before may be at work as it should be until the agent changes it.
+        let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
+        let is_refused = !is_pending && entries.iter().all(|entry| entry.state != State::Active);
         let verified = look(&sight, &observer, entries).await?;
         let has_failed = verified.iter().any(|verified| verified.outcome == Outcome::Failed);
         *found = Some(verified);
-        if !has_failed || !may_change {
-            return Ok(());
+        if is_refused || !has_failed && !is_pending {
+            return Ok(!has_failed);
         }
         // Databases with many flows have more to do for a look.
         let _ = timeout(PAUSE + start.elapsed(), observer.followed()).await;
