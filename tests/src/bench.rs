@@ -29,6 +29,7 @@ mod sources;
 mod subject;
 mod tap;
 mod usage;
+mod verify;
 
 use std::fmt::Arguments;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ const MIB: f64 = 1048576.0;
 type Measure = (&'static str, fn(&Bench) -> Result<Vec<Figure>>);
 
 /// All measures.
-const MEASURES: [Measure; 8] = [
+const MEASURES: [Measure; 9] = [
     ("cold-start", cold_start::measure),
     ("restart", restart::measure),
     ("burst", burst::measure),
@@ -53,6 +54,7 @@ const MEASURES: [Measure; 8] = [
     ("resync", resync::measure),
     ("idle", idle::measure),
     ("sources", sources::measure),
+    ("verify", verify::measure),
     ("linear", linear::measure),
 ];
 

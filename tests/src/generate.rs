@@ -14,6 +14,8 @@
 //! A network is a record of the file, which is to say a transaction. What no rule of the agent reads is left out
 //! (ACLs, DHCP options, DNS records), because the agent does not monitor it.
 
+mod southbound;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -26,6 +28,7 @@ use sha1_smol::Sha1;
 
 use crate::ovsdb_server::installed_schema;
 use crate::row::{json_map, json_set, uuid_ref};
+pub(crate) use southbound::Translation;
 
 /// Networks, instances and forwards of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -444,8 +447,11 @@ fn write_record(file: &mut impl Write, json: &Value) -> Result<()> {
 /// A UUID of version 4 whose random bits follow from what the row is. They must look random: ovsdb-server takes the
 /// first 32 of them for the hash.
 fn uuid(kind: Kind, network: u32, number: u32) -> String {
-    let seed = u64::from(network) << 32 | u64::from(number);
-    let high = mix(seed ^ mix(kind as u64 + 1));
+    uuid_of(kind as u64, u64::from(network) << 32 | u64::from(number))
+}
+
+fn uuid_of(kind: u64, seed: u64) -> String {
+    let high = mix(seed ^ mix(kind + 1));
     let low = mix(high ^ seed);
     let bits = u128::from(high) << 64 | u128::from(low);
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;

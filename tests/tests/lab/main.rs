@@ -10,3 +10,4 @@ mod release;
 mod rows;
 mod stage;
 mod topology;
+mod verify;

@@ -10,7 +10,7 @@ use ovn_extaddr_tests::{Agent, DefaultTarget, Protocol, eventually};
 use serde_json::Value;
 
 /// Long enough for everything that is to happen at once, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Has the agent take the addresses though nothing forwards them. Where something does, OVN 23.03 finds the way back of
 /// connections that an instance began by the forward's own flows (`lr_in_defrag`, and one conntrack zone for all), so
