@@ -5,7 +5,7 @@ use std::time::Instant;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use extaddr_core::clock::Now;
-use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::ownership::Owner;
 use extaddr_core::resolve::{Question, resolve};
 use extaddr_core::rules::Rules;
@@ -84,7 +84,7 @@ fn decide_one(bencher: Bencher<'_, '_>) {
 fn plan_all(bencher: Bencher<'_, '_>) {
     let store = store();
     let engine = decided(&store);
-    let subjects: Vec<Subject> = engine.unsettled().iter().cloned().collect();
+    let subjects: Vec<ReconcileKey> = engine.unsettled().iter().cloned().collect();
     let all = || subjects.iter().map(|subject| engine.changes(&store, subject).len()).sum::<usize>();
     bencher.counter(ItemsCount::new(subjects.len())).bench_local(all);
 }

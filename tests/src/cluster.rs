@@ -23,7 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::wait::eventually;
 
 /// Longer than any election.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Several ovsdb-servers that are one Northbound database by RAFT.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Cluster {
             members.push(start(dir.path(), n, &file.display().to_string())?);
         }
         let cluster = Self { members, dir };
-        eventually(PATIENCE, "all members have joined", || {
+        eventually(TIMEOUT, "all members have joined", || {
             for member in &cluster.members {
                 if !member.cluster_status()?.contains("Status: cluster member") {
                     bail!("{} has not joined", member.remote());
@@ -184,7 +184,7 @@ impl Cluster {
     ///
     /// When there is none for long.
     pub fn leader_but(&self, not: Option<usize>) -> Result<usize> {
-        eventually(PATIENCE, "there is a leader", || {
+        eventually(TIMEOUT, "there is a leader", || {
             let leads = |n: &usize| {
                 Some(*n) != not && self.members[*n].cluster_status().is_ok_and(|s| s.contains("Role: leader"))
             };

@@ -100,7 +100,7 @@ const LISTEN: [u16; 3] = [80, 443, 8080];
 const USUAL: (u8, u32) = (22, 1000);
 
 /// Room in the crowded network.
-const MOST_CROWDED: u32 = 60_000;
+const MAX_CROWDED: u32 = 60_000;
 
 /// The first instance's distance from the router's address.
 const FIRST: u32 = 9;
@@ -153,7 +153,7 @@ impl Estate {
     /// When there is more in it than its addresses can name, or a file cannot be read or written.
     pub fn write(&self, to: &Path) -> Result<()> {
         ensure!(self.instances <= USUAL.1, "a network has room for {} instances", USUAL.1);
-        ensure!(self.crowd <= MOST_CROWDED, "the crowded network has room for {MOST_CROWDED} instances");
+        ensure!(self.crowd <= MAX_CROWDED, "the crowded network has room for {MAX_CROWDED} instances");
         ensure!(self.networks <= 1 << 14, "there are addresses for {} networks", 1 << 14);
         ensure!(self.all_networks() * self.forwards <= 1 << 17, "there are {} forward addresses", 1 << 17);
         ensure!(self.asking <= self.instances && self.forwards > 0, "there is nothing to ask for");

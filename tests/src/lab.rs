@@ -59,7 +59,7 @@ use estate::Estate;
 use hazards::Hazard;
 
 /// How long anything in a lab may take to come about, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The chassis that gateway ports are on, as `Net` names it.
 const GATEWAY: &str = "gateway-1";
@@ -141,7 +141,7 @@ impl Lab {
         let gateways = host::Gateways::of(&self.net)?;
         let host = self.place(&instance, name, chassis, gateways)?;
         for family in host.families() {
-            eventually(PATIENCE, &format!("{name} reaches the outside by {family}"), || {
+            eventually(TIMEOUT, &format!("{name} reaches the outside by {family}"), || {
                 self.outbound(&host, Proto::Icmp, family, None)?.seen().map(|_| true)
             })?;
         }
@@ -420,7 +420,7 @@ impl LabBuilder {
         gateway.wire("br-ex", &namespace, "eth0", None)?;
         let wan = Host::outside(namespace)?;
         let lab = Lab { chassis, ovn, net, wan, hosts: Vec::new(), gateway: self.gateway, estate };
-        eventually(PATIENCE, "every chassis is in the Southbound database", || {
+        eventually(TIMEOUT, "every chassis is in the Southbound database", || {
             let list = lab.ovn.sbctl(&["--bare", "--columns=name", "list", "chassis"])?;
             Ok(list.split_whitespace().count() == lab.chassis.len())
         })?;

@@ -8,14 +8,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Deserializer, Value, json};
 
 /// Longer than any transaction a test may send.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long one of several servers may take, which may be frozen or without a leader.
-const PATIENCE_WITH_ONE: Duration = Duration::from_secs(5);
+const TIMEOUT_OF_ONE: Duration = Duration::from_secs(5);
 
 /// Runs one transaction at the first of these servers that answers. What a server refuses is final.
 pub(crate) fn transact_at(sockets: &[PathBuf], database: &str, operations: &[Value]) -> Result<Vec<Value>> {
-    let patience = if sockets.len() == 1 { PATIENCE } else { PATIENCE_WITH_ONE };
+    let patience = if sockets.len() == 1 { TIMEOUT } else { TIMEOUT_OF_ONE };
     let start = Instant::now();
     loop {
         let mut last = None;
@@ -25,7 +25,7 @@ pub(crate) fn transact_at(sockets: &[PathBuf], database: &str, operations: &[Val
                 Err(error) => last = Some(error),
             }
         }
-        if sockets.len() == 1 || start.elapsed() > PATIENCE {
+        if sockets.len() == 1 || start.elapsed() > TIMEOUT {
             return Err(last.unwrap_or_else(|| anyhow!("there is no server to ask")));
         }
         sleep(Duration::from_millis(20));

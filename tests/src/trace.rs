@@ -11,7 +11,7 @@ use crate::ovsdb_server::OvsdbServer;
 use crate::rpc;
 
 /// How long one packet may take; reading the database counts for the first.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How many packets one daemon follows.
 const PACKETS: usize = 4000;
@@ -70,7 +70,7 @@ impl Tracer {
             self.left = PACKETS;
         }
         self.left -= 1;
-        let account = rpc::call(&self.control, "trace", &json!([datapath, packet]), PATIENCE)
+        let account = rpc::call(&self.control, "trace", &json!([datapath, packet]), TIMEOUT)
             .with_context(|| format!("ovn-trace {datapath} '{packet}'"))?;
         let account = account.as_str().context("ovn-trace answers with no text")?;
         let mut tracked = account.lines().filter(|line| line.starts_with("ct_"));
@@ -93,7 +93,7 @@ impl Tracer {
     }
 
     fn exit(&self) -> Result<()> {
-        rpc::call(&self.control, "exit", &json!([]), PATIENCE).map(drop)
+        rpc::call(&self.control, "exit", &json!([]), TIMEOUT).map(drop)
     }
 }
 

@@ -10,18 +10,18 @@ use ovsdb_protocol::{ErrorClass, LockName, Outcome, TransactError, Transaction, 
 use crate::batch::{self, Batch};
 use crate::change::RowChange;
 use crate::clock::Now;
-use crate::contention::Fights;
-use crate::engine::{Engine, Subject};
+use crate::contention::ContentionTracker;
+use crate::engine::{Engine, ReconcileKey};
 use crate::row::OwnRow;
 use crate::urgent_deletes;
 
 /// Subjects whose changes go into one transaction. The server does nothing else while it executes
 /// one: this many take it a few milliseconds. They are also what a transaction takes of our memory.
-const MOST_SUBJECTS: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// The wait before changes are sent again that had no effect, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Sends what the engine wants changed: one transaction at a time, as large as need be, at once.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub struct Applier {
     /// Subjects in the next transaction at most.
     limit: usize,
     /// By subject, and whether it is only of the [`withdrawal`] that the rest does not hold up.
-    held: HashMap<(Subject, bool), Held>,
-    fights: Fights,
+    held: HashMap<(ReconcileKey, bool), Held>,
+    fights: ContentionTracker,
     /// Ports whose [`obstacle`](Self::obstacle) may be another one than before.
     touched: BTreeSet<Arc<str>>,
     /// When it was last looked for something to send.
@@ -52,7 +52,7 @@ struct Held {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Conclusion {
     /// The ports and conversions that it was for.
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<ReconcileKey>,
     /// How many changes it was to make.
     pub changes: usize,
     /// What became of it.
@@ -87,9 +87,9 @@ impl Applier {
         Self {
             lock,
             in_flight: None,
-            limit: MOST_SUBJECTS,
+            limit: MAX_KEYS,
             held: HashMap::new(),
-            fights: Fights::default(),
+            fights: ContentionTracker::default(),
             touched: BTreeSet::new(),
             looked: None,
         }
@@ -102,7 +102,7 @@ impl Applier {
         }
         self.looked = Some(now.instant);
         self.held.retain(|(subject, part), held| {
-            engine.unsettled().contains(subject) || (*part && now.instant < held.until + LONGEST_WAIT)
+            engine.unsettled().contains(subject) || (*part && now.instant < held.until + MAX_WAIT)
         });
         let forgotten = self.fights.forget_old(now.instant);
         self.touch(engine, forgotten.iter());
@@ -135,31 +135,31 @@ impl Applier {
         &self,
         store: &Store,
         engine: &Engine,
-        subject: &Subject,
+        subject: &ReconcileKey,
         now: Instant,
-    ) -> Vec<(Subject, Vec<RowChange>)> {
+    ) -> Vec<(ReconcileKey, Vec<RowChange>)> {
         let whole = self.whole(store, engine, subject, now);
         if !whole.is_empty() {
             return whole;
         }
         let withdrawals: Vec<_> = match subject {
-            Subject::Port(port) => {
+            ReconcileKey::Port(port) => {
                 let changes = engine.changes(store, subject);
                 vec![(subject.clone(), urgent_deletes::among(store, engine.rules(), port, &changes))]
             }
-            Subject::Conversion(place) => {
+            ReconcileKey::Conversion(place) => {
                 let users = engine.users_of(place);
                 users
                     .map(|port| {
                         (
-                            Subject::Port(Arc::clone(port)),
+                            ReconcileKey::Port(Arc::clone(port)),
                             urgent_deletes::off_address(store, engine.owner(), port, *place),
                         )
                     })
                     .collect()
             }
         };
-        let due = |(subject, changes): &(Subject, Vec<RowChange>)| {
+        let due = |(subject, changes): &(ReconcileKey, Vec<RowChange>)| {
             // Where there is nothing else to do, the withdrawal is the whole.
             let held = [false, true].into_iter().any(|part| self.is_held(subject, part, changes, now));
             !changes.is_empty() && !held
@@ -173,23 +173,23 @@ impl Applier {
         &self,
         store: &Store,
         engine: &Engine,
-        subject: &Subject,
+        subject: &ReconcileKey,
         now: Instant,
-    ) -> Vec<(Subject, Vec<RowChange>)> {
-        let waits = |subject: &Subject| self.waits(subject, &engine.changes(store, subject), now);
+    ) -> Vec<(ReconcileKey, Vec<RowChange>)> {
+        let waits = |subject: &ReconcileKey| self.waits(subject, &engine.changes(store, subject), now);
         let mut ready = vec![(subject.clone(), engine.changes(store, subject))];
         match subject {
-            Subject::Port(port) => {
-                let needed = engine.conversions_of(port).map(Subject::Conversion);
+            ReconcileKey::Port(port) => {
+                let needed = engine.conversions_of(port).map(ReconcileKey::Conversion);
                 ready.extend(needed.map(|needed| (needed.clone(), engine.changes(store, &needed))));
             }
-            Subject::Conversion(place) => {
+            ReconcileKey::Conversion(place) => {
                 let mut users = engine.users_of(place).peekable();
                 // Where somebody has his row already, the conversion is for him.
                 let absent = |user: &Arc<str>| {
                     urgent_deletes::off_address(store, engine.owner(), user, *place).is_empty()
                 };
-                let late = |user: &Arc<str>| waits(&Subject::Port(Arc::clone(user))) && absent(user);
+                let late = |user: &Arc<str>| waits(&ReconcileKey::Port(Arc::clone(user))) && absent(user);
                 if users.peek().is_some() && users.all(late) {
                     return Vec::new();
                 }
@@ -209,7 +209,7 @@ impl Applier {
 
     /// Returns whether changes of a port are.
     pub fn is_under_way(&self, port: &Arc<str>) -> bool {
-        let subject = Subject::Port(Arc::clone(port));
+        let subject = ReconcileKey::Port(Arc::clone(port));
         self.in_flight.as_ref().is_some_and(|(_, batch)| batch.subjects.contains_key(&subject))
     }
 
@@ -227,9 +227,9 @@ impl Applier {
         if self.held.is_empty() && self.fights.is_empty() {
             return None;
         }
-        let needed = || engine.conversions_of(port).map(Subject::Conversion);
-        let subjects = || std::iter::once(Subject::Port(Arc::clone(port))).chain(needed());
-        let held = |subject: Subject| {
+        let needed = || engine.conversions_of(port).map(ReconcileKey::Conversion);
+        let subjects = || std::iter::once(ReconcileKey::Port(Arc::clone(port))).chain(needed());
+        let held = |subject: ReconcileKey| {
             let parts = [false, true].into_iter().filter(|_| engine.unsettled().contains(&subject));
             let held = parts.filter_map(|part| self.held.get(&(subject.clone(), part))).next();
             held.map(|held| Obstacle::Refused(Arc::clone(&held.error)))
@@ -254,7 +254,7 @@ impl Applier {
         self.touch(engine, subjects.iter());
         let fate = match outcome {
             Outcome::Committed(_) => {
-                self.limit = MOST_SUBJECTS;
+                self.limit = MAX_KEYS;
                 for (subject, changes) in batch.subjects {
                     let whole = !engine.unsettled().contains(&subject) || !is_withdrawal(&changes);
                     if whole {
@@ -285,17 +285,17 @@ impl Applier {
         std::mem::take(&mut self.touched)
     }
 
-    fn touch<'a>(&mut self, engine: &Engine, subjects: impl Iterator<Item = &'a Subject>) {
+    fn touch<'a>(&mut self, engine: &Engine, subjects: impl Iterator<Item = &'a ReconcileKey>) {
         for subject in subjects {
             match subject {
-                Subject::Port(port) => drop(self.touched.insert(Arc::clone(port))),
-                Subject::Conversion(place) => self.touched.extend(engine.users_of(place).cloned()),
+                ReconcileKey::Port(port) => drop(self.touched.insert(Arc::clone(port))),
+                ReconcileKey::Conversion(place) => self.touched.extend(engine.users_of(place).cloned()),
             }
         }
     }
 
     /// Returns what may be at fault for a refusal; everything else goes again at once.
-    fn suspects(&mut self, batch: Batch, refusal: &TransactError) -> BTreeMap<Subject, Vec<RowChange>> {
+    fn suspects(&mut self, batch: Batch, refusal: &TransactError) -> BTreeMap<ReconcileKey, Vec<RowChange>> {
         let culprit = refusal.operation.and_then(|operation| batch.origin(operation)).cloned();
         let mut subjects = batch.subjects;
         match (refusal.class(), culprit) {
@@ -312,11 +312,11 @@ impl Applier {
         subjects
     }
 
-    fn waits(&self, subject: &Subject, changes: &[RowChange], now: Instant) -> bool {
+    fn waits(&self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) -> bool {
         self.is_held(subject, false, changes, now) || self.fights.waits(subject, changes, now)
     }
 
-    fn is_held(&self, subject: &Subject, part: bool, changes: &[RowChange], now: Instant) -> bool {
+    fn is_held(&self, subject: &ReconcileKey, part: bool, changes: &[RowChange], now: Instant) -> bool {
         let held = self.held.get(&(subject.clone(), part));
         // A withdrawal may have been sent together with another one of the port.
         let same = |held: &Held| match part {
@@ -330,7 +330,7 @@ impl Applier {
     /// that sending them at once would have the same one. Returns whether they are held as a part, if they are.
     fn hold_if_same(
         &mut self,
-        subject: Subject,
+        subject: ReconcileKey,
         changes: Vec<RowChange>,
         error: &str,
         store: &Store,
@@ -347,7 +347,7 @@ impl Applier {
         }
         let key = (subject, part);
         let attempts = self.held.get(&key).map_or(0, |held| held.attempts + 1);
-        let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
+        let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(MAX_WAIT);
         self.held.insert(key, Held { changes, until: now + wait, attempts, error: error.into() });
         Some(part)
     }
@@ -378,7 +378,7 @@ impl Pending<'_> {
     }
 
     /// Returns what it is for, and what it changes.
-    pub fn subjects(&self) -> &BTreeMap<Subject, Vec<RowChange>> {
+    pub fn subjects(&self) -> &BTreeMap<ReconcileKey, Vec<RowChange>> {
         &self.batch.subjects
     }
 

@@ -8,7 +8,7 @@ use ovsdb_protocol::{Datum, Field, LockName, Transaction, TypedCondition, TypedM
 use crate::DATABASE;
 use crate::change::RowChange;
 use crate::clock::Now;
-use crate::engine::{Engine, Subject};
+use crate::engine::{Engine, ReconcileKey};
 use crate::guard::{self, Guard};
 use crate::row::OwnRow;
 use crate::rules::Rules;
@@ -19,9 +19,9 @@ pub struct Batch {
     /// What to send.
     pub transaction: Transaction,
     /// The subjects and their changes.
-    pub subjects: BTreeMap<Subject, Vec<RowChange>>,
+    pub subjects: BTreeMap<ReconcileKey, Vec<RowChange>>,
     /// The subject that an operation is for, by the operation's index; `None` for those of all.
-    origins: Vec<Option<Subject>>,
+    origins: Vec<Option<ReconcileKey>>,
 }
 
 /// A transaction under construction.
@@ -29,7 +29,7 @@ struct Builder<'a> {
     store: &'a Store,
     rules: &'a Rules,
     transaction: Transaction,
-    origins: Vec<Option<Subject>>,
+    origins: Vec<Option<ReconcileKey>>,
     guards: BTreeSet<Guard>,
     routers: BTreeMap<RouterId, Sets>,
     /// When a drain row that is written now goes.
@@ -56,7 +56,7 @@ pub fn merge(
     store: &Store,
     engine: &Engine,
     lock: &LockName,
-    subjects: BTreeMap<Subject, Vec<RowChange>>,
+    subjects: BTreeMap<ReconcileKey, Vec<RowChange>>,
     now: Now,
 ) -> Batch {
     let rules = engine.rules();
@@ -88,23 +88,23 @@ pub fn merge(
 
 impl Batch {
     /// Returns the subject that an operation is for, where it is for one.
-    pub fn origin(&self, operation: usize) -> Option<&Subject> {
+    pub fn origin(&self, operation: usize) -> Option<&ReconcileKey> {
         self.origins.get(operation)?.as_ref()
     }
 }
 
 impl Builder<'_> {
     /// Notes that the operations added since the last call are for `subject`.
-    fn attribute(&mut self, subject: Option<&Subject>) {
+    fn attribute(&mut self, subject: Option<&ReconcileKey>) {
         self.origins.resize(self.transaction.len(), subject.cloned());
     }
 
-    fn guard(&mut self, engine: &Engine, subject: &Subject, changes: &[RowChange]) {
+    fn guard(&mut self, engine: &Engine, subject: &ReconcileKey, changes: &[RowChange]) {
         let guards: Vec<_> = match subject {
-            Subject::Conversion((_, address)) => {
+            ReconcileKey::Conversion((_, address)) => {
                 changes.iter().flat_map(|change| guard::of_conversion(change, *address)).collect()
             }
-            Subject::Port(name) => {
+            ReconcileKey::Port(name) => {
                 let Some(id) = self.store.port_by_name(name) else { return };
                 let decisions = engine.decisions(name);
                 let rows = changes.iter().filter_map(RowChange::row);

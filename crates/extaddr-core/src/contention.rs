@@ -6,24 +6,24 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::change::RowChange;
-use crate::engine::Subject;
+use crate::engine::ReconcileKey;
 
 /// Rows that are put back this often are contested.
-const PATIENCE: u32 = 10;
+const MAX_RESTORES: u32 = 10;
 
 /// How long rows must stay to be out of the fight: longer than they are ever left alone.
 const WINDOW: Duration = Duration::from_secs(120);
 
 /// How long the rows are left alone when they become contested; doubled each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Who put what back how often.
 #[derive(Debug, Default)]
-pub struct Fights {
-    rounds: HashMap<Subject, Round>,
+pub struct ContentionTracker {
+    rounds: HashMap<ReconcileKey, Round>,
     /// What was written when, the oldest first.
-    written: VecDeque<(Instant, Subject)>,
+    written: VecDeque<(Instant, ReconcileKey)>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,16 +34,16 @@ struct Round {
     contents: Vec<u64>,
 }
 
-// ===== impl Fights =====
+// ===== impl ContentionTracker =====
 
-impl Fights {
+impl ContentionTracker {
     /// Takes note of changes that were committed. Only what is written once more, with nothing
     /// else asked for meanwhile, was lost.
-    pub fn committed(&mut self, subject: &Subject, changes: &[RowChange], now: Instant) {
+    pub fn committed(&mut self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) {
         self.note(subject, changes.iter().filter_map(content).collect(), now);
     }
 
-    fn note(&mut self, subject: &Subject, contents: Vec<u64>, now: Instant) {
+    fn note(&mut self, subject: &ReconcileKey, contents: Vec<u64>, now: Instant) {
         if contents.is_empty() {
             // What we take away ourselves is no loss.
             self.rounds.remove(subject);
@@ -60,7 +60,7 @@ impl Fights {
     }
 
     /// Forgets rows that stayed for long enough. Returns those among them that were contested.
-    pub fn forget_old(&mut self, now: Instant) -> Vec<Subject> {
+    pub fn forget_old(&mut self, now: Instant) -> Vec<ReconcileKey> {
         let mut contested = Vec::new();
         while self.written.front().is_some_and(|(at, _)| now >= *at + WINDOW)
             && let Some((at, subject)) = self.written.pop_front()
@@ -85,18 +85,18 @@ impl Fights {
     }
 
     /// Returns whether somebody keeps removing the rows.
-    pub fn is_contested(&self, subject: &Subject) -> bool {
-        self.rounds.get(subject).is_some_and(|round| round.heals >= PATIENCE)
+    pub fn is_contested(&self, subject: &ReconcileKey) -> bool {
+        self.rounds.get(subject).is_some_and(|round| round.heals >= MAX_RESTORES)
     }
 
     /// Returns whether the rows are left alone for now.
-    pub fn waits(&self, subject: &Subject, changes: &[RowChange], now: Instant) -> bool {
+    pub fn waits(&self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) -> bool {
         self.rests(subject, now)
             .is_some_and(|round| changes.iter().filter_map(content).any(|content| round.has(content)))
     }
 
     /// Returns the round of a subject whose rows are left alone for now.
-    fn rests(&self, subject: &Subject, now: Instant) -> Option<&Round> {
+    fn rests(&self, subject: &ReconcileKey, now: Instant) -> Option<&Round> {
         self.rounds.get(subject).filter(|round| round.until().is_some_and(|until| now < until))
     }
 
@@ -130,8 +130,8 @@ impl Round {
 
     /// Until when the rows are left alone, a time that is past perhaps.
     fn until(&self) -> Option<Instant> {
-        let excess = self.heals.checked_sub(PATIENCE)?;
-        Some(self.last + FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(LONGEST_WAIT))
+        let excess = self.heals.checked_sub(MAX_RESTORES)?;
+        Some(self.last + FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(MAX_WAIT))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::change::RowChange;
-use crate::engine::{Engine, Subject};
+use crate::engine::{Engine, ReconcileKey};
 use crate::row::OwnRow;
 
 /// A change of the database: an element of `plan --json`. Field names are stable.
@@ -130,12 +130,12 @@ pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
 pub fn planned_change(
     store: &Store,
     engine: &Engine,
-    subject: &Subject,
+    subject: &ReconcileKey,
     change: &RowChange,
 ) -> PlannedChange {
     let (port, place) = match subject {
-        Subject::Port(port) => (Some(port.to_string()), None),
-        Subject::Conversion((router, _)) => (None, Some(*router)),
+        ReconcileKey::Port(port) => (Some(port.to_string()), None),
+        ReconcileKey::Conversion((router, _)) => (None, Some(*router)),
     };
     let router = |id: RouterId| store.router(id).map_or_else(String::new, |row| row.name.to_string());
     let blank = PlannedChange {

@@ -27,14 +27,14 @@ use crate::owned::{owned, owned_among};
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, Wanted};
 use crate::reason::Reason;
-use crate::resolve::{Decision, Place, Question, Verdict, Watch, resolve};
+use crate::resolve::{Decision, Dependency, Place, Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::nic::Nic;
 use crate::sources::requests::{News, Requests};
 use crate::topology::{Reach, reach};
 use crate::undo::Undo;
 use crate::{conversion, drain};
-use dependencies::Watchers;
+use dependencies::DependencyIndex;
 use entry::Draft;
 use index::Index;
 use located::Located;
@@ -42,7 +42,7 @@ use ports::{Number, Ports};
 
 /// What has rows of its own, which are changed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub enum ReconcileKey {
     /// A port, by its name: its overrides and what they leave to drain.
     Port(Arc<str>),
     /// The conversion of an address on a router, for all ports that have it.
@@ -67,18 +67,18 @@ pub struct Engine {
     /// Whether all is to be decided anew.
     anew: bool,
     /// What else is. Ports come before the conversions that they need.
-    dirty: BTreeSet<Subject>,
+    dirty: BTreeSet<ReconcileKey>,
     /// What has rows that are not as they should be.
-    unsettled: BTreeSet<Subject>,
+    unsettled: BTreeSet<ReconcileKey>,
     /// What is to be decided anew at a time.
-    due: BTreeSet<(Instant, Subject)>,
+    due: BTreeSet<(Instant, ReconcileKey)>,
     reaches: HashMap<SwitchId, Reach>,
     /// The switches whose reach visited a node.
     visitors: Index<Node, SwitchId>,
     /// The ports with a decision on a switch.
     residents: Index<SwitchId, Number>,
-    watchers: Watchers,
-    /// Those of [`Watch::Anywhere`], which are few.
+    watchers: DependencyIndex,
+    /// Those of [`Dependency::Anywhere`], which are few.
     anywhere: Index<IpAddr, Number>,
     /// The conversions that rest on a load balancer.
     balancers: Index<Uuid, Place>,
@@ -152,7 +152,7 @@ impl Engine {
             reaches: HashMap::new(),
             visitors: Index::default(),
             residents: Index::default(),
-            watchers: Watchers::new(),
+            watchers: DependencyIndex::new(),
             anywhere: Index::default(),
             balancers: Index::default(),
             speakers: HashSet::new(),
@@ -199,11 +199,11 @@ impl Engine {
     pub fn hear(&mut self, store: &Store, source: usize, news: News) {
         let affected = self.requests.take(source, news);
         for instance in affected.instances {
-            self.dirty.extend(self.located.ports(instance).cloned().map(Subject::Port));
+            self.dirty.extend(self.located.ports(instance).cloned().map(ReconcileKey::Port));
         }
         if affected.presumed {
             let names = store.tagged_names().filter(|name| self.requests.may_speak_of(name));
-            self.dirty.extend(names.cloned().map(Subject::Port));
+            self.dirty.extend(names.cloned().map(ReconcileKey::Port));
         }
     }
 
@@ -247,11 +247,11 @@ impl Engine {
             if std::mem::take(&mut self.anew) { self.decide_all(store, now) } else { Vec::new() };
         while let Some(subject) = self.dirty.pop_first() {
             match subject {
-                Subject::Port(port) => {
+                ReconcileKey::Port(port) => {
                     self.decide(store, Candidate::named(store, &port), now);
                     decided.push(port);
                 }
-                Subject::Conversion(place) => self.convert(store, place),
+                ReconcileKey::Conversion(place) => self.convert(store, place),
             }
         }
         decided
@@ -280,24 +280,24 @@ impl Engine {
 
     /// Returns whether rows of a port are not as they should be.
     pub fn is_unsettled(&self, port: &Arc<str>) -> bool {
-        !self.unsettled.is_empty() && self.unsettled.contains(&Subject::Port(Arc::clone(port)))
+        !self.unsettled.is_empty() && self.unsettled.contains(&ReconcileKey::Port(Arc::clone(port)))
     }
 
     /// Returns what has rows that are not as they should be.
-    pub fn unsettled(&self) -> &BTreeSet<Subject> {
+    pub fn unsettled(&self) -> &BTreeSet<ReconcileKey> {
         &self.unsettled
     }
 
     /// Returns what has to change for a subject.
-    pub fn changes(&self, store: &Store, subject: &Subject) -> Vec<RowChange> {
+    pub fn changes(&self, store: &Store, subject: &ReconcileKey) -> Vec<RowChange> {
         match subject {
-            Subject::Port(port) => {
+            ReconcileKey::Port(port) => {
                 let PortOutcome { decisions, held, .. } = self.outcome(port);
                 let wanted = Wanted { port, decisions, held };
                 let owned = owned(store, &self.rules.owner, port);
                 plan::changes(store, &self.rules, wanted, &owned, self.wall)
             }
-            Subject::Conversion(place) => {
+            ReconcileKey::Conversion(place) => {
                 let memory = self.conversions.get(place).map_or(&[][..], |conversion| &conversion.memory);
                 let site = Site::of(store, &self.rules.owner, place.0, place.1);
                 if site.memory().is_none() && !memory.is_empty() {
@@ -349,18 +349,18 @@ impl Engine {
                 if !self.requests.is_empty() {
                     self.located.note(store, port);
                 }
-                self.dirty.insert(Subject::Port(Arc::clone(port)));
+                self.dirty.insert(ReconcileKey::Port(Arc::clone(port)));
             }
             Change::Address { router, address } => {
                 self.mark_place(store, (*router, *address));
-                self.mark_watchers(&Watch::Anywhere(*address));
+                self.mark_watchers(&Dependency::Anywhere(*address));
             }
             Change::HostSnat { router, address } => {
                 self.mark_conversion(store, (*router, *address));
-                self.mark_watchers(&Watch::Anywhere(*address));
+                self.mark_watchers(&Dependency::Anywhere(*address));
             }
             Change::Balancer(balancer) => {
-                self.mark_watchers(&Watch::Balancer(*balancer));
+                self.mark_watchers(&Dependency::Balancer(*balancer));
                 let places: Vec<_> = self.balancers.get(balancer).copied().collect();
                 places.into_iter().for_each(|place| self.mark_place(store, place));
             }
@@ -378,10 +378,10 @@ impl Engine {
         }
     }
 
-    fn mark_watchers(&mut self, watch: &Watch) {
+    fn mark_watchers(&mut self, watch: &Dependency) {
         let ports = &self.ports;
         match watch {
-            Watch::Anywhere(address) => {
+            Dependency::Anywhere(address) => {
                 self.dirty.extend(self.anywhere.get(address).map(|number| ports.subject(*number)));
             }
             watch => {
@@ -392,14 +392,14 @@ impl Engine {
     }
 
     fn mark_place(&mut self, store: &Store, place: Place) {
-        self.mark_watchers(&Watch::Address(place.0, place.1));
+        self.mark_watchers(&Dependency::Address(place.0, place.1));
         self.mark_conversion(store, place);
     }
 
     fn mark_conversion(&mut self, store: &Store, place: Place) {
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
-            self.dirty.insert(Subject::Conversion(place));
+            self.dirty.insert(ReconcileKey::Conversion(place));
         }
     }
 
@@ -409,11 +409,11 @@ impl Engine {
             match self.rules.owner.role(nat) {
                 Some(Role::Drain) => {
                     let port = nat.tags.get(keys::PORT).unwrap_or_default();
-                    self.dirty.insert(Subject::Port(port.into()));
+                    self.dirty.insert(ReconcileKey::Port(port.into()));
                 }
                 Some(Role::DefaultTarget) => {
                     self.dirty
-                        .extend(nat.external_ip().map(|address| Subject::Conversion((router, address))));
+                        .extend(nat.external_ip().map(|address| ReconcileKey::Conversion((router, address))));
                 }
                 _ => {}
             }
@@ -459,20 +459,20 @@ impl Engine {
         }
         for place in difference(&old.watched, &draft.watched) {
             match place {
-                Watch::Anywhere(address) => self.anywhere.remove(address, &number),
+                Dependency::Anywhere(address) => self.anywhere.remove(address, &number),
                 watch => self.watchers.remove(watch, number),
             }
         }
         for place in difference(&draft.watched, &old.watched) {
             match place {
-                Watch::Anywhere(address) => self.anywhere.insert(*address, number),
+                Dependency::Anywhere(address) => self.anywhere.insert(*address, number),
                 watch => self.watchers.insert(&self.ports, *watch, number),
             }
         }
         // A rival's decision depends on who else claims its place, so a change of that concerns it.
         let gone = difference(&old.claimed, &draft.claimed);
         for place in gone.chain(difference(&draft.claimed, &old.claimed)) {
-            let rivals: Vec<_> = self.rivals(*place, number).cloned().map(Subject::Port).collect();
+            let rivals: Vec<_> = self.rivals(*place, number).cloned().map(ReconcileKey::Port).collect();
             self.dirty.extend(rivals);
         }
         for decision in &mut draft.decisions {
@@ -490,11 +490,11 @@ impl Engine {
         let (before, after) = (converted(&old.decisions), converted(&draft.decisions));
         for place in difference(&before, &after) {
             self.conversions.entry(*place).or_default().users.remove(name);
-            self.dirty.insert(Subject::Conversion(*place));
+            self.dirty.insert(ReconcileKey::Conversion(*place));
         }
         for place in difference(&after, &before) {
             self.conversions.entry(*place).or_default().users.insert(Arc::clone(name));
-            self.dirty.insert(Subject::Conversion(*place));
+            self.dirty.insert(ReconcileKey::Conversion(*place));
         }
 
         // The time of an override's address on the way out is in its row, and in ours while held.
@@ -502,7 +502,7 @@ impl Engine {
         let held = lost.map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
         let drained = drain::ends(&owned, now.wall).map(|wall| now.when(wall));
         draft.leaving.due = held.chain(drained).min();
-        let subject = Subject::Port(Arc::clone(name));
+        let subject = ReconcileKey::Port(Arc::clone(name));
         let (before, after) = (old.due(), draft.leaving.due);
         if before != after {
             self.due.extend(after.map(|at| (at, subject.clone())));
@@ -524,7 +524,7 @@ impl Engine {
 
     /// Returns the names of the other ports that would have rows for an internal address.
     fn rivals(&self, place: Place, port: Number) -> impl Iterator<Item = &Arc<str>> {
-        let others = self.watchers.get(&self.ports, &Watch::Address(place.0, place.1));
+        let others = self.watchers.get(&self.ports, &Dependency::Address(place.0, place.1));
         let others = others.filter(move |other| *other != port);
         let claiming = others.filter(move |other| self.ports.entry(*other).claimed.contains(&place));
         claiming.map(|other| self.ports.name(other))
@@ -555,12 +555,12 @@ impl Engine {
             balancers.iter().for_each(|balancer| self.balancers.remove(balancer, &place));
             self.conversions.remove(&place);
         }
-        let subject = Subject::Conversion(place);
+        let subject = ReconcileKey::Conversion(place);
         let settled = self.changes(store, &subject).is_empty();
         self.settle(subject, settled);
     }
 
-    fn settle(&mut self, subject: Subject, settled: bool) {
+    fn settle(&mut self, subject: ReconcileKey, settled: bool) {
         if !settled {
             self.unsettled.insert(subject);
         } else if !self.unsettled.is_empty() {

@@ -14,7 +14,7 @@ use crate::topology::{is_gateway, reach};
 use crate::{forwards, northd};
 
 /// Names that a sentence lists before it only counts.
-const FEW: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// One kind of hazard, wherever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,8 +160,8 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
 impl Hazard {
     /// Lists some of the places.
     pub fn places(&self) -> String {
-        let list = Check::list(self.places.iter().take(FEW));
-        match self.places.len().saturating_sub(FEW) {
+        let list = Check::list(self.places.iter().take(MAX_NAMED));
+        match self.places.len().saturating_sub(MAX_NAMED) {
             0 => list,
             more => format!("{list} and {more} more"),
         }

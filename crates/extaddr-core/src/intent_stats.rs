@@ -11,18 +11,18 @@ use ovn_model::{Family, RouterId};
 use smallvec::SmallVec;
 
 use crate::reason::Code;
-use crate::report::Standing;
+use crate::report::IntentStatus;
 use crate::state::State;
 
 /// How often the same intent is spoken of within a [`WINDOW`]. One that flaps would drown all others.
-const MOST_SAID: u32 = 5;
+const MAX_REPORTED: u32 = 5;
 
 /// After this time an intent may be spoken of again.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Where every intent stands, as far as it was said.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct IntentStats {
     known: HashMap<Arc<str>, SmallVec<[Known; 1]>>,
     hasher: RandomState,
     counts: [usize; State::ALL.len()],
@@ -58,9 +58,9 @@ pub struct News {
     pub last: bool,
 }
 
-// ===== impl Ledger =====
+// ===== impl IntentStats =====
 
-impl Ledger {
+impl IntentStats {
     /// Counts by router too, if `by_router`.
     pub fn new(by_router: bool) -> Self {
         Self { routers: by_router.then(HashMap::new), ..Self::default() }
@@ -84,7 +84,7 @@ impl Ledger {
     }
 
     /// Takes in where the intents of a port stand now. Returns what is new.
-    pub fn update(&mut self, port: &Arc<str>, standings: &[Standing], now: Instant) -> Vec<News> {
+    pub fn update(&mut self, port: &Arc<str>, standings: &[IntentStatus], now: Instant) -> Vec<News> {
         let old = self.known.get(port).cloned().unwrap_or_default();
         let mut news = Vec::new();
         let known = standings.iter().map(|standing| {
@@ -110,7 +110,7 @@ impl Ledger {
     }
 
     /// Returns whether it is what was taken in last of an intent.
-    pub fn has(&self, port: &str, standing: &Standing) -> bool {
+    pub fn has(&self, port: &str, standing: &IntentStatus) -> bool {
         let known = self.known.get(port).into_iter().flat_map(|known| known.iter());
         let mut known = known.filter(|known| known.family == standing.family);
         known.any(|known| known.digest == self.hasher.hash_one(standing))
@@ -159,13 +159,13 @@ impl Ledger {
 
 impl Known {
     fn of(
-        standing: &Standing,
+        standing: &IntentStatus,
         digest: u64,
         before: Option<&Self>,
         now: Instant,
         news: &mut Vec<News>,
     ) -> Self {
-        let Standing { family, state, reason, router, .. } = standing;
+        let IntentStatus { family, state, reason, router, .. } = standing;
         let fresh = |since| Self {
             family: *family,
             state: *state,
@@ -184,10 +184,10 @@ impl Known {
             Some(before) => Self { unsaid: before.unsaid, ..fresh(now) },
             None => fresh(now),
         };
-        if known.said < MOST_SAID {
+        if known.said < MAX_REPORTED {
             known.said += 1;
             let untold = std::mem::take(&mut known.unsaid);
-            let last = known.said == MOST_SAID;
+            let last = known.said == MAX_REPORTED;
             news.push(News { state: Some(*state), family: *family, untold, last });
         } else {
             known.unsaid += 1;

@@ -55,6 +55,9 @@ pub mod intent_stats;
 pub mod report;
 pub mod state;
 
+// The data plane.
+pub mod verify;
+
 #[cfg(test)]
 mod testing;
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The ports that any program may listen on are left alone.
-const LEAST: u16 = 1024;
+const MIN_PORT: u16 = 1024;
 
 /// A range of ports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,9 +27,9 @@ pub fn free_of(listening: &[u16]) -> Option<PortRange> {
     if listening.is_empty() {
         return None;
     }
-    let (mut best, mut first) = (None::<PortRange>, u32::from(LEAST));
+    let (mut best, mut first) = (None::<PortRange>, u32::from(MIN_PORT));
     for end in
-        listening.iter().copied().map(u32::from).filter(|port| *port >= u32::from(LEAST)).chain([1 << 16])
+        listening.iter().copied().map(u32::from).filter(|port| *port >= u32::from(MIN_PORT)).chain([1 << 16])
     {
         // A port that is listed twice makes an empty range here.
         if let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(end.wrapping_sub(1)))
@@ -137,8 +137,8 @@ mod tests {
         fn no_listening_port_is_in_it_and_none_is_larger(
             listening in prop::collection::btree_set(prop_oneof![any::<u16>(), 1000..1100u16, 65500..=65535u16], 1..40),
         ) {
-            let naive = (LEAST..=u16::MAX)
-                .filter(|first| *first == LEAST || listening.contains(&(first - 1)))
+            let naive = (MIN_PORT..=u16::MAX)
+                .filter(|first| *first == MIN_PORT || listening.contains(&(first - 1)))
                 .filter_map(|first| {
                     let length = (first..=u16::MAX).take_while(|port| !listening.contains(port)).count();
                     (length > 0).then_some((length, first))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::apply::Obstacle;
 use crate::change::RowChange;
-use crate::engine::{Engine, PortOutcome, Subject};
+use crate::engine::{Engine, PortOutcome, ReconcileKey};
 use crate::explain::Check;
 use crate::key::Key;
 use crate::owned::{Owned, owned};
@@ -67,7 +67,7 @@ impl Entry {
 /// Reports on a port: an element for each intent, and one for each address that drains where no
 /// intent is left. The agent knows what is in the way of its changes, if anything is.
 pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option<&Obstacle>) -> Vec<Entry> {
-    let changes = engine.changes(store, &Subject::Port(Arc::clone(port)));
+    let changes = engine.changes(store, &ReconcileKey::Port(Arc::clone(port)));
     let PortOutcome { decisions, held, .. } = engine.outcome(port);
     let decided = decisions.iter();
     let mut entries: Vec<_> =
@@ -198,7 +198,7 @@ fn draining(store: &Store, port: &str, router: RouterId, nat: &Nat) -> Option<En
 
 /// Where an intent stands, without the words for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Standing {
+pub struct IntentStatus {
     /// Its address family.
     pub family: Family,
     /// Where it stands.
@@ -219,16 +219,16 @@ pub fn standings(
     engine: &Engine,
     port: &Arc<str>,
     obstacle: Option<&Obstacle>,
-) -> Vec<Standing> {
+) -> Vec<IntentStatus> {
     let unsettled = engine.is_unsettled(port);
     let changes =
-        if unsettled { engine.changes(store, &Subject::Port(Arc::clone(port))) } else { Vec::new() };
+        if unsettled { engine.changes(store, &ReconcileKey::Port(Arc::clone(port))) } else { Vec::new() };
     let PortOutcome { decisions, held, leaves } = engine.outcome(port);
     let mut standings: Vec<_> = decisions
         .iter()
         .map(|decision| {
             let judged = judge(store, engine, port, decision, held, &changes, obstacle);
-            Standing {
+            IntentStatus {
                 family: decision.family,
                 state: judged.state,
                 reason: judged.reason.as_ref().map(Reason::code),
@@ -246,7 +246,7 @@ pub fn standings(
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
         let Some((external, tags)) = nat.external_ip().zip(DrainTags::read(nat)) else { continue };
         if standings.iter().all(|standing| standing.family != Family::of(external)) {
-            standings.push(Standing {
+            standings.push(IntentStatus {
                 family: Family::of(external),
                 state: State::Draining,
                 reason: None,
@@ -283,7 +283,8 @@ fn judge(
 ) -> Judged {
     let is_wanted = |row: &OwnRow| decision.rows(port).any(|wanted| wanted == *row);
     let place = decision.router.zip(decision.external).filter(|_| decision.converts);
-    let unconverted = place.is_some_and(|place| engine.unsettled().contains(&Subject::Conversion(place)));
+    let unconverted =
+        place.is_some_and(|place| engine.unsettled().contains(&ReconcileKey::Conversion(place)));
     let is_missing = unconverted || changes.iter().filter_map(RowChange::row).any(is_wanted);
     let refused = match obstacle {
         Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),

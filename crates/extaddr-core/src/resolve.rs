@@ -101,7 +101,7 @@ pub struct Question<'a> {
 
 /// Something that a decision rests on, beside the port and what was reached from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Watch {
+pub enum Dependency {
     /// What a router does with an address.
     Address(RouterId, IpAddr),
     /// What any router does with an address.
@@ -111,7 +111,11 @@ pub enum Watch {
 }
 
 /// Decides on the intent of a port for an address family, `None` where there is none.
-pub fn resolve(question: Question<'_>, watched: &mut Vec<Watch>, trace: &mut impl Trace) -> Option<Decision> {
+pub fn resolve(
+    question: Question<'_>,
+    watched: &mut Vec<Dependency>,
+    trace: &mut impl Trace,
+) -> Option<Decision> {
     let Question { store, rules, requests, reach, port, family } = question;
     let intent = intent::find(store, rules, requests, reach, port, family)?;
     let mut decision = Decision {
@@ -153,7 +157,7 @@ fn decide(
     question: Question<'_>,
     wanted: Wanted,
     decision: &mut Decision,
-    watched: &mut Vec<Watch>,
+    watched: &mut Vec<Dependency>,
     trace: &mut impl Trace,
 ) -> Result<Verdict, Verdict> {
     let Question { store, rules, reach, port, .. } = question;
@@ -183,7 +187,7 @@ fn decide(
         Check::list(reach.routers.iter().filter_map(|(id, _)| Some(&store.router(*id)?.name)))
     });
     for (router, _) in &reach.routers {
-        watched.extend(reached.iter().map(|address| Watch::Address(*router, *address)));
+        watched.extend(reached.iter().map(|address| Dependency::Address(*router, *address)));
     }
 
     let external = match wanted {
@@ -195,11 +199,11 @@ fn decide(
         }
     };
     decision.external = Some(external);
-    watched.extend(reach.routers.iter().map(|(router, _)| Watch::Address(*router, external)));
+    watched.extend(reach.routers.iter().map(|(router, _)| Dependency::Address(*router, external)));
     let forwarded = |router: RouterId| forwards_at(question, router, external, &reached).next().is_some();
     // Who has a forward need not care what others have.
     if !rules.allow.is_empty() && !reach.routers.iter().any(|(router, _)| forwarded(*router)) {
-        watched.push(Watch::Anywhere(external));
+        watched.push(Dependency::Anywhere(external));
     }
     let (router, found) = router_of(question, external, &reached).map_err(Verdict::Rejected)?;
     decision.router = Some(router);
@@ -264,7 +268,7 @@ fn decide(
         return Err(Verdict::Rejected(Reason::DefaultTarget(Unconvertible::Shared)));
     }
     let site = Site::among(store, &rules.owner, router, external, &found);
-    watched.extend(site.balancers().map(Watch::Balancer));
+    watched.extend(site.balancers().map(Dependency::Balancer));
     let conversion = site.needed(store, rules).map_err(Verdict::Rejected)?;
     if let Some(conversion) = &conversion {
         decision.converts = true;
@@ -386,7 +390,7 @@ fn port_range(
 fn sole_forward(
     question: Question<'_>,
     internal: &[IpAddr],
-    watched: &mut Vec<Watch>,
+    watched: &mut Vec<Dependency>,
 ) -> Result<IpAddr, Reason> {
     let Question { store, rules: Rules { owner, .. }, reach, family, .. } = question;
     let mut sole = None;
@@ -396,7 +400,7 @@ fn sole_forward(
                 if Family::of(address) != family {
                     continue;
                 }
-                watched.push(Watch::Address(*router, address));
+                watched.push(Dependency::Address(*router, address));
                 let alone = !is_neighbour(store, *router, address, internal)
                     && forwards::at(store, owner, *router, address).all(|f| f.leads_only_to(internal));
                 match sole {

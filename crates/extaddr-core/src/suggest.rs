@@ -1,7 +1,7 @@
 //! "Did you mean": the name that was probably meant by one that does not exist. Pure.
 
 /// Names that are listed where several hold what was typed.
-const FEW: usize = 3;
+const MAX_SUGGESTIONS: usize = 3;
 
 /// Returns what to add to a message about `word`, which is none of `names`: a guess, or nothing.
 pub fn did_you_mean<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
@@ -15,7 +15,7 @@ pub fn did_you_mean<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) ->
     let holding: Vec<_> = names.into_iter().filter(|name| !word.is_empty() && name.contains(word)).collect();
     match holding.len() {
         0 => String::new(),
-        count if count <= FEW => format!("; did you mean {}?", holding.join(" or ")),
+        count if count <= MAX_SUGGESTIONS => format!("; did you mean {}?", holding.join(" or ")),
         count => format!("; {count} names hold \"{word}\", {} among them", holding[0]),
     }
 }

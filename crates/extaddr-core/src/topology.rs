@@ -7,7 +7,7 @@ use ovn_model::{Node, Port, PortId, RouterId, RouterPort, RouterPortId, Store, S
 
 /// Routers that may lie between an instance and the outside. OVN-Kubernetes needs two and a
 /// distributed router behind another one three; the bound is against loops of peerings.
-const MOST_HOPS: u8 = 4;
+const MAX_HOPS: u8 = 4;
 
 /// What can be reached from a switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Walk<'_> {
             self.visited.insert(node);
             if let Node::Router(router) = node {
                 routers.push((router, hops, cut));
-                if hops >= MOST_HOPS || is_gateway(self.store, router) {
+                if hops >= MAX_HOPS || is_gateway(self.store, router) {
                     continue;
                 }
             }

@@ -15,6 +15,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
+use extaddr_core::apply::Applier;
+use extaddr_core::clock::Now;
+use extaddr_core::engine::Engine;
+use extaddr_core::intent_stats::IntentStats;
+use extaddr_core::sources::requests::Requests;
 use foldhash::{HashMap, HashMapExt};
 use ovn_model::Store;
 use ovsdb_protocol::{Endpoint, Error, LockStatus, Remotes, Session, SessionEvent, TlsConfig, Uuid};
@@ -29,20 +34,15 @@ use crate::clock;
 use crate::control::Control;
 use crate::exposition::Exposition;
 use crate::log::LogControl;
+use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
-use crate::repeat::Repeats;
 use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{Options, Settings};
 use crate::sources::cms::Cms;
 use crate::sources::watcher::Watchers;
-use crate::vigil::Vigil;
-use extaddr_core::apply::Applier;
-use extaddr_core::clock::Now;
-use extaddr_core::engine::Engine;
-use extaddr_core::intent_stats::Ledger;
-use extaddr_core::sources::requests::Requests;
+use crate::takeover::Takeover;
 use locking::spread;
 use writing::{Past, UnderWay};
 
@@ -70,9 +70,9 @@ struct Agent {
     paused: bool,
     /// Whether the lock was ours when it was last told of.
     had_lock: bool,
-    vigil: Vigil,
+    takeover: Takeover,
     /// What was said of every intent, and by which generation of decisions.
-    ledger: Ledger,
+    intent_stats: IntentStats,
     generation: u64,
     /// Since when the rows of ports are not as they should be.
     unsettled: HashMap<Arc<str>, std::time::Instant>,
@@ -80,7 +80,7 @@ struct Agent {
     untold: Vec<Arc<str>>,
     under_way: Option<UnderWay>,
     past: Past,
-    repeats: Repeats,
+    repeats: LogThrottle,
     metrics: Metrics,
     /// Of what was received on the connection, how much is counted.
     counted: u64,
@@ -180,14 +180,14 @@ impl Agent {
             dry_run,
             paused: false,
             had_lock: false,
-            vigil: Vigil::new(settings.takeover.map(spread)),
-            ledger: Ledger::new(settings.metrics_by_router),
+            takeover: Takeover::new(settings.takeover.map(spread)),
+            intent_stats: IntentStats::new(settings.metrics_by_router),
             generation: 0,
             unsettled: HashMap::new(),
             untold: Vec::new(),
             under_way: None,
             past: Past::default(),
-            repeats: Repeats::default(),
+            repeats: LogThrottle::default(),
             metrics: Metrics::new(),
             counted: 0,
             service: Service::new(),
@@ -245,7 +245,7 @@ impl Agent {
                 }
             }
             self.tell();
-            self.keep_vigil();
+            self.check_active();
         }
     }
 
@@ -255,7 +255,7 @@ impl Agent {
         let decide = self.engine.next_deadline().filter(|_| self.may_decide());
         let hear = self.hearing.deadline(now().instant);
         let tell = self.service.next_deadline();
-        let look = self.vigil.next_deadline().filter(|_| self.session.is_synced());
+        let look = self.takeover.next_deadline().filter(|_| self.session.is_synced());
         retry.into_iter().chain(decide).chain(tell).chain(look).chain(hear).min().map(Instant::from_std)
     }
 
@@ -263,7 +263,7 @@ impl Agent {
         match self.session.lock_status() {
             _ if self.dry_run => Role::DryRun,
             _ if self.paused => Role::Paused,
-            LockStatus::Held(_) if self.vigil.is_challenging() => Role::Standby,
+            LockStatus::Held(_) if self.takeover.is_challenging() => Role::Standby,
             LockStatus::Held(_) => Role::Active,
             LockStatus::Waiting => Role::Standby,
             LockStatus::None => Role::Starting,
@@ -325,7 +325,7 @@ impl Agent {
         self.files = files;
         self.engine.set_rules(&self.store, rules);
         self.watch_others(cms, watchers);
-        self.vigil.set_patience(takeover.map(spread));
+        self.takeover.set_patience(takeover.map(spread));
         if remotes != self.remotes {
             info!(%remotes, "the database is elsewhere now: {remotes}");
             self.session.set_remotes(remotes.clone());
@@ -346,7 +346,7 @@ impl Agent {
         if let Err(error) = exposition.listen(metrics.as_ref()) {
             error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics: {error}");
         }
-        self.ledger.count_by_router(metrics_by_router);
+        self.intent_stats.count_by_router(metrics_by_router);
         if audit.as_deref() != self.audit.as_ref().map(Audit::path) {
             match audit.as_deref().map(Audit::open).transpose() {
                 Ok(audit) => self.audit = audit,

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::SystemTime;
 
+use extaddr_core::apply::Fate;
+use extaddr_core::difference::PlannedChange;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use extaddr_core::apply::Fate;
-use extaddr_core::difference::PlannedChange;
 
 /// The file.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use self::stream::ControlStream;
 const COMMANDS: usize = 16;
 
 /// How long a peer may take to read an answer that somebody waits for to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A command, to be answered.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Asked {
     pub(crate) async fn answer_and_wait(self, answer: Result<String, String>) {
         let _ = self.reply.send(answer);
         // Either way it was tried.
-        let _ = timeout(PATIENCE, self.written).await;
+        let _ = timeout(TIMEOUT, self.written).await;
     }
 }
 

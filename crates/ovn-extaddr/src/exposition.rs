@@ -33,7 +33,7 @@ use tracing::{debug, warn};
 const CONNECTIONS: usize = 16;
 
 /// How long the loop may take to answer, and a client to ask.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -208,7 +208,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, asking: mpsc::Sende
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(TIMEOUT)
         .serve_connection(TokioIo::new(stream), answer);
     if let Err(error) = connection.await {
         debug!(%error, "a connection for metrics broke");
@@ -231,7 +231,7 @@ async fn answer(request: &Request<Incoming>, asking: mpsc::Sender<Asked>) -> Res
         asking.send(sender).await.ok()?;
         receiver.await.ok()
     };
-    match timeout(PATIENCE, asked).await {
+    match timeout(TIMEOUT, asked).await {
         Ok(Some(text)) => response(StatusCode::OK, OPEN_METRICS, text),
         _ => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent's loop does not answer\n"),
     }

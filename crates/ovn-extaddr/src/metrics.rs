@@ -6,6 +6,9 @@ use std::fs;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use extaddr_core::apply::Fate;
+use extaddr_core::difference::Action;
+use extaddr_core::state::State;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,9 +18,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::role::Role;
-use extaddr_core::apply::Fate;
-use extaddr_core::difference::Action;
-use extaddr_core::state::State;
 
 /// One label with a value of a closed set.
 type Word = [(&'static str, &'static str); 1];

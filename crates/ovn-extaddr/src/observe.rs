@@ -5,6 +5,11 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use extaddr_core::DATABASE;
+use extaddr_core::engine::Engine;
+use extaddr_core::names::{Directory, PortNames};
+use extaddr_core::report::Entry;
+use extaddr_core::sources::requests::{IntentStatus, News, Requests};
 use ovn_model::Store;
 use ovsdb_protocol::{
     ApplyError, Batch, DatabaseSchema, MonitorRequests, Replica, RowUpdate, SchemaMismatch, Session,
@@ -17,11 +22,6 @@ use crate::clock;
 use crate::settings::Settings;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
-use extaddr_core::DATABASE;
-use extaddr_core::engine::Engine;
-use extaddr_core::names::{Directory, PortNames};
-use extaddr_core::report::Entry;
-use extaddr_core::sources::requests::{News, Requests, Standing};
 
 /// How often a person who waits is told how far we are; the first time after as long.
 const PROGRESS: Duration = Duration::from_millis(400);
@@ -76,7 +76,7 @@ impl Observer {
     }
 
     /// Returns the CMSes, and where each stands.
-    pub fn sources(&self) -> impl Iterator<Item = (&Cms, Standing)> {
+    pub fn sources(&self) -> impl Iterator<Item = (&Cms, IntentStatus)> {
         self.watchers.sources().iter().zip(self.engine.requests().standings())
     }
 
@@ -215,7 +215,7 @@ async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Rep
 }
 
 /// Tells of the sources that were not heard.
-fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, Standing)>, limit: Duration) {
+fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, IntentStatus)>, limit: Duration) {
     for (cms, standing) in sources.filter(|(_, standing)| !standing.is_heard) {
         let why = standing.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
         // What is printed for programs must not be mixed with it.

@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use extaddr_core::ownership::Owner;
+use extaddr_core::policy::Policy;
+use extaddr_core::rules::Rules;
+use extaddr_core::{DATABASE, SOUTHBOUND};
 use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig, Uuid};
 use tracing::level_filters::LevelFilter;
 
 use crate::exposition::Listen;
 use crate::sources::cms::Cms;
-use extaddr_core::{DATABASE, SOUTHBOUND};
-use extaddr_core::ownership::Owner;
-use extaddr_core::policy::Policy;
-use extaddr_core::rules::Rules;
 use file::File;
 
 /// The longest time that a connection is drained, or a forward or another agent waited for.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 
 /// How long something may be undone until the agent that has the lock is challenged.
 const TAKEOVER: Duration = Duration::from_secs(30);
@@ -191,16 +191,18 @@ impl Options {
         let usual = Rules::new(owner);
         let hold_down = match file.hold_down.map(Duration::try_from_secs_f64) {
             None => usual.hold_down,
-            Some(Ok(hold_down)) if hold_down <= LONGEST => hold_down,
-            Some(_) => bail!("configuration key hold-down: expected seconds, {} at most", LONGEST.as_secs()),
+            Some(Ok(hold_down)) if hold_down <= MAX_DURATION => hold_down,
+            Some(_) => {
+                bail!("configuration key hold-down: expected seconds, {} at most", MAX_DURATION.as_secs())
+            }
         };
         let drain = file.drain.map_or(usual.drain, Duration::from_secs);
-        if drain > LONGEST {
-            bail!("configuration key drain: expected seconds, {} at most", LONGEST.as_secs());
+        if drain > MAX_DURATION {
+            bail!("configuration key drain: expected seconds, {} at most", MAX_DURATION.as_secs());
         }
         let takeover = file.takeover.map_or(TAKEOVER, Duration::from_secs);
-        if takeover > LONGEST {
-            bail!("configuration key takeover: expected seconds, {} at most", LONGEST.as_secs());
+        if takeover > MAX_DURATION {
+            bail!("configuration key takeover: expected seconds, {} at most", MAX_DURATION.as_secs());
         }
         let rules = Rules {
             port_range: file.port_range.unwrap_or_default(),

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::endpoint::{Endpoint, Stream};
 
 /// Longer than anything that a test waits for, in a clock that jumps.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A Unix socket in a directory of its own, or a TCP port.
 pub(crate) enum Server {
@@ -58,7 +58,7 @@ impl Server {
             };
             stream
         };
-        let stream = timeout(PATIENCE, accepted).await.expect("nobody connects");
+        let stream = timeout(TIMEOUT, accepted).await.expect("nobody connects");
         Peer { stream, received: Vec::new() }
     }
 }
@@ -75,7 +75,7 @@ impl Peer {
                 self.received.drain(..length);
                 return Some(value);
             }
-            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
+            let read = timeout(TIMEOUT, self.stream.read_buf(&mut self.received)).await;
             if let Ok(0) | Err(_) = read.expect("the client says nothing") {
                 return None;
             }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Deserializer, Value, json};
 
 /// Longer than a server needs for anything, with a million ports too.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What is read at once. A Unix socket's buffer holds a bit less.
 const CHUNK: usize = 256 << 10;
@@ -29,8 +29,8 @@ impl Raw {
     pub(super) fn connect(socket: &Path) -> Result<Self> {
         let stream =
             UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self { stream, rest: Vec::new(), chunk: vec![0; CHUNK] })
     }
 

@@ -16,7 +16,7 @@ use crate::cms_api::{CmsApi, cms_instance};
 use crate::generate::{Estate, Member};
 
 /// Instances of the CMS, at most.
-const MOST: u32 = 10_000;
+const MAX_INSTANCES: u32 = 10_000;
 
 /// Instances that ask, in turns, at most.
 const TURNS: usize = 100;
@@ -34,7 +34,7 @@ const PROFILE: &str = "default";
 /// the time from a change in the CMS to the row; and what a change of a profile takes that all instances use.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports))?;
-    let count = (bench.ports / 10).clamp(1, MOST).min(ground.estate.ports());
+    let count = (bench.ports / 10).clamp(1, MAX_INSTANCES).min(ground.estate.ports());
     let members: Vec<_> = (0..count)
         .map(|n| ground.estate.member(n % ground.estate.networks, n / ground.estate.networks))
         .collect();

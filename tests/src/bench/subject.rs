@@ -11,7 +11,7 @@ use super::usage::Usage;
 use crate::agent::Cli;
 
 /// Longer than anything takes that is measured.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A running agent. Every line of its log comes with the time at which it came, so that nothing is polled.
 #[derive(Debug)]
@@ -100,10 +100,10 @@ impl Subject {
     }
 
     fn line(&self) -> Result<(Instant, String)> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(TIMEOUT) {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Timeout) => {
-                bail!("the agent has not logged for {PATIENCE:?} what it should")
+                bail!("the agent has not logged for {TIMEOUT:?} what it should")
             }
             Err(RecvTimeoutError::Disconnected) => bail!("the agent ended before it logged what it should"),
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Result, ensure};
 
-use super::{Family, Host, Lab, PATIENCE, Proto, Way};
+use super::{Family, Host, Lab, Proto, TIMEOUT, Way};
 use crate::agent::PROMPT;
 use crate::net::{DefaultTarget, Instance, Net, Protocol};
 use crate::wait::eventually;
@@ -319,7 +319,7 @@ impl Stage {
     fn with_agent(&self, command: &[String; 4]) -> Result<String> {
         self.nbctl(&command.each_ref().map(String::as_str))?;
         let agent = self.lab.agent_with(|builder| builder.config(PROMPT))?;
-        eventually(PATIENCE, "the agent has nothing left to do", || {
+        eventually(TIMEOUT, "the agent has nothing left to do", || {
             let plan = agent.cli(&["plan", "--exit-code"])?;
             ensure!(plan.code() == Some(0), "{plan:?}");
             Ok(true)

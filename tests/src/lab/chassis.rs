@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::estate::Estate;
 use super::namespace::Namespace;
-use super::{PATIENCE, link};
+use super::{TIMEOUT, link};
 use crate::command::{isolated, run};
 use crate::dir::Dir;
 use crate::ovsdb_server::{OvsdbServer, installed_schema};
@@ -72,7 +72,7 @@ impl Chassis {
             command.args(["-vsyslog:off", "--disable-system", "--pidfile"]).arg(configuration.remote());
             Daemon::spawn(command, &dir.path().join("ovs-vswitchd.log"))
         })?;
-        vswitchd.wait_ready(PATIENCE, || {
+        vswitchd.wait_ready(TIMEOUT, || {
             namespace.shell("ip link show br-int && ip link show br-under").is_ok()
         })?;
         namespace.shell(&format!("ip address add {address}/24 dev br-under; ip link set br-under up"))?;

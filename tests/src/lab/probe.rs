@@ -12,7 +12,7 @@ use super::host::{Family, Host};
 use super::icmp;
 
 /// How long a probe waits for its answer: long enough for a lost SYN to be sent thrice more.
-const PATIENCE: Duration = Duration::from_millis(7500);
+const TIMEOUT: Duration = Duration::from_millis(7500);
 /// How often a datagram is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
 /// How long a look at all sockets waits before the next one.
@@ -65,7 +65,7 @@ impl<'a> Way<'a> {
     pub fn direct(from: &'a Host, at: &'a Host, family: Family) -> Result<Self> {
         from.address(family)?;
         let to = at.address(family)?;
-        Ok(Self { from, to, to_port: None, at, listen: SocketAddr::new(to, 0), patience: PATIENCE })
+        Ok(Self { from, to, to_port: None, at, listen: SocketAddr::new(to, 0), patience: TIMEOUT })
     }
 
     /// To a forwarded address and port, to arrive at a port of a host.
@@ -78,7 +78,7 @@ impl<'a> Way<'a> {
         from.address(family)?;
         let listen = SocketAddr::new(at.address(family)?, port);
         let to_port = Some(forward.port());
-        Ok(Self { from, to: forward.ip(), to_port, at, listen, patience: PATIENCE })
+        Ok(Self { from, to: forward.ip(), to_port, at, listen, patience: TIMEOUT })
     }
 
     /// Waits that long for an answer, instead of some seconds.

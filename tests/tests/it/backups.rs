@@ -11,7 +11,7 @@ use ovn_extaddr_tests::{
 };
 use serde_json::json;
 
-use crate::load::{PATIENCE, commits, wait_for_commit};
+use crate::load::{TIMEOUT, commits, wait_for_commit};
 use crate::scene::{OWNER, Random, V4, ip, owned, row};
 
 const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"];
@@ -51,7 +51,7 @@ impl Pair {
         let old = self.active.load(Ordering::SeqCst);
         let (from, to) = (&self.servers[old], &self.servers[1 - old]);
         demote(from, to)?;
-        eventually(PATIENCE, "the backup has everything", || Ok(content(from)? == content(to)?))?;
+        eventually(TIMEOUT, "the backup has everything", || Ok(content(from)? == content(to)?))?;
         to.appctl(&["ovsdb-server/disconnect-active-ovsdb-server"])?;
         self.active.store(1 - old, Ordering::SeqCst);
         Ok(())
@@ -134,7 +134,7 @@ fn field_case_2_a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
     })?;
     let by_port = |name: &str| instances.iter().find(|instance| instance.port == name);
     for server in [pair.active(), &pair.servers[1 - pair.active.load(Ordering::SeqCst)]] {
-        eventually(PATIENCE, "the rows are what the ports ask for", || {
+        eventually(TIMEOUT, "the rows are what the ports ask for", || {
             let mut expected = BTreeSet::new();
             for (port, address) in wanted(server)? {
                 let instance = by_port(&port).expect("it is one of them");
@@ -161,7 +161,7 @@ fn commands_find_the_server_that_takes_writes() -> Result<()> {
     let instance = net.add_instance(Addressing::Static)?;
     let port = &instance.port;
     let backup = &pair.servers[1];
-    eventually(PATIENCE, "the backup has the port", || Ok(content(backup)? == content(pair.active())?))?;
+    eventually(TIMEOUT, "the backup has the port", || Ok(content(backup)? == content(pair.active())?))?;
     let both = Cli::new(pair.remotes(1))?;
     both.run(&["set", port, "--ipv4", "none"])?.success()?;
     ensure!(wanted(pair.active())?.len() == 1);

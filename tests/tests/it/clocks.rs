@@ -7,7 +7,7 @@ use ovn_extaddr_tests::{Addressing, Agent, Clock, Cluster, Net, OvsdbServer, eve
 use ovsdb_protocol::{Cache, Session, SessionConfig, SessionEvent};
 use tokio::time::{Instant, timeout};
 
-use crate::load::{Load, PATIENCE, commits, wait_for_commit, wait_for_member};
+use crate::load::{Load, TIMEOUT, commits, wait_for_commit, wait_for_member};
 use crate::protocol::{Follower, SOON};
 use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
 
@@ -67,7 +67,7 @@ fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
     first.daemon().signal("STOP")?;
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
     let mut ahead = Duration::ZERO;
-    eventually(PATIENCE, "the other one takes over", || {
+    eventually(TIMEOUT, "the other one takes over", || {
         // Less than the two intervals that it grants to whoever is not frozen.
         ahead += Duration::from_secs(6);
         clock.set(ahead)?;
@@ -103,7 +103,7 @@ fn an_agent_whose_clock_jumps_goes_on() -> Result<()> {
         .env(&file.0, &file.1)
         .start()?;
     let wait_for = |role: Option<&str>| {
-        eventually(PATIENCE, &format!("the row's role is {role:?}"), || {
+        eventually(TIMEOUT, &format!("the row's role is {role:?}"), || {
             let nats = net.nats()?;
             let mut ours = nats.iter().filter_map(|nat| nat.external_ids.get("ovn-extaddr:role"));
             let found = ours.next().map(String::as_str);

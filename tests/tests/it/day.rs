@@ -21,7 +21,7 @@ const STEPS: u64 = 400;
 /// Steps between two rest points.
 const STRETCH: u64 = 40;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A network, and what there is in it by our own account.
 struct Site {
@@ -134,7 +134,7 @@ impl Day {
     /// Waits until all is as it should be.
     fn rest(&mut self) -> Result<()> {
         let wanted: BTreeSet<String> = self.sites.iter().flat_map(Site::rows).collect();
-        eventually(PATIENCE, "the rows are as they should be", || {
+        eventually(TIMEOUT, "the rows are as they should be", || {
             let rows = owned(&self.cluster, OWNER)?;
             let (less, more) = (wanted.difference(&rows), rows.difference(&wanted));
             ensure!(

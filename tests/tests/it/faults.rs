@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Agent, Cluster, eventually};
 
-use crate::load::{Load, PATIENCE, commits, wait_for_commit, wait_for_member};
+use crate::load::{Load, TIMEOUT, commits, wait_for_commit, wait_for_member};
 use crate::schema::{another, convert};
 
 /// Who is to fail.
@@ -48,7 +48,7 @@ fn survived(agents: &[Agent], what: &str, fault: impl FnOnce() -> Result<()>) ->
 
 /// Gives the leadership to another member than the first, which then passes on what the load writes.
 fn first_follows(cluster: &Cluster) -> Result<usize> {
-    eventually(PATIENCE, "another one than the first leads", || {
+    eventually(TIMEOUT, "another one than the first leads", || {
         if cluster.leader()? == 0 {
             cluster.transfer_leadership()?;
         }
@@ -63,7 +63,7 @@ fn crashes_within_a_transaction_lose_and_double_nothing() -> Result<()> {
             let leader = first_follows(cluster)?;
             let member = if let Victim::Leader = victim { leader } else { 0 };
             cluster.members()[member].appctl(&["cluster/failure-test", scenario])?;
-            eventually(PATIENCE, &format!("{scenario} ends the {victim:?}"), || {
+            eventually(TIMEOUT, &format!("{scenario} ends the {victim:?}"), || {
                 Ok(!cluster.member(member).daemon().is_running())
             })?;
             survived(agents, scenario, || cluster.leader_but(Some(member)).map(drop))?;

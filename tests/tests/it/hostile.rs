@@ -11,7 +11,7 @@ use ovn_extaddr_tests::{Addressing, Agent, Net, OvsdbServer};
 use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
 
 /// More than the longest value that is accepted, twice over as a growing buffer may need, and the program itself.
-const MOST_MEMORY: u64 = 256 << 20;
+const MAX_MEMORY: u64 = 256 << 20;
 
 /// What a server sends to whoever connects, until the other side has enough.
 struct Flood {
@@ -75,7 +75,7 @@ fn whatever_a_server_sends_the_agent_lives_on() -> Result<()> {
             agent.wait_for_log(complaint)?;
             wait_for_rows(&server, OWNER, [row(&net, &instance, "203.0.113.101", instance.v4()?)])?;
             let most = peak(agent.daemon().pid())?;
-            ensure!(most < MOST_MEMORY, "it took {} MiB", most >> 20);
+            ensure!(most < MAX_MEMORY, "it took {} MiB", most >> 20);
             ensure!(!agent.log().contains("panic"), "{}", agent.log());
             Ok(())
         };

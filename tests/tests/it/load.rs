@@ -11,7 +11,7 @@ use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventual
 use crate::scene::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
 
 /// Longer than an election and a reconnection take together.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"];
 
@@ -61,7 +61,7 @@ impl Load {
     pub(crate) fn settle(&self, cluster: &Cluster, agents: &mut [Agent]) -> Result<()> {
         // What a frozen server was asked for may come true when it goes on, so that only the database knows what is
         // wanted.
-        eventually(PATIENCE, "the rows are what the ports ask for", || {
+        eventually(TIMEOUT, "the rows are what the ports ask for", || {
             let mut wanted = BTreeSet::new();
             for instance in &self.instances {
                 let asked = self.net.external_ids(&instance.port)?.remove(V4).zip(instance.ipv4);
@@ -87,12 +87,12 @@ pub(crate) fn commits(agents: &[Agent]) -> usize {
 
 /// Waits until an agent has committed something after it was so many times.
 pub(crate) fn wait_for_commit(agents: &[Agent], before: usize, what: &str) -> Result<()> {
-    eventually(PATIENCE, &format!("an agent commits after {what}"), || Ok(commits(agents) > before))
+    eventually(TIMEOUT, &format!("an agent commits after {what}"), || Ok(commits(agents) > before))
 }
 
 /// Waits until a member that was away is one again.
 pub(crate) fn wait_for_member(cluster: &Cluster, member: usize) -> Result<()> {
-    eventually(PATIENCE, "the member is back", || {
+    eventually(TIMEOUT, "the member is back", || {
         let status = cluster.members()[member].cluster_status()?;
         ensure!(status.contains("Status: cluster member") && !status.contains("Leader: unknown"), "{status}");
         Ok(true)

@@ -36,11 +36,11 @@ const SEED: u64 = 20_261_127;
 const TOGETHER: usize = 60;
 
 /// Disagreements of a kind that are looked into, and of all kinds.
-const EACH: usize = 40;
-const ENOUGH: usize = 20;
+const MAX_OF_A_KIND: usize = 40;
+const MAX_REPORTED: usize = 20;
 
 /// How long an agent may take for all of them.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_ovn_does_is_what_the_program_says() -> Result<()> {
@@ -67,7 +67,7 @@ fn what_ovn_does_is_what_the_program_says() -> Result<()> {
     for (case, disagreement) in &found {
         *counts.entry(disagreement.kind).or_default() += 1;
         let known = reported.iter().any(|(least, kind)| *kind == disagreement.kind && case.holds(least));
-        if !known && counts[disagreement.kind] <= EACH && reported.len() < ENOUGH {
+        if !known && counts[disagreement.kind] <= MAX_OF_A_KIND && reported.len() < MAX_REPORTED {
             let (least, both) = shrink::shrink(case, disagreement)?;
             report.push_str(&format!("\n{}\n{least}\n{}\n", both.kind, both.text));
             reported.push((least, both.kind));
@@ -98,7 +98,7 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
     let (forwards, wanted) = (answers::forwards(&cli)?, answers::intents(&cli)?);
 
     let agent = Agent::start(ovn.nb.remote())?;
-    eventually(PATIENCE, "the agent has nothing left to do", || {
+    eventually(TIMEOUT, "the agent has nothing left to do", || {
         let plan = cli.run(&["plan", "--exit-code"])?;
         ensure!(plan.code() == Some(0), "{plan:?}");
         Ok(true)

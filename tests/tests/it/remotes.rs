@@ -11,7 +11,7 @@ use crate::cli::COMMANDS;
 use crate::scene::{SOON, V4};
 
 /// How long a server may be silent if nothing else is said.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A socket that takes connections and never says a word, as that of a frozen server.
 fn silent(server: &OvsdbServer) -> Result<(UnixListener, String)> {
@@ -33,7 +33,7 @@ fn a_server_that_is_silent_is_given_up_by_itself() -> Result<()> {
                 let took = start.elapsed();
                 ensure!(output.code() == Some(1), "{arguments:?}: {output:?}");
                 ensure!(output.stderr.contains(remote) && output.stderr.contains("silent"), "{output:?}");
-                ensure!(took >= PATIENCE, "{arguments:?} took {took:?}");
+                ensure!(took >= TIMEOUT, "{arguments:?} took {took:?}");
                 Ok(())
             })
         };
@@ -56,7 +56,7 @@ fn a_server_that_is_silent_is_left_for_the_next() -> Result<()> {
         Ok(start.elapsed())
     };
     let took = set(&one.port, &[])?;
-    ensure!(took >= PATIENCE, "it took {took:?}");
+    ensure!(took >= TIMEOUT, "it took {took:?}");
     // Of a time that was given each server has its share.
     let took = set(&two.port, &["--timeout=8"])?;
     ensure!(took >= Duration::from_secs(4), "it took {took:?}");

@@ -12,7 +12,7 @@ use ovn_extaddr_tests::lab::Nodes;
 use ovn_extaddr_tests::{Addressing, Agent, Instance, Net, eventually};
 
 /// Longer than an election, two probes, a reconnection and a takeover take together.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 const KEY: &str = "ipv4.address.external";
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
@@ -34,7 +34,7 @@ fn nodes_are_parted_and_agents_die() -> Result<()> {
     });
     done?;
 
-    eventually(PATIENCE, "the rows are what the ports ask for", || {
+    eventually(TIMEOUT, "the rows are what the ports ask for", || {
         let mut wanted = BTreeSet::new();
         for instance in &instances {
             let asked = net.external_ids(&instance.port)?.remove(KEY);
@@ -74,7 +74,7 @@ fn load(net: &Net, instances: &[Instance], stop: &AtomicBool) -> Result<()> {
 }
 
 fn suffer(nodes: &mut Nodes) -> Result<()> {
-    eventually(PATIENCE, "an agent commits", || Ok(nodes.agents().iter().any(|agent| commits(agent) > 0)))?;
+    eventually(TIMEOUT, "an agent commits", || Ok(nodes.agents().iter().any(|agent| commits(agent) > 0)))?;
     for n in 0..3 {
         part(nodes, n, "parted")?;
     }
@@ -122,7 +122,7 @@ fn part(nodes: &mut Nodes, n: usize, how: &str) -> Result<()> {
     wait_for_others(nodes, n)?;
     println!("node {n} {how}, {role}: another node's agent commits after {:.1?}", start.elapsed());
     nodes.join(n)?;
-    eventually(PATIENCE, "the node is back", || {
+    eventually(TIMEOUT, "the node is back", || {
         let status = nodes.cluster().members()[n].cluster_status()?;
         ensure!(!status.contains("Leader: unknown"));
         Ok(true)
@@ -132,7 +132,7 @@ fn part(nodes: &mut Nodes, n: usize, how: &str) -> Result<()> {
 /// Waits until another agent than that of a node commits.
 fn wait_for_others(nodes: &mut Nodes, n: usize) -> Result<()> {
     let before = total(nodes) - commits(&nodes.agents()[n]);
-    eventually(PATIENCE, &format!("the others commit without node {n}"), || {
+    eventually(TIMEOUT, &format!("the others commit without node {n}"), || {
         Ok(total(nodes) - commits(&nodes.agents()[n]) > before)
     })
     .with_context(|| nodes.agents().iter().map(gist).collect::<String>())
@@ -157,7 +157,7 @@ fn total(nodes: &mut Nodes) -> usize {
 fn active(nodes: &mut Nodes) -> Result<usize> {
     let count = nodes.agents().len();
     let before: Vec<_> = nodes.agents().iter().map(commits).collect();
-    eventually(PATIENCE, "an agent is active", || {
+    eventually(TIMEOUT, "an agent is active", || {
         Ok((0..count).find(|&n| commits(&nodes.agents()[n]) > before[n]))
     })
     .context("nobody commits")

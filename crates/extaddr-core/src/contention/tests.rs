@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 
-fn subject() -> Subject {
-    Subject::Port(Arc::from("p"))
+fn subject() -> ReconcileKey {
+    ReconcileKey::Port(Arc::from("p"))
 }
 
 fn after(start: Instant, seconds: u64) -> Instant {
@@ -12,7 +12,7 @@ fn after(start: Instant, seconds: u64) -> Instant {
 
 #[test]
 fn the_first_losses_are_healed_at_once_and_later_ones_ever_less_often() {
-    let (mut fights, start) = (Fights::default(), Instant::now());
+    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..10 {
         fights.note(&subject(), vec![1], after(start, second));
         assert!(!fights.is_contested(&subject()), "{second}");
@@ -31,7 +31,7 @@ fn the_first_losses_are_healed_at_once_and_later_ones_ever_less_often() {
 
 #[test]
 fn rows_that_stay_are_out_of_the_fight() {
-    let (mut fights, start) = (Fights::default(), Instant::now());
+    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..15 {
         fights.note(&subject(), vec![1], after(start, second));
     }
@@ -44,7 +44,7 @@ fn rows_that_stay_are_out_of_the_fight() {
 
 #[test]
 fn one_of_two_rows_can_be_lost_as_well() {
-    let (mut fights, start) = (Fights::default(), Instant::now());
+    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     fights.note(&subject(), vec![1, 2], start);
     for second in 1..=10 {
         fights.note(&subject(), vec![2], after(start, second));
@@ -56,7 +56,7 @@ fn one_of_two_rows_can_be_lost_as_well() {
 
 #[test]
 fn what_the_operator_changes_is_no_fight() {
-    let (mut fights, start) = (Fights::default(), Instant::now());
+    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..15 {
         // Another address each time.
         fights.note(&subject(), vec![second], after(start, second));

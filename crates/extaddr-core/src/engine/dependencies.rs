@@ -8,22 +8,22 @@ use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashMapExt};
 
 use super::ports::{Number, Ports};
-use crate::resolve::Watch;
+use crate::resolve::Dependency;
 
 /// The ports whose decision rests on something.
 ///
 /// There are a few watches for each port, and most of them are of one port alone, whose entry has the watch itself: the
 /// table for these has but a hash and the port. Few bits of hash are for tests of what hardly ever happens.
 #[derive(Debug)]
-pub(super) struct Watchers<const BITS: u32 = 32> {
+pub(super) struct DependencyIndex<const BITS: u32 = 32> {
     hasher: RandomState,
     /// By the hash of the watch.
     ones: HashMap<u32, Number>,
     /// Those of several ports, and those whose place in the other table is taken.
-    many: HashMap<Watch, BTreeSet<Number>>,
+    many: HashMap<Dependency, BTreeSet<Number>>,
 }
 
-impl<const BITS: u32> Watchers<BITS> {
+impl<const BITS: u32> DependencyIndex<BITS> {
     pub(super) fn new() -> Self {
         Self { hasher: RandomState::default(), ones: HashMap::new(), many: HashMap::new() }
     }
@@ -33,7 +33,7 @@ impl<const BITS: u32> Watchers<BITS> {
     pub(super) fn get<'a>(
         &'a self,
         ports: &Ports,
-        watch: &Watch,
+        watch: &Dependency,
     ) -> impl Iterator<Item = Number> + use<'a, BITS> {
         let many = self.many.get(watch);
         let one = if many.is_none() { self.ones.get(&self.hash(watch)) } else { None };
@@ -42,7 +42,7 @@ impl<const BITS: u32> Watchers<BITS> {
     }
 
     /// Files a port that did not watch before; other ports' entries are as they are filed.
-    pub(super) fn insert(&mut self, ports: &Ports, watch: Watch, number: Number) {
+    pub(super) fn insert(&mut self, ports: &Ports, watch: Dependency, number: Number) {
         let hash = self.hash(&watch);
         if let Some(many) = self.many.get_mut(&watch) {
             many.insert(number);
@@ -64,7 +64,7 @@ impl<const BITS: u32> Watchers<BITS> {
     }
 
     /// Removes a port that did watch.
-    pub(super) fn remove(&mut self, watch: &Watch, number: Number) {
+    pub(super) fn remove(&mut self, watch: &Dependency, number: Number) {
         let hash = self.hash(watch);
         if let Some(many) = self.many.get_mut(watch) {
             many.remove(&number);
@@ -76,7 +76,7 @@ impl<const BITS: u32> Watchers<BITS> {
         }
     }
 
-    fn hash(&self, watch: &Watch) -> u32 {
+    fn hash(&self, watch: &Dependency) -> u32 {
         (self.hasher.hash_one(watch) >> (64 - BITS)) as u32
     }
 }
@@ -93,8 +93,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_finds_who_watches(steps in prop::collection::vec((0..6usize, 0..8u8, any::<bool>()), 0..100)) {
-            let watch = |n: u8| Watch::Anywhere(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
-            let (mut ports, mut watchers) = (Ports::new(), Watchers::<2>::new());
+            let watch = |n: u8| Dependency::Anywhere(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
+            let (mut ports, mut watchers) = (Ports::new(), DependencyIndex::<2>::new());
             let numbers: Vec<_> = (0..6).map(|n| ports.number(&Arc::from(format!("p{n}")))).collect();
             let mut model: BTreeSet<(u8, Number)> = BTreeSet::new();
             for (port, n, insert) in steps {

@@ -7,7 +7,7 @@ use ovn_model::{Family, NatId, SwitchId};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::resolve::{Decision, Place, Watch};
+use crate::resolve::{Decision, Dependency, Place};
 
 /// What is known of a port.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Entry {
     pub(super) decisions: SmallVec<[Decision; 1]>,
     pub(super) switch: Option<SwitchId>,
     /// What the decisions rest on, sorted.
-    pub(super) watched: Box<[Watch]>,
+    pub(super) watched: Box<[Dependency]>,
     /// Where it would have rows, each for an address that it watches. The first port by name gets them.
     pub(super) claimed: SmallVec<[Place; 1]>,
     /// Few ports have it.
@@ -46,7 +46,7 @@ pub(super) enum Loss {
 pub(super) struct Draft {
     pub(super) decisions: Vec<Decision>,
     pub(super) switch: Option<SwitchId>,
-    pub(super) watched: Vec<Watch>,
+    pub(super) watched: Vec<Dependency>,
     pub(super) claimed: SmallVec<[Place; 1]>,
     pub(super) leaving: Leaving,
 }
@@ -58,7 +58,7 @@ impl Entry {
     }
 
     /// Whether the decisions rest on something.
-    pub(super) fn watches(&self, watch: &Watch) -> bool {
+    pub(super) fn watches(&self, watch: &Dependency) -> bool {
         self.watched.binary_search(watch).is_ok()
     }
 

@@ -8,7 +8,7 @@ use crate::clock::Now;
 use crate::owned::Owned;
 use crate::ownership::{Owner, Role};
 use crate::reason::Reason;
-use crate::resolve::{Verdict, Watch};
+use crate::resolve::{Dependency, Verdict};
 use crate::topology::Reach;
 use crate::{drain, forwards};
 
@@ -68,10 +68,10 @@ impl Draft {
             let Some(address) = nat.external_ip().filter(|_| held || *role == Some(Role::Drain)) else {
                 continue;
             };
-            self.watched.push(Watch::Address(*router, address));
+            self.watched.push(Dependency::Address(*router, address));
             // As long as it is forwarded here, it is nobody else's.
             if held || forwards::at(store, owner, *router, address).next().is_none() {
-                self.watched.push(Watch::Anywhere(address));
+                self.watched.push(Dependency::Anywhere(address));
             }
         }
         self.watched.sort_unstable();

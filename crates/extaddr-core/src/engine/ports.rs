@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::Subject;
+use super::ReconcileKey;
 use super::entry::Entry;
 
 /// Stands for a port in the tables of the engine. It is another's one day.
@@ -53,8 +53,8 @@ impl Ports {
     }
 
     /// Returns what has the rows of a port that is known.
-    pub(super) fn subject(&self, number: Number) -> Subject {
-        Subject::Port(Arc::clone(self.name(number)))
+    pub(super) fn subject(&self, number: Number) -> ReconcileKey {
+        ReconcileKey::Port(Arc::clone(self.name(number)))
     }
 
     /// Returns the entry of a port that is known.

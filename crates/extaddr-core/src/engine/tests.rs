@@ -129,7 +129,7 @@ fn an_agent_that_never_heard_the_source_leaves_rows_alone() {
     let mut engine = expecting(&network, &store);
     engine.catch_up(&mut store, now());
     assert_eq!(said(&store, &engine), "203.0.113.10 incus pending source-unreachable");
-    assert!(engine.unsettled().is_empty(), "{:?}", engine.changes(&store, &Subject::Port(PORT.into())));
+    assert!(engine.unsettled().is_empty(), "{:?}", engine.changes(&store, &ReconcileKey::Port(PORT.into())));
     engine.hear(&store, 0, News::Lost("refused".to_owned()));
     assert!(engine.catch_up(&mut store, now()).is_empty());
     for (address, state) in [("203.0.113.10", "active"), ("203.0.113.11", "pending")] {

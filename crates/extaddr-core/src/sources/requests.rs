@@ -58,7 +58,7 @@ pub enum Answer<'a> {
 
 /// Where a source stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct IntentStatus {
     /// Whether it was heard since the start.
     pub is_heard: bool,
     /// Why it cannot be reached now.
@@ -169,10 +169,10 @@ impl Requests {
     }
 
     /// Returns where each source stands, in order.
-    pub fn standings(&self) -> impl Iterator<Item = Standing> {
+    pub fn standings(&self) -> impl Iterator<Item = IntentStatus> {
         self.sources.iter().map(|Source { roster, failure }| {
             let (instances, unknown) = roster.counts();
-            Standing {
+            IntentStatus {
                 is_heard: roster.is_heard,
                 failure: failure.clone(),
                 instances,

@@ -18,7 +18,7 @@ use crate::scenario::{Choices, network};
 use crate::transact::execute;
 
 /// Transactions until nothing is left to do: rows and conversions come and go one after the other.
-const MOST_ROUNDS: usize = 6;
+const MAX_ROUNDS: usize = 6;
 
 fn now() -> Now {
     Now { instant: Instant::now(), wall: 1_800_000_000 }
@@ -116,7 +116,7 @@ fn settle(mut database: Database, store: &mut Store, engine: &mut Engine, owner:
         if subjects.is_empty() {
             break;
         }
-        assert!(round < MOST_ROUNDS, "it does not settle: {subjects:#?}");
+        assert!(round < MAX_ROUNDS, "it does not settle: {subjects:#?}");
         let transaction = batch::merge(store, engine, &owner.lock(), subjects, now()).transaction;
         let after = execute(&database, &transaction)
             .unwrap_or_else(|(operation, error)| panic!("{operation}: {error}: {transaction:#?}"));

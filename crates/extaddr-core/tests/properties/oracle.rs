@@ -23,7 +23,7 @@ use crate::model::{Database, Row};
 pub(crate) const MIN_SOURCE_PORTS: u16 = 40_000;
 
 /// Routers that may lie between an instance and the outside.
-const MOST_HOPS: usize = 4;
+const MAX_HOPS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use extaddr_core::apply::{Applier, Fate, Obstacle};
 use extaddr_core::clock::Now;
-use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::ownership::Owner;
 use extaddr_core::rules::Rules;
 use ovn_model::Store;
@@ -59,8 +59,8 @@ impl Stage {
         self.sent += 1;
         let id = transaction_id(self.sent);
         let ports = pending.subjects().keys().map(|subject| match subject {
-            Subject::Port(port) => port.to_string(),
-            Subject::Conversion(place) => panic!("there is nothing to convert at {place:?}"),
+            ReconcileKey::Port(port) => port.to_string(),
+            ReconcileKey::Conversion(place) => panic!("there is nothing to convert at {place:?}"),
         });
         let sent = Sent { id, transaction: pending.transaction().clone(), ports: ports.collect() };
         pending.sent(id);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use extaddr_core::batch;
 use extaddr_core::change::RowChange;
 use extaddr_core::clock::Now;
-use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::ownership::Owner;
 use extaddr_core::reason::Code;
 use extaddr_core::rules::{DefaultTargetRule, Rules};
@@ -26,7 +26,7 @@ const CASES: u32 = 2000;
 
 /// Transactions until nothing is left to do. One is enough, unless somebody put a row of ours where
 /// its successor has to be: a row that is on another router too, or tagged for another port.
-const MOST_ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 
 /// The reasons that need what these worlds do not have: a policy, a configuration, a CMS, or a database that refuses.
 const ELSEWHERE: [Code; 6] = [
@@ -147,14 +147,14 @@ impl World {
     }
 
     fn transaction(&self, ports: BTreeMap<Arc<str>, Vec<RowChange>>) -> batch::Batch {
-        let subjects = ports.into_iter().map(|(port, changes)| (Subject::Port(port), changes)).collect();
+        let subjects = ports.into_iter().map(|(port, changes)| (ReconcileKey::Port(port), changes)).collect();
         batch::merge(&self.store, &self.engine, &self.owner.lock(), subjects, now())
     }
 
     /// Whatever a row to be written rests on, its transaction fails once that is no more.
     fn check_guards(&self) {
         for port in view::unsettled(&self.engine) {
-            let changes = self.engine.changes(&self.store, &Subject::Port(Arc::clone(port)));
+            let changes = self.engine.changes(&self.store, &ReconcileKey::Port(Arc::clone(port)));
             let transaction = self.transaction([(Arc::clone(port), changes)].into()).transaction;
             assert_eq!(guards(&self.database, &transaction).1, 0, "{port}: {transaction:#?}");
             for change in view::changes(&self.store, &self.engine, port) {
@@ -242,7 +242,7 @@ impl World {
     /// Writes what the engine wants until it wants nothing more.
     fn settle(&mut self, c: &mut Choices) {
         for round in 0.. {
-            let changes = |port| self.engine.changes(&self.store, &Subject::Port(Arc::clone(port)));
+            let changes = |port| self.engine.changes(&self.store, &ReconcileKey::Port(Arc::clone(port)));
             let mut ports: BTreeMap<_, _> =
                 view::unsettled(&self.engine).map(|port| (Arc::clone(port), changes(port))).collect();
             let mut after = None;
@@ -253,7 +253,7 @@ impl World {
                     Ok(database) => after = Some(database),
                     // As the agent does: the others go without the one that is refused.
                     Err((operation, error)) => {
-                        let Some(subject @ Subject::Port(port)) = batch.origin(operation) else {
+                        let Some(subject @ ReconcileKey::Port(port)) = batch.origin(operation) else {
                             panic!("{error}")
                         };
                         let taken = batch.subjects[subject].iter().any(|change| {
@@ -266,7 +266,7 @@ impl World {
                 }
             }
             let Some(after) = after else { return };
-            assert!(round < MOST_ROUNDS, "it does not settle: {ports:#?}");
+            assert!(round < MAX_ROUNDS, "it does not settle: {ports:#?}");
             self.check_foreign(&after);
             self.follow(after, c);
             self.check(c);

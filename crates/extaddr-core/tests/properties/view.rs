@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use extaddr_core::change::RowChange;
-use extaddr_core::engine::{Engine, Subject};
+use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::forwards;
 use extaddr_core::ownership::Owner;
 use extaddr_core::report;
@@ -51,14 +51,14 @@ pub(crate) fn check_standings(store: &Store, engine: &Engine) {
 /// The ports whose rows are not as they should be.
 pub(crate) fn unsettled(engine: &Engine) -> impl Iterator<Item = &Arc<str>> {
     engine.unsettled().iter().map(|subject| match subject {
-        Subject::Port(port) => port,
-        Subject::Conversion(place) => panic!("nothing is to be converted: {place:?}"),
+        ReconcileKey::Port(port) => port,
+        ReconcileKey::Conversion(place) => panic!("nothing is to be converted: {place:?}"),
     })
 }
 
 /// What the engine would change for a port.
 pub(crate) fn changes(store: &Store, engine: &Engine, port: &str) -> BTreeSet<Change> {
-    let changes = engine.changes(store, &Subject::Port(Arc::from(port)));
+    let changes = engine.changes(store, &ReconcileKey::Port(Arc::from(port)));
     let set: BTreeSet<_> = changes.iter().map(|change| self::change(store, change)).collect();
     assert_eq!(set.len(), changes.len(), "{port}: {changes:?}");
     set

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{info, warn};
-
-use super::{Agent, now};
-use crate::metrics::number;
 use extaddr_core::intent_stats::News;
 use extaddr_core::reason::Code;
 use extaddr_core::report::{self, Entry};
 use extaddr_core::state::State;
+use tracing::{info, warn};
+
+use super::{Agent, now};
+use crate::metrics::number;
 
 /// Decisions that are logged one by one; of more at a time only their number is.
-const FEW: usize = 50;
+const MAX_NAMED: usize = 50;
 
 impl Agent {
     /// Takes note that ports were decided anew: since when their rows are not as they should be, and that there may be
@@ -22,7 +22,7 @@ impl Agent {
         if self.generation != self.engine.generation() {
             self.generation = self.engine.generation();
             // What has decisions was decided just now.
-            let gone = self.ledger.ports().filter(|port| self.engine.decisions(port).is_empty());
+            let gone = self.intent_stats.ports().filter(|port| self.engine.decisions(port).is_empty());
             decided.extend(gone.cloned());
             self.unsettled.clear();
         }
@@ -55,12 +55,12 @@ impl Agent {
         let mut told = std::mem::take(&mut self.untold);
         told.extend(self.applier.take_touched());
         // Of more, it costs less to look at some twice.
-        if told.len() <= 2 * FEW {
+        if told.len() <= 2 * MAX_NAMED {
             told.sort_unstable();
             told.dedup();
         }
         // There is soon something better to tell of a port than that it will be written; the applier touches it then.
-        if told.len() <= FEW {
+        if told.len() <= MAX_NAMED {
             told.retain(|port| !self.applier.is_under_way(port));
         }
         if told.is_empty() {
@@ -68,21 +68,21 @@ impl Agent {
         }
         let now = now().instant;
         let (mut news, mut intents) = (Vec::new(), 0);
-        self.ledger.expect(told.len());
+        self.intent_stats.expect(told.len());
         for port in told {
             let obstacle = self.applier.obstacle(&self.engine, &port);
             let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
-            let of_port = self.ledger.update(&port, &standings, now);
+            let of_port = self.intent_stats.update(&port, &standings, now);
             intents += of_port.len();
-            if intents <= FEW {
+            if intents <= MAX_NAMED {
                 news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
             }
         }
-        self.metrics.set_intents(self.ledger.counts());
-        for (reason, count) in self.ledger.reasons() {
+        self.metrics.set_intents(self.intent_stats.counts());
+        for (reason, count) in self.intent_stats.reasons() {
             self.metrics.reasons.get_or_create(&[("reason", reason.name())]).set(number(*count));
         }
-        if intents > FEW {
+        if intents > MAX_NAMED {
             let to_change = self.engine.unsettled().len();
             info!(intents, to_change, "decided on {intents} intents, {to_change} to change");
         } else {
@@ -121,7 +121,7 @@ impl Agent {
 
     /// Tells the service manager what we are doing.
     pub(super) fn summarize(&mut self) {
-        let counts = self.ledger.counts().filter(|(_, count)| *count > 0);
+        let counts = self.intent_stats.counts().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
         let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
         let step = if self.session.is_synced() { "" } else { "; not in step with the database" };
@@ -158,7 +158,7 @@ impl Agent {
         let oldest = self.unsettled.values().min().map_or(0.0, |since| since.elapsed().as_secs_f64());
         metrics.oldest_unsettled.set(oldest);
         let name = |id| self.store.router(id).map(|row| row.name.to_string());
-        let routers = self.ledger.routers();
+        let routers = self.intent_stats.routers();
         let routers = routers
             .map(|(router, state, count)| (router.and_then(name).unwrap_or_default(), state, count))
             .collect::<Vec<_>>();

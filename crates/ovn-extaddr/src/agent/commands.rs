@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use extaddr_core::report::{self, Entry};
 use ovsdb_protocol::LockStatus;
 use tracing::info;
 
@@ -11,7 +12,6 @@ use crate::clock::rfc3339;
 use crate::control::ControlCommand;
 use crate::exposition::Exposition;
 use crate::metrics::resident_memory;
-use extaddr_core::report::{self, Entry};
 
 /// All commands, with what they take.
 const COMMANDS: &[(&str, &str)] = &[
@@ -114,7 +114,7 @@ impl Agent {
             line("connection error", format!("{error} at {}", rfc3339(*at)));
         }
         let lock = match self.session.lock_status() {
-            LockStatus::Held(_) if self.vigil.is_challenging() => {
+            LockStatus::Held(_) if self.takeover.is_challenging() => {
                 "taken, to see whether the other agent lives".to_owned()
             }
             LockStatus::Held(epoch) => format!("held{}, epoch {epoch}", since(self.past.lock)),
@@ -140,7 +140,7 @@ impl Agent {
         line("metrics", exposition.place().map_or_else(|| "off".to_owned(), ToString::to_string));
         let audit = self.audit.as_ref().map(|audit| audit.path().display().to_string());
         line("audit", audit.unwrap_or_else(|| "off".to_owned()));
-        for (state, count) in self.ledger.counts().filter(|(_, count)| *count > 0) {
+        for (state, count) in self.intent_stats.counts().filter(|(_, count)| *count > 0) {
             line(state.name(), count.to_string());
         }
         text

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::{Agent, now};
 use crate::role::Role;
-use crate::vigil::Robbed;
+use crate::takeover::Stolen;
 
 impl Agent {
     pub(super) fn lock_changed(&mut self, status: LockStatus) {
@@ -16,28 +16,28 @@ impl Agent {
             LockStatus::Held(epoch) => {
                 self.metrics.lock_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
                 self.past.lock = Some(SystemTime::now());
-                self.vigil.granted(now().instant);
-                if !self.vigil.is_challenging() {
+                self.takeover.granted(now().instant);
+                if !self.takeover.is_challenging() {
                     info!(epoch, "active: the lock is ours");
                 }
             }
-            LockStatus::Waiting if had_lock => self.robbed(),
+            LockStatus::Waiting if had_lock => self.stolen(),
             LockStatus::Waiting => info!("standby: another agent has the lock"),
             LockStatus::None if self.paused => info!("paused: the lock is given back"),
             LockStatus::None => info!("the lock is lost with the connection"),
         }
         if status == LockStatus::None {
-            self.vigil.lost();
+            self.takeover.lost();
         }
     }
 
-    fn robbed(&mut self) {
-        match self.vigil.robbed(now().instant) {
-            Robbed::Defend => {
+    fn stolen(&mut self) {
+        match self.takeover.stolen(now().instant) {
+            Stolen::Reclaim => {
                 info!("another agent asks whether we live: taking the lock back");
                 self.steal_lock();
             }
-            Robbed::Yield => {
+            Stolen::Concede => {
                 let to_change = self.engine.unsettled().len();
                 info!(to_change, "standby: another agent has taken the lock back");
             }
@@ -45,16 +45,16 @@ impl Agent {
     }
 
     /// Looks, on standby, whether the agent that has the lock does its work, and takes the place of one that is dead.
-    pub(super) fn keep_vigil(&mut self) {
+    pub(super) fn check_active(&mut self) {
         if self.role() != Role::Standby || !self.session.is_synced() {
             return;
         }
         let now = now().instant;
-        if self.vigil.prevails(now) {
+        if self.takeover.is_unanswered(now) {
             self.metrics.takeovers.inc();
             warn!("active: the agent that had the lock does not take it back, and must be dead");
             self.send();
-        } else if self.vigil.watch(self.engine.unsettled().is_empty(), now) {
+        } else if self.takeover.watch(self.engine.unsettled().is_empty(), now) {
             info!(
                 to_change = self.engine.unsettled().len(),
                 "something is undone: taking the lock, to see whether the agent that has it lives"
@@ -66,7 +66,7 @@ impl Agent {
     fn steal_lock(&mut self) {
         if let Err(error) = self.session.steal_lock() {
             // Next time, then.
-            self.vigil.lost();
+            self.takeover.lost();
             error!(error = format_args!("{error:#}"), "cannot take the lock: {error:#}");
         }
     }

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use extaddr_core::change::RowChange;
+use extaddr_core::difference::planned_change;
+use extaddr_core::engine::{Engine, ReconcileKey};
+use extaddr_core::intent_stats::IntentStats;
+use extaddr_core::report::IntentStatus;
+use extaddr_core::state::State;
 use ovn_model::{Family, Store};
 use tracing::warn;
 
-use extaddr_core::change::RowChange;
-use extaddr_core::difference::planned_change;
-use extaddr_core::engine::{Engine, Subject};
-use extaddr_core::intent_stats::Ledger;
-use extaddr_core::report::Standing;
-use extaddr_core::state::State;
-
 /// Rows of a transaction that are told one by one; of more only the number is, and the first.
-const FEW: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// A row that was lost though nothing else was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,17 +31,17 @@ pub(super) struct Loss {
 pub(super) fn of(
     store: &Store,
     engine: &Engine,
-    ledger: &Ledger,
-    subjects: &BTreeMap<Subject, Vec<RowChange>>,
+    intent_stats: &IntentStats,
+    subjects: &BTreeMap<ReconcileKey, Vec<RowChange>>,
 ) -> Vec<Loss> {
     let of_ports = subjects.iter().filter_map(|(subject, changes)| match subject {
-        Subject::Port(port) => Some((subject, port, changes)),
-        Subject::Conversion(_) => None,
+        ReconcileKey::Port(port) => Some((subject, port, changes)),
+        ReconcileKey::Conversion(_) => None,
     });
     let losses = of_ports.flat_map(|(subject, port, changes)| {
         let rows = changes.iter().filter_map(|change| Some((change, change.row()?)));
-        let lost =
-            rows.filter(move |(_, row)| !row.is_drain() && was_there(engine, ledger, port, row.external));
+        let lost = rows
+            .filter(move |(_, row)| !row.is_drain() && was_there(engine, intent_stats, port, row.external));
         lost.map(move |(change, row)| {
             let planned = planned_change(store, engine, subject, change);
             let to = planned.to.map(|content| content.to_string()).unwrap_or_default();
@@ -63,10 +62,10 @@ pub(super) fn of(
 }
 
 /// Whether the intent for the address was fulfilled, and is the same still.
-fn was_there(engine: &Engine, ledger: &Ledger, port: &Arc<str>, external: IpAddr) -> bool {
+fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, external: IpAddr) -> bool {
     let mut decisions = engine.decisions(port).iter();
     decisions.any(|decision| {
-        let standing = Standing {
+        let standing = IntentStatus {
             family: decision.family,
             state: State::Active,
             reason: None,
@@ -74,17 +73,17 @@ fn was_there(engine: &Engine, ledger: &Ledger, port: &Arc<str>, external: IpAddr
             external: decision.external,
             internal: decision.internal.clone(),
         };
-        decision.external == Some(external) && ledger.has(port, &standing)
+        decision.external == Some(external) && intent_stats.has(port, &standing)
     })
 }
 
 /// Logs them.
 pub(super) fn say(losses: &[Loss]) {
-    for Loss { port, family, router, address, message } in losses.iter().take(FEW) {
+    for Loss { port, family, router, address, message } in losses.iter().take(MAX_NAMED) {
         let family = family.to_string();
         warn!(%port, family, router, %address, "{port} {family}: {message}");
     }
-    if let Some(more) = losses.len().checked_sub(FEW).filter(|more| *more > 0) {
+    if let Some(more) = losses.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
         warn!(more, "{more} more rows were put back, which somebody else had removed or changed");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use extaddr_core::sources::requests::{IntentStatus, News, Requests};
 use tracing::{info, warn};
 
 use super::{Agent, now};
@@ -9,7 +10,6 @@ use crate::clock::rfc3339;
 use crate::metrics::number;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
-use extaddr_core::sources::requests::{News, Requests, Standing};
 
 /// How long the first decisions wait for sources that have not said a word yet, nor failed.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,8 +107,8 @@ impl Agent {
     pub(super) fn source_lines(&self) -> Vec<String> {
         let standings = self.engine.requests().standings();
         let sources = self.cms.iter().zip(standings).zip(&self.hearing.sources);
-        let line = |((cms, standing), times): ((&Cms, Standing), &Times)| {
-            let Standing { is_heard, failure, instances, unknown, asking } = standing;
+        let line = |((cms, standing), times): ((&Cms, IntentStatus), &Times)| {
+            let IntentStatus { is_heard, failure, instances, unknown, asking } = standing;
             let known = match is_heard {
                 true => format!(
                     "{instances} instances, {unknown} of them unknown, {asking} NICs ask for something"

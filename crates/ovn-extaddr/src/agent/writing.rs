@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use extaddr_core::apply::{Conclusion, Fate};
+use extaddr_core::change::RowChange;
+use extaddr_core::difference::{Action, planned_change};
+use extaddr_core::engine::{Engine, ReconcileKey};
+use extaddr_core::explain::Check;
+use extaddr_core::report;
 use ovn_model::Family;
 use ovsdb_protocol::LockStatus;
 use tracing::{error, info, warn};
@@ -10,12 +16,6 @@ use tracing::{error, info, warn};
 use super::losses::{self, Loss};
 use super::{Agent, now};
 use crate::audit::{Because, Sent};
-use extaddr_core::apply::{Conclusion, Fate};
-use extaddr_core::change::RowChange;
-use extaddr_core::difference::{Action, planned_change};
-use extaddr_core::engine::{Engine, Subject};
-use extaddr_core::explain::Check;
-use extaddr_core::report;
 
 /// What is kept of a transaction while it is under way.
 #[derive(Debug)]
@@ -46,14 +46,14 @@ impl Agent {
             return false;
         };
         let ports = pending.subjects().keys().filter_map(|subject| match subject {
-            Subject::Port(port) => self.unsettled.get(port).copied(),
-            Subject::Conversion(_) => None,
+            ReconcileKey::Port(port) => self.unsettled.get(port).copied(),
+            ReconcileKey::Conversion(_) => None,
         });
         let changes = pending.subjects().values().flatten();
         let under_way = UnderWay {
             since: ports.collect(),
             actions: changes.map(Action::of).collect(),
-            losses: losses::of(&self.store, &self.engine, &self.ledger, pending.subjects()),
+            losses: losses::of(&self.store, &self.engine, &self.intent_stats, pending.subjects()),
         };
         let written = self.audit.as_mut().map(|audit| {
             let changes = pending.subjects().iter().flat_map(|(subject, changes)| {
@@ -129,10 +129,10 @@ impl Agent {
 }
 
 /// Says what a change is and what it rests on.
-fn because(store: &ovn_model::Store, engine: &Engine, subject: &Subject, change: &RowChange) -> Because {
+fn because(store: &ovn_model::Store, engine: &Engine, subject: &ReconcileKey, change: &RowChange) -> Because {
     let why = match subject {
-        Subject::Port(port) => why_of_port(store, engine, port, change),
-        Subject::Conversion(place) => {
+        ReconcileKey::Port(port) => why_of_port(store, engine, port, change),
+        ReconcileKey::Conversion(place) => {
             let users = Check::list(engine.users_of(place));
             if users.is_empty() {
                 format!("no override has {} any more", place.1)

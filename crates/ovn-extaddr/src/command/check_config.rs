@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use extaddr_core::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 use ovsdb_protocol::PemSource;
 use serde::Serialize;
 
@@ -11,7 +12,6 @@ use crate::command::output::Output;
 use crate::command::style::Palette;
 use crate::command::table::{self, Cell, Width};
 use crate::settings::Settings;
-use extaddr_core::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
 
 /// Checks the configuration.
 #[derive(Debug, Args)]

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use extaddr_core::apply::{Applier, Fate};
+use extaddr_core::engine::Engine;
+use extaddr_core::rules::Rules;
 use ovn_model::Store;
 use ovsdb_protocol::{LockStatus, Session, SessionEvent};
 use tokio::time::{Instant, sleep_until};
@@ -13,12 +16,9 @@ use crate::agent::now;
 use crate::command::output::print;
 use crate::observe::synced;
 use crate::settings::Settings;
-use extaddr_core::apply::{Applier, Fate};
-use extaddr_core::engine::Engine;
-use extaddr_core::rules::Rules;
 
 /// Refusals without a success between them that are taken for chance.
-const PATIENCE: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// Removes all rows of the owner.
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ impl Cleanup {
                     let conclusion = applier.completed(id, outcome, &store, &engine, now());
                     // Somebody else may have changed the same router at the same time.
                     match conclusion.map(|conclusion| conclusion.fate) {
-                        Some(Fate::Refused(error)) if refusals == PATIENCE => {
+                        Some(Fate::Refused(error)) if refusals == MAX_ATTEMPTS => {
                             bail!("the database refused to remove rows: {error}");
                         }
                         Some(Fate::Refused(_)) => refusals += 1,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompletionCandidate;
+use extaddr_core::DATABASE;
 use ovsdb_protocol::{Outcome, Transaction};
 use tokio::time::timeout;
 
@@ -15,10 +16,9 @@ use super::Cli;
 use super::reach::{Deadline, database};
 use crate::observe::Lookup;
 use crate::settings::{Options, Settings};
-use extaddr_core::DATABASE;
 
 /// How long a person waits for a completion without wondering.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// More candidates help nobody, and shells ask before they show as many.
 const MAX_CANDIDATES: usize = 500;
@@ -51,7 +51,7 @@ fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidat
 
 fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(PATIENCE, future).await.ok()? })
+    runtime.block_on(async { timeout(TIMEOUT, future).await.ok()? })
 }
 
 async fn router_names() -> Option<BTreeSet<String>> {
@@ -66,7 +66,7 @@ async fn router_names() -> Option<BTreeSet<String>> {
 
 fn settings() -> Option<Settings> {
     let mut settings = options()?.settle().ok()?;
-    settings.timeout.get_or_insert(PATIENCE);
+    settings.timeout.get_or_insert(TIMEOUT);
     Some(settings)
 }
 

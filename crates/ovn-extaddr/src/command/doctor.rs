@@ -9,23 +9,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use ovn_model::{Family, Store};
-use serde::{Serialize, Serializer};
-
-use crate::command::output::Output;
-use crate::command::reach::PATIENCE;
-use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
-use crate::observe::Observer;
-use crate::settings::Settings;
-use crate::sources::cms::Cms;
 use extaddr_core::engine::Engine;
 use extaddr_core::explain::Check;
 use extaddr_core::hazards;
 use extaddr_core::names::PortNames;
 use extaddr_core::report;
 use extaddr_core::sources::nic::Nic;
-use extaddr_core::sources::requests::Standing;
+use extaddr_core::sources::requests::IntentStatus;
 use extaddr_core::state::State;
+use ovn_model::{Family, Store};
+use serde::{Serialize, Serializer};
+
+use crate::command::output::Output;
+use crate::command::reach::TIMEOUT;
+use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
+use crate::observe::Observer;
+use crate::settings::Settings;
+use crate::sources::cms::Cms;
 
 /// Looks at everything.
 #[derive(Debug, Args)]
@@ -118,7 +118,7 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
     let files = if files.is_empty() { "no file: all by default".to_owned() } else { files.join(", ") };
     findings.push(Finding::good("configuration", files));
     findings.extend(trust::look(&settings.tls));
-    let limit = settings.timeout.unwrap_or(PATIENCE);
+    let limit = settings.timeout.unwrap_or(TIMEOUT);
     let reached = servers::look(&settings, limit, findings).await;
     findings.extend(local::look(limit).await);
     if !reached {
@@ -141,8 +141,8 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
     }
 }
 
-fn source(cms: &Cms, standing: &Standing) -> Finding {
-    let Standing { is_heard, failure, instances, unknown, asking } = standing;
+fn source(cms: &Cms, standing: &IntentStatus) -> Finding {
+    let IntentStatus { is_heard, failure, instances, unknown, asking } = standing;
     if !is_heard {
         let why = failure.as_deref().unwrap_or("it is silent");
         let cure = "see whether it runs and lets us in; what it asked for before stays in force in a running agent, and rows that are there stay";

@@ -5,15 +5,6 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use ovn_model::{Family, Port, Store};
-use serde::Serialize;
-
-use crate::clock;
-use crate::command::output::Output;
-use crate::command::port::{PortName, only_port};
-use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
-use crate::observe::Observer;
-use crate::settings::Settings;
 use extaddr_core::engine::Engine;
 use extaddr_core::explain::Check;
 use extaddr_core::names::{Meaning, is_short_for};
@@ -23,6 +14,15 @@ use extaddr_core::report::{self, Entry};
 use extaddr_core::resolve::{Question, resolve};
 use extaddr_core::row::DrainTags;
 use extaddr_core::topology::reach;
+use ovn_model::{Family, Port, Store};
+use serde::Serialize;
+
+use crate::clock;
+use crate::command::output::Output;
+use crate::command::port::{PortName, only_port};
+use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
+use crate::observe::Observer;
+use crate::settings::Settings;
 
 /// Explains one port.
 #[derive(Debug, Args)]

@@ -7,6 +7,14 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use extaddr_core::engine::Engine;
+use extaddr_core::explain::Check;
+use extaddr_core::forwards::{self, Forward};
+use extaddr_core::northd;
+use extaddr_core::reason::{Code, Reason};
+use extaddr_core::resolve::Verdict;
+use extaddr_core::suggest::did_you_mean;
+use extaddr_core::topology::{is_disabled, is_gateway, reach};
 use ovn_model::{Family, Protocol, RouterId, Store};
 use serde::Serialize;
 
@@ -16,14 +24,6 @@ use crate::command::style::Palette;
 use crate::command::table::{self, Cell, Width};
 use crate::observe::Observer;
 use crate::settings::Settings;
-use extaddr_core::engine::Engine;
-use extaddr_core::explain::Check;
-use extaddr_core::forwards::{self, Forward};
-use extaddr_core::northd;
-use extaddr_core::reason::{Code, Reason};
-use extaddr_core::resolve::Verdict;
-use extaddr_core::suggest::did_you_mean;
-use extaddr_core::topology::{is_disabled, is_gateway, reach};
 
 /// Lists forwards.
 #[derive(Debug, Args)]

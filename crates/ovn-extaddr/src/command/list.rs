@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use extaddr_core::explain::Check;
+use extaddr_core::reason::Code;
+use extaddr_core::report::{self, Entry};
+use extaddr_core::state::State;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -16,10 +20,6 @@ use crate::command::table::{self, Cell, Width};
 use crate::command::words::words;
 use crate::observe::Observer;
 use crate::settings::Settings;
-use extaddr_core::explain::Check;
-use extaddr_core::reason::Code;
-use extaddr_core::report::{self, Entry};
-use extaddr_core::state::State;
 
 /// Changes that come so close to each other are shown as one.
 const BURST: Duration = Duration::from_millis(50);

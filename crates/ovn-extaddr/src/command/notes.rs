@@ -1,11 +1,11 @@
 //! What stands below a table of intents: for each that something is in the way of, what that is and what to do.
 
+use extaddr_core::report::Entry;
+use extaddr_core::state::State;
 use unicode_width::UnicodeWidthStr;
 
 use super::style::{HEADING, Palette, clean};
 use super::table::MAX_WIDTH;
-use crate::report::Entry;
-use crate::state::State;
 
 /// More at once nobody reads.
 const MAX_NOTES: usize = 20;
@@ -72,14 +72,13 @@ fn wrapped(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
 
     use super::*;
     use crate::command::style::When;
-    use crate::reason::Code;
+    use extaddr_core::reason::Code;
 
     fn entry(port: &str, state: State, reason: Option<&str>, message: &str) -> Entry {
-        let reason = reason.map(|name| Code::from_str(name, false).unwrap());
+        let reason = reason.map(|name| *Code::ALL.iter().find(|code| code.name() == name).unwrap());
         Entry {
             port: port.to_owned(),
             name: None,

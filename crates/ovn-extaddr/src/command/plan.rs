@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
+use extaddr_core::difference::{Action, Content, PlannedChange, planned};
 
 use crate::command::output::Output;
 use crate::command::style::{BAD, CHANGED, FAINT, GOOD, HEADING, Palette, clean};
 use crate::command::table::Width;
 use crate::observe::Observer;
 use crate::settings::Settings;
-use extaddr_core::difference::{Action, Content, PlannedChange, planned};
 
 /// The exit status that says that there is something to change.
 const CHANGES: u8 = 3;

@@ -2,6 +2,8 @@
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use extaddr_core::DATABASE;
+use extaddr_core::names::Meaning;
 use ovsdb_protocol::{Client, Condition, Datum, Transaction};
 
 use super::complete;
@@ -9,8 +11,6 @@ use super::reach::{Deadline, commit};
 use super::style::clean;
 use crate::observe::{Lookup, SOURCES_TIMEOUT};
 use crate::settings::Settings;
-use extaddr_core::DATABASE;
-use extaddr_core::names::Meaning;
 
 /// The name of a port, completed from the database.
 #[derive(Clone, Debug, Args)]

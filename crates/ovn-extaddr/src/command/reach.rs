@@ -16,7 +16,7 @@ use crate::access;
 use crate::settings::Settings;
 
 /// How long one server may be silent before the next one is tried.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the server may take for a transaction, unless --timeout says otherwise.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     let remotes = settings.remotes.endpoints();
     // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
-    let patience = share.map_or(PATIENCE, |share| share.min(PATIENCE));
+    let patience = share.map_or(TIMEOUT, |share| share.min(TIMEOUT));
     let client = connect(settings.session(), patience);
     let writable = async {
         // The session leaves a server that takes no writes for the next.
@@ -91,11 +91,11 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
 /// None has it, or not in time; the error says of each remote why.
 pub(super) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
     let (database, remotes) = (config.database.clone(), config.remotes.clone());
-    let client = connect(config, PATIENCE);
+    let client = connect(config, TIMEOUT);
     match deadline.await_or(None, client.ready()).await {
         Ok(Ok(_)) => Ok(client),
         Ok(Err(error)) if !error.is_unavailable() => Err(error.into()),
-        _ => bail!("cannot read {database}: {}", failures(&client, &remotes, PATIENCE)),
+        _ => bail!("cannot read {database}: {}", failures(&client, &remotes, TIMEOUT)),
     }
 }
 

@@ -7,6 +7,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use extaddr_core::DATABASE;
+use extaddr_core::change::RowChange;
+use extaddr_core::engine::ReconcileKey;
+use extaddr_core::names::Meaning;
+use extaddr_core::ownership::Role;
+use extaddr_core::report;
+use extaddr_core::sources::nic::Nic;
+use extaddr_core::state::State;
+use extaddr_core::wanted;
 use ovn_model::{Family, keys};
 use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transaction};
 
@@ -17,15 +26,6 @@ use crate::command::style::{Palette, clean};
 use crate::command::verify;
 use crate::observe::Observer;
 use crate::settings::Settings;
-use extaddr_core::DATABASE;
-use extaddr_core::change::RowChange;
-use extaddr_core::engine::Subject;
-use extaddr_core::names::Meaning;
-use extaddr_core::ownership::Role;
-use extaddr_core::report;
-use extaddr_core::sources::nic::Nic;
-use extaddr_core::state::State;
-use extaddr_core::wanted;
 
 /// Sets intents.
 #[derive(Debug, Args)]
@@ -354,7 +354,7 @@ async fn arrival(
 /// about connections that finish, nobody waits for.
 fn is_unfinished(observer: &Observer, port: &Arc<str>, families: &[Family]) -> bool {
     let (store, engine) = (&observer.store, &observer.engine);
-    engine.changes(store, &Subject::Port(Arc::clone(port))).iter().any(|change| {
+    engine.changes(store, &ReconcileKey::Port(Arc::clone(port))).iter().any(|change| {
         let external = match change {
             RowChange::Insert(row) | RowChange::Update(_, row) if !row.is_drain() => Some(row.external),
             RowChange::Delete(id, _) => store

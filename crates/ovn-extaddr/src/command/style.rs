@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-
 use extaddr_core::state::State;
 
 /// When to use colours.

@@ -14,25 +14,25 @@ use anstyle::Style;
 use anyhow::bail;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use extaddr_core::names::{Meaning, is_short_for};
+use extaddr_core::owned::owned;
+use extaddr_core::ownership::Role;
+use extaddr_core::report::{self, Entry};
+use extaddr_core::state::State;
+use extaddr_core::verify::{Check, Code, Northbound, Outcome, Override, Southbound, verify};
 use ovn_model::Family;
 use ovsdb_protocol::Uuid;
 use serde::Serialize;
 
-use crate::clock::Now;
+use crate::clock;
 use crate::command::complete;
 use crate::command::output::Output;
 use crate::command::port::only_port;
 use crate::command::reach::Deadline;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean};
 use crate::command::table::{self, Cell, Width};
-use crate::names::{Meaning, is_short_for};
 use crate::observe::Observer;
-use crate::ownership::Role;
-use crate::plan;
-use crate::report::{self, Entry};
 use crate::settings::Settings;
-use crate::state::State;
-use crate::verify::{Check, Code, Northbound, Outcome, Override, Southbound, verify};
 use read::Sight;
 pub(super) use wait::wait;
 
@@ -70,7 +70,7 @@ struct Verified {
 }
 
 /// An intent, and a row of ours for it, if there is one.
-struct Subject {
+struct ReconcileKey {
     entry: Entry,
     row: Option<Override>,
 }
@@ -140,21 +140,21 @@ async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow
     for entry in entries {
         let rows = overrides(observer, &entry);
         if rows.is_empty() {
-            subjects.push(Subject { entry, row: None });
+            subjects.push(ReconcileKey { entry, row: None });
             continue;
         }
-        subjects.extend(rows.into_iter().map(|row| Subject { entry: entry.clone(), row: Some(row) }));
+        subjects.extend(rows.into_iter().map(|row| ReconcileKey { entry: entry.clone(), row: Some(row) }));
     }
     let rows: Vec<Override> = subjects.iter().filter_map(|subject| subject.row.clone()).collect();
     let (northbound, southbound) = sight.look(&rows).await?;
-    let now = Now::at(Instant::now()).wall.saturating_mul(1000);
+    let now = clock::read(Instant::now()).wall.saturating_mul(1000);
     Ok(subjects.into_iter().map(|subject| subject.verify(&northbound, &southbound, now)).collect())
 }
 
 /// Returns the rows of ours that are there for an intent, be it granted or not.
 fn overrides(observer: &Observer, entry: &Entry) -> Vec<Override> {
     let (store, engine) = (&observer.store, &observer.engine);
-    let owned = plan::owned(store, engine.owner(), &entry.port).into_iter();
+    let owned = owned(store, engine.owner(), &entry.port).into_iter();
     let overrides = owned.filter(|row| row.role == Some(Role::Egress)).filter_map(|row| {
         let router = store.router(row.router)?;
         let (external, internal) = (row.nat.external_ip()?, row.nat.logical_ip()?.addr());
@@ -173,7 +173,7 @@ fn overrides(observer: &Observer, entry: &Entry) -> Vec<Override> {
     overrides.collect()
 }
 
-impl Subject {
+impl ReconcileKey {
     fn verify(self, northbound: &Northbound, southbound: &Southbound, now: u64) -> Verified {
         let Self { entry, row } = self;
         let mut checks = vec![standing(&entry, row.as_ref())];

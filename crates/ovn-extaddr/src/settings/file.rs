@@ -4,15 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use extaddr_core::policy::Allow;
+use extaddr_core::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
+use extaddr_core::suggest::did_you_mean;
 use ovsdb_protocol::Uuid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exposition::Listen;
 use crate::sources::cms::Cms;
-use extaddr_core::policy::Allow;
-use extaddr_core::rules::{DefaultTargetRule, ExemptionsRule, PortRangeRule};
-use extaddr_core::suggest::did_you_mean;
 
 /// What one file says.
 #[derive(Debug, Default, Deserialize)]

@@ -4,6 +4,10 @@ use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
 
+use extaddr_core::sources::event::{ProfileName, instance_name};
+use extaddr_core::sources::instance::{Instance, InstanceJson};
+use extaddr_core::sources::listing::{self, Answer, ProfileJson};
+use extaddr_core::sources::nic::InstanceName;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -18,10 +22,6 @@ use tokio::time::timeout;
 use super::cms::{Cms, Place};
 use super::stream;
 use crate::access;
-use extaddr_core::sources::event::{ProfileName, instance_name};
-use extaddr_core::sources::instance::{Instance, InstanceJson};
-use extaddr_core::sources::listing::{self, Answer, ProfileJson};
-use extaddr_core::sources::nic::InstanceName;
 
 /// How long a server may take to begin with its answer: it renders a listing as a whole, of members of its cluster too.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

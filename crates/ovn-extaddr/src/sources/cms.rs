@@ -3,10 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 use extaddr_core::policy::Glob;
 use extaddr_core::sources::Kind;
+use serde::Deserialize;
 
 /// The port of the API, where none is named.
 const DEFAULT_PORT: u16 = 8443;

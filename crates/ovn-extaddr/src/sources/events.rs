@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use extaddr_core::sources::event::Event;
+use extaddr_core::sources::listing;
 use futures_util::{SinkExt, StreamExt};
 use hyper::StatusCode;
 use tokio::time::timeout;
@@ -13,8 +15,6 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::api::{Failure, host};
 use super::cms::Cms;
 use super::stream::{Stream, connect};
-use extaddr_core::sources::event::Event;
-use extaddr_core::sources::listing;
 
 /// How long the server may be silent until it is asked whether it lives, and then until it counts as dead.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,6 +4,10 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
+use extaddr_core::sources::agenda::{Agenda, Item};
+use extaddr_core::sources::instance::Instance;
+use extaddr_core::sources::nic::InstanceName;
+use extaddr_core::sources::requests::News;
 use ovsdb_protocol::Backoff;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,17 +17,13 @@ use tracing::debug;
 use super::api::{Api, Failure};
 use super::cms::Cms;
 use super::events::Events;
-use extaddr_core::sources::agenda::{Agenda, Item};
-use extaddr_core::sources::instance::Instance;
-use extaddr_core::sources::nic::InstanceName;
-use extaddr_core::sources::requests::News;
 
 /// News that wait for the loop. A task that is ahead of it waits, and so does what it reads from.
 const MAX_WAITING: usize = 16;
 
 /// The pauses between attempts to reach a source.
-const LEAST_PAUSE: Duration = Duration::from_millis(250);
-const MOST_PAUSE: Duration = Duration::from_secs(20);
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(20);
 
 /// After this time everything is read although nothing was told: what events do not tell of is noticed by then.
 const RELIST: Duration = Duration::from_secs(30 * 60);
@@ -102,7 +102,7 @@ impl Teller {
 
 /// Watches a source for ever.
 async fn watch(cms: &Cms, teller: &Teller) {
-    let mut backoff = Backoff::new(LEAST_PAUSE, MOST_PAUSE);
+    let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     loop {
         let Err(failure) = follow(cms, teller, &mut backoff).await;
         let pause = backoff.next_wait();

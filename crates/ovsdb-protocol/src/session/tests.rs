@@ -28,7 +28,7 @@ use crate::transact::{Condition, Transaction};
 use crate::value::{Datum, Row};
 
 /// Longer than any scenario; the clock jumps.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Rows of the only table, by number: what is in its column `n`.
 type Content = BTreeMap<u128, i64>;
@@ -59,7 +59,7 @@ impl Consumer {
     }
 
     async fn next(&mut self) -> SessionEvent {
-        let event = timeout(PATIENCE, self.session.next(&mut self.cache)).await.expect("nothing happens");
+        let event = timeout(TIMEOUT, self.session.next(&mut self.cache)).await.expect("nothing happens");
         self.replay();
         event
     }

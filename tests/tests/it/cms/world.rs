@@ -23,7 +23,7 @@ const GUESTS: u32 = 4;
 const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 /// Fewer than make a fight of it, which is another test's matter.
-const MOST_LOSSES: u32 = 8;
+const MAX_LOSSES: u32 = 8;
 
 pub(super) struct World {
     agent: Agent,
@@ -92,7 +92,7 @@ impl World {
             18 => self.restart_agent()?,
             _ => self.upgrade(at)?,
         };
-        if self.losses >= MOST_LOSSES {
+        if self.losses >= MAX_LOSSES {
             self.restart_agent()?;
         }
         // Often at once, sometimes with time for the agent in between.

@@ -7,7 +7,7 @@ use super::compare::Disagreement;
 use super::judge;
 
 /// More steps than a case has parts.
-const MOST_STEPS: usize = 60;
+const MAX_STEPS: usize = 60;
 
 /// What makes a NAT row simpler.
 type EditNat = dyn Fn(&mut Nat);
@@ -15,7 +15,7 @@ type EditNat = dyn Fn(&mut Nat);
 /// Looks for the least case that still shows a disagreement of this kind. All that are a step smaller are tried at once.
 pub(super) fn shrink(case: &Case, disagreement: &Disagreement) -> Result<(Case, Disagreement)> {
     let mut least = (case.clone(), disagreement.clone());
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let smaller = smaller(&least.0);
         if smaller.is_empty() {
             break;

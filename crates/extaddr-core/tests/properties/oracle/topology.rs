@@ -26,7 +26,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn reachable_by(self, switch: Uuid, closed: bool) -> BTreeMap<Uuid, usize> {
         let mut reached = BTreeMap::new();
         let mut level = self.routers_on(self.joined([switch].into(), closed), closed);
-        for hops in 1..=MOST_HOPS {
+        for hops in 1..=MAX_HOPS {
             level.retain(|router| !reached.contains_key(router));
             reached.extend(level.iter().map(|router| (*router, hops)));
             // Behind a gateway router is the outside.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{Finding, Level};
 
 /// An answer to `status` is a few lines.
-const MOST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 pub(super) async fn look(limit: Duration) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -88,7 +88,7 @@ async fn status(socket: &Path) -> anyhow::Result<String> {
     stream.write_all(request.to_string().as_bytes()).await?;
     stream.shutdown().await?;
     let mut text = String::new();
-    stream.take(MOST).read_to_string(&mut text).await?;
+    stream.take(MAX_BYTES).read_to_string(&mut text).await?;
     let answer: Value = serde_json::from_str(&text).context("it does not speak the protocol")?;
     answer["result"].as_str().map(str::to_owned).context("it refuses to tell")
 }

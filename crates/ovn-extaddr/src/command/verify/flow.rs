@@ -1,11 +1,11 @@
 //! Logical flows as a server sends them, read without their other columns: there may be many.
 
 use anyhow::{Context, bail};
+use extaddr_core::verify::Flow;
 use ovsdb_protocol::{Client, Condition, DatabaseSchema, Datum, Transaction, Uuid};
 use serde::{Deserialize, Deserializer};
 
 use crate::command::reach::{Deadline, LONG_ANSWER};
-use crate::verify::Flow;
 
 const TABLE: &str = "Logical_Flow";
 

@@ -3,6 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context;
+use extaddr_core::verify::{
+    Binding, Chassis, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE,
+};
 use ovsdb_protocol::{
     Atom, Client, Condition, DatabaseSchema, Datum, OperationResult, Row, SessionConfig, Transaction, Uuid,
 };
@@ -10,7 +13,6 @@ use ovsdb_protocol::{
 use super::flow;
 use crate::command::reach::{self, Deadline};
 use crate::settings::Settings;
-use crate::verify::{Binding, Chassis, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE};
 
 /// Up to how many routers or ports are asked for one by one. A server looks at each row of a table for each question, and
 /// sends what is not wanted where more are asked for together.
@@ -80,7 +82,7 @@ impl Reader {
     async fn open(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Self> {
         let database = config.database.clone();
         let client = reach::reader(config, deadline).await?;
-        let schema = deadline.await_or(Some(reach::PATIENCE), client.get_schema(&database)).await;
+        let schema = deadline.await_or(Some(reach::TIMEOUT), client.get_schema(&database)).await;
         let schema = schema.with_context(|| format!("{database} does not answer"))??;
         Ok(Self { client, schema, deadline })
     }

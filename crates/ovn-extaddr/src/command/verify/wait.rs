@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use extaddr_core::report;
+use extaddr_core::state::State;
+use extaddr_core::verify::Outcome;
 use ovn_model::Family;
 use tokio::time::{Instant, timeout};
 
@@ -14,13 +17,10 @@ use crate::command::output::print;
 use crate::command::reach::Deadline;
 use crate::command::style::Palette;
 use crate::observe::Observer;
-use crate::report;
 use crate::settings::Settings;
-use crate::state::State;
-use crate::verify::Outcome;
 
 /// How long to wait unless `--timeout` says otherwise.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two looks, beside what a look takes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(in crate::command) async fn wait(
 ) -> anyhow::Result<ExitCode> {
     let mut found = None;
     let verified = until_verified(settings, deadline, port, families, &mut found);
-    let is_verified = match deadline.await_or(Some(PATIENCE), verified).await {
+    let is_verified = match deadline.await_or(Some(TIMEOUT), verified).await {
         Ok(ended) => ended?,
         Err(_) => false,
     };

@@ -46,7 +46,7 @@ impl Consumer {
         let mut seen = Vec::new();
         loop {
             let event =
-                timeout(PATIENCE, self.session.next(&mut self.replica)).await.expect("nothing happens");
+                timeout(TIMEOUT, self.session.next(&mut self.replica)).await.expect("nothing happens");
             seen.push(abridged(&event));
             if seen.last().is_some_and(|text| text.starts_with(last)) {
                 return seen;

@@ -1,6 +1,6 @@
 //! Whether the data plane does what an override asks for: what is looked at in the Southbound database, and the verdicts.
 //!
-//! Rows are read by [`command`](crate::command); the rules here only look at them. A check that rests on another one that
+//! The rules here only look at rows that somebody else has read. A check that rests on another one that
 //! failed is not made.
 
 mod action;

@@ -8,7 +8,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// What was said lately.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats {
+pub(crate) struct LogThrottle {
     said: HashMap<&'static str, Said>,
 }
 
@@ -19,7 +19,7 @@ struct Said {
     unsaid: u32,
 }
 
-impl Repeats {
+impl LogThrottle {
     /// Returns whether `text`, which is about `topic`, is to be said: `Some` with how often it was not since the last
     /// time. A topic has one text at a time, so that what alternates is said each time.
     pub(crate) fn admit(&mut self, topic: &'static str, text: &str, now: Instant) -> Option<u32> {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_same_is_said_once_a_minute_and_the_new_at_once() {
-        let (mut repeats, start) = (Repeats::default(), Instant::now());
+        let (mut repeats, start) = (LogThrottle::default(), Instant::now());
         assert_eq!(repeats.admit("a", "refused", start), Some(0));
         for _ in 0..10 {
             assert_eq!(repeats.admit("a", "refused", start + PAUSE / 2), None);

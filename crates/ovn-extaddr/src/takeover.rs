@@ -23,7 +23,7 @@ const DOUBLINGS: u32 = 2;
 
 /// What we make of the agent that has the lock, and of having it ourselves.
 #[derive(Debug)]
-pub(crate) struct Vigil {
+pub(crate) struct Takeover {
     /// How long something may be undone. `None`: for ever.
     patience: Option<Duration>,
     /// Since when something is undone, or the last challenge.
@@ -46,16 +46,16 @@ enum Claim {
 
 /// What to do when the lock was taken from us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Robbed {
+pub(crate) enum Stolen {
     /// We live: take it back.
-    Defend,
+    Reclaim,
     /// Who had it lives, or another challenges it too, or we have tried often enough: let it be.
-    Yield,
+    Concede,
 }
 
-// ===== impl Vigil =====
+// ===== impl Takeover =====
 
-impl Vigil {
+impl Takeover {
     /// Challenges after so long.
     pub(crate) fn new(patience: Option<Duration>) -> Self {
         Self { patience, since: None, answered: 0, claim: Claim::Turn }
@@ -90,24 +90,24 @@ impl Vigil {
     }
 
     /// The lock was ours and is another's.
-    pub(crate) fn robbed(&mut self, now: Instant) -> Robbed {
+    pub(crate) fn stolen(&mut self, now: Instant) -> Stolen {
         match self.claim {
             Claim::Challenge(_) => {
                 self.answered += 1;
                 (self.since, self.claim) = (Some(now), Claim::Turn);
-                Robbed::Yield
+                Stolen::Concede
             }
             Claim::Defence(ROUNDS.., last) if now < last + GRACE => {
                 self.claim = Claim::Turn;
-                Robbed::Yield
+                Stolen::Concede
             }
             Claim::Defence(rounds, last) if now < last + GRACE => {
                 self.claim = Claim::Defence(rounds + 1, now);
-                Robbed::Defend
+                Stolen::Reclaim
             }
             Claim::Turn | Claim::Defence(..) => {
                 self.claim = Claim::Defence(1, now);
-                Robbed::Defend
+                Stolen::Reclaim
             }
         }
     }
@@ -123,13 +123,13 @@ impl Vigil {
     }
 
     /// Returns whether a challenge went unanswered by now. From then on it is for us to write.
-    pub(crate) fn prevails(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_unanswered(&mut self, now: Instant) -> bool {
         let Claim::Challenge(Some(until)) = self.claim else { return false };
-        let prevails = until <= now;
-        if prevails {
+        let is_unanswered = until <= now;
+        if is_unanswered {
             *self = Self::new(self.patience);
         }
-        prevails
+        is_unanswered
     }
 
     /// Returns when to look again though nothing happens.
