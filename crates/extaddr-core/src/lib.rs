@@ -3,7 +3,8 @@
 //!
 //! From the database to the rows, each step a file of its own:
 //! [`intent`] → [`topology`] and [`forwards`] → [`resolve`](mod@resolve) → [`engine`] → [`plan`] →
-//! [`batch`] with its [`guard`]s → [`apply`]. A module imports only modules that stand above it here.
+//! [`batch`] with its [`guard`]s → [`apply`]. A module imports modules of its own group below
+//! and of those above it, none of which leads back to it.
 
 // What is given from outside.
 pub mod clock;
