@@ -30,7 +30,7 @@ use crate::reason::Reason;
 use crate::resolve::{Decision, Dependency, Place, Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::nic::Nic;
-use crate::sources::requests::{News, Requests};
+use crate::sources::requests::{Answer, News, Requests};
 use crate::topology::{Reach, reach};
 use crate::undo::Undo;
 use crate::{conversion, drain};
@@ -336,10 +336,21 @@ impl Engine {
     fn speaks(&self, store: &Store, port: &Port) -> bool {
         self.rules.speak_for_ports()
             || !self.speakers.is_empty()
-            || self.requests.may_speak_of(&port.name)
-            || Family::ALL
-                .iter()
-                .any(|family| port.external(*family).is_some() || store.kept(&port.name, *family).is_some())
+            || Family::ALL.iter().any(|family| {
+                port.external(*family).is_some()
+                    || store.kept(&port.name, *family).is_some()
+                    || self.is_requested(store, port, *family)
+            })
+    }
+
+    /// Whether a CMS asks for something, or may ask for what rows of ours give. Of the other ports of its instances, which
+    /// may be all there are, nothing is kept: what is asked later marks them.
+    fn is_requested(&self, store: &Store, port: &Port, family: Family) -> bool {
+        match self.requests.answer(&port.name, family) {
+            Answer::Silent => false,
+            Answer::Unheard(_) => !store.nats_tagged(&port.name).is_empty(),
+            Answer::Asked { .. } | Answer::Disputed(..) => true,
+        }
     }
 
     /// Marks what a change concerns.

@@ -102,6 +102,24 @@ fn what_is_heard_counts_at_once_and_for_its_ports_alone() {
 }
 
 #[test]
+fn nothing_is_kept_of_ports_for_which_nothing_is_asked() {
+    let mut network = network();
+    network.instance(&PORT.replace("000a-eth0", "000b-eth0"), "02:00:00:00:00:13 10.57.0.13");
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    let known = |engine: &mut Engine, store: &mut Store, news| {
+        engine.hear(store, 0, news);
+        engine.catch_up(store, now());
+        engine.ports().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    engine.catch_up(&mut store, now());
+    assert_eq!(engine.ports().count(), 0);
+    assert_eq!(known(&mut engine, &mut store, News::Listed(Vec::new())), [""; 0]);
+    assert_eq!(known(&mut engine, &mut store, News::Read(web1("203.0.113.10"))), [PORT]);
+    assert_eq!(known(&mut engine, &mut store, News::Gone(InstanceName::new("default", "web1"))), [""; 0]);
+}
+
+#[test]
 fn the_port_s_own_key_comes_before_and_the_policy_after() {
     let mut network = network();
     let policy = format!("[[rule]]\nport = \"{PORT}\"\nipv4 = \"203.0.113.11\"");
