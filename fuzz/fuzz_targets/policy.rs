@@ -1,8 +1,8 @@
 //! The policy file: it is one, or an error says why not.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use extaddr_core::policy::Policy;
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     if let Err(error) = Policy::parse(text) {

@@ -1,8 +1,8 @@
 //! What a row remembers of a conversion, after somebody wrote into it: what is understood is kept.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use extaddr_core::undo::Undo;
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let list = Undo::list_from_text(text);

@@ -4,11 +4,11 @@
 
 use std::time::Instant;
 
-use libfuzzer_sys::fuzz_target;
 use extaddr_core::clock::Now;
 use extaddr_core::engine::Engine;
 use extaddr_core::ownership::Owner;
 use extaddr_core::rules::Rules;
+use libfuzzer_sys::fuzz_target;
 use ovn_model::Store;
 use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate};
 use uuid::Uuid;
