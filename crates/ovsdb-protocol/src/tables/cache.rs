@@ -128,6 +128,24 @@ impl<T: Table> TableCache<T> {
         }
     }
 
+    /// Takes in a snapshot where there are no rows yet. Trees are made of what is sorted in a fraction of the time that
+    /// single insertions take.
+    fn fill(&mut self, staged: BTreeMap<Uuid, Option<Arc<T>>>) {
+        self.rows = staged.into_iter().filter_map(|(uuid, row)| Some((uuid, row?))).collect();
+        for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
+            let mut keys = Vec::with_capacity(self.rows.len());
+            for (uuid, row) in &self.rows {
+                spec.hash_keys(row, &self.hash_state, &mut |hash| keys.push((hash, *uuid)));
+            }
+            *entries = keys.into_iter().collect();
+        }
+        let changes = self
+            .rows
+            .iter()
+            .map(|(uuid, row)| (*uuid, Change { uuid: *uuid, old: None, new: Some(Arc::clone(row)) }));
+        self.changes = changes.collect();
+    }
+
     /// Joins the change of a row with its earlier changes.
     fn record(&mut self, change: Change<T>) {
         match self.changes.entry(change.uuid) {
@@ -204,6 +222,9 @@ where
 
     fn commit(&mut self, batch: Batch, problems: &mut Problems) {
         let mut staged = std::mem::take(&mut self.staged);
+        if batch == Batch::Snapshot && self.rows.is_empty() && self.changes.is_empty() {
+            return self.fill(staged);
+        }
         if batch == Batch::Snapshot {
             for uuid in self.rows.keys() {
                 staged.entry(*uuid).or_insert_with(|| {
