@@ -34,6 +34,9 @@ const DEFAULT_SOUTHBOUND_SOCKET: &str = "unix:ovnsb_db.sock";
 /// The longest reply of the Southbound database that is accepted, in bytes: 2,000,000 flows of NAT rows.
 const MAX_SOUTHBOUND_REPLY: usize = 1 << 30;
 
+/// How long a Southbound server may be silent before it is probed: it is while it looks at millions of flows.
+const SOUTHBOUND_PROBE: Duration = Duration::from_secs(60);
+
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
@@ -261,6 +264,7 @@ impl Settings {
         config.tls = self.tls.clone();
         config.leader_only = false;
         config.limits.value = MAX_SOUTHBOUND_REPLY;
+        config.probe = Some(SOUTHBOUND_PROBE);
         config
     }
 }

@@ -21,7 +21,10 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server may take for a transaction, unless --timeout says otherwise.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The same for one that reads much.
+/// As [`TIMEOUT`], for a server that is also asked for large snapshots: it serves nobody else meanwhile.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the server may take for a transaction that reads much.
 pub(super) const LONG_ANSWER: Duration = Duration::from_secs(120);
 
 /// When a command has to be done, by `--timeout`.
@@ -91,11 +94,11 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
 /// None has it, or not in time; the error says of each remote why.
 pub(super) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
     let (database, remotes) = (config.database.clone(), config.remotes.clone());
-    let client = connect(config, TIMEOUT);
+    let client = connect(config, BUSY_TIMEOUT);
     match deadline.await_or(None, client.ready()).await {
         Ok(Ok(_)) => Ok(client),
         Ok(Err(error)) if !error.is_unavailable() => Err(error.into()),
-        _ => bail!("cannot read {database}: {}", failures(&client, &remotes, TIMEOUT)),
+        _ => bail!("cannot read {database}: {}", failures(&client, &remotes, BUSY_TIMEOUT)),
     }
 }
 

@@ -1,15 +1,14 @@
-//! Logical flows as a server sends them, read without their other columns: there may be many.
+//! Rows of which there may be many, read into little more than their texts: logical flows and bindings of ports.
 
 use anyhow::{Context, bail};
 use extaddr_core::verify::Flow;
 use ovsdb_protocol::{Client, Condition, DatabaseSchema, Datum, Transaction, Uuid};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::command::reach::{Deadline, LONG_ANSWER};
 
-const TABLE: &str = "Logical_Flow";
-
-/// What is read.
+/// What is read of a flow.
 const COLUMNS: [&str; 6] =
     ["logical_datapath", "logical_dp_group", "priority", "match", "actions", "external_ids"];
 
@@ -42,33 +41,59 @@ struct Ids {
     hint: Option<Box<str>>,
 }
 
-/// The result of the operation.
+/// The binding of a port.
+#[derive(Debug, Deserialize)]
+pub(super) struct Bound {
+    pub(super) logical_port: Box<str>,
+    #[serde(default, deserialize_with = "reference")]
+    pub(super) chassis: Option<Uuid>,
+    /// Servers may lack the column, and a port a value.
+    #[serde(default, deserialize_with = "truth")]
+    pub(super) up: Option<bool>,
+}
+
+/// The result of the operation. Both kinds in one: to tell them apart first, all rows would be kept in another form.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Result {
-    Rows { rows: Vec<Placed> },
-    Refused { error: String, details: Option<String> },
+struct Answer<T> {
+    #[serde(default = "Vec::new")]
+    rows: Vec<T>,
+    error: Option<String>,
+    details: Option<String>,
 }
 
 /// Reads the flows that meet these conditions.
 ///
 /// # Errors
-/// The server refuses, does not answer in time, or the connection is lost.
+/// As [`rows`].
 pub(super) async fn read(
     client: &Client,
     schema: &DatabaseSchema,
     deadline: Deadline,
     conditions: Vec<Condition>,
 ) -> anyhow::Result<Vec<Placed>> {
+    rows(client, schema, deadline, ("Logical_Flow", &COLUMNS), conditions).await
+}
+
+/// Reads the rows of a table that meet these conditions.
+///
+/// # Errors
+/// The server refuses, does not answer in time, or the connection is lost.
+pub(super) async fn rows<T: DeserializeOwned>(
+    client: &Client,
+    schema: &DatabaseSchema,
+    deadline: Deadline,
+    (table, columns): (&str, &[&str]),
+    conditions: Vec<Condition>,
+) -> anyhow::Result<Vec<T>> {
     let mut transaction = Transaction::new(&*schema.name);
-    let columns = COLUMNS.into_iter().filter(|column| schema.column(TABLE, column).is_some());
-    transaction.select_columns(TABLE, conditions, columns);
+    let columns = columns.iter().copied().filter(|column| schema.column(table, column).is_some());
+    transaction.select_columns(table, conditions, columns);
     let answered = deadline.await_or(Some(LONG_ANSWER), client.request("transact", &transaction)).await;
-    let results: Vec<Result> =
+    let answers: Vec<Answer<T>> =
         answered.with_context(|| format!("{} does not answer in time", schema.name))??;
-    match results.into_iter().next() {
-        Some(Result::Rows { rows }) => Ok(rows),
-        Some(Result::Refused { error, details }) => {
+    match answers.into_iter().next() {
+        Some(Answer { rows, error: None, .. }) => Ok(rows),
+        Some(Answer { error: Some(error), details, .. }) => {
             bail!("{} does not tell: {error}: {}", schema.name, details.unwrap_or_default())
         }
         None => bail!("{} does not tell", schema.name),
@@ -76,7 +101,7 @@ pub(super) async fn read(
 }
 
 impl<'de> Deserialize<'de> for Placed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let columns = Columns::deserialize(deserializer)?;
         Ok(Self {
             datapath: columns.logical_datapath,
@@ -93,7 +118,7 @@ impl<'de> Deserialize<'de> for Placed {
 }
 
 impl<'de> Deserialize<'de> for Ids {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ids = Datum::deserialize(deserializer)?;
         let get = |key: &str| ids.get(key).and_then(|value| value.as_str());
         Ok(Self {
@@ -103,6 +128,10 @@ impl<'de> Deserialize<'de> for Ids {
     }
 }
 
-fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Uuid>, D::Error> {
+fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
     Ok(Datum::deserialize(deserializer)?.as_uuid())
+}
+
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(Datum::deserialize(deserializer)?.as_bool())
 }

@@ -82,7 +82,7 @@ impl Reader {
     async fn open(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Self> {
         let database = config.database.clone();
         let client = reach::reader(config, deadline).await?;
-        let schema = deadline.await_or(Some(reach::TIMEOUT), client.get_schema(&database)).await;
+        let schema = deadline.await_or(Some(reach::BUSY_TIMEOUT), client.get_schema(&database)).await;
         let schema = schema.with_context(|| format!("{database} does not answer"))??;
         Ok(Self { client, schema, deadline })
     }
@@ -208,18 +208,17 @@ impl Reader {
             gateways.sort_unstable_by(|a, b| a.binding.cmp(&b.binding));
         }
         let ports: BTreeSet<&str> = overrides.iter().map(|wanted| &*wanted.port).collect();
-        let columns = &["logical_port", "chassis", "up"];
-        let selects = apart(&ports, |port| Condition::eq("logical_port", *port)).map(|conditions| Select {
-            table: "Port_Binding",
-            conditions,
-            columns,
-        });
-        let bindings = self.select_all(selects.collect()).await?;
-        southbound.ports.extend(bindings.iter().flatten().filter_map(|row| {
-            let port = ports.get(row.get("logical_port")?.as_str()?)?;
-            let up = row.get("up").and_then(Datum::as_bool);
-            Some(((*port).to_owned(), Binding { chassis: uuid(row, "chassis"), up }))
-        }));
+        for conditions in apart(&ports, |port| Condition::eq("logical_port", *port)) {
+            let table = ("Port_Binding", &["logical_port", "chassis", "up"][..]);
+            let found: Vec<flow::Bound> =
+                flow::rows(&self.client, &self.schema, self.deadline, table, conditions).await?;
+            let found = found.into_iter().filter(|bound| ports.contains(&*bound.logical_port));
+            southbound.ports.extend(
+                found.map(|bound| {
+                    (bound.logical_port.into(), Binding { chassis: bound.chassis, up: bound.up })
+                }),
+            );
+        }
         Ok(())
     }
 
