@@ -109,8 +109,12 @@ fn verify_says_that_the_gateway_is_gone() -> Result<()> {
     stage.settles([egress("A", &c1)])?;
     assert_eq!(found(&mut lab, &c1)?, [""; 0]);
     let gateway = lab.gateway();
-    // It takes its chassis away when it ends in an orderly way.
-    lab.chassis()[gateway].controller().terminate(SOON)?;
+    // One that is killed leaves its chassis there, and only the next question tells.
+    lab.chassis()[gateway].controller().kill9()?;
+    lab.ovn().sync()?;
+    assert_eq!(found(&mut lab, &c1)?, ["chassis unknown"]);
+    // One that is told to end (`ovn-appctl exit`) takes it away.
+    lab.ovn().sbctl(&["chassis-del", "gateway-1"])?;
     eventually(SOON, "the gateway is found to be nowhere", || {
         let bad = found(&mut lab, &c1)?;
         ensure!(bad == ["gateway failed"], "{bad:?}");
