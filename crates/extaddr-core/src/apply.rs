@@ -1,4 +1,4 @@
-//! Which changes to send when, and what their outcome means. Pure: time is an argument.
+//! The schedule of transactions: which changes to send when, and what their outcome means. Pure: time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -83,7 +83,7 @@ pub fn changes(
         }
     }
     for Owned { id, router, nat, .. } in rows {
-        let anew = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
+        let begun = wanted.iter().position(|row| row.uuid == nat.uuid && row.router == *router);
         let kept = DrainTags::read(nat).zip(nat.external_ip()).filter(|(tags, external)| {
             wall < tags.until
                 && !rules.drain.is_zero()
@@ -91,7 +91,7 @@ pub fn changes(
                 && has_internal(store, port, tags.internal)
                 && (held.contains(id) || has_external(store, rules, *router, *external))
         });
-        match (anew, kept) {
+        match (begun, kept) {
             (Some(at), _) => changes.push(RowChange::Update(*id, wanted.swap_remove(at))),
             (None, Some((tags, external))) => {
                 // Nothing takes longer than it would from now on, whatever was said when it began.

@@ -64,13 +64,13 @@ pub struct Engine {
     heeds_intents: bool,
     ports: Ports,
     conversions: HashMap<Place, Conversion>,
-    /// Whether all is to be decided anew.
-    anew: bool,
+    /// Whether all is to be decided again.
+    recompute_all: bool,
     /// What else is. Ports come before the conversions that they need.
     dirty: BTreeSet<ReconcileKey>,
     /// What has rows that are not as they should be.
     unsettled: BTreeSet<ReconcileKey>,
-    /// What is to be decided anew at a time.
+    /// What is to be decided again at a time.
     due: BTreeSet<(Instant, ReconcileKey)>,
     reaches: HashMap<SwitchId, Reach>,
     /// The switches whose reach visited a node.
@@ -145,7 +145,7 @@ impl Engine {
             heeds_intents: true,
             ports: Ports::new(),
             conversions: HashMap::new(),
-            anew: false,
+            recompute_all: false,
             dirty: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -176,7 +176,7 @@ impl Engine {
         &self.rules
     }
 
-    /// Goes on with other rules: everything is decided anew by the next
+    /// Goes on with other rules: everything is decided again by the next
     /// [`update`](Self::update).
     pub fn set_rules(&mut self, store: &Store, rules: Rules) {
         self.rules = rules;
@@ -188,7 +188,7 @@ impl Engine {
         &self.requests
     }
 
-    /// Expects other sources, of which nothing was heard: everything is decided anew by the next
+    /// Expects other sources, of which nothing was heard: everything is decided again by the next
     /// [`update`](Self::update).
     pub fn set_requests(&mut self, store: &Store, requests: Requests) {
         self.requests = requests;
@@ -225,7 +225,7 @@ impl Engine {
         self.update(store, &changes, now)
     }
 
-    /// Takes in what changed, and the time. Returns the ports that were decided anew, some more than once perhaps.
+    /// Takes in what changed, and the time. Returns the ports that were decided again, some more than once perhaps.
     pub fn update(&mut self, store: &Store, changes: &Changes, now: Now) -> Vec<Arc<str>> {
         self.wall = now.wall;
         if changes.everything {
@@ -244,7 +244,7 @@ impl Engine {
             self.dirty.insert(entry.1);
         }
         let mut decided =
-            if std::mem::take(&mut self.anew) { self.decide_all(store, now) } else { Vec::new() };
+            if std::mem::take(&mut self.recompute_all) { self.decide_all(store, now) } else { Vec::new() };
         while let Some(subject) = self.dirty.pop_first() {
             match subject {
                 ReconcileKey::Port(port) => {

@@ -1,4 +1,4 @@
-//! Which gateway port a row is for.
+//! The choice of the gateway port for a row.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;

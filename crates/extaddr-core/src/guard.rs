@@ -1,4 +1,4 @@
-//! What must still be so when a transaction executes: the facts that a decision rests on, as `wait`
+//! Guards of transactions: the facts that a decision rests on, as `wait`
 //! operations (RFC 7047 §5.2.6) that fail at once where a fact has changed.
 //!
 //! Only facts are quoted, never whole columns: a neighbour in the same set may change freely.

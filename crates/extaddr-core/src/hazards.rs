@@ -1,4 +1,4 @@
-//! What may go wrong in a network, with or without an intent: for `doctor`. Pure, and a look at everything.
+//! Hazards of a network, with or without an intent: for `doctor`. Pure, and a look at everything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -149,7 +149,7 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
         Hazard {
             code: "foreign-override",
             places: foreign_overrides(store),
-            meaning: "SNAT rows of somebody else for single instances, which Incus and LXD remove with every change of the network, and do not put back before the instance starts anew",
+            meaning: "SNAT rows of somebody else for single instances, which Incus and LXD remove with every change of the network, and do not put back before the instance starts again",
             cure: "ask for the address on the port (`ovn-extaddr set`) and take the CMS's own setting back: ours is put back at once",
             is_wrong: false,
         },

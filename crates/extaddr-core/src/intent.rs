@@ -1,4 +1,4 @@
-//! What is asked for a port.
+//! The intent of a port: who asks, and for what.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What was last said of every intent: counts by state, and what is new enough to be said again. Pure.
+//! Statistics of intents: counts by state, and changes that are worth a line in the log. Pure.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;

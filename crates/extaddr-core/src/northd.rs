@@ -1,4 +1,4 @@
-//! What ovn-northd makes flows of: the virtual addresses, NAT rows and port addresses that it heeds, and why it passes
+//! The rules of ovn-northd: the virtual addresses, NAT rows and port addresses of which it makes flows, and why it passes
 //! over others.
 //!
 //! What northd passes over has no effect: it forwards nothing, translates nothing, and must never be converted to

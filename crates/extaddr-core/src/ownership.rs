@@ -1,4 +1,4 @@
-//! How a row says that it is ours.
+//! Owners of rows: the tags and UUIDs by which an agent knows its own.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(Owner::default().lock().as_str(), "ovn_extaddr");
     }
 
-    /// Another UUID after an upgrade would have every override made anew. These are from Python's `uuid.uuid5`.
+    /// Another UUID after an upgrade would have every override made again. These are from Python's `uuid.uuid5`.
     #[test]
     fn the_same_row_has_the_same_uuid_for_ever() {
         let router = Uuid::from_u128(0x5e41ab08_7439_411e_b18a_02f46d8d86c3);

@@ -1,4 +1,4 @@
-//! What has to change: the rows that should be there against those that are. Pure.
+//! The changes of the database: the rows that should be there against those that are. Pure.
 
 use std::sync::Arc;
 

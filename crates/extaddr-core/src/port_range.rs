@@ -1,4 +1,4 @@
-//! Which source ports an instance's own connections may have.
+//! The source ports of an instance's own connections.
 //!
 //! OVN takes a packet to a VIP's address and port for forwarded traffic, also where it is the reply
 //! to a connection of the instance that happens to have that source port: the connection breaks.

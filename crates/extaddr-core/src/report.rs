@@ -1,4 +1,4 @@
-//! Where every intent stands, for people and machines.
+//! The state of every intent, for people and machines.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

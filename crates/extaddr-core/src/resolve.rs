@@ -1,4 +1,4 @@
-//! From an intent to the rows that fulfil it, or the reason why none do. Pure.
+//! The decision on an intent: the rows that fulfil it, or the reason why there are none. Pure.
 
 mod occupancy;
 #[cfg(test)]

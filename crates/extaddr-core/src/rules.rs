@@ -1,4 +1,4 @@
-//! What the operator decided once for all: the part of the configuration that decisions rest on.
+//! The rules of the operator: the part of the configuration that decisions rest on.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which routers an instance's traffic can take to the outside.
+//! The routers by which an instance's traffic can reach the outside.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;

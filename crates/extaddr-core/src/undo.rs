@@ -1,4 +1,4 @@
-//! What was done to put a VIP out of the way of a conversion, as its row remembers it. Pure.
+//! VIPs that a conversion has put out of the way, as its row remembers them. Pure.
 
 use std::net::IpAddr;
 

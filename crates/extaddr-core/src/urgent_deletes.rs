@@ -1,4 +1,4 @@
-//! What must go although what was to come in its place has to wait. Pure.
+//! Deletions that cannot wait for what is to come in their place. Pure.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Whether the data plane does what an override asks for: what is looked at in the Southbound database, and the verdicts.
+//! Checks of the data plane: the rows of the Southbound database that an override needs, and the verdicts on them.
 //!
 //! The rules here only look at rows that somebody else has read. A check that rests on another one that
 //! failed is not made.

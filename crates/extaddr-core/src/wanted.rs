@@ -1,4 +1,4 @@
-//! What somebody can ask for, and who that can be.
+//! Values that can be asked for, and who can ask.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Which server it is, and what to do about a socket that we may not open.
+//! Hints on which server a socket belongs to, and what to do about one that cannot be opened.
 
 use std::fs;
 use std::io;

@@ -302,12 +302,12 @@ impl Agent {
         if let Some(audit) = &mut self.audit
             && let Err(error) = audit.reopen()
         {
-            error!(file = %audit.path().display(), %error, "cannot open the audit file anew: {error}");
+            error!(file = %audit.path().display(), %error, "cannot open the audit file again: {error}");
         }
     }
 
     fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
-        info!("read the configuration anew");
+        info!("reloaded the configuration");
         let Settings {
             rules,
             cms,

@@ -1,4 +1,4 @@
-//! Where Prometheus reads the metrics: HTTP on a TCP port or a Unix socket.
+//! The endpoint where Prometheus reads the metrics: HTTP on a TCP port or a Unix socket.
 //!
 //! Every request goes to the loop and waits for its answer, so that one place owns the state, and so that a loop that
 //! hangs shows as a scrape that fails.

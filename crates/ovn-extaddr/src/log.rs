@@ -1,4 +1,4 @@
-//! Where the log goes and how much of it: to the journal with fields where systemd reads our standard error, and as
+//! The log: to the journal with fields where systemd reads our standard error, and as
 //! lines for people otherwise.
 
 mod lines;

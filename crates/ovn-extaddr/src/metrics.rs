@@ -1,4 +1,4 @@
-//! What is counted. The names are a promise; `docs/metrics.md` describes them.
+//! Metrics. Their names are a promise; `docs/metrics.md` describes them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -114,7 +114,7 @@ impl Metrics {
                 "How long it took to decide on what an update changed",
                 Histogram::new(LATENCIES),
             ),
-            decided: add(r, "decided_ports", "Ports that were decided anew", Counter::default()),
+            decided: add(r, "decided_ports", "Ports that were decided again", Counter::default()),
             resyncs: add(r, "resyncs", "How the copy of the database was brought in step", Family::default()),
             resync_bytes: add(r, "resync_bytes", "What that took", Family::default()),
             received_bytes: add(
@@ -171,7 +171,7 @@ impl Metrics {
                 "How many times we took the lock from a dead agent",
                 Counter::default(),
             ),
-            reloads: add(r, "reloads", "Configurations read anew, by outcome", Family::default()),
+            reloads: add(r, "reloads", "Configuration reloads, by outcome", Family::default()),
             configuration_good: add(
                 r,
                 "configuration_good",

@@ -1,4 +1,4 @@
-//! Notices that the configuration is to be read anew: SIGHUP, or one of its files changed.
+//! Notices that the configuration is to be reloaded: SIGHUP, or one of its files changed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use crate::settings::{Options, Settings};
 /// How long to wait for an editor to finish: many write a file in several steps.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Notices requests to read the configuration anew.
+/// Notices requests to reload the configuration.
 #[derive(Debug)]
 pub(crate) struct Reload {
     options: Options,
@@ -49,7 +49,7 @@ impl Reload {
         if self.files != files {
             let watcher = watch(&files, &directories, self.sender.clone());
             if let Err(error) = &watcher {
-                warn!(%error, "cannot watch the configuration: it is read anew on SIGHUP only");
+                warn!(%error, "cannot watch the configuration: it is reloaded on SIGHUP only");
             }
             (self.files, self.watcher) = (files, watcher.ok());
         }

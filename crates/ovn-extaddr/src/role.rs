@@ -1,4 +1,4 @@
-//! What the agent is at the moment, for people and machines.
+//! The role of the agent at the moment, for people and machines.
 
 /// The roles of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify(3)): that we are ready, what we are doing, and that we live.
+//! Messages to the service manager (sd_notify(3)): that we are ready, what we are doing, and that we live.
 //!
 //! Without a service manager nothing happens. That something could not be told is logged once and never fatal.
 
@@ -42,7 +42,7 @@ impl Service {
         self.ready
     }
 
-    /// The configuration is read anew. Before we are ready there is nothing to reload in the service manager's eyes.
+    /// The configuration is read again. Before we are ready there is nothing to reload in the service manager's eyes.
     pub(crate) fn reloading(&mut self) {
         if self.ready {
             match NotifyState::monotonic_usec_now() {

@@ -1,4 +1,4 @@
-//! How the program is told what to do: options, environment, file; the first that speaks wins.
+//! Settings: options, environment, files; the first that speaks wins.
 
 mod file;
 mod sources;

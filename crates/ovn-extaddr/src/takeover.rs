@@ -1,4 +1,4 @@
-//! Whether the agent that has the lock is alive, and whether it is for us to write. Pure: time is an argument.
+//! The takeover from an agent that holds the lock and does nothing. Pure: time is an argument.
 //!
 //! ovsdb-server does not notice that a client is dead while it has something left to send to it: until all is sent it
 //! reads nothing, and it counts silence only while it reads (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c,

@@ -1,4 +1,4 @@
-//! What batches changed, in terms of what depends on it.
+//! Changes that batches made, in terms of what depends on them.
 
 use std::collections::HashSet;
 use std::mem;

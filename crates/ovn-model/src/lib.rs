@@ -1,4 +1,4 @@
-//! What an agent needs to know of an OVN Northbound database: typed rows of a few tables, their values
+//! A model of an OVN Northbound database: typed rows of a few tables, their values
 //! parsed once, in a compact store that answers questions both ways along every reference.
 //!
 //! [`Store`] is the [`Replica`](ovsdb_protocol::Replica) of an OVSDB session. It asks for the columns

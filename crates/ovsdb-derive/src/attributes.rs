@@ -1,4 +1,4 @@
-//! What the attributes `#[ovsdb(...)]` say.
+//! The attributes `#[ovsdb(...)]`.
 
 use syn::{Attribute, DeriveInput, Field, Ident, LitInt, LitStr, Type};
 

@@ -1,4 +1,4 @@
-//! Bytes to messages: splits the undelimited JSON-RPC stream, and monitor replies and updates
+//! The decoder from bytes to messages: splits the undelimited JSON-RPC stream, and monitor replies and updates
 //! further into their rows, so that neither is ever in memory as a whole.
 
 mod frame;

@@ -1,4 +1,4 @@
-//! Where a server listens: the active connection methods of ovsdb(7).
+//! Endpoints of servers: the active connection methods of ovsdb(7).
 
 mod destination;
 mod remotes;

@@ -1,4 +1,4 @@
-//! What the fuzzers in `fuzz/` reach of what is private.
+//! Private functions that the fuzzers in `fuzz/` reach.
 
 use std::fmt::Write;
 

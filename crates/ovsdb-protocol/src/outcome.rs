@@ -1,4 +1,4 @@
-//! How a transaction ended, [RFC 7047 section 4.1.3] and section 5.2.
+//! Outcomes of transactions, [RFC 7047 section 4.1.3] and section 5.2.
 //!
 //! [RFC 7047 section 4.1.3]: https://www.rfc-editor.org/rfc/rfc7047#section-4.1.3
 

@@ -1,4 +1,4 @@
-//! Whether a server can be used: its `_Server` row of the database (ovsdb-server(5)) against the configuration.
+//! Fitness of a server: its `_Server` row of the database (ovsdb-server(5)) against the configuration.
 
 #[cfg(test)]
 mod tests;

@@ -54,7 +54,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let (since, line) = agent.wait("in step with the database")?;
         walls.push(since - (start - agent.started()));
         cpus.push(agent.usage()?.cpu - before);
-        ensure!(line.contains("resumed=true"), "the agent read everything anew: {line}");
+        ensure!(line.contains("resumed=true"), "the agent read everything again: {line}");
         bytes.push(number(&line, "bytes")?);
         sleep(SETTLE);
     }

@@ -52,7 +52,7 @@ impl TlsServer {
         &mut self.server
     }
 
-    /// Breaks all connections, so that clients have to come anew.
+    /// Breaks all connections, so that clients have to come again.
     ///
     /// # Errors
     ///

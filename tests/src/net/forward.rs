@@ -98,7 +98,7 @@ impl Net {
         Ok(map_column(&found[0]["rows"][0]["vips"]))
     }
 
-    /// Writes a forward's VIPs anew, as Incus does on every edit: the load balancer is deleted and, unless `vips` is
+    /// Writes a forward's VIPs again, as Incus does on every edit: the load balancer is deleted and, unless `vips` is
     /// empty, created again in the same transaction with another UUID.
     ///
     /// # Errors

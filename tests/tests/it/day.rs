@@ -208,7 +208,7 @@ impl Site {
             }
             16 => {
                 self.net.wipe_snat()?;
-                "all SNAT rows are written anew".to_owned()
+                "all SNAT rows are rewritten".to_owned()
             }
             17 => {
                 let ours: Vec<_> =

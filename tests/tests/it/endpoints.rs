@@ -271,7 +271,7 @@ fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
     Ok(())
 }
 
-/// A cluster that was wiped and made anew has another id, and is not what the operator meant.
+/// A cluster that was wiped and made again has another id, and is not what the operator meant.
 #[test]
 fn field_case_10_a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
     let cluster = Cluster::northbound(1)?;

@@ -13,7 +13,7 @@ use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_r
 
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
 
-/// What the test itself writes anew.
+/// What the test itself writes again.
 const WIPED: [&str; 2] = ["NAT", "Logical_Router.nat"];
 
 /// Of the same length, so that nothing else moves.

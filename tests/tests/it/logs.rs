@@ -28,7 +28,7 @@ fn a_decision_that_changes_nothing_is_not_logged_again() -> Result<()> {
     eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
     let before = lines(&scene.agent);
     assert_eq!(before, 1, "{}", scene.agent.log());
-    // Everything is decided anew, and a key changes that is not ours.
+    // Everything is decided again, and a key changes that is not ours.
     scene.agent.appctl(&["recompute"])?;
     net.annotate(&instance.port, "some.key", Some("value"))?;
     scene.agent.appctl(&["recompute"])?;

@@ -416,7 +416,7 @@ async fn changed_files_count_for_the_next_connection() -> Result<()> {
     Ok(())
 }
 
-/// Regression: ovs-issues#144, whose client does not read its files anew while it waits for its first snapshot; and
+/// Regression: ovs-issues#144, whose client does not read its files again while it waits for its first snapshot; and
 /// cluster-network-operator#1144, whose clients outlive their certificates and never read the new ones.
 #[tokio::test]
 async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {

@@ -1,4 +1,4 @@
-//! From what decisions rest on to the ports.
+//! An index from what decisions rest on to their ports.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;

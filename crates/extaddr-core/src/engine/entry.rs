@@ -1,4 +1,4 @@
-//! What is known of a port. There may be as many of these as ports.
+//! The entry of a port. There may be as many of these as ports.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub(super) struct Leaving {
     pub(super) lost: BTreeMap<Loss, Instant>,
     /// The rows of those that may still come back.
     pub(super) held: Vec<NatId>,
-    /// When to decide anew.
+    /// When to decide again.
     pub(super) due: Option<Instant>,
 }
 
@@ -72,7 +72,7 @@ impl Entry {
         self.leaving.as_ref()?.lost.get(&loss).copied()
     }
 
-    /// Returns when to decide anew.
+    /// Returns when to decide again.
     pub(super) fn due(&self) -> Option<Instant> {
         self.leaving.as_ref()?.due
     }

@@ -1,4 +1,4 @@
-//! What stays for a while although the forward that it rests on is gone.
+//! Hold-downs: rows that stay for a while although the forward that they rest on is gone.
 
 use ovn_model::Store;
 

@@ -1,4 +1,4 @@
-//! From what a decision rests on to the decision.
+//! A map from what a decision rests on to the decision.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;

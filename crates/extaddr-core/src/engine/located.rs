@@ -1,4 +1,4 @@
-//! From instances of CMSes to their ports.
+//! A map from instances of CMSes to their ports.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Everything is decided anew: after a snapshot, and by other rules.
+//! Recomputation of all decisions: after a snapshot, and by other rules.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Engine {
             generation,
             requests,
             located,
-            anew: true,
+            recompute_all: true,
             ports,
             conversions,
             ..fresh

@@ -1,4 +1,4 @@
-//! What the database has of the names of ports: a replica of the few columns that tell them.
+//! A replica of the few columns that tell the names of ports.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a text means that is to name a port, and the error where it is not one.
+//! The port that a text means, and the error where it means none or several.
 
 /// Ports that an error lists.
 const MAX_LISTED: usize = 10;

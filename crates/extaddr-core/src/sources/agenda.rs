@@ -1,4 +1,4 @@
-//! What is to be read from a CMS: after a connection is made everything, after an event what it names.
+//! The items to read from a CMS: everything after a connection is made, and after an event what it names.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What all sources ask for, as far as they were heard: a source that cannot be reached withdraws nothing.
+//! The intents of all sources, as far as they were heard: a source that cannot be reached withdraws nothing.
 
 use ovn_model::Family;
 use uuid::Uuid;

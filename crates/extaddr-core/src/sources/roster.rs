@@ -1,4 +1,4 @@
-//! What one source said of its instances, from a listing and from what was read since.
+//! The instances of one source, from a listing and from what was read since.
 
 use std::sync::Arc;
 

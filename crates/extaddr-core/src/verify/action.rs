@@ -1,4 +1,4 @@
-//! What a logical flow does with a packet's source address: ovn-sb(5), table `Logical_Flow`, column `actions`.
+//! The effect of a logical flow on a packet's source address: ovn-sb(5), table `Logical_Flow`, column `actions`.
 
 use std::net::IpAddr;
 

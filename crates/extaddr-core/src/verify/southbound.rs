@@ -1,4 +1,4 @@
-//! What is looked at in the Southbound database, and what the Northbound one says of it.
+//! The rows of the Southbound database that are checked, and what the Northbound one says of it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

@@ -97,7 +97,7 @@ impl Stage {
         self.engine.catch_up(&mut self.store, self.now);
     }
 
-    /// All rows come anew, after a connection that was lost.
+    /// All rows come again, after a connection that was lost.
     fn resync(&mut self) {
         feed(&mut self.store, Batch::Snapshot, &snapshot(&self.database));
         self.engine.catch_up(&mut self.store, self.now);

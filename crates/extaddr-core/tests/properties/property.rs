@@ -89,7 +89,7 @@ impl World {
 
     // ----- checks -----
 
-    /// The engine says what the oracle says, and so do an engine and a store that start anew.
+    /// The engine says what the oracle says, and so do an engine and a store that start again.
     fn check(&self, c: &mut Choices) {
         let decisions = self.oracle().decisions();
         let changes = self.oracle().all_changes(&decisions);

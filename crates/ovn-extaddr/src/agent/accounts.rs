@@ -1,4 +1,4 @@
-//! What is told of decisions: the log, the metrics, the service manager.
+//! Reports of decisions: to the log, the metrics, the service manager.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::metrics::number;
 const MAX_NAMED: usize = 50;
 
 impl Agent {
-    /// Takes note that ports were decided anew: since when their rows are not as they should be, and that there may be
+    /// Takes note that ports were decided again: since when their rows are not as they should be, and that there may be
     /// something to tell of them.
     pub(super) fn note(&mut self, mut decided: Vec<Arc<str>>, now: Instant) {
         if self.generation != self.engine.generation() {

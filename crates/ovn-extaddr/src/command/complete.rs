@@ -1,4 +1,4 @@
-//! What a shell is offered for a name of the database, while somebody presses the tabulator key: nothing if the
+//! Completion of names from the database, while somebody presses the tabulator key: nothing if the
 //! database does not answer at once.
 
 use std::collections::BTreeSet;

@@ -45,7 +45,7 @@ pub(super) struct List {
     #[arg(long, value_name = "REASON", value_parser = words(Code::ALL, Code::name, Code::description))]
     reason: Vec<Code>,
 
-    /// Go on, and show what changes: a table that is drawn anew on a terminal, else a line for each change.
+    /// Go on, and show what changes: a table that is redrawn on a terminal, else a line for each change.
     #[arg(short, long)]
     watch: bool,
 

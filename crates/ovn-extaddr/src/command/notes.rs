@@ -1,4 +1,4 @@
-//! What stands below a table of intents: for each that something is in the way of, what that is and what to do.
+//! Notes below a table of intents: for each that is held up, the cause and the cure.
 
 use extaddr_core::report::Entry;
 use extaddr_core::state::State;

@@ -1,4 +1,4 @@
-//! How commands print what they found.
+//! Formats of what commands print.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! To a server that has the database, for commands with a request or two.
+//! Connections to the database, for commands with a request or two.
 
 use std::io;
 use std::sync::Arc;

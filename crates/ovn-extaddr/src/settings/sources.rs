@@ -1,4 +1,4 @@
-//! Which files the configuration is made of, in the order in which one is laid over the other.
+//! The files that make up the configuration, in the order in which one is laid over the other.
 //!
 //! As systemd does it: the file itself, then the drop-ins by their names. A drop-in in `/etc` takes the place of one
 //! with the same name in `/run`, and that of one in `/usr/lib`; an empty one, or a link to `/dev/null`, takes it out.

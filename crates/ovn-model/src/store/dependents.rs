@@ -1,4 +1,4 @@
-//! What depends on rows: the changes to report, from the former and the present content of a row.
+//! Dependents of rows: the changes to report, from the former and the present content of a row.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! From something that rows have to the rows that have it.
+//! A map from something that rows have to the rows that have it.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;

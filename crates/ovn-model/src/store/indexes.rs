@@ -1,4 +1,4 @@
-//! What rows are found by.
+//! The indexes by which rows are found.
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;

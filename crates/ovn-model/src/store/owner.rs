@@ -1,4 +1,4 @@
-//! To whom a row belongs that should be in one set, but may be in several.
+//! Owners of rows that should be in one set, but may be in several.
 //!
 //! The schema lets two switches hold the same port. It happens between the two halves of a move, and
 //! then the answer must not depend on the order of the halves.

@@ -1,4 +1,4 @@
-//! What the store needs of a row type: where its rows are, and how they hang together with others.
+//! Row types of the store: where their rows are, and how they hang together with others.
 
 use super::Store;
 use super::slabs::{Slabs, Stored};

@@ -111,7 +111,7 @@ fn abridged(event: &SessionEvent) -> String {
     match event {
         SessionEvent::Connected(_) => "connected".to_owned(),
         SessionEvent::Synced { resumed: true } => "synced by differences".to_owned(),
-        SessionEvent::Synced { resumed: false } => "synced anew".to_owned(),
+        SessionEvent::Synced { resumed: false } => "synced whole".to_owned(),
         SessionEvent::Updated => "updated".to_owned(),
         SessionEvent::Lock(status) => format!("lock {status:?}"),
         SessionEvent::Completed { id, outcome } => format!("completed {} {outcome:?}", id.0),

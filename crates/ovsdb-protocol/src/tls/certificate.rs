@@ -1,4 +1,4 @@
-//! What messages about an X.509 certificate need, and webpki does not give.
+//! The parts of an X.509 certificate that messages need and webpki does not give.
 
 use std::time::SystemTime;
 

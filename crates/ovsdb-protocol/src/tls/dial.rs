@@ -1,4 +1,4 @@
-//! From an address to a verified stream.
+//! Connections over TLS: from an address to a verified stream.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What went wrong, in words that say which file to look at.
+//! TLS errors in words that say which file to look at.
 
 use std::io;
 

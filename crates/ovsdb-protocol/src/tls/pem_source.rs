@@ -1,4 +1,4 @@
-//! Where keys and certificates are.
+//! Places of keys and certificates.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

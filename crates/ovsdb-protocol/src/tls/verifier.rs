@@ -1,4 +1,4 @@
-//! Whom we take for the server.
+//! The verification of the server's certificate.
 
 use std::fmt;
 use std::io;

@@ -8,7 +8,7 @@ use ovn_extaddr_tests::Protocol;
 /// How a management writes what it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Until 7.2: default targets are VIPs in both balancers, which are made anew by every edit; ports go at stop.
+    /// Until 7.2: default targets are VIPs in both balancers, which are made again by every edit; ports go at stop.
     Incus72,
     /// From 7.3: default targets are `dnat` rows.
     Incus73,

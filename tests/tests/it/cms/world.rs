@@ -210,7 +210,7 @@ impl World {
     fn network_set(&mut self, at: usize) -> Result<String> {
         self.losses += 1;
         self.networks[at].nets.iter().try_for_each(Net::wipe_snat)?;
-        Ok("network set: all snat rows anew".to_owned())
+        Ok("network set: all snat rows again".to_owned())
     }
 
     fn delete_by_external(&mut self, at: usize) -> Result<String> {
@@ -315,7 +315,7 @@ impl World {
         Ok(format!("{said}; a whole router written: {}", written.is_ok()))
     }
 
-    /// Makes the gateway port anew, as Incus does when the uplink changes.
+    /// Makes the gateway port again, as Incus does when the uplink changes.
     fn recreate_gateway(&self, at: usize) -> Result<String> {
         let Network { nets, .. } = &self.networks[at];
         for (net, server) in nets.iter().zip([&self.ovn.nb, &self.twin]) {
@@ -339,7 +339,7 @@ impl World {
                 ports("insert", json!(["named-uuid", "again"])),
             ])?;
         }
-        Ok("gateway port anew".to_owned())
+        Ok("gateway port again".to_owned())
     }
 
     /// Incus gets a new version: forwards stay as they were written until they are edited.

@@ -314,7 +314,7 @@ async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Resu
     while columns(&follower) != ["reals"] {
         follower.next().await?;
     }
-    // Nor do other changes suffer, and the row is whole when it comes anew.
+    // Nor do other changes suffer, and the row is whole when it comes again.
     commit(&client, |t| t.delete("Thing", [])).await?;
     while !columns(&follower).is_empty() {
         follower.next().await?;

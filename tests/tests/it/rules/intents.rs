@@ -39,7 +39,7 @@ impl Case {
 }
 
 const PROMPT: &str = ovn_extaddr_tests::PROMPT;
-const ANEW: &str = "read the configuration anew";
+const RELOADED: &str = "reloaded the configuration";
 const WRONG: &str = "the old one stays";
 
 // ===== the policy file =====
@@ -171,9 +171,9 @@ fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
 #[test]
 fn a_signal_has_the_configuration_read_anew() -> Result<()> {
     let mut case = Case::start("")?;
-    let times = case.scene.agent.log().matches(ANEW).count();
+    let times = case.scene.agent.log().matches(RELOADED).count();
     case.scene.agent.daemon().signal("HUP")?;
-    case.logs(ANEW, times + 1)?;
+    case.logs(RELOADED, times + 1)?;
     // A file that went, as far as that can be told, is a mistake as well.
     std::fs::remove_file(case.scene.agent.dir().join("config.toml"))?;
     case.scene.agent.daemon().signal("HUP")?;

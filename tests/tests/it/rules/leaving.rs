@@ -68,7 +68,7 @@ fn an_address_that_is_taken_up_again_drains_no_more() -> Result<()> {
 #[test]
 fn where_an_override_keeps_the_address_nothing_drains() -> Result<()> {
     let case = with_forwards(LONG)?;
-    // The row is written anew, for another range of ports.
+    // The row is rewritten, for another range of ports.
     case.forward(A, 50_000)?;
     eventually(SOON, "the range is another", || {
         let list = case.scene.cli.list_json()?;
@@ -122,7 +122,7 @@ fn without_a_drain_time_nothing_drains_and_what_does_ends() -> Result<()> {
     assert_eq!(case.scene.server.transactions()?.len(), seen + 2);
 
     case.configure(&format!("{LONG}\nhold-down = 0\n"))?;
-    case.scene.agent.wait_for_log("read the configuration anew")?;
+    case.scene.agent.wait_for_log("reloaded the configuration")?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), drain(&case.one, B)])?;
     case.configure("drain = 0\nhold-down = 0\n")?;
@@ -153,7 +153,7 @@ fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> 
     let due = until(&case.scene.server)?.context("no drain row")?;
     case.scene.agent.restart()?;
     case.scene.agent.wait_for_log("in step")?;
-    assert_eq!(until(&case.scene.server)?, Some(due), "its time does not start anew");
+    assert_eq!(until(&case.scene.server)?, Some(due), "its time does not start again");
     case.rows_become([])?;
     assert!(seconds()? >= due);
 

@@ -57,7 +57,7 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
         consumer.until("synced").await;
         consumer.session.set_condition("T", n_is(1)).unwrap();
         let events = consumer.until("condition").await;
-        assert_eq!(events[1..], ["connected", "synced anew", "condition changed"]);
+        assert_eq!(events[1..], ["connected", "synced whole", "condition changed"]);
     };
     let (_peer, ()) = join!(script, client);
     assert_eq!(consumer.content(), [(1, 1)].into());

@@ -157,7 +157,7 @@ async fn a_slow_server_is_not_given_up() {
     let mut consumer = Consumer::new(&server);
     let client = consumer.at_leisure(3);
     let (_peer, events) = join!(script, client);
-    assert_eq!(events, ["connected", "synced anew", "updated"]);
+    assert_eq!(events, ["connected", "synced whole", "updated"]);
     assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
 }
 
@@ -269,6 +269,6 @@ async fn nothing_is_lost_when_next_is_dropped() {
         events
     };
     let (_peer, events) = join!(script, client);
-    assert_eq!(events, ["connected", "synced anew", "updated", "updated"]);
+    assert_eq!(events, ["connected", "synced whole", "updated", "updated"]);
     assert_eq!(consumer.content(), [(1, 2), (2, 0)].into());
 }

@@ -102,7 +102,7 @@ async fn a_replica_without_tables_is_in_step_without_a_monitor() {
     let mut consumer = Consumer::new(&server, &[]);
     let client = async {
         consumer.session.redeclare().unwrap();
-        assert_eq!(consumer.until("synced").await, ["connected", "synced anew"]);
+        assert_eq!(consumer.until("synced").await, ["connected", "synced whole"]);
         let mut transaction = Transaction::new("D");
         transaction.comment("why");
         consumer.session.transact(&transaction).unwrap();
@@ -111,11 +111,11 @@ async fn a_replica_without_tables_is_in_step_without_a_monitor() {
         consumer.session.redeclare().unwrap();
         assert!(!consumer.session.is_synced());
         consumer.session.redeclare().unwrap();
-        assert_eq!(consumer.until("synced").await, ["synced anew"]);
+        assert_eq!(consumer.until("synced").await, ["synced whole"]);
         assert_eq!(consumer.content(), [("U", 1)]);
         consumer.replica.tables.clear();
         consumer.session.redeclare().unwrap();
-        assert_eq!(consumer.until("synced").await, ["synced anew"]);
+        assert_eq!(consumer.until("synced").await, ["synced whole"]);
         assert_eq!(consumer.content(), []);
         assert_eq!(consumer.replica.mirror.take_deltas(), []);
     };
@@ -161,7 +161,7 @@ async fn what_a_cancelled_monitor_still_tells_is_dropped() {
         let events = consumer.until("completed").await;
         assert_eq!(
             events,
-            ["synced anew", "completed 1 Committed(Results([Empty]))"],
+            ["synced whole", "completed 1 Committed(Results([Empty]))"],
             "not before its rows are here"
         );
         assert_eq!(consumer.content(), [("T", 2), ("U", 3)]);
@@ -208,7 +208,7 @@ async fn rows_that_arrive_for_the_declaration_before_are_dropped() {
             assert!(waited.is_err(), "the rows are not complete");
             consumer.replica.tables = vec!["U"];
             consumer.session.redeclare().unwrap();
-            assert_eq!(consumer.until("synced").await, ["synced anew"]);
+            assert_eq!(consumer.until("synced").await, ["synced whole"]);
             assert_eq!(consumer.content(), [("U", 3)]);
         };
         join!(script, client);

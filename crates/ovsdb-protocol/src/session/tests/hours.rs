@@ -25,7 +25,7 @@ async fn an_idle_connection_lasts_for_hours() {
     let mut consumer = Consumer::new(&server);
     let client = consumer.at_leisure(3);
     let ((_peer, echoes), events) = join!(script, client);
-    assert_eq!(events, ["connected", "synced anew", "updated"]);
+    assert_eq!(events, ["connected", "synced whole", "updated"]);
     assert_eq!(echoes, 12 * 3600 / 5, "one for every five seconds");
     assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
 }
@@ -139,7 +139,7 @@ async fn what_is_waited_for_may_take_hours() {
     };
     let (_peer, events) = join!(script, client);
     let expected =
-        ["connected", "lock Waiting", "synced anew", "lock Held(1)", "completed 1 Committed(Results([]))"];
+        ["connected", "lock Waiting", "synced whole", "lock Held(1)", "completed 1 Committed(Results([]))"];
     assert_eq!(events, expected);
 }
 

@@ -62,12 +62,12 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
         "completed 3 Unknown",
         "disconnected: the server closed the connection",
         "connected",
-        "synced anew",
+        "synced whole",
         "completed 4 Unknown",
         "completed 5 Unknown",
         "disconnected: the server's transaction result is malformed",
         "connected",
-        "synced anew",
+        "synced whole",
         "completed 6 Refused",
     ];
     assert_eq!(events.len(), expected.len(), "{events:#?}");

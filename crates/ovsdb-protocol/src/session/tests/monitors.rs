@@ -35,7 +35,7 @@ async fn methods_fall_back_to_the_oldest() {
         };
         let mut consumer = Consumer::new(&server);
         let (_peer, events) = join!(script, consumer.until("updated"));
-        assert_eq!(events, ["connected", "synced anew", "updated"]);
+        assert_eq!(events, ["connected", "synced whole", "updated"]);
         assert_eq!(consumer.content(), [(1, 2)].into());
         assert_eq!(consumer.cache.error(), None);
     }
@@ -103,8 +103,8 @@ async fn the_last_transaction_is_taken_from_every_reply_and_update() {
         synced
     };
     let (_peer, synced) = join!(script, client);
-    let [anew, differences] = ["synced anew", "synced by differences"];
-    assert_eq!(synced, [anew, differences, differences, anew, differences]);
+    let [whole, differences] = ["synced whole", "synced by differences"];
+    assert_eq!(synced, [whole, differences, differences, whole, differences]);
     assert_eq!(consumer.content(), [(2, 0), (3, 3)].into());
 }
 
@@ -209,7 +209,7 @@ async fn another_schema_is_not_resumed() {
     let mut consumer = Consumer::new(&server);
     let client = async {
         for n in 0..schemas.len() {
-            assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced anew");
+            assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced whole");
             let columns =
                 consumer.copy[&Uuid::from_u128(1)].iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
             assert_eq!(columns, if n < 2 { "n" } else { "n s" });
@@ -237,7 +237,7 @@ async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
     let (_peer, events) = join!(script, consumer.until("synced"));
     assert_eq!(
         events,
-        ["connected", "disconnected: the database has no table T", "connected", "synced anew"]
+        ["connected", "disconnected: the database has no table T", "connected", "synced whole"]
     );
 }
 
@@ -272,7 +272,7 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
             let lost = consumer.until("disconnected").await.pop().unwrap();
             assert!(lost.contains("contradict"), "{lost}");
             assert_eq!(consumer.copy, before, "nothing of the batch is seen");
-            assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced anew");
+            assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced whole");
             assert!(
                 Arc::ptr_eq(&before[&Uuid::from_u128(1)], &consumer.copy[&Uuid::from_u128(1)]),
                 "an equal row stays"

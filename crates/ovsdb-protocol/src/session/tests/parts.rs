@@ -100,7 +100,7 @@ async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
     };
     let mut consumer = Consumer::new(&server);
     let client = async {
-        assert_eq!(consumer.until("synced").await, ["connected", "synced anew"]);
+        assert_eq!(consumer.until("synced").await, ["connected", "synced whole"]);
         assert_eq!(consumer.content(), [("T", 1, 10), ("T", 3, 3), ("T", 4, 4), ("U", 5, 50)]);
         assert_eq!(consumer.until("updated").await, ["updated"]);
         assert_eq!(consumer.until("synced").await.pop().unwrap(), "synced by differences");
@@ -210,7 +210,7 @@ async fn a_conversion_between_parts_starts_from_nothing() {
     };
     let mut consumer = Consumer::new(&server);
     let (_peer, events) = join!(script, consumer.until("synced"));
-    assert_eq!(events, ["connected", "synced anew"]);
+    assert_eq!(events, ["connected", "synced whole"]);
     assert_eq!(consumer.content(), [("T", 2, 2)]);
 }
 
@@ -244,6 +244,6 @@ async fn what_was_read_ahead_counts_though_the_server_hung_up_behind_it() {
     };
     let mut consumer = Consumer::new(&server);
     let ((), events) = join!(script, consumer.until("disconnected"));
-    assert_eq!(events[1], "synced anew", "{events:?}");
+    assert_eq!(events[1], "synced whole", "{events:?}");
     assert_eq!(consumer.content().len(), 2000);
 }

@@ -99,7 +99,7 @@ async fn a_conversion_is_answered_and_taken_up() {
         peer
     };
     let (_peer, events) = join!(script, consumer.until("synced"));
-    assert_eq!(events, ["replied {}", "synced anew"]);
+    assert_eq!(events, ["replied {}", "synced whole"]);
     assert!(consumer.session.schema().unwrap().column("T", "m").is_some());
 }
 

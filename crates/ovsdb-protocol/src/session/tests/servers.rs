@@ -290,7 +290,7 @@ async fn the_lock_goes_with_the_leadership() {
         events
     };
     let (_peer, events) = join!(script, client);
-    assert_eq!(events, ["connected", "synced anew", "lock Held(1)", "lock None", "lock Waiting"]);
+    assert_eq!(events, ["connected", "synced whole", "lock Held(1)", "lock None", "lock Waiting"]);
 }
 
 /// Regression: libovsdb, which knows nothing of schema changes at run time.
@@ -322,7 +322,7 @@ async fn a_converted_schema_is_taken_up_on_the_same_connection() {
         let events = consumer.until("completed").await;
         assert!(!consumer.session.is_synced(), "{events:?}");
         assert!(consumer.session.transact(&Transaction::new("D")).is_err());
-        assert_eq!(consumer.until("synced").await, ["synced anew"]);
+        assert_eq!(consumer.until("synced").await, ["synced whole"]);
         events
     };
     let (_peer, events) = join!(script, client);
