@@ -128,12 +128,19 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
         && northd::forward_flaw(store, nat).is_none();
     // An identity row only makes the router answer ARP for an address that is routed anyway.
     let identity = nat.logical_host() == nat.external_ip();
-    (forwards && !identity).then_some(Forward::Nat(id, nat))
+    let is_inside = || {
+        let place = nat.router.zip(nat.external_ip());
+        place.is_some_and(|(router, external)| is_internal(store, router, external))
+    };
+    (forwards && !identity && !is_inside()).then_some(Forward::Nat(id, nat))
 }
 
-/// Returns whether the address lies in a network on the inner side of the router. A VIP there is a
-/// service among instances and no forward.
+/// Returns whether the address lies in a network on the inner side of the router, or in none that has an outside. What is
+/// forwarded there is a service among instances and no forward.
 pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
+    if !is_routable(address) {
+        return true;
+    }
     let ports = || router_ports(store, router).map(|(_, port)| port);
     let mut here = ports().filter(|port| in_networks(port, address)).peekable();
     if here.peek().is_none() {
@@ -144,6 +151,16 @@ pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
         return here.any(|port| !port.is_gateway());
     }
     here.any(|port| is_inner(store, router, port, address))
+}
+
+/// Returns whether anybody outside can send to the address: no router hands on what is for a link, the host itself, a group
+/// or nobody (RFC 6890). Addresses of node-local services are among these.
+fn is_routable(address: IpAddr) -> bool {
+    let is_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(is_local || address.is_loopback() || address.is_multicast() || address.is_unspecified())
 }
 
 /// Returns whether the router translates the address when it leaves, among others of its network: it is one inside. A row

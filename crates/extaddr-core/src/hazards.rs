@@ -10,7 +10,7 @@ use crate::forwards::Forward;
 use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
 use crate::port_range::PortRange;
-use crate::topology::{is_gateway, reach};
+use crate::topology::{is_disabled, is_gateway, reach};
 use crate::{forwards, northd};
 
 /// Names that a sentence lists before it only counts.
@@ -290,6 +290,10 @@ fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
 fn routers_addresses(store: &Store, owner: &Owner) -> Vec<String> {
     let mut holders: HashMap<IpAddr, BTreeSet<RouterId>> = HashMap::new();
     for (_, port) in store.router_ports() {
+        // OVN makes nothing of a disabled one that answers for its addresses.
+        if port.enabled == Some(false) || port.router.is_some_and(|router| is_disabled(store, router)) {
+            continue;
+        }
         for network in port.networks.iter() {
             holders.entry(network.addr()).or_default().extend(port.router);
         }

@@ -393,7 +393,7 @@ fn sole_forward(
     watched: &mut Vec<Dependency>,
 ) -> Result<IpAddr, Reason> {
     let Question { store, rules: Rules { owner, .. }, reach, family, .. } = question;
-    let mut sole = None;
+    let mut found: SmallVec<[(RouterId, IpAddr); 4]> = SmallVec::new();
     for (router, _) in &reach.routers {
         for target in internal {
             for address in forwards::leading_to(store, owner, *router, *target) {
@@ -403,16 +403,29 @@ fn sole_forward(
                 watched.push(Dependency::Address(*router, address));
                 let alone = !is_neighbour(store, *router, address, internal)
                     && forwards::at(store, owner, *router, address).all(|f| f.leads_only_to(internal));
-                match sole {
-                    _ if !alone => {}
-                    None => sole = Some(address),
-                    Some(other) if other == address => {}
-                    Some(other) => return Err(Reason::AmbiguousAuto(other.min(address), other.max(address))),
+                if alone {
+                    found.push((*router, address));
                 }
             }
         }
     }
-    sole.ok_or(Reason::NoForwardForAuto)
+    let differs = |found: &[(RouterId, IpAddr)]| found.iter().any(|(_, address)| *address != found[0].1);
+    // Of several, those on routers that cannot serve do not count.
+    if differs(&found) {
+        let serves = |router: RouterId| {
+            is_gateway(store, router) && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
+        };
+        let serving: SmallVec<[_; 4]> = found.iter().copied().filter(|(router, _)| serves(*router)).collect();
+        if !serving.is_empty() {
+            found = serving;
+        }
+    }
+    let (least, greatest) = (found.iter().map(|(_, ip)| *ip).min(), found.iter().map(|(_, ip)| *ip).max());
+    match least.zip(greatest) {
+        None => Err(Reason::NoForwardForAuto),
+        Some((least, greatest)) if least == greatest => Ok(least),
+        Some((least, greatest)) => Err(Reason::AmbiguousAuto(least, greatest)),
+    }
 }
 
 /// Returns why an address is a forward address of a router for an instance with these addresses.
@@ -488,7 +501,14 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
                 Some(flaw) => NoForward::Vip(*router, flaw),
                 None => NoForward::Inside(*router),
             })
-            .or_else(|| nats.find_map(|nat| Some(NoForward::Nat(*router, northd::forward_flaw(store, nat)?))))
+            .or_else(|| {
+                nats.find_map(|nat| match northd::forward_flaw(store, nat) {
+                    Some(flaw) => Some(NoForward::Nat(*router, flaw)),
+                    None => {
+                        forwards::is_internal(store, *router, external).then_some(NoForward::Inside(*router))
+                    }
+                })
+            })
             .or_else(|| {
                 let mut networks = northd::forwarding_network(store, *router, external);
                 networks.next().map(|_| NoForward::Network(*router))

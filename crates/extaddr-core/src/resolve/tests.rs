@@ -111,6 +111,65 @@ fn field_case_4_snat_to_an_address_inside_shows_no_side() {
 }
 
 #[test]
+fn field_case_4_dnat_rows_inside_the_networks_are_no_forwards() {
+    for bound in [false, true] {
+        for (kind, external) in
+            [("dnat", "10.58.0.50"), ("dnat_and_snat", "10.58.0.50"), ("dnat", "fd42:58::50")]
+        {
+            let mut network = wanting("auto");
+            network.router_port("R", "R-S2", &["10.58.0.1/24", "fd42:58::1/64"]);
+            let (target, base) = if external.contains(':') {
+                network.wants("p1", external);
+                ("fd42:57::b", Some("fd42:57::/64"))
+            } else {
+                ("10.57.0.11", None)
+            };
+            if let Some(base) = base {
+                network.nat("base6", "R", "snat", "2001:db8::2", base);
+            }
+            if bound {
+                network.bind_to_chassis();
+            }
+            network.nat("row", "R", kind, external, target);
+            let expected =
+                if base.is_some() { "rejected not-a-forward" } else { "rejected no-forward-for-auto" };
+            assert_eq!(network.outcome("p1"), expected, "{kind} {external}, bound to a chassis: {bound}");
+            network.wants("p1", external);
+            assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{kind} {external}");
+            assert!(network.sentence("p1").contains("a service among instances"), "{kind} {external}");
+        }
+    }
+}
+
+#[test]
+fn field_case_4_addresses_that_nobody_outside_can_send_to_are_no_forwards() {
+    for address in [
+        "169.254.169.254",
+        "127.0.0.1",
+        "0.0.0.0",
+        "224.0.0.10",
+        "255.255.255.255",
+        "fe80::10",
+        "ff02::10",
+        "::1",
+    ] {
+        let mut network = wanting(address);
+        let (vip, target) = if address.contains(':') {
+            (format!("[{address}]:80"), "[fd42:57::b]:80")
+        } else {
+            (format!("{address}:80"), "10.57.0.11:80")
+        };
+        network.balancer("local", &[(&vip, target)], &["R"]);
+        assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{address}");
+    }
+    // A service of that kind is not ambiguous beside a forward.
+    let mut network = forwarded();
+    network.balancer("dns", &[("169.254.20.10:53", "10.57.0.11:53")], &["R"]);
+    network.wants("p1", "auto");
+    assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
 fn field_case_4_networks_behind_further_routers() {
     for bound in [false, true] {
         for (logical, inside) in [("10.58.0.0/16", true), ("10.59.0.0/16", false), ("0.0.0.0/0", false)] {
@@ -286,6 +345,28 @@ fn field_case_9_a_disabled_router_is_passed_over() {
 }
 
 #[test]
+fn field_case_9_auto_passes_over_forwards_on_routers_that_cannot_serve() {
+    let mut network = forwarded();
+    network.wants("p1", "auto");
+    network.router("R2");
+    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+    network.join("S", "R2-S");
+    network.balancer("fw2", &[("203.0.113.11:80", "10.57.0.11:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), GRANTED, "R2 has no gateway");
+    network.put("Logical_Router", "R2", json!({"options": map(&[("chassis", "ch1")])}));
+    assert_eq!(network.outcome("p1"), "rejected ambiguous-auto");
+    network.put("Logical_Router", "R2", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), GRANTED, "R2 is disabled");
+    network.put("Logical_Router", "R2", json!({"enabled": true}));
+    network.put("Logical_Router_Port", "R2-S", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), GRANTED, "the way to R2 is cut off");
+    // Of no other use, the address says what is wrong.
+    network.put("Logical_Router", "R", json!({"enabled": false}));
+    network.delete("Load_Balancer", "fw2");
+    assert_eq!(network.outcome("p1"), "rejected router-disabled");
+}
+
+#[test]
 fn field_case_32_link_local_addresses_get_no_rows() {
     let mut network = forwarded();
     network.instance("p2", "02:00:00:00:00:12 fe80::1 fd42:57::c");
@@ -324,6 +405,8 @@ fn field_case_17_a_forward_address_that_another_router_has() {
     network.router("R2");
     network.gateway_port("R2", "R2-ext", &["203.0.113.10/24"]);
     assert_eq!(network.hazards(), ["address-of-router"]);
+    network.put("Logical_Router_Port", "R2-ext", json!({"enabled": false}));
+    assert_eq!(network.hazards(), Vec::<&str>::new(), "OVN makes nothing of a disabled port");
 }
 
 #[test]

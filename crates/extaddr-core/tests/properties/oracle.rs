@@ -178,7 +178,12 @@ impl<'a> Oracle<'a> {
 
         let external = match address {
             Some(address) => address,
-            None => self.sole_forward(&routers, &targets, family).map_err(Verdict::Rejected)?,
+            None => {
+                let serves = |router| {
+                    self.is_gateway(router) && !self.is_disabled(router) && open.contains_key(&router)
+                };
+                self.sole_forward(&routers, &targets, family, serves).map_err(Verdict::Rejected)?
+            }
         };
         decision.external = Some(external);
         let is_off = |router| self.is_disabled(router) || !open.contains_key(&router);
@@ -292,18 +297,30 @@ impl<'a> Oracle<'a> {
         routers: &BTreeMap<Uuid, usize>,
         internal: &[IpAddr],
         family: Family,
+        serves: impl Fn(Uuid) -> bool,
     ) -> Result<IpAddr, &'static str> {
-        let mut sole = BTreeSet::new();
-        for router in routers.keys() {
-            let mut forwards = self.forwards(*router);
-            forwards.retain(|forward| !self.is_neighbour(*router, forward.address, internal));
-            let addresses = forwards.iter().map(|forward| forward.address);
-            sole.extend(addresses.filter(|address| {
-                family_of(*address) == family
-                    && forwards.iter().filter(|forward| forward.address == *address).all(|forward| {
-                        !forward.targets.is_empty() && forward.targets.iter().all(|t| internal.contains(t))
-                    })
-            }));
+        let sole_among = |routers: Vec<Uuid>| {
+            let mut sole = BTreeSet::new();
+            for router in routers {
+                let mut forwards = self.forwards(router);
+                forwards.retain(|forward| !self.is_neighbour(router, forward.address, internal));
+                let addresses = forwards.iter().map(|forward| forward.address);
+                sole.extend(addresses.filter(|address| {
+                    family_of(*address) == family
+                        && forwards.iter().filter(|forward| forward.address == *address).all(|forward| {
+                            !forward.targets.is_empty()
+                                && forward.targets.iter().all(|t| internal.contains(t))
+                        })
+                }));
+            }
+            sole
+        };
+        let mut sole = sole_among(routers.keys().copied().collect());
+        if sole.len() > 1 {
+            let serving = sole_among(routers.keys().copied().filter(|router| serves(*router)).collect());
+            if !serving.is_empty() {
+                sole = serving;
+            }
         }
         match sole.len() {
             0 => Err("no-forward-for-auto"),

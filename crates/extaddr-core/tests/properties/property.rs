@@ -343,7 +343,7 @@ proptest! {
 #[test]
 fn the_scenarios_lead_to_every_verdict() {
     let mut count = BTreeMap::new();
-    for seed in 0..1000 {
+    for seed in 0..2000 {
         let c = &mut Choices(seed);
         let mut database = network(c, false);
         let owner = Owner::default();

@@ -41,6 +41,7 @@ impl<'a> Oracle<'a> {
                 && !self.is_ours(nat)
                 && self.heeded(router, nat).is_some()
                 && !self.keeps(router, address)
+                && !self.is_internal(router, address)
                 && targets != [address]
             {
                 forwards.push(Forward { address, row: ("NAT", uuid), vip: None, port: None, targets });
@@ -95,6 +96,13 @@ impl<'a> Oracle<'a> {
     /// has it, one that SNAT is for. Where no port is a gateway port, that SNAT shows which are internal; where there is none
     /// either, only the router's own addresses are.
     pub(super) fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
+        let is_local = match address {
+            IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        if is_local || address.is_loopback() || address.is_multicast() || address.is_unspecified() {
+            return true;
+        }
         let ports = self.router_ports(router);
         let here: Vec<_> = ports.iter().map(|(_, port)| *port).filter(|port| holds(port, address)).collect();
         let has_gateway_port = ports.iter().any(|(_, port)| is_gateway_port(port));
