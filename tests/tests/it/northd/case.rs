@@ -246,5 +246,7 @@ impl Nat {
 /// The address of a VIP, and its port if it has one; `None` if nobody understands it.
 pub(super) fn endpoint(vip: &str) -> Option<(IpAddr, Option<u16>)> {
     let pair = vip.parse::<SocketAddr>().map(|pair| (pair.ip(), Some(pair.port()))).ok();
-    pair.or_else(|| Some((vip.trim_start_matches('[').trim_end_matches(']').parse().ok()?, None)))
+    let address = || Some((vip.trim_start_matches('[').trim_end_matches(']').parse().ok()?, None));
+    // A port that is missing is none.
+    pair.or_else(address).or_else(|| endpoint(vip.strip_suffix(':')?))
 }
