@@ -5,6 +5,7 @@ mod entry;
 mod hold;
 mod index;
 mod located;
+mod marking;
 mod ports;
 mod recompute;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use ovn_model::{Change, Changes, Family, NatId, Node, Port, RouterId, Store, SwitchId, keys};
+use ovn_model::{Change, Changes, Family, NatId, Node, Port, RouterId, Store, SwitchId};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -350,94 +351,6 @@ impl Engine {
             Answer::Silent => false,
             Answer::Unheard(_) => !store.nats_tagged(&port.name).is_empty(),
             Answer::Asked { .. } | Answer::Disputed(..) => true,
-        }
-    }
-
-    /// Marks what a change concerns.
-    fn mark(&mut self, store: &Store, change: &Change) {
-        match change {
-            Change::Port(port) | Change::Tagged(port) => {
-                if !self.requests.is_empty() {
-                    self.located.note(store, port);
-                }
-                self.dirty.insert(ReconcileKey::Port(Arc::clone(port)));
-            }
-            Change::Address { router, address } => {
-                self.mark_place(store, (*router, *address));
-                self.mark_watchers(&Dependency::Anywhere(*address));
-            }
-            Change::HostSnat { router, address } => {
-                self.mark_conversion(store, (*router, *address));
-                self.mark_watchers(&Dependency::Anywhere(*address));
-            }
-            Change::Balancer(balancer) => {
-                self.mark_watchers(&Dependency::Balancer(*balancer));
-                let places: Vec<_> = self.balancers.get(balancer).copied().collect();
-                places.into_iter().for_each(|place| self.mark_place(store, place));
-            }
-            Change::Topology(node) => {
-                if let Node::Router(router) = node {
-                    self.mark_speaker(store, *router);
-                    self.mark_rows(store, *router);
-                }
-                for switch in self.visitors.take(node) {
-                    self.unvisit(switch);
-                    let residents = self.residents.get(&switch);
-                    self.dirty.extend(residents.map(|number| self.ports.subject(*number)));
-                }
-            }
-        }
-    }
-
-    fn mark_watchers(&mut self, watch: &Dependency) {
-        let ports = &self.ports;
-        match watch {
-            Dependency::Anywhere(address) => {
-                self.dirty.extend(self.anywhere.get(address).map(|number| ports.subject(*number)));
-            }
-            watch => {
-                let watchers = self.watchers.get(ports, watch);
-                self.dirty.extend(watchers.map(|number| ports.subject(number)));
-            }
-        }
-    }
-
-    fn mark_place(&mut self, store: &Store, place: Place) {
-        self.mark_watchers(&Dependency::Address(place.0, place.1));
-        self.mark_conversion(store, place);
-    }
-
-    fn mark_conversion(&mut self, store: &Store, place: Place) {
-        let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
-        if converted || self.conversions.contains_key(&place) {
-            self.dirty.insert(ReconcileKey::Conversion(place));
-        }
-    }
-
-    /// Marks what has rows of ours on a router though no intent leads to it.
-    fn mark_rows(&mut self, store: &Store, router: RouterId) {
-        for nat in store.nats_of(router).iter().filter_map(|id| store.nat(*id)) {
-            match self.rules.owner.role(nat) {
-                Some(Role::Drain) => {
-                    let port = nat.tags.get(keys::PORT).unwrap_or_default();
-                    self.dirty.insert(ReconcileKey::Port(port.into()));
-                }
-                Some(Role::DefaultTarget) => {
-                    self.dirty
-                        .extend(nat.external_ip().map(|address| ReconcileKey::Conversion((router, address))));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Takes note whether a router speaks for the ports behind it. As long as none does, ports
-    /// without an intent of their own are not looked at; the first that does changes that.
-    fn mark_speaker(&mut self, store: &Store, router: RouterId) {
-        if store.router(router).is_none_or(|row| row.external.is_none()) {
-            self.speakers.remove(&router);
-        } else if self.speakers.insert(router) && self.speakers.len() == 1 {
-            self.forget(store);
         }
     }
 

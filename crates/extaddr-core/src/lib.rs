@@ -12,6 +12,7 @@ pub mod ownership;
 pub mod port_range;
 pub mod sources;
 pub mod suggest;
+mod words;
 
 // What is asked for.
 pub mod key;

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ovn_model::{LoadBalancerId, Nat, NatId, RouterId, Store};
-use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::forwards;
@@ -13,6 +12,7 @@ use crate::northd::{NatFlaw, VipFlaw};
 use crate::sources::Kind;
 use crate::topology::DisabledPort;
 use crate::wanted::InvalidWanted;
+use crate::words::words;
 
 /// Declares the reasons. Each entry has all that there is to say about one:
 ///
@@ -41,24 +41,7 @@ macro_rules! reasons {
             $($(#[doc = $doc])+ $name $(($($type),+))?,)+
         }
 
-        impl Code {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// Returns what it stands for, in a sentence without a full stop.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$name => concat!($($doc),+).trim().trim_end_matches('.'),)+
-                }
-            }
-
-            /// Returns the word.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $code,)+
-                }
-            }
-        }
+        words!(Code: $($(#[doc = $doc])+ $name $code,)+);
 
         impl Reason {
             /// Returns the code.
@@ -305,14 +288,6 @@ pub enum Unconvertible {
     Shared,
     /// The instance would see another source.
     Source,
-}
-
-// ===== impl Code =====
-
-impl Serialize for Code {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
 }
 
 // ===== impl Reason =====

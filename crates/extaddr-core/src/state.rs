@@ -1,6 +1,6 @@
 //! The states of an intent.
 
-use serde::{Serialize, Serializer};
+use crate::words::words;
 
 /// Declares the states: the documentation, which is also the help text of `list --state`, the name and the word.
 macro_rules! states {
@@ -11,24 +11,7 @@ macro_rules! states {
             $($(#[doc = $doc])+ $name,)+
         }
 
-        impl State {
-            /// All of them, in order.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
-            /// Returns what it stands for, in a sentence without a full stop.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$name => concat!($($doc),+).trim().trim_end_matches('.'),)+
-                }
-            }
-
-            /// Returns the word.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
-        }
+        words!(State: $($(#[doc = $doc])+ $name $word,)+);
     };
 }
 
@@ -49,10 +32,4 @@ states! {
     Contested "contested";
     /// The override is gone, and its address finishes connections.
     Draining "draining";
-}
-
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
 }

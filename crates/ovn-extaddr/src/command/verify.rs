@@ -70,7 +70,7 @@ struct Verified {
 }
 
 /// An intent, and a row of ours for it, if there is one.
-struct ReconcileKey {
+struct Subject {
     entry: Entry,
     row: Option<Override>,
 }
@@ -140,10 +140,10 @@ async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow
     for entry in entries {
         let rows = overrides(observer, &entry);
         if rows.is_empty() {
-            subjects.push(ReconcileKey { entry, row: None });
+            subjects.push(Subject { entry, row: None });
             continue;
         }
-        subjects.extend(rows.into_iter().map(|row| ReconcileKey { entry: entry.clone(), row: Some(row) }));
+        subjects.extend(rows.into_iter().map(|row| Subject { entry: entry.clone(), row: Some(row) }));
     }
     let rows: Vec<Override> = subjects.iter().filter_map(|subject| subject.row.clone()).collect();
     let (northbound, southbound) = sight.look(&rows).await?;
@@ -173,7 +173,7 @@ fn overrides(observer: &Observer, entry: &Entry) -> Vec<Override> {
     overrides.collect()
 }
 
-impl ReconcileKey {
+impl Subject {
     fn verify(self, northbound: &Northbound, southbound: &Southbound, now: u64) -> Verified {
         let Self { entry, row } = self;
         let mut checks = vec![standing(&entry, row.as_ref())];

@@ -1,0 +1,33 @@
+//! Closed sets of words, each with its documentation.
+
+/// Declares what a set of words has in common: all of them, the word, and its documentation as the help text of an option.
+macro_rules! words {
+    ($words:ident: $($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
+        impl $words {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Returns what it stands for, in a sentence without a full stop.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim().trim_end_matches('.'),)+
+                }
+            }
+
+            /// Returns the word.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+        }
+
+        impl serde::Serialize for $words {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    };
+}
+
+pub(crate) use words;
