@@ -16,6 +16,7 @@ use crate::ownership::{Owner, Role};
 use crate::reason::{Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{DefaultTargetRule, Rules};
+use crate::topology::gateway_ports;
 use crate::undo::{Undo, default_target, undo_of};
 use crate::{gateway, northd};
 
@@ -129,6 +130,10 @@ impl<'a> Site<'a> {
         let not = |why| Err(Reason::DefaultTarget(why));
         if rules.default_target == DefaultTargetRule::Reject {
             return not(Unconvertible::Forbidden);
+        }
+        // OVN forwards a VIP at each of them, since 24.09, and a row at one.
+        if gateway_ports(store, router).nth(1).is_some() {
+            return not(Unconvertible::GatewayPorts);
         }
         // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
         if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {

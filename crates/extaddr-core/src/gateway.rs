@@ -41,6 +41,23 @@ pub fn port(
     stays.or_else(|| candidates.first().copied()).map(Some).ok_or(Reason::NoGatewayPort)
 }
 
+/// Returns the gateway ports by which the SNAT of the instance's networks leaves, if the row's own is none of them: packets
+/// that are routed there leave without it.
+pub fn other_ways(
+    store: &Store,
+    owner: &Owner,
+    router: RouterId,
+    internal: &[IpAddr],
+    chosen: Option<RouterPortId>,
+) -> Vec<RouterPortId> {
+    let mut ports = leaving(store, owner, router, internal);
+    if chosen.is_none_or(|chosen| ports.contains(&chosen)) {
+        ports.clear();
+    }
+    ports.dedup();
+    ports
+}
+
 /// Returns the gateway ports by which the SNAT of the instance's networks leaves, that of the longest prefix first.
 fn leaving(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> Vec<RouterPortId> {
     let rows = store.network_snats(router).filter(|(_, nat)| !owner.owns(nat));

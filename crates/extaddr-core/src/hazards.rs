@@ -1,5 +1,7 @@
 //! Hazards of a network, with or without an intent: for `doctor`. Pure, and a look at everything.
 
+mod shared_address;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -10,8 +12,9 @@ use crate::forwards::Forward;
 use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
 use crate::port_range::PortRange;
-use crate::topology::{is_disabled, is_gateway, reach};
+use crate::topology::{is_gateway, reach};
 use crate::{forwards, northd};
+use shared_address::shared_addresses;
 
 /// Names that a sentence lists before it only counts.
 const MAX_NAMED: usize = 3;
@@ -92,9 +95,9 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
         },
         Hazard {
             code: "address-of-router",
-            places: routers_addresses(store, owner),
-            meaning: "forward addresses that another router has on a port: both answer ARP and neighbour requests for them",
-            cure: "take the address off the other router's port, or forward another one",
+            places: shared_addresses(store, owner),
+            meaning: "forward addresses that another router in the same network outside has on a port or in an SNAT row: both answer ARP and neighbour requests for them",
+            cure: "take the address off the other router, or forward another one",
             is_wrong: true,
         },
         Hazard {
@@ -284,32 +287,6 @@ fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
             .is_some_and(|limits| nat.external_ips() != Ok(Some(limits)))
     });
     found.map(|(router, nat)| described(store, router, nat)).collect()
-}
-
-/// Forward addresses that another router has on a port: both answer for it.
-fn routers_addresses(store: &Store, owner: &Owner) -> Vec<String> {
-    let mut holders: HashMap<IpAddr, BTreeSet<RouterId>> = HashMap::new();
-    for (_, port) in store.router_ports() {
-        // OVN makes nothing of a disabled one that answers for its addresses.
-        if port.enabled == Some(false) || port.router.is_some_and(|router| is_disabled(store, router)) {
-            continue;
-        }
-        for network in port.networks.iter() {
-            holders.entry(network.addr()).or_default().extend(port.router);
-        }
-    }
-    let mut places = BTreeSet::new();
-    for (router, row) in store.routers() {
-        for address in forwards::of(store, owner, router).iter().filter_map(Forward::address) {
-            let others = holders.get(&address).into_iter().flatten().filter(|other| **other != router);
-            places.extend(
-                others.map(|other| {
-                    format!("{address}, which {} forwards, of {}", row.name, name(store, *other))
-                }),
-            );
-        }
-    }
-    places.into_iter().collect()
 }
 
 /// Rows that differ by what decides between them, a gateway port or a match, are none.

@@ -252,6 +252,13 @@ pub fn is_spread(store: &Store, router: RouterId, balancer: &LoadBalancer, addre
     balancer.is_distributed() && ports.peek().is_some() && !ports.any(|port| holds(store, port, address))
 }
 
+/// Returns whether a router translates for a load balancer without connection tracking, for it has several gateway ports
+/// (northd/northd.c, `build_lrouter_nat_flows_for_lb`, since 25.03). Replies of the backends leave as any packet does, and a
+/// row for one of them would give them other source ports.
+pub fn is_stateless(store: &Store, router: RouterId, balancer: &LoadBalancer) -> bool {
+    balancer.is_stateless() && gateway_ports(store, router).nth(1).is_some()
+}
+
 /// Returns whether a row is done on the hypervisor of its own port, and not where the gateway port is bound: replies to
 /// its external address arrive there, whoever made the connection (northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to
 /// 24.09 `lrouter_check_nat_entry` of northd/northd.c).

@@ -173,7 +173,7 @@ reasons! {
 
     /// The router has several gateway ports, and the address belongs to none.
     "no-gateway-port" NoGatewayPort => format!(
-        "{} has several gateway ports and {} is in no network of theirs: set gateway_port on its base SNAT row",
+        "{} has several gateway ports and {} is in no network of theirs: give one of them a network that holds it, or name one as gateway_port of an SNAT row of the instance's network",
         context.here(),
         context.wanted
     );
@@ -238,6 +238,14 @@ reasons! {
         context.key
     );
 
+    /// A load balancer leads to the instance without connection tracking.
+    "stateless-balancer" StatelessBalancer(balancer: LoadBalancerId) => format!(
+        "load balancer {} leads to the port on {} without connection tracking (options:use_stateless_nat, several gateway ports), so that an override would change the source ports of replies to its callers: take that option off, or unset {}",
+        context.store.load_balancer(*balancer).map_or("?", |row| &*row.name),
+        context.here(),
+        context.key
+    );
+
     /// Another port has the same internal address.
     "duplicate-address" DuplicateAddress(address: IpAddr, port: Arc<str>) => format!(
         "port {port} has the internal address {address} too, behind the same router, and would leave as this one: give one of them another"
@@ -288,6 +296,8 @@ pub enum Unconvertible {
     Shared,
     /// The instance would see another source.
     Source,
+    /// A row forwards at one gateway port, and a VIP at each of several.
+    GatewayPorts,
 }
 
 // ===== impl Reason =====
@@ -391,14 +401,17 @@ impl Context<'_> {
     /// Tells of a router that forwards what is wanted and is of no use.
     fn elsewhere(&self) -> String {
         let wanted = self.wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let routers = self.store.balancers_with_vip(wanted).flat_map(|id| self.store.routers_of(id));
+        let balancers = || self.store.balancers_with_vip(wanted);
+        let routers = balancers().flat_map(|id| self.store.routers_of(id));
         let mut routers = routers.filter(|router| !forwards::is_internal(self.store, *router, wanted));
-        match routers.next() {
-            Some(other) => {
-                format!(" (it is one of router {}, which the port cannot reach)", self.name(other))
-            }
-            None => String::new(),
+        if let Some(other) = routers.next() {
+            return format!(" (it is one of router {}, which the port cannot reach)", self.name(other));
         }
+        let unused = balancers().filter(|id| self.store.routers_of(*id).next().is_none());
+        let unused = unused.filter_map(|id| Some(&self.store.load_balancer(id)?.name)).min();
+        unused.map_or_else(String::new, |name| {
+            format!(" (it is a VIP of load balancer {name}, which is on no router)")
+        })
     }
 }
 
@@ -413,6 +426,9 @@ impl Unconvertible {
             Self::Dnat => "a dnat row forwards the address, too",
             Self::Shared => {
                 "its load balancer comes by a group, is on other routers, too, or is not understood"
+            }
+            Self::GatewayPorts => {
+                "its router has several gateway ports, and a row would forward at one of them"
             }
             Self::Source => {
                 "the instance would see another source (lb_force_snat_ip and dnat_force_snat_ip of the router differ, or skip_snat of the load balancer)"

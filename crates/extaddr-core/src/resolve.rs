@@ -7,7 +7,9 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ovn_model::{ExternalIps, Family, Nat, NatId, NatKind, Port, RouterId, RouterPortId, Store, keys};
+use ovn_model::{
+    ExternalIps, Family, LoadBalancerId, Nat, NatId, NatKind, Port, RouterId, RouterPortId, Store, Vip, keys,
+};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -24,7 +26,7 @@ use crate::reason::{NoForward, Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::Requests;
-use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway};
+use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled};
 use crate::wanted::{Source, Text, Wanted};
 use occupancy::Occupancy;
 
@@ -216,7 +218,7 @@ fn decide(
     if let Some(port) = reach.cut_off_by(router) {
         return Err(Verdict::Rejected(Reason::PortDisabled(port)));
     }
-    if !is_gateway(store, router) {
+    if !reach.is_gateway(store, router) {
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
 
@@ -260,6 +262,9 @@ fn decide(
     if let Some(balancer) = spread {
         return Err(Verdict::Conflict(Reason::DistributedBalancer(balancer)));
     }
+    if let Some(balancer) = stateless_balancer(store, router, &missing) {
+        return Err(Verdict::Conflict(Reason::StatelessBalancer(balancer)));
+    }
     if let Some(reason) = missing.iter().find_map(|address| rival(question, *address)) {
         return Err(Verdict::Conflict(reason));
     }
@@ -281,7 +286,18 @@ fn decide(
     }
     let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
-        trace.passed("gateway-port", || row.name.to_string());
+        let others = gateway::other_ways(store, &rules.owner, router, &decision.internal, gateway_port);
+        match others.is_empty() {
+            true => trace.passed("gateway-port", || row.name.to_string()),
+            false => trace.hazard("gateway-port", || {
+                let others = others.iter().filter_map(|id| store.router_port(*id)).map(|port| &port.name);
+                format!(
+                    "{}: {external} is at home there; what leaves by {}, as the SNAT of the instance's network does, does not have it",
+                    row.name,
+                    Check::list(others)
+                )
+            }),
+        }
     }
     let port_range = port_range(question, router, external, &found, trace).map_err(Verdict::Rejected)?;
     let external_ips = place.peers(&missing, trace).map(Box::new);
@@ -312,10 +328,25 @@ fn current_gateway_port(
     rows.min_by_key(|nat| nat.uuid)?.gateway_port
 }
 
-/// Looks for another instance's port on the same switch that has the address: its packets would leave as this one's.
+/// Looks for a load balancer without connection tracking of which one of the addresses is a backend.
+fn stateless_balancer(store: &Store, router: RouterId, internal: &[IpAddr]) -> Option<LoadBalancerId> {
+    let found = internal.iter().flat_map(|address| {
+        let leads_here = |vip: &Vip| vip.backends.iter().any(|backend| backend.address == *address);
+        store.balancers_with_backend(*address).iter().copied().filter_map(move |id| {
+            store.attachment(router, id)?;
+            let row = store.load_balancer(id).filter(|row| northd::is_stateless(store, router, row))?;
+            row.vips.iter().any(|vip| leads_here(vip) && northd::heeds(row, vip)).then_some((row.uuid, id))
+        })
+    });
+    found.min().map(|(_, id)| id)
+}
+
+/// Looks for another instance's port in the same network that has the address: its packets would leave as this one's.
 fn rival(question: Question<'_>, address: IpAddr) -> Option<Reason> {
     let Question { store, port, family, .. } = question;
-    let ports = store.ports_with_address(port.switch?, address).filter_map(|id| store.port(id));
+    let switches = store.joined_switches(port.switch?);
+    let ports = switches.iter().flat_map(|switch| store.ports_with_address(*switch, address));
+    let ports = ports.filter_map(|id| store.port(id));
     let others = ports.filter(|other| other.uuid != port.uuid && !other.is_disabled());
     let rivals = others.filter(|other| northd::port_addresses(other, family).contains(&address));
     let first = rivals.map(|other| &other.name).min()?;
@@ -413,7 +444,8 @@ fn sole_forward(
     // Of several, those on routers that cannot serve do not count.
     if differs(&found) {
         let serves = |router: RouterId| {
-            is_gateway(store, router) && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
+            let is_gateway = reach.is_gateway(store, router);
+            is_gateway && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
         };
         let serving: SmallVec<[_; 4]> = found.iter().copied().filter(|(router, _)| serves(*router)).collect();
         if !serving.is_empty() {
@@ -459,7 +491,7 @@ fn router_of<'a>(
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
             // The same balancer may be on an inner router too, where it has no effect on what comes from outside.
-            let rank = (is_cut(*router), leads_elsewhere, !is_gateway(store, *router), *hops);
+            let rank = (is_cut(*router), leads_elsewhere, !reach.is_gateway(store, *router), *hops);
             candidates.push((rank, *router, here));
         }
     }
@@ -467,7 +499,7 @@ fn router_of<'a>(
         let allowed = reach
             .routers
             .iter()
-            .filter(|(router, _)| is_gateway(store, *router) && is_allowed(store, rules, *router, external));
+            .filter(|(id, _)| reach.is_gateway(store, *id) && is_allowed(store, rules, *id, external));
         candidates =
             allowed.map(|(router, hops)| ((is_cut(*router), false, false, *hops), *router, 0..0)).collect();
     }

@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ovsdb_protocol::{Batch, Field, Missing, Problem, Problems, Table, TableLayout, Uuid};
+use smallvec::SmallVec;
 
 use crate::change::{Changes, Recorder};
 use crate::family::Family;
@@ -59,6 +60,10 @@ pub enum Attachment {
 }
 
 impl Store {
+    fn network(&self) -> Network<'_> {
+        Network { slabs: &self.slabs, indexes: &self.indexes }
+    }
+
     /// Returns an empty store.
     pub fn new() -> Self {
         Self::default()
@@ -118,13 +123,18 @@ impl Store {
     /// Returns the ports of other switches that a switch is joined with directly: each is the peer of one of its ports,
     /// and that one is its peer.
     pub fn switch_joints(&self, switch: SwitchId) -> impl Iterator<Item = (PortId, PortId)> {
-        self.indexes.switch_type.get(&switch).iter().flat_map(|id| {
-            let port = self.slabs.ports.slot(*id);
-            let naming = self.indexes.switch_peers.get(&*port.name).iter();
-            let mutual =
-                naming.filter(|other| port.switch_peer() == Some(&*self.slabs.ports.slot(**other).name));
-            mutual.map(|other| (*id, *other))
-        })
+        self.network().switch_joints(switch)
+    }
+
+    /// Returns the switches of which a switch is one network, itself first: those that it is joined with directly, over
+    /// others too, by ports that are not disabled.
+    pub fn joined_switches(&self, switch: SwitchId) -> SmallVec<[SwitchId; 1]> {
+        self.network().joined_switches(switch, |port| !port.is_disabled())
+    }
+
+    /// Returns the ports of a switch that lead to [physical networks](PortKind::is_physical), sorted.
+    pub fn physical_ports(&self, switch: SwitchId) -> &[PortId] {
+        self.indexes.physical.get(&switch)
     }
 
     /// Returns the ports of type `virtual` that may have their address at the port of that name.
@@ -186,8 +196,7 @@ impl Store {
 
     /// Returns the routers that a load balancer is on, directly or by groups, each once.
     pub fn routers_of(&self, balancer: LoadBalancerId) -> impl Iterator<Item = RouterId> {
-        let network = Network { slabs: &self.slabs, indexes: &self.indexes };
-        let routers = self.load_balancer(balancer).map(|_| network.routers_of(balancer));
+        let routers = self.load_balancer(balancer).map(|_| self.network().routers_of(balancer));
         routers.into_iter().flatten()
     }
 

@@ -407,6 +407,27 @@ fn field_case_17_a_forward_address_that_another_router_has() {
     assert_eq!(network.hazards(), ["address-of-router"]);
     network.put("Logical_Router_Port", "R2-ext", json!({"enabled": false}));
     assert_eq!(network.hazards(), Vec::<&str>::new(), "OVN makes nothing of a disabled port");
+    // It answers for what it translates to as well.
+    network.put("Logical_Router_Port", "R2-ext", json!({"enabled": true, "networks": "203.0.113.3/24"}));
+    assert_eq!(network.hazards(), Vec::<&str>::new());
+    network.nat("base2", "R2", "snat", "203.0.113.10", "10.58.0.0/24");
+    assert_eq!(network.hazards(), ["address-of-router"]);
+    // They meet where both are joined, or both are in physical networks; elsewhere they do not.
+    for name in ["ext", "ext2"] {
+        network.put("Logical_Switch", name, json!({"name": name}));
+    }
+    network.join("ext", "R-ext");
+    network.join("ext2", "R2-ext");
+    assert_eq!(network.hazards(), Vec::<&str>::new());
+    network.switch_port("ext", "ext-net", json!({"type": "localnet"}));
+    assert_eq!(network.hazards(), Vec::<&str>::new());
+    network.switch_port("ext2", "ext2-net", json!({"type": "localnet"}));
+    assert_eq!(network.hazards(), ["address-of-router"]);
+    for port in ["ext-net", "ext2-net"] {
+        network.put("Logical_Switch_Port", port, json!({"type": "patch"}));
+    }
+    network.join("ext", "R2-ext");
+    assert_eq!(network.hazards(), ["address-of-router"]);
 }
 
 #[test]
@@ -424,6 +445,8 @@ fn field_case_22_the_sentence_says_why_it_is_no_forward_here() {
     network.router("R2");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
     assert!(network.sentence("p1").contains("it is one of router R2, which the port cannot reach"));
+    network.put("Logical_Router", "R2", json!({"load_balancer": ["set", []]}));
+    assert!(network.sentence("p1").contains("it is a VIP of load balancer fw, which is on no router"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use ovsdb_protocol::Uuid;
 
 pub(crate) use address::assigned;
 use address::{contains, endpoint, family_of, internal_addresses, largest_free_block, network};
+pub(crate) use topology::is_gateway_port;
 
 use crate::model::{Database, Row};
 
@@ -161,6 +162,8 @@ impl<'a> Oracle<'a> {
             return Err(Verdict::Rejected("no-router"));
         }
         let open = self.reachable_by(switch, false);
+        let inner = self.inner_ports(switch, true);
+        let is_gateway = |router| self.is_gateway(router, &inner);
         // What moves to the port is sent to it, too.
         let mut targets = internal.clone();
         for (other, row) in self.database.table("Logical_Switch_Port") {
@@ -180,14 +183,16 @@ impl<'a> Oracle<'a> {
             Some(address) => address,
             None => {
                 let serves = |router| {
-                    self.is_gateway(router) && !self.is_disabled(router) && open.contains_key(&router)
+                    let is_way = is_gateway(router) && open.contains_key(&router);
+                    is_way && !self.is_disabled(router)
                 };
                 self.sole_forward(&routers, &targets, family, serves).map_err(Verdict::Rejected)?
             }
         };
         decision.external = Some(external);
         let is_off = |router| self.is_disabled(router) || !open.contains_key(&router);
-        let router = self.router_of(&routers, external, &targets, is_off).map_err(Verdict::Rejected)?;
+        let router =
+            self.router_of(&routers, external, &targets, is_off, is_gateway).map_err(Verdict::Rejected)?;
         decision.router = Some(router);
         if self.is_disabled(router) {
             return Err(Verdict::Rejected("router-disabled"));
@@ -195,7 +200,7 @@ impl<'a> Oracle<'a> {
         if !open.contains_key(&router) {
             return Err(Verdict::Rejected("port-disabled"));
         }
-        if !self.is_gateway(router) {
+        if !is_gateway(router) {
             return Err(Verdict::Rejected("no-gateway"));
         }
 
@@ -253,12 +258,30 @@ impl<'a> Oracle<'a> {
         {
             return Err(Verdict::Conflict("distributed-balancer"));
         }
+        // With several gateway ports replies of its backends leave as they are.
+        let leads_here = |key: &str, value: &str| {
+            forwards::heeded_backends(key, value)
+                .is_some_and(|targets| targets.iter().any(|target| missing.contains(target)))
+        };
+        if gateways.len() > 1
+            && self.database.table("Load_Balancer").any(|(balancer, row)| {
+                self.is_on(router, balancer)
+                    && !forwards::is_template(row)
+                    && row
+                        .get("options", "use_stateless_nat")
+                        .is_some_and(|text| text.to_lowercase() == "true")
+                    && row.pairs("vips").any(|(key, value)| leads_here(key, value))
+            })
+        {
+            return Err(Verdict::Conflict("stateless-balancer"));
+        }
         // Two ports with one address leave with none of ours.
+        let network = self.joined([switch].into(), false);
         for (other, row) in self.database.table("Logical_Switch_Port") {
             if other != uuid
                 && is_instance(row)
                 && row.flag("enabled") != Some(false)
-                && self.holder("Logical_Switch", "ports", other) == Some(switch)
+                && self.holder("Logical_Switch", "ports", other).is_some_and(|on| network.contains(&on))
                 && internal_addresses(row, family).iter().any(|address| missing.contains(address))
             {
                 return Err(Verdict::Conflict("duplicate-address"));
@@ -336,13 +359,14 @@ impl<'a> Oracle<'a> {
         external: IpAddr,
         internal: &[IpAddr],
         is_off: impl Fn(Uuid) -> bool,
+        is_gateway: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
         let mut ranks: BTreeMap<(bool, bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
             if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                let rank = (is_off(*router), !here, !self.is_gateway(*router), *hops);
+                let rank = (is_off(*router), !here, !is_gateway(*router), *hops);
                 ranks.entry(rank).or_default().push(*router);
             }
         }

@@ -7,6 +7,7 @@ use ovsdb_protocol::Uuid;
 pub(crate) use edit::edit;
 
 use crate::model::{Database, Row, Value, tables};
+use crate::oracle;
 
 const SWITCHES: u64 = 4;
 const ROUTERS: u64 = 6;
@@ -14,7 +15,7 @@ const INSTANCES: u64 = 8;
 /// Switch ports that lead to routers come after instances.
 const UPLINKS: u64 = 12;
 /// Those that join switches, and those that stand for addresses that move, come after these.
-const OTHERS: u64 = 5;
+const OTHERS: u64 = 7;
 const ROUTER_PORTS: u64 = 14;
 const BALANCERS: u64 = 4;
 const GROUPS: u64 = 2;
@@ -251,6 +252,9 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
         let (one, other) = (c.below(switches), c.below(switches));
         joint(db, c, one, other);
     }
+    if c.one_in(3) {
+        (0..1 + c.below(2)).for_each(|_| outside(db, c, switches));
+    }
     if c.one_in(2) {
         let n = vacant(db, "Logical_Switch_Port", INSTANCES + UPLINKS..INSTANCES + UPLINKS + OTHERS).unwrap();
         let parents = [port_name(c.below(3)), port_name(c.below(INSTANCES))].join(",");
@@ -286,8 +290,8 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
         let mut row = balancer(db, c);
         if tidy {
             row.put("vips", Value::map([(c.of(&VIPS[..7]), c.of(&BACKENDS[..7]))]));
-            if n % 2 == 1 {
-                row.put("options", Value::map([("distributed", "true")]));
+            if let Some(option) = [None, Some("distributed"), Some("use_stateless_nat")][n as usize % 3] {
+                row.put("options", Value::map([(option, "true")]));
             }
         }
         db.rows.insert(("Load_Balancer", uuid("Load_Balancer", n)), row);
@@ -385,6 +389,28 @@ fn joint(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
         // Half a joint is none.
         let peer = if c.one_in(8) { "web0".to_owned() } else { port_name(peer) };
         switch_port(db, switch, n, [("type", Value::text("switch")), ("peer", Value::texts([peer]))]);
+    }
+}
+
+/// Joins a switch and a gateway port, mostly with a physical network behind it.
+fn outside(db: &mut Database, c: &mut Choices, switches: u64) {
+    let ports = db.table("Logical_Router_Port");
+    let ports: Vec<_> = ports.filter(|(_, row)| oracle::is_gateway_port(row)).collect();
+    let names: Vec<_> = ports.iter().map(|(_, row)| row.text("name").to_owned()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let name = names[c.below(names.len() as u64) as usize].clone();
+    let switch = c.below(switches);
+    if let Some(n) = vacant(db, "Logical_Switch_Port", INSTANCES..INSTANCES + UPLINKS) {
+        let options = Value::map([("router-port", name)]);
+        switch_port(db, switch, n, [("type", Value::text("router")), ("options", options)]);
+    }
+    let vacant = vacant(db, "Logical_Switch_Port", INSTANCES + UPLINKS..INSTANCES + UPLINKS + OTHERS);
+    if let (Some(n), false) = (vacant, c.one_in(3)) {
+        let enabled = Value::maybe_flag(if c.one_in(2) { Some(false) } else { None });
+        let kind = c.of(&["localnet", "l2gateway", "vtep"]);
+        switch_port(db, switch, n, [("type", Value::text(kind)), ("enabled", enabled)]);
     }
 }
 

@@ -41,6 +41,9 @@ impl Recorded for Port {
         for port in edit.rows() {
             recorder.note(Change::Port(port.name.clone()));
             match port.kind {
+                kind if kind.is_physical() && is_joined_otherwise => {
+                    network.note_outside(port.switch, recorder);
+                }
                 PortKind::Router if is_joined_otherwise => {
                     recorder.topology(port.switch.map(Node::Switch));
                     if let Some(name) = port.leads_to() {
@@ -48,9 +51,9 @@ impl Recorded for Port {
                     }
                 }
                 PortKind::Switch if is_joined_otherwise => {
-                    recorder.topology(port.switch.map(Node::Switch));
+                    network.note_outside(port.switch, recorder);
                     for peer in network.indexes.switch_peers.get(&*port.name) {
-                        recorder.topology(network.slabs.ports.slot(*peer).switch.map(Node::Switch));
+                        network.note_outside(network.slabs.ports.slot(*peer).switch, recorder);
                     }
                 }
                 PortKind::Virtual => {
@@ -114,11 +117,9 @@ impl Recorded for LoadBalancer {
             recorder.note(Change::Balancer(balancer.uuid));
         }
         let routers = network.routers_of(edit.id);
-        let kept = edit.old.zip(edit.new);
-        let is_other = kept.is_none_or(|(old, new)| {
-            let options =
-                |row: &'_ Self| (row.protocol, row.is_template(), row.skips_snat(), row.is_distributed());
-            old.name != new.name || options(old) != options(new)
+        let is_other = edit.old.zip(edit.new).is_none_or(|(old, new)| {
+            let mut columns = old.changed(new).iter().map(|column| Self::TABLE.columns[column].name);
+            columns.any(|column| column != Self::COLUMNS.vips.name())
         });
         let [before, after] =
             edit.map(|balancer| Some(&balancer.vips)).map(|vips| vips.unwrap_or(Vips::EMPTY));

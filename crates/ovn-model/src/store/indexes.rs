@@ -27,6 +27,8 @@ pub(crate) struct Indexes {
     pub(crate) router_type: Index<SwitchId, PortId>,
     /// The ports of type `switch` of a switch.
     pub(crate) switch_type: Index<SwitchId, PortId>,
+    /// The ports of a switch that lead to physical networks.
+    pub(crate) physical: Index<SwitchId, PortId>,
     /// By the port of another switch that a port of type `switch` names.
     pub(crate) switch_peers: Index<Box<str>, PortId>,
     /// The ports of type `virtual`, by the ports that may have their address.
@@ -184,11 +186,15 @@ impl Indexed for Port {
         indexes.port_names.moved(edit.id, from, to);
         let [from, to] = edit.map(Self::leads_to);
         indexes.leading.moved(edit.id, from, to, |name| name.into());
-        let switches = |kind| edit.map(|port| port.switch.filter(|_| port.kind == kind));
-        let [from, to] = switches(PortKind::Router);
-        indexes.router_type.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
-        let [from, to] = switches(PortKind::Switch);
-        indexes.switch_type.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
+        let kinds: [(_, fn(PortKind) -> bool); 3] = [
+            (&mut indexes.router_type, |kind| kind == PortKind::Router),
+            (&mut indexes.switch_type, |kind| kind == PortKind::Switch),
+            (&mut indexes.physical, PortKind::is_physical),
+        ];
+        for (index, is_of_kind) in kinds {
+            let [from, to] = edit.map(|port| port.switch.filter(|_| is_of_kind(port.kind)));
+            index.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
+        }
         let [from, to] = edit.map(Self::switch_peer);
         indexes.switch_peers.moved(edit.id, from, to, |name| name.into());
         if edit.rows().any(|port| port.kind == PortKind::Virtual) {

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::indexes::{Indexes, assigned};
 use super::slabs::Slabs;
 use crate::change::{Change, Node, Recorder};
-use crate::id::{LoadBalancerId, PortId, RouterId, RouterPortId};
+use crate::id::{LoadBalancerId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::Port;
 use crate::vip::Vip;
 
@@ -46,14 +48,58 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Notes the other instances' ports on a port's switch that have one of its addresses.
+    /// Returns the ports of other switches that a switch is joined with directly: each is the peer of one of its ports,
+    /// and that one is its peer.
+    pub(crate) fn switch_joints(self, switch: SwitchId) -> impl Iterator<Item = (PortId, PortId)> {
+        self.indexes.switch_type.get(&switch).iter().flat_map(move |id| {
+            let port = self.slabs.ports.slot(*id);
+            let naming = self.indexes.switch_peers.get(&*port.name).iter();
+            let mutual =
+                naming.filter(move |other| port.switch_peer() == Some(&*self.slabs.ports.slot(**other).name));
+            mutual.map(|other| (*id, *other))
+        })
+    }
+
+    /// Returns the switches of which a switch is one network, itself first: those that it is joined with directly, over
+    /// others too, by ports that are `open`.
+    pub(crate) fn joined_switches(
+        self,
+        switch: SwitchId,
+        open: impl Fn(&Port) -> bool,
+    ) -> SmallVec<[SwitchId; 1]> {
+        let mut joined = SmallVec::from([switch]);
+        let mut next = 0;
+        while let Some(from) = joined.get(next).copied() {
+            next += 1;
+            for (port, peer) in self.switch_joints(from) {
+                let [port, peer] = [port, peer].map(|id| self.slabs.ports.slot(id));
+                let beyond = peer.switch.filter(|to| open(port) && open(peer) && !joined.contains(to));
+                joined.extend(beyond);
+            }
+        }
+        joined
+    }
+
+    /// Notes a switch, if there is one, and the routers that it may be the way out of.
+    pub(crate) fn note_outside(self, switch: Option<SwitchId>, recorder: &mut Recorder) {
+        let Some(switch) = switch else { return };
+        recorder.topology(Some(Node::Switch(switch)));
+        for id in self.indexes.router_type.get(&switch) {
+            if let Some(name) = self.slabs.ports.slot(*id).leads_to() {
+                self.note_routers(self.router_ports_named(name), recorder);
+            }
+        }
+    }
+
+    /// Notes the other instances' ports in a port's network that have one of its addresses.
     pub(crate) fn note_rivals(self, id: PortId, port: &Port, recorder: &mut Recorder) {
         let Some(switch) = port.switch else { return };
-        for address in assigned(port) {
-            for other in
-                self.indexes.ports_with_address(self.slabs, switch, address).filter(|other| *other != id)
-            {
-                recorder.note(Change::Port(self.slabs.ports.slot(other).name.clone()));
+        for switch in self.joined_switches(switch, |_| true) {
+            for address in assigned(port) {
+                let there = self.indexes.ports_with_address(self.slabs, switch, address);
+                for other in there.filter(|other| *other != id) {
+                    recorder.note(Change::Port(self.slabs.ports.slot(other).name.clone()));
+                }
             }
         }
     }

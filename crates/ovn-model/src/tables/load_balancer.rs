@@ -28,6 +28,8 @@ pub struct LoadBalancer {
     skip_snat: Rare<Option<Box<str>>>,
     #[ovsdb(key = "options:distributed", optional, since = "21.03")]
     distributed: Rare<Option<Box<str>>>,
+    #[ovsdb(key = "options:use_stateless_nat", optional, since = "21.03")]
+    stateless: Rare<Option<Box<str>>>,
     #[ovsdb(skip)]
     pub(crate) routers: IdSet<RouterId>,
     #[ovsdb(skip)]
@@ -67,6 +69,11 @@ impl LoadBalancer {
     /// Returns true if each chassis forwards to the backends on it, since OVN 26.03.
     pub fn is_distributed(&self) -> bool {
         is_true(&self.distributed)
+    }
+
+    /// Returns true if routers with several gateway ports translate for it without connection tracking, since OVN 25.03.
+    pub fn is_stateless(&self) -> bool {
+        is_true(&self.stateless)
     }
 
     /// Returns true if all of its virtual addresses and backends were understood.

@@ -73,7 +73,14 @@ pub enum PortKind {
     Router,
     /// A port of another switch: type `switch`.
     Switch,
-    /// Something else, such as `localnet`.
+    /// A physical network: type `localnet`.
+    Localnet,
+    /// A physical network that a chassis is the gateway to: type `l2gateway`.
+    #[ovsdb(name = "l2gateway")]
+    L2Gateway,
+    /// What is behind a VTEP gateway: type `vtep`.
+    Vtep,
+    /// Something else, such as `remote`.
     #[ovsdb(other)]
     Other,
 }
@@ -82,6 +89,11 @@ impl PortKind {
     /// Returns true if an instance is behind the port.
     pub fn is_instance(self) -> bool {
         matches!(self, Self::Instance | Self::External)
+    }
+
+    /// Returns true if a network that is none of OVN's is behind the port.
+    pub fn is_physical(self) -> bool {
+        matches!(self, Self::Localnet | Self::L2Gateway | Self::Vtep)
     }
 }
 

@@ -43,7 +43,11 @@ impl Site {
 
     /// Has every chassis forward what is forwarded, or only that of the gateway.
     pub(super) fn distributes(&self, server: &OvsdbServer, everywhere: bool) -> Result<()> {
-        let options = if everywhere { json_map([("distributed", "true")]) } else { json!(["map", []]) };
+        self.set_balancer_option(server, everywhere.then_some("distributed"))
+    }
+
+    pub(super) fn set_balancer_option(&self, server: &OvsdbServer, option: Option<&str>) -> Result<()> {
+        let options = json_map(option.map(|option| (option, "true")));
         let name = self.net.balancer(Protocol::Tcp, self.external);
         self.set(server, "Load_Balancer", &name, json!({"options": options}))
     }

@@ -214,6 +214,18 @@ pub(super) fn usual_cases() -> Vec<Case> {
                 |scene, site| site.distributes(&scene.server, false),
             )
         },
+        Case {
+            build: |net| net.ipv4_only(),
+            ..case(
+                "conflict stateless-balancer: take that option off",
+                |scene, site| {
+                    site.net.add_second_gateway(&["198.51.100.2/24"])?;
+                    site.complete()?;
+                    site.set_balancer_option(&scene.server, Some("use_stateless_nat"))
+                },
+                |scene, site| site.set_balancer_option(&scene.server, None),
+            )
+        },
         case(
             "foreign",
             |_, site| {
@@ -288,7 +300,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
     cases.push(Case {
         build: |net| net.ipv4_only().without_snat().uplinks(&["198.51.100.1/24"]),
         ..case(
-            "rejected no-gateway-port: set gateway_port on its base SNAT row",
+            "rejected no-gateway-port: give one of them a network that holds it",
             |_, site| {
                 site.net.add_second_gateway(&["192.0.2.2/24"])?;
                 site.complete()

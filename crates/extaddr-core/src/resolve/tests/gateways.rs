@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::wanting;
-use crate::testing::Network;
+use crate::testing::{Network, map};
 
 const GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
 
@@ -96,4 +96,64 @@ fn field_case_36_explain_says_what_a_change_does_to_connections() {
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
     network.nat("fw", "R", "dnat", "203.0.113.10", "10.57.0.11");
     assert!(!said(&network));
+}
+
+#[test]
+fn field_case_33_what_leaves_elsewhere_does_not_have_the_address() {
+    let hazard =
+        |network: &Network| network.checks("p1").into_iter().find(|check| check.starts_with("!gateway-port"));
+    let mut network = super::forwarded();
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.nat_at("base", "R-ext");
+    assert_eq!(hazard(&network), None);
+    network.nat_at("base", "R-ext2");
+    let said = hazard(&network).unwrap();
+    assert!(
+        said.starts_with("!gateway-port: R-ext: 203.0.113.10 is at home there; what leaves by R-ext2"),
+        "{said}"
+    );
+    network.nat("base2", "R", "snat", "203.0.113.2", "10.57.0.0/16");
+    assert_eq!(hazard(&network), None, "some of it leaves there");
+}
+
+#[test]
+fn field_case_33_a_cure_where_nothing_tells_the_gateway_port() {
+    let mut network = two_uplinks();
+    network.delete("NAT", "base");
+    assert_eq!(network.outcome("p1"), "rejected no-gateway-port");
+    assert!(network.sentence("p1").contains("give one of them a network that holds it"));
+}
+
+#[test]
+fn field_case_12_a_default_target_beside_several_gateway_ports_is_not_converted() {
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    assert_eq!(network.outcome("p1"), "rejected default-target");
+    assert!(network.sentence("p1").contains("its router has several gateway ports"));
+}
+
+#[test]
+fn field_case_29_a_balancer_without_connection_tracking_leads_to_the_instance() {
+    let stateless = |text: &str| json!({"options": map(&[("use_stateless_nat", text)])});
+    // The option has an effect where there are several gateway ports.
+    let mut network = super::forwarded();
+    network.put("Load_Balancer", "fw", stateless("true"));
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535");
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    for (text, outcome) in [
+        ("true", "conflict stateless-balancer"),
+        ("TRUE", "conflict stateless-balancer"),
+        ("false", "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535 at R-ext"),
+    ] {
+        network.put("Load_Balancer", "fw", stateless(text));
+        assert_eq!(network.outcome("p1"), outcome, "{text}");
+    }
+    // It may have any other address, or lead to others.
+    network.balancer("other", &[("198.51.100.10:443", "10.57.0.12:443,10.57.0.11:443")], &["R"]);
+    network.put("Load_Balancer", "other", stateless("true"));
+    assert_eq!(network.outcome("p1"), "conflict stateless-balancer");
+    network.balancer("other", &[("198.51.100.10:443", "10.57.0.12:443")], &["R"]);
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535 at R-ext");
 }

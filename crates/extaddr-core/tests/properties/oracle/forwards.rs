@@ -156,7 +156,7 @@ impl<'a> Oracle<'a> {
 }
 
 /// The backends of a VIP, unless northd passes over it for one of them.
-fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
+pub(super) fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
     let (address, port) = endpoint(key)?;
     let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);
     let backends: Vec<_> = backends.collect::<Option<_>>()?;
@@ -168,6 +168,6 @@ fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
     is_heeded.then(|| backends.into_iter().map(|(target, _)| target).collect())
 }
 
-fn is_template(balancer: &Row) -> bool {
+pub(super) fn is_template(balancer: &Row) -> bool {
     balancer.get("options", "template").is_some_and(|text| text.to_lowercase() == "true")
 }

@@ -62,7 +62,7 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
             Value::map(c.some(&["chassis", "other"], 1).into_iter().map(|k| (k, "x")))
         }
         ("Load_Balancer", "options") => {
-            let key = c.some(&["template", "skip_snat", "distributed", "other"], 1);
+            let key = c.some(&["template", "skip_snat", "distributed", "use_stateless_nat", "other"], 1);
             let value = c.of(&["true", "True", "false"]);
             Value::map(key.into_iter().map(|key| (key, value)))
         }

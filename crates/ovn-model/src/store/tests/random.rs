@@ -141,9 +141,10 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             Value::Map(options)
         }
         ("Logical_Switch_Port", "peer") => c.maybe(&PORTS),
-        ("Load_Balancer", "options") => {
-            c.map(&["template", "skip_snat", "distributed", "other"], &["true", "True", "no"])
-        }
+        ("Load_Balancer", "options") => c.map(
+            &["template", "skip_snat", "distributed", "use_stateless_nat", "other"],
+            &["true", "True", "no"],
+        ),
         ("Logical_Router", "options") => {
             c.map(&["chassis", "lb_force_snat_ip", "dnat_force_snat_ip", "other"], &["c", "d"])
         }

@@ -77,6 +77,15 @@ impl<'a> Scratch<'a> {
         joints
     }
 
+    /// The ports of a switch that lead to physical networks.
+    fn physical(&self, switch: Uuid) -> BTreeSet<Uuid> {
+        let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| row["type"].text() == "localnet");
+        ports
+            .map(|(port, _)| port)
+            .filter(|port| self.owner("Logical_Switch", "ports", *port) == Some(switch))
+            .collect()
+    }
+
     /// The instances' ports on a switch that have an address.
     fn with_address(&self, switch: Uuid, address: IpAddr) -> BTreeSet<Uuid> {
         let has = |row: &Row| {
@@ -94,10 +103,10 @@ impl<'a> Scratch<'a> {
             .collect()
     }
 
-    fn balancer_options(row: &Row) -> (bool, bool, bool) {
+    fn balancer_options(row: &Row) -> [bool; 4] {
         let is =
             |key| row["options"].map().get(key).is_some_and(|text: &String| text.to_lowercase() == "true");
-        (is("template"), is("skip_snat"), is("distributed"))
+        ["template", "skip_snat", "distributed", "use_stateless_nat"].map(is)
     }
 
     fn tagged(row: &Row) -> Option<&str> {
@@ -188,6 +197,7 @@ impl<'a> Scratch<'a> {
                 "virtual" => PortKind::Virtual,
                 "router" => PortKind::Router,
                 "switch" => PortKind::Switch,
+                "localnet" => PortKind::Localnet,
                 _ => PortKind::Other,
             };
             let dynamic: BTreeSet<_> =
@@ -224,6 +234,7 @@ impl<'a> Scratch<'a> {
             see(v, ("switch", uuid), (row["name"].text(), leading));
             see(v, ("switch", uuid), there);
             see(v, ("switch", uuid), ("joints", self.joints(uuid)));
+            see(v, ("switch", uuid), ("physical", self.physical(uuid)));
             for address in addresses() {
                 see(v, ("switch", uuid), (address, self.with_address(uuid, address)));
             }
@@ -374,16 +385,21 @@ impl<'a> Scratch<'a> {
             let ports = self.rows("Logical_Router_Port").filter(move |(_, row)| row["name"].text() == name);
             ports.map(|(uuid, row)| (uuid, self.router_port_line(uuid, row))).collect::<Vec<_>>()
         };
+        let is_disabled = |row: &Row| row["enabled"].flag() == Some(false);
+        let physical = |switch| {
+            let ports = self.physical(switch).into_iter();
+            ports.map(|port| (port, is_disabled(&self.0[&("Logical_Switch_Port", port)]))).collect::<Vec<_>>()
+        };
         let leading = |name: &str| {
             let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| Self::leads_to(row) == Some(name));
             let line = |(uuid, row): (Uuid, &Row)| {
-                let is_disabled = row["enabled"].flag() == Some(false);
-                (uuid, self.owner("Logical_Switch", "ports", uuid), is_disabled)
+                let switch = self.owner("Logical_Switch", "ports", uuid);
+                (uuid, switch, is_disabled(row), switch.map(physical))
             };
             ports.map(line).collect::<Vec<_>>()
         };
         for (uuid, row) in self.rows("Logical_Switch") {
-            see(s, ("switch", uuid), row["name"].text());
+            see(s, ("switch", uuid), (row["name"].text(), physical(uuid)));
             for (port, peer) in self.joints(uuid) {
                 let end = |port| {
                     let row = &self.0[&("Logical_Switch_Port", port)];

@@ -57,6 +57,7 @@ pub(super) fn of_store(store: &Store) -> View {
         let joints: BTreeSet<_> =
             store.switch_joints(id).map(|(port, peer)| (uuid(port), uuid(peer))).collect();
         see(v, ("switch", switch.uuid), ("joints", joints));
+        see(v, ("switch", switch.uuid), ("physical", ports(store.physical_ports(id))));
         for address in addresses() {
             let ports: Vec<_> = store.ports_with_address(id, address).map(uuid).collect();
             let set: BTreeSet<_> = ports.iter().copied().collect();
@@ -95,7 +96,12 @@ pub(super) fn of_store(store: &Store) -> View {
         see(
             v,
             ("balancer", balancer.uuid),
-            (balancer.is_template(), balancer.skips_snat(), balancer.is_distributed()),
+            [
+                balancer.is_template(),
+                balancer.skips_snat(),
+                balancer.is_distributed(),
+                balancer.is_stateless(),
+            ],
         );
         for vip in balancer.vips.iter() {
             assert_eq!(balancer.vip(&vip.key()), Some(vip));
