@@ -186,15 +186,13 @@ impl Indexed for Port {
         indexes.port_names.moved(edit.id, from, to);
         let [from, to] = edit.map(Self::leads_to);
         indexes.leading.moved(edit.id, from, to, |name| name.into());
-        let kinds: [(_, fn(PortKind) -> bool); 3] = [
-            (&mut indexes.router_type, |kind| kind == PortKind::Router),
-            (&mut indexes.switch_type, |kind| kind == PortKind::Switch),
-            (&mut indexes.physical, PortKind::is_physical),
-        ];
-        for (index, is_of_kind) in kinds {
+        let file = |index: &mut Index<SwitchId, PortId>, is_of_kind: fn(PortKind) -> bool| {
             let [from, to] = edit.map(|port| port.switch.filter(|_| is_of_kind(port.kind)));
             index.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
-        }
+        };
+        file(&mut indexes.router_type, |kind| kind == PortKind::Router);
+        file(&mut indexes.switch_type, |kind| kind == PortKind::Switch);
+        file(&mut indexes.physical, PortKind::is_physical);
         let [from, to] = edit.map(Self::switch_peer);
         indexes.switch_peers.moved(edit.id, from, to, |name| name.into());
         if edit.rows().any(|port| port.kind == PortKind::Virtual) {
