@@ -7,6 +7,7 @@ mod action;
 mod bindings;
 mod expression;
 mod flows;
+mod overrides;
 mod packet;
 mod southbound;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::port_range::PortRange;
+pub use overrides::{Round, overrides};
 pub use southbound::{
     Binding, Chassis, Flow, Gateway, Northbound, SNAT_STAGE, Southbound, Stage, UNSNAT_STAGE,
 };
@@ -137,6 +139,9 @@ impl Override {
 // ===== impl Outcome =====
 
 impl Outcome {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Unknown, Self::Failed];
+
     /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {

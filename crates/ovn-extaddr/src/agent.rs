@@ -5,6 +5,7 @@ mod commands;
 mod locking;
 mod losses;
 mod sources;
+mod verification;
 mod writing;
 
 use std::future::ready;
@@ -42,8 +43,10 @@ use crate::service::Service;
 use crate::settings::{Options, Settings};
 use crate::sources::cms::Cms;
 use crate::sources::watcher::Watchers;
+use crate::southbound::Sessions;
 use crate::takeover::Takeover;
 use locking::spread;
+use verification::Verification;
 use writing::{Past, UnderWay};
 
 /// How long a transaction under way may keep us from stopping.
@@ -88,6 +91,7 @@ struct Agent {
     /// The CMSes, in the order of the reports of their watchers.
     cms: Vec<Cms>,
     hearing: Hearing,
+    verification: Verification,
     audit: Option<Audit>,
     log: LogControl,
     files: Vec<PathBuf>,
@@ -166,6 +170,8 @@ impl Agent {
         engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         let mut config = settings.session();
         config.lock = Some(lock.clone()).filter(|_| !dry_run);
+        let verification =
+            Verification::new(settings.verify_interval, Sessions::new(&settings), now().instant);
         let audit = settings.audit.as_ref().map(|path| {
             Audit::open(path).with_context(|| format!("cannot open the audit file {}", path.display()))
         });
@@ -192,6 +198,7 @@ impl Agent {
             counted: 0,
             service: Service::new(),
             hearing: Hearing::new(&settings.cms, now().instant),
+            verification,
             cms: settings.cms,
             audit: audit.transpose()?,
             log,
@@ -229,6 +236,7 @@ impl Agent {
                     let _ = asked.send(self.exposed());
                 }
                 report = watchers.next() => self.heard(report),
+                verdicts = self.verification.ended() => self.verified(verdicts),
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
@@ -246,6 +254,7 @@ impl Agent {
             }
             self.tell();
             self.check_active();
+            self.verify_when_due();
         }
     }
 
@@ -256,7 +265,9 @@ impl Agent {
         let hear = self.hearing.deadline(now().instant);
         let tell = self.service.next_deadline();
         let look = self.takeover.next_deadline().filter(|_| self.session.is_synced());
-        retry.into_iter().chain(decide).chain(tell).chain(look).chain(hear).min().map(Instant::from_std)
+        let verify = self.verification.next_deadline();
+        let deadlines = retry.into_iter().chain(decide).chain(tell).chain(look).chain(hear).chain(verify);
+        deadlines.min().map(Instant::from_std)
     }
 
     fn role(&self) -> Role {
@@ -308,6 +319,7 @@ impl Agent {
 
     fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
         info!("reloaded the configuration");
+        self.verify_otherwise(settings.verify_interval, Sessions::new(&settings));
         let Settings {
             rules,
             cms,

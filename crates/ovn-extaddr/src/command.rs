@@ -24,7 +24,6 @@ mod notes;
 mod output;
 mod plan;
 mod port;
-mod reach;
 mod set;
 mod style;
 mod table;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use extaddr_core::apply::Fate;
 use extaddr_core::difference::Action;
 use extaddr_core::state::State;
+use extaddr_core::verify::Outcome;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -57,6 +58,9 @@ pub(crate) struct Metrics {
     pub(crate) source_listings: Family<Named, Counter>,
     pub(crate) source_updates: Family<Named, Counter>,
     pub(crate) source_failures: Family<Named, Counter>,
+    pub(crate) verified: Family<Word, Gauge>,
+    pub(crate) verifications: Family<Word, Counter>,
+    verified_time: Seconds,
     role: Family<Word, Gauge>,
     pub(crate) lock_epoch: Gauge,
     pub(crate) takeovers: Counter,
@@ -163,6 +167,24 @@ impl Metrics {
                 "Attempts to read a source that failed",
                 Family::default(),
             ),
+            verified: add(
+                r,
+                "verified_overrides",
+                "Overrides by what was found of them in the Southbound database, with verify-interval",
+                Family::default(),
+            ),
+            verifications: add(
+                r,
+                "verifications",
+                "Looks into the Southbound database, by outcome",
+                Family::default(),
+            ),
+            verified_time: add(
+                r,
+                "verified_timestamp_seconds",
+                "When overrides were last looked at in the Southbound database",
+                Seconds::default(),
+            ),
             role: add(r, "role", "1 for the role that the agent has", Family::default()),
             lock_epoch: add(r, "lock_epoch", "How many times the lock became ours", Gauge::default()),
             takeovers: add(
@@ -209,6 +231,12 @@ impl Metrics {
         }
         for outcome in ["taken", "refused"] {
             drop(self.reloads.get_or_create(&[("outcome", outcome)]));
+        }
+        for outcome in Outcome::ALL {
+            drop(self.verified.get_or_create(&[("outcome", outcome.name())]));
+        }
+        for outcome in ["done", "failed"] {
+            drop(self.verifications.get_or_create(&[("outcome", outcome)]));
         }
         self.configuration_good.set(1);
         self.set_role(Role::Starting);
@@ -264,6 +292,11 @@ impl Metrics {
     /// The copy of the database is in step, or was until now.
     pub(crate) fn seen_in_step(&self) {
         self.in_step_time.set(unix_time());
+    }
+
+    /// Overrides were looked at.
+    pub(crate) fn seen_verified(&self) {
+        self.verified_time.set(unix_time());
     }
 
     pub(crate) fn uptime(&self) -> Duration {

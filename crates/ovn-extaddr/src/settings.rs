@@ -125,6 +125,8 @@ pub struct Settings {
     pub metrics_by_router: bool,
     /// How long something may be undone until the agent that has the lock is challenged. `None`: for ever.
     pub takeover: Option<Duration>,
+    /// How often overrides are looked at in the Southbound database. `None`: never.
+    pub verify_interval: Option<Duration>,
     /// Where every transaction is written down.
     pub audit: Option<PathBuf>,
     /// The configuration files that were read.
@@ -207,6 +209,10 @@ impl Options {
         if takeover > MAX_DURATION {
             bail!("configuration key takeover: expected seconds, {} at most", MAX_DURATION.as_secs());
         }
+        let verify_interval = file.verify_interval.map_or(Duration::ZERO, Duration::from_secs);
+        if verify_interval > MAX_DURATION {
+            bail!("configuration key verify-interval: expected seconds, {} at most", MAX_DURATION.as_secs());
+        }
         let rules = Rules {
             port_range: file.port_range.unwrap_or_default(),
             min_source_ports: file.min_source_ports.unwrap_or(usual.min_source_ports),
@@ -235,6 +241,7 @@ impl Options {
             metrics: file.metrics,
             metrics_by_router: file.metrics_by_router.unwrap_or_default(),
             takeover: Some(takeover).filter(|takeover| !takeover.is_zero()),
+            verify_interval: Some(verify_interval).filter(|interval| !interval.is_zero()),
             audit: file.audit,
             files,
             origins,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, Output, Ovn, eventually};
+use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, Output, Ovn, PROMPT, eventually};
 use serde_json::{Value, json};
 
 use crate::scene::{SOON, V4, V6, ip};
@@ -285,4 +285,56 @@ fn set_waits_until_the_data_plane_does_it_or_says_what_is_missing() -> Result<()
     let late = set(&world, "203.0.113.101", "3")?;
     assert!(late.code() == Some(1) && late.stdout.contains("✗ snat"), "{late:?}");
     Ok(())
+}
+
+#[test]
+fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
+    let mut world = World::start()?;
+    world.wait_for(0, &[])?;
+    let config = |remote: &str| format!("{PROMPT}sb-db = \"{remote}\"\nverify-interval = 1\n");
+    let status = |world: &World| -> Result<Option<String>> {
+        let status = world.agent.appctl(&["status"])?;
+        let line = status.lines().find_map(|line| line.strip_prefix("verification: "));
+        Ok(line.map(str::to_owned))
+    };
+    assert_eq!(status(&world)?.as_deref(), Some("off"));
+    world.agent.write_config(&config(&world.ovn.sb.remote()))?;
+    let until = |world: &World, start: &str| {
+        eventually(SOON, &format!("the agent finds {start}"), || {
+            Ok(status(world)?.is_some_and(|line| line.starts_with(start)))
+        })
+    };
+    until(&world, "2 ok, 0 unknown, 0 failed at ")?;
+
+    world.ovn.northd().signal("STOP")?;
+    world.delete_flows("lr_in_unsnat", 100)?;
+    until(&world, "0 ok, 0 unknown, 2 failed at ")?;
+    world.agent.wait_for_log("an override is not at work")?;
+    let log = world.agent.log();
+    let line = log.lines().find(|line| line.contains("an override is not at work")).context("it is there")?;
+    for part in ["incus-net1-lr", "unsnat", "see whether ovn-northd runs"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+
+    world.ovn.northd().signal("CONT")?;
+    // It makes the flows again when it is told of something else.
+    world.net.add_nat("snat", ip("203.0.113.99"), "10.57.1.200")?;
+    world.ovn.nbctl(&[
+        "set",
+        "logical_router",
+        "incus-net1-lr",
+        "options:always_learn_from_arp_request=false",
+    ])?;
+    until(&world, "2 ok, 0 unknown, 0 failed at ")?;
+    world.agent.wait_for_log("an override is at work again")?;
+
+    world.agent.write_config(&config("unix:/no/such.sock"))?;
+    world.agent.wait_for_log("cannot verify overrides")?;
+    until(&world, "the Southbound database cannot be read")?;
+
+    // A standby tells nothing.
+    world.agent.write_config(&config(&world.ovn.sb.remote()))?;
+    until(&world, "2 ok")?;
+    world.agent.appctl(&["pause"])?;
+    until(&world, "0 ok, 0 unknown, 0 failed at ")
 }

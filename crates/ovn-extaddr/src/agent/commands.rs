@@ -137,6 +137,7 @@ impl Agent {
         for source in self.source_lines() {
             line("source", source);
         }
+        line("verification", self.verification_status().unwrap_or_else(|| "off".to_owned()));
         line("metrics", exposition.place().map_or_else(|| "off".to_owned(), ToString::to_string));
         let audit = self.audit.as_ref().map(|audit| audit.path().display().to_string());
         line("audit", audit.unwrap_or_else(|| "off".to_owned()));

@@ -68,6 +68,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
         metrics_by_router,
         audit,
         takeover,
+        verify_interval,
         ..
     } = settings;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
@@ -103,6 +104,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("drain", Some(rules.drain.as_secs().to_string())),
         ("hold-down", Some(rules.hold_down.as_secs_f64().to_string())),
         ("takeover", Some(takeover.map_or(0, |takeover| takeover.as_secs()).to_string())),
+        ("verify-interval", Some(verify_interval.map_or(0, |interval| interval.as_secs()).to_string())),
         ("auto", Some(rules.auto.to_string())),
         ("require-target", Some(rules.require_target.to_string())),
         ("policy", path(policy)),

@@ -13,8 +13,8 @@ use ovsdb_protocol::{Outcome, Transaction};
 use tokio::time::timeout;
 
 use super::Cli;
-use super::reach::{Deadline, database};
 use crate::observe::Lookup;
+use crate::reach::{Deadline, database};
 use crate::settings::{Options, Settings};
 
 /// How long a person waits for a completion without wondering.

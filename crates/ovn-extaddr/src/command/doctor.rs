@@ -21,9 +21,9 @@ use ovn_model::{Family, Store};
 use serde::{Serialize, Serializer};
 
 use crate::command::output::Output;
-use crate::command::reach::TIMEOUT;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
 use crate::observe::Observer;
+use crate::reach::TIMEOUT;
 use crate::settings::Settings;
 use crate::sources::cms::Cms;
 

@@ -7,9 +7,9 @@ use extaddr_core::names::Meaning;
 use ovsdb_protocol::{Client, Condition, Datum, Transaction};
 
 use super::complete;
-use super::reach::{Deadline, commit};
 use super::style::clean;
 use crate::observe::{Lookup, SOURCES_TIMEOUT};
+use crate::reach::{Deadline, commit};
 use crate::settings::Settings;
 
 /// The name of a port, completed from the database.

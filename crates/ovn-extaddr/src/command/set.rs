@@ -21,10 +21,10 @@ use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transac
 
 use crate::command::output::print;
 use crate::command::port::{PortName, only_port};
-use crate::command::reach::{self, Deadline, commit};
 use crate::command::style::{Palette, clean};
 use crate::command::verify;
 use crate::observe::Observer;
+use crate::reach::{self, Deadline, commit};
 use crate::settings::Settings;
 
 /// Sets intents.

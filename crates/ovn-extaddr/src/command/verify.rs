@@ -1,39 +1,33 @@
 //! `ovn-extaddr verify`
 
-mod flow;
-mod read;
 mod wait;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anstyle::Style;
 use anyhow::bail;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use extaddr_core::names::{Meaning, is_short_for};
-use extaddr_core::owned::owned;
-use extaddr_core::ownership::Role;
 use extaddr_core::report::{self, Entry};
 use extaddr_core::state::State;
-use extaddr_core::verify::{Check, Code, Northbound, Outcome, Override, Southbound, verify};
+use extaddr_core::verify::{Check, Code, Outcome, Override, overrides};
 use ovn_model::Family;
 use ovsdb_protocol::Uuid;
 use serde::Serialize;
 
-use crate::clock;
 use crate::command::complete;
 use crate::command::output::Output;
 use crate::command::port::only_port;
-use crate::command::reach::Deadline;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean};
 use crate::command::table::{self, Cell, Width};
 use crate::observe::Observer;
+use crate::reach::Deadline;
 use crate::settings::Settings;
-use read::Sight;
+use crate::southbound::{Sessions, Sight, Verdict};
 pub(super) use wait::wait;
 
 /// Checks overrides in the Southbound database.
@@ -69,12 +63,6 @@ struct Verified {
     checks: Vec<Check>,
 }
 
-/// An intent, and a row of ours for it, if there is one.
-struct Subject {
-    entry: Entry,
-    row: Option<Override>,
-}
-
 impl Verify {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let deadline = Deadline::of(&settings);
@@ -83,12 +71,12 @@ impl Verify {
             Some(port) => of_port(&observer, port)?,
             None => {
                 let mut entries = observer.named(report::all(&observer.store, &observer.engine, |_| None));
-                entries.retain(|entry| !overrides(&observer, entry).is_empty());
+                entries.retain(|entry| !overrides_of(&observer, entry).is_empty());
                 entries
             }
         };
         // That it cannot be read is told also where there is nothing to look at.
-        let sight = Sight::open(&settings, deadline).await?;
+        let sight = Sight::open(Sessions::new(&settings), deadline).await?;
         let verified = look(&sight, &observer, entries).await?;
         self.output.print_all(&verified, || match &self.port {
             Some(_) => verified.iter().map(|verified| tree(verified, palette)).collect(),
@@ -136,67 +124,25 @@ fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
 /// # Errors
 /// The Southbound database cannot be read.
 async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow::Result<Vec<Verified>> {
-    let mut subjects = Vec::new();
+    let (mut subjects, mut rows) = (Vec::new(), Vec::new());
     for entry in entries {
-        let rows = overrides(observer, &entry);
-        if rows.is_empty() {
-            subjects.push(Subject { entry, row: None });
-            continue;
-        }
-        subjects.extend(rows.into_iter().map(|row| Subject { entry: entry.clone(), row: Some(row) }));
+        let found = overrides_of(observer, &entry);
+        // Where there is none, that is what is to be told.
+        subjects.extend(std::iter::repeat_n((entry, !found.is_empty()), found.len().max(1)));
+        rows.extend(found);
     }
-    let rows: Vec<Override> = subjects.iter().filter_map(|subject| subject.row.clone()).collect();
-    let (northbound, southbound) = sight.look(&rows).await?;
-    let now = clock::read(Instant::now()).wall.saturating_mul(1000);
-    Ok(subjects.into_iter().map(|subject| subject.verify(&northbound, &southbound, now)).collect())
+    let mut verdicts = sight.verify(rows).await?.into_iter();
+    let verified = subjects
+        .into_iter()
+        .map(|(entry, has_row)| Verified::new(entry, if has_row { verdicts.next() } else { None }));
+    Ok(verified.collect())
 }
 
 /// Returns the rows of ours that are there for an intent, be it granted or not.
-fn overrides(observer: &Observer, entry: &Entry) -> Vec<Override> {
-    let (store, engine) = (&observer.store, &observer.engine);
-    let owned = owned(store, engine.owner(), &entry.port).into_iter();
-    let overrides = owned.filter(|row| row.role == Some(Role::Egress)).filter_map(|row| {
-        let router = store.router(row.router)?;
-        let (external, internal) = (row.nat.external_ip()?, row.nat.logical_ip()?.addr());
-        let gateway_port = row.nat.gateway_port.and_then(|port| store.router_port(port));
-        (Family::of(external).to_string() == entry.family).then(|| Override {
-            port: entry.port.clone(),
-            router: router.name.to_string(),
-            router_uuid: router.uuid,
-            nat: row.nat.uuid,
-            internal,
-            external,
-            ports: row.nat.external_port_range().parse().ok(),
-            gateway_port: gateway_port.map(|port| port.name.to_string()),
-        })
-    });
-    overrides.collect()
-}
-
-impl Subject {
-    fn verify(self, northbound: &Northbound, southbound: &Southbound, now: u64) -> Verified {
-        let Self { entry, row } = self;
-        let mut checks = vec![standing(&entry, row.as_ref())];
-        let mut chassis = None;
-        if let Some(row) = &row {
-            let findings = verify(row, northbound, southbound, now);
-            checks.extend(findings.checks);
-            chassis = findings.chassis;
-        }
-        Verified {
-            port: entry.port,
-            name: entry.name,
-            router: row.as_ref().map(|row| row.router.clone()).or(entry.router),
-            family: entry.family,
-            internal: row.as_ref().map(|row| row.internal),
-            external: row.as_ref().map(|row| row.external).or(entry.external),
-            nat: row.as_ref().map(|row| row.nat),
-            gateway_port: row.and_then(|row| row.gateway_port).or(entry.gateway_port),
-            chassis,
-            outcome: Outcome::worst(&checks),
-            checks,
-        }
-    }
+fn overrides_of(observer: &Observer, entry: &Entry) -> Vec<Override> {
+    let mut rows = overrides(&observer.store, observer.engine.owner(), &entry.port);
+    rows.retain(|row| Family::of(row.external).to_string() == entry.family);
+    rows
 }
 
 /// Checks where an intent stands.
@@ -226,6 +172,26 @@ fn style_of(outcome: Outcome) -> (Style, char) {
 }
 
 impl Verified {
+    fn new(entry: Entry, verdict: Option<Verdict>) -> Self {
+        let (row, findings) = verdict.map(|verdict| (verdict.row, verdict.findings)).unzip();
+        let mut checks = vec![standing(&entry, row.as_ref())];
+        let (of_row, chassis) = findings.map(|findings| (findings.checks, findings.chassis)).unzip();
+        checks.extend(of_row.into_iter().flatten());
+        Self {
+            port: entry.port,
+            name: entry.name,
+            router: row.as_ref().map(|row| row.router.clone()).or(entry.router),
+            family: entry.family,
+            internal: row.as_ref().map(|row| row.internal),
+            external: row.as_ref().map(|row| row.external).or(entry.external),
+            nat: row.as_ref().map(|row| row.nat),
+            gateway_port: row.and_then(|row| row.gateway_port).or(entry.gateway_port),
+            chassis: chassis.flatten(),
+            outcome: Outcome::worst(&checks),
+            checks,
+        }
+    }
+
     fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.port)
     }

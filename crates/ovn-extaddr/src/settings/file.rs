@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) hold_down: Option<f64>,
     /// Seconds.
     pub(super) takeover: Option<u64>,
+    /// Seconds.
+    pub(super) verify_interval: Option<u64>,
     pub(super) auto: Option<bool>,
     pub(super) require_target: Option<bool>,
     pub(super) allow: Vec<Allow>,
@@ -89,6 +91,7 @@ impl File {
             drain: over.drain.or(self.drain),
             hold_down: over.hold_down.or(self.hold_down),
             takeover: over.takeover.or(self.takeover),
+            verify_interval: over.verify_interval.or(self.verify_interval),
             auto: over.auto.or(self.auto),
             require_target: over.require_target.or(self.require_target),
             allow,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{Finding, Level};
 use crate::access;
-use crate::command::reach::{Found, ask, resolve};
+use crate::reach::{Found, ask, resolve};
 use crate::settings::Settings;
 
 /// What to do where nothing better is known.

@@ -11,13 +11,13 @@ use extaddr_core::verify::Outcome;
 use ovn_model::Family;
 use tokio::time::{Instant, timeout};
 
-use super::read::Sight;
 use super::{Verified, look, tree};
 use crate::command::output::print;
-use crate::command::reach::Deadline;
 use crate::command::style::Palette;
 use crate::observe::Observer;
+use crate::reach::Deadline;
 use crate::settings::Settings;
+use crate::southbound::{Sessions, Sight};
 
 /// How long to wait unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ async fn until_verified(
     families: &[Family],
     found: &mut Option<Vec<Verified>>,
 ) -> anyhow::Result<bool> {
-    let sight = Sight::open(settings, deadline).await?;
+    let sight = Sight::open(Sessions::new(settings), deadline).await?;
     let mut observer = Observer::open(settings).await?;
     let port: Arc<str> = port.into();
     loop {

@@ -6,7 +6,7 @@ use ovsdb_protocol::{Client, Condition, DatabaseSchema, Datum, Transaction, Uuid
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use crate::command::reach::{Deadline, LONG_ANSWER};
+use crate::reach::{Deadline, LONG_ANSWER};
 
 /// What is read of a flow.
 const COLUMNS: [&str; 6] =
@@ -14,11 +14,11 @@ const COLUMNS: [&str; 6] =
 
 /// A flow, and where it is.
 #[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) datapath: Option<Uuid>,
-    pub(super) group: Option<Uuid>,
-    pub(super) stage: Box<str>,
-    pub(super) flow: Flow,
+pub(crate) struct Placed {
+    pub(crate) datapath: Option<Uuid>,
+    pub(crate) group: Option<Uuid>,
+    pub(crate) stage: Box<str>,
+    pub(crate) flow: Flow,
 }
 
 /// A row of the reply.
@@ -43,13 +43,13 @@ struct Ids {
 
 /// The binding of a port.
 #[derive(Debug, Deserialize)]
-pub(super) struct Bound {
-    pub(super) logical_port: Box<str>,
+pub(crate) struct Bound {
+    pub(crate) logical_port: Box<str>,
     #[serde(default, deserialize_with = "reference")]
-    pub(super) chassis: Option<Uuid>,
+    pub(crate) chassis: Option<Uuid>,
     /// Servers may lack the column, and a port a value.
     #[serde(default, deserialize_with = "truth")]
-    pub(super) up: Option<bool>,
+    pub(crate) up: Option<bool>,
 }
 
 /// The result of the operation. Both kinds in one: to tell them apart first, all rows would be kept in another form.
@@ -65,7 +65,7 @@ struct Answer<T> {
 ///
 /// # Errors
 /// As [`rows`].
-pub(super) async fn read(
+pub(crate) async fn read(
     client: &Client,
     schema: &DatabaseSchema,
     deadline: Deadline,
@@ -78,7 +78,7 @@ pub(super) async fn read(
 ///
 /// # Errors
 /// The server refuses, does not answer in time, or the connection is lost.
-pub(super) async fn rows<T: DeserializeOwned>(
+pub(crate) async fn rows<T: DeserializeOwned>(
     client: &Client,
     schema: &DatabaseSchema,
     deadline: Deadline,

@@ -1,17 +1,21 @@
-//! The rows that `verify` looks at: selects, and what of their results the rules take.
+//! The rows that a verification looks at: selects, and what of their results the rules take.
+
+mod flow;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
 
 use anyhow::Context;
 use extaddr_core::verify::{
-    Binding, Chassis, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE,
+    Binding, Chassis, Findings, Gateway, Northbound, Outcome, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE,
+    verify,
 };
 use ovsdb_protocol::{
     Atom, Client, Condition, DatabaseSchema, Datum, OperationResult, Row, SessionConfig, Transaction, Uuid,
 };
 
-use super::flow;
-use crate::command::reach::{self, Deadline};
+use crate::clock;
+use crate::reach::{self, Deadline};
 use crate::settings::Settings;
 
 /// Up to how many routers or ports are asked for one by one. A server looks at each row of a table for each question, and
@@ -42,11 +46,37 @@ struct Select<'a> {
     columns: &'a [&'static str],
 }
 
+/// An override, and what was found of it.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) row: Override,
+    pub(crate) findings: Findings,
+}
+
+/// How to relate to the databases.
+#[derive(Clone, Debug)]
+pub(crate) struct Sessions {
+    northbound: SessionConfig,
+    southbound: SessionConfig,
+}
+
 /// The databases, for one look or several.
 #[derive(Debug)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     northbound: Reader,
     southbound: Reader,
+}
+
+impl Verdict {
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::worst(&self.findings.checks)
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self { northbound: settings.reading_session(), southbound: settings.southbound_session() }
+    }
 }
 
 impl Sight {
@@ -54,19 +84,27 @@ impl Sight {
     ///
     /// # Errors
     /// One of them cannot be read; the error says where it was looked for, and how to name another place.
-    pub(super) async fn open(settings: &Settings, deadline: Deadline) -> anyhow::Result<Self> {
-        let southbound = Reader::open(settings.southbound_session(), deadline).await.context(
+    pub(crate) async fn open(sessions: Sessions, deadline: Deadline) -> anyhow::Result<Self> {
+        let southbound = Reader::open(sessions.southbound, deadline).await.context(
             "the Southbound database cannot be read: --sb-db, OVN_SB_DB or sb-db in the configuration says where it is",
         )?;
-        let northbound = Reader::open(settings.reading_session(), deadline).await?;
+        let northbound = Reader::open(sessions.northbound, deadline).await?;
         Ok(Self { northbound, southbound })
     }
 
-    /// Reads what the rules look at for some overrides.
+    /// Looks at overrides; returns what was found in their order.
     ///
     /// # Errors
     /// A database does not answer, or not in time.
-    pub(super) async fn look(&self, overrides: &[Override]) -> anyhow::Result<(Northbound, Southbound)> {
+    pub(crate) async fn verify(&self, overrides: Vec<Override>) -> anyhow::Result<Vec<Verdict>> {
+        let (northbound, southbound) = self.look(&overrides).await?;
+        let now = clock::read(Instant::now()).wall.saturating_mul(1000);
+        let verdict = |row| Verdict { findings: verify(&row, &northbound, &southbound, now), row };
+        Ok(overrides.into_iter().map(verdict).collect())
+    }
+
+    /// Reads what the rules look at for some overrides.
+    async fn look(&self, overrides: &[Override]) -> anyhow::Result<(Northbound, Southbound)> {
         let mut southbound = Southbound::default();
         // In this order: what chassis are asked for comes from the Northbound, and is not ahead of it then.
         self.southbound.chassis(&mut southbound).await?;

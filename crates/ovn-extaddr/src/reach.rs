@@ -16,34 +16,39 @@ use crate::access;
 use crate::settings::Settings;
 
 /// How long one server may be silent before the next one is tried.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the server may take for a transaction, unless --timeout says otherwise.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// As [`TIMEOUT`], for a server that is also asked for large snapshots: it serves nobody else meanwhile.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the server may take for a transaction that reads much.
-pub(super) const LONG_ANSWER: Duration = Duration::from_secs(120);
+pub(crate) const LONG_ANSWER: Duration = Duration::from_secs(120);
 
 /// When a command has to be done, by `--timeout`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline(Option<Instant>);
+pub(crate) struct Deadline(Option<Instant>);
 
 // ===== impl Deadline =====
 
 impl Deadline {
     /// Counts from now.
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         Self(settings.timeout.map(|limit| Instant::now() + limit))
+    }
+
+    /// Counts a time from now.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self(Some(Instant::now() + limit))
     }
 
     /// Awaits a future until then; where nothing was said, for the usual time.
     ///
     /// # Errors
     /// It took longer.
-    pub(super) async fn await_or<T>(
+    pub(crate) async fn await_or<T>(
         self,
         usual: Option<Duration>,
         future: impl Future<Output = T>,
@@ -57,11 +62,11 @@ impl Deadline {
 
 /// A server that has the database, and what it is.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) client: Client,
-    pub(super) role: ServerRole,
+pub(crate) struct Found {
+    pub(crate) client: Client,
+    pub(crate) role: ServerRole,
     /// Whether it refuses all writes.
-    pub(super) is_read_only: bool,
+    pub(crate) is_read_only: bool,
 }
 
 /// Connects to the first remote that has the database, takes writes, and is not cut off from its cluster, where a
@@ -69,7 +74,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// None is, or not in time; the error says of each remote why.
-pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow::Result<Client> {
+pub(crate) async fn database(settings: &Settings, deadline: Deadline) -> anyhow::Result<Client> {
     let remotes = settings.remotes.endpoints();
     // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
@@ -92,7 +97,7 @@ pub(super) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
 ///
 /// # Errors
 /// None has it, or not in time; the error says of each remote why.
-pub(super) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
+pub(crate) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
     let (database, remotes) = (config.database.clone(), config.remotes.clone());
     let client = connect(config, BUSY_TIMEOUT);
     match deadline.await_or(None, client.ready()).await {
@@ -119,7 +124,7 @@ fn failures(client: &Client, remotes: &Remotes, patience: Duration) -> String {
 ///
 /// # Errors
 /// It has none, or no name server says so in time.
-pub(super) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec<Destination>, Arc<Error>> {
+pub(crate) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec<Destination>, Arc<Error>> {
     match timeout(patience, remote.resolve()).await {
         Ok(destinations) => destinations.map_err(|error| Arc::new(error.into())),
         Err(_) => {
@@ -136,7 +141,7 @@ pub(super) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec
 ///
 /// # Errors
 /// It cannot be reached, or will not do: it does not have the database, or is cut off from its cluster.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     destination: &Destination,
     settings: &Settings,
     patience: Duration,
@@ -165,7 +170,7 @@ pub(super) async fn ask(
 ///
 /// # Errors
 /// The database refuses, the connection is lost, or there is no answer in time; the last two leave open whether it was done.
-pub(super) async fn commit(
+pub(crate) async fn commit(
     client: &Client,
     deadline: Deadline,
     transaction: &Transaction,
@@ -186,7 +191,7 @@ pub(super) async fn commit(
 ///
 /// # Errors
 /// The database refuses, the connection is lost, or there is no answer in time.
-pub(super) async fn read(
+pub(crate) async fn read(
     client: &Client,
     deadline: Deadline,
     transaction: &Transaction,

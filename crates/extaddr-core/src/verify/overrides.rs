@@ -1,0 +1,93 @@
+//! The overrides to verify: rows of ours that are in the Northbound database.
+
+use std::sync::Arc;
+
+use ovn_model::Store;
+
+use super::Override;
+use crate::engine::Engine;
+use crate::owned::owned;
+use crate::ownership::{Owner, Role};
+
+/// Returns the overrides whose rows are there for a port, be they wanted still or not.
+pub fn overrides(store: &Store, owner: &Owner, port: &str) -> Vec<Override> {
+    let rows = owned(store, owner, port).into_iter().filter(|row| row.role == Some(Role::Egress));
+    let overrides = rows.filter_map(|row| {
+        let router = store.router(row.router)?;
+        let gateway_port = row.nat.gateway_port.and_then(|port| store.router_port(port));
+        Some(Override {
+            port: port.to_owned(),
+            router: router.name.to_string(),
+            router_uuid: router.uuid,
+            nat: row.nat.uuid,
+            internal: row.nat.logical_ip()?.addr(),
+            external: row.nat.external_ip()?,
+            ports: row.nat.external_port_range().parse().ok(),
+            gateway_port: gateway_port.map(|port| port.name.to_string()),
+        })
+    });
+    overrides.collect()
+}
+
+/// A walk through all ports that have rows of ours, a part of them at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    /// The name of the last port of the part before.
+    last: Option<Arc<str>>,
+}
+
+impl Round {
+    /// Returns the overrides of the next ports by name, so many ports at most, which are as they should be in the Northbound
+    /// database. After the last port it starts with the first.
+    pub fn next(&mut self, store: &Store, engine: &Engine, most: usize) -> Vec<Override> {
+        let is_next = |name: &&Arc<str>| self.last.as_ref().is_none_or(|last| *name > last);
+        let mut names: Vec<_> = store.tagged_names().filter(is_next).collect();
+        if names.len() > most {
+            names.select_nth_unstable(most);
+            names.truncate(most);
+            self.last = names.iter().max().map(|name| Arc::clone(name));
+        } else {
+            self.last = None;
+        }
+        names.sort_unstable();
+        // What is about to change is looked at when it has.
+        names.retain(|name| !engine.is_unsettled(name));
+        names.into_iter().flat_map(|name| overrides(store, engine.owner(), name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::clock::Now;
+    use crate::testing::Network;
+
+    #[test]
+    fn each_port_has_its_turn_and_those_that_change_are_left_out() {
+        let mut network = Network::new();
+        for n in 1..=5 {
+            let (port, address) = (format!("p{n}"), format!("10.57.0.1{n}"));
+            network.instance(&port, &format!("02:00:00:00:00:1{n} {address}"));
+            network.nat(&format!("fw{n}"), "R", "dnat", &format!("203.0.113.1{n}"), &address);
+            network.wants(&port, &format!("203.0.113.1{n}"));
+            // That of p3 is to be changed.
+            let external = if n == 3 { "203.0.113.99".to_owned() } else { format!("203.0.113.1{n}") };
+            network.own_row(&port, &external, &address, None);
+        }
+        let mut store = network.store();
+        let mut engine = Engine::new(network.rules.clone());
+        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
+        let mut round = Round::default();
+        let mut next = || {
+            let rows = round.next(&store, &engine, 2);
+            rows.iter().map(|row| format!("{} {}", row.port, row.external)).collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            assert_eq!(next(), ["p1 203.0.113.11", "p2 203.0.113.12"]);
+            assert_eq!(next(), ["p4 203.0.113.14"]);
+            assert_eq!(next(), ["p5 203.0.113.15"]);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The verification of overrides in the Southbound database, every `verify-interval`.
+
+use std::future::pending;
+use std::time::{Duration, Instant, SystemTime};
+
+use extaddr_core::verify::{Check, Outcome, Override, Round};
+use foldhash::{HashMap, HashMapExt};
+use ovsdb_protocol::Uuid;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{Agent, now};
+use crate::clock::rfc3339;
+use crate::metrics::number;
+use crate::reach::Deadline;
+use crate::southbound::{Sessions, Sight, Verdict};
+
+/// Ports whose overrides are looked at together. Further ones have their turn the next time, so that neither the servers nor
+/// the memory of the agent have to do with all of them at once.
+const MAX_PORTS: usize = 1000;
+
+/// How long a look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What fails is looked at again after this time before it is told: ovn-northd may be about to follow.
+const RECHECK_DELAY: Duration = Duration::from_secs(15);
+
+/// Overrides that are logged one by one at a time.
+const MAX_NAMED: usize = 50;
+
+/// The looks at overrides, and what was found.
+#[derive(Debug)]
+pub(super) struct Verification {
+    interval: Option<Duration>,
+    sessions: Sessions,
+    round: Round,
+    next: Option<Instant>,
+    /// The look under way, if there is one. It ends when it is dropped.
+    look: JoinSet<anyhow::Result<Vec<Verdict>>>,
+    /// What was found last of each row.
+    found: HashMap<Uuid, Outcome>,
+    ended: Option<(SystemTime, Result<(), String>)>,
+}
+
+impl Verification {
+    pub(super) fn new(interval: Option<Duration>, sessions: Sessions, now: Instant) -> Self {
+        Self {
+            interval,
+            sessions,
+            round: Round::default(),
+            next: interval.map(|interval| now + interval),
+            look: JoinSet::new(),
+            found: HashMap::new(),
+            ended: None,
+        }
+    }
+
+    /// When to look, unless a look is under way.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.next.filter(|_| self.look.is_empty())
+    }
+
+    /// Waits for the look under way; for ever where there is none.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<Vec<Verdict>> {
+        match self.look.join_next().await {
+            Some(Ok(verdicts)) => verdicts,
+            Some(Err(error)) => Err(error.into()),
+            None => pending().await,
+        }
+    }
+
+    /// Forgets what was found, and ends the look under way.
+    fn forget(&mut self) {
+        self.look.abort_all();
+        self.look.detach_all();
+        self.found.clear();
+        self.round = Round::default();
+    }
+
+    fn count(&self, outcome: Outcome) -> usize {
+        self.found.values().filter(|found| **found == outcome).count()
+    }
+}
+
+impl Agent {
+    /// Looks at the next overrides when it is time to, as the one who writes them.
+    pub(super) fn verify_when_due(&mut self) {
+        let now = now().instant;
+        let Some(interval) = self.verification.interval else { return };
+        if self.verification.next_deadline().is_none_or(|next| now < next) {
+            return;
+        }
+        self.verification.next = Some(now + interval);
+        if !self.may_write() {
+            self.verification.forget();
+            self.count_verified();
+            return;
+        }
+        let rows = self.verification.round.next(&self.store, &self.engine, MAX_PORTS);
+        let sessions = self.verification.sessions.clone();
+        let delay = RECHECK_DELAY.min(interval);
+        self.verification.look.spawn(async move { look(sessions, rows, delay).await });
+    }
+
+    /// Takes note of what was found.
+    pub(super) fn verified(&mut self, outcome: anyhow::Result<Vec<Verdict>>) {
+        let now = now().instant;
+        self.verification.next = self.verification.interval.map(|interval| now + interval);
+        let ended = outcome.as_ref().map(drop).map_err(|error| format!("{error:#}"));
+        self.verification.ended = Some((SystemTime::now(), ended));
+        let word = if outcome.is_ok() { "done" } else { "failed" };
+        self.metrics.verifications.get_or_create(&[("outcome", word)]).inc();
+        match outcome {
+            Err(error) => {
+                let error = format!("{error:#}");
+                if let Some(repeated) = self.repeats.admit("verification", &error, now) {
+                    let repeated = Some(repeated).filter(|count| *count > 0);
+                    warn!(error, repeated, "cannot verify overrides");
+                }
+            }
+            Ok(verdicts) => {
+                self.repeats.forget("verification");
+                self.metrics.seen_verified();
+                self.take_verdicts(verdicts);
+            }
+        }
+        self.count_verified();
+    }
+
+    fn take_verdicts(&mut self, verdicts: Vec<Verdict>) {
+        let Self { store, engine, verification, .. } = self;
+        let is_there = |uuid: &Uuid| {
+            let row = store.nat_by_uuid(*uuid).and_then(|id| store.nat(id));
+            row.filter(|row| row.router.is_some() && engine.owner().owns(row))
+        };
+        verification.found.retain(|uuid, _| is_there(uuid).is_some());
+        let mut told = 0;
+        for Verdict { row, findings } in verdicts {
+            let is_same = is_there(&row.nat).is_some_and(|there| there.external_ip() == Some(row.external));
+            if !is_same {
+                continue;
+            }
+            let outcome = Outcome::worst(&findings.checks);
+            let before = verification.found.insert(row.nat, outcome);
+            let has_failed = outcome == Outcome::Failed;
+            if has_failed == (before == Some(Outcome::Failed)) {
+                continue;
+            }
+            told += 1;
+            if told <= MAX_NAMED {
+                tell(&row, has_failed.then_some(&*findings.checks));
+            }
+        }
+        if told > MAX_NAMED {
+            let overrides = told - MAX_NAMED;
+            warn!(overrides, "further overrides are verified otherwise than before");
+        }
+    }
+
+    fn count_verified(&self) {
+        for outcome in Outcome::ALL {
+            let count = number(self.verification.count(outcome));
+            self.metrics.verified.get_or_create(&[("outcome", outcome.name())]).set(count);
+        }
+    }
+
+    /// Says for `status` what was found last.
+    pub(super) fn verification_status(&self) -> Option<String> {
+        self.verification.interval?;
+        Some(match &self.verification.ended {
+            None => "not yet".to_owned(),
+            Some((at, Err(error))) => format!("{error} at {}", rfc3339(*at)),
+            Some((at, Ok(()))) => {
+                let counts = Outcome::ALL
+                    .map(|outcome| format!("{} {}", self.verification.count(outcome), outcome.name()));
+                format!("{} at {}", counts.join(", "), rfc3339(*at))
+            }
+        })
+    }
+
+    /// Goes on with another interval, or other databases.
+    pub(super) fn verify_otherwise(&mut self, interval: Option<Duration>, sessions: Sessions) {
+        if self.verification.interval != interval {
+            self.verification.forget();
+            self.verification.interval = interval;
+            self.verification.next = interval.map(|interval| now().instant + interval);
+            self.count_verified();
+        }
+        self.verification.sessions = sessions;
+    }
+}
+
+/// Looks at overrides, and once more at those that failed.
+async fn look(sessions: Sessions, rows: Vec<Override>, delay: Duration) -> anyhow::Result<Vec<Verdict>> {
+    let sight = Sight::open(sessions, Deadline::after(LOOK_TIMEOUT)).await?;
+    let (failed, mut verdicts): (Vec<_>, Vec<_>) =
+        sight.verify(rows).await?.into_iter().partition(|verdict| verdict.outcome() == Outcome::Failed);
+    if !failed.is_empty() {
+        sleep(delay).await;
+        verdicts.extend(sight.verify(failed.into_iter().map(|verdict| verdict.row).collect()).await?);
+    }
+    Ok(verdicts)
+}
+
+/// Logs that an override fails, by these checks, or no longer does.
+fn tell(row: &Override, checks: Option<&[Check]>) {
+    let Override { port, router, internal, external, .. } = row;
+    let Some(checks) = checks else {
+        info!(port, router, %internal, %external, "an override is at work again");
+        return;
+    };
+    for check in checks.iter().filter(|check| check.outcome == Outcome::Failed) {
+        let Check { check, message, cure, .. } = check;
+        let cure = cure.as_deref();
+        warn!(port, router, %internal, %external, check = check.name(), found = message, cure, "an override is not at work");
+    }
+}
