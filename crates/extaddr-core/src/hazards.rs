@@ -1,6 +1,8 @@
 //! Hazards of a network, with or without an intent: for `doctor`. Pure, and a look at everything.
 
 mod shared_address;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -36,7 +38,12 @@ pub struct Hazard {
 
 /// Returns all hazards.
 pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
-    let hazards = [
+    kinds(store, owner).into_iter().filter(|hazard| !hazard.places.is_empty()).collect()
+}
+
+/// Returns all kinds of hazards, be they anywhere or not.
+fn kinds(store: &Store, owner: &Owner) -> [Hazard; 17] {
+    [
         Hazard {
             code: "nat-without-gateway",
             places: nat_without_gateway(store),
@@ -156,8 +163,7 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
             cure: "ask for the address on the port (`ovn-extaddr set`) and take the CMS's own setting back: ours is put back at once",
             is_wrong: false,
         },
-    ];
-    hazards.into_iter().filter(|hazard| !hazard.places.is_empty()).collect()
+    ]
 }
 
 impl Hazard {

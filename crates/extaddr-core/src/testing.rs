@@ -15,6 +15,7 @@ use crate::explain::Check;
 use crate::hazards;
 use crate::key::Key;
 use crate::ownership::{Owner, Role};
+use crate::policy::Allow;
 use crate::resolve::{Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::requests::Requests;
@@ -35,6 +36,11 @@ pub(crate) fn map(pairs: &[(&str, &str)]) -> Value {
 /// Returns a reference to a row of a name.
 pub(crate) fn reference(table: &str, name: &str) -> Value {
     json!(["uuid", uuid(table, name)])
+}
+
+/// Returns a prefix that is allowed on routers of these names.
+pub(crate) fn allow(router: &str, prefix: &str) -> Allow {
+    toml::from_str(&format!("router = \"{router}\"\nprefixes = [\"{prefix}\"]")).unwrap()
 }
 
 /// A name that is a UUID stands for itself.
@@ -122,11 +128,15 @@ impl Network {
         self.link(("Logical_Switch", "S", "ports"), ("Logical_Switch_Port", name));
     }
 
+    /// Gives a port one key of `external_ids`, and no other.
+    pub(crate) fn annotate(&mut self, port: &str, key: &str, value: &str) {
+        self.put("Logical_Switch_Port", port, json!({"external_ids": map(&[(key, value)])}));
+    }
+
     /// Has a port ask for an address of the family of which it is one, of IPv4 for `auto`.
     pub(crate) fn wants(&mut self, port: &str, wanted: &str) {
         let family = if wanted.contains(':') { Family::V6 } else { Family::V4 };
-        let ids = map(&[(keys::port_key(family), wanted)]);
-        self.put("Logical_Switch_Port", port, json!({"external_ids": ids}));
+        self.annotate(port, keys::port_key(family), wanted);
     }
 
     pub(crate) fn nat(&mut self, name: &str, router: &str, kind: &str, external: &str, logical: &str) {
@@ -188,6 +198,15 @@ impl Network {
             Verdict::Conflict(reason) => format!("conflict {}", reason.code().name()),
         });
         outcomes.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Says who asks for what for a port, of its first intent.
+    pub(crate) fn asked(&self, port: &str) -> String {
+        let mut store = self.store();
+        let mut engine = Engine::new(self.rules.clone());
+        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
+        let first = engine.decisions(port).first();
+        first.map_or_else(String::new, |decision| format!("{} {}", decision.source.name(), decision.wanted))
     }
 
     /// Returns the sentence about a port's only intent that is refused.

@@ -1,8 +1,10 @@
 //! Cases of docs/field-cases.md, and what is decided on them.
 
+mod asked;
 mod foreign;
 mod gateways;
 mod paths;
+mod reasons;
 mod targets;
 
 use serde_json::json;

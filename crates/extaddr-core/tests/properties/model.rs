@@ -9,7 +9,7 @@ use ovsdb_protocol::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::scenario::Choices;
+use crate::choices::Arrival;
 
 /// How a column's value is bounded, which decides how its difference looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ pub(crate) fn tables() -> impl ExactSizeIterator<Item = (&'static str, Vec<(&'st
         });
         (table.name, columns.collect())
     })
+}
+
+/// Returns the kind of a column.
+pub(crate) fn kind(table: &str, column: &str) -> Kind {
+    let (_, columns) = tables().find(|(name, _)| *name == table).unwrap();
+    columns.into_iter().find(|(name, _)| *name == column).unwrap().1
 }
 
 /// Columns that an old server does not have.
@@ -155,6 +161,42 @@ impl Value {
             (Self::Set(all), Self::Set(part)) => part.is_subset(all),
             (Self::Map(all), Self::Map(part)) => part.iter().all(|(k, v)| all.get(k) == Some(v)),
             _ => panic!("{self:?} cannot include {part:?}"),
+        }
+    }
+
+    /// Its elements or pairs, each as a value.
+    pub(crate) fn parts(&self) -> Vec<Self> {
+        match self {
+            Self::Set(atoms) => atoms.iter().map(|atom| Self::Set([atom.clone()].into())).collect(),
+            Self::Map(pairs) => {
+                pairs.iter().map(|(key, value)| Self::Map([(key.clone(), value.clone())].into())).collect()
+            }
+        }
+    }
+
+    /// Puts elements in or takes them out; of a map, by their keys.
+    pub(crate) fn toggle(&mut self, part: &Self, there: bool) {
+        match (self, part) {
+            (Self::Set(set), Self::Set(part)) if there => set.extend(part.iter().cloned()),
+            (Self::Set(set), Self::Set(part)) => set.retain(|atom| !part.contains(atom)),
+            (Self::Map(map), Self::Map(part)) if there => map.extend(part.clone()),
+            (Self::Map(map), Self::Map(part)) => map.retain(|key, _| !part.contains_key(key)),
+            (value, part) => panic!("{part:?} cannot be in {value:?}"),
+        }
+    }
+
+    /// Whether the elements are in it, or the keys with any value.
+    pub(crate) fn has_like(&self, part: &Self) -> bool {
+        match (self, part) {
+            (Self::Map(all), Self::Map(part)) => part.keys().all(|key| all.contains_key(key)),
+            _ => self.includes(part),
+        }
+    }
+
+    /// Takes a reference out.
+    pub(crate) fn forget(&mut self, uuid: Uuid) {
+        if let Self::Set(set) = self {
+            set.remove(&Atom::Ref(uuid));
         }
     }
 
@@ -385,11 +427,11 @@ pub(crate) fn feed(store: &mut Store, batch: Batch, updates: &[Update]) {
 }
 
 /// Returns a store that has just got a snapshot, in any order.
-pub(crate) fn fresh_store(database: &Database, c: &mut Choices) -> Store {
+pub(crate) fn fresh_store(database: &Database, arrival: &mut Arrival) -> Store {
     let mut store = Store::new();
     store.declare(&database.schema()).unwrap();
     let mut updates = snapshot(database);
-    c.shuffle(&mut updates);
+    arrival.shuffle(&mut updates);
     feed(&mut store, Batch::Snapshot, &updates);
     store
 }

@@ -4,6 +4,7 @@
 //! codes.
 
 mod address;
+mod asked;
 mod changes;
 mod forwards;
 mod topology;
@@ -18,6 +19,7 @@ pub(crate) use address::assigned;
 use address::{contains, endpoint, family_of, internal_addresses, largest_free_block, network};
 pub(crate) use topology::is_gateway_port;
 
+use crate::case::Settings;
 use crate::model::{Database, Row};
 
 /// Source ports that there must be, so many that one forwarded port can be too much.
@@ -37,6 +39,7 @@ pub(crate) enum Family {
 pub(crate) struct Decision {
     pub(crate) family: Family,
     pub(crate) wanted: String,
+    pub(crate) source: &'static str,
     pub(crate) internal: Vec<IpAddr>,
     pub(crate) router: Option<Uuid>,
     pub(crate) external: Option<IpAddr>,
@@ -88,11 +91,22 @@ pub(crate) struct Forward {
 pub(crate) struct Oracle<'a> {
     pub(crate) database: &'a Database,
     pub(crate) owner: &'a Owner,
+    pub(crate) settings: &'a Settings,
 }
 
 impl<'a> Oracle<'a> {
-    /// Decides on all ports with an intent.
+    /// Decides on all ports with an intent. Where there is nothing to give that is for all, nothing is said.
     pub(crate) fn decisions(self) -> BTreeMap<String, Vec<Decision>> {
+        let mut all = self.all_decisions();
+        for decisions in all.values_mut() {
+            decisions.retain(|decision| !decision.is_idle());
+        }
+        all.retain(|_, decisions| !decisions.is_empty());
+        all
+    }
+
+    /// Decides on all ports with an intent, be it for all.
+    pub(crate) fn all_decisions(self) -> BTreeMap<String, Vec<Decision>> {
         let mut all = BTreeMap::new();
         for (uuid, port) in self.database.table("Logical_Switch_Port") {
             let families = [Family::V4, Family::V6].into_iter();
@@ -120,17 +134,11 @@ impl<'a> Oracle<'a> {
     }
 
     fn decide(self, uuid: Uuid, port: &Row, family: Family) -> Option<Decision> {
-        let key = match family {
-            Family::V4 => "ipv4.address.external",
-            Family::V6 => "ipv6.address.external",
-        };
-        let wanted = port.get("external_ids", key)?.trim().to_owned();
-        if wanted.is_empty() || wanted == "none" {
-            return None;
-        }
+        let (source, wanted) = self.asked(uuid, port, family)?;
         let mut decision = Decision {
             family,
             wanted,
+            source,
             internal: internal_addresses(port, family),
             router: None,
             external: None,
@@ -371,8 +379,10 @@ impl<'a> Oracle<'a> {
             }
         }
         match ranks.pop_first() {
-            None => Err("not-a-forward"),
+            None if self.settings.allow.is_empty() => Err("not-a-forward"),
+            None => self.allowed_router(routers, external, is_off, is_gateway),
             Some((_, routers)) if routers.len() > 1 => Err("ambiguous-router"),
+            Some(((_, true, ..), _)) if self.settings.require_target => Err("not-a-target"),
             Some((_, routers)) => Ok(routers[0]),
         }
     }
@@ -515,6 +525,16 @@ fn is_instance(port: &Row) -> bool {
 }
 
 impl Decision {
+    /// Whether nobody asked for the port alone, and there is nothing to be had.
+    fn is_idle(&self) -> bool {
+        let nothing = match &self.verdict {
+            Verdict::Waiting(_) => true,
+            Verdict::Rejected(code) => ["no-router", "no-forward-for-auto"].contains(code),
+            _ => false,
+        };
+        nothing && ["router", "config"].contains(&self.source)
+    }
+
     pub(crate) fn rows(&self) -> impl Iterator<Item = &Desired> {
         let rows = if let Verdict::Granted(rows) = &self.verdict { Some(rows) } else { None };
         rows.into_iter().flatten()

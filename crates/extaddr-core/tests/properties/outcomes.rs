@@ -14,8 +14,8 @@ use ovsdb_protocol::testing::transaction_id;
 use ovsdb_protocol::{Batch, Outcome, Transaction, TransactionId, Uuid};
 use serde_json::{Value as Json, json, to_value};
 
+use crate::choices::Arrival;
 use crate::model::{Database, Value, delta, feed, fresh_store, snapshot};
-use crate::scenario::Choices;
 use crate::transact::execute;
 
 const ROUTER: Uuid = Uuid::from_u128(1);
@@ -47,7 +47,7 @@ impl Stage {
         let mut database = network();
         (0..ports).for_each(|n| add_port(&mut database, n));
         let owner = Owner::default();
-        let mut store = fresh_store(&database, &mut Choices(7));
+        let mut store = fresh_store(&database, &mut Arrival::Sorted);
         let rules = Rules { drain: Duration::ZERO, hold_down: Duration::ZERO, ..Rules::new(owner.clone()) };
         let (mut engine, now) = (Engine::new(rules), Now { instant: Instant::now(), wall: 1_800_000_000 });
         engine.catch_up(&mut store, now);

@@ -2,95 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use extaddr_core::batch;
 use extaddr_core::change::RowChange;
-use extaddr_core::clock::Now;
 use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::ownership::Owner;
 use extaddr_core::reason::Code;
-use extaddr_core::rules::{DefaultTargetRule, Rules};
 use ovn_model::Store;
-use ovsdb_protocol::Batch;
 use proptest::prelude::*;
 
-use crate::model::{Database, Value, delta, feed, fresh_store, snapshot};
+use crate::case::{self, Case, Cases, Step};
+use crate::model::{Database, Row, Value, fresh_store};
 use crate::oracle::{self, Change, Oracle, Verdict};
-use crate::scenario::{Choices, edit, network};
-use crate::transact::{execute, guards, written};
+use crate::transact::{guards, written};
 use crate::view;
+use crate::world::World;
 
-/// Cases of a run that is not told otherwise by `PROPTEST_CASES`.
-const CASES: u32 = 2000;
+/// The reasons that need what these worlds do not have: a policy that names ports, a CMS, or a database that refuses.
+const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
-/// Transactions until nothing is left to do. One is enough, unless somebody put a row of ours where
-/// its successor has to be: a row that is on another router too, or tagged for another port.
-const MAX_ROUNDS: usize = 4;
-
-/// The reasons that need what these worlds do not have: a policy, a configuration, a CMS, or a database that refuses.
-const ELSEWHERE: [Code; 6] = [
-    Code::NotPermitted,
-    Code::NotATarget,
-    Code::NoPort,
-    Code::Refused,
-    Code::SourceUnreachable,
-    Code::DisputedInstance,
-];
-
-/// The rules of a static world: nothing is converted, and nothing takes time.
-fn rules(owner: Owner) -> Rules {
-    Rules {
-        default_target: DefaultTargetRule::Reject,
-        drain: Duration::ZERO,
-        hold_down: Duration::ZERO,
-        min_source_ports: oracle::MIN_SOURCE_PORTS,
-        ..Rules::new(owner)
-    }
-}
-
-fn now() -> Now {
-    Now { instant: Instant::now(), wall: 1_800_000_000 }
-}
-
-/// A database, and what follows it.
-struct World {
-    owner: Owner,
-    database: Database,
-    store: Store,
-    engine: Engine,
-}
+/// Cases whose outcomes are counted.
+const SURVEYED: u32 = 600;
 
 impl World {
-    fn new(database: Database, c: &mut Choices) -> Self {
-        let owner = Owner::default();
-        let mut store = fresh_store(&database, c);
-        let mut engine = Engine::new(rules(owner.clone()));
-        engine.catch_up(&mut store, now());
-        Self { owner, database, store, engine }
-    }
-
-    fn oracle(&self) -> Oracle<'_> {
-        Oracle { database: &self.database, owner: &self.owner }
-    }
-
-    /// Lets the store and the engine know what became of the database.
-    fn follow(&mut self, after: Database, c: &mut Choices) {
-        let mut updates = delta(&self.database, &after, c.one_in(4));
-        self.database = after;
-        let mut batch = Batch::Delta;
-        if c.one_in(8) {
-            (updates, batch) = (snapshot(&self.database), Batch::Snapshot);
-        }
-        c.shuffle(&mut updates);
-        feed(&mut self.store, batch, &updates);
-        self.engine.catch_up(&mut self.store, now());
-    }
-
-    // ----- checks -----
-
     /// The engine says what the oracle says, and so do an engine and a store that start again.
-    fn check(&self, c: &mut Choices) {
+    fn check(&mut self) {
         let decisions = self.oracle().decisions();
         let changes = self.oracle().all_changes(&decisions);
         let (reached, forwards) = (self.oracle().reached(), self.oracle().all_forwards());
@@ -108,17 +44,17 @@ impl World {
         check("the engine", &self.store, &self.engine);
 
         let everything = ovn_model::Changes { everything: true, list: Vec::new() };
-        let mut fresh = Engine::new(rules(self.owner.clone()));
-        fresh.update(&self.store, &everything, now());
+        let mut fresh = Engine::new(self.rules());
+        fresh.update(&self.store, &everything, self.now);
         check("a fresh engine", &self.store, &fresh);
 
-        let mut store = fresh_store(&self.database, c);
-        let mut fresh = Engine::new(rules(self.owner.clone()));
-        fresh.catch_up(&mut store, now());
+        let mut store = fresh_store(&self.database, &mut self.arrival);
+        let mut fresh = Engine::new(self.rules());
+        fresh.catch_up(&mut store, self.now);
         check("a fresh engine on a fresh store", &store, &fresh);
 
-        let mut withdrawing = Engine::withdrawing(rules(self.owner.clone()));
-        withdrawing.update(&store, &everything, now());
+        let mut withdrawing = Engine::withdrawing(self.rules());
+        withdrawing.update(&store, &everything, self.now);
         let expected = self.oracle().all_changes(&BTreeMap::new());
         assert_eq!(view::all_changes(&store, &withdrawing), expected, "withdrawing");
     }
@@ -144,11 +80,6 @@ impl World {
         }
         let (_, failing) = guards(&self.database, transaction);
         assert_eq!(failing, 0, "{transaction:#?}");
-    }
-
-    fn transaction(&self, ports: BTreeMap<Arc<str>, Vec<RowChange>>) -> batch::Batch {
-        let subjects = ports.into_iter().map(|(port, changes)| (ReconcileKey::Port(port), changes)).collect();
-        batch::merge(&self.store, &self.engine, &self.owner.lock(), subjects, now())
     }
 
     /// Whatever a row to be written rests on, its transaction fails once that is no more.
@@ -178,12 +109,17 @@ impl World {
         let mut ports = self.database.table("Logical_Switch_Port");
         let (uuid, old) = ports.find(|(_, row)| row.text("name") == port).unwrap();
         let key = if row.logical.is_ipv4() { "ipv4.address.external" } else { "ipv6.address.external" };
-        let port_row = |database: &mut Database, change: &dyn Fn(&mut crate::model::Row)| {
+        let port_row = |database: &mut Database, change: &dyn Fn(&mut Row)| {
             change(database.row_mut("Logical_Switch_Port", uuid).unwrap());
         };
         without("the port", &|db| drop(db.rows.remove(&("Logical_Switch_Port", uuid))));
-        without("the wish", &|db| port_row(db, &|row| row.set("external_ids", key, None)));
-        without("that wish", &|db| port_row(db, &|row| row.set("external_ids", key, Some("203.0.113.99"))));
+        // What others ask for the port is not guarded.
+        if old.get("external_ids", key).is_some() {
+            without("the wish", &|db| port_row(db, &|row| row.set("external_ids", key, None)));
+            without("that wish", &|db| {
+                port_row(db, &|row| row.set("external_ids", key, Some("203.0.113.99")));
+            });
+        }
         without("the address", &|db| {
             port_row(db, &|new| {
                 for column in ["addresses", "dynamic_addresses"] {
@@ -202,6 +138,10 @@ impl World {
         });
         let forwards = self.oracle().forwards(row.router);
         let forwards: Vec<_> = forwards.iter().filter(|forward| forward.address == row.external).collect();
+        if forwards.is_empty() {
+            // It is allowed without.
+            return databases;
+        }
         without("the forward", &|db| {
             for forward in &forwards {
                 let row = db.row_mut(forward.row.0, forward.row.1).unwrap();
@@ -237,45 +177,9 @@ impl World {
         databases
     }
 
-    // ----- what the agent does -----
-
-    /// Writes what the engine wants until it wants nothing more.
-    fn settle(&mut self, c: &mut Choices) {
-        for round in 0.. {
-            let changes = |port| self.engine.changes(&self.store, &ReconcileKey::Port(Arc::clone(port)));
-            let mut ports: BTreeMap<_, _> =
-                view::unsettled(&self.engine).map(|port| (Arc::clone(port), changes(port))).collect();
-            let mut after = None;
-            while after.is_none() && !ports.is_empty() {
-                let batch = self.transaction(ports.clone());
-                self.check_transaction(&batch);
-                match execute(&self.database, &batch.transaction) {
-                    Ok(database) => after = Some(database),
-                    // As the agent does: the others go without the one that is refused.
-                    Err((operation, error)) => {
-                        let Some(subject @ ReconcileKey::Port(port)) = batch.origin(operation) else {
-                            panic!("{error}")
-                        };
-                        let taken = batch.subjects[subject].iter().any(|change| {
-                            matches!(change, RowChange::Insert(row)
-                                if self.database.row("NAT", row.uuid).is_some())
-                        });
-                        assert!(taken, "{error}: {:#?}", batch.transaction);
-                        ports.remove(port);
-                    }
-                }
-            }
-            let Some(after) = after else { return };
-            assert!(round < MAX_ROUNDS, "it does not settle: {ports:#?}");
-            self.check_foreign(&after);
-            self.follow(after, c);
-            self.check(c);
-        }
-    }
-
     /// Nothing but rows of ours differs, and routers' sets by such rows.
-    fn check_foreign(&self, after: &Database) {
-        let ours: BTreeSet<_> = [&self.database, after]
+    fn check_foreign(&self, before: &Database) {
+        let ours: BTreeSet<_> = [before, &self.database]
             .into_iter()
             .flat_map(|database| database.table("NAT"))
             .filter(|(_, row)| self.oracle().is_ours(row))
@@ -293,62 +197,62 @@ impl World {
             }
             database
         };
-        let (old, new) = (plain(&self.database), plain(after));
+        let (old, new) = (plain(before), plain(&self.database));
         let (old_routers, new_routers) = (old.table("Logical_Router"), new.table("Logical_Router"));
         assert!(old_routers.eq(new_routers), "a router lost a foreign row");
         assert_eq!(old, new, "a foreign row was changed");
     }
 }
 
-fn run(seed: u64, old: bool, batches: &[Vec<u64>]) {
-    let c = &mut Choices(seed);
-    let mut world = World::new(network(c, old), c);
-    world.check(c);
-    for edits in std::iter::once(&Vec::new()).chain(batches) {
-        let mut after = world.database.clone();
-        edits.iter().for_each(|seed| edit(&mut after, &world.owner, &mut Choices(*seed)));
-        after.drop_unreferenced_tagged();
-        world.follow(after, c);
-        world.check(c);
-        world.check_guards();
-        if c.one_in(2) {
-            world.settle(c);
+fn run(case: &Case) {
+    let world = &mut World::new(case);
+    world.check();
+    for step in &case.steps {
+        match step {
+            Step::Edits(edits) => {
+                world.edit(edits);
+                world.check();
+                world.check_guards();
+            }
+            Step::Configure(settings) => {
+                world.configure(settings);
+                world.check();
+            }
+            Step::Settle => world.settle(World::check_transaction, |world, before| {
+                world.check_foreign(before);
+                world.check();
+            }),
+            Step::Pass(_) | Step::Restart => {}
         }
     }
 }
 
-fn config() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = CASES;
-    }
-    config
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(case::config())]
 
     /// Regression: ovn-kubernetes#2764, whose `wait` has no timeout and blocks for ever: ours are all zero.
     #[test]
-    fn the_engine_agrees_with_looking_at_everything(
-        seed: u64,
-        old in prop::bool::weighted(0.1),
-        batches in prop::collection::vec(prop::collection::vec(any::<u64>(), 1..5), 0..6),
-    ) {
-        run(seed, old, &batches);
+    fn the_engine_agrees_with_looking_at_everything(case in Cases::Still) {
+        run(&case);
     }
 }
 
 /// What is compared must not be trivial: all outcomes come up, and often enough.
 #[test]
-fn the_scenarios_lead_to_every_verdict() {
-    let mut count = BTreeMap::new();
-    for seed in 0..2000 {
-        let c = &mut Choices(seed);
-        let mut database = network(c, false);
-        let owner = Owner::default();
-        (0..c.below(6)).for_each(|_| edit(&mut database, &owner, c));
-        for decision in (Oracle { database: &database, owner: &owner }).decisions().into_values().flatten() {
+fn the_cases_lead_to_every_verdict() {
+    let (mut count, owner) = (BTreeMap::new(), Owner::default());
+    for n in 0..SURVEYED {
+        let Case { start: mut database, mut settings, steps, .. } = case::nth(Cases::Still, n);
+        for step in steps {
+            match step {
+                Step::Edits(edits) => edits.iter().for_each(|edit| edit.apply(&mut database, &owner)),
+                Step::Configure(other) => settings = other,
+                _ => {}
+            }
+        }
+        let oracle = Oracle { database: &database, owner: &owner, settings: &settings };
+        for decision in oracle.decisions().into_values().flatten() {
+            *count.entry(decision.source).or_insert(0) += 1;
             let verdict = match decision.verdict {
                 Verdict::Granted(rows) if rows.iter().any(|row| row.gateway_port.is_some()) => "at a port",
                 Verdict::Granted(rows) if rows.iter().any(|row| row.port_range.is_some()) => "in a range",
@@ -361,7 +265,9 @@ fn the_scenarios_lead_to_every_verdict() {
     }
     println!("{count:#?}");
     let rejections = Code::ALL.iter().filter(|code| !ELSEWHERE.contains(code)).map(|code| code.name());
-    for verdict in ["at a port", "in a range", "granted", "foreign"].into_iter().chain(rejections) {
-        assert!(count.get(verdict).is_some_and(|n| *n >= 5), "{verdict}: {count:#?}");
+    let sources = ["annotation", "kept", "policy", "router", "config"];
+    for what in ["at a port", "in a range", "granted", "foreign"].into_iter().chain(sources).chain(rejections)
+    {
+        assert!(count.get(what).is_some_and(|n| *n >= 1), "{what}: {count:#?}");
     }
 }

@@ -4,8 +4,9 @@ mod edit;
 
 use ovsdb_protocol::Uuid;
 
-pub(crate) use edit::edit;
+pub(crate) use edit::{edit, spoiling};
 
+use crate::choices::Choices;
 use crate::model::{Database, Row, Value, tables};
 use crate::oracle;
 
@@ -143,43 +144,6 @@ const LOGICALS: [&str; 15] = [
     "bogus",
 ];
 
-/// A source of choices, and the edits that are made of it.
-pub(crate) struct Choices(pub(crate) u64);
-
-impl Choices {
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        // SplitMix64; what matters is that proptest can replay a seed.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub(crate) fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
-        texts[self.below(texts.len() as u64) as usize]
-    }
-
-    fn some<'t>(&mut self, texts: &[&'t str], most: u64) -> Vec<&'t str> {
-        (0..self.below(most + 1)).map(|_| self.of(texts)).collect()
-    }
-
-    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
-        for i in 1..list.len() {
-            list.swap(i, self.below(i as u64 + 1) as usize);
-        }
-    }
-
-    fn row(&mut self, database: &Database, table: &'static str) -> Option<Uuid> {
-        let rows: Vec<_> = database.table(table).map(|(uuid, _)| uuid).collect();
-        (!rows.is_empty()).then(|| rows[self.below(rows.len() as u64) as usize])
-    }
-}
-
 /// The n-th UUID of a table. Their order is another than that of numbers.
 fn uuid(table: &str, n: u64) -> Uuid {
     let table = tables().position(|(name, _)| name == table).unwrap() as u64;
@@ -194,8 +158,29 @@ fn number(table: &str, c: &mut Choices) -> u64 {
         "Logical_Router_Port" => ROUTER_PORTS,
         "Load_Balancer" => BALANCERS,
         "Load_Balancer_Group" => GROUPS,
+        "NB_Global" => 1,
         _ => NATS,
     })
+}
+
+/// What a row is called where a case is printed: its name, or its number.
+pub(crate) fn label(uuid: Uuid) -> String {
+    let (_, table) = uuid.as_u64_pair();
+    let mut numbers = 0..INSTANCES + UPLINKS + OTHERS;
+    let known = tables()
+        .nth(table as usize)
+        .and_then(|(name, _)| Some((name, numbers.find(|n| self::uuid(name, *n) == uuid)?)));
+    match known {
+        Some(("Logical_Switch_Port", n)) => port_name(n),
+        Some(("Logical_Switch", n)) => format!("sw{n}"),
+        Some(("Logical_Router", n)) => format!("r{n}"),
+        Some(("Logical_Router_Port", n)) => format!("lrp{n}"),
+        Some(("Load_Balancer", n)) => format!("lb{n}"),
+        Some(("Load_Balancer_Group", n)) => format!("group{n}"),
+        Some(("NAT", n)) => format!("nat{n}"),
+        Some((_, n)) => format!("global{n}"),
+        None => uuid.to_string(),
+    }
 }
 
 fn port_name(n: u64) -> String {
@@ -280,7 +265,8 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
                 let own = if c.one_in(5) { c.of(&ELEMENTS[..7]) } else { ELEMENTS[n as usize % 7] };
                 row.put("addresses", Value::texts([own]));
             }
-            row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4[..4])));
+            let wish = if c.one_in(8) { None } else { Some(c.of(&WISHES_V4[..4])) };
+            row.set("external_ids", "ipv4.address.external", wish);
         }
         db.rows.insert(("Logical_Switch_Port", uuid), row);
         let switch = self::uuid("Logical_Switch", if c.one_in(3) { c.below(switches) } else { 0 });
@@ -323,7 +309,64 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
             }
         }
     }
+    // Others than the ports speak for them.
+    if c.one_in(4) {
+        let ids = kept(c);
+        db.insert("NB_Global", uuid("NB_Global", 0), [("external_ids", ids)]);
+    }
+    if let (Some(router), true) = (c.row(db, "Logical_Router"), c.one_in(6))
+        && let Some(row) = db.row_mut("Logical_Router", router)
+    {
+        row.set("external_ids", "address.external", Some("auto"));
+    }
     database
+}
+
+/// Builds a small network in which most wishes are granted: one switch, and one router or two.
+pub(crate) fn small_network(c: &mut Choices) -> Database {
+    let mut database = Database::default();
+    let db = &mut database;
+    db.insert("Logical_Switch", uuid("Logical_Switch", 0), [("name", Value::text("sw0"))]);
+    for n in 0..1 + c.below(2) {
+        db.insert("Logical_Router", uuid("Logical_Router", n), [("name", Value::text(format!("r{n}")))]);
+        join(db, c, 0, n);
+        gateway(db, c, n);
+    }
+    for n in 0..2 + c.below(3) {
+        let mut row = instance(db, c, n);
+        row.put("addresses", Value::texts([ELEMENTS[n as usize % 9]]));
+        row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4[..11])));
+        db.rows.insert(("Logical_Switch_Port", uuid("Logical_Switch_Port", n)), row);
+        let switch = uuid("Logical_Switch", 0);
+        link(db, "Logical_Switch", switch, "ports", uuid("Logical_Switch_Port", n), true);
+    }
+    for n in 0..2 {
+        let vips = (0..1 + c.below(3)).map(|_| (c.of(&VIPS[..6]), c.of(&BACKENDS[..7])));
+        let vips = Value::map(vips.collect::<Vec<_>>());
+        db.insert("Load_Balancer", uuid("Load_Balancer", n), [("vips", vips)]);
+        if let Some(router) = c.row(db, "Logical_Router") {
+            link(db, "Logical_Router", router, "load_balancer", uuid("Load_Balancer", n), true);
+        }
+    }
+    if c.one_in(3) {
+        let row = foreign_nat(db, c);
+        db.rows.insert(("NAT", uuid("NAT", 0)), row);
+        link(db, "Logical_Router", uuid("Logical_Router", 0), "nat", uuid("NAT", 0), true);
+    }
+    database
+}
+
+/// What is asked for ports by keys that outlive them.
+fn kept(c: &mut Choices) -> Value {
+    let pairs = (0..c.below(4)).map(|_| {
+        let port = port_name(c.below(INSTANCES));
+        if c.one_in(3) {
+            (format!("ovn-extaddr:ipv6.address.external:{port}"), c.of(&WISHES_V6))
+        } else {
+            (format!("ovn-extaddr:ipv4.address.external:{port}"), c.of(&WISHES_V4))
+        }
+    });
+    Value::map(pairs.collect::<Vec<_>>())
 }
 
 fn link(db: &mut Database, table: &'static str, uuid: Uuid, column: &str, to: Uuid, linked: bool) {

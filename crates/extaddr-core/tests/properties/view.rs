@@ -107,6 +107,7 @@ fn decision(store: &Store, port: &Arc<str>, decision: &resolve::Decision) -> Dec
     Decision {
         family: if decision.family == ovn_model::Family::V4 { Family::V4 } else { Family::V6 },
         wanted: decision.wanted.to_string(),
+        source: decision.source.name(),
         internal: decision.internal.to_vec(),
         router: decision.router.map(|id| router(store, id)),
         external: decision.external,

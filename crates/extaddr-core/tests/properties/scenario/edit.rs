@@ -6,12 +6,13 @@ use extaddr_core::ownership::{Owner, Role};
 use ovsdb_protocol::Uuid;
 
 use super::*;
-use crate::model::{Database, Kind, Value, tables};
+use crate::case::Spoil;
+use crate::model::{Database, Kind, Value, kind, tables};
 
-/// Changes something. An edit that the schema forbids changes nothing.
-pub(crate) fn edit(database: &mut Database, owner: &Owner, c: &mut Choices) {
+/// Changes something of this kind of sixteen. An edit that the schema forbids changes nothing.
+pub(crate) fn edit(database: &mut Database, owner: &Owner, kind: u64, c: &mut Choices) {
     let before = database.clone();
-    match c.below(20) {
+    match kind {
         0 => insert(database, c),
         1 => delete(database, c),
         2 | 3 => modify(database, c),
@@ -21,9 +22,9 @@ pub(crate) fn edit(database: &mut Database, owner: &Owner, c: &mut Choices) {
         7..=9 => edit_port(database, c),
         10 | 11 => edit_vips(database, c),
         12 => edit_gateway(database, c),
+        14 if c.one_in(4) => edit_global(database, c),
         13 | 14 => edit_nat(database, c),
-        15 => own_row(database, owner, c),
-        _ => spoil(database, owner, c),
+        _ => own_row(database, owner, c),
     }
     if !database.is_valid() {
         *database = before;
@@ -81,6 +82,10 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
             Value::map([("ipv4.address.external", wish), ("other", "x")])
         }
         ("NAT", "external_ids") => Value::map([("ovn-extaddr:port", port_name(c.below(INSTANCES)))]),
+        ("NB_Global", "external_ids") => kept(c),
+        ("Logical_Router", "external_ids") => {
+            Value::map([("address.external", c.of(&["auto", "auto", "none", "x"])), ("other", "x")])
+        }
         (_, "external_ids") => Value::map([("other", "x")]),
         (_, "networks") => Value::texts(if c.one_in(2) { c.some(&INNER, 2) } else { c.some(&OUTER, 2) }),
         (_, "peer") => Value::texts((0..c.below(2)).map(|_| format!("lrp{}", c.below(ROUTER_PORTS)))),
@@ -97,12 +102,6 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
             kind => unreachable!("{table}.{column}: say here what values a {kind:?} may have"),
         },
     }
-}
-
-/// Returns the kind of a column.
-fn kind(table: &str, column: &str) -> Kind {
-    let (_, columns) = tables().find(|(name, _)| *name == table).unwrap();
-    columns.into_iter().find(|(name, _)| *name == column).unwrap().1
 }
 
 /// Inserts a row, and mostly a reference to it.
@@ -197,8 +196,9 @@ fn move_router_port(database: &mut Database, c: &mut Choices) {
 
 /// Changes an instance's wish or addresses.
 fn edit_port(database: &mut Database, c: &mut Choices) {
-    let uuid = uuid("Logical_Switch_Port", c.below(INSTANCES));
-    let Some(row) = database.row_mut("Logical_Switch_Port", uuid) else { return };
+    let uuids = [c.below(INSTANCES), c.below(3)].map(|n| uuid("Logical_Switch_Port", n));
+    let uuid = uuids.into_iter().find(|uuid| database.row("Logical_Switch_Port", *uuid).is_some());
+    let Some(row) = uuid.and_then(|uuid| database.row_mut("Logical_Switch_Port", uuid)) else { return };
     match c.below(6) {
         0 | 1 => wish(row, c),
         2 => row.set("external_ids", "ipv4.address.external", None),
@@ -289,31 +289,34 @@ fn own_row(database: &mut Database, owner: &Owner, c: &mut Choices) {
     relocate(database, c, uuid);
 }
 
-/// Changes or takes away a row of ours.
-fn spoil(database: &mut Database, owner: &Owner, c: &mut Choices) {
-    let ours = database
-        .table("NAT")
-        .filter(|(_, row)| row.get("external_ids", "ovn-extaddr:owner") == Some(owner.as_str()));
-    let ours: Vec<_> = ours.map(|(uuid, _)| uuid).collect();
-    if ours.is_empty() {
-        return;
+/// Has other keys ask for ports, that outlive them, or a router.
+fn edit_global(database: &mut Database, c: &mut Choices) {
+    let table = ["NB_Global", "Logical_Router"][c.below(2) as usize];
+    let ids = value(table, "external_ids", c);
+    match c.row(database, table) {
+        Some(uuid) => database.row_mut(table, uuid).unwrap().put("external_ids", ids),
+        None if table == "NB_Global" => database.insert(table, uuid(table, 0), [("external_ids", ids)]),
+        None => {}
     }
-    let uuid = ours[c.below(ours.len() as u64) as usize];
+}
+
+/// What to do to a row of ours.
+pub(crate) fn spoiling(database: &Database, c: &mut Choices) -> Spoil {
     let columns: Vec<_> = database.columns("NAT").map(|(column, _)| column).collect();
-    let Some(row) = database.row_mut("NAT", uuid) else { return };
+    let port = port_name(c.below(INSTANCES));
     match c.below(9) {
-        0 => drop(database.rows.remove(&("NAT", uuid))),
-        1 => row.set("external_ids", "ovn-extaddr:owner", Some("others")),
-        2 => row.set("external_ids", "ovn-extaddr:port", None),
-        3 => row.set("external_ids", "ovn-extaddr:port", Some(&port_name(c.below(INSTANCES)))),
-        4 => row.set("external_ids", "ovn-extaddr:role", Some(c.of(&["drain", "egress"]))),
-        5 => row.put("options", value("NAT", "options", c)),
-        6 | 7 => {
-            let column = columns[c.below(columns.len() as u64) as usize];
-            if column != "external_ids" {
-                row.put(column, value("NAT", column, c));
-            }
+        0 => Spoil::Delete,
+        1 => Spoil::Tag("ovn-extaddr:owner", Some("others".to_owned())),
+        2 => Spoil::Tag("ovn-extaddr:port", None),
+        3 => Spoil::Tag("ovn-extaddr:port", Some(port)),
+        4 => Spoil::Tag("ovn-extaddr:role", Some(c.of(&["drain", "egress"]).to_owned())),
+        6 | 7 => match *c.pick(&columns) {
+            "external_ids" => Spoil::Delete,
+            column => Spoil::Set(column, value("NAT", column, c)),
+        },
+        5 => Spoil::Set("options", value("NAT", "options", c)),
+        _ => {
+            Spoil::Move { stays: c.one_in(4), to: c.row(database, "Logical_Router").filter(|_| !c.one_in(8)) }
         }
-        _ => relocate(database, c, uuid),
     }
 }

@@ -1,0 +1,234 @@
+//! One network for each kind of hazard, and what is none.
+
+use serde_json::json;
+
+use super::*;
+use crate::testing::{Network, map, reference};
+
+/// What is done to a network without hazards, the kinds that there are then, and the place of the first.
+const CASES: [(fn(&mut Network), &[&str], &str); 17] = [
+    (
+        |n| n.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]})),
+        &["nat-without-gateway"],
+        "R",
+    ),
+    (
+        |n| {
+            n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+            n.nat("lost", "R", "snat", "192.0.2.9", "10.99.0.0/24");
+        },
+        &["nat-without-gateway-port"],
+        "10.99.0.0/24 as 192.0.2.9 on R",
+    ),
+    (
+        |n| n.nat("mixed", "R", "snat", "203.0.113.9", "fd42:57::/64"),
+        &["nat-ignored"],
+        "fd42:57::/64 as 203.0.113.9 on R (",
+    ),
+    (
+        |n| n.nat("all", "R", "dnat_and_snat", "198.51.100.0/24", "10.57.0.11"),
+        &["nat-network"],
+        "10.57.0.11 as 198.51.100.0/24 on R",
+    ),
+    (
+        |n| n.balancer("fw", &[("203.0.113.10:80", "10.57.0.11")], &["R"]),
+        &["vip-ignored"],
+        "203.0.113.10:80 of fw (",
+    ),
+    (
+        |n| {
+            n.balancer("nodeport", &[("^vip:80", "^backends")], &["R"]);
+            n.put("Load_Balancer", "nodeport", json!({"options": map(&[("template", "true")])}));
+        },
+        &["template"],
+        "nodeport",
+    ),
+    (
+        |n| {
+            n.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+            n.nat("policy", "R", "snat", "203.0.113.9", "10.57.0.0/24");
+            n.put("NAT", "policy", json!({"match": "tcp"}));
+        },
+        &["match-first"],
+        "10.57.0.0/24 as 203.0.113.9 on R if tcp",
+    ),
+    (
+        |n| {
+            n.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+            n.put("NAT", "base", json!({"exempted_ext_ips": reference("Address_Set", "peers")}));
+        },
+        &["exemptions"],
+        "10.57.0.11 as 203.0.113.10 on R",
+    ),
+    (
+        |n| {
+            n.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+            n.router("R2");
+            n.router_port("R2", "R2-ext", &["203.0.113.10/24"]);
+        },
+        &["address-of-router"],
+        "203.0.113.10, which R forwards, of R2",
+    ),
+    (
+        |n| n.nat("again", "R", "snat", "203.0.113.3", "10.57.0.0/255.255.255.0"),
+        &["rival-snat"],
+        "10.57.0.0/24 as 203.0.113.2, 203.0.113.3 on R",
+    ),
+    (
+        |n| n.nat("base6", "R", "snat", "2001:DB8::2", "fd42:57::/64"),
+        &["address-spelling"],
+        "fd42:57::/64 as 2001:DB8::2 on R",
+    ),
+    (
+        |n| n.instance("p2", "02:00:00:00:00:12 10.57.0.11"),
+        &["address-twice"],
+        "10.57.0.11 of p1, p2 behind R",
+    ),
+    (
+        |n| {
+            n.router("R2");
+            n.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R", "R2"]);
+        },
+        &["forward-twice"],
+        "203.0.113.10 by R, R2",
+    ),
+    (
+        |n| n.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]),
+        &["default-target"],
+        "203.0.113.10 on R",
+    ),
+    (
+        |n| {
+            n.balancer("fw", &[("203.0.113.2", "10.57.0.11")], &["R"]);
+        },
+        &["default-target", "default-target-snat"],
+        "203.0.113.2 on R",
+    ),
+    (
+        |n| n.balancer("fw", &[("203.0.113.2:2000", "10.57.0.11:80")], &["R"]),
+        &["listening-source-port"],
+        "10.57.0.0/24 as 203.0.113.2 on R",
+    ),
+    (
+        |n| n.nat("one", "R", "snat", "203.0.113.9", "10.57.0.12"),
+        &["foreign-override"],
+        "10.57.0.12 as 203.0.113.9 on R",
+    ),
+];
+
+fn found(network: &Network) -> Vec<Hazard> {
+    all(&network.store(), &network.rules.owner)
+}
+
+#[test]
+fn each_kind_is_found_where_it_is() {
+    for (change, codes, place) in CASES {
+        let mut network = Network::new();
+        assert_eq!(network.hazards(), Vec::<&str>::new());
+        change(&mut network);
+        assert_eq!(network.hazards(), codes);
+        let places = found(&network)[0].places.clone();
+        assert!(matches!(&places[..], [one] if one.starts_with(place)), "{codes:?}: {places:?}");
+    }
+}
+
+#[test]
+fn there_is_a_network_for_each_kind() {
+    let found: BTreeSet<_> = CASES.iter().flat_map(|(_, codes, _)| codes.iter().copied()).collect();
+    let network = Network::new();
+    let kinds = kinds(&network.store(), &network.rules.owner);
+    assert_eq!(found, kinds.iter().map(|hazard| hazard.code).collect());
+}
+
+#[test]
+fn what_looks_like_a_hazard_and_is_none() {
+    let harmless: [(&str, fn(&mut Network)); 15] = [
+        ("a router without a gateway that has no NAT", |n| n.router("R2")),
+        ("a row at a gateway port that it names, of several", |n| {
+            n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+            n.nat("named", "R", "snat", "192.0.2.9", "10.99.0.0/24");
+            n.nat_at("named", "R-ext2");
+        }),
+        ("a template on no router", |n| {
+            n.balancer("nodeport", &[("^vip:80", "^backends")], &[]);
+            n.put("Load_Balancer", "nodeport", json!({"options": map(&[("template", "true")])}));
+        }),
+        ("a match where no row is ours", |n| {
+            n.nat("policy", "R", "snat", "203.0.113.9", "10.57.0.0/24");
+            n.put("NAT", "policy", json!({"match": "tcp"}));
+        }),
+        ("a match that forwards only, beside a row of ours", |n| {
+            n.own_row("p1", "203.0.113.9", "10.57.0.11", None);
+            n.nat("policy", "R", "dnat", "203.0.113.10", "10.57.0.12");
+            n.put("NAT", "policy", json!({"match": "tcp"}));
+        }),
+        ("exemptions of a network that has no row of ours", |n| {
+            n.own_row("p1", "203.0.113.9", "10.57.0.11", None);
+            n.nat("other", "R", "snat", "203.0.113.2", "10.58.0.0/24");
+            n.put("NAT", "other", json!({"exempted_ext_ips": reference("Address_Set", "peers")}));
+        }),
+        ("exemptions of a wider network than that of which it is", |n| {
+            n.own_row("p1", "203.0.113.9", "10.57.0.11", None);
+            n.nat("wide", "R", "snat", "203.0.113.2", "10.0.0.0/8");
+            n.put("NAT", "wide", json!({"exempted_ext_ips": reference("Address_Set", "peers")}));
+        }),
+        ("a forward address that its own router has", |n| {
+            n.balancer("fw", &[("203.0.113.2:80", "10.57.0.11:80")], &["R"]);
+            n.put("NAT", "base", json!({"external_ip": "203.0.113.3"}));
+        }),
+        ("rows that a match tells apart", |n| {
+            n.nat("policy", "R", "snat", "203.0.113.3", "10.57.0.0/24");
+            n.put("NAT", "policy", json!({"match": "tcp"}));
+        }),
+        ("rows that a gateway port tells apart", |n| {
+            n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+            n.nat("other", "R", "snat", "198.51.100.2", "10.57.0.0/24");
+        }),
+        ("one address behind two routers", |n| {
+            n.router("R2");
+            n.put("Logical_Switch", "S2", json!({"name": "S2"}));
+            n.router_port("R2", "R2-S2", &["10.57.0.1/24"]);
+            n.join("S2", "R2-S2");
+            n.switch_port("S2", "p2", json!({"addresses": "02:00:00:00:00:12 10.57.0.11"}));
+        }),
+        ("a port that chooses no source port", |n| {
+            n.balancer("fw", &[("203.0.113.2:2000", "10.57.0.11:80")], &["R"]);
+            n.put("NAT", "base", json!({"external_port_range": "2001-65535"}));
+        }),
+        ("a row for both directions with an address that is forwarded by ports", |n| {
+            n.balancer("fw", &[("203.0.113.10:2000", "10.57.0.11:80")], &["R"]);
+            n.nat("both", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.12");
+        }),
+        ("a row that leaves an address as it is", |n| n.nat("one", "R", "snat", "10.57.0.12", "10.57.0.12")),
+        ("a row of ours", |n| n.own_row("p1", "203.0.113.9", "10.57.0.11", None)),
+    ];
+    for (what, change) in harmless {
+        let mut network = Network::new();
+        change(&mut network);
+        assert_eq!(network.hazards(), Vec::<&str>::new(), "{what}");
+    }
+}
+
+#[test]
+fn only_some_of_many_places_are_named() {
+    let mut network = Network::new();
+    for n in 1..=5 {
+        network.nat(&format!("n{n}"), "R", "snat", "203.0.113.9", &format!("10.57.0.{n}"));
+    }
+    let hazards = found(&network);
+    let named = |range: std::ops::RangeInclusive<u8>| -> Vec<_> {
+        range.map(|n| format!("10.57.0.{n} as 203.0.113.9 on R")).collect()
+    };
+    assert_eq!(hazards[0].places.iter().collect::<BTreeSet<_>>(), named(1..=5).iter().collect());
+    assert!(hazards[0].places().ends_with(" and 2 more"), "{}", hazards[0].places());
+    assert_eq!(hazards[0].places().matches(" as 203.0.113.9 on R").count(), MAX_NAMED);
+}
+
+#[test]
+fn owners_are_counted_by_their_rows() {
+    let mut network = Network::new();
+    network.own_row("p1", "203.0.113.9", "10.57.0.11", None);
+    network.own_row("p2", "203.0.113.9", "10.57.0.12", None);
+    network.nat("foreign", "R", "snat", "203.0.113.3", "10.58.0.0/24");
+    assert_eq!(owners(&network.store()), [("ovn-extaddr".to_owned(), 2)].into());
+}

@@ -1,0 +1,168 @@
+//! Who asks, and what is allowed although nothing forwards it.
+
+use serde_json::json;
+
+use super::{GRANTED, forwarded};
+use crate::policy::Policy;
+use crate::testing::{Network, allow, map};
+
+/// The network in which nobody asks for anything.
+fn silent() -> Network {
+    let mut network = forwarded();
+    network.put("Logical_Switch_Port", "p1", json!({"external_ids": map(&[])}));
+    network
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(text).unwrap()
+}
+
+#[test]
+fn the_first_that_speaks_decides() {
+    let mut network = silent();
+    assert_eq!(network.outcome("p1"), "");
+    let speakers: [(fn(&mut Network), &str); 5] = [
+        (|n| n.rules.auto = true, "config auto"),
+        (
+            |n| n.put("Logical_Router", "R", json!({"external_ids": map(&[("address.external", "auto")])})),
+            "router auto",
+        ),
+        (
+            |n| n.rules.policy = policy("[[rule]]\nport = \"p*\"\nipv4 = \"203.0.113.10\""),
+            "policy 203.0.113.10",
+        ),
+        (
+            |n| {
+                let ids = map(&[("ovn-extaddr:ipv4.address.external:p1", " 203.0.113.10")]);
+                n.put("NB_Global", "global", json!({"external_ids": ids}));
+            },
+            "kept 203.0.113.10",
+        ),
+        (|n| n.wants("p1", "auto"), "annotation auto"),
+    ];
+    for (speak, asked) in speakers {
+        speak(&mut network);
+        assert_eq!(network.asked("p1"), asked);
+        assert_eq!(network.outcome("p1"), GRANTED, "{asked}");
+    }
+    // Whoever wants nothing speaks, too.
+    network.wants("p1", "none");
+    assert_eq!((network.asked("p1"), network.outcome("p1")), (String::new(), String::new()));
+}
+
+#[test]
+fn only_instances_are_spoken_for() {
+    let mut network = silent();
+    network.rules.auto = true;
+    network.rules.policy = policy("[[rule]]\nport = \"*\"\nipv4 = \"203.0.113.10\"");
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.put("Logical_Switch_Port", "p1", json!({"type": "localport"}));
+    assert_eq!(network.outcome("p1"), "");
+    network.wants("p1", "203.0.113.10");
+    assert_eq!(network.outcome("p1"), "rejected not-an-instance");
+}
+
+#[test]
+fn a_rule_knows_a_port_by_its_switch_and_its_routers() {
+    for (rule, is_asked) in [
+        ("switch = \"S\"", true),
+        ("switch = \"T\"", false),
+        ("router = \"R\"", true),
+        ("router = \"S\"", false),
+        ("switch = \"S\"\nrouter = \"?\"", true),
+        ("switch = \"S\"\nport = \"p2\"", false),
+    ] {
+        let mut network = silent();
+        network.rules.policy = policy(&format!("[[rule]]\n{rule}\nipv4 = \"203.0.113.10\""));
+        assert_eq!(network.outcome("p1"), if is_asked { GRANTED } else { "" }, "{rule}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_ports_that_auto_has_nothing_for() {
+    for spoil in [
+        |n: &mut Network| n.delete("Load_Balancer", "fw"),
+        |n: &mut Network| n.delete("Logical_Switch_Port", "S-R-S"),
+        |n: &mut Network| n.put("Logical_Switch_Port", "p1", json!({"addresses": "02:00:00:00:00:11"})),
+    ] {
+        let mut network = silent();
+        network.rules.auto = true;
+        spoil(&mut network);
+        assert_eq!(network.outcome("p1"), "");
+    }
+    // What is wrong with an address that there is is said.
+    let mut network = silent();
+    network.rules.auto = true;
+    network.put("Logical_Router", "R", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "rejected router-disabled");
+}
+
+/// 203.0.113.10 is allowed on `R`, and nothing forwards it.
+fn allowed() -> Network {
+    let mut network = forwarded();
+    network.delete("Load_Balancer", "fw");
+    network.rules.allow = vec![allow("R", "203.0.113.0/28")];
+    network
+}
+
+#[test]
+fn an_allowed_address_needs_no_forward() {
+    let granted = "granted 203.0.113.10 for 10.57.0.11";
+    let mut network = allowed();
+    assert_eq!(network.outcome("p1"), granted);
+    network.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]}));
+    assert_eq!(
+        network.outcome("p1"),
+        "rejected not-permitted",
+        "on a router without a gateway it would do nothing"
+    );
+    let mut network = allowed();
+    network.rules.allow = vec![allow("R2", "203.0.113.0/28")];
+    assert_eq!(network.outcome("p1"), "rejected not-permitted", "it is allowed elsewhere");
+    // One that is forwarded needs no permission.
+    let mut network = forwarded();
+    network.rules.allow = vec![allow("R", "192.0.2.0/24")];
+    assert_eq!(network.outcome("p1"), GRANTED);
+    // No target is required where nothing has one.
+    let mut network = allowed();
+    network.rules.require_target = true;
+    assert_eq!(network.outcome("p1"), granted);
+}
+
+#[test]
+fn an_address_that_another_router_has_is_not_allowed() {
+    let others: [(fn(&mut Network), &str); 6] = [
+        (|n| n.balancer("fw2", &[("203.0.113.10:80", "10.60.0.11:80")], &["R2"]), "rejected not-permitted"),
+        (|n| n.nat("other", "R2", "dnat", "203.0.113.10", "10.60.0.11"), "rejected not-permitted"),
+        (|n| n.nat("other", "R2", "snat", "203.0.113.10", "10.60.0.11"), "rejected not-permitted"),
+        (|n| n.nat("other", "R2", "snat", "203.0.113.10", "10.60.0.0/24"), "rejected not-permitted"),
+        (|n| n.router_port("R2", "R2-own", &["203.0.113.10/24"]), "rejected not-permitted"),
+        (
+            |n| n.nat("other", "R2", "snat", "203.0.113.11", "10.60.0.11"),
+            "granted 203.0.113.10 for 10.57.0.11",
+        ),
+    ];
+    for (n, (have, outcome)) in others.into_iter().enumerate() {
+        let mut network = allowed();
+        network.router("R2");
+        network.gateway_port("R2", "R2-ext", &["198.51.100.2/24"]);
+        have(&mut network);
+        assert_eq!(network.outcome("p1"), outcome, "case {n}");
+    }
+}
+
+#[test]
+fn an_allowed_address_is_on_the_nearest_router_that_is_open() {
+    let second = |network: &mut Network| {
+        network.rules.allow = vec![allow("*", "203.0.113.0/28")];
+        network.router("R2");
+        network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+        network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+        network.join("S", "R2-S");
+    };
+    let mut network = allowed();
+    second(&mut network);
+    assert_eq!(network.outcome("p1"), "rejected ambiguous-router");
+    network.put("Logical_Router", "R2", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
+}

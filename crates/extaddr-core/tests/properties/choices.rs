@@ -1,0 +1,65 @@
+//! Choices that follow from a seed.
+
+use ovsdb_protocol::Uuid;
+
+use crate::model::Database;
+
+/// A source of choices.
+#[derive(Clone, Debug)]
+pub(crate) struct Choices(pub(crate) u64);
+
+/// The order and the notation in which updates arrive.
+#[derive(Clone, Debug)]
+pub(crate) enum Arrival {
+    /// By table and row, as differences.
+    Sorted,
+    /// In any order and notation, now and then as a snapshot.
+    Random(Choices),
+}
+
+impl Choices {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        // SplitMix64; what matters is that a seed can be replayed.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of these.
+    pub(crate) fn pick<'t, T>(&mut self, list: &'t [T]) -> &'t T {
+        &list[self.below(list.len() as u64) as usize]
+    }
+
+    pub(crate) fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        texts[self.below(texts.len() as u64) as usize]
+    }
+
+    pub(crate) fn some<'t>(&mut self, texts: &[&'t str], most: u64) -> Vec<&'t str> {
+        (0..self.below(most + 1)).map(|_| self.of(texts)).collect()
+    }
+
+    pub(crate) fn row(&mut self, database: &Database, table: &'static str) -> Option<Uuid> {
+        let rows: Vec<_> = database.table(table).map(|(uuid, _)| uuid).collect();
+        (!rows.is_empty()).then(|| *self.pick(&rows))
+    }
+}
+
+impl Arrival {
+    /// Whether something comes in another way, once in `n` times.
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        if let Self::Random(choices) = self { choices.one_in(n) } else { false }
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
+        let Self::Random(choices) = self else { return };
+        for i in 1..list.len() {
+            list.swap(i, choices.below(i as u64 + 1) as usize);
+        }
+    }
+}
