@@ -14,7 +14,7 @@ use crate::testing::{Network, allow, map};
 const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
 /// What is done to a network in which `p1` would be granted 203.0.113.10, what is decided then, and a part of the sentence.
-const CASES: [(fn(&mut Network), &str, &str); 23] = [
+const CASES: [(fn(&mut Network), &str, &str); 24] = [
     (|n| n.wants("p1", "web"), "rejected invalid-address", "\"web\" is no ipv4 address"),
     (
         |n| n.annotate("p1", "ipv4.address.external", "2001:db8::10"),
@@ -157,6 +157,14 @@ const CASES: [(fn(&mut Network), &str, &str); 23] = [
         },
         "conflict distributed-balancer",
         "fw",
+    ),
+    (
+        |n| {
+            n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+            n.put("Load_Balancer", "fw", json!({"options": map(&[("use_stateless_nat", "true")])}));
+        },
+        "conflict stateless-balancer",
+        "load balancer fw leads to the port on R without connection tracking",
     ),
     (|n| n.instance("p2", "02:00:00:00:00:12 10.57.0.11"), "conflict duplicate-address", "10.57.0.11"),
 ];
