@@ -133,6 +133,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn no_listening_port_is_in_it_and_none_is_larger(
             listening in prop::collection::btree_set(prop_oneof![any::<u16>(), 1000..1100u16, 65500..=65535u16], 1..40),

@@ -119,3 +119,18 @@ impl TryFrom<String> for PortRangeRule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_range_is_a_word_or_a_range() {
+        let rule = |text: &str| PortRangeRule::try_from(text.to_owned());
+        assert_eq!(rule("auto"), Ok(PortRangeRule::Auto));
+        assert_eq!(rule("off"), Ok(PortRangeRule::Off));
+        let range = PortRange { first: 1024, last: 39999 };
+        assert_eq!(rule("1024-39999"), Ok(PortRangeRule::Fixed(range)));
+        assert!(rule("on").is_err());
+    }
+}

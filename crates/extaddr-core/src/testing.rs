@@ -1,6 +1,7 @@
 //! Small networks for tests of rules: rows as a server would send them, and what the engine makes of them in a line.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use ovn_model::{Family, Store, keys};
@@ -16,7 +17,7 @@ use crate::hazards;
 use crate::key::Key;
 use crate::ownership::{Owner, Role};
 use crate::policy::Allow;
-use crate::resolve::{Question, Verdict, resolve};
+use crate::resolve::{Decision, Dependency, Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::requests::Requests;
 use crate::topology::reach;
@@ -219,24 +220,36 @@ impl Network {
         reason.sentence(&store, &Key::of_port(decision.family), &decision.wanted.to_string(), decision.router)
     }
 
+    /// Returns what the decision on a port's IPv4 intent rests on.
+    pub(crate) fn watched(&self, port: &str) -> Vec<Dependency> {
+        self.resolved(port).1
+    }
+
+    /// Returns the rows of a port's IPv4 intent, by their addresses.
+    pub(crate) fn rows(&self, port: &str) -> Vec<(IpAddr, Uuid)> {
+        let decision = self.resolved(port).0;
+        decision.grant().map_or_else(Vec::new, |grant| grant.rows.to_vec())
+    }
+
     /// Returns what `explain` says of the steps of a port's IPv4 intent, with a `!` where not everything will work.
     pub(crate) fn checks(&self, port: &str) -> Vec<String> {
-        let store = self.store();
-        let port = store.port(store.port_by_name(port).unwrap()).unwrap();
-        let reach = reach(&store, port.switch.unwrap());
-        let question = Question {
-            store: &store,
-            rules: &self.rules,
-            requests: &Requests::default(),
-            reach: &reach,
-            port,
-            family: Family::V4,
-        };
-        let mut checks: Vec<Check> = Vec::new();
-        resolve(question, &mut Vec::new(), &mut checks);
+        let checks = self.resolved(port).2;
         let line =
             |check: Check| format!("{}{}: {}", if check.hazard { "!" } else { "" }, check.step, check.detail);
         checks.into_iter().map(line).collect()
+    }
+
+    /// Decides on a port's IPv4 intent.
+    fn resolved(&self, port: &str) -> (Decision, Vec<Dependency>, Vec<Check>) {
+        let store = self.store();
+        let port = store.port(store.port_by_name(port).unwrap()).unwrap();
+        let reach = reach(&store, port.switch.unwrap());
+        let requests = &Requests::default();
+        let question =
+            Question { store: &store, rules: &self.rules, requests, reach: &reach, port, family: Family::V4 };
+        let (mut watched, mut checks) = (Vec::new(), Vec::new());
+        let decision = resolve(question, &mut watched, &mut checks).unwrap();
+        (decision, watched, checks)
     }
 
     /// Returns what would change for a port whose own rows are there, each as `plan` writes it.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{GRANTED, forwarded};
 use crate::policy::Policy;
+use crate::resolve::Dependency;
 use crate::testing::{Network, allow, map};
 
 /// The network in which nobody asks for anything.
@@ -21,15 +22,18 @@ fn policy(text: &str) -> Policy {
 fn the_first_that_speaks_decides() {
     let mut network = silent();
     assert_eq!(network.outcome("p1"), "");
-    let speakers: [(fn(&mut Network), &str); 5] = [
-        (|n| n.rules.auto = true, "config auto"),
+    // What is done, who asks for what then, and how that is explained.
+    let speakers: [(fn(&mut Network), &str, &str); 5] = [
+        (|n| n.rules.auto = true, "config auto", "the configuration asks for auto for every port"),
         (
             |n| n.put("Logical_Router", "R", json!({"external_ids": map(&[("address.external", "auto")])})),
             "router auto",
+            "address.external of the router asks for auto",
         ),
         (
             |n| n.rules.policy = policy("[[rule]]\nport = \"p*\"\nipv4 = \"203.0.113.10\""),
             "policy 203.0.113.10",
+            "the policy file asks for 203.0.113.10",
         ),
         (
             |n| {
@@ -37,12 +41,14 @@ fn the_first_that_speaks_decides() {
                 n.put("NB_Global", "global", json!({"external_ids": ids}));
             },
             "kept 203.0.113.10",
+            "a key that outlives the port asks for 203.0.113.10 (`set --keep`)",
         ),
-        (|n| n.wants("p1", "auto"), "annotation auto"),
+        (|n| n.wants("p1", "auto"), "annotation auto", "ipv4.address.external of the port asks for auto"),
     ];
-    for (speak, asked) in speakers {
+    for (speak, asked, explained) in speakers {
         speak(&mut network);
         assert_eq!(network.asked("p1"), asked);
+        assert_eq!(network.checks("p1")[0], format!("intent: {explained}"));
         assert_eq!(network.outcome("p1"), GRANTED, "{asked}");
     }
     // Whoever wants nothing speaks, too.
@@ -95,6 +101,14 @@ fn nothing_is_said_of_ports_that_auto_has_nothing_for() {
     network.rules.auto = true;
     network.put("Logical_Router", "R", json!({"enabled": false}));
     assert_eq!(network.outcome("p1"), "rejected router-disabled");
+}
+
+#[test]
+fn a_router_speaks_with_one_word() {
+    let mut network = silent();
+    let ids = json!({"external_ids": map(&[("address.external", "none")])});
+    network.put("Logical_Router", "R", ids);
+    assert_eq!(network.outcome("p1"), "");
 }
 
 /// 203.0.113.10 is allowed on `R`, and nothing forwards it.
@@ -165,4 +179,17 @@ fn an_allowed_address_is_on_the_nearest_router_that_is_open() {
     assert_eq!(network.outcome("p1"), "rejected ambiguous-router");
     network.put("Logical_Router", "R2", json!({"enabled": false}));
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
+}
+
+#[test]
+fn an_allowed_address_rests_on_what_all_routers_have() {
+    let anywhere = |network: &Network| {
+        let address = "203.0.113.10".parse().unwrap();
+        network.watched("p1").contains(&Dependency::Anywhere(address))
+    };
+    assert!(anywhere(&allowed()));
+    assert!(!anywhere(&forwarded()), "nothing is allowed");
+    let mut network = forwarded();
+    network.rules.allow = vec![allow("R", "203.0.113.0/28")];
+    assert!(!anywhere(&network), "it is forwarded here");
 }

@@ -157,3 +157,15 @@ fn field_case_29_a_balancer_without_connection_tracking_leads_to_the_instance() 
     network.balancer("other", &[("198.51.100.10:443", "10.57.0.12:443")], &["R"]);
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535 at R-ext");
 }
+
+#[test]
+fn a_row_for_another_address_keeps_no_gateway_port() {
+    for port in ["R-ext", "R-ext2"] {
+        let mut network = two_uplinks();
+        network.nat("more", "R", "snat", "203.0.113.2", "10.57.0.0/24");
+        network.nat_at("more", "R-ext");
+        let without = network.outcome("p1");
+        network.own_row("p1", "192.0.2.99", "10.57.0.11", Some(port));
+        assert_eq!(network.outcome("p1"), without, "one at {port}");
+    }
+}

@@ -46,6 +46,8 @@ fn field_case_18_a_forward_to_an_address_that_moves_leads_to_its_parents() {
         network.delete("Logical_Switch_Port", "vip");
         assert_eq!(network.outcome("p1"), refused, "{wanted}");
     }
+    let moves = "virtual: 10.57.0.100 may be this port's, too: what is forwarded there leads to it";
+    assert!(virtual_target("auto").checks("p1").iter().any(|check| check == moves));
     // It is the parents that ask.
     let mut network = virtual_target("203.0.113.10");
     network.wants("vip", "203.0.113.10");
