@@ -1,8 +1,11 @@
 //! The ports that are known, by name and by number.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
 
 use super::ReconcileKey;
 use super::entry::Entry;
@@ -12,9 +15,11 @@ use super::entry::Entry;
 pub(super) struct Number(u32);
 
 /// What is known of each port.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ports {
-    numbers: HashMap<Arc<str>, Number>,
+    hasher: RandomState,
+    /// By the name, which is in the slot.
+    numbers: HashTable<Number>,
     /// Those of free numbers are empty.
     slots: Vec<Slot>,
     free: Vec<Number>,
@@ -26,30 +31,41 @@ struct Slot {
     entry: Entry,
 }
 
+impl Number {
+    fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).expect("four billion ports do not fit into memory"))
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl Ports {
     pub(super) fn new() -> Self {
-        Self { numbers: HashMap::new(), slots: Vec::new(), free: Vec::new() }
+        Self::default()
     }
 
     /// Makes room for some more.
     pub(super) fn reserve(&mut self, more: usize) {
-        self.numbers.reserve(more);
+        self.numbers.reserve(more, |number| self.hasher.hash_one(&*self.slots[number.index()].name));
         self.slots.reserve_exact(more);
     }
 
     /// Returns the entry of a port.
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
-        self.numbers.get(name).map(|number| self.entry(*number))
+        let is = |number: &Number| **self.name(*number) == *name;
+        self.numbers.find(self.hasher.hash_one(name), is).map(|number| self.entry(*number))
     }
 
     /// Returns the names, in no order.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.numbers.keys()
+        self.numbers.iter().map(|number| self.name(*number))
     }
 
     /// Returns the name of a port that is known.
     pub(super) fn name(&self, number: Number) -> &Arc<str> {
-        &self.slots[number.0 as usize].name
+        &self.slots[number.index()].name
     }
 
     /// Returns what has the rows of a port that is known.
@@ -59,47 +75,46 @@ impl Ports {
 
     /// Returns the entry of a port that is known.
     pub(super) fn entry(&self, number: Number) -> &Entry {
-        &self.slots[number.0 as usize].entry
+        &self.slots[number.index()].entry
     }
 
     pub(super) fn entry_mut(&mut self, number: Number) -> &mut Entry {
-        &mut self.slots[number.0 as usize].entry
+        &mut self.slots[number.index()].entry
     }
 
     /// Returns the number of a port, which is known from now on.
     pub(super) fn number(&mut self, name: &Arc<str>) -> Number {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let slot = Slot { name: Arc::clone(name), entry: Entry::default() };
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.slots[number.0 as usize] = slot;
-                number
-            }
-            None => {
-                self.slots.push(slot);
-                Number(
-                    u32::try_from(self.slots.len() - 1).expect("four billion ports do not fit into memory"),
-                )
-            }
+        let Self { hasher, numbers, slots, free } = self;
+        let is = |number: &Number| slots[number.index()].name == *name;
+        let hash = |number: &Number| hasher.hash_one(&*slots[number.index()].name);
+        let vacant = match numbers.entry(hasher.hash_one(&**name), is, hash) {
+            Place::Occupied(occupied) => return *occupied.get(),
+            Place::Vacant(vacant) => vacant,
         };
-        self.numbers.insert(Arc::clone(name), number);
+        let number = free.pop().unwrap_or_else(|| Number::from_index(slots.len()));
+        vacant.insert(number);
+        if number.index() == slots.len() {
+            slots.push(Slot::default());
+        }
+        slots[number.index()].name = Arc::clone(name);
         number
     }
 
     /// Forgets a port. Nothing may lead to its number any more.
     pub(super) fn remove(&mut self, number: Number) {
-        let Slot { name, .. } = std::mem::take(&mut self.slots[number.0 as usize]);
-        self.numbers.remove(&name);
+        let Slot { name, .. } = std::mem::take(&mut self.slots[number.index()]);
+        if let Ok(found) = self.numbers.find_entry(self.hasher.hash_one(&*name), |other| *other == number) {
+            found.remove();
+        }
         self.free.push(number);
     }
 
     /// Returns the ports with their entries.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (Arc<str>, Entry)> {
         let Self { numbers, mut slots, .. } = self;
-        numbers
-            .into_iter()
-            .map(move |(name, number)| (name, std::mem::take(&mut slots[number.0 as usize].entry)))
+        numbers.into_iter().map(move |number| {
+            let Slot { name, entry } = std::mem::take(&mut slots[number.index()]);
+            (name, entry)
+        })
     }
 }
