@@ -42,7 +42,7 @@ impl Owner {
             return LockName::sanitized(&self.0);
         }
         // Dots and underscores would become what a hyphen becomes: other groups would wait for us.
-        let sum = Uuid::new_v5(&naming::NAMESPACE, self.0.as_bytes()).simple().to_string();
+        let sum = naming::named_uuid(&self.0).simple().to_string();
         LockName::sanitized(&format!("{}_{}", self.0, &sum[..8]))
     }
 
@@ -68,15 +68,9 @@ impl Owner {
 
     /// Returns the role of a row that is ours: `Some(None)` where it has none that is known here.
     pub fn role_if_owned(&self, nat: &Nat) -> Option<Option<Role>> {
-        let (mut is_ours, mut role) = (false, None);
-        for (key, value) in nat.tags.iter() {
-            match key {
-                keys::OWNER => is_ours = value == self.0,
-                keys::ROLE => role = Role::ALL.into_iter().find(|role| role.name() == value),
-                _ => {}
-            }
-        }
-        is_ours.then_some(role)
+        let name = || nat.tags.get(keys::ROLE);
+        let role = || name().and_then(|name| Role::ALL.into_iter().find(|role| role.name() == name));
+        self.owns(nat).then(role)
     }
 }
 

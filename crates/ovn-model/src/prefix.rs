@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ovsdb_protocol::{Column, ColumnError, ColumnKind, DatumReader, OriginalText, toggle_sorted};
+use ovsdb_protocol::{
+    Column, ColumnError, ColumnKind, DatumReader, OriginalText, is_rendering, toggle_sorted,
+};
 
-use crate::parsing::parse_ip;
+use crate::parsing::{parse_ip, parse_spelled_ip};
 
 /// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix.
 /// Bits right of the prefix are kept.
@@ -61,6 +63,10 @@ impl OriginalText for Address {
     fn canonical(&self) -> impl fmt::Display + '_ {
         self.0
     }
+
+    fn is_canonical(&self, text: &str) -> bool {
+        parse_spelled_ip(text) == Some((self.0, true))
+    }
 }
 
 /// A prefix whose bits right of the mask are cleared, as in `NAT.logical_ip`.
@@ -76,6 +82,13 @@ impl OriginalText for LogicalPrefix {
 
     fn canonical(&self) -> impl fmt::Display + '_ {
         Canonical(&self.0)
+    }
+
+    fn is_canonical(&self, text: &str) -> bool {
+        match is_host(&self.0) {
+            true => parse_spelled_ip(text) == Some((self.0.addr(), true)),
+            false => is_rendering(text, &self.canonical()),
+        }
     }
 }
 
@@ -138,6 +151,11 @@ mod tests {
             let prefix = parse_prefix(text).unwrap();
             assert_eq!(Canonical(&prefix).to_string(), canonical, "{text}");
             assert_eq!(parse_prefix(canonical), Some(prefix), "{text}");
+            let (address, network) = (Address(prefix.addr()), LogicalPrefix(prefix.trunc()));
+            for text in [text, &address.canonical().to_string(), &network.canonical().to_string()] {
+                assert_eq!(address.is_canonical(text), text == address.canonical().to_string(), "{text}");
+                assert_eq!(network.is_canonical(text), text == network.canonical().to_string(), "{text}");
+            }
         }
     }
 
