@@ -29,6 +29,9 @@ pub(crate) struct Network {
     pub(crate) rules: Rules,
 }
 
+/// What is done to a network.
+pub(crate) type Edit = fn(&mut Network);
+
 /// Returns a map in OVSDB's notation.
 pub(crate) fn map(pairs: &[(&str, &str)]) -> Value {
     json!(["map", pairs])

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Network, map, reference};
+use crate::testing::{Edit, Network, map, reference};
 
 /// What is done to a network without hazards, the kinds that there are then, and the place of the first.
-const CASES: [(fn(&mut Network), &[&str], &str); 17] = [
+const CASES: [(Edit, &[&str], &str); 17] = [
     (
         |n| n.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]})),
         &["nat-without-gateway"],
@@ -142,7 +142,7 @@ fn there_is_a_network_for_each_kind() {
 
 #[test]
 fn what_looks_like_a_hazard_and_is_none() {
-    let harmless: [(&str, fn(&mut Network)); 15] = [
+    let harmless: [(&str, Edit); 15] = [
         ("a router without a gateway that has no NAT", |n| n.router("R2")),
         ("a row at a gateway port that it names, of several", |n| {
             n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);

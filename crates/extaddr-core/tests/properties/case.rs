@@ -143,13 +143,15 @@ impl fmt::Debug for Case {
         let old = if self.start.old { ", on a server that is too old for some columns" } else { "" };
         writeln!(f, "the network{old}:")?;
         for ((table, uuid), row) in &self.start.rows {
-            writeln!(f, "  {table} {}: {row}", label(*uuid))?;
+            let name = label(*uuid);
+            writeln!(f, "  {table} {name}: {}", row.described(&name))?;
         }
         writeln!(f, "the configuration:\n  {}", self.settings)?;
         if matches!(self.arrival, Arrival::Random(_)) {
             writeln!(f, "updates arrive in any order and notation")?;
         }
-        writeln!(f, "what happens:")?;
+        let nothing = if self.steps.is_empty() { " nothing" } else { "" };
+        writeln!(f, "what happens:{nothing}")?;
         for (n, step) in self.steps.iter().enumerate() {
             write!(f, "  {}. ", n + 1)?;
             match step {

@@ -146,7 +146,7 @@ fn original(case: &Case, owner: &Owner) -> Database {
         }
     }
     // A router with several gateway ports converts nothing: of most of them no port is one.
-    if original.rows.len() % 4 > 0 {
+    if !original.rows.len().is_multiple_of(4) {
         for ((table, _), row) in &mut original.rows {
             if *table == "Logical_Router_Port" && is_gateway_port(row) {
                 for column in ["ha_chassis_group", "gateway_chassis"] {

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use crate::case::{self, Case, Cases, Step};
 use crate::model::{Database, Row, Value, fresh_store};
 use crate::oracle::{self, Change, Oracle, Verdict};
+use crate::scenario::in_words;
 use crate::transact::{guards, written};
 use crate::view;
 use crate::world::World;
@@ -33,9 +34,11 @@ impl World {
         let check = |who, store: &Store, engine: &Engine| {
             let decided = view::decisions(store, engine);
             for name in decisions.keys().chain(decided.keys()) {
-                assert_eq!(decided.get(name), decisions.get(name), "{who} on {name}");
+                let (is, should) = (decided.get(name), decisions.get(name));
+                assert!(is == should, "{who} on {name}: {} is not {}", in_words(&is), in_words(&should));
             }
-            assert_eq!(view::all_changes(store, engine), changes, "{who}");
+            let wanted = view::all_changes(store, engine);
+            assert!(wanted == changes, "{who}: {} is not {}", in_words(&wanted), in_words(&changes));
             view::check_standings(store, engine);
             // What can be reached and what is forwarded, wished for or not.
             assert_eq!(view::reached(store), reached, "{who}");

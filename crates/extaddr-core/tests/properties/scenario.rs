@@ -183,6 +183,17 @@ pub(crate) fn label(uuid: Uuid) -> String {
     }
 }
 
+/// Renders something, with names instead of the UUIDs of rows.
+pub(crate) fn in_words(value: &impl std::fmt::Debug) -> String {
+    let mut text = format!("{value:#?}");
+    for (table, _) in tables() {
+        for uuid in (0..INSTANCES + UPLINKS + OTHERS).map(|n| uuid(table, n)) {
+            text = text.replace(&uuid.to_string(), &label(uuid));
+        }
+    }
+    text
+}
+
 fn port_name(n: u64) -> String {
     if n < INSTANCES { format!("web{n}") } else { format!("up{}", n - INSTANCES) }
 }

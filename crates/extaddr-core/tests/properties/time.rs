@@ -1,4 +1,5 @@
-//! Hold-downs and drains: what stays for a while stays exactly as long.
+//! Hold-downs and drains: what stays for a while stays exactly as long. What has to be remembered over time is kept here
+//! by looking at all rows each time; everything else is asked of the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use crate::case::{self, Case, Cases, Step};
 use crate::model::{Database, Row};
 use crate::oracle::{Change, Decision, Verdict};
+use crate::scenario::in_words;
 use crate::view;
 use crate::world::World;
 
@@ -130,17 +132,17 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
     // Overrides are those that are granted, and those that are held.
     let missing = oracle.all_changes(&decisions);
     for change in missing.values().flatten() {
-        assert!(matches!(change, Change::Delete(..)), "{change:?}");
+        assert!(matches!(change, Change::Delete(..)), "{}", in_words(change));
     }
     let desired: BTreeSet<_> =
         decisions.values().flatten().flat_map(Decision::rows).map(|row| row.uuid).collect();
     for row in after.iter().filter(|row| !row.is_drain && !desired.contains(&row.uuid)) {
-        assert!(memory.holds(world, &decisions, row), "it stays: {row:?}");
+        assert!(memory.holds(world, &decisions, row), "it stays: {}", in_words(row));
         seen.held += 1;
     }
     for row in before.iter().filter(|row| holding.contains(&row.uuid) && !row.is_drain) {
         let there = after.iter().any(|other| other.uuid == row.uuid);
-        assert!(there || oracle.is_elsewhere(row.router, row.external), "it is to stay: {row:?}");
+        assert!(there || oracle.is_elsewhere(row.router, row.external), "it is to stay: {}", in_words(row));
     }
     let expired = before.iter().filter(|row| {
         lost(world, &was, row).is_some()
@@ -175,28 +177,28 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
             && oracle.has_external(row.router, row.external);
         let until = drain_of(row).and_then(|drain| Some(drain.drains?.1));
         if may_go_on {
-            assert_eq!(until, Some(wall + settings.drain), "for {row:?}");
+            assert_eq!(until, Some(wall + settings.drain), "for {}", in_words(row));
             seen.drained += 1;
         }
     }
     for row in after.iter().filter(|row| row.is_drain) {
         let (internal, until) = row.drains.expect("it says for whom, and until when");
-        assert!(wall < until && until <= wall + settings.drain, "{row:?}");
-        assert!(oracle.addresses_of(&row.port).contains(&internal), "{row:?}");
+        assert!(wall < until && until <= wall + settings.drain, "{}", in_words(row));
+        assert!(oracle.addresses_of(&row.port).contains(&internal), "{}", in_words(row));
         let has = oracle.has_external(row.router, row.external);
-        assert!(has || memory.holds(world, &decisions, row), "{row:?}");
+        assert!(has || memory.holds(world, &decisions, row), "{}", in_words(row));
         let logical: IpAddr = row.logical.parse().expect("an address");
         let unused = match logical {
             IpAddr::V4(address) => address.octets()[0] >= 240,
             IpAddr::V6(address) => address.segments()[..4] == [0x100, 0, 0, 0],
         };
-        assert!(unused, "{row:?}");
+        assert!(unused, "{}", in_words(row));
         let known = before.iter().any(|other| other.uuid == row.uuid)
             || before
                 .iter()
                 .filter(departed)
                 .any(|other| drain_of(other).is_some_and(|d| d.uuid == row.uuid));
-        assert!(known, "nothing departed for {row:?}");
+        assert!(known, "nothing departed for {}", in_words(row));
     }
     // What drains goes on until its time, unless its address is the port's again or is lost.
     for row in before.iter().filter(|row| row.is_drain) {
@@ -207,7 +209,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
             && oracle.has_external(row.router, row.external)
             && !stays(row);
         let there = after.iter().any(|other| other.uuid == row.uuid);
-        assert!(there || !goes_on, "it is to go on: {row:?}");
+        assert!(there || !goes_on, "it is to go on: {}", in_words(row));
         seen.ended += usize::from(!there);
     }
 }
@@ -227,7 +229,8 @@ fn run(case: &Case) -> Seen {
         }
         let decisions = world.oracle().all_decisions();
         memory.look(world, &decisions);
-        assert_eq!(view::decisions(&world.store, &world.engine), world.oracle().decisions());
+        let (is, should) = (view::decisions(&world.store, &world.engine), world.oracle().decisions());
+        assert!(is == should, "{} is not {}", in_words(&is), in_words(&should));
     }
     // In the end nothing stays that is not granted, and nothing is waited for.
     for _ in 0..2 {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{GRANTED, forwarded};
 use crate::policy::Policy;
 use crate::resolve::Dependency;
-use crate::testing::{Network, allow, map};
+use crate::testing::{Edit, Network, allow, map};
 
 /// The network in which nobody asks for anything.
 fn silent() -> Network {
@@ -23,7 +23,7 @@ fn the_first_that_speaks_decides() {
     let mut network = silent();
     assert_eq!(network.outcome("p1"), "");
     // What is done, who asks for what then, and how that is explained.
-    let speakers: [(fn(&mut Network), &str, &str); 5] = [
+    let speakers: [(Edit, &str, &str); 5] = [
         (|n| n.rules.auto = true, "config auto", "the configuration asks for auto for every port"),
         (
             |n| n.put("Logical_Router", "R", json!({"external_ids": map(&[("address.external", "auto")])})),
@@ -145,7 +145,7 @@ fn an_allowed_address_needs_no_forward() {
 
 #[test]
 fn an_address_that_another_router_has_is_not_allowed() {
-    let others: [(fn(&mut Network), &str); 6] = [
+    let others: [(Edit, &str); 6] = [
         (|n| n.balancer("fw2", &[("203.0.113.10:80", "10.60.0.11:80")], &["R2"]), "rejected not-permitted"),
         (|n| n.nat("other", "R2", "dnat", "203.0.113.10", "10.60.0.11"), "rejected not-permitted"),
         (|n| n.nat("other", "R2", "snat", "203.0.113.10", "10.60.0.11"), "rejected not-permitted"),

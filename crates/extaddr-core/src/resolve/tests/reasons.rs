@@ -7,14 +7,14 @@ use serde_json::json;
 use super::forwarded;
 use crate::reason::Code;
 use crate::rules::DefaultTargetRule;
-use crate::testing::{Network, allow, map};
+use crate::testing::{Edit, allow, map};
 
 /// The reasons that a decision on the database alone does not have: [`report`](crate::report), [`apply`](crate::apply) and
 /// CMSes have them, and tests there.
 const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
 /// What is done to a network in which `p1` would be granted 203.0.113.10, what is decided then, and a part of the sentence.
-const CASES: [(fn(&mut Network), &str, &str); 24] = [
+const CASES: [(Edit, &str, &str); 24] = [
     (|n| n.wants("p1", "web"), "rejected invalid-address", "\"web\" is no ipv4 address"),
     (
         |n| n.annotate("p1", "ipv4.address.external", "2001:db8::10"),

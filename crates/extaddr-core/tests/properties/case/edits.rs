@@ -126,7 +126,9 @@ impl Spoil {
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Insert((table, uuid), row) => write!(f, "insert {table} {}: {row}", label(*uuid)),
+            Self::Insert((table, uuid), row) => {
+                write!(f, "insert {table} {}: {}", label(*uuid), row.described(&label(*uuid)))
+            }
             Self::Delete((table, uuid)) => write!(f, "delete {table} {}", label(*uuid)),
             Self::Set((table, uuid), column, value) => {
                 write!(f, "{table} {} {column} = {value}", label(*uuid))
@@ -154,12 +156,16 @@ impl fmt::Display for Edit {
     }
 }
 
-impl fmt::Display for Row {
-    /// The columns that are not empty, as ovn-nbctl takes them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = self.0.iter().filter(|(_, value)| !value.parts().is_empty() && **value != Value::text(""));
-        let columns: Vec<_> = set.map(|(column, value)| format!("{column}={value}")).collect();
-        f.write_str(&columns.join(" "))
+impl Row {
+    /// The columns that are not empty, as ovn-nbctl takes them, of a row of that name.
+    pub(crate) fn described(&self, name: &str) -> String {
+        let is_told = |column: &str, value: &Value| {
+            !value.parts().is_empty()
+                && *value != Value::text("")
+                && (column != "name" || *value != Value::text(name))
+        };
+        let columns = self.0.iter().filter(|(column, value)| is_told(column, value));
+        columns.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -93,8 +93,8 @@ impl Settings {
             self.allow.remove(at - policy);
         } else {
             let others = [self.auto, self.require_target, self.drain > 0, self.hold_down > 0];
-            let set = others.iter().enumerate().filter(|(_, is_set)| **is_set).map(|(n, _)| n);
-            match set.skip(at - policy - allow).next() {
+            let mut set = others.iter().enumerate().filter(|(_, is_set)| **is_set).map(|(n, _)| n);
+            match set.nth(at - policy - allow) {
                 Some(0) => self.auto = false,
                 Some(1) => self.require_target = false,
                 Some(2) => self.drain = 0,
