@@ -41,7 +41,7 @@ pub fn current<'a>(
     // One that somebody made another kind of is known by its UUID: there may be thousands of that kind.
     let known = || {
         // Rows of conversions are tagged with no port. Mostly there are none.
-        store.nats_tagged("").first()?;
+        store.nats_tagged_portless().first()?;
         let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
         Some((id, store.nat(id)?)).filter(|(_, nat)| {
             is_ours(nat) && nat.router == Some(router) && nat.external_ip() == Some(address)
@@ -136,10 +136,11 @@ impl<'a> Site<'a> {
             return not(Unconvertible::GatewayPorts);
         }
         // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
-        if hazards.iter().any(|(_, _, vip)| vip.backends.is_empty()) {
+        if hazards.iter().any(|(_, _, vip)| vip.backends().is_empty()) {
             return not(Unconvertible::NoBackend);
         }
-        let ahead = hazards.iter().flat_map(|(_, _, vip)| vip.backends.iter().map(|backend| backend.address));
+        let ahead =
+            hazards.iter().flat_map(|(_, _, vip)| vip.backends().iter().map(|backend| backend.address));
         let mut targets: Vec<_> =
             undo.iter().flat_map(|undo| undo.targets(store, router, address)).chain(ahead).collect();
         targets.dedup();

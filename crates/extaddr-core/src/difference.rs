@@ -199,7 +199,7 @@ fn current(store: &Store, engine: &Engine, nat: NatId) -> Option<Content> {
         role: engine.owner().role(row).map_or("unknown", |role| role.name()),
         external_ip: row.external_ip_text().into_owned(),
         logical_ip: row.logical_ip_text().into_owned(),
-        port_range: Some(row.external_port_range().to_owned()).filter(|range| !range.is_empty()),
+        port_range: Some(row.external_port_range_text().into_owned()).filter(|range| !range.is_empty()),
         gateway_port: row.gateway_port.and_then(|id| store.router_port(id)).map(|port| port.name.to_string()),
     })
 }

@@ -113,12 +113,12 @@ struct Conversion {
 }
 
 /// What is to be decided on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Candidate<'a> {
     name: &'a Arc<str>,
     port: Option<&'a Port>,
     /// The rows tagged with it.
-    tagged: &'a [NatId],
+    tagged: SmallVec<[NatId; 2]>,
 }
 
 // ===== impl Candidate =====
@@ -204,7 +204,7 @@ impl Engine {
         }
         if affected.presumed {
             let names = store.tagged_names().filter(|name| self.requests.may_speak_of(name));
-            self.dirty.extend(names.cloned().map(ReconcileKey::Port));
+            self.dirty.extend(names.map(ReconcileKey::Port));
         }
     }
 
@@ -365,7 +365,7 @@ impl Engine {
     fn decide(&mut self, store: &Store, Candidate { name, port, tagged }: Candidate<'_>, now: Now) {
         let number = self.ports.number(name);
         let old = std::mem::take(self.ports.entry_mut(number));
-        let owned = owned_among(store, &self.rules.owner, name, tagged);
+        let owned = owned_among(store, &self.rules.owner, name, &tagged);
         let mut draft = self.examine(store, port);
         self.hold(store, &owned, &old, &mut draft, now);
         draft.watch_leaving(store, &self.rules.owner, &owned);

@@ -75,10 +75,9 @@ pub fn is_egress(nat: &Nat) -> bool {
 
 /// Returns the addresses that `router` sends to `target`, among others perhaps.
 pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
-    let balancers = store.balancers_with_backend(target).iter().copied();
-    let balancers = balancers.filter(|id| store.attachment(router, *id).is_some());
+    let balancers = store.balancers_with_backend(target).filter(|id| store.attachment(router, *id).is_some());
     let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
-        let vips = heeded(row, &row.vips).filter(|vip| vip.backends.iter().any(|b| b.address == target));
+        let vips = heeded(row, &row.vips).filter(|vip| vip.backends().iter().any(|b| b.address == target));
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
     let rows = rows(store, owner, router, store.nats_by_logical(router, target));
@@ -224,7 +223,7 @@ impl Forward<'_> {
             Self::Vip(_, vip) => (Some(vip), None),
             Self::Nat(_, nat) | Self::Converted(_, nat) => (None, nat.logical_host()),
         };
-        vip.into_iter().flat_map(|vip| vip.backends.iter().map(|backend| backend.address)).chain(nat)
+        vip.into_iter().flat_map(|vip| vip.backends().iter().map(|backend| backend.address)).chain(nat)
     }
 
     /// Returns whether it leads to one of `addresses` and nowhere else.

@@ -4,7 +4,6 @@
 //! Only facts are quoted, never whole columns: a neighbour in the same set may change freely.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ovn_model::{
     AddressSet, Attachment, ElementKind, Group, GroupId, LoadBalancer, LoadBalancerId, Nat, NatId, Port,
@@ -108,10 +107,10 @@ struct Fact<'a> {
 
 impl<'a> Fact<'a> {
     /// A condition on a row that has a name.
-    fn named<T: Table>(
+    fn named<T: Table, V>(
         uuid: Uuid,
         name: &'a str,
-        column: Field<T, Arc<str>>,
+        column: Field<T, V>,
         condition: TypedCondition<T>,
     ) -> Self {
         let anchor = (column.name(), name);

@@ -13,7 +13,6 @@ use crate::explain::Check;
 use crate::forwards::Forward;
 use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
-use crate::port_range::PortRange;
 use crate::topology::{is_gateway, reach};
 use crate::{forwards, northd};
 use shared_address::shared_addresses;
@@ -387,10 +386,9 @@ fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Ow
 
 /// Whether a row may choose the port that is forwarded as a source port.
 fn is_source(forward: &Forward<'_>, nat: &Nat) -> bool {
-    let range: Option<PortRange> = nat.external_port_range().parse().ok();
     // A row for both directions keeps the ports that connections have.
     let chooses = nat.kind == Some(NatKind::Snat);
-    let within = |port| range.is_none_or(|range| range.holds(port));
+    let within = |port| nat.port_range().is_none_or(|range| range.holds(port));
     chooses && forward.port().is_some_and(|port| within(port.get()))
 }
 

@@ -80,7 +80,7 @@ pub fn find(
 
 /// Returns the address that rows of ours give a port.
 fn present(store: &Store, rules: &Rules, port: &Port, family: Family) -> Option<IpAddr> {
-    let rows = store.nats_tagged(&port.name).iter().filter_map(|id| store.nat(*id));
+    let rows = store.nats_tagged(&port.name).into_iter().filter_map(|id| store.nat(id));
     let overrides = rows.filter(|nat| nat.router.is_some() && rules.owner.role(nat) == Some(Role::Egress));
     let mut addresses = overrides.filter_map(|nat| nat.external_ip());
     addresses.find(|address| Family::of(*address) == family)

@@ -81,11 +81,13 @@ pub fn template_ports(
     router: RouterId,
     address: IpAddr,
 ) -> impl Iterator<Item = Option<NonZeroU16>> {
-    let balancers = store.balancers_with_vip(address).filter_map(move |id| {
-        store.attachment(router, id)?;
-        store.load_balancer(id)
+    // Every decision asks, and most databases have none.
+    let balancers = store.has_balancer_options().then(|| store.balancers_with_vip(address)).into_iter().flatten();
+    let templates = balancers.filter_map(move |id| {
+        let template = store.load_balancer(id).filter(|row| row.is_template())?;
+        store.attachment(router, id).map(|_| template)
     });
-    let vips = balancers.filter(|row| row.is_template()).flat_map(move |row| row.vips_on(address));
+    let vips = templates.flat_map(move |row| row.vips_on(address));
     vips.map(|vip| vip.endpoint.port)
 }
 
@@ -108,7 +110,7 @@ pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
     if vip.has_gap() {
         return Some(VipFlaw::Gap);
     }
-    vip.backends.iter().find_map(flaw)
+    vip.backends().iter().find_map(flaw)
 }
 
 /// Returns why northd passes over a NAT row of a router; `None` where it heeds it, if it heeds NAT on the router at all.
@@ -136,7 +138,7 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
         return Some(NatFlaw::Mask);
     }
     let is_stateless = nat.kind == Some(NatKind::DnatAndSnat) && nat.stateless.get() == Some(&true);
-    if !is_stateless && !is_port_range(nat.external_port_range()) {
+    if !is_stateless && !is_port_range(&nat.external_port_range_text()) {
         return Some(NatFlaw::PortRange);
     }
     match nat.logical_ip() {

@@ -20,7 +20,7 @@ pub struct Owned<'a> {
 /// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
 /// by the next commit, without help.
 pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
-    owned_among(store, owner, port, store.nats_tagged(port))
+    owned_among(store, owner, port, &store.nats_tagged(port))
 }
 
 /// Returns the same where the rows tagged with the port are known.

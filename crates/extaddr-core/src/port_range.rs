@@ -4,20 +4,10 @@
 //! to a connection of the instance that happens to have that source port: the connection breaks.
 //! So connections are kept off the ports that the address listens on.
 
-use std::fmt;
-use std::str::FromStr;
+pub use ovn_model::PortRange;
 
 /// The ports that any program may listen on are left alone.
 const MIN_PORT: u16 = 1024;
-
-/// A range of ports, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PortRange {
-    /// The first port.
-    pub first: u16,
-    /// The last port.
-    pub last: u16,
-}
 
 /// Returns the largest range above the well-known ports that holds none of `listening`; the lowest
 /// of equals. `None` where no port is listened on, or every one is.
@@ -43,51 +33,6 @@ pub fn free_of(listening: &[u16]) -> Option<PortRange> {
     best
 }
 
-impl PortRange {
-    /// Returns how many ports are in it.
-    pub fn count(self) -> u32 {
-        u32::from(self.last) - u32::from(self.first) + 1
-    }
-
-    /// Returns whether a port is in it.
-    pub fn holds(self, port: u16) -> bool {
-        (self.first..=self.last).contains(&port)
-    }
-
-    /// Returns whether a text is how it is rendered.
-    pub fn is_written(self, text: &str) -> bool {
-        if self.first == self.last {
-            return text == self.first.to_string();
-        }
-        // Only one text without signs and zeros in front is read as a number.
-        let is = |text: &str, number| !text.starts_with(['0', '+']) && text.parse() == Ok(number);
-        text.split_once('-').is_some_and(|(first, last)| is(first, self.first) && is(last, self.last))
-    }
-}
-
-impl FromStr for PortRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let ends = text.split_once('-').or(Some((text, text)));
-        let ends = ends.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-        match ends {
-            Some((first, last)) if 0 < first && first <= last => Ok(Self { first, last }),
-            _ => Err(format!("\"{text}\" is no range of ports such as 1024-39999")),
-        }
-    }
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // OVN refuses a range whose ends are the same (lib/actions.c, `parse_ct_nat`).
-        if self.first == self.last {
-            return self.first.fmt(f);
-        }
-        write!(f, "{}-{}", self.first, self.last)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -104,32 +49,6 @@ mod tests {
         assert_eq!(text(&[65535]).as_deref(), Some("1024-65534"));
         assert_eq!(free_of(&(0..=65535).collect::<Vec<_>>()), None);
         assert_eq!(free_of(&[40000]).map(PortRange::count), Some(38976));
-    }
-
-    #[test]
-    fn only_one_text_is_how_it_is_written() {
-        let range = PortRange { first: 1024, last: 65535 };
-        assert!(range.is_written(&range.to_string()));
-        for other in [
-            "",
-            "1024",
-            "1024-65534",
-            "+1024-65535",
-            "1024-+65535",
-            "01024-65535",
-            "1024 -65535",
-            "1024-65535-",
-        ] {
-            assert!(!range.is_written(other), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_range_of_one_port_is_written_as_that() {
-        let range: PortRange = "1024-1024".parse().unwrap();
-        assert_eq!((range, range.to_string().as_str()), (PortRange { first: 1024, last: 1024 }, "1024"));
-        assert_eq!("1024".parse(), Ok(range));
-        assert!(range.is_written("1024") && !range.is_written("1024-1024"));
     }
 
     proptest! {

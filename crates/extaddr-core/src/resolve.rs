@@ -330,9 +330,11 @@ fn current_gateway_port(
 
 /// Looks for a load balancer without connection tracking of which one of the addresses is a backend.
 fn stateless_balancer(store: &Store, router: RouterId, internal: &[IpAddr]) -> Option<LoadBalancerId> {
-    let found = internal.iter().flat_map(|address| {
-        let leads_here = |vip: &Vip| vip.backends.iter().any(|backend| backend.address == *address);
-        store.balancers_with_backend(*address).iter().copied().filter_map(move |id| {
+    // Every decision asks, and most databases have none with any option.
+    let asked = internal.iter().filter(|_| store.has_balancer_options());
+    let found = asked.flat_map(|address| {
+        let leads_here = |vip: &Vip| vip.backends().iter().any(|backend| backend.address == *address);
+        store.balancers_with_backend(*address).filter_map(move |id| {
             store.attachment(router, id)?;
             let row = store.load_balancer(id).filter(|row| northd::is_stateless(store, router, row))?;
             row.vips.iter().any(|vip| leads_here(vip) && northd::heeds(row, vip)).then_some((row.uuid, id))

@@ -78,10 +78,7 @@ impl OwnRow {
         nat.kind == Some(self.purpose.kind())
             && nat.stateless.get() == Some(&false)
             && nat.is_written(self.external, self.logical)
-            && self.port_range.map_or_else(
-                || nat.external_port_range().is_empty(),
-                |range| range.is_written(nat.external_port_range()),
-            )
+            && nat.has_port_range(self.port_range)
             && nat.gateway_port == self.gateway_port
             && self.external_ips.is_none_or(|wanted| nat.external_ips() == Ok(wanted))
             && match &self.purpose {
@@ -109,9 +106,10 @@ impl OwnRow {
     ) -> (TypedRow<Nat>, Vec<TypedMutation<Nat>>) {
         let tags = self.purpose.tags(owner, until);
         let pairs = || tags.iter().map(|(key, value)| (*key, &**value));
-        let keys: BTreeSet<_> = there.tags.iter().chain(pairs()).map(|(key, _)| key).collect();
+        let mut keys: BTreeSet<_> = there.tags.iter().map(|(key, _)| key).collect();
+        keys.extend(pairs().map(|(key, _)| key.to_owned()));
         let mut mutations = Nat::COLUMNS.stateless.set("false").to_vec();
-        mutations.extend(Nat::COLUMNS.tags.replace(keys, pairs()));
+        mutations.extend(Nat::COLUMNS.tags.replace(keys.iter().map(String::as_str), pairs()));
         (self.plain_columns(store), mutations)
     }
 
@@ -123,7 +121,7 @@ impl OwnRow {
             .with(Nat::COLUMNS.logical_ip, &*self.logical.to_string());
         if store.supports(Nat::COLUMNS.external_port_range) {
             let range = self.port_range.map(|range| range.to_string()).unwrap_or_default();
-            row = row.with(Nat::COLUMNS.external_port_range, range);
+            row = row.with(Nat::COLUMNS.external_port_range, &*range);
         }
         if store.supports(Nat::COLUMNS.gateway_port) {
             let port = self.gateway_port.and_then(|id| store.router_port(id));

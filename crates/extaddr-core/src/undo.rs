@@ -41,7 +41,7 @@ pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> 
 
 /// Whether a load balancer was taken off the router for the conversion of some address.
 fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
-    let converted = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
+    let converted = store.nats_tagged_portless().iter().filter_map(|id| store.nat(*id));
     let mut here = converted.filter(|nat| nat.router == Some(router));
     here.any(|nat| undo_of(nat).contains(&Undo::Attach(balancer)))
 }
@@ -79,7 +79,8 @@ impl Undo {
             }
             (_, None) => None,
         };
-        let backends: Vec<_> = found.iter().flat_map(|vip| vip.backends.iter()).map(|b| b.address).collect();
+        let backends: Vec<_> =
+            found.iter().flat_map(|vip| vip.backends().iter()).map(|b| b.address).collect();
         backends.into_iter()
     }
 

@@ -12,7 +12,9 @@ use std::net::IpAddr;
 use std::ops::Deref;
 
 use ovsdb_protocol::{AtomRef, Column, ColumnError, ColumnKind, DatumReader, DecodeError};
+use smallvec::SmallVec;
 
+use element::PackedElement;
 pub use element::{Element, ElementKind};
 pub use mac::Mac;
 use packed::Packed;
@@ -34,7 +36,7 @@ impl AddressSet {
     }
 
     /// Returns what the set becomes by a set's difference.
-    pub(crate) fn toggled(&self, mut texts: Vec<Cow<'_, str>>) -> Self {
+    pub(crate) fn toggled(&self, mut texts: SmallVec<[Cow<'_, str>; 1]>) -> Self {
         for element in self.iter() {
             let text = element.text();
             match texts.iter().position(|t| *t == text) {
@@ -44,7 +46,7 @@ impl AddressSet {
         }
         texts.sort_unstable();
         texts.dedup();
-        let mut packed = Vec::with_capacity(64);
+        let mut packed = SmallVec::new();
         for text in texts {
             element::pack(&text, &mut packed);
         }
@@ -58,6 +60,10 @@ impl AddressSet {
 
     /// Returns the elements, also those that were not understood.
     pub fn iter(&self) -> impl Iterator<Item = Element<'_>> {
+        self.packed().map(Element::from)
+    }
+
+    fn packed(&self) -> impl Iterator<Item = PackedElement<'_>> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || element::unpack(&mut rest))
     }
@@ -73,11 +79,41 @@ impl AddressSet {
         elements.flat_map(Element::into_addresses)
     }
 
+    /// Calls `each` with the addresses that the elements assign, of both families: there are as many of these as ports
+    /// have addresses.
+    pub(crate) fn for_each_assigned(&self, mut each: impl FnMut(IpAddr)) {
+        for element in self.packed() {
+            match element {
+                PackedElement::Canonical { is_static: true, v4, v6, .. } => {
+                    v4.iter().for_each(|octets| each(IpAddr::from(*octets)));
+                    v6.iter().for_each(|octets| each(IpAddr::from(*octets)));
+                }
+                PackedElement::Canonical { is_static: false, .. } => {}
+                PackedElement::Text(_) => {
+                    let element = Element::from(element);
+                    let assigned = Some(element).filter(|element| element.kind() == ElementKind::Static);
+                    assigned.into_iter().flat_map(Element::into_addresses).for_each(&mut each);
+                }
+            }
+        }
+    }
+
     /// Says what is wrong with the elements, if anything is.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let doubtful = || self.iter().filter(Element::is_doubtful).map(|e| format!("{:?}", e.text()));
+        // What is written as we would write it was understood.
+        let texts = || self.packed().filter(|packed| matches!(packed, PackedElement::Text(_)));
+        let doubtful = || texts().map(Element::from).filter(Element::is_doubtful);
+        let doubtful = || doubtful().map(|element| format!("{:?}", element.text()));
         doubtful().next()?;
         Some(format!("not understood: {}", doubtful().collect::<Vec<_>>().join(", ")))
+    }
+
+    /// Returns the first element that assigns nothing.
+    fn unassigned(&self) -> Option<Element<'_>> {
+        let is_plain =
+            |packed: &PackedElement<'_>| matches!(packed, PackedElement::Canonical { is_static: true, .. });
+        let mut others = self.packed().filter(|packed| !is_plain(packed)).map(Element::from);
+        others.find(|element| element.kind() != ElementKind::Static)
     }
 }
 
@@ -85,7 +121,7 @@ impl<C: ?Sized> Column<C> for AddressSet {
     const KIND: ColumnKind = <Vec<String> as Column>::KIND;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
-        let mut texts = Vec::new();
+        let mut texts = SmallVec::<[_; 1]>::new();
         value.atoms(|atom| match atom {
             AtomRef::String(text) => {
                 texts.push(text);
@@ -115,8 +151,7 @@ impl<C: ?Sized> Column<C> for DynamicAddresses {
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
         self.0 = AddressSet::new(value.string()?.as_deref());
-        let strange = self.iter().find(|element| element.kind() != ElementKind::Static);
-        let strange = || strange.map(|element| format!("not understood: {:?}", element.text()));
+        let strange = || self.unassigned().map(|element| format!("not understood: {:?}", element.text()));
         self.complaint().or_else(strange).map_or(Ok(()), |complaint| Err(ColumnError::Invalid(complaint)))
     }
 }

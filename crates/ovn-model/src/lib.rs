@@ -17,6 +17,7 @@ mod kept;
 pub mod keys;
 pub mod naming;
 mod parsing;
+mod port_range;
 mod prefix;
 mod store;
 mod tables;
@@ -30,6 +31,7 @@ pub use id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, Route
 pub use kept::Kept;
 pub use ovsdb_protocol::Problem;
 pub use parsing::parse_ip;
+pub use port_range::PortRange;
 pub use prefix::{Address, Canonical, LogicalPrefix, Networks, is_host, parse_prefix};
 pub use store::{Attachment, Slabs, Store};
 pub use tables::{

@@ -218,9 +218,14 @@ impl Store {
         self.indexes.balancers_with_vip(&self.slabs, address).into_iter()
     }
 
+    /// Returns true if some load balancer has one of the options that are read of it.
+    pub fn has_balancer_options(&self) -> bool {
+        self.indexes.balancers_with_options > 0
+    }
+
     /// Returns the load balancers with a backend at the address.
-    pub fn balancers_with_backend(&self, address: IpAddr) -> &[LoadBalancerId] {
-        self.indexes.backends.get(&address)
+    pub fn balancers_with_backend(&self, address: IpAddr) -> impl Iterator<Item = LoadBalancerId> + use<> {
+        self.indexes.balancers_with_backend(&self.slabs, address).into_iter()
     }
 
     // ----- the database as a whole -----
@@ -277,18 +282,29 @@ impl Store {
 
     /// Returns the NAT rows tagged with the port of that name; tagged rows without a port have the
     /// empty name.
-    pub fn nats_tagged(&self, port: &str) -> &[NatId] {
-        self.indexes.tagged.get(port)
+    pub fn nats_tagged(&self, port: &str) -> SmallVec<[NatId; 2]> {
+        self.indexes.nats_tagged(&self.slabs, port)
     }
 
-    /// Returns the names of ports for which there are tagged NAT rows, in no order.
-    pub fn tagged_names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
-        self.indexes.tagged.keys()
+    /// Returns the tagged NAT rows without a port.
+    pub fn nats_tagged_portless(&self) -> &[NatId] {
+        &self.indexes.portless
     }
 
-    /// Returns all tagged NAT rows.
+    /// Returns the names of the ports that tagged NAT rows are for, in no order, each as often as there are rows.
+    pub fn tagged_names(&self) -> impl Iterator<Item = Arc<str>> {
+        let network = self.network();
+        self.tagged_nats().filter_map(|(_, nat)| nat.tagged()).map(move |name| network.port_name(name))
+    }
+
+    /// Returns all tagged NAT rows, in no order.
     pub fn tagged_nats(&self) -> impl Iterator<Item = (NatId, &Nat)> {
-        self.indexes.tagged.rows().map(|id| (id, self.slabs.nats.slot(id)))
+        self.indexes.all_tagged().map(|id| (id, self.slabs.nats.slot(id)))
+    }
+
+    /// Returns how many NAT rows are tagged.
+    pub fn tagged_count(&self) -> usize {
+        self.indexes.tagged_count()
     }
 }
 

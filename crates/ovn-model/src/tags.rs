@@ -5,10 +5,12 @@ use std::fmt;
 
 use ovsdb_protocol::{ColumnError, PairsColumn};
 
-/// The `external_ids` of a row whose keys start with [`keys::PREFIX`](crate::keys::PREFIX), in the order of the keys.
+use crate::keys;
+
+/// The `external_ids` of a row whose keys start with [`keys::PREFIX`], in the order of the keys.
 ///
-/// All of them share one allocation: each key and each value is followed by a NUL, which OVSDB's
-/// strings cannot hold.
+/// All of them share one allocation, for there may be as many of these as ports: each key, without the prefix, and each
+/// value is followed by a NUL, which OVSDB's strings cannot hold.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tags(Box<str>);
 
@@ -20,11 +22,17 @@ impl Tags {
 
     /// Returns the value of a key, which is given in full.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+        let suffix = key.strip_prefix(keys::PREFIX)?;
+        self.suffixes().find(|(k, _)| *k == suffix).map(|(_, value)| value)
     }
 
     /// Returns the keys, in full, and their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
+        self.suffixes().map(|(suffix, value)| ([keys::PREFIX, suffix].concat(), value))
+    }
+
+    /// Returns what follows the prefix in the keys, and their values.
+    fn suffixes(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = &*self.0;
         let mut text = move || {
             // As `split_terminator`, which takes several times as long for texts as short as these.
@@ -35,41 +43,45 @@ impl Tags {
         std::iter::from_fn(move || Some((text()?, text()?)))
     }
 
-    /// Tells whether these are all, in the order of their keys.
+    /// Tells whether these are all, in the order of their keys, which are given in full.
     pub fn are<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
-        let mut rest = &*self.0;
-        for text in pairs.into_iter().flat_map(|(key, value)| [key, value]) {
-            match rest.strip_prefix(text).and_then(|rest| rest.strip_prefix('\0')) {
-                Some(more) => rest = more,
-                None => return false,
-            }
+        let mut rest = Some(&*self.0);
+        for (key, value) in pairs {
+            let suffix = key.strip_prefix(keys::PREFIX);
+            rest = rest.zip(suffix).and_then(|(rest, suffix)| behind(behind(rest, suffix)?, value));
         }
-        rest.is_empty()
+        rest == Some("")
     }
 }
 
 impl PairsColumn for Tags {
     fn toggle(&mut self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError> {
-        let mut pairs: Vec<_> = self.iter().map(|(k, v)| (Cow::Borrowed(k), Cow::Borrowed(v))).collect();
-        for (key, value) in difference {
-            if key.contains('\0') || value.contains('\0') {
-                continue;
-            }
-            match pairs.iter().position(|(k, _)| *k == key) {
-                None => pairs.push((key, value)),
+        let mut pairs = difference;
+        pairs.retain(|(key, value)| {
+            key.starts_with(keys::PREFIX) && !key.contains('\0') && !value.contains('\0')
+        });
+        for (key, value) in self.iter() {
+            match pairs.iter().position(|(other, _)| *other == key) {
+                None => pairs.push((key.into(), value.into())),
                 Some(place) if pairs[place].1 == value => drop(pairs.swap_remove(place)),
-                Some(place) => pairs[place].1 = value,
+                Some(_) => {}
             }
         }
         pairs.sort_unstable();
-        let mut text = String::with_capacity(pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
-        for part in pairs.iter().flat_map(|(k, v)| [k, v]) {
-            text.push_str(part);
-            text.push('\0');
+        let texts = pairs.iter().flat_map(|(key, value)| [&key[keys::PREFIX.len()..], &**value]);
+        let mut joined = String::with_capacity(texts.clone().map(|text| text.len() + 1).sum());
+        for text in texts {
+            joined.push_str(text);
+            joined.push('\0');
         }
-        *self = Self(text.into());
+        *self = Self(joined.into());
         Ok(())
     }
+}
+
+/// Returns what is behind `text` and its NUL.
+fn behind<'a>(all: &'a str, text: &str) -> Option<&'a str> {
+    all.strip_prefix(text)?.strip_prefix('\0')
 }
 
 impl fmt::Debug for Tags {
@@ -81,7 +93,6 @@ impl fmt::Debug for Tags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys;
 
     fn toggled(tags: &Tags, pairs: &[(&'static str, &'static str)]) -> Tags {
         let mut tags = tags.clone();
@@ -92,16 +103,26 @@ mod tests {
     #[test]
     fn a_difference_adds_replaces_and_removes() {
         let tags = toggled(&Tags::default(), &[(keys::PORT, "p"), (keys::OWNER, "")]);
-        assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::OWNER, ""), (keys::PORT, "p")]);
+        let all = |tags: &Tags| tags.iter().map(|(k, v)| (k, v.to_owned())).collect::<Vec<_>>();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(all(&tags), [pair(keys::OWNER, ""), pair(keys::PORT, "p")]);
         let tags = toggled(&tags, &[(keys::PORT, "q"), (keys::OWNER, ""), (keys::ROLE, "egress")]);
-        assert_eq!(tags.iter().collect::<Vec<_>>(), [(keys::PORT, "q"), (keys::ROLE, "egress")]);
+        assert_eq!(all(&tags), [pair(keys::PORT, "q"), pair(keys::ROLE, "egress")]);
+        assert_eq!((tags.get("port"), tags.get("")), (None, None));
         assert_eq!((tags.get(keys::PORT), tags.get(keys::OWNER)), (Some("q"), None));
         let (port, role) = ((keys::PORT, "q"), (keys::ROLE, "egress"));
         assert!(tags.are([port, role]) && Tags::default().are([]));
-        for others in [&[port][..], &[role, port], &[port, (keys::ROLE, "egres")], &[port, role, role], &[]] {
+        for others in [
+            &[port][..],
+            &[role, port],
+            &[port, (keys::ROLE, "egres")],
+            &[port, role, role],
+            &[("port", "q"), role],
+            &[],
+        ] {
             assert!(!tags.are(others.iter().copied()), "{others:?}");
         }
         assert!(toggled(&tags, &[(keys::PORT, "q"), (keys::ROLE, "egress")]).is_empty());
-        assert!(toggled(&Tags::default(), &[("ovn-extaddr:x", "a\0b")]).is_empty());
+        assert!(toggled(&Tags::default(), &[("ovn-extaddr:x", "a\0b"), ("port", "p")]).is_empty());
     }
 }

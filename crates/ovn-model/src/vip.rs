@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::slice;
 
 use memchr::memchr;
 use ovsdb_protocol::is_rendering;
@@ -33,10 +34,16 @@ pub struct Endpoint {
 pub struct Vip {
     /// What clients connect to.
     pub endpoint: Endpoint,
-    /// What the connections are spread over; may be nothing, which refuses them.
-    pub backends: SmallVec<[Endpoint; 1]>,
-    /// What is not as we would write it.
-    original: Option<Box<OriginalPair>>,
+    value: Value,
+}
+
+/// What a virtual address leads to. There may be more of these than of ports, so they are kept small.
+#[derive(Clone, PartialEq, Eq)]
+enum Value {
+    /// One backend; the pair is written as we would write it.
+    One(Endpoint),
+    /// Any other number, or a pair that is written otherwise.
+    Other(Box<(Vec<Endpoint>, OriginalPair)>),
 }
 
 /// The texts of a pair, where they are not the canonical ones.
@@ -170,20 +177,41 @@ impl Vip {
             all_canonical &= backend.is_some_and(|(_, canonical)| canonical);
             Some(backend?.0)
         });
-        let backends = parsed.collect();
-        if is_canonical && all_canonical {
-            return Some(Self { endpoint, backends, original: None });
+        let backends: SmallVec<[_; 1]> = parsed.collect();
+        let original = match is_canonical && all_canonical {
+            true => OriginalPair::default(),
+            false => {
+                let key = (!is_rendering(key, &endpoint)).then(|| key.into());
+                let value = (!is_rendering(value, &List(&backends))).then(|| value.into());
+                OriginalPair { key, value, doubtful }
+            }
+        };
+        let value = match *backends {
+            [backend] if original == OriginalPair::default() => Value::One(backend),
+            _ => Value::Other(Box::new((backends.into_vec(), original))),
+        };
+        Some(Self { endpoint, value })
+    }
+
+    /// Returns what the connections are spread over; may be nothing, which refuses them.
+    pub fn backends(&self) -> &[Endpoint] {
+        match &self.value {
+            Value::One(backend) => slice::from_ref(backend),
+            Value::Other(other) => &other.0,
         }
-        let key = (!is_rendering(key, &endpoint)).then(|| key.into());
-        let value = (!is_rendering(value, &List(&backends))).then(|| value.into());
-        let original = OriginalPair { key, value, doubtful };
-        let original = (original != OriginalPair::default()).then(|| Box::new(original));
-        Some(Self { endpoint, backends, original })
+    }
+
+    /// Returns the texts that are not as we would write them, where there may be some.
+    fn original(&self) -> Option<&OriginalPair> {
+        match &self.value {
+            Value::One(_) => None,
+            Value::Other(other) => Some(&other.1),
+        }
     }
 
     /// Returns the key as the database has it.
     pub fn key(&self) -> Cow<'_, str> {
-        match self.original.as_ref().and_then(|original| original.key.as_deref()) {
+        match self.original().and_then(|original| original.key.as_deref()) {
             Some(key) => key.into(),
             None => self.endpoint.to_string().into(),
         }
@@ -191,26 +219,27 @@ impl Vip {
 
     /// Returns the value as the database has it.
     pub fn value(&self) -> Cow<'_, str> {
-        match self.original.as_ref().and_then(|original| original.value.as_deref()) {
+        match self.original().and_then(|original| original.value.as_deref()) {
             Some(value) => value.into(),
-            None => List(&self.backends).to_string().into(),
+            None => List(self.backends()).to_string().into(),
         }
     }
 
     /// Tells whether a backend is missing before a comma, which is an error where there are others.
     pub fn has_gap(&self) -> bool {
-        let value = self.original.as_ref().and_then(|original| original.value.as_deref());
-        !self.backends.is_empty() && value.is_some_and(|value| value.starts_with(',') || value.contains(",,"))
+        let value = self.original().and_then(|original| original.value.as_deref());
+        !self.backends().is_empty()
+            && value.is_some_and(|value| value.starts_with(',') || value.contains(",,"))
     }
 
     /// Tells whether some backend was not understood.
     pub fn is_doubtful(&self) -> bool {
-        self.original.as_ref().is_some_and(|original| original.doubtful)
+        self.original().is_some_and(|original| original.doubtful)
     }
 
     /// Returns what orders the pairs of a map and tells their keys apart.
     pub(crate) fn order(&self) -> impl Ord {
-        (self.endpoint, self.original.as_ref().and_then(|original| original.key.as_deref()))
+        (self.endpoint, self.original().and_then(|original| original.key.as_deref()))
     }
 }
 

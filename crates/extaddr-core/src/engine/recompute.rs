@@ -58,29 +58,28 @@ impl Engine {
         let mut asking: Vec<_> = asking.collect();
         asking.sort_unstable();
         self.ports.reserve(asking.len());
-        let (mut decided, mut with_rows) = (Vec::with_capacity(asking.len()), 0);
+        let (mut decided, mut rows) = (Vec::with_capacity(asking.len()), 0);
         for port in asking.into_iter().filter_map(|(_, id)| store.port(id)) {
             let candidate = Candidate::of(store, port);
-            with_rows += usize::from(!candidate.tagged.is_empty());
+            rows += if port.name.is_empty() { 0 } else { candidate.tagged.len() };
             self.decide(store, candidate, now);
             decided.push(Arc::clone(&port.name));
         }
-        let mut others = store.tagged_names().len().saturating_sub(with_rows);
-        if !store.nats_tagged("").is_empty() {
+        let portless = store.nats_tagged_portless();
+        if !portless.is_empty() {
             self.dirty.insert(ReconcileKey::Port(Arc::default()));
-            others = others.saturating_sub(1);
         }
         // Most ports with rows ask for them: only where some do not, they have to be found.
-        if others > 0 {
+        if store.tagged_count() > rows + portless.len() {
             let names = store.tagged_names().filter(|name| self.ports.get(name).is_none());
-            self.dirty.extend(names.cloned().map(ReconcileKey::Port));
+            self.dirty.extend(names.map(ReconcileKey::Port));
         }
         // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
         let unlike = store.nats().map(|(_, nat)| nat).filter(|nat| !nat.is_host_snat());
-        let untagged = store.nats_tagged("").iter().filter_map(|id| store.nat(*id));
+        let portless = portless.iter().filter_map(|id| store.nat(*id));
         let converts = |nat: &&Nat| self.rules.owner.role(nat) == Some(Role::DefaultTarget);
         let places =
-            unlike.chain(untagged).filter(converts).filter_map(|nat| nat.router.zip(nat.external_ip()));
+            unlike.chain(portless).filter(converts).filter_map(|nat| nat.router.zip(nat.external_ip()));
         self.dirty.extend(places.map(ReconcileKey::Conversion));
         decided
     }

@@ -22,7 +22,7 @@ pub fn overrides(store: &Store, owner: &Owner, port: &str) -> Vec<Override> {
             nat: row.nat.uuid,
             internal: row.nat.logical_ip()?.addr(),
             external: row.nat.external_ip()?,
-            ports: row.nat.external_port_range().parse().ok(),
+            ports: row.nat.port_range(),
             gateway_port: gateway_port.map(|port| port.name.to_string()),
         })
     });

@@ -177,7 +177,7 @@ fn listed(
         Forward::Vip(id, vip) => {
             let balancer = store.load_balancer(*id);
             let kind = if forward.is_default_target() { "default-target" } else { "port" };
-            let targets = vip.backends.iter().map(|b| target(b.address, b.port.map(u16::from))).collect();
+            let targets = vip.backends().iter().map(|b| target(b.address, b.port.map(u16::from))).collect();
             let name = balancer.map_or_else(String::new, |row| row.name.to_string());
             // northd takes a balancer without a protocol for one of TCP, and a VIP without a port for all protocols,
             // whatever that of its balancer (northd/northd.c, `build_lrouter_nat_flows_for_lb`).

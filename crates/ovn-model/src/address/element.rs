@@ -166,24 +166,24 @@ impl fmt::Debug for Element<'_> {
 // ===== packing =====
 
 /// Appends an element to a packed set.
-pub(super) fn pack(text: &str, packed: &mut Vec<u8>) {
+pub(super) fn pack(text: &str, packed: &mut SmallVec<[u8; 64]>) {
     let start = packed.len();
     if pack_canonical(text.as_bytes(), packed).is_none() {
         packed.truncate(start);
         packed.push(TEXT);
         // A string of 4 GiB does not pass the session's limits.
-        packed.extend((text.len() as u32).to_le_bytes());
-        packed.extend(text.as_bytes());
+        packed.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        packed.extend_from_slice(text.as_bytes());
     }
 }
 
 /// Appends what nearly every element is, in one pass: an Ethernet address and IP addresses, or `dynamic`, written as
 /// we would. Fails at anything else.
-fn pack_canonical(text: &[u8], packed: &mut Vec<u8>) -> Option<()> {
+fn pack_canonical(text: &[u8], packed: &mut SmallVec<[u8; 64]>) -> Option<()> {
     let (mac, mut rest) = text.split_at_checked(Mac::LENGTH)?;
     let (start, mut kind, mut v4, mut v6) = (packed.len(), STATIC, 0u8, 0u8);
-    packed.extend([kind, v4, v6]);
-    packed.extend(Mac::parse_canonical(mac)?.0);
+    packed.extend_from_slice(&[kind, v4, v6]);
+    packed.extend_from_slice(&Mac::parse_canonical(mac)?.0);
     if rest == b" dynamic" {
         (kind, rest) = (DYNAMIC, b"");
     }
@@ -192,11 +192,11 @@ fn pack_canonical(text: &[u8], packed: &mut Vec<u8>) -> Option<()> {
         let (word, after) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
         rest = after;
         if let Some(address) = parse_v4(word).filter(|_| v6 == 0) {
-            packed.extend(address.octets());
+            packed.extend_from_slice(&address.octets());
             v4 = v4.checked_add(1)?;
         } else {
             let (address, _) = parse_v6(word).filter(|(_, is_canonical)| *is_canonical)?;
-            packed.extend(address.octets());
+            packed.extend_from_slice(&address.octets());
             v6 = v6.checked_add(1)?;
         }
     }
@@ -204,22 +204,44 @@ fn pack_canonical(text: &[u8], packed: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// An element as it is packed.
+#[derive(Clone, Copy)]
+pub(super) enum PackedElement<'a> {
+    /// Written as we would.
+    Canonical { is_static: bool, mac: Mac, v4: &'a [[u8; 4]], v6: &'a [[u8; 16]] },
+    /// Any other.
+    Text(&'a str),
+}
+
 /// Takes an element off a packed set.
-pub(super) fn unpack<'a>(packed: &mut &'a [u8]) -> Option<Element<'a>> {
+#[inline]
+pub(super) fn unpack<'a>(packed: &mut &'a [u8]) -> Option<PackedElement<'a>> {
     let (head, rest) = packed.split_first()?;
     if *head == TEXT {
         let (length, rest) = rest.split_first_chunk()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         *packed = rest;
-        return str::from_utf8(text).ok().map(Element::parse);
+        return str::from_utf8(text).ok().map(PackedElement::Text);
     }
     let (&[v4, v6, ref mac @ ..], rest) = rest.split_first_chunk::<8>()?;
     let (v4, rest) = rest.split_at_checked(usize::from(v4) * 4)?;
     let (v6, rest) = rest.split_at_checked(usize::from(v6) * 16)?;
     *packed = rest;
-    let addresses = Addresses::Packed { v4: v4.as_chunks().0, v6: v6.as_chunks().0 };
-    let kind = if *head == DYNAMIC { ElementKind::Dynamic } else { ElementKind::Static };
-    Some(Element { kind, is_doubtful: false, mac: Some(Mac(*mac)), addresses, text: None })
+    let (v4, v6) = (v4.as_chunks().0, v6.as_chunks().0);
+    Some(PackedElement::Canonical { is_static: *head == STATIC, mac: Mac(*mac), v4, v6 })
+}
+
+impl<'a> From<PackedElement<'a>> for Element<'a> {
+    fn from(packed: PackedElement<'a>) -> Self {
+        match packed {
+            PackedElement::Canonical { is_static, mac, v4, v6 } => {
+                let kind = if is_static { ElementKind::Static } else { ElementKind::Dynamic };
+                let addresses = Addresses::Packed { v4, v6 };
+                Self { kind, is_doubtful: false, mac: Some(mac), addresses, text: None }
+            }
+            PackedElement::Text(text) => Self::parse(text),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -232,10 +254,10 @@ mod tests {
 
     /// Returns whether the element is packed in one pass, which must come to the same.
     fn is_canonical(text: &str) -> bool {
-        let mut packed = Vec::new();
+        let mut packed = SmallVec::new();
         pack(text, &mut packed);
         let (mut rest, parsed) = (&*packed, Element::parse(text));
-        let element = unpack(&mut rest).unwrap();
+        let element = Element::from(unpack(&mut rest).unwrap());
         assert!(rest.is_empty());
         assert_eq!(
             (element.kind, element.mac, element.addresses().collect::<Vec<_>>()),

@@ -164,8 +164,7 @@ impl Recorded for Nat {
                 }
             }
             if let Some(name) = nat.tagged() {
-                let known = network.indexes.tagged.key(name).cloned();
-                recorder.note(Change::Tagged(known.unwrap_or_else(|| Arc::from(name))));
+                recorder.note(Change::Tagged(network.port_name(name)));
             }
         }
     }

@@ -62,6 +62,15 @@ impl<I: Copy + Eq> Finder<I> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns all rows, in no order; those with several hashes several times.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = I> {
+        self.0.iter().map(|(_, row)| *row)
+    }
 }
 
 /// Makes a hash of half of one: the table takes the place from the low bits and a tag from the highest.

@@ -26,24 +26,6 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         self.0.get(key).map(IdSet::as_slice).unwrap_or_default()
     }
 
-    /// Returns the key itself, if some row has it.
-    pub(crate) fn key<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&K>
-    where
-        K: Borrow<Q>,
-    {
-        self.0.get_key_value(key).map(|(key, _)| key)
-    }
-
-    /// Returns all keys, in no order.
-    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = &K> {
-        self.0.keys()
-    }
-
-    /// Returns all rows, in no order; those with several keys several times.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = I> {
-        self.0.values().flatten().copied()
-    }
-
     /// Files a row under another key; `None` stands for no key, and `own` makes a key where it is new.
     pub(crate) fn moved<Q: Hash + Eq + ?Sized>(
         &mut self,
@@ -84,18 +66,6 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
             if rows.is_empty() {
                 self.0.remove(key);
             }
-        }
-    }
-}
-
-impl<K: Hash + Eq + Copy + Ord, I: Copy + Ord> Index<K, I> {
-    /// Files a row under other keys; both lists are sorted, without duplicates.
-    pub(crate) fn moved_all(&mut self, row: I, from: &[K], to: &[K]) {
-        for key in from.iter().filter(|key| to.binary_search(key).is_err()) {
-            self.remove(key, row);
-        }
-        for key in to.iter().filter(|key| from.binary_search(key).is_err()) {
-            self.insert(key, row, |key| *key);
         }
     }
 }

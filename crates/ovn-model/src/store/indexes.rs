@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -10,6 +9,7 @@ use smallvec::SmallVec;
 use super::finder::Finder;
 use super::index::Index;
 use super::row::{Edit, Row};
+use super::sets::{self, IdSet};
 use super::slabs::Slabs;
 use crate::id::{LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
@@ -38,7 +38,10 @@ pub(crate) struct Indexes {
     pub(crate) peers: Index<Box<str>, RouterPortId>,
     /// By the addresses of their VIPs.
     vips: Finder<LoadBalancerId>,
-    pub(crate) backends: Index<IpAddr, LoadBalancerId>,
+    /// By the addresses of their backends.
+    backends: Finder<LoadBalancerId>,
+    /// How many load balancers have options: mostly none has.
+    pub(crate) balancers_with_options: usize,
     pub(crate) externals: Index<(RouterId, IpAddr), NatId>,
     pub(crate) host_snats: Index<(RouterId, IpAddr), NatId>,
     /// Those whose external address is a network.
@@ -46,8 +49,10 @@ pub(crate) struct Indexes {
     pub(crate) network_snats: Index<RouterId, NatId>,
     /// By router and single address inside: of each override there is one.
     logicals: Finder<NatId>,
-    /// By the name of the port that a tagged row is for.
-    pub(crate) tagged: Index<Arc<str>, NatId>,
+    /// The tagged rows that are for a port, by its name.
+    tagged: Finder<NatId>,
+    /// The tagged rows that are for no port, which may be many.
+    pub(crate) portless: IdSet<NatId>,
 }
 
 /// What rows of a type are found by: one function for a table.
@@ -109,7 +114,9 @@ impl Indexes {
             if let Some((switch, port)) = port.and_then(|port| Some((port.switch?, port)))
                 && port.kind.is_instance()
             {
-                hashes.extend(assigned(port).map(|address| self.hash(switch, address)));
+                let mut file = |address| hashes.push(self.hash(switch, address));
+                port.addresses.for_each_assigned(&mut file);
+                port.dynamic_addresses.for_each_assigned(&mut file);
             }
             if hashes.len() > 1 {
                 hashes.sort_unstable();
@@ -125,18 +132,20 @@ impl Indexes {
     }
 
     /// Returns the load balancers with a VIP on the address, sorted.
-    pub(crate) fn balancers_with_vip(&self, slabs: &Slabs, address: IpAddr) -> SmallVec<[LoadBalancerId; 2]> {
+    pub(crate) fn balancers_with_vip(&self, slabs: &Slabs, address: IpAddr) -> IdSet<LoadBalancerId> {
         let has = |id| !slabs.balancers.slot(id).vips_on(address).is_empty();
         sorted(self.vips.find(self.hash((), address), has))
     }
 
+    /// Returns the load balancers with a backend at the address, sorted.
+    pub(crate) fn balancers_with_backend(&self, slabs: &Slabs, address: IpAddr) -> IdSet<LoadBalancerId> {
+        let leads = |vip: &Vip| vip.backends().iter().any(|backend| backend.address == address);
+        let has = |id| slabs.balancers.slot(id).vips.iter().any(leads);
+        sorted(self.backends.find(self.hash((), address), has))
+    }
+
     /// Returns the NAT rows of a router whose logical prefix is just that address, sorted.
-    pub(crate) fn nats_by_logical(
-        &self,
-        slabs: &Slabs,
-        router: RouterId,
-        address: IpAddr,
-    ) -> SmallVec<[NatId; 2]> {
+    pub(crate) fn nats_by_logical(&self, slabs: &Slabs, router: RouterId, address: IpAddr) -> IdSet<NatId> {
         let is = |id| {
             let nat = slabs.nats.slot(id);
             nat.router == Some(router) && nat.logical_host() == Some(address)
@@ -144,14 +153,28 @@ impl Indexes {
         sorted(self.logicals.find(self.hash(router, address), is))
     }
 
+    /// Returns the NAT rows tagged with the port of that name, sorted; for the empty name, those tagged with none.
+    pub(crate) fn nats_tagged(&self, slabs: &Slabs, port: &str) -> IdSet<NatId> {
+        if port.is_empty() {
+            return self.portless.clone();
+        }
+        let is = |id| slabs.nats.slot(id).tagged() == Some(port);
+        sorted(self.tagged.find(self.hasher.hash_one(port), is))
+    }
+
+    /// Returns all tagged NAT rows.
+    pub(crate) fn all_tagged(&self) -> impl Iterator<Item = NatId> {
+        self.tagged.rows().chain(self.portless.iter().copied())
+    }
+
+    /// Returns how many NAT rows are tagged.
+    pub(crate) fn tagged_count(&self) -> usize {
+        self.tagged.len() + self.portless.len()
+    }
+
     /// Returns the hash of an address at a place.
     fn hash(&self, place: impl Hash, address: IpAddr) -> u64 {
-        // A number is hashed at once, and an address byte by byte.
-        let number = match address {
-            IpAddr::V4(address) => u128::from(u32::from(address)),
-            IpAddr::V6(address) => u128::from(address),
-        };
-        self.hasher.hash_one((place, number))
+        hash(&self.hasher, place, address)
     }
 
     /// Returns the router ports of that name.
@@ -161,9 +184,19 @@ impl Indexes {
     }
 }
 
+/// Returns the hash of an address at a place.
+fn hash(hasher: &RandomState, place: impl Hash, address: IpAddr) -> u64 {
+    // A number is hashed at once, and an address byte by byte.
+    let number = match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    hasher.hash_one((place, number))
+}
+
 /// Sorts what a finder finds, each once: a row is filed twice under a hash that two of its addresses share.
-fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> SmallVec<[I; 2]> {
-    let mut found: SmallVec<_> = found.collect();
+fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> IdSet<I> {
+    let mut found: IdSet<_> = found.collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -182,8 +215,11 @@ impl Indexed for NbGlobal {}
 
 impl Indexed for Port {
     fn reindex(indexes: &mut Indexes, slabs: &Slabs, edit: &Edit<'_, Self>) {
-        let [from, to] = edit.map(|port| Some(indexes.hasher.hash_one(&*port.name)));
-        indexes.port_names.moved(edit.id, from, to);
+        let names = edit.map(|port| Some(&*port.name));
+        if names[0] != names[1] {
+            let [from, to] = names.map(|name| name.map(|name| indexes.hasher.hash_one(name)));
+            indexes.port_names.moved(edit.id, from, to);
+        }
         let [from, to] = edit.map(Self::leads_to);
         indexes.leading.moved(edit.id, from, to, |name| name.into());
         let file = |index: &mut Index<SwitchId, PortId>, is_of_kind: fn(PortKind) -> bool| {
@@ -213,30 +249,30 @@ impl Indexed for RouterPort {
 
 impl Indexed for LoadBalancer {
     fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
-        let addresses = |of: fn(&Vip, &mut Vec<IpAddr>)| {
+        let hasher = |address| hash(&indexes.hasher, (), address);
+        let hashes = |addresses: fn(&Vip, &mut dyn FnMut(IpAddr))| {
             [edit.old, edit.new].map(|balancer| {
-                let mut addresses = Vec::new();
-                let vips = balancer.into_iter().flat_map(|balancer| balancer.vips.iter());
-                vips.for_each(|vip| of(vip, &mut addresses));
-                addresses.sort_unstable();
-                addresses.dedup();
-                addresses
+                let mut hashes = SmallVec::<[u64; 4]>::new();
+                for vip in balancer.into_iter().flat_map(|balancer| balancer.vips.iter()) {
+                    addresses(vip, &mut |address| hashes.push(hasher(address)));
+                }
+                hashes.sort_unstable();
+                hashes.dedup();
+                hashes
             })
         };
-        let vips = addresses(|vip, list| list.push(vip.endpoint.address));
-        let [from, to] = vips.map(|vips| {
-            let mut hashes: Vec<_> = vips.iter().map(|address| indexes.hash((), *address)).collect();
-            hashes.sort_unstable();
-            hashes
-        });
+        let [from, to] = hashes(|vip, each| each(vip.endpoint.address));
         indexes.vips.moved_all(edit.id, &from, &to);
-        let [from, to] = addresses(|vip, list| list.extend(vip.backends.iter().map(|b| b.address)));
+        let [from, to] = hashes(|vip, each| vip.backends().iter().for_each(|backend| each(backend.address)));
         indexes.backends.moved_all(edit.id, &from, &to);
+        let [had, has] = edit.map(|balancer| balancer.has_options().then_some(()));
+        indexes.balancers_with_options += usize::from(has.is_some());
+        indexes.balancers_with_options -= usize::from(had.is_some());
     }
 }
 
 impl Indexed for Nat {
-    fn reindex(indexes: &mut Indexes, slabs: &Slabs, edit: &Edit<'_, Self>) {
+    fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
         let copy = |key: &(RouterId, IpAddr)| *key;
         for (index, is_host_snat) in [(&mut indexes.externals, false), (&mut indexes.host_snats, true)] {
             let [from, to] = edit
@@ -251,10 +287,10 @@ impl Indexed for Nat {
         indexes.logicals.moved(edit.id, from, to);
         let [from, to] = edit.map(Self::tagged);
         if from != to {
-            // The port's own name is as good as a copy of it, and there already.
-            let known = to.and_then(|name| indexes.port_named(slabs, name));
-            let known = known.map(|port| slabs.ports.slot(port).name.clone());
-            indexes.tagged.moved(edit.id, from, to, |name| known.unwrap_or_else(|| Arc::from(name)));
+            let hash = |name: &str| (!name.is_empty()).then(|| indexes.hasher.hash_one(name));
+            let [from_hash, to_hash] = [from, to].map(|name| name.and_then(hash));
+            indexes.tagged.moved(edit.id, from_hash, to_hash);
+            sets::set(&mut indexes.portless, edit.id, to == Some(""));
         }
     }
 }

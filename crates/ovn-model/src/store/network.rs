@@ -1,6 +1,7 @@
 //! Rows and indexes together, for what depends on rows.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -22,6 +23,12 @@ impl<'a> Network<'a> {
     /// Returns the router ports of that name.
     pub(crate) fn router_ports_named(self, name: &str) -> impl Iterator<Item = RouterPortId> {
         self.indexes.router_ports_named(self.slabs, name)
+    }
+
+    /// Returns the name of a port that may be there. The port's own name is as good as a copy.
+    pub(crate) fn port_name(self, name: &str) -> Arc<str> {
+        let port = self.indexes.port_named(self.slabs, name);
+        port.map_or_else(|| name.into(), |port| Arc::clone(&self.slabs.ports.slot(port).name))
     }
 
     /// Returns the routers that a load balancer is on, directly or by groups, each once, be its row here or not.
@@ -112,7 +119,7 @@ impl<'a> Network<'a> {
         recorder: &mut Recorder,
     ) {
         for vip in vips {
-            let backends = vip.backends.iter().map(|backend| backend.address);
+            let backends = vip.backends().iter().map(|backend| backend.address);
             for address in backends.chain([vip.endpoint.address]) {
                 for router in routers {
                     recorder.note(Change::Address { router: *router, address });

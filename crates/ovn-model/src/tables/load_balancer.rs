@@ -1,9 +1,8 @@
 //! `Load_Balancer`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use ovsdb_protocol::{AtomValue, Rare, Table, Uuid};
+use ovsdb_protocol::{AtomValue, ColumnGroup, Rare, Table, Uuid};
 
 use crate::id::{GroupId, RouterId};
 use crate::store::{IdSet, Meta, Slabs};
@@ -17,25 +16,33 @@ pub struct LoadBalancer {
     #[ovsdb(uuid)]
     pub uuid: Uuid,
     /// Its name, which need not be unique.
-    pub name: Arc<str>,
+    pub name: Box<str>,
     /// Its virtual addresses, sorted. A key that is not an address is missing.
     pub vips: Vips,
     /// Its protocol; northd takes none for TCP.
     pub protocol: Option<Protocol>,
-    #[ovsdb(key = "options:template", optional, since = "21.03")]
-    template: Rare<Option<Box<str>>>,
-    #[ovsdb(key = "options:skip_snat", optional, since = "21.03")]
-    skip_snat: Rare<Option<Box<str>>>,
-    #[ovsdb(key = "options:distributed", optional, since = "21.03")]
-    distributed: Rare<Option<Box<str>>>,
-    #[ovsdb(key = "options:use_stateless_nat", optional, since = "21.03")]
-    stateless: Rare<Option<Box<str>>>,
+    #[ovsdb(flatten)]
+    options: Rare<BalancerOptions>,
     #[ovsdb(skip)]
     pub(crate) routers: IdSet<RouterId>,
     #[ovsdb(skip)]
     pub(crate) groups: Rare<IdSet<GroupId>>,
     #[ovsdb(skip)]
     pub(crate) meta: Meta,
+}
+
+/// The options of a load balancer, which few have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
+#[ovsdb(row = "LoadBalancer", context = "Slabs")]
+pub(crate) struct BalancerOptions {
+    #[ovsdb(key = "options:template", optional, since = "21.03")]
+    template: Option<Box<str>>,
+    #[ovsdb(key = "options:skip_snat", optional, since = "21.03")]
+    skip_snat: Option<Box<str>>,
+    #[ovsdb(key = "options:distributed", optional, since = "21.03")]
+    distributed: Option<Box<str>>,
+    #[ovsdb(key = "options:use_stateless_nat", optional, since = "21.03")]
+    stateless: Option<Box<str>>,
 }
 
 /// A transport protocol.
@@ -55,25 +62,36 @@ impl LoadBalancer {
         self.groups.get().is_some()
     }
 
+    /// Returns true if it has an option that is read.
+    pub(crate) fn has_options(&self) -> bool {
+        self.options.get().is_some()
+    }
+
     /// Returns true if its virtual addresses and backends may name variables, which are something else on each chassis
     /// (`Chassis_Template_Var`).
     pub fn is_template(&self) -> bool {
-        is_true(&self.template)
+        self.has_option(|options| &options.template)
     }
 
     /// Returns true if what it sends on keeps its source, whatever NAT rules say.
     pub fn skips_snat(&self) -> bool {
-        is_true(&self.skip_snat)
+        self.has_option(|options| &options.skip_snat)
     }
 
     /// Returns true if each chassis forwards to the backends on it, since OVN 26.03.
     pub fn is_distributed(&self) -> bool {
-        is_true(&self.distributed)
+        self.has_option(|options| &options.distributed)
     }
 
     /// Returns true if routers with several gateway ports translate for it without connection tracking, since OVN 25.03.
     pub fn is_stateless(&self) -> bool {
-        is_true(&self.stateless)
+        self.has_option(|options| &options.stateless)
+    }
+
+    /// Reads an option that is false by default, as northd does (lib/smap.c, `smap_get_bool`).
+    fn has_option(&self, option: impl FnOnce(&BalancerOptions) -> &Option<Box<str>>) -> bool {
+        let text = self.options.get().and_then(|options| option(options).as_deref());
+        text.is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 
     /// Returns true if all of its virtual addresses and backends were understood.
@@ -90,9 +108,4 @@ impl LoadBalancer {
     pub fn vip(&self, key: &str) -> Option<&Vip> {
         self.vips.with_key(key)
     }
-}
-
-/// Reads an option that is false by default, as northd does (lib/smap.c, `smap_get_bool`).
-fn is_true(option: &Rare<Option<Box<str>>>) -> bool {
-    option.get().and_then(Option::as_deref).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }

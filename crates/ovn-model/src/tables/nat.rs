@@ -10,6 +10,7 @@ use crate::address::Mac;
 use crate::id::{RouterId, RouterPortId};
 use crate::keys;
 use crate::naming;
+use crate::port_range::PortRange;
 use crate::prefix::{Address, LogicalPrefix, is_host, parse_prefix};
 use crate::store::{Meta, Slabs};
 use crate::tags::Tags;
@@ -31,7 +32,7 @@ pub struct Nat {
         since = "20.06",
         absent = "replies to an instance's own connections may be taken for forwarded traffic"
     )]
-    external_port_range: Box<str>,
+    external_port_range: Original<PortRange>,
     /// The router port that it is limited to.
     #[ovsdb(optional, since = "22.06", absent = "routers with several gateway ports are refused")]
     pub gateway_port: Option<RouterPortId>,
@@ -165,9 +166,22 @@ impl Nat {
         self.kind == Some(NatKind::Snat) && self.logical_ip().is_some_and(|prefix| !is_host(&prefix))
     }
 
-    /// Returns `external_port_range`; empty if it is not set.
-    pub fn external_port_range(&self) -> &str {
-        &self.external_port_range
+    /// Returns the ports that it chooses source ports of, if it is limited to some.
+    pub fn port_range(&self) -> Option<PortRange> {
+        self.external_port_range.get().copied()
+    }
+
+    /// Returns `external_port_range` as the database has it; empty if it is not set.
+    pub fn external_port_range_text(&self) -> Cow<'_, str> {
+        self.external_port_range.text()
+    }
+
+    /// Returns true if `external_port_range` is this range, as it is rendered; without one, if it is not set.
+    pub fn has_port_range(&self, range: Option<PortRange>) -> bool {
+        match range {
+            Some(range) => self.external_port_range.is_canonically(&range),
+            None => !self.external_port_range.is_present(),
+        }
     }
 
     /// Returns `match`; empty if it is not set or the server has no such column.

@@ -44,18 +44,26 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
 #[ovsdb(row = "Port", context = "Slabs")]
 pub(crate) struct PortExtras {
-    #[ovsdb(key = "options:router-port")]
-    router_port: Option<Box<str>>,
-    #[ovsdb(optional, since = "25.03")]
-    peer: Rare<Option<Box<str>>>,
-    #[ovsdb(key = "options:virtual-ip")]
-    virtual_ip: Rare<Option<Box<str>>>,
-    #[ovsdb(key = "options:virtual-parents")]
-    virtual_parents: Rare<Option<Box<str>>>,
     #[ovsdb(key = "external_ids:ipv4.address.external")]
     external_ipv4: Option<Box<str>>,
     #[ovsdb(key = "external_ids:ipv6.address.external")]
     external_ipv6: Option<Box<str>>,
+    #[ovsdb(flatten)]
+    links: Rare<PortLinks>,
+}
+
+/// The columns of a port that is no instance's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
+#[ovsdb(row = "Port", context = "Slabs")]
+pub(crate) struct PortLinks {
+    #[ovsdb(key = "options:router-port")]
+    router_port: Option<Box<str>>,
+    #[ovsdb(optional, since = "25.03")]
+    peer: Option<Box<str>>,
+    #[ovsdb(key = "options:virtual-ip")]
+    virtual_ip: Option<Box<str>>,
+    #[ovsdb(key = "options:virtual-parents")]
+    virtual_parents: Option<Box<str>>,
 }
 
 /// What is behind a switch port.
@@ -100,7 +108,7 @@ impl PortKind {
 impl Port {
     /// Returns `options:router-port`.
     pub fn router_port(&self) -> Option<&str> {
-        self.extras.get()?.router_port.as_deref()
+        self.links()?.router_port.as_deref()
     }
 
     /// Returns the wanted external address, [`keys::port_key`](crate::keys::port_key).
@@ -128,21 +136,25 @@ impl Port {
 
     /// Returns the name of the port of another switch that it is to be joined with, if it is of that type.
     pub fn switch_peer(&self) -> Option<&str> {
-        self.extras.get()?.peer.get()?.as_deref().filter(|_| self.kind == PortKind::Switch)
+        self.links()?.peer.as_deref().filter(|_| self.kind == PortKind::Switch)
     }
 
     /// Returns the address that moves between the [parents](Self::virtual_parents), if it is of type `virtual`.
     pub fn virtual_ip(&self) -> Option<IpAddr> {
-        let text = self.extras.get()?.virtual_ip.get()?.as_deref();
+        let text = self.links()?.virtual_ip.as_deref();
         text.filter(|_| self.kind == PortKind::Virtual).and_then(parse_ip)
     }
 
     /// Returns the names of the ports that may have its address, if it is of type `virtual`.
     pub fn virtual_parents(&self) -> impl Iterator<Item = &str> {
-        let extras = self.extras.get().filter(|_| self.kind == PortKind::Virtual);
-        let text = extras.and_then(|extras| extras.virtual_parents.get()?.as_deref());
+        let links = self.links().filter(|_| self.kind == PortKind::Virtual);
+        let text = links.and_then(|links| links.virtual_parents.as_deref());
         // northd and ovn-controller skip empty names, and nothing else.
         text.unwrap_or_default().split(',').filter(|name| !name.is_empty())
+    }
+
+    fn links(&self) -> Option<&PortLinks> {
+        self.extras.get()?.links.get()
     }
 
     /// Returns the name of the router port that it leads to, if it leads to a router.

@@ -35,7 +35,7 @@ impl Vips {
     pub fn on(&self, address: IpAddr) -> &[Vip] {
         let start = self.vips.partition_point(|vip| vip.endpoint.address < address);
         let rest = self.vips.get(start..).unwrap_or_default();
-        &rest[..rest.partition_point(|vip| vip.endpoint.address == address)]
+        &rest[..rest.iter().take_while(|vip| vip.endpoint.address == address).count()]
     }
 
     /// Returns the virtual address with exactly this key in the database.

@@ -88,7 +88,7 @@ fn backends_may_be_many_none_or_partly_bad() {
     ] {
         let vip = Vip::parse("192.0.2.1:443", value).unwrap();
         assert_eq!(
-            (List(&vip.backends).to_string(), vip.is_doubtful()),
+            (List(vip.backends()).to_string(), vip.is_doubtful()),
             (backends.to_owned(), doubtful),
             "{value}"
         );
@@ -109,8 +109,8 @@ proptest! {
         for key in [key, format!("10.0.0.1:{port:03}"), format!("[FD42:0::1]:{port}")] {
             if let Some(vip) = Vip::parse(&key, &value) {
                 prop_assert_eq!((&*vip.key(), &*vip.value()), (&*key, &*value));
-                let canonical = vip.endpoint.to_string() == key && List(&vip.backends).to_string() == value;
-                prop_assert_eq!(vip.original.is_none(), canonical && !vip.is_doubtful());
+                let canonical = vip.endpoint.to_string() == key && List(vip.backends()).to_string() == value;
+                prop_assert_eq!(vip.original().is_none_or(|original| *original == OriginalPair::default()), canonical && !vip.is_doubtful());
             }
         }
     }

@@ -288,7 +288,7 @@ impl<'a> Scratch<'a> {
             let backend = |row: &Row| {
                 Self::vips(row)
                     .iter()
-                    .flat_map(|v| v.backends.iter())
+                    .flat_map(|v| v.backends().iter())
                     .any(|backend| backend.address == address)
             };
             see(v, ("backend", address), uuids("Load_Balancer", &backend));
@@ -439,7 +439,7 @@ impl<'a> Scratch<'a> {
                     let options = (row_of["protocol"].text(), Self::balancer_options(row_of));
                     let line = (balancer, direct, &vip, options, row_of["name"].text());
                     see(s, ("address", uuid, vip.endpoint.address), line);
-                    for backend in &*vip.backends {
+                    for backend in vip.backends() {
                         see(s, ("address", uuid, backend.address), ("backend", &line));
                     }
                 }

@@ -73,6 +73,9 @@ pub(super) fn of_store(store: &Store) -> View {
         see(v, ("kept", name), Family::ALL.map(|family| store.kept(name, family)));
         see(v, ("virtuals of", name), ports(store.virtuals_of(name)));
     }
+    assert_eq!(store.nats_tagged_portless(), &*store.nats_tagged(""));
+    assert_eq!(store.tagged_count(), store.tagged_nats().count());
+    assert_eq!(store.has_balancer_options(), store.load_balancers().any(|(_, balancer)| balancer.has_options()));
     see(v, "tagged", store.tagged_nats().map(|(_, nat)| nat.uuid).collect::<BTreeSet<_>>());
     for name in ROUTER_PORTS {
         let port = store.router_port_by_name(name).map(|id| store.router_port(id).unwrap().uuid);
@@ -120,12 +123,11 @@ pub(super) fn of_store(store: &Store) -> View {
             }
         }
     }
-    let balancers = |ids: &[LoadBalancerId]| {
-        ids.iter().map(|id| store.load_balancer(*id).unwrap().uuid).collect::<BTreeSet<_>>()
-    };
+    let uuid = |id| store.load_balancer(id).unwrap().uuid;
+    let balancers = |ids: &mut dyn Iterator<Item = LoadBalancerId>| ids.map(uuid).collect::<BTreeSet<_>>();
     for address in addresses() {
-        see(v, ("vip", address), balancers(&store.balancers_with_vip(address).collect::<Vec<_>>()));
-        see(v, ("backend", address), balancers(store.balancers_with_backend(address)));
+        see(v, ("vip", address), balancers(&mut store.balancers_with_vip(address)));
+        see(v, ("backend", address), balancers(&mut store.balancers_with_backend(address)));
     }
     let nats = |ids: &[NatId]| ids.iter().map(|id| store.nat(*id).unwrap().uuid).collect::<BTreeSet<_>>();
     for (id, router) in store.routers() {
@@ -150,7 +152,7 @@ pub(super) fn of_store(store: &Store) -> View {
         see(v, ("nats", router.uuid), there);
     }
     for (_, nat) in store.nats() {
-        let texts = (nat.external_ip_text(), nat.logical_ip_text(), nat.external_port_range());
+        let texts = (nat.external_ip_text(), nat.logical_ip_text(), nat.external_port_range_text());
         see(v, ("nat", nat.uuid), (nat.kind.map(|kind| kind.as_str()), texts));
         let tags: BTreeMap<_, _> = nat.tags.iter().collect();
         see(v, ("nat", nat.uuid), (nat.stateless.get(), nat.stateless.text(), tags, nat.matches()));

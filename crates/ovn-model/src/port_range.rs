@@ -1,0 +1,119 @@
+//! Ranges of ports: `NAT.external_port_range`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ovsdb_protocol::OriginalText;
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Returns how many ports are in it.
+    pub fn count(self) -> u32 {
+        u32::from(self.last) - u32::from(self.first) + 1
+    }
+
+    /// Returns whether a port is in it.
+    pub fn holds(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ends = text.split_once('-').or(Some((text, text)));
+        let ends = ends.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        match ends {
+            Some((first, last)) if 0 < first && first <= last => Ok(Self { first, last }),
+            _ => Err(format!("\"{text}\" is no range of ports such as 1024-39999")),
+        }
+    }
+}
+
+impl OriginalText for PortRange {
+    const WHAT: &'static str = "a range of ports";
+
+    /// As ovn-controller does: white space may be around either port (lib/actions.c, `parse_ct_nat`).
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once('-') {
+            Some((first, last)) => [first.trim(), last.trim()].join("-").parse().ok(),
+            None => text.trim().parse().ok(),
+        }
+    }
+
+    fn canonical(&self) -> impl fmt::Display + '_ {
+        self
+    }
+
+    fn is_canonical(&self, text: &str) -> bool {
+        // Only one text without signs and zeros in front is read as a number.
+        let is = |text: &str, number| !text.starts_with(['0', '+']) && text.parse() == Ok(number);
+        match text.split_once('-') {
+            _ if self.first == self.last => is(text, self.first),
+            Some((first, last)) => is(first, self.first) && is(last, self.last),
+            None => false,
+        }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // OVN refuses a range whose ends are the same (lib/actions.c, `parse_ct_nat`).
+        if self.first == self.last {
+            return self.first.fmt(f);
+        }
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_text_is_how_it_is_written() {
+        let range = PortRange { first: 1024, last: 65535 };
+        assert!(range.is_canonical(&range.to_string()));
+        for other in [
+            "",
+            "1024",
+            "1024-65534",
+            "+1024-65535",
+            "1024-+65535",
+            "01024-65535",
+            "1024 -65535",
+            "1024-65535-",
+        ] {
+            assert!(!range.is_canonical(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_one_port_is_written_as_that() {
+        let range: PortRange = "1024-1024".parse().unwrap();
+        assert_eq!((range, range.to_string().as_str()), (PortRange { first: 1024, last: 1024 }, "1024"));
+        assert_eq!("1024".parse(), Ok(range));
+        assert!(range.is_canonical("1024") && !range.is_canonical("1024-1024"));
+    }
+
+    #[test]
+    fn the_database_may_have_white_space_and_a_configuration_may_not() {
+        let range = PortRange { first: 1, last: 2 };
+        for text in ["1-2", " 1-2", "1 - 2 "] {
+            assert_eq!(<PortRange as OriginalText>::parse(text), Some(range), "{text:?}");
+            assert_eq!(text.parse().ok(), Some(range).filter(|_| text == "1-2"), "{text:?}");
+        }
+        for text in ["", "-", "0-1", "2-1", "1-2-3", "ssh", "1-"] {
+            assert_eq!(<PortRange as OriginalText>::parse(text), None, "{text:?}");
+        }
+    }
+}
