@@ -82,7 +82,8 @@ pub fn template_ports(
     address: IpAddr,
 ) -> impl Iterator<Item = Option<NonZeroU16>> {
     // Every decision asks, and most databases have none.
-    let balancers = store.has_balancer_options().then(|| store.balancers_with_vip(address)).into_iter().flatten();
+    let balancers =
+        store.has_balancer_options().then(|| store.balancers_with_vip(address)).into_iter().flatten();
     let templates = balancers.filter_map(move |id| {
         let template = store.load_balancer(id).filter(|row| row.is_template())?;
         store.attachment(router, id).map(|_| template)

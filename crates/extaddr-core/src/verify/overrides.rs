@@ -40,19 +40,19 @@ impl Round {
     /// Returns the overrides of the next ports by name, so many ports at most, which are as they should be in the Northbound
     /// database. After the last port it starts with the first.
     pub fn next(&mut self, store: &Store, engine: &Engine, most: usize) -> Vec<Override> {
-        let is_next = |name: &&Arc<str>| self.last.as_ref().is_none_or(|last| *name > last);
+        let is_next = |name: &Arc<str>| self.last.as_ref().is_none_or(|last| name > last);
         let mut names: Vec<_> = store.tagged_names().filter(is_next).collect();
         if names.len() > most {
             names.select_nth_unstable(most);
             names.truncate(most);
-            self.last = names.iter().max().map(|name| Arc::clone(name));
+            self.last = names.iter().max().cloned();
         } else {
             self.last = None;
         }
         names.sort_unstable();
         // What is about to change is looked at when it has.
         names.retain(|name| !engine.is_unsettled(name));
-        names.into_iter().flat_map(|name| overrides(store, engine.owner(), name)).collect()
+        names.iter().flat_map(|name| overrides(store, engine.owner(), name)).collect()
     }
 }
 

@@ -75,7 +75,10 @@ pub(super) fn of_store(store: &Store) -> View {
     }
     assert_eq!(store.nats_tagged_portless(), &*store.nats_tagged(""));
     assert_eq!(store.tagged_count(), store.tagged_nats().count());
-    assert_eq!(store.has_balancer_options(), store.load_balancers().any(|(_, balancer)| balancer.has_options()));
+    assert_eq!(
+        store.has_balancer_options(),
+        store.load_balancers().any(|(_, balancer)| balancer.has_options())
+    );
     see(v, "tagged", store.tagged_nats().map(|(_, nat)| nat.uuid).collect::<BTreeSet<_>>());
     for name in ROUTER_PORTS {
         let port = store.router_port_by_name(name).map(|id| store.router_port(id).unwrap().uuid);
