@@ -27,6 +27,8 @@ use crate::topology::reach;
 pub(crate) struct Network {
     rows: BTreeMap<(&'static str, String), serde_json::Map<String, Value>>,
     pub(crate) rules: Rules,
+    /// Whether the server is of a release that knows neither gateway ports nor source ports of NAT rows.
+    pub(crate) is_old: bool,
 }
 
 /// What is done to a network.
@@ -57,7 +59,7 @@ impl Network {
     /// Returns a router `R` with the gateway port `R-ext`, 203.0.113.2/24, and the port `R-S`, 10.57.0.1/24 and
     /// fd42:57::1/64, to the switch `S` with the instance port `p1`, 10.57.0.11 and fd42:57::b, and the SNAT of 10.57.0.0/24.
     pub(crate) fn new() -> Self {
-        let mut network = Self { rows: BTreeMap::new(), rules: Rules::new(Owner::default()) };
+        let mut network = Self { rows: BTreeMap::new(), rules: Rules::new(Owner::default()), is_old: false };
         network.put("Logical_Switch", "S", json!({"name": "S"}));
         network.put("Logical_Router", "R", json!({"name": "R"}));
         network.router_port("R", "R-S", &["10.57.0.1/24", "fd42:57::1/64"]);
@@ -163,7 +165,9 @@ impl Network {
     /// Returns a store that has the rows.
     pub(crate) fn store(&self) -> Store {
         let mut store = Store::new();
-        store.declare(&declared_schema(crate::DATABASE, Store::tables(), |_, _| true)).unwrap();
+        let has = |column: &str| !self.is_old || !["external_port_range", "gateway_port"].contains(&column);
+        let schema = declared_schema(crate::DATABASE, Store::tables(), |_, column| has(column.name));
+        store.declare(&schema).unwrap();
         store.begin(Batch::Snapshot);
         for ((table, name), row) in &self.rows {
             let text = Value::Object(row.clone()).to_string();

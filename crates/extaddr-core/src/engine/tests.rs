@@ -7,6 +7,8 @@ use ovn_model::{Family, Store};
 use serde_json::json;
 
 use super::*;
+use crate::apply::Obstacle;
+use crate::explain::Check;
 use crate::report::{self, Entry};
 use crate::sources::Kind;
 use crate::sources::instance::{Instance, InstanceJson};
@@ -209,4 +211,95 @@ fn a_fresh_look_decides_the_same() {
     engine.set_rules(&store, rules);
     engine.catch_up(&mut store, now());
     assert_eq!(engine.decisions(PORT), before);
+}
+
+/// How the intent of the port is explained.
+fn explained(store: &Store, engine: &Engine) -> String {
+    let port = store.port(store.port_by_name(PORT).unwrap()).unwrap();
+    let reach = reach(store, port.switch.unwrap());
+    let (rules, requests, family) = (engine.rules(), engine.requests(), Family::V4);
+    let question = Question { store, rules, requests, reach: &reach, port, family };
+    let mut checks: Vec<Check> = Vec::new();
+    resolve(question, &mut Vec::new(), &mut checks);
+    checks.first().map_or_else(String::new, |check| check.detail.clone())
+}
+
+#[test]
+fn what_a_source_said_is_told_from_what_is_presumed() {
+    let mut network = network();
+    with_row(&mut network, "203.0.113.10");
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    engine.catch_up(&mut store, now());
+    let presumed = "Incus cannot be reached; the rows that are there say 203.0.113.10";
+    assert_eq!(explained(&store, &engine), presumed);
+    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.11")]));
+    let said = explained(&store, &engine);
+    assert!(said.ends_with(" in Incus asks for 203.0.113.11"), "{said}");
+}
+
+#[test]
+fn only_overrides_tell_what_was_asked_for() {
+    let mut network = network();
+    with_row(&mut network, "203.0.113.10");
+    let store = network.store();
+    let row = store.tagged_nats().next().unwrap().1.uuid.to_string();
+    let ids =
+        [("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:port", PORT), ("ovn-extaddr:role", "drain")];
+    network.put("NAT", &row, json!({"external_ids": map(&ids)}));
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    engine.catch_up(&mut store, now());
+    assert_eq!(explained(&store, &engine), "");
+}
+
+#[test]
+fn instances_that_cannot_be_told_apart_are_not_heeded() {
+    let network = network();
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    let other = |address: &str| {
+        let mut other = web1(address);
+        other.name = InstanceName::new("default", "web2");
+        other
+    };
+    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.10"), other("203.0.113.11")]));
+    engine.catch_up(&mut store, now());
+    let entry = entry(&store, &engine).unwrap();
+    assert_eq!(entry.reason.map(|code| code.name()), Some("disputed-instance"));
+    assert!(entry.message.contains("have the same volatile.uuid"), "{}", entry.message);
+    engine.hear(&store, 0, News::Read(other("203.0.113.10")));
+    engine.catch_up(&mut store, now());
+    assert_eq!(said(&store, &engine), "203.0.113.10 incus pending ", "they ask for the same");
+}
+
+#[test]
+fn a_port_that_the_policy_names_and_that_is_not_there_is_waited_for() {
+    let mut network = network();
+    let policy = "[[rule]]\nport = \"p9\"\nipv4 = \"203.0.113.10\"\n[[rule]]\nport = \"p1\"\nipv4 = \"none\"";
+    network.rules.policy = crate::policy::Policy::parse(policy).unwrap();
+    let mut store = network.store();
+    let mut engine = Engine::new(network.rules.clone());
+    engine.catch_up(&mut store, now());
+    let absent: Vec<_> = report::absent(&store, &engine).collect();
+    let [entry] = &absent[..] else { panic!("{absent:?}") };
+    assert_eq!((&*entry.port, entry.state.name()), ("p9", "waiting"));
+    assert_eq!(entry.reason.map(|code| code.name()), Some("no-port"));
+}
+
+#[test]
+fn what_the_database_refuses_is_said() {
+    let mut network = network();
+    network.wants(PORT, "203.0.113.10");
+    let mut store = network.store();
+    let mut engine = Engine::new(network.rules.clone());
+    engine.catch_up(&mut store, now());
+    let obstacle = Obstacle::Refused("operation 3 refused: constraint violation".into());
+    let entries = report::entries(&store, &engine, &Arc::from(PORT), Some(&obstacle));
+    assert_eq!(entries[0].reason.map(|code| code.name()), Some("refused"));
+    assert!(
+        entries[0].message.contains("operation 3 refused: constraint violation"),
+        "{}",
+        entries[0].message
+    );
 }

@@ -1,6 +1,7 @@
 //! A database that is plain columns, and what a server would send of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use ovn_model::Store;
 use ovsdb_protocol::{
@@ -26,27 +27,34 @@ pub(crate) enum Kind {
     Map,
 }
 
+/// The columns of a table.
+type ColumnKinds = [(&'static str, Kind)];
+
 /// Returns the declared tables and their columns.
-pub(crate) fn tables() -> impl ExactSizeIterator<Item = (&'static str, Vec<(&'static str, Kind)>)> {
-    Store::tables().iter().map(|table| {
-        let columns = table.columns.iter().map(|column| {
-            let kind = match column.kind {
-                ColumnKind::Scalar(_) => Kind::Text,
-                ColumnKind::Optional(AtomicType::Boolean) => Kind::MaybeFlag,
-                ColumnKind::Optional(_) => Kind::Maybe,
-                ColumnKind::Set(_) => Kind::Set,
-                ColumnKind::Map(..) => Kind::Map,
-            };
-            (column.name, kind)
+pub(crate) fn tables() -> impl ExactSizeIterator<Item = (&'static str, &'static ColumnKinds)> {
+    static TABLES: LazyLock<Vec<(&str, Box<ColumnKinds>)>> = LazyLock::new(|| {
+        let tables = Store::tables().iter().map(|table| {
+            let columns = table.columns.iter().map(|column| {
+                let kind = match column.kind {
+                    ColumnKind::Scalar(_) => Kind::Text,
+                    ColumnKind::Optional(AtomicType::Boolean) => Kind::MaybeFlag,
+                    ColumnKind::Optional(_) => Kind::Maybe,
+                    ColumnKind::Set(_) => Kind::Set,
+                    ColumnKind::Map(..) => Kind::Map,
+                };
+                (column.name, kind)
+            });
+            (table.name, columns.collect())
         });
-        (table.name, columns.collect())
-    })
+        tables.collect()
+    });
+    TABLES.iter().map(|(name, columns)| (*name, &**columns))
 }
 
 /// Returns the kind of a column.
 pub(crate) fn kind(table: &str, column: &str) -> Kind {
     let (_, columns) = tables().find(|(name, _)| *name == table).unwrap();
-    columns.into_iter().find(|(name, _)| *name == column).unwrap().1
+    columns.iter().find(|(name, _)| *name == column).unwrap().1
 }
 
 /// Columns that an old server does not have.
@@ -306,7 +314,7 @@ impl Database {
     /// The columns that the server has.
     pub(crate) fn columns(&self, table: &str) -> impl Iterator<Item = (&'static str, Kind)> {
         let (name, columns) = tables().find(|(name, _)| *name == table).unwrap();
-        columns.into_iter().filter(move |(column, _)| self.has_column(name, column))
+        columns.iter().copied().filter(move |(column, _)| self.has_column(name, column))
     }
 
     pub(crate) fn table(&self, table: &'static str) -> impl Iterator<Item = (Uuid, &Row)> {

@@ -169,3 +169,27 @@ fn a_row_for_another_address_keeps_no_gateway_port() {
         assert_eq!(network.outcome("p1"), without, "one at {port}");
     }
 }
+
+#[test]
+fn a_drain_row_names_a_gateway_port_only_where_there_are_several() {
+    let mut network = wanting("203.0.113.11");
+    let vips = [("203.0.113.10:80", "10.57.0.11:80"), ("203.0.113.11:80", "10.57.0.11:80")];
+    network.balancer("fw", &vips, &["R"]);
+    network.own_row("p1", "203.0.113.10", "10.57.0.11", Some("R-ext"));
+    let updated = "update snat 203.0.113.11 for 10.57.0.11 ports 1024-65535";
+    assert_eq!(network.plan("p1"), ["insert drain 203.0.113.10", updated]);
+    // One that names what is no gateway port any more is where its address is at home.
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.own_row("p1", "203.0.113.10", "10.57.0.11", Some("R-S"));
+    let updated = format!("{updated} at R-ext");
+    assert_eq!(network.plan("p1"), ["insert drain 203.0.113.10 at R-ext", &*updated]);
+}
+
+#[test]
+fn an_old_server_has_neither_gateway_ports_nor_source_ports_of_rows() {
+    let mut network = two_uplinks();
+    network.is_old = true;
+    assert_eq!(network.outcome("p1"), "granted 192.0.2.10 for 10.57.0.11");
+    network.delete("NAT", "base");
+    assert_eq!(network.outcome("p1"), "granted 192.0.2.10 for 10.57.0.11");
+}

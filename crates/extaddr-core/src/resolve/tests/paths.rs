@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{GRANTED, forwarded};
-use crate::testing::Network;
+use crate::testing::{Network, map};
 
 fn joint(peer: &str) -> Value {
     json!({"type": "switch", "peer": peer})
@@ -212,4 +212,51 @@ fn field_case_14_an_address_on_two_switches_that_are_joined() {
     assert_eq!(network.outcome("p1"), "conflict duplicate-address");
     network.put("Logical_Switch_Port", "p2", json!({"addresses": "02:00:00:00:00:12 10.57.0.12"}));
     assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+/// So many routers in a row, the last of which is a gateway and has the forward.
+fn chain(length: u8) -> Network {
+    let mut network = forwarded();
+    network.delete("Logical_Switch_Port", "S-R-S");
+    network.delete("Logical_Router", "R");
+    for n in 1..=length {
+        let (router, inner, outer) = (format!("c{n}"), format!("c{n}-in"), format!("c{n}-out"));
+        network.router(&router);
+        network.router_port(&router, &inner, &[]);
+        network.router_port(&router, &outer, &[]);
+        if n > 1 {
+            let before = format!("c{}-out", n - 1);
+            network.put("Logical_Router_Port", &inner, json!({"peer": before}));
+            network.put("Logical_Router_Port", &before, json!({"peer": inner}));
+        }
+    }
+    network.join("S", "c1-in");
+    let last = format!("c{length}");
+    network.gateway_port(&last, "ext", &["203.0.113.2/24"]);
+    network.balancer("last", &[("203.0.113.10:80", "10.57.0.11:80")], &[&last]);
+    network
+}
+
+#[test]
+fn only_so_many_routers_are_walked_over() {
+    for length in 1..=4 {
+        assert_eq!(chain(length).outcome("p1"), GRANTED, "{length} routers");
+    }
+    assert_eq!(chain(5).outcome("p1"), "rejected not-a-forward");
+}
+
+#[test]
+fn what_is_behind_a_gateway_is_outside() {
+    let mut network = chain(3);
+    network.put("Logical_Router", "c2", json!({"options": map(&[("chassis", "gateway-1")])}));
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward");
+}
+
+#[test]
+fn the_nearest_of_two_routers_is_taken() {
+    let mut network = chain(3);
+    network.balancer("first", &[("203.0.113.10:80", "10.57.0.11:80")], &["c1", "c2"]);
+    network.put("Logical_Router_Port", "ext", json!({"ha_chassis_group": ["set", []]}));
+    assert_eq!(network.outcome("p1"), "rejected no-gateway");
+    assert!(network.sentence("p1").starts_with("c1 has no gateway port"), "{}", network.sentence("p1"));
 }
