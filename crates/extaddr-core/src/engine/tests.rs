@@ -279,7 +279,7 @@ fn a_port_that_the_policy_names_and_that_is_not_there_is_waited_for() {
     let policy = "[[rule]]\nport = \"p9\"\nipv4 = \"203.0.113.10\"\n[[rule]]\nport = \"p1\"\nipv4 = \"none\"";
     network.rules.policy = crate::policy::Policy::parse(policy).unwrap();
     let mut store = network.store();
-    let mut engine = Engine::new(network.rules.clone());
+    let mut engine = Engine::new(network.rules);
     engine.catch_up(&mut store, now());
     let absent: Vec<_> = report::absent(&store, &engine).collect();
     let [entry] = &absent[..] else { panic!("{absent:?}") };
