@@ -74,22 +74,24 @@ pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
     !balancer.is_template() && vip_flaw(vip).is_none()
 }
 
-/// Returns what templates on the router listen on at an address without naming a variable: a port, or all. They are no
-/// forwards, but take replies as any other VIP does.
-pub fn template_ports(
+/// Returns what VIPs that are no forwards take replies for at an address of the router: a port, or all. Those of templates
+/// do that do not name a variable, and those of which ovn-controller refuses the flow that forwards, but not the one beside
+/// it (northd/northd.c, `build_lrouter_nat_flows_for_lb`, in `S_ROUTER_IN_UNSNAT`).
+pub fn idle_ports(
     store: &Store,
     router: RouterId,
     address: IpAddr,
 ) -> impl Iterator<Item = Option<NonZeroU16>> {
-    // Every decision asks, and most databases have none.
-    let balancers =
-        store.has_balancer_options().then(|| store.balancers_with_vip(address)).into_iter().flatten();
-    let templates = balancers.filter_map(move |id| {
-        let template = store.load_balancer(id).filter(|row| row.is_template())?;
-        store.attachment(router, id).map(|_| template)
+    let balancers = store.balancers_with_vip(address).filter_map(move |id| {
+        let row = store.load_balancer(id)?;
+        let is_idle = |vip: &&Vip| row.is_template() || vip_flaw(vip) == Some(VipFlaw::Gap);
+        let idle = row.vips_on(address).iter().filter(is_idle).map(|vip| vip.endpoint.port);
+        let mut idle = idle.peekable();
+        // Every decision asks, and most balancers have none.
+        idle.peek()?;
+        store.attachment(router, id).map(|_| idle.collect::<SmallVec<[_; 1]>>())
     });
-    let vips = templates.flat_map(move |row| row.vips_on(address));
-    vips.map(|vip| vip.endpoint.port)
+    balancers.flatten()
 }
 
 /// Returns why northd passes over a VIP; `None` where it heeds it.
@@ -107,11 +109,8 @@ pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
     if vip.is_doubtful() {
         return Some(VipFlaw::Unreadable);
     }
-    // northd makes a flow of it that ovn-controller refuses (lib/actions.c, `parse_ct_lb_action`).
-    if vip.has_gap() {
-        return Some(VipFlaw::Gap);
-    }
-    vip.backends().iter().find_map(flaw)
+    // Of one that it does not pass over northd makes a flow that ovn-controller refuses (lib/actions.c, `parse_ct_lb_action`).
+    vip.backends().iter().find_map(flaw).or_else(|| vip.has_gap().then_some(VipFlaw::Gap))
 }
 
 /// Returns why northd passes over a NAT row of a router; `None` where it heeds it, if it heeds NAT on the router at all.
@@ -179,7 +178,7 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
         let mut texts = options.filter_map(|option| option.and_then(Option::as_deref));
         texts.any(|text| text.split_ascii_whitespace().any(|text| text.parse() == Ok(address)))
     };
-    !rows.any(is_snat) && !vips.any(|vip| vip_flaw(vip).is_none()) && !is_forced()
+    !rows.any(is_snat) && !vips.any(|vip| matches!(vip_flaw(vip), None | Some(VipFlaw::Gap))) && !is_forced()
 }
 
 /// Returns the gateway port whose packets a NAT row is for; `None` where it is for those of every port.

@@ -269,7 +269,7 @@ fn decide(
         return Err(Verdict::Conflict(reason));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    if northd::template_ports(store, router, external).any(|port| port.is_none()) {
+    if northd::idle_ports(store, router, external).any(|port| port.is_none()) {
         return Err(Verdict::Rejected(Reason::DefaultTarget(Unconvertible::Shared)));
     }
     let site = Site::among(store, &rules.owner, router, external, &found);
@@ -370,8 +370,8 @@ fn port_range(
         return Ok(None);
     }
     let forwarded = found.iter().filter_map(Forward::port);
-    let templates = northd::template_ports(question.store, router, external).flatten();
-    let mut listening: Vec<_> = forwarded.chain(templates).map(u16::from).collect();
+    let idle = northd::idle_ports(question.store, router, external).flatten();
+    let mut listening: Vec<_> = forwarded.chain(idle).map(u16::from).collect();
     listening.sort_unstable();
     listening.dedup();
     let range = match question.rules.port_range {

@@ -297,13 +297,13 @@ impl<'a> Oracle<'a> {
         }
         let forwards: Vec<_> = self.forwards_at(router, external);
         if forwards.iter().any(|forward| forward.vip.is_some() && forward.port.is_none())
-            || self.template_ports(router, external).contains(&None)
+            || self.idle_ports(router, external).contains(&None)
         {
             return Err(Verdict::Rejected("default-target"));
         }
         let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
         let mut listening: Vec<_> = forwards.iter().filter_map(|forward| forward.port).collect();
-        listening.extend(self.template_ports(router, external).into_iter().flatten());
+        listening.extend(self.idle_ports(router, external).into_iter().flatten());
         listening.sort_unstable();
         let has_range = self.database.has_column("NAT", "external_port_range");
         let free = largest_free_block(&listening);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{GRANTED, forwarded, wanting};
-use crate::testing::{Network, map};
+use crate::testing::{Network, map, reference};
 
 #[test]
 fn field_case_18_external_ports_are_instances() {
@@ -191,6 +191,25 @@ fn field_case_16_source_ports_keep_off_what_templates_listen_on() {
     network.balancer("other", &[("203.0.113.10", "10.57.0.12")], &["R"]);
     network.put("Load_Balancer", "other", json!({"options": map(&[("template", "true")])}));
     assert_eq!(network.outcome("p1"), "rejected default-target");
+    // Of one with a gap ovn-controller refuses the flow that forwards, and not the one that takes replies.
+    for (value, range) in [
+        (",10.57.0.12:80", "1024-39999"),
+        ("10.57.0.12:80,,", "1024-39999"),
+        // northd passes over the whole of these.
+        (",10.57.0.12", "1024-65535"),
+        (",fd42:57::b:80", "1024-65535"),
+    ] {
+        let mut network = forwarded();
+        network.balancer("other", &[("203.0.113.10:40000", value)], &["R"]);
+        assert_eq!(
+            network.outcome("p1"),
+            format!("granted 203.0.113.10 for 10.57.0.11 ports {range}"),
+            "{value}"
+        );
+        network.balancer("other", &[("203.0.113.10:40000", value)], &[]);
+        network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+        assert_eq!(network.outcome("p1"), GRANTED, "{value} on no router");
+    }
     // One on another address has nothing to do with it.
     let mut network = forwarded();
     network.balancer("other", &[("203.0.113.11:40000", "10.57.0.12:80")], &["R"]);

@@ -50,14 +50,19 @@ impl<'a> Oracle<'a> {
         forwards
     }
 
-    /// What templates listen on at an address: a port, or all.
-    pub(super) fn template_ports(self, router: Uuid, address: IpAddr) -> Vec<Option<u16>> {
-        let balancers = self
-            .database
-            .table("Load_Balancer")
-            .filter(|(uuid, row)| self.is_on(router, *uuid) && is_template(row));
-        let endpoints = balancers.flat_map(|(_, row)| row.pairs("vips").filter_map(|(key, _)| endpoint(key)));
-        endpoints.filter(|(at, _)| *at == address).map(|(_, port)| port).collect()
+    /// What VIPs that forward nothing take replies for at an address: a port, or all.
+    pub(super) fn idle_ports(self, router: Uuid, address: IpAddr) -> Vec<Option<u16>> {
+        let mut ports = Vec::new();
+        for (_, row) in self.database.table("Load_Balancer").filter(|(uuid, _)| self.is_on(router, *uuid)) {
+            for (key, value) in row.pairs("vips") {
+                let Some((at, port)) = endpoint(key) else { continue };
+                let is_refused = heeded_backends(key, value).is_none() && is_made(key, value);
+                if at == address && (is_template(row) || is_refused) {
+                    ports.push(port);
+                }
+            }
+        }
+        ports
     }
 
     /// Whether the router keeps what arrives for an address of its own: no SNAT of others has it, and no VIP.
@@ -77,7 +82,7 @@ impl<'a> Oracle<'a> {
             && !self.nats(router).into_iter().any(|(_, nat)| is_snat(nat))
             && !balancers.any(|(_, row)| {
                 row.pairs("vips").any(|(key, value)| {
-                    endpoint(key).is_some_and(|vip| vip.0 == address) && heeded_backends(key, value).is_some()
+                    endpoint(key).is_some_and(|vip| vip.0 == address) && is_made(key, value)
                 })
             })
     }
@@ -153,6 +158,12 @@ impl<'a> Oracle<'a> {
         let nats = self.database.table("NAT");
         nats.filter(|(nat, _)| self.holder("Logical_Router", "nat", *nat) == Some(router)).collect()
     }
+}
+
+/// Whether northd makes flows of a VIP, though ovn-controller may refuse the one that forwards.
+fn is_made(key: &str, value: &str) -> bool {
+    let without_gaps: Vec<_> = value.split(',').filter(|text| !text.is_empty()).collect();
+    heeded_backends(key, &without_gaps.join(",")).is_some()
 }
 
 /// The backends of a VIP, unless northd passes over it for one of them.
