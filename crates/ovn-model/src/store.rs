@@ -132,7 +132,7 @@ impl Store {
         self.network().joined_switches(switch, |port| !port.is_disabled())
     }
 
-    /// Returns the ports of a switch that lead to [physical networks](PortKind::is_physical), sorted.
+    /// Returns the ports of a switch that lead to [physical networks](crate::PortKind::is_physical), sorted.
     pub fn physical_ports(&self, switch: SwitchId) -> &[PortId] {
         self.indexes.physical.get(&switch)
     }
