@@ -105,7 +105,7 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
             "fd42:57:1::b as 203.0.113.111 on incus-net1-lr (logical_ip is not of the",
         ),
         ("vip-ignored", "warning", "(a backend is of the other family)"),
-        ("address-of-router", "warning", "198.51.100.2, which incus-net1-lr forwards, of incus-net3-lr"),
+        ("address-of-router", "warning", "203.0.113.110, which incus-net2-lr forwards, of incus-net1-lr"),
         ("address-twice", "warning", "10.57.3.50 of incus-net3-instance-"),
         ("values", "warning", "\"nonsense\""),
         ("pending", "warning", "1 overrides are not written"),
