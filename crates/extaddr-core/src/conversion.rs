@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use crate::change::RowChange;
 use crate::forwards::{self, Forward};
+use crate::northd;
 use crate::ownership::{Owner, Role};
 use crate::reason::{Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{DefaultTargetRule, Rules};
 use crate::topology::gateway_ports;
 use crate::undo::{Undo, default_target, undo_of};
-use crate::{gateway, northd};
 
 /// What a converted address needs: the row, and what to put out of the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,10 +184,7 @@ impl<'a> Site<'a> {
             external: address,
             logical: target,
             port_range: None,
-            gateway_port: {
-                let current = self.current.and_then(|(_, nat)| nat.gateway_port);
-                gateway::port(store, owner, router, address, &[target], || current)?
-            },
+            gateway_port: None,
             external_ips: None,
         };
         Ok(Some(Conversion { row, moves }))

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Instance, Nat, Net, OvsdbServer, Protocol, json_map, uuid_ref};
 use serde_json::{Value, json};
 
@@ -50,6 +50,15 @@ impl Site {
         let options = json_map(option.map(|option| (option, "true")));
         let name = self.net.balancer(Protocol::Tcp, self.external);
         self.set(server, "Load_Balancer", &name, json!({"options": options}))
+    }
+
+    /// Adds a second gateway port, unless there is one.
+    pub(super) fn has_second_gateway(&self, server: &OvsdbServer) -> Result<()> {
+        let name = format!("ts-incus-{}", self.net.prefix());
+        if uuid_of(server, "Logical_Router_Port", &name).is_err() {
+            ensure!(self.net.add_second_gateway(&["198.51.100.2/24"])? == name, "{name} is another one");
+        }
+        Ok(())
     }
 
     /// Forwarded and wanted: granted, but for what comes on top.

@@ -219,7 +219,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             ..case(
                 "conflict stateless-balancer: take that option off",
                 |scene, site| {
-                    site.net.add_second_gateway(&["198.51.100.2/24"])?;
+                    site.has_second_gateway(&scene.server)?;
                     site.complete()?;
                     site.set_balancer_option(&scene.server, Some("use_stateless_nat"))
                 },

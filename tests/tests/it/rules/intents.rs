@@ -418,6 +418,19 @@ fn a_gateway_port_that_is_made_anew_is_named_anew() -> Result<()> {
     Ok(())
 }
 
+/// OVN forwards a VIP at each gateway port, and a row of a conversion would at one.
+#[test]
+fn a_default_target_is_not_converted_any_more_once_there_is_a_second_gateway_port() -> Result<()> {
+    let case = Case::start("")?;
+    case.default_target(A)?;
+    case.annotate(&case.one, Some(A))?;
+    case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
+    case.net.add_second_gateway(&["198.51.100.2/24"])?;
+    case.state(&case.one, "rejected default-target")?;
+    // The VIP is back where it was.
+    case.becomes([])
+}
+
 /// northd lets a row without a gateway port leave where its address is at home: so does what has none itself.
 #[test]
 fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
@@ -438,22 +451,22 @@ fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
 }
 
 #[test]
-fn what_drains_and_what_is_converted_names_the_new_port_too() -> Result<()> {
+fn what_drains_names_the_new_port_too() -> Result<()> {
     let address = "198.51.100.50";
     let case = Case::start("drain = 3000")?;
     let second = case.net.add_second_gateway(&["198.51.100.2/24"])?;
-    case.default_target(address)?;
+    case.forward(address, 80)?;
     case.annotate(&case.one, Some(address))?;
-    case.becomes([egress(&case.one, address), converted(address, &case.one)])?;
+    case.becomes([egress(&case.one, address)])?;
     case.annotate(&case.one, None)?;
-    let rows = || [drain(&case.one, address), converted(address, &case.one)];
+    let rows = || [drain(&case.one, address)];
     case.becomes(rows())?;
     let old = named_by(&case)?;
     recreate(&case, &second)?;
-    eventually(SOON, "both name the new port", || {
+    eventually(SOON, "the drain row names the new port", || {
         let new = named_by(&case)?;
         let (all, changed) = (new.iter().all(Option::is_some), new.iter().all(|port| !old.contains(port)));
-        ensure!(new.len() == 2 && all && changed, "they name {new:?}, and named {old:?}");
+        ensure!(new.len() == 1 && all && changed, "it names {new:?}, and named {old:?}");
         Ok(true)
     })?;
     case.becomes(rows())
