@@ -60,8 +60,6 @@ pub enum NatFlaw {
     Mac,
     /// An address that the row translates to is written with a mask.
     Mask,
-    /// `logical_ip` has bits outside its mask.
-    HostBits,
     /// `external_port_range` is none.
     PortRange,
 }
@@ -84,7 +82,7 @@ pub fn idle_ports(
 ) -> impl Iterator<Item = Option<NonZeroU16>> {
     let balancers = store.balancers_with_vip(address).filter_map(move |id| {
         let row = store.load_balancer(id)?;
-        let is_idle = |vip: &&Vip| row.is_template() || vip_flaw(vip) == Some(VipFlaw::Gap);
+        let is_idle = |vip: &&Vip| row.is_template() || is_refused(vip);
         let idle = row.vips_on(address).iter().filter(is_idle).map(|vip| vip.endpoint.port);
         let mut idle = idle.peekable();
         // Every decision asks, and most balancers have none.
@@ -94,23 +92,42 @@ pub fn idle_ports(
     balancers.flatten()
 }
 
+/// Returns whether northd makes flows of a VIP of which ovn-controller refuses the one that forwards, for it reads backends
+/// otherwise: none may be empty, and brackets are for IPv6 (lib/actions.c, `parse_ct_lb_action`).
+fn is_refused(vip: &Vip) -> bool {
+    let fits = |text: &str| {
+        let backend = Endpoint::parse(text);
+        backend.is_some_and(|backend| backend_flaw(vip.endpoint, backend).is_none())
+    };
+    match vip_flaw(vip) {
+        Some(VipFlaw::Gap) => true,
+        Some(VipFlaw::Unreadable) => vip.value().split(',').filter(|text| !text.is_empty()).all(fits),
+        _ => false,
+    }
+}
+
 /// Returns why northd passes over a VIP; `None` where it heeds it.
 ///
 /// Since OVN 22.12 one backend is enough for that (lib/lb.c, `ovn_lb_backend_init_explicit`, called by `ovn_northd_lb_init`
 /// of northd/lb.c). Before, northd left out the backend only, and did not compare ports; what a release passes over is
 /// treated as passed over by all, since nobody can mean it.
 pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
-    let flaw = |backend: &Endpoint| match (vip.endpoint.port, backend.port) {
-        _ if Family::of(backend.address) != Family::of(vip.endpoint.address) => Some(VipFlaw::Family),
-        (None, Some(_)) => Some(VipFlaw::BackendPort),
-        (Some(_), None) => Some(VipFlaw::NoBackendPort),
-        _ => None,
-    };
     if vip.is_doubtful() {
         return Some(VipFlaw::Unreadable);
     }
+    let flaw = |backend: &Endpoint| backend_flaw(vip.endpoint, *backend);
     // Of one that it does not pass over northd makes a flow that ovn-controller refuses (lib/actions.c, `parse_ct_lb_action`).
     vip.backends().iter().find_map(flaw).or_else(|| vip.has_gap().then_some(VipFlaw::Gap))
+}
+
+/// Returns why northd passes over a VIP with such a backend.
+fn backend_flaw(vip: Endpoint, backend: Endpoint) -> Option<VipFlaw> {
+    match (vip.port, backend.port) {
+        _ if Family::of(backend.address) != Family::of(vip.address) => Some(VipFlaw::Family),
+        (None, Some(_)) => Some(VipFlaw::BackendPort),
+        (Some(_), None) => Some(VipFlaw::NoBackendPort),
+        _ => None,
+    }
 }
 
 /// Returns why northd passes over a NAT row of a router; `None` where it heeds it, if it heeds NAT on the router at all.
@@ -129,10 +146,7 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     if nat.has_bad_external_mac() {
         return Some(NatFlaw::Mac);
     }
-    // northd makes flows of these that ovn-controller refuses (lib/lex.c, `lex_parse_mask`; lib/actions.c, `parse_ct_nat`).
-    if nat.has_logical_host_bits() {
-        return Some(NatFlaw::HostBits);
-    }
+    // northd makes flows of these that ovn-controller refuses (lib/actions.c, `parse_ct_nat`).
     let is_snat = nat.kind == Some(NatKind::Snat);
     if if is_snat { nat.is_external_masked() } else { nat.is_logical_masked() } {
         return Some(NatFlaw::Mask);
@@ -178,7 +192,7 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
         let mut texts = options.filter_map(|option| option.and_then(Option::as_deref));
         texts.any(|text| text.split_ascii_whitespace().any(|text| text.parse() == Ok(address)))
     };
-    !rows.any(is_snat) && !vips.any(|vip| matches!(vip_flaw(vip), None | Some(VipFlaw::Gap))) && !is_forced()
+    !rows.any(is_snat) && !vips.any(|vip| vip_flaw(vip).is_none() || is_refused(vip)) && !is_forced()
 }
 
 /// Returns the gateway port whose packets a NAT row is for; `None` where it is for those of every port.
@@ -344,7 +358,6 @@ impl NatFlaw {
             Self::ExternalIps => "it has both allowed_ext_ips and exempted_ext_ips",
             Self::Mac => "external_mac is no Ethernet address",
             Self::Mask => "the address that it translates to is written with a mask",
-            Self::HostBits => "logical_ip has bits outside its mask",
             Self::PortRange => "external_port_range is no port and no range",
         }
     }

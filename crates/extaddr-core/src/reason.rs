@@ -103,7 +103,7 @@ reasons! {
     );
 
     /// No router can be reached from the port's switch.
-    "no-router" NoRouter => "no router is joined to the port's switch: join the one that has the forward";
+    "no-router" NoRouter => "no router is joined to the port's switch, unless by a gateway port, behind which the port is outside: join the one that has the forward";
 
     /// No reachable router sends the address to an instance.
     "not-a-forward" NotAForward(why: Option<NoForward>) [hold_down] => format!(

@@ -26,7 +26,7 @@ use crate::reason::{NoForward, Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::Requests;
-use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled};
+use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway};
 use crate::wanted::{Source, Text, Wanted};
 use occupancy::Occupancy;
 
@@ -218,7 +218,7 @@ fn decide(
     if let Some(port) = reach.cut_off_by(router) {
         return Err(Verdict::Rejected(Reason::PortDisabled(port)));
     }
-    if !reach.is_gateway(store, router) {
+    if !is_gateway(store, router) {
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
 
@@ -446,8 +446,7 @@ fn sole_forward(
     // Of several, those on routers that cannot serve do not count.
     if differs(&found) {
         let serves = |router: RouterId| {
-            let is_gateway = reach.is_gateway(store, router);
-            is_gateway && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
+            is_gateway(store, router) && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
         };
         let serving: SmallVec<[_; 4]> = found.iter().copied().filter(|(router, _)| serves(*router)).collect();
         if !serving.is_empty() {
@@ -493,7 +492,7 @@ fn router_of<'a>(
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
             // The same balancer may be on an inner router too, where it has no effect on what comes from outside.
-            let rank = (is_cut(*router), leads_elsewhere, !reach.is_gateway(store, *router), *hops);
+            let rank = (is_cut(*router), leads_elsewhere, !is_gateway(store, *router), *hops);
             candidates.push((rank, *router, here));
         }
     }
@@ -501,7 +500,7 @@ fn router_of<'a>(
         let allowed = reach
             .routers
             .iter()
-            .filter(|(id, _)| reach.is_gateway(store, *id) && is_allowed(store, rules, *id, external));
+            .filter(|(id, _)| is_gateway(store, *id) && is_allowed(store, rules, *id, external));
         candidates =
             allowed.map(|(router, hops)| ((is_cut(*router), false, false, *hops), *router, 0..0)).collect();
     }

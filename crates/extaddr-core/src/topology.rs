@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use ovn_model::{Node, Port, PortId, RouterId, RouterPort, RouterPortId, Store, SwitchId};
-use smallvec::SmallVec;
 
 /// Routers that may lie between an instance and the outside. OVN-Kubernetes needs two and a
 /// distributed router behind another one three; the bound is against loops of peerings.
@@ -17,8 +16,6 @@ pub struct Reach {
     pub routers: Vec<(RouterId, u8)>,
     /// Those of them to which only disabled ports lead, and the first such port on the way.
     pub cut_off: Vec<(RouterId, DisabledPort)>,
-    /// The gateway ports that the port's own network is behind: for it they are no way out.
-    pub inner: BTreeSet<RouterPortId>,
     /// All switches and routers that were looked at: a change of any other changes nothing here.
     pub visited: BTreeSet<Node>,
 }
@@ -36,14 +33,9 @@ pub enum DisabledPort {
 /// Walks from a switch over routers, peerings and further switches.
 ///
 /// A gateway router is an end: what lies behind it is the outside, where everybody's routers meet.
-/// So is a gateway port for who is outside already: nobody gets in there. The network that the walk starts from is outside
-/// if it is a physical one; another one may be behind a gateway port, as those of OVN-Kubernetes' nodes are.
+/// So is a gateway port for who is outside already: nobody gets in there.
 pub fn reach(store: &Store, from: SwitchId) -> Reach {
-    let home = store.joined_switches(from);
-    let is_outside = home.iter().any(|switch| !store.physical_ports(*switch).is_empty());
-    let home = if is_outside { SmallVec::new() } else { home };
-    let inner = BTreeSet::new();
-    let mut walk = Walk { store, home, inner, visited: BTreeSet::new(), is_cut: false };
+    let mut walk = Walk { store, visited: BTreeSet::new(), is_cut: false };
     let mut routers = walk.routers(from, false);
     let mut cut_off = Vec::new();
     if walk.is_cut {
@@ -56,16 +48,12 @@ pub fn reach(store: &Store, from: SwitchId) -> Reach {
     }
     let mut routers: Vec<_> = routers.into_iter().map(|(router, hops, _)| (router, hops)).collect();
     routers.sort_by_key(|(router, hops)| (*hops, *router));
-    Reach { routers, cut_off, inner: walk.inner, visited: walk.visited }
+    Reach { routers, cut_off, visited: walk.visited }
 }
 
 /// A walk through the network.
 struct Walk<'a> {
     store: &'a Store,
-    /// The switches from which gateway ports lead further inside.
-    home: SmallVec<[SwitchId; 1]>,
-    /// The gateway ports by which they do.
-    inner: BTreeSet<RouterPortId>,
     visited: BTreeSet<Node>,
     /// Whether a disabled port was met.
     is_cut: bool,
@@ -91,7 +79,7 @@ impl Walk<'_> {
             self.visited.insert(node);
             if let Node::Router(router) = node {
                 routers.push((router, hops, cut));
-                if hops >= MAX_HOPS || is_gateway_beside(self.store, router, &self.inner) {
+                if hops >= MAX_HOPS || is_gateway(self.store, router) {
                     continue;
                 }
             }
@@ -124,8 +112,7 @@ impl Walk<'_> {
                     Some((store.router_port_by_name(row.router_port()?)?, cut))
                 });
                 let uplinks: Vec<_> = uplinks.collect();
-                let is_home = self.home.contains(&switch);
-                let routers = uplinks.into_iter().filter_map(|(port, cut)| self.enter(port, cut, is_home));
+                let routers = uplinks.into_iter().filter_map(|(port, cut)| self.enter(port, cut));
                 let mut steps: Vec<_> = routers.collect();
                 steps.extend(store.switch_joints(switch).filter_map(|(port, peer)| {
                     let ((_, cut), (row, beyond)) = (switch_port(port)?, switch_port(peer)?);
@@ -141,26 +128,19 @@ impl Walk<'_> {
                         let (row, beyond) = switch_port(*id)?;
                         Some(Step { to: Node::Switch(row.switch?), through: cut.or(beyond) })
                     }));
-                    let peers = peers_of(store, port).into_iter();
-                    steps.extend(peers.filter_map(|peer| self.enter(peer, cut, false)));
+                    steps.extend(peers_of(store, port).into_iter().filter_map(|peer| self.enter(peer, cut)));
                 }
                 steps
             }
         }
     }
 
-    /// Returns the step to the router by one of its ports, unless that is a gateway port with the outside behind it.
-    fn enter(&mut self, id: RouterPortId, cut: Option<DisabledPort>, is_home: bool) -> Option<Step> {
+    /// Returns the step to the router by one of its ports, unless that is a gateway port.
+    fn enter(&mut self, id: RouterPortId, cut: Option<DisabledPort>) -> Option<Step> {
         let port = self.store.router_port(id)?;
         let to = Node::Router(port.router?);
         self.visited.insert(to);
-        if port.is_gateway() {
-            if !is_home {
-                return None;
-            }
-            self.inner.insert(id);
-        }
-        Some(Step { to, through: cut.or_else(|| disabled(id, port)) })
+        (!port.is_gateway()).then(|| Step { to, through: cut.or_else(|| disabled(id, port)) })
     }
 }
 
@@ -169,34 +149,18 @@ impl Reach {
     pub fn cut_off_by(&self, router: RouterId) -> Option<DisabledPort> {
         self.cut_off.iter().find(|(other, _)| *other == router).map(|(_, port)| *port)
     }
-
-    /// Returns whether OVN heeds NAT on the router for what leaves it from here.
-    pub fn is_gateway(&self, store: &Store, router: RouterId) -> bool {
-        is_gateway_beside(store, router, &self.inner)
-    }
 }
 
 fn disabled(id: RouterPortId, port: &RouterPort) -> Option<DisabledPort> {
     (port.enabled == Some(false)).then_some(DisabledPort::Router(id))
 }
 
-/// Returns why nothing passes a gateway port, if so: it is disabled, or on each switch that it leads to the port for it or all
-/// ports to physical networks are.
+/// Returns why nothing passes a gateway port, if so: it is disabled, or the only port of a switch that it leads to.
 pub fn disabled_gateway(store: &Store, id: RouterPortId) -> Option<DisabledPort> {
     let port = store.router_port(id)?;
+    let ends = store.switch_ports_to(&port.name);
     let is_off = |id: &PortId| store.port(*id).is_some_and(Port::is_disabled);
-    let closed = |end: &PortId| {
-        let switch = store.port(*end)?.switch;
-        let physical = switch.map_or(&[][..], |switch| store.physical_ports(switch));
-        let leads_on = |(_, peer): (PortId, PortId)| {
-            store.port(peer).is_some_and(|row| row.switch != switch && row.switch.is_some())
-        };
-        let is_joined = || switch.is_some_and(|switch| store.switch_joints(switch).any(leads_on));
-        let is_shut = || physical.iter().all(is_off) && !is_joined();
-        if is_off(end) { Some(*end) } else { physical.first().copied().filter(|_| is_shut()) }
-    };
-    let closed: Option<Vec<_>> = store.switch_ports_to(&port.name).iter().map(closed).collect();
-    let switch_port = closed.and_then(|ports| ports.first().copied()).map(DisabledPort::Switch);
+    let switch_port = ends.first().filter(|_| ends.iter().all(is_off)).map(|id| DisabledPort::Switch(*id));
     disabled(id, port).or(switch_port)
 }
 
@@ -212,13 +176,8 @@ pub fn disabled_outside(store: &Store, router: RouterId, internal: &[IpAddr]) ->
 
 /// Returns whether OVN heeds NAT on the router.
 pub fn is_gateway(store: &Store, router: RouterId) -> bool {
-    is_gateway_beside(store, router, &BTreeSet::new())
-}
-
-/// Returns the same for what does not come from a network behind one of these gateway ports.
-fn is_gateway_beside(store: &Store, router: RouterId, inner: &BTreeSet<RouterPortId>) -> bool {
     store.router(router).is_some_and(|row| row.chassis.is_some())
-        || gateway_ports(store, router).any(|port| !inner.contains(&port))
+        || gateway_ports(store, router).next().is_some()
 }
 
 /// Returns whether OVN passes over the router and all that is on it (northd/northd.c, `lrouter_is_enabled`).

@@ -236,7 +236,7 @@ impl Agent {
                     let _ = asked.send(self.exposed());
                 }
                 report = watchers.next() => self.heard(report),
-                verdicts = self.verification.ended() => self.verified(verdicts),
+                verdicts = self.verification.next() => self.verified(verdicts),
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }

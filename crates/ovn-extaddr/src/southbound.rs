@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use anyhow::Context;
 use extaddr_core::verify::{
-    Binding, Chassis, Findings, Gateway, Northbound, Outcome, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE,
-    verify,
+    Binding, Chassis, Findings, Gateway, Northbound, Override, SNAT_STAGE, Southbound, UNSNAT_STAGE, verify,
 };
 use ovsdb_protocol::{
     Atom, Client, Condition, DatabaseSchema, Datum, OperationResult, Row, SessionConfig, Transaction, Uuid,
 };
+
+use tokio::task::spawn_blocking;
 
 use crate::clock;
 use crate::reach::{self, Deadline};
@@ -67,12 +68,6 @@ pub(crate) struct Sight {
     southbound: Reader,
 }
 
-impl Verdict {
-    pub(crate) fn outcome(&self) -> Outcome {
-        Outcome::worst(&self.findings.checks)
-    }
-}
-
 impl Sessions {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self { northbound: settings.reading_session(), southbound: settings.southbound_session() }
@@ -99,8 +94,12 @@ impl Sight {
     pub(crate) async fn verify(&self, overrides: Vec<Override>) -> anyhow::Result<Vec<Verdict>> {
         let (northbound, southbound) = self.look(&overrides).await?;
         let now = clock::read(Instant::now()).wall.saturating_mul(1000);
-        let verdict = |row| Verdict { findings: verify(&row, &northbound, &southbound, now), row };
-        Ok(overrides.into_iter().map(verdict).collect())
+        // An agent has one thread, and other things to do.
+        let verdicts = spawn_blocking(move || {
+            let verdict = |row| Verdict { findings: verify(&row, &northbound, &southbound, now), row };
+            overrides.into_iter().map(verdict).collect()
+        });
+        Ok(verdicts.await?)
     }
 
     /// Reads what the rules look at for some overrides.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use ovn_model::Store;
 
 use super::Override;
@@ -40,8 +41,10 @@ impl Round {
     /// Returns the overrides of the next ports by name, so many ports at most, which are as they should be in the Northbound
     /// database. After the last port it starts with the first.
     pub fn next(&mut self, store: &Store, engine: &Engine, most: usize) -> Vec<Override> {
-        let is_next = |name: &Arc<str>| self.last.as_ref().is_none_or(|last| name > last);
-        let mut names: Vec<_> = store.tagged_names().filter(is_next).collect();
+        // Rows without a port are none of overrides, and of one port there may be several.
+        let is_next = |name: &Arc<str>| !name.is_empty() && self.last.as_ref().is_none_or(|last| name > last);
+        let names: HashSet<_> = store.tagged_names().filter(is_next).collect();
+        let mut names: Vec<_> = names.into_iter().collect();
         if names.len() > most {
             names.select_nth_unstable(most);
             names.truncate(most);
@@ -60,9 +63,12 @@ impl Round {
 mod tests {
     use std::time::Instant;
 
+    use ovn_model::keys;
+    use serde_json::json;
+
     use super::*;
     use crate::clock::Now;
-    use crate::testing::Network;
+    use crate::testing::{Network, map};
 
     #[test]
     fn each_port_has_its_turn_and_those_that_change_are_left_out() {
@@ -75,6 +81,10 @@ mod tests {
             // That of p3 is to be changed.
             let external = if n == 3 { "203.0.113.99".to_owned() } else { format!("203.0.113.1{n}") };
             network.own_row(&port, &external, &address, None);
+            // Somebody else's row for the same port.
+            network.nat(&format!("other{n}"), "R", "snat", "198.51.100.9", &format!("10.57.1.{n}"));
+            let tags = [(keys::OWNER, "other"), (keys::PORT, &*port)];
+            network.put("NAT", &format!("other{n}"), json!({"external_ids": map(&tags)}));
         }
         let mut store = network.store();
         let mut engine = Engine::new(network.rules.clone());

@@ -170,8 +170,7 @@ impl<'a> Oracle<'a> {
             return Err(Verdict::Rejected("no-router"));
         }
         let open = self.reachable_by(switch, false);
-        let inner = self.inner_ports(switch, true);
-        let is_gateway = |router| self.is_gateway(router, &inner);
+        let is_gateway = |router| self.is_gateway(router);
         // What moves to the port is sent to it, too.
         let mut targets = internal.clone();
         for (other, row) in self.database.table("Logical_Switch_Port") {

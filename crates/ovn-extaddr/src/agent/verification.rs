@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::{Duration, Instant, SystemTime};
 
-use extaddr_core::verify::{Check, Outcome, Override, Round};
+use extaddr_core::verify::{Check, Code, Outcome, Override, Round, overrides};
 use foldhash::{HashMap, HashMapExt};
 use ovsdb_protocol::Uuid;
 use tokio::task::JoinSet;
@@ -65,7 +65,7 @@ impl Verification {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn ended(&mut self) -> anyhow::Result<Vec<Verdict>> {
+    pub(super) async fn next(&mut self) -> anyhow::Result<Vec<Verdict>> {
         match self.look.join_next().await {
             Some(Ok(verdicts)) => verdicts,
             Some(Err(error)) => Err(error.into()),
@@ -78,7 +78,7 @@ impl Verification {
         self.look.abort_all();
         self.look.detach_all();
         self.found.clear();
-        self.round = Round::default();
+        self.ended = None;
     }
 
     fn count(&self, outcome: Outcome) -> usize {
@@ -140,11 +140,12 @@ impl Agent {
         verification.found.retain(|uuid, _| is_there(uuid).is_some());
         let mut told = 0;
         for Verdict { row, findings } in verdicts {
-            let is_same = is_there(&row.nat).is_some_and(|there| there.external_ip() == Some(row.external));
-            if !is_same {
+            // What changed meanwhile is looked at in its next turn.
+            if !overrides(store, engine.owner(), &row.port).contains(&row) {
+                verification.found.remove(&row.nat);
                 continue;
             }
-            let outcome = Outcome::worst(&findings.checks);
+            let outcome = judged(&findings.checks);
             let before = verification.found.insert(row.nat, outcome);
             let has_failed = outcome == Outcome::Failed;
             if has_failed == (before == Some(Outcome::Failed)) {
@@ -152,7 +153,7 @@ impl Agent {
             }
             told += 1;
             if told <= MAX_NAMED {
-                tell(&row, has_failed.then_some(&*findings.checks));
+                tell(&row, outcome, &findings.checks);
             }
         }
         if told > MAX_NAMED {
@@ -197,8 +198,9 @@ impl Agent {
 /// Looks at overrides, and once more at those that failed.
 async fn look(sessions: Sessions, rows: Vec<Override>, delay: Duration) -> anyhow::Result<Vec<Verdict>> {
     let sight = Sight::open(sessions, Deadline::after(LOOK_TIMEOUT)).await?;
+    let has_failed = |verdict: &Verdict| judged(&verdict.findings.checks) == Outcome::Failed;
     let (failed, mut verdicts): (Vec<_>, Vec<_>) =
-        sight.verify(rows).await?.into_iter().partition(|verdict| verdict.outcome() == Outcome::Failed);
+        sight.verify(rows).await?.into_iter().partition(has_failed);
     if !failed.is_empty() {
         sleep(delay).await;
         verdicts.extend(sight.verify(failed.into_iter().map(|verdict| verdict.row).collect()).await?);
@@ -206,13 +208,23 @@ async fn look(sessions: Sessions, rows: Vec<Override>, delay: Duration) -> anyho
     Ok(verdicts)
 }
 
+/// Returns how an override is judged by these checks. That an instance is stopped is no fault of its override, and
+/// nothing for an alert.
+fn judged(checks: &[Check]) -> Outcome {
+    let (of_port, others): (Vec<_>, Vec<_>) = checks.iter().partition(|check| check.check == Code::Port);
+    let worst = |checks: &[&Check]| checks.iter().map(|check| check.outcome).max();
+    let port = worst(&of_port).map(|outcome| outcome.min(Outcome::Unknown));
+    worst(&others).max(port).unwrap_or(Outcome::Unknown)
+}
+
 /// Logs that an override fails, by these checks, or no longer does.
-fn tell(row: &Override, checks: Option<&[Check]>) {
+fn tell(row: &Override, outcome: Outcome, checks: &[Check]) {
     let Override { port, router, internal, external, .. } = row;
-    let Some(checks) = checks else {
-        info!(port, router, %internal, %external, "an override is at work again");
+    if outcome != Outcome::Failed {
+        let outcome = outcome.name();
+        info!(port, router, %internal, %external, outcome, "an override no longer fails");
         return;
-    };
+    }
     for check in checks.iter().filter(|check| check.outcome == Outcome::Failed) {
         let Check { check, message, cure, .. } = check;
         let cure = cure.as_deref();

@@ -41,9 +41,6 @@ impl Recorded for Port {
         for port in edit.rows() {
             recorder.note(Change::Port(port.name.clone()));
             match port.kind {
-                kind if kind.is_physical() && is_joined_otherwise => {
-                    network.note_outside(port.switch, recorder);
-                }
                 PortKind::Router if is_joined_otherwise => {
                     recorder.topology(port.switch.map(Node::Switch));
                     if let Some(name) = port.leads_to() {
@@ -51,9 +48,9 @@ impl Recorded for Port {
                     }
                 }
                 PortKind::Switch if is_joined_otherwise => {
-                    network.note_outside(port.switch, recorder);
+                    recorder.topology(port.switch.map(Node::Switch));
                     for peer in network.indexes.switch_peers.get(&*port.name) {
-                        network.note_outside(network.slabs.ports.slot(*peer).switch, recorder);
+                        recorder.topology(network.slabs.ports.slot(*peer).switch.map(Node::Switch));
                     }
                 }
                 PortKind::Virtual => {

@@ -87,17 +87,6 @@ impl<'a> Network<'a> {
         joined
     }
 
-    /// Notes a switch, if there is one, and the routers that it may be the way out of.
-    pub(crate) fn note_outside(self, switch: Option<SwitchId>, recorder: &mut Recorder) {
-        let Some(switch) = switch else { return };
-        recorder.topology(Some(Node::Switch(switch)));
-        for id in self.indexes.router_type.get(&switch) {
-            if let Some(name) = self.slabs.ports.slot(*id).leads_to() {
-                self.note_routers(self.router_ports_named(name), recorder);
-            }
-        }
-    }
-
     /// Notes the other instances' ports in a port's network that have one of its addresses.
     pub(crate) fn note_rivals(self, id: PortId, port: &Port, recorder: &mut Recorder) {
         let Some(switch) = port.switch else { return };

@@ -121,14 +121,6 @@ impl Nat {
         self.logical_host().is_some_and(|address| !canonical(address)) && self.logical_ip_text().contains('/')
     }
 
-    /// Returns true if the prefix inside is written with bits outside its mask, which OVN takes for no prefix in a match.
-    pub fn has_logical_host_bits(&self) -> bool {
-        self.logical_ip().is_some_and(|prefix| {
-            let written = || parse_prefix(self.logical_ip_text().trim_start());
-            !self.logical_ip.is_canonically(&LogicalPrefix(prefix)) && written() != Some(prefix)
-        })
-    }
-
     /// Returns the prefix inside, if it is one; an address without a mask is a host's prefix, and bits outside the
     /// mask are cleared.
     pub fn logical_ip(&self) -> Option<IpNet> {

@@ -182,8 +182,12 @@ fn bare(text: &str) -> String {
     let text = text.strip_prefix("::ffff:").unwrap_or(&text);
     // A port that is missing, or 0, is none.
     let text = text.strip_suffix(":0").unwrap_or(text).trim_end_matches(':');
-    let masks = ["/32", "/128", "/255.255.255.255"];
-    masks.iter().find_map(|mask| text.strip_suffix(mask)).unwrap_or(text).to_owned()
+    // Bits outside a mask make no difference, nor does how the mask is written.
+    match ovn_model::parse_prefix(text) {
+        Some(prefix) if ovn_model::is_host(&prefix) => prefix.addr().to_string(),
+        Some(prefix) => prefix.to_string(),
+        None => text.to_owned(),
+    }
 }
 
 fn balancer(random: &mut Random) -> Balancer {

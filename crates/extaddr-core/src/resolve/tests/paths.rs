@@ -144,68 +144,6 @@ fn field_case_31_all_ways_out_are_disabled() {
 }
 
 #[test]
-fn field_case_31_the_way_to_the_physical_network_is_disabled() {
-    let off = |network: &mut Network, port: &str| {
-        network.put("Logical_Switch_Port", port, json!({"enabled": false}));
-    };
-    for kind in ["localnet", "l2gateway", "vtep"] {
-        let mut network = forwarded();
-        network.put("Logical_Switch", "ext", json!({"name": "ext"}));
-        network.join("ext", "R-ext");
-        network.switch_port("ext", "ext-net", json!({"type": kind}));
-        assert_eq!(network.outcome("p1"), GRANTED, "{kind}");
-        off(&mut network, "ext-net");
-        assert_eq!(network.outcome("p1"), "rejected port-disabled", "{kind}");
-        assert!(network.sentence("p1").starts_with("switch port ext-net is disabled"), "{kind}");
-        // By another one, or by a switch beyond, it goes on.
-        let mut second = network.clone();
-        second.switch_port("ext", "ext-net2", json!({"type": "localnet"}));
-        assert_eq!(second.outcome("p1"), GRANTED, "{kind}");
-        off(&mut second, "ext-net2");
-        assert_eq!(second.outcome("p1"), "rejected port-disabled", "{kind}");
-        network.put("Logical_Switch", "beyond", json!({"name": "beyond"}));
-        network.switch_port("ext", "ext-beyond", joint("beyond-ext"));
-        network.switch_port("beyond", "beyond-ext", joint("ext-beyond"));
-        assert_eq!(network.outcome("p1"), GRANTED, "{kind}");
-    }
-}
-
-/// As OVN-Kubernetes has it: the port of the node's switch is a gateway port of the cluster's router, behind which the
-/// node's own gateway router is.
-fn cluster() -> Network {
-    let mut network = forwarded();
-    network.bind_to_chassis();
-    network.delete("Logical_Switch_Port", "S-R-S");
-    network.router("cluster");
-    network.gateway_port("cluster", "cluster-S", &["10.57.0.1/24"]);
-    network.join("S", "cluster-S");
-    network.router_port("cluster", "cluster-join", &["100.64.0.1/16"]);
-    network.put("Logical_Router_Port", "R-S", json!({"networks": "100.64.0.2/16"}));
-    network.put("Logical_Switch", "join", json!({"name": "join"}));
-    network.join("join", "cluster-join");
-    network.join("join", "R-S");
-    network
-}
-
-#[test]
-fn field_case_30_a_gateway_port_to_the_instances_own_network_is_no_way_out() {
-    let mut network = cluster();
-    assert_eq!(network.outcome("p1"), GRANTED);
-    // The balancer may be on the router in between, too.
-    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["cluster"]);
-    assert_eq!(network.outcome("p1"), GRANTED);
-    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
-    assert_eq!(network.outcome("p1"), "rejected no-gateway");
-    // A gateway port of its own makes it a gateway for the instance.
-    network.gateway_port("cluster", "cluster-ext", &["203.0.113.3/24"]);
-    assert_eq!(network.outcome("p1"), format!("{GRANTED} at cluster-ext"));
-    // In a physical network, the instance is outside.
-    let mut network = cluster();
-    network.switch_port("S", "S-net", json!({"type": "localnet"}));
-    assert_eq!(network.outcome("p1"), "rejected no-router");
-}
-
-#[test]
 fn field_case_14_an_address_on_two_switches_that_are_joined() {
     let mut network = leaf();
     network.instance("p2", "02:00:00:00:00:12 10.57.0.11");

@@ -195,8 +195,11 @@ fn field_case_16_source_ports_keep_off_what_templates_listen_on() {
     for (value, range) in [
         (",10.57.0.12:80", "1024-39999"),
         ("10.57.0.12:80,,", "1024-39999"),
+        ("[10.57.0.12]:80", "1024-39999"),
         // northd passes over the whole of these.
         (",10.57.0.12", "1024-65535"),
+        ("[10.57.0.12]", "1024-65535"),
+        ("web:80", "1024-65535"),
         (",fd42:57::b:80", "1024-65535"),
     ] {
         let mut network = forwarded();

@@ -25,38 +25,15 @@ impl<'a> Oracle<'a> {
     /// The same by ways through disabled ports, or not.
     pub(super) fn reachable_by(self, switch: Uuid, closed: bool) -> BTreeMap<Uuid, usize> {
         let mut reached = BTreeMap::new();
-        let inner = self.inner_ports(switch, closed);
         let mut level = self.routers_on(self.joined([switch].into(), closed), closed);
-        level.extend(inner.iter().filter_map(|port| self.holder("Logical_Router", "ports", *port)));
         for hops in 1..=MAX_HOPS {
             level.retain(|router| !reached.contains_key(router));
             reached.extend(level.iter().map(|router| (*router, hops)));
             // Behind a gateway router is the outside.
-            let passed = level.into_iter().filter(|router| !self.is_gateway(*router, &inner));
-            level = passed.flat_map(|router| self.neighbours(router, closed)).collect();
+            let inner = level.into_iter().filter(|router| !self.is_gateway(*router));
+            level = inner.flat_map(|router| self.neighbours(router, closed)).collect();
         }
         reached
-    }
-
-    /// The gateway ports that lead to a switch, unless that is in a physical network, where it is outside.
-    pub(super) fn inner_ports(self, switch: Uuid, closed: bool) -> BTreeSet<Uuid> {
-        let home = self.joined([switch].into(), false);
-        let is_home =
-            |port| self.holder("Logical_Switch", "ports", port).is_some_and(|on| home.contains(&on));
-        let mut ports = self.database.table("Logical_Switch_Port");
-        let is_physical = |port: &Row| ["localnet", "l2gateway", "vtep"].contains(&port.text("type"));
-        if ports.any(|(port, row)| is_physical(row) && is_home(port)) {
-            return BTreeSet::new();
-        }
-        let ends = self.database.table("Logical_Switch_Port");
-        let ends = ends.filter(|(port, row)| is_home(*port) && (closed || is_open(row)));
-        let names = ends.filter_map(|(_, row)| leads_to(row));
-        let ports = names.filter_map(|name| {
-            let mut ports = self.database.table("Logical_Router_Port");
-            ports.find(|(_, row)| row.text("name") == name)
-        });
-        let ports = ports.filter(|(_, row)| is_gateway_port(row) && (closed || is_open(row)));
-        ports.map(|(port, _)| port).collect()
     }
 
     /// The switches, and those that are joined with them directly, over others too.
@@ -117,24 +94,12 @@ impl<'a> Oracle<'a> {
         found
     }
 
-    /// Whether nothing passes a gateway port: it is disabled, or all that it leads to is, or all physical networks beyond.
+    /// Whether nothing passes a gateway port: it is disabled, or all that it leads to is.
     pub(super) fn is_closed(self, port: Uuid) -> bool {
         let row = self.database.row("Logical_Router_Port", port).unwrap();
         let ends = self.database.table("Logical_Switch_Port");
         let mut ends = ends.filter(|(_, end)| leads_to(end) == Some(row.text("name"))).peekable();
-        let is_shut = |end| {
-            let Some(switch) = self.holder("Logical_Switch", "ports", end) else { return false };
-            let ports = self.database.table("Logical_Switch_Port");
-            let ports =
-                ports.filter(|(port, _)| self.holder("Logical_Switch", "ports", *port) == Some(switch));
-            let mut physical = ports
-                .filter(|(_, row)| ["localnet", "l2gateway", "vtep"].contains(&row.text("type")))
-                .peekable();
-            physical.peek().is_some()
-                && physical.all(|(_, row)| !is_open(row))
-                && self.joined([switch].into(), true).len() == 1
-        };
-        !is_open(row) || ends.peek().is_some() && ends.all(|(port, end)| !is_open(end) || is_shut(port))
+        !is_open(row) || ends.peek().is_some() && ends.all(|(_, end)| !is_open(end))
     }
 
     /// Whether all ports of a router that is bound to a chassis are closed, but those in networks of these addresses.
@@ -172,9 +137,8 @@ impl<'a> Oracle<'a> {
         row.is_some_and(|row| row.get("options", "chassis").is_some())
     }
 
-    /// Whether it is a gateway for what is not behind one of these ports.
-    pub(super) fn is_gateway(self, router: Uuid, inner: &BTreeSet<Uuid>) -> bool {
-        self.is_bound(router) || self.gateway_ports(router).iter().any(|(port, _)| !inner.contains(port))
+    pub(super) fn is_gateway(self, router: Uuid) -> bool {
+        self.is_bound(router) || !self.gateway_ports(router).is_empty()
     }
 }
 

@@ -386,20 +386,16 @@ impl<'a> Scratch<'a> {
             ports.map(|(uuid, row)| (uuid, self.router_port_line(uuid, row))).collect::<Vec<_>>()
         };
         let is_disabled = |row: &Row| row["enabled"].flag() == Some(false);
-        let physical = |switch| {
-            let ports = self.physical(switch).into_iter();
-            ports.map(|port| (port, is_disabled(&self.0[&("Logical_Switch_Port", port)]))).collect::<Vec<_>>()
-        };
         let leading = |name: &str| {
             let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| Self::leads_to(row) == Some(name));
             let line = |(uuid, row): (Uuid, &Row)| {
                 let switch = self.owner("Logical_Switch", "ports", uuid);
-                (uuid, switch, is_disabled(row), switch.map(physical))
+                (uuid, switch, is_disabled(row))
             };
             ports.map(line).collect::<Vec<_>>()
         };
         for (uuid, row) in self.rows("Logical_Switch") {
-            see(s, ("switch", uuid), (row["name"].text(), physical(uuid)));
+            see(s, ("switch", uuid), row["name"].text());
             for (port, peer) in self.joints(uuid) {
                 let end = |port| {
                     let row = &self.0[&("Logical_Switch_Port", port)];
