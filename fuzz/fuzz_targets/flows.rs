@@ -30,11 +30,9 @@ fuzz_target!(|text: &str| {
         };
         let binding = if is_distributed { "cr-R-ext" } else { "R-ext" }.to_owned();
         let gateway = Gateway { router_port: "R-ext".to_owned(), binding, is_distributed, chassis: None };
-        let mut southbound = Southbound {
-            datapaths: [(ROUTER, DATAPATH)].into(),
-            gateways: [(DATAPATH, vec![gateway])].into(),
-            ..Southbound::default()
-        };
+        let mut southbound = Southbound::default();
+        southbound.datapaths.insert(ROUTER, DATAPATH);
+        southbound.gateways.insert(DATAPATH, vec![gateway]);
         let addresses: HashSet<IpAddr> = [internal, external].into();
         for line in text.lines() {
             let mut parts = line.splitn(3, " | ");
