@@ -202,8 +202,9 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
 /// # Errors
 /// It is for none, and northd passes over it.
 pub fn nat_port(store: &Store, nat: &Nat) -> Result<Option<RouterPortId>, NatFlaw> {
-    // One that is written with a mask is looked up in vain (northd/northd.c, `lrp_find_member_ip`).
-    let external = nat.external_ip().filter(|_| !nat.is_external_masked());
+    // One that is written with a mask, or with blanks before it, is looked up in vain (northd/northd.c, `lrp_find_member_ip`).
+    let is_plain = || !nat.is_external_masked() && !nat.external_ip_text().starts_with([' ', '\t']);
+    let external = nat.external_ip().filter(|_| is_plain());
     nat.router.map_or(Ok(None), |router| gateway_of(store, router, nat.gateway_port, external))
 }
 

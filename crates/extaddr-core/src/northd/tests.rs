@@ -175,6 +175,8 @@ fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
         ("198.51.100.1", None, Err(NoGatewayPort)),
         ("203.0.113.10/32", None, Err(NoGatewayPort)),
         ("203.0.113.10/32", Some("R-ext"), Ok(Some("R-ext"))),
+        (" 203.0.113.10", None, Err(NoGatewayPort)),
+        (" 203.0.113.10", Some("R-ext"), Ok(Some("R-ext"))),
         ("198.51.100.1", Some("R-priv"), Ok(Some("R-priv"))),
         ("203.0.113.10", Some("R-priv"), Ok(Some("R-priv"))),
         ("203.0.113.10", Some("R-S"), Err(GatewayPort)),
