@@ -12,7 +12,11 @@ pub trait Trace {
     /// A step went well.
     fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String);
     /// It may be granted, but not everything will work.
-    fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String);
+    fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
+        self.hazard_if(step, || Some(detail()));
+    }
+    /// The same, where it takes a look to know whether it is so.
+    fn hazard_if(&mut self, step: &'static str, detail: impl FnOnce() -> Option<String>);
 }
 
 /// A step of a decision that did not fail.
@@ -28,7 +32,7 @@ pub struct Check {
 
 impl Trace for () {
     fn passed(&mut self, _: &'static str, _: impl FnOnce() -> String) {}
-    fn hazard(&mut self, _: &'static str, _: impl FnOnce() -> String) {}
+    fn hazard_if(&mut self, _: &'static str, _: impl FnOnce() -> Option<String>) {}
 }
 
 impl Trace for Vec<Check> {
@@ -36,8 +40,8 @@ impl Trace for Vec<Check> {
         self.push(Check { step, detail: detail(), hazard: false });
     }
 
-    fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
-        self.push(Check { step, detail: detail(), hazard: true });
+    fn hazard_if(&mut self, step: &'static str, detail: impl FnOnce() -> Option<String>) {
+        self.extend(detail().map(|detail| Check { step, detail, hazard: true }));
     }
 }
 

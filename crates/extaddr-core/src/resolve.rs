@@ -5,6 +5,7 @@ mod occupancy;
 mod tests;
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use ovn_model::{
@@ -269,7 +270,8 @@ fn decide(
         return Err(Verdict::Conflict(reason));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
-    if northd::idle_ports(store, router, external).any(|port| port.is_none()) {
+    let idle: SmallVec<[_; 1]> = northd::idle_ports(store, router, external).collect();
+    if idle.contains(&None) {
         return Err(Verdict::Rejected(Reason::DefaultTarget(Unconvertible::Shared)));
     }
     let site = Site::among(store, &rules.owner, router, external, &found);
@@ -286,20 +288,15 @@ fn decide(
     }
     let gateway_port = gateway_port.map_err(Verdict::Rejected)?;
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
-        let others = gateway::other_ways(store, &rules.owner, router, &decision.internal, gateway_port);
-        match others.is_empty() {
-            true => trace.passed("gateway-port", || row.name.to_string()),
-            false => trace.hazard("gateway-port", || {
-                let others = others.iter().filter_map(|id| store.router_port(*id)).map(|port| &port.name);
-                format!(
-                    "{}: {external} is at home there; what leaves by {}, as the SNAT of the instance's network does, does not have it",
-                    row.name,
-                    Check::list(others)
-                )
-            }),
-        }
+        trace.passed("gateway-port", || row.name.to_string());
+        trace.hazard_if("gateway-port", || {
+            let others = gateway::other_ways(store, &rules.owner, router, &decision.internal, gateway_port);
+            let others = others.iter().filter_map(|id| store.router_port(*id)).map(|port| &port.name);
+            let others = Some(Check::list(others)).filter(|others| !others.is_empty())?;
+            Some(format!("{}: {external} is at home there; what leaves by {others}, as the SNAT of the instance's network does, does not have it", row.name))
+        });
     }
-    let port_range = port_range(question, router, external, &found, trace).map_err(Verdict::Rejected)?;
+    let port_range = port_range(question, external, &found, &idle, trace).map_err(Verdict::Rejected)?;
     let external_ips = place.peers(&missing, trace).map(Box::new);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
@@ -361,17 +358,16 @@ fn rival(question: Question<'_>, address: IpAddr) -> Option<Reason> {
 /// Too few are left that the address does not listen on.
 fn port_range(
     question: Question<'_>,
-    router: RouterId,
     external: IpAddr,
     found: &[Forward<'_>],
+    idle: &[Option<NonZeroU16>],
     trace: &mut impl Trace,
 ) -> Result<Option<PortRange>, Reason> {
     if !question.store.supports(Nat::COLUMNS.external_port_range) {
         return Ok(None);
     }
     let forwarded = found.iter().filter_map(Forward::port);
-    let idle = northd::idle_ports(question.store, router, external).flatten();
-    let mut listening: Vec<_> = forwarded.chain(idle).map(u16::from).collect();
+    let mut listening: Vec<_> = forwarded.chain(idle.iter().copied().flatten()).map(u16::from).collect();
     listening.sort_unstable();
     listening.dedup();
     let range = match question.rules.port_range {

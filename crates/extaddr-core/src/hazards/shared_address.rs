@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use ovn_model::{NatKind, RouterId, RouterPort, Store, SwitchId};
+use ovn_model::{NatKind, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 
 use super::{is_foreign, name, rows};
 use crate::forwards::Forward;
@@ -11,10 +11,10 @@ use crate::ownership::Owner;
 use crate::topology::{gateway_ports, is_disabled, is_gateway, router_ports};
 use crate::{forwards, northd};
 
-/// A router that answers for an address, and where.
+/// A router that answers for an address: by one of its ports, or where its NAT is.
 struct Holder {
     router: RouterId,
-    links: Links,
+    port: Option<RouterPortId>,
 }
 
 /// The networks that a router is in by some of its ports.
@@ -34,7 +34,7 @@ pub(super) fn shared_addresses(store: &Store, owner: &Owner) -> Vec<String> {
             let others = holders.get(&address).into_iter().flatten().filter(|holder| holder.router != router);
             let met = others.filter(|holder| {
                 let ports = router_ports(store, router).map(|(_, port)| port);
-                holder.links.meet(&Links::through(store, ports))
+                holder.links(store).meet(&Links::through(store, ports))
             });
             places.extend(met.map(|holder| {
                 format!("{address}, which {} forwards, of {}", row.name, name(store, holder.router))
@@ -47,13 +47,12 @@ pub(super) fn shared_addresses(store: &Store, owner: &Owner) -> Vec<String> {
 /// Returns the routers that answer for addresses of their own, and for those that they translate to.
 fn holders(store: &Store) -> HashMap<IpAddr, Vec<Holder>> {
     let mut holders: HashMap<_, Vec<_>> = HashMap::new();
-    for (_, port) in store.router_ports() {
+    for (id, port) in store.router_ports() {
         // OVN makes nothing of a disabled one.
         let router = port.router.filter(|router| port.enabled != Some(false) && !is_disabled(store, *router));
         let Some(router) = router else { continue };
         for network in port.networks.iter() {
-            let links = Links::through(store, [port]);
-            holders.entry(network.addr()).or_default().push(Holder { router, links });
+            holders.entry(network.addr()).or_default().push(Holder { router, port: Some(id) });
         }
     }
     for (router, nat) in rows(store) {
@@ -62,14 +61,23 @@ fn holders(store: &Store) -> HashMap<IpAddr, Vec<Holder>> {
         let address =
             nat.external_ip().filter(|_| answers && is_gateway(store, router) && !is_disabled(store, router));
         let Some(address) = address else { continue };
-        let gateways: Vec<_> = gateway_ports(store, router).filter_map(|id| store.router_port(id)).collect();
-        let links = match gateways.is_empty() {
-            true => Links::through(store, router_ports(store, router).map(|(_, port)| port)),
-            false => Links::through(store, gateways),
-        };
-        holders.entry(address).or_default().push(Holder { router, links });
+        holders.entry(address).or_default().push(Holder { router, port: None });
     }
     holders
+}
+
+impl Holder {
+    fn links(&self, store: &Store) -> Links {
+        if let Some(port) = self.port {
+            return Links::through(store, store.router_port(port));
+        }
+        let gateways: Vec<_> =
+            gateway_ports(store, self.router).filter_map(|id| store.router_port(id)).collect();
+        match gateways.is_empty() {
+            true => Links::through(store, router_ports(store, self.router).map(|(_, port)| port)),
+            false => Links::through(store, gateways),
+        }
+    }
 }
 
 impl Links {

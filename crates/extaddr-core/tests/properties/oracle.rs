@@ -170,7 +170,6 @@ impl<'a> Oracle<'a> {
             return Err(Verdict::Rejected("no-router"));
         }
         let open = self.reachable_by(switch, false);
-        let is_gateway = |router| self.is_gateway(router);
         // What moves to the port is sent to it, too.
         let mut targets = internal.clone();
         for (other, row) in self.database.table("Logical_Switch_Port") {
@@ -190,7 +189,7 @@ impl<'a> Oracle<'a> {
             Some(address) => address,
             None => {
                 let serves = |router| {
-                    let is_way = is_gateway(router) && open.contains_key(&router);
+                    let is_way = self.is_gateway(router) && open.contains_key(&router);
                     is_way && !self.is_disabled(router)
                 };
                 self.sole_forward(&routers, &targets, family, serves).map_err(Verdict::Rejected)?
@@ -198,8 +197,7 @@ impl<'a> Oracle<'a> {
         };
         decision.external = Some(external);
         let is_off = |router| self.is_disabled(router) || !open.contains_key(&router);
-        let router =
-            self.router_of(&routers, external, &targets, is_off, is_gateway).map_err(Verdict::Rejected)?;
+        let router = self.router_of(&routers, external, &targets, is_off).map_err(Verdict::Rejected)?;
         decision.router = Some(router);
         if self.is_disabled(router) {
             return Err(Verdict::Rejected("router-disabled"));
@@ -207,7 +205,7 @@ impl<'a> Oracle<'a> {
         if !open.contains_key(&router) {
             return Err(Verdict::Rejected("port-disabled"));
         }
-        if !is_gateway(router) {
+        if !self.is_gateway(router) {
             return Err(Verdict::Rejected("no-gateway"));
         }
 
@@ -366,20 +364,19 @@ impl<'a> Oracle<'a> {
         external: IpAddr,
         internal: &[IpAddr],
         is_off: impl Fn(Uuid) -> bool,
-        is_gateway: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
         let mut ranks: BTreeMap<(bool, bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
             if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                let rank = (is_off(*router), !here, !is_gateway(*router), *hops);
+                let rank = (is_off(*router), !here, !self.is_gateway(*router), *hops);
                 ranks.entry(rank).or_default().push(*router);
             }
         }
         match ranks.pop_first() {
             None if self.settings.allow.is_empty() => Err("not-a-forward"),
-            None => self.allowed_router(routers, external, is_off, is_gateway),
+            None => self.allowed_router(routers, external, is_off),
             Some((_, routers)) if routers.len() > 1 => Err("ambiguous-router"),
             Some(((_, true, ..), _)) if self.settings.require_target => Err("not-a-target"),
             Some((_, routers)) => Ok(routers[0]),

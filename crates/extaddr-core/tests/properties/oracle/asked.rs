@@ -52,10 +52,10 @@ impl<'a> Oracle<'a> {
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
         is_off: impl Fn(Uuid) -> bool,
-        is_gateway: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
-        let allowed =
-            routers.iter().filter(|(router, _)| is_gateway(**router) && self.is_allowed(**router, external));
+        let allowed = routers
+            .iter()
+            .filter(|(router, _)| self.is_gateway(**router) && self.is_allowed(**router, external));
         let mut ranked: Vec<_> = allowed.map(|(router, hops)| ((is_off(*router), *hops), *router)).collect();
         ranked.sort_unstable();
         match ranked[..] {
