@@ -171,7 +171,8 @@ pub fn forward_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
 }
 
 /// Returns whether a router takes what arrives for an address for itself: one of its own that neither a `snat` row nor a VIP
-/// has (northd/northd.c, `build_lrouter_drop_own_dest`). Rows of ours do not count: they would expose what was not.
+/// has, nor an option that has it translate to it (northd/northd.c, `build_lrouter_drop_own_dest`). Rows of ours do not
+/// count: they would expose what was not.
 fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
     let is_own = |port: &RouterPort| port.networks.iter().any(|network| network.addr() == address);
     if !router_ports(store, router).any(|(_, port)| is_own(port)) {
@@ -187,10 +188,11 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
     // What a template's addresses are is not known there.
     let mut vips = balancers.filter(|row| !row.is_template()).flat_map(|row| row.vips_on(address));
     let is_forced = || {
-        let row = store.router(router).into_iter();
-        let options = row.flat_map(|row| [row.lb_force_snat.get(), row.dnat_force_snat.get()]);
-        let mut texts = options.filter_map(|option| option.and_then(Option::as_deref));
-        texts.any(|text| text.split_ascii_whitespace().any(|text| text.parse() == Ok(address)))
+        let Some(row) = store.router(router) else { return false };
+        let options = [row.lb_force_snat.get(), row.dnat_force_snat.get()];
+        let mut texts = options.into_iter().filter_map(|option| option.and_then(Option::as_deref));
+        seen::is_seen_as_router_port(row)
+            || texts.any(|text| text.split_ascii_whitespace().any(|text| text.parse() == Ok(address)))
     };
     !rows.any(is_snat) && !vips.any(|vip| vip_flaw(vip).is_none() || is_refused(vip)) && !is_forced()
 }

@@ -30,10 +30,15 @@ pub fn seen_behind_balancer(router: &Router, balancer: &LoadBalancer, family: Fa
     if balancer.skips_snat() {
         return SeenSource::Kept;
     }
-    match router.lb_force_snat.get().and_then(Option::as_deref) {
-        Some("router_ip") => SeenSource::RouterPort,
-        addresses => forced(addresses, family),
+    if is_seen_as_router_port(router) {
+        return SeenSource::RouterPort;
     }
+    forced(router.lb_force_snat.get().and_then(Option::as_deref), family)
+}
+
+/// Returns whether what load balancers of a router forward has the address of the port by which it leaves.
+pub(super) fn is_seen_as_router_port(router: &Router) -> bool {
+    router.chassis.is_some() && router.lb_force_snat.get().and_then(Option::as_deref) == Some("router_ip")
 }
 
 /// Returns what is seen behind a `dnat` row of a router (northd/northd.c, `build_lrouter_in_dnat_flow`).

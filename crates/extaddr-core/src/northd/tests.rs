@@ -120,7 +120,10 @@ fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
     use crate::testing::map;
     /// What may be there beside a `dnat` row for 203.0.113.2, the address of `R-ext`, and whether that is heeded then.
     type Case = (&'static str, fn(&mut Network), bool);
-    let cases: [Case; 8] = [
+    fn forces(network: &mut Network, options: &[(&str, &str)]) {
+        network.put("Logical_Router", "R", json!({"options": map(options)}));
+    }
+    let cases: [Case; 10] = [
         ("nothing", |_| {}, false),
         (
             "SNAT of a network",
@@ -140,12 +143,15 @@ fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
             |network| network.balancer("lb", &[("203.0.113.2:80", "10.57.0.12")], &["R"]),
             false,
         ),
+        ("forced SNAT", |network| forces(network, &[("lb_force_snat_ip", "203.0.113.2")]), true),
         (
-            "forced SNAT",
-            |network| {
-                let options = map(&[("lb_force_snat_ip", "203.0.113.2")]);
-                network.put("Logical_Router", "R", json!({"options": options}));
-            },
+            "SNAT to the port's address",
+            |network| forces(network, &[("lb_force_snat_ip", "router_ip")]),
+            false,
+        ),
+        (
+            "the same on a router that is bound to a chassis",
+            |network| forces(network, &[("lb_force_snat_ip", "router_ip"), ("chassis", "c1")]),
             true,
         ),
     ];

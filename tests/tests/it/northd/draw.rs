@@ -185,7 +185,7 @@ fn bare(text: &str) -> String {
     // Bits outside a mask make no difference, nor does how the mask is written.
     match ovn_model::parse_prefix(text) {
         Some(prefix) if ovn_model::is_host(&prefix) => prefix.addr().to_string(),
-        Some(prefix) => prefix.to_string(),
+        Some(prefix) => prefix.trunc().to_string(),
         None => text.to_owned(),
     }
 }
