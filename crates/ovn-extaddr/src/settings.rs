@@ -1,6 +1,7 @@
 //! Settings: options, environment, files; the first that speaks wins.
 
 mod file;
+mod socket;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -25,11 +26,11 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 /// How long something may be undone until the agent that has the lock is challenged.
 const TAKEOVER: Duration = Duration::from_secs(30);
 
-/// The socket of a Northbound server on this machine, where OVN's own tools look for it.
-const DEFAULT_SOCKET: &str = "unix:ovnnb_db.sock";
+/// The socket of a Northbound server on this machine.
+const DEFAULT_SOCKET: &str = "ovnnb_db.sock";
 
 /// The same of a Southbound server.
-const DEFAULT_SOUTHBOUND_SOCKET: &str = "unix:ovnsb_db.sock";
+const DEFAULT_SOUTHBOUND_SOCKET: &str = "ovnsb_db.sock";
 
 /// The longest reply of the Southbound database that is accepted, in bytes: 2,000,000 flows of NAT rows.
 const MAX_SOUTHBOUND_REPLY: usize = 1 << 30;
@@ -101,6 +102,8 @@ struct Configuration {
 pub struct Settings {
     /// Where the database is.
     pub remotes: Remotes,
+    /// Where its socket was looked for, if nothing says where the database is.
+    pub places: Vec<PathBuf>,
     /// Where the Southbound database is.
     pub southbound: Remotes,
     /// What decisions rest on.
@@ -157,8 +160,8 @@ impl Options {
     pub fn settle(&self) -> anyhow::Result<Settings> {
         let Configuration { file, files, origins } =
             Configuration::read(self.config.as_deref(), Path::new("/"))?;
-        let remotes = remotes(self.db.as_ref(), ("db", file.db), DEFAULT_SOCKET)?;
-        let southbound =
+        let (remotes, places) = remotes(self.db.as_ref(), ("db", file.db), DEFAULT_SOCKET)?;
+        let (southbound, _) =
             self::remotes(self.sb_db.as_ref(), ("sb-db", file.sb_db), DEFAULT_SOUTHBOUND_SOCKET)?;
         let cluster_id = match (remotes.cluster_id(), file.cluster_id) {
             (Some(listed), Some(configured)) if listed != configured => {
@@ -229,6 +232,7 @@ impl Options {
         let timeout = self.timeout.map(Duration::from_secs);
         Ok(Settings {
             remotes,
+            places,
             southbound,
             tls,
             cluster_id,
@@ -294,24 +298,24 @@ impl Configuration {
 }
 
 /// Settles where the servers of a database are: as an option or the environment says, or a key of the configuration, or
-/// at OVN's own place.
+/// this socket, wherever it is. Returns where that was looked for, too.
 fn remotes(
     option: Option<&Remotes>,
     (key, configured): (&str, Option<String>),
-    default: &str,
-) -> anyhow::Result<Remotes> {
+    socket: &str,
+) -> anyhow::Result<(Remotes, Vec<PathBuf>)> {
     let named: Option<Remotes> = match (option, configured) {
         (Some(remotes), _) => Some(remotes.clone()),
         (None, Some(text)) => Some(text.parse().with_context(|| format!("configuration key {key}"))?),
         (None, None) => None,
     };
-    Ok(match named {
-        Some(remotes) => remotes.relative_to(&socket_directory()),
-        None => {
-            let default: Remotes = default.parse().context("the default database")?;
-            default.relative_to(&run_directory())
-        }
-    })
+    if let Some(remotes) = named {
+        return Ok((remotes.relative_to(&socket_directory()), Vec::new()));
+    }
+    let places = socket::places(variable("OVN_RUNDIR"), socket);
+    let place = socket::find(&places, Path::exists).context("no place for a socket")?;
+    let remotes = format!("unix:{}", place.display()).parse();
+    Ok((remotes.with_context(|| format!("the socket {}", place.display()))?, places))
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
@@ -319,21 +323,15 @@ fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     file::parse(path, &text)
 }
 
-/// Returns where OVN's servers on this machine have their sockets, as `ovn_rundir` of OVN.
-fn run_directory() -> PathBuf {
-    directory("OVN_RUNDIR", "/var/run/ovn")
-}
-
 /// Returns what relative names of sockets are relative to: in OVN's programs, too, it is `ovs_rundir` of Open vSwitch's
 /// `lib/stream-unix.c`.
 fn socket_directory() -> PathBuf {
-    directory("OVS_RUNDIR", "/var/run/openvswitch")
+    variable("OVS_RUNDIR").unwrap_or_else(|| "/var/run/openvswitch".into())
 }
 
 /// Returns the directory that an environment variable names.
-fn directory(variable: &str, default: &str) -> PathBuf {
-    let set = std::env::var_os(variable).filter(|directory| !directory.is_empty());
-    set.map_or_else(|| default.into(), PathBuf::from)
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|directory| !directory.is_empty()).map(PathBuf::from)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the documentation shows and tells people to type.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -16,11 +18,69 @@ fn read(path: &str) -> Result<String> {
 
 /// The README and all of `docs`.
 fn texts() -> Result<Vec<String>> {
-    let mut texts = vec![read("README.md")?];
+    Ok(pages()?.into_values().collect())
+}
+
+/// The same by their names.
+fn pages() -> Result<BTreeMap<String, String>> {
+    let mut pages = BTreeMap::from([("README.md".to_owned(), read("README.md")?)]);
     for entry in fs::read_dir(format!("{ROOT}/docs"))? {
-        texts.push(fs::read_to_string(entry?.path())?);
+        let name = format!("docs/{}", entry?.file_name().display());
+        if name.ends_with(".md") {
+            pages.insert(name.clone(), read(&name)?);
+        }
     }
-    Ok(texts)
+    Ok(pages)
+}
+
+/// Where a page's links lead, without those out of the repository.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let prose = text.split("```").step_by(2);
+    let targets = prose.flat_map(|prose| prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
+    targets.filter(|target| !target.is_empty() && !target.contains("://"))
+}
+
+/// The names that a page's parts are linked to by, as the forges and mdBook make them of headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let anchor = |heading: &str| -> String {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let headings = headings.map(|line| anchor(line.trim_start_matches('#').trim()));
+    let named = text.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    headings.chain(named.map(str::to_owned)).collect()
+}
+
+#[test]
+fn links_lead_somewhere_and_the_site_has_every_page() -> Result<()> {
+    let pages = pages()?;
+    let mut wrong = Vec::new();
+    let mut followed = 0;
+    for (name, text) in &pages {
+        let directory = Path::new(name).parent().context("a page is in a directory")?;
+        for link in links(text) {
+            followed += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let there = if file.is_empty() { PathBuf::from(name) } else { directory.join(file) };
+            let found = Path::new(ROOT).join(&there);
+            let known = anchor.is_empty()
+                || fs::read_to_string(&found).is_ok_and(|text| anchors(&text).contains(anchor));
+            if !found.exists() || !known {
+                wrong.push(format!("{name}: {link}"));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    ensure!(followed > 50, "only {followed} links were found");
+    let summary = &pages["docs/SUMMARY.md"];
+    let missing: Vec<_> = pages
+        .keys()
+        .filter_map(|name| name.strip_prefix("docs/"))
+        .filter(|name| *name != "SUMMARY.md" && !summary.contains(&format!("]({name})")))
+        .collect();
+    ensure!(missing.is_empty(), "docs/SUMMARY.md does not have {missing:?}");
+    Ok(())
 }
 
 /// Every line of code, in blocks and in prose.

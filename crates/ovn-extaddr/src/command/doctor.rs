@@ -5,6 +5,7 @@ mod servers;
 mod trust;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -117,6 +118,7 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
     let files: Vec<_> = settings.files.iter().map(|file| file.display().to_string()).collect();
     let files = if files.is_empty() { "no file: all by default".to_owned() } else { files.join(", ") };
     findings.push(Finding::good("configuration", files));
+    findings.extend(looked(&settings.places));
     findings.extend(trust::look(&settings.tls));
     let limit = settings.timeout.unwrap_or(TIMEOUT);
     let reached = servers::look(&settings, limit, findings).await;
@@ -139,6 +141,28 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
             database(&observer.store, &observer.engine, &observer.names(), findings);
         }
     }
+}
+
+/// Returns where the database's socket was looked for, where nothing says where it is.
+fn looked(places: &[PathBuf]) -> Option<Finding> {
+    if places.is_empty() {
+        return None;
+    }
+    let place = |path: &PathBuf| {
+        let there = match path.try_exists() {
+            Ok(true) => "is there",
+            Ok(false) => "is not there",
+            Err(_) => "may not be looked at",
+        };
+        format!("{} {there}", path.display())
+    };
+    let looked: Vec<_> = places.iter().map(place).collect();
+    let message = format!("db is not set: {}", looked.join(", "));
+    if places.iter().any(|path| path.exists()) {
+        return Some(Finding::good("socket", message));
+    }
+    let cure = "where the database runs elsewhere, say where: db = \"ssl:ADDRESS:6641,...\", or --db";
+    Some(Finding::new("socket", Level::Note, message, cure))
 }
 
 fn source(cms: &Cms, standing: &IntentStatus) -> Finding {

@@ -178,7 +178,7 @@ fn a_balancer_that_is_distributed_takes_replies_to_any_chassis() {
 }
 
 #[test]
-fn field_case_16_source_ports_keep_off_what_templates_listen_on() {
+fn field_case_16_source_ports_keep_off_templates_and_refused_vips() {
     for (template, range) in [("true", "1024-39999"), ("false", "1024-39999")] {
         let mut network = forwarded();
         network.balancer("other", &[("203.0.113.10:40000", "10.57.0.12:80")], &["R"]);

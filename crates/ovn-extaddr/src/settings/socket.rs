@@ -1,0 +1,53 @@
+//! The sockets of OVN's servers on this machine, where deployments put them.
+
+use std::path::{Path, PathBuf};
+
+/// Where OVN's packages, kube-ovn and Kolla have the sockets.
+const USUAL: &str = "/var/run/ovn";
+
+/// Where MicroOVN has them.
+const MICROOVN: &str = "/var/snap/microovn/common/run/central";
+
+/// What is there as soon as that snap is installed.
+const SNAP: &str = "/var/snap/microovn/common";
+
+/// Returns where a server's socket may be, the first that is there counts: where `OVN_RUNDIR` says, as for OVN's own
+/// programs, else where deployments put it.
+pub(super) fn places(said: Option<PathBuf>, name: &str) -> Vec<PathBuf> {
+    let directories = said.map_or_else(|| vec![USUAL.into(), MICROOVN.into()], |said| vec![said]);
+    directories.into_iter().map(|directory| directory.join(name)).collect()
+}
+
+/// Returns the one of these places where a socket is, or is to be expected. Where none has it yet, as when the machine
+/// starts, it is known by the snap where it will be.
+pub(super) fn find(places: &[PathBuf], exists: impl Fn(&Path) -> bool) -> Option<&PathBuf> {
+    let is_installed = |place: &&PathBuf| place.starts_with(SNAP) && exists(Path::new(SNAP));
+    let found = places.iter().find(|place| exists(place));
+    found.or_else(|| places.iter().find(is_installed)).or_else(|| places.first())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_looked_for_where_deployments_put_it() {
+        const NAME: &str = "ovnnb_db.sock";
+        let usual = "/var/run/ovn/ovnnb_db.sock";
+        let microovn = "/var/snap/microovn/common/run/central/ovnnb_db.sock";
+        // What OVN_RUNDIR says, what is there, and where the socket is expected.
+        let cases: [(Option<&str>, &[&str], &str); 6] = [
+            (None, &[], usual),
+            (None, &[usual], usual),
+            (None, &[SNAP], microovn),
+            (None, &[SNAP, microovn], microovn),
+            (None, &[usual, SNAP, microovn], usual),
+            (Some("/elsewhere"), &[usual, SNAP, microovn], "/elsewhere/ovnnb_db.sock"),
+        ];
+        for (said, there, expected) in cases {
+            let exists = |path: &Path| there.iter().any(|there| Path::new(there) == path);
+            let places = places(said.map(PathBuf::from), NAME);
+            assert_eq!(find(&places, exists), Some(&PathBuf::from(expected)), "{said:?} {there:?}");
+        }
+    }
+}
