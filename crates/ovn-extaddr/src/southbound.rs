@@ -13,8 +13,6 @@ use ovsdb_protocol::{
     Atom, Client, Condition, DatabaseSchema, Datum, OperationResult, Row, SessionConfig, Transaction, Uuid,
 };
 
-use tokio::task::spawn_blocking;
-
 use crate::clock;
 use crate::reach::{self, Deadline};
 use crate::settings::Settings;
@@ -94,12 +92,8 @@ impl Sight {
     pub(crate) async fn verify(&self, overrides: Vec<Override>) -> anyhow::Result<Vec<Verdict>> {
         let (northbound, southbound) = self.look(&overrides).await?;
         let now = clock::read(Instant::now()).wall.saturating_mul(1000);
-        // An agent has one thread, and other things to do.
-        let verdicts = spawn_blocking(move || {
-            let verdict = |row| Verdict { findings: verify(&row, &northbound, &southbound, now), row };
-            overrides.into_iter().map(verdict).collect()
-        });
-        Ok(verdicts.await?)
+        let verdict = |row| Verdict { findings: verify(&row, &northbound, &southbound, now), row };
+        Ok(overrides.into_iter().map(verdict).collect())
     }
 
     /// Reads what the rules look at for some overrides.

@@ -35,6 +35,8 @@ pub fn overrides(store: &Store, owner: &Owner, port: &str) -> Vec<Override> {
 pub struct Round {
     /// The name of the last port of the part before.
     last: Option<Arc<str>>,
+    /// The same of the part before that.
+    before: Option<Arc<str>>,
 }
 
 impl Round {
@@ -45,17 +47,21 @@ impl Round {
         let is_next = |name: &Arc<str>| !name.is_empty() && self.last.as_ref().is_none_or(|last| name > last);
         let names: HashSet<_> = store.tagged_names().filter(is_next).collect();
         let mut names: Vec<_> = names.into_iter().collect();
+        self.before = self.last.take();
         if names.len() > most {
             names.select_nth_unstable(most);
             names.truncate(most);
             self.last = names.iter().max().cloned();
-        } else {
-            self.last = None;
         }
         names.sort_unstable();
         // What is about to change is looked at when it has.
         names.retain(|name| !engine.is_unsettled(name));
         names.iter().flat_map(|name| overrides(store, engine.owner(), name)).collect()
+    }
+
+    /// Has the ports of the part before come next once more, since they could not be looked at.
+    pub fn repeat(&mut self) {
+        self.last.clone_from(&self.before);
     }
 }
 
@@ -90,14 +96,18 @@ mod tests {
         let mut engine = Engine::new(network.rules.clone());
         engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
         let mut round = Round::default();
-        let mut next = || {
-            let rows = round.next(&store, &engine, 2);
-            rows.iter().map(|row| format!("{} {}", row.port, row.external)).collect::<Vec<_>>()
-        };
-        for _ in 0..2 {
-            assert_eq!(next(), ["p1 203.0.113.11", "p2 203.0.113.12"]);
-            assert_eq!(next(), ["p4 203.0.113.14"]);
-            assert_eq!(next(), ["p5 203.0.113.15"]);
+        for failures in [0, 0, 1, 2] {
+            for part in
+                [&["p1 203.0.113.11", "p2 203.0.113.12"][..], &["p4 203.0.113.14"], &["p5 203.0.113.15"]]
+            {
+                for _ in 0..failures {
+                    round.next(&store, &engine, 2);
+                    round.repeat();
+                }
+                let rows = round.next(&store, &engine, 2);
+                let rows: Vec<_> = rows.iter().map(|row| format!("{} {}", row.port, row.external)).collect();
+                assert_eq!(rows, part, "after {failures} failures");
+            }
         }
     }
 }

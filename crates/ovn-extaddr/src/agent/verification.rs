@@ -1,12 +1,16 @@
 //! The verification of overrides in the Southbound database, every `verify-interval`.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::{Context, bail};
 use extaddr_core::verify::{Check, Code, Outcome, Override, Round, overrides};
 use foldhash::{HashMap, HashMapExt};
 use ovsdb_protocol::Uuid;
-use tokio::task::JoinSet;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -103,7 +107,7 @@ impl Agent {
         let rows = self.verification.round.next(&self.store, &self.engine, MAX_PORTS);
         let sessions = self.verification.sessions.clone();
         let delay = RECHECK_DELAY.min(interval);
-        self.verification.look.spawn(async move { look(sessions, rows, delay).await });
+        self.verification.look.spawn(look_aside(sessions, rows, delay));
     }
 
     /// Takes note of what was found.
@@ -116,6 +120,7 @@ impl Agent {
         self.metrics.verifications.get_or_create(&[("outcome", word)]).inc();
         match outcome {
             Err(error) => {
+                self.verification.round.repeat();
                 let error = format!("{error:#}");
                 if let Some(repeated) = self.repeats.admit("verification", &error, now) {
                     let repeated = Some(repeated).filter(|count| *count > 0);
@@ -193,6 +198,30 @@ impl Agent {
         }
         self.verification.sessions = sessions;
     }
+}
+
+/// Looks at overrides in a thread of its own, for the agent's loop has other things to do than to read a million flows.
+///
+/// # Cancel safety
+/// The look ends when the future is dropped.
+async fn look_aside(
+    sessions: Sessions,
+    rows: Vec<Override>,
+    delay: Duration,
+) -> anyhow::Result<Vec<Verdict>> {
+    let (wanted, dropped) = oneshot::channel::<Infallible>();
+    let found = spawn_blocking(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().context("no runtime for a look")?;
+        runtime.block_on(async {
+            tokio::select! {
+                found = look(sessions, rows, delay) => found,
+                _ = dropped => bail!("nobody waits for it"),
+            }
+        })
+    });
+    let found = found.await?;
+    drop(wanted);
+    found
 }
 
 /// Looks at overrides, and once more at those that failed.

@@ -93,7 +93,10 @@ fn closing() -> Roff {
     for (name, meaning) in [
         ("OVN_NB_DB", "Where the Northbound database's servers listen, as --db."),
         ("OVS_RUNDIR", "Where sockets are that --db names relatively. /var/run/openvswitch by default."),
-        ("OVN_RUNDIR", "Where ovnnb_db.sock is, and the control socket. /var/run/ovn by default, or where MicroOVN has it."),
+        (
+            "OVN_RUNDIR",
+            "Where ovnnb_db.sock is, and the control socket. /var/run/ovn by default, or where MicroOVN has it.",
+        ),
         ("RUNTIME_DIRECTORY", "Where the control socket is; comes before OVN_RUNDIR."),
         ("OVN_EXTADDR_CONFIG", "The configuration file, as --config."),
         ("OVN_EXTADDR_LOG", "How much to log, as --log-level."),
