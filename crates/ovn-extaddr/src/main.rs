@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use ovn_extaddr::command::Cli;
 
+/// musl's own allocator takes more CPU, and others more memory: docs/performance.md.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     Cli::complete();
     let cli = Cli::parse();
