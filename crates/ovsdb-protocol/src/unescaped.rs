@@ -29,8 +29,11 @@ fn special(word: u64) -> u64 {
     // A byte that is less than the subtrahend borrows, which sets its highest bit. That may produce false positives in
     // higher bytes, but never in lower ones.
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than));
-    let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
-    (less(word, 0x20) | is(b'"') | is(b'\\')) & !word & HIGHEST
+    // One comparison finds control characters and quotes. With that bit flipped, which a quote has beyond a blank, a
+    // quote is a blank, a blank is above it, and control characters are below it as before.
+    let control_or_quote = less(word ^ (ONES * u64::from(b'"' ^ b' ')), b' ' + 1);
+    let backslash = less(word ^ (ONES * u64::from(b'\\')), 1);
+    (control_or_quote | backslash) & !word & HIGHEST
 }
 
 #[cfg(test)]
