@@ -24,7 +24,9 @@ pub(crate) struct EncodeError {
 pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, EncodeError> {
     let mut text = Vec::new();
     let written = value.serialize(&mut Serializer::with_formatter(&mut text, Strict));
-    let text = String::from_utf8_lossy(&text).into_owned();
+    // serde_json writes UTF-8, so that nothing is lost, nor copied.
+    let text = String::from_utf8(text)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     match written {
         Ok(()) => Ok(text),
         Err(fault) => {
