@@ -24,18 +24,20 @@ impl PortRange {
     pub fn holds(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
+
+    fn parse_ends(first: &str, last: &str) -> Option<Self> {
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        (0 < first && first <= last).then_some(Self { first, last })
+    }
 }
 
 impl FromStr for PortRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ends = text.split_once('-').or(Some((text, text)));
-        let ends = ends.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-        match ends {
-            Some((first, last)) if 0 < first && first <= last => Ok(Self { first, last }),
-            _ => Err(format!("\"{text}\" is no range of ports such as 1024-39999")),
-        }
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Self::parse_ends(first, last)
+            .ok_or_else(|| format!("\"{text}\" is no range of ports such as 1024-39999"))
     }
 }
 
@@ -44,10 +46,8 @@ impl OriginalText for PortRange {
 
     /// As ovn-controller does: white space may be around either port (lib/actions.c, `parse_ct_nat`).
     fn parse(text: &str) -> Option<Self> {
-        match text.split_once('-') {
-            Some((first, last)) => [first.trim(), last.trim()].join("-").parse().ok(),
-            None => text.trim().parse().ok(),
-        }
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Self::parse_ends(first.trim(), last.trim())
     }
 
     fn canonical(&self) -> impl fmt::Display + '_ {

@@ -67,6 +67,11 @@ impl OriginalText for Address {
     fn is_canonical(&self, text: &str) -> bool {
         parse_spelled_ip(text) == Some((self.0, true))
     }
+
+    fn parse_spelled(text: &str) -> Option<(Self, bool)> {
+        let address = parse_spelled_ip(text).map(|(address, is_canonical)| (Self(address), is_canonical));
+        address.or_else(|| Self::parse(text).map(|address| (address, false)))
+    }
 }
 
 /// A prefix whose bits right of the mask are cleared, as in `NAT.logical_ip`.
@@ -89,6 +94,15 @@ impl OriginalText for LogicalPrefix {
             true => parse_spelled_ip(text) == Some((self.0.addr(), true)),
             false => is_rendering(text, &self.canonical()),
         }
+    }
+
+    fn parse_spelled(text: &str) -> Option<(Self, bool)> {
+        if let Some((address, is_canonical)) = parse_spelled_ip(text) {
+            return Some((Self(address.into()), is_canonical));
+        }
+        let prefix = Self::parse(text)?;
+        let is_canonical = prefix.is_canonical(text);
+        Some((prefix, is_canonical))
     }
 }
 
@@ -156,6 +170,38 @@ mod tests {
                 assert_eq!(address.is_canonical(text), text == address.canonical().to_string(), "{text}");
                 assert_eq!(network.is_canonical(text), text == network.canonical().to_string(), "{text}");
             }
+        }
+    }
+
+    /// Checks that a text is read at once to what it is read to step by step.
+    fn check_spelled<T: OriginalText + fmt::Debug + PartialEq>(text: &str) {
+        let expected = T::parse(text).map(|value| {
+            let is_canonical = value.is_canonical(text);
+            (value, is_canonical)
+        });
+        assert_eq!(T::parse_spelled(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn a_value_and_its_spelling_are_read_at_once() {
+        for text in [
+            "10.0.0.2",
+            " 10.0.0.2",
+            "10.0.0.2/32",
+            "10.0.0.0/24",
+            "10.0.0.1/24",
+            "10.0.0.0/255.255.255.0",
+            "fd42::2",
+            "FD42::2",
+            "fd42:0::2",
+            "fd42::2/128",
+            "fd42::/64",
+            "::ffff:10.0.0.2",
+            "10.0.0",
+            "",
+        ] {
+            check_spelled::<Address>(text);
+            check_spelled::<LogicalPrefix>(text);
         }
     }
 

@@ -22,6 +22,13 @@ pub trait OriginalText: Sized {
     fn is_canonical(&self, text: &str) -> bool {
         is_rendering(text, &self.canonical())
     }
+
+    /// Parses a text, and tells whether it is the canonical form. Types whose values are many may do both at once.
+    fn parse_spelled(text: &str) -> Option<(Self, bool)> {
+        let value = Self::parse(text)?;
+        let is_canonical = value.is_canonical(text);
+        Some((value, is_canonical))
+    }
 }
 
 /// The value of a string column, parsed, and the text itself where it is not the canonical one.
@@ -41,10 +48,10 @@ pub enum Original<T> {
 impl<T: OriginalText> Original<T> {
     /// Parses a text.
     pub fn new(text: &str) -> Self {
-        match T::parse(text) {
-            Some(value) if value.is_canonical(text) => Self::Canonical(value),
+        match T::parse_spelled(text) {
+            Some((value, true)) => Self::Canonical(value),
             None if text.is_empty() => Self::Empty,
-            value => Self::Other(Box::new((value, text.into()))),
+            spelled => Self::Other(Box::new((spelled.map(|(value, _)| value), text.into()))),
         }
     }
 
