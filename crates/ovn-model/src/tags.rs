@@ -23,7 +23,14 @@ impl Tags {
     /// Returns the value of a key, which is given in full.
     pub fn get(&self, key: &str) -> Option<&str> {
         let suffix = key.strip_prefix(keys::PREFIX)?;
-        self.suffixes().find(|(k, _)| *k == suffix).map(|(_, value)| value)
+        let mut rest = &*self.0;
+        loop {
+            if let Some(values) = behind(rest, suffix) {
+                return split(values).map(|(value, _)| value);
+            }
+            let (_, values) = split(rest)?;
+            rest = split(values)?.1;
+        }
     }
 
     /// Returns the keys, in full, and their values.
@@ -34,13 +41,12 @@ impl Tags {
     /// Returns what follows the prefix in the keys, and their values.
     fn suffixes(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = &*self.0;
-        let mut text = move || {
-            // As `split_terminator`, which takes several times as long for texts as short as these.
-            let (text, more) = rest.split_at(memchr::memchr(0, rest.as_bytes())?);
-            rest = &more[1..];
-            Some(text)
-        };
-        std::iter::from_fn(move || Some((text()?, text()?)))
+        std::iter::from_fn(move || {
+            let (suffix, values) = split(rest)?;
+            let (value, more) = split(values)?;
+            rest = more;
+            Some((suffix, value))
+        })
     }
 
     /// Tells whether these are all, in the order of their keys, which are given in full.
@@ -57,9 +63,8 @@ impl Tags {
 impl PairsColumn for Tags {
     fn toggle(&mut self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError> {
         let mut pairs = difference;
-        pairs.retain(|(key, value)| {
-            key.starts_with(keys::PREFIX) && !key.contains('\0') && !value.contains('\0')
-        });
+        let has_nul = |text: &str| memchr::memchr(0, text.as_bytes()).is_some();
+        pairs.retain(|(key, value)| key.starts_with(keys::PREFIX) && !has_nul(key) && !has_nul(value));
         for (key, value) in self.iter() {
             match pairs.iter().position(|(other, _)| *other == key) {
                 None => pairs.push((key.into(), value.into())),
@@ -77,6 +82,13 @@ impl PairsColumn for Tags {
         *self = Self(joined.into());
         Ok(())
     }
+}
+
+/// Returns the first text and what is behind its NUL.
+fn split(all: &str) -> Option<(&str, &str)> {
+    // As `split_once`, which takes several times as long for texts as short as these.
+    let (text, more) = all.split_at(memchr::memchr(0, all.as_bytes())?);
+    Some((text, &more[1..]))
 }
 
 /// Returns what is behind `text` and its NUL.
