@@ -95,6 +95,10 @@ pub fn idle_ports(
 /// Returns whether northd makes flows of a VIP of which ovn-controller refuses the one that forwards, for it reads backends
 /// otherwise: none may be empty, and brackets are for IPv6 (lib/actions.c, `parse_ct_lb_action`).
 fn is_refused(vip: &Vip) -> bool {
+    // Every decision asks.
+    if !vip.is_doubtful() && !vip.has_gap() {
+        return false;
+    }
     let fits = |text: &str| {
         let backend = Endpoint::parse(text);
         backend.is_some_and(|backend| backend_flaw(vip.endpoint, backend).is_none())
@@ -267,8 +271,12 @@ pub fn forwarding_network(
 /// connections that leave with the address: the balancer is distributed, and the address is in no network of a gateway
 /// port, whose chassis answers for it (northd/northd.c, `build_distr_lrouter_nat_flows_for_lb`, since 26.03).
 pub fn is_spread(store: &Store, router: RouterId, balancer: &LoadBalancer, address: IpAddr) -> bool {
+    // Every decision asks, and hardly any balancer is.
+    if !balancer.is_distributed() {
+        return false;
+    }
     let mut ports = gateway_ports(store, router).peekable();
-    balancer.is_distributed() && ports.peek().is_some() && !ports.any(|port| holds(store, port, address))
+    ports.peek().is_some() && !ports.any(|port| holds(store, port, address))
 }
 
 /// Returns whether a router translates for a load balancer without connection tracking, for it has several gateway ports
@@ -306,10 +314,16 @@ pub fn reached_addresses(
 /// a link-local address, RFC 4291 section 2.5.6 and RFC 3927 section 7.
 pub fn port_addresses(port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
     let asks = || port.addresses.iter().any(|element| element.kind() == ElementKind::Dynamic);
-    let allocated = Some(&port.dynamic_addresses).filter(|set| !set.is_empty() && asks());
-    let all = port.addresses.assigned(family);
-    let all = all.chain(allocated.into_iter().flat_map(move |set| set.assigned(family)));
-    let mut addresses: SmallVec<[IpAddr; 1]> = all.filter(|address| !is_link_local(*address)).collect();
+    let mut addresses = SmallVec::<[IpAddr; 1]>::new();
+    let mut add = |address| {
+        if Family::of(address) == family && !is_link_local(address) {
+            addresses.push(address);
+        }
+    };
+    port.addresses.for_each_assigned(&mut add);
+    if !port.dynamic_addresses.is_empty() && asks() {
+        port.dynamic_addresses.for_each_assigned(&mut add);
+    }
     if addresses.len() > 1 {
         let mut sorted = addresses.to_vec();
         sorted.sort_unstable();

@@ -79,9 +79,9 @@ impl AddressSet {
         elements.flat_map(Element::into_addresses)
     }
 
-    /// Calls `each` with the addresses that the elements assign, of both families: there are as many of these as ports
-    /// have addresses.
-    pub(crate) fn for_each_assigned(&self, mut each: impl FnMut(IpAddr)) {
+    /// Calls `each` with the addresses that the elements assign, of both families, which takes less time than an iterator:
+    /// there are as many of these as ports have addresses.
+    pub fn for_each_assigned(&self, mut each: impl FnMut(IpAddr)) {
         for element in self.packed() {
             match element {
                 PackedElement::Canonical { is_static: true, v4, v6, .. } => {

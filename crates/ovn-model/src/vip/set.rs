@@ -33,6 +33,12 @@ impl Vips {
 
     /// Returns the virtual addresses on an address.
     pub fn on(&self, address: IpAddr) -> &[Vip] {
+        // All of most load balancers are on one address.
+        if let (Some(first), Some(last)) = (self.vips.first(), self.vips.last())
+            && [first, last].iter().all(|vip| vip.endpoint.address == address)
+        {
+            return &self.vips;
+        }
         let start = self.vips.partition_point(|vip| vip.endpoint.address < address);
         let rest = self.vips.get(start..).unwrap_or_default();
         &rest[..rest.iter().take_while(|vip| vip.endpoint.address == address).count()]
@@ -108,5 +114,31 @@ impl<C: ?Sized> Column<C> for Vips {
         let complaint = (!wrong.is_empty()).then(|| format!("not understood: {wrong:?}"));
         self.bad = Some(Box::new(bad));
         complaint.map_or(Ok(()), |complaint| Err(ColumnError::Invalid(complaint)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_on_an_address_are_found_among_others() {
+        for keys in [
+            &[][..],
+            &["10.0.0.1:80"],
+            &["10.0.0.1", "10.0.0.1:80", "10.0.0.1:443"],
+            &["10.0.0.1:80", "10.0.0.2:80"],
+            &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.2:81", "10.0.0.3:80", "[fd42::1]:80"],
+            &["[fd42::1]:80", "[fd42::1]:81"],
+        ] {
+            let mut vips: Vec<_> = keys.iter().map(|key| Vip::parse(key, "10.0.0.9:80").unwrap()).collect();
+            vips.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+            let set = Vips { vips: vips.clone(), bad: None };
+            for address in ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "fd42::1", "fd42::2"] {
+                let address: IpAddr = address.parse().unwrap();
+                let here: Vec<_> = vips.iter().filter(|vip| vip.endpoint.address == address).collect();
+                assert_eq!(set.on(address).iter().collect::<Vec<_>>(), here, "{address} among {keys:?}");
+            }
+        }
     }
 }
