@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -266,6 +267,17 @@ impl Engine {
     /// Returns the names of the ports with an intent or rows of ours, in no order.
     pub fn ports(&self) -> impl Iterator<Item = &Arc<str>> {
         self.ports.names()
+    }
+
+    /// Returns how many places for ports there are. A port keeps its place until the [`generation`](Self::generation)
+    /// changes, so that a walk over all places may be made in steps, between which others come and go.
+    pub fn places(&self) -> usize {
+        self.ports.places()
+    }
+
+    /// Returns the names of the ports in these places, as [`ports`](Self::ports) of all.
+    pub fn ports_in(&self, places: Range<usize>) -> impl Iterator<Item = &Arc<str>> {
+        self.ports.names_in(places)
     }
 
     /// Returns what was decided on a port.

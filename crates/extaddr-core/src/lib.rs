@@ -54,6 +54,7 @@ pub mod guard;
 pub mod difference;
 pub mod hazards;
 pub mod intent_stats;
+pub mod pages;
 pub mod report;
 pub mod state;
 

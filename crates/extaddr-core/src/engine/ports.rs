@@ -1,6 +1,7 @@
 //! The ports that are known, by name and by number.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -61,6 +62,18 @@ impl Ports {
     /// Returns the names, in no order.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.numbers.iter().map(|number| self.name(*number))
+    }
+
+    /// Returns how many places there are, of which some may be free.
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns the names of the ports in these places. One that is free has no name and no decisions.
+    pub(super) fn names_in(&self, places: Range<usize>) -> impl Iterator<Item = &Arc<str>> {
+        let slots = self.slots.get(places.start..places.end.min(self.slots.len())).unwrap_or_default();
+        let taken = slots.iter().filter(|slot| !slot.name.is_empty() || !slot.entry.decisions.is_empty());
+        taken.map(|slot| &slot.name)
     }
 
     /// Returns the name of a port that is known.

@@ -1,0 +1,115 @@
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::*;
+use crate::clock::Now;
+use crate::testing::Network;
+
+/// A network with `p0` to `p8`: three of them granted, three rejected, three that ask for nothing; and with what is asked for
+/// ports that are not there.
+fn network() -> Network {
+    let mut network = Network::new();
+    network.delete("Logical_Switch_Port", "p1");
+    for number in 0..9 {
+        let (port, address) = (format!("p{number}"), format!("10.57.0.{}", 20 + number));
+        network.instance(&port, &format!("02:00:00:00:01:{number:02} {address}"));
+        let (vip, target) = (format!("203.0.113.{}:80", 20 + number), format!("{address}:80"));
+        network.balancer(&format!("fw{number}"), &[(&vip, &target)], &["R"]);
+        match number % 3 {
+            0 => network.wants(&port, &format!("203.0.113.{}", 20 + number)),
+            1 => network.wants(&port, "203.0.113.99"),
+            _ => {}
+        }
+    }
+    let kept = [
+        ("ovn-extaddr:ipv4.address.external:p55", "auto"),
+        ("ovn-extaddr:ipv6.address.external:p55", "auto"),
+    ];
+    network.put("NB_Global", "global", json!({"external_ids": crate::testing::map(&kept)}));
+    network
+}
+
+fn decided(network: &Network) -> (Store, Engine) {
+    let (mut store, mut engine) = (network.store(), Engine::new(network.rules.clone()));
+    engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
+    (store, engine)
+}
+
+/// The page, by a walk that never has time for more than one step.
+fn page(store: &Store, engine: &Engine, mut walk: Walk) -> Page {
+    for _ in 0..1000 {
+        if walk.is_done() {
+            return walk.into_page();
+        }
+        walk.advance(store, engine, |_| None, || false);
+    }
+    panic!("the walk does not end");
+}
+
+fn text(entries: &[Entry]) -> String {
+    let words = entries.iter().map(|entry| format!("{}/{}", entry.port, &entry.family[2..]));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn pages_are_the_list_in_parts() {
+    let (store, engine) = decided(&network());
+    let all = text(&report::all(&store, &engine, |_| None));
+    assert_eq!(all, "p0/v4 p1/v4 p3/v4 p4/v4 p55/v4 p55/v6 p6/v4 p7/v4");
+    for limit in 1..9 {
+        let (mut after, mut parts) = (None, Vec::new());
+        loop {
+            let page = page(&store, &engine, Walk::new(Filter::default(), after, limit));
+            assert!(page.counts.is_none() && page.absent == 2);
+            parts.extend(page.entries);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(text(&parts), all, "{limit} at a time");
+    }
+}
+
+#[test]
+fn a_filter_admits_what_the_list_would_keep_of_all() {
+    use State::{Pending, Rejected, Waiting};
+    let (store, engine) = decided(&network());
+    for (states, words, expected) in [
+        (&[][..], "P3", "p3/v4"),
+        (&[Rejected], "", "p1/v4 p4/v4 p7/v4"),
+        (&[Pending], "", "p0/v4 p3/v4 p6/v4"),
+        (&[Waiting], "", "p55/v4 p55/v6"),
+        (&[Waiting, Rejected], "p", "p1/v4 p4/v4 p55/v4 p55/v6 p7/v4"),
+        (&[], "203.0.113.99", "p1/v4 p4/v4 p7/v4"),
+        (&[], "10.57.0.23", "p3/v4"),
+        (&[], "203.0.113.26", "p6/v4"),
+        (&[], "not-a-forward", "p1/v4 p4/v4 p7/v4"),
+        (&[Pending], "not-a-forward", ""),
+        (&[], "auto", "p55/v4 p55/v6"),
+        (&[], "nobody", ""),
+    ] {
+        let filter = Filter::new(states.to_vec(), words);
+        let mut all = report::all(&store, &engine, |_| None);
+        all.retain(|entry| filter.admits(entry));
+        let page = page(&store, &engine, Walk::new(filter, None, 100));
+        assert_eq!(text(&page.entries), expected, "{states:?} {words}");
+        assert_eq!(text(&all), expected, "{states:?} {words}, of all");
+        let counted = page.counts.map(|counts| counts.iter().sum::<usize>());
+        if states.is_empty() {
+            assert_eq!(counted, Some(page.entries.len()), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_walk_begins_again_where_the_engine_does() {
+    let network = network();
+    let (store, mut engine) = decided(&network);
+    let mut walk = Walk::new(Filter::default(), None, 100);
+    walk.advance(&store, &engine, |_| None, || false);
+    engine.set_rules(&store, network.rules.clone());
+    engine.update(&store, &Default::default(), Now { instant: Instant::now(), wall: 1_800_000_000 });
+    assert_eq!(text(&page(&store, &engine, walk).entries), text(&report::all(&store, &engine, |_| None)));
+}
