@@ -1,10 +1,12 @@
 //! `ovn-extaddr run`: the loop that owns the state. Events of the session in, transactions out.
 
 mod accounts;
+mod answers;
 mod commands;
 mod locking;
 mod losses;
 mod sources;
+mod standing;
 mod verification;
 mod writing;
 
@@ -145,9 +147,9 @@ impl Run {
         if let Some(place) = &settings.metrics {
             inputs
                 .exposition
-                .listen(Some(place))
+                .listen(Some(place), settings.status_page)
                 .with_context(|| format!("cannot offer metrics on {place}"))?;
-            info!(%place, "offering metrics on {place}");
+            info!(%place, status_page = settings.status_page.name(), "offering metrics on {place}");
         }
         let mut agent = Agent::new(settings, self.dry_run, log)?;
         let name = agent.run_until(&mut inputs).await;
@@ -231,10 +233,7 @@ impl Agent {
                     }
                     asked.answer(answer);
                 }
-                asked = exposition.next() => {
-                    // Whoever asked may be gone.
-                    let _ = asked.send(self.exposed());
-                }
+                question = exposition.next() => self.answer(question, exposition),
                 report = watchers.next() => self.heard(report),
                 verdicts = self.verification.next() => self.verified(verdicts),
                 event = self.session.next(&mut self.store) => self.event(event),
@@ -329,6 +328,7 @@ impl Agent {
             log_level,
             metrics,
             metrics_by_router,
+            status_page,
             audit,
             files,
             takeover,
@@ -355,7 +355,7 @@ impl Agent {
         {
             error!(%error, "cannot change the log level");
         }
-        if let Err(error) = exposition.listen(metrics.as_ref()) {
+        if let Err(error) = exposition.listen(metrics.as_ref(), status_page) {
             error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics: {error}");
         }
         self.intent_stats.count_by_router(metrics_by_router);

@@ -1,42 +1,47 @@
-//! The endpoint where Prometheus reads the metrics: HTTP on a TCP port or a Unix socket.
+//! The listener where Prometheus reads the metrics, and people the status page: HTTP on a TCP port or a Unix socket.
 //!
 //! Every request goes to the loop and waits for its answer, so that one place owns the state, and so that a loop that
 //! hangs shows as a scrape that fails.
 
-use std::convert::Infallible;
+pub(crate) mod question;
+pub(crate) mod routes;
+
 use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
+use axum::Router;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-/// Connections at a time. Prometheus has one; more come from people and from mistakes.
-const CONNECTIONS: usize = 16;
+use crate::page::access::StatusPage;
+use question::{Asking, Question};
+use routes::{Site, TIMEOUT, routes};
 
-/// How long the loop may take to answer, and a client to ask.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections at a time. Prometheus has one and a browser up to six; more come from mistakes.
+const MAX_CONNECTIONS: usize = 32;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PLAIN: &str = "text/plain; charset=utf-8";
+/// How long a connection may last. A request that is under way then has as long again to end: nobody holds one of the
+/// few connections by reading or writing slowly.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+/// The longest request that is read, in bytes: target and headers.
+const MAX_REQUEST: usize = 16 << 10;
 
 /// Where to listen: `ADDRESS:PORT`, or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -48,15 +53,13 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// A request for all metrics, and where they go.
-pub(crate) type Asked = oneshot::Sender<String>;
-
 /// The listener. It ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Exposition {
-    questions: mpsc::Receiver<Asked>,
-    asking: mpsc::Sender<Asked>,
+    questions: mpsc::Receiver<Question>,
+    asking: Asking,
     place: Option<Listen>,
+    page: watch::Sender<StatusPage>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -65,50 +68,59 @@ pub(crate) struct Exposition {
 impl Exposition {
     /// Listens nowhere yet.
     pub(crate) fn new() -> Self {
-        let (asking, questions) = mpsc::channel(CONNECTIONS);
-        Self { questions, asking, place: None, task: None }
+        let (sender, questions) = mpsc::channel(MAX_CONNECTIONS);
+        let page = watch::Sender::new(StatusPage::Off);
+        Self { questions, asking: Asking::new(sender), place: None, page, task: None }
     }
 
     /// Listens there from now on, or nowhere.
     ///
     /// # Errors
     /// It cannot be listened there. It is not listened anywhere then.
-    pub(crate) fn listen(&mut self, place: Option<&Listen>) -> io::Result<()> {
+    pub(crate) fn listen(&mut self, place: Option<&Listen>, page: StatusPage) -> io::Result<()> {
+        // Before it is listened anywhere: a page for this machine only must not be seen elsewhere for a moment.
+        self.page.send_replace(page);
         if self.place.as_ref() == place {
             return Ok(());
         }
         self.close();
-        let asking = self.asking.clone();
+        let site = |is_tcp| Site::new(self.asking.clone(), self.page.subscribe(), is_tcp);
         self.task = match place {
             None => None,
             Some(Listen::Tcp(address)) => {
                 let listener = std::net::TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
                 let listener = TcpListener::from_std(listener)?;
-                Some(tokio::spawn(accept(asking, async move || Ok(listener.accept().await?.0))))
+                let routes = routes(site(true));
+                Some(tokio::spawn(accept(routes, async move || Ok(listener.accept().await?.0))))
             }
             Some(Listen::Unix(path)) => {
                 let listener = bind(path)?;
-                Some(tokio::spawn(accept(asking, async move || Ok(listener.accept().await?.0))))
+                let routes = routes(site(false));
+                Some(tokio::spawn(accept(routes, async move || Ok(listener.accept().await?.0))))
             }
         };
         self.place = place.cloned();
         Ok(())
     }
 
-    /// Waits for the next request.
+    /// Waits for the next question.
     ///
     /// # Cancel safety
-    /// No request is lost when the future is dropped.
-    pub(crate) async fn next(&mut self) -> Asked {
+    /// No question is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Question {
         match self.questions.recv().await {
-            Some(asked) => asked,
+            Some(question) => question,
             None => std::future::pending().await,
         }
     }
 
     pub(crate) fn place(&self) -> Option<&Listen> {
         self.place.as_ref()
+    }
+
+    pub(crate) fn page(&self) -> StatusPage {
+        *self.page.borrow()
     }
 
     fn close(&mut self) {
@@ -176,19 +188,19 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept<S>(asking: mpsc::Sender<Asked>, next: impl AsyncFn() -> io::Result<S>)
+async fn accept<S>(routes: Router, next: impl AsyncFn() -> io::Result<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         match next().await {
             Ok(stream) => {
-                let asking = asking.clone();
+                let routes = routes.clone();
                 tokio::spawn(async move {
-                    serve(stream, asking).await;
+                    serve(stream, routes).await;
                     drop(place);
                 });
             }
@@ -201,49 +213,19 @@ where
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, asking: mpsc::Sender<Asked>) {
-    let answer = service_fn(|request: Request<Incoming>| {
-        let asking = asking.clone();
-        async move { Ok::<_, Infallible>(answer(&request, asking).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(TIMEOUT)
-        .serve_connection(TokioIo::new(stream), answer);
-    if let Err(error) = connection.await {
-        debug!(%error, "a connection for metrics broke");
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, routes: Router) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_buf_size(MAX_REQUEST);
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
+    let mut ended = timeout(MAX_AGE, connection.as_mut()).await;
+    if ended.is_err() {
+        connection.as_mut().graceful_shutdown();
+        ended = timeout(MAX_AGE, connection.as_mut()).await;
     }
-}
-
-async fn answer(request: &Request<Incoming>, asking: mpsc::Sender<Asked>) -> Response<Full<Bytes>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-        response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-        return response;
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a connection for metrics broke"),
+        Err(_) => debug!("a connection for metrics took too long"),
     }
-    match request.uri().path() {
-        "/metrics" => {}
-        "/" => return plain(StatusCode::OK, "ovn-extaddr: see /metrics\n"),
-        _ => return plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
-    }
-    let (sender, receiver) = oneshot::channel();
-    let asked = async {
-        asking.send(sender).await.ok()?;
-        receiver.await.ok()
-    };
-    match timeout(TIMEOUT, asked).await {
-        Ok(Some(text)) => response(StatusCode::OK, OPEN_METRICS, text),
-        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent's loop does not answer\n"),
-    }
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    response(status, PLAIN, text)
-}
-
-fn response(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    response
 }

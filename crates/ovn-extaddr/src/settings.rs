@@ -17,6 +17,7 @@ use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig, Uuid};
 use tracing::level_filters::LevelFilter;
 
 use crate::exposition::Listen;
+use crate::page::access::StatusPage;
 use crate::sources::cms::Cms;
 use file::File;
 
@@ -126,6 +127,8 @@ pub struct Settings {
     pub metrics: Option<Listen>,
     /// Whether metrics are to tell of each router.
     pub metrics_by_router: bool,
+    /// Who gets the status page, which is where the metrics are.
+    pub status_page: StatusPage,
     /// How long something may be undone until the agent that has the lock is challenged. `None`: for ever.
     pub takeover: Option<Duration>,
     /// How often overrides are looked at in the Southbound database. `None`: never.
@@ -229,6 +232,10 @@ impl Options {
             policy: file.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
             ..usual
         };
+        let status_page = file.status_page.unwrap_or_default();
+        if let Err(error) = status_page.check(file.metrics.as_ref()) {
+            bail!("configuration key status-page: {error}");
+        }
         let timeout = self.timeout.map(Duration::from_secs);
         Ok(Settings {
             remotes,
@@ -244,6 +251,7 @@ impl Options {
             log_level: self.log_level.or_else(|| file.log_level.map(|level| level.0)),
             metrics: file.metrics,
             metrics_by_router: file.metrics_by_router.unwrap_or_default(),
+            status_page,
             takeover: Some(takeover).filter(|takeover| !takeover.is_zero()),
             verify_interval: Some(verify_interval).filter(|interval| !interval.is_zero()),
             audit: file.audit,

@@ -31,6 +31,7 @@ mod names;
 mod northd;
 mod owners;
 mod package;
+mod page;
 mod protocol;
 mod refusals;
 mod regressions;

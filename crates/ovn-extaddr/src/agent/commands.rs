@@ -1,14 +1,9 @@
 //! The commands of the control socket.
 
-use std::time::SystemTime;
-
 use extaddr_core::report::{self, Entry};
-use ovsdb_protocol::LockStatus;
 use tracing::info;
 
 use super::Agent;
-use crate::access;
-use crate::clock::rfc3339;
 use crate::control::ControlCommand;
 use crate::exposition::Exposition;
 use crate::metrics::resident_memory;
@@ -45,7 +40,7 @@ impl Agent {
         match name.as_str() {
             "list-commands" => Ok(list_commands()),
             "version" => Ok(concat!("ovn-extaddr ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
-            "status" => Ok(self.status(exposition)),
+            "status" => Ok(self.status(exposition).to_string()),
             "nb-connection-status" => {
                 Ok(if self.session.is_synced() { "connected\n" } else { "not connected\n" }.to_owned())
             }
@@ -99,54 +94,6 @@ impl Agent {
         report::all(&self.store, &self.engine, |port| self.applier.obstacle(&self.engine, port))
     }
 
-    fn status(&self, exposition: &Exposition) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: String| text += &format!("{name}: {value}\n");
-        line("role", self.role().name().to_owned());
-        line("owner", self.engine.owner().to_string());
-        line("version", env!("CARGO_PKG_VERSION").to_owned());
-        line("uptime", format!("{} s", self.metrics.uptime().as_secs()));
-        let step = if self.session.is_synced() { "in step" } else { "not in step" };
-        let remote = self.session.remote().map(|remote| access::place(remote, self.session.address()));
-        let remote = remote.unwrap_or_else(|| "none".to_owned());
-        line("database", format!("{remote} ({step})"));
-        if let Some((at, error)) = self.past.lost.as_ref().filter(|_| !self.session.is_synced()) {
-            line("connection error", format!("{error} at {}", rfc3339(*at)));
-        }
-        let lock = match self.session.lock_status() {
-            LockStatus::Held(_) if self.takeover.is_challenging() => {
-                "taken, to see whether the other agent lives".to_owned()
-            }
-            LockStatus::Held(epoch) => format!("held{}, epoch {epoch}", since(self.past.lock)),
-            LockStatus::Waiting => "another agent has it".to_owned(),
-            LockStatus::None => "none".to_owned(),
-        };
-        line("lock", format!("{} ({lock})", self.engine.owner().lock()));
-        line("to change", self.engine.unsettled().len().to_string());
-        line("under way", if self.applier.is_busy() { "a transaction" } else { "nothing" }.to_owned());
-        let committed =
-            self.past.committed.map(|(at, changes)| format!("{changes} changes at {}", rfc3339(at)));
-        line("last commit", committed.unwrap_or_else(|| "none".to_owned()));
-        let refused = self.past.refused.as_ref().map(|(at, error)| format!("{} at {}", error, rfc3339(*at)));
-        line("last refusal", refused.unwrap_or_else(|| "none".to_owned()));
-        let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
-        line("configuration", if files.is_empty() { "none".to_owned() } else { files.join(", ") });
-        if let Some(wrong) = &self.wrong {
-            line("configuration error", wrong.replace('\n', " "));
-        }
-        for source in self.source_lines() {
-            line("source", source);
-        }
-        line("verification", self.verification_status().unwrap_or_else(|| "off".to_owned()));
-        line("metrics", exposition.place().map_or_else(|| "off".to_owned(), ToString::to_string));
-        let audit = self.audit.as_ref().map(|audit| audit.path().display().to_string());
-        line("audit", audit.unwrap_or_else(|| "off".to_owned()));
-        for (state, count) in self.intent_stats.counts().filter(|(_, count)| *count > 0) {
-            line(state.name(), count.to_string());
-        }
-        text
-    }
-
     /// What is in memory, in the form of ovs-appctl(8).
     fn memory(&self) -> String {
         let counts = [
@@ -191,10 +138,6 @@ fn list_commands() -> String {
     let lines = COMMANDS.iter().map(|(name, takes)| format!("  {name:<24} {takes}").trim_end().to_owned());
     let lines: Vec<_> = lines.collect();
     format!("The available commands are:\n{}\n", lines.join("\n"))
-}
-
-fn since(time: Option<SystemTime>) -> String {
-    time.map_or_else(String::new, |time| format!(" since {}", rfc3339(time)))
 }
 
 /// Keeps the loop from going round, as a mistake of ours would: for tests of what watches over it. Not in a release.

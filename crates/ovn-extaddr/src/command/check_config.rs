@@ -66,6 +66,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
         log_level,
         metrics,
         metrics_by_router,
+        status_page,
         audit,
         takeover,
         verify_interval,
@@ -117,6 +118,7 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("log-level", log_level.map(|level| level.to_string())),
         ("metrics", metrics.as_ref().map(ToString::to_string)),
         ("metrics-by-router", Some(metrics_by_router.to_string())),
+        ("status-page", Some(status_page.name().to_owned())),
         ("audit", path(audit)),
     ];
     let setting = |(key, value)| Setting { key, value, file: settings.origins.get(key).cloned() };

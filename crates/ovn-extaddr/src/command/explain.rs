@@ -1,26 +1,16 @@
 //! `ovn-extaddr explain`
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use extaddr_core::engine::Engine;
-use extaddr_core::explain::Check;
 use extaddr_core::names::{Meaning, is_short_for};
-use extaddr_core::owned::{Owned, owned};
-use extaddr_core::ownership::Role;
 use extaddr_core::report::{self, Entry};
-use extaddr_core::resolve::{Question, resolve};
-use extaddr_core::row::DrainTags;
-use extaddr_core::topology::reach;
-use ovn_model::{Family, Port, Store};
-use serde::Serialize;
 
-use crate::clock;
 use crate::command::output::Output;
 use crate::command::port::{PortName, only_port};
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
+use crate::explanation::{ExplainedIntent, Explanation};
 use crate::observe::Observer;
 use crate::settings::Settings;
 
@@ -32,23 +22,6 @@ pub(super) struct Explain {
 
     #[command(flatten)]
     output: Output,
-}
-
-/// What `explain --json` prints. Field names are stable.
-#[derive(Debug, Serialize)]
-struct Explanation {
-    port: String,
-    name: Option<String>,
-    intents: Vec<Intent>,
-}
-
-/// One intent: the steps that went well, and its element of `list --json`, whose reason says what
-/// the next step found wrong.
-#[derive(Debug, Serialize)]
-struct Intent {
-    checks: Vec<Check>,
-    #[serde(flatten)]
-    entry: Entry,
 }
 
 impl Explain {
@@ -73,10 +46,8 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
         _ => None,
     };
     if let Some(port) = there {
-        let entries = observer.named(report::entries(store, engine, &port.name, None)).into_iter();
-        let intents =
-            entries.map(|entry| Intent { checks: checks(store, engine, port, &entry), entry }).collect();
-        return Ok(Explanation { port: port.name.to_string(), name: names.name(&port.name), intents });
+        let entries = observer.named(report::entries(store, engine, &port.name, None));
+        return Ok(Explanation::of_port(store, engine, port, names.name(&port.name), entries));
     }
     // Something may ask for what is not there.
     let name = if let Meaning::Port(name) = &meaning { name } else { text };
@@ -92,43 +63,7 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
     if let Some(other) = absent.iter().find(|entry| entry.port != port) {
         bail!("{text} may be {} or {}, name one", clean(absent[0].shown()), clean(other.shown()));
     }
-    let intents = absent.into_iter().map(|entry| Intent { checks: Vec::new(), entry }).collect();
-    Ok(Explanation { port, name, intents })
-}
-
-fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Check> {
-    let reach = port.switch.map(|switch| reach(store, switch)).unwrap_or_default();
-    let family = Family::ALL.into_iter().find(|family| family.to_string() == entry.family);
-    let mut checks = Vec::new();
-    if let Some(family) = family {
-        let question = Question {
-            store,
-            rules: engine.rules(),
-            requests: engine.requests(),
-            reach: &reach,
-            port,
-            family,
-        };
-        resolve(question, &mut Vec::new(), &mut checks);
-        checks.extend(drains(store, engine, port, family));
-    }
-    checks
-}
-
-/// What is left of addresses that the port had before.
-fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
-    let now = clock::read(Instant::now()).wall;
-    let owned = owned(store, engine.owner(), &port.name).into_iter();
-    let drains = owned.filter(|row| row.role == Some(Role::Drain));
-    let checks = drains.filter_map(|Owned { nat, .. }| {
-        let external = nat.external_ip().filter(|address| Family::of(*address) == family)?;
-        let DrainTags { internal, until } = DrainTags::read(nat)?;
-        let left = until.saturating_sub(now);
-        let detail =
-            format!("connections of {internal} with {external} may finish, {left} s more (row {})", nat.uuid);
-        Some(Check { step: "drain", detail, hazard: false })
-    });
-    checks.collect()
+    Ok(Explanation::of_absent(port, name, absent))
 }
 
 /// Renders a tree: the intents, below each the steps, and last what they led to.
@@ -138,7 +73,7 @@ fn text(explanation: &Explanation, palette: Palette) -> String {
         return format!("{port}: nothing is asked for\n");
     }
     let mut text = String::new();
-    for Intent { checks, entry } in &explanation.intents {
+    for ExplainedIntent { checks, entry } in &explanation.intents {
         let state = palette.paint(of_state(entry.state), entry.state.name());
         text += &format!("{} {state}\n", palette.paint(HEADING, &format!("{port} {}:", entry.family)));
         let steps = checks.iter().map(|check| {

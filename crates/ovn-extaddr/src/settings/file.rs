@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exposition::Listen;
+use crate::page::access::StatusPage;
 use crate::sources::cms::Cms;
 
 /// What one file says.
@@ -47,6 +48,7 @@ pub(super) struct File {
     pub(super) log_level: Option<LogLevel>,
     pub(super) metrics: Option<Listen>,
     pub(super) metrics_by_router: Option<bool>,
+    pub(super) status_page: Option<StatusPage>,
     pub(super) audit: Option<PathBuf>,
 }
 
@@ -106,6 +108,7 @@ impl File {
             log_level: over.log_level.or(self.log_level),
             metrics: over.metrics.or(self.metrics),
             metrics_by_router: over.metrics_by_router.or(self.metrics_by_router),
+            status_page: over.status_page.or(self.status_page),
             audit: over.audit.or(self.audit),
         }
     }

@@ -94,6 +94,7 @@ fn mistakes_are_told_with_line_and_suggestion() {
         ("drain = 1\ndrain = 2", ":2: duplicate key"),
         ("log-level = \"loud\"", "\"loud\" is no level"),
         ("metrics = \"somewhere\"", "neither ADDRESS:PORT nor unix:PATH"),
+        ("status-page = \"on\"", "expected one of `off`, `local`, `any`"),
         ("default-target = \"ignore\"", ":1: "),
         ("port-range = \"5-1\"", ":1: "),
     ] {

@@ -1,0 +1,88 @@
+//! Answers to questions of connections: metrics, status, pages of intents, ports.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use extaddr_core::names::is_short_for;
+use extaddr_core::pages::Walk;
+use extaddr_core::report::{self, Entry};
+use extaddr_core::sources::nic::InstanceName;
+
+use super::Agent;
+use crate::explanation::Explanation;
+use crate::exposition::Exposition;
+use crate::exposition::question::Question;
+
+/// How long a step of a walk takes, so that what comes from the database does not wait for a person who looks at a page.
+const MAX_STEP: Duration = Duration::from_millis(1);
+
+impl Agent {
+    /// Answers a question. Whoever asked may be gone.
+    pub(super) fn answer(&mut self, question: Question, exposition: &Exposition) {
+        match question {
+            Question::Metrics(answer) => drop(answer.send(self.exposed())),
+            Question::Status(answer) => drop(answer.send(Box::new(self.status(exposition)))),
+            Question::Walk(mut walk, answer) => {
+                self.advance(&mut walk);
+                let _ = answer.send(walk);
+            }
+            Question::Port(name, answer) => drop(answer.send(self.explained(&name))),
+        }
+    }
+
+    fn advance(&self, walk: &mut Walk) {
+        let end = Instant::now() + MAX_STEP;
+        let obstacle = |port: &Arc<str>| self.applier.obstacle(&self.engine, port);
+        walk.advance(&self.store, &self.engine, obstacle, || Instant::now() < end);
+    }
+
+    /// Explains the port of that name, or of the NIC that its users call so.
+    fn explained(&self, text: &str) -> Result<Explanation, String> {
+        let Self { store, engine, .. } = self;
+        if let Some(explanation) = self.explained_port(text) {
+            return Ok(explanation);
+        }
+        let absent = report::absent(store, engine).filter(|entry| is_meant(entry, text));
+        let absent: Vec<_> = absent.collect();
+        let there = self.ports_called(text);
+        let mut names: Vec<_> = there.iter().map(|port| &**port).collect();
+        names.extend(absent.iter().map(|entry| &*entry.port));
+        names.sort_unstable();
+        names.dedup();
+        match (&*names, absent.first()) {
+            ([], _) => Err(format!("there is no port {text}, and nothing asks for it")),
+            ([port], None) => self.explained_port(port).ok_or_else(|| format!("port {port} is gone")),
+            ([port], Some(entry)) => {
+                Ok(Explanation::of_absent((*port).to_owned(), entry.name.clone(), absent.clone()))
+            }
+            (several, _) => Err(format!("{text} may be {}: name one", several.join(" or "))),
+        }
+    }
+
+    fn explained_port(&self, name: &str) -> Option<Explanation> {
+        let Self { store, engine, applier, .. } = self;
+        let called = engine.requests().name(name);
+        let port = Arc::from(name);
+        let entries = report::entries(store, engine, &port, applier.obstacle(engine, &port).as_ref());
+        match store.port_by_name(name).and_then(|id| store.port(id)) {
+            Some(row) => Some(Explanation::of_port(store, engine, row, called, entries)),
+            // What it had drains, or is about to go.
+            None if !entries.is_empty() => Some(Explanation::of_absent(name.to_owned(), called, entries)),
+            None => None,
+        }
+    }
+
+    /// Returns the ports of NICs that ask for something and that a text is a name of.
+    fn ports_called(&self, text: &str) -> Vec<Arc<str>> {
+        let is_called = |instance: &InstanceName, device: &str| {
+            text.contains(&*instance.name) && is_short_for(text, &format!("{instance}/{device}"))
+        };
+        let nics =
+            self.engine.requests().nics().filter(|(instance, nic, _)| is_called(instance, &nic.device));
+        nics.filter_map(|(_, nic, _)| self.engine.port_of(&nic).cloned()).collect()
+    }
+}
+
+fn is_meant(entry: &Entry, text: &str) -> bool {
+    entry.port == text || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
+}

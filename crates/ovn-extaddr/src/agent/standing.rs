@@ -1,0 +1,57 @@
+//! What the agent is doing, for the command `status`, the status page and its API.
+
+use ovsdb_protocol::LockStatus;
+
+use super::Agent;
+use crate::access;
+use crate::clock::rfc3339;
+use crate::exposition::Exposition;
+use crate::status::{Commit, Configuration, DatabaseStatus, Failure, LockReport, Status, server_word};
+
+impl Agent {
+    /// Returns what it is doing.
+    pub(super) fn status(&self, exposition: &Exposition) -> Status {
+        let counts: Vec<_> = self.intent_stats.counts().map(|(state, count)| (state.name(), count)).collect();
+        let commit = |(at, changes)| Commit { at: rfc3339(at), changes };
+        Status {
+            role: self.role().name(),
+            owner: self.engine.owner().to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: self.metrics.uptime().as_secs(),
+            database: self.database(),
+            lock: self.lock(),
+            to_change: self.engine.unsettled().len(),
+            under_way: self.applier.is_busy(),
+            last_commit: self.past.committed.map(commit),
+            last_refusal: self.past.refused.as_ref().map(Failure::new),
+            configuration: Configuration { files: self.files.clone(), error: self.wrong.clone() },
+            sources: self.source_lines(),
+            verification: self.verification_status(),
+            metrics: exposition.place().map(ToString::to_string),
+            status_page: exposition.page().name(),
+            audit: self.audit.as_ref().map(|audit| audit.path().to_owned()),
+            intents: counts.iter().copied().collect(),
+            counts,
+        }
+    }
+
+    fn database(&self) -> DatabaseStatus {
+        let in_step = self.session.is_synced();
+        DatabaseStatus {
+            remote: self.session.remote().map(|remote| access::place(remote, self.session.address())),
+            in_step,
+            server: self.session.role().map(server_word),
+            error: self.past.lost.as_ref().filter(|_| !in_step).map(Failure::new),
+        }
+    }
+
+    fn lock(&self) -> LockReport {
+        let (state, since, epoch) = match self.session.lock_status() {
+            LockStatus::Held(_) if self.takeover.is_challenging() => ("challenged", None, None),
+            LockStatus::Held(epoch) => ("held", self.past.lock, Some(epoch)),
+            LockStatus::Waiting => ("waiting", None, None),
+            LockStatus::None => ("none", None, None),
+        };
+        LockReport { name: self.engine.owner().lock().to_string(), state, since, epoch }
+    }
+}

@@ -1,0 +1,75 @@
+//! The status page: HTML for people, and the JSON of the commands, over the listener of the metrics. Read only.
+
+pub mod access;
+mod api;
+mod changes;
+mod error;
+mod headers;
+mod home;
+mod intent;
+mod picture;
+mod port;
+mod query;
+mod render;
+mod style;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::get;
+use tokio::time::timeout;
+
+use crate::exposition::routes::{Site, TIMEOUT, without_page};
+use access::StatusPage;
+use error::{Format, Trouble};
+
+/// The longest target of a request, in bytes: a name of a port with all of its bytes escaped.
+const MAX_TARGET: usize = 4096;
+
+/// Returns the routes. They are there, and answer as if they were not, where the page is off.
+pub(crate) fn routes(site: &Site) -> Router<Site> {
+    Router::new()
+        .route("/", get(home::show))
+        .route("/port/{*name}", get(port::show))
+        .route("/style.css", get(style::show))
+        .route("/api/v1/intents", get(api::intents))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/ports/{*name}", get(api::port))
+        .fallback(missing)
+        .layer(from_fn_with_state(site.clone(), enter))
+}
+
+/// Lets in who may see the page, a few at a time and each for a limited time.
+async fn enter(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let page = *site.page.borrow();
+    if page == StatusPage::Off {
+        return without_page(request.uri().path());
+    }
+    let format = Format::of(request.uri());
+    let response = match page.admits(site.is_tcp, request.headers()) {
+        Err(refusal) => Trouble::new(StatusCode::MISDIRECTED_REQUEST, refusal.to_string()).answer(format),
+        Ok(()) if request.uri().to_string().len() > MAX_TARGET => {
+            Trouble::new(StatusCode::URI_TOO_LONG, format!("the address is longer than {MAX_TARGET} bytes"))
+                .answer(format)
+        }
+        Ok(()) => {
+            let answer = async {
+                // The semaphore is never closed.
+                let _turn = site.turns.acquire().await;
+                next.run(request).await
+            };
+            timeout(TIMEOUT, answer).await.unwrap_or_else(|_| Trouble::hangs().answer(format))
+        }
+    };
+    headers::add(response)
+}
+
+async fn missing(uri: Uri) -> Response {
+    let text = match Format::of(&uri) {
+        Format::Html => "there is no such page".to_owned(),
+        Format::Json => "there is /api/v1/intents, /api/v1/status and /api/v1/ports/NAME".to_owned(),
+    };
+    Trouble::new(StatusCode::NOT_FOUND, text).answer(Format::of(&uri))
+}

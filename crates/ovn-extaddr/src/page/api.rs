@@ -1,0 +1,65 @@
+//! The JSON of the commands, for programs.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::LINK;
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+
+use super::error::{Format, Trouble};
+use super::query::Query;
+use super::render::json;
+use crate::explanation::Explanation;
+use crate::exposition::question::{Asking, Gone, Question};
+use crate::exposition::routes::Site;
+use extaddr_core::pages::{Page, Walk};
+
+/// An element for each intent, as `list --json` has them. Where there are more, the header `Link` leads on.
+pub(super) async fn intents(State(site): State<Site>, uri: Uri) -> Response {
+    answer(listed(&site, &uri).await)
+}
+
+/// What the agent is doing.
+pub(super) async fn status(State(site): State<Site>) -> Response {
+    let status = site.asking.ask(Question::Status).await;
+    answer(status.map(|status| json(&*status)).map_err(Into::into))
+}
+
+/// What became of a port, as `explain --json` has it.
+pub(super) async fn port(State(site): State<Site>, name: Result<Path<String>, PathRejection>) -> Response {
+    answer(explained(&site, name).await.map(|explanation| json(&explanation)))
+}
+
+async fn listed(site: &Site, uri: &Uri) -> Result<Response, Trouble> {
+    let query = Query::parse(uri.query().unwrap_or_default()).map_err(Trouble::query)?;
+    let Page { entries, next, .. } = walk(&site.asking, query.walk()).await?;
+    let mut response = json(&entries);
+    let next = next.map(|next| format!("<{}>; rel=\"next\"", query.after(&next).link(uri.path())));
+    if let Some(Ok(link)) = next.map(HeaderValue::try_from) {
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+/// Has the loop make a page, step by step.
+pub(super) async fn walk(asking: &Asking, walk: Walk) -> Result<Page, Gone> {
+    let mut walk = Box::new(walk);
+    while !walk.is_done() {
+        walk = asking.ask(|answer| Question::Walk(walk, answer)).await?;
+    }
+    Ok(walk.into_page())
+}
+
+/// Asks about the port that a path names.
+pub(super) async fn explained(
+    site: &Site,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Explanation, Trouble> {
+    let Path(name) = name.map_err(|_| Trouble::query("the name of the port is not in UTF-8".to_owned()))?;
+    let explanation = site.asking.ask(|answer| Question::Port(name, answer)).await?;
+    explanation.map_err(|error| Trouble::new(StatusCode::NOT_FOUND, error))
+}
+
+fn answer(outcome: Result<Response, Trouble>) -> Response {
+    outcome.unwrap_or_else(|trouble| trouble.answer(Format::Json))
+}

@@ -1,0 +1,85 @@
+//! What is answered where there is no answer, for people and programs.
+
+use askama::Template;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::render::{html, json};
+use crate::exposition::question::Gone;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    status: StatusCode,
+    message: String,
+}
+
+/// Who reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A person.
+    Html,
+    /// A program.
+    Json,
+}
+
+/// What a program gets.
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    error: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    status: u16,
+    title: &'a str,
+    message: &'a str,
+}
+
+// ===== impl Format =====
+
+impl Format {
+    /// Whoever asks for a path of the API is a program.
+    pub(super) fn of(uri: &Uri) -> Self {
+        if uri.path().starts_with("/api/") { Self::Json } else { Self::Html }
+    }
+}
+
+// ===== impl Trouble =====
+
+impl Trouble {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// The query makes no sense.
+    pub(super) fn query(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The loop does not answer in time.
+    pub(super) fn hangs() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the agent's loop does not answer")
+    }
+
+    /// Says so.
+    pub(super) fn answer(&self, format: Format) -> Response {
+        let Self { status, message } = self;
+        let body = match format {
+            Format::Json => json(&ErrorJson { error: message }),
+            Format::Html => {
+                let title = status.canonical_reason().unwrap_or("Error");
+                html(&ErrorPage { status: status.as_u16(), title, message })
+            }
+        };
+        (*status, body).into_response()
+    }
+}
+
+impl From<Gone> for Trouble {
+    fn from(_: Gone) -> Self {
+        Self::hangs()
+    }
+}

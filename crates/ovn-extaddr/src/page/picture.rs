@@ -1,0 +1,333 @@
+//! The way from an instance to the outside as a picture: what is on it, and where that is drawn. Pure.
+
+use extaddr_core::explain::Check;
+use extaddr_core::report::Entry;
+use extaddr_core::state::State;
+
+use super::intent::Badge;
+use super::render::visible;
+
+/// Which way a picture goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Orientation {
+    /// From left to right, for wide screens.
+    Across,
+    /// From top to bottom, for narrow ones.
+    Down,
+}
+
+/// A picture, in units of the SVG.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    /// Tells the titles of several pictures of a page from each other.
+    pub(super) id: String,
+    pub(super) orientation: Orientation,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// What it shows, in words.
+    pub(super) text: String,
+    pub(super) stations: Vec<Station>,
+    pub(super) arrows: Vec<Arrow>,
+}
+
+/// Something on the way, in a box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Station {
+    pub(super) x: u32,
+    pub(super) y: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) kind: &'static str,
+    /// As much as there is room for.
+    pub(super) label: String,
+    pub(super) detail: String,
+    /// All of it, for those who point at it.
+    pub(super) whole: String,
+    pub(super) is_known: bool,
+}
+
+/// The way from a box to the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Arrow {
+    pub(super) from: (u32, u32),
+    pub(super) to: (u32, u32),
+    /// The points of its head.
+    pub(super) head: String,
+    /// Whether packets go that way with the address.
+    pub(super) is_open: bool,
+}
+
+/// What a box says.
+struct Content {
+    kind: &'static str,
+    label: String,
+    detail: String,
+    is_known: bool,
+}
+
+/// The measures of an orientation.
+struct Measures {
+    box_width: u32,
+    box_height: u32,
+    gap: u32,
+    /// Characters of a label and of a detail that fit into a box.
+    label: usize,
+    detail: usize,
+}
+
+/// How far the lines and heads of arrows stay off the boxes, and how large a head is.
+const AIR: u32 = 4;
+const HEAD: u32 = 8;
+
+/// Room for the lines of the outer boxes.
+const MARGIN: u32 = 2;
+
+// ===== impl Orientation =====
+
+impl Orientation {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Across => "across",
+            Self::Down => "down",
+        }
+    }
+
+    fn measures(self) -> Measures {
+        match self {
+            Self::Across => Measures { box_width: 184, box_height: 84, gap: 40, label: 21, detail: 25 },
+            Self::Down => Measures { box_width: 332, box_height: 76, gap: 34, label: 38, detail: 46 },
+        }
+    }
+}
+
+// ===== impl Picture =====
+
+impl Picture {
+    /// Draws the way of an intent.
+    pub(super) fn new(entry: &Entry, orientation: Orientation, id: &str) -> Self {
+        let contents = contents(entry);
+        let Measures { box_width, box_height, gap, label, detail } = orientation.measures();
+        let step = match orientation {
+            Orientation::Across => (box_width + gap, 0),
+            Orientation::Down => (0, box_height + gap),
+        };
+        let count = u32::try_from(contents.len()).unwrap_or_default();
+        let corner = |number: u32| (MARGIN + number * step.0, MARGIN + number * step.1);
+        let known: Vec<_> = contents.iter().map(|content| content.is_known).collect();
+        let text = words(&contents, entry.state);
+        let stations = contents.into_iter().zip(0..).map(|(content, number)| {
+            let (x, y) = corner(number);
+            Station {
+                x,
+                y,
+                width: box_width,
+                height: box_height,
+                kind: content.kind,
+                whole: format!("{}: {} {}", content.kind, content.label, content.detail)
+                    .trim_end()
+                    .to_owned(),
+                label: cut(&content.label, label),
+                detail: cut(&content.detail, detail),
+                is_known: content.is_known,
+            }
+        });
+        let arrows = (1..count).map(|number| {
+            let ((x, y), before) = (corner(number), corner(number - 1));
+            // What follows on something that is not there is not reached.
+            let is_open = known.iter().take(number as usize + 1).all(|known| *known);
+            match orientation {
+                Orientation::Across => {
+                    let (middle, end) = (y + box_height / 2, x - AIR);
+                    let head = format!(
+                        "{end},{middle} {0},{1} {0},{2}",
+                        end - HEAD,
+                        middle - HEAD / 2,
+                        middle + HEAD / 2
+                    );
+                    let from = (before.0 + box_width + AIR, middle);
+                    Arrow { from, to: (end - HEAD, middle), head, is_open }
+                }
+                Orientation::Down => {
+                    let (middle, end) = (x + box_width / 2, y - AIR);
+                    let head = format!(
+                        "{middle},{end} {1},{0} {2},{0}",
+                        end - HEAD,
+                        middle - HEAD / 2,
+                        middle + HEAD / 2
+                    );
+                    let from = (middle, before.1 + box_height + AIR);
+                    Arrow { from, to: (middle, end - HEAD), head, is_open }
+                }
+            }
+        });
+        let last = corner(count.saturating_sub(1));
+        Self {
+            id: id.to_owned(),
+            orientation,
+            width: last.0 + box_width + MARGIN,
+            height: last.1 + box_height + MARGIN,
+            text,
+            stations: stations.collect(),
+            arrows: arrows.collect(),
+        }
+    }
+}
+
+/// Returns what is on the way, as far as it is known.
+fn contents(entry: &Entry) -> Vec<Content> {
+    let named = |kind, name: Option<&str>, missing: &str, detail: String| Content {
+        kind,
+        label: visible(name.unwrap_or(missing)).into_owned(),
+        detail: visible(&detail).into_owned(),
+        is_known: name.is_some(),
+    };
+    let internal = Check::list(&entry.internal);
+    let internal = if internal.is_empty() { "no address".to_owned() } else { internal };
+    let gateway = entry.gateway_port.as_ref().map_or_else(String::new, |port| format!("by {port}"));
+    let ports = entry.port_range.as_ref().map_or_else(String::new, |range| format!("source ports {range}"));
+    let external = entry.external.map(|address| address.to_string());
+    let forward = match &external {
+        Some(address) => named("Forward address", Some(address), "", ports),
+        None => Content {
+            kind: "Forward address",
+            label: visible(&entry.wanted).into_owned(),
+            detail: "asked for, not granted".to_owned(),
+            is_known: false,
+        },
+    };
+    let address = external.unwrap_or_default();
+    let (seen, is_seen) = match entry.state {
+        State::Active | State::Foreign => (format!("sees {address}"), true),
+        State::Pending => (format!("will see {address}"), false),
+        State::Contested => (format!("sees {address} at times"), false),
+        State::Draining | State::Waiting | State::Rejected | State::Conflict => {
+            ("sees another address".to_owned(), false)
+        }
+    };
+    let detail =
+        if entry.state == State::Draining { format!("old connections: {address}") } else { String::new() };
+    vec![
+        named("Instance", Some(entry.shown()), "", internal),
+        named("Switch", entry.switch.as_deref(), "not known", String::new()),
+        named("Router", entry.router.as_deref(), "not known", gateway),
+        forward,
+        Content { kind: "Outside", label: seen, detail, is_known: is_seen },
+    ]
+}
+
+/// Says in words what the picture shows.
+fn words(contents: &[Content], state: State) -> String {
+    let stations = contents.iter().map(|content| {
+        let detail = if content.detail.is_empty() { String::new() } else { format!(" ({})", content.detail) };
+        format!("{} {}{detail}", content.kind.to_lowercase(), content.label)
+    });
+    format!("{}: {}", Badge::of(state).word, stations.collect::<Vec<_>>().join(", then "))
+}
+
+/// Cuts what is too long in the middle: names of OVN begin alike and end alike.
+fn cut(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let (front, back) = (most.saturating_sub(1).div_ceil(2), most.saturating_sub(1) / 2);
+    let front: String = text.chars().take(front).collect();
+    let back: String = text.chars().skip(count - back).collect();
+    format!("{front}…{back}")
+}
+
+#[cfg(test)]
+mod tests {
+    use extaddr_core::reason::Code;
+
+    use super::*;
+
+    fn entry(state: State) -> Entry {
+        Entry {
+            port: "incus-net2-instance-3d1c6f0a-9a64-4e0e-8a4e-0d6c7f3b2a11-eth0".to_owned(),
+            name: None,
+            switch: Some("S".to_owned()),
+            router: Some("R".to_owned()),
+            family: "ipv4".to_owned(),
+            wanted: "203.0.113.10".to_owned(),
+            source: "annotation",
+            internal: vec!["10.57.0.11".parse().unwrap()],
+            external: Some("203.0.113.10".parse().unwrap()),
+            state,
+            reason: None,
+            message: String::new(),
+            nat: Vec::new(),
+            port_range: Some("1024-65535".to_owned()),
+            gateway_port: None,
+        }
+    }
+
+    fn open(picture: &Picture) -> Vec<bool> {
+        picture.arrows.iter().map(|arrow| arrow.is_open).collect()
+    }
+
+    #[test]
+    fn the_way_is_open_as_far_as_it_is_known() {
+        let of = |entry: &Entry| open(&Picture::new(entry, Orientation::Across, "0"));
+        assert_eq!(of(&entry(State::Active)), [true; 4]);
+        assert_eq!(of(&entry(State::Pending)), [true, true, true, false]);
+        let refused = Entry { external: None, reason: Some(Code::NotAForward), ..entry(State::Rejected) };
+        assert_eq!(of(&refused), [true, true, false, false]);
+        let nowhere = Entry { switch: None, router: None, external: None, ..entry(State::Waiting) };
+        assert_eq!(of(&nowhere), [false; 4]);
+    }
+
+    #[test]
+    fn boxes_and_arrows_are_within_the_picture_and_do_not_touch() {
+        for orientation in [Orientation::Across, Orientation::Down] {
+            let picture = Picture::new(&entry(State::Active), orientation, "0");
+            assert_eq!((picture.stations.len(), picture.arrows.len()), (5, 4));
+            for station in &picture.stations {
+                assert!(
+                    station.x + station.width <= picture.width
+                        && station.y + station.height <= picture.height
+                );
+            }
+            for (pair, arrow) in picture.stations.windows(2).zip(&picture.arrows) {
+                let (before, after) = (&pair[0], &pair[1]);
+                let (from, to) = (arrow.from, arrow.to);
+                match orientation {
+                    Orientation::Across => {
+                        assert!(before.x + before.width < from.0 && from.0 < to.0 && to.0 < after.x);
+                        assert!(from.1 == to.1 && before.y < from.1 && from.1 < before.y + before.height);
+                    }
+                    Orientation::Down => {
+                        assert!(before.y + before.height < from.1 && from.1 < to.1 && to.1 < after.y);
+                        assert!(from.0 == to.0 && before.x < from.0 && from.0 < before.x + before.width);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_says_in_words_what_it_shows() {
+        let named = Entry { name: Some("shop:web1/eth0".to_owned()), ..entry(State::Active) };
+        assert_eq!(
+            Picture::new(&named, Orientation::Down, "0").text,
+            "active: instance shop:web1/eth0 (10.57.0.11), then switch S, then router R, \
+             then forward address 203.0.113.10 (source ports 1024-65535), then outside sees 203.0.113.10"
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_in_the_middle() {
+        for (text, most, expected) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abc…fg"),
+            ("türkis", 3, "t…s"),
+            ("abc", 1, "…"),
+            ("", 3, ""),
+        ] {
+            assert_eq!(cut(text, most), expected, "{text} {most}");
+        }
+        let picture = Picture::new(&entry(State::Active), Orientation::Across, "0");
+        assert_eq!(picture.stations[0].label, "incus-net2…b2a11-eth0");
+        assert!(picture.stations[0].whole.contains("3d1c6f0a-9a64-4e0e-8a4e-0d6c7f3b2a11"));
+    }
+}

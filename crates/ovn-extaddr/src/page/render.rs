@@ -1,0 +1,57 @@
+//! Answers made of templates and values.
+
+use std::borrow::Cow;
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::exposition::routes::{plain, response};
+
+/// Renders a page.
+pub(super) fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => response(StatusCode::OK, "text/html; charset=utf-8", text),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot render the page: {error}\n")),
+    }
+}
+
+/// Renders JSON as the commands print it.
+pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Response {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            response(StatusCode::OK, "application/json", text)
+        }
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot render JSON: {error}\n")),
+    }
+}
+
+/// Makes characters visible that have no shape of their own, or change the order of others: names that somebody chose
+/// must not look like other ones.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+    };
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for c in text.chars() {
+        if is_hidden(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_shape_is_shown_as_a_number() {
+        assert_eq!(visible("web\u{202e}1\u{200b}\n tür"), "web\\u{202e}1\\u{200b}\\u{a} tür");
+        assert!(matches!(visible("plain"), Cow::Borrowed("plain")));
+    }
+}

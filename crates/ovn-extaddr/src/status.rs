@@ -1,0 +1,193 @@
+//! The status of the agent, for people and machines.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use ovsdb_protocol::ServerRole;
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+
+/// What `/api/v1/status` answers, and the command `status` prints. Field names are stable.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Status {
+    pub(crate) role: &'static str,
+    pub(crate) owner: String,
+    pub(crate) version: &'static str,
+    /// Seconds since the start.
+    pub(crate) uptime: u64,
+    pub(crate) database: DatabaseStatus,
+    pub(crate) lock: LockReport,
+    /// Ports and addresses whose rows are not as they should be.
+    pub(crate) to_change: usize,
+    /// Whether a transaction is.
+    pub(crate) under_way: bool,
+    pub(crate) last_commit: Option<Commit>,
+    pub(crate) last_refusal: Option<Failure>,
+    pub(crate) configuration: Configuration,
+    /// A sentence for each CMS.
+    pub(crate) sources: Vec<String>,
+    /// What was found last in the Southbound database; `null` where nobody looks.
+    pub(crate) verification: Option<String>,
+    /// Where metrics are offered.
+    pub(crate) metrics: Option<String>,
+    /// `off`, `local` or `any`.
+    pub(crate) status_page: &'static str,
+    pub(crate) audit: Option<PathBuf>,
+    /// How many intents there are in each state.
+    pub(crate) intents: BTreeMap<&'static str, usize>,
+    /// The states in their own order, in which `intents` is printed.
+    #[serde(skip)]
+    pub(crate) counts: Vec<(&'static str, usize)>,
+}
+
+/// The Northbound database and the connection to it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DatabaseStatus {
+    pub(crate) remote: Option<String>,
+    /// Whether the copy of it is in step.
+    pub(crate) in_step: bool,
+    /// What the server is in its cluster: `standalone`, `leader`, `follower` or `relay`.
+    pub(crate) server: Option<&'static str>,
+    /// Why it is not in step, where that is known.
+    pub(crate) error: Option<Failure>,
+}
+
+/// Who has the lock by which one agent of an owner writes.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LockReport {
+    pub(crate) name: String,
+    /// `held`, `challenged`, `waiting` or `none`.
+    pub(crate) state: &'static str,
+    #[serde(serialize_with = "time")]
+    pub(crate) since: Option<SystemTime>,
+    /// How many times it became ours; where we have it.
+    pub(crate) epoch: Option<u64>,
+}
+
+/// A transaction that was committed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Commit {
+    pub(crate) at: String,
+    pub(crate) changes: usize,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failure {
+    pub(crate) at: String,
+    pub(crate) message: String,
+}
+
+/// The configuration files in force.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Configuration {
+    pub(crate) files: Vec<PathBuf>,
+    /// Why the files as they are now are not in force.
+    pub(crate) error: Option<String>,
+}
+
+// ===== impl Failure =====
+
+impl Failure {
+    pub(crate) fn new((at, message): &(SystemTime, String)) -> Self {
+        Self { at: rfc3339(*at), message: message.clone() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.message, self.at)
+    }
+}
+
+// ===== impl Commit =====
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} changes at {}", self.changes, self.at)
+    }
+}
+
+// ===== impl LockReport =====
+
+impl LockReport {
+    /// Says who has it.
+    pub(crate) fn sentence(&self) -> String {
+        let since = self.since.map_or_else(String::new, |since| format!(" since {}", rfc3339(since)));
+        match (self.state, self.epoch) {
+            ("held", epoch) => format!("held{since}, epoch {}", epoch.unwrap_or_default()),
+            ("challenged", _) => "taken, to see whether the other agent lives".to_owned(),
+            ("waiting", _) => "another agent has it".to_owned(),
+            _ => "none".to_owned(),
+        }
+    }
+}
+
+// ===== impl DatabaseStatus =====
+
+impl DatabaseStatus {
+    /// Says where it is, and whether we have it as it is.
+    pub(crate) fn sentence(&self) -> String {
+        let step = if self.in_step { "in step" } else { "not in step" };
+        format!("{} ({step})", self.remote.as_deref().unwrap_or("none"))
+    }
+}
+
+// ===== impl Status =====
+
+impl fmt::Display for Status {
+    /// Writes a line for each, as `ovn-appctl` prints them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, value: &dyn fmt::Display| writeln!(f, "{name}: {value}");
+        line("role", &self.role)?;
+        line("owner", &self.owner)?;
+        line("version", &self.version)?;
+        line("uptime", &format_args!("{} s", self.uptime))?;
+        line("database", &self.database.sentence())?;
+        if let Some(error) = &self.database.error {
+            line("connection error", error)?;
+        }
+        line("lock", &format_args!("{} ({})", self.lock.name, self.lock.sentence()))?;
+        line("to change", &self.to_change)?;
+        line("under way", &if self.under_way { "a transaction" } else { "nothing" })?;
+        line("last commit", &or(self.last_commit.as_ref(), "none"))?;
+        line("last refusal", &or(self.last_refusal.as_ref(), "none"))?;
+        let files: Vec<_> = self.configuration.files.iter().map(|file| file.display().to_string()).collect();
+        line("configuration", &or(Some(files.join(", ")).filter(|_| !files.is_empty()).as_ref(), "none"))?;
+        if let Some(wrong) = &self.configuration.error {
+            line("configuration error", &wrong.replace('\n', " "))?;
+        }
+        for source in &self.sources {
+            line("source", source)?;
+        }
+        line("verification", &or(self.verification.as_ref(), "off"))?;
+        line("metrics", &or(self.metrics.as_ref(), "off"))?;
+        line("status page", &self.status_page)?;
+        line("audit", &or(self.audit.as_ref().map(|path| path.display()).as_ref(), "off"))?;
+        for (state, count) in self.counts.iter().filter(|(_, count)| *count > 0) {
+            line(state, count)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the word for what a server is.
+pub(crate) fn server_word(role: ServerRole) -> &'static str {
+    match role {
+        ServerRole::Standalone => "standalone",
+        ServerRole::Leader => "leader",
+        ServerRole::Follower => "follower",
+        ServerRole::Relay => "relay",
+    }
+}
+
+fn or(value: Option<&impl fmt::Display>, otherwise: &str) -> String {
+    value.map_or_else(|| otherwise.to_owned(), ToString::to_string)
+}
+
+fn time<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}
