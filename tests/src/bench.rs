@@ -20,6 +20,7 @@ mod idle;
 mod latency;
 mod linear;
 mod observer;
+mod page;
 mod peers;
 mod raw;
 mod reflex;
@@ -46,7 +47,7 @@ const MIB: f64 = 1048576.0;
 type Measure = (&'static str, fn(&Bench) -> Result<Vec<Figure>>);
 
 /// All measures.
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 10] = [
     ("cold-start", cold_start::measure),
     ("restart", restart::measure),
     ("burst", burst::measure),
@@ -55,6 +56,7 @@ const MEASURES: [Measure; 9] = [
     ("idle", idle::measure),
     ("sources", sources::measure),
     ("verify", verify::measure),
+    ("page", page::measure),
     ("linear", linear::measure),
 ];
 

@@ -11,6 +11,7 @@
 //! NotifySocket  the service manager's end of sd_notify(3)
 //! Clock         the time that servers and agents live by, where a test is to put it forward
 //! Machine       this system booted once more by a real systemd, on an overlay that is thrown away
+//! Browser       a real one without a screen, by its DevTools protocol
 //! generate      databases of any size, as files
 //! bench         what scripts/bench measures
 //! eventually    waits for something to become true and says what was last seen if it does not
@@ -26,6 +27,7 @@
 
 mod agent;
 pub mod bench;
+mod browser;
 mod built;
 mod clock;
 mod cluster;
@@ -51,6 +53,7 @@ mod trace;
 mod wait;
 
 pub use agent::{Agent, AgentBuilder, Cli, PROMPT};
+pub use browser::{Browser, View};
 pub use built::built;
 pub use clock::Clock;
 pub use cluster::{Cluster, Member, Relay, TlsServer};
