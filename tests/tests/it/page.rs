@@ -162,7 +162,7 @@ fn programs_get_the_json_of_the_commands() -> Result<()> {
     assert_eq!(stage.json("/api/v1/intents")?, listed);
     for instance in &stage.instances {
         let explained = stage.scene.cli.run(&["explain", &instance.port, "--json"])?;
-        let explained: Value = serde_json::from_str(&explained.success()?.stdout)?;
+        let explained: Value = serde_json::from_str(&explained.success()?)?;
         assert_eq!(stage.json(&format!("/api/v1/ports/{}", instance.port))?, explained);
     }
     let only = |state: &str| -> Vec<Value> {
