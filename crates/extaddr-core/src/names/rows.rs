@@ -39,7 +39,7 @@ pub(super) struct SwitchRow {
 
 /// Host names. Incus and LXD have a row for each port.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "DNS", load_stage = 2, optional)]
+#[ovsdb(table = "DNS", load_stage = 1, optional)]
 pub(super) struct HostRow {
     #[ovsdb(key = "external_ids:incus_switch_port", index)]
     pub(super) incus_port: Option<String>,

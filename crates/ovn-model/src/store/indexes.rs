@@ -100,16 +100,16 @@ impl Indexes {
     }
 
     /// Files a port by its addresses, under each of them once.
-    fn readdress(&mut self, edit: &Edit<'_, Port>) {
+    fn readdress(&mut self, slabs: &Slabs, id: PortId, old: Option<&Port>, new: Option<&Port>) {
         let is_same = |old: &Port, new: &Port| {
             (old.switch, old.kind.is_instance()) == (new.switch, new.kind.is_instance())
                 && old.addresses == new.addresses
                 && old.dynamic_addresses == new.dynamic_addresses
         };
-        if edit.old.zip(edit.new).is_some_and(|(old, new)| is_same(old, new)) {
+        if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
             return;
         }
-        let [from, to] = [edit.old, edit.new].map(|port| {
+        let [from, to] = [old, new].map(|port| {
             let mut hashes = SmallVec::<[u64; 2]>::new();
             if let Some((switch, port)) = port.and_then(|port| Some((port.switch?, port)))
                 && port.kind.is_instance()
@@ -124,7 +124,11 @@ impl Indexes {
             }
             hashes
         });
-        self.addresses.moved_all(edit.id, &from, &to);
+        if !to.is_empty() && self.addresses.is_empty() {
+            // The switches of a snapshot come after all ports: to grow step by step takes as long as all the rest.
+            self.addresses.reserve(slabs.ports.len());
+        }
+        self.addresses.moved_all(id, &from, &to);
     }
 
     /// Returns the load balancers with a VIP on the address, sorted.
@@ -214,12 +218,6 @@ impl Indexed for Port {
         let names = edit.map(|port| Some(&*port.name));
         if names[0] != names[1] {
             let [from, to] = names.map(|name| name.map(|name| indexes.hasher.hash_one(name)));
-            if indexes.port_names.is_empty() {
-                // The switches of a snapshot have told how many ports there are. To grow step by step takes as long as
-                // all the rest.
-                indexes.port_names.reserve(slabs.ports.slots());
-                indexes.addresses.reserve(slabs.ports.slots());
-            }
             indexes.port_names.moved(edit.id, from, to);
         }
         let [from, to] = edit.map(Self::leads_to);
@@ -236,7 +234,7 @@ impl Indexed for Port {
         if edit.rows().any(|port| port.kind == PortKind::Virtual) {
             indexes.readopt(edit);
         }
-        indexes.readdress(edit);
+        indexes.readdress(slabs, edit.id, edit.old, edit.new);
     }
 }
 

@@ -72,12 +72,6 @@ impl<R: Slot> Slab<R> {
         slots.filter(|(_, row)| row.is_present()).map(|(index, row)| (R::Id::from_index(index), row))
     }
 
-    /// Returns how many slots there are, of rows that are there and others.
-    pub(crate) fn slots(&self) -> usize {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK;
-        full + self.chunks.last().map_or(0, Vec::len)
-    }
-
     /// Returns how many rows are there.
     pub(crate) fn len(&self) -> usize {
         self.present
@@ -187,6 +181,7 @@ impl<R: Slot> Slab<R> {
     /// Tells whether all slots are free.
     #[cfg(test)]
     pub(crate) fn is_vacant(&self) -> bool {
-        self.present == 0 && self.free.len() == self.slots() && self.by_uuid.is_empty()
+        let slots = self.chunks.iter().map(Vec::len).sum::<usize>();
+        self.present == 0 && self.free.len() == slots && self.by_uuid.is_empty()
     }
 }

@@ -135,14 +135,9 @@ impl Store {
         let row = R::slab_mut(&mut self.slabs).slot_mut(id);
         row.meta_mut().set(Meta::SHARED, shared);
         if owner != owned.0 {
-            if row.is_present() {
-                let mut row = row.clone();
-                row.set_owner(owner);
-                self.replace(id, row);
-            } else {
-                // Nothing follows from a row before it arrives. In a snapshot this is the rule.
-                row.set_owner(owner);
-            }
+            let mut row = row.clone();
+            row.set_owner(owner);
+            self.replace(id, row);
         }
         R::slab_mut(&mut self.slabs).close(id);
     }

@@ -9,7 +9,7 @@ use crate::store::{IdSet, Meta, Slabs};
 
 /// A group of load balancers.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "Load_Balancer_Group", load_stage = 0, optional, since = "21.12", context = "Slabs")]
+#[ovsdb(table = "Load_Balancer_Group", load_stage = 2, optional, since = "21.12", context = "Slabs")]
 pub struct Group {
     /// The row.
     #[ovsdb(uuid)]

@@ -17,7 +17,7 @@ use crate::tags::Tags;
 
 /// A NAT rule.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "NAT", load_stage = 2, since = "OVN 20.03", context = "Slabs")]
+#[ovsdb(table = "NAT", load_stage = 1, since = "OVN 20.03", context = "Slabs")]
 pub struct Nat {
     /// The row.
     #[ovsdb(uuid)]

@@ -7,7 +7,7 @@ use crate::store::{Meta, Slabs};
 
 /// The only row of a table about the database as a whole.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "NB_Global", load_stage = 0, since = "OVN 20.03", context = "Slabs")]
+#[ovsdb(table = "NB_Global", load_stage = 2, since = "OVN 20.03", context = "Slabs")]
 pub struct NbGlobal {
     /// The row.
     #[ovsdb(uuid)]

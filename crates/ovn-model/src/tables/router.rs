@@ -9,7 +9,7 @@ use crate::store::{Meta, Slabs};
 
 /// A logical router.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "Logical_Router", load_stage = 0, since = "OVN 20.03", context = "Slabs")]
+#[ovsdb(table = "Logical_Router", load_stage = 2, since = "OVN 20.03", context = "Slabs")]
 pub struct Router {
     /// The row.
     #[ovsdb(uuid)]

@@ -10,7 +10,7 @@ use crate::store::{Meta, Slabs};
 
 /// A port of a logical router.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "Logical_Router_Port", load_stage = 0, since = "OVN 20.03", context = "Slabs")]
+#[ovsdb(table = "Logical_Router_Port", load_stage = 2, since = "OVN 20.03", context = "Slabs")]
 pub struct RouterPort {
     /// The row.
     #[ovsdb(uuid)]

@@ -9,7 +9,7 @@ use crate::store::{Meta, Slabs};
 
 /// A logical switch.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "Logical_Switch", load_stage = 0, since = "OVN 20.03", context = "Slabs")]
+#[ovsdb(table = "Logical_Switch", load_stage = 2, since = "OVN 20.03", context = "Slabs")]
 pub struct Switch {
     /// The row.
     #[ovsdb(uuid)]

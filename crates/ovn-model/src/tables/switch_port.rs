@@ -14,7 +14,7 @@ use crate::store::{Meta, Slabs};
 
 /// A port of a logical switch. There are more of these than of all other rows, so it is kept small.
 #[derive(Clone, Debug, Table)]
-#[ovsdb(table = "Logical_Switch_Port", load_stage = 1, since = "OVN 20.03", context = "Slabs")]
+#[ovsdb(table = "Logical_Switch_Port", load_stage = 0, since = "OVN 20.03", context = "Slabs")]
 pub struct Port {
     /// The row.
     #[ovsdb(uuid)]

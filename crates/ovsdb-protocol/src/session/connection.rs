@@ -21,9 +21,8 @@ use crate::server::StorageModel;
 /// for 40 MB.
 pub(super) const SNAPSHOT_PROBE: Duration = Duration::from_secs(60);
 
-/// The number of received bytes of a snapshot that may wait to be decoded: less than what the consumer's rows take in the
-/// end, so that these fill the memory again.
-const MAX_READ_AHEAD: usize = 16 << 20;
+/// The number of received bytes of a snapshot that may wait to be decoded.
+const MAX_READ_AHEAD: usize = 32 << 20;
 
 /// The number of bytes that a server may send before rows are requested: two schemas, and rows of `_Server`.
 pub(super) const MAX_HANDSHAKE_BYTES: u64 = 16 << 20;
