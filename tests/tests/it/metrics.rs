@@ -174,7 +174,16 @@ fn documentation_alerts_and_dashboard_name_what_there_is() -> Result<()> {
         assert!(unknown.is_empty() && !named.is_empty(), "{path} names {unknown:?}");
     }
     let dashboard: Value = serde_json::from_str(&read("dist/grafana/ovn-extaddr.json")?)?;
-    assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() >= 10));
+    let panels = dashboard["panels"].as_array().context("there are panels")?;
+    assert!(panels.len() >= 10);
+    let mute: Vec<_> =
+        panels.iter().filter(|panel| panel["description"].as_str().is_none_or(str::is_empty)).collect();
+    assert!(mute.is_empty(), "what to do about these is not said: {mute:?}");
+    let (alerts, runbook) = (read("dist/prometheus/alerts.yml")?, read("docs/runbook.md")?);
+    let named = |text: &str, before: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.trim().strip_prefix(before)).map(str::to_owned).collect()
+    };
+    assert_eq!(named(&alerts, "- alert: "), named(&runbook, "## "), "docs/runbook.md has each alert");
     Ok(())
 }
 
