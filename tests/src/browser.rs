@@ -161,13 +161,14 @@ impl Browser {
         self.call("Input.insertText", json!({"text": text})).map(drop)
     }
 
-    /// Takes a picture of what is seen, as PNG in base64.
+    /// Takes a picture of what a view shows, so many times as large, as PNG in base64.
     ///
     /// # Errors
     ///
     /// When the browser refuses.
-    pub fn picture(&mut self) -> Result<String> {
-        let answer = self.call("Page.captureScreenshot", json!({"format": "png"}))?;
+    pub fn picture(&mut self, view: View, scale: f64) -> Result<String> {
+        let clip = json!({"x": 0, "y": 0, "width": view.width, "height": view.height, "scale": scale});
+        let answer = self.call("Page.captureScreenshot", json!({"format": "png", "clip": clip}))?;
         answer["data"].as_str().map(str::to_owned).context("no picture")
     }
 
@@ -235,6 +236,7 @@ fn spawn(profile: &Path) -> Result<Child> {
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
+            "--hide-scrollbars",
             "--remote-debugging-port=0",
             "--no-first-run",
         ]);

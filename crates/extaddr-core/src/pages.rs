@@ -59,6 +59,8 @@ enum Stage {
     Start,
     /// The first place that was not looked at.
     Ports(usize),
+    /// How many NICs for which something is asked were looked at.
+    Nics(usize),
     Absent,
     /// The ports of the page that are to be reported.
     Rows(vec::IntoIter<Arc<str>>),
@@ -106,13 +108,33 @@ impl Walk {
                 Stage::Ports(place) => {
                     let places = *place..*place + PLACES_AT_ONCE;
                     self.stage =
-                        if places.end < engine.places() { Stage::Ports(places.end) } else { Stage::Absent };
+                        if places.end < engine.places() { Stage::Ports(places.end) } else { Stage::Nics(0) };
                     for port in engine.ports_in(places) {
                         self.look_at(store, engine, port, &obstacle);
                     }
                 }
+                Stage::Nics(seen) => {
+                    let before = *seen;
+                    let mut nics = engine.requests().nics().skip(before);
+                    let mut seen_now = 0;
+                    // To skip takes time, too: it is done once a step.
+                    self.stage = loop {
+                        let mut count = 0;
+                        for (instance, nic, asked) in nics.by_ref().take(PLACES_AT_ONCE) {
+                            count += 1;
+                            self.take_absent(report::absent_nic(engine, instance, &nic, asked));
+                        }
+                        seen_now += count;
+                        if count < PLACES_AT_ONCE {
+                            break Stage::Absent;
+                        }
+                        if !has_time() {
+                            break Stage::Nics(before + seen_now);
+                        }
+                    };
+                }
                 Stage::Absent => {
-                    self.take_absent(store, engine);
+                    self.take_absent(report::absent_by_name(store, engine));
                     let (ports, has_more) = self.selection.take();
                     self.page.next = ports.last().filter(|_| has_more).cloned();
                     self.stage = Stage::Rows(ports.into_iter());
@@ -131,6 +153,8 @@ impl Walk {
 
     fn start(&mut self, store: &Store, engine: &Engine) {
         self.selection.clear();
+        self.absent.clear();
+        self.page.absent = 0;
         self.page.counts = self.filter.has_text().then(Default::default);
         self.generation = engine.generation();
         self.sieve = Sieve::new(store, &self.filter);
@@ -183,9 +207,9 @@ impl Walk {
         }
     }
 
-    fn take_absent(&mut self, store: &Store, engine: &Engine) {
-        for entry in report::absent(store, engine) {
-            // Its state is one of all that are counted.
+    /// Takes in intents for ports that are not there.
+    fn take_absent(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
             if !self.filter.shows(&Shown::of(&entry)) {
                 continue;
             }
@@ -196,7 +220,10 @@ impl Walk {
             if self.filter.admits_state(entry.state) && self.selection.admits(&entry.port) {
                 let port = Arc::from(&*entry.port);
                 self.selection.offer(&port);
-                self.absent.entry(port).or_default().push(entry);
+                let absent = self.absent.entry(port).or_default();
+                // Two sources may have the same NIC.
+                absent.retain(|other| other.family != entry.family || other.source != entry.source);
+                absent.push(entry);
             }
         }
     }

@@ -19,6 +19,8 @@ use crate::ownership::Role;
 use crate::reason::{Code, Reason};
 use crate::resolve::{Decision, Verdict};
 use crate::row::{DrainTags, OwnRow};
+use crate::sources::instance::Asked;
+use crate::sources::nic::{InstanceName, Nic};
 use crate::state::State;
 use crate::wanted::{self, Source};
 
@@ -105,31 +107,42 @@ pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
     absent_by_policy(store, engine).chain(absent_by_cms(engine)).chain(absent_of_kept(store))
 }
 
-/// Reports on NICs for which something is asked that have no port: most are of instances that are stopped.
+/// Reports on ports that the policy or a kept intent names and the database does not have.
+pub(crate) fn absent_by_name(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
+    absent_by_policy(store, engine).chain(absent_of_kept(store))
+}
+
+/// Reports on NICs for which something is asked that have no port.
 fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
     let nics: BTreeMap<_, _> =
         engine.requests().nics().map(|(name, nic, asked)| (nic, (name, asked))).collect();
-    let absent = nics.into_iter().filter(|(nic, _)| engine.port_of(nic).is_none());
-    absent.flat_map(|(nic, (instance, asked))| {
-        Family::ALL.into_iter().filter_map(move |family| {
-            let wanted = &*asked.get(family)?.text;
-            if wanted::parse(wanted, family) == Ok(None) {
-                return None;
-            }
-            Some(Entry {
-                name: Some(format!("{instance}/{}", nic.device)),
-                wanted: wanted.to_owned(),
-                source: nic.kind.name(),
-                state: State::Waiting,
-                reason: Some(Reason::NoPort.code()),
-                message: format!(
-                    "{} of instance {instance} has no port in OVN: start the instance, or see whether the NIC is in an OVN network",
-                    nic.device
-                ),
-                ..blank(&nic.port_pattern(), family)
-            })
+    nics.into_iter().flat_map(|(nic, (instance, asked))| absent_nic(engine, instance, &nic, asked))
+}
+
+/// Reports on a NIC for which something is asked, if it has no port: most are of instances that are stopped.
+pub(crate) fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &Asked) -> Vec<Entry> {
+    if engine.port_of(nic).is_some() {
+        return Vec::new();
+    }
+    let entries = Family::ALL.into_iter().filter_map(|family| {
+        let wanted = &*asked.get(family)?.text;
+        if wanted::parse(wanted, family) == Ok(None) {
+            return None;
+        }
+        Some(Entry {
+            name: Some(format!("{instance}/{}", nic.device)),
+            wanted: wanted.to_owned(),
+            source: nic.kind.name(),
+            state: State::Waiting,
+            reason: Some(Reason::NoPort.code()),
+            message: format!(
+                "{} of instance {instance} has no port in OVN: start the instance, or see whether the NIC is in an OVN network",
+                nic.device
+            ),
+            ..blank(&nic.port_pattern(), family)
         })
-    })
+    });
+    entries.collect()
 }
 
 /// Reports on ports for which an intent is kept that are not there.

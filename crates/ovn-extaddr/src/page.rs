@@ -4,7 +4,7 @@ pub mod access;
 mod api;
 mod changes;
 mod error;
-mod headers;
+pub(crate) mod headers;
 mod home;
 mod intent;
 mod picture;

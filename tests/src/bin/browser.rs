@@ -74,7 +74,7 @@ fn main() -> Result<()> {
         check_look(&mut browser, &format!("{}{path}", stage.url), view)?;
         println!("{view:?} {path}: nothing overflows, all texts stand out");
         if let (Some(picture), Some(directory)) = (picture, &cli.pictures) {
-            take(&mut browser, &directory.join(format!("status-page-{picture}.png")))?;
+            take(&mut browser, view, &directory.join(format!("status-page-{picture}.png")))?;
         }
     }
     check_semantics(&mut browser, &stage)?;
@@ -166,8 +166,12 @@ fn check_keyboard(browser: &mut Browser, stage: &Stage) -> Result<()> {
     let all = browser.evaluate("document.querySelectorAll('a, button, input:not([type=hidden])').length")?;
     for _ in 0..all.as_u64().context("no number")? {
         browser.press("Tab")?;
-        let focus = browser.evaluate(FOCUS)?;
-        ensure!(focus["seen"] == true && focus["inside"] == true, "the focus is not seen: {focus}");
+        // It scrolls there within a frame or two.
+        let focus = eventually(SOON, "the focus is seen", || {
+            let focus = browser.evaluate(FOCUS)?;
+            ensure!(focus["seen"] == true && focus["inside"] == true, "it is not: {focus}");
+            Ok(Some(focus))
+        })?;
         seen.push(focus);
     }
     let text = |focus: &Value| focus["text"].as_str().unwrap_or_default().to_owned();
@@ -240,11 +244,13 @@ fn check_semantics(browser: &mut Browser, stage: &Stage) -> Result<()> {
 }
 
 /// Writes a picture of what is seen.
-fn take(browser: &mut Browser, path: &Path) -> Result<()> {
+fn take(browser: &mut Browser, view: View, path: &Path) -> Result<()> {
+    // Texts stay readable, and the files small.
+    let scale = if view.width > 1000 { 0.75 } else { 1.0 };
     let mut decoder =
         Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(fs::File::create(path)?).spawn()?;
     let mut input = decoder.stdin.take().context("no input")?;
-    std::io::Write::write_all(&mut input, browser.picture()?.as_bytes())?;
+    std::io::Write::write_all(&mut input, browser.picture(view, scale)?.as_bytes())?;
     drop(input);
     ensure!(decoder.wait()?.success(), "base64 failed");
     let length = fs::metadata(path)?.len();

@@ -242,6 +242,7 @@ fn nothing_but_reading_is_possible_and_browsers_are_told_so() -> Result<()> {
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
         let answer = ask(&stage.place, method, "/", &stage.place)?;
         assert_eq!((answer.status, &*answer.headers["allow"]), (405, "GET, HEAD"), "{method}");
+        assert!(answer.headers.contains_key("content-security-policy"), "{method}");
     }
     let long = stage.get(&format!("/?q={}", "a".repeat(5000)))?;
     assert_eq!(long.status, 414);

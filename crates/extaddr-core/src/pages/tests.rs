@@ -4,6 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Now;
+use crate::sources::Kind;
+use crate::sources::instance::InstanceJson;
+use crate::sources::requests::{News, Requests};
 use crate::testing::Network;
 
 /// A network with `p0` to `p8`: three of them granted, three rejected, three that ask for nothing; and with what is asked for
@@ -109,7 +112,42 @@ fn a_walk_begins_again_where_the_engine_does() {
     let (store, mut engine) = decided(&network);
     let mut walk = Walk::new(Filter::default(), None, 100);
     walk.advance(&store, &engine, |_| None, || false);
-    engine.set_rules(&store, network.rules.clone());
+    engine.set_rules(&store, network.rules);
     engine.update(&store, &Default::default(), Now { instant: Instant::now(), wall: 1_800_000_000 });
     assert_eq!(text(&page(&store, &engine, walk).entries), text(&report::all(&store, &engine, |_| None)));
+}
+
+/// Two sources have 150 stopped instances each, a hundred of them the same ones.
+#[test]
+fn instances_without_ports_are_on_pages_as_on_the_list() {
+    let instance = |number: u32| {
+        let json = json!({
+            "name": format!("web{number}"),
+            "config": {"volatile.uuid": format!("00000000-0000-4000-8000-{number:012}")},
+            "expanded_config": {"user.eth0.ipv4.address.external": "auto"},
+            "expanded_devices": {"eth0": {"type": "nic"}},
+        });
+        serde_json::from_value::<InstanceJson>(json).unwrap().read(false)
+    };
+    let network = network();
+    let (mut store, mut engine) = (network.store(), Engine::new(network.rules));
+    engine.set_requests(&store, Requests::new([Kind::Incus, Kind::Incus]));
+    engine.hear(&store, 0, News::Listed((0..150).map(instance).collect()));
+    engine.hear(&store, 1, News::Listed((50..200).map(instance).collect()));
+    engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
+    let all = text(&report::all(&store, &engine, |_| None));
+    assert_eq!(all.split(' ').count(), 208);
+    let (mut after, mut parts) = (None, Vec::new());
+    loop {
+        let page = page(&store, &engine, Walk::new(Filter::default(), after, 30));
+        parts.extend(page.entries);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(text(&parts), all);
+    let one = page(&store, &engine, Walk::new(Filter::new(Vec::new(), "WEB7/eth0"), None, 30));
+    assert_eq!(one.entries.len(), 1);
+    assert_eq!(one.entries[0].name.as_deref(), Some("default:web7/eth0"));
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
@@ -52,17 +52,17 @@ pub(super) fn routes(site: Site) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .merge(page::routes(&site))
-        .layer(from_fn(only_read))
+        .layer(from_fn_with_state(site.clone(), only_read))
         .with_state(site)
 }
 
-async fn only_read(request: Request, next: Next) -> Response {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+async fn only_read(State(site): State<Site>, request: Request, next: Next) -> Response {
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        return next.run(request).await;
     }
-    next.run(request).await
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if *site.page.borrow() == StatusPage::Off { response } else { page::headers::add(response) }
 }
 
 async fn metrics(State(site): State<Site>) -> Response {

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::render::{html, json};
+use super::render::{html, json, visible};
 use crate::exposition::question::Gone;
 
 /// Why there is no answer.
@@ -71,7 +71,7 @@ impl Trouble {
             Format::Json => json(&ErrorJson { error: message }),
             Format::Html => {
                 let title = status.canonical_reason().unwrap_or("Error");
-                html(&ErrorPage { status: status.as_u16(), title, message })
+                html(&ErrorPage { status: status.as_u16(), title, message: &visible(message) })
             }
         };
         (*status, body).into_response()

@@ -22,7 +22,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Adds them to a response.
-pub(super) fn add(mut response: Response) -> Response {
+pub(crate) fn add(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

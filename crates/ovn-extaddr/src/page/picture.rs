@@ -94,8 +94,8 @@ impl Orientation {
 
     fn measures(self) -> Measures {
         match self {
-            Self::Across => Measures { box_width: 184, box_height: 84, gap: 40, label: 21, detail: 25 },
-            Self::Down => Measures { box_width: 332, box_height: 76, gap: 34, label: 38, detail: 46 },
+            Self::Across => Measures { box_width: 204, box_height: 84, gap: 36, label: 20, detail: 24 },
+            Self::Down => Measures { box_width: 332, box_height: 76, gap: 34, label: 35, detail: 42 },
         }
     }
 }
@@ -196,22 +196,20 @@ fn contents(entry: &Entry) -> Vec<Content> {
         },
     };
     let address = external.unwrap_or_default();
-    let (seen, is_seen) = match entry.state {
-        State::Active | State::Foreign => (format!("sees {address}"), true),
-        State::Pending => (format!("will see {address}"), false),
-        State::Contested => (format!("sees {address} at times"), false),
-        State::Draining | State::Waiting | State::Rejected | State::Conflict => {
-            ("sees another address".to_owned(), false)
-        }
+    let (seen, detail) = match entry.state {
+        State::Active | State::Foreign => (address, String::new()),
+        State::Pending => (address, "soon".to_owned()),
+        State::Contested => (address, "at times".to_owned()),
+        State::Draining => ("another address".to_owned(), format!("of old connections {address}")),
+        State::Waiting | State::Rejected | State::Conflict => ("another address".to_owned(), String::new()),
     };
-    let detail =
-        if entry.state == State::Draining { format!("old connections: {address}") } else { String::new() };
+    let is_seen = matches!(entry.state, State::Active | State::Foreign);
     vec![
         named("Instance", Some(entry.shown()), "", internal),
         named("Switch", entry.switch.as_deref(), "not known", String::new()),
         named("Router", entry.router.as_deref(), "not known", gateway),
         forward,
-        Content { kind: "Outside", label: seen, detail, is_known: is_seen },
+        Content { kind: "Outside sees", label: seen, detail, is_known: is_seen },
     ]
 }
 
@@ -327,7 +325,7 @@ mod tests {
             assert_eq!(cut(text, most), expected, "{text} {most}");
         }
         let picture = Picture::new(&entry(State::Active), Orientation::Across, "0");
-        assert_eq!(picture.stations[0].label, "incus-net2…b2a11-eth0");
+        assert_eq!(picture.stations[0].label, "incus-net2…2a11-eth0");
         assert!(picture.stations[0].whole.contains("3d1c6f0a-9a64-4e0e-8a4e-0d6c7f3b2a11"));
     }
 }
