@@ -246,7 +246,7 @@ fn check_semantics(browser: &mut Browser, stage: &Stage) -> Result<()> {
 /// Writes a picture of what is seen.
 fn take(browser: &mut Browser, view: View, path: &Path) -> Result<()> {
     // Texts stay readable, and the files small.
-    let scale = if view.width > 1000 { 0.75 } else { 1.0 };
+    let scale = if view.width > 1000 { 0.7 } else { 1.0 };
     let mut decoder =
         Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(fs::File::create(path)?).spawn()?;
     let mut input = decoder.stdin.take().context("no input")?;
