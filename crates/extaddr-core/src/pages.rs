@@ -16,6 +16,7 @@ use ovn_model::Store;
 use crate::apply::Obstacle;
 use crate::engine::Engine;
 use crate::report::{self, Entry};
+use crate::sources::nic::InstanceName;
 use crate::state::State;
 use filter::{Shown, Sieve};
 use selection::Selection;
@@ -59,8 +60,8 @@ enum Stage {
     Start,
     /// The first place that was not looked at.
     Ports(usize),
-    /// How many NICs for which something is asked were looked at.
-    Nics(usize),
+    /// The instances whose NICs are still to be looked at.
+    Nics(vec::IntoIter<Arc<InstanceName>>),
     Absent,
     /// The ports of the page that are to be reported.
     Rows(vec::IntoIter<Arc<str>>),
@@ -107,31 +108,25 @@ impl Walk {
                 Stage::Ports(_) if self.generation != engine.generation() => self.start(store, engine),
                 Stage::Ports(place) => {
                     let places = *place..*place + PLACES_AT_ONCE;
-                    self.stage =
-                        if places.end < engine.places() { Stage::Ports(places.end) } else { Stage::Nics(0) };
+                    self.stage = if places.end < engine.places() {
+                        Stage::Ports(places.end)
+                    } else {
+                        Stage::Nics(engine.requests().instance_names().into_iter())
+                    };
                     for port in engine.ports_in(places) {
                         self.look_at(store, engine, port, &obstacle);
                     }
                 }
-                Stage::Nics(seen) => {
-                    let before = *seen;
-                    let mut nics = engine.requests().nics().skip(before);
-                    let mut seen_now = 0;
-                    // To skip takes time, too: it is done once a step.
-                    self.stage = loop {
-                        let mut count = 0;
-                        for (instance, nic, asked) in nics.by_ref().take(PLACES_AT_ONCE) {
-                            count += 1;
-                            self.take_absent(report::absent_nic(engine, instance, &nic, asked));
+                Stage::Nics(names) => {
+                    let names: Vec<_> = names.by_ref().take(PLACES_AT_ONCE).collect();
+                    if names.is_empty() {
+                        self.stage = Stage::Absent;
+                    }
+                    for name in names {
+                        for (nic, asked) in engine.requests().nics_of(&name) {
+                            self.take_absent(report::absent_nic(engine, &name, &nic, asked));
                         }
-                        seen_now += count;
-                        if count < PLACES_AT_ONCE {
-                            break Stage::Absent;
-                        }
-                        if !has_time() {
-                            break Stage::Nics(before + seen_now);
-                        }
-                    };
+                    }
                 }
                 Stage::Absent => {
                     self.take_absent(report::absent_by_name(store, engine));
@@ -220,10 +215,7 @@ impl Walk {
             if self.filter.admits_state(entry.state) && self.selection.admits(&entry.port) {
                 let port = Arc::from(&*entry.port);
                 self.selection.offer(&port);
-                let absent = self.absent.entry(port).or_default();
-                // Two sources may have the same NIC.
-                absent.retain(|other| other.family != entry.family || other.source != entry.source);
-                absent.push(entry);
+                self.absent.entry(port).or_default().push(entry);
             }
         }
     }

@@ -83,7 +83,7 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
                 (Some(entry), Some(address)) => {
                     entry.message += &format!("; connections with {address} may finish");
                 }
-                _ => entries.extend(draining(store, port, router, nat)),
+                _ => entries.extend(draining(store, engine, port, router, nat)),
             }
         }
     }
@@ -108,7 +108,7 @@ pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
 }
 
 /// Reports on ports that the policy or a kept intent names and the database does not have.
-pub(crate) fn absent_by_name(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
+pub fn absent_by_name(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
     absent_by_policy(store, engine).chain(absent_of_kept(store))
 }
 
@@ -120,7 +120,7 @@ fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
 }
 
 /// Reports on a NIC for which something is asked, if it has no port: most are of instances that are stopped.
-pub(crate) fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &Asked) -> Vec<Entry> {
+pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &Asked) -> Vec<Entry> {
     if engine.port_of(nic).is_some() {
         return Vec::new();
     }
@@ -195,9 +195,10 @@ fn blank(port: &str, family: Family) -> Entry {
 }
 
 /// Reports on an address that is withdrawn and finishes its connections.
-fn draining(store: &Store, port: &str, router: RouterId, nat: &Nat) -> Option<Entry> {
+fn draining(store: &Store, engine: &Engine, port: &str, router: RouterId, nat: &Nat) -> Option<Entry> {
     let (address, tags) = (nat.external_ip()?, DrainTags::read(nat)?);
     Some(Entry {
+        name: engine.requests().name(port),
         router: store.router(router).map(|row| row.name.to_string()),
         wanted: "none".to_owned(),
         internal: vec![tags.internal],

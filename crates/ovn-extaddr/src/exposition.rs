@@ -25,7 +25,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -193,13 +193,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // They end with the listener: who was let in there may not be let in elsewhere.
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         match next().await {
             Ok(stream) => {
                 let routes = routes.clone();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     serve(stream, routes).await;
                     drop(place);
                 });

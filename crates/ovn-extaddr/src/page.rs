@@ -66,6 +66,11 @@ async fn enter(State(site): State<Site>, request: Request, next: Next) -> Respon
     headers::add(response)
 }
 
+/// Answers a request that wants to change something.
+pub(crate) fn only_get(uri: &Uri) -> Response {
+    headers::add(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "only GET").answer(Format::of(uri)))
+}
+
 async fn missing(uri: Uri) -> Response {
     let text = match Format::of(&uri) {
         Format::Html => "there is no such page".to_owned(),

@@ -1,5 +1,8 @@
 //! The intents of all sources, as far as they were heard: a source that cannot be reached withdraws nothing.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ovn_model::Family;
 use uuid::Uuid;
 
@@ -166,6 +169,22 @@ impl Requests {
     /// Returns all NICs for which something is asked, in no order; one twice where two sources have it.
     pub fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
         self.sources.iter().flat_map(|source| source.roster.nics())
+    }
+
+    /// Returns the names of all instances, each once, in no order.
+    pub(crate) fn instance_names(&self) -> Vec<Arc<InstanceName>> {
+        let mut names: Vec<_> =
+            self.sources.iter().flat_map(|source| source.roster.names()).map(Arc::clone).collect();
+        if self.sources.len() > 1 {
+            names.sort_unstable();
+            names.dedup();
+        }
+        names
+    }
+
+    /// Returns the NICs for which something is asked of the instances with this name, each once.
+    pub(crate) fn nics_of(&self, name: &InstanceName) -> BTreeMap<Nic, &Asked> {
+        self.sources.iter().flat_map(|source| source.roster.nics_of(name)).collect()
     }
 
     /// Returns where each source stands, in order.

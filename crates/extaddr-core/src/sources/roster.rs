@@ -133,16 +133,36 @@ impl Roster {
     /// Returns all NICs for which something is asked.
     pub(super) fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
         let known = self.instances.iter().filter_map(|(name, content)| Some((name, content.as_ref()?)));
-        known.flat_map(|(name, Content { uuid, nics })| {
-            let nics = uuid.map(|uuid| nics.iter().map(move |nic| (uuid, nic)));
-            nics.into_iter().flatten().map(|(instance, (device, asked))| {
-                (&**name, Nic { kind: self.kind, instance, device: device.clone() }, asked)
-            })
+        known.flat_map(|(name, content)| {
+            content.nics(self.kind).map(move |(nic, asked)| (&**name, nic, asked))
         })
+    }
+
+    /// Returns those of an instance.
+    pub(super) fn nics_of(&self, name: &InstanceName) -> impl Iterator<Item = (Nic, &Asked)> {
+        let content = self.instances.get(name).and_then(Option::as_ref);
+        content.into_iter().flat_map(|content| content.nics(self.kind))
+    }
+
+    /// Returns the names of all instances.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<InstanceName>> {
+        self.instances.keys()
     }
 
     fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&Wish> {
         let Content { nics, .. } = self.instances.get(name)?.as_ref()?;
         nics.iter().find(|(nic, _)| **nic == *device)?.1.get(family)
+    }
+}
+
+// ===== impl Content =====
+
+impl Content {
+    /// Returns the NICs for which something is asked, if the instance says who it is.
+    fn nics(&self, kind: Kind) -> impl Iterator<Item = (Nic, &Asked)> {
+        let nics = self.uuid.map(|uuid| self.nics.iter().map(move |nic| (uuid, nic)));
+        nics.into_iter()
+            .flatten()
+            .map(move |(instance, (device, asked))| (Nic { kind, instance, device: device.clone() }, asked))
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use extaddr_core::names::is_short_for;
 use extaddr_core::pages::Walk;
 use extaddr_core::report::{self, Entry};
-use extaddr_core::sources::nic::InstanceName;
+use extaddr_core::sources::nic::{InstanceName, Nic};
 
 use super::Agent;
 use crate::explanation::Explanation;
@@ -42,10 +42,19 @@ impl Agent {
         if let Some(explanation) = self.explained_port(text) {
             return Ok(explanation);
         }
-        let absent = report::absent(store, engine).filter(|entry| is_meant(entry, text));
-        let absent: Vec<_> = absent.collect();
-        let there = self.ports_called(text);
-        let mut names: Vec<_> = there.iter().map(|port| &**port).collect();
+        let absent = report::absent_by_name(store, engine).filter(|entry| is_meant(entry, text));
+        let mut absent: Vec<_> = absent.collect();
+        let mut there = Vec::new();
+        for (instance, nic, asked) in engine.requests().nics() {
+            if !is_called(text, instance, &nic) {
+                continue;
+            }
+            match engine.port_of(&nic) {
+                Some(port) => there.push(port),
+                None => absent.extend(report::absent_nic(engine, instance, &nic, asked)),
+            }
+        }
+        let mut names: Vec<_> = there.iter().map(|port| &***port).collect();
         names.extend(absent.iter().map(|entry| &*entry.port));
         names.sort_unstable();
         names.dedup();
@@ -71,16 +80,12 @@ impl Agent {
             None => None,
         }
     }
+}
 
-    /// Returns the ports of NICs that ask for something and that a text is a name of.
-    fn ports_called(&self, text: &str) -> Vec<Arc<str>> {
-        let is_called = |instance: &InstanceName, device: &str| {
-            text.contains(&*instance.name) && is_short_for(text, &format!("{instance}/{device}"))
-        };
-        let nics =
-            self.engine.requests().nics().filter(|(instance, nic, _)| is_called(instance, &nic.device));
-        nics.filter_map(|(_, nic, _)| self.engine.port_of(&nic).cloned()).collect()
-    }
+/// Whether a text means a NIC: what its users call it, or the name that its port has where it has one.
+fn is_called(text: &str, instance: &InstanceName, nic: &Nic) -> bool {
+    text.contains(&*instance.name) && is_short_for(text, &format!("{instance}/{}", nic.device))
+        || text.ends_with(&*nic.device) && text == nic.port_pattern()
 }
 
 fn is_meant(entry: &Entry, text: &str) -> bool {

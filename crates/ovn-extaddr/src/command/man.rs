@@ -95,7 +95,7 @@ fn closing() -> Roff {
         ("OVS_RUNDIR", "Where sockets are that --db names relatively. /var/run/openvswitch by default."),
         (
             "OVN_RUNDIR",
-            "Where ovnnb_db.sock is, and the control socket. /var/run/ovn by default, or where MicroOVN has it.",
+            "Where ovnnb_db.sock is, and the control socket; by default /var/run/ovn, for the former also where MicroOVN has it.",
         ),
         ("RUNTIME_DIRECTORY", "Where the control socket is; comes before OVN_RUNDIR."),
         ("OVN_EXTADDR_CONFIG", "The configuration file, as --config."),

@@ -60,9 +60,12 @@ async fn only_read(State(site): State<Site>, request: Request, next: Next) -> Re
     if request.method() == Method::GET || request.method() == Method::HEAD {
         return next.run(request).await;
     }
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+    let mut response = match *site.page.borrow() {
+        StatusPage::Off => plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
+        _ => page::only_get(request.uri()),
+    };
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    if *site.page.borrow() == StatusPage::Off { response } else { page::headers::add(response) }
+    response
 }
 
 async fn metrics(State(site): State<Site>) -> Response {

@@ -33,7 +33,7 @@ pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Response {
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+            || matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}' | '\u{3164}' | '\u{ffa0}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
     };
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -52,6 +52,7 @@ mod tests {
     #[test]
     fn what_has_no_shape_is_shown_as_a_number() {
         assert_eq!(visible("web\u{202e}1\u{200b}\n tür"), "web\\u{202e}1\\u{200b}\\u{a} tür");
+        assert_eq!(visible("we\u{ad}b\u{3164}\u{e0041}"), "we\\u{ad}b\\u{3164}\\u{e0041}");
         assert!(matches!(visible("plain"), Cow::Borrowed("plain")));
     }
 }
