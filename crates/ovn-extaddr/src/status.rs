@@ -1,6 +1,5 @@
 //! The status of the agent, for people and machines.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -36,11 +35,9 @@ pub(crate) struct Status {
     /// `off`, `local` or `any`.
     pub(crate) status_page: &'static str,
     pub(crate) audit: Option<PathBuf>,
-    /// How many intents there are in each state.
-    pub(crate) intents: BTreeMap<&'static str, usize>,
-    /// The states in their own order, in which `intents` is printed.
-    #[serde(skip)]
-    pub(crate) counts: Vec<(&'static str, usize)>,
+    /// How many intents there are in each state, in the order of the states.
+    #[serde(serialize_with = "object")]
+    pub(crate) intents: Vec<(&'static str, usize)>,
 }
 
 /// The Northbound database and the connection to it.
@@ -167,7 +164,7 @@ impl fmt::Display for Status {
         line("metrics", &or(self.metrics.as_ref(), "off"))?;
         line("status page", &self.status_page)?;
         line("audit", &or(self.audit.as_ref().map(|path| path.display()).as_ref(), "off"))?;
-        for (state, count) in self.counts.iter().filter(|(_, count)| *count > 0) {
+        for (state, count) in self.intents.iter().filter(|(_, count)| *count > 0) {
             line(state, count)?;
         }
         Ok(())
@@ -186,6 +183,10 @@ pub(crate) fn server_word(role: ServerRole) -> &'static str {
 
 fn or(value: Option<&impl fmt::Display>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), ToString::to_string)
+}
+
+fn object<S: serde::Serializer>(counts: &[(&str, usize)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().copied())
 }
 
 fn time<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -156,7 +156,7 @@ impl Requests {
 
     /// Returns all instances, in no order.
     pub fn instances(&self) -> impl Iterator<Item = &InstanceName> {
-        self.sources.iter().flat_map(|source| source.roster.instances())
+        self.sources.iter().flat_map(|source| source.roster.instances()).map(|name| &**name)
     }
 
     /// Returns whether something may be asked for the port of that name by a source.
@@ -174,7 +174,7 @@ impl Requests {
     /// Returns the names of all instances, each once, in no order.
     pub(crate) fn instance_names(&self) -> Vec<Arc<InstanceName>> {
         let mut names: Vec<_> =
-            self.sources.iter().flat_map(|source| source.roster.names()).map(Arc::clone).collect();
+            self.sources.iter().flat_map(|source| source.roster.instances()).map(Arc::clone).collect();
         if self.sources.len() > 1 {
             names.sort_unstable();
             names.dedup();

@@ -116,8 +116,8 @@ impl Roster {
     }
 
     /// Returns the names of all instances.
-    pub(super) fn instances(&self) -> impl Iterator<Item = &InstanceName> {
-        self.instances.keys().map(|name| &**name)
+    pub(super) fn instances(&self) -> impl Iterator<Item = &Arc<InstanceName>> {
+        self.instances.keys()
     }
 
     /// Whether a NIC may be asked something for of which nothing is known.
@@ -142,11 +142,6 @@ impl Roster {
     pub(super) fn nics_of(&self, name: &InstanceName) -> impl Iterator<Item = (Nic, &Asked)> {
         let content = self.instances.get(name).and_then(Option::as_ref);
         content.into_iter().flat_map(|content| content.nics(self.kind))
-    }
-
-    /// Returns the names of all instances.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<InstanceName>> {
-        self.instances.keys()
     }
 
     fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&Wish> {

@@ -1,5 +1,6 @@
 //! Answers to questions of connections: metrics, status, pages of intents, ports.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,16 +45,15 @@ impl Agent {
         }
         let absent = report::absent_by_name(store, engine).filter(|entry| is_meant(entry, text));
         let mut absent: Vec<_> = absent.collect();
-        let mut there = Vec::new();
-        for (instance, nic, asked) in engine.requests().nics() {
-            if !is_called(text, instance, &nic) {
-                continue;
-            }
-            match engine.port_of(&nic) {
-                Some(port) => there.push(port),
-                None => absent.extend(report::absent_nic(engine, instance, &nic, asked)),
-            }
-        }
+        let called = engine.requests().nics().filter(|(instance, nic, _)| is_called(text, instance, nic));
+        // Two sources may have the same NIC.
+        let called: BTreeMap<_, _> = called.map(|(instance, nic, asked)| (nic, (instance, asked))).collect();
+        let there: Vec<_> = called.keys().filter_map(|nic| engine.port_of(nic)).collect();
+        absent.extend(
+            called
+                .iter()
+                .flat_map(|(nic, (instance, asked))| report::absent_nic(engine, instance, nic, asked)),
+        );
         let mut names: Vec<_> = there.iter().map(|port| &***port).collect();
         names.extend(absent.iter().map(|entry| &*entry.port));
         names.sort_unstable();

@@ -11,7 +11,6 @@ use crate::status::{Commit, Configuration, DatabaseStatus, Failure, LockReport, 
 impl Agent {
     /// Returns what it is doing.
     pub(super) fn status(&self, exposition: &Exposition) -> Status {
-        let counts: Vec<_> = self.intent_stats.counts().map(|(state, count)| (state.name(), count)).collect();
         let commit = |(at, changes)| Commit { at: rfc3339(at), changes };
         Status {
             role: self.role().name(),
@@ -30,8 +29,7 @@ impl Agent {
             metrics: exposition.place().map(ToString::to_string),
             status_page: exposition.page().name(),
             audit: self.audit.as_ref().map(|audit| audit.path().to_owned()),
-            intents: counts.iter().copied().collect(),
-            counts,
+            intents: self.intent_stats.counts().map(|(state, count)| (state.name(), count)).collect(),
         }
     }
 

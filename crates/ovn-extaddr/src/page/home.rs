@@ -85,7 +85,7 @@ impl HomePage {
         let Page { entries, next, counts, absent } = page;
         let counts = counts.map_or_else(
             || {
-                let mut all: Vec<_> = status.counts.iter().map(|(_, count)| *count).collect();
+                let mut all: Vec<_> = status.intents.iter().map(|(_, count)| *count).collect();
                 // What the agent counts are decisions; nothing is decided on ports that are not there.
                 if let Some(waiting) = all.get_mut(State::Waiting as usize) {
                     *waiting += absent;
