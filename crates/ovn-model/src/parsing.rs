@@ -45,19 +45,25 @@ pub(crate) fn push_ip(text: &mut String, address: IpAddr) {
 /// Parses four numbers with dots between them. There is but one way to write such an address: a number has no leading
 /// zeros.
 pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut octets, mut at, mut octet, mut digits) = ([0; 4], 0, 0u16, 0);
-    for byte in text {
-        match byte {
-            b'0'..=b'9' if digits == 0 || octet > 0 => {
-                octet = octet * 10 + u16::from(byte - b'0');
-                digits += 1;
-                octets[at] = u8::try_from(octet).ok()?;
-            }
-            b'.' if digits > 0 && at < 3 => (at, octet, digits) = (at + 1, 0, 0),
-            _ => return None,
+    let (mut octets, mut rest) = ([0; 4], text);
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
         }
+        (*octet, rest) = split_octet(rest)?;
     }
-    (at == 3 && digits > 0).then(|| octets.into())
+    rest.is_empty().then(|| octets.into())
+}
+
+/// Splits a decimal number below 256 off a text. Behind a leading zero it ends.
+fn split_octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit =
+        |place: usize| text.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
+    let first = digit(0)?;
+    let Some(second) = digit(1).filter(|_| first > 0) else { return Some((first, &text[1..])) };
+    let Some(third) = digit(2) else { return Some((first * 10 + second, &text[2..])) };
+    let number = u16::from(first) * 100 + u16::from(second * 10 + third);
+    Some((u8::try_from(number).ok()?, &text[3..]))
 }
 
 /// Parses an IPv6 address in any of its spellings (RFC 4291 section 2.2), and tells whether it is the one of RFC 5952,
@@ -73,18 +79,34 @@ pub(crate) fn parse_v6(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
 
 /// Parses an IPv6 address without dots.
 fn parse_groups(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
-    let (mut groups, mut is_plain) = ([0; 8], true);
-    let zeros = match text.windows(2).position(|pair| pair == b"::") {
-        None if read_groups(text, &mut groups, &mut is_plain)? == 8 => 0..0,
-        None => return None,
-        Some(at) => {
-            // The colons stand for one group of zeros at least.
-            let mut tail = [0; 7];
-            let before = read_groups(&text[..at], &mut groups[..7], &mut is_plain)?;
-            let behind = read_groups(&text[at + 2..], &mut tail[..7 - before], &mut is_plain)?;
-            groups[8 - behind..].copy_from_slice(&tail[..behind]);
-            before..8 - behind
+    let (mut groups, mut count, mut is_plain) = ([0; 8], 0, true);
+    // How many groups are before the two colons.
+    let mut before = None;
+    let mut rest = text;
+    if let Some(behind) = rest.strip_prefix(b"::") {
+        (before, rest) = (Some(0), behind);
+    }
+    while !rest.is_empty() {
+        *groups.get_mut(count)? = split_group(&mut rest, &mut is_plain)?;
+        count += 1;
+        rest = match rest {
+            [] => rest,
+            [b':', b':', behind @ ..] if before.is_none() => {
+                before = Some(count);
+                behind
+            }
+            [b':', behind @ ..] if !behind.is_empty() => behind,
+            _ => return None,
+        };
+    }
+    let zeros = match before {
+        None if count == 8 => 0..0,
+        // The colons stand for one group of zeros at least.
+        Some(before) if count < 8 => {
+            groups[before..].rotate_right(8 - count);
+            before..before + 8 - count
         }
+        _ => return None,
     };
     let address = Ipv6Addr::from(groups);
     // An IPv4-mapped address is rendered with dots.
@@ -92,24 +114,22 @@ fn parse_groups(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
     Some((address, is_canonical))
 }
 
-/// Reads hexadecimal numbers with colons between them. Returns how many there are; `is_plain` becomes false where one
-/// has a leading zero or a capital.
-fn read_groups(text: &[u8], groups: &mut [u16], is_plain: &mut bool) -> Option<usize> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    let (mut count, mut digits) = (0, 0);
-    for byte in text {
-        if *byte == b':' && digits > 0 {
-            (count, digits) = (count + 1, 0);
-            continue;
+/// Splits a hexadecimal number of at most four digits off a text; `is_plain` becomes false where it has a leading zero or
+/// a capital.
+fn split_group(text: &mut &[u8], is_plain: &mut bool) -> Option<u16> {
+    let (mut group, mut length) = (0, 0);
+    while let Some(byte) = text.get(length)
+        && let Some(digit) = digit(*byte)
+    {
+        *is_plain &= !byte.is_ascii_uppercase() && (length == 0 || group != 0);
+        group = group << 4 | u16::from(digit);
+        length += 1;
+        if length > 4 {
+            return None;
         }
-        let group = groups.get_mut(count).filter(|_| digits < 4)?;
-        *is_plain &= !byte.is_ascii_uppercase() && (digits == 0 || *group != 0);
-        *group = *group << 4 | u16::from(digit(*byte)?);
-        digits += 1;
     }
-    (digits > 0).then_some(count + 1)
+    *text = &text[length..];
+    (length > 0).then_some(group)
 }
 
 /// Returns the first of the longest runs of two or more zeros.
