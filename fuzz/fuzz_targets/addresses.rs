@@ -1,13 +1,15 @@
-//! `Logical_Switch_Port.addresses`: the texts come out as they went in.
+//! `Logical_Switch_Port.addresses` and `dynamic_addresses`: the texts come out as they went in.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ovn_model::AddressSet;
+use ovn_model::PortAddresses;
 
 fuzz_target!(|text: &str| {
     let texts: Vec<_> = text.split('\n').collect();
-    let set = AddressSet::new(texts.iter().copied());
-    for element in set.iter() {
+    let packed = PortAddresses::new(texts.iter().copied(), texts.last().copied());
+    let allocated: Vec<_> = packed.dynamic_addresses().iter().collect();
+    assert!(allocated.len() == 1 && allocated[0].text() == *texts[texts.len() - 1]);
+    for element in packed.addresses().iter() {
         assert!(texts.contains(&&*element.text()));
         assert!(element.addresses().count() < 1 << 20);
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ovn_model::{
     AddressSet, Attachment, ElementKind, Group, GroupId, LoadBalancer, LoadBalancerId, Nat, NatId, Port,
-    PortId, Router, RouterId, Store, Switch, SwitchId, keys,
+    PortAddresses, PortId, Router, RouterId, Store, Switch, SwitchId, keys,
 };
 use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, TypedCondition, Until, Uuid};
 
@@ -184,14 +184,14 @@ impl Guard {
 
 /// Quotes the element that gives the port its address. One that only asks for it does not.
 fn assigns(port: &Port, address: IpAddr) -> Option<TypedCondition<Port>> {
-    let element = |set: &AddressSet| {
+    let element = |set: AddressSet<'_>| {
         let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);
         assigning
             .find(|element| element.addresses().any(|other| other == address))
             .map(|e| e.text().into_owned())
     };
-    Some(match element(&port.addresses) {
-        Some(text) => Port::COLUMNS.addresses.includes(Datum::scalar(text)),
-        None => Port::COLUMNS.dynamic_addresses.includes(Datum::scalar(element(&port.dynamic_addresses)?)),
+    Some(match element(port.addresses()) {
+        Some(text) => PortAddresses::ADDRESSES.includes(Datum::scalar(text)),
+        None => PortAddresses::DYNAMIC_ADDRESSES.includes(Datum::scalar(element(port.dynamic_addresses())?)),
     })
 }

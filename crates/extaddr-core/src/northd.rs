@@ -313,16 +313,16 @@ pub fn reached_addresses(
 /// until northd clears the column, the address may be another port's. No router forwards what has
 /// a link-local address, RFC 4291 section 2.5.6 and RFC 3927 section 7.
 pub fn port_addresses(port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
-    let asks = || port.addresses.iter().any(|element| element.kind() == ElementKind::Dynamic);
+    let asks = || port.addresses().iter().any(|element| element.kind() == ElementKind::Dynamic);
     let mut addresses = SmallVec::<[IpAddr; 1]>::new();
     let mut add = |address| {
         if Family::of(address) == family && !is_link_local(address) {
             addresses.push(address);
         }
     };
-    port.addresses.for_each_assigned(&mut add);
-    if !port.dynamic_addresses.is_empty() && asks() {
-        port.dynamic_addresses.for_each_assigned(&mut add);
+    port.addresses().for_each_assigned(&mut add);
+    if !port.dynamic_addresses().is_empty() && asks() {
+        port.dynamic_addresses().for_each_assigned(&mut add);
     }
     if addresses.len() > 1 {
         let mut sorted = addresses.to_vec();

@@ -24,7 +24,7 @@ mod tables;
 mod tags;
 mod vip;
 
-pub use address::{AddressSet, DynamicAddresses, Element, ElementKind, Mac};
+pub use address::{AddressSet, Element, ElementKind, Mac};
 pub use change::{Change, Changes, Node};
 pub use family::Family;
 pub use id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, RouterPortId, SwitchId};
@@ -35,8 +35,8 @@ pub use port_range::PortRange;
 pub use prefix::{Address, Canonical, LogicalPrefix, Networks, is_host, parse_prefix};
 pub use store::{Attachment, Slabs, Store};
 pub use tables::{
-    BothExternalIps, ExternalIps, Group, LoadBalancer, Nat, NatKind, NbGlobal, Port, PortKind, Protocol,
-    Router, RouterPort, Switch,
+    BothExternalIps, ExternalIps, Group, LoadBalancer, Nat, NatKind, NbGlobal, Port, PortAddresses, PortKind,
+    Protocol, Router, RouterPort, Switch,
 };
 pub use tags::Tags;
 pub use vip::{Endpoint, Vip, Vips};

@@ -4,10 +4,10 @@ use std::ops::Deref;
 
 /// Bytes that never change.
 ///
-/// There are as many as there are ports, and nearly all fit in: an element with an Ethernet address and one IP address
-/// of each family takes 29 bytes. As much again as that would cost an allocation.
+/// There are as many as there are ports, and nearly all fit in: a port that asks for addresses and got one of each
+/// family takes 29 bytes. As much again as that would cost an allocation.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Packed {
+pub(crate) enum Packed {
     /// The rest is zeros.
     Here { length: u8, bytes: [u8; HERE] },
     /// More than fit in.
@@ -15,6 +15,13 @@ pub(super) enum Packed {
 }
 
 const HERE: usize = 30;
+
+#[cfg(test)]
+impl Packed {
+    pub(crate) fn is_inline(&self) -> bool {
+        matches!(self, Self::Here { .. })
+    }
+}
 
 impl Default for Packed {
     fn default() -> Self {
@@ -57,7 +64,7 @@ mod tests {
             let bytes = vec![7; length];
             let packed = Packed::from(&*bytes);
             assert_eq!(*packed, *bytes);
-            assert_eq!(matches!(packed, Packed::Here { .. }), length <= HERE);
+            assert_eq!(packed.is_inline(), length <= HERE);
         }
     }
 }

@@ -1,10 +1,9 @@
-use proptest::prelude::*;
-
 use super::*;
+use crate::tables::PortAddresses;
 
 fn only(text: &str) -> (ElementKind, String, bool) {
-    let set = AddressSet::new([text]);
-    let element = set.iter().next().unwrap();
+    let packed = PortAddresses::new([text], None);
+    let element = packed.addresses().iter().next().unwrap();
     assert_eq!(element.text(), text);
     let words = element.mac().map(|m| m.to_string()).into_iter();
     let words = words.chain(element.addresses().map(|a| a.to_string()));
@@ -55,46 +54,21 @@ fn elements_mean_what_northd_makes_of_them() {
 
 #[test]
 fn a_bad_element_leaves_the_others() {
-    let set = AddressSet::new(["what", "0a:00:00:00:00:01 10.0.0.2", "unknown", "dynamic 10.0.0.9"]);
+    let texts = ["what", "0a:00:00:00:00:01 10.0.0.2", "unknown", "dynamic 10.0.0.9"];
+    let packed = PortAddresses::new(texts, None);
+    let set = packed.addresses();
     assert_eq!(set.assigned(Family::V4).collect::<Vec<_>>(), ["10.0.0.2".parse::<IpAddr>().unwrap()]);
     assert_eq!(set.assigned(Family::V6).count(), 0);
     assert_eq!(set.complaint().unwrap(), "not understood: \"what\"");
-    assert_eq!(AddressSet::new(["unknown"]).complaint(), None);
+    assert_eq!(PortAddresses::new(["unknown"], None).addresses().complaint(), None);
 }
 
 #[test]
 fn there_may_be_any_number_of_addresses() {
     let text = std::iter::once("0a:00:00:00:00:01".to_owned())
         .chain((0..300).map(|n| format!("10.0.{}.{}", n / 256, n % 256)));
-    let set = AddressSet::new([&*text.collect::<Vec<_>>().join(" ")]);
+    let packed = PortAddresses::new([&*text.collect::<Vec<_>>().join(" ")], None);
+    let set = packed.addresses();
     assert_eq!(set.assigned(Family::V4).count(), 300);
     assert_eq!(set.complaint(), None);
-}
-
-fn text() -> impl Strategy<Value = String> {
-    let word = prop_oneof![
-        Just("dynamic".to_owned()),
-        Just("unknown".to_owned()),
-        Just("router".to_owned()),
-        any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string()),
-        any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string().to_uppercase()),
-        any::<std::net::Ipv4Addr>().prop_map(|a| a.to_string()),
-        any::<std::net::Ipv6Addr>().prop_map(|a| a.to_string()),
-        (any::<IpAddr>(), 0..140).prop_map(|(a, l)| format!("{a}/{l}")),
-        "[0-9a-f:. /é]{0,12}",
-    ];
-    prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "))
-}
-
-proptest! {
-    #[test]
-    fn texts_are_recovered_and_differences_are_symmetric(
-        a in prop::collection::btree_set(text(), 0..4),
-        b in prop::collection::btree_set(text(), 0..4),
-    ) {
-        let (old, new) = (AddressSet::new(a.iter().map(|s| &**s)), AddressSet::new(b.iter().map(|s| &**s)));
-        prop_assert_eq!(old.iter().map(|e| e.text().into_owned()).collect::<Vec<_>>(), a.iter().cloned().collect::<Vec<_>>());
-        let difference = a.symmetric_difference(&b).map(|s| Cow::Borrowed(&**s)).collect();
-        prop_assert_eq!(old.toggled(difference), new);
-    }
 }

@@ -99,24 +99,42 @@ impl Indexes {
         }
     }
 
-    /// Files a port by its addresses, under each of them once.
-    fn readdress(&mut self, slabs: &Slabs, id: PortId, old: Option<&Port>, new: Option<&Port>) {
-        let is_same = |old: &Port, new: &Port| {
-            (old.switch, old.kind.is_instance()) == (new.switch, new.kind.is_instance())
-                && old.addresses == new.addresses
-                && old.dynamic_addresses == new.dynamic_addresses
+    /// Files a port by what depends on its switch.
+    pub(super) fn place_port(
+        &mut self,
+        slabs: &Slabs,
+        id: PortId,
+        placed: [Option<(&Port, Option<SwitchId>)>; 2],
+    ) {
+        let file = |index: &mut Index<SwitchId, PortId>, is_of_kind: fn(PortKind) -> bool| {
+            let [from, to] = placed
+                .map(|placed| placed.and_then(|(port, switch)| switch.filter(|_| is_of_kind(port.kind))));
+            index.moved(id, from.as_ref(), to.as_ref(), |id| *id);
         };
-        if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
+        file(&mut self.router_type, |kind| kind == PortKind::Router);
+        file(&mut self.switch_type, |kind| kind == PortKind::Switch);
+        file(&mut self.physical, PortKind::is_physical);
+        self.readdress(slabs, id, placed);
+    }
+
+    /// Files a port by its addresses, under each of them once.
+    fn readdress(&mut self, slabs: &Slabs, id: PortId, placed: [Option<(&Port, Option<SwitchId>)>; 2]) {
+        let is_same = |(old, from): (&Port, _), (new, to): (&Port, _)| {
+            from == to && old.kind.is_instance() == new.kind.is_instance() && old.addresses == new.addresses
+        };
+        if let [Some(old), Some(new)] = placed
+            && is_same(old, new)
+        {
             return;
         }
-        let [from, to] = [old, new].map(|port| {
+        let [from, to] = placed.map(|placed| {
             let mut hashes = SmallVec::<[u64; 2]>::new();
-            if let Some((switch, port)) = port.and_then(|port| Some((port.switch?, port)))
+            if let Some((port, Some(switch))) = placed
                 && port.kind.is_instance()
             {
                 let mut file = |address| hashes.push(self.hash(switch, address));
-                port.addresses.for_each_assigned(&mut file);
-                port.dynamic_addresses.for_each_assigned(&mut file);
+                port.addresses().for_each_assigned(&mut file);
+                port.dynamic_addresses().for_each_assigned(&mut file);
             }
             if hashes.len() > 1 {
                 hashes.sort_unstable();
@@ -162,6 +180,28 @@ impl Indexes {
         sorted(self.tagged.find(self.hasher.hash_one(port), is))
     }
 
+    /// Files a NAT row by what depends on its router.
+    pub(super) fn place_nat(&mut self, _: &Slabs, id: NatId, placed: [Option<(&Nat, Option<RouterId>)>; 2]) {
+        let on = placed.map(|placed| placed.and_then(|(nat, router)| Some((nat, router?))));
+        let copy = |key: &(RouterId, IpAddr)| *key;
+        for (index, is_host_snat) in [(&mut self.externals, false), (&mut self.host_snats, true)] {
+            let [from, to] = on.map(|on| {
+                let (nat, router) = on.filter(|(nat, _)| nat.is_host_snat() == is_host_snat)?;
+                Some((router, nat.external_ip()?))
+            });
+            index.moved(id, from.as_ref(), to.as_ref(), copy);
+        }
+        let router_if =
+            |is: fn(&Nat) -> bool| on.map(|on| on.filter(|(nat, _)| is(nat)).map(|(_, router)| router));
+        let [from, to] = router_if(|nat| nat.external_network().is_some());
+        self.external_networks.moved(id, from.as_ref(), to.as_ref(), |router| *router);
+        let [from, to] = router_if(Nat::is_network_snat);
+        self.network_snats.moved(id, from.as_ref(), to.as_ref(), |router| *router);
+        let [from, to] =
+            on.map(|on| on.and_then(|(nat, router)| Some(self.hash(router, nat.logical_host()?))));
+        self.logicals.moved(id, from, to);
+    }
+
     /// Returns all tagged NAT rows.
     pub(crate) fn all_tagged(&self) -> impl Iterator<Item = NatId> {
         self.tagged.rows().chain(self.portless.iter().copied())
@@ -204,7 +244,7 @@ fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> IdSet<I> {
 
 /// Returns the addresses of a port, static and allocated.
 pub(crate) fn assigned(port: &Port) -> impl Iterator<Item = IpAddr> {
-    port.addresses.all_assigned().chain(port.dynamic_addresses.all_assigned())
+    port.addresses().all_assigned().chain(port.dynamic_addresses().all_assigned())
 }
 
 impl Indexed for Switch {}
@@ -222,19 +262,12 @@ impl Indexed for Port {
         }
         let [from, to] = edit.map(Self::leads_to);
         indexes.leading.moved(edit.id, from, to, |name| name.into());
-        let file = |index: &mut Index<SwitchId, PortId>, is_of_kind: fn(PortKind) -> bool| {
-            let [from, to] = edit.map(|port| port.switch.filter(|_| is_of_kind(port.kind)));
-            index.moved(edit.id, from.as_ref(), to.as_ref(), |id| *id);
-        };
-        file(&mut indexes.router_type, |kind| kind == PortKind::Router);
-        file(&mut indexes.switch_type, |kind| kind == PortKind::Switch);
-        file(&mut indexes.physical, PortKind::is_physical);
         let [from, to] = edit.map(Self::switch_peer);
         indexes.switch_peers.moved(edit.id, from, to, |name| name.into());
         if edit.rows().any(|port| port.kind == PortKind::Virtual) {
             indexes.readopt(edit);
         }
-        indexes.readdress(slabs, edit.id, edit.old, edit.new);
+        indexes.place_port(slabs, edit.id, edit.map(|port| Some((port, port.switch))));
     }
 }
 
@@ -272,19 +305,8 @@ impl Indexed for LoadBalancer {
 }
 
 impl Indexed for Nat {
-    fn reindex(indexes: &mut Indexes, _: &Slabs, edit: &Edit<'_, Self>) {
-        let copy = |key: &(RouterId, IpAddr)| *key;
-        for (index, is_host_snat) in [(&mut indexes.externals, false), (&mut indexes.host_snats, true)] {
-            let [from, to] = edit
-                .map(|nat| nat.router.zip(nat.external_ip()).filter(|_| nat.is_host_snat() == is_host_snat));
-            index.moved(edit.id, from.as_ref(), to.as_ref(), copy);
-        }
-        let [from, to] = edit.map(|nat| nat.router.filter(|_| nat.external_network().is_some()));
-        indexes.external_networks.moved(edit.id, from.as_ref(), to.as_ref(), |router| *router);
-        let [from, to] = edit.map(|nat| nat.router.filter(|_| nat.is_network_snat()));
-        indexes.network_snats.moved(edit.id, from.as_ref(), to.as_ref(), |router| *router);
-        let [from, to] = edit.map(|nat| Some(indexes.hash(nat.router?, nat.logical_host()?)));
-        indexes.logicals.moved(edit.id, from, to);
+    fn reindex(indexes: &mut Indexes, slabs: &Slabs, edit: &Edit<'_, Self>) {
+        indexes.place_nat(slabs, edit.id, edit.map(|nat| Some((nat, nat.router))));
         let [from, to] = edit.map(Self::tagged);
         if from != to {
             let hash = |name: &str| (!name.is_empty()).then(|| indexes.hasher.hash_one(name));

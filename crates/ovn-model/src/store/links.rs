@@ -1,9 +1,10 @@
 //! References between rows, adapted at both ends.
 
 use super::Store;
+use super::indexes::Indexes;
 use super::owner::Owned;
 use super::row::Links;
-use super::slabs::Slabs;
+use super::slabs::{Slabs, Stored};
 use super::slot::{Referenced, Slot};
 use super::{Network, sets};
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
@@ -131,7 +132,7 @@ impl Links for Nat {
 }
 
 macro_rules! owned {
-    ($($row:ident: $owner:ident, $id:ident, $owner_id:ident, $field:ident, $members:ident;)*) => {$(
+    ($($row:ident: $owner:ident, $id:ident, $owner_id:ident, $field:ident, $members:ident $(, $refile:path)?;)*) => {$(
         impl Owned for $row {
             type Owner = $owner;
 
@@ -146,14 +147,22 @@ macro_rules! owned {
             fn members(owner: &$owner) -> &[$id] {
                 &owner.$members
             }
+
+            $(
+                fn refile(indexes: &mut Indexes, slabs: &Slabs, id: $id, from: Option<$owner_id>) {
+                    if let Some(row) = <$row as Stored>::slab(slabs).get(id) {
+                        $refile(indexes, slabs, id, [Some((row, from)), Some((row, row.$field))]);
+                    }
+                }
+            )?
         }
     )*};
 }
 
 owned! {
-    Port: Switch, PortId, SwitchId, switch, ports;
+    Port: Switch, PortId, SwitchId, switch, ports, Indexes::place_port;
     RouterPort: Router, RouterPortId, RouterId, router, ports;
-    Nat: Router, NatId, RouterId, router, nats;
+    Nat: Router, NatId, RouterId, router, nats, Indexes::place_nat;
 }
 
 impl Store {

@@ -6,8 +6,9 @@
 use ovsdb_protocol::Uuid;
 
 use super::dependents::Recorded;
-use super::indexes::Indexed;
+use super::indexes::{Indexed, Indexes};
 use super::row::Row;
+use super::slabs::Slabs;
 use super::slot::Slot;
 
 /// A row type whose rows should be in the set of one row, but may be in those of several.
@@ -17,6 +18,15 @@ pub(crate) trait Owned: Indexed + Recorded {
     fn owner(&self) -> Option<<Self::Owner as Slot>::Id>;
     fn set_owner(&mut self, owner: Option<<Self::Owner as Slot>::Id>);
     fn members(owner: &Self::Owner) -> &[Self::Id];
+
+    /// Adapts the indexes to the owner of a row, which was `from`: the part of [`Indexed::reindex`] that depends on it.
+    fn refile(
+        _indexes: &mut Indexes,
+        _slabs: &Slabs,
+        _id: Self::Id,
+        _from: Option<<Self::Owner as Slot>::Id>,
+    ) {
+    }
 }
 
 /// Returns the owner of a row that a further one claims, and whether it is shared now.

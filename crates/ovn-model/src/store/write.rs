@@ -1,5 +1,7 @@
 //! Updates applied to rows.
 
+use std::mem;
+
 use ovsdb_protocol::{
     ApplyError, Batch, DatabaseSchema, MonitorRequests, ReadRow, Replica, RowChange, RowUpdate,
     SchemaMismatch, Uuid, monitor_requests, read_row,
@@ -135,10 +137,25 @@ impl Store {
         let row = R::slab_mut(&mut self.slabs).slot_mut(id);
         row.meta_mut().set(Meta::SHARED, shared);
         if owner != owned.0 {
-            let mut row = row.clone();
-            row.set_owner(owner);
-            self.replace(id, row);
+            self.set_owner::<R>(id, owner);
         }
         R::slab_mut(&mut self.slabs).close(id);
+    }
+
+    fn set_owner<R: Owned>(&mut self, id: R::Id, owner: Option<<R::Owner as Slot>::Id>) {
+        let slot = R::slab_mut(&mut self.slabs).slot_mut(id);
+        if !self.recorder.knows_all() {
+            let mut row = slot.clone();
+            row.set_owner(owner);
+            return self.replace(id, row);
+        }
+        // In a first snapshot nothing is told of single rows, and there is no need for two versions of one. To copy all
+        // ports would take as long as to file them.
+        let (from, uuid) = (slot.owner(), slot.uuid());
+        let mut row = mem::replace(slot, R::with_uuid(uuid));
+        row.set_owner(owner);
+        row.derive(&self.slabs);
+        *R::slab_mut(&mut self.slabs).slot_mut(id) = row;
+        R::refile(&mut self.indexes, &self.slabs, id, from);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ovsdb_protocol::{AtomValue, ColumnGroup, Rare, Table, Uuid};
 use smallvec::SmallVec;
 
-use crate::address::{AddressSet, DynamicAddresses};
+use super::PortAddresses;
+use crate::address::AddressSet;
 use crate::family::Family;
 use crate::id::SwitchId;
 use crate::parse_ip;
@@ -27,10 +28,8 @@ pub struct Port {
     /// Whether OVN heeds the port; it drops all packets if this is false.
     #[ovsdb(optional, since = "20.03")]
     pub enabled: Option<bool>,
-    /// What `addresses` holds.
-    pub addresses: AddressSet,
-    /// What northd allocated: no element, or one.
-    pub dynamic_addresses: DynamicAddresses,
+    #[ovsdb(flatten)]
+    pub(crate) addresses: PortAddresses,
     #[ovsdb(flatten)]
     pub(crate) extras: Rare<PortExtras>,
     /// The switch whose port it is; of several that claim it, the one with the least UUID.
@@ -120,9 +119,19 @@ impl Port {
         }
     }
 
+    /// Returns what the CMS gives the port, and asks northd to allocate: the elements of `addresses`.
+    pub fn addresses(&self) -> AddressSet<'_> {
+        self.addresses.addresses()
+    }
+
+    /// Returns what northd allocated: the elements of `dynamic_addresses`, none or one.
+    pub fn dynamic_addresses(&self) -> AddressSet<'_> {
+        self.addresses.dynamic_addresses()
+    }
+
     /// Returns the addresses that the port has, static or dynamic, sorted, each once.
     pub fn internal_addresses(&self, family: Family) -> SmallVec<[IpAddr; 1]> {
-        let assigned = self.addresses.assigned(family).chain(self.dynamic_addresses.assigned(family));
+        let assigned = self.addresses().assigned(family).chain(self.dynamic_addresses().assigned(family));
         let mut addresses: SmallVec<[_; 1]> = assigned.collect();
         addresses.sort_unstable();
         addresses.dedup();

@@ -266,7 +266,7 @@ fn names_are_shared() {
 #[test]
 fn rows_are_small() {
     // There are 100,000 of the first in the databases that we measure with.
-    assert_eq!(size_of::<crate::Port>(), 112);
+    assert_eq!(size_of::<crate::Port>(), 80);
     assert!(size_of::<crate::Nat>() <= 136, "{}", size_of::<crate::Nat>());
     assert!(size_of::<crate::Vip>() <= 48, "{}", size_of::<crate::Vip>());
     assert!(size_of::<crate::LoadBalancer>() <= 112, "{}", size_of::<crate::LoadBalancer>());

@@ -8,7 +8,7 @@ use ovsdb_protocol::Uuid;
 use super::database::{Database, Row, Value};
 use super::view::{PORTS, ROUTER_PORTS, View, addresses, see};
 use crate::{
-    AddressSet, BothExternalIps, ExternalIps, Family, Mac, PortKind, Vip, is_host, keys, parse_ip,
+    BothExternalIps, ExternalIps, Family, Mac, PortAddresses, PortKind, Vip, is_host, keys, parse_ip,
     parse_prefix,
 };
 
@@ -92,7 +92,9 @@ impl<'a> Scratch<'a> {
             let dynamic = Some(row["dynamic_addresses"].text()).filter(|text| !text.is_empty());
             let mut texts = row["addresses"].texts().iter().map(|s| &**s).chain(dynamic);
             texts.any(|text| {
-                Family::ALL.iter().any(|f| AddressSet::new([text]).assigned(*f).any(|other| other == address))
+                Family::ALL.iter().any(|f| {
+                    PortAddresses::new([text], None).addresses().assigned(*f).any(|other| other == address)
+                })
             })
         };
         let ports = self.rows("Logical_Switch_Port");
@@ -163,9 +165,10 @@ impl<'a> Scratch<'a> {
         for ((table, uuid), row) in self.0 {
             for (column, value) in row {
                 let bad = match (*table, *column) {
-                    (_, "addresses") => {
-                        AddressSet::new(value.texts().iter().map(|s| &**s)).complaint().is_some()
-                    }
+                    (_, "addresses") => PortAddresses::new(value.texts().iter().map(|s| &**s), None)
+                        .addresses()
+                        .complaint()
+                        .is_some(),
                     (_, "dynamic_addresses") => value.text() == "what",
                     (_, "networks") => value.texts().iter().any(|text| parse_prefix(text).is_none()),
                     (_, "vips") => {
@@ -206,7 +209,9 @@ impl<'a> Scratch<'a> {
             let internal = Family::ALL.map(|family| {
                 let all: BTreeSet<_> = sets
                     .clone()
-                    .flat_map(|text| AddressSet::new([text]).assigned(family).collect::<Vec<_>>())
+                    .flat_map(|text| {
+                        PortAddresses::new([text], None).addresses().assigned(family).collect::<Vec<_>>()
+                    })
                     .collect();
                 all.into_iter().collect::<Vec<_>>()
             });

@@ -36,13 +36,13 @@ pub(super) fn of_store(store: &Store) -> View {
     let router = |id| store.router(id).unwrap().uuid;
     for (id, port) in store.ports() {
         assert!(std::ptr::eq(store.port(id).unwrap(), port));
-        let texts = |set: &AddressSet| set.iter().map(|e| e.text().into_owned()).collect::<BTreeSet<_>>();
+        let texts = |set: AddressSet<'_>| set.iter().map(|e| e.text().into_owned()).collect::<BTreeSet<_>>();
         let internal = Family::ALL.map(|family| port.internal_addresses(family));
         let external = Family::ALL.map(|family| port.external(family));
         see(
             v,
             ("port", port.uuid),
-            (&port.name, port.kind, texts(&port.addresses), texts(&port.dynamic_addresses)),
+            (&port.name, port.kind, texts(port.addresses()), texts(port.dynamic_addresses())),
         );
         see(v, ("port", port.uuid), (internal, external, port.router_port()));
         let parents: Vec<_> = port.virtual_parents().collect();
