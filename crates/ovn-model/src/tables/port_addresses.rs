@@ -70,11 +70,11 @@ impl PortAddresses {
         texts.dedup();
         let mut encoder = Encoder::default();
         texts.iter().for_each(|text| encoder.push_text(text));
-        self.close(encoder);
+        self.set_addresses(encoder);
     }
 
     /// Replaces `addresses`; `dynamic_addresses` stays.
-    fn close(&mut self, mut encoder: Encoder) {
+    fn set_addresses(&mut self, mut encoder: Encoder) {
         let mut dynamic = self.elements().next_set().peekable();
         if dynamic.peek().is_some() {
             encoder.separate();
@@ -139,7 +139,7 @@ impl ColumnGroup for PortAddresses {
 
     fn reset(&mut self, column: usize) {
         match column {
-            ADDRESSES => self.close(Encoder::default()),
+            ADDRESSES => self.set_addresses(Encoder::default()),
             _ => self.set_dynamic(None),
         }
     }
