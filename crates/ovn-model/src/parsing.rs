@@ -55,7 +55,7 @@ pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     rest.is_empty().then(|| octets.into())
 }
 
-/// Splits a decimal number below 256 off a text. Behind a leading zero it ends.
+/// Splits a decimal number below 256 off a text. A leading zero is a number by itself.
 fn split_octet(text: &[u8]) -> Option<(u8, &[u8])> {
     let digit =
         |place: usize| text.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);

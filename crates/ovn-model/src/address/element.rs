@@ -34,7 +34,7 @@ pub struct Element<'a> {
     is_doubtful: bool,
     mac: Option<Mac>,
     addresses: Addresses<'a>,
-    /// The text, where it is not how we would write it, or may not be.
+    /// The text, where its spelling is not canonical, or may not be.
     text: Option<&'a str>,
 }
 

@@ -233,6 +233,7 @@ mod tests {
     fn canonical_elements_are_packed_without_their_text() {
         for (text, expected) in [
             ("0a:00:00:00:00:01", true),
+            ("00:00:00:00:00:00 10.0.0.2", true),
             ("0a:00:00:00:00:01 dynamic", true),
             ("0a:00:00:00:00:01 10.0.0.2 10.0.0.3 fd42::2 fd42::3", true),
             ("0a:00:00:00:00:01 fd42::2 10.0.0.2", false),

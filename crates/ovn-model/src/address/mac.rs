@@ -9,7 +9,7 @@ use crate::parsing::digit;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// How long it is as we write it.
+    /// How long its canonical spelling is.
     pub(super) const LENGTH: usize = 17;
 
     /// Parses six hexadecimal numbers with colons between them, each of one or two digits, as northd does.

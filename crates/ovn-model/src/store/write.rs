@@ -149,7 +149,7 @@ impl Store {
             row.set_owner(owner);
             return self.replace(id, row);
         }
-        // In a first snapshot nothing is told of single rows, and there is no need for two versions of one. To copy all
+        // Where everything is reported as changed, as in a first snapshot, no two versions of a row are needed. To copy all
         // ports would take as long as to file them.
         let (from, uuid) = (slot.owner(), slot.uuid());
         let mut row = mem::replace(slot, R::with_uuid(uuid));

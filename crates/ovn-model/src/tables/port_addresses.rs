@@ -210,14 +210,24 @@ mod tests {
             Just("dynamic".to_owned()),
             Just("unknown".to_owned()),
             Just("router".to_owned()),
-            any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string()),
+            // Few, so that elements have the same one.
+            prop_oneof![Just([0; 6]), Just([10, 0, 0, 0, 0, 1]), any::<[u8; 6]>()]
+                .prop_map(|bytes| Mac(bytes).to_string()),
             any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string().to_uppercase()),
             any::<Ipv4Addr>().prop_map(|a| a.to_string()),
             any::<Ipv6Addr>().prop_map(|a| a.to_string()),
             (any::<IpAddr>(), 0..140).prop_map(|(a, l)| format!("{a}/{l}")),
             "[0-9a-f:. /é]{0,12}",
         ];
-        prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "))
+        let words = prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "));
+        let mac = prop_oneof![Just("00:00:00:00:00:00"), Just("0a:00:00:00:00:01")];
+        let canonical =
+            (mac, any::<Option<Ipv4Addr>>(), any::<Option<Ipv6Addr>>()).prop_map(|(mac, v4, v6)| {
+                let [v4, v6] = [v4.map(IpAddr::from), v6.map(IpAddr::from)]
+                    .map(|address| address.map(|address| format!(" {address}")).unwrap_or_default());
+                format!("{mac}{v4}{v6}")
+            });
+        prop_oneof![words, canonical]
     }
 
     proptest! {
@@ -225,15 +235,23 @@ mod tests {
         fn texts_are_recovered_and_differences_are_symmetric(
             a in prop::collection::btree_set(text(), 0..4),
             b in prop::collection::btree_set(text(), 0..4),
-            dynamic in prop::option::of(text()),
+            allocated in prop::array::uniform2(prop::option::of(text())),
         ) {
-            let packed = |texts: &BTreeSet<String>| PortAddresses::new(texts.iter().map(|s| &**s), dynamic.as_deref());
-            let mut addresses = packed(&a);
+            let [dynamic, other] = &allocated;
+            let packed = |texts: &BTreeSet<String>, dynamic: &Option<String>| {
+                PortAddresses::new(texts.iter().map(|s| &**s), dynamic.as_deref())
+            };
+            let before = packed(&a, dynamic);
+            let mut addresses = before.clone();
             let texts = |set: AddressSet<'_>| set.iter().map(|e| e.text().into_owned()).collect::<Vec<_>>();
             prop_assert_eq!(texts(addresses.addresses()), a.iter().cloned().collect::<Vec<_>>());
             prop_assert_eq!(texts(addresses.dynamic_addresses()), dynamic.iter().cloned().collect::<Vec<_>>());
             addresses.toggle(a.symmetric_difference(&b).map(|s| Cow::Borrowed(&**s)).collect());
-            prop_assert_eq!(addresses, packed(&b));
+            prop_assert_eq!(&addresses, &packed(&b, dynamic));
+            addresses.set_dynamic(other.as_deref());
+            prop_assert_eq!(&addresses, &packed(&b, other));
+            let changed = ColumnSet::EMPTY.with(ADDRESSES, a != b).with(DYNAMIC_ADDRESSES, dynamic != other);
+            prop_assert_eq!(before.changed(&addresses), changed);
         }
     }
 }
