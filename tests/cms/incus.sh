@@ -13,6 +13,11 @@ start_daemon() {
     within 60 "$cli" query /1.0
 }
 
+# What the agent's configuration says of it.
+agent_asks() { printf '%s\n' '[[cms]]' "kind = \"$kind\"" "url = \"unix:$socket\""; }
+
+version() { "$cli" version | tr '\n' ' '; }
+
 stop_daemon() {
     local pid
     pid=$(pgrep -o -f "^$daemon --group")
@@ -44,7 +49,7 @@ END
     "$cli" network create UPLINK --type=physical parent=uplink0 ipv4.ovn.ranges=203.0.113.2-203.0.113.9 \
         ipv4.gateway="$outside/24" ipv4.routes=203.0.113.0/24 dns.nameservers="$outside"
     import_image
-    "$cli" network create net1 --type=ovn network=UPLINK ipv4.address=10.57.0.1/24 ipv4.nat=true ipv6.address=none
+    make_network net1 10.57.0.1/24
 }
 
 # An image that takes no network to get: a busybox that asks for an address and answers on port 80.
@@ -81,7 +86,23 @@ END
 
 # ----- what the scenarios do -----
 
-launch() { "$cli" launch busybox "$1" --network net1 "${@:2}"; }
+# A network with a router of its own. NAME SUBNET, with the router's address in it
+make_network() {
+    "$cli" network create "$1" --type=ovn network=UPLINK ipv4.address="$2" ipv4.nat=true ipv6.address=none
+}
+delete_network() { "$cli" network delete "$1"; }
+
+# NAME [NETWORK]
+launch() { "$cli" launch busybox "$1" --network "${2:-net1}"; }
+init() { "$cli" init busybox "$1" --network "${2:-net1}"; }
+start() { "$cli" start "$1"; }
+stop() { "$cli" stop -f "$1"; }
+restart() { "$cli" restart -f "$1"; }
+delete() { "$cli" delete -f "$1"; }
+
+# An instance that does not run waits for its port, or has it yet: Incus 7 leaves it there, disabled.
+is_remembered() { state_is "$1" waiting || { state_is "$1" active && disabled_ports; }; }
+disabled_ports() { ovn-nbctl --bare --columns=name find Logical_Switch_Port enabled=false | grep -q instance; }
 
 key=user.eth0.ipv4.address.external
 ask() { "$cli" config set "$1" "$key=$2"; }
@@ -91,8 +112,30 @@ forward() { "$cli" network forward create net1 "$1" "${@:2}"; }
 forward_port() { "$cli" network forward port add net1 "$1" tcp "$2" "$3"; }
 forward_gone() { "$cli" network forward delete net1 "$1"; }
 
+edit_network() {
+    "$cli" network set net1 dns.domain=example.test
+    "$cli" network set net1 ipv4.nat.address=203.0.113.3 2>/dev/null || "$cli" network set net1 dns.search=example.test
+}
+edit_uplink() { "$cli" network set UPLINK dns.nameservers=203.0.113.7; }
+
 # The address that an instance has inside.
 address() { "$cli" exec "$1" -- ip -4 addr show eth0 | sed -nE 's/.*inet ([0-9.]+).*/\1/p'; }
 
 # The address that the host outside sees of an instance's connections.
 seen() { timeout 3 "$cli" exec "$1" -- nc -w 2 "$outside" 7000 </dev/null 2>/dev/null; }
+
+show_instance() { "$cli" exec "$1" -- sh -c 'ip -4 addr show eth0; ip route'; }
+
+# Removes what a scenario has left, also one that failed.
+sweep() {
+    local name
+    "$cli" project switch default
+    for name in $("$cli" list --format csv -c n); do delete "$name"; done
+    for name in $("$cli" network forward list net1 --format csv | cut -d, -f1); do forward_gone "$name"; done
+    if "$cli" profile show asking >/dev/null 2>&1; then "$cli" profile delete asking; fi
+    if "$cli" project show other >/dev/null 2>&1; then
+        for name in $("$cli" list --project other --format csv -c n); do "$cli" delete -f --project other "$name"; done
+        "$cli" project delete other
+    fi
+    if "$cli" network show net2 >/dev/null 2>&1; then delete_network net2; fi
+}

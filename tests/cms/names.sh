@@ -1,10 +1,8 @@
 # What people type and see: the names of instances, once with what the CMS says of them, once with what is in the database
-# alone. Sourced by run.sh; scenarios as those of scenarios.sh.
+# alone. Sourced by incus-scenarios.sh; scenarios as those of scenarios.sh.
 
 # The configurations that commands are run with. Neither is the agent's matter.
 asking=/etc/ovn-extaddr.toml alone=/dev/null
-
-extaddr() { OVN_EXTADDR_CONFIG=$config /cms/ovn-extaddr "$@"; }
 
 # What a person calls a NIC of an instance, as fully as is known.
 called() { if [[ $config == "$asking" ]]; then echo "$1:$2"; else echo "${2,,}"; fi; }

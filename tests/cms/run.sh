@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Runs scenarios in the container of a CMS, and prints a line for each. Called by scripts/cms.
 #
-#   run.sh incus|lxc [SCENARIO...]
-#   run.sh incus|lxc --latency       times changes of a key instead
+#   run.sh incus|lxc|neutron [SCENARIO...]
+#   run.sh incus|lxc --latency              times changes of a key instead
+#
+# What is different from CMS to CMS has one name in incus.sh and neutron.sh.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
-cli=$1
+cms=$1 cli=
 shift
+if [[ $cms != neutron ]]; then cli=$cms cms=incus; fi
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "FAILED: $*"; return 1; }
@@ -21,18 +24,14 @@ within() {
 }
 
 . "$here/ovn.sh"
-. "$here/incus.sh"
+. "$here/$cms.sh"
 . "$here/scenarios.sh"
-. "$here/names.sh"
+. "$here/$cms-scenarios.sh"
 
 # ----- the agent -----
 
-cat >/etc/ovn-extaddr.toml <<END
-drain = 5
-[[cms]]
-kind = "$kind"
-url = "unix:$socket"
-END
+echo 'drain = 5' >/etc/ovn-extaddr.toml
+agent_asks >>/etc/ovn-extaddr.toml
 
 start_agent() {
     OVN_RUNDIR=/run/ovn /cms/ovn-extaddr run --config /etc/ovn-extaddr.toml >>/var/log/agent.log 2>&1 &
@@ -55,7 +54,7 @@ leaves_with() { [[ $(seen "$1") == "$2" ]]; }
 expect() {
     local start=${EPOCHREALTIME/./}
     if ! within 15 leaves_with "$1" "$2"; then
-        "$cli" exec "$1" -- sh -c 'ip -4 addr show eth0; ip route' >&2
+        show_instance "$1" >&2
         fail "$1 leaves with $(seen "$1"), not $2" || return 1
     fi
     say "  $1 leaves with $2 after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
@@ -65,17 +64,14 @@ expect() {
 expect_inside() { within 10 answers "$1" "$2"; }
 answers() { [[ $(ip netns exec outside timeout 3 nc -w 2 "$1" 80 </dev/null) == "$2" ]]; }
 
-list() { /cms/ovn-extaddr list --config /etc/ovn-extaddr.toml --json; }
+extaddr() { OVN_EXTADDR_CONFIG=${config:-/etc/ovn-extaddr.toml} /cms/ovn-extaddr "$@"; }
+list() { config='' extaddr list --json; }
 
 # All entries of an instance's port are in a state.
 state_is() { list | jq -e --arg name "$1" --arg state "$2" \
     '[.[] | select((.name // "") | test("(^|:)" + $name + "(/|$)"))] | length > 0 and all(.state == $state)'; }
 
-# An instance that does not run waits for its port, or has it yet: Incus 7 leaves it there, disabled.
-is_remembered() { state_is "$1" waiting || { state_is "$1" active && disabled_ports; }; }
-disabled_ports() { ovn-nbctl --bare --columns=name find Logical_Switch_Port enabled=false | grep -q instance; }
-
-# The UUIDs of the agent's rows. Neither Incus nor LXD writes external_ids.
+# The UUIDs of the agent's rows. No CMS here writes external_ids of SNAT rows.
 rows() { ovn-nbctl --bare --columns=_uuid find NAT type=snat 'external_ids!={}' | sort | tr -d '\n'; }
 no_rows() { [[ -z $(rows) ]]; }
 
@@ -94,24 +90,14 @@ begin() {
 test_address() { [[ -n $(address "$1") ]]; }
 
 finish() {
-    local name
-    "$cli" project switch default
-    for name in $("$cli" list --format csv -c n); do "$cli" delete -f "$name"; done
-    for name in $("$cli" network forward list net1 --format csv | cut -d, -f1); do forward_gone "$name"; done
-    if "$cli" profile show asking >/dev/null 2>&1; then "$cli" profile delete asking; fi
-    # What a scenario that failed has left.
-    if "$cli" project show other >/dev/null 2>&1; then
-        for name in $("$cli" list --project other --format csv -c n); do "$cli" delete -f --project other "$name"; done
-        "$cli" project delete other
-    fi
-    if "$cli" network show net2 >/dev/null 2>&1; then "$cli" network delete net2; fi
+    sweep
     within 20 no_rows
 }
 
 start_ovn >/dev/null
 start_outside
 start_cms >/dev/null
-say "$("$cli" version | tr '\n' ' '), $(ovn-nbctl --version | head -n 1), $(ovs-vswitchd --version | head -n 1)"
+say "$(version), $(ovn-nbctl --version | head -n 1), $(ovs-vswitchd --version | head -n 1)"
 start_agent
 if [[ ${1:-} == --latency ]]; then
     begin >/dev/null

@@ -1,0 +1,1 @@
+# What only Neutron has. Sourced by run.sh, as scenarios.sh.
