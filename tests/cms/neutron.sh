@@ -128,17 +128,17 @@ make_network() {
     make networks network '{"name": "'"$1"'"}'
     make subnets subnet '{"name": "'"$1"'", "network_id": "'"$(id networks "$1")"'", "ip_version": 4,
         "cidr": "'"${2%.*}"'.0/24", "gateway_ip": "'"${2%/*}"'"}'
-    make routers router '{"name": "'"${1/net/router}"'", "external_gateway_info": '"$(gateway "$1")"'}'
+    make routers router '{"name": "'"${1/net/router}"'", "external_gateway_info": '"$(gateway "203.0.113.$((${1#net} + 1))")"'}'
     interface add "${1/net/router}" "$1"
 }
 # add|remove ROUTER SUBNET
 interface() {
     call PUT "routers/$(id routers "$2")/$1_router_interface" '{"subnet_id": "'"$(id subnets "$3")"'"}' >/dev/null
 }
-# What the router of a network has outside, with attributes beside it.
+# What a router has outside: ADDRESS [MORE ATTRIBUTES]
 gateway() {
     echo '{"network_id": "'"$(id networks outside)"'", "external_fixed_ips": [{"subnet_id": "'"$(id subnets outside)"'",
-        "ip_address": "203.0.113.'$((${1#net} + 1))'"}]'"${2:-}"'}'
+        "ip_address": "'"$1"'"}]'"${2:-}"'}'
 }
 
 delete_network() {

@@ -2,7 +2,8 @@
 #
 #   outside 203.0.113.1 ── uplink0 ── (the CMS's external switch)
 
-# An address that the instances reach, where a server answers each connection with the address that it came from.
+# An address that the instances reach, where a server answers each connection with the address that it came from. What
+# is sent to port 7001 comes back.
 outside=203.0.113.1
 
 start_ovn() {
@@ -53,4 +54,5 @@ class Echo(socketserver.BaseRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 Server(("", 7000), Echo).serve_forever()' &
+    ip netns exec outside busybox nc -ll -p 7001 -e cat &
 }

@@ -60,6 +60,19 @@ expect() {
     say "  $1 leaves with $2 after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
 }
 
+# Runs a command, and says what became of the agent's rows and of a connection of c1 meanwhile.
+watched() {
+    local watcher
+    ip netns exec c1 python3 "$here/watch.py" "$outside" 7001 >/run/watch &
+    watcher=$!
+    within 5 grep -q watching /run/watch
+    "$@"
+    sleep 0.5
+    kill "$watcher"
+    wait "$watcher" || fail "a connection broke: $*"
+    sed '/^watching/d' /run/watch >&2
+}
+
 # What answers outside on port 80 of an address is an instance.
 expect_inside() { within 10 answers "$1" "$2"; }
 answers() { [[ $(ip netns exec outside timeout 3 nc -w 2 "$1" 80 </dev/null) == "$2" ]]; }
@@ -90,7 +103,9 @@ begin() {
 test_address() { [[ -n $(address "$1") ]]; }
 
 finish() {
+    local port
     sweep
+    for port in $(list | jq -r '.[] | select(.source == "kept") | .port'); do extaddr unset "$port"; done
     within 20 no_rows
 }
 
