@@ -108,7 +108,7 @@ start_cms() {
 
 # METHOD PATH [JSON], as administrator, which everybody is without Keystone. An error is told as the server tells it.
 call() {
-    curl -sS --fail-with-body -X "$1" -H 'Content-Type: application/json' ${3:+-d "$3"} "$api/v2.0/$2"
+    curl -sS --max-time 60 --fail-with-body -X "$1" -H 'Content-Type: application/json' ${3:+-d "$3"} "$api/v2.0/$2"
 }
 get() { call GET "$1"; }
 # COLLECTION NOUN ATTRIBUTES
