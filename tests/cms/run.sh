@@ -104,6 +104,7 @@ test_address() { [[ -n $(address "$1") ]]; }
 
 finish() {
     local port
+    ovn-appctl -t ovn-extaddr resume
     sweep
     for port in $(list | jq -r '.[] | select(.source == "kept") | .port'); do extaddr unset "$port"; done
     within 20 no_rows
