@@ -320,10 +320,12 @@ scenario_synchronized_repair_while_draining() {
     expect c1 203.0.113.10
 }
 
-# Neutron's periodic task puts right what has an outdated revision: TABLE RECORD ...
+# Neutron's periodic task puts right what has an outdated revision: CONDITION TABLE RECORD ...
 maintained() {
     local lines
     stop_maintenance
+    sql "update ovn_revision_numbers set revision_number = 0 where $1" neutron
+    shift
     while (($#)); do
         ovn-nbctl set "$1" "$2" external_ids:neutron\\:revision_number=0
         shift 2
@@ -331,6 +333,7 @@ maintained() {
     lines=$(wc -l <"$maintenance_log")
     start_maintenance
     within 60 is_maintained
+    grep -q 'Fixing resource' /run/maintenance
     say "  $(grep -c 'Fixing resource' /run/maintenance) resources fixed," \
         "$(grep -cE ' (WARNING|ERROR) .*SNAT' /run/maintenance || true) lines about SNAT rows"
 }
@@ -345,9 +348,8 @@ scenario_maintenance_of_ports() {
     ask c1 203.0.113.10
     extaddr set c2 --ipv4 203.0.113.10 --keep
     expect c1 203.0.113.10
-    sql "update ovn_revision_numbers set revision_number = 0 where resource_type not like 'router%'" neutron
-    watched maintained Logical_Switch "neutron-$(id networks net1)" Logical_Switch_Port "$(id ports c1)" \
-        Logical_Switch_Port "$(id ports c2)"
+    watched maintained "resource_type not like 'router%'" Logical_Switch "neutron-$(id networks net1)" \
+        Logical_Switch_Port "$(id ports c1)" Logical_Switch_Port "$(id ports c2)"
     all_keys_are_kept
     expect c1 203.0.113.10
     expect c2 203.0.113.10
@@ -357,13 +359,11 @@ scenario_maintenance_of_a_router() {
     # Beside an SNAT row of others Neutron takes the gateway for changed, and does not put it on again.
     local router
     router=neutron-$(id routers router1)
-    sql "update ovn_revision_numbers set revision_number = 0 where resource_type = 'routers'" neutron
-    watched maintained Logical_Router "$router"
+    watched maintained "resource_type = 'routers'" Logical_Router "$router"
     expect c1 "$network"
     ask c1 203.0.113.10
     expect c1 203.0.113.10
-    sql "update ovn_revision_numbers set revision_number = 0 where resource_type = 'routers'" neutron
-    maintained Logical_Router "$router"
+    maintained "resource_type = 'routers'" Logical_Router "$router"
     within 10 state_is c1 rejected
     say "  c1 is $(list | jq -r '.[0].reason')"
     synchronize repair
