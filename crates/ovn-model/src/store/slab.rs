@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use ovsdb_protocol::{ApplyError, Batch, Columns, RowChange, Uuid};
+use smallvec::SmallVec;
 
 use super::finder::Finder;
 use super::slot::{Meta, Slot};
@@ -25,6 +26,9 @@ pub(crate) struct Slab<R: Slot> {
 }
 
 const CHUNK: usize = 512;
+
+/// References that are looked up at once.
+pub(crate) const MAX_INTERNED: usize = 64;
 
 /// What an update does to a row.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +89,30 @@ impl<R: Slot> Slab<R> {
     pub(crate) fn intern(&mut self, uuid: Uuid) -> R::Id {
         let hash = self.hash(uuid);
         self.find_hashed(hash, uuid).unwrap_or_else(|| self.occupy(hash, uuid))
+    }
+
+    /// Appends the slots of rows that are there or are going to be, at most [`MAX_INTERNED`] of them.
+    ///
+    /// The places in the table are looked up first and the rows afterwards: neither loop waits for memory once for each
+    /// row, as it would if each lookup depended on the one before.
+    pub(crate) fn intern_all(&mut self, uuids: &mut SmallVec<[Uuid; MAX_INTERNED]>, ids: &mut Vec<R::Id>) {
+        let found: SmallVec<[_; MAX_INTERNED]> = uuids
+            .iter()
+            .map(|uuid| {
+                let hash = self.hash(*uuid);
+                // Nearly always the right one: 32 bits of the hash are the same.
+                (hash, self.by_uuid.find(hash, |_| true).next())
+            })
+            .collect();
+        let is_right = |(uuid, (_, id)): (&Uuid, &(u64, Option<R::Id>))| {
+            id.is_some_and(|id| self.slot(id).uuid() == *uuid)
+        };
+        let right: SmallVec<[bool; MAX_INTERNED]> = uuids.iter().zip(&found).map(is_right).collect();
+        for ((uuid, (hash, id)), is_right) in uuids.drain(..).zip(found).zip(right) {
+            let other = || self.find_hashed(hash, uuid);
+            let id = id.filter(|_| is_right).or_else(other);
+            ids.push(id.unwrap_or_else(|| self.occupy(hash, uuid)));
+        }
     }
 
     fn hash(&self, uuid: Uuid) -> u64 {

@@ -5,8 +5,10 @@ use ovsdb_protocol::{
     Uuid, toggle_sorted,
 };
 
+use smallvec::SmallVec;
+
 use super::Store;
-use super::slab::Slab;
+use super::slab::{MAX_INTERNED, Slab};
 use super::slot::{Meta, Slot};
 use crate::id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, Router, RouterPort, Switch};
@@ -128,8 +130,15 @@ macro_rules! tables {
                     value: &mut DatumReader<'_, '_>,
                     slabs: &mut Slabs,
                 ) -> Result<(), ColumnError> {
-                    let mut ids = Vec::new();
-                    value.uuids(|uuid| ids.push(slabs.$slab.intern(uuid)))?;
+                    let (mut ids, mut uuids) = (Vec::new(), SmallVec::<[Uuid; MAX_INTERNED]>::new());
+                    let read = value.uuids(|uuid| {
+                        uuids.push(uuid);
+                        if uuids.len() == MAX_INTERNED {
+                            slabs.$slab.intern_all(&mut uuids, &mut ids);
+                        }
+                    });
+                    slabs.$slab.intern_all(&mut uuids, &mut ids);
+                    read?;
                     ids.sort_unstable();
                     ids.dedup();
                     toggle_sorted(self, ids);
