@@ -13,7 +13,7 @@ use crate::explain::Check;
 use crate::forwards::Forward;
 use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
-use crate::topology::{is_gateway, reach};
+use crate::topology::{is_gateway, is_neutrons, reach};
 use crate::{forwards, northd};
 use shared_address::shared_addresses;
 
@@ -41,7 +41,7 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
 }
 
 /// Returns all kinds of hazards, be they anywhere or not.
-fn kinds(store: &Store, owner: &Owner) -> [Hazard; 17] {
+fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
     [
         Hazard {
             code: "nat-without-gateway",
@@ -162,6 +162,13 @@ fn kinds(store: &Store, owner: &Owner) -> [Hazard; 17] {
             cure: "ask for the address on the port (`ovn-extaddr set`) and take the CMS's own setting back: ours is put back at once",
             is_wrong: false,
         },
+        Hazard {
+            code: "neutron",
+            places: neutron_routers(store, owner),
+            meaning: "routers of Neutron with overrides: each edit in Neutron makes their gateway port again, which may move them to another chassis, and Neutron's maintenance of such a router may leave it without one",
+            cure: "nothing; where a router has lost its gateway port, any edit makes it again: `openstack router set --description repaired ROUTER`",
+            is_wrong: false,
+        },
     ]
 }
 
@@ -259,17 +266,18 @@ fn templates(store: &Store) -> Vec<String> {
     names
 }
 
+fn has_overrides(store: &Store, owner: &Owner, router: RouterId) -> bool {
+    let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
+    rows.any(|nat| owner.role(nat) == Some(Role::Egress))
+}
+
 /// Rows of others with a match, on routers where rows of ours are.
 fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
-    let has_overrides = |router| {
-        let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
-        rows.any(|nat| owner.role(nat) == Some(Role::Egress))
-    };
     let found = rows(store).filter(|(router, nat)| {
         forwards::is_egress(nat)
             && !nat.matches().is_empty()
             && northd::nat_flaw(store, nat).is_none()
-            && has_overrides(*router)
+            && has_overrides(store, owner, *router)
     });
     found.map(|(router, nat)| format!("{} if {}", described(store, router, nat), nat.matches())).collect()
 }
@@ -400,4 +408,10 @@ fn foreign_overrides(store: &Store) -> Vec<String> {
             && nat.external_ip() != nat.logical_host()
     });
     foreign.map(|(router, nat)| described(store, router, nat)).collect()
+}
+
+fn neutron_routers(store: &Store, owner: &Owner) -> Vec<String> {
+    let routers =
+        store.routers().filter(|(id, _)| is_neutrons(store, *id) && has_overrides(store, owner, *id));
+    routers.map(|(_, row)| row.name.to_string()).collect()
 }

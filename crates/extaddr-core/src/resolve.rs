@@ -27,7 +27,7 @@ use crate::reason::{NoForward, Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::Requests;
-use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway};
+use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway, is_neutrons};
 use crate::wanted::{Source, Text, Wanted};
 use occupancy::Occupancy;
 
@@ -294,6 +294,11 @@ fn decide(
             let others = others.iter().filter_map(|id| store.router_port(*id)).map(|port| &port.name);
             let others = Some(Check::list(others)).filter(|others| !others.is_empty())?;
             Some(format!("{}: {external} is at home there; what leaves by {others}, as the SNAT of the instance's network does, does not have it", row.name))
+        });
+    }
+    if is_neutrons(store, router) {
+        trace.hazard("neutron", || {
+            "beside an override, each edit of the router in Neutron makes its gateway port again, and maintenance of the router may leave it without one: any edit puts that right".to_owned()
         });
     }
     let port_range = port_range(question, external, &found, &idle, trace).map_err(Verdict::Rejected)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use ovn_model::{Node, Port, PortId, RouterId, RouterPort, RouterPortId, Store, SwitchId};
+use uuid::Uuid;
 
 /// Routers that may lie between an instance and the outside. OVN-Kubernetes needs two and a
 /// distributed router behind another one three; the bound is against loops of peerings.
@@ -178,6 +179,14 @@ pub fn disabled_outside(store: &Store, router: RouterId, internal: &[IpAddr]) ->
 pub fn is_gateway(store: &Store, router: RouterId) -> bool {
     store.router(router).is_some_and(|row| row.chassis.is_some())
         || gateway_ports(store, router).next().is_some()
+}
+
+/// Returns whether a router is Neutron's, by the name that it gives them (neutron/common/ovn/utils.py, `ovn_name`).
+///
+/// Such a router's edits and maintenance take every SNAT row with another address than the gateway's for a changed gateway.
+pub fn is_neutrons(store: &Store, router: RouterId) -> bool {
+    let id = store.router(router).and_then(|row| row.name.strip_prefix("neutron-"));
+    id.is_some_and(|id| Uuid::parse_str(id).is_ok())
 }
 
 /// Returns whether OVN passes over the router and all that is on it (northd/northd.c, `lrouter_is_enabled`).

@@ -5,8 +5,10 @@ use serde_json::json;
 use super::*;
 use crate::testing::{Edit, Network, map, reference};
 
+const NEUTRON: &str = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
+
 /// What is done to a network without hazards, the kinds that there are then, and the place of the first.
-const CASES: [(Edit, &[&str], &str); 17] = [
+const CASES: [(Edit, &[&str], &str); 18] = [
     (
         |n| n.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]})),
         &["nat-without-gateway"],
@@ -114,6 +116,14 @@ const CASES: [(Edit, &[&str], &str); 17] = [
         &["foreign-override"],
         "10.57.0.12 as 203.0.113.9 on R",
     ),
+    (
+        |n| {
+            n.put("Logical_Router", "R", json!({"name": NEUTRON}));
+            n.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+        },
+        &["neutron"],
+        NEUTRON,
+    ),
 ];
 
 fn found(network: &Network) -> Vec<Hazard> {
@@ -142,7 +152,7 @@ fn there_is_a_network_for_each_kind() {
 
 #[test]
 fn what_looks_like_a_hazard_and_is_none() {
-    let harmless: [(&str, Edit); 15] = [
+    let harmless: [(&str, Edit); 17] = [
         ("a router without a gateway that has no NAT", |n| n.router("R2")),
         ("a row at a gateway port that it names, of several", |n| {
             n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
@@ -200,6 +210,11 @@ fn what_looks_like_a_hazard_and_is_none() {
             n.nat("both", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.12");
         }),
         ("a row that leaves an address as it is", |n| n.nat("one", "R", "snat", "10.57.0.12", "10.57.0.12")),
+        ("a router of Neutron without overrides", |n| n.put("Logical_Router", "R", json!({"name": NEUTRON}))),
+        ("an override on a router that is only called like Neutron's", |n| {
+            n.put("Logical_Router", "R", json!({"name": "neutron-gateway"}));
+            n.own_row("p1", "203.0.113.9", "10.57.0.11", None);
+        }),
         ("a row of ours", |n| n.own_row("p1", "203.0.113.9", "10.57.0.11", None)),
     ];
     for (what, change) in harmless {

@@ -159,7 +159,7 @@ impl Set {
             None => bail!("port {port} is gone"),
             Some(row) => {
                 row.warn(port);
-                hint = row.hint(port, &settings).filter(|_| !self.keep);
+                hint = row.hint(port, &settings).filter(|_| !self.keep).or_else(|| row.beside_neutron());
             }
         }
         let mut status = match self.wait {
@@ -234,6 +234,7 @@ struct PortRow {
     kind: String,
     vendor: Option<String>,
     is_pod: bool,
+    is_neutrons: bool,
 }
 
 impl IntentChange {
@@ -256,6 +257,7 @@ impl IntentChange {
                 kind: row.get("type").and_then(Datum::as_str).unwrap_or_default().to_owned(),
                 vendor: noted("vendor").map(str::to_owned),
                 is_pod: noted("pod") == Some("true"),
+                is_neutrons: noted("neutron:port_name").is_some(),
             }
         });
         let (kept, changed) = kept.unzip();
@@ -301,6 +303,13 @@ impl PortRow {
             "{cms} {what}, and the intent goes with it: with --keep it stays{}",
             asked.unwrap_or_default()
         ))
+    }
+
+    /// Says what an override does to other things that Neutron manages.
+    fn beside_neutron(&self) -> Option<String> {
+        self.is_neutrons.then(|| {
+            "beside an override, each edit of the port's router in Neutron makes its gateway port again: `ovn-extaddr explain` says more".to_owned()
+        })
     }
 }
 

@@ -193,3 +193,14 @@ fn an_old_server_has_neither_gateway_ports_nor_source_ports_of_rows() {
     network.delete("NAT", "base");
     assert_eq!(network.outcome("p1"), "granted 192.0.2.10 for 10.57.0.11");
 }
+
+#[test]
+fn what_neutron_does_to_a_router_beside_an_override_is_told() {
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    let told = |network: &Network| network.checks("p1").iter().any(|check| check.starts_with("!neutron: "));
+    assert!(!told(&network));
+    let name = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
+    network.put("Logical_Router", "R", json!({"name": name}));
+    assert!(told(&network));
+}
