@@ -24,7 +24,7 @@ pub mod cases;
 mod chassis;
 mod estate;
 pub mod facts;
-
+mod flows;
 pub mod hazards;
 mod hold;
 mod host;
@@ -45,6 +45,7 @@ use serde_json::{Value, json};
 
 pub use chassis::Chassis;
 pub use estate::{Found, built, end, found, reap, sweep_leftovers};
+pub use flows::Flows;
 pub use hold::{Counts, Held};
 pub use host::{Family, Host};
 pub use namespace::Namespace;
@@ -138,7 +139,7 @@ impl Lab {
     /// When there is no such chassis, or it does not reach it.
     pub fn instance(&mut self, name: &str, chassis: usize) -> Result<Host> {
         let instance = self.net.add_instance(Addressing::Static)?;
-        let gateways = host::Gateways::of(&self.net)?;
+        let gateways = host::Gateways::new(&self.net)?;
         let host = self.place(&instance, name, chassis, gateways)?;
         for family in host.families() {
             eventually(TIMEOUT, &format!("{name} reaches the outside by {family}"), || {
@@ -155,7 +156,7 @@ impl Lab {
     /// As [`instance`](Self::instance).
     pub fn instance_of(&mut self, net: &mut Net, name: &str, chassis: usize) -> Result<Host> {
         let instance = net.add_instance(Addressing::Static)?;
-        let gateways = host::Gateways::of(net)?;
+        let gateways = host::Gateways::new(net)?;
         self.place(&instance, name, chassis, gateways)
     }
 
@@ -188,7 +189,7 @@ impl Lab {
         let parent_name = format!("parent_name={}", outer.port);
         let tag = format!("tag_request={TAG}");
         self.ovn.nbctl(&["set", "logical_switch_port", &inner.port, &parent_name, &tag])?;
-        let gateways = host::Gateways::of(&self.net)?;
+        let gateways = host::Gateways::new(&self.net)?;
         let namespaces = [self.estate.namespace(parent)?, self.estate.namespace(child)?];
         let machine = self.chassis.get_mut(chassis).with_context(|| format!("no chassis {chassis}"))?;
         machine.nest(&outer.port, [(&namespaces[0], None), (&namespaces[1], Some(TAG))])?;

@@ -314,7 +314,10 @@ fn report(way: &Way<'_>, probe: &Probe) -> Result<bool> {
 }
 
 fn measure(shape: &Shape) -> Result<()> {
-    let (lab, c1, c2) = start(shape)?;
+    let (mut lab, c1, c2) = start(shape)?;
+    let (northd, vswitchd) = (lab.ovn().northd_appctl(&["version"])?, lab.chassis()[0].appctl(&["version"])?);
+    let version = |text: &str| text.lines().next().unwrap_or_default().replace(" (Open vSwitch)", "");
+    println!("{}, {}; chassis: {}\n", version(&northd), version(&vswitchd), shape.chassis);
     let facts = facts::measure(&lab, &c1, &c2)?;
     print!("{}", facts::table(&facts));
     ensure!(facts.iter().all(|fact| fact.wrong.is_empty()), "not everything is as expected");

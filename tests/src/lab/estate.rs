@@ -210,7 +210,7 @@ pub fn end(lab: &Found) -> Result<()> {
 pub fn built(program: &str) -> Result<PathBuf> {
     let here = std::env::current_exe().context("cannot tell where this program is")?;
     let found = here.ancestors().skip(1).take(2).map(|dir| dir.join(program)).find(|path| path.exists());
-    found.with_context(|| format!("{program} is not built: run cargo build first"))
+    found.with_context(|| format!("{program} is not built: run cargo build --workspace --bins first"))
 }
 
 // === inside ===

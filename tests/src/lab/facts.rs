@@ -10,11 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::{Counts, Family, Host, Lab, Outcome, Proto};
+use super::{Counts, Family, Flows, Held, Host, Lab, Outcome, Proto};
 use crate::net::{DefaultTarget, Protocol};
 use crate::row::uuid_ref;
 
-/// How many connections are held across a change.
+/// How many connections, and as many UDP flows, are held across a change.
 const HELD: usize = 20;
 
 /// One row of the table.
@@ -192,10 +192,10 @@ fn port_range_icmp(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
 fn appears(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     case.forward(80, case.c1, 8080)?;
     case.sync()?;
-    let held = case.lab.outward(case.c1, case.family)?.hold(HELD)?;
+    let mut held = case.establish()?;
     case.override_with(case.a, None)?;
     case.sync()?;
-    fact.alive("established", &held.check(), case.base()?);
+    fact.alive(&held.check()?, case.base()?);
     fact.seen_as("new", case.out(Proto::Tcp, None)?, case.a);
     Ok(())
 }
@@ -203,11 +203,11 @@ fn appears(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
 fn changes(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     let row = case.override_with(case.a, None)?;
     case.sync()?;
-    let held = case.lab.outward(case.c1, case.family)?.hold(HELD)?;
+    let mut held = case.establish()?;
     case.lab.net.remove_nat(&row)?;
     case.override_with(case.b, None)?;
     case.sync()?;
-    fact.cut("established", &held.check());
+    fact.cut(&held.check()?);
     fact.seen_as("new", case.out(Proto::Tcp, None)?, case.b);
     Ok(())
 }
@@ -216,12 +216,14 @@ fn changes_forwarded(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     case.forward(80, case.c1, 8080)?;
     let row = case.override_with(case.a, None)?;
     case.sync()?;
-    let held = case.lab.outward(case.c1, case.family)?.hold(HELD)?;
+    let mut held = case.establish()?;
     case.lab.net.remove_nat(&row)?;
     case.override_with(case.b, None)?;
     case.sync()?;
     // Depends on the release: one that has a conntrack zone for both kinds of NAT finds the way back by the balancer's.
-    fact.note(format!("established: {}", held.check()));
+    for (what, counts) in held.check()? {
+        fact.note(format!("{what}: {counts}"));
+    }
     fact.seen_as("new", case.out(Proto::Tcp, None)?, case.b);
     Ok(())
 }
@@ -229,12 +231,12 @@ fn changes_forwarded(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
 fn changes_drained(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     let row = case.override_with(case.a, None)?;
     case.sync()?;
-    let held = case.lab.outward(case.c1, case.family)?.hold(HELD)?;
+    let mut held = case.establish()?;
     case.drain(case.a)?;
     case.lab.net.remove_nat(&row)?;
     case.override_with(case.b, None)?;
     case.sync()?;
-    fact.alive("established", &held.check(), case.a);
+    fact.alive(&held.check()?, case.a);
     fact.seen_as("new", case.out(Proto::Tcp, None)?, case.b);
     Ok(())
 }
@@ -242,11 +244,11 @@ fn changes_drained(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
 fn withdrawn_drained(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     let row = case.override_with(case.a, None)?;
     case.sync()?;
-    let held = case.lab.outward(case.c1, case.family)?.hold(HELD)?;
+    let mut held = case.establish()?;
     case.drain(case.a)?;
     case.lab.net.remove_nat(&row)?;
     case.sync()?;
-    fact.alive("established", &held.check(), case.a);
+    fact.alive(&held.check()?, case.a);
     fact.seen_as("new", case.out(Proto::Tcp, None)?, case.base()?);
     Ok(())
 }
@@ -254,10 +256,10 @@ fn withdrawn_drained(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
 fn withdrawn(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     let row = case.override_with(case.a, None)?;
     case.sync()?;
-    let held = case.lab.outward(case.c1, case.family)?.hold(HELD)?;
+    let mut held = case.establish()?;
     case.lab.net.remove_nat(&row)?;
     case.sync()?;
-    fact.cut("established", &held.check());
+    fact.cut(&held.check()?);
     fact.seen_as("new", case.out(Proto::Tcp, None)?, case.base()?);
     Ok(())
 }
@@ -310,12 +312,12 @@ fn converted_live(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     let (wan, c2) = (case.outside()?, case.c2.address(case.family)?);
     case.convert()?;
     case.sync()?;
-    fact.alive("done: from wan", &outside.check(), wan);
-    fact.alive("from c2", &inside.check(), c2);
+    fact.alive(&[("done: from wan", outside.check())], wan);
+    fact.alive(&[("from c2", inside.check())], c2);
     case.unconvert()?;
     case.sync()?;
-    fact.alive("undone: from wan", &outside.check(), wan);
-    fact.alive("from c2", &inside.check(), c2);
+    fact.alive(&[("undone: from wan", outside.check())], wan);
+    fact.alive(&[("from c2", inside.check())], c2);
     Ok(())
 }
 
@@ -345,6 +347,18 @@ struct Case<'a> {
     b: IpAddr,
 }
 
+/// What c1 has established with the host outside before a change.
+struct Established {
+    connections: Held,
+    flows: Flows,
+}
+
+impl Established {
+    fn check(&mut self) -> Result<[(&'static str, Counts); 2]> {
+        Ok([("established tcp", self.connections.check()), ("udp", self.flows.check()?)])
+    }
+}
+
 impl<'a> Case<'a> {
     fn new(lab: &'a Lab, c1: &'a Host, c2: &'a Host, family: Family) -> Result<Self> {
         let (a, b) = match family {
@@ -370,6 +384,11 @@ impl<'a> Case<'a> {
 
     fn sync(&self) -> Result<()> {
         self.lab.sync()
+    }
+
+    fn establish(&self) -> Result<Established> {
+        let way = self.lab.outward(self.c1, self.family)?;
+        Ok(Established { connections: way.hold(HELD)?, flows: way.open_flows(HELD)? })
     }
 
     fn outside(&self) -> Result<IpAddr> {
@@ -519,18 +538,22 @@ impl Fact {
         self.note(format!("{what} {outcome}"));
     }
 
-    fn alive(&mut self, what: &str, counts: &Counts, address: IpAddr) {
-        if !counts.all_from(address) {
-            self.wrong.push(format!("{what}: {counts}, not all seen as {address}"));
+    fn alive(&mut self, held: &[(&str, Counts)], address: IpAddr) {
+        for (what, counts) in held {
+            if !counts.all_from(address) {
+                self.wrong.push(format!("{what}: {counts}, not all seen as {address}"));
+            }
+            self.note(format!("{what}: {counts}"));
         }
-        self.note(format!("{what}: {counts}"));
     }
 
-    fn cut(&mut self, what: &str, counts: &Counts) {
-        if counts.alive > 0 {
-            self.wrong.push(format!("{what}: {counts}, not all cut"));
+    fn cut(&mut self, held: &[(&str, Counts)]) {
+        for (what, counts) in held {
+            if counts.alive > 0 {
+                self.wrong.push(format!("{what}: {counts}, not all cut"));
+            }
+            self.note(format!("{what}: {counts}"));
         }
-        self.note(format!("{what}: {counts}"));
     }
 }
 

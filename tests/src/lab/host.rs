@@ -35,9 +35,10 @@ pub(super) struct Gateways(Vec<(IpAddr, u8)>);
 impl Family {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+}
 
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
+impl From<IpAddr> for Family {
+    fn from(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
@@ -164,7 +165,7 @@ const NO_DAD: &str =
     "echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad";
 
 impl Gateways {
-    pub(super) fn of(net: &Net) -> Result<Self> {
+    pub(super) fn new(net: &Net) -> Result<Self> {
         let networks = [net.subnet4(), net.subnet6()];
         networks.into_iter().flatten().map(|network| first_of(&network)).collect::<Result<_>>().map(Self)
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Socket, Type};
 
+use super::flows::Flows;
 use super::hold::Held;
 use super::host::{Family, Host};
 use super::icmp;
@@ -74,7 +75,7 @@ impl<'a> Way<'a> {
     ///
     /// When one of them has no address of that family.
     pub fn forwarded(from: &'a Host, forward: SocketAddr, at: &'a Host, port: u16) -> Result<Self> {
-        let family = Family::of(forward.ip());
+        let family = Family::from(forward.ip());
         from.address(family)?;
         let listen = SocketAddr::new(at.address(family)?, port);
         let to_port = Some(forward.port());
@@ -109,6 +110,15 @@ impl<'a> Way<'a> {
     /// When not all of them get established.
     pub fn hold(&self, count: usize) -> Result<Held> {
         Held::establish(self, count).with_context(|| format!("{count} connections {self}"))
+    }
+
+    /// Opens `count` flows of UDP datagrams this way.
+    ///
+    /// # Errors
+    ///
+    /// When not all of them are answered.
+    pub fn open_flows(&self, count: usize) -> Result<Flows> {
+        Flows::open(self, count).with_context(|| format!("{count} UDP flows {self}"))
     }
 
     // === inside ===
@@ -158,6 +168,20 @@ impl<'a> Way<'a> {
         Ok(TcpStream::from(socket))
     }
 
+    /// The receiver's socket for datagrams, and where the sender has to send them.
+    pub(super) fn datagram_receiver(&self) -> Result<(UdpSocket, SocketAddr)> {
+        let socket = UdpSocket::from(self.receiver(Type::DGRAM, None)?);
+        let port = self.to_port.map_or_else(|| socket.local_addr().map(|local| local.port()), Ok)?;
+        Ok((socket, SocketAddr::new(self.to, port)))
+    }
+
+    /// A socket of the sender for datagrams to there.
+    pub(super) fn datagram_sender(&self, to: SocketAddr, source_port: u16) -> Result<UdpSocket> {
+        let socket = UdpSocket::from(self.sender(Type::DGRAM, None, source_port)?);
+        socket.connect(to)?;
+        Ok(socket)
+    }
+
     fn tcp(&self, source_port: Option<u16>) -> Result<Outcome> {
         let (listener, to) = self.listener()?;
         let mut client = self.connecting(to, source_port.unwrap_or(0))?;
@@ -189,10 +213,8 @@ impl<'a> Way<'a> {
     }
 
     fn udp(&self, source_port: Option<u16>) -> Result<Outcome> {
-        let server = UdpSocket::from(self.receiver(Type::DGRAM, None)?);
-        let port = self.to_port.map_or_else(|| server.local_addr().map(|local| local.port()), Ok)?;
-        let client = UdpSocket::from(self.sender(Type::DGRAM, None, source_port.unwrap_or(0))?);
-        client.connect(SocketAddr::new(self.to, port))?;
+        let (server, to) = self.datagram_receiver()?;
+        let client = self.datagram_sender(to, source_port.unwrap_or(0))?;
         let (mut outcome, until) = (Outcome { answered: false, seen: None }, self.until());
         let (mut buffer, mut next) = ([0_u8; 16], Instant::now());
         while !outcome.answered && Instant::now() < until {
