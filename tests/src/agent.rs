@@ -274,7 +274,7 @@ impl Cli {
     ///
     /// Only when it cannot be started; whether it succeeded is in the output.
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
-        Output::of(self.command(arguments))
+        Output::capture(self.command(arguments))
     }
 
     /// The entries of `ovn-extaddr list --json`.

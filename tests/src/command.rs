@@ -24,7 +24,7 @@ impl Output {
     /// # Errors
     ///
     /// Only when it cannot be started. A failing program is an answer.
-    pub fn of(mut command: Command) -> Result<Self> {
+    pub fn capture(mut command: Command) -> Result<Self> {
         let output = command.stdin(Stdio::null()).output().map_err(|error| start_error(&command, error))?;
         Ok(Self {
             status: output.status,
@@ -77,7 +77,7 @@ pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path) -> Command {
 /// Runs `command` and returns its standard output; a failure says which command it was.
 pub(crate) fn run(command: Command) -> Result<String> {
     let line = command_line(&command);
-    Output::of(command)?.success().map_err(|error| error.context(line))
+    Output::capture(command)?.success().map_err(|error| error.context(line))
 }
 
 /// Turns "no such file" into something a person can act on.

@@ -93,7 +93,7 @@ impl Machine {
         command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]);
         command.args(["DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="]);
         command.arg(program).args(arguments);
-        Output::of(command)
+        Output::capture(command)
     }
 
     /// Runs a line of shell in the machine, and returns what it prints.

@@ -111,7 +111,9 @@ impl Builder<'_> {
                 let decided = rows.filter_map(|row| {
                     Some((decisions.iter().find(|d| d.rows(name).any(|own| own == *row))?, row))
                 });
-                decided.flat_map(|(d, row)| guard::of(self.store, &self.rules.owner, id, d, row)).collect()
+                decided
+                    .flat_map(|(d, row)| guard::for_row(self.store, &self.rules.owner, id, d, row))
+                    .collect()
             }
         };
         let new: Vec<_> = guards.into_iter().filter(|guard| self.guards.insert(*guard)).collect();

@@ -70,8 +70,8 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// Looks at it.
-    pub fn of(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
-        let forwards: Vec<_> = forwards::at(store, owner, router, address).collect();
+    pub fn new(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
+        let forwards: Vec<_> = forwards::on_address(store, owner, router, address).collect();
         Self::among(store, owner, router, address, &forwards)
     }
 
@@ -223,7 +223,7 @@ pub fn restoration(store: &Store, router: RouterId, memory: &[Undo]) -> Vec<RowC
 
 /// Returns whether an instance sees the same source behind a `dnat` row of the router as behind the load balancer.
 fn shows_same_source(store: &Store, router: RouterId, balancer: LoadBalancerId, address: IpAddr) -> bool {
-    let family = Family::of(address);
+    let family = Family::from(address);
     store.router(router).zip(store.load_balancer(balancer)).is_none_or(|(router, balancer)| {
         northd::seen_behind_balancer(router, balancer, family) == northd::seen_behind_dnat(router, family)
     })

@@ -81,19 +81,6 @@ impl Action {
         Self::RestoreVip,
     ];
 
-    /// Returns what kind of change it is.
-    pub fn of(change: &RowChange) -> Self {
-        match change {
-            RowChange::Insert(_) => Self::Insert,
-            RowChange::Update(..) => Self::Update,
-            RowChange::Delete(..) => Self::Delete,
-            RowChange::Detach(..) => Self::Detach,
-            RowChange::Attach(..) => Self::Attach,
-            RowChange::RemoveVip(..) => Self::RemoveVip,
-            RowChange::RestoreVip(..) => Self::RestoreVip,
-        }
-    }
-
     /// Returns the word.
     pub fn name(self) -> &'static str {
         match self {
@@ -104,6 +91,21 @@ impl Action {
             Self::Attach => "attach",
             Self::RemoveVip => "remove-vip",
             Self::RestoreVip => "restore-vip",
+        }
+    }
+}
+
+impl From<&RowChange> for Action {
+    /// Returns what kind of change it is.
+    fn from(change: &RowChange) -> Self {
+        match change {
+            RowChange::Insert(_) => Self::Insert,
+            RowChange::Update(..) => Self::Update,
+            RowChange::Delete(..) => Self::Delete,
+            RowChange::Detach(..) => Self::Detach,
+            RowChange::Attach(..) => Self::Attach,
+            RowChange::RemoveVip(..) => Self::RemoveVip,
+            RowChange::RestoreVip(..) => Self::RestoreVip,
         }
     }
 }
@@ -139,7 +141,7 @@ pub fn planned_change(
     };
     let router = |id: RouterId| store.router(id).map_or_else(String::new, |row| row.name.to_string());
     let blank = PlannedChange {
-        action: Action::of(change),
+        action: Action::from(change),
         name: port.as_deref().and_then(|port| engine.requests().name(port)),
         port,
         router: place.map(router).unwrap_or_default(),

@@ -75,7 +75,7 @@ pub fn changes(
     let mut wanted: Vec<OwnRow> = Vec::new();
     for Departure { router, nat } in departures {
         let (Some(external), Some(internal)) = (nat.external_ip(), nat.logical_host()) else { continue };
-        let useful = !stays(staying, Way::of(store, *router, nat, external))
+        let useful = !stays(staying, Way::current(store, *router, nat, external))
             && !wanted.iter().any(|row| row.external == external);
         let connections = Connections { port, router: *router, internal, external };
         if useful && !rules.drain.is_zero() && connections.may_go_on(store, rules) {
@@ -87,7 +87,7 @@ pub fn changes(
         let kept = DrainTags::read(nat).zip(nat.external_ip()).filter(|(tags, external)| {
             wall < tags.until
                 && !rules.drain.is_zero()
-                && !stays(staying, Way::of(store, *router, nat, *external))
+                && !stays(staying, Way::current(store, *router, nat, *external))
                 && has_internal(store, port, tags.internal)
                 && (held.contains(id) || has_external(store, rules, *router, *external))
         });
@@ -116,12 +116,12 @@ fn stays(staying: &[Way], way: Way) -> bool {
 
 fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
     let row = store.port_by_name(port).and_then(|id| store.port(id));
-    row.is_some_and(|row| northd::port_addresses(row, Family::of(internal)).contains(&internal))
+    row.is_some_and(|row| northd::port_addresses(row, Family::from(internal)).contains(&internal))
 }
 
 /// Whether the network has an external address.
 pub fn has_external(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
-    forwards::at(store, &rules.owner, router, external).next().is_some()
+    forwards::on_address(store, &rules.owner, router, external).next().is_some()
         || is_allowed(store, rules, router, external)
 }
 
@@ -154,7 +154,7 @@ impl Way {
     }
 
     /// Returns the way of a row as it is.
-    pub fn of(store: &Store, router: RouterId, nat: &Nat, external: IpAddr) -> Self {
+    pub fn current(store: &Store, router: RouterId, nat: &Nat, external: IpAddr) -> Self {
         let gateway_port = northd::gateway_of(store, router, nat.gateway_port, Some(external));
         Self { router, external, gateway_port }
     }
@@ -186,7 +186,7 @@ impl Connections<'_> {
             uuid,
             purpose: Purpose::Drain { port: Arc::clone(port), internal, until },
             external,
-            logical: unused(uuid, Family::of(external)),
+            logical: unused(uuid, Family::from(external)),
             port_range: None,
             // They go on where they were made; where that is no gateway port any more, and nothing tells of another,
             // it does not matter.

@@ -130,7 +130,7 @@ impl<'a> Candidate<'a> {
         Self { name, port, tagged: store.nats_tagged(name) }
     }
 
-    fn of(store: &'a Store, port: &'a Port) -> Self {
+    fn from_port(store: &'a Store, port: &'a Port) -> Self {
         Self { name: &port.name, port: Some(port), tagged: store.nats_tagged(&port.name) }
     }
 }
@@ -312,7 +312,7 @@ impl Engine {
             }
             ReconcileKey::Conversion(place) => {
                 let memory = self.conversions.get(place).map_or(&[][..], |conversion| &conversion.memory);
-                let site = Site::of(store, &self.rules.owner, place.0, place.1);
+                let site = Site::new(store, &self.rules.owner, place.0, place.1);
                 if site.memory().is_none() && !memory.is_empty() {
                     return conversion::restoration(store, place.0, memory);
                 }
@@ -469,7 +469,7 @@ impl Engine {
     /// Decides on the conversion of an address.
     fn convert(&mut self, store: &Store, place: Place) {
         let (router, address) = place;
-        let site = Site::of(store, &self.rules.owner, router, address);
+        let site = Site::new(store, &self.rules.owner, router, address);
         let mut balancers: Vec<_> = site.balancers().collect();
         let there = site.memory().is_some();
         let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);

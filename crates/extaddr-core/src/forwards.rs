@@ -24,7 +24,7 @@ pub enum Forward<'a> {
 }
 
 /// Returns why `address` is a forward address of `router`; nothing if it is none.
-pub fn at<'a>(
+pub fn on_address<'a>(
     store: &'a Store,
     owner: &Owner,
     router: RouterId,
@@ -53,7 +53,7 @@ pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpA
             None => is_egress(nat),
             Some(role) => role == Role::Egress && Some(row.uuid) < uuid(router),
         };
-        at(store, owner, other, address).next().is_some()
+        on_address(store, owner, other, address).next().is_some()
             || rows.filter_map(|id| store.nat(*id)).any(leaves)
             || router_ports(store, other)
                 .any(|(_, port)| port.networks.iter().any(|net| net.addr() == address))
@@ -88,7 +88,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
 }
 
 /// Returns all forwards of `router`, sorted by address and port.
-pub fn of<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
+pub fn on_router<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
     let vips = vips.flat_map(|(id, row)| heeded(row, &row.vips).map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));

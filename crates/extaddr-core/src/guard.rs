@@ -44,12 +44,12 @@ pub enum Guard {
 }
 
 /// Returns the facts that a row to be written rests on.
-pub fn of(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &OwnRow) -> Vec<Guard> {
+pub fn for_row(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &OwnRow) -> Vec<Guard> {
     let mut guards = vec![Guard::Intent(id, decision.family), Guard::Internal(id, row.logical)];
     guards.extend(store.port(id).and_then(|port| port.switch).map(|switch| Guard::Switch(switch, id)));
     // One forward of the address is enough; that which leads here is the least likely to go.
     let leads_here = |forward: &Forward<'_>| forward.targets().any(|target| target == row.logical);
-    let forwards: Vec<_> = forwards::at(store, owner, row.router, row.external).collect();
+    let forwards: Vec<_> = forwards::on_address(store, owner, row.router, row.external).collect();
     match forwards.iter().find(|f| leads_here(f)).or_else(|| forwards.first()) {
         Some(Forward::Vip(balancer, vip)) => {
             guards.push(Guard::Vip(*balancer, vip.endpoint.address, vip.endpoint.port.map(Into::into)));

@@ -354,7 +354,7 @@ fn addresses_twice(store: &Store) -> Vec<String> {
 fn forwards_twice(store: &Store, owner: &Owner) -> Vec<String> {
     let mut routers: BTreeMap<IpAddr, BTreeSet<RouterId>> = BTreeMap::new();
     for (router, _) in store.routers() {
-        for forward in forwards::of(store, owner, router) {
+        for forward in forwards::on_router(store, owner, router) {
             if let Some(address) = forward.address() {
                 routers.entry(address).or_default().insert(router);
             }
@@ -371,7 +371,7 @@ fn forwards_twice(store: &Store, owner: &Owner) -> Vec<String> {
 fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
     let mut places = BTreeSet::new();
     for (router, row) in store.routers() {
-        for forward in forwards::of(store, owner, router) {
+        for forward in forwards::on_router(store, owner, router) {
             if let (true, Some(address)) = (forward.is_default_target(), forward.address()) {
                 places.insert(format!("{address} on {}", row.name));
             }
@@ -386,7 +386,7 @@ fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Ow
     let found = rows(store).filter(|(router, nat)| {
         makes(nat)
             && nat.external_ip().is_some_and(|address| {
-                forwards::at(store, owner, *router, address).any(|forward| is_so(&forward, nat))
+                forwards::on_address(store, owner, *router, address).any(|forward| is_so(&forward, nat))
             })
     });
     found.map(|(router, nat)| described(store, router, nat)).collect()

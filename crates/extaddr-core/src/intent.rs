@@ -83,7 +83,7 @@ fn present(store: &Store, rules: &Rules, port: &Port, family: Family) -> Option<
     let rows = store.nats_tagged(&port.name).into_iter().filter_map(|id| store.nat(id));
     let overrides = rows.filter(|nat| nat.router.is_some() && rules.owner.role(nat) == Some(Role::Egress));
     let mut addresses = overrides.filter_map(|nat| nat.external_ip());
-    addresses.find(|address| Family::of(*address) == family)
+    addresses.find(|address| Family::from(*address) == family)
 }
 
 impl Intent {

@@ -89,7 +89,7 @@ impl IntentStats {
         let mut news = Vec::new();
         let known = standings.iter().map(|standing| {
             let before = old.iter().find(|known| known.family == standing.family);
-            Known::of(standing, self.hasher.hash_one(standing), before, now, &mut news)
+            Known::new(standing, self.hasher.hash_one(standing), before, now, &mut news)
         });
         let known: SmallVec<[_; 1]> = known.collect();
         old.iter().for_each(|before| self.count(before, false));
@@ -158,7 +158,7 @@ impl IntentStats {
 // ===== impl Known =====
 
 impl Known {
-    fn of(
+    fn new(
         standing: &IntentStatus,
         digest: u64,
         before: Option<&Self>,

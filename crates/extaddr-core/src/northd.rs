@@ -127,7 +127,7 @@ pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
 /// Returns why northd passes over a VIP with such a backend.
 fn backend_flaw(vip: Endpoint, backend: Endpoint) -> Option<VipFlaw> {
     match (vip.port, backend.port) {
-        _ if Family::of(backend.address) != Family::of(vip.address) => Some(VipFlaw::Family),
+        _ if Family::from(backend.address) != Family::from(vip.address) => Some(VipFlaw::Family),
         (None, Some(_)) => Some(VipFlaw::BackendPort),
         (Some(_), None) => Some(VipFlaw::NoBackendPort),
         _ => None,
@@ -160,7 +160,7 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
         return Some(NatFlaw::PortRange);
     }
     match nat.logical_ip() {
-        Some(logical) if Family::of(logical.addr()) != Family::of(external) => Some(NatFlaw::Logical),
+        Some(logical) if Family::from(logical.addr()) != Family::from(external) => Some(NatFlaw::Logical),
         None => Some(NatFlaw::Logical),
         Some(logical) if !is_snat && !is_host(&logical) => Some(NatFlaw::Network),
         Some(_) => nat_port(store, nat).err(),
@@ -303,7 +303,7 @@ pub fn reached_addresses(
 ) -> SmallVec<[IpAddr; 1]> {
     let virtuals = store.virtuals_of(&port.name).iter().filter_map(|id| store.port(*id));
     let virtuals = virtuals.filter(|row| row.switch == port.switch && !row.is_disabled());
-    let virtuals = virtuals.filter_map(Port::virtual_ip).filter(|ip| Family::of(*ip) == family);
+    let virtuals = virtuals.filter_map(Port::virtual_ip).filter(|ip| Family::from(*ip) == family);
     own.iter().copied().chain(virtuals.filter(|ip| !own.contains(ip))).collect()
 }
 
@@ -316,7 +316,7 @@ pub fn port_addresses(port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
     let asks = || port.addresses().iter().any(|element| element.kind() == ElementKind::Dynamic);
     let mut addresses = SmallVec::<[IpAddr; 1]>::new();
     let mut add = |address| {
-        if Family::of(address) == family && !is_link_local(address) {
+        if Family::from(address) == family && !is_link_local(address) {
             addresses.push(address);
         }
     };

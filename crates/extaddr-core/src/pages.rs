@@ -205,7 +205,7 @@ impl Walk {
     /// Takes in intents for ports that are not there.
     fn take_absent(&mut self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
-            if !self.filter.shows(&Shown::of(&entry)) {
+            if !self.filter.shows(&Shown::new(&entry)) {
                 continue;
             }
             self.page.absent += 1;

@@ -49,7 +49,7 @@ pub fn changes(
         match successor(row) {
             None if *role == Some(Role::Drain) => {}
             None if wanted.held.contains(id) => {
-                staying.extend(nat.external_ip().map(|external| Way::of(store, *router, nat, external)))
+                staying.extend(nat.external_ip().map(|external| Way::current(store, *router, nat, external)))
             }
             None => {
                 changes.push(RowChange::Delete(*id, *router));

@@ -76,7 +76,7 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
         decided.map(|decision| entry(store, engine, port, decision, held, &changes, obstacle)).collect();
     for Owned { router, nat, role, .. } in owned(store, engine.owner(), port) {
         if role == Some(Role::Drain) {
-            let family = nat.external_ip().map(Family::of);
+            let family = nat.external_ip().map(Family::from);
             let entry =
                 entries.iter_mut().find(|entry| family.is_some_and(|f| f.to_string() == entry.family));
             match (entry, nat.external_ip()) {
@@ -206,7 +206,7 @@ fn draining(store: &Store, engine: &Engine, port: &str, router: RouterId, nat: &
         state: State::Draining,
         message: format!("withdrawn; connections with {address} may finish"),
         nat: vec![nat.uuid],
-        ..blank(port, Family::of(address))
+        ..blank(port, Family::from(address))
     })
 }
 
@@ -259,9 +259,9 @@ pub fn standings(
     let owned = owned(store, engine.owner(), port).into_iter();
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
         let Some((external, tags)) = nat.external_ip().zip(DrainTags::read(nat)) else { continue };
-        if standings.iter().all(|standing| standing.family != Family::of(external)) {
+        if standings.iter().all(|standing| standing.family != Family::from(external)) {
             standings.push(IntentStatus {
-                family: Family::of(external),
+                family: Family::from(external),
                 state: State::Draining,
                 reason: None,
                 router: Some(router),
@@ -283,7 +283,7 @@ struct Judged {
 }
 
 fn of_family(nat: &Nat, family: Family) -> bool {
-    nat.external_ip().map(Family::of) == Some(family)
+    nat.external_ip().map(Family::from) == Some(family)
 }
 
 fn judge(

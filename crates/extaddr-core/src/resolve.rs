@@ -431,12 +431,13 @@ fn sole_forward(
     for (router, _) in &reach.routers {
         for target in internal {
             for address in forwards::leading_to(store, owner, *router, *target) {
-                if Family::of(address) != family {
+                if Family::from(address) != family {
                     continue;
                 }
                 watched.push(Dependency::Address(*router, address));
                 let alone = !is_neighbour(store, *router, address, internal)
-                    && forwards::at(store, owner, *router, address).all(|f| f.leads_only_to(internal));
+                    && forwards::on_address(store, owner, *router, address)
+                        .all(|f| f.leads_only_to(internal));
                 if alone {
                     found.push((*router, address));
                 }
@@ -471,7 +472,7 @@ fn forwards_at<'a>(
 ) -> impl Iterator<Item = Forward<'a>> + use<'a> {
     let Question { store, rules, .. } = question;
     let is_outside = !is_neighbour(store, router, external, internal);
-    forwards::at(store, &rules.owner, router, external).filter(move |_| is_outside)
+    forwards::on_address(store, &rules.owner, router, external).filter(move |_| is_outside)
 }
 
 /// Finds the router that has the address: one that sends it to this port rather than another, then a gateway, then

@@ -60,7 +60,7 @@ pub fn parse(text: &str, family: Family) -> Result<Option<Wanted>, InvalidWanted
         "" | "none" => Ok(None),
         "auto" => Ok(Some(Wanted::Auto)),
         address => match parse_ip(address) {
-            Some(address) if Family::of(address) == family => Ok(Some(Wanted::Address(address))),
+            Some(address) if Family::from(address) == family => Ok(Some(Wanted::Address(address))),
             Some(_) => Err(InvalidWanted::Family),
             None => Err(InvalidWanted::Address),
         },

@@ -79,7 +79,7 @@ fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Ch
     let owned = owned(store, engine.owner(), &port.name).into_iter();
     let drains = owned.filter(|row| row.role == Some(Role::Drain));
     let checks = drains.filter_map(|Owned { nat, .. }| {
-        let external = nat.external_ip().filter(|address| Family::of(*address) == family)?;
+        let external = nat.external_ip().filter(|address| Family::from(*address) == family)?;
         let DrainTags { internal, until } = DrainTags::read(nat)?;
         let left = until.saturating_sub(now);
         let detail =

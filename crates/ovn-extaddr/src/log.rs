@@ -103,11 +103,11 @@ impl LogControl {
 
     /// Lists how much is logged.
     pub(crate) fn list(&self) -> String {
-        let of = |name| {
+        let level = |name| {
             self.modules.iter().find(|(set, ..)| *set == name).map_or(self.usual, |(.., level)| *level)
         };
         let line = |name: &str, level: LevelFilter| format!("{name:<10} {level}\n");
-        let modules: String = MODULES.iter().map(|(name, _)| line(name, of(*name))).collect();
+        let modules: String = MODULES.iter().map(|(name, _)| line(name, level(*name))).collect();
         line("(others)", self.usual) + &modules
     }
 

@@ -47,7 +47,7 @@ async fn enter(State(site): State<Site>, request: Request, next: Next) -> Respon
     if page == StatusPage::Off {
         return without_page(request.uri().path());
     }
-    let format = Format::of(request.uri());
+    let format = Format::for_uri(request.uri());
     let response = match page.admits(site.is_tcp, request.headers()) {
         Err(refusal) => Trouble::new(StatusCode::MISDIRECTED_REQUEST, refusal.to_string()).answer(format),
         Ok(()) if request.uri().to_string().len() > MAX_TARGET => {
@@ -68,13 +68,13 @@ async fn enter(State(site): State<Site>, request: Request, next: Next) -> Respon
 
 /// Answers a request that wants to change something.
 pub(crate) fn only_get(uri: &Uri) -> Response {
-    headers::add(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "only GET").answer(Format::of(uri)))
+    headers::add(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "only GET").answer(Format::for_uri(uri)))
 }
 
 async fn missing(uri: Uri) -> Response {
-    let text = match Format::of(&uri) {
+    let text = match Format::for_uri(&uri) {
         Format::Html => "there is no such page".to_owned(),
         Format::Json => "there is /api/v1/intents, /api/v1/status and /api/v1/ports/NAME".to_owned(),
     };
-    Trouble::new(StatusCode::NOT_FOUND, text).answer(Format::of(&uri))
+    Trouble::new(StatusCode::NOT_FOUND, text).answer(Format::for_uri(&uri))
 }

@@ -35,7 +35,7 @@ pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// Counts from now.
-    pub(crate) fn of(settings: &Settings) -> Self {
+    pub(crate) fn from_settings(settings: &Settings) -> Self {
         Self(settings.timeout.map(|limit| Instant::now() + limit))
     }
 

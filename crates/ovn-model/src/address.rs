@@ -43,7 +43,7 @@ impl<'a> AddressSet<'a> {
 
     /// Returns the addresses of a family that the elements assign; a `dynamic` element assigns none itself.
     pub fn assigned(self, family: Family) -> impl Iterator<Item = IpAddr> + use<'a> {
-        self.all_assigned().filter(move |address| Family::of(*address) == family)
+        self.all_assigned().filter(move |address| Family::from(*address) == family)
     }
 
     /// Returns the addresses that the elements assign, of both families.

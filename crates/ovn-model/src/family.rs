@@ -15,9 +15,11 @@ pub enum Family {
 impl Family {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
 
+impl From<IpAddr> for Family {
     /// Returns the family of an address.
-    pub fn of(address: IpAddr) -> Self {
+    fn from(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     operator.transact(&withdraw)?;
     observer.deleted(members.len())?;
     agent.stop()?;
-    let recording = Recording::of(&tap.heard()?)?;
+    let recording = Recording::new(&tap.heard()?)?;
     bench.say(format_args!("the agent's rows came in {} transactions", recording.writes.len()));
 
     let (mut ours, mut raw) = (Vec::new(), Vec::new());

@@ -29,7 +29,7 @@ pub(super) struct Runs {
 /// Measures the agent beside a raw read, the IDL in C and that in Python.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports).asking(ASKING))?;
-    let peers = Peers::of(&bench.request, bench.python.as_ref())?;
+    let peers = Peers::new(&bench.request, bench.python.as_ref())?;
     let dir = ground.server.dir().to_path_buf();
     let (mut raw, mut ours, mut c, mut python) =
         (Vec::new(), Runs::default(), Runs::default(), Runs::default());

@@ -127,15 +127,15 @@ pub fn table(figures: &[Figure]) -> String {
 impl Series {
     /// Times.
     pub fn times(times: impl IntoIterator<Item = Duration>) -> Self {
-        Self::of(Unit::Seconds, times.into_iter().map(|time| time.as_secs_f64()))
+        Self::new(Unit::Seconds, times.into_iter().map(|time| time.as_secs_f64()))
     }
 
     /// Amounts of memory.
     pub fn bytes(bytes: impl IntoIterator<Item = u64>) -> Self {
-        Self::of(Unit::Bytes, bytes.into_iter().map(|bytes| bytes as f64))
+        Self::new(Unit::Bytes, bytes.into_iter().map(|bytes| bytes as f64))
     }
 
-    fn of(unit: Unit, values: impl Iterator<Item = f64>) -> Self {
+    fn new(unit: Unit, values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
         Self { unit, values }
@@ -162,7 +162,7 @@ impl Series {
     /// Every value times `factor`.
     #[must_use]
     pub fn times_over(&self, factor: f64) -> Self {
-        Self::of(self.unit, self.values.iter().map(|value| value * factor))
+        Self::new(self.unit, self.values.iter().map(|value| value * factor))
     }
 
     /// The median, less that of another series.

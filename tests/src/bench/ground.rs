@@ -104,7 +104,7 @@ pub(super) struct Recording {
 
 impl Recording {
     /// Picks from all that an agent said.
-    pub(super) fn of(messages: &[Value]) -> Result<Self> {
+    pub(super) fn new(messages: &[Value]) -> Result<Self> {
         let lock = messages.iter().find(|message| message["method"] == "lock");
         let operations = |message: &Value| message["params"].as_array().cloned().unwrap_or_default();
         let inserts = |message: &&Value| {

@@ -119,7 +119,7 @@ fn times(bench: &Bench, ground: &Ground, members: &[Member]) -> Result<Times> {
         turn(ask, withdraw)?;
     }
     agent.stop()?;
-    let recording = Recording::of(&tap.heard()?)?;
+    let recording = Recording::new(&tap.heard()?)?;
     ensure!(recording.writes.len() == turns.len(), "an intent is not a transaction of the agent");
 
     let agent = Subject::in_charge(&ground.remote())?;

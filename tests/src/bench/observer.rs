@@ -32,7 +32,7 @@ impl Observer {
         }]});
         let mut raw = Raw::connect(socket)?;
         raw.call(request.to_string().as_bytes())?;
-        Ok(Self { raw, inserted: Counter::of(b"\"insert\":"), deleted: Counter::of(b"\"delete\":") })
+        Ok(Self { raw, inserted: Counter::new(b"\"insert\":"), deleted: Counter::new(b"\"delete\":") })
     }
 
     /// Waits until `count` more rows have come, and returns when that was.
@@ -58,7 +58,7 @@ impl Observer {
 }
 
 impl Counter {
-    pub(super) fn of(word: &'static [u8]) -> Self {
+    pub(super) fn new(word: &'static [u8]) -> Self {
         Self { word, count: 0, tail: Vec::new() }
     }
 

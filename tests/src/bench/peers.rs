@@ -22,7 +22,7 @@ pub(super) struct Peers {
 
 impl Peers {
     /// Peers that read what a monitor request asks for.
-    pub(super) fn of(request: &Value, python: Option<&(PathBuf, PathBuf)>) -> Result<Self> {
+    pub(super) fn new(request: &Value, python: Option<&(PathBuf, PathBuf)>) -> Result<Self> {
         let tables = request["params"][2].as_object().context("a monitor request without tables")?;
         let columns = |request: &Value| -> Option<Vec<String>> {
             let columns = request[0]["columns"].as_array()?.iter();

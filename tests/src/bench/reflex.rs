@@ -21,7 +21,7 @@ impl Reflex {
         }]});
         raw.call(request.to_string().as_bytes())?;
         let thread = thread::spawn(move || {
-            let mut updates = Counter::of(b"\"update2\"");
+            let mut updates = Counter::new(b"\"update2\"");
             for answer in answers {
                 while updates.count == 0 {
                     updates.feed(raw.read()?);

@@ -80,7 +80,7 @@ impl Subject {
 
     /// What the process has used.
     pub(super) fn usage(&self) -> Result<Usage> {
-        Usage::of(self.child.id())
+        Usage::read(self.child.id())
     }
 
     /// Sends a signal.

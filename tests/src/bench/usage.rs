@@ -25,7 +25,7 @@ pub(super) struct Usage {
 
 impl Usage {
     /// What a running process has used so far.
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    pub(super) fn read(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))
             .with_context(|| format!("process {pid} is gone"))?;
         let kilobytes = |key: &str| {
@@ -45,7 +45,7 @@ impl Usage {
         // The process stays for a look at its CPU time, as it is not waited for to the end; its memory is gone then.
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         while waitid(WaitId::Pid(id), look)?.is_none() {
-            if let Ok(now) = Self::of(pid) {
+            if let Ok(now) = Self::read(pid) {
                 usage = Self { peak: usage.peak.max(now.peak), ..now };
             }
             sleep(INTERVAL);

@@ -16,7 +16,7 @@ impl Relay {
     /// # Errors
     ///
     /// When it does not start. That it has no source is no error.
-    pub fn of(remotes: &str) -> Result<Self> {
+    pub fn start(remotes: &str) -> Result<Self> {
         let dir = Dir::new("relay")?;
         let server = Member::start(dir.path(), "relay", &[format!("relay:{DATABASE}:{remotes}")])?;
         Ok(Self { server, _dir: dir })

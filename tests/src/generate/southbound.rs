@@ -82,16 +82,16 @@ impl Estate {
     }
 }
 
-fn of(row: Row, network: u32, number: u32) -> String {
+fn id(row: Row, network: u32, number: u32) -> String {
     // The kinds of the Northbound are in front of these.
     let (low, high) = (u64::from(number), u64::from(network));
     super::uuid_of(row as u64, high << 32 | low)
 }
 
 fn chassis() -> Value {
-    let (chassis, encap) = (of(Row::Chassis, 0, 0), of(Row::Encap, 0, 0));
+    let (chassis, encap) = (id(Row::Chassis, 0, 0), id(Row::Encap, 0, 0));
     let mut record = Record::default();
-    record.add("SB_Global", of(Row::Datapath, u32::MAX, 0), json!({"nb_cfg": 0}));
+    record.add("SB_Global", id(Row::Datapath, u32::MAX, 0), json!({"nb_cfg": 0}));
     let encapsulation = json!({"type": "geneve", "ip": "192.0.2.1", "chassis_name": CHASSIS});
     record.add("Encap", encap.clone(), encapsulation);
     record.add(
@@ -101,7 +101,7 @@ fn chassis() -> Value {
     );
     record.add(
         "Chassis_Private",
-        of(Row::PrivateChassis, 0, 0),
+        id(Row::PrivateChassis, 0, 0),
         json!({"name": CHASSIS, "chassis": uuid_ref(&chassis)}),
     );
     Value::Object(record.0)
@@ -113,7 +113,7 @@ impl Network {
     }
 
     fn write_bindings(&self, record: &mut Record) {
-        let (router, switch) = (of(Row::Datapath, self.number, 0), of(Row::Datapath, self.number, 1));
+        let (router, switch) = (id(Row::Datapath, self.number, 0), id(Row::Datapath, self.number, 1));
         let ids = |key: &str, kind: Kind| json_map([(key, uuid(kind, self.number, 0))]);
         let number = self.number * 2;
         let of_router =
@@ -123,10 +123,10 @@ impl Network {
         record.add("Datapath_Binding", router.clone(), of_router);
         record.add("Datapath_Binding", switch.clone(), of_switch);
         let port = self.gateway_port();
-        let here = uuid_ref(&of(Row::Chassis, 0, 0));
+        let here = uuid_ref(&id(Row::Chassis, 0, 0));
         record.add(
             "Port_Binding",
-            of(Row::Gateway, self.number, 0),
+            id(Row::Gateway, self.number, 0),
             json!({
                 "logical_port": format!("cr-{port}"), "type": "chassisredirect", "datapath": uuid_ref(&router),
                 "tunnel_key": 1, "options": json_map([("distributed-port", &port)]), "chassis": here,
@@ -135,7 +135,7 @@ impl Network {
         for instance in 0..self.instances {
             record.add(
                 "Port_Binding",
-                of(Row::Port, self.number, instance),
+                id(Row::Port, self.number, instance),
                 json!({
                     "logical_port": self.member(instance).name, "datapath": uuid_ref(&switch),
                     "tunnel_key": instance + 1, "chassis": here, "up": true,
@@ -154,14 +154,14 @@ struct Flows<'a> {
 
 impl Flows<'_> {
     fn add(&mut self, stage: (&str, &str), priority: u32, matching: &str, actions: &str, hint: &str) {
-        let datapath = of(Row::Datapath, self.network.number, u32::from(stage.0.starts_with("ls")));
+        let datapath = id(Row::Datapath, self.network.number, u32::from(stage.0.starts_with("ls")));
         let mut ids = vec![("source", "northd.c:13958"), ("stage-name", stage.0)];
         ids.extend((!hint.is_empty()).then_some(("stage-hint", hint)));
         let flow = json!({
             "logical_datapath": uuid_ref(&datapath), "pipeline": stage.1, "table_id": self.count % 24,
             "priority": priority, "match": matching, "actions": actions, "external_ids": json_map(ids),
         });
-        self.record.add("Logical_Flow", of(Row::Flow, self.network.number, self.count), flow);
+        self.record.add("Logical_Flow", id(Row::Flow, self.network.number, self.count), flow);
         self.count += 1;
     }
 

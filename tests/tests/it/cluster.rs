@@ -65,7 +65,7 @@ async fn locked(follower: &mut Follower) -> Result<LockStatus> {
 }
 
 /// Goes on until the session is at this member.
-async fn at(follower: &mut Follower, remote: &str) -> Result<()> {
+async fn reach(follower: &mut Follower, remote: &str) -> Result<()> {
     let remote = remote.parse()?;
     while follower.session.remote() != Some(&remote) || !follower.session.is_synced() {
         follower.next().await?;
@@ -89,7 +89,7 @@ async fn a_session_follows_the_leader() -> Result<()> {
             fill(&cluster, 10 * round)?;
             rows += 100;
             let remote = cluster.member(new).remote();
-            at(&mut session, &remote).await?;
+            reach(&mut session, &remote).await?;
             session.reach(&cluster.snapshot()?).await?;
             assert_eq!(session.told, [rows, 0, 0], "no row twice, none deleted");
         }
@@ -100,7 +100,7 @@ async fn a_session_follows_the_leader() -> Result<()> {
         fill(&cluster, 30)?;
         committed_somewhere(&mut session).await?;
         let remote = cluster.member(new).remote();
-        at(&mut session, &remote).await?;
+        reach(&mut session, &remote).await?;
         session.reach(&cluster.snapshot()?).await?;
         assert_eq!(session.told, [rows + 101, 0, 0]);
         assert_eq!(session.cache.error(), None);
@@ -140,7 +140,7 @@ async fn a_new_leader_tells_only_the_differences() -> Result<()> {
                 break;
             }
         }
-        at(&mut session, &remote).await?;
+        reach(&mut session, &remote).await?;
         session.reach(&cluster.snapshot()?).await?;
         assert!(session.session.received().1 <= 1, "{} rows", session.session.received().1);
     }
@@ -193,7 +193,7 @@ async fn a_follower_will_do_where_any_server_will() -> Result<()> {
 async fn a_relay_is_no_leader() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
-    let mut relay = Relay::of(&cluster.remotes())?;
+    let mut relay = Relay::start(&cluster.remotes())?;
     let remote = relay.server().remote();
     let mut strict = follower(&remote, |_| {})?;
     let why = loop {
@@ -214,7 +214,7 @@ async fn a_relay_is_no_leader() -> Result<()> {
     assert_eq!(session.session.role(), Some(ServerRole::Relay));
     assert_eq!(session.session.lock_status(), LockStatus::None);
 
-    let mut orphan = Relay::of("unix:/nowhere")?;
+    let mut orphan = Relay::start("unix:/nowhere")?;
     let mut session = follower(&orphan.server().remote(), |config| config.leader_only = false)?;
     assert_eq!(left(&mut session).await?, ServerUnusable::NoSchema(StorageModel::Relay));
     Ok(())
@@ -252,7 +252,7 @@ async fn a_frozen_leader_is_left() -> Result<()> {
     cluster.member(old).daemon().signal("STOP")?;
     let new = cluster.leader_but(Some(old))?;
     let remote = cluster.member(new).tcp_remote();
-    at(&mut session, &remote).await?;
+    reach(&mut session, &remote).await?;
     committed(&mut session, &insert("after")).await?;
     let dump = cluster.member(new).snapshot()?;
     session.reach(&dump).await?;

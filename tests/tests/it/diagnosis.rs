@@ -328,7 +328,7 @@ fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
         let list = format!("{} list --db {}", Agent::built()?.display(), server.remote());
         command.args(["--quiet", "--return", "--command", &list, "/dev/null"]);
         command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("OVN_EXTADDR_CONFIG");
-        Output::of({
+        Output::capture({
             command.env(variable.0, variable.1);
             command
         })?
@@ -493,7 +493,7 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
         );
         let mut command = Command::new("bash");
         command.args(["-c", &script]).env("OVN_NB_DB", "unix:/no/such").env_remove("OVN_EXTADDR_CONFIG");
-        let text = Output::of(command)?.success()?;
+        let text = Output::capture(command)?.success()?;
         Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
     };
     assert_eq!(complete(&["ovn-extaddr", "expl"])?, ["explain"]);
@@ -559,7 +559,7 @@ fn a_socket_that_may_not_be_opened_is_told_with_its_cure() -> Result<()> {
     let mode = |path: &Path, mode: &str| -> Result<String> {
         let mut command = Command::new("chmod");
         command.arg(mode).arg(path);
-        Output::of(command)?.success()
+        Output::capture(command)?.success()
     };
     mode(directory, "755")?;
     mode(&path, "750")?;
@@ -567,7 +567,7 @@ fn a_socket_that_may_not_be_opened_is_told_with_its_cure() -> Result<()> {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(Agent::built()?);
         command.args(arguments).args(["--db", &server.remote()]).env_remove("OVN_EXTADDR_CONFIG");
-        Output::of(command)
+        Output::capture(command)
     };
     let run = || run_as_nobody(&["list"]);
     eventually(SOON, "it is refused", || {

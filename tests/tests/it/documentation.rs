@@ -117,7 +117,7 @@ fn the_five_minutes_of_the_readme_go_as_it_shows() -> Result<()> {
         let words = line.replace("\\ ", "\u{a0}");
         command.arg(format!("--db={}", server.remote()));
         command.args(words.split(' ').map(|word| word.replace('\u{a0}', " ")));
-        Output::of(command)?.success()?;
+        Output::capture(command)?.success()?;
     }
     let cli = Cli::new(server.remote())?;
     let readme = read("README.md")?;
@@ -152,7 +152,7 @@ fn the_screens_are_those_that_are_committed() -> Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     let mut command = Command::new("scripts/screens");
     command.current_dir(ROOT).arg("--binary").arg(Agent::built()?).arg("--output").arg(file.path());
-    Output::of(command)?.success()?;
+    Output::capture(command)?.success()?;
     ensure!(fs::read_to_string(file.path())? == read("docs/screens.md")?, "run scripts/screens");
     Ok(())
 }
@@ -232,7 +232,7 @@ fn options_come_before_the_environment_and_that_before_files() -> Result<()> {
     ensure!(found.contains("owner of-the-option"), "{found}");
     let mut command = cli.command(&["list"]);
     command.env_remove("OVN_NB_DB");
-    let output = Output::of(command)?;
+    let output = Output::capture(command)?;
     ensure!(output.stderr.contains("unix:/of/the/file"), "{output:?}");
 
     let levels = |config: &str, variable: Option<&str>, arguments: &[&str]| -> Result<String> {

@@ -117,7 +117,7 @@ fn field_case_1_remotes_are_read_as_open_vswitch_does() -> Result<()> {
         let cli = Cli::new(&remotes)?;
         let mut command = cli.command(&["list"]);
         command.env("OVS_RUNDIR", cluster.dir());
-        Output::of(command)?.success()?;
+        Output::capture(command)?.success()?;
     }
     let other = "11111111-1111-4111-8111-111111111111";
     let output = Cli::new(format!("{tcp},cid:{other}"))?.run(&["list"])?;
@@ -194,7 +194,7 @@ fn who_only_reads_may_take_any_server() -> Result<()> {
     let instance = net.add_instance(Addressing::Static)?;
     net.annotate(&instance.port, V4, Some(ADDRESS))?;
     let follower = (cluster.leader()? + 1) % 3;
-    let mut relay = Relay::of(&cluster.remotes())?;
+    let mut relay = Relay::start(&cluster.remotes())?;
     let places = [
         (cluster.members()[follower].remote(), "is not the leader of its cluster"),
         (relay.server().remote(), "is a relay, and only the leader will do"),

@@ -92,7 +92,7 @@ fn run(server: &OvsdbServer, line: &str) -> Result<()> {
             }
         }
     }
-    Output::of(command)?.success().map(drop).with_context(|| line.to_owned())
+    Output::capture(command)?.success().map(drop).with_context(|| line.to_owned())
 }
 
 /// A test for each case: its name, what is there, what is decided, and what `doctor` says.

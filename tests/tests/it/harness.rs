@@ -24,7 +24,7 @@ fn a_server_answers_on_both_sockets_and_its_control_socket() -> Result<()> {
     for remote in [server.remote(), server.tcp_remote()] {
         let mut command = Command::new("ovsdb-client");
         command.args(["list-dbs", &remote]);
-        assert!(Output::of(command)?.success()?.contains("OVN_Northbound"), "{remote}");
+        assert!(Output::capture(command)?.success()?.contains("OVN_Northbound"), "{remote}");
     }
     assert!(server.appctl(&["ovsdb-server/list-dbs"])?.contains("OVN_Northbound"));
     Ok(())

@@ -192,7 +192,7 @@ fn alert_rules_are_right_and_fire_when_they_should() -> Result<()> {
     for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
         let mut command = Command::new("promtool");
         command.current_dir(format!("{ROOT}/dist/prometheus")).args(arguments);
-        let output = Output::of(command)?;
+        let output = Output::capture(command)?;
         assert!(output.status.success(), "{output:?}");
     }
     let mut command = Command::new("promtool");
@@ -202,6 +202,6 @@ fn alert_rules_are_right_and_fire_when_they_should() -> Result<()> {
         "--syntax-only",
         "scrape.yml",
     ]);
-    assert!(Output::of(command)?.status.success());
+    assert!(Output::capture(command)?.status.success());
     Ok(())
 }

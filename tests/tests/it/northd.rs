@@ -117,10 +117,10 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
             before: &before[index],
             forwards: forwards.iter().filter(|forward| forward.router == router).collect(),
             wanted: wanted.iter().filter(is_here).collect(),
-            flows_before: flows_before.of(&router),
+            flows_before: flows_before.router(&router),
             after: &after[index],
             given: given.iter().filter(is_here).collect(),
-            flows_after: flows_after.of(&router),
+            flows_after: flows_after.router(&router),
         };
         judged.push(compare(&evidence));
     }
@@ -165,7 +165,7 @@ impl Flows {
         Ok(Self(flows))
     }
 
-    fn of(&self, router: &str) -> &[String] {
+    fn router(&self, router: &str) -> &[String] {
         self.0.get(router).map_or(&[], Vec::as_slice)
     }
 }

@@ -32,7 +32,7 @@ const NETWORK: &str = "\
 fn package(directory: &Path) -> Result<PathBuf> {
     let mut command = Command::new("scripts/package");
     command.current_dir(ROOT).arg("--binary").arg(Agent::built()?).arg("--output").arg(directory);
-    Ok(PathBuf::from(Output::of(command)?.success()?.trim()))
+    Ok(PathBuf::from(Output::capture(command)?.success()?.trim()))
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn the_units_exposure_is_small_and_it_is_well_formed() -> Result<()> {
     // As it is installed on this machine: systemd looks for the program.
     let mut install = Command::new("scripts/install");
     install.current_dir(ROOT).arg("--root").arg(directory.path()).arg("--binary").arg(Agent::built()?);
-    Output::of(install)?.success()?;
+    Output::capture(install)?.success()?;
     let unit = directory.path().join("usr/lib/systemd/system/ovn-extaddr.service");
     let mut analyze = Command::new("systemd-analyze");
     analyze.args(["security", "--offline=true", "--no-pager"]).arg(&unit);
-    let output = Output::of(analyze)?;
+    let output = Output::capture(analyze)?;
     let found = output.stdout.lines().find_map(|line| line.split("exposure level for").nth(1));
     let figure = found.and_then(|text| text.split(": ").nth(1)?.split(' ').next()?.parse::<f64>().ok());
     let figure = figure.with_context(|| format!("there is no figure in {output:?}"))?;
@@ -56,7 +56,7 @@ fn the_units_exposure_is_small_and_it_is_well_formed() -> Result<()> {
     verify.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&unit);
     verify.args(["--root".as_ref(), directory.path().as_os_str()]);
     // Without the programs of the base system in the root; that they are missing there is all that may be said.
-    let said = Output::of(verify)?.stderr;
+    let said = Output::capture(verify)?.stderr;
     let said: Vec<_> = said
         .lines()
         .filter(|line| line.contains("ovn-extaddr") && !line.contains("is not executable"))
@@ -75,7 +75,7 @@ fn newer_systemds_get_a_reload_that_is_waited_for_and_older_ones_one_that_works(
         let mut install = Command::new("scripts/install");
         install.current_dir(ROOT).args(["--systemd", version, "--root"]).arg(&root);
         install.arg("--binary").arg(Agent::built()?);
-        Output::of(install)?.success()?;
+        Output::capture(install)?.success()?;
         Ok(fs::read_to_string(root.join("usr/lib/systemd/system/ovn-extaddr.service"))?)
     };
     let (old, new) = (unit("252")?, unit("253")?);

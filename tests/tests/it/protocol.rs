@@ -38,10 +38,10 @@ pub(crate) struct Follower {
 
 impl Follower {
     fn new(server: &OvsdbServer) -> Result<Self> {
-        Self::at(&server.remote())
+        Self::connect(&server.remote())
     }
 
-    fn at(remote: &str) -> Result<Self> {
+    fn connect(remote: &str) -> Result<Self> {
         let config = SessionConfig::new(remote.parse()?, "OVN_Northbound");
         Ok(Self::with(Session::new(config), Cache::everything()))
     }

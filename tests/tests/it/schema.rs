@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 pub(crate) fn convert(remote: &str, dir: &Path, change: impl FnOnce(&mut Value)) -> Result<Value> {
     let mut get = Command::new("ovsdb-client");
     get.args(["get-schema", remote, "OVN_Northbound"]);
-    let old: Value = serde_json::from_str(&Output::of(get)?.success()?)?;
+    let old: Value = serde_json::from_str(&Output::capture(get)?.success()?)?;
     let mut new = old.clone();
     change(&mut new);
     let file = dir.join("new.ovsschema");
     fs::write(&file, new.to_string())?;
     let mut convert = Command::new("ovsdb-client");
     convert.args(["convert", remote]).arg(&file);
-    Output::of(convert)?.success()?;
+    Output::capture(convert)?.success()?;
     Ok(old)
 }
 

@@ -453,7 +453,7 @@ async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> R
     let stamp = |seconds: u64| -> Result<String> {
         let mut date = Command::new("date");
         date.args(["--utc", "+%Y%m%d%H%M%SZ", "--date", &format!("@{seconds}")]);
-        Ok(Output::of(date)?.success()?.trim().to_owned())
+        Ok(Output::capture(date)?.success()?.trim().to_owned())
     };
     // In its time there have to be a key, a server, and a connection.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
@@ -476,7 +476,7 @@ async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> R
     let insert = json!({"op": "insert", "table": "Address_Set", "row": {"name": "still there"}});
     let mut transact = Command::new("ovsdb-client");
     transact.args(["transact", &server.server().remote()]).arg(json!([NB, insert]).to_string());
-    Output::of(transact)?.success()?;
+    Output::capture(transact)?.success()?;
     session.reach(&server.server().snapshot()?).await?;
     server.reconnect()?;
     for _ in 0..10 {

@@ -127,7 +127,7 @@ impl Stage<'_> {
             let id = |key: &str| nat.external_ids.get(&format!("ovn-extaddr:{key}")).map(String::as_str);
             let Some(role) = id("role") else { continue };
             let external: IpAddr = nat.external_ip.parse()?;
-            if Family::of(external) == self.family {
+            if Family::from(external) == self.family {
                 let internal = id("internal").unwrap_or(&nat.logical_ip);
                 rows.insert(format!("{role} {} {}", self.letter(external), named(internal)?));
             }

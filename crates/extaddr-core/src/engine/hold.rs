@@ -70,7 +70,7 @@ impl Draft {
             };
             self.watched.push(Dependency::Address(*router, address));
             // As long as it is forwarded here, it is nobody else's.
-            if held || forwards::at(store, owner, *router, address).next().is_none() {
+            if held || forwards::on_address(store, owner, *router, address).next().is_none() {
                 self.watched.push(Dependency::Anywhere(address));
             }
         }

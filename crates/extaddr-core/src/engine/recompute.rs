@@ -60,7 +60,7 @@ impl Engine {
         self.ports.reserve(asking.len());
         let (mut decided, mut rows) = (Vec::with_capacity(asking.len()), 0);
         for port in asking.into_iter().filter_map(|(_, id)| store.port(id)) {
-            let candidate = Candidate::of(store, port);
+            let candidate = Candidate::from_port(store, port);
             rows += if port.name.is_empty() { 0 } else { candidate.tagged.len() };
             self.decide(store, candidate, now);
             decided.push(Arc::clone(&port.name));

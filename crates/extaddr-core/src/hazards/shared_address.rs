@@ -30,7 +30,7 @@ pub(super) fn shared_addresses(store: &Store, owner: &Owner) -> Vec<String> {
     let holders = holders(store);
     let mut places = BTreeSet::new();
     for (router, row) in store.routers() {
-        for address in forwards::of(store, owner, router).iter().filter_map(Forward::address) {
+        for address in forwards::on_router(store, owner, router).iter().filter_map(Forward::address) {
             let others = holders.get(&address).into_iter().flatten().filter(|holder| holder.router != router);
             let met = others.filter(|holder| {
                 let ports = router_ports(store, router).map(|(_, port)| port);

@@ -52,6 +52,6 @@ fn forced(addresses: Option<&str>, family: Family) -> SeenSource {
     let parsed = addresses.unwrap_or_default().split_ascii_whitespace().map(parse_prefix);
     let Some(parsed) = parsed.collect::<Option<Vec<_>>>() else { return SeenSource::Usual };
     let mut of_family =
-        parsed.iter().map(ipnet::IpNet::addr).filter(|address| Family::of(*address) == family);
+        parsed.iter().map(ipnet::IpNet::addr).filter(|address| Family::from(*address) == family);
     of_family.next().map_or(SeenSource::Usual, SeenSource::Forced)
 }

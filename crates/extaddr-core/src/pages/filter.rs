@@ -66,7 +66,7 @@ impl Filter {
 
     /// Returns whether an intent is wanted.
     pub fn admits(&self, entry: &Entry) -> bool {
-        self.admits_state(entry.state) && self.shows(&Shown::of(entry))
+        self.admits_state(entry.state) && self.shows(&Shown::new(entry))
     }
 
     pub(super) fn admits_state(&self, state: State) -> bool {
@@ -178,7 +178,7 @@ impl Sieve {
 // ===== impl Shown =====
 
 impl<'a> Shown<'a> {
-    pub(super) fn of(entry: &'a Entry) -> Self {
+    pub(super) fn new(entry: &'a Entry) -> Self {
         Self {
             port: &entry.port,
             name: entry.name.as_deref(),

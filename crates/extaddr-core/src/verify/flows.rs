@@ -81,7 +81,7 @@ fn candidates<'a>(wanted: &Override, gateways: &'a [Gateway]) -> Vec<Option<&'a 
 fn request<'a>(wanted: &Override, gateway: Option<&'a Gateway>) -> Packet<'a> {
     let gateway = gateway.filter(|gateway| gateway.is_distributed);
     Packet {
-        family: Family::of(wanted.internal),
+        family: Family::from(wanted.internal),
         source: Some(wanted.internal),
         destination: None,
         inport: None,
@@ -134,7 +134,7 @@ fn giving<'a>(wanted: &Override, stage: &'a Stage, candidates: &[Option<&'a Gate
 /// Returns the priority that ovn-northd gives the flow of a host's rule.
 fn usual_priority(wanted: &Override, gateway: Option<&Gateway>) -> i64 {
     let is_distributed = gateway.is_some_and(|gateway| gateway.is_distributed);
-    host_bits(Family::of(wanted.internal)) + 1 + if is_distributed { OF_GATEWAY_PORT } else { 0 }
+    host_bits(Family::from(wanted.internal)) + 1 + if is_distributed { OF_GATEWAY_PORT } else { 0 }
 }
 
 /// Says that no flow gives the address, and what becomes of the packets instead.

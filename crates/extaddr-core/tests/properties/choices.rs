@@ -36,12 +36,12 @@ impl Choices {
         &list[self.below(list.len() as u64) as usize]
     }
 
-    pub(crate) fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+    pub(crate) fn text<'t>(&mut self, texts: &[&'t str]) -> &'t str {
         texts[self.below(texts.len() as u64) as usize]
     }
 
     pub(crate) fn some<'t>(&mut self, texts: &[&'t str], most: u64) -> Vec<&'t str> {
-        (0..self.below(most + 1)).map(|_| self.of(texts)).collect()
+        (0..self.below(most + 1)).map(|_| self.text(texts)).collect()
     }
 
     pub(crate) fn row(&mut self, database: &Database, table: &'static str) -> Option<Uuid> {

@@ -90,10 +90,10 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
         if tidy {
             if !row.is_set("dynamic_addresses") {
                 // Mostly each has its own.
-                let own = if c.one_in(5) { c.of(&ELEMENTS[..7]) } else { ELEMENTS[n as usize % 7] };
+                let own = if c.one_in(5) { c.text(&ELEMENTS[..7]) } else { ELEMENTS[n as usize % 7] };
                 row.put("addresses", Value::texts([own]));
             }
-            let wish = if c.one_in(8) { None } else { Some(c.of(&WISHES_V4[..4])) };
+            let wish = if c.one_in(8) { None } else { Some(c.text(&WISHES_V4[..4])) };
             row.set("external_ids", "ipv4.address.external", wish);
         }
         db.rows.insert(("Logical_Switch_Port", uuid), row);
@@ -103,7 +103,7 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     for n in 0..1 + c.below(BALANCERS) {
         let mut row = balancer(db, c);
         if tidy {
-            row.put("vips", Value::map([(c.of(&VIPS[..7]), c.of(&BACKENDS[..7]))]));
+            row.put("vips", Value::map([(c.text(&VIPS[..7]), c.text(&BACKENDS[..7]))]));
             if let Some(option) = [None, Some("distributed"), Some("use_stateless_nat")][n as usize % 3] {
                 row.put("options", Value::map([(option, "true")]));
             }
@@ -118,10 +118,10 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     for n in 0..c.below(8) {
         let mut row = if tidy { network_snat(db, c) } else { foreign_nat(db, c) };
         if tidy && c.one_in(2) {
-            row.put("type", Value::text(c.of(&["snat", "dnat", "dnat_and_snat"])));
-            row.put("options", Value::map([("stateless", c.of(&["true", "false"]))]));
-            row.put("external_ip", Value::text(c.of(&EXTERNALS[..2])));
-            row.put("logical_ip", Value::text(c.of(&LOGICALS[..6])));
+            row.put("type", Value::text(c.text(&["snat", "dnat", "dnat_and_snat"])));
+            row.put("options", Value::map([("stateless", c.text(&["true", "false"]))]));
+            row.put("external_ip", Value::text(c.text(&EXTERNALS[..2])));
+            row.put("logical_ip", Value::text(c.text(&LOGICALS[..6])));
             if c.one_in(3) {
                 row.put("type", Value::text("dnat_and_snat"));
                 row.put("options", Value::map([("stateless", "false")]));
@@ -163,13 +163,13 @@ pub(crate) fn small_network(c: &mut Choices) -> Database {
     for n in 0..2 + c.below(3) {
         let mut row = instance(db, c, n);
         row.put("addresses", Value::texts([ELEMENTS[n as usize % 9]]));
-        row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4[..11])));
+        row.set("external_ids", "ipv4.address.external", Some(c.text(&WISHES_V4[..11])));
         db.rows.insert(("Logical_Switch_Port", uuid("Logical_Switch_Port", n)), row);
         let switch = uuid("Logical_Switch", 0);
         link(db, "Logical_Switch", switch, "ports", uuid("Logical_Switch_Port", n), true);
     }
     for n in 0..2 {
-        let vips = (0..1 + c.below(3)).map(|_| (c.of(&VIPS[..6]), c.of(&BACKENDS[..7])));
+        let vips = (0..1 + c.below(3)).map(|_| (c.text(&VIPS[..6]), c.text(&BACKENDS[..7])));
         let vips = Value::map(vips.collect::<Vec<_>>());
         db.insert("Load_Balancer", uuid("Load_Balancer", n), [("vips", vips)]);
         if let Some(router) = c.row(db, "Logical_Router") {
@@ -189,9 +189,9 @@ fn kept(c: &mut Choices) -> Value {
     let pairs = (0..c.below(4)).map(|_| {
         let port = port_name(c.below(INSTANCES));
         if c.one_in(3) {
-            (format!("ovn-extaddr:ipv6.address.external:{port}"), c.of(&WISHES_V6))
+            (format!("ovn-extaddr:ipv6.address.external:{port}"), c.text(&WISHES_V6))
         } else {
-            (format!("ovn-extaddr:ipv4.address.external:{port}"), c.of(&WISHES_V4))
+            (format!("ovn-extaddr:ipv4.address.external:{port}"), c.text(&WISHES_V4))
         }
     });
     Value::map(pairs.collect::<Vec<_>>())
@@ -280,7 +280,7 @@ fn outside(db: &mut Database, c: &mut Choices, switches: u64) {
     let vacant = vacant(db, "Logical_Switch_Port", INSTANCES + UPLINKS..INSTANCES + UPLINKS + OTHERS);
     if let (Some(n), false) = (vacant, c.one_in(3)) {
         let enabled = Value::maybe_flag(if c.one_in(2) { Some(false) } else { None });
-        let kind = c.of(&["localnet", "l2gateway", "vtep"]);
+        let kind = c.text(&["localnet", "l2gateway", "vtep"]);
         switch_port(db, switch, n, [("type", Value::text(kind)), ("enabled", enabled)]);
     }
 }
@@ -318,7 +318,7 @@ fn gateway(db: &mut Database, c: &mut Choices, router: u64) {
 }
 
 fn bind(db: &mut Database, c: &mut Choices, port: Uuid) {
-    let column = c.of(&["gateway_chassis", "ha_chassis_group"]);
+    let column = c.text(&["gateway_chassis", "ha_chassis_group"]);
     if let Some(row) = db.row_mut("Logical_Router_Port", port) {
         row.put(column, Value::refs([Uuid::from_u128(1 + u128::from(c.below(3)))]));
     }
@@ -326,9 +326,9 @@ fn bind(db: &mut Database, c: &mut Choices, port: Uuid) {
 
 fn instance(db: &Database, c: &mut Choices, n: u64) -> Row {
     let (addresses, dynamic) = match c.below(8) {
-        0 => (vec![c.of(&ELEMENTS[11..13])], vec![c.of(&DYNAMIC[..2])]),
+        0 => (vec![c.text(&ELEMENTS[11..13])], vec![c.text(&DYNAMIC[..2])]),
         1 => (c.some(&ELEMENTS, 3), c.some(&DYNAMIC, 1)),
-        _ => (vec![c.of(&ELEMENTS[..9])], Vec::new()),
+        _ => (vec![c.text(&ELEMENTS[..9])], Vec::new()),
     };
     let mut row = db.new_row(
         "Logical_Switch_Port",
@@ -344,15 +344,15 @@ fn instance(db: &Database, c: &mut Choices, n: u64) -> Row {
 
 fn wish(row: &mut Row, c: &mut Choices) {
     if !c.one_in(4) {
-        row.set("external_ids", "ipv4.address.external", Some(c.of(&WISHES_V4)));
+        row.set("external_ids", "ipv4.address.external", Some(c.text(&WISHES_V4)));
     }
     if c.one_in(5) {
-        row.set("external_ids", "ipv6.address.external", Some(c.of(&WISHES_V6)));
+        row.set("external_ids", "ipv6.address.external", Some(c.text(&WISHES_V6)));
     }
 }
 
 fn balancer(db: &Database, c: &mut Choices) -> Row {
-    let name = c.of(&["", "lb", "forward"]);
+    let name = c.text(&["", "lb", "forward"]);
     let mut row = db.new_row("Load_Balancer", [("name", Value::text(name))]);
     (0..2 + c.below(4)).for_each(|_| vip(&mut row, c));
     row
@@ -360,9 +360,9 @@ fn balancer(db: &Database, c: &mut Choices) -> Row {
 
 fn vip(row: &mut Row, c: &mut Choices) {
     // VIPs of both families mostly lead to their own.
-    let key = c.of(&VIPS);
+    let key = c.text(&VIPS);
     let backends = if key.contains("db8") && !c.one_in(4) { &BACKENDS[7..9] } else { &BACKENDS[..] };
-    row.set("vips", key, Some(c.of(backends)));
+    row.set("vips", key, Some(c.text(backends)));
 }
 
 /// Puts a load balancer on a router or into a group, or a group on a router, or takes it off.
@@ -386,8 +386,8 @@ fn network_snat(db: &Database, c: &mut Choices) -> Row {
         "NAT",
         [
             ("type", Value::text("snat")),
-            ("external_ip", Value::text(c.of(&["203.0.113.2", "203.0.113.10", "203.0.113.11"]))),
-            ("logical_ip", Value::text(c.of(&networks))),
+            ("external_ip", Value::text(c.text(&["203.0.113.2", "203.0.113.10", "203.0.113.11"]))),
+            ("logical_ip", Value::text(c.text(&networks))),
         ],
     );
     if !c.one_in(4) {
@@ -400,13 +400,13 @@ fn foreign_nat(db: &Database, c: &mut Choices) -> Row {
     if c.one_in(3) {
         return network_snat(db, c);
     }
-    let logical = c.of(&LOGICALS);
+    let logical = c.text(&LOGICALS);
     // An identity row now and then.
-    let external = if c.one_in(10) { logical } else { c.of(&EXTERNALS) };
+    let external = if c.one_in(10) { logical } else { c.text(&EXTERNALS) };
     let mut row = db.new_row(
         "NAT",
         [
-            ("type", Value::text(c.of(&["snat", "snat", "dnat", "dnat", "dnat_and_snat", "bogus"]))),
+            ("type", Value::text(c.text(&["snat", "snat", "dnat", "dnat", "dnat_and_snat", "bogus"]))),
             ("external_ip", Value::text(external)),
             ("logical_ip", Value::text(logical)),
         ],
@@ -416,7 +416,7 @@ fn foreign_nat(db: &Database, c: &mut Choices) -> Row {
         row.put(column, Value::refs([Uuid::from_u128(1)]));
     }
     if c.one_in(6) {
-        row.put("external_mac", Value::texts([c.of(&["0a:00:00:00:00:99", "0a:00:00:00:00:99", "bogus"])]));
+        row.put("external_mac", Value::texts([c.text(&["0a:00:00:00:00:99", "0a:00:00:00:00:99", "bogus"])]));
         row.put("logical_port", Value::texts([port_name(c.below(INSTANCES))]));
     }
     if c.one_in(8) {

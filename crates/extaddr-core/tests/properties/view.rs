@@ -77,7 +77,8 @@ pub(crate) fn reached(store: &Store) -> BTreeMap<Uuid, BTreeMap<Uuid, usize>> {
 /// What each router forwards, sorted.
 pub(crate) fn forwards(store: &Store, owner: &Owner) -> BTreeMap<Uuid, BTreeSet<Forward>> {
     let forwards = store.routers().map(|(id, router)| {
-        let found = forwards::of(store, owner, id).into_iter().filter_map(|found| forward(store, found));
+        let found =
+            forwards::on_router(store, owner, id).into_iter().filter_map(|found| forward(store, found));
         (router.uuid, found.collect())
     });
     forwards.collect()

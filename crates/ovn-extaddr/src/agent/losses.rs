@@ -28,7 +28,7 @@ pub(super) struct Loss {
 }
 
 /// Returns the overrides among the changes that were as they should be when something was said of them last.
-pub(super) fn of(
+pub(super) fn find(
     store: &Store,
     engine: &Engine,
     intent_stats: &IntentStats,
@@ -54,7 +54,7 @@ pub(super) fn of(
                     format!("put back {to} on {}, of which somebody else had made {from}", planned.router)
                 }
             };
-            let family = Family::of(row.external);
+            let family = Family::from(row.external);
             Loss { port: Arc::clone(port), family, router: planned.router, address: row.external, message }
         })
     });

@@ -115,12 +115,12 @@ impl Agent {
                 ),
                 false => "not heard since the start".to_owned(),
             };
-            let at = |time: Option<SystemTime>| {
+            let when = |time: Option<SystemTime>| {
                 time.map_or_else(String::new, |time| format!(" at {}", rfc3339(time)))
             };
             match failure {
-                Some(why) => format!("{cms}: cannot be read{}: {why}; {known}", at(times.lost)),
-                None => format!("{cms}: {known}{}", at(times.heard)),
+                Some(why) => format!("{cms}: cannot be read{}: {why}; {known}", when(times.lost)),
+                None => format!("{cms}: {known}{}", when(times.heard)),
             }
         };
         sources.map(line).collect()

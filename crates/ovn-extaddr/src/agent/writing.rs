@@ -52,8 +52,8 @@ impl Agent {
         let changes = pending.subjects().values().flatten();
         let under_way = UnderWay {
             since: ports.collect(),
-            actions: changes.map(Action::of).collect(),
-            losses: losses::of(&self.store, &self.engine, &self.intent_stats, pending.subjects()),
+            actions: changes.map(Action::from).collect(),
+            losses: losses::find(&self.store, &self.engine, &self.intent_stats, pending.subjects()),
         };
         let written = self.audit.as_mut().map(|audit| {
             let changes = pending.subjects().iter().flat_map(|(subject, changes)| {
@@ -149,7 +149,7 @@ fn why_of_port(store: &ovn_model::Store, engine: &Engine, port: &Arc<str>, chang
         RowChange::Delete(nat, _) => store.nat(*nat).and_then(|nat| nat.external_ip()),
         other => other.external(),
     };
-    let family = external.map(|address| Family::of(address).to_string());
+    let family = external.map(|address| Family::from(address).to_string());
     let entries = report::entries(store, engine, port, None);
     match entries.iter().find(|entry| family.as_ref() == Some(&entry.family)) {
         // The message of a pending row says what will be; here it says why.

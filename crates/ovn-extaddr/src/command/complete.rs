@@ -56,7 +56,7 @@ fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
 
 async fn router_names() -> Option<BTreeSet<String>> {
     let settings = settings()?;
-    let client = database(&settings, Deadline::of(&settings)).await.ok()?;
+    let client = database(&settings, Deadline::from_settings(&settings)).await.ok()?;
     let mut transaction = Transaction::new(DATABASE);
     let found = transaction.select_columns("Logical_Router", [], ["name"]);
     let Ok(Outcome::Committed(results)) = client.transact(&transaction).await else { return None };

@@ -85,7 +85,9 @@ impl Forwards {
         let users = users(engine);
         let mut listed: Vec<_> = routers
             .iter()
-            .flat_map(|(id, _)| forwards::of(store, engine.owner(), *id).into_iter().map(move |f| (*id, f)))
+            .flat_map(|(id, _)| {
+                forwards::on_router(store, engine.owner(), *id).into_iter().map(move |f| (*id, f))
+            })
             .map(|(router, forward)| listed(store, &instances, &users, router, &forward))
             .collect();
         for forward in &mut listed {

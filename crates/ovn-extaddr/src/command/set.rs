@@ -116,7 +116,7 @@ struct NbGlobal {
 
 impl Set {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
-        let deadline = Deadline::of(&settings);
+        let deadline = Deadline::from_settings(&settings);
         let client = reach::database(&settings, deadline).await?;
         let (port, guess) = match self.port.meaning(&settings, &client, deadline).await? {
             Meaning::Unknown(guess) if self.keep => (self.port.as_str().to_owned(), guess),
@@ -186,7 +186,7 @@ impl Set {
 
 impl Unset {
     pub(super) async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let deadline = Deadline::of(&settings);
+        let deadline = Deadline::from_settings(&settings);
         let client = reach::database(&settings, deadline).await?;
         let meaning = self.port.meaning(&settings, &client, deadline).await?;
         let port = only_port(meaning, self.port.as_str())?;
@@ -372,6 +372,6 @@ fn is_unfinished(observer: &Observer, port: &Arc<str>, families: &[Family]) -> b
                 .and_then(|nat| nat.external_ip()),
             _ => None,
         };
-        external.is_some_and(|address| families.contains(&Family::of(address)))
+        external.is_some_and(|address| families.contains(&Family::from(address)))
     })
 }

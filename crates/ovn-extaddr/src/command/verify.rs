@@ -65,7 +65,7 @@ struct Verified {
 
 impl Verify {
     pub(super) async fn run(self, settings: Settings, palette: Palette) -> anyhow::Result<ExitCode> {
-        let deadline = Deadline::of(&settings);
+        let deadline = Deadline::from_settings(&settings);
         let observer = Observer::open(&settings).await?;
         let entries = match &self.port {
             Some(port) => of_port(&observer, port)?,
@@ -141,7 +141,7 @@ async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow
 /// Returns the rows of ours that are there for an intent, be it granted or not.
 fn overrides_of(observer: &Observer, entry: &Entry) -> Vec<Override> {
     let mut rows = overrides(&observer.store, observer.engine.owner(), &entry.port);
-    rows.retain(|row| Family::of(row.external).to_string() == entry.family);
+    rows.retain(|row| Family::from(row.external).to_string() == entry.family);
     rows
 }
 

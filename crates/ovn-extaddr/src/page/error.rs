@@ -42,7 +42,7 @@ struct ErrorPage<'a> {
 
 impl Format {
     /// Whoever asks for a path of the API is a program.
-    pub(super) fn of(uri: &Uri) -> Self {
+    pub(super) fn for_uri(uri: &Uri) -> Self {
         if uri.path().starts_with("/api/") { Self::Json } else { Self::Html }
     }
 }

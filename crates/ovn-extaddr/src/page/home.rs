@@ -103,7 +103,7 @@ impl HomePage {
         };
         let of_state = |(state, count): (&State, &usize)| Tab {
             href: query.in_state(Some(*state)).link("/"),
-            badge: Some(Badge::of(*state)),
+            badge: Some(Badge::from(*state)),
             count: *count,
             is_current: query.states.contains(state),
         };
@@ -124,7 +124,7 @@ impl HomePage {
             states: query.states.iter().map(|state| state.name()).collect(),
             tabs: std::iter::once(all).chain(tabs.map(of_state)).collect(),
             found: said(found, entries.len(), query),
-            rows: entries.iter().map(Row::of).collect(),
+            rows: entries.iter().map(Row::new).collect(),
             first: (!query.is_first()).then(|| query.first().link("/")),
             next: next.map(|next| query.after(&next).link("/")),
             changes,

@@ -41,8 +41,8 @@ pub(super) struct Row {
 
 // ===== impl Badge =====
 
-impl Badge {
-    pub(super) fn of(state: State) -> Self {
+impl From<State> for Badge {
+    fn from(state: State) -> Self {
         let (tone, sign) = match state {
             State::Active | State::Foreign => ("good", "✓"),
             State::Pending | State::Draining => ("moving", "→"),
@@ -56,7 +56,7 @@ impl Badge {
 // ===== impl Row =====
 
 impl Row {
-    pub(super) fn of(entry: &Entry) -> Self {
+    pub(super) fn new(entry: &Entry) -> Self {
         Self {
             href: port_link(&entry.port),
             shown: visible(entry.shown()).into_owned(),
@@ -66,7 +66,7 @@ impl Row {
             external: entry.external.map(|address| address.to_string()),
             wanted: visible(&entry.wanted).into_owned(),
             router: visible(entry.router.as_deref().unwrap_or_default()).into_owned(),
-            badge: Badge::of(entry.state),
+            badge: Badge::from(entry.state),
             reason: entry.reason.map(Code::name),
             message: visible(&entry.message).into_owned(),
         }

@@ -219,7 +219,7 @@ fn words(contents: &[Content], state: State) -> String {
         let detail = if content.detail.is_empty() { String::new() } else { format!(" ({})", content.detail) };
         format!("{} {}{detail}", content.kind.to_lowercase(), content.label)
     });
-    format!("{}: {}", Badge::of(state).word, stations.collect::<Vec<_>>().join(", then "))
+    format!("{}: {}", Badge::from(state).word, stations.collect::<Vec<_>>().join(", then "))
 }
 
 /// Cuts what is too long in the middle: names of OVN begin alike and end alike.

@@ -42,7 +42,7 @@ struct Step {
 
 pub(super) async fn show(State(site): State<Site>, name: Result<Path<String>, PathRejection>) -> Response {
     match api::explained(&site, name).await {
-        Ok(explanation) => html(&PortPage::of(&explanation)),
+        Ok(explanation) => html(&PortPage::new(&explanation)),
         Err(trouble) => trouble.answer(Format::Html),
     }
 }
@@ -50,12 +50,12 @@ pub(super) async fn show(State(site): State<Site>, name: Result<Path<String>, Pa
 // ===== impl PortPage =====
 
 impl PortPage {
-    fn of(explanation: &Explanation) -> Self {
+    fn new(explanation: &Explanation) -> Self {
         let Explanation { port, name, intents } = explanation;
         Self {
             shown: visible(name.as_ref().unwrap_or(port)).into_owned(),
             port: name.as_ref().map(|_| visible(port).into_owned()),
-            intents: intents.iter().enumerate().map(|(number, intent)| Intent::of(number, intent)).collect(),
+            intents: intents.iter().enumerate().map(|(number, intent)| Intent::new(number, intent)).collect(),
         }
     }
 }
@@ -63,7 +63,7 @@ impl PortPage {
 // ===== impl Intent =====
 
 impl Intent {
-    fn of(number: usize, intent: &ExplainedIntent) -> Self {
+    fn new(number: usize, intent: &ExplainedIntent) -> Self {
         let ExplainedIntent { checks, entry } = intent;
         let pictures = [Orientation::Across, Orientation::Down]
             .map(|orientation| Picture::new(entry, orientation, &format!("{number}-{}", orientation.name())));
@@ -86,7 +86,7 @@ impl Intent {
         };
         Self {
             family: family(entry),
-            badge: Badge::of(entry.state),
+            badge: Badge::from(entry.state),
             reason: entry.reason.map(|code| (code.name(), Code::description(code))),
             message: visible(&entry.message).into_owned(),
             facts: facts.map(|(name, value)| (name, visible(&value).into_owned())).collect(),

@@ -15,7 +15,7 @@ fn installed() -> Result<(Machine, u32)> {
     let version: u32 = said.split(' ').nth(1).context("a version")?.parse().with_context(|| said.clone())?;
     let mut install = Command::new("scripts/install");
     install.current_dir(ROOT).arg("--root").arg(machine.path("/")).args(["--systemd", &version.to_string()]);
-    Output::of({
+    Output::capture({
         install.arg("--binary").arg(Agent::built()?);
         install
     })?

@@ -72,14 +72,14 @@ fn a_controller_survives_the_leader_of_its_cluster() -> Result<()> {
 fn a_switch_is_renamed_and_the_outcome_told() -> Result<()> {
     let server = with_a_switch()?;
     let rename = |old: &str, new: &str| -> Result<String> {
-        Output::of(example("rename", &[&server.remote(), old, new])?)?.success()
+        Output::capture(example("rename", &[&server.remote(), old, new])?)?.success()
     };
     assert_eq!(rename("old", "new")?, "renamed 1\n");
     assert_eq!(rename("old", "newer")?, "renamed 0\n");
     let found =
         server.snapshot()?.rows("Logical_Switch").map(|(_, row)| row["name"].clone()).collect::<Vec<_>>();
     assert_eq!(found, [json!("new")]);
-    let failed = Output::of(example("rename", &["unix:/no/such", "a", "b"])?)?;
+    let failed = Output::capture(example("rename", &["unix:/no/such", "a", "b"])?)?;
     ensure!(!failed.status.success() && failed.stderr.contains("No such file"), "{failed:?}");
     Ok(())
 }
@@ -87,7 +87,7 @@ fn a_switch_is_renamed_and_the_outcome_told() -> Result<()> {
 #[test]
 fn databases_are_listed_with_their_tables() -> Result<()> {
     let server = OvsdbServer::northbound()?;
-    let listed = Output::of(example("list_dbs", &[&server.remote()])?)?.success()?;
+    let listed = Output::capture(example("list_dbs", &[&server.remote()])?)?.success()?;
     for part in ["OVN_Northbound ", "  Logical_Switch_Port: ", "_Server "] {
         ensure!(listed.contains(part), "{part} is not in {listed}");
     }
@@ -123,7 +123,7 @@ fn bridges_are_shown_and_a_port_is_added() -> Result<()> {
     let bridges = |arguments: &[&str]| {
         let remote = server.remote();
         let arguments: Vec<_> = [&*remote].into_iter().chain(arguments.iter().copied()).collect();
-        Output::of(example("bridges", &arguments)?)
+        Output::capture(example("bridges", &arguments)?)
     };
     server.transact(vec![
         json!({"op": "insert", "table": "Interface", "uuid-name": "i",
@@ -173,7 +173,7 @@ fn port_bindings_are_shown_and_followed() -> Result<()> {
     operations.extend([port("p1", 1, a), port("p2", 2, b)]);
     server.transact(operations)?;
 
-    let shown = Output::of(example("port_bindings", &[&server.remote()])?)?.success()?;
+    let shown = Output::capture(example("port_bindings", &[&server.remote()])?)?.success()?;
     let mut lines: Vec<_> = shown.lines().collect();
     lines[1..].sort_unstable();
     assert_eq!(lines, ["datapath ls0 (3)", "  p1 \"\" (1): a, up", "  p2 \"\" (2): b, up"]);

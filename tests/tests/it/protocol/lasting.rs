@@ -24,7 +24,7 @@ async fn a_session_survives_its_server() -> Result<()> {
     let mut net = Net::builder(1).create(&server)?;
     let instances = net.add_instances(20, Addressing::Static)?;
     for remote in [server.remote(), server.tcp_remote()] {
-        let mut follower = Follower::at(&remote)?;
+        let mut follower = Follower::connect(&remote)?;
         follower.catch_up(&server).await?;
         let rows = follower.copy.len();
         assert_eq!(follower.told, [rows, 0, 0]);

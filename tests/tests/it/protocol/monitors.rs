@@ -71,7 +71,7 @@ async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward("203.0.113.101".parse()?, 443, instance.v4()?, 8443)?;
 
-    let [mut newest, mut middle] = [Follower::new(&server)?, Follower::at(&older(&server)?)?];
+    let [mut newest, mut middle] = [Follower::new(&server)?, Follower::connect(&older(&server)?)?];
     for seed in 1..=3 {
         for follower in [&mut newest, &mut middle] {
             follower.catch_up(&server).await?;

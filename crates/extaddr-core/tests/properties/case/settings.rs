@@ -48,7 +48,7 @@ impl Settings {
         }
         settings.policy = (0..c.below(3)).map(|_| PolicyRule::draw(c)).collect();
         let prefixes = ["203.0.113.0/28", "203.0.113.11/32", "2001:db8::/64", "0.0.0.0/0"];
-        settings.allow = (0..c.below(3)).map(|_| (c.of(&["*", "r?", "r1"]), c.of(&prefixes))).collect();
+        settings.allow = (0..c.below(3)).map(|_| (c.text(&["*", "r?", "r1"]), c.text(&prefixes))).collect();
         settings.auto = c.one_in(4);
         settings.require_target = c.one_in(4);
         settings
@@ -108,16 +108,16 @@ impl PolicyRule {
     fn draw(c: &mut Choices) -> Self {
         let mut rule = Self::default();
         match c.below(4) {
-            0 => rule.port = Some(c.of(&["*", "web*", "web1", "web?", "up*"])),
-            1 => rule.switch = Some(c.of(&["sw0", "sw*"])),
-            2 => rule.router = Some(c.of(&["r0", "r1", "r*"])),
-            _ => (rule.port, rule.router) = (Some("web*"), Some(c.of(&["r0", "r1"]))),
+            0 => rule.port = Some(c.text(&["*", "web*", "web1", "web?", "up*"])),
+            1 => rule.switch = Some(c.text(&["sw0", "sw*"])),
+            2 => rule.router = Some(c.text(&["r0", "r1", "r*"])),
+            _ => (rule.port, rule.router) = (Some("web*"), Some(c.text(&["r0", "r1"]))),
         }
         if !c.one_in(4) {
-            rule.ipv4 = Some(c.of(&["203.0.113.10", "203.0.113.11", "auto", "none"]));
+            rule.ipv4 = Some(c.text(&["203.0.113.10", "203.0.113.11", "auto", "none"]));
         }
         if rule.ipv4.is_none() || c.one_in(3) {
-            rule.ipv6 = Some(c.of(&["2001:db8::10", "2001:DB8:0::11", "auto", "none"]));
+            rule.ipv6 = Some(c.text(&["2001:db8::10", "2001:DB8:0::11", "auto", "none"]));
         }
         rule
     }

@@ -38,7 +38,7 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
     match (table, column) {
         ("Logical_Switch_Port", "name") => Value::text(port_name(c.below(INSTANCES + UPLINKS))),
         ("Logical_Router_Port", "name") => Value::text(format!("lrp{}", c.below(ROUTER_PORTS))),
-        (_, "name") => Value::text(c.of(&["", "a", "b"])),
+        (_, "name") => Value::text(c.text(&["", "a", "b"])),
         ("Logical_Switch", "ports") => refs(c, "Logical_Switch_Port", 4),
         ("Logical_Router", "ports") => refs(c, "Logical_Router_Port", 3),
         (_, "nat") => refs(c, "NAT", 3),
@@ -46,15 +46,15 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
         (_, "load_balancer_group") => refs(c, "Load_Balancer_Group", 2),
         (_, "gateway_chassis") => refs(c, "Load_Balancer", 2),
         (_, "ha_chassis_group" | "gateway_port") => refs(c, "Logical_Router_Port", 1),
-        ("NAT", "type") => Value::text(c.of(&["snat", "dnat", "dnat_and_snat", "bogus"])),
-        (_, "type") => Value::text(c.of(&["", "", "external", "router", "switch", "virtual", "localnet"])),
+        ("NAT", "type") => Value::text(c.text(&["snat", "dnat", "dnat_and_snat", "bogus"])),
+        (_, "type") => Value::text(c.text(&["", "", "external", "router", "switch", "virtual", "localnet"])),
         (_, "addresses") => Value::texts(c.some(&ELEMENTS, 3)),
         (_, "dynamic_addresses") => Value::texts(c.some(&DYNAMIC, 1)),
         ("Logical_Switch_Port", "options") => {
             let parents = format!("{},,{}", port_name(c.below(INSTANCES)), port_name(c.below(INSTANCES)));
             Value::map([
                 ("router-port", format!("lrp{}", c.below(ROUTER_PORTS))),
-                ("virtual-ip", c.of(&["10.57.0.100", "fd42::100", "10.57.0.11", "bogus"]).to_owned()),
+                ("virtual-ip", c.text(&["10.57.0.100", "fd42::100", "10.57.0.11", "bogus"]).to_owned()),
                 ("virtual-parents", parents),
                 ("other", String::new()),
             ])
@@ -64,7 +64,7 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
         }
         ("Load_Balancer", "options") => {
             let key = c.some(&["template", "skip_snat", "distributed", "use_stateless_nat", "other"], 1);
-            let value = c.of(&["true", "True", "false"]);
+            let value = c.text(&["true", "True", "false"]);
             Value::map(key.into_iter().map(|key| (key, value)))
         }
         (_, "allowed_ext_ips" | "exempted_ext_ips") => refs(c, "Load_Balancer", 1),
@@ -78,25 +78,25 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
             Value::map(of.into_iter().map(|value| ("stateless", value)))
         }
         ("Logical_Switch_Port", "external_ids") => {
-            let wish = c.of(&WISHES_V4);
+            let wish = c.text(&WISHES_V4);
             Value::map([("ipv4.address.external", wish), ("other", "x")])
         }
         ("NAT", "external_ids") => Value::map([("ovn-extaddr:port", port_name(c.below(INSTANCES)))]),
         ("NB_Global", "external_ids") => kept(c),
         ("Logical_Router", "external_ids") => {
-            Value::map([("address.external", c.of(&["auto", "auto", "none", "x"])), ("other", "x")])
+            Value::map([("address.external", c.text(&["auto", "auto", "none", "x"])), ("other", "x")])
         }
         (_, "external_ids") => Value::map([("other", "x")]),
         (_, "networks") => Value::texts(if c.one_in(2) { c.some(&INNER, 2) } else { c.some(&OUTER, 2) }),
         (_, "peer") => Value::texts((0..c.below(2)).map(|_| format!("lrp{}", c.below(ROUTER_PORTS)))),
         (_, "vips") => {
-            Value::map((0..c.below(3)).map(|_| (c.of(&VIPS), c.of(&BACKENDS))).collect::<Vec<_>>())
+            Value::map((0..c.below(3)).map(|_| (c.text(&VIPS), c.text(&BACKENDS))).collect::<Vec<_>>())
         }
         (_, "protocol") => Value::texts(c.some(&["tcp", "udp"], 1)),
-        (_, "external_ip") => Value::text(c.of(&EXTERNALS)),
-        (_, "logical_ip") => Value::text(c.of(&LOGICALS)),
-        (_, "external_port_range") => Value::text(c.of(&["", "1024-65535", "2001-65535"])),
-        (_, "match") => Value::text(c.of(&["", "", "", "ip4"])),
+        (_, "external_ip") => Value::text(c.text(&EXTERNALS)),
+        (_, "logical_ip") => Value::text(c.text(&LOGICALS)),
+        (_, "external_port_range") => Value::text(c.text(&["", "1024-65535", "2001-65535"])),
+        (_, "match") => Value::text(c.text(&["", "", "", "ip4"])),
         _ => match kind(table, column) {
             Kind::MaybeFlag => Value::maybe_flag([None, None, Some(true), Some(false)][c.below(4) as usize]),
             kind => unreachable!("{table}.{column}: say here what values a {kind:?} may have"),
@@ -202,9 +202,9 @@ fn edit_port(database: &mut Database, c: &mut Choices) {
     match c.below(6) {
         0 | 1 => wish(row, c),
         2 => row.set("external_ids", "ipv4.address.external", None),
-        3 if c.one_in(4) => row.put("type", Value::text(c.of(&["localnet", "external", "virtual"]))),
+        3 if c.one_in(4) => row.put("type", Value::text(c.text(&["localnet", "external", "virtual"]))),
         3 => row.put("dynamic_addresses", value("Logical_Switch_Port", "dynamic_addresses", c)),
-        _ => row.put("addresses", Value::texts([c.of(&ELEMENTS)])),
+        _ => row.put("addresses", Value::texts([c.text(&ELEMENTS)])),
     }
 }
 
@@ -214,7 +214,7 @@ fn edit_vips(database: &mut Database, c: &mut Choices) {
     let keys: Vec<_> = row.pairs("vips").map(|(key, _)| key.to_owned()).collect();
     match keys.get(c.below(3) as usize) {
         Some(key) if c.one_in(2) => row.set("vips", key, None),
-        Some(key) if c.one_in(2) => row.set("vips", key, Some(c.of(&BACKENDS))),
+        Some(key) if c.one_in(2) => row.set("vips", key, Some(c.text(&BACKENDS))),
         _ => vip(row, c),
     }
 }
@@ -270,7 +270,7 @@ fn relocate(database: &mut Database, c: &mut Choices, nat: Uuid) {
 fn own_row(database: &mut Database, owner: &Owner, c: &mut Choices) {
     let Some(router) = c.row(database, "Logical_Router") else { return };
     let port = port_name(c.below(INSTANCES));
-    let logical = c.of(&["10.57.0.11", "10.57.0.12", "10.57.0.13", "fd42::11"]);
+    let logical = c.text(&["10.57.0.11", "10.57.0.12", "10.57.0.13", "fd42::11"]);
     let internal: IpAddr = logical.parse().unwrap();
     let uuid = match c.one_in(2) {
         true => owner.row_uuid(Role::Egress, router, internal, &port),
@@ -280,7 +280,7 @@ fn own_row(database: &mut Database, owner: &Owner, c: &mut Choices) {
         [("ovn-extaddr:owner", owner.as_str()), ("ovn-extaddr:port", &*port), ("ovn-extaddr:role", "egress")];
     let columns = [
         ("type", Value::text("snat")),
-        ("external_ip", Value::text(c.of(&EXTERNALS))),
+        ("external_ip", Value::text(c.text(&EXTERNALS))),
         ("logical_ip", Value::text(logical)),
         ("options", Value::map([("stateless", "false")])),
         ("external_ids", Value::map(ids)),
@@ -309,7 +309,7 @@ pub(crate) fn spoiling(database: &Database, c: &mut Choices) -> Spoil {
         1 => Spoil::Tag("ovn-extaddr:owner", Some("others".to_owned())),
         2 => Spoil::Tag("ovn-extaddr:port", None),
         3 => Spoil::Tag("ovn-extaddr:port", Some(port)),
-        4 => Spoil::Tag("ovn-extaddr:role", Some(c.of(&["drain", "egress"]).to_owned())),
+        4 => Spoil::Tag("ovn-extaddr:role", Some(c.text(&["drain", "egress"]).to_owned())),
         6 | 7 => match *c.pick(&columns) {
             "external_ids" => Spoil::Delete,
             column => Spoil::Set(column, value("NAT", column, c)),

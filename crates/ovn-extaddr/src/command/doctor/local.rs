@@ -43,10 +43,10 @@ fn bail_silent(limit: Duration) -> anyhow::Result<String> {
 }
 
 fn agent(place: &str, status: &str) -> Finding {
-    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    let (role, owner) = (of("role").unwrap_or("?"), of("owner").unwrap_or("?"));
-    let message = format!("{place}: {role}, of owner {owner}, database {}", of("database").unwrap_or("?"));
-    if let Some(error) = of("configuration error") {
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let (role, owner) = (value("role").unwrap_or("?"), value("owner").unwrap_or("?"));
+    let message = format!("{place}: {role}, of owner {owner}, database {}", value("database").unwrap_or("?"));
+    if let Some(error) = value("configuration error") {
         let message = format!("{message}; its configuration files are wrong: {error}");
         return Finding::new(
             "agent",
