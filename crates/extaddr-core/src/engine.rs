@@ -7,18 +7,19 @@ mod index;
 mod located;
 mod marking;
 mod ports;
+mod queue;
+mod reaches;
 mod recompute;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use ovn_model::{Change, Changes, Family, NatId, Node, Port, RouterId, Store, SwitchId};
+use ovn_model::{Change, Changes, Family, NatId, Node, Port, RouterId, Store};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ use crate::resolve::{Decision, Dependency, Place, Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::nic::Nic;
 use crate::sources::requests::{Answer, News, Requests};
-use crate::topology::{Reach, reach};
+use crate::topology::Reach;
 use crate::undo::Undo;
 use crate::{conversion, drain};
 use dependencies::DependencyIndex;
@@ -41,6 +42,8 @@ use entry::Draft;
 use index::Index;
 use located::Located;
 use ports::{Number, Ports};
+use queue::Queue;
+use reaches::Reaches;
 
 /// What has rows of its own, which are changed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,22 +69,11 @@ pub struct Engine {
     heeds_intents: bool,
     ports: Ports,
     conversions: HashMap<Place, Conversion>,
-    /// Whether all is to be decided again.
-    recompute_all: bool,
-    /// What else is. Ports come before the conversions that they need.
-    dirty: BTreeSet<ReconcileKey>,
+    queue: Queue,
     /// What has rows that are not as they should be.
     unsettled: BTreeSet<ReconcileKey>,
-    /// What is to be decided again at a time.
-    due: BTreeSet<(Instant, ReconcileKey)>,
-    reaches: HashMap<SwitchId, Reach>,
-    /// The switches whose reach visited a node.
-    visitors: Index<Node, SwitchId>,
-    /// The ports with a decision on a switch.
-    residents: Index<SwitchId, Number>,
+    reaches: Reaches,
     watchers: DependencyIndex,
-    /// Those of [`Dependency::Anywhere`], which are few.
-    anywhere: Index<IpAddr, Number>,
     /// The conversions that rest on a load balancer.
     balancers: Index<Uuid, Place>,
     /// The routers that speak for the ports behind them.
@@ -147,15 +139,10 @@ impl Engine {
             heeds_intents: true,
             ports: Ports::new(),
             conversions: HashMap::new(),
-            recompute_all: false,
-            dirty: BTreeSet::new(),
+            queue: Queue::default(),
             unsettled: BTreeSet::new(),
-            due: BTreeSet::new(),
-            reaches: HashMap::new(),
-            visitors: Index::default(),
-            residents: Index::default(),
+            reaches: Reaches::default(),
             watchers: DependencyIndex::new(),
-            anywhere: Index::default(),
             balancers: Index::default(),
             speakers: HashSet::new(),
             wall: 0,
@@ -201,11 +188,11 @@ impl Engine {
     pub fn hear(&mut self, store: &Store, source: usize, news: News) {
         let affected = self.requests.take(source, news);
         for instance in affected.instances {
-            self.dirty.extend(self.located.ports(instance).cloned().map(ReconcileKey::Port));
+            self.queue.extend(self.located.ports(instance).cloned().map(ReconcileKey::Port));
         }
         if affected.presumed {
             let names = store.tagged_names().filter(|name| self.requests.may_speak_of(name));
-            self.dirty.extend(names.map(ReconcileKey::Port));
+            self.queue.extend(names.map(ReconcileKey::Port));
         }
     }
 
@@ -238,16 +225,12 @@ impl Engine {
         }
         // Routers have addresses themselves.
         if changes.list.iter().any(|change| matches!(change, Change::Topology(Node::Router(_)))) {
-            let watchers = self.anywhere.keys().flat_map(|address| self.anywhere.get(address));
-            self.dirty.extend(watchers.map(|number| self.ports.subject(*number)));
+            let watchers = self.watchers.of_all_addresses();
+            self.queue.extend(watchers.map(|number| self.ports.subject(number)));
         }
-        while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now.instant).cloned() {
-            self.due.remove(&entry);
-            self.dirty.insert(entry.1);
-        }
-        let mut decided =
-            if std::mem::take(&mut self.recompute_all) { self.decide_all(store, now) } else { Vec::new() };
-        while let Some(subject) = self.dirty.pop_first() {
+        self.queue.wake(now.instant);
+        let mut decided = if self.queue.take_all() { self.decide_all(store, now) } else { Vec::new() };
+        while let Some(subject) = self.queue.pop() {
             match subject {
                 ReconcileKey::Port(port) => {
                     self.decide(store, Candidate::named(store, &port), now);
@@ -261,7 +244,7 @@ impl Engine {
 
     /// Returns when [`update`](Self::update) is to be called though nothing changed.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.queue.next_deadline()
     }
 
     /// Returns the names of the ports with an intent or rows of ours, in no order.
@@ -366,13 +349,6 @@ impl Engine {
         }
     }
 
-    /// Forgets what can be reached from a switch.
-    fn unvisit(&mut self, switch: SwitchId) {
-        for node in self.reaches.remove(&switch).unwrap_or_default().visited {
-            self.visitors.remove(&node, &switch);
-        }
-    }
-
     /// Decides on one port. What other decisions rest on is marked.
     fn decide(&mut self, store: &Store, Candidate { name, port, tagged }: Candidate<'_>, now: Now) {
         let number = self.ports.number(name);
@@ -382,34 +358,18 @@ impl Engine {
         self.hold(store, &owned, &old, &mut draft, now);
         draft.watch_leaving(store, &self.rules.owner, &owned);
 
-        if old.switch != draft.switch {
-            if let Some(switch) = old.switch {
-                self.residents.remove(&switch, &number);
-                if self.residents.get(&switch).next().is_none() {
-                    self.unvisit(switch);
-                }
-            }
-            if let Some(switch) = draft.switch {
-                self.residents.insert(switch, number);
-            }
+        self.reaches.relocate(number, old.switch, draft.switch);
+        for watch in difference(&old.watched, &draft.watched) {
+            self.watchers.remove(watch, number);
         }
-        for place in difference(&old.watched, &draft.watched) {
-            match place {
-                Dependency::Anywhere(address) => self.anywhere.remove(address, &number),
-                watch => self.watchers.remove(watch, number),
-            }
-        }
-        for place in difference(&draft.watched, &old.watched) {
-            match place {
-                Dependency::Anywhere(address) => self.anywhere.insert(*address, number),
-                watch => self.watchers.insert(&self.ports, *watch, number),
-            }
+        for watch in difference(&draft.watched, &old.watched) {
+            self.watchers.insert(&self.ports, *watch, number);
         }
         // A rival's decision depends on who else claims its place, so a change of that concerns it.
         let gone = difference(&old.claimed, &draft.claimed);
         for place in gone.chain(difference(&draft.claimed, &old.claimed)) {
             let rivals: Vec<_> = self.rivals(*place, number).cloned().map(ReconcileKey::Port).collect();
-            self.dirty.extend(rivals);
+            self.queue.extend(rivals);
         }
         for decision in &mut draft.decisions {
             let rival = decision.claims().find_map(|place| {
@@ -426,11 +386,11 @@ impl Engine {
         let (before, after) = (converted(&old.decisions), converted(&draft.decisions));
         for place in difference(&before, &after) {
             self.conversions.entry(*place).or_default().users.remove(name);
-            self.dirty.insert(ReconcileKey::Conversion(*place));
+            self.queue.add(ReconcileKey::Conversion(*place));
         }
         for place in difference(&after, &before) {
             self.conversions.entry(*place).or_default().users.insert(Arc::clone(name));
-            self.dirty.insert(ReconcileKey::Conversion(*place));
+            self.queue.add(ReconcileKey::Conversion(*place));
         }
 
         // The time of an override's address on the way out is in its row, and in ours while held.
@@ -439,13 +399,7 @@ impl Engine {
         let drained = drain::ends(&owned, now.wall).map(|wall| now.when(wall));
         draft.leaving.due = held.chain(drained).min();
         let subject = ReconcileKey::Port(Arc::clone(name));
-        let (before, after) = (old.due(), draft.leaving.due);
-        if before != after {
-            self.due.extend(after.map(|at| (at, subject.clone())));
-            if let Some(at) = before {
-                self.due.remove(&(at, subject.clone()));
-            }
-        }
+        self.queue.schedule(&subject, old.due(), draft.leaving.due);
         let wanted = Wanted { port: name, decisions: &draft.decisions, held: &draft.leaving.held };
         let settled = plan::changes(store, &self.rules, wanted, &owned, self.wall).is_empty();
         self.settle(subject, settled);
@@ -516,11 +470,7 @@ impl Engine {
         let nowhere = Reach::default();
         let reach = match port.switch {
             None => &nowhere,
-            Some(switch) => self.reaches.entry(switch).or_insert_with(|| {
-                let reach = reach(store, switch);
-                reach.visited.iter().for_each(|node| self.visitors.insert(*node, switch));
-                reach
-            }),
+            Some(switch) => self.reaches.look(store, switch),
         };
         for family in Family::ALL {
             let question =

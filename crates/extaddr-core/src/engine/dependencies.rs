@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashMapExt};
 
+use super::index::Index;
 use super::ports::{Number, Ports};
 use crate::resolve::Dependency;
 
@@ -21,11 +23,18 @@ pub(super) struct DependencyIndex<const BITS: u32 = 32> {
     ones: HashMap<u32, Number>,
     /// Those of several ports, and those whose place in the other table is taken.
     many: HashMap<Dependency, BTreeSet<Number>>,
+    /// Those of [`Dependency::Anywhere`], which are few, and looked for all at once at times.
+    anywhere: Index<IpAddr, Number>,
 }
 
 impl<const BITS: u32> DependencyIndex<BITS> {
     pub(super) fn new() -> Self {
-        Self { hasher: RandomState::default(), ones: HashMap::new(), many: HashMap::new() }
+        Self {
+            hasher: RandomState::default(),
+            ones: HashMap::new(),
+            many: HashMap::new(),
+            anywhere: Index::default(),
+        }
     }
 
     /// Returns the ports that watch, in no order. A port whose entry does not have the watch yet, or has it no more, may
@@ -35,14 +44,26 @@ impl<const BITS: u32> DependencyIndex<BITS> {
         ports: &Ports,
         watch: &Dependency,
     ) -> impl Iterator<Item = Number> + use<'a, BITS> {
+        let anywhere = match watch {
+            Dependency::Anywhere(address) => Some(self.anywhere.get(address).copied()),
+            _ => None,
+        };
         let many = self.many.get(watch);
         let one = if many.is_none() { self.ones.get(&self.hash(watch)) } else { None };
         let one = one.copied().filter(|number| ports.entry(*number).watches(watch));
-        one.into_iter().chain(many.into_iter().flatten().copied())
+        one.into_iter().chain(many.into_iter().flatten().copied()).chain(anywhere.into_iter().flatten())
+    }
+
+    /// Returns the ports that watch an address anywhere, whichever.
+    pub(super) fn of_all_addresses(&self) -> impl Iterator<Item = Number> {
+        self.anywhere.keys().flat_map(|address| self.anywhere.get(address).copied())
     }
 
     /// Files a port that did not watch before; other ports' entries are as they are filed.
     pub(super) fn insert(&mut self, ports: &Ports, watch: Dependency, number: Number) {
+        if let Dependency::Anywhere(address) = watch {
+            return self.anywhere.insert(address, number);
+        }
         let hash = self.hash(&watch);
         if let Some(many) = self.many.get_mut(&watch) {
             many.insert(number);
@@ -65,6 +86,9 @@ impl<const BITS: u32> DependencyIndex<BITS> {
 
     /// Removes a port that did watch.
     pub(super) fn remove(&mut self, watch: &Dependency, number: Number) {
+        if let Dependency::Anywhere(address) = watch {
+            return self.anywhere.remove(address, &number);
+        }
         let hash = self.hash(watch);
         if let Some(many) = self.many.get_mut(watch) {
             many.remove(&number);
@@ -83,17 +107,20 @@ impl<const BITS: u32> DependencyIndex<BITS> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
 
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
 
     proptest! {
         #[test]
         fn it_finds_who_watches(steps in prop::collection::vec((0..6usize, 0..8u8, any::<bool>()), 0..100)) {
-            let watch = |n: u8| Dependency::Anywhere(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
+            let watch = |n: u8| match n {
+                0..6 => Dependency::Balancer(Uuid::from_u128(n.into())),
+                _ => Dependency::Anywhere(IpAddr::from([10, 0, 0, n])),
+            };
             let (mut ports, mut watchers) = (Ports::new(), DependencyIndex::<2>::new());
             let numbers: Vec<_> = (0..6).map(|n| ports.number(&Arc::from(format!("p{n}")))).collect();
             let mut model: BTreeSet<(u8, Number)> = BTreeSet::new();
@@ -110,6 +137,9 @@ mod tests {
                 }
                 watched.sort_unstable();
                 ports.entry_mut(number).watched = watched.into();
+                let anywhere: BTreeSet<_> = watchers.of_all_addresses().collect();
+                let filed = model.iter().filter(|(n, _)| *n >= 6).map(|(_, number)| *number).collect();
+                prop_assert_eq!(anywhere, filed);
                 for n in 0..8 {
                     let found: BTreeSet<_> = watchers.get(&ports, &watch(n)).collect();
                     let filed = model.iter().filter(|(m, _)| *m == n).map(|(_, number)| *number).collect();
@@ -120,6 +150,7 @@ mod tests {
                 watchers.remove(&watch(n), number);
             }
             prop_assert!(watchers.ones.is_empty() && watchers.many.is_empty());
+            prop_assert_eq!(watchers.anywhere.keys().next(), None);
         }
     }
 }

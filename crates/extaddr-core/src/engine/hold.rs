@@ -17,7 +17,7 @@ impl Engine {
     /// forward deletes and re-creates it. Not where another network has got the address.
     pub(super) fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, draft: &mut Draft, now: Now) {
         let nowhere = Reach::default();
-        let reach = draft.switch.and_then(|switch| self.reaches.get(&switch)).unwrap_or(&nowhere);
+        let reach = draft.switch.and_then(|switch| self.reaches.get(switch)).unwrap_or(&nowhere);
         let mut losses = Vec::new();
         for decision in &draft.decisions {
             let gone = matches!(&decision.verdict, Verdict::Rejected(reason) if reason.starts_hold_down());

@@ -47,7 +47,7 @@ impl<K: Eq + Hash, E: Ord> Index<K, E> {
     }
 
     /// Returns the elements in order.
-    pub(super) fn get(&self, key: &K) -> impl Iterator<Item = &E> {
+    pub(super) fn get<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a E> + use<'a, K, E> {
         let (one, many) = match self.0.get(key) {
             None => (None, None),
             Some(Members::One(one)) => (Some(one), None),

@@ -17,7 +17,7 @@ impl Engine {
                 if !self.requests.is_empty() {
                     self.located.note(store, port);
                 }
-                self.dirty.insert(ReconcileKey::Port(Arc::clone(port)));
+                self.queue.add(ReconcileKey::Port(Arc::clone(port)));
             }
             Change::Address { router, address } => {
                 self.mark_place(store, (*router, *address));
@@ -37,26 +37,17 @@ impl Engine {
                     self.mark_speaker(store, *router);
                     self.mark_rows(store, *router);
                 }
-                for switch in self.visitors.take(node) {
-                    self.unvisit(switch);
-                    let residents = self.residents.get(&switch);
-                    self.dirty.extend(residents.map(|number| self.ports.subject(*number)));
+                for switch in self.reaches.take_visitors(node) {
+                    let residents = self.reaches.residents(switch);
+                    self.queue.extend(residents.map(|number| self.ports.subject(number)));
                 }
             }
         }
     }
 
     pub(super) fn mark_watchers(&mut self, watch: &Dependency) {
-        let ports = &self.ports;
-        match watch {
-            Dependency::Anywhere(address) => {
-                self.dirty.extend(self.anywhere.get(address).map(|number| ports.subject(*number)));
-            }
-            watch => {
-                let watchers = self.watchers.get(ports, watch);
-                self.dirty.extend(watchers.map(|number| ports.subject(number)));
-            }
-        }
+        let watchers = self.watchers.get(&self.ports, watch);
+        self.queue.extend(watchers.map(|number| self.ports.subject(number)));
     }
 
     pub(super) fn mark_place(&mut self, store: &Store, place: Place) {
@@ -67,7 +58,7 @@ impl Engine {
     pub(super) fn mark_conversion(&mut self, store: &Store, place: Place) {
         let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
-            self.dirty.insert(ReconcileKey::Conversion(place));
+            self.queue.add(ReconcileKey::Conversion(place));
         }
     }
 
@@ -77,10 +68,10 @@ impl Engine {
             match self.rules.owner.role(nat) {
                 Some(Role::Drain) => {
                     let port = nat.tags.get(keys::PORT).unwrap_or_default();
-                    self.dirty.insert(ReconcileKey::Port(port.into()));
+                    self.queue.add(ReconcileKey::Port(port.into()));
                 }
                 Some(Role::DefaultTarget) => {
-                    self.dirty
+                    self.queue
                         .extend(nat.external_ip().map(|address| ReconcileKey::Conversion((router, address))));
                 }
                 _ => {}

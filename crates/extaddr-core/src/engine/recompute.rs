@@ -7,6 +7,7 @@ use ovn_model::{Nat, Port, Store};
 use super::entry::{Entry, Leaving};
 use super::located::Located;
 use super::ports::Ports;
+use super::queue::Queue;
 use super::{Candidate, Engine, ReconcileKey};
 use crate::clock::Now;
 use crate::ownership::Role;
@@ -39,7 +40,7 @@ impl Engine {
             generation,
             requests,
             located,
-            recompute_all: true,
+            queue: Queue::everything(),
             ports,
             conversions,
             ..fresh
@@ -50,8 +51,8 @@ impl Engine {
 
     /// Decides on all ports that have an intent or rows of ours, and marks the conversions. Returns the ports.
     pub(super) fn decide_all(&mut self, store: &Store, now: Now) -> Vec<Arc<str>> {
-        self.dirty.extend(self.conversions.keys().copied().map(ReconcileKey::Conversion));
-        self.dirty.extend(self.ports.names().map(|name| ReconcileKey::Port(Arc::clone(name))));
+        self.queue.extend(self.conversions.keys().copied().map(ReconcileKey::Conversion));
+        self.queue.extend(self.ports.names().map(|name| ReconcileKey::Port(Arc::clone(name))));
         let asks = |port: &Port| self.speaks(store, port);
         let asking = store.ports().filter(|(_, port)| asks(port)).map(|(id, port)| (port.switch, id));
         // What the ports of a switch rest on is mostly the same, and at hand then.
@@ -67,12 +68,12 @@ impl Engine {
         }
         let portless = store.nats_tagged_portless();
         if !portless.is_empty() {
-            self.dirty.insert(ReconcileKey::Port(Arc::default()));
+            self.queue.add(ReconcileKey::Port(Arc::default()));
         }
         // Most ports with rows ask for them: only where some do not, they have to be found.
         if store.tagged_count() > rows + portless.len() {
             let names = store.tagged_names().filter(|name| self.ports.get(name).is_none());
-            self.dirty.extend(names.map(ReconcileKey::Port));
+            self.queue.extend(names.map(ReconcileKey::Port));
         }
         // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
         let unlike = store.nats().map(|(_, nat)| nat).filter(|nat| !nat.is_host_snat());
@@ -80,7 +81,7 @@ impl Engine {
         let converts = |nat: &&Nat| self.rules.owner.role(nat) == Some(Role::DefaultTarget);
         let places =
             unlike.chain(portless).filter(converts).filter_map(|nat| nat.router.zip(nat.external_ip()));
-        self.dirty.extend(places.map(ReconcileKey::Conversion));
+        self.queue.extend(places.map(ReconcileKey::Conversion));
         decided
     }
 }

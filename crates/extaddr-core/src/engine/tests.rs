@@ -14,6 +14,7 @@ use crate::sources::Kind;
 use crate::sources::instance::{Instance, InstanceJson};
 use crate::sources::nic::InstanceName;
 use crate::testing::{Network, map};
+use crate::topology::reach;
 
 const UUID: &str = "00000000-0000-4000-8000-00000000000a";
 const PORT: &str = "incus-net2-instance-00000000-0000-4000-8000-00000000000a-eth0";

@@ -284,7 +284,7 @@ fn what_is_committed_without_an_effect_is_tried_again_ever_less_often() {
 
 /// What a decision rests on changed while the transaction was on its way.
 #[test]
-fn a_failed_precondition_is_decided_anew() {
+fn a_failed_precondition_is_decided_again() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     stage.ask(1, None);

@@ -1,0 +1,66 @@
+//! The queue of what is to be decided again: at once, or at a time.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::ReconcileKey;
+
+/// What is to be decided again.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Whether all is.
+    all: bool,
+    /// Ports come before the conversions that they need.
+    dirty: BTreeSet<ReconcileKey>,
+    due: BTreeSet<(Instant, ReconcileKey)>,
+}
+
+impl Queue {
+    /// Returns a queue that has everything.
+    pub(super) fn everything() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// Adds one.
+    pub(super) fn add(&mut self, key: ReconcileKey) {
+        self.dirty.insert(key);
+    }
+
+    /// Adds some.
+    pub(super) fn extend(&mut self, keys: impl IntoIterator<Item = ReconcileKey>) {
+        self.dirty.extend(keys);
+    }
+
+    /// Has one decided at another time than before.
+    pub(super) fn schedule(&mut self, key: &ReconcileKey, before: Option<Instant>, after: Option<Instant>) {
+        if before != after {
+            self.due.extend(after.map(|at| (at, key.clone())));
+            if let Some(at) = before {
+                self.due.remove(&(at, key.clone()));
+            }
+        }
+    }
+
+    /// Adds those whose time has come.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now).cloned() {
+            self.due.remove(&entry);
+            self.dirty.insert(entry.1);
+        }
+    }
+
+    /// Returns the next time of one.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Returns whether all is to be decided again, which is not so any more then.
+    pub(super) fn take_all(&mut self) -> bool {
+        std::mem::take(&mut self.all)
+    }
+
+    /// Takes the next one.
+    pub(super) fn pop(&mut self) -> Option<ReconcileKey> {
+        self.dirty.pop_first()
+    }
+}
