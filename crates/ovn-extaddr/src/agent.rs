@@ -3,17 +3,17 @@
 mod accounts;
 mod answers;
 mod commands;
+mod configuration;
 mod locking;
 mod losses;
 mod sources;
 mod standing;
+mod tracker;
 mod verification;
 mod writing;
 
 use std::future::ready;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -21,16 +21,13 @@ use clap::Args;
 use extaddr_core::apply::Applier;
 use extaddr_core::clock::Now;
 use extaddr_core::engine::Engine;
-use extaddr_core::intent_stats::IntentStats;
 use extaddr_core::sources::requests::Requests;
-use foldhash::{HashMap, HashMapExt};
 use ovn_model::Store;
-use ovsdb_protocol::{Endpoint, Error, LockStatus, Remotes, Session, SessionEvent, TlsConfig, Uuid};
+use ovsdb_protocol::{Endpoint, Error, Session, SessionEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
-use self::sources::Hearing;
 use crate::access;
 use crate::audit::Audit;
 use crate::clock;
@@ -43,13 +40,15 @@ use crate::reload::Reload;
 use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{Options, Settings};
-use crate::sources::cms::Cms;
 use crate::sources::watcher::Watchers;
 use crate::southbound::Sessions;
 use crate::takeover::Takeover;
-use locking::spread;
+use configuration::Configured;
+use locking::{Election, spread};
+use sources::Sources;
+use tracker::IntentTracker;
 use verification::Verification;
-use writing::{Past, UnderWay};
+use writing::{Past, Writing};
 
 /// How long a transaction under way may keep us from stopping.
 const GRACE: Duration = Duration::from_secs(5);
@@ -68,37 +67,19 @@ struct Agent {
     store: Store,
     engine: Engine,
     applier: Applier,
-    remotes: Remotes,
-    tls: TlsConfig,
-    cluster_id: Option<Uuid>,
-    dry_run: bool,
-    paused: bool,
-    /// Whether the lock was ours when it was last told of.
-    had_lock: bool,
-    takeover: Takeover,
-    /// What was said of every intent, and by which generation of decisions.
-    intent_stats: IntentStats,
-    generation: u64,
-    /// Since when the rows of ports are not as they should be.
-    unsettled: HashMap<Arc<str>, std::time::Instant>,
-    /// Ports of which there may be something to tell, some more than once.
-    untold: Vec<Arc<str>>,
-    under_way: Option<UnderWay>,
+    election: Election,
+    tracker: IntentTracker,
+    writing: Writing,
     past: Past,
     repeats: LogThrottle,
     metrics: Metrics,
     /// Of what was received on the connection, how much is counted.
     counted: u64,
     service: Service,
-    /// The CMSes, in the order of the reports of their watchers.
-    cms: Vec<Cms>,
-    hearing: Hearing,
+    sources: Sources,
     verification: Verification,
-    audit: Option<Audit>,
     log: LogControl,
-    files: Vec<PathBuf>,
-    /// Why the configuration files are not those in force.
-    wrong: Option<String>,
+    configured: Configured,
 }
 
 /// What the loop waits for, beside the database.
@@ -177,35 +158,30 @@ impl Agent {
         let audit = settings.audit.as_ref().map(|path| {
             Audit::open(path).with_context(|| format!("cannot open the audit file {}", path.display()))
         });
+        let audit = audit.transpose()?;
         Ok(Self {
             session: Session::new(config),
             store,
             engine,
             applier: Applier::new(lock),
-            remotes: settings.remotes,
-            tls: settings.tls,
-            cluster_id: settings.cluster_id,
-            dry_run,
-            paused: false,
-            had_lock: false,
-            takeover: Takeover::new(settings.takeover.map(spread)),
-            intent_stats: IntentStats::new(settings.metrics_by_router),
-            generation: 0,
-            unsettled: HashMap::new(),
-            untold: Vec::new(),
-            under_way: None,
+            election: Election::new(dry_run, Takeover::new(settings.takeover.map(spread))),
+            tracker: IntentTracker::new(settings.metrics_by_router),
+            writing: Writing::new(audit),
             past: Past::default(),
             repeats: LogThrottle::default(),
             metrics: Metrics::new(),
             counted: 0,
             service: Service::new(),
-            hearing: Hearing::new(&settings.cms, now().instant),
+            sources: Sources::new(settings.cms, now().instant),
             verification,
-            cms: settings.cms,
-            audit: audit.transpose()?,
             log,
-            files: settings.files,
-            wrong: None,
+            configured: Configured {
+                remotes: settings.remotes,
+                tls: settings.tls,
+                cluster_id: settings.cluster_id,
+                files: settings.files,
+                wrong: None,
+            },
         })
     }
 
@@ -261,112 +237,20 @@ impl Agent {
     fn next_deadline(&self) -> Option<Instant> {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().filter(|_| self.may_decide());
-        let hear = self.hearing.deadline(now().instant);
+        let hear = self.sources.deadline(now().instant);
         let tell = self.service.next_deadline();
-        let look = self.takeover.next_deadline().filter(|_| self.session.is_synced());
+        let look = self.election.takeover.next_deadline().filter(|_| self.session.is_synced());
         let verify = self.verification.next_deadline();
         let deadlines = retry.into_iter().chain(decide).chain(tell).chain(look).chain(hear).chain(verify);
         deadlines.min().map(Instant::from_std)
     }
 
     fn role(&self) -> Role {
-        match self.session.lock_status() {
-            _ if self.dry_run => Role::DryRun,
-            _ if self.paused => Role::Paused,
-            LockStatus::Held(_) if self.takeover.is_challenging() => Role::Standby,
-            LockStatus::Held(_) => Role::Active,
-            LockStatus::Waiting => Role::Standby,
-            LockStatus::None => Role::Starting,
-        }
+        self.election.role(self.session.lock_status())
     }
 
     fn may_write(&self) -> bool {
         self.role() == Role::Active && self.session.is_synced()
-    }
-
-    /// Goes on with another configuration, or with the old one where the new one is wrong.
-    fn reload(
-        &mut self,
-        settings: anyhow::Result<Settings>,
-        exposition: &mut Exposition,
-        watchers: &mut Watchers,
-    ) {
-        let taken = settings.and_then(|settings| {
-            if settings.rules.owner != *self.engine.owner() {
-                anyhow::bail!("a change of the owner to {} needs a restart", settings.rules.owner);
-            }
-            Ok(settings)
-        });
-        let outcome = if taken.is_ok() { "taken" } else { "refused" };
-        self.metrics.reloads.get_or_create(&[("outcome", outcome)]).inc();
-        self.metrics.configuration_good.set(i64::from(taken.is_ok()));
-        self.wrong = None;
-        match taken {
-            Err(wrong) => {
-                error!("the configuration is wrong and the old one stays: {wrong:#}");
-                self.wrong = Some(format!("{wrong:#}"));
-            }
-            Ok(settings) => self.take(settings, exposition, watchers),
-        }
-        // Somebody may have moved the file away: logrotate(8) tells by the same signal.
-        if let Some(audit) = &mut self.audit
-            && let Err(error) = audit.reopen()
-        {
-            error!(file = %audit.path().display(), %error, "cannot open the audit file again: {error}");
-        }
-    }
-
-    fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
-        info!("reloaded the configuration");
-        self.verify_otherwise(settings.verify_interval, Sessions::new(&settings));
-        let Settings {
-            rules,
-            cms,
-            remotes,
-            tls,
-            cluster_id,
-            log_level,
-            metrics,
-            metrics_by_router,
-            status_page,
-            audit,
-            files,
-            takeover,
-            ..
-        } = settings;
-        self.files = files;
-        self.engine.set_rules(&self.store, rules);
-        self.watch_others(cms, watchers);
-        self.takeover.set_patience(takeover.map(spread));
-        if remotes != self.remotes {
-            info!(%remotes, "the database is elsewhere now: {remotes}");
-            self.session.set_remotes(remotes.clone());
-            self.remotes = remotes;
-        }
-        // The files themselves are read at each connection.
-        if tls != self.tls || cluster_id != self.cluster_id {
-            error!(
-                "a change of the names of keys and certificates, of verify-host-name or of cluster-id needs a restart; \
-                 the old ones stay"
-            );
-        }
-        if let Some(level) = log_level
-            && let Err(error) = self.log.set_usual(level)
-        {
-            error!(%error, "cannot change the log level");
-        }
-        if let Err(error) = exposition.listen(metrics.as_ref(), status_page) {
-            error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics: {error}");
-        }
-        self.intent_stats.count_by_router(metrics_by_router);
-        if audit.as_deref() != self.audit.as_ref().map(Audit::path) {
-            match audit.as_deref().map(Audit::open).transpose() {
-                Ok(audit) => self.audit = audit,
-                Err(error) => {
-                    error!(file = ?audit, %error, "cannot open the audit file; the old one stays: {error}")
-                }
-            }
-        }
     }
 
     /// Waits for the transaction under way.
@@ -440,7 +324,7 @@ impl Agent {
             self.metrics.decisions.observe(start.instant.elapsed().as_secs_f64());
             self.metrics.decided.inc_by(decided.len() as u64);
         }
-        self.note(decided, start.instant);
+        self.tracker.note(&self.engine, decided, start.instant);
     }
 }
 

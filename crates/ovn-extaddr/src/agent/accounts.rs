@@ -1,7 +1,6 @@
 //! Reports of decisions: to the log, the metrics, the service manager.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use extaddr_core::intent_stats::News;
 use extaddr_core::reason::Code;
@@ -16,28 +15,6 @@ use crate::metrics::number;
 const MAX_NAMED: usize = 50;
 
 impl Agent {
-    /// Takes note that ports were decided again: since when their rows are not as they should be, and that there may be
-    /// something to tell of them.
-    pub(super) fn note(&mut self, mut decided: Vec<Arc<str>>, now: Instant) {
-        if self.generation != self.engine.generation() {
-            self.generation = self.engine.generation();
-            // What has decisions was decided just now.
-            let gone = self.intent_stats.ports().filter(|port| self.engine.decisions(port).is_empty());
-            decided.extend(gone.cloned());
-            self.unsettled.clear();
-        }
-        for port in &decided {
-            if !self.engine.is_unsettled(port) {
-                if !self.unsettled.is_empty() {
-                    self.unsettled.remove(port);
-                }
-            } else if !self.unsettled.contains_key(port) {
-                self.unsettled.insert(Arc::clone(port), now);
-            }
-        }
-        self.untold.append(&mut decided);
-    }
-
     /// Tells what is new, once it is in step for the first time also that it is.
     pub(super) fn tell(&mut self) {
         self.account();
@@ -52,7 +29,7 @@ impl Agent {
         if !self.session.is_synced() {
             return;
         }
-        let mut told = std::mem::take(&mut self.untold);
+        let mut told = self.tracker.take_untold();
         told.extend(self.applier.take_touched());
         // Of more, it costs less to look at some twice.
         if told.len() <= 2 * MAX_NAMED {
@@ -68,18 +45,18 @@ impl Agent {
         }
         let now = now().instant;
         let (mut news, mut intents) = (Vec::new(), 0);
-        self.intent_stats.expect(told.len());
+        self.tracker.stats.expect(told.len());
         for port in told {
             let obstacle = self.applier.obstacle(&self.engine, &port);
             let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
-            let of_port = self.intent_stats.update(&port, &standings, now);
+            let of_port = self.tracker.stats.update(&port, &standings, now);
             intents += of_port.len();
             if intents <= MAX_NAMED {
                 news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
             }
         }
-        self.metrics.set_intents(self.intent_stats.counts());
-        for (reason, count) in self.intent_stats.reasons() {
+        self.metrics.set_intents(self.tracker.stats.counts());
+        for (reason, count) in self.tracker.stats.reasons() {
             self.metrics.reasons.get_or_create(&[("reason", reason.name())]).set(number(*count));
         }
         if intents > MAX_NAMED {
@@ -121,11 +98,11 @@ impl Agent {
 
     /// Tells the service manager what we are doing.
     pub(super) fn summarize(&mut self) {
-        let counts = self.intent_stats.counts().filter(|(_, count)| *count > 0);
+        let counts = self.tracker.stats.counts().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
         let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
         let step = if self.session.is_synced() { "" } else { "; not in step with the database" };
-        let wrong = if self.wrong.is_some() { "; the configuration files are wrong" } else { "" };
+        let wrong = if self.configured.wrong.is_some() { "; the configuration files are wrong" } else { "" };
         self.service.set_status(format!("{}: {counts}{step}{wrong}", self.role().name()));
         self.metrics.set_role(self.role());
         self.count_received();
@@ -155,10 +132,10 @@ impl Agent {
         let metrics = &self.metrics;
         metrics.in_step.set(i64::from(self.session.is_synced()));
         metrics.unsettled.set(number(self.engine.unsettled().len()));
-        let oldest = self.unsettled.values().min().map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let oldest = self.tracker.oldest_unsettled().map_or(0.0, |since| since.elapsed().as_secs_f64());
         metrics.oldest_unsettled.set(oldest);
         let name = |id| self.store.router(id).map(|row| row.name.to_string());
-        let routers = self.intent_stats.routers();
+        let routers = self.tracker.stats.routers();
         let routers = routers
             .map(|(router, state, count)| (router.and_then(name).unwrap_or_default(), state, count))
             .collect::<Vec<_>>();

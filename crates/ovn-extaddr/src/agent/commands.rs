@@ -58,7 +58,7 @@ impl Agent {
             }
             "pause" => self.pause(true),
             "resume" => self.pause(false),
-            "is-paused" => Ok(format!("{}\n", self.paused)),
+            "is-paused" => Ok(format!("{}\n", self.election.paused)),
             "memory/show" => Ok(self.memory()),
             "coverage/show" => Ok(self.coverage()),
             "vlog/list" => Ok(self.log.list()),
@@ -72,11 +72,11 @@ impl Agent {
 
     /// Gives the lock back, so that another agent of the owner takes over; or asks for it again.
     fn pause(&mut self, paused: bool) -> Answer {
-        if self.paused != paused {
-            if !self.dry_run {
+        if self.election.paused != paused {
+            if !self.election.dry_run {
                 self.session.want_lock(!paused).map_err(|error| error.to_string())?;
             }
-            self.paused = paused;
+            self.election.paused = paused;
             info!("{}", if paused { "paused by command" } else { "resumed by command" });
         }
         Ok(String::new())

@@ -7,32 +7,58 @@ use tracing::{error, info, warn};
 
 use super::{Agent, now};
 use crate::role::Role;
-use crate::takeover::Stolen;
+use crate::takeover::{Stolen, Takeover};
+
+/// What decides whether this agent is the one that writes, beside the lock.
+pub(super) struct Election {
+    pub(super) dry_run: bool,
+    pub(super) paused: bool,
+    /// Whether the lock was ours when it was last told of.
+    had_lock: bool,
+    pub(super) takeover: Takeover,
+}
+
+impl Election {
+    pub(super) fn new(dry_run: bool, takeover: Takeover) -> Self {
+        Self { dry_run, paused: false, had_lock: false, takeover }
+    }
+
+    pub(super) fn role(&self, lock: LockStatus) -> Role {
+        match lock {
+            _ if self.dry_run => Role::DryRun,
+            _ if self.paused => Role::Paused,
+            LockStatus::Held(_) if self.takeover.is_challenging() => Role::Standby,
+            LockStatus::Held(_) => Role::Active,
+            LockStatus::Waiting => Role::Standby,
+            LockStatus::None => Role::Starting,
+        }
+    }
+}
 
 impl Agent {
     pub(super) fn lock_changed(&mut self, status: LockStatus) {
-        let had_lock = std::mem::replace(&mut self.had_lock, matches!(status, LockStatus::Held(_)));
+        let had_lock = std::mem::replace(&mut self.election.had_lock, matches!(status, LockStatus::Held(_)));
         match status {
             LockStatus::Held(epoch) => {
                 self.metrics.lock_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
                 self.past.lock = Some(SystemTime::now());
-                self.takeover.granted(now().instant);
-                if !self.takeover.is_challenging() {
+                self.election.takeover.granted(now().instant);
+                if !self.election.takeover.is_challenging() {
                     info!(epoch, "active: the lock is ours");
                 }
             }
             LockStatus::Waiting if had_lock => self.stolen(),
             LockStatus::Waiting => info!("standby: another agent has the lock"),
-            LockStatus::None if self.paused => info!("paused: the lock is given back"),
+            LockStatus::None if self.election.paused => info!("paused: the lock is given back"),
             LockStatus::None => info!("the lock is lost with the connection"),
         }
         if status == LockStatus::None {
-            self.takeover.lost();
+            self.election.takeover.lost();
         }
     }
 
     fn stolen(&mut self) {
-        match self.takeover.stolen(now().instant) {
+        match self.election.takeover.stolen(now().instant) {
             Stolen::Reclaim => {
                 info!("another agent asks whether we live: taking the lock back");
                 self.steal_lock();
@@ -50,11 +76,11 @@ impl Agent {
             return;
         }
         let now = now().instant;
-        if self.takeover.is_unanswered(now) {
+        if self.election.takeover.is_unanswered(now) {
             self.metrics.takeovers.inc();
             warn!("active: the agent that had the lock does not take it back, and must be dead");
             self.send();
-        } else if self.takeover.watch(self.engine.unsettled().is_empty(), now) {
+        } else if self.election.takeover.watch(self.engine.unsettled().is_empty(), now) {
             info!(
                 to_change = self.engine.unsettled().len(),
                 "something is undone: taking the lock, to see whether the agent that has it lives"
@@ -66,7 +92,7 @@ impl Agent {
     fn steal_lock(&mut self) {
         if let Err(error) = self.session.steal_lock() {
             // Next time, then.
-            self.takeover.lost();
+            self.election.takeover.lost();
             error!(error = format_args!("{error:#}"), "cannot take the lock: {error:#}");
         }
     }

@@ -14,11 +14,13 @@ use crate::sources::watcher::{Report, Watchers};
 /// How long the first decisions wait for sources that have not said a word yet, nor failed.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whose first word is waited for, and when each source was heard and lost.
+/// The CMSes that are asked, whose first word is waited for, and when each was heard and lost.
 #[derive(Debug)]
-pub(super) struct Hearing {
+pub(super) struct Sources {
+    /// In the order of the reports of their watchers.
+    cms: Vec<Cms>,
     until: Option<Instant>,
-    sources: Vec<Times>,
+    times: Vec<Times>,
 }
 
 /// When what happened to a source last.
@@ -29,11 +31,11 @@ struct Times {
     lost: Option<SystemTime>,
 }
 
-impl Hearing {
+impl Sources {
     /// Waits for these sources from now on.
-    pub(super) fn new(sources: &[Cms], now: Instant) -> Self {
-        let until = (!sources.is_empty()).then(|| now + FIRST_WORD_TIMEOUT);
-        Self { until, sources: vec![Times::default(); sources.len()] }
+    pub(super) fn new(cms: Vec<Cms>, now: Instant) -> Self {
+        let until = (!cms.is_empty()).then(|| now + FIRST_WORD_TIMEOUT);
+        Self { until, times: vec![Times::default(); cms.len()], cms }
     }
 
     /// When not to wait any more, if that is to come.
@@ -46,13 +48,14 @@ impl Agent {
     /// Whether there is enough to decide on: the database, and the first word of each source, or patience is at its end.
     /// With what sources say comes much that would be given and taken otherwise.
     pub(super) fn may_decide(&self) -> bool {
-        self.session.is_synced() && self.hearing.deadline(now().instant).is_none()
+        self.session.is_synced() && self.sources.deadline(now().instant).is_none()
     }
 
     /// Takes in what came of a source.
     pub(super) fn heard(&mut self, report: Report) {
         let Report { source, news } = report;
-        let (Some(cms), Some(times)) = (self.cms.get(source), self.hearing.sources.get_mut(source)) else {
+        let Sources { cms, times, .. } = &mut self.sources;
+        let (Some(cms), Some(times)) = (cms.get(source), times.get_mut(source)) else {
             return;
         };
         let name = cms.to_string();
@@ -85,28 +88,27 @@ impl Agent {
             }
         }
         self.engine.hear(&self.store, source, news);
-        if self.hearing.sources.iter().all(|times| times.has_spoken) {
-            self.hearing.until = None;
+        if self.sources.times.iter().all(|times| times.has_spoken) {
+            self.sources.until = None;
         }
     }
 
     /// Goes on with other sources. Until they are heard, rows that may be theirs stay as they are.
     pub(super) fn watch_others(&mut self, cms: Vec<Cms>, watchers: &mut Watchers) {
-        if cms == self.cms {
+        if cms == self.sources.cms {
             return;
         }
         info!(sources = cms.len(), "the sources are others now");
         *watchers = Watchers::start(&cms);
         self.engine.set_requests(&self.store, Requests::new(cms.iter().map(|cms| cms.kind)));
-        self.hearing = Hearing::new(&cms, now().instant);
+        self.sources = Sources::new(cms, now().instant);
         self.metrics.forget_sources();
-        self.cms = cms;
     }
 
     /// Returns a line for each source, for `status`.
     pub(super) fn source_lines(&self) -> Vec<String> {
         let standings = self.engine.requests().standings();
-        let sources = self.cms.iter().zip(standings).zip(&self.hearing.sources);
+        let sources = self.sources.cms.iter().zip(standings).zip(&self.sources.times);
         let line = |((cms, standing), times): ((&Cms, IntentStatus), &Times)| {
             let IntentStatus { is_heard, failure, instances, unknown, asking } = standing;
             let known = match is_heard {
@@ -128,7 +130,7 @@ impl Agent {
 
     /// Brings the metrics of sources up to date.
     pub(super) fn count_sources(&self) {
-        for (cms, standing) in self.cms.iter().zip(self.engine.requests().standings()) {
+        for (cms, standing) in self.sources.cms.iter().zip(self.engine.requests().standings()) {
             let label = [("source", cms.to_string())];
             let reached = standing.is_heard && standing.failure.is_none();
             self.metrics.source_reached.get_or_create(&label).set(i64::from(reached));

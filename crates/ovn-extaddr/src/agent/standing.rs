@@ -23,13 +23,16 @@ impl Agent {
             under_way: self.applier.is_busy(),
             last_commit: self.past.committed.map(commit),
             last_refusal: self.past.refused.as_ref().map(Failure::new),
-            configuration: Configuration { files: self.files.clone(), error: self.wrong.clone() },
+            configuration: Configuration {
+                files: self.configured.files.clone(),
+                error: self.configured.wrong.clone(),
+            },
             sources: self.source_lines(),
             verification: self.verification_status(),
             metrics: exposition.place().map(ToString::to_string),
             status_page: exposition.page().name(),
-            audit: self.audit.as_ref().map(|audit| audit.path().to_owned()),
-            intents: self.intent_stats.counts().map(|(state, count)| (state.name(), count)).collect(),
+            audit: self.writing.audit.as_ref().map(|audit| audit.path().to_owned()),
+            intents: self.tracker.stats.counts().map(|(state, count)| (state.name(), count)).collect(),
         }
     }
 
@@ -45,7 +48,7 @@ impl Agent {
 
     fn lock(&self) -> LockReport {
         let (state, since, epoch) = match self.session.lock_status() {
-            LockStatus::Held(_) if self.takeover.is_challenging() => ("challenged", None, None),
+            LockStatus::Held(_) if self.election.takeover.is_challenging() => ("challenged", None, None),
             LockStatus::Held(epoch) => ("held", self.past.lock, Some(epoch)),
             LockStatus::Waiting => ("waiting", None, None),
             LockStatus::None => ("none", None, None),

@@ -15,11 +15,11 @@ use tracing::{error, info, warn};
 
 use super::losses::{self, Loss};
 use super::{Agent, now};
-use crate::audit::{Because, Sent};
+use crate::audit::{Audit, Because, Sent};
 
 /// What is kept of a transaction while it is under way.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+struct UnderWay {
     /// When each port's rows ceased to be as they should be.
     since: Vec<Instant>,
     actions: Vec<Action>,
@@ -36,6 +36,19 @@ pub(super) struct Past {
     pub(super) lost: Option<(SystemTime, String)>,
 }
 
+/// What is written: the transaction under way, and the file that tells of all.
+#[derive(Debug)]
+pub(super) struct Writing {
+    under_way: Option<UnderWay>,
+    pub(super) audit: Option<Audit>,
+}
+
+impl Writing {
+    pub(super) fn new(audit: Option<Audit>) -> Self {
+        Self { under_way: None, audit }
+    }
+}
+
 impl Agent {
     /// Sends the next transaction, if there is something to change and it is for us to do so. Returns whether it did.
     pub(super) fn send(&mut self) -> bool {
@@ -46,16 +59,16 @@ impl Agent {
             return false;
         };
         let ports = pending.subjects().keys().filter_map(|subject| match subject {
-            ReconcileKey::Port(port) => self.unsettled.get(port).copied(),
+            ReconcileKey::Port(port) => self.tracker.unsettled_since(port),
             ReconcileKey::Conversion(_) => None,
         });
         let changes = pending.subjects().values().flatten();
         let under_way = UnderWay {
             since: ports.collect(),
             actions: changes.map(Action::from).collect(),
-            losses: losses::find(&self.store, &self.engine, &self.intent_stats, pending.subjects()),
+            losses: losses::find(&self.store, &self.engine, &self.tracker.stats, pending.subjects()),
         };
-        let written = self.audit.as_mut().map(|audit| {
+        let written = self.writing.audit.as_mut().map(|audit| {
             let changes = pending.subjects().iter().flat_map(|(subject, changes)| {
                 changes.iter().map(|change| because(&self.store, &self.engine, subject, change))
             });
@@ -70,7 +83,7 @@ impl Agent {
         match self.session.transact(pending.transaction()) {
             Ok(id) => {
                 pending.sent(id);
-                self.under_way = Some(under_way);
+                self.writing.under_way = Some(under_way);
                 self.check_audit(written);
                 true
             }
@@ -79,7 +92,7 @@ impl Agent {
                 let error = format!("{error:#}");
                 error!(error, "cannot send a transaction: {error}");
                 self.check_audit(written);
-                let written = self.audit.as_mut().map(|audit| audit.not_sent(&error));
+                let written = self.writing.audit.as_mut().map(|audit| audit.not_sent(&error));
                 self.check_audit(written);
                 false
             }
@@ -89,9 +102,9 @@ impl Agent {
     /// A transaction has come to its end.
     pub(super) fn concluded(&mut self, conclusion: &Conclusion) {
         let Conclusion { subjects, changes, fate } = conclusion;
-        let under_way = self.under_way.take();
+        let under_way = self.writing.under_way.take();
         self.metrics.concluded(fate);
-        let written = self.audit.as_mut().map(|audit| audit.concluded(fate));
+        let written = self.writing.audit.as_mut().map(|audit| audit.concluded(fate));
         self.check_audit(written);
         match fate {
             Fate::Committed => {

@@ -1,0 +1,110 @@
+//! The configuration in force, and its replacement while the agent runs.
+
+use std::path::PathBuf;
+
+use ovsdb_protocol::{Remotes, TlsConfig, Uuid};
+use tracing::{error, info};
+
+use super::{Agent, spread};
+use crate::audit::Audit;
+use crate::exposition::Exposition;
+use crate::settings::Settings;
+use crate::sources::watcher::Watchers;
+use crate::southbound::Sessions;
+
+/// What is remembered of the settings that are in force, to see what others change.
+pub(super) struct Configured {
+    pub(super) remotes: Remotes,
+    pub(super) tls: TlsConfig,
+    pub(super) cluster_id: Option<Uuid>,
+    pub(super) files: Vec<PathBuf>,
+    /// Why the configuration files are not those in force.
+    pub(super) wrong: Option<String>,
+}
+
+impl Agent {
+    /// Goes on with another configuration, or with the old one where the new one is wrong.
+    pub(super) fn reload(
+        &mut self,
+        settings: anyhow::Result<Settings>,
+        exposition: &mut Exposition,
+        watchers: &mut Watchers,
+    ) {
+        let taken = settings.and_then(|settings| {
+            if settings.rules.owner != *self.engine.owner() {
+                anyhow::bail!("a change of the owner to {} needs a restart", settings.rules.owner);
+            }
+            Ok(settings)
+        });
+        let outcome = if taken.is_ok() { "taken" } else { "refused" };
+        self.metrics.reloads.get_or_create(&[("outcome", outcome)]).inc();
+        self.metrics.configuration_good.set(i64::from(taken.is_ok()));
+        self.configured.wrong = None;
+        match taken {
+            Err(wrong) => {
+                error!("the configuration is wrong and the old one stays: {wrong:#}");
+                self.configured.wrong = Some(format!("{wrong:#}"));
+            }
+            Ok(settings) => self.take(settings, exposition, watchers),
+        }
+        // Somebody may have moved the file away: logrotate(8) tells by the same signal.
+        if let Some(audit) = &mut self.writing.audit
+            && let Err(error) = audit.reopen()
+        {
+            error!(file = %audit.path().display(), %error, "cannot open the audit file again: {error}");
+        }
+    }
+
+    fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
+        info!("reloaded the configuration");
+        self.verify_otherwise(settings.verify_interval, Sessions::new(&settings));
+        let Settings {
+            rules,
+            cms,
+            remotes,
+            tls,
+            cluster_id,
+            log_level,
+            metrics,
+            metrics_by_router,
+            status_page,
+            audit,
+            files,
+            takeover,
+            ..
+        } = settings;
+        self.configured.files = files;
+        self.engine.set_rules(&self.store, rules);
+        self.watch_others(cms, watchers);
+        self.election.takeover.set_patience(takeover.map(spread));
+        if remotes != self.configured.remotes {
+            info!(%remotes, "the database is elsewhere now: {remotes}");
+            self.session.set_remotes(remotes.clone());
+            self.configured.remotes = remotes;
+        }
+        // The files themselves are read at each connection.
+        if tls != self.configured.tls || cluster_id != self.configured.cluster_id {
+            error!(
+                "a change of the names of keys and certificates, of verify-host-name or of cluster-id needs a restart; \
+                 the old ones stay"
+            );
+        }
+        if let Some(level) = log_level
+            && let Err(error) = self.log.set_usual(level)
+        {
+            error!(%error, "cannot change the log level");
+        }
+        if let Err(error) = exposition.listen(metrics.as_ref(), status_page) {
+            error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics: {error}");
+        }
+        self.tracker.stats.count_by_router(metrics_by_router);
+        if audit.as_deref() != self.writing.audit.as_ref().map(Audit::path) {
+            match audit.as_deref().map(Audit::open).transpose() {
+                Ok(audit) => self.writing.audit = audit,
+                Err(error) => {
+                    error!(file = ?audit, %error, "cannot open the audit file; the old one stays: {error}")
+                }
+            }
+        }
+    }
+}
