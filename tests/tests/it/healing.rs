@@ -83,7 +83,7 @@ fn field_case_19_keys_of_others_in_our_rows_survive_an_update() -> Result<()> {
 }
 
 #[test]
-fn rows_survive_a_cms_that_writes_all_snat_anew() -> Result<()> {
+fn rows_survive_a_cms_that_writes_all_snat_again() -> Result<()> {
     let scene = Scene::start()?;
     let (net, instance) = overridden(&scene.server)?;
     scene.wait_for_rows(both(&net, &instance))?;

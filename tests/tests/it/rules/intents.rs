@@ -169,7 +169,7 @@ fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
 }
 
 #[test]
-fn a_signal_has_the_configuration_read_anew() -> Result<()> {
+fn a_signal_has_the_configuration_read_again() -> Result<()> {
     let mut case = Case::start("")?;
     let times = case.scene.agent.log().matches(RELOADED).count();
     case.scene.agent.daemon().signal("HUP")?;
@@ -394,7 +394,7 @@ fn the_range_of_all_who_share_an_address_follows_its_ports() -> Result<()> {
 // ===== the gateway port =====
 
 #[test]
-fn a_gateway_port_that_is_made_anew_is_named_anew() -> Result<()> {
+fn a_gateway_port_that_is_made_anew_is_named_again() -> Result<()> {
     let case = Case::start("")?;
     let second = case.net.add_second_gateway(&["198.51.100.2/24"])?;
     case.forward(A, 80)?;

@@ -192,7 +192,7 @@ fn a_snapshot_knows_only_its_own_rows() {
 }
 
 #[test]
-fn beginning_anew_discards_a_batch_cut_short() {
+fn beginning_again_discards_a_batch_cut_short() {
     let mut cache = cache();
     cache.begin(Batch::Snapshot);
     cache.insert("B", id(5), b(5)).unwrap();
