@@ -236,3 +236,60 @@ impl Forward<'_> {
         matches!(self, Self::Vip(_, vip) if vip.endpoint.port.is_none())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Network, map};
+
+    const A: &str = "203.0.113.10";
+
+    /// Returns whether `A` is elsewhere for a router with the least or the greatest of all UUIDs beside `R`, and for `R`.
+    fn is_elsewhere_for(network: &Network) -> [bool; 3] {
+        let mut network = network.clone();
+        let others = ["00000000-0000-4000-8000-000000000001", "ffffffff-ffff-4fff-bfff-ffffffffffff"];
+        others.iter().for_each(|name| network.router(name));
+        let store = network.store();
+        let named =
+            |name: &str| store.routers().find(|(_, row)| &*row.name == name).map(|(id, _)| id).unwrap();
+        [others[0], others[1], "R"]
+            .map(|name| is_elsewhere(&store, &network.rules.owner, named(name), A.parse().unwrap()))
+    }
+
+    #[test]
+    fn an_address_is_elsewhere_where_another_router_has_it() {
+        let network = Network::new();
+        assert_eq!(is_elsewhere_for(&network), [false; 3]);
+        let mut forwarded = network.clone();
+        forwarded.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+        assert_eq!(is_elsewhere_for(&forwarded), [true, true, false]);
+        let mut its_own = network.clone();
+        its_own.router_port("R", "R-more", &["203.0.113.10/32"]);
+        assert_eq!(is_elsewhere_for(&its_own), [true, true, false]);
+        let mut foreign = network.clone();
+        foreign.nat("one", "R", "snat", A, "10.57.0.12");
+        assert_eq!(is_elsewhere_for(&foreign), [true, true, false]);
+    }
+
+    #[test]
+    fn of_our_own_overrides_those_on_the_router_with_the_least_uuid_have_an_address() {
+        let mut network = Network::new();
+        network.own_row("p1", A, "10.57.0.11", None);
+        assert_eq!(is_elsewhere_for(&network), [false, true, false]);
+        // A row that drains has no claim.
+        let owner = network.rules.owner.as_str().to_owned();
+        let tags = map(&[(ovn_model::keys::OWNER, &owner), (ovn_model::keys::ROLE, Role::Drain.name())]);
+        network.nat("drain", "R", "snat", A, "240.0.0.1");
+        network.put("NAT", "drain", json!({"external_ids": tags}));
+        network.delete("NAT", &own_row_name(&network));
+        assert_eq!(is_elsewhere_for(&network), [false; 3]);
+    }
+
+    fn own_row_name(network: &Network) -> String {
+        let store = network.store();
+        let owned = store.nats().find(|(_, nat)| network.rules.owner.role(nat) == Some(Role::Egress));
+        owned.map(|(_, nat)| nat.uuid.to_string()).unwrap()
+    }
+}

@@ -118,6 +118,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_owner_s_name_is_short_and_plain() {
+        let longest = "x".repeat(64);
+        for (text, is_valid) in [("", false), ("a b", false), ("ä", false), ("0-._Z", true), (&longest, true)]
+        {
+            assert_eq!(
+                text.parse::<Owner>().map(|owner| owner.to_string()).ok().as_deref(),
+                is_valid.then_some(text)
+            );
+        }
+        assert!((longest + "x").parse::<Owner>().is_err());
+    }
+
+    #[test]
     fn each_owner_has_a_lock_of_its_own() {
         let owners = ["prod-a", "prod.a", "prod_a", "_prod-a", "1", "-1", "_1", "ovn-extaddr"];
         let locks: BTreeSet<_> =

@@ -47,6 +47,7 @@ mod tests {
         assert_eq!(text(&[40000]).as_deref(), Some("1024-39999"));
         assert_eq!(text(&[1024, 2000, 2000]).as_deref(), Some("2001-65535"));
         assert_eq!(text(&[65535]).as_deref(), Some("1024-65534"));
+        assert_eq!(text(&[33279, 33280]).as_deref(), Some("1024-33278"), "the lowest of equals");
         assert_eq!(free_of(&(0..=65535).collect::<Vec<_>>()), None);
         assert_eq!(free_of(&[40000]).map(PortRange::count), Some(38976));
     }

@@ -6,6 +6,8 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
+use std::thread;
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -355,7 +357,14 @@ struct Established {
 
 impl Established {
     fn check(&mut self) -> Result<[(&'static str, Counts); 2]> {
-        Ok([("established tcp", self.connections.check()), ("udp", self.flows.check()?)])
+        // What is cut is silent for some seconds.
+        let Self { connections, flows } = self;
+        let (tcp, udp) = thread::scope(|scope| {
+            let udp = scope.spawn(|| flows.check());
+            (connections.check(), udp.join())
+        });
+        let udp = udp.unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok([("established tcp", tcp), ("udp", udp)])
     }
 }
 
