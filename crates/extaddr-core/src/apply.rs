@@ -15,31 +15,31 @@ use crate::engine::{Engine, ReconcileKey};
 use crate::row::OwnRow;
 use crate::urgent_deletes;
 
-/// Subjects whose changes go into one transaction. The server does nothing else while it executes
-/// one: this many take it a few milliseconds. They are also what a transaction takes of our memory.
+/// The most subjects in one transaction. The server does nothing else while it executes one: this many take it a few
+/// milliseconds. The number also bounds the agent's memory for a transaction.
 const MAX_KEYS: usize = 100;
 
-/// The wait before changes are sent again that had no effect, doubled each time.
+/// The wait before changes that had no effect are sent again, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Sends what the engine wants changed: one transaction at a time, as large as need be, at once.
+/// Sends the changes that the engine requires at once, in one transaction at a time, as large as necessary.
 #[derive(Debug)]
 pub struct Applier {
     lock: LockName,
     in_flight: Option<(TransactionId, Batch)>,
-    /// Subjects in the next transaction at most.
+    /// The most subjects in the next transaction.
     limit: usize,
-    /// By subject, and whether it is only of the [`withdrawal`] that the rest does not hold up.
+    /// By subject, and whether only its [`withdrawal`] is held, which does not wait for the rest.
     held: HashMap<(ReconcileKey, bool), Held>,
     fights: ContentionTracker,
-    /// Ports whose [`obstacle`](Self::obstacle) may be another one than before.
+    /// Ports whose [`obstacle`](Self::obstacle) may have changed.
     touched: BTreeSet<Arc<str>>,
-    /// When it was last looked for something to send.
+    /// When [`next`](Self::next) was last called.
     looked: Option<Instant>,
 }
 
-/// Changes that had no effect, and are not sent again for a while unless they become others.
+/// Changes that had no effect, and are not sent again for a while unless they differ.
 #[derive(Debug)]
 struct Held {
     changes: Vec<RowChange>,
@@ -51,26 +51,26 @@ struct Held {
 /// How a transaction ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Conclusion {
-    /// The ports and conversions that it was for.
+    /// The ports and conversions that it changed.
     pub subjects: Vec<ReconcileKey>,
-    /// How many changes it was to make.
+    /// The number of changes in it.
     pub changes: usize,
-    /// What became of it.
+    /// Its outcome.
     pub fate: Fate,
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It was committed.
     Committed,
-    /// It was refused; what can be sent again is.
+    /// It was refused. Changes that can be sent again are.
     Refused(String),
-    /// The connection broke before the answer. The database will show what became of it.
+    /// The connection broke before the answer. The database will show whether it was committed.
     Unknown,
 }
 
-/// Why changes of a port are not sent at the moment.
+/// Why the changes of a port are not sent at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The database refused them, with this error.
@@ -82,7 +82,7 @@ pub enum Obstacle {
 // ===== impl Applier =====
 
 impl Applier {
-    /// Sends only while `lock` is ours.
+    /// Sends only while this agent has `lock`.
     pub fn new(lock: LockName) -> Self {
         Self {
             lock,
@@ -112,7 +112,7 @@ impl Applier {
                 break;
             }
             for (subject, changes) in self.ready(store, engine, subject, now.instant) {
-                // A port may have to give up something for more than one reason.
+                // A port may have to give up rows for more than one reason.
                 let all: &mut Vec<RowChange> = subjects.entry(subject).or_default();
                 for change in changes {
                     if !all.contains(&change) {
@@ -128,9 +128,9 @@ impl Applier {
         Some(Pending { applier: self, batch })
     }
 
-    /// Returns a subject with its changes, and those that must happen together with them. A row
-    /// beside a VIP that should be out of the way breaks connections, and a conversion without a row
-    /// is good for nothing. If any of that waits, only what does not bear it goes.
+    /// Returns a subject with its changes, and those that must happen together with them. An override beside a VIP that
+    /// has to be put out of the way breaks connections, and a conversion without an override has no use. If any of them
+    /// waits, only the changes that cannot wait are sent.
     fn ready(
         &self,
         store: &Store,
@@ -160,15 +160,14 @@ impl Applier {
             }
         };
         let due = |(subject, changes): &(ReconcileKey, Vec<RowChange>)| {
-            // Where there is nothing else to do, the withdrawal is the whole.
+            // Where the withdrawal is the only change, it is the whole.
             let held = [false, true].into_iter().any(|part| self.is_held(subject, part, changes, now));
             !changes.is_empty() && !held
         };
         withdrawals.into_iter().filter(due).collect()
     }
 
-    /// Returns a subject with its changes and those that must happen together with them; nothing if
-    /// any of that waits.
+    /// Returns a subject with its changes and those that must happen together with them; nothing if any of them waits.
     fn whole(
         &self,
         store: &Store,
@@ -185,7 +184,7 @@ impl Applier {
             }
             ReconcileKey::Conversion(place) => {
                 let mut users = engine.users_of(place).peekable();
-                // Where somebody has his row already, the conversion is for him.
+                // If another user has its row already, the conversion is for that one.
                 let absent = |user: &Arc<str>| {
                     urgent_deletes::off_address(store, engine.owner(), user, *place).is_empty()
                 };
@@ -207,14 +206,14 @@ impl Applier {
         self.in_flight.is_some()
     }
 
-    /// Returns whether changes of a port are.
+    /// Returns whether changes of a port are under way.
     pub fn is_under_way(&self, port: &Arc<str>) -> bool {
         let subject = ReconcileKey::Port(Arc::clone(port));
         self.in_flight.as_ref().is_some_and(|(_, batch)| batch.subjects.contains_key(&subject))
     }
 
-    /// Returns when changes that wait are to be tried again: the first time that had not come when
-    /// [`next`](Self::next) was called last.
+    /// Returns when waiting changes are to be tried again: the first such time after the last call of
+    /// [`next`](Self::next).
     pub fn next_deadline(&self) -> Option<Instant> {
         let held = self.held.values().map(|held| held.until);
         let waits = held.chain(self.fights.deadlines()).filter(|at| self.looked < Some(*at));
@@ -238,7 +237,7 @@ impl Applier {
         subjects().find_map(held).or_else(|| contested().then_some(Obstacle::Contested))
     }
 
-    /// Takes in how a transaction ended. The engine has seen its effects before.
+    /// Takes in the outcome of a transaction. The engine has already seen its effects.
     pub fn completed(
         &mut self,
         id: TransactionId,
@@ -294,15 +293,15 @@ impl Applier {
         }
     }
 
-    /// Returns what may be at fault for a refusal; everything else goes again at once.
+    /// Returns the changes that may have caused a refusal; all others are sent again at once.
     fn suspects(&mut self, batch: Batch, refusal: &TransactError) -> BTreeMap<ReconcileKey, Vec<RowChange>> {
         let culprit = refusal.operation.and_then(|operation| batch.origin(operation)).cloned();
         let mut subjects = batch.subjects;
         match (refusal.class(), culprit) {
-            // Nothing is wrong with the changes; the session will tell when to go on.
+            // Nothing is wrong with the changes; the session reports when to go on.
             (ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable, _) => {}
             (_, Some(culprit)) => subjects.retain(|subject, _| *subject == culprit),
-            // It cannot be told which one is at fault: ever fewer at a time, until it can.
+            // The answer does not say which one was refused: fewer at a time are sent until it is known.
             (_, None) if self.limit > 1 && subjects.len() > 1 => {
                 self.limit = self.limit.min(subjects.len()) / 2;
                 subjects.clear();
@@ -318,7 +317,7 @@ impl Applier {
 
     fn is_held(&self, subject: &ReconcileKey, part: bool, changes: &[RowChange], now: Instant) -> bool {
         let held = self.held.get(&(subject.clone(), part));
-        // A withdrawal may have been sent together with another one of the port.
+        // A withdrawal may have been sent together with another change of the port.
         let same = |held: &Held| match part {
             false => held.changes == changes,
             true => changes.iter().all(|change| held.changes.contains(change)),
@@ -326,8 +325,8 @@ impl Applier {
         held.is_some_and(|held| now < held.until && same(held))
     }
 
-    /// Holds changes back that are wanted still: what was decided did not change by the outcome, so
-    /// that sending them at once would have the same one. Returns whether they are held as a part, if they are.
+    /// Holds back changes that are still necessary: the outcome did not change the decision, so that sending them at
+    /// once would have the same outcome. Returns whether they are held as a part, if they are held.
     fn hold_if_same(
         &mut self,
         subject: ReconcileKey,
@@ -353,7 +352,7 @@ impl Applier {
     }
 }
 
-/// Whether rows go, and nothing is written but what lets connections finish.
+/// Whether rows are deleted, and only drain rows are written.
 fn is_withdrawal(changes: &[RowChange]) -> bool {
     let gives_up = |change: &RowChange| match change {
         RowChange::Delete(..) => true,
@@ -377,12 +376,12 @@ impl Pending<'_> {
         &self.batch.transaction
     }
 
-    /// Returns what it is for, and what it changes.
+    /// Returns the subjects and their changes.
     pub fn subjects(&self) -> &BTreeMap<ReconcileKey, Vec<RowChange>> {
         &self.batch.subjects
     }
 
-    /// Takes note that it was sent.
+    /// Records that it was sent.
     pub fn sent(self, id: TransactionId) {
         self.applier.in_flight = Some((id, self.batch));
     }

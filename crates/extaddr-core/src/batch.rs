@@ -13,14 +13,14 @@ use crate::guard::{self, Guard};
 use crate::row::OwnRow;
 use crate::rules::Rules;
 
-/// A transaction, and whose changes are in it.
+/// A transaction, and the subjects whose changes it makes.
 #[derive(Debug)]
 pub struct Batch {
     /// What to send.
     pub transaction: Transaction,
     /// The subjects and their changes.
     pub subjects: BTreeMap<ReconcileKey, Vec<RowChange>>,
-    /// The subject that an operation is for, by the operation's index; `None` for those of all.
+    /// The subject of an operation, by the operation's index; `None` for operations of all subjects.
     origins: Vec<Option<ReconcileKey>>,
 }
 
@@ -32,12 +32,12 @@ struct Builder<'a> {
     origins: Vec<Option<ReconcileKey>>,
     guards: BTreeSet<Guard>,
     routers: BTreeMap<RouterId, Sets>,
-    /// When a drain row that is written now goes.
+    /// When a drain row that is written now expires.
     until: u64,
 }
 
-/// What to add to and take from the sets of a router: one mutation a router and set, since each
-/// costs the server a copy of the whole set.
+/// What to insert into and delete from the sets of a router: one mutation for each router and set, since each costs the
+/// server a copy of the whole set.
 #[derive(Default)]
 struct Sets {
     nat: Toggle,
@@ -50,8 +50,8 @@ struct Toggle {
     removed: Vec<Uuid>,
 }
 
-/// Merges the changes of `subjects` into one transaction that happens as a whole or not at all, and
-/// only as long as `lock` is ours.
+/// Merges the changes of `subjects` into one transaction, which is committed as a whole or not at all, and only while
+/// the agent has `lock`.
 pub fn merge(
     store: &Store,
     engine: &Engine,
@@ -87,7 +87,7 @@ pub fn merge(
 }
 
 impl Batch {
-    /// Returns the subject that an operation is for, where it is for one.
+    /// Returns the subject of an operation, if it has a single one.
     pub fn origin(&self, operation: usize) -> Option<&ReconcileKey> {
         self.origins.get(operation)?.as_ref()
     }
@@ -151,7 +151,7 @@ impl Builder<'_> {
                 }
             }
             RowChange::RestoreVip(balancer, key, value) => {
-                // Where the CMS has put the key in again meanwhile, its value stays.
+                // If the CMS has inserted the key again meanwhile, its value stays.
                 let pair = LoadBalancer::COLUMNS.vips.insert(Datum::map([(&**key, &**value)]));
                 self.transaction.on::<LoadBalancer>().mutate([TypedCondition::uuid(*balancer)], [pair]);
             }

@@ -1,4 +1,4 @@
-//! A change of the database that brings it nearer to what should be there.
+//! A change of the database towards the desired state.
 
 use std::net::IpAddr;
 
@@ -12,17 +12,17 @@ use crate::row::OwnRow;
 pub enum RowChange {
     /// Insert the row and have the router refer to it.
     Insert(OwnRow),
-    /// Change the row of ours in its place.
+    /// Change our row in place.
     Update(NatId, OwnRow),
-    /// Take the row of ours off its router, with which it goes.
+    /// Remove our row from its router, which deletes it.
     Delete(NatId, RouterId),
-    /// Take a load balancer with nothing but a port-less VIP off a router.
+    /// Detach from a router a load balancer that has only a port-less VIP.
     Detach(RouterId, LoadBalancerId),
-    /// Put it on again.
+    /// Attach it again.
     Attach(RouterId, Uuid),
     /// Remove a port-less VIP, key and value, from a load balancer.
     RemoveVip(LoadBalancerId, Box<str>, Box<str>),
-    /// Put it in again.
+    /// Insert it again.
     RestoreVip(Uuid, Box<str>, Box<str>),
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// A point in time on both clocks: waits are measured on one, and what is written into the database
-/// is dated by the other, since it must outlive the process.
+/// A point in time on both clocks: waits are measured on one; times in the database are from the other, since they must
+/// outlive the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// The clock that never jumps.
@@ -15,7 +15,7 @@ pub struct Now {
 impl Now {
     /// Returns when the wall clock will show that second.
     pub fn when(self, wall: u64) -> Instant {
-        // A date too far away to be waited for is as good as one in a year.
+        // A date too far away to wait for is treated as one in a year.
         let ahead = wall.saturating_sub(self.wall).min(365 * 24 * 3600);
         self.instant + Duration::from_secs(ahead)
     }

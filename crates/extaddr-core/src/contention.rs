@@ -1,5 +1,5 @@
-//! Notices when somebody keeps removing our rows. The first times they are put back at once; then
-//! ever less often, for a fight helps nobody and costs everybody.
+//! Detects that somebody keeps removing our rows. They are restored at once at first, then less and less often, since
+//! such a fight only causes load.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use crate::change::RowChange;
 use crate::engine::ReconcileKey;
 
-/// Rows that are put back this often are contested.
+/// Rows that were restored this often are contested.
 const MAX_RESTORES: u32 = 10;
 
-/// How long rows must stay to be out of the fight: longer than they are ever left alone.
+/// How long rows must stay until they are not contested any more: longer than the longest wait.
 const WINDOW: Duration = Duration::from_secs(120);
 
-/// How long the rows are left alone when they become contested; doubled each time.
+/// The wait before contested rows are restored, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Who put what back how often.
+/// How often the rows of each subject were restored.
 #[derive(Debug, Default)]
 pub struct ContentionTracker {
     rounds: HashMap<ReconcileKey, Round>,
-    /// What was written when, the oldest first.
+    /// The subjects written and when, the oldest first.
     written: VecDeque<(Instant, ReconcileKey)>,
 }
 
@@ -30,22 +30,22 @@ pub struct ContentionTracker {
 struct Round {
     heals: u32,
     last: Instant,
-    /// What was written last, see [`content`].
+    /// The last rows written, see [`content`].
     contents: Vec<u64>,
 }
 
 // ===== impl ContentionTracker =====
 
 impl ContentionTracker {
-    /// Takes note of changes that were committed. Only what is written once more, with nothing
-    /// else asked for meanwhile, was lost.
+    /// Records changes that were committed. Rows count as lost only if the same content is written again, with no other
+    /// in between.
     pub fn committed(&mut self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) {
         self.note(subject, changes.iter().filter_map(content).collect(), now);
     }
 
     fn note(&mut self, subject: &ReconcileKey, contents: Vec<u64>, now: Instant) {
         if contents.is_empty() {
-            // What we take away ourselves is no loss.
+            // Rows that the agent deletes itself are not lost.
             self.rounds.remove(subject);
             return;
         }
@@ -59,7 +59,7 @@ impl ContentionTracker {
         self.written.push_back((now, subject.clone()));
     }
 
-    /// Forgets rows that stayed for long enough. Returns those among them that were contested.
+    /// Forgets the subjects whose rows stayed long enough. Returns those of them that were contested.
     pub fn forget_old(&mut self, now: Instant) -> Vec<ReconcileKey> {
         let mut contested = Vec::new();
         while self.written.front().is_some_and(|(at, _)| now >= *at + WINDOW)
@@ -72,14 +72,14 @@ impl ContentionTracker {
             }
         }
         if self.rounds.is_empty() {
-            // A hundred thousand overrides that were written at once leave nothing behind.
+            // A hundred thousand overrides written at once leave no memory allocated.
             self.rounds.shrink_to_fit();
             self.written.shrink_to_fit();
         }
         contested
     }
 
-    /// Returns whether nothing was written lately.
+    /// Returns whether nothing was written recently.
     pub fn is_empty(&self) -> bool {
         self.rounds.is_empty()
     }
@@ -89,30 +89,30 @@ impl ContentionTracker {
         self.rounds.get(subject).is_some_and(|round| round.heals >= MAX_RESTORES)
     }
 
-    /// Returns whether the rows are left alone for now.
+    /// Returns whether the rows wait to be restored.
     pub fn waits(&self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) -> bool {
         self.rests(subject, now)
             .is_some_and(|round| changes.iter().filter_map(content).any(|content| round.has(content)))
     }
 
-    /// Returns the round of a subject whose rows are left alone for now.
+    /// Returns the round of a subject whose rows wait to be restored.
     fn rests(&self, subject: &ReconcileKey, now: Instant) -> Option<&Round> {
         self.rounds.get(subject).filter(|round| round.until().is_some_and(|until| now < until))
     }
 
-    /// Returns when rows that are left alone are to be put back and when they are contested no more, times that are
-    /// past among them.
+    /// Returns when waiting rows are to be restored and when they cease to be contested. Some of the times may have
+    /// passed.
     pub fn deadlines(&self) -> impl Iterator<Item = Instant> {
         let contested = self.rounds.values().filter_map(|round| Some((round.until()?, round.last + WINDOW)));
         contested.flat_map(|(until, over)| [until, over])
     }
 }
 
-/// Returns what a change is known by that writes something, so that somebody else can undo it.
+/// Returns a digest of a change that writes a row or removes a VIP, which somebody else may undo.
 fn content(change: &RowChange) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     match change {
-        // A drain row that goes early is no loss that is worth a fight.
+        // A drain row that is deleted early is not restored.
         RowChange::Insert(row) if row.is_drain() => return None,
         RowChange::Insert(row) | RowChange::Update(_, row) => row.hash(&mut hasher),
         RowChange::Detach(..) | RowChange::RemoveVip(..) => change.hash(&mut hasher),
@@ -128,7 +128,7 @@ impl Round {
         self.contents.contains(&content)
     }
 
-    /// Until when the rows are left alone, a time that is past perhaps.
+    /// When the rows may be restored; the time may have passed.
     fn until(&self) -> Option<Instant> {
         let excess = self.heals.checked_sub(MAX_RESTORES)?;
         Some(self.last + FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(MAX_WAIT))

@@ -1,9 +1,9 @@
-//! Default targets: a VIP without a port forwards all of an address, and OVN then takes replies to
-//! the instance's own connections for forwarded traffic. So the VIP is put out of the way and a
-//! `dnat` row of ours does its work, until the last override of the address is gone.
+//! Default targets: a VIP without a port forwards all of an address, and OVN then takes replies to the instance's own
+//! connections for forwarded traffic. So the VIP is removed and replaced by one of our own `dnat` rows until the last
+//! override of the address is gone.
 //!
-//! What was done is remembered in the row. The VIP goes on to exist as long as its load balancer
-//! does: when the CMS deletes that, the forward is gone, and ours with it.
+//! The row records what was removed. The VIP counts as present as long as its load balancer exists: when the CMS
+//! deletes the load balancer, the forward is gone, and so is our row.
 
 use std::net::IpAddr;
 
@@ -20,12 +20,12 @@ use crate::rules::{DefaultTargetRule, Rules};
 use crate::topology::gateway_ports;
 use crate::undo::{Undo, default_target, undo_of};
 
-/// What a converted address needs: the row, and what to put out of the way.
+/// The row of a converted address, and the changes that remove its VIPs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversion {
-    /// The row that does the VIPs' work.
+    /// The row that replaces the VIPs.
     pub row: OwnRow,
-    /// What to put out of the way, if anything is left, and what comes back.
+    /// The VIPs still to be removed, and those to be restored.
     pub moves: Vec<RowChange>,
 }
 
@@ -38,9 +38,9 @@ pub fn current<'a>(
 ) -> Option<(NatId, &'a Nat)> {
     let is_ours = |nat: &Nat| owner.role(nat) == Some(Role::DefaultTarget);
     let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
-    // One that somebody made another kind of is known by its UUID: there may be thousands of that kind.
+    // A row that somebody changed to another kind is found by its UUID: there may be thousands of that kind.
     let known = || {
-        // Rows of conversions are tagged with no port. Mostly there are none.
+        // Rows of conversions have no port tag. Mostly there are none.
         store.nats_tagged_portless().first()?;
         let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
         Some((id, store.nat(id)?)).filter(|(_, nat)| {
@@ -55,27 +55,27 @@ fn row_uuid(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> 
     owner.row_uuid(Role::DefaultTarget, router_uuid, address, "")
 }
 
-/// What is on a router that has to do with the conversion of an address.
+/// The rows and VIPs of a router that concern the conversion of an address.
 #[derive(Debug)]
 pub struct Site<'a> {
     router: RouterId,
     address: IpAddr,
     /// Our row.
     current: Option<(NatId, &'a Nat)>,
-    /// What it says that is out of the way.
+    /// The VIPs that it records as removed.
     done: Vec<Undo>,
     /// The VIPs without a port.
     hazards: Vec<(LoadBalancerId, &'a LoadBalancer, &'a Vip)>,
 }
 
 impl<'a> Site<'a> {
-    /// Looks at it.
+    /// Collects them.
     pub fn new(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
         let forwards: Vec<_> = forwards::on_address(store, owner, router, address).collect();
         Self::among(store, owner, router, address, &forwards)
     }
 
-    /// Looks at it where the forwards of the address are known.
+    /// Collects them where the forwards of the address are known.
     pub fn among(
         store: &'a Store,
         owner: &Owner,
@@ -93,27 +93,26 @@ impl<'a> Site<'a> {
         Self { router, address, current, done, hazards }
     }
 
-    /// Returns the load balancers that the conversion touches or rests on.
+    /// Returns the load balancers that the conversion changes or depends on.
     pub fn balancers(&self) -> impl Iterator<Item = Uuid> {
         let ahead = self.hazards.iter().map(|(_, balancer, _)| balancer.uuid);
         ahead.chain(self.done.iter().map(Undo::balancer))
     }
 
-    /// Returns what our row says that is out of the way, if there is one.
+    /// Returns the VIPs that our row records as removed, if there is a row.
     pub fn memory(&self) -> Option<&[Undo]> {
         self.current.map(|_| &*self.done)
     }
 
-    /// Decides whether the address has to be converted for an override on the router, and how.
+    /// Decides whether and how the address has to be converted for an override on the router.
     ///
     /// # Errors
-    /// It has to be and cannot.
+    /// It has to be converted and cannot.
     pub fn needed(&self, store: &Store, rules: &Rules) -> Result<Option<Conversion>, Reason> {
         let Self { router, address, done, hazards, .. } = self;
         let (router, address, owner) = (*router, *address, &rules.owner);
         let mut undo = done.clone();
-        // A VIP that is gone has nothing to come back for, and what somebody put on the router or into the
-        // balancer again is looked at as if for the first time.
+        // A deleted VIP is not restored, and one that somebody has attached or inserted again is treated as new.
         let back = |undo: &Undo| {
             hazards.iter().any(|(_, row, vip)| match undo {
                 Undo::Attach(balancer) => *balancer == row.uuid,
@@ -121,7 +120,7 @@ impl<'a> Site<'a> {
             })
         };
         undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
-        // What is put back if nothing keeps it out: not what is back already, with another value perhaps.
+        // What is restored once the conversion ends: not what is back already, possibly with another value.
         let out: Vec<_> = done.iter().filter(|done| !back(done)).collect();
         if hazards.is_empty() && undo.is_empty() {
             return Ok(None);
@@ -135,7 +134,7 @@ impl<'a> Site<'a> {
         if gateway_ports(store, router).nth(1).is_some() {
             return not(Unconvertible::GatewayPorts);
         }
-        // One that leads nowhere refuses or drops what arrives, which a row of ours would not.
+        // One without a backend rejects or drops packets, which our row would not.
         if hazards.iter().any(|(_, _, vip)| vip.backends().is_empty()) {
             return not(Unconvertible::NoBackend);
         }
@@ -150,7 +149,7 @@ impl<'a> Site<'a> {
         if balancers.any(|id| !shows_same_source(store, router, id, address)) {
             return not(Unconvertible::Source);
         }
-        // A dnat row of the CMS does the work already, and two are one too many.
+        // A dnat row of the CMS forwards the address already; a second one must not be added.
         let foreign = |id: &NatId| {
             let heeded = |nat: &&Nat| northd::nat_flaw(store, nat).is_none();
             store
@@ -190,7 +189,7 @@ impl<'a> Site<'a> {
         Ok(Some(Conversion { row, moves }))
     }
 
-    /// Returns what has to change for the conversion, which is `in_use` or not.
+    /// Returns the changes for the conversion, which is `in_use` or not.
     pub fn changes(&self, store: &Store, rules: &Rules, in_use: bool) -> Vec<RowChange> {
         let wanted = self.needed(store, rules).ok().flatten().filter(|_| in_use);
         let router = self.router;
@@ -214,9 +213,8 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Returns what has to change where somebody took our row away, with the memory in it: what was put
-/// out of the way comes back, so that the address is forwarded. If it is wanted, it is then converted
-/// as if for the first time.
+/// Returns the changes after somebody deleted our row and with it the record of the removed VIPs: these are restored,
+/// so that the address is forwarded. If the conversion is still needed, it is then made again from the start.
 pub fn restoration(store: &Store, router: RouterId, memory: &[Undo]) -> Vec<RowChange> {
     memory.iter().filter_map(|undo| undo.reverse(store, router)).collect()
 }
@@ -229,7 +227,7 @@ fn shows_same_source(store: &Store, router: RouterId, balancer: LoadBalancerId, 
     })
 }
 
-/// Decides how to put a VIP out of the way; `None` where that would harm somebody else.
+/// Decides how to remove a VIP; `None` where that would harm somebody else.
 fn removal(
     store: &Store,
     router: RouterId,
@@ -238,8 +236,8 @@ fn removal(
     vip: &Vip,
 ) -> Option<(RowChange, Undo)> {
     let direct = store.attachment(router, id) == Some(ovn_model::Attachment::Direct);
-    // Through a group it is there for other routers too, and comes back with the group.
-    // What we do not understand we could not put back as it was.
+    // In a group it is attached to other routers too, and comes back with the group. A value that is not understood
+    // could not be restored as it was.
     if !direct || balancer.is_grouped() || !balancer.is_understood() {
         return None;
     }
@@ -257,9 +255,9 @@ fn removal(
 // ===== impl Undo =====
 
 impl Undo {
-    /// Goes by what became of the load balancer since: one that was taken off the router and got
-    /// more VIPs comes back, without the one. Returns what has to change for that; `None` where the
-    /// VIP must come back too, for another router would miss it.
+    /// Adapts to changes of the load balancer since: one that was detached and got more VIPs is attached again without
+    /// this VIP. Returns the change for that; `None` where the VIP must be restored too, because another router needs
+    /// it.
     fn adapted(&self, store: &Store, router: RouterId, address: IpAddr) -> Option<(Option<RowChange>, Self)> {
         let id = store.load_balancer_by_uuid(self.balancer())?;
         let row = store.load_balancer(id)?;
@@ -276,7 +274,7 @@ impl Undo {
         Some((Some(RowChange::RemoveVip(id, key, value)), now))
     }
 
-    /// Returns the change that undoes it; `None` where the load balancer is gone.
+    /// Returns the change that reverts it; `None` where the load balancer is gone.
     fn reverse(&self, store: &Store, router: RouterId) -> Option<RowChange> {
         store.load_balancer_by_uuid(self.balancer()).filter(|id| store.load_balancer(*id).is_some())?;
         Some(match self.clone() {

@@ -13,19 +13,19 @@ use crate::row::OwnRow;
 /// A change of the database: an element of `plan --json`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedChange {
-    /// What happens.
+    /// The kind of change.
     pub action: Action,
-    /// The port that it is for; `null` for the conversion of an address.
+    /// The port whose rows change; `null` for the conversion of an address.
     pub port: Option<String>,
-    /// What people call the port, where that is known.
+    /// The display name of the port, if it is known.
     pub name: Option<String>,
     /// The router that it concerns.
     pub router: String,
-    /// The UUID of the row of ours.
+    /// The UUID of our row.
     pub nat: Option<Uuid>,
-    /// What the row says now.
+    /// The row's present content.
     pub from: Option<Content>,
-    /// What it shall say.
+    /// The row's desired content.
     pub to: Option<Content>,
     /// The name of the load balancer.
     pub load_balancer: Option<String>,
@@ -33,26 +33,26 @@ pub struct PlannedChange {
     pub vip: Option<String>,
 }
 
-/// What happens to the database.
+/// The kinds of changes of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A row of ours comes.
+    /// Our row is inserted.
     Insert,
-    /// A row of ours becomes another.
+    /// Our row is changed.
     Update,
-    /// A row of ours goes.
+    /// Our row is deleted.
     Delete,
-    /// A load balancer is taken off a router.
+    /// A load balancer is detached from a router.
     Detach,
-    /// It is put on again.
+    /// It is attached again.
     Attach,
-    /// A VIP is taken out of a load balancer.
+    /// A VIP is removed from a load balancer.
     RemoveVip,
-    /// It is put in again.
+    /// It is inserted again.
     RestoreVip,
 }
 
-/// What a row says.
+/// The content of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Content {
     /// `egress`, `drain` or `default-target`.
@@ -96,7 +96,7 @@ impl Action {
 }
 
 impl From<&RowChange> for Action {
-    /// Returns what kind of change it is.
+    /// Returns the kind of a change.
     fn from(change: &RowChange) -> Self {
         match change {
             RowChange::Insert(_) => Self::Insert,
@@ -116,7 +116,7 @@ impl Serialize for Action {
     }
 }
 
-/// Returns all that an agent would change now: ports in order, then conversions.
+/// Returns all changes that an agent would make now: ports in order, then conversions.
 pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
     let subjects = engine.unsettled().iter();
     let changes = subjects.flat_map(|subject| {
@@ -128,7 +128,7 @@ pub fn planned(store: &Store, engine: &Engine) -> Vec<PlannedChange> {
     changes.collect()
 }
 
-/// Says what a change amounts to, as long as it has not happened.
+/// Describes a change that has not been made yet.
 pub fn planned_change(
     store: &Store,
     engine: &Engine,

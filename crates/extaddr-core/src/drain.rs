@@ -1,6 +1,6 @@
-//! Drain rows: when an override is changed or withdrawn, connections that were made with its
-//! address live on only as long as the router translates replies to that address back. A `snat` row
-//! for a logical address that no packet has keeps just that.
+//! Drain rows: when an override is changed or withdrawn, connections that were made with its address continue only as
+//! long as the router translates replies to that address back. A `snat` row for a logical address that no packet has
+//! keeps only this translation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::{gateway, northd};
 pub struct Departure<'a> {
     /// The router.
     pub router: RouterId,
-    /// The row as it is.
+    /// The row in the database.
     pub nat: &'a Nat,
 }
 
-/// An address outside on a router, and the gateway port by which connections with it leave.
+/// An external address on a router, and the gateway port by which connections with it leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     router: RouterId,
     external: IpAddr,
-    /// An error where OVN heeds no row for it.
+    /// An error where OVN ignores every row for it.
     gateway_port: Result<Option<RouterPortId>, NatFlaw>,
 }
 
@@ -42,7 +42,7 @@ pub struct Drains<'a> {
     pub port: &'a Arc<str>,
     /// The rows.
     pub rows: &'a [Owned<'a>],
-    /// Those that stay though the network does not have their address at the moment.
+    /// The rows that stay although the network does not have their address at the moment.
     pub held: &'a [NatId],
 }
 
@@ -53,16 +53,16 @@ pub struct Connections<'a> {
     pub port: &'a Arc<str>,
     /// The router that translates them.
     pub router: RouterId,
-    /// The address inside.
+    /// The internal address.
     pub internal: IpAddr,
-    /// The address outside.
+    /// The external address.
     pub external: IpAddr,
 }
 
-/// Returns what has to change about the drain rows of a port.
+/// Returns the changes of the drain rows of a port.
 ///
-/// `staying` are the ways of its overrides as they should be: where one of them keeps the address at the same gateway
-/// port, nothing has to be drained.
+/// `staying` are the ways of its desired overrides: where one of them keeps the address at the same gateway port,
+/// nothing has to be drained.
 pub fn changes(
     store: &Store,
     rules: &Rules,
@@ -94,7 +94,7 @@ pub fn changes(
         match (begun, kept) {
             (Some(at), _) => changes.push(RowChange::Update(*id, wanted.swap_remove(at))),
             (None, Some((tags, external))) => {
-                // Nothing takes longer than it would from now on, whatever was said when it began.
+                // No drain row lasts longer than one written now would, whatever the setting was when it was written.
                 let latest = wall.saturating_add(rules.drain.as_secs());
                 let until = Some(tags.until).filter(|until| *until <= latest);
                 let connections = Connections { port, router: *router, internal: tags.internal, external };
@@ -125,7 +125,7 @@ pub fn has_external(store: &Store, rules: &Rules, router: RouterId, external: Ip
         || is_allowed(store, rules, router, external)
 }
 
-/// Returns an address that no packet has (RFC 1112 §4, RFC 6666), another for each row.
+/// Returns an address that no packet has (RFC 1112 §4, RFC 6666), a different one for each row.
 fn unused(uuid: Uuid, family: Family) -> IpAddr {
     let [a, b, c, d, rest @ ..] = *uuid.as_bytes();
     match family {
@@ -137,7 +137,7 @@ fn unused(uuid: Uuid, family: Family) -> IpAddr {
     }
 }
 
-/// Returns the second after `wall` at which the first of a port's drain rows goes.
+/// Returns the second after `wall` at which the first of a port's drain rows expires.
 pub fn ends(owned: &[Owned<'_>], wall: u64) -> Option<u64> {
     let drains = owned.iter().filter(|row| row.role == Some(Role::Drain));
     drains.filter_map(|row| Some(DrainTags::read(row.nat)?.until)).filter(|until| *until > wall).min()
@@ -146,21 +146,21 @@ pub fn ends(owned: &[Owned<'_>], wall: u64) -> Option<u64> {
 // ===== impl Way =====
 
 impl Way {
-    /// Returns the way of a row as it should be.
+    /// Returns the way of a desired row.
     pub fn wanted(store: &Store, row: &OwnRow) -> Self {
         let OwnRow { router, external, gateway_port, .. } = *row;
         let gateway_port = northd::gateway_of(store, router, gateway_port, Some(external));
         Self { router, external, gateway_port }
     }
 
-    /// Returns the way of a row as it is.
+    /// Returns the way of a row in the database.
     pub fn current(store: &Store, router: RouterId, nat: &Nat, external: IpAddr) -> Self {
         let gateway_port = northd::gateway_of(store, router, nat.gateway_port, Some(external));
         Self { router, external, gateway_port }
     }
 
-    /// Returns whether replies on the other way are translated by a row for this one. What nothing translates is lost
-    /// already.
+    /// Returns whether a row for this way translates replies on the other one. Connections that no row translates are
+    /// lost already.
     fn leads_as(self, other: Self) -> bool {
         (self.router, self.external) == (other.router, other.external)
             && (self.gateway_port == other.gateway_port || other.gateway_port.is_err())
@@ -170,13 +170,13 @@ impl Way {
 // ===== impl Connections =====
 
 impl Connections<'_> {
-    /// Whether they may go on: the internal address is the port's still, and the external one the network's.
+    /// Whether they may continue: the port still has the internal address, and the network the external one.
     pub fn may_go_on(self, store: &Store, rules: &Rules) -> bool {
         has_internal(store, self.port, self.internal)
             && has_external(store, rules, self.router, self.external)
     }
 
-    /// Returns the row that lets them go on until a time, in the place of the row that was there before.
+    /// Returns the row that replaces the former one and lets them continue until a time.
     fn row(self, store: &Store, rules: &Rules, before: &Nat, until: Option<u64>) -> OwnRow {
         let Self { port, router, internal, external } = self;
         let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
@@ -188,8 +188,8 @@ impl Connections<'_> {
             external,
             logical: unused(uuid, Family::from(external)),
             port_range: None,
-            // They go on where they were made; where that is no gateway port any more, and nothing tells of another,
-            // it does not matter.
+            // They continue where they were made; where that is not a gateway port any more, and no other is known, it
+            // does not matter.
             gateway_port: gateway::named(store, router, before.gateway_port).or_else(|| {
                 gateway::port(store, &rules.owner, router, external, &[internal], || None)
                     .unwrap_or(before.gateway_port)

@@ -1,4 +1,4 @@
-//! Keeps the decisions in step with the database, at a cost that depends on what changed only. Pure.
+//! Keeps the decisions up to date with the database, at a cost that depends only on what changed. Pure.
 
 mod dependencies;
 mod entry;
@@ -45,67 +45,66 @@ use ports::{Number, Ports};
 use queue::Queue;
 use reaches::Reaches;
 
-/// What has rows of its own, which are changed together.
+/// A subject with its own rows, which are changed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReconcileKey {
-    /// A port, by its name: its overrides and what they leave to drain.
+    /// A port, by its name: its overrides and drain rows.
     Port(Arc<str>),
     /// The conversion of an address on a router, for all ports that have it.
     Conversion(Place),
 }
 
-/// The decisions on all ports that have an intent or rows of ours.
+/// The decisions on all ports that have an intent or our rows.
 ///
-/// Call [`update`](Self::update) with what the store says changed, and again at
-/// [`next_deadline`](Self::next_deadline). What is decided then is the same as what an engine
-/// decides that sees the store for the first time.
+/// Call [`update`](Self::update) with the changes of the store, and again at [`next_deadline`](Self::next_deadline).
+/// The decisions are then those of an engine that sees the store for the first time.
 #[derive(Debug)]
 pub struct Engine {
     rules: Rules,
-    /// What CMSes ask for, and which ports that is about.
+    /// The intents of CMSes, and the ports that they are for.
     requests: Requests,
     located: Located,
-    /// Whether intents count: without, every row of ours is to go.
+    /// Whether intents count; if not, all our rows are to be deleted.
     heeds_intents: bool,
     ports: Ports,
     conversions: HashMap<Place, Conversion>,
     queue: Queue,
-    /// What has rows that are not as they should be.
+    /// The ports and conversions whose rows differ from the desired state.
     unsettled: BTreeSet<ReconcileKey>,
     reaches: Reaches,
     watchers: DependencyIndex,
-    /// The conversions that rest on a load balancer.
+    /// The conversions that depend on a load balancer.
     balancers: Index<Uuid, Place>,
-    /// The routers that speak for the ports behind them.
+    /// The routers with an intent for the ports behind them.
     speakers: HashSet<RouterId>,
     wall: u64,
-    /// How many times it started from nothing.
+    /// The number of complete recomputations.
     generation: u64,
 }
 
-/// What was decided on a port.
+/// The decisions on a port.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PortOutcome<'a> {
     /// The decisions, one for each address family with an intent.
     pub decisions: &'a [Decision],
-    /// The rows that stay although their forward is gone, for it may come back at once.
+    /// The rows that stay although their forward is gone, since it may come back at once.
     pub held: &'a [NatId],
-    /// Whether something of it goes as time goes by.
+    /// Whether some of its rows expire with time.
     pub leaves: bool,
 }
 
-/// What is known of the conversion of an address.
+/// The state of the conversion of an address.
 #[derive(Debug, Default)]
 struct Conversion {
     users: BTreeSet<Arc<str>>,
     balancers: Vec<Uuid>,
-    /// What our row said that is out of the way, in case somebody takes the row away.
+    /// The VIPs that our row records as removed, in case somebody deletes the row.
     memory: Vec<Undo>,
-    /// The router's UUID: its handle may be another's one day.
+    /// The router's UUID: its handle may be given to another router later.
     router: Uuid,
 }
 
-/// What is to be decided on.
+/// A port to be decided on.
 #[derive(Clone, Debug)]
 struct Candidate<'a> {
     name: &'a Arc<str>,
@@ -130,7 +129,7 @@ impl<'a> Candidate<'a> {
 // ===== impl Engine =====
 
 impl Engine {
-    /// Decides by these rules.
+    /// Creates an engine that decides by these rules.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -150,12 +149,12 @@ impl Engine {
         }
     }
 
-    /// Decides that every row of this owner is to go, whatever the intents.
+    /// Creates an engine that deletes every row of this owner, whatever the intents.
     pub fn withdrawing(rules: Rules) -> Self {
         Self { heeds_intents: false, ..Self::new(rules) }
     }
 
-    /// Returns whose rows are ours.
+    /// Returns the owner.
     pub fn owner(&self) -> &Owner {
         &self.rules.owner
     }
@@ -165,26 +164,26 @@ impl Engine {
         &self.rules
     }
 
-    /// Goes on with other rules: everything is decided again by the next
-    /// [`update`](Self::update).
+    /// Changes the rules: everything is decided again by the next [`update`](Self::update).
     pub fn set_rules(&mut self, store: &Store, rules: Rules) {
         self.rules = rules;
         self.forget(store);
     }
 
-    /// Returns what CMSes ask for.
+    /// Returns the intents of CMSes.
     pub fn requests(&self) -> &Requests {
         &self.requests
     }
 
-    /// Expects other sources, of which nothing was heard: everything is decided again by the next
+    /// Replaces the sources by others that have not been read yet: everything is decided again by the next
     /// [`update`](Self::update).
     pub fn set_requests(&mut self, store: &Store, requests: Requests) {
         self.requests = requests;
         self.forget(store);
     }
 
-    /// Takes in what came of a source, by its number. What it is about is decided by the next [`update`](Self::update).
+    /// Takes in news of a source, by its number. The ports concerned are decided again by the next
+    /// [`update`](Self::update).
     pub fn hear(&mut self, store: &Store, source: usize, news: News) {
         let affected = self.requests.take(source, news);
         for instance in affected.instances {
@@ -196,25 +195,25 @@ impl Engine {
         }
     }
 
-    /// Returns the port of a NIC, if it has one.
+    /// Returns the port of a NIC, if there is one.
     pub fn port_of(&self, nic: &Nic) -> Option<&Arc<str>> {
         let mut ports = self.located.ports((nic.kind, nic.instance));
         ports.find(|name| Nic::from_port_name(name).is_some_and(|other| other == *nic))
     }
 
-    /// Returns another number each time that it started from nothing: ports that had decisions before may be among
-    /// those that [`update`](Self::update) returns or not.
+    /// Returns a number that changes with each complete recomputation: [`update`](Self::update) may then omit ports
+    /// that had decisions before.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Takes in what the store knows to have changed, as [`update`](Self::update).
+    /// Takes in the changes that the store has recorded, as [`update`](Self::update).
     pub fn catch_up(&mut self, store: &mut Store, now: Now) -> Vec<Arc<str>> {
         let changes = store.take_changes();
         self.update(store, &changes, now)
     }
 
-    /// Takes in what changed, and the time. Returns the ports that were decided again, some more than once perhaps.
+    /// Takes in changes, and the time. Returns the ports that were decided again, possibly with repetitions.
     pub fn update(&mut self, store: &Store, changes: &Changes, now: Now) -> Vec<Arc<str>> {
         self.wall = now.wall;
         if changes.everything {
@@ -223,7 +222,7 @@ impl Engine {
         for change in &changes.list {
             self.mark(store, change);
         }
-        // Routers have addresses themselves.
+        // Routers have addresses of their own.
         if changes.list.iter().any(|change| matches!(change, Change::Topology(Node::Router(_)))) {
             let watchers = self.watchers.of_all_addresses();
             self.queue.extend(watchers.map(|number| self.ports.subject(number)));
@@ -242,28 +241,28 @@ impl Engine {
         decided
     }
 
-    /// Returns when [`update`](Self::update) is to be called though nothing changed.
+    /// Returns when [`update`](Self::update) is to be called even if nothing changed.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.queue.next_deadline()
     }
 
-    /// Returns the names of the ports with an intent or rows of ours, in no order.
+    /// Returns the names of the ports with an intent or our rows, in no order.
     pub fn ports(&self) -> impl Iterator<Item = &Arc<str>> {
         self.ports.names()
     }
 
-    /// Returns how many places for ports there are. A port keeps its place until the [`generation`](Self::generation)
-    /// changes, so that a walk over all places may be made in steps, between which others come and go.
+    /// Returns the number of places for ports. A port keeps its place until the [`generation`](Self::generation)
+    /// changes, so that a walk over all places may be made in steps, between which other ports appear and disappear.
     pub fn places(&self) -> usize {
         self.ports.places()
     }
 
-    /// Returns the names of the ports in these places, as [`ports`](Self::ports) of all.
+    /// Returns the names of the ports in these places, as [`ports`](Self::ports) does for all.
     pub fn ports_in(&self, places: Range<usize>) -> impl Iterator<Item = &Arc<str>> {
         self.ports.names_in(places)
     }
 
-    /// Returns what was decided on a port.
+    /// Returns the decisions on a port, with rows that are held and whether some expire.
     pub fn outcome(&self, port: &str) -> PortOutcome<'_> {
         let Some(entry) = self.ports.get(port) else { return PortOutcome::default() };
         PortOutcome { decisions: &entry.decisions, held: entry.held(), leaves: entry.leaving.is_some() }
@@ -274,17 +273,17 @@ impl Engine {
         self.outcome(port).decisions
     }
 
-    /// Returns whether rows of a port are not as they should be.
+    /// Returns whether rows of a port differ from the desired state.
     pub fn is_unsettled(&self, port: &Arc<str>) -> bool {
         !self.unsettled.is_empty() && self.unsettled.contains(&ReconcileKey::Port(Arc::clone(port)))
     }
 
-    /// Returns what has rows that are not as they should be.
+    /// Returns the ports and conversions whose rows differ from the desired state.
     pub fn unsettled(&self) -> &BTreeSet<ReconcileKey> {
         &self.unsettled
     }
 
-    /// Returns what has to change for a subject.
+    /// Returns the changes for a subject.
     pub fn changes(&self, store: &Store, subject: &ReconcileKey) -> Vec<RowChange> {
         match subject {
             ReconcileKey::Port(port) => {
@@ -304,7 +303,7 @@ impl Engine {
         }
     }
 
-    /// Returns the conversions that must not happen later than the changes of a port.
+    /// Returns the conversions that must be made with the changes of a port or before.
     pub fn conversions_of(&self, port: &str) -> impl Iterator<Item = Place> {
         self.decisions(port).iter().filter_map(Decision::conversion)
     }
@@ -314,7 +313,7 @@ impl Engine {
         self.conversions.get(place).into_iter().flat_map(|conversion| &conversion.users)
     }
 
-    /// Whether overrides or what they left to drain need the conversion.
+    /// Whether overrides or drain rows need the conversion.
     fn is_used(&self, store: &Store, place: Place) -> bool {
         let (router, address) = place;
         let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
@@ -322,13 +321,13 @@ impl Engine {
             || store
                 .host_snats(router, address)
                 .iter()
-                // Rows of ours that somebody made another kind of.
+                // Our rows that somebody changed to another kind.
                 .chain(store.nats_by_external(router, address))
                 .filter_map(|id| store.nat(*id))
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
 
-    /// Whether something speaks for a port: its row, or what speaks for ports.
+    /// Whether a port may have an intent, from its own row or another source.
     fn speaks(&self, store: &Store, port: &Port) -> bool {
         self.rules.speak_for_ports()
             || !self.speakers.is_empty()
@@ -339,8 +338,8 @@ impl Engine {
             })
     }
 
-    /// Whether a CMS asks for something, or may ask for what rows of ours give. Of the other ports of its instances, which
-    /// may be all there are, nothing is kept: what is asked later marks them.
+    /// Whether a CMS has an intent for a port, or may have the one that our rows fulfil. Nothing is kept for the other
+    /// ports of its instances, which may be all ports: a later intent marks them.
     fn is_requested(&self, store: &Store, port: &Port, family: Family) -> bool {
         match self.requests.answer(&port.name, family) {
             Answer::Silent => false,
@@ -349,7 +348,7 @@ impl Engine {
         }
     }
 
-    /// Decides on one port. What other decisions rest on is marked.
+    /// Decides on one port, and marks the subjects whose decisions depend on it.
     fn decide(&mut self, store: &Store, Candidate { name, port, tagged }: Candidate<'_>, now: Now) {
         let number = self.ports.number(name);
         let old = std::mem::take(self.ports.entry_mut(number));
@@ -365,7 +364,7 @@ impl Engine {
         for watch in difference(&draft.watched, &old.watched) {
             self.watchers.insert(&self.ports, *watch, number);
         }
-        // A rival's decision depends on who else claims its place, so a change of that concerns it.
+        // A rival's decision depends on the other ports that claim its place, so a change of these concerns it.
         let gone = difference(&old.claimed, &draft.claimed);
         for place in gone.chain(difference(&draft.claimed, &old.claimed)) {
             let rivals: Vec<_> = self.rivals(*place, number).cloned().map(ReconcileKey::Port).collect();
@@ -393,7 +392,7 @@ impl Engine {
             self.queue.add(ReconcileKey::Conversion(*place));
         }
 
-        // The time of an override's address on the way out is in its row, and in ours while held.
+        // How long a drained address stays is in its row; how long a held one stays is only known here.
         let lost = draft.leaving.lost.values();
         let held = lost.map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
         let drained = drain::ends(&owned, now.wall).map(|wall| now.when(wall));
@@ -403,7 +402,7 @@ impl Engine {
         let wanted = Wanted { port: name, decisions: &draft.decisions, held: &draft.leaving.held };
         let settled = plan::changes(store, &self.rules, wanted, &owned, self.wall).is_empty();
         self.settle(subject, settled);
-        // The number of a port that is forgotten is another's one day, and must be filed nowhere.
+        // The number of a forgotten port is used again for another, and must not be in any index.
         let is_filed = draft.switch.is_some() || !draft.watched.is_empty() || draft.leaving.due.is_some();
         if is_filed || !owned.is_empty() || !draft.decisions.is_empty() {
             *self.ports.entry_mut(number) = draft.into();
@@ -412,7 +411,7 @@ impl Engine {
         }
     }
 
-    /// Returns the names of the other ports that would have rows for an internal address.
+    /// Returns the names of the other ports that claim rows for an internal address.
     fn rivals(&self, place: Place, port: Number) -> impl Iterator<Item = &Arc<str>> {
         let others = self.watchers.get(&self.ports, &Dependency::Address(place.0, place.1));
         let others = others.filter(move |other| *other != port);
@@ -430,8 +429,7 @@ impl Engine {
         let conversion = self.conversions.entry(place).or_default();
         match site.memory() {
             Some(memory) => (conversion.memory, conversion.router) = (memory.to_vec(), router_uuid),
-            // Where we took the row away ourselves, all came back with that. With a router goes what was attached to
-            // it, and nothing else.
+            // If the agent deleted the row itself, that restored all VIPs. With a router only its attachments are gone.
             None => conversion.memory.retain(|undo| {
                 (conversion.router == router_uuid || !undo.needs_router()) && undo.is_out(store, router)
             }),
@@ -458,13 +456,13 @@ impl Engine {
         }
     }
 
-    /// Decides on a port by itself, without regard to other ports and to time.
+    /// Decides on a port alone, without regard to other ports and to time.
     fn examine(&mut self, store: &Store, port: Option<&Port>) -> Draft {
         let mut draft = Draft::default();
         let Some(port) = port.filter(|port| self.heeds_intents && self.speaks(store, port)) else {
             return draft;
         };
-        // Nearly all ports have one decision, which rests on two things.
+        // Nearly all ports have one decision with two dependencies.
         (draft.decisions, draft.watched) = (Vec::with_capacity(1), Vec::with_capacity(2));
         draft.switch = port.switch;
         let nowhere = Reach::default();

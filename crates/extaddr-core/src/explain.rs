@@ -1,4 +1,4 @@
-//! The steps from port to rows, for those who ask.
+//! The steps from port to rows, for `explain`.
 
 use std::fmt::Display;
 
@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::forwards::Forward;
 
-/// Takes note of the steps of a decision. The agent, which decides all the time, has none taken.
+/// Records the steps of a decision. The agent itself records none.
 pub trait Trace {
     /// A step went well.
     fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String);
-    /// It may be granted, but not everything will work.
+    /// The intent may be granted, but not everything will work.
     fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
         self.hazard_if(step, || Some(detail()));
     }
-    /// The same, where it takes a look to know whether it is so.
+    /// The same, where the check itself takes work.
     fn hazard_if(&mut self, step: &'static str, detail: impl FnOnce() -> Option<String>);
 }
 
@@ -24,7 +24,7 @@ pub trait Trace {
 pub struct Check {
     /// The step.
     pub step: &'static str,
-    /// What was found.
+    /// The finding.
     pub detail: String,
     /// Whether not everything will work that way.
     pub hazard: bool,

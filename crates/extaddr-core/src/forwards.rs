@@ -1,4 +1,4 @@
-//! Forward addresses: what routers send to instances.
+//! Forward addresses: the addresses that routers send to instances.
 
 use std::cell::LazyCell;
 use std::net::IpAddr;
@@ -19,11 +19,11 @@ pub enum Forward<'a> {
     Vip(LoadBalancerId, &'a Vip),
     /// A `dnat` or `dnat_and_snat` row of the router.
     Nat(NatId, &'a Nat),
-    /// A row of ours that does the work of a VIP without a port.
+    /// Our row that replaces a VIP without a port.
     Converted(NatId, &'a Nat),
 }
 
-/// Returns why `address` is a forward address of `router`; nothing if it is none.
+/// Returns why `address` is a forward address of `router`; nothing if it is not.
 pub fn on_address<'a>(
     store: &'a Store,
     owner: &Owner,
@@ -31,7 +31,7 @@ pub fn on_address<'a>(
     address: IpAddr,
 ) -> impl Iterator<Item = Forward<'a>> {
     let balancers = store.balancers_with_vip(address);
-    // The same for all, and not asked for where there are none.
+    // The same for all, and not computed where there are none.
     let is_internal = LazyCell::new(move || is_internal(store, router, address));
     let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
     let vips = balancers
@@ -40,11 +40,11 @@ pub fn on_address<'a>(
     vips.chain(rows(store, owner, router, store.nats_by_external(router, address).iter().copied()))
 }
 
-/// Returns whether another network than that of `router` has the address: a router forwards it, has it itself, or
-/// leaves with it.
+/// Returns whether another network than that of `router` has the address: one of its routers forwards it, has it, or
+/// translates to it.
 ///
-/// Of our own overrides on several routers, those on the router with the least UUID have it: so it is decided the same
-/// way everywhere, whoever came first.
+/// Of our own overrides on several routers, those on the router with the least UUID have it: so every agent decides the
+/// same, whichever came first.
 pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> bool {
     let uuid = |router| store.router(router).map(|row| row.uuid);
     store.routers().filter(|(other, _)| *other != router).any(|(other, row)| {
@@ -67,13 +67,13 @@ pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAd
         && !is_elsewhere(store, &rules.owner, router, external)
 }
 
-/// Returns whether a row changes the source of what leaves. One for both directions whose external address is written
-/// with a mask forwards only: ovn-controller refuses the flow for the other one (lib/actions.c, `parse_ct_nat`).
+/// Returns whether a row changes the source of what leaves. A row for both directions whose external address is written
+/// with a mask only forwards: ovn-controller refuses the flow for the other one (lib/actions.c, `parse_ct_nat`).
 pub fn is_egress(nat: &Nat) -> bool {
     matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat)) && !nat.is_external_masked()
 }
 
-/// Returns the addresses that `router` sends to `target`, among others perhaps.
+/// Returns the addresses that `router` sends to `target`, possibly among other targets.
 pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
     let balancers = store.balancers_with_backend(target).filter(|id| store.attachment(router, *id).is_some());
     let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
@@ -98,7 +98,7 @@ pub fn on_router<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Ve
     found
 }
 
-/// Returns the VIPs that northd makes something of.
+/// Returns the VIPs that northd uses.
 fn heeded<'a>(balancer: &'a LoadBalancer, vips: &'a [Vip]) -> impl Iterator<Item = &'a Vip> {
     vips.iter().filter(|vip| northd::heeds(balancer, vip))
 }
@@ -110,7 +110,7 @@ fn rows<'a>(
     ids: impl IntoIterator<Item = NatId>,
 ) -> Vec<Forward<'a>> {
     let rows = ids.into_iter().filter_map(|id| Some((id, store.nat(id)?)));
-    // One that several routers claim is only one's.
+    // A row that several routers refer to belongs to only one.
     let here = rows.filter(|(_, nat)| nat.router == Some(router));
     here.filter_map(|(id, nat)| row(store, owner, id, nat)).collect()
 }
@@ -118,7 +118,7 @@ fn rows<'a>(
 fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<Forward<'a>> {
     if owner.owns(nat) {
         let converted = owner.role(nat) == Some(Role::DefaultTarget);
-        // The VIP that it stands for must be there still: its balancer is, or the forward is gone.
+        // The VIP that it replaces must still exist in its balancer; otherwise the forward is gone.
         let alive = converted && undo::targets(store, nat).next().is_some();
         return alive.then_some(Forward::Converted(id, nat));
     }
@@ -134,8 +134,8 @@ fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<F
     (forwards && !identity && !is_inside()).then_some(Forward::Nat(id, nat))
 }
 
-/// Returns whether the address lies in a network on the inner side of the router, or in none that has an outside. What is
-/// forwarded there is a service among instances and no forward.
+/// Returns whether the address lies in a network on the inner side of the router, or in no network with an outside. A
+/// VIP on such an address is a service among instances and not a forward.
 pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
     if !is_routable(address) {
         return true;
@@ -152,8 +152,8 @@ pub fn is_internal(store: &Store, router: RouterId, address: IpAddr) -> bool {
     here.any(|port| is_inner(store, router, port, address))
 }
 
-/// Returns whether anybody outside can send to the address: no router hands on what is for a link, the host itself, a group
-/// or nobody (RFC 6890). Addresses of node-local services are among these.
+/// Returns whether anybody outside can send to the address: no router forwards packets for link-local, loopback,
+/// multicast or unspecified addresses (RFC 6890). These include addresses of node-local services.
 fn is_routable(address: IpAddr) -> bool {
     let is_local = match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
@@ -162,20 +162,20 @@ fn is_routable(address: IpAddr) -> bool {
     !(is_local || address.is_loopback() || address.is_multicast() || address.is_unspecified())
 }
 
-/// Returns whether the router translates the address when it leaves, among others of its network: it is one inside. A row
-/// for all addresses shows nothing.
+/// Returns whether the router translates the address as the source of leaving packets, as one of a network: it is then
+/// an inner address. A row for all addresses proves nothing.
 fn is_translated(store: &Store, router: RouterId, address: IpAddr) -> bool {
     let mut networks = store.network_snats(router).filter_map(|(_, nat)| nat.logical_ip());
     networks.any(|network| network.prefix_len() > 0 && network.contains(&address))
 }
 
-/// Returns whether the address in a network of the port is on the inner side of a router without gateway ports. There the
-/// SNAT of its networks shows which side is which: outside is where the address is at home that it leaves with, inside
-/// what it is for. A router without such SNAT shows nothing, but that its own addresses are no forwards.
+/// Returns whether the address in a network of the port is on the inner side of a router without gateway ports. There
+/// the SNAT of its networks shows the sides: the network of its external address is outside, and the networks that it
+/// translates are inside. Without such SNAT nothing is known except that the router's own addresses are not forwards.
 fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr) -> bool {
     let leaving = store.network_snats(router).filter_map(|(_, nat)| nat.external_ip().zip(nat.logical_ip()));
     let leaving: Vec<_> = leaving.collect();
-    // An address of the very network that the row is for shows nothing.
+    // An external address in the network that the row translates proves nothing.
     let shows = |network: &IpNet, (external, logical): &(IpAddr, IpNet)| {
         network.contains(external) && !network.contains(logical) && !is_part(network, logical)
     };
@@ -187,7 +187,7 @@ fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr)
         && (is_own() || is_inside() || router_ports(store, router).any(|(_, port)| is_outer(port)))
 }
 
-/// Returns whether a network lies in another one that is not for all addresses.
+/// Returns whether a network lies in another one that does not hold all addresses.
 fn is_part(network: &IpNet, of: &IpNet) -> bool {
     of.prefix_len() > 0 && of.contains(network)
 }
@@ -196,8 +196,8 @@ fn in_networks(port: &RouterPort, address: IpAddr) -> bool {
     port.networks.iter().any(|network| network.contains(&address))
 }
 
-/// Returns whether the address is in the same network of the router as one of an instance's addresses. Not even a router
-/// that shows nothing of its sides forwards it to the instance from outside.
+/// Returns whether the address is in the same network of the router as one of an instance's addresses. Even a router
+/// whose sides are not known does not forward it to the instance from outside.
 pub fn is_neighbour(store: &Store, router: RouterId, address: IpAddr, internal: &[IpAddr]) -> bool {
     let mut networks = router_ports(store, router).flat_map(|(_, port)| port.networks.iter());
     networks.any(|net| net.contains(&address) && internal.iter().any(|internal| net.contains(internal)))
@@ -217,7 +217,7 @@ impl Forward<'_> {
         if let Self::Vip(_, vip) = self { vip.endpoint.port } else { None }
     }
 
-    /// Returns where it leads.
+    /// Returns its targets.
     pub fn targets(&self) -> impl Iterator<Item = IpAddr> {
         let (vip, nat) = match self {
             Self::Vip(_, vip) => (Some(vip), None),

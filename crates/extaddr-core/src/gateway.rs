@@ -13,12 +13,12 @@ use crate::topology::{gateway_ports, holds};
 /// Chooses the `gateway_port` of a row with this external address for one of these internal addresses, where the router
 /// has several: northd ignores a row without one unless a port's network holds its address.
 ///
-/// Replies to an address arrive where it is at home. One that is at home at several ports or at none is for a port by
-/// which the instance's own SNAT leaves. Where several would do, the row stays at `current`, the one that it is at:
-/// connections break that have to leave by another.
+/// Replies to an address arrive at the port whose network holds it. An address in the networks of several ports or of
+/// none is for a port by which the instance's own SNAT leaves. Where several are possible, the row stays at `current`,
+/// its present port: a change would break connections.
 ///
 /// # Errors
-/// Neither the ports' networks nor that SNAT tell.
+/// Neither the ports' networks nor that SNAT determine a port.
 pub fn port(
     store: &Store,
     owner: &Owner,
@@ -32,7 +32,7 @@ pub fn port(
     }
     let mut home: Vec<_> =
         gateway_ports(store, router).filter(|port| holds(store, *port, external)).collect();
-    // Of several that would do, the one with the least UUID: every agent chooses the same.
+    // Of several possible ones, the one with the least UUID: every agent chooses the same.
     home.sort_unstable_by_key(|port| store.router_port(*port).map(|row| row.uuid));
     let leaving = leaving(store, owner, router, internal);
     let both: Vec<_> = leaving.iter().copied().filter(|port| home.contains(port)).collect();
@@ -41,8 +41,8 @@ pub fn port(
     stays.or_else(|| candidates.first().copied()).map(Some).ok_or(Reason::NoGatewayPort)
 }
 
-/// Returns the gateway ports by which the SNAT of the instance's networks leaves, if the row's own is none of them: packets
-/// that are routed there leave without it.
+/// Returns the gateway ports by which the SNAT of the instance's networks leaves, if the row's own is not among them:
+/// packets that are routed there leave without the row's translation.
 pub fn other_ways(
     store: &Store,
     owner: &Owner,

@@ -1,5 +1,5 @@
-//! Guards of transactions: the facts that a decision rests on, as `wait`
-//! operations (RFC 7047 §5.2.6) that fail at once where a fact has changed.
+//! Guards of transactions: the facts that a decision depends on, as `wait` operations (RFC 7047 §5.2.6) that fail at
+//! once where a fact has changed.
 //!
 //! Only facts are quoted, never whole columns: a neighbour in the same set may change freely.
 
@@ -18,10 +18,10 @@ use crate::ownership::Owner;
 use crate::resolve::Decision;
 use crate::row::OwnRow;
 
-/// One fact. Many ports of a batch rest on the same ones, which are checked once.
+/// One fact. Many ports of a batch depend on the same facts, which are checked once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guard {
-    /// The port asks for what it asked for.
+    /// The intent of the port is unchanged.
     Intent(PortId, ovn_model::Family),
     /// The port has the internal address.
     Internal(PortId, IpAddr),
@@ -37,17 +37,17 @@ pub enum Guard {
     Vip(LoadBalancerId, IpAddr, Option<u16>),
     /// The router has the row.
     Row(RouterId, NatId),
-    /// The row forwards what it forwarded.
+    /// The forward of the row is unchanged.
     Forward(NatId),
     /// The balancer has no VIP but this one.
     Alone(LoadBalancerId),
 }
 
-/// Returns the facts that a row to be written rests on.
+/// Returns the facts that a row to be written depends on.
 pub fn for_row(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &OwnRow) -> Vec<Guard> {
     let mut guards = vec![Guard::Intent(id, decision.family), Guard::Internal(id, row.logical)];
     guards.extend(store.port(id).and_then(|port| port.switch).map(|switch| Guard::Switch(switch, id)));
-    // One forward of the address is enough; that which leads here is the least likely to go.
+    // One forward of the address is enough; the one that leads to this port is the least likely to be removed.
     let leads_here = |forward: &Forward<'_>| forward.targets().any(|target| target == row.logical);
     let forwards: Vec<_> = forwards::on_address(store, owner, row.router, row.external).collect();
     match forwards.iter().find(|f| leads_here(f)).or_else(|| forwards.first()) {
@@ -67,7 +67,7 @@ pub fn for_row(store: &Store, owner: &Owner, id: PortId, decision: &Decision, ro
     guards
 }
 
-/// Returns the facts that a change of somebody else's rows rests on.
+/// Returns the facts that a change of foreign rows depends on.
 pub fn of_conversion(change: &RowChange, address: IpAddr) -> Vec<Guard> {
     match change {
         RowChange::Detach(router, balancer) => {
@@ -78,9 +78,9 @@ pub fn of_conversion(change: &RowChange, address: IpAddr) -> Vec<Guard> {
     }
 }
 
-/// Requires all of these facts of a transaction, by one operation for each row that they are about: every operation
-/// costs the server as much as a dozen conditions. A fact about a row that is gone from the store is left out; the
-/// decision is about to change anyway.
+/// Adds these facts to a transaction, as one operation for each row concerned: an operation costs the server as much as
+/// a dozen conditions. A fact about a row that the store does not have any more is omitted, since the decision is about
+/// to change.
 pub fn require(store: &Store, guards: impl IntoIterator<Item = Guard>, transaction: &mut Transaction) {
     let mut facts: Vec<Fact<'_>> = Vec::new();
     for fact in guards.into_iter().filter_map(|guard| guard.fact(store)) {
@@ -96,12 +96,12 @@ pub fn require(store: &Store, guards: impl IntoIterator<Item = Guard>, transacti
     }
 }
 
-/// What is so of a row.
+/// The facts about a row.
 struct Fact<'a> {
     table: &'static str,
     uuid: Uuid,
     conditions: Vec<Condition>,
-    /// A column and its value, which is there just if all conditions hold.
+    /// A column and its value, which the row has exactly if all conditions hold.
     anchor: (&'static str, &'a str),
 }
 
@@ -182,7 +182,7 @@ impl Guard {
     }
 }
 
-/// Quotes the element that gives the port its address. One that only asks for it does not.
+/// Quotes the element that gives the port its address. An element that only requests an allocation does not.
 fn assigns(port: &Port, address: IpAddr) -> Option<TypedCondition<Port>> {
     let element = |set: AddressSet<'_>| {
         let mut assigning = set.iter().filter(|element| element.kind() == ElementKind::Static);

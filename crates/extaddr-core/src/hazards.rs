@@ -1,4 +1,4 @@
-//! Hazards of a network, with or without an intent: for `doctor`. Pure, and a look at everything.
+//! Hazards of a network, with or without an intent: for `doctor`. Pure; it examines the whole database.
 
 mod shared_address;
 #[cfg(test)]
@@ -17,13 +17,13 @@ use crate::topology::{is_gateway, is_neutrons, reach};
 use crate::{forwards, northd};
 use shared_address::shared_addresses;
 
-/// Names that a sentence lists before it only counts.
+/// The most names that a sentence lists; it counts the others.
 const MAX_NAMED: usize = 3;
 
 /// One kind of hazard, wherever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hazard {
-    /// What kind, as a code.
+    /// Its kind, as a code.
     pub code: &'static str,
     /// Where it is.
     pub places: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Hazard {
     pub meaning: &'static str,
     /// What to do about it.
     pub cure: &'static str,
-    /// Whether something is wrong already, rather than worth knowing.
+    /// Whether something is wrong already; otherwise it is for information.
     pub is_wrong: bool,
 }
 
@@ -40,7 +40,7 @@ pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
     kinds(store, owner).into_iter().filter(|hazard| !hazard.places.is_empty()).collect()
 }
 
-/// Returns all kinds of hazards, be they anywhere or not.
+/// Returns all kinds of hazards, also those without a place.
 fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
     [
         Hazard {
@@ -183,7 +183,7 @@ impl Hazard {
     }
 }
 
-/// Returns the rows that say whose they are, by their owners.
+/// Returns the number of tagged rows by owner.
 pub fn owners(store: &Store) -> BTreeMap<String, usize> {
     let mut owners = BTreeMap::new();
     for (_, nat) in store.tagged_nats() {
@@ -240,7 +240,7 @@ fn networks_forwarded(store: &Store) -> Vec<String> {
 }
 
 fn ignored_vips(store: &Store) -> Vec<String> {
-    // What a template's backends are is told on each chassis.
+    // The backends of a template are different on each chassis.
     let balancers = || store.load_balancers().map(|(_, row)| row).filter(|row| !row.is_template());
     let vips = balancers().flat_map(|row| row.vips.iter().map(move |vip| (row, vip)));
     let flawed = vips.filter_map(|(row, vip)| Some((row, vip, northd::vip_flaw(vip)?)));
@@ -271,7 +271,7 @@ fn has_overrides(store: &Store, owner: &Owner, router: RouterId) -> bool {
     rows.any(|nat| owner.role(nat) == Some(Role::Egress))
 }
 
-/// Rows of others with a match, on routers where rows of ours are.
+/// Foreign rows with a match, on routers that have our own rows.
 fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
     let found = rows(store).filter(|(router, nat)| {
         forwards::is_egress(nat)
@@ -282,7 +282,7 @@ fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
     found.map(|(router, nat)| format!("{} if {}", described(store, router, nat), nat.matches())).collect()
 }
 
-/// Overrides that translate what the network's own SNAT leaves as it is.
+/// Overrides that translate packets which the network's own SNAT does not.
 fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
     let base = |router, address: IpAddr| {
         let rows = store.network_snats(router);
@@ -302,12 +302,12 @@ fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
     found.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
-/// Rows that differ by what decides between them, a gateway port or a match, are none.
+/// Rows that differ in the gateway port or match, by which OVN chooses between them, do not count.
 fn rivals(store: &Store) -> Vec<String> {
     let mut groups: BTreeMap<_, Vec<&Nat>> = BTreeMap::new();
     for (router, nat) in rows(store) {
         let sources = matches!(nat.kind, Some(NatKind::Snat | NatKind::DnatAndSnat));
-        // A drain row is for an address that nobody has.
+        // A drain row is for an internal address that no port has.
         let heeded = northd::nat_flaw(store, nat).is_none();
         if let (true, Some(network), Ok(port)) =
             (sources && heeded && nat.matches().is_empty(), nat.logical_ip(), northd::nat_port(store, nat))
@@ -380,7 +380,7 @@ fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
     places.into_iter().collect()
 }
 
-/// Rows by which connections are made with an address about whose forwards something is so.
+/// Rows that translate connections to an address with a forward that has a property.
 fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Owner) -> Vec<String> {
     let makes = |nat: &Nat| forwards::is_egress(nat) && owner.role(nat) != Some(Role::Drain);
     let found = rows(store).filter(|(router, nat)| {

@@ -1,4 +1,4 @@
-//! The intent of a port: who asks, and for what.
+//! The intent of a port: its source, and the requested address.
 
 use std::net::IpAddr;
 
@@ -12,21 +12,20 @@ use crate::sources::requests::{Answer, Requests};
 use crate::topology::Reach;
 use crate::wanted::{Source, Text, Wanted, parse};
 
-/// What is asked for a port and family, and by whom.
+/// The intent for a port and family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
-    /// Who asks.
+    /// The source.
     pub source: Source,
-    /// What is asked for, as it was written.
+    /// The intent, as it was written.
     pub text: Text,
-    /// What that means.
+    /// Its meaning.
     pub wanted: Result<Wanted, Reason>,
-    /// Whether nobody was asked: what speaks for the port cannot be reached, and the rows that are there tell what it
-    /// said before.
+    /// Whether the intent is presumed: the source cannot be reached, and the intent is taken from the existing rows.
     pub presumed: bool,
 }
 
-/// Finds what is asked for a port that reaches these routers; the first that speaks decides.
+/// Finds the intent for a port that reaches these routers; the first source that has one decides.
 pub fn find(
     store: &Store,
     rules: &Rules,
@@ -38,7 +37,7 @@ pub fn find(
     if let Some(text) = port.external(family) {
         return Intent::written(Source::Annotation, text, family);
     }
-    // Only instances are spoken for; whoever annotates another port is told that it is none.
+    // Other sources only have intents for instances; an annotation of another port is reported as wrong.
     if !port.kind.is_instance() {
         return None;
     }
@@ -78,7 +77,7 @@ pub fn find(
     (speaks || rules.auto).then_some(Intent { source, text, wanted: Ok(wanted), presumed: false })
 }
 
-/// Returns the address that rows of ours give a port.
+/// Returns the address that our rows give a port.
 fn present(store: &Store, rules: &Rules, port: &Port, family: Family) -> Option<IpAddr> {
     let rows = store.nats_tagged(&port.name).into_iter().filter_map(|id| store.nat(id));
     let overrides = rows.filter(|nat| nat.router.is_some() && rules.owner.role(nat) == Some(Role::Egress));
@@ -87,7 +86,7 @@ fn present(store: &Store, rules: &Rules, port: &Port, family: Family) -> Option<
 }
 
 impl Intent {
-    /// What somebody wrote down; `None` where that is that nothing is wanted.
+    /// The written intent; `None` where it is `none`.
     fn written(source: Source, text: &str, family: Family) -> Option<Self> {
         let wanted = parse(text, family).map_err(Reason::from).transpose()?;
         let text = Text::new(text.trim(), wanted.as_ref().ok());

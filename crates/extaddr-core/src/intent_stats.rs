@@ -14,20 +14,20 @@ use crate::reason::Code;
 use crate::report::IntentStatus;
 use crate::state::State;
 
-/// How often the same intent is spoken of within a [`WINDOW`]. One that flaps would drown all others.
+/// How often the same intent is logged within a [`WINDOW`]. One that flaps would hide all others.
 const MAX_REPORTED: u32 = 5;
 
-/// After this time an intent may be spoken of again.
+/// After this time an intent may be logged again.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Where every intent stands, as far as it was said.
+/// The status of every intent, as it was last taken in.
 #[derive(Debug, Default)]
 pub struct IntentStats {
     known: HashMap<Arc<str>, SmallVec<[Known; 1]>>,
     hasher: RandomState,
     counts: [usize; State::ALL.len()],
     reasons: BTreeMap<Code, usize>,
-    /// Intents by router and state; only where asked for.
+    /// Intents by router and state; only if enabled.
     routers: Option<HashMap<Option<RouterId>, [usize; State::ALL.len()]>>,
 }
 
@@ -37,9 +37,9 @@ struct Known {
     state: State,
     reason: Option<Code>,
     router: Option<RouterId>,
-    /// Of all that a line in the log tells.
+    /// A digest of all that a line in the log contains.
     digest: u64,
-    /// When the first of the last lines was said, and how many.
+    /// When the first of the recent lines was logged, and how many.
     since: Instant,
     said: u32,
     unsaid: u32,
@@ -48,13 +48,13 @@ struct Known {
 /// A change that is worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
-    /// Where the intent stands; `None`: nothing is asked for any more.
+    /// The state of the intent; `None` if the intent is gone.
     pub state: Option<State>,
     /// Its address family.
     pub family: Family,
-    /// How many changes before it were not told, because there were so many.
+    /// How many changes before it were not logged because there were too many.
     pub untold: u32,
-    /// Whether it is the last to be told for a while.
+    /// Whether it is the last to be logged for a while.
     pub last: bool,
 }
 
@@ -66,7 +66,7 @@ impl IntentStats {
         Self { routers: by_router.then(HashMap::new), ..Self::default() }
     }
 
-    /// Counts by router from now on, or no more.
+    /// Switches counting by router on or off.
     pub fn count_by_router(&mut self, by_router: bool) {
         if self.routers.is_some() != by_router {
             self.routers = by_router.then(HashMap::new);
@@ -78,12 +78,12 @@ impl IntentStats {
         }
     }
 
-    /// Makes room for that many ports.
+    /// Reserves capacity for that many ports.
     pub fn expect(&mut self, ports: usize) {
         self.known.reserve(ports.saturating_sub(self.known.len()));
     }
 
-    /// Takes in where the intents of a port stand now. Returns what is new.
+    /// Takes in the present status of the intents of a port. Returns the changes.
     pub fn update(&mut self, port: &Arc<str>, standings: &[IntentStatus], now: Instant) -> Vec<News> {
         let old = self.known.get(port).cloned().unwrap_or_default();
         let mut news = Vec::new();
@@ -109,29 +109,29 @@ impl IntentStats {
         news
     }
 
-    /// Returns whether it is what was taken in last of an intent.
+    /// Returns whether it equals the last status of an intent.
     pub fn has(&self, port: &str, standing: &IntentStatus) -> bool {
         let known = self.known.get(port).into_iter().flat_map(|known| known.iter());
         let mut known = known.filter(|known| known.family == standing.family);
         known.any(|known| known.digest == self.hasher.hash_one(standing))
     }
 
-    /// Returns the ports that something was said of.
+    /// Returns the ports that have a status.
     pub fn ports(&self) -> impl Iterator<Item = &Arc<str>> {
         self.known.keys()
     }
 
-    /// Returns how many intents there are in each state.
+    /// Returns the number of intents in each state.
     pub fn counts(&self) -> impl Iterator<Item = (State, usize)> {
         State::ALL.iter().copied().zip(self.counts)
     }
 
-    /// Returns how many intents there are with each reason, also with those that no intent has any more.
+    /// Returns the number of intents with each reason, including reasons that no intent has any more.
     pub fn reasons(&self) -> &BTreeMap<Code, usize> {
         &self.reasons
     }
 
-    /// Returns how many intents of each router there are in each state.
+    /// Returns the number of intents in each state for each router.
     pub fn routers(&self) -> impl Iterator<Item = (Option<RouterId>, State, usize)> {
         let routers = self.routers.iter().flatten();
         routers.flat_map(|(router, counts)| {

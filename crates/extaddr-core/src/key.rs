@@ -1,4 +1,4 @@
-//! The key by which something is asked for, as messages name it: the one that the user wrote.
+//! The key of an intent, as messages name it: the one that the user wrote.
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ pub struct Key<'a> {
 
 #[derive(Clone, Debug)]
 enum Place<'a> {
-    /// The `external_ids` of the port. Where something speaks for many ports, an exception is made there.
+    /// The `external_ids` of the port. An intent for many ports is overruled there.
     Port,
-    /// An instance in a CMS, where it is known which.
+    /// An instance in a CMS, if it is known.
     Instance { instance: Option<&'a InstanceName>, device: Box<str>, place: KeyPlace },
-    /// The database, for a port that need not be there.
+    /// The database, for a port that may not exist.
     Kept,
     /// The policy file.
     Policy,
@@ -35,7 +35,7 @@ impl<'a> Key<'a> {
         Self { family, place: Place::Port }
     }
 
-    /// Finds the key by which a source asks for a port.
+    /// Finds the key of a source's intent for a port.
     pub fn find(requests: &'a Requests, source: Source, port: &str, family: Family) -> Self {
         let place = match source {
             Source::Annotation | Source::Router | Source::Config => Place::Port,
@@ -93,7 +93,7 @@ mod tests {
 
     const UUID: &str = "00000000-0000-4000-8000-00000000000a";
 
-    /// What a key is called by which a CMS asks, with these keys of the NIC and the instance.
+    /// The name of the key of a CMS's intent, given these keys of the NIC and the instance.
     fn named(nic: &Value, config: &Value) -> String {
         let mut device = json!({"type": "nic"});
         device.as_object_mut().unwrap().extend(nic.as_object().unwrap().clone());

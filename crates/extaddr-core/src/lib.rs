@@ -1,12 +1,11 @@
-//! The rules of ovn-extaddr: from the Northbound database to the rows that give instances the address of their network
-//! forward, and what to say of them. No IO, no clock, no task.
+//! The rules of ovn-extaddr: from the Northbound database to the rows that give instances the external address that
+//! forwards to them, and the reports on these. No IO, no clock, no task.
 //!
-//! From the database to the rows, each step a file of its own:
-//! [`intent`] → [`topology`] and [`forwards`] → [`resolve`](mod@resolve) → [`engine`] → [`plan`] →
-//! [`batch`] with its [`guard`]s → [`apply`]. A module imports modules of its own group below
-//! and of those above it, none of which leads back to it.
+//! From the database to the rows, each step in its own file: [`intent`] → [`topology`] and [`forwards`] →
+//! [`resolve`](mod@resolve) → [`engine`] → [`plan`] → [`batch`] with its [`guard`]s → [`apply`]. A module imports
+//! modules of its own group below and of those above it, none of which leads back to it.
 
-// What is given from outside.
+// Inputs.
 pub mod clock;
 pub mod ownership;
 pub mod port_range;
@@ -14,13 +13,13 @@ pub mod sources;
 pub mod suggest;
 mod words;
 
-// What is asked for.
+// Intents.
 pub mod key;
 pub mod policy;
 pub mod rules;
 pub mod wanted;
 
-// What the network is like.
+// The network.
 pub mod forwards;
 pub mod gateway;
 pub mod names;
@@ -29,7 +28,7 @@ pub mod reason;
 pub mod topology;
 pub mod undo;
 
-// Rows that are there, rows that should be, and how one becomes the other.
+// Present rows, desired rows, and the changes between them.
 pub mod change;
 pub mod conversion;
 pub mod drain;
@@ -50,7 +49,7 @@ pub mod batch;
 pub mod contention;
 pub mod guard;
 
-// What to say.
+// Reports.
 pub mod difference;
 pub mod hazards;
 pub mod intent_stats;

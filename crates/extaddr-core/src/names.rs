@@ -1,7 +1,7 @@
 //! The names that people use for ports: of instances, virtual machines and pods.
 //!
-//! Pure: what the database has of them ([`Directory`]), which ports a text may mean ([`PortNames`]), and what to say where
-//! it is not one port ([`Meaning`]).
+//! Pure: the names in the database ([`Directory`]), the ports that a text may mean ([`PortNames`]), and the error where
+//! it does not mean exactly one ([`Meaning`]).
 
 mod directory;
 mod meaning;
@@ -19,36 +19,36 @@ use crate::sources::requests::Requests;
 use crate::suggest::did_you_mean;
 use rows::PortRow;
 
-/// What the database and the sources know of the names of ports.
+/// The names of ports in the database and the sources.
 #[derive(Clone, Copy, Debug)]
 pub struct PortNames<'a> {
     directory: &'a Directory,
     requests: &'a Requests,
 }
 
-/// The names of one port, but for its own.
+/// The names of one port, except its own.
 #[derive(Debug, Default)]
 struct Aliases {
-    /// The fullest one, which is shown.
+    /// The longest form, which is shown.
     shown: Option<String>,
-    /// As they are written.
+    /// Names that are case-sensitive.
     exact: Vec<String>,
-    /// Of host names, which CMSes write in small letters.
+    /// Host names, which CMSes write in lower case.
     folded: Vec<String>,
 }
 
 impl<'a> PortNames<'a> {
-    /// Looks into the directory, and at the instances that the sources have.
+    /// Creates a view of the directory and the instances of the sources.
     pub fn new(directory: &'a Directory, requests: &'a Requests) -> Self {
         Self { directory, requests }
     }
 
-    /// Returns what people call the port of that name, be it there or not.
+    /// Returns the display name of the port of that name, whether the port exists or not.
     pub fn name(&self, port: &str) -> Option<String> {
         self.aliases(port, self.directory.port(port).map(|row| &**row)).shown
     }
 
-    /// Finds the port that a text means: the one of that name; else the only one that people call so.
+    /// Finds the port that a text means: the one of that name, otherwise the only one with that display name.
     pub fn find(&self, text: &str) -> Meaning {
         if self.directory.port(text).is_some() || self.directory.kept().any(|port| port == text) {
             return Meaning::Port(text.to_owned());
@@ -57,7 +57,7 @@ impl<'a> PortNames<'a> {
         let called = |(_, aliases): &(&str, Aliases)| {
             aliases.exact.iter().any(|alias| alias == text) || aliases.folded.contains(&folded)
         };
-        // Of an instance that is stopped and one that runs, neither is meant more than the other.
+        // A stopped instance and a running one have the same rank.
         let found: Vec<_> = self.all().chain(self.expected()).filter(called).collect();
         match &*found {
             [(port, aliases)] if self.is_expected(port) => {
@@ -84,7 +84,7 @@ impl<'a> PortNames<'a> {
         Meaning::Several(ports)
     }
 
-    /// Returns what completes a text: for each port of an instance the shortest name that means no other port.
+    /// Returns the completions of a text: for each port of an instance the shortest unambiguous name.
     pub fn completions(&self, text: &str) -> BTreeSet<String> {
         let ports: Vec<_> = self.all().filter(|(port, _)| self.directory.is_instance(port)).collect();
         let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
@@ -95,7 +95,7 @@ impl<'a> PortNames<'a> {
         let fits = |name: &str| name.starts_with(text);
         let offers = ports.iter().filter_map(|(port, aliases)| {
             let unique = || aliases.all().filter(|alias| uses.get(alias) == Some(&1));
-            // A NIC is named where there is one, so that the same still fits when the instance gets another.
+            // The NIC is included if there is one, so that the name stays unambiguous when the instance gets another.
             let best = unique().min_by_key(|alias| (!alias.contains('/'), alias.len()));
             match best {
                 Some(best) if fits(best) => Some(best),
@@ -106,7 +106,7 @@ impl<'a> PortNames<'a> {
         offers.map(str::to_owned).collect()
     }
 
-    /// Iterates over the ports that are there, or for which an intent is kept, with their names.
+    /// Iterates over the ports that exist or for which an intent is kept, with their names.
     fn all(&self) -> impl Iterator<Item = (&'a str, Aliases)> {
         let Self { directory, .. } = *self;
         let there = directory.ports().map(|row| (&*row.name, Some(&**row)));
@@ -117,7 +117,7 @@ impl<'a> PortNames<'a> {
             .map(move |(port, row)| (port, names.aliases(port, row)))
     }
 
-    /// Iterates over the ports that are neither there nor have an intent kept, and are known by their host names still.
+    /// Iterates over the ports that neither exist nor have a kept intent, but still have host names.
     fn expected(&self) -> impl Iterator<Item = (&'a str, Aliases)> {
         let names = *self;
         let kept: BTreeSet<_> = names.directory.kept().collect();
@@ -137,7 +137,7 @@ impl<'a> PortNames<'a> {
             for instance in &instances {
                 aliases.exact.extend(forms(instance, &nic.device));
             }
-            // Of several that claim to be the same instance, none is believed.
+            // If several claim to be the same instance, none of them counts.
             if instances.len() == 1 {
                 aliases.shown = aliases.exact.first().cloned();
             }
@@ -154,7 +154,7 @@ impl<'a> PortNames<'a> {
         aliases
     }
 
-    /// Finds the instance without a port that a text is of.
+    /// Finds the instance without a port that a text names.
     fn absent(&self, text: &str) -> Option<&'a InstanceName> {
         let mut meant: BTreeSet<_> =
             self.requests.instances().filter(|instance| is_of(text, instance)).collect();
@@ -169,7 +169,7 @@ impl<'a> PortNames<'a> {
         meant.first().copied()
     }
 
-    /// Says what was probably meant by a text that means nothing.
+    /// Guesses what was meant by a text that names nothing.
     fn guess(&self, text: &str) -> String {
         let mut known = BTreeSet::new();
         for (port, aliases) in self.all() {
@@ -193,13 +193,13 @@ impl Aliases {
     }
 }
 
-/// Returns the ways to write a NIC of an instance, the fullest first.
+/// Returns the ways to write a NIC of an instance, the longest first.
 fn forms(instance: &InstanceName, device: &str) -> [String; 4] {
     let InstanceName { name, .. } = instance;
     [format!("{instance}/{device}"), instance.to_string(), format!("{name}/{device}"), name.to_string()]
 }
 
-/// Returns true if a text is a name as `project:instance/nic`, or what is left of it without the project, the NIC or both.
+/// Returns true if a text is a name as `project:instance/nic`, or the same without the project, the NIC or both.
 pub fn is_short_for(text: &str, name: &str) -> bool {
     let unqualified = name.split_once(':').map_or(name, |(_, rest)| rest);
     let is_part =

@@ -1,8 +1,8 @@
-//! The rules of ovn-northd: the virtual addresses, NAT rows and port addresses of which it makes flows, and why it passes
-//! over others.
+//! The rules of ovn-northd: the virtual addresses, NAT rows and port addresses for which it makes flows, and why it
+//! ignores others.
 //!
-//! What northd passes over has no effect: it forwards nothing, translates nothing, and must never be converted to
-//! something that does. Each rule names the function of OVN that it follows.
+//! What northd ignores has no effect: it forwards nothing, translates nothing, and must never be converted to something
+//! that does. Each rule names the function of OVN that it follows.
 
 mod seen;
 #[cfg(test)]
@@ -21,10 +21,10 @@ use crate::topology::{gateway_ports, holds, router_ports};
 
 pub use seen::{SeenSource, seen_behind_balancer, seen_behind_dnat};
 
-/// Why northd passes over a virtual address as a whole.
+/// Why northd ignores a virtual address as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VipFlaw {
-    /// A backend is no address.
+    /// A backend is not an address.
     Unreadable,
     /// A backend is of the other family.
     Family,
@@ -36,45 +36,45 @@ pub enum VipFlaw {
     Gap,
 }
 
-/// Why northd passes over a NAT row.
+/// Why northd ignores a NAT row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NatFlaw {
-    /// `external_ip` is no address.
+    /// `external_ip` is not an address.
     External,
-    /// `external_ip` is a network. Since 25.03 northd takes a row that forwards for all of its addresses, and before it
-    /// passed over it.
+    /// `external_ip` is a network. Since 25.03 northd uses a row that forwards for all of the network's addresses;
+    /// before, it ignored the row.
     ExternalNetwork,
-    /// `external_ip` is an address of the router's own, for which OVN takes packets for itself.
+    /// `external_ip` is an address of the router itself, which consumes packets for it.
     RouterAddress,
-    /// `logical_ip` is no address or network of the family of `external_ip`.
+    /// `logical_ip` is not an address or network of the family of `external_ip`.
     Logical,
     /// `logical_ip` is a network, which only a `snat` row may have.
     Network,
-    /// `gateway_port` is no gateway port of the router.
+    /// `gateway_port` is not a gateway port of the router.
     GatewayPort,
-    /// There are several gateway ports, none of them is named, and the address is in no network of theirs.
+    /// There are several gateway ports, none of them is named, and none of their networks holds the address.
     NoGatewayPort,
-    /// It names both the peers that it is for and those that it is not for.
+    /// It has both allowed and exempted peers.
     ExternalIps,
-    /// `external_mac` is no Ethernet address.
+    /// `external_mac` is not an Ethernet address.
     Mac,
     /// An address that the row translates to is written with a mask.
     Mask,
-    /// `external_port_range` is none.
+    /// `external_port_range` is not a port range.
     PortRange,
 }
 
-/// Returns whether northd makes something of a VIP that is the same on each chassis.
+/// Returns whether northd uses a VIP, and the VIP is the same on each chassis.
 ///
-/// What a template stands for is told by `Chassis_Template_Var`, for each chassis something else: its VIPs are never
-/// taken for forwards, not even those that name no variable (lib/lb.c, `ovn_lb_vip_init_template`).
+/// The values of a template are in `Chassis_Template_Var`, different for each chassis: its VIPs never count as
+/// forwards, not even those without a variable (lib/lb.c, `ovn_lb_vip_init_template`).
 pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
     !balancer.is_template() && vip_flaw(vip).is_none()
 }
 
-/// Returns what VIPs that are no forwards take replies for at an address of the router: a port, or all. Those of templates
-/// do that do not name a variable, and those of which ovn-controller refuses the flow that forwards, but not the one beside
-/// it (northd/northd.c, `build_lrouter_nat_flows_for_lb`, in `S_ROUTER_IN_UNSNAT`).
+/// Returns the ports (or all) of an address of the router for which VIPs that are not forwards take replies. These are
+/// VIPs of templates that do not name a variable, and those whose forwarding flow ovn-controller refuses, but not the
+/// flow beside it (northd/northd.c, `build_lrouter_nat_flows_for_lb`, in `S_ROUTER_IN_UNSNAT`).
 pub fn idle_ports(
     store: &Store,
     router: RouterId,
@@ -85,17 +85,17 @@ pub fn idle_ports(
         let is_idle = |vip: &&Vip| row.is_template() || is_refused(vip);
         let idle = row.vips_on(address).iter().filter(is_idle).map(|vip| vip.endpoint.port);
         let mut idle = idle.peekable();
-        // Every decision asks, and most balancers have none.
+        // Every decision calls this, and most balancers have none.
         idle.peek()?;
         store.attachment(router, id).map(|_| idle.collect::<SmallVec<[_; 1]>>())
     });
     balancers.flatten()
 }
 
-/// Returns whether northd makes flows of a VIP of which ovn-controller refuses the one that forwards, for it reads backends
-/// otherwise: none may be empty, and brackets are for IPv6 (lib/actions.c, `parse_ct_lb_action`).
+/// Returns whether northd makes flows for a VIP of which ovn-controller refuses the forwarding one, since it parses
+/// backends differently: none may be empty, and brackets are for IPv6 (lib/actions.c, `parse_ct_lb_action`).
 fn is_refused(vip: &Vip) -> bool {
-    // Every decision asks.
+    // Every decision calls this.
     if !vip.is_doubtful() && !vip.has_gap() {
         return false;
     }
@@ -110,21 +110,22 @@ fn is_refused(vip: &Vip) -> bool {
     }
 }
 
-/// Returns why northd passes over a VIP; `None` where it heeds it.
+/// Returns why northd ignores a VIP; `None` where it uses it.
 ///
-/// Since OVN 22.12 one backend is enough for that (lib/lb.c, `ovn_lb_backend_init_explicit`, called by `ovn_northd_lb_init`
-/// of northd/lb.c). Before, northd left out the backend only, and did not compare ports; what a release passes over is
-/// treated as passed over by all, since nobody can mean it.
+/// Since OVN 22.12 one backend is enough for that (lib/lb.c, `ovn_lb_backend_init_explicit`, called by
+/// `ovn_northd_lb_init` of northd/lb.c). Before, northd omitted only the backend, and did not compare ports; what one
+/// release ignores is treated as ignored by all, since nobody can intend it.
 pub fn vip_flaw(vip: &Vip) -> Option<VipFlaw> {
     if vip.is_doubtful() {
         return Some(VipFlaw::Unreadable);
     }
     let flaw = |backend: &Endpoint| backend_flaw(vip.endpoint, *backend);
-    // Of one that it does not pass over northd makes a flow that ovn-controller refuses (lib/actions.c, `parse_ct_lb_action`).
+    // For one that it does not ignore, northd makes a flow that ovn-controller refuses (lib/actions.c,
+    // `parse_ct_lb_action`).
     vip.backends().iter().find_map(flaw).or_else(|| vip.has_gap().then_some(VipFlaw::Gap))
 }
 
-/// Returns why northd passes over a VIP with such a backend.
+/// Returns why northd ignores a VIP with such a backend.
 fn backend_flaw(vip: Endpoint, backend: Endpoint) -> Option<VipFlaw> {
     match (vip.port, backend.port) {
         _ if Family::from(backend.address) != Family::from(vip.address) => Some(VipFlaw::Family),
@@ -134,12 +135,12 @@ fn backend_flaw(vip: Endpoint, backend: Endpoint) -> Option<VipFlaw> {
     }
 }
 
-/// Returns why northd passes over a NAT row of a router; `None` where it heeds it, if it heeds NAT on the router at all.
+/// Returns why northd ignores a NAT row of a router; `None` where it uses it, if it uses NAT on the router at all.
 pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     let external = nat.external_ip();
     let Some(external) = external else {
         // northd/en-lr-nat.c, `lr_nat_entry_ext_addrs_valid`; up to 24.09 `lrouter_check_nat_entry` of northd/northd.c.
-        // For what leaves it is no address to translate to, whatever the release.
+        // Leaving packets cannot be translated to a network in any release.
         let forwards_all = nat.kind != Some(NatKind::Snat) && nat.external_network().is_some();
         return Some(if forwards_all { NatFlaw::ExternalNetwork } else { NatFlaw::External });
     };
@@ -150,7 +151,7 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     if nat.has_bad_external_mac() {
         return Some(NatFlaw::Mac);
     }
-    // northd makes flows of these that ovn-controller refuses (lib/actions.c, `parse_ct_nat`).
+    // northd makes flows for these that ovn-controller refuses (lib/actions.c, `parse_ct_nat`).
     let is_snat = nat.kind == Some(NatKind::Snat);
     if if is_snat { nat.is_external_masked() } else { nat.is_logical_masked() } {
         return Some(NatFlaw::Mask);
@@ -167,16 +168,16 @@ pub fn nat_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     }
 }
 
-/// Returns why northd forwards nothing by a NAT row, which may translate what leaves all the same.
+/// Returns why northd does not forward by a NAT row, which may still translate leaving packets.
 pub fn forward_flaw(store: &Store, nat: &Nat) -> Option<NatFlaw> {
     let place = nat.router.zip(nat.external_ip());
     let is_kept = || place.is_some_and(|(router, external)| keeps(store, router, external));
     nat_flaw(store, nat).or_else(|| is_kept().then_some(NatFlaw::RouterAddress))
 }
 
-/// Returns whether a router takes what arrives for an address for itself: one of its own that neither a `snat` row nor a VIP
-/// has, nor an option that has it translate to it (northd/northd.c, `build_lrouter_drop_own_dest`). Rows of ours do not
-/// count: they would expose what was not.
+/// Returns whether a router consumes packets for an address: one of its own that is not in a `snat` row, a VIP, or an
+/// option that makes the router translate to it (northd/northd.c, `build_lrouter_drop_own_dest`). Our own rows do not
+/// count: they would expose an address that was not exposed.
 fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
     let is_own = |port: &RouterPort| port.networks.iter().any(|network| network.addr() == address);
     if !router_ports(store, router).any(|(_, port)| is_own(port)) {
@@ -189,7 +190,7 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
         store.attachment(router, id)?;
         store.load_balancer(id)
     });
-    // What a template's addresses are is not known there.
+    // A template's addresses are not known here.
     let mut vips = balancers.filter(|row| !row.is_template()).flat_map(|row| row.vips_on(address));
     let is_forced = || {
         let Some(row) = store.router(router) else { return false };
@@ -201,14 +202,15 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
     !rows.any(is_snat) && !vips.any(|vip| vip_flaw(vip).is_none() || is_refused(vip)) && !is_forced()
 }
 
-/// Returns the gateway port whose packets a NAT row is for; `None` where it is for those of every port.
+/// Returns the gateway port whose packets a NAT row translates; `None` if it translates those of every port.
 ///
 /// OVN: northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to 24.09 `lrouter_check_nat_entry` of northd/northd.c.
 ///
 /// # Errors
-/// It is for none, and northd passes over it.
+/// It is for no gateway port, and northd ignores it.
 pub fn nat_port(store: &Store, nat: &Nat) -> Result<Option<RouterPortId>, NatFlaw> {
-    // One that is written with a mask, or with blanks before it, is looked up in vain (northd/northd.c, `lrp_find_member_ip`).
+    // northd does not find an address that is written with a mask or leading blanks (northd/northd.c,
+    // `lrp_find_member_ip`).
     let is_plain = || !nat.is_external_masked() && !nat.external_ip_text().starts_with([' ', '\t']);
     let external = nat.external_ip().filter(|_| is_plain());
     nat.router.map_or(Ok(None), |router| gateway_of(store, router, nat.gateway_port, external))
@@ -217,7 +219,7 @@ pub fn nat_port(store: &Store, nat: &Nat) -> Result<Option<RouterPortId>, NatFla
 /// Returns the same for a row with this external address that names this gateway port, or none.
 ///
 /// # Errors
-/// It would be for none.
+/// It would be for no gateway port.
 pub fn gateway_of(
     store: &Store,
     router: RouterId,
@@ -232,9 +234,9 @@ pub fn gateway_of(
     match (&*ports, external) {
         ([], _) => Ok(None),
         ([port], _) => Ok(Some(*port)),
-        // Before OVN 22.06 there was nothing to name one by.
+        // Before OVN 22.06 there was no column to name one.
         _ if !store.supports(Nat::COLUMNS.gateway_port) => Ok(None),
-        // Of several that would do northd takes any. The one with the least UUID is as good as another.
+        // Of several possible ones northd takes any. The one with the least UUID is assumed.
         (ports, Some(external)) => {
             let at_home = ports.iter().filter(|port| holds(store, **port, external));
             let least = at_home.min_by_key(|port| store.router_port(**port).map(|row| row.uuid));
@@ -244,7 +246,7 @@ pub fn gateway_of(
     }
 }
 
-/// Returns whether `external_port_range` is empty, a port, or two with a hyphen between them, the greater last.
+/// Returns whether `external_port_range` is empty, a port, or two ports with a hyphen between them, the greater last.
 fn is_port_range(text: &str) -> bool {
     let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
     match text.split_once('-') {
@@ -253,8 +255,8 @@ fn is_port_range(text: &str) -> bool {
     }
 }
 
-/// Returns the rows with which some releases forward an address among others of its network, beside which a row for just
-/// that address has a flow of the same priority (northd/northd.c, `build_lrouter_in_dnat_flow`).
+/// Returns the rows with which some releases forward an address as part of its network. A row for that address alone
+/// has a flow of the same priority (northd/northd.c, `build_lrouter_in_dnat_flow`).
 pub fn forwarding_network(
     store: &Store,
     router: RouterId,
@@ -267,11 +269,11 @@ pub fn forwarding_network(
     })
 }
 
-/// Returns whether what a load balancer of the router forwards may arrive at any chassis, and with it the replies to
-/// connections that leave with the address: the balancer is distributed, and the address is in no network of a gateway
-/// port, whose chassis answers for it (northd/northd.c, `build_distr_lrouter_nat_flows_for_lb`, since 26.03).
+/// Returns whether packets that a load balancer of the router forwards may arrive at any chassis, and so may the
+/// replies to connections that leave with the address: the balancer is distributed, and the address is in no network of
+/// a gateway port, whose chassis answers for it (northd/northd.c, `build_distr_lrouter_nat_flows_for_lb`, since 26.03).
 pub fn is_spread(store: &Store, router: RouterId, balancer: &LoadBalancer, address: IpAddr) -> bool {
-    // Every decision asks, and hardly any balancer is.
+    // Every decision calls this, and hardly any balancer is.
     if !balancer.is_distributed() {
         return false;
     }
@@ -279,22 +281,22 @@ pub fn is_spread(store: &Store, router: RouterId, balancer: &LoadBalancer, addre
     ports.peek().is_some() && !ports.any(|port| holds(store, port, address))
 }
 
-/// Returns whether a router translates for a load balancer without connection tracking, for it has several gateway ports
-/// (northd/northd.c, `build_lrouter_nat_flows_for_lb`, since 25.03). Replies of the backends leave as any packet does, and a
-/// row for one of them would give them other source ports.
+/// Returns whether a router translates for a load balancer without connection tracking, since it has several gateway
+/// ports (northd/northd.c, `build_lrouter_nat_flows_for_lb`, since 25.03). Replies of the backends leave as any packet
+/// does, and a row for one of them would give them other source ports.
 pub fn is_stateless(store: &Store, router: RouterId, balancer: &LoadBalancer) -> bool {
     balancer.is_stateless() && gateway_ports(store, router).nth(1).is_some()
 }
 
-/// Returns whether a row is done on the hypervisor of its own port, and not where the gateway port is bound: replies to
-/// its external address arrive there, whoever made the connection (northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to
-/// 24.09 `lrouter_check_nat_entry` of northd/northd.c).
+/// Returns whether a row is applied on the hypervisor of its own port, and not where the gateway port is bound: all
+/// replies to its external address arrive there (northd/en-lr-nat.c, `lr_nat_entry_set_dgw_port`; up to 24.09
+/// `lrouter_check_nat_entry` of northd/northd.c).
 pub fn is_distributed(store: &Store, nat: &Nat) -> bool {
     nat.distributed_at().is_some() && matches!(nat_port(store, nat), Ok(Some(_)))
 }
 
-/// Returns the addresses to which the router can send something that reaches a port: its `own`, and those of ports of type
-/// `virtual` on its switch that name it as a parent (controller/pinctrl.c, `pinctrl_handle_bind_vport`).
+/// Returns the addresses by which packets from the router reach a port: its `own`, and those of ports of type `virtual`
+/// on its switch that name it as a parent (controller/pinctrl.c, `pinctrl_handle_bind_vport`).
 pub fn reached_addresses(
     store: &Store,
     port: &Port,
@@ -309,9 +311,9 @@ pub fn reached_addresses(
 
 /// Returns the addresses of a family that a port has, static or allocated, sorted, each once.
 ///
-/// What was allocated counts only as long as the port asks for an allocation (northd/northd.c, `build_ipam`):
-/// until northd clears the column, the address may be another port's. No router forwards what has
-/// a link-local address, RFC 4291 section 2.5.6 and RFC 3927 section 7.
+/// An allocated address counts only as long as the port requests an allocation (northd/northd.c, `build_ipam`): until
+/// northd clears the column, the address may be another port's. No router forwards packets with a link-local address,
+/// RFC 4291 section 2.5.6 and RFC 3927 section 7.
 pub fn port_addresses(port: &Port, family: Family) -> SmallVec<[IpAddr; 1]> {
     let asks = || port.addresses().iter().any(|element| element.kind() == ElementKind::Dynamic);
     let mut addresses = SmallVec::<[IpAddr; 1]>::new();
@@ -343,7 +345,7 @@ fn is_link_local(address: IpAddr) -> bool {
 // ===== impl VipFlaw =====
 
 impl VipFlaw {
-    /// Says what is wrong.
+    /// Describes the flaw.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Unreadable => "a backend is no address",
@@ -358,7 +360,7 @@ impl VipFlaw {
 // ===== impl NatFlaw =====
 
 impl NatFlaw {
-    /// Says what is wrong.
+    /// Describes the flaw.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::External => "external_ip is no address",

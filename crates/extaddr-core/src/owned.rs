@@ -4,7 +4,7 @@ use ovn_model::{Nat, NatId, RouterId, Store};
 
 use crate::ownership::{Owner, Role};
 
-/// A row of ours, on its router.
+/// One of our rows, on its router.
 #[derive(Clone, Copy, Debug)]
 pub struct Owned<'a> {
     /// Its handle.
@@ -13,12 +13,12 @@ pub struct Owned<'a> {
     pub router: RouterId,
     /// The row.
     pub nat: &'a Nat,
-    /// What it is good for, as far as that is known here.
+    /// Its role, if it is known here.
     pub role: Option<Role>,
 }
 
-/// Returns the rows of ours for a port, with their routers. A row that no router refers to is gone
-/// by the next commit, without help.
+/// Returns our rows for a port, with their routers. The server deletes a row that no router refers to with the next
+/// commit.
 pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
     owned_among(store, owner, port, &store.nats_tagged(port))
 }
@@ -27,7 +27,7 @@ pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> 
 pub fn owned_among<'a>(store: &'a Store, owner: &Owner, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
     let rows = tagged.iter().filter_map(|id| {
         let nat = store.nat(*id)?;
-        // Nearly all are, and it is seen at once.
+        // Nearly all rows are overrides, and this check is cheap.
         let is_override = owner.is_override_of(nat, port);
         let role = if is_override { Some(Role::Egress) } else { owner.role_if_owned(nat)? };
         Some(Owned { id: *id, role, router: nat.router?, nat })

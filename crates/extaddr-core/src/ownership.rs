@@ -1,4 +1,4 @@
-//! Owners of rows: the tags and UUIDs by which an agent knows its own.
+//! Owners of rows: the tags and UUIDs by which an agent recognises its own rows.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,19 +8,18 @@ use ovn_model::{Nat, keys, naming};
 use ovsdb_protocol::LockName;
 use uuid::Uuid;
 
-/// The name of a group of agents that act as one. Groups with different names do not touch each
-/// other's rows.
+/// The name of a group of agents that act as one. Groups with different names do not change each other's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner(String);
 
-/// What a row of ours is good for.
+/// The role of one of our rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It gives an instance its external address.
     Egress,
-    /// It lets connections with an address finish that the instance had before.
+    /// It lets connections with a former address of the instance finish.
     Drain,
-    /// It stands for a port-less VIP that was put out of the way.
+    /// It replaces a port-less VIP that was removed.
     DefaultTarget,
 }
 
@@ -41,22 +40,20 @@ impl Owner {
         if self.0.starts_with(|c: char| c.is_ascii_alphabetic()) && self.0.chars().all(plain) {
             return LockName::sanitized(&self.0);
         }
-        // Dots and underscores would become what a hyphen becomes: other groups would wait for us.
+        // Dots and underscores would be mapped like hyphens, and different groups would share a lock.
         let sum = naming::named_uuid(&self.0).simple().to_string();
         LockName::sanitized(&format!("{}_{}", self.0, &sum[..8]))
     }
 
-    /// Returns the UUID of the row with this role on the router with UUID `router`: for an internal
-    /// address of a port, for an external one that it drains, or for one that is converted, which is
-    /// no port's.
+    /// Returns the UUID of the row with this role on the router with UUID `router`: for an internal address of a port,
+    /// for an external one that it drains, or for a converted one, which belongs to no port.
     ///
-    /// It depends on nothing else, so that whoever inserts the row, and however often, inserts the
-    /// same row: the database refuses the second.
+    /// It depends on nothing else, so that every agent inserts the same row: the database refuses a second one.
     pub fn row_uuid(&self, role: Role, router: Uuid, address: IpAddr, port: &str) -> Uuid {
         naming::row_uuid(&self.0, role.name(), router, address, port)
     }
 
-    /// Returns whether a row is tagged as a port's override, and with nothing else.
+    /// Returns whether a row has the tags of a port's override, and no others.
     pub fn is_override_of(&self, nat: &Nat, port: &str) -> bool {
         nat.tags.are([(keys::OWNER, &*self.0), (keys::PORT, port), (keys::ROLE, Role::Egress.name())])
     }
@@ -139,7 +136,7 @@ mod tests {
         assert_eq!(Owner::default().lock().as_str(), "ovn_extaddr");
     }
 
-    /// Another UUID after an upgrade would have every override made again. These are from Python's `uuid.uuid5`.
+    /// A different UUID after an upgrade would replace every override. These are from Python's `uuid.uuid5`.
     #[test]
     fn the_same_row_has_the_same_uuid_for_ever() {
         let router = Uuid::from_u128(0x5e41ab08_7439_411e_b18a_02f46d8d86c3);

@@ -21,7 +21,7 @@ use crate::state::State;
 use filter::{Shown, Sieve};
 use selection::Selection;
 
-/// Places of the engine that are looked at before the clock is.
+/// The places of the engine that are examined between two looks at the clock.
 const PLACES_AT_ONCE: usize = 64;
 
 /// A part of the list of intents.
@@ -31,36 +31,36 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// The last port of the page, where there are more after it.
     pub next: Option<Arc<str>>,
-    /// How many intents have the text of the filter, by state, on all pages; `None` where it has no text.
+    /// The number of intents on all pages with the text of the filter, by state; `None` if it has no text.
     pub counts: Option<[usize; State::ALL.len()]>,
-    /// How many intents are for ports that are not there. They have the text, and are in `counts` too.
+    /// How many of the intents with the text are for missing ports. They are in `counts` too.
     pub absent: usize,
 }
 
 /// The walk over all intents by which a page is made.
 ///
-/// It goes on with the engine as it is at each step. A port that is there all the time is seen once; one that comes or
-/// goes meanwhile may be seen or not.
+/// Each step uses the engine as it is then. A port that exists all the time is seen once; one that appears or
+/// disappears meanwhile may or may not be seen.
 #[derive(Debug)]
 pub struct Walk {
     filter: Filter,
     selection: Selection,
     stage: Stage,
-    /// Of the engine, whose ports have other places in the next.
+    /// The engine's generation, which changes when ports get other places.
     generation: u64,
     sieve: Sieve,
-    /// Intents for ports that are not there, by their names.
+    /// Intents for missing ports, by the ports' names.
     absent: BTreeMap<Arc<str>, Vec<Entry>>,
     page: Page,
 }
 
-/// What a walk is at.
+/// The stage of a walk.
 #[derive(Debug)]
 enum Stage {
     Start,
-    /// The first place that was not looked at.
+    /// The next place to be examined.
     Ports(usize),
-    /// The instances whose NICs are still to be looked at.
+    /// The instances whose NICs are still to be examined.
     Nics(vec::IntoIter<Arc<InstanceName>>),
     Absent,
     /// The ports of the page that are to be reported.
@@ -71,7 +71,7 @@ enum Stage {
 // ===== impl Walk =====
 
 impl Walk {
-    /// Looks for the intents that a filter admits of the first `limit` ports by name, of those after a given one.
+    /// Searches for the intents that a filter admits, of the first `limit` ports by name after a given one.
     pub fn new(filter: Filter, after: Option<Arc<str>>, limit: usize) -> Self {
         Self {
             filter,
@@ -94,7 +94,7 @@ impl Walk {
         self.page
     }
 
-    /// Goes on as long as there is time. The agent knows what is in the way of its changes.
+    /// Continues until the time is over. `obstacle` reports why the agent's changes of a port are not sent.
     pub fn advance(
         &mut self,
         store: &Store,
@@ -202,7 +202,7 @@ impl Walk {
         }
     }
 
-    /// Takes in intents for ports that are not there.
+    /// Takes in intents for missing ports.
     fn take_absent(&mut self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
             if !self.filter.shows(&Shown::new(&entry)) {
@@ -228,7 +228,7 @@ impl Walk {
         obstacle: impl Fn(&Arc<str>) -> Option<Obstacle>,
     ) {
         let mut entries = report::entries(store, engine, port, obstacle(port).as_ref());
-        // Its state may be another one by now.
+        // Its state may have changed.
         entries.retain(|entry| self.filter.admits(entry));
         entries.extend(self.absent.remove(port).unwrap_or_default());
         entries.sort_by(|a, b| a.family.cmp(&b.family));

@@ -1,4 +1,4 @@
-//! The changes of the database: the rows that should be there against those that are. Pure.
+//! The changes of the database: the desired rows compared with the present ones. Pure.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::resolve::Decision;
 use crate::row::OwnRow;
 use crate::rules::Rules;
 
-/// What a port's rows should be.
+/// The desired rows of a port.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The port.
     pub port: &'a Arc<str>,
-    /// What was decided.
+    /// The decisions on it.
     pub decisions: &'a [Decision],
-    /// The rows that stay although their forward is gone, for it may come back at once.
+    /// The rows that stay although their forward is gone, since it may come back at once.
     pub held: &'a [NatId],
 }
 
-/// Returns what has to change for a port that has these rows; `wall` is the second, counted from 1970.
+/// Returns the changes for a port that has these rows; `wall` is the second, counted from 1970.
 pub fn changes(
     store: &Store,
     rules: &Rules,
@@ -33,12 +33,12 @@ pub fn changes(
 ) -> Vec<RowChange> {
     let desired: Vec<_> = wanted.decisions.iter().flat_map(|decision| decision.rows(wanted.port)).collect();
     let is_there = |row: &&OwnRow| owned.iter().any(|owned| owned.nat.uuid == row.uuid);
-    // A row is known by its UUID, whatever somebody made of its role.
+    // A row is identified by its UUID, even if somebody changed its role.
     let successor =
         |of: &Owned<'_>| desired.iter().find(|row| row.uuid == of.nat.uuid && row.router == of.router);
     let is_right =
         |owned: &Owned<'_>| successor(owned).is_some_and(|row| row.is_written_in(owned.nat, &rules.owner));
-    // So it is of nearly all ports.
+    // This holds for nearly all ports.
     if owned.iter().all(is_right) && desired.iter().all(|row| is_there(&row)) {
         return Vec::new();
     }

@@ -6,7 +6,7 @@
 //! ipv4 = "203.0.113.10"            # an address, auto or none; a rule needs one of ipv4 and ipv6
 //! ```
 //!
-//! For each port and family the first rule that matches and speaks of the family decides.
+//! For each port and family the first rule that matches and has a key for the family decides.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ pub struct Policy {
     rules: Vec<Rule>,
 }
 
-/// One rule: which ports it is for, and what they shall have.
+/// One rule: the ports that it is for, and their addresses.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RuleText")]
 struct Rule {
@@ -46,7 +46,7 @@ struct RuleText {
     ipv6: Option<Text<6>>,
 }
 
-/// What is asked for, `None` for nothing: later rules are not asked then.
+/// The intent; `None` for `none`, which also ends the search.
 type Wish = Option<Wanted>;
 
 /// A wish for one family.
@@ -54,12 +54,12 @@ type Wish = Option<Wanted>;
 #[serde(try_from = "String")]
 struct Text<const VERSION: u8>(Wish);
 
-/// A pattern of names in which `*` stands for any text and `?` for any character.
+/// A pattern of names in which `*` matches any text and `?` any character.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "String")]
 pub struct Glob(WildMatch, String);
 
-/// The names by which rules know a port.
+/// The names of a port that rules match.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
     /// The name of the port.
@@ -76,7 +76,7 @@ impl Policy {
     /// Parses a policy file.
     ///
     /// # Errors
-    /// The text is no TOML or no policy. The error shows the line and what is wrong with it.
+    /// The text is not valid TOML or not a policy. The error shows the line and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
@@ -91,8 +91,8 @@ impl Policy {
         self.rules.iter().filter(|rule| rule.matches(names)).find_map(|rule| rule.wish(family))
     }
 
-    /// Returns the ports that rules name without a pattern, and what they ask for: such a port is
-    /// missed where it does not exist.
+    /// Returns the ports that rules name without a pattern, and their intents: such a port is reported if it does not
+    /// exist.
     pub fn named_ports(&self) -> impl Iterator<Item = (&str, Family, Wanted)> {
         self.rules.iter().flat_map(|rule| {
             let name = rule.port.as_ref().and_then(Glob::literal);
@@ -154,7 +154,7 @@ impl Glob {
         self.0.matches(name)
     }
 
-    /// Returns the one name that the pattern matches, if there is but one.
+    /// Returns the one name that the pattern matches, if there is only one.
     fn literal(&self) -> Option<&str> {
         Some(&*self.1).filter(|text| !text.contains(['*', '?']))
     }

@@ -1,16 +1,16 @@
 //! The source ports of an instance's own connections.
 //!
-//! OVN takes a packet to a VIP's address and port for forwarded traffic, also where it is the reply
-//! to a connection of the instance that happens to have that source port: the connection breaks.
-//! So connections are kept off the ports that the address listens on.
+//! OVN takes a packet to a VIP's address and port for forwarded traffic, even if it is the reply to a connection of the
+//! instance that happens to have that source port: the connection breaks. So connections do not get the ports that the
+//! address listens on.
 
 pub use ovn_model::PortRange;
 
-/// The ports that any program may listen on are left alone.
+/// Well-known ports are not used.
 const MIN_PORT: u16 = 1024;
 
-/// Returns the largest range above the well-known ports that holds none of `listening`; the lowest
-/// of equals. `None` where no port is listened on, or every one is.
+/// Returns the largest range above the well-known ports that contains none of `listening`, the lowest of equal ones.
+/// `None` if no port is listened on, or every one is.
 ///
 /// `listening` is sorted.
 pub fn free_of(listening: &[u16]) -> Option<PortRange> {
@@ -21,7 +21,7 @@ pub fn free_of(listening: &[u16]) -> Option<PortRange> {
     for end in
         listening.iter().copied().map(u32::from).filter(|port| *port >= u32::from(MIN_PORT)).chain([1 << 16])
     {
-        // A port that is listed twice makes an empty range here.
+        // A port that is listed twice yields an empty range here.
         if let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(end.wrapping_sub(1)))
             && first <= last
             && best.is_none_or(|best| last - first > best.last - best.first)

@@ -1,4 +1,4 @@
-//! The reasons why a port does not have what was asked for: a closed set, each with its code and its sentence.
+//! The reasons why an intent is not fulfilled: a closed set, each with its code and its sentence.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::topology::DisabledPort;
 use crate::wanted::InvalidWanted;
 use crate::words::words;
 
-/// Declares the reasons. Each entry has all that there is to say about one:
+/// Declares the reasons. Each entry has:
 ///
 /// - the documentation, which is also the help text of `list --reason`;
 /// - the code, which never changes its meaning, and the name;
-/// - what the sentence has to name;
-/// - `[hold_down]` where the forward may have gone for a moment only, so that an override stays for `hold-down`;
+/// - the values that the sentence names;
+/// - `[hold_down]` where the forward may be gone for a moment only, so that an override stays for `hold-down`;
 /// - the sentence, which says what is wrong and what to do about it.
 macro_rules! reasons {
     (
@@ -35,7 +35,7 @@ macro_rules! reasons {
             $($(#[doc = $doc])+ $name,)+
         }
 
-        /// A reason, with what its sentence has to name.
+        /// A reason, with the values that its sentence names.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Reason {
             $($(#[doc = $doc])+ $name $(($($type),+))?,)+
@@ -51,7 +51,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// Returns whether an override stays for `hold-down` that is refused for it: its forward is gone, and may
+            /// Returns whether an override that is rejected for it stays for `hold-down`: its forward is gone, and may
             /// come back at once.
             pub fn starts_hold_down(&self) -> bool {
                 match self {
@@ -257,7 +257,7 @@ reasons! {
     );
 }
 
-/// What a sentence may speak of beside what its reason names.
+/// Values for a sentence beside those that its reason names.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     store: &'a Store,
@@ -266,18 +266,18 @@ struct Context<'a> {
     router: Option<RouterId>,
 }
 
-/// Why an address that a router of the port knows is no forward address.
+/// Why an address that a router of the port has is not a forward address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoForward {
     /// It is in a network on the inner side of the router: a service among instances.
     Inside(RouterId),
-    /// OVN passes over the VIP.
+    /// OVN ignores the VIP.
     Vip(RouterId, VipFlaw),
     /// The VIP is a template's.
     Template(RouterId),
-    /// OVN passes over the NAT row.
+    /// OVN ignores the NAT row.
     Nat(RouterId, NatFlaw),
-    /// Some releases forward it, with all of its network.
+    /// Some releases forward it, with its whole network.
     Network(RouterId),
 }
 
@@ -286,13 +286,13 @@ pub enum NoForward {
 pub enum Unconvertible {
     /// The configuration says so.
     Forbidden,
-    /// It refuses or drops what arrives.
+    /// It rejects or drops packets.
     NoBackend,
     /// A `dnat` row has one.
     SeveralTargets,
-    /// Two rows for the same would be one too many.
+    /// There is a `dnat` row for the address already.
     Dnat,
-    /// Its load balancer is elsewhere, too, or not understood.
+    /// Its load balancer is also used elsewhere, or is not understood.
     Shared,
     /// The instance would see another source.
     Source,
@@ -338,12 +338,12 @@ impl Context<'_> {
         self.store.nat(nat)?.external_ip()
     }
 
-    /// Returns the external address of a row that may be one of a whole network.
+    /// Returns the external address of a row, which may be a whole network.
     fn written_external_of(&self, nat: NatId) -> String {
         self.store.nat(nat).map_or_else(String::new, |row| row.external_ip_text().into_owned())
     }
 
-    /// Says which packets of the port a foreign row translates.
+    /// Describes which packets of the port a foreign row translates.
     fn extent_of(&self, nat: NatId) -> &'static str {
         let is_partial = |nat: &Nat| !nat.matches().is_empty() || nat.external_ips() != Ok(None);
         match self.store.nat(nat).is_some_and(is_partial) {
@@ -368,7 +368,7 @@ impl Context<'_> {
         }
     }
 
-    /// Says why an address is no forward of a router of the port.
+    /// Explains why an address is not a forward of a router of the port.
     fn explained(&self, why: NoForward) -> String {
         match why {
             NoForward::Inside(router) => {
@@ -398,7 +398,7 @@ impl Context<'_> {
         }
     }
 
-    /// Tells of a router that forwards what is wanted and is of no use.
+    /// Names a router that forwards the address but cannot be used.
     fn elsewhere(&self) -> String {
         let wanted = self.wanted.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let balancers = || self.store.balancers_with_vip(wanted);

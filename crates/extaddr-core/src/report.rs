@@ -24,12 +24,12 @@ use crate::sources::nic::{InstanceName, Nic};
 use crate::state::State;
 use crate::wanted::{self, Source};
 
-/// An intent and what became of it: an element of `list --json`. Field names are stable.
+/// An intent and its state: an element of `list --json`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// The name of the `Logical_Switch_Port`.
     pub port: String,
-    /// What people call it, such as `project:instance/nic`, where that is known; else `null`.
+    /// Its display name, such as `project:instance/nic`, if it is known; otherwise `null`.
     pub name: Option<String>,
     /// The name of its switch.
     pub switch: Option<String>,
@@ -37,19 +37,19 @@ pub struct Entry {
     pub router: Option<String>,
     /// `ipv4` or `ipv6`.
     pub family: String,
-    /// What is asked for: an address or `auto`.
+    /// The intent: an address or `auto`.
     pub wanted: String,
-    /// Who asks.
+    /// The source.
     pub source: &'static str,
     /// The port's addresses of the family.
     pub internal: Vec<IpAddr>,
-    /// The address that the port has for its own connections, or shall have.
+    /// The address that the port's own connections have or are to get.
     pub external: Option<IpAddr>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Why, as a code.
+    /// The reason, as a code.
     pub reason: Option<Code>,
-    /// Why, as a sentence.
+    /// The reason, as a sentence.
     pub message: String,
     /// The UUIDs of the NAT rows that fulfil it.
     pub nat: Vec<Uuid>,
@@ -60,14 +60,14 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns what people call the port, or its name.
+    /// Returns the display name of the port, or its name.
     pub fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.port)
     }
 }
 
-/// Reports on a port: an element for each intent, and one for each address that drains where no
-/// intent is left. The agent knows what is in the way of its changes, if anything is.
+/// Reports on a port: an element for each intent, and one for each draining address without an intent. `obstacle` is
+/// the reason why the agent's changes are not sent, if there is one.
 pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option<&Obstacle>) -> Vec<Entry> {
     let changes = engine.changes(store, &ReconcileKey::Port(Arc::clone(port)));
     let PortOutcome { decisions, held, .. } = engine.outcome(port);
@@ -90,8 +90,8 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
     entries
 }
 
-/// Reports on all intents, sorted by port, and on what rules name that is not there. The agent knows
-/// what is in the way of its changes.
+/// Reports on all intents, sorted by port, including those for missing ports. `obstacle` returns why the agent's
+/// changes of a port are not sent.
 pub fn all(store: &Store, engine: &Engine, obstacle: impl Fn(&Arc<str>) -> Option<Obstacle>) -> Vec<Entry> {
     let mut ports: Vec<_> = engine.ports().collect();
     ports.sort_unstable();
@@ -112,14 +112,14 @@ pub fn absent_by_name(store: &Store, engine: &Engine) -> impl Iterator<Item = En
     absent_by_policy(store, engine).chain(absent_of_kept(store))
 }
 
-/// Reports on NICs for which something is asked that have no port.
+/// Reports on NICs with an intent but without a port.
 fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
     let nics: BTreeMap<_, _> =
         engine.requests().nics().map(|(name, nic, asked)| (nic, (name, asked))).collect();
     nics.into_iter().flat_map(|(nic, (instance, asked))| absent_nic(engine, instance, &nic, asked))
 }
 
-/// Reports on a NIC for which something is asked, if it has no port: most are of instances that are stopped.
+/// Reports on a NIC with an intent, if it has no port: most belong to stopped instances.
 pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &Asked) -> Vec<Entry> {
     if engine.port_of(nic).is_some() {
         return Vec::new();
@@ -145,7 +145,7 @@ pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &A
     entries.collect()
 }
 
-/// Reports on ports for which an intent is kept that are not there.
+/// Reports on missing ports for which an intent is kept.
 fn absent_of_kept(store: &Store) -> impl Iterator<Item = Entry> {
     let absent = store.all_kept().filter(|(port, ..)| store.port_by_name(port).is_none());
     let asking = absent.filter(|(_, family, text)| wanted::parse(text, *family) != Ok(None));
@@ -210,24 +210,24 @@ fn draining(store: &Store, engine: &Engine, port: &str, router: RouterId, nat: &
     })
 }
 
-/// Where an intent stands, without the words for it.
+/// The state of an intent, without sentences.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IntentStatus {
     /// Its address family.
     pub family: Family,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Why, as a code.
+    /// The reason, as a code.
     pub reason: Option<Code>,
     /// The router that has the address.
     pub router: Option<RouterId>,
-    /// The address that the port has for its own connections, or shall have.
+    /// The address that the port's own connections have or are to get.
     pub external: Option<IpAddr>,
-    /// The addresses that leave as it.
+    /// The internal addresses that are translated to it.
     pub internal: SmallVec<[IpAddr; 1]>,
 }
 
-/// Says where the intents of a port stand: as [`entries`], at a fraction of the cost.
+/// Returns the states of the intents of a port: as [`entries`], at a fraction of the cost.
 pub fn standings(
     store: &Store,
     engine: &Engine,
@@ -252,7 +252,7 @@ pub fn standings(
             }
         })
         .collect();
-    // A row that only lets connections finish has a time to go, if it is as it should be.
+    // A drain row in the desired state has a time of expiry.
     if !leaves && !unsettled {
         return standings;
     }
@@ -273,7 +273,7 @@ pub fn standings(
     standings
 }
 
-/// What the verdict on an intent amounts to, given what is in the database.
+/// The state of an intent, from its verdict and the rows in the database.
 struct Judged {
     state: State,
     reason: Option<Reason>,

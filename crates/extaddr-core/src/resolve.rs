@@ -1,4 +1,4 @@
-//! The decision on an intent: the rows that fulfil it, or the reason why there are none. Pure.
+//! The decision on an intent: the rows that fulfil it, or the reason against it. Pure.
 
 mod occupancy;
 #[cfg(test)]
@@ -31,16 +31,16 @@ use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is
 use crate::wanted::{Source, Text, Wanted};
 use occupancy::Occupancy;
 
-/// What became of an intent.
+/// The decision on an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The address family.
     pub family: Family,
-    /// What is asked for, as it was written.
+    /// The intent, as it was written.
     pub wanted: Text,
-    /// Who asks.
+    /// The source.
     pub source: Source,
-    /// Whether nobody was asked, see [`Intent`](intent::Intent).
+    /// Whether the intent is presumed, see [`Intent`](intent::Intent).
     pub presumed: bool,
     /// The port's addresses of the family.
     pub internal: SmallVec<[IpAddr; 1]>,
@@ -60,19 +60,19 @@ pub type Place = (RouterId, IpAddr);
 /// The outcome for an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Rows of ours fulfil it.
+    /// Our rows fulfil it.
     Granted(Grant),
     /// Something is missing that may come.
     Waiting(Reason),
     /// It cannot be granted as things are.
     Rejected(Reason),
-    /// A foreign row, or another port's, is in the place.
+    /// A foreign row, or another port's, is in its place.
     Conflict(Reason),
     /// A foreign row fulfils it.
     Foreign(NatId),
 }
 
-/// What rows of ours have that fulfil an intent; see [`Decision::rows`].
+/// The content of the rows that fulfil an intent; see [`Decision::rows`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The internal addresses that no foreign row translates, at least one, and the UUID of the row for each.
@@ -81,7 +81,7 @@ pub struct Grant {
     pub port_range: Option<PortRange>,
     /// The gateway port that the rows are for.
     pub gateway_port: Option<RouterPortId>,
-    /// The peers that the rows are for, as the network's own SNAT has it; `None` where that is left as it is.
+    /// The peers that the rows are for, as in the network's own SNAT; `None` if the columns are not changed.
     pub external_ips: Option<Box<Option<ExternalIps>>>,
 }
 
@@ -90,9 +90,9 @@ pub struct Grant {
 pub struct Question<'a> {
     /// The database.
     pub store: &'a Store,
-    /// What the operator decided once for all.
+    /// The operator's settings.
     pub rules: &'a Rules,
-    /// What CMSes ask for.
+    /// The intents of CMSes.
     pub requests: &'a Requests,
     /// What can be reached from the port's switch.
     pub reach: &'a Reach,
@@ -102,7 +102,7 @@ pub struct Question<'a> {
     pub family: Family,
 }
 
-/// Something that a decision rests on, beside the port and what was reached from it.
+/// Something that a decision depends on, besides the port and the nodes visited from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dependency {
     /// What a router does with an address.
@@ -155,7 +155,7 @@ pub fn resolve(
     Some(decision)
 }
 
-/// Follows the chain from port to rows; what breaks it is the `Err`.
+/// Follows the chain from port to rows; the `Err` is what breaks it.
 fn decide(
     question: Question<'_>,
     wanted: Wanted,
@@ -204,7 +204,7 @@ fn decide(
     decision.external = Some(external);
     watched.extend(reach.routers.iter().map(|(router, _)| Dependency::Address(*router, external)));
     let forwarded = |router: RouterId| forwards_at(question, router, external, &reached).next().is_some();
-    // Who has a forward need not care what others have.
+    // Where the address is forwarded, other networks do not matter.
     if !rules.allow.is_empty() && !reach.routers.iter().any(|(router, _)| forwarded(*router)) {
         watched.push(Dependency::Anywhere(external));
     }
@@ -305,7 +305,7 @@ fn decide(
     let external_ips = place.peers(&missing, trace).map(Box::new);
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     let uuid = |logical| {
-        // That of a row that is there was found out when it arrived.
+        // The UUID of an existing row was computed when it arrived.
         let there = store.nats_by_logical(router, logical).filter_map(|id| store.nat(id));
         let mut there = there.filter(|nat| nat.is_named() && rules.owner.is_override_of(nat, &port.name));
         let uuid = || rules.owner.row_uuid(Role::Egress, router_uuid, logical, &port.name);
@@ -315,7 +315,7 @@ fn decide(
     Ok(Verdict::Granted(Grant { rows, port_range, gateway_port, external_ips }))
 }
 
-/// Returns the gateway port at which the port's override of the address is; of several, that of the row with the least UUID.
+/// Returns the gateway port of the port's override of the address; of several, that of the row with the least UUID.
 fn current_gateway_port(
     question: Question<'_>,
     router: RouterId,
@@ -330,9 +330,9 @@ fn current_gateway_port(
     rows.min_by_key(|nat| nat.uuid)?.gateway_port
 }
 
-/// Looks for a load balancer without connection tracking of which one of the addresses is a backend.
+/// Looks for a load balancer without connection tracking that has one of the addresses as a backend.
 fn stateless_balancer(store: &Store, router: RouterId, internal: &[IpAddr]) -> Option<LoadBalancerId> {
-    // Every decision asks, and most databases have none with any option.
+    // Every decision calls this, and most databases have no balancer with any option.
     let asked = internal.iter().filter(|_| store.has_balancer_options());
     let found = asked.flat_map(|address| {
         let leads_here = |vip: &Vip| vip.backends().iter().any(|backend| backend.address == *address);
@@ -345,7 +345,8 @@ fn stateless_balancer(store: &Store, router: RouterId, internal: &[IpAddr]) -> O
     found.min().map(|(_, id)| id)
 }
 
-/// Looks for another instance's port in the same network that has the address: its packets would leave as this one's.
+/// Looks for another instance's port in the same network that has the address: its packets would leave with this port's
+/// external address.
 fn rival(question: Question<'_>, address: IpAddr) -> Option<Reason> {
     let Question { store, port, family, .. } = question;
     let switches = store.joined_switches(port.switch?);
@@ -360,7 +361,7 @@ fn rival(question: Question<'_>, address: IpAddr) -> Option<Reason> {
 /// Chooses the source ports of the port's own connections.
 ///
 /// # Errors
-/// Too few are left that the address does not listen on.
+/// Too few ports are left that the address does not listen on.
 fn port_range(
     question: Question<'_>,
     external: IpAddr,
@@ -382,7 +383,7 @@ fn port_range(
         PortRangeRule::Auto => {
             let free = port_range::free_of(&listening);
             let left = free.map_or(0, PortRange::count);
-            // Without any, connections would have ports that the address listens on, and lose their replies.
+            // Without any port left, connections would have ports that the address listens on, and lose their replies.
             if left < u32::from(question.rules.min_source_ports.max(1)) {
                 return Err(Reason::NoSourcePorts(left));
             }
@@ -420,7 +421,7 @@ fn port_range(
     Ok(range)
 }
 
-/// Finds the one forward address that leads to the port and nowhere else.
+/// Finds the one forward address that leads only to the port.
 fn sole_forward(
     question: Question<'_>,
     internal: &[IpAddr],
@@ -445,7 +446,7 @@ fn sole_forward(
         }
     }
     let differs = |found: &[(RouterId, IpAddr)]| found.iter().any(|(_, address)| *address != found[0].1);
-    // Of several, those on routers that cannot serve do not count.
+    // If there are several, those on unusable routers do not count.
     if differs(&found) {
         let serves = |router: RouterId| {
             is_gateway(store, router) && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
@@ -463,7 +464,7 @@ fn sole_forward(
     }
 }
 
-/// Returns why an address is a forward address of a router for an instance with these addresses.
+/// Returns the forwards of an address on a router for an instance with these addresses.
 fn forwards_at<'a>(
     question: Question<'a>,
     router: RouterId,
@@ -475,9 +476,8 @@ fn forwards_at<'a>(
     forwards::on_address(store, &rules.owner, router, external).filter(move |_| is_outside)
 }
 
-/// Finds the router that has the address: one that sends it to this port rather than another, then a gateway, then
-/// the nearest. Where none forwards it, one for which the configuration allows it. Returns it with
-/// its forwards.
+/// Finds the router that has the address: one that sends it to this port rather than another, then a gateway, then the
+/// nearest. If no router forwards it, one for which the configuration allows it. Returns the router with its forwards.
 fn router_of<'a>(
     question: Question<'a>,
     external: IpAddr,
@@ -493,7 +493,7 @@ fn router_of<'a>(
         if !here.is_empty() {
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
-            // The same balancer may be on an inner router too, where it has no effect on what comes from outside.
+            // The same balancer may be on an inner router too, where it does not affect packets from outside.
             let rank = (is_cut(*router), leads_elsewhere, !is_gateway(store, *router), *hops);
             candidates.push((rank, *router, here));
         }
@@ -520,7 +520,7 @@ fn router_of<'a>(
     }
 }
 
-/// Looks why the routers that have an address do not forward it: a VIP that is heeded and no forward is inside.
+/// Finds why the routers that have an address do not forward it: a VIP that OVN uses and that is not a forward is inside.
 fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
     let Question { store, reach, .. } = question;
     reach.routers.iter().find_map(|(router, _)| {
@@ -552,12 +552,12 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
 }
 
 impl Decision {
-    /// Returns what the rows have that should be there, if any should.
+    /// Returns the content of the desired rows, if there are any.
     pub fn grant(&self) -> Option<&Grant> {
         if let Verdict::Granted(grant) = &self.verdict { Some(grant) } else { None }
     }
 
-    /// Returns the rows that should be there, for a decision on this port.
+    /// Returns the desired rows of a decision on this port.
     pub fn rows(&self, port: &Arc<str>) -> impl Iterator<Item = OwnRow> {
         let place = self.router.zip(self.external);
         let granted = self.grant().zip(place).into_iter();
@@ -575,7 +575,7 @@ impl Decision {
         })
     }
 
-    /// Returns where its rows would be, of which there can be one for each address on a router.
+    /// Returns the places of its rows; there can be only one row for each address on a router.
     pub fn claims(&self) -> impl Iterator<Item = Place> {
         let granted = self.grant().zip(self.router).into_iter();
         granted.flat_map(|(grant, router)| grant.rows.iter().map(move |(logical, _)| (router, *logical)))
@@ -586,7 +586,7 @@ impl Decision {
         self.router.zip(self.external).filter(|_| self.converts && self.grant().is_some())
     }
 
-    /// Returns the reason, where there is one.
+    /// Returns the reason, if there is one.
     pub fn reason(&self) -> Option<&Reason> {
         match &self.verdict {
             Verdict::Waiting(reason) | Verdict::Rejected(reason) | Verdict::Conflict(reason) => Some(reason),

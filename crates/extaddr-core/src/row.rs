@@ -1,4 +1,4 @@
-//! A row of ours as it should be.
+//! The desired content of one of our rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,17 +15,17 @@ use crate::undo::{UNDO, Undo};
 
 /// `NAT.external_ids` of a drain row: the internal address whose connections it is for.
 const INTERNAL: &str = "ovn-extaddr:internal";
-/// `NAT.external_ids` of a drain row: the second, counted from 1970, at which it goes.
+/// `NAT.external_ids` of a drain row: the second, counted from 1970, at which it expires.
 const UNTIL: &str = "ovn-extaddr:until";
 
-/// A row of ours as it should be.
+/// The desired content of one of our rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnRow {
     /// The router whose `nat` refers to it.
     pub router: RouterId,
     /// Its `_uuid`.
     pub uuid: Uuid,
-    /// What it is good for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// `external_ip`.
     pub external: IpAddr,
@@ -35,11 +35,11 @@ pub struct OwnRow {
     pub port_range: Option<PortRange>,
     /// `gateway_port`.
     pub gateway_port: Option<RouterPortId>,
-    /// `allowed_ext_ips` or `exempted_ext_ips`; `None` where these are left as they are.
+    /// `allowed_ext_ips` or `exempted_ext_ips`; `None` if these are not changed.
     pub external_ips: Option<Option<ExternalIps>>,
 }
 
-/// What a row is good for, and what has to be known to undo it.
+/// The purpose of a row, and the data needed to undo it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// See [`Role::Egress`].
@@ -53,13 +53,13 @@ pub enum Purpose {
         port: Arc<str>,
         /// Its internal address.
         internal: IpAddr,
-        /// The second, counted from 1970, at which it goes; `None` for a new one, whose time starts
-        /// when it is written.
+        /// The second, counted from 1970, at which it expires; `None` for a new one, whose time starts when it is
+        /// written.
         until: Option<u64>,
     },
     /// See [`Role::DefaultTarget`].
     DefaultTarget {
-        /// What to put back.
+        /// The VIPs to restore.
         undo: Vec<Undo>,
     },
 }
@@ -67,13 +67,12 @@ pub enum Purpose {
 // ===== impl OwnRow =====
 
 impl OwnRow {
-    /// Returns whether it only lets connections end that were made before.
+    /// Returns whether it is a drain row.
     pub fn is_drain(&self) -> bool {
         matches!(self.purpose, Purpose::Drain { .. })
     }
 
-    /// Returns whether a row in the database reads as this one should. What northd compares as text
-    /// must be canonical.
+    /// Returns whether a row in the database equals this one. Values that northd compares as text must be canonical.
     pub fn is_written_in(&self, nat: &Nat, owner: &Owner) -> bool {
         nat.kind == Some(self.purpose.kind())
             && nat.stateless.get() == Some(&false)
@@ -87,7 +86,7 @@ impl OwnRow {
             }
     }
 
-    /// Returns the content of a new row, all columns that it sets; `until` is when a new drain row goes.
+    /// Returns all columns of a new row; `until` is when a new drain row expires.
     pub fn columns(&self, store: &Store, owner: &Owner, until: u64) -> TypedRow<Nat> {
         let tags = self.purpose.tags(owner, until);
         self.plain_columns(store)
@@ -95,8 +94,8 @@ impl OwnRow {
             .with_pairs(Nat::COLUMNS.tags, tags.iter().map(|(key, value)| (*key, &**value)))
     }
 
-    /// Returns what to set and what to change of a row that is there: what others have put into its `options` and
-    /// `external_ids` stays.
+    /// Returns the columns to set and to mutate of an existing row: keys that others have added to its `options` and
+    /// `external_ids` stay.
     pub fn update(
         &self,
         store: &Store,
@@ -113,7 +112,7 @@ impl OwnRow {
         (self.plain_columns(store), mutations)
     }
 
-    /// Returns the columns that are no maps.
+    /// Returns the columns that are not maps.
     fn plain_columns(&self, store: &Store) -> TypedRow<Nat> {
         let mut row = TypedRow::new()
             .with(Nat::COLUMNS.kind, self.purpose.kind())
@@ -179,17 +178,17 @@ impl Purpose {
     }
 }
 
-/// What a drain row says of itself.
+/// The data in the tags of a drain row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainTags {
     /// The internal address whose connections it is for.
     pub internal: IpAddr,
-    /// When it goes.
+    /// When it expires.
     pub until: u64,
 }
 
 impl DrainTags {
-    /// Reads the tags; `None` where they make no sense, so that the row may go.
+    /// Reads the tags; `None` if they are invalid, so that the row may be deleted.
     pub fn read(nat: &Nat) -> Option<Self> {
         let internal = nat.tags.get(INTERNAL)?.parse().ok()?;
         Some(Self { internal, until: nat.tags.get(UNTIL)?.parse().ok()? })

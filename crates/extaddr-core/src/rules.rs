@@ -1,4 +1,4 @@
-//! The rules of the operator: the part of the configuration that decisions rest on.
+//! The rules of the operator: the part of the configuration that decisions depend on.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use crate::ownership::Owner;
 use crate::policy::{Allow, Policy};
 use crate::port_range::PortRange;
 
-/// The default of `min-source-ports`: as many connections to one server port can be there at a time.
+/// The default of `min-source-ports`: so many connections to one server port can exist at a time.
 const MIN_SOURCE_PORTS: u16 = 128;
 
-/// Settings that decisions rest on.
+/// Settings that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Whose rows are ours.
+    /// The owner.
     pub owner: Owner,
     /// Which source ports an instance's own connections may have.
     pub port_range: PortRangeRule,
     /// How many source ports there must be where they are chosen automatically.
     pub min_source_ports: u16,
-    /// What to do about an address that a port-less VIP forwards.
+    /// How to handle an address that a port-less VIP forwards.
     pub default_target: DefaultTargetRule,
-    /// What to do about peers that the network's own SNAT leaves as they are.
+    /// How to handle peers that the network's own SNAT exempts.
     pub exemptions: ExemptionsRule,
     /// How long the old address of a changed or withdrawn override finishes its connections.
     pub drain: Duration,
-    /// How long a forward may be gone before the override goes too.
+    /// How long a forward may be gone before the override is deleted.
     pub hold_down: Duration,
     /// Whether every instance that is the sole target of one forward address gets it.
     pub auto: bool,
-    /// Whether the address must be forwarded to the very port that asks for it.
+    /// Whether the address must be forwarded to the port that has the intent.
     pub require_target: bool,
     /// Intents for many ports at once.
     pub policy: Policy,
@@ -52,7 +52,7 @@ pub enum PortRangeRule {
     Fixed(PortRange),
 }
 
-/// `default-target`: what to do about an address that a port-less VIP forwards.
+/// `default-target`: how to handle an address that a port-less VIP forwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DefaultTargetRule {
@@ -63,14 +63,14 @@ pub enum DefaultTargetRule {
     Reject,
 }
 
-/// `exemptions`: what to do where the network's own SNAT is for some peers only (`allowed_ext_ips`, `exempted_ext_ips`).
+/// `exemptions`: how to handle a network's own SNAT for some peers only (`allowed_ext_ips`, `exempted_ext_ips`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExemptionsRule {
     /// An override is for all peers.
     #[default]
     Ignore,
-    /// It is for the same ones, by a reference to the same address set, which cannot be deleted as long.
+    /// It is for the same peers, by a reference to the same address set, which cannot be deleted meanwhile.
     Inherit,
 }
 
@@ -100,7 +100,7 @@ impl Rules {
         self.allow.iter().any(|allow| allow.permits(router, address))
     }
 
-    /// Returns whether intents may come from elsewhere than the ports themselves.
+    /// Returns whether intents may come from sources other than the ports themselves.
     pub fn speak_for_ports(&self) -> bool {
         self.auto || !self.policy.is_empty()
     }

@@ -1,7 +1,7 @@
-//! CMSes as sources of intents: what Incus and LXD say of their instances' NICs.
+//! CMSes as sources of intents: the NICs of Incus's and LXD's instances.
 //!
-//! NICs and what is asked for them ([`nic`]), what the API sends ([`instance`], [`listing`], [`event`]), what to read after an
-//! event ([`agenda`]), and what is known so far ([`requests`]).
+//! NICs and their ports ([`nic`]), the messages of the API ([`instance`], [`listing`], [`event`]), what to read after
+//! an event ([`agenda`]), and the intents known so far ([`requests`]).
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ pub mod nic;
 pub mod requests;
 mod roster;
 
-/// A CMS whose API is understood. LXD's is that of which Incus's was made.
+/// A CMS whose API is understood. Incus's API was derived from LXD's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// Returns what its users call it.
+    /// Returns its product name.
     pub fn title(self) -> &'static str {
         match self {
             Self::Incus => "Incus",

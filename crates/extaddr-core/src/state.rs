@@ -5,7 +5,7 @@ use crate::words::words;
 /// Declares the states: the documentation, which is also the help text of `list --state`, the name and the word.
 macro_rules! states {
     ($($(#[doc = $doc:literal])+ $name:ident $word:literal;)+) => {
-        /// Where an intent stands. Reports, metrics and the log use these words.
+        /// The state of an intent. Reports, metrics and the log use these words.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum State {
             $($(#[doc = $doc])+ $name,)+

@@ -1,12 +1,12 @@
-//! "Did you mean": the name that was probably meant by one that does not exist. Pure.
+//! "Did you mean": a guess at the name that was meant by one that does not exist. Pure.
 
-/// Names that are listed where several hold what was typed.
+/// The most names that are listed if several contain the text.
 const MAX_SUGGESTIONS: usize = 3;
 
-/// Returns what to add to a message about `word`, which is none of `names`: a guess, or nothing.
+/// Returns an addition to a message about `word`, which is not among `names`: a guess, or nothing.
 pub fn did_you_mean<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
-    // A slip of the finger or two; more in a longer name.
+    // One or two typing errors; more in a longer name.
     let limit = 1 + (word.chars().count() / 5).min(3);
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(word, name), *name));
     if let Some((_, name)) = close.filter(|(distance, _)| *distance <= limit).min() {

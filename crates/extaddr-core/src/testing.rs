@@ -1,4 +1,4 @@
-//! Small networks for tests of rules: rows as a server would send them, and what the engine makes of them in a line.
+//! Small networks for tests of rules: rows as a server would send them, and the decisions on them, each as a line.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,16 +22,16 @@ use crate::rules::Rules;
 use crate::sources::requests::Requests;
 use crate::topology::reach;
 
-/// A network whose rows have names, of which their UUIDs are made.
+/// A network whose rows have names, from which their UUIDs are derived.
 #[derive(Clone)]
 pub(crate) struct Network {
     rows: BTreeMap<(&'static str, String), serde_json::Map<String, Value>>,
     pub(crate) rules: Rules,
-    /// Whether the server is of a release that knows neither gateway ports nor source ports of NAT rows.
+    /// Whether the server's release has neither gateway ports nor source ports of NAT rows.
     pub(crate) is_old: bool,
 }
 
-/// What is done to a network.
+/// An edit of a network.
 pub(crate) type Edit = fn(&mut Network);
 
 /// Returns a map in OVSDB's notation.
@@ -70,7 +70,7 @@ impl Network {
         network
     }
 
-    /// Sets columns of a row, which is inserted where there is none.
+    /// Sets columns of a row, which is inserted if it does not exist.
     pub(crate) fn put(&mut self, table: &'static str, name: &str, columns: Value) {
         let Value::Object(columns) = columns else { panic!("{columns} is no row") };
         self.rows.entry((table, name.to_owned())).or_default().extend(columns);
@@ -81,7 +81,7 @@ impl Network {
         self.rows.remove(&(table, name.to_owned()));
     }
 
-    /// Has a set of references refer to a row too.
+    /// Adds a row to a set of references.
     fn link(&mut self, (table, name, column): (&'static str, &str, &str), to: (&str, &str)) {
         let row = self.rows.entry((table, name.to_owned())).or_default();
         let set = row.entry(column).or_insert_with(|| json!(["set", []]));
@@ -139,7 +139,7 @@ impl Network {
         self.put("Logical_Switch_Port", port, json!({"external_ids": map(&[(key, value)])}));
     }
 
-    /// Has a port ask for an address of the family of which it is one, of IPv4 for `auto`.
+    /// Annotates a port with an address, for its family; `auto` is for IPv4.
     pub(crate) fn wants(&mut self, port: &str, wanted: &str) {
         let family = if wanted.contains(':') { Family::V6 } else { Family::V4 };
         self.annotate(port, keys::port_key(family), wanted);
@@ -178,7 +178,7 @@ impl Network {
         store
     }
 
-    /// Says what is decided on each intent of a port, IPv4 first, such as `granted 203.0.113.10 for 10.57.0.11 ports
+    /// Returns the decision on each intent of a port, IPv4 first, such as `granted 203.0.113.10 for 10.57.0.11 ports
     /// 1024-65535 at R-ext` or `rejected not-a-forward`.
     pub(crate) fn outcome(&self, port: &str) -> String {
         let mut store = self.store();
@@ -208,7 +208,7 @@ impl Network {
         outcomes.collect::<Vec<_>>().join("; ")
     }
 
-    /// Says who asks for what for a port, of its first intent.
+    /// Returns the source and value of a port's first intent.
     pub(crate) fn asked(&self, port: &str) -> String {
         let mut store = self.store();
         let mut engine = Engine::new(self.rules.clone());
@@ -227,7 +227,7 @@ impl Network {
         reason.sentence(&store, &Key::of_port(decision.family), &decision.wanted.to_string(), decision.router)
     }
 
-    /// Returns what the decision on a port's IPv4 intent rests on.
+    /// Returns the dependencies of the decision on a port's IPv4 intent.
     pub(crate) fn watched(&self, port: &str) -> Vec<Dependency> {
         self.resolved(port).1
     }
@@ -238,7 +238,7 @@ impl Network {
         decision.grant().map_or_else(Vec::new, |grant| grant.rows.to_vec())
     }
 
-    /// Returns what `explain` says of the steps of a port's IPv4 intent, with a `!` where not everything will work.
+    /// Returns the steps that `explain` shows for a port's IPv4 intent, with a `!` where not everything will work.
     pub(crate) fn checks(&self, port: &str) -> Vec<String> {
         let checks = self.resolved(port).2;
         let line =
@@ -259,7 +259,7 @@ impl Network {
         (decision, watched, checks)
     }
 
-    /// Returns what would change for a port whose own rows are there, each as `plan` writes it.
+    /// Returns the changes for a port with its present rows, each as `plan` writes it.
     pub(crate) fn plan(&self, port: &str) -> Vec<String> {
         let mut store = self.store();
         let mut engine = Engine::new(self.rules.clone());
@@ -274,7 +274,7 @@ impl Network {
         lines
     }
 
-    /// Adds a row of ours, as it was written for a port on `R`.
+    /// Adds one of our rows, as it was written for a port on `R`.
     pub(crate) fn own_row(&mut self, port: &str, external: &str, internal: &str, gateway_port: Option<&str>) {
         let owner = &self.rules.owner;
         let row = owner.row_uuid(Role::Egress, uuid("Logical_Router", "R"), internal.parse().unwrap(), port);

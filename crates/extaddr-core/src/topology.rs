@@ -6,23 +6,24 @@ use std::net::IpAddr;
 use ovn_model::{Node, Port, PortId, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 use uuid::Uuid;
 
-/// Routers that may lie between an instance and the outside. OVN-Kubernetes needs two and a
-/// distributed router behind another one three; the bound is against loops of peerings.
+/// The most routers between an instance and the outside. OVN-Kubernetes needs two and a distributed router behind
+/// another one three; the bound stops loops of peerings.
 const MAX_HOPS: u8 = 4;
 
-/// What can be reached from a switch.
+/// The routers that can be reached from a switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// The routers and how many routers away they are, the nearest first.
     pub routers: Vec<(RouterId, u8)>,
     /// Those of them to which only disabled ports lead, and the first such port on the way.
     pub cut_off: Vec<(RouterId, DisabledPort)>,
-    /// All switches and routers that were looked at: a change of any other changes nothing here.
+    /// All switches and routers that were visited: a change of any other has no effect here.
     pub visited: BTreeSet<Node>,
 }
 
-/// A port that OVN lets no packet through: `enabled` is false (northd/northd.c, `build_lswitch_port_sec_op` for switch
-/// ports, `build_adm_ctrl_flows_for_lrouter_port` and `build_egress_delivery_flows_for_lrouter_port` for router ports).
+/// A port that OVN does not let packets through: `enabled` is false (northd/northd.c, `build_lswitch_port_sec_op` for
+/// switch ports, `build_adm_ctrl_flows_for_lrouter_port` and `build_egress_delivery_flows_for_lrouter_port` for router
+/// ports).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DisabledPort {
     /// A switch port.
@@ -33,8 +34,8 @@ pub enum DisabledPort {
 
 /// Walks from a switch over routers, peerings and further switches.
 ///
-/// A gateway router is an end: what lies behind it is the outside, where everybody's routers meet.
-/// So is a gateway port for who is outside already: nobody gets in there.
+/// The walk ends at a gateway router: behind it is the outside, where the routers of all tenants meet. It does not
+/// enter a router by a gateway port, from an instance that is outside already.
 pub fn reach(store: &Store, from: SwitchId) -> Reach {
     let mut walk = Walk { store, visited: BTreeSet::new(), is_cut: false };
     let mut routers = walk.routers(from, false);
@@ -56,7 +57,7 @@ pub fn reach(store: &Store, from: SwitchId) -> Reach {
 struct Walk<'a> {
     store: &'a Store,
     visited: BTreeSet<Node>,
-    /// Whether a disabled port was met.
+    /// Whether a disabled port was found.
     is_cut: bool,
 }
 
@@ -68,8 +69,8 @@ struct Step {
 }
 
 impl Walk<'_> {
-    /// Returns the routers, how many routers away they are, and the first disabled port on the way. Ways through disabled
-    /// ports are only taken if `anyway`.
+    /// Returns the routers, how many routers away they are, and the first disabled port on the way. Ways through
+    /// disabled ports are only taken with `anyway`.
     fn routers(&mut self, from: SwitchId, anyway: bool) -> Vec<(RouterId, u8, Option<DisabledPort>)> {
         let (mut routers, mut entered) = (Vec::new(), BTreeSet::new());
         let mut queue = VecDeque::from([(Node::Switch(from), 0, None)]);
@@ -91,7 +92,7 @@ impl Walk<'_> {
                 }
                 let cut = cut.or(through);
                 match to {
-                    // As near as this node, so before all that is further away.
+                    // It has the same distance as this node, so it comes before all that are further away.
                     Node::Switch(_) => queue.push_front((to, hops, cut)),
                     Node::Router(_) => queue.push_back((to, hops + 1, cut)),
                 }
@@ -146,7 +147,7 @@ impl Walk<'_> {
 }
 
 impl Reach {
-    /// Returns the disabled port because of which a router is reached in no other way, if there is one.
+    /// Returns the disabled port on the only way to a router, if there is one.
     pub fn cut_off_by(&self, router: RouterId) -> Option<DisabledPort> {
         self.cut_off.iter().find(|(other, _)| *other == router).map(|(_, port)| *port)
     }
@@ -156,7 +157,8 @@ fn disabled(id: RouterPortId, port: &RouterPort) -> Option<DisabledPort> {
     (port.enabled == Some(false)).then_some(DisabledPort::Router(id))
 }
 
-/// Returns why nothing passes a gateway port, if so: it is disabled, or the only port of a switch that it leads to.
+/// Returns the disabled port that blocks a gateway port, if there is one: the gateway port itself, or the only port of
+/// a switch that it leads to.
 pub fn disabled_gateway(store: &Store, id: RouterPortId) -> Option<DisabledPort> {
     let port = store.router_port(id)?;
     let ends = store.switch_ports_to(&port.name);
@@ -165,8 +167,8 @@ pub fn disabled_gateway(store: &Store, id: RouterPortId) -> Option<DisabledPort>
     disabled(id, port).or(switch_port)
 }
 
-/// Returns why nothing leaves a router that is bound to a chassis, if so: all of its ports are closed but those in the
-/// networks of these addresses.
+/// Returns a disabled port that blocks a router that is bound to a chassis, if all its ports are disabled except those
+/// in the networks of these addresses.
 pub fn disabled_outside(store: &Store, router: RouterId, internal: &[IpAddr]) -> Option<DisabledPort> {
     store.router(router)?.chassis.as_ref()?;
     let is_inner = |id| internal.iter().any(|address| holds(store, id, *address));
@@ -175,7 +177,7 @@ pub fn disabled_outside(store: &Store, router: RouterId, internal: &[IpAddr]) ->
     closed?.first().copied()
 }
 
-/// Returns whether OVN heeds NAT on the router.
+/// Returns whether OVN uses NAT on the router.
 pub fn is_gateway(store: &Store, router: RouterId) -> bool {
     store.router(router).is_some_and(|row| row.chassis.is_some())
         || gateway_ports(store, router).next().is_some()
@@ -183,18 +185,19 @@ pub fn is_gateway(store: &Store, router: RouterId) -> bool {
 
 /// Returns whether a router is Neutron's, by the name that it gives them (neutron/common/ovn/utils.py, `ovn_name`).
 ///
-/// Such a router's edits and maintenance take every SNAT row with another address than the gateway's for a changed gateway.
+/// Neutron's edits and maintenance of a router take every SNAT row with an address other than the gateway's for a
+/// changed gateway.
 pub fn is_neutrons(store: &Store, router: RouterId) -> bool {
     let id = store.router(router).and_then(|row| row.name.strip_prefix("neutron-"));
     id.is_some_and(|id| Uuid::parse_str(id).is_ok())
 }
 
-/// Returns whether OVN passes over the router and all that is on it (northd/northd.c, `lrouter_is_enabled`).
+/// Returns whether OVN ignores the router and everything on it (northd/northd.c, `lrouter_is_enabled`).
 pub fn is_disabled(store: &Store, router: RouterId) -> bool {
     store.router(router).is_some_and(|row| row.enabled == Some(false))
 }
 
-/// Returns the router's gateway ports. On a router with `options:chassis` there are none: northd does not heed them there
+/// Returns the router's gateway ports. A router with `options:chassis` has none: northd ignores them there
 /// (northd/northd.c, `join_logical_ports`).
 pub fn gateway_ports(store: &Store, router: RouterId) -> impl Iterator<Item = RouterPortId> {
     let is_bound = store.router(router).is_some_and(|row| row.chassis.is_some());
@@ -206,7 +209,7 @@ pub fn holds(store: &Store, port: RouterPortId, address: IpAddr) -> bool {
     store.router_port(port).is_some_and(|row| row.networks.iter().any(|net| net.contains(&address)))
 }
 
-/// Returns the router's ports. One that several routers claim is only one's.
+/// Returns the router's ports. A port that several routers refer to belongs to only one.
 pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (RouterPortId, &RouterPort)> {
     let ports = store.router(router).map_or(&[][..], |row| &row.ports[..]);
     let there = ports.iter().filter_map(|id| Some((*id, store.router_port(*id)?)));

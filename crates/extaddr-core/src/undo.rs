@@ -1,4 +1,4 @@
-//! VIPs that a conversion has put out of the way, as its row remembers them. Pure.
+//! VIPs that a conversion has removed, as its row records them. Pure.
 
 use std::net::IpAddr;
 
@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::northd;
 
-/// `NAT.external_ids` of a default target: what to put back when it goes.
+/// `NAT.external_ids` of a default target: the VIPs to restore when it is deleted.
 pub(crate) const UNDO: &str = "ovn-extaddr:undo";
 
-/// What was done to put a VIP out of the way.
+/// How a VIP was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Undo {
-    /// The load balancer was taken off the router; on switches it stays.
+    /// The load balancer was detached from the router; it stays on switches.
     Attach(Uuid),
     /// The VIP was removed from the load balancer, which has others too.
     Restore {
@@ -26,12 +26,12 @@ pub enum Undo {
     },
 }
 
-/// Reads what to put back when a default target goes.
+/// Reads the VIPs to restore when a default target is deleted.
 pub fn undo_of(nat: &Nat) -> Vec<Undo> {
     nat.tags.get(UNDO).map(Undo::list_from_text).unwrap_or_default()
 }
 
-/// Returns where the VIPs lead that a row of ours stands for, as far as they are there.
+/// Returns the targets of the VIPs that our row replaces, as far as they exist.
 pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> + use<'a> {
     let place = nat.router.zip(nat.external_ip());
     let undo = place.map(|place| (undo_of(nat), place)).into_iter();
@@ -39,7 +39,7 @@ pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> 
         .flat_map(|(undo, (router, address))| undo.targets(store, router, address))
 }
 
-/// Whether a load balancer was taken off the router for the conversion of some address.
+/// Whether a load balancer was detached from the router for the conversion of any address.
 fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
     let converted = store.nats_tagged_portless().iter().filter_map(|id| store.nat(*id));
     let mut here = converted.filter(|nat| nat.router == Some(router));
@@ -62,8 +62,7 @@ impl Undo {
         }
     }
 
-    /// Returns where the VIP leads, nowhere if it is gone for good: from its load balancer, or with
-    /// that from the router.
+    /// Returns the targets of the VIP; none if somebody deleted it from its load balancer or with it.
     pub(crate) fn targets<'a>(
         &self,
         store: &'a Store,
@@ -84,12 +83,12 @@ impl Undo {
         backends.into_iter()
     }
 
-    /// Whether it is undone at the router, and not at the load balancer.
+    /// Whether it is undone at the router and not at the load balancer.
     pub fn needs_router(&self) -> bool {
         matches!(self, Self::Attach(_))
     }
 
-    /// Whether what was put out of the way is so still.
+    /// Whether the VIP is still removed.
     pub fn is_out(&self, store: &Store, router: RouterId) -> bool {
         let id = store.load_balancer_by_uuid(self.balancer());
         id.and_then(|id| Some((id, store.load_balancer(id)?))).is_some_and(|(id, row)| match self {
@@ -98,8 +97,7 @@ impl Undo {
         })
     }
 
-    /// Renders a list as the value of a tag. Neither keys nor values of VIPs hold a space or a
-    /// semicolon.
+    /// Renders a list as the value of a tag. Keys and values of VIPs contain neither spaces nor semicolons.
     pub fn list_to_text(list: &[Self]) -> String {
         let texts = list.iter().map(|undo| match undo {
             Self::Attach(balancer) => format!("attach {balancer}"),
@@ -108,7 +106,7 @@ impl Undo {
         texts.collect::<Vec<_>>().join("; ")
     }
 
-    /// Reads what [`list_to_text`](Self::list_to_text) wrote; what makes no sense is left out.
+    /// Reads what [`list_to_text`](Self::list_to_text) wrote; invalid items are omitted.
     pub fn list_from_text(text: &str) -> Vec<Self> {
         let parse = |text: &str| {
             let mut words = text.split_whitespace();

@@ -1,4 +1,4 @@
-//! Deletions that cannot wait for what is to come in their place. Pure.
+//! Deletions that cannot wait for the rows that replace them. Pure.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::resolve::Place;
 use crate::row::OwnRow;
 use crate::rules::Rules;
 
-/// Returns the part of a port's changes that cannot wait for the rest: an address that may be somebody else's by now,
-/// inside or outside, is given up at once. Where the port may have both still, its row stays until it can be changed.
+/// Returns the part of a port's changes that cannot wait for the rest: an internal or external address that may belong
+/// to somebody else by now is given up at once. If the port may still have both, its row stays until it can be changed.
 pub(crate) fn among(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[RowChange]) -> Vec<RowChange> {
     let overrides = || changes.iter().filter_map(RowChange::row).filter(|row| !row.is_drain());
     let is_tenable = |nat: &Nat, router: RouterId| {
@@ -30,7 +30,7 @@ pub(crate) fn among(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[Ro
             _ => return None,
         };
         let nat = store.nat(id)?;
-        // A drain row does what an override of the same address is going to do.
+        // A drain row translates replies as a new override of the same address will.
         let stays = |row: &OwnRow| row.router == router && nat.external_ip() == Some(row.external);
         if rules.owner.role(nat) == Some(Role::Drain) && overrides().any(stays) {
             return None;
@@ -40,15 +40,15 @@ pub(crate) fn among(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[Ro
     };
     let gone: Vec<_> = changes.iter().filter_map(given_up).collect();
     let given: Vec<IpAddr> = gone.iter().filter_map(|(id, _)| store.nat(*id)?.external_ip()).collect();
-    // What their connections need in order to finish.
+    // The drain rows for their connections.
     let drains = changes
         .iter()
         .filter(|change| change.row().is_some_and(|row| row.is_drain() && given.contains(&row.external)));
     gone.iter().map(|(id, router)| RowChange::Delete(*id, *router)).chain(drains.cloned()).collect()
 }
 
-/// Returns what takes a port's overrides off an address: where that cannot be converted, they break the connections
-/// that the port makes.
+/// Returns the changes that delete a port's overrides with an address: if the address cannot be converted, they break
+/// the connections that the port makes.
 pub(crate) fn off_address(
     store: &Store,
     owner: &Owner,

@@ -1,7 +1,6 @@
 //! Checks of the data plane: the rows of the Southbound database that an override needs, and the verdicts on them.
 //!
-//! The rules here only look at rows that somebody else has read. A check that rests on another one that
-//! failed is not made.
+//! The rules here only examine rows that the caller has read. A check that depends on a failed one is not made.
 
 mod action;
 mod bindings;
@@ -46,7 +45,7 @@ pub struct Override {
     pub gateway_port: Option<String>,
 }
 
-/// What a check looked at, by a code that does not change.
+/// The subject of a check, as a code that does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
@@ -72,32 +71,32 @@ pub enum Code {
     Port,
 }
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It is as it should be.
+    /// The check passed.
     Ok,
-    /// The database does not tell.
+    /// The database does not contain the answer.
     Unknown,
-    /// It is not as it should be.
+    /// The check failed.
     Failed,
 }
 
 /// One check of an override. Field names are stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// Its subject.
     pub check: Code,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What was found.
+    /// The finding.
     pub message: String,
     /// What to do about it.
     pub cure: Option<String>,
 }
 
-/// What was found about an override.
+/// The findings on an override.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings {
     /// The checks, in the order of a packet's way.
@@ -160,7 +159,7 @@ impl Outcome {
 // ===== impl Check =====
 
 impl Check {
-    /// Creates a check that went well.
+    /// Creates a check that passed.
     pub fn ok(check: Code, message: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Ok, message: message.into(), cure: None }
     }
@@ -170,13 +169,13 @@ impl Check {
         Self { check, outcome: Outcome::Failed, message: message.into(), cure: Some(cure.into()) }
     }
 
-    /// Creates a check of which the database does not tell how it ends.
+    /// Creates a check whose outcome the database does not contain.
     pub fn unknown(check: Code, message: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Unknown, message: message.into(), cure: Some(cure.into()) }
     }
 }
 
-/// What to do where ovn-northd does not do its work.
+/// What to do if ovn-northd does not work.
 const CURE_OF_NORTHD: &str = "see whether ovn-northd runs, is active and not paused (`ovn-appctl -t ovn-northd status`), and what it logs";
 
 /// Checks an override. `now` is the time, in milliseconds since 1970.
@@ -205,8 +204,8 @@ pub fn verify(wanted: &Override, northbound: &Northbound, southbound: &Southboun
     Findings { checks, chassis }
 }
 
-/// Checks whether ovn-northd has answered all that was asked of it. Nobody need have asked: what tells is the flow, if it
-/// is there.
+/// Checks whether ovn-northd has processed the last requested change. There may be no such request; then only the
+/// presence of the flow shows it.
 fn in_step(northbound: &Northbound, southbound: &Southbound, is_flow_there: bool) -> Check {
     let Northbound { nb_cfg, sb_cfg, .. } = *northbound;
     if southbound.nb_cfg > nb_cfg {
@@ -245,7 +244,7 @@ fn in_step(northbound: &Northbound, southbound: &Southbound, is_flow_there: bool
     }
 }
 
-/// Returns a family's length of a host's prefix.
+/// Returns the length of a host prefix of a family.
 fn host_bits(family: Family) -> i64 {
     match family {
         Family::V4 => 32,

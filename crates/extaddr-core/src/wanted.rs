@@ -1,4 +1,4 @@
-//! Values that can be asked for, and who can ask.
+//! Values of intents, and their sources.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use ovn_model::{Family, parse_ip};
 
 use crate::sources::Kind;
 
-/// The address that an instance port's own connections shall have.
+/// The address requested for an instance port's own connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// This one.
@@ -16,7 +16,7 @@ pub enum Wanted {
     Auto,
 }
 
-/// Who asks for it. The first that speaks wins.
+/// The source of an intent. The first that has one wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A key in the `external_ids` of the port.
@@ -33,28 +33,28 @@ pub enum Source {
     Config,
 }
 
-/// What is asked for, as it was written.
+/// The value of an intent, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// As we would write it.
+    /// The canonical text.
     Canonical(Wanted),
-    /// In another way.
+    /// Another text with the same meaning.
     Other(Box<str>),
 }
 
-/// Why a value asks for nothing that there is.
+/// Why a value is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidWanted {
     /// It is an address of the other family.
     Family,
-    /// It is no address.
+    /// It is not an address.
     Address,
 }
 
-/// Reads the value of a port's key. `none` and an empty value ask for nothing.
+/// Reads the value of a port's key. `none` and an empty value mean no address.
 ///
 /// # Errors
-/// The value is no address, or one of the other family.
+/// The value is not an address, or one of the other family.
 pub fn parse(text: &str, family: Family) -> Result<Option<Wanted>, InvalidWanted> {
     match text.trim() {
         "" | "none" => Ok(None),
@@ -80,7 +80,7 @@ impl Text {
     /// Keeps a text that means this.
     pub(crate) fn new(text: &str, wanted: Option<&Wanted>) -> Self {
         match wanted {
-            // There is one way only to write these.
+            // These have only one notation.
             Some(wanted @ (Wanted::Auto | Wanted::Address(IpAddr::V4(_)))) => Self::Canonical(*wanted),
             Some(wanted) if wanted.to_string() == text => Self::Canonical(*wanted),
             _ => Self::Other(text.into()),
@@ -98,8 +98,7 @@ impl fmt::Display for Text {
 }
 
 impl Source {
-    /// Returns whether it speaks for ports at large, so that those it finds nothing for are no
-    /// failure.
+    /// Returns whether it is for all ports, so that ports without a forward are not reported.
     pub fn is_sweeping(self) -> bool {
         matches!(self, Self::Router | Self::Config)
     }

@@ -1,6 +1,7 @@
 //! Closed sets of words, each with its documentation.
 
-/// Declares what a set of words has in common: all of them, the word, and its documentation as the help text of an option.
+/// Declares what sets of words have in common: the list of all, the word, and its documentation as the help text of an
+/// option.
 macro_rules! words {
     ($words:ident: $($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
         impl $words {

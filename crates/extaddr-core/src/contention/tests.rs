@@ -62,7 +62,7 @@ fn what_the_operator_changes_is_no_fight() {
         fights.note(&subject(), vec![second], after(start, second));
     }
     for second in 15..30 {
-        // Set and unset by turns.
+        // Set and unset alternately.
         fights.note(&subject(), vec![1], after(start, second));
         fights.note(&subject(), Vec::new(), after(start, second));
     }

@@ -1,4 +1,4 @@
-//! An index from what decisions rest on to their ports.
+//! An index from dependencies to the ports whose decisions have them.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
@@ -12,18 +12,18 @@ use super::index::Index;
 use super::ports::{Number, Ports};
 use crate::resolve::Dependency;
 
-/// The ports whose decision rests on something.
+/// The ports by the dependencies of their decisions.
 ///
-/// There are a few watches for each port, and most of them are of one port alone, whose entry has the watch itself: the
-/// table for these has but a hash and the port. Few bits of hash are for tests of what hardly ever happens.
+/// Each port has a few watches, and most of them are of one port alone, whose entry contains the watch: the table for
+/// these has only a hash and the port. Tests use few bits of the hash, to provoke collisions.
 #[derive(Debug)]
 pub(super) struct DependencyIndex<const BITS: u32 = 32> {
     hasher: RandomState,
     /// By the hash of the watch.
     ones: HashMap<u32, Number>,
-    /// Those of several ports, and those whose place in the other table is taken.
+    /// Watches of several ports, and those whose place in the other table is taken.
     many: HashMap<Dependency, BTreeSet<Number>>,
-    /// Those of [`Dependency::Anywhere`], which are few, and looked for all at once at times.
+    /// Watches of [`Dependency::Anywhere`], which are few, and sometimes needed all at once.
     anywhere: Index<IpAddr, Number>,
 }
 
@@ -37,8 +37,8 @@ impl<const BITS: u32> DependencyIndex<BITS> {
         }
     }
 
-    /// Returns the ports that watch, in no order. A port whose entry does not have the watch yet, or has it no more, may
-    /// be among them or not.
+    /// Returns the ports that have a watch, in no order. A port whose entry does not have it yet or any more may or may
+    /// not be among them.
     pub(super) fn get<'a>(
         &'a self,
         ports: &Ports,
@@ -54,12 +54,12 @@ impl<const BITS: u32> DependencyIndex<BITS> {
         one.into_iter().chain(many.into_iter().flatten().copied()).chain(anywhere.into_iter().flatten())
     }
 
-    /// Returns the ports that watch an address anywhere, whichever.
+    /// Returns the ports that watch any address on all routers.
     pub(super) fn of_all_addresses(&self) -> impl Iterator<Item = Number> {
         self.anywhere.keys().flat_map(|address| self.anywhere.get(address).copied())
     }
 
-    /// Files a port that did not watch before; other ports' entries are as they are filed.
+    /// Adds a watch that the port did not have; the entries of other ports must agree with the index.
     pub(super) fn insert(&mut self, ports: &Ports, watch: Dependency, number: Number) {
         if let Dependency::Anywhere(address) = watch {
             return self.anywhere.insert(address, number);
@@ -74,7 +74,7 @@ impl<const BITS: u32> DependencyIndex<BITS> {
             Entry::Occupied(occupied) => {
                 let other = *occupied.get();
                 let mut many = BTreeSet::from([number]);
-                // Else another watch has the same hash.
+                // Otherwise another watch has the same hash.
                 if other != number && ports.entry(other).watches(&watch) {
                     occupied.remove();
                     many.insert(other);
@@ -84,7 +84,7 @@ impl<const BITS: u32> DependencyIndex<BITS> {
         }
     }
 
-    /// Removes a port that did watch.
+    /// Removes a watch that the port had.
     pub(super) fn remove(&mut self, watch: &Dependency, number: Number) {
         if let Dependency::Anywhere(address) = watch {
             return self.anywhere.remove(address, &number);
@@ -126,7 +126,7 @@ mod tests {
             let mut model: BTreeSet<(u8, Number)> = BTreeSet::new();
             for (port, n, insert) in steps {
                 let number = numbers[port];
-                // As the engine does: the entry has nothing while it changes.
+                // As the engine does: the entry is empty while it changes.
                 let mut watched = std::mem::take(&mut ports.entry_mut(number).watched).into_vec();
                 if insert && model.insert((n, number)) {
                     watchers.insert(&ports, watch(n), number);

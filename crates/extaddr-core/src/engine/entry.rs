@@ -9,39 +9,39 @@ use uuid::Uuid;
 
 use crate::resolve::{Decision, Dependency, Place};
 
-/// What is known of a port.
+/// The entry of a port.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) decisions: SmallVec<[Decision; 1]>,
     pub(super) switch: Option<SwitchId>,
-    /// What the decisions rest on, sorted.
+    /// The dependencies of the decisions, sorted.
     pub(super) watched: Box<[Dependency]>,
-    /// Where it would have rows, each for an address that it watches. The first port by name gets them.
+    /// The places where it would have rows, each with an address that it watches. The first port by name gets them.
     pub(super) claimed: SmallVec<[Place; 1]>,
-    /// Few ports have it.
+    /// Only few ports have this.
     pub(super) leaving: Option<Box<Leaving>>,
 }
 
-/// What of a port goes as time goes by.
+/// The rows of a port that expire with time.
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
-    /// Since when the forward of an address is gone.
+    /// When the forward of an address was lost.
     pub(super) lost: BTreeMap<Loss, Instant>,
-    /// The rows of those that may still come back.
+    /// The rows whose forwards may still come back.
     pub(super) held: Vec<NatId>,
     /// When to decide again.
     pub(super) due: Option<Instant>,
 }
 
-/// What rests on a forward that is gone.
+/// A row or address whose forward is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Loss {
     Override(Family),
-    /// A row for connections that are to finish.
+    /// A drain row.
     Drain(Uuid),
 }
 
-/// An entry that is being made.
+/// An entry under construction.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) decisions: Vec<Decision>,
@@ -52,22 +52,22 @@ pub(super) struct Draft {
 }
 
 impl Entry {
-    /// An entry of which nothing is known but what goes.
+    /// An entry that has only expiring rows.
     pub(super) fn leaving(leaving: Leaving) -> Self {
         Self { leaving: Some(Box::new(leaving)), ..Self::default() }
     }
 
-    /// Whether the decisions rest on something.
+    /// Whether the decisions have a dependency.
     pub(super) fn watches(&self, watch: &Dependency) -> bool {
         self.watched.binary_search(watch).is_ok()
     }
 
-    /// Returns the rows that may still come back.
+    /// Returns the rows whose forwards may still come back.
     pub(super) fn held(&self) -> &[NatId] {
         self.leaving.as_ref().map_or(&[], |leaving| &leaving.held)
     }
 
-    /// Returns since when something is lost.
+    /// Returns when a forward was lost.
     pub(super) fn lost(&self, loss: Loss) -> Option<Instant> {
         self.leaving.as_ref()?.lost.get(&loss).copied()
     }

@@ -1,4 +1,4 @@
-//! Hold-downs: rows that stay for a while although the forward that they rest on is gone.
+//! Hold-downs: rows that stay for a while although the forward that they depend on is gone.
 
 use ovn_model::Store;
 
@@ -13,8 +13,8 @@ use crate::topology::Reach;
 use crate::{drain, forwards};
 
 impl Engine {
-    /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a
-    /// forward deletes and re-creates it. Not where another network has got the address.
+    /// Decides which overrides stay for a while although their forward is gone: a CMS that edits a forward deletes and
+    /// re-creates it. They do not stay where another network has the address.
     pub(super) fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, draft: &mut Draft, now: Now) {
         let nowhere = Reach::default();
         let reach = draft.switch.and_then(|switch| self.reaches.get(switch)).unwrap_or(&nowhere);
@@ -51,7 +51,7 @@ impl Engine {
                 draft.leaving.held.extend(rows);
             }
         }
-        // Nobody asked for what was given to all; where there is nothing to give, nothing is said.
+        // These intents come from a setting for all ports; without a forward nothing is reported.
         draft.decisions.retain(|decision| {
             let waits = matches!(decision.verdict, Verdict::Waiting(_) | Verdict::Rejected(Reason::NoRouter));
             let nothing = waits || matches!(decision.verdict, Verdict::Rejected(Reason::NoForwardForAuto));
@@ -61,7 +61,7 @@ impl Engine {
 }
 
 impl Draft {
-    /// Watches the addresses of rows that stay only as long as the network has the address.
+    /// Watches the addresses of rows that stay only while the network has them.
     pub(super) fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
         for Owned { id, router, nat, role } in owned {
             let held = self.leaving.held.contains(id);
@@ -69,7 +69,7 @@ impl Draft {
                 continue;
             };
             self.watched.push(Dependency::Address(*router, address));
-            // As long as it is forwarded here, it is nobody else's.
+            // While it is forwarded here, no other network can have it.
             if held || forwards::on_address(store, owner, *router, address).next().is_none() {
                 self.watched.push(Dependency::Anywhere(address));
             }

@@ -1,4 +1,4 @@
-//! A map from what a decision rests on to the decision.
+//! A map from keys to sets, such as from dependencies to decisions.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use foldhash::{HashMap, HashMapExt};
 
-/// Sets by key; an empty set takes no place.
+/// Sets by key; empty sets are not stored.
 #[derive(Debug)]
 pub(super) struct Index<K, E>(HashMap<K, Members<E>>);
 

@@ -9,12 +9,12 @@ use uuid::Uuid;
 use crate::sources::Kind;
 use crate::sources::nic::Nic;
 
-/// The ports of instances of CMSes, by what their names say.
+/// The ports of instances of CMSes, by the instance in their names.
 #[derive(Debug, Default)]
 pub(super) struct Located(HashMap<(Kind, Uuid), Vec<Arc<str>>>);
 
 impl Located {
-    /// Finds those of all ports.
+    /// Collects them from all ports.
     pub(super) fn all(store: &Store) -> Self {
         let mut located = Self::default();
         for (_, port) in store.ports() {
@@ -23,7 +23,7 @@ impl Located {
         located
     }
 
-    /// Takes note that a port appeared, changed or went.
+    /// Records that a port appeared, changed or disappeared.
     pub(super) fn note(&mut self, store: &Store, name: &Arc<str>) {
         if store.port_by_name(name).is_some() {
             self.add(name);

@@ -1,4 +1,4 @@
-//! Marks on what a change concerns: it is decided again by the next update.
+//! Marks on the subjects that a change concerns: the next update decides on them again.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::ownership::Role;
 use crate::resolve::{Dependency, Place};
 
 impl Engine {
-    /// Marks what a change concerns.
+    /// Marks the subjects that a change concerns.
     pub(super) fn mark(&mut self, store: &Store, change: &Change) {
         match change {
             Change::Port(port) | Change::Tagged(port) => {
@@ -62,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// Marks what has rows of ours on a router though no intent leads to it.
+    /// Marks the subjects that have our rows on a router although no intent leads to it.
     pub(super) fn mark_rows(&mut self, store: &Store, router: RouterId) {
         for nat in store.nats_of(router).iter().filter_map(|id| store.nat(*id)) {
             match self.rules.owner.role(nat) {
@@ -79,8 +79,8 @@ impl Engine {
         }
     }
 
-    /// Takes note whether a router speaks for the ports behind it. As long as none does, ports
-    /// without an intent of their own are not looked at; the first that does changes that.
+    /// Records whether a router has an intent for the ports behind it. As long as no router has one, ports without
+    /// their own intent are not examined; the first such router changes that.
     pub(super) fn mark_speaker(&mut self, store: &Store, router: RouterId) {
         if store.router(router).is_none_or(|row| row.external.is_none()) {
             self.speakers.remove(&router);

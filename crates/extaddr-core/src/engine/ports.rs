@@ -11,17 +11,17 @@ use hashbrown::hash_table::Entry as Place;
 use super::ReconcileKey;
 use super::entry::Entry;
 
-/// Stands for a port in the tables of the engine. It is another's one day.
+/// Identifies a port in the tables of the engine. It is used again after the port is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Number(u32);
 
-/// What is known of each port.
+/// The entries of all ports.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     hasher: RandomState,
-    /// By the name, which is in the slot.
+    /// Found by the name, which is in the slot.
     numbers: HashTable<Number>,
-    /// Those of free numbers are empty.
+    /// Slots of free numbers are empty.
     slots: Vec<Slot>,
     free: Vec<Number>,
 }
@@ -47,7 +47,7 @@ impl Ports {
         Self::default()
     }
 
-    /// Makes room for some more.
+    /// Reserves capacity for more ports.
     pub(super) fn reserve(&mut self, more: usize) {
         self.numbers.reserve(more, |number| self.hasher.hash_one(&*self.slots[number.index()].name));
         self.slots.reserve_exact(more);
@@ -64,12 +64,12 @@ impl Ports {
         self.numbers.iter().map(|number| self.name(*number))
     }
 
-    /// Returns how many places there are, of which some may be free.
+    /// Returns the number of places, some of which may be free.
     pub(super) fn places(&self) -> usize {
         self.slots.len()
     }
 
-    /// Returns the names of the ports in these places. One that is free has no name and no decisions.
+    /// Returns the names of the ports in these places. A free place has an empty name and no decisions.
     pub(super) fn names_in(&self, places: Range<usize>) -> impl Iterator<Item = &Arc<str>> {
         let slots = self.slots.get(places.start..places.end.min(self.slots.len())).unwrap_or_default();
         let taken = slots.iter().filter(|slot| !slot.name.is_empty() || !slot.entry.decisions.is_empty());
@@ -81,7 +81,7 @@ impl Ports {
         &self.slots[number.index()].name
     }
 
-    /// Returns what has the rows of a port that is known.
+    /// Returns the reconcile key of a port that is known.
     pub(super) fn subject(&self, number: Number) -> ReconcileKey {
         ReconcileKey::Port(Arc::clone(self.name(number)))
     }
@@ -113,7 +113,7 @@ impl Ports {
         number
     }
 
-    /// Forgets a port. Nothing may lead to its number any more.
+    /// Forgets a port. No index may contain its number any more.
     pub(super) fn remove(&mut self, number: Number) {
         let Slot { name, .. } = std::mem::take(&mut self.slots[number.index()]);
         if let Ok(found) = self.numbers.find_entry(self.hasher.hash_one(&*name), |other| *other == number) {

@@ -1,14 +1,14 @@
-//! The queue of what is to be decided again: at once, or at a time.
+//! The queue of subjects to be decided again, at once or at a later time.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::ReconcileKey;
 
-/// What is to be decided again.
+/// The subjects to be decided again.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Whether all is.
+    /// Whether all subjects are.
     all: bool,
     /// Ports come before the conversions that they need.
     dirty: BTreeSet<ReconcileKey>,
@@ -16,22 +16,22 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Returns a queue that has everything.
+    /// Returns a queue of all subjects.
     pub(super) fn everything() -> Self {
         Self { all: true, ..Self::default() }
     }
 
-    /// Adds one.
+    /// Adds a subject.
     pub(super) fn add(&mut self, key: ReconcileKey) {
         self.dirty.insert(key);
     }
 
-    /// Adds some.
+    /// Adds subjects.
     pub(super) fn extend(&mut self, keys: impl IntoIterator<Item = ReconcileKey>) {
         self.dirty.extend(keys);
     }
 
-    /// Has one decided at another time than before.
+    /// Changes the time at which a subject is decided.
     pub(super) fn schedule(&mut self, key: &ReconcileKey, before: Option<Instant>, after: Option<Instant>) {
         if before != after {
             self.due.extend(after.map(|at| (at, key.clone())));
@@ -41,7 +41,7 @@ impl Queue {
         }
     }
 
-    /// Adds those whose time has come.
+    /// Adds the subjects whose time has come.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(entry) = self.due.first().filter(|(at, _)| *at <= now).cloned() {
             self.due.remove(&entry);
@@ -49,17 +49,17 @@ impl Queue {
         }
     }
 
-    /// Returns the next time of one.
+    /// Returns the time of the next subject.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Returns whether all is to be decided again, which is not so any more then.
+    /// Returns whether all subjects are to be decided again, and resets that.
     pub(super) fn take_all(&mut self) -> bool {
         std::mem::take(&mut self.all)
     }
 
-    /// Takes the next one.
+    /// Takes the next subject.
     pub(super) fn pop(&mut self) -> Option<ReconcileKey> {
         self.dirty.pop_first()
     }

@@ -1,4 +1,4 @@
-//! What can be reached from switches, for the ports that have decisions.
+//! The routers that can be reached from switches, for the ports that have decisions.
 
 use foldhash::HashMap;
 use ovn_model::{Node, Store, SwitchId};
@@ -18,12 +18,12 @@ pub(super) struct Reaches {
 }
 
 impl Reaches {
-    /// Returns the reach of a switch, if somebody looked already.
+    /// Returns the reach of a switch, if it is known already.
     pub(super) fn get(&self, switch: SwitchId) -> Option<&Reach> {
         self.by_switch.get(&switch)
     }
 
-    /// Returns the reach of a switch.
+    /// Returns the reach of a switch, computed if it is not known.
     pub(super) fn look(&mut self, store: &Store, switch: SwitchId) -> &Reach {
         self.by_switch.entry(switch).or_insert_with(|| {
             let reach = reach(store, switch);
@@ -32,7 +32,7 @@ impl Reaches {
         })
     }
 
-    /// Takes note that a port is on another switch than before. Where none is left, the reach is forgotten.
+    /// Records that a port moved to another switch. The reach of a switch without ports is forgotten.
     pub(super) fn relocate(&mut self, port: Number, before: Option<SwitchId>, after: Option<SwitchId>) {
         if before == after {
             return;

@@ -1,4 +1,4 @@
-//! Recomputation of all decisions: after a snapshot, and by other rules.
+//! Recomputation of all decisions: after a snapshot, and after a change of the rules.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::clock::Now;
 use crate::ownership::Role;
 
 impl Engine {
-    /// Starts from nothing, but for what only time tells.
+    /// Forgets everything except what cannot be computed again, such as since when a forward is gone.
     pub(super) fn forget(&mut self, store: &Store) {
         let mut ports = Ports::new();
         for (name, entry) in std::mem::replace(&mut self.ports, Ports::new()).into_entries() {
@@ -23,7 +23,7 @@ impl Engine {
                 *ports.entry_mut(number) = Entry::leaving(Leaving { lost, ..Leaving::default() });
             }
         }
-        // So is what a row said that is gone now, perhaps.
+        // The record of a row that may be deleted by now cannot be computed again either.
         let mut conversions = std::mem::take(&mut self.conversions);
         conversions.retain(|_, conversion| !conversion.memory.is_empty());
         for conversion in conversions.values_mut() {
@@ -49,13 +49,13 @@ impl Engine {
         self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
     }
 
-    /// Decides on all ports that have an intent or rows of ours, and marks the conversions. Returns the ports.
+    /// Decides on all ports that have an intent or our rows, and marks the conversions. Returns the ports.
     pub(super) fn decide_all(&mut self, store: &Store, now: Now) -> Vec<Arc<str>> {
         self.queue.extend(self.conversions.keys().copied().map(ReconcileKey::Conversion));
         self.queue.extend(self.ports.names().map(|name| ReconcileKey::Port(Arc::clone(name))));
         let asks = |port: &Port| self.speaks(store, port);
         let asking = store.ports().filter(|(_, port)| asks(port)).map(|(id, port)| (port.switch, id));
-        // What the ports of a switch rest on is mostly the same, and at hand then.
+        // Ports of one switch mostly have the same dependencies, which are then in the cache.
         let mut asking: Vec<_> = asking.collect();
         asking.sort_unstable();
         self.ports.reserve(asking.len());
@@ -70,12 +70,12 @@ impl Engine {
         if !portless.is_empty() {
             self.queue.add(ReconcileKey::Port(Arc::default()));
         }
-        // Most ports with rows ask for them: only where some do not, they have to be found.
+        // Most ports with rows have intents: only where some do not, these ports have to be found.
         if store.tagged_count() > rows + portless.len() {
             let names = store.tagged_names().filter(|name| self.ports.get(name).is_none());
             self.queue.extend(names.map(ReconcileKey::Port));
         }
-        // The rows of conversions have no port, and are not what most rows are, unless somebody changed that.
+        // The rows of conversions have no port, and differ in kind from most rows, unless somebody changed that.
         let unlike = store.nats().map(|(_, nat)| nat).filter(|nat| !nat.is_host_snat());
         let portless = portless.iter().filter_map(|id| store.nat(*id));
         let converts = |nat: &&Nat| self.rules.owner.role(nat) == Some(Role::DefaultTarget);

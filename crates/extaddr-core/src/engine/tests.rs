@@ -1,4 +1,4 @@
-//! What CMSes ask for, and what becomes of it.
+//! Intents of CMSes, and the decisions on them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,7 +28,7 @@ fn network() -> Network {
     network
 }
 
-/// The instance, which asks for an address for `eth0`.
+/// The instance, with an intent for `eth0`.
 fn web1(address: &str) -> Instance {
     let json = json!({
         "name": "web1", "config": {"volatile.uuid": UUID},
@@ -42,7 +42,7 @@ fn now() -> Now {
     Now { instant: Instant::now(), wall: 1_800_000_000 }
 }
 
-/// An engine that expects an Incus of which nothing was heard.
+/// An engine with an Incus as a source that was not read yet.
 fn expecting(network: &Network, store: &Store) -> Engine {
     let mut engine = Engine::new(network.rules.clone());
     engine.set_requests(store, Requests::new([Kind::Incus]));
@@ -64,7 +64,7 @@ fn said(store: &Store, engine: &Engine) -> String {
     )
 }
 
-/// Puts the row there that the port has by an earlier decision.
+/// Inserts the row that the port has from an earlier decision.
 fn with_row(network: &mut Network, external: &str) {
     let store = network.store();
     let router = store.routers().find(|(_, router)| *router.name == *"R").unwrap().1.uuid;

@@ -11,7 +11,7 @@ use crate::ownership::Owner;
 use crate::topology::{gateway_ports, is_disabled, is_gateway, router_ports};
 use crate::{forwards, northd};
 
-/// A router that answers for an address: by one of its ports, or where its NAT is.
+/// A router that answers for an address, by one of its ports or by NAT.
 struct Holder {
     router: RouterId,
     port: Option<RouterPortId>,
@@ -21,7 +21,7 @@ struct Holder {
 #[derive(Default)]
 struct Links {
     switches: BTreeSet<SwitchId>,
-    /// Whether it is in one that is not OVN's, or that nobody knows: two that are may meet there.
+    /// Whether it is in a network that is physical or not known: two such routers may share it.
     is_open: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn shared_addresses(store: &Store, owner: &Owner) -> Vec<String> {
 fn holders(store: &Store) -> HashMap<IpAddr, Vec<Holder>> {
     let mut holders: HashMap<_, Vec<_>> = HashMap::new();
     for (id, port) in store.router_ports() {
-        // OVN makes nothing of a disabled one.
+        // OVN ignores a disabled one.
         let router = port.router.filter(|router| port.enabled != Some(false) && !is_disabled(store, *router));
         let Some(router) = router else { continue };
         for network in port.networks.iter() {

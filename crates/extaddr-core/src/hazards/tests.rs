@@ -1,4 +1,4 @@
-//! One network for each kind of hazard, and what is none.
+//! One network for each kind of hazard, and cases that are not hazards.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::testing::{Edit, Network, map, reference};
 
 const NEUTRON: &str = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
 
-/// What is done to a network without hazards, the kinds that there are then, and the place of the first.
+/// An edit of a network without hazards, the kinds of hazards that it causes, and the place of the first.
 const CASES: [(Edit, &[&str], &str); 18] = [
     (
         |n| n.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]})),

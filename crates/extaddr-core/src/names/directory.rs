@@ -1,4 +1,4 @@
-//! A replica of the few columns that tell the names of ports.
+//! A replica of the few columns that contain the names of ports.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use ovsdb_protocol::{
 
 use super::rows::{HostRow, KeptRow, PortRow, SwitchRow};
 
-/// Ports, and what people know them by. The agent has none: it takes memory for each port.
+/// Ports and their display names. The agent does not keep one, since it takes memory for each port.
 #[derive(Debug)]
 pub struct Directory(Tables);
 
@@ -36,7 +36,7 @@ impl Directory {
         self.rows::<PortRow>()
     }
 
-    /// Returns true if the port of that name is an instance's, or is not there.
+    /// Returns true if the port of that name is an instance's, or does not exist.
     pub(super) fn is_instance(&self, port: &str) -> bool {
         self.port(port).is_none_or(|row| row.kind.is_empty() || row.kind == "external")
     }
@@ -56,14 +56,14 @@ impl Directory {
         hosts.find_map(|(_, row)| row.host())
     }
 
-    /// Returns the names of ports that are not there, whose host names a CMS keeps until the port comes back.
+    /// Returns the names of missing ports whose host names a CMS keeps until the port comes back.
     pub(super) fn expected(&self) -> impl Iterator<Item = &str> {
         let hosts = self.rows::<HostRow>();
         let ports = hosts.filter_map(|row| row.incus_port.as_deref().or(row.lxd_port.as_deref()));
         ports.filter(|port| self.port(port).is_none())
     }
 
-    /// Returns the names of the ports for which an intent is kept; one twice with intents for both families.
+    /// Returns the names of the ports for which an intent is kept; a name appears twice if both families have intents.
     pub(super) fn kept(&self) -> impl Iterator<Item = &str> {
         self.rows::<KeptRow>().flat_map(|row| row.kept.iter()).map(|(port, ..)| port)
     }
@@ -88,7 +88,7 @@ impl Replica for Directory {
 
     fn commit(&mut self) {
         self.0.commit();
-        // Nobody asks for them.
+        // Nobody uses them.
         drop(self.0.take_changes::<PortRow>());
         drop(self.0.take_changes::<SwitchRow>());
         drop(self.0.take_changes::<HostRow>());

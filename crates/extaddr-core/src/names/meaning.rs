@@ -1,6 +1,6 @@
-//! The port that a text means, and the error where it means none or several.
+//! The port that a text means, and the error if it means none or several.
 
-/// Ports that an error lists.
+/// The most ports that an error lists.
 const MAX_LISTED: usize = 10;
 
 /// What a text means.
@@ -12,19 +12,19 @@ pub enum Meaning {
     Several(Vec<Match>),
     /// An instance without a port: most are stopped.
     Absent {
-        /// What people call it, or the NIC.
+        /// Its display name, or that of the NIC.
         name: String,
-        /// The name that its port has when there is one, if the database tells.
+        /// The name of its port when there is one, if the database contains it.
         port: Option<String>,
     },
-    /// Nothing; what to add to a message: a guess, or nothing.
+    /// Nothing. The text is added to a message: a guess, or empty.
     Unknown(String),
 }
 
 /// One of several ports that a text may mean.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Match {
-    /// What people call it.
+    /// Its display name.
     pub name: Option<String>,
     /// Its own name.
     pub port: String,
@@ -36,7 +36,7 @@ impl Meaning {
     /// Returns the name of the port.
     ///
     /// # Errors
-    /// It is not one port; the error says which there are, or what may have been meant.
+    /// It is not exactly one port; the error lists the candidates, or guesses what was meant.
     pub fn port(self, text: &str) -> Result<String, String> {
         match self {
             Self::Port(port) => Ok(port),

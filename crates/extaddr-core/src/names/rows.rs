@@ -1,14 +1,14 @@
-//! The rows by which ports are known to people.
+//! The rows that contain the display names of ports.
 
 use std::collections::BTreeMap;
 
 use ovn_model::Kept;
 use ovsdb_protocol::{Table, Uuid};
 
-/// The name of reverse entries ends with it.
+/// The suffix of the names of reverse entries.
 const REVERSE: &str = ".arpa";
 
-/// A switch port: its name, and what CMSes note of it.
+/// A switch port: its name, and what CMSes record of it.
 #[derive(Clone, Debug, Table)]
 #[ovsdb(table = "Logical_Switch_Port")]
 pub(super) struct PortRow {
@@ -57,7 +57,7 @@ pub(super) struct KeptRow {
 }
 
 impl PortRow {
-    /// Returns the name that a CMS notes at the port itself.
+    /// Returns the name that a CMS records at the port itself.
     pub(super) fn given_name(&self) -> Option<String> {
         if let Some(name) = self.neutron.as_ref().filter(|name| !name.is_empty()) {
             return Some(name.clone());
@@ -65,7 +65,7 @@ impl PortRow {
         match (&self.pod, &self.namespace) {
             (Some(pod), _) if pod.contains('/') => Some(pod.clone()),
             (Some(_), Some(namespace)) => {
-                // Names of pods and namespaces have no underscore; a network's name may come before them.
+                // Names of pods and namespaces have no underscore; a network's name may precede them.
                 let (before, pod) = self.name.rsplit_once('_')?;
                 let is_here = before.rsplit_once('_').map_or(before, |(_, last)| last) == namespace;
                 is_here.then(|| format!("{namespace}/{pod}"))
@@ -76,7 +76,7 @@ impl PortRow {
 }
 
 impl HostRow {
-    /// Returns the name of the instance: host names have a domain after it. There is none before the instance ran.
+    /// Returns the name of the instance, without the domain of the host name. It is empty before the instance first runs.
     pub(super) fn host(&self) -> Option<&str> {
         let name = self.records.keys().find(|name| !name.ends_with(REVERSE))?;
         name.split('.').next().filter(|name| !name.is_empty())

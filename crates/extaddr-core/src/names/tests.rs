@@ -16,14 +16,14 @@ const A: &str = "00000000-0000-4000-8000-00000000000a";
 const B: &str = "00000000-0000-4000-8000-00000000000b";
 const C: &str = "00000000-0000-4000-8000-00000000000c";
 
-/// A database and what a CMS says.
+/// A database and the instances of a CMS.
 struct World {
     directory: Directory,
     requests: Requests,
 }
 
 impl World {
-    /// Has these rows: a table's name and the columns of each.
+    /// Creates a database with these rows: a table's name and the columns of each.
     fn new(rows: &[(&'static str, Value)]) -> Self {
         let mut directory = Directory::default();
         let specs = [PortRow::TABLE, SwitchRow::TABLE, HostRow::TABLE, KeptRow::TABLE];
@@ -38,7 +38,7 @@ impl World {
         Self { directory, requests: Requests::default() }
     }
 
-    /// Has a CMS with these instances: project, name, UUID.
+    /// Adds a CMS with these instances: project, name, UUID.
     fn with(mut self, instances: &[(&str, &str, &str)]) -> Self {
         self.requests = Requests::new([Kind::Incus]);
         let instances = instances.iter().map(|(project, name, uuid)| instance(project, name, uuid));
@@ -203,7 +203,7 @@ fn a_port_for_which_an_intent_is_kept_has_its_names_while_it_is_gone() {
 
 #[test]
 fn a_host_name_tells_the_port_of_an_instance_that_is_stopped() {
-    // What LXD leaves of it, or Incus before it ran for the first time, has no name.
+    // A row that LXD leaves behind, or that Incus has before the first start, has no name.
     let rows = [host(&nic(A, "eth0"), "web1.incus"), host(&nic(B, "eth0"), "")];
     let absent = |name: &str, uuid| Meaning::Absent { name: name.to_owned(), port: Some(nic(uuid, "eth0")) };
     let world = World::new(&rows);
@@ -216,13 +216,13 @@ fn a_host_name_tells_the_port_of_an_instance_that_is_stopped() {
     let world = world.with(&[("default", "web1", A), ("shop", "db", B)]);
     assert_eq!(world.names().find("web1"), absent("default:web1/eth0", A));
     assert_eq!(world.names().find("shop:db"), absent("shop:db/eth0", B));
-    // Of several, none is taken, nor the only one that runs.
+    // Of several, none is taken, not even the only running one.
     let hosts = [host(&nic(A, "eth0"), "web1.incus"), host(&nic(B, "eth0"), "web1.incus")];
     let running = port(&nic(B, "eth0"), &[]);
     for rows in [&hosts[..], &[hosts.as_slice(), &[running]].concat()] {
         assert!(World::new(rows).find("web1").unwrap_err().contains("any of 2 ports"));
     }
-    // An intent that is kept for it makes it no second one.
+    // A kept intent for it does not make it a second port.
     let key = ovn_model::keys::kept_key(ovn_model::Family::V4, &nic(A, "eth0"));
     let kept = ("NB_Global", json!({"external_ids": map(&[(&key, "auto")])}));
     assert_eq!(World::new(&[hosts[0].clone(), kept]).find("web1"), Ok(nic(A, "eth0")));

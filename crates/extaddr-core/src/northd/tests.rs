@@ -11,12 +11,12 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
         ("203.0.113.10:80", "10.57.0.11:8080,10.57.0.12:80", None),
         ("[2001:db8::10]:80", "[fd42:57::b]:80", None),
         ("2001:db8::10", "fd42:57::b", None),
-        // One without backends is heeded: it refuses or drops what arrives.
+        // One without backends is used: it rejects or drops packets.
         ("203.0.113.10:80", "", None),
         ("203.0.113.10:80", "10.57.0.11:80,", None),
         ("203.0.113.10:80", ",,", None),
         ("[203.0.113.10]:80", "10.57.0.11:80", None),
-        // Port 0 is none.
+        // Port 0 is not a port.
         ("203.0.113.10:0", "10.57.0.11", None),
         ("203.0.113.10", "10.57.0.11:80", Some(BackendPort)),
         ("203.0.113.10:0", "10.57.0.11:80", Some(BackendPort)),
@@ -118,7 +118,7 @@ fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
     use serde_json::json;
 
     use crate::testing::map;
-    /// What may be there beside a `dnat` row for 203.0.113.2, the address of `R-ext`, and whether that is heeded then.
+    /// An edit beside a `dnat` row for 203.0.113.2, the address of `R-ext`, and whether the row is used then.
     type Case = (&'static str, fn(&mut Network), bool);
     fn forces(network: &mut Network, options: &[(&str, &str)]) {
         network.put("Logical_Router", "R", json!({"options": map(options)}));
@@ -174,7 +174,7 @@ fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
 #[test]
 fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
     use NatFlaw::{GatewayPort, NoGatewayPort};
-    // Beside R-ext there is R-priv; the row's address and the port that it names.
+    // With R-ext and R-priv: the row's address and the port that it names.
     for (external, named, port) in [
         ("203.0.113.10", None, Ok(Some("R-ext"))),
         ("192.0.2.50", None, Ok(Some("R-priv"))),
@@ -234,11 +234,11 @@ fn a_port_has_the_addresses_that_northd_counts() {
             &["10.57.0.20"],
             &["fd42:57::14"],
         ),
-        // What is asked for may be another address than what was allocated, which counts.
+        // The requested address may differ from the allocated one, which counts.
         ("dynamic 10.57.0.5", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.20"], &[]),
         ("dynamic", "02:00:00:00:00:11", &[], &[]),
         ("dynamic 172.50.1.5", "02:00:00:00:00:11 172.50.1.9", &["172.50.1.9"], &[]),
-        // With a mask, which northd passes over.
+        // With a mask, which northd ignores.
         ("02:00:00:00:00:11 10.199.200.20/24", "", &["10.199.200.20"], &[]),
         // Nothing is allocated any more.
         ("02:00:00:00:00:11 10.57.0.11", "02:00:00:00:00:11 10.57.0.20", &["10.57.0.11"], &[]),

@@ -1,4 +1,4 @@
-//! Which intents of a list are wanted: by their states, and by a text that is found in what is shown of them.
+//! The filter of a list of intents: by state, and by a text in the fields that are shown.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,15 +13,15 @@ use crate::resolve::{Decision, Verdict};
 use crate::state::State;
 use crate::wanted::{Text, Wanted};
 
-/// Which intents are wanted.
+/// The filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     states: Vec<State>,
-    /// In small letters.
+    /// In lower case.
     text: String,
 }
 
-/// A filter with what follows from it for a database, so that most ports need no closer look.
+/// A filter with facts derived from it for a database, so that most ports need no detailed check.
 #[derive(Debug, Default)]
 pub(super) struct Sieve {
     /// Whether addresses may contain the text.
@@ -32,7 +32,7 @@ pub(super) struct Sieve {
     routers: HashSet<RouterId>,
 }
 
-/// What is shown of an intent, as far as a text is looked for in it.
+/// The fields of an intent that are searched for a text.
 #[derive(Clone, Debug)]
 pub(super) struct Shown<'a> {
     pub(super) port: &'a str,
@@ -47,24 +47,23 @@ pub(super) struct Shown<'a> {
 // ===== impl Filter =====
 
 impl Filter {
-    /// Wants intents in one of these states, in any if there is none, that show the text: in the name of their port, what
-    /// people call it, the name of their router, an address, or the code of their reason. Small and capital letters are the
-    /// same.
+    /// Admits intents in one of these states (in any state if the list is empty) that have the text in the name or
+    /// display name of their port, the name of their router, an address, or the code of their reason. Case is ignored.
     pub fn new(states: Vec<State>, text: &str) -> Self {
         Self { states, text: text.trim().to_lowercase() }
     }
 
-    /// Returns whether there is a text to look for.
+    /// Returns whether the filter has a text.
     pub fn has_text(&self) -> bool {
         !self.text.is_empty()
     }
 
-    /// Returns whether every intent is wanted.
+    /// Returns whether every intent is admitted.
     pub fn is_open(&self) -> bool {
         self.states.is_empty() && self.text.is_empty()
     }
 
-    /// Returns whether an intent is wanted.
+    /// Returns whether an intent is admitted.
     pub fn admits(&self, entry: &Entry) -> bool {
         self.admits_state(entry.state) && self.shows(&Shown::new(entry))
     }
@@ -73,7 +72,7 @@ impl Filter {
         self.states.is_empty() || self.states.contains(&state)
     }
 
-    /// Whether the text is found in what is shown.
+    /// Whether one of the fields has the text.
     pub(super) fn shows(&self, shown: &Shown<'_>) -> bool {
         self.text.is_empty()
             || [Some(shown.port), shown.name, shown.router, Some(shown.wanted), shown.reason.map(Code::name)]
@@ -91,7 +90,8 @@ impl Filter {
         address.to_string().contains(&*self.text)
     }
 
-    /// Whether an intent with this decision may be in a state that is wanted, see `report`. A held row is active.
+    /// Whether an intent with this decision may be in an admitted state, see `report`. An intent with a held row is
+    /// active.
     fn may_admit(&self, decision: &Decision) -> bool {
         let state = match &decision.verdict {
             Verdict::Granted(_) => {
@@ -126,7 +126,7 @@ impl Sieve {
         }
     }
 
-    /// Whether a port needs a closer look, since some intent of it may be wanted. `name` is what people call it.
+    /// Whether a port needs a detailed check, since one of its intents may be admitted. `name` is its display name.
     pub(super) fn lets_pass(
         &self,
         filter: &Filter,
@@ -135,12 +135,12 @@ impl Sieve {
         outcome: PortOutcome<'_>,
     ) -> bool {
         let PortOutcome { decisions, held, leaves } = outcome;
-        // What goes is not in the decisions.
+        // Expiring rows are not in the decisions.
         if decisions.is_empty() || leaves || !held.is_empty() {
             return true;
         }
         if !filter.states.is_empty() && !decisions.iter().any(|decision| filter.may_admit(decision)) {
-            // Of what has the text, all states are counted.
+            // Intents with the text are counted in all states.
             return filter.has_text() && self.may_show(filter, port, name, decisions);
         }
         !filter.has_text() || self.may_show(filter, port, name, decisions)

@@ -1,4 +1,4 @@
-//! The first names of many, in the order of the alphabet, of which no more are kept than are wanted.
+//! The first of many names in alphabetical order; no more than necessary are kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(super) struct Selection {
     after: Option<Arc<str>>,
     limit: usize,
-    /// One more than the limit, which tells that there are more.
+    /// One more than the limit, to know whether there are more.
     kept: BTreeSet<Arc<str>>,
 }
 
@@ -23,7 +23,7 @@ impl Selection {
             && (self.kept.len() <= self.limit || self.kept.last().is_some_and(|last| name < &**last))
     }
 
-    /// Keeps a name if it is among the first. One that is kept already counts once.
+    /// Keeps a name if it is among the first. A repeated name counts once.
     pub(super) fn offer(&mut self, name: &Arc<str>) {
         if self.admits(name) && self.kept.insert(Arc::clone(name)) && self.kept.len() > self.limit + 1 {
             self.kept.pop_last();

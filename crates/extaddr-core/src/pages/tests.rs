@@ -9,8 +9,8 @@ use crate::sources::instance::InstanceJson;
 use crate::sources::requests::{News, Requests};
 use crate::testing::Network;
 
-/// A network with `p0` to `p8`: three of them granted, three rejected, three that ask for nothing; and with what is asked for
-/// ports that are not there.
+/// A network with `p0` to `p8`: three of them granted, three rejected, three without an intent; and intents for missing
+/// ports.
 fn network() -> Network {
     let mut network = Network::new();
     network.delete("Logical_Switch_Port", "p1");
@@ -39,7 +39,7 @@ fn decided(network: &Network) -> (Store, Engine) {
     (store, engine)
 }
 
-/// The page, by a walk that never has time for more than one step.
+/// The page, made by a walk that has time for only one step at a time.
 fn page(store: &Store, engine: &Engine, mut walk: Walk) -> Page {
     for _ in 0..1000 {
         if walk.is_done() {

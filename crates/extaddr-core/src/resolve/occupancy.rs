@@ -23,8 +23,8 @@ pub(super) struct Occupancy<'a> {
 }
 
 impl<'a> Occupancy<'a> {
-    /// Looks whether a foreign row translates `internal` already: `Ok(Some)` where it does so to
-    /// `external`, an error where to something else.
+    /// Finds whether a foreign row translates `internal` already: `Ok(Some)` if to `external`, an error if to something
+    /// else.
     pub(super) fn occupant(self, internal: IpAddr) -> Result<Option<NatId>, Verdict> {
         let Self { question: Question { store, .. }, router, external, .. } = self;
         let foreign = |id: &NatId| {
@@ -33,19 +33,19 @@ impl<'a> Occupancy<'a> {
         };
         let rows: Vec<_> = store.nats_by_logical(router, internal).filter_map(|id| foreign(&id)).collect();
         let same = |nat: &Nat| nat.external_ip() == Some(external);
-        // Of several, the one with the least UUID is named: handles say nothing.
+        // Of several, the one with the least UUID is named: handles are arbitrary.
         let least = |is: &dyn Fn(&Nat) -> bool| {
             rows.iter().filter(|(_, nat)| is(nat)).min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| *id)
         };
-        // One with a match comes before ours, and one without has the priority of ours.
+        // A row with a match precedes ours, and one without has the same priority as ours.
         if let Some(other) = least(&|nat| !same(nat)) {
             return Err(Verdict::Conflict(Reason::ForeignNat(other)));
         }
-        // Where all are for some packets only, ours is for the others.
+        // If all of them are for some packets only, ours is for the others.
         if let Some(same) = least(&fulfils) {
             return Ok(Some(same));
         }
-        // The network's own SNAT may use the address, unless a narrower prefix has another.
+        // The network's own SNAT may use the address, unless a longer prefix has another.
         let covers =
             |nat: &Nat| nat.logical_ip().filter(|net| net.contains(&internal)).map(|net| net.prefix_len());
         let own = store.nats_by_external(router, external).iter().filter_map(foreign);
@@ -57,7 +57,7 @@ impl<'a> Occupancy<'a> {
         Ok(Some(id).filter(|_| !narrower))
     }
 
-    /// Returns the foreign rows of whole networks that translate `internal`: what an override is there instead of.
+    /// Returns the foreign rows of whole networks that translate `internal`, which an override takes precedence over.
     pub(super) fn base(self, internal: IpAddr) -> Vec<(NatId, &'a Nat)> {
         let Self { question: Question { store, .. }, router, .. } = self;
         let rows = store.network_snats(router).filter(|(_, nat)| {
@@ -79,8 +79,9 @@ impl<'a> Occupancy<'a> {
         rows.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| id)
     }
 
-    /// Finds a foreign row that hands on all packets for the address as they arrive. northd's flow for it has the match of ours,
-    /// which looks replies up (northd/northd.c, `build_lrouter_in_unsnat_flow`): which of the two is taken is left open.
+    /// Finds a foreign row that forwards all packets for the address without connection tracking. northd's flow for it
+    /// has the same match as ours, which looks replies up (northd/northd.c, `build_lrouter_in_unsnat_flow`): which of
+    /// the two is used is undefined.
     pub(super) fn stateless(self) -> Option<NatId> {
         let Self { question: Question { store, .. }, router, external, .. } = self;
         let rows = store.nats_by_external(router, external).iter().copied();
@@ -91,8 +92,9 @@ impl<'a> Occupancy<'a> {
         rows.min_by_key(|(_, nat)| nat.uuid).map(|(id, _)| id)
     }
 
-    /// Decides what peers the rows for these addresses are for. An override is for all: what the network's own SNAT leaves as
-    /// it is, it translates, unless its row is limited as that one. Returns `None` where that is left as it is.
+    /// Decides which peers the rows for these addresses are for. An override is for all peers: it also translates
+    /// packets that the network's own SNAT does not, unless it has the same limits. Returns `None` if the columns are
+    /// not changed.
     pub(super) fn peers(self, internal: &[IpAddr], trace: &mut impl Trace) -> Option<Option<ExternalIps>> {
         let Question { store, rules, .. } = self.question;
         let is_plain = |nat: &Nat| nat.matches().is_empty() && nat.external_ips() == Ok(None);
@@ -101,7 +103,7 @@ impl<'a> Occupancy<'a> {
         }
         let base = internal.iter().map(|address| {
             let base = self.base(*address);
-            // Those with a match come before ours anyway.
+            // Rows with a match precede ours anyway.
             if let Some((_, nat)) = base.iter().find(|(_, nat)| !nat.matches().is_empty()) {
                 trace.hazard("match", || {
                     format!(
@@ -141,11 +143,11 @@ impl<'a> Occupancy<'a> {
     }
 }
 
-/// Returns whether a row is for all packets of its logical address, but for those that it leaves as they are: these would
-/// be left so beside a row of ours, too.
+/// Returns whether a row is for all packets of its logical address, except those that it exempts: these would be exempt
+/// even with our own row beside it.
 ///
-/// A row with `match` is for some packets only, and comes before all rows without one, whatever its `priority`
-/// (northd/northd.c, `lrouter_nat_get_priority`). One with `allowed_ext_ips` is for some, too; what has
+/// A row with `match` is for some packets only, and precedes all rows without one, whatever its `priority`
+/// (northd/northd.c, `lrouter_nat_get_priority`). One with `allowed_ext_ips` is for some packets, too; one with
 /// `exempted_ext_ips` has a flow of a higher priority for these (`lrouter_nat_add_ext_ip_match`).
 fn fulfils(nat: &Nat) -> bool {
     nat.matches().is_empty() && !matches!(nat.external_ips(), Ok(Some(ExternalIps::Allowed(_))) | Err(_))

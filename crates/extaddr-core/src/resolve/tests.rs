@@ -1,4 +1,4 @@
-//! Cases of docs/field-cases.md, and what is decided on them.
+//! Cases of docs/field-cases.md, and the decisions on them.
 
 mod asked;
 mod foreign;
@@ -14,7 +14,7 @@ use crate::testing::{Network, map};
 
 const GRANTED: &str = "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535";
 
-/// The base of all cases: `p1` asks for an address.
+/// The base of all cases: `p1` has an intent for an address.
 fn wanting(address: &str) -> Network {
     let mut network = Network::new();
     network.wants("p1", address);
@@ -224,7 +224,7 @@ fn field_case_4_addresses_that_nobody_outside_can_send_to_are_no_forwards() {
         network.balancer("local", &[(&vip, target)], &["R"]);
         assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{address}");
     }
-    // A service of that kind is not ambiguous beside a forward.
+    // Such a service does not make a forward ambiguous.
     let mut network = forwarded();
     network.balancer("dns", &[("169.254.20.10:53", "10.57.0.11:53")], &["R"]);
     network.wants("p1", "auto");
@@ -306,12 +306,12 @@ fn field_case_27_a_network_as_external_ip_is_no_forward_and_hinders_a_conversion
     assert_eq!(network.outcome("p1"), "rejected not-a-forward");
     assert_eq!(network.hazards(), ["nat-network"]);
     assert!(network.sentence("p1").contains("OVN 25.03 and later"), "{}", network.sentence("p1"));
-    // A row for just the address would meet the one for all of them.
+    // A row for the address alone would conflict with the one for the whole network.
     network.balancer("lb", &[("203.0.113.10", "10.57.0.11")], &["R"]);
     assert_eq!(network.outcome("p1"), "rejected default-target");
     network.put("NAT", "fw", json!({"external_ip": "192.0.2.0/24"}));
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
-    // Single ports are forwarded before it, and replies are looked up before.
+    // Forwards of single ports precede it, and so does the look-up of replies.
     network.put("NAT", "fw", json!({"external_ip": "203.0.113.0/24"}));
     network.balancer("lb", &[("203.0.113.10:80", "10.57.0.11:80")], &[]);
     assert_eq!(network.outcome("p1"), GRANTED);
@@ -397,7 +397,7 @@ fn field_case_9_a_disabled_router_is_passed_over() {
     assert_eq!(network.outcome("p1"), "rejected router-disabled");
     network.put("Logical_Router", "R", json!({"enabled": true}));
     assert_eq!(network.outcome("p1"), GRANTED);
-    // Of two routers with the forward, the one that OVN heeds is taken.
+    // Of two routers with the forward, the one whose NAT OVN uses is taken.
     network.router("R2");
     network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
     network.join("S", "R2-S");
@@ -422,7 +422,7 @@ fn field_case_9_auto_passes_over_forwards_on_routers_that_cannot_serve() {
     network.put("Logical_Router", "R2", json!({"enabled": true}));
     network.put("Logical_Router_Port", "R2-S", json!({"enabled": false}));
     assert_eq!(network.outcome("p1"), GRANTED, "the way to R2 is cut off");
-    // Of no other use, the address says what is wrong.
+    // Without an alternative, the address determines the reason.
     network.put("Logical_Router", "R", json!({"enabled": false}));
     network.delete("Load_Balancer", "fw2");
     assert_eq!(network.outcome("p1"), "rejected router-disabled");
@@ -469,7 +469,7 @@ fn field_case_17_a_forward_address_that_another_router_has() {
     assert_eq!(network.hazards(), ["address-of-router"]);
     network.put("Logical_Router_Port", "R2-ext", json!({"enabled": false}));
     assert_eq!(network.hazards(), Vec::<&str>::new(), "OVN makes nothing of a disabled port");
-    // It answers for what it translates to as well.
+    // It also answers for addresses that it translates to.
     network.put("Logical_Router_Port", "R2-ext", json!({"enabled": true, "networks": "203.0.113.3/24"}));
     assert_eq!(network.hazards(), Vec::<&str>::new());
     network.nat("base2", "R2", "snat", "203.0.113.10", "10.58.0.0/24");
@@ -518,13 +518,13 @@ fn field_case_29_a_stateless_row_of_a_neighbour_takes_the_replies() {
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
     network.put("NAT", "neighbour", json!({"options": map(&[("stateless", "true")])}));
     assert_eq!(network.outcome("p1"), "conflict stateless-nat");
-    // At another gateway port it takes nothing of ours.
+    // At another gateway port it does not affect our row.
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     assert_eq!(network.outcome("p1"), "conflict stateless-nat");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network.nat_at("neighbour", "R-ext2");
     assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"));
-    // Its own instance has what it wants.
+    // The intent of its own instance is fulfilled.
     network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
     network.wants("p2", "203.0.113.10");
     network.put("NAT", "neighbour", json!({"gateway_port": ["set", []]}));

@@ -1,14 +1,14 @@
-//! The items to read from a CMS: everything after a connection is made, and after an event what it names.
+//! The items to read from a CMS: everything after connecting, and after an event what it names.
 
 use std::collections::BTreeSet;
 
 use super::event::{Event, ProfileName};
 use super::nic::InstanceName;
 
-/// Instances and profiles to read one by one. Where there are more, one listing costs less than they do.
+/// The most instances and profiles to read one by one. For more, a listing costs less.
 const MAX_SINGLES: usize = 256;
 
-/// What is to be read. What is on it twice is read once.
+/// The items to be read. An item that is added twice is read once.
 #[derive(Debug, Default)]
 pub struct Agenda {
     everything: bool,
@@ -21,14 +21,14 @@ pub struct Agenda {
 pub enum Item {
     /// All instances.
     Everything,
-    /// Who uses a profile.
+    /// The users of a profile.
     Profile(ProfileName),
     /// One instance.
     Instance(InstanceName),
 }
 
 impl Agenda {
-    /// Takes note of an event.
+    /// Adds what an event names.
     pub fn note(&mut self, event: Event) {
         match event {
             Event::Nothing => {}
@@ -41,12 +41,12 @@ impl Agenda {
         }
     }
 
-    /// Has everything read.
+    /// Adds everything.
     pub fn add_everything(&mut self) {
         *self = Self { everything: true, ..Self::default() };
     }
 
-    /// Has instances read.
+    /// Adds instances.
     pub fn add_instances(&mut self, names: impl IntoIterator<Item = InstanceName>) {
         if !self.everything {
             self.instances.extend(names);
@@ -54,8 +54,8 @@ impl Agenda {
         }
     }
 
-    /// Returns what is to be read next, and takes it off. What is noted from then on is to be read after it: a listing
-    /// may have passed an instance that changes.
+    /// Removes and returns the next item. Items added from then on are read after it: a listing may have passed an
+    /// instance that changes.
     pub fn pop(&mut self) -> Option<Item> {
         if std::mem::take(&mut self.everything) {
             return Some(Item::Everything);
@@ -64,7 +64,7 @@ impl Agenda {
         profile.or_else(|| self.instances.pop_first().map(Item::Instance))
     }
 
-    /// Everything is no more work than many, and has no length.
+    /// Replaces many items by everything, which is not more work and takes no space.
     fn bound(&mut self) {
         if self.everything || self.profiles.len() + self.instances.len() > MAX_SINGLES {
             self.add_everything();

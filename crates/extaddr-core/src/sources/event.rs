@@ -1,4 +1,4 @@
-//! Lifecycle events, and the addresses of things in them.
+//! Lifecycle events, and the API addresses in them.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -6,8 +6,8 @@ use serde::Deserialize;
 use super::instance::DEFAULT_PROJECT;
 use super::nic::InstanceName;
 
-/// Actions on instances that change nothing that is asked for, by what they start with. All others are looked into,
-/// whatever releases to come may have.
+/// Prefixes of actions on instances that change no intent. After all other actions, also those of future releases, the
+/// instance is read.
 const IDLE_ACTIONS: [&str; 7] = [
     "instance-agent-",
     "instance-backup-",
@@ -18,7 +18,7 @@ const IDLE_ACTIONS: [&str; 7] = [
     "instance-metadata-",
 ];
 
-/// What an event says that may change what is asked for.
+/// The content of an event that may change intents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Something happened to an instance, which may have had another name.
@@ -27,7 +27,7 @@ pub enum Event {
     Profile(ProfileName),
     /// Something happened that may concern everything: to a project, or a member of the cluster.
     Everything,
-    /// Nothing that matters.
+    /// Nothing relevant.
     Nothing,
 }
 
@@ -97,14 +97,14 @@ impl Event {
     }
 }
 
-/// Returns the instance that has an address of the API, such as `/1.0/instances/c1?project=p`.
+/// Returns the instance at an address of the API, such as `/1.0/instances/c1?project=p`.
 pub fn instance_name(source: &str) -> Option<InstanceName> {
     let place = Place::read(source)?;
     let is_instance = ["instances", "containers", "virtual-machines"].contains(&place.collection);
     is_instance.then(|| InstanceName::new(&place.project, &place.name))
 }
 
-/// What an address of the API leads to.
+/// The parts of an address of the API.
 struct Place<'a> {
     collection: &'a str,
     project: String,

@@ -1,4 +1,4 @@
-//! An instance as the API shows it: of all that, what it asks for its NICs.
+//! An instance as the API shows it, reduced to the intents for its NICs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,48 +10,48 @@ use uuid::Uuid;
 
 use super::nic::{InstanceName, instance_uuid};
 
-/// No address and no word is as long; what is longer is cut, and told to be wrong.
+/// No address and no word is as long; a longer value is cut and reported as invalid.
 const MAX_VALUE: usize = 64;
 
-/// NICs of an instance that are heeded. The CMSes have fewer.
+/// The most NICs of an instance that are used. The CMSes have fewer.
 const MAX_NICS: usize = 256;
 
-/// The project of what names none.
+/// The project where none is named.
 pub(super) const DEFAULT_PROJECT: &str = "default";
 
-/// An instance, as far as it matters.
+/// The relevant parts of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// What its users call it.
     pub name: InstanceName,
-    /// What it asks for; `None` where the CMS itself cannot say, as of instances on a member of its cluster that is
-    /// down: it lists these by their names alone.
+    /// Its intents; `None` if the CMS does not know them, as for instances on a cluster member that is down: it lists
+    /// only their names.
     pub content: Option<Content>,
 }
 
-/// What an instance asks for.
+/// The intents of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
-    /// Its UUID, by which its ports are known; `None` where it has none, and thereby no ports.
+    /// Its UUID, which identifies its ports; `None` if it has none, and so no ports.
     pub uuid: Option<Uuid>,
-    /// The NICs for which something is asked, by their names.
+    /// The NICs with intents, by their names.
     pub nics: Box<[(Box<str>, Asked)]>,
 }
 
-/// What is asked for a NIC.
+/// The intents for a NIC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Asked([Option<Wish>; 2]);
 
-/// What is asked for a NIC and family.
+/// The intent for a NIC and family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// Where it is written.
     pub place: KeyPlace,
-    /// What, as it was written.
+    /// The value, as it was written.
     pub text: Box<str>,
 }
 
-/// Where users write what they ask for.
+/// The place where users write an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyPlace {
     /// A `user.` key of the NIC.
@@ -74,7 +74,7 @@ impl KeyPlace {
 }
 
 impl Asked {
-    /// Returns what is asked for a family.
+    /// Returns the intent for a family.
     pub fn get(&self, family: Family) -> Option<&Wish> {
         self.0[family as usize].as_ref()
     }
@@ -90,10 +90,10 @@ pub struct InstanceJson {
     name: String,
     #[serde(default)]
     project: Option<String>,
-    /// What is set on the instance itself. The UUID is nobody else's to say.
+    /// The instance's own settings. The UUID is taken only from here.
     #[serde(default)]
     config: Option<Entries<UuidKey, String>>,
-    /// As `config`, with what profiles say below it.
+    /// As `config`, with the settings of profiles below it.
     #[serde(default)]
     expanded_config: Option<Entries<UserKey, String>>,
     #[serde(default)]
@@ -101,7 +101,7 @@ pub struct InstanceJson {
 }
 
 impl InstanceJson {
-    /// Takes what matters; with `native`, also what a NIC has by the CMS's own option.
+    /// Takes the relevant parts; with `native`, also the CMS's own option of NICs.
     pub fn read(self, native: bool) -> Instance {
         let Self { name, project, config, expanded_config, expanded_devices } = self;
         let name = InstanceName::new(project.as_deref().unwrap_or(DEFAULT_PROJECT), &name);
@@ -122,8 +122,8 @@ impl InstanceJson {
     }
 }
 
-/// Finds what is asked for a NIC and family: the NIC's own key, the CMS's own option of the NIC, the key of the instance
-/// or a profile; the first that is there.
+/// Finds the intent for a NIC and family: the first of the NIC's own key, the CMS's own option of the NIC, and the key
+/// of the instance or a profile.
 fn asked(
     device_keys: &BTreeMap<String, String>,
     user: &BTreeMap<String, String>,
@@ -136,7 +136,7 @@ fn asked(
         let key = place.key(device, family);
         let text = match place {
             KeyPlace::Nic => device_keys.get(&key),
-            // An option that is not set is sent empty by some releases.
+            // Some releases send an option that is not set as an empty value.
             KeyPlace::Option => device_keys.get(&key).filter(|text| native && !text.is_empty()),
             KeyPlace::Instance => user.get(&key),
         };
@@ -149,7 +149,7 @@ fn asked(
     Some(Wish { place, text })
 }
 
-/// Tells which keys of a map matter.
+/// Selects the relevant keys of a map.
 trait Key {
     fn matters(key: &str) -> bool;
 }
@@ -187,11 +187,11 @@ impl Key for AnyKey {
     }
 }
 
-/// The entries of a map that matter. The others, such as an instance's `user.user-data`, are passed over.
+/// The relevant entries of a map. The others, such as an instance's `user.user-data`, are skipped.
 #[derive(Debug)]
 struct Entries<K, V> {
     kept: BTreeMap<String, V>,
-    /// How many there are altogether.
+    /// The number of all entries.
     seen: usize,
     keys: PhantomData<K>,
 }
@@ -237,7 +237,7 @@ mod tests {
         serde_json::from_value::<InstanceJson>(json).unwrap().read(native)
     }
 
-    /// What is asked for `eth0` by keys of the NIC and of the instance.
+    /// The intents for `eth0` by keys of the NIC and of the instance.
     fn asked(nic: Value, config: Value, native: bool) -> [Option<String>; 2] {
         let mut device = json!({"type": "nic", "network": "ovn0", "hwaddr": "00:16:3e:00:00:01"});
         device.as_object_mut().unwrap().extend(nic.as_object().unwrap().clone());

@@ -8,10 +8,10 @@ use serde_json::Deserializer as Json;
 
 use super::instance::{Instance, InstanceJson};
 
-/// Instances of one CMS. More are no CMS's.
+/// The most instances of one CMS. No CMS has more.
 const MAX_INSTANCES: usize = 200_000;
 
-/// How long an error of the API may be in our messages.
+/// The maximum length of an error of the API in our messages.
 const MAX_ERROR: usize = 300;
 
 /// An answer with one object.
@@ -22,18 +22,18 @@ pub struct Answer<T> {
     pub metadata: Option<T>,
 }
 
-/// Who uses a profile.
+/// The users of a profile.
 #[derive(Debug, serde::Deserialize)]
 pub struct ProfileJson {
-    /// The addresses of instances, and of profiles that are not assigned.
+    /// The API addresses of instances, and of profiles that are not assigned.
     #[serde(default)]
     pub used_by: Option<Vec<String>>,
 }
 
-/// Reads a list of instances, of which no more is kept than what `is_wanted` says of their project.
+/// Reads a list of instances, and keeps those in projects that `is_wanted` accepts.
 ///
 /// # Errors
-/// It is not what the API sends, or of too many instances; or reading fails.
+/// It is not what the API sends, has too many instances, or reading fails.
 pub fn instances(
     text: impl Read,
     native: bool,
@@ -122,7 +122,7 @@ impl<'de, F: FnMut(InstanceJson) -> bool> Visitor<'de> for ListSeed<'_, F> {
         f.write_str("a list of instances")
     }
 
-    /// Where there is none, Go writes `null`.
+    /// Go writes an empty list as `null`.
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         Ok(())
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Kind;
 
-/// The length of a UUID in a port's name: with hyphens, in small letters.
+/// The length of a UUID in a port's name: with hyphens, in lower case.
 const UUID_LENGTH: usize = 36;
 
 /// A NIC of an instance.
@@ -15,7 +15,7 @@ const UUID_LENGTH: usize = 36;
 /// not needed: the UUID is the instance's own, and as its length is fixed, the rest is the device, whatever it contains.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Nic {
-    /// What runs the instance.
+    /// The CMS that runs the instance.
     pub kind: Kind,
     /// The instance's `volatile.uuid`.
     pub instance: Uuid,
@@ -24,7 +24,7 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// Returns the NIC whose port has that name, if the name is one that a CMS gives.
+    /// Returns the NIC whose port has that name, if the name has the form of a CMS's ports.
     pub fn from_port_name(name: &str) -> Option<Self> {
         let kind = Kind::ALL.into_iter().find(|kind| name.starts_with(kind.name()))?;
         let (network, rest) = name[kind.name().len()..].strip_prefix("-net")?.split_once("-instance-")?;
@@ -43,7 +43,7 @@ impl Nic {
     }
 }
 
-/// Reads the UUID of an instance. Ports have it as it is written, so that there is one way only to write it.
+/// Reads the UUID of an instance. Only the notation of port names is accepted.
 pub(super) fn instance_uuid(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
     let mut buffer = [0; UUID_LENGTH];

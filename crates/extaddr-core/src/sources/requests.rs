@@ -1,4 +1,4 @@
-//! The intents of all sources, as far as they were heard: a source that cannot be reached withdraws nothing.
+//! The intents of all sources, as far as they were read: a source that cannot be reached withdraws nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::instance::{Asked, Instance, Wish};
 use super::nic::{InstanceName, Nic};
 use super::roster::{Roster, Word};
 
-/// What the sources ask for. The first that speaks of a NIC and family wins.
+/// The intents of the sources. The first source with an intent for a NIC and family wins.
 #[derive(Debug, Default)]
 pub struct Requests {
     sources: Vec<Source>,
 }
 
-/// What came of a source.
+/// News of a source.
 #[derive(Debug)]
 pub enum News {
     /// All its instances.
@@ -26,51 +26,51 @@ pub enum News {
     Read(Instance),
     /// It has no instance of that name.
     Gone(InstanceName),
-    /// It cannot be reached, or does not make sense; why.
+    /// It cannot be reached or its answer is invalid, with the error.
     Lost(String),
 }
 
-/// Of which ports something else may be said than before.
+/// The ports whose intents may have changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Affected {
-    /// Those of these instances.
+    /// The ports of these instances.
     pub instances: Vec<(Kind, Uuid)>,
-    /// All whose rows rest on what is not known.
+    /// All ports with presumed intents.
     pub presumed: bool,
 }
 
-/// What is asked for a port and family.
+/// The intent for a port and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<'a> {
     /// Nothing.
     Silent,
-    /// Nobody knows: the source was not heard since the start, or cannot say what all its instances ask for.
+    /// Not known: the source was not read since the start, or does not know the intents of all its instances.
     Unheard(Kind),
     /// This.
     Asked {
-        /// By which CMS.
+        /// The CMS.
         kind: Kind,
-        /// By which instance.
+        /// The instance.
         instance: &'a InstanceName,
         /// What.
         wish: &'a Wish,
     },
-    /// Two instances have the same UUID, and do not ask for the same.
+    /// Two instances have the same UUID and different intents.
     Disputed(Kind, &'a InstanceName, &'a InstanceName),
 }
 
-/// Where a source stands.
+/// The status of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntentStatus {
-    /// Whether it was heard since the start.
+    /// Whether it was read since the start.
     pub is_heard: bool,
     /// Why it cannot be reached now.
     pub failure: Option<String>,
-    /// How many instances it has.
+    /// The number of its instances.
     pub instances: usize,
-    /// Of how many of them it cannot say anything, and never could.
+    /// The number of instances whose intents it never knew.
     pub unknown: usize,
-    /// For how many NICs it asks for something.
+    /// The number of NICs with intents.
     pub asking: usize,
 }
 
@@ -81,7 +81,7 @@ struct Source {
 }
 
 impl Requests {
-    /// Expects these sources, of which nothing was heard.
+    /// Creates requests of these sources, none of which was read yet.
     pub fn new(kinds: impl IntoIterator<Item = Kind>) -> Self {
         let sources = kinds.into_iter().map(|kind| Source { roster: Roster::new(kind), failure: None });
         Self { sources: sources.collect() }
@@ -92,7 +92,7 @@ impl Requests {
         self.sources.is_empty()
     }
 
-    /// Takes in what came of a source, by its number. Returns of what something else may be said now.
+    /// Takes in news of a source, by its number. Returns what may have changed.
     pub fn take(&mut self, source: usize, news: News) -> Affected {
         let Some(Source { roster, failure }) = self.sources.get_mut(source) else {
             return Affected::default();
@@ -118,7 +118,7 @@ impl Requests {
         }
     }
 
-    /// Returns what is asked for the port of that name.
+    /// Returns the intent for the port of that name.
     pub fn answer(&self, port: &str, family: Family) -> Answer<'_> {
         if self.is_empty() {
             return Answer::Silent;
@@ -137,16 +137,16 @@ impl Requests {
         answer
     }
 
-    /// Returns what people call the port of that name, if one instance has it.
+    /// Returns the display name of the port of that name, if exactly one instance has it.
     pub fn name(&self, port: &str) -> Option<String> {
         let nic = Nic::from_port_name(port).filter(|_| !self.is_empty())?;
         let mut instances = self.instances_of(&nic);
         let instance = instances.next()?;
-        // Of several that claim to be the same, none is believed.
+        // If several claim to be the same instance, none of them counts.
         instances.next().is_none().then(|| format!("{instance}/{}", nic.device))
     }
 
-    /// Returns the instances that have a NIC's UUID in the first source that has any, nearly always one.
+    /// Returns the instances with a NIC's UUID in the first source that has any, nearly always one.
     pub fn instances_of<'a>(&'a self, nic: &Nic) -> impl Iterator<Item = &'a InstanceName> + use<'a> {
         let mut sources = self.sources.iter().filter(|source| source.roster.kind == nic.kind);
         let instance = nic.instance;
@@ -159,14 +159,14 @@ impl Requests {
         self.sources.iter().flat_map(|source| source.roster.instances()).map(|name| &**name)
     }
 
-    /// Returns whether something may be asked for the port of that name by a source.
+    /// Returns whether a source may have an intent for the port of that name.
     pub fn may_speak_of(&self, port: &str) -> bool {
         !self.is_empty()
             && Nic::from_port_name(port)
                 .is_some_and(|nic| self.sources.iter().any(|source| source.roster.kind == nic.kind))
     }
 
-    /// Returns all NICs for which something is asked, in no order; one twice where two sources have it.
+    /// Returns all NICs with intents, in no order; a NIC appears twice if two sources have it.
     pub fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
         self.sources.iter().flat_map(|source| source.roster.nics())
     }
@@ -182,12 +182,12 @@ impl Requests {
         names
     }
 
-    /// Returns the NICs for which something is asked of the instances with this name, each once.
+    /// Returns the NICs with intents of the instances with this name, each once.
     pub(crate) fn nics_of(&self, name: &InstanceName) -> BTreeMap<Nic, &Asked> {
         self.sources.iter().flat_map(|source| source.roster.nics_of(name)).collect()
     }
 
-    /// Returns where each source stands, in order.
+    /// Returns the status of each source, in order.
     pub fn standings(&self) -> impl Iterator<Item = IntentStatus> {
         self.sources.iter().map(|Source { roster, failure }| {
             let (instances, unknown) = roster.counts();

@@ -1,4 +1,4 @@
-//! The instances of one source, from a listing and from what was read since.
+//! The instances of one source, from a listing and from later reads.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use super::nic::{InstanceName, Nic};
 #[derive(Debug)]
 pub(super) struct Roster {
     pub(super) kind: Kind,
-    /// Whether there was a listing ever.
+    /// Whether there was ever a listing.
     pub(super) is_heard: bool,
-    /// `None`: the source has the instance, and never could say what it asks for.
+    /// `None`: the source has the instance, and never knew its intents.
     instances: HashMap<Arc<InstanceName>, Option<Content>>,
     /// The instances of a UUID, nearly always one.
     holders: HashMap<Uuid, Vec<Arc<InstanceName>>>,
@@ -24,16 +24,16 @@ pub(super) struct Roster {
     unknown: usize,
 }
 
-/// What a source says of a NIC and family.
+/// A source's answer for a NIC and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word<'a> {
-    /// Nothing, and it would know.
+    /// There is no intent.
     Silent,
-    /// Nothing, and it may not know.
+    /// No intent is known, but there may be one.
     Unknown,
-    /// The instance asks for it.
+    /// The instance has this intent.
     Asked(&'a InstanceName, &'a Wish),
-    /// Two instances have the UUID and do not say the same.
+    /// Two instances have the UUID and different intents.
     Disputed(&'a InstanceName, &'a InstanceName),
 }
 
@@ -42,7 +42,7 @@ impl Roster {
         Self { kind, is_heard: false, instances: HashMap::new(), holders: HashMap::new(), unknown: 0 }
     }
 
-    /// Takes in a listing: what is not in it is gone. Returns the UUIDs of which something else is said now.
+    /// Takes in a listing: instances that are not in it are gone. Returns the UUIDs whose intents changed.
     pub(super) fn list(&mut self, listed: Vec<Instance>) -> Vec<Uuid> {
         self.is_heard = true;
         let mut changed = Vec::new();
@@ -58,7 +58,7 @@ impl Roster {
         changed
     }
 
-    /// Takes in one instance. Where the source cannot say what it asks for, what it said before stays.
+    /// Takes in one instance. If the source does not know its intents, the earlier ones stay.
     pub(super) fn read(&mut self, instance: Instance, changed: &mut Vec<Uuid>) {
         let Instance { name, content } = instance;
         match (self.instances.get(&name), content) {
@@ -80,7 +80,7 @@ impl Roster {
         }
     }
 
-    /// Takes an instance out.
+    /// Removes an instance.
     pub(super) fn remove(&mut self, name: &InstanceName, changed: &mut Vec<Uuid>) {
         let Some(content) = self.instances.remove(name) else { return };
         self.unknown -= usize::from(content.is_none());
@@ -94,14 +94,15 @@ impl Roster {
         }
     }
 
-    /// Returns what is said of a NIC and family.
+    /// Returns the answer for a NIC and family.
     pub(super) fn word(&self, nic: &Nic, family: Family) -> Word<'_> {
         let holders = self.holders.get(&nic.instance).into_iter().flatten();
         let mut opinions = holders.map(|name| (&**name, self.asked(name, &nic.device, family)));
         let Some((name, first)) = opinions.next() else {
             return if self.may_not_know() { Word::Unknown } else { Word::Silent };
         };
-        // Whoever may create instances may give them a UUID, also one that is another's: nobody speaks for others.
+        // A user who may create instances may give them any UUID, even another instance's: this must not change that
+        // one's intent.
         let text = |wish: Option<&'_ Wish>| wish.map(|wish| wish.text.clone());
         match (opinions.find(|(_, other)| text(*other) != text(first)), first) {
             (Some((other, _)), _) => Word::Disputed(name.min(other), name.max(other)),
@@ -120,17 +121,17 @@ impl Roster {
         self.instances.keys()
     }
 
-    /// Whether a NIC may be asked something for of which nothing is known.
+    /// Whether a NIC that is not known may have an intent.
     pub(super) fn may_not_know(&self) -> bool {
         !self.is_heard || self.unknown > 0
     }
 
-    /// Returns how many instances there are, and of how many of them nothing is known.
+    /// Returns the number of instances, and of those whose intents are not known.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.instances.len(), self.unknown)
     }
 
-    /// Returns all NICs for which something is asked.
+    /// Returns all NICs with intents.
     pub(super) fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
         let known = self.instances.iter().filter_map(|(name, content)| Some((name, content.as_ref()?)));
         known.flat_map(|(name, content)| {
@@ -138,7 +139,7 @@ impl Roster {
         })
     }
 
-    /// Returns those of an instance.
+    /// Returns the NICs with intents of an instance.
     pub(super) fn nics_of(&self, name: &InstanceName) -> impl Iterator<Item = (Nic, &Asked)> {
         let content = self.instances.get(name).and_then(Option::as_ref);
         content.into_iter().flat_map(|content| content.nics(self.kind))
@@ -153,7 +154,7 @@ impl Roster {
 // ===== impl Content =====
 
 impl Content {
-    /// Returns the NICs for which something is asked, if the instance says who it is.
+    /// Returns the NICs with intents, if the instance has a UUID.
     fn nics(&self, kind: Kind) -> impl Iterator<Item = (Nic, &Asked)> {
         let nics = self.uuid.map(|uuid| self.nics.iter().map(move |nic| (uuid, nic)));
         nics.into_iter()

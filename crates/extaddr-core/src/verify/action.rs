@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use crate::port_range::PortRange;
 
-/// What becomes of a packet in a stage of source translation.
+/// The effect on a packet in a stage of source translation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// `ct_snat(address)`: it gets this source.
     Translate(Translation),
     /// `ct_snat;`: it is translated back.
     Restore,
-    /// It passes as it is.
+    /// It passes unchanged.
     Pass,
     /// Something else, such as `drop;`.
     Other,
@@ -35,7 +35,7 @@ impl Action {
         let mut found = Self::Other;
         for statement in text.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
             let (name, arguments) = match statement.split_once('(') {
-                // What is cut off is no address.
+                // A value that is cut off is not an address.
                 Some((name, rest)) => (name.trim(), Some(rest.strip_suffix(')').unwrap_or_default())),
                 None => (statement, None),
             };

@@ -1,9 +1,9 @@
-//! The checks of bindings: where the gateway and the instance are, and whether that chassis follows.
+//! The checks of bindings: where the gateway and the instance are, and whether that chassis is up to date.
 
 use super::southbound::{Chassis, Gateway, Northbound, Southbound};
 use super::{Check, Code, Override};
 
-/// How long a chassis may take for a change until it counts as one that does not follow.
+/// How long a chassis may take for a change before it counts as out of date.
 const MAX_LAG_MS: u64 = 60_000;
 
 /// Checks that the instance's port is on a chassis and up.
@@ -40,7 +40,7 @@ pub(super) fn port(wanted: &Override, southbound: &Southbound) -> Check {
     Check::ok(Code::Port, format!("port {name} is on {}", chassis.name))
 }
 
-/// Checks that the gateway is on a chassis, and that this chassis follows; returns the chassis' name too.
+/// Checks that the gateway is on a chassis, and that this chassis is up to date; returns the chassis' name too.
 pub(super) fn gateway(
     wanted: &Override,
     gateway: Option<&Gateway>,
@@ -89,8 +89,8 @@ pub(super) fn gateway(
     (vec![bound, follows(chassis, northbound, southbound, now)], Some(chassis.name.clone()))
 }
 
-/// Checks whether a chassis does what is asked of all. One that was not asked since it died cannot be told from one that
-/// lives.
+/// Checks whether a chassis has done the last requested change. A chassis that died after the last request cannot be
+/// distinguished from a live one.
 fn follows(chassis: &Chassis, northbound: &Northbound, southbound: &Southbound, now: u64) -> Check {
     let name = &chassis.name;
     let ask = "`ovn-nbctl --wait=hv sync` asks all chassis: run it, and look again";
@@ -129,7 +129,7 @@ fn follows(chassis: &Chassis, northbound: &Northbound, southbound: &Southbound, 
     }
 }
 
-/// Writes a duration as people say it.
+/// Renders a duration in words.
 fn duration(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {

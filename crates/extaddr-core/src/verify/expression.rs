@@ -1,6 +1,6 @@
-//! Matches of logical flows, as far as it matters here: ovn-sb(5), table `Logical_Flow`, column `match`.
+//! Matches of logical flows, as far as they are needed here: ovn-sb(5), table `Logical_Flow`, column `match`.
 //!
-//! A match that is not understood as a whole is [`Expression::Opaque`]: nothing is known of what it matches.
+//! A match that is not understood completely is [`Expression::Opaque`]: it is not known which packets it matches.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,10 @@ use ipnet::IpNet;
 #[cfg(test)]
 mod tests;
 
-/// How deeply expressions may be nested. ovn-northd nests two or three levels; what users write is nested in these.
+/// How deeply expressions may be nested. ovn-northd nests two or three levels; expressions of users are nested in these.
 const MAX_DEPTH: usize = 64;
 
-/// An expression of OVN's.
+/// An expression of OVN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expression {
     /// `1` or `0`: every packet, or none.
@@ -29,14 +29,14 @@ pub(super) enum Expression {
         field: String,
         /// How it is compared.
         relation: Relation,
-        /// With what.
+        /// The operands.
         values: Vec<Value>,
     },
     /// A field or predicate by itself, such as `tcp` or `ct.new`.
     Symbol(String),
     /// `is_chassis_resident("port")`
     Resident(String),
-    /// What is not understood.
+    /// An expression that is not understood.
     Opaque,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Relation {
     Ordered,
 }
 
-/// What a field is compared with.
+/// A value that a field is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     /// An address or prefix.
@@ -105,7 +105,7 @@ impl Value {
     }
 }
 
-/// Cuts a match into tokens; `None` where it holds something else.
+/// Splits a match into tokens; `None` if it contains anything else.
 fn tokens(text: &str) -> Option<Vec<Token>> {
     let (mut tokens, mut rest) = (Vec::new(), text.trim_start());
     while !rest.is_empty() {
@@ -114,7 +114,7 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
             rest = &rest[sign.len()..];
             Some(Token::Sign(sign))
         } else if let Some(after) = rest.strip_prefix(',') {
-            // The commas of a set may be left out.
+            // The commas of a set are optional.
             rest = after;
             None
         } else if let Some(after) = rest.strip_prefix('"') {
@@ -137,7 +137,7 @@ fn is_of_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_.:/[]-$@".contains(c)
 }
 
-/// Reads a JSON string behind its first quote, and returns what follows.
+/// Reads a JSON string after its first quote, and returns the rest of the text.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let (mut found, mut chars) = (String::new(), text.char_indices());
     while let Some((place, c)) = chars.next() {
@@ -145,7 +145,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
             '"' => return Some((found, &text[place + 1..])),
             '\\' => match chars.next()?.1 {
                 plain @ ('"' | '\\' | '/') => found.push(plain),
-                // Names with control characters are not compared with anything here.
+                // Names with control characters are not needed here.
                 _ => return None,
             },
             c => found.push(c),
@@ -196,7 +196,7 @@ impl Parser<'_> {
         if self.takes("(") {
             let argument = self.text()?;
             self.takes(")").then_some(())?;
-            // Another function says nothing that is known here.
+            // Other functions are not known here.
             let is_residence = word == "is_chassis_resident";
             return Some(if is_residence { Expression::Resident(argument) } else { Expression::Opaque });
         }

@@ -1,4 +1,4 @@
-//! The checks of logical flows: what gives the address, what stands in its way, and the way back.
+//! The checks of logical flows: the translation to the address, flows that prevent it, and the way back.
 
 use ovn_model::Family;
 
@@ -11,15 +11,15 @@ use crate::port_range::PortRange;
 /// The most flows of a kind that a message names.
 const MAX_NAMED: usize = 3;
 
-/// What the priority of a rule of a router with gateway ports is raised by.
+/// The amount by which the priority of a rule of a router with gateway ports is raised.
 const OF_GATEWAY_PORT: i64 = 128;
 
-/// What the flows of a router say.
+/// The result of the checks of a router's flows.
 pub(super) struct Verdict<'a> {
     pub(super) checks: Vec<Check>,
-    /// Where the address is given.
+    /// Where the translation happens.
     pub(super) gateway: Option<&'a Gateway>,
-    /// Whether the flow that gives it is there.
+    /// Whether the translating flow exists.
     pub(super) is_there: bool,
 }
 
@@ -28,9 +28,9 @@ struct Giving<'a> {
     gateway: Option<&'a Gateway>,
     flow: &'a Flow,
     translation: Translation,
-    /// Whether it takes all packets of the instance that leave there.
+    /// Whether it matches all packets of the instance that leave there.
     is_whole: bool,
-    /// Whether it does so on the gateway's chassis only.
+    /// Whether it does so only on the gateway's chassis.
     is_resident: bool,
 }
 
@@ -62,8 +62,7 @@ pub(super) fn check<'a>(wanted: &Override, stages: Stages<'a>, gateways: &'a [Ga
     Verdict { checks, gateway: giving.gateway, is_there: true }
 }
 
-/// Returns the gateways by which the instance's packets may leave to get the address; `None` stands for one that is not
-/// known.
+/// Returns the gateways at which the instance's packets may get the address; `None` for one that is not known.
 fn candidates<'a>(wanted: &Override, gateways: &'a [Gateway]) -> Vec<Option<&'a Gateway>> {
     let distributed: Vec<_> = gateways.iter().filter(|gateway| gateway.is_distributed).collect();
     let named =
@@ -106,7 +105,7 @@ fn reply<'a>(wanted: &Override, gateway: Option<&'a Gateway>) -> Packet<'a> {
     }
 }
 
-/// Finds the flow that gives the address: of several, one that takes all packets, and then the first that is asked.
+/// Finds the flow that gives the address: of several, one that matches all packets, and then the first that is evaluated.
 fn giving<'a>(wanted: &Override, stage: &'a Stage, candidates: &[Option<&'a Gateway>]) -> Option<Giving<'a>> {
     let found = candidates.iter().flat_map(|gateway| {
         let packet = request(wanted, *gateway);
@@ -114,8 +113,8 @@ fn giving<'a>(wanted: &Override, stage: &'a Stage, candidates: &[Option<&'a Gate
             let Action::Translate(translation) = flow.action() else { return None };
             let expression = flow.expression();
             let met = packet.meets(&expression);
-            // What depends on more than is known here may be for other packets, as of the flow for what the router itself
-            // forwards. A row that is limited to some peers has one of the usual priority.
+            // A flow whose match depends on unknown facts may be for other packets, such as the flow for addresses that
+            // the router itself forwards. The flow of a row that is limited to some peers has the usual priority.
             let is_usual = flow.priority == usual_priority(wanted, *gateway) && flow.is_of(wanted.nat);
             let is_ours = met == Some(true) || met.is_none() && is_usual;
             let is_resident = Packet { resident: None, ..packet }.meets(&expression).is_none();
@@ -137,7 +136,7 @@ fn usual_priority(wanted: &Override, gateway: Option<&Gateway>) -> i64 {
     host_bits(Family::from(wanted.internal)) + 1 + if is_distributed { OF_GATEWAY_PORT } else { 0 }
 }
 
-/// Says that no flow gives the address, and what becomes of the packets instead.
+/// Reports that no flow gives the address, and what happens to the packets instead.
 fn missing(wanted: &Override, stage: &Stage, gateway: Option<&Gateway>) -> Check {
     let Override { internal, external, router, nat, .. } = wanted;
     let packet = request(wanted, gateway);
@@ -180,7 +179,7 @@ fn snat(wanted: &Override, giving: &Giving<'_>) -> Check {
     let place = gateway.map_or_else(String::new, |gateway| format!(" by {}", gateway.router_port));
     let what = format!("{internal} leaves{place} as {external} (flow of priority {})", flow.priority);
     let look = format!("look at the flow: `ovn-sbctl lflow-list {}`", wanted.router);
-    // Packets to what the router itself forwards have a flow of their own, which is next to it.
+    // Packets to addresses that the router itself forwards have their own flow at the next priority.
     if ![expected, expected + 1].contains(&flow.priority) {
         return Check::unknown(
             Code::Snat,
@@ -275,7 +274,7 @@ fn way_back(wanted: &Override, stage: &Stage, packet: Packet<'_>, giving: &Givin
     vec![Check::ok(Code::Unsnat, found), replies(wanted, stage, packet, giving, restoring)]
 }
 
-/// Checks that no flow takes replies away from the one that translates them back: load balancers have such flows.
+/// Checks that no flow precedes the one that translates replies back: load balancers have such flows.
 fn replies(
     wanted: &Override,
     stage: &Stage,

@@ -1,4 +1,4 @@
-//! The overrides to verify: rows of ours that are in the Northbound database.
+//! The overrides to verify: our own rows in the Northbound database.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::owned::owned;
 use crate::ownership::{Owner, Role};
 
-/// Returns the overrides whose rows are there for a port, be they wanted still or not.
+/// Returns the overrides of a port in the Northbound database, whether still wanted or not.
 pub fn overrides(store: &Store, owner: &Owner, port: &str) -> Vec<Override> {
     let rows = owned(store, owner, port).into_iter().filter(|row| row.role == Some(Role::Egress));
     let overrides = rows.filter_map(|row| {
@@ -30,7 +30,7 @@ pub fn overrides(store: &Store, owner: &Owner, port: &str) -> Vec<Override> {
     overrides.collect()
 }
 
-/// A walk through all ports that have rows of ours, a part of them at a time.
+/// A walk through all ports that have our rows, a part of them at a time.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
     /// The name of the last port of the part before.
@@ -40,10 +40,10 @@ pub struct Round {
 }
 
 impl Round {
-    /// Returns the overrides of the next ports by name, so many ports at most, which are as they should be in the Northbound
-    /// database. After the last port it starts with the first.
+    /// Returns the overrides of at most `most` next ports by name, without ports whose rows differ from the desired
+    /// state. After the last port it starts with the first.
     pub fn next(&mut self, store: &Store, engine: &Engine, most: usize) -> Vec<Override> {
-        // Rows without a port are none of overrides, and of one port there may be several.
+        // Rows without a port are not overrides, and one port may have several rows.
         let is_next = |name: &Arc<str>| !name.is_empty() && self.last.as_ref().is_none_or(|last| name > last);
         let names: HashSet<_> = store.tagged_names().filter(is_next).collect();
         let mut names: Vec<_> = names.into_iter().collect();
@@ -54,12 +54,12 @@ impl Round {
             self.last = names.iter().max().cloned();
         }
         names.sort_unstable();
-        // What is about to change is looked at when it has.
+        // Rows that are about to change are verified after the change.
         names.retain(|name| !engine.is_unsettled(name));
         names.iter().flat_map(|name| overrides(store, engine.owner(), name)).collect()
     }
 
-    /// Has the ports of the part before come next once more, since they could not be looked at.
+    /// Makes the next part the same as the last one, which could not be verified.
     pub fn repeat(&mut self) {
         self.last.clone_from(&self.before);
     }

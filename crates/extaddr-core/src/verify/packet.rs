@@ -1,4 +1,4 @@
-//! Packets of which some things are known, and whether a match takes them.
+//! Packets with some known fields, and whether a match accepts them.
 
 use std::net::IpAddr;
 
@@ -25,21 +25,21 @@ pub(super) enum Transport {
 pub(super) struct Packet<'a> {
     /// The family of its addresses.
     pub(super) family: Family,
-    /// Its source.
+    /// Its source address.
     pub(super) source: Option<IpAddr>,
-    /// Its destination.
+    /// Its destination address.
     pub(super) destination: Option<IpAddr>,
     /// The router port by which it came.
     pub(super) inport: Option<&'a str>,
     /// The router port by which it leaves.
     pub(super) outport: Option<&'a str>,
-    /// A port that is on the chassis where the packet is.
+    /// A port on the chassis where the packet is.
     pub(super) resident: Option<&'a str>,
     /// What it carries.
     pub(super) transport: Option<Transport>,
-    /// The ports to one of which it goes.
+    /// The range of its destination port.
     pub(super) to_port: Option<PortRange>,
-    /// Whether it is known not to be a reply, as connection tracking has it.
+    /// Whether connection tracking is known not to consider it a reply.
     pub(super) is_request: bool,
 }
 
@@ -68,7 +68,7 @@ impl Transport {
 }
 
 impl Packet<'_> {
-    /// Returns whether a match takes the packet; `None` if that depends on what is not known of it.
+    /// Returns whether a match accepts the packet; `None` if that depends on unknown fields.
     pub(super) fn meets(&self, expression: &Expression) -> Option<bool> {
         match expression {
             Expression::Constant(value) => Some(*value),
@@ -82,7 +82,7 @@ impl Packet<'_> {
         }
     }
 
-    /// Asks each part until one decides by being `decisive`.
+    /// Evaluates the parts until one is `decisive`.
     fn meets_each(&self, parts: &[Expression], decisive: bool) -> Option<bool> {
         let mut found = Some(!decisive);
         for part in parts {
@@ -106,7 +106,7 @@ impl Packet<'_> {
             "icmp" | "icmp4" | "icmp6" => self.transport.map(|transport| transport == Transport::Icmp),
             "tcp" | "udp" | "sctp" => self.transport.map(|transport| transport.name() == symbol),
             "ct.rpl" if self.is_request => Some(false),
-            // What earlier stages note of packets that were sent on by a load balancer or DNAT rule.
+            // Earlier stages set these for packets that a load balancer or DNAT rule forwarded.
             _ if symbol.starts_with("flags.") => Some(false),
             _ if UNCONNECTED.contains(&symbol) => Some(false),
             _ => None,
@@ -115,7 +115,7 @@ impl Packet<'_> {
 
     fn compares(&self, field: &str, relation: Relation, values: &[Value]) -> Option<bool> {
         let (protocol, part) = field.split_once('.').unwrap_or((field, ""));
-        // A field that the packet does not have makes a comparison false, whatever it is.
+        // A comparison with a field that the packet does not have is false, whatever the relation.
         let of_family = match protocol {
             "ip4" => self.family == Family::V4,
             "ip6" => self.family == Family::V6,
@@ -160,7 +160,7 @@ impl Packet<'_> {
             Relation::NotEqual => found.map(|equal| !equal),
             Relation::Ordered => None,
         }
-        // Of a protocol that is not known, only that it differs is for sure.
+        // If the protocol is not known, only a mismatch is certain.
         .filter(|met| !*met || !of_transport || self.has(protocol) == Some(true))
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of the Southbound database that are checked, and what the Northbound one says of it.
+//! The rows of the Southbound database that are checked, and the progress that the Northbound one records.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,21 +14,21 @@ pub const SNAT_STAGE: &str = "lr_out_snat";
 /// The stage of a router that translates replies back.
 pub const UNSNAT_STAGE: &str = "lr_in_unsnat";
 
-/// How far ovn-northd and the hypervisors are, by `NB_Global`.
+/// The progress of ovn-northd and the hypervisors, by `NB_Global`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Northbound {
-    /// What was asked for.
+    /// The last requested change.
     pub nb_cfg: i64,
-    /// What ovn-northd has done.
+    /// The last change that ovn-northd has done.
     pub sb_cfg: i64,
-    /// When it did, in milliseconds since 1970; 0 where that is not known.
+    /// When that was done, in milliseconds since 1970; 0 if it is not known.
     pub sb_cfg_timestamp: u64,
 }
 
-/// Rows of the Southbound database, of the routers and ports in question.
+/// Rows of the Southbound database for the routers and ports concerned.
 #[derive(Clone, Debug, Default)]
 pub struct Southbound {
-    /// `SB_Global.nb_cfg`: what chassis are asked for.
+    /// `SB_Global.nb_cfg`: the last change requested of chassis.
     pub nb_cfg: i64,
     /// The datapath of each router, by the router's row in the Northbound database.
     pub datapaths: HashMap<Uuid, Uuid>,
@@ -71,35 +71,35 @@ pub struct Chassis {
     pub name: String,
     /// Its host's name.
     pub hostname: String,
-    /// What it has done of what chassis are asked for; `None` where it does not say.
+    /// The last requested change that it has done; `None` if it does not say.
     pub nb_cfg: Option<i64>,
-    /// When it did, in milliseconds since 1970; 0 where that is not known.
+    /// When that was done, in milliseconds since 1970; 0 if it is not known.
     pub nb_cfg_timestamp: u64,
-    /// Whether servers keep what a chassis says in a row of its own, which it takes away when it ends.
+    /// Whether the release has a `Chassis_Private` row for each chassis, which the chassis deletes when it ends.
     pub has_private_row: bool,
 }
 
 /// A logical flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// Flows of higher priority come first; of equal ones any may.
+    /// Flows of higher priority come first; among equal ones the order is undefined.
     pub priority: i64,
     /// What it matches.
     pub matching: Box<str>,
     /// What it does.
     pub actions: Box<str>,
-    /// The first eight digits of the UUID of the Northbound row that it is made of, where ovn-northd says so.
+    /// The first eight digits of the UUID of the Northbound row that it is made from, if ovn-northd records it.
     pub hint: Option<Box<str>>,
 }
 
-/// The flows of a stage of a router. Those that are for a single address are found by it.
+/// The flows of a stage of a router. Flows for a single address are indexed by it.
 #[derive(Clone, Debug, Default)]
 pub struct Stage {
     by_address: HashMap<IpAddr, Vec<Flow>>,
     others: Vec<Flow>,
 }
 
-/// The stages of a router that matter.
+/// The relevant stages of a router.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stages<'a> {
     pub(super) snat: Option<&'a Stage>,
@@ -109,8 +109,7 @@ pub(super) struct Stages<'a> {
 // ===== impl Southbound =====
 
 impl Southbound {
-    /// Adds a flow of a stage to a datapath. Passed over are stages that do not matter, and flows for other addresses than
-    /// these.
+    /// Adds a flow of a stage to a datapath. Other stages and flows for addresses other than these are skipped.
     pub fn insert_flow(&mut self, datapath: Uuid, stage: &str, flow: Flow, addresses: &HashSet<IpAddr>) {
         let (stages, end) = match stage {
             SNAT_STAGE => (&mut self.snat, "src"),
@@ -153,13 +152,13 @@ impl Flow {
         Action::parse(&self.actions)
     }
 
-    /// Returns whether it is made of this row.
+    /// Returns whether it is made from this row.
     pub(super) fn is_of(&self, row: Uuid) -> bool {
         let row = row.to_string();
         self.hint.as_deref().is_some_and(|hint| !hint.is_empty() && row.starts_with(hint))
     }
 
-    /// Returns the row that it is made of, as a text.
+    /// Returns the row that it is made from, as a text.
     pub(super) fn origin(&self) -> String {
         match &self.hint {
             Some(hint) => format!("of the Northbound row {hint}…"),
@@ -168,7 +167,7 @@ impl Flow {
     }
 }
 
-/// Returns the one address that an end of a packet must have for an expression to be met.
+/// Returns the one address that an end of a packet must have for an expression to match.
 fn address(expression: &Expression, end: &str) -> Option<IpAddr> {
     match expression {
         Expression::All(parts) => parts.iter().find_map(|part| address(part, end)),

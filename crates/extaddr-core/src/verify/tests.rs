@@ -1,6 +1,6 @@
 use super::*;
 
-/// When it is, and when ovn-northd and the chassis were done.
+/// The present time, and when ovn-northd and the chassis were done.
 const NOW: u64 = 1_795_000_000_000;
 const DONE: u64 = NOW - 600_000;
 
@@ -10,7 +10,8 @@ const DATAPATH: Uuid = Uuid::from_u128(2);
 const HERE: Uuid = Uuid::from_u128(3);
 const THERE: Uuid = Uuid::from_u128(4);
 
-/// What ovn-northd of a release makes of `snat 203.0.113.10 10.57.0.11`, of the network's own SNAT, and of nothing.
+/// The flows that ovn-northd of a release makes for `snat 203.0.113.10 10.57.0.11`, for the network's own SNAT, and by
+/// default.
 const OVN_23_03: &str = r#"
 lr_out_snat 162 05316a14 | ip && ip4.src == 10.57.0.11 && outport == "R-ext" && is_chassis_resident("cr-R-ext") && reg9[4] == 1 | reg9[4] = 0; ct_snat(203.0.113.10,1024-39999);
 lr_out_snat 161 05316a14 | ip && ip4.src == 10.57.0.11 && outport == "R-ext" && is_chassis_resident("cr-R-ext") | ct_snat_in_czone(203.0.113.10,1024-39999);
@@ -99,7 +100,7 @@ impl Site {
         &mut self.southbound.gateways.get_mut(&DATAPATH).unwrap()[0]
     }
 
-    /// Takes away the flows whose line holds this.
+    /// Removes the flows whose line contains this.
     fn without(&mut self, part: &str) {
         assert!(self.flows.contains(part), "{part}");
         self.flows =
@@ -128,7 +129,7 @@ impl Site {
     }
 }
 
-/// What is not as it should be, each as `code outcome`.
+/// The checks that did not pass, each as `code outcome`.
 fn bad(findings: &Findings) -> Vec<String> {
     let bad = findings.checks.iter().filter(|check| check.outcome != Outcome::Ok);
     bad.map(|check| format!("{} {}", check.check.name(), check.outcome.name())).collect()
@@ -168,7 +169,7 @@ fn ipv6_is_verified_by_its_own_priority() {
     assert_eq!(bad(&site.verify()), [""; 0]);
 }
 
-/// A change of what works, and what is found then.
+/// A change of a working site, and the findings.
 type Case = (&'static str, fn(&mut Site), &'static [&'static str]);
 
 const CASES: &[Case] = &[
@@ -295,7 +296,7 @@ fn each_check_finds_what_it_is_for() {
             change(&mut site);
             let findings = site.verify();
             let mut found = bad(&findings);
-            // Without a gateway, flows that are for one may or may not be.
+            // Without a gateway, flows for one may or may not exist.
             if *name == "there is no gateway" {
                 found.retain(|check| check.starts_with("gateway"));
             }
@@ -329,7 +330,7 @@ fn replies_are_lost_to_a_load_balancer_where_zones_are_apart() {
             assert_eq!(bad(&site.verify()), expected, "{flow}");
         }
     }
-    // What takes all source ports takes the one that is forwarded, too.
+    // A match on all source ports includes the forwarded one.
     let mut site = Site::new(OVN_26_03);
     site.wanted.ports = None;
     site.flows = site.flows.replace(",1024-39999", "");

@@ -1,4 +1,4 @@
-//! Who asks, and what is allowed although nothing forwards it.
+//! Sources of intents, and addresses that are allowed although nothing forwards them.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::policy::Policy;
 use crate::resolve::Dependency;
 use crate::testing::{Edit, Network, allow, map};
 
-/// The network in which nobody asks for anything.
+/// The network without any intent.
 fn silent() -> Network {
     let mut network = forwarded();
     network.put("Logical_Switch_Port", "p1", json!({"external_ids": map(&[])}));
@@ -22,7 +22,7 @@ fn policy(text: &str) -> Policy {
 fn the_first_that_speaks_decides() {
     let mut network = silent();
     assert_eq!(network.outcome("p1"), "");
-    // What is done, who asks for what then, and how that is explained.
+    // The edit, the source and intent that follow, and the explanation.
     let speakers: [(Edit, &str, &str); 5] = [
         (|n| n.rules.auto = true, "config auto", "the configuration asks for auto for every port"),
         (
@@ -51,7 +51,7 @@ fn the_first_that_speaks_decides() {
         assert_eq!(network.checks("p1")[0], format!("intent: {explained}"));
         assert_eq!(network.outcome("p1"), GRANTED, "{asked}");
     }
-    // Whoever wants nothing speaks, too.
+    // `none` is an intent, too.
     network.wants("p1", "none");
     assert_eq!((network.asked("p1"), network.outcome("p1")), (String::new(), String::new()));
 }
@@ -96,7 +96,7 @@ fn nothing_is_said_of_ports_that_auto_has_nothing_for() {
         spoil(&mut network);
         assert_eq!(network.outcome("p1"), "");
     }
-    // What is wrong with an address that there is is said.
+    // A reason that concerns an existing address is reported.
     let mut network = silent();
     network.rules.auto = true;
     network.put("Logical_Router", "R", json!({"enabled": false}));

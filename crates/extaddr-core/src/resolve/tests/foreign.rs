@@ -1,4 +1,4 @@
-//! Rows of others beside ours.
+//! Foreign rows beside ours.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn address_set() -> Value {
     reference("Address_Set", "peers")
 }
 
-/// A foreign row of `p1`'s address, with more columns.
+/// A foreign row for `p1`'s address, with more columns.
 fn beside(external: &str, columns: Value) -> Network {
     let mut network = forwarded();
     network.nat("foreign", "R", "snat", external, "10.57.0.11");
@@ -23,9 +23,9 @@ fn field_case_6_which_of_the_packets_a_foreign_row_translates() {
     let conflict = "conflict foreign-nat";
     for (columns, with_the_address, with_another) in [
         (json!({}), "foreign", conflict),
-        // What is exempted would leave as it is beside a row of ours, too.
+        // Exempted packets would leave untranslated even with our own row beside it.
         (json!({"exempted_ext_ips": address_set()}), "foreign", conflict),
-        // Some packets only: ours is for the others, if it does not matter which is taken for these.
+        // Some packets only: ours is for the others, if either row may translate these.
         (json!({"allowed_ext_ips": address_set()}), GRANTED, conflict),
         (json!({"match": "ip4.dst == 198.51.100.0/24"}), GRANTED, conflict),
         // OVN ignores it.
@@ -55,7 +55,7 @@ fn field_case_6_the_networks_own_row_uses_the_address() {
         network.put("NAT", "base", json!({"external_ip": "203.0.113.10"}));
         network.put("NAT", "base", columns.clone());
         assert_eq!(network.outcome("p1"), outcome, "{columns}");
-        // A narrower row with another address takes precedence, even for some packets.
+        // A longer prefix with another address takes precedence, even for some packets.
         network.nat("part", "R", "snat", "203.0.113.11", "10.57.0.0/28");
         network.put("NAT", "part", json!({"allowed_ext_ips": address_set()}));
         assert_eq!(network.outcome("p1"), GRANTED, "{columns}");
@@ -86,13 +86,13 @@ fn field_case_6_what_the_networks_own_row_exempts() {
     network.put("NAT", "base", json!({"exempted_ext_ips": ["set", []]}));
     assert_eq!(network.plan("p1").len(), 1, "it goes with that of the network's");
 
-    // A narrower row of the network counts.
+    // A longer prefix in the network counts.
     network.nat("part", "R", "snat", "203.0.113.2", "10.57.0.0/28");
     network.put("NAT", "part", json!({"exempted_ext_ips": address_set()}));
     assert_eq!(network.plan("p1"), Vec::<String>::new());
 }
 
-/// The UUID of the row of ours for `p1`.
+/// The UUID of our row for `p1`.
 fn own(network: &Network) -> &'static str {
     let store = network.store();
     let (_, nat) = store.tagged_nats().next().unwrap();
@@ -121,20 +121,20 @@ fn field_case_29_a_distributed_row_of_a_neighbour_takes_the_replies() {
     network.put("NAT", "neighbour", distributed.clone());
     assert_eq!(network.outcome("p1"), "conflict distributed-nat");
     assert!(network.sentence("p1").contains("to port p2 on its own hypervisor"));
-    // Its own instance has what it wants.
+    // The intent of its own instance is fulfilled.
     network.wants("p2", "203.0.113.10");
     assert_eq!(network.outcome("p2"), "foreign");
-    // Both are needed for it.
+    // Both columns are needed for it.
     network.put("NAT", "neighbour", json!({"logical_port": ["set", []]}));
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
-    // At another gateway port it takes nothing of ours.
+    // At another gateway port it does not affect our row.
     network.put("NAT", "neighbour", distributed);
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     assert_eq!(network.outcome("p1"), "conflict distributed-nat");
     network.nat_at("neighbour", "R-ext2");
     assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"));
-    // A router that is bound to a chassis has but one place.
+    // A router that is bound to a chassis is in one place.
     let mut network = network.clone();
     network.put("NAT", "neighbour", json!({"gateway_port": ["set", []]}));
     network.put("Logical_Router", "R", json!({"options": map(&[("chassis", "gateway-1")])}));
@@ -160,7 +160,7 @@ fn field_case_14_an_address_that_two_ports_have_gets_no_row() {
     assert_eq!(network.outcome("p1"), GRANTED, "no instance has it");
     network.put("Logical_Switch_Port", "p2", json!({"type": "external"}));
     assert_eq!(network.outcome("p1"), duplicate);
-    // What was allocated and is asked for no longer is nobody's.
+    // An allocated address that is not requested any more belongs to nobody.
     network.put("Logical_Switch_Port", "p2", json!({"addresses": "02:00:00:00:00:12 10.57.0.12"}));
     network.put("Logical_Switch_Port", "p2", json!({"dynamic_addresses": "02:00:00:00:00:12 10.57.0.11"}));
     assert_eq!(network.outcome("p1"), GRANTED);

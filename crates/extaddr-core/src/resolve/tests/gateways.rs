@@ -1,4 +1,4 @@
-//! Several gateway ports, and what stays at which.
+//! Several gateway ports, and the rows at each.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::testing::{Network, map};
 
 const GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
 
-/// Two gateway ports, and an address that is at home at neither.
+/// Two gateway ports, and an address in the networks of neither.
 fn two_uplinks() -> Network {
     let mut network = wanting("192.0.2.10");
     network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
@@ -28,7 +28,7 @@ fn field_case_34_an_override_stays_where_it_is() {
             network.nat_at("later", later);
             assert_eq!(network.outcome("p1"), format!("{GRANTED} at {first}"), "beside {logical} at {later}");
         }
-        // One for another address says nothing.
+        // One for another address has no effect.
         let mut network = network.clone();
         network.delete("NAT", "base");
         assert_eq!(
@@ -57,7 +57,7 @@ fn field_case_35_a_drain_row_at_the_gateway_port_that_is_left() {
         "update snat 192.0.2.10 for 10.57.0.11 ports 1024-65535 at R-ext",
     ];
     assert_eq!(network.plan("p1"), moved);
-    // Beside it, an address that is changed leaves its drain row where it was, too.
+    // A changed address also leaves its drain row where it was.
     network.balancer("fw2", &[("192.0.2.11:80", "10.57.0.11:80")], &["R"]);
     network.wants("p1", "192.0.2.11");
     assert_eq!(
@@ -67,7 +67,7 @@ fn field_case_35_a_drain_row_at_the_gateway_port_that_is_left() {
             "update snat 192.0.2.11 for 10.57.0.11 ports 1024-65535 at R-ext"
         ]
     );
-    // Where the same port is only named otherwise, nothing is left.
+    // If only the name of the same port changes, no drain row is left.
     let mut network = two_uplinks();
     network.put("Logical_Router_Port", "R-ext", json!({"networks": "192.0.2.2/24"}));
     network.own_row("p1", "192.0.2.10", "10.57.0.11", None);
@@ -92,7 +92,7 @@ fn field_case_36_explain_says_what_a_change_does_to_connections() {
     let mut network = super::forwarded();
     let said = |network: &Network| network.checks("p1").iter().any(|check| check.starts_with("change: "));
     assert!(said(&network));
-    // A connection to a whole address has no port that is listened on.
+    // A forward of a whole address has no port that is listened on.
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
     network.nat("fw", "R", "dnat", "203.0.113.10", "10.57.0.11");
     assert!(!said(&network));
@@ -137,7 +137,7 @@ fn field_case_12_a_default_target_beside_several_gateway_ports_is_not_converted(
 #[test]
 fn field_case_29_a_balancer_without_connection_tracking_leads_to_the_instance() {
     let stateless = |text: &str| json!({"options": map(&[("use_stateless_nat", text)])});
-    // The option has an effect where there are several gateway ports.
+    // The option has an effect if there are several gateway ports.
     let mut network = super::forwarded();
     network.put("Load_Balancer", "fw", stateless("true"));
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535");
@@ -150,7 +150,7 @@ fn field_case_29_a_balancer_without_connection_tracking_leads_to_the_instance() 
         network.put("Load_Balancer", "fw", stateless(text));
         assert_eq!(network.outcome("p1"), outcome, "{text}");
     }
-    // It may have any other address, or lead to others.
+    // It may have any other address or other targets.
     network.balancer("other", &[("198.51.100.10:443", "10.57.0.12:443,10.57.0.11:443")], &["R"]);
     network.put("Load_Balancer", "other", stateless("true"));
     assert_eq!(network.outcome("p1"), "conflict stateless-balancer");
@@ -178,7 +178,7 @@ fn a_drain_row_names_a_gateway_port_only_where_there_are_several() {
     network.own_row("p1", "203.0.113.10", "10.57.0.11", Some("R-ext"));
     let updated = "update snat 203.0.113.11 for 10.57.0.11 ports 1024-65535";
     assert_eq!(network.plan("p1"), ["insert drain 203.0.113.10", updated]);
-    // One that names what is no gateway port any more is where its address is at home.
+    // A row that names a former gateway port moves to the port whose network holds its address.
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     network.own_row("p1", "203.0.113.10", "10.57.0.11", Some("R-S"));
     let updated = format!("{updated} at R-ext");

@@ -135,7 +135,7 @@ fn field_case_31_all_ways_out_are_disabled() {
     assert_eq!(network.outcome("p1"), GRANTED, "by R-ext2");
     disable(&mut network, "R-ext2");
     assert_eq!(network.outcome("p1"), "rejected port-disabled");
-    // What a foreign row would do is in vain, too.
+    // A foreign row has no effect there, too.
     let mut network = forwarded();
     network.nat("foreign", "R", "snat", "203.0.113.10", "10.57.0.11");
     assert_eq!(network.outcome("p1"), "foreign");
@@ -152,7 +152,7 @@ fn field_case_14_an_address_on_two_switches_that_are_joined() {
     assert_eq!(network.outcome("p1"), GRANTED);
 }
 
-/// So many routers in a row, the last of which is a gateway and has the forward.
+/// A chain of routers, the last of which is a gateway and has the forward.
 fn chain(length: u8) -> Network {
     let mut network = forwarded();
     network.delete("Logical_Switch_Port", "S-R-S");

@@ -1,4 +1,4 @@
-//! One network for each reason, and what its sentence says.
+//! One network for each reason, and a part of its sentence.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use crate::reason::Code;
 use crate::rules::DefaultTargetRule;
 use crate::testing::{Edit, allow, map};
 
-/// The reasons that a decision on the database alone does not have: [`report`](crate::report), [`apply`](crate::apply) and
-/// CMSes have them, and tests there.
+/// The reasons that do not follow from the database alone: [`report`](crate::report), [`apply`](crate::apply) and CMSes
+/// have them, with tests there.
 const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
-/// What is done to a network in which `p1` would be granted 203.0.113.10, what is decided then, and a part of the sentence.
+/// An edit of a network in which `p1` would be granted 203.0.113.10, the decision after it, and a part of the sentence.
 const CASES: [(Edit, &str, &str); 24] = [
     (|n| n.wants("p1", "web"), "rejected invalid-address", "\"web\" is no ipv4 address"),
     (

@@ -1,4 +1,4 @@
-//! What a forward leads to, and whether a VIP may be converted.
+//! The targets of forwards, and whether a VIP may be converted.
 
 use serde_json::json;
 
@@ -48,15 +48,15 @@ fn field_case_18_a_forward_to_an_address_that_moves_leads_to_its_parents() {
     }
     let moves = "virtual: 10.57.0.100 may be this port's, too: what is forwarded there leads to it";
     assert!(virtual_target("auto").checks("p1").iter().any(|check| check == moves));
-    // It is the parents that ask.
+    // The parents have the intents.
     let mut network = virtual_target("203.0.113.10");
     network.wants("vip", "203.0.113.10");
     assert_eq!(network.outcome("vip"), "rejected not-an-instance");
-    // One that leads elsewhere, too, is not for one of them alone.
+    // A forward that also leads elsewhere is not for one of them alone.
     let mut network = virtual_target("auto");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.100:80,10.57.0.13:80")], &["R"]);
     assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto");
-    // Their own and the one that moves are both theirs.
+    // Both their own address and the one that moves count.
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.100:80,10.57.0.11:80")], &["R"]);
     assert_eq!(network.outcome("p1"), granted(11));
 }
@@ -113,7 +113,7 @@ fn field_case_12_the_source_that_the_instance_sees_stays() {
         network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
         assert_eq!(network.outcome("p1"), GRANTED, "{router:?} {balancer:?}");
     }
-    // Elsewhere than on a router that is bound to a chassis none of it has an effect.
+    // On a router that is not bound to a chassis none of it has an effect.
     let mut network = wanting("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
     network.put("Load_Balancer", "fw", json!({"options": map(&[("skip_snat", "true")])}));
@@ -132,7 +132,7 @@ fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
     for vips in [
         &[("^vip1:80", "^backends")][..],
         &[("^vip1", "10.57.0.11")],
-        // One that names no variable might be a forward: it is not taken for one all the same.
+        // A VIP without a variable might be a forward, but does not count as one.
         &[("203.0.113.10:80", "10.57.0.11:80")],
         &[("203.0.113.10", "10.57.0.11")],
         &[("203.0.113.10:80", "^backend1:80,10.57.0.11:80")],
@@ -149,7 +149,7 @@ fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
     // Beside a forward it changes nothing.
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     assert_eq!(network.outcome("p1"), GRANTED);
-    // Variables in one that is no template are a mistake.
+    // Variables in a balancer that is not a template are a mistake.
     let mut network = wanting("203.0.113.10");
     network.balancer("nodeport", &[("^vip1:80", "^backends")], &["R"]);
     assert_eq!(network.hazards(), ["vip-ignored"]);
@@ -157,7 +157,7 @@ fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
 
 #[test]
 fn a_balancer_that_is_distributed_takes_replies_to_any_chassis() {
-    // The address, whether the balancer is distributed, whether the router is bound to a chassis, and what is decided.
+    // The address, whether the balancer is distributed, whether the router is bound to a chassis, and the decision.
     for (address, distributed, bound, outcome) in [
         ("198.51.100.10", "true", false, "conflict distributed-balancer"),
         ("198.51.100.10", "TRUE", false, "conflict distributed-balancer"),
@@ -191,12 +191,12 @@ fn field_case_16_source_ports_keep_off_templates_and_refused_vips() {
     network.balancer("other", &[("203.0.113.10", "10.57.0.12")], &["R"]);
     network.put("Load_Balancer", "other", json!({"options": map(&[("template", "true")])}));
     assert_eq!(network.outcome("p1"), "rejected default-target");
-    // Of one with a gap ovn-controller refuses the flow that forwards, and not the one that takes replies.
+    // For a VIP with a gap ovn-controller refuses the forwarding flow, and not the one that takes replies.
     for (value, range) in [
         (",10.57.0.12:80", "1024-39999"),
         ("10.57.0.12:80,,", "1024-39999"),
         ("[10.57.0.12]:80", "1024-39999"),
-        // northd passes over the whole of these.
+        // northd ignores these completely.
         (",10.57.0.12", "1024-65535"),
         ("[10.57.0.12]", "1024-65535"),
         ("web:80", "1024-65535"),

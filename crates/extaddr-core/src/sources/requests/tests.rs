@@ -6,7 +6,7 @@ use crate::sources::instance::InstanceJson;
 const A: &str = "00000000-0000-4000-8000-00000000000a";
 const B: &str = "00000000-0000-4000-8000-00000000000b";
 
-/// An instance whose `eth0` asks for an address.
+/// An instance with an intent for `eth0`.
 fn asking(name: &str, uuid: &str, address: &str) -> Instance {
     let (project, name) = name.split_once(':').unwrap_or(("default", name));
     read(json!({
@@ -16,12 +16,12 @@ fn asking(name: &str, uuid: &str, address: &str) -> Instance {
     }))
 }
 
-/// An instance that asks for nothing.
+/// An instance without intents.
 fn silent(name: &str, uuid: &str) -> Instance {
     read(json!({"name": name, "config": {"volatile.uuid": uuid}}))
 }
 
-/// An instance of which the CMS cannot say anything.
+/// An instance whose intents the CMS does not know.
 fn unreadable(name: &str) -> Instance {
     read(json!({"name": name, "status": "Error"}))
 }
@@ -34,7 +34,7 @@ fn port(uuid: &str) -> String {
     format!("incus-net2-instance-{uuid}-eth0")
 }
 
-/// What is said of the port of a UUID, in a word.
+/// The intent for the port of a UUID, in a word.
 fn said(requests: &Requests, uuid: &str) -> String {
     match requests.answer(&port(uuid), Family::V4) {
         Answer::Silent => "silent".to_owned(),
@@ -113,7 +113,7 @@ fn nobody_speaks_for_the_instance_of_another() {
     requests.take(0, News::Listed(vec![asking("a", A, "203.0.113.1"), asking("evil:a", A, "203.0.113.2")]));
     assert_eq!(said(&requests, A), "default:a or evil:a");
     assert_eq!(requests.name(&port(A)), None);
-    // Also not by asking where the other one does not, nor by being silent.
+    // Nor by an intent where the other one has none, nor by having none.
     requests.take(0, News::Read(silent("a", A)));
     assert_eq!(said(&requests, A), "default:a or evil:a");
     assert_eq!(requests.take(0, News::Gone(InstanceName::new("evil", "a"))), affected(&[A], false));
