@@ -1,4 +1,4 @@
-//! Hints on which server a socket belongs to, and what to do about one that cannot be opened.
+//! Hints about sockets: the server they belong to, and what to do if one cannot be opened.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ovsdb_protocol::{Endpoint, Error};
 
-/// Returns what to call a server: its remote and, where that is a name, which of its addresses.
+/// Returns the description of a server: its remote and, if that is a name, the address used.
 pub(crate) fn place(remote: &Endpoint, address: Option<SocketAddr>) -> String {
     match (remote, address) {
         (Endpoint::Tcp(host, _) | Endpoint::Ssl(host, _), Some(address))
@@ -20,14 +20,14 @@ pub(crate) fn place(remote: &Endpoint, address: Option<SocketAddr>) -> String {
     }
 }
 
-/// Returns what to do about an error, where it is that the socket may not be opened.
+/// Returns a hint if the error is that the socket may not be opened.
 pub(crate) fn hint(remote: &Endpoint, error: &Error) -> Option<String> {
     let denied = error.as_io().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     let Endpoint::Unix(path) = remote else { return None };
     denied.then(|| advice(path))
 }
 
-/// Says who may open a socket that we may not.
+/// Returns who may open a socket that this process may not.
 pub(crate) fn advice(path: &Path) -> String {
     let us = name("/etc/passwd", rustix::process::geteuid().as_raw());
     let Ok(socket) = fs::metadata(path) else {

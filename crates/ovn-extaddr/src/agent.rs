@@ -1,4 +1,4 @@
-//! `ovn-extaddr run`: the loop that owns the state. Events of the session in, transactions out.
+//! `ovn-extaddr run`: the loop that owns the state. Events of the session come in, transactions go out.
 
 mod accounts;
 mod answers;
@@ -50,7 +50,7 @@ use tracker::IntentTracker;
 use verification::Verification;
 use writing::{Past, Writing};
 
-/// How long a transaction under way may keep us from stopping.
+/// How long a transaction under way may delay the end of the agent.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the agent.
@@ -73,7 +73,7 @@ struct Agent {
     past: Past,
     repeats: LogThrottle,
     metrics: Metrics,
-    /// Of what was received on the connection, how much is counted.
+    /// How many of the bytes received on the connection are counted.
     counted: u64,
     service: Service,
     sources: Sources,
@@ -82,7 +82,7 @@ struct Agent {
     configured: Configured,
 }
 
-/// What the loop waits for, beside the database.
+/// The inputs of the loop besides the database.
 struct Inputs {
     signals: Signals,
     reload: Reload,
@@ -91,7 +91,7 @@ struct Inputs {
     watchers: Watchers,
 }
 
-/// What ends the loop.
+/// The signals that end the loop.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -100,7 +100,7 @@ struct Signals {
 // ===== impl Run =====
 
 impl Run {
-    /// Runs until told to stop.
+    /// Runs until it is stopped.
     pub(crate) async fn run(
         self,
         options: Options,
@@ -124,7 +124,7 @@ impl Run {
             dry_run = self.dry_run,
             "starting"
         );
-        // What was asked for and cannot be had is an error now; later, the agent's work comes first.
+        // A listener that cannot be opened is an error at the start; later, the agent's work has priority.
         if let Some(place) = &settings.metrics {
             inputs
                 .exposition
@@ -185,7 +185,7 @@ impl Agent {
         })
     }
 
-    /// Keeps the database as it should be. Returns the name of what ended it.
+    /// Keeps the database in the desired state. Returns the name of the signal that ended it.
     async fn run_until(&mut self, inputs: &mut Inputs) -> &'static str {
         let Inputs { signals, reload, control, exposition, watchers } = inputs;
         loop {
@@ -215,9 +215,9 @@ impl Agent {
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
-            // What is there already is taken in before anything is decided: a burst of updates ends
-            // in one decision, and a single one does not wait.
-            // Looking for more also puts on the wire what is to be sent, before anything is told of it.
+            // All available events are taken in before decisions are made: a burst of updates leads to one decision,
+            // and a single one does not wait. Polling for events also sends what is queued, before anything is logged
+            // about it.
             loop {
                 while let Some(event) = self.ready_event().await {
                     self.event(event);
@@ -233,7 +233,7 @@ impl Agent {
         }
     }
 
-    /// When something is to be done though nothing happens.
+    /// When something is to be done although no event occurs.
     fn next_deadline(&self) -> Option<Instant> {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().filter(|_| self.may_decide());
@@ -285,7 +285,7 @@ impl Agent {
             SessionEvent::Updated => {}
             SessionEvent::Lock(status) => self.lock_changed(status),
             SessionEvent::Completed { id, outcome } => {
-                // The outcome is judged by what the database looks like after it.
+                // The outcome is judged by the database after it.
                 self.decide();
                 if let Some(conclusion) =
                     self.applier.completed(id, outcome, &self.store, &self.engine, now())
@@ -313,7 +313,7 @@ impl Agent {
         }
     }
 
-    /// Decides on what changed, once the store is in step.
+    /// Decides on what changed, once the store is in sync.
     fn decide(&mut self) {
         if !self.may_decide() {
             return;

@@ -1,8 +1,8 @@
 //! The audit file: a line of JSON before each transaction is sent, and one when its outcome is known.
 //!
 //! The file is only ever appended to. The first line is written before the transaction goes out, so that no change of
-//! the database is missing from the file, whenever we are killed; a transaction without a second line may have been
-//! committed or not.
+//! the database is missing from the file even if the agent is killed; a transaction without a second line may or may
+//! not have been committed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ use crate::clock::rfc3339;
 pub(crate) struct Audit {
     path: PathBuf,
     file: File,
-    /// Tells the transactions of one process from those of another.
+    /// Distinguishes the transactions of one process from those of another.
     run: String,
     count: u64,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Because {
     pub(crate) why: String,
 }
 
-/// Who changes what, where.
+/// The agent, the database, and the changes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sent<'a> {
     pub(crate) owner: &'a str,
@@ -62,7 +62,7 @@ struct Outcome<'a> {
 // ===== impl Audit =====
 
 impl Audit {
-    /// Opens the file, and makes it where it is not there.
+    /// Opens the file, and creates it if it does not exist.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let run = format!("{}-{}", process::id(), rfc3339(SystemTime::now()));
         Ok(Self { file: open(path)?, path: path.to_owned(), run, count: 0 })
@@ -72,19 +72,19 @@ impl Audit {
         &self.path
     }
 
-    /// Goes on with the file that has the name now: logrotate has moved ours away.
+    /// Reopens the file by its name: logrotate has moved the old one.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
         self.file = open(&self.path)?;
         Ok(())
     }
 
-    /// A transaction is about to be sent.
+    /// Records a transaction that is about to be sent.
     pub(crate) fn sending(&mut self, sent: &Sent<'_>) -> io::Result<()> {
         self.count += 1;
         self.write("sending", sent)
     }
 
-    /// The transaction that was sent last has come to its end.
+    /// Records the outcome of the transaction that was sent last.
     pub(crate) fn concluded(&mut self, fate: &Fate) -> io::Result<()> {
         let (event, error) = match fate {
             Fate::Committed => ("committed", None),
@@ -94,7 +94,7 @@ impl Audit {
         self.write(event, Outcome { error })
     }
 
-    /// The transaction that was to be sent was not.
+    /// Records that the transaction was not sent.
     pub(crate) fn not_sent(&mut self, error: &str) -> io::Result<()> {
         self.write("not-sent", Outcome { error: Some(error) })
     }
@@ -104,7 +104,7 @@ impl Audit {
         let line = Line { time: rfc3339(SystemTime::now()), transaction, event, rest };
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
-        // In one piece, so that lines of several writers do not mix.
+        // In one write, so that lines of several writers do not mix.
         self.file.write_all(&text)
     }
 }

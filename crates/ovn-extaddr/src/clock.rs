@@ -4,13 +4,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use extaddr_core::clock::Now;
 
-/// Pairs an instant with the wall clock.
+/// Returns an instant with the wall-clock time.
 pub(crate) fn read(instant: Instant) -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant, wall: since.as_secs() }
 }
 
-/// Writes a time as RFC 3339 has it, in UTC, to the millisecond.
+/// Formats a time as in RFC 3339, in UTC, to the millisecond.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);

@@ -86,7 +86,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Answers a shell that asks for completions, and ends the process then.
+    /// Answers a shell's request for completions, and ends the process then.
     pub fn complete() {
         CompleteEnv::with_factory(Self::command)
             .var(completions::VARIABLE)
@@ -94,10 +94,10 @@ impl Cli {
             .complete();
     }
 
-    /// Does what the command line asks for.
+    /// Executes the command line.
     ///
     /// # Errors
-    /// It could not be done; the error says why.
+    /// It failed; the error says why.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match &self.command {
             Command::Completions(command) => return command.run(),
@@ -125,9 +125,9 @@ impl Cli {
             Command::Unset(command) => command.run(settings?).await,
             Command::CheckConfig(command) => command.run(&settings?, palette),
             Command::Cleanup(command) => command.run(settings?).await,
-            // A wrong configuration is one of its findings.
+            // An invalid configuration is one of its findings.
             Command::Doctor(command) => command.run(settings, palette).await,
-            // These were done above.
+            // These were executed above.
             Command::Completions(_) | Command::Man(_) => Ok(ExitCode::SUCCESS),
         }
     }

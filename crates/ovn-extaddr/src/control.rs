@@ -1,7 +1,6 @@
 //! The agent's control socket: `ovn-appctl -t ovn-extaddr COMMAND`.
 //!
-//! Each connection is a task that hands commands to the loop and waits for its answer, so that one
-//! place owns the state.
+//! Each connection is a task that passes commands to the loop and waits for its answer, so that one place owns the state.
 
 mod stream;
 
@@ -20,22 +19,22 @@ use tracing::{debug, warn};
 pub(crate) use self::stream::ControlCommand;
 use self::stream::ControlStream;
 
-/// Commands that may wait for the loop. People and scripts ask one at a time.
+/// The most commands that may wait for the loop. People and scripts send one at a time.
 const COMMANDS: usize = 16;
 
-/// How long a peer may take to read an answer that somebody waits for to be written.
+/// How long a peer may take to read an answer whose delivery is awaited.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A command, to be answered.
+/// A command to be answered.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) command: ControlCommand,
     reply: oneshot::Sender<Result<String, String>>,
-    /// Ends when the answer was written, or cannot be.
+    /// Completes when the answer was written or cannot be written.
     written: oneshot::Receiver<()>,
 }
 
-/// The socket and the pidfile, which go with it.
+/// The socket and its pidfile.
 #[derive(Debug)]
 pub(crate) struct Control {
     commands: mpsc::Receiver<Asked>,
@@ -46,15 +45,15 @@ pub(crate) struct Control {
 // ===== impl Asked =====
 
 impl Asked {
-    /// Answers. Whoever asked may be gone.
+    /// Answers. The peer may be gone.
     pub(crate) fn answer(self, answer: Result<String, String>) {
         let _ = self.reply.send(answer);
     }
 
-    /// Answers, and waits until whoever asked could read it: for the last answer of a process.
+    /// Answers, and waits until the peer could read it: for the last answer of a process.
     pub(crate) async fn answer_and_wait(self, answer: Result<String, String>) {
         let _ = self.reply.send(answer);
-        // Either way it was tried.
+        // The outcome does not matter.
         let _ = timeout(TIMEOUT, self.written).await;
     }
 }
@@ -64,8 +63,7 @@ impl Asked {
 impl Control {
     /// Opens the socket in the run directory and writes the pidfile, by which `ovn-appctl` finds it.
     ///
-    /// An agent without a control socket does its work all the same, so that whatever goes wrong is
-    /// a warning.
+    /// An agent works without a control socket, so that any failure is only a warning.
     pub(crate) fn open() -> Self {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let directory = run_directory();
@@ -103,14 +101,13 @@ impl Drop for Control {
     fn drop(&mut self) {
         let files = self.socket.iter().chain(self.pidfile.as_ref().map(|(path, _)| path));
         for file in files {
-            // Nobody is harmed by what stays behind: both are told from those of a live process.
+            // Files that remain do no harm: they can be distinguished from those of a live process.
             let _ = fs::remove_file(file);
         }
     }
 }
 
-/// Writes our process id and locks the file as long as it is open, by which OVN's tools tell that
-/// the process lives.
+/// Writes the process id and locks the file as long as it is open, which shows OVN's tools that the process is alive.
 fn write_pidfile(path: &Path) -> io::Result<fs::File> {
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)
@@ -120,16 +117,16 @@ fn write_pidfile(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Where OVN's daemons have their sockets, or what systemd gave us.
+/// The directory of the sockets of OVN's daemons, or the one from systemd.
 fn run_directory() -> PathBuf {
     let given = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // systemd may name several, with colons between them; the first is ours.
+    // systemd may name several, separated by colons; the first is used.
     let ours = given("RUNTIME_DIRECTORY").and_then(|list| env::split_paths(&list).next());
     ours.or_else(|| given("OVN_RUNDIR")).unwrap_or_else(|| PathBuf::from("/var/run/ovn"))
 }
 
-/// Removes the sockets of agents that were killed. A process id may belong to something else by now, so that the socket
-/// itself is asked.
+/// Removes the sockets of agents that were killed. A process id may belong to another process by now, so the socket
+/// itself is tested.
 fn remove_stale(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -138,14 +135,14 @@ fn remove_stale(directory: &Path) {
             && std::os::unix::net::UnixStream::connect(entry.path())
                 .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         if is_dead {
-            // What cannot be removed harms nobody.
+            // A socket that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
 fn listen(socket: &Path) -> io::Result<UnixListener> {
-    // A socket with our process id is of a process that is gone.
+    // A socket with our process id belongs to a process that has ended.
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -162,7 +159,7 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Asked>) {
                 tokio::spawn(serve(ControlStream::new(stream), commands.clone()));
             }
             Err(error) => {
-                // Out of descriptors, for example: it passes, and asking at once would only heat.
+                // Out of descriptors, for example: this is temporary, and retrying at once would only use CPU.
                 warn!(%error, "cannot accept a control connection");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -189,7 +186,7 @@ async fn serve(mut stream: ControlStream, commands: mpsc::Sender<Asked>) {
         if stream.answer(answer.as_deref().map_err(String::as_str)).await.is_err() {
             return;
         }
-        // Hardly ever does somebody wait for it.
+        // Mostly nobody waits for it.
         let _ = done.send(());
     }
 }

@@ -23,8 +23,7 @@ pub(crate) struct Explanation {
     pub(crate) intents: Vec<ExplainedIntent>,
 }
 
-/// One intent: the steps that went well, and its element of `list --json`, whose reason says what
-/// the next step found wrong.
+/// One intent: the steps that passed, and its element of `list --json`, whose reason is what failed in the next step.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ExplainedIntent {
     pub(crate) checks: Vec<Check>,
@@ -33,7 +32,7 @@ pub(crate) struct ExplainedIntent {
 }
 
 impl Explanation {
-    /// Explains a port that is there, of which these are the entries.
+    /// Explains an existing port with these entries.
     pub(crate) fn of_port(
         store: &Store,
         engine: &Engine,
@@ -47,7 +46,7 @@ impl Explanation {
         Self { port: port.name.to_string(), name, intents: intents.collect() }
     }
 
-    /// Explains a port that is not there, of which these are the entries.
+    /// Explains a missing port with these entries.
     pub(crate) fn of_absent(port: String, name: Option<String>, entries: Vec<Entry>) -> Self {
         let intents = entries.into_iter().map(|entry| ExplainedIntent { checks: Vec::new(), entry });
         Self { port, name, intents: intents.collect() }
@@ -73,7 +72,7 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
     checks
 }
 
-/// What is left of addresses that the port had before.
+/// The drain rows of the port's former addresses.
 fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
     let now = clock::read(Instant::now()).wall;
     let owned = owned(store, engine.owner(), &port.name).into_iter();

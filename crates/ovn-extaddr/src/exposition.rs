@@ -1,7 +1,7 @@
-//! The listener where Prometheus reads the metrics, and people the status page: HTTP on a TCP port or a Unix socket.
+//! The listener for Prometheus and the status page: HTTP on a TCP port or a Unix socket.
 //!
-//! Every request goes to the loop and waits for its answer, so that one place owns the state, and so that a loop that
-//! hangs shows as a scrape that fails.
+//! Every request goes to the loop and waits for its answer, so that one place owns the state, and a hanging loop makes
+//! scrapes fail.
 
 pub(crate) mod question;
 pub(crate) mod routes;
@@ -33,11 +33,11 @@ use crate::page::access::StatusPage;
 use question::{Asking, Question};
 use routes::{Site, TIMEOUT, routes};
 
-/// Connections at a time. Prometheus has one and a browser up to six; more come from mistakes.
+/// The most connections at a time. Prometheus has one and a browser up to six; more are due to errors.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a connection may last. A request that is under way then has as long again to end: nobody holds one of the
-/// few connections by reading or writing slowly.
+/// How long a connection may last. A request under way then has the same time again to end, so that slow clients do not
+/// block the few connections.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// The longest request that is read, in bytes: target and headers.
@@ -66,19 +66,19 @@ pub(crate) struct Exposition {
 // ===== impl Exposition =====
 
 impl Exposition {
-    /// Listens nowhere yet.
+    /// Creates a listener without a place to listen.
     pub(crate) fn new() -> Self {
         let (sender, questions) = mpsc::channel(MAX_CONNECTIONS);
         let page = watch::Sender::new(StatusPage::Off);
         Self { questions, asking: Asking::new(sender), place: None, page, task: None }
     }
 
-    /// Listens there from now on, or nowhere.
+    /// Changes where it listens; `None` for nowhere.
     ///
     /// # Errors
-    /// It cannot be listened there. It is not listened anywhere then.
+    /// It cannot listen there. Then it does not listen anywhere.
     pub(crate) fn listen(&mut self, place: Option<&Listen>, page: StatusPage) -> io::Result<()> {
-        // Before it is listened anywhere: a page for this machine only must not be seen elsewhere for a moment.
+        // This is set first: a page for this machine only must not be visible elsewhere even for a moment.
         self.page.send_replace(page);
         if self.place.as_ref() == place {
             return Ok(());
@@ -128,7 +128,7 @@ impl Exposition {
             task.abort();
         }
         if let Some(Listen::Unix(path)) = self.place.take() {
-            // A socket that stays behind is taken over by the next one to listen there.
+            // A remaining socket is replaced by the next listener.
             let _ = fs::remove_file(path);
         }
     }
@@ -174,7 +174,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Binds a socket, in the place of one that nobody listens to.
+/// Binds a socket, and replaces one without a listener.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let is_stale = is_socket
@@ -193,7 +193,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // They end with the listener: who was let in there may not be let in elsewhere.
+    // They end with the listener: access may be different at the next one.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -208,7 +208,7 @@ where
                 });
             }
             Err(error) => {
-                // Out of descriptors, for example: it passes, and asking at once would only heat.
+                // Out of descriptors, for example: this is temporary, and retrying at once would only use CPU.
                 warn!(%error, "cannot accept a connection for metrics");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -16,10 +16,10 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-/// What comes before the names of our fields in the journal: `journalctl OVN_EXTADDR_PORT=p1`.
+/// The prefix of our fields in the journal: `journalctl OVN_EXTADDR_PORT=p1`.
 const PREFIX: &str = "OVN_EXTADDR";
 
-/// Parts of the program whose level can be set by themselves, as `vlog/list` shows them.
+/// Parts of the program whose level can be set separately, as `vlog/list` shows them.
 const MODULES: [(&str, &str); 4] = [
     ("agent", "ovn_extaddr::agent"),
     ("control", "ovn_extaddr::control"),
@@ -27,14 +27,14 @@ const MODULES: [(&str, &str); 4] = [
     ("reload", "ovn_extaddr::reload"),
 ];
 
-/// Changes how much is logged while the program runs.
+/// Changes the log level while the program runs.
 pub(crate) struct LogControl {
     handle: Handle<Targets, Registry>,
     usual: LevelFilter,
     modules: Vec<(&'static str, &'static str, LevelFilter)>,
 }
 
-/// Starts to log.
+/// Starts logging.
 pub(crate) fn start(level: LevelFilter) -> LogControl {
     let (filter, handle) = reload::Layer::new(Targets::new().with_default(level));
     let journal = is_journal().then(tracing_journald::layer).transpose();
@@ -68,8 +68,8 @@ fn is_journal() -> bool {
 // ===== impl LogControl =====
 
 impl LogControl {
-    /// Sets how much to log, as ovs-appctl(8) has it: `LEVEL`, or `MODULE:LEVEL` for one part of the program. A third
-    /// word between them, the destination, is not looked at: there is but one.
+    /// Sets the log level, as in ovs-appctl(8): `LEVEL`, or `MODULE:LEVEL` for one part of the program. A third word
+    /// between them, the destination, is ignored, since there is only one.
     pub(crate) fn set(&mut self, words: &str) -> Result<(), String> {
         let words: Vec<_> = words.split([':', ' ']).filter(|word| !word.is_empty()).collect();
         let (module, level) = match words[..] {
@@ -95,13 +95,13 @@ impl LogControl {
         self.apply()
     }
 
-    /// Sets how much to log in general.
+    /// Sets the default log level.
     pub(crate) fn set_usual(&mut self, level: LevelFilter) -> Result<(), String> {
         self.usual = level;
         self.apply()
     }
 
-    /// Lists how much is logged.
+    /// Lists the log levels.
     pub(crate) fn list(&self) -> String {
         let level = |name| {
             self.modules.iter().find(|(set, ..)| *set == name).map_or(self.usual, |(.., level)| *level)

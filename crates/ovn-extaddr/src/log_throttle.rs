@@ -1,12 +1,12 @@
-//! Keeps what happens over and over from filling the log. Pure: time is an argument.
+//! Keeps repeated messages from filling the log. Pure: time is an argument.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The same thing is said again after this time.
+/// The same message is logged again after this time.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What was said lately.
+/// The recent messages.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     said: HashMap<&'static str, Said>,
@@ -20,8 +20,8 @@ struct Said {
 }
 
 impl LogThrottle {
-    /// Returns whether `text`, which is about `topic`, is to be said: `Some` with how often it was not since the last
-    /// time. A topic has one text at a time, so that what alternates is said each time.
+    /// Returns whether `text` about `topic` is to be logged: `Some` with how often it was suppressed since the last
+    /// time. A topic has one text at a time, so that alternating texts are logged each time.
     pub(crate) fn admit(&mut self, topic: &'static str, text: &str, now: Instant) -> Option<u32> {
         match self.said.get_mut(topic) {
             Some(said) if said.text == text && now < said.at + PAUSE => {
@@ -38,7 +38,7 @@ impl LogThrottle {
         }
     }
 
-    /// A topic is over: what is said next about it is new.
+    /// Ends a topic: the next message about it is new.
     pub(crate) fn forget(&mut self, topic: &'static str) {
         self.said.remove(topic);
     }

@@ -1,4 +1,4 @@
-//! Metrics. Their names are a promise; `docs/metrics.md` describes them.
+//! Metrics. Their names are stable; `docs/metrics.md` describes them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -26,7 +26,7 @@ type Words = [(&'static str, String); 2];
 type Named = [(&'static str, String); 1];
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// From a millisecond, which a change takes on a quiet machine, to half a minute.
+/// From a millisecond, which a change takes on an idle machine, to half a minute.
 const LATENCIES: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -36,7 +36,7 @@ pub(crate) struct Metrics {
     pub(crate) intents: Family<Word, Gauge>,
     pub(crate) reasons: Family<Word, Gauge>,
     pub(crate) router_intents: Family<Words, Gauge>,
-    /// The routers that `router_intents` has, so that those that are gone can be taken out.
+    /// The routers in `router_intents`, so that deleted ones can be removed.
     routers: HashSet<Words>,
     pub(crate) unsettled: Gauge,
     pub(crate) oldest_unsettled: Seconds,
@@ -214,7 +214,7 @@ impl Metrics {
         metrics
     }
 
-    /// What can be said of a closed set is there from the beginning, so that an alert can tell none from unknown.
+    /// Creates the metrics with values of closed sets at the start, so that an alert can distinguish zero from unknown.
     fn begin(&self) {
         for state in State::ALL {
             drop(self.intents.get_or_create(&[("state", state.name())]));
@@ -263,7 +263,7 @@ impl Metrics {
         }
     }
 
-    /// Sets the counts of all routers; one that is not named is taken out.
+    /// Sets the counts of all routers; a router that is not named is removed.
     pub(crate) fn set_router_intents(&mut self, counts: impl Iterator<Item = (String, State, usize)>) {
         let mut old = std::mem::take(&mut self.routers);
         for (router, state, count) in counts {
@@ -277,7 +277,7 @@ impl Metrics {
         }
     }
 
-    /// The sources are others now.
+    /// Removes the metrics of the former sources.
     pub(crate) fn forget_sources(&self) {
         for gauges in
             [&self.source_reached, &self.source_instances, &self.source_unknown, &self.source_requests]
@@ -289,12 +289,12 @@ impl Metrics {
         }
     }
 
-    /// The copy of the database is in step, or was until now.
+    /// Records that the copy of the database is in sync, or was until now.
     pub(crate) fn seen_in_step(&self) {
         self.in_step_time.set(unix_time());
     }
 
-    /// Overrides were looked at.
+    /// Records that overrides were verified.
     pub(crate) fn seen_verified(&self) {
         self.verified_time.set(unix_time());
     }
@@ -325,12 +325,12 @@ fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metri
     metric
 }
 
-/// A gauge's number. No count of ours is beyond it.
+/// A gauge's number. No count exceeds it.
 pub(crate) fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Returns how many bytes of memory we use, where the kernel tells.
+/// Returns how many bytes of memory the process uses, if the kernel reports it.
 pub(crate) fn resident_memory() -> Option<usize> {
     let pages: usize = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size())

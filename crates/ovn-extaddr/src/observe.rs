@@ -1,4 +1,4 @@
-//! A look at the database, for the commands that only read.
+//! Reading of the database, for the commands that only read.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -23,13 +23,13 @@ use crate::settings::Settings;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
 
-/// How often a person who waits is told how far we are; the first time after as long.
+/// How often the progress is shown to a waiting person, also before the first time.
 const PROGRESS: Duration = Duration::from_millis(400);
 
-/// How long CMSes may take to say what they ask for, unless `--timeout` is shorter.
+/// How long CMSes may take to send their intents, unless `--timeout` is shorter.
 pub(crate) const SOURCES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The database and what an agent would decide on it.
+/// The database and the decisions that an agent would make.
 #[derive(Debug)]
 pub struct Observer {
     session: Session,
@@ -45,7 +45,7 @@ impl Observer {
     /// Reads the database.
     ///
     /// # Errors
-    /// No remote has the database, or not in time.
+    /// No remote has the database in time.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let mut session = Session::new(settings.reading_session());
         let mut watchers = Watchers::start(&settings.cms);
@@ -61,12 +61,12 @@ impl Observer {
         Ok(observer)
     }
 
-    /// Returns what people call ports.
+    /// Returns the display names of ports.
     pub fn names(&self) -> PortNames<'_> {
         PortNames::new(&self.directory, self.engine.requests())
     }
 
-    /// Adds to each entry what people call its port.
+    /// Adds to each entry the display name of its port.
     pub fn named(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
         let names = self.names();
         for entry in &mut entries {
@@ -75,7 +75,7 @@ impl Observer {
         entries
     }
 
-    /// Returns the CMSes, and where each stands.
+    /// Returns the CMSes with their status.
     pub fn sources(&self) -> impl Iterator<Item = (&Cms, IntentStatus)> {
         self.watchers.sources().iter().zip(self.engine.requests().standings())
     }
@@ -104,7 +104,7 @@ impl Observer {
         Ok(())
     }
 
-    /// Waits until something changed, be it only by time, however often the connection is lost.
+    /// Waits until something changed, even if only by time, however often the connection is lost.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
@@ -137,7 +137,7 @@ impl Observer {
     }
 }
 
-/// What people call ports, for commands that need nothing else.
+/// The display names of ports, for commands that need nothing else.
 #[derive(Debug)]
 pub struct Lookup {
     directory: Directory,
@@ -146,7 +146,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Reads the names of the database, and of the CMSes that say theirs within `limit`.
+    /// Reads the names in the database, and those of CMSes that answer within `limit`.
     ///
     /// # Errors
     /// As [`Observer::open`].
@@ -155,7 +155,7 @@ impl Lookup {
         let mut directory = Directory::default();
         let mut requests = Requests::new(settings.cms.iter().map(|cms| cms.kind));
         let mut config = settings.session();
-        // What a follower knows will do.
+        // A follower's copy is sufficient.
         config.leader_only = false;
         synced(settings, &mut Session::new(config), &mut directory).await?;
         hear(&mut watchers, limit, |report| drop(requests.take(report.source, report.news))).await;
@@ -165,18 +165,18 @@ impl Lookup {
         Ok(Self { directory, requests, silent })
     }
 
-    /// Returns the CMSes that were not heard, whose names are missing.
+    /// Returns the CMSes that did not answer, whose names are missing.
     pub fn silent(&self) -> &[String] {
         &self.silent
     }
 
-    /// Returns what people call ports.
+    /// Returns the display names of ports.
     pub fn names(&self) -> PortNames<'_> {
         PortNames::new(&self.directory, &self.requests)
     }
 }
 
-/// Two replicas of one session: each is told what it asks for, and what the other one does, which it passes over.
+/// Two replicas of one session: each gets the rows that both requested, and ignores those of the other.
 struct Both<'a>(&'a mut Store, &'a mut Directory);
 
 impl Replica for Both<'_> {
@@ -205,7 +205,7 @@ impl Replica for Both<'_> {
     }
 }
 
-/// Hears every CMS once, even if only that it cannot be reached.
+/// Waits for one report of every CMS, even if only that it cannot be reached.
 async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Report)) {
     let deadline = tokio::time::Instant::now() + limit;
     while watchers.is_quiet() {
@@ -214,16 +214,16 @@ async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Rep
     }
 }
 
-/// Tells of the sources that were not heard.
+/// Reports the sources that did not answer.
 fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, IntentStatus)>, limit: Duration) {
     for (cms, standing) in sources.filter(|(_, standing)| !standing.is_heard) {
         let why = standing.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
-        // What is printed for programs must not be mixed with it.
+        // It must not be mixed with output for programs.
         eprintln!("ovn-extaddr: cannot read {cms}, whose intents are missing here: {why}");
     }
 }
 
-/// Waits until a replica is in step with the database.
+/// Waits until a replica is in sync with the database.
 ///
 /// # Errors
 /// As [`Observer::open`].
@@ -253,7 +253,7 @@ pub async fn synced(
                     let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
                     let failure = format!("{place}: {error:#}{hint}");
                     failures.insert(place, failure);
-                    // A pause comes after every server had its turn.
+                    // There is a pause once every server was tried.
                     if !retry.is_zero() && settings.timeout.is_none() {
                         return Err(());
                     }
@@ -271,14 +271,14 @@ pub async fn synced(
     };
     progress.clear();
     let Err(within) = within else { return Ok(()) };
-    // Each server by itself, for the one that matters need not be the last.
+    // Each server is listed, since the relevant one need not be the last.
     let failures: Vec<_> = failures.into_values().collect();
     let why =
         if failures.is_empty() { format!("{} is silent", settings.remotes) } else { failures.join("; ") };
     bail!("cannot read {DATABASE}{within}: {why}")
 }
 
-/// A line on the terminal of a person who waits for a large database.
+/// A progress line on the terminal while a large database is read.
 struct Progress {
     is_wanted: bool,
     is_shown: bool,
@@ -302,7 +302,7 @@ impl Progress {
         }
     }
 
-    /// Writes over the line. That it cannot be written is no reason to stop.
+    /// Overwrites the line. A failure to write is ignored.
     fn say(&self, text: &str) {
         let mut terminal = io::stderr().lock();
         let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());

@@ -28,7 +28,7 @@ use error::{Format, Trouble};
 /// The longest target of a request, in bytes: a name of a port with all of its bytes escaped.
 const MAX_TARGET: usize = 4096;
 
-/// Returns the routes. They are there, and answer as if they were not, where the page is off.
+/// Returns the routes. If the page is off, they exist and answer as if they did not.
 pub(crate) fn routes(site: &Site) -> Router<Site> {
     Router::new()
         .route("/", get(home::show))
@@ -41,7 +41,7 @@ pub(crate) fn routes(site: &Site) -> Router<Site> {
         .layer(from_fn_with_state(site.clone(), enter))
 }
 
-/// Lets in who may see the page, a few at a time and each for a limited time.
+/// Admits requests that may see the page, a few at a time and each for a limited time.
 async fn enter(State(site): State<Site>, request: Request, next: Next) -> Response {
     let page = *site.page.borrow();
     if page == StatusPage::Off {
@@ -66,7 +66,7 @@ async fn enter(State(site): State<Site>, request: Request, next: Next) -> Respon
     headers::add(response)
 }
 
-/// Answers a request that wants to change something.
+/// Answers a request that would change something.
 pub(crate) fn only_get(uri: &Uri) -> Response {
     headers::add(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "only GET").answer(Format::for_uri(uri)))
 }

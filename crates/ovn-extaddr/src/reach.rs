@@ -1,4 +1,4 @@
-//! Connections to the database, for commands with a request or two.
+//! Connections to the database, for commands with one or two requests.
 
 use std::io;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::settings::Settings;
 /// How long one server may be silent before the next one is tried.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server may take for a transaction, unless --timeout says otherwise.
+/// How long the server may take for a transaction without --timeout.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// As [`TIMEOUT`], for a server that is also asked for large snapshots: it serves nobody else meanwhile.
+/// As [`TIMEOUT`], for a server that also renders large snapshots, during which it serves nobody else.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the server may take for a transaction that reads much.
@@ -34,17 +34,17 @@ pub(crate) struct Deadline(Option<Instant>);
 // ===== impl Deadline =====
 
 impl Deadline {
-    /// Counts from now.
+    /// Starts the time of the settings now.
     pub(crate) fn from_settings(settings: &Settings) -> Self {
         Self(settings.timeout.map(|limit| Instant::now() + limit))
     }
 
-    /// Counts a time from now.
+    /// Starts a time now.
     pub(crate) fn after(limit: Duration) -> Self {
         Self(Some(Instant::now() + limit))
     }
 
-    /// Awaits a future until then; where nothing was said, for the usual time.
+    /// Awaits a future until then; without a limit, for the default time.
     ///
     /// # Errors
     /// It took longer.
@@ -60,7 +60,7 @@ impl Deadline {
     }
 }
 
-/// A server that has the database, and what it is.
+/// A server that has the database, and its role.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) client: Client,
@@ -69,19 +69,19 @@ pub(crate) struct Found {
     pub(crate) is_read_only: bool,
 }
 
-/// Connects to the first remote that has the database, takes writes, and is not cut off from its cluster, where a
-/// transaction would wait for ever. A follower will do: it passes on to the leader what it is asked.
+/// Connects to the first remote that has the database, accepts writes, and is not cut off from its cluster, where a
+/// transaction would wait forever. A follower is sufficient: it forwards transactions to the leader.
 ///
 /// # Errors
-/// None is, or not in time; the error says of each remote why.
+/// There is none in time; the error gives the cause for each remote.
 pub(crate) async fn database(settings: &Settings, deadline: Deadline) -> anyhow::Result<Client> {
     let remotes = settings.remotes.endpoints();
-    // Of a short time each gets its share, so that one that is silent does not use up what the next could have had.
+    // Each gets a share of the time limit, so that a silent one does not use up the others' time.
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
     let patience = share.map_or(TIMEOUT, |share| share.min(TIMEOUT));
     let client = connect(settings.session(), patience);
     let writable = async {
-        // The session leaves a server that takes no writes for the next.
+        // The session leaves a read-only server for the next one.
         while client.is_read_only(DATABASE, "NB_Global").await? {}
         Ok::<_, Error>(())
     };
@@ -93,10 +93,10 @@ pub(crate) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     bail!("cannot use {DATABASE}: {}", failures(&client, &settings.remotes, patience))
 }
 
-/// Connects to the first remote that has a database, to read it. What a follower knows will do.
+/// Connects to the first remote that has a database, to read it. A follower is sufficient.
 ///
 /// # Errors
-/// None has it, or not in time; the error says of each remote why.
+/// None has it in time; the error gives the cause for each remote.
 pub(crate) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
     let (database, remotes) = (config.database.clone(), config.remotes.clone());
     let client = connect(config, BUSY_TIMEOUT);
@@ -107,7 +107,7 @@ pub(crate) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow:
     }
 }
 
-/// Says of each remote why it could not be used.
+/// Returns why each remote could not be used.
 fn failures(client: &Client, remotes: &Remotes, patience: Duration) -> String {
     let failures = client.status().failures;
     if failures.is_empty() {
@@ -123,7 +123,7 @@ fn failures(client: &Client, remotes: &Remotes, patience: Duration) -> String {
 /// Looks up the addresses of a remote.
 ///
 /// # Errors
-/// It has none, or no name server says so in time.
+/// It has none, or no name server answers in time.
 pub(crate) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec<Destination>, Arc<Error>> {
     match timeout(patience, remote.resolve()).await {
         Ok(destinations) => destinations.map_err(|error| Arc::new(error.into())),
@@ -137,10 +137,10 @@ pub(crate) async fn resolve(remote: &Endpoint, patience: Duration) -> Result<Vec
     }
 }
 
-/// Connects to one server, whatever it is in its cluster, and asks it what that is.
+/// Connects to one server, whatever its role in its cluster, and reads the role.
 ///
 /// # Errors
-/// It cannot be reached, or will not do: it does not have the database, or is cut off from its cluster.
+/// It cannot be reached, does not have the database, or is cut off from its cluster.
 pub(crate) async fn ask(
     destination: &Destination,
     settings: &Settings,
@@ -149,7 +149,7 @@ pub(crate) async fn ask(
     let mut config = settings.session();
     config.remotes = match (destination.endpoint(), destination.address()) {
         (Endpoint::Tcp(..), Some(address)) => Endpoint::from(address),
-        // Where certificates have to name their host, its name is needed.
+        // If certificates have to name their host, its name is needed.
         (Endpoint::Ssl(..), Some(address)) if !settings.tls.verify_host_name => {
             Endpoint::Ssl(address.ip().to_string(), address.port())
         }
@@ -169,7 +169,8 @@ pub(crate) async fn ask(
 /// Commits a transaction.
 ///
 /// # Errors
-/// The database refuses, the connection is lost, or there is no answer in time; the last two leave open whether it was done.
+/// The database refuses, the connection is lost, or there is no answer in time; after the last two it is not known
+/// whether it was committed.
 pub(crate) async fn commit(
     client: &Client,
     deadline: Deadline,
@@ -207,7 +208,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Makes a client whose calls fail as soon as no server will do.
+/// Creates a client whose calls fail as soon as no server can be used.
 fn connect(mut config: SessionConfig, patience: Duration) -> Client {
     config.leader_only = false;
     config.connect_timeout = patience;

@@ -1,4 +1,4 @@
-//! Notices that the configuration is to be reloaded: SIGHUP, or one of its files changed.
+//! Detects that the configuration is to be reloaded: SIGHUP, or a change of one of its files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,24 +16,24 @@ use crate::settings::{Options, Settings};
 /// How long to wait for an editor to finish: many write a file in several steps.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Notices requests to reload the configuration.
+/// Detects requests to reload the configuration.
 #[derive(Debug)]
 pub(crate) struct Reload {
     options: Options,
     hangup: Signal,
     changes: mpsc::Receiver<()>,
     sender: mpsc::Sender<()>,
-    /// When to act on a change that was noticed.
+    /// When to act on a detected change.
     due: Option<Instant>,
     files: Vec<PathBuf>,
-    /// Watches as long as it lives; without one there is SIGHUP still.
+    /// Watches until it is dropped; without one SIGHUP still works.
     watcher: Option<RecommendedWatcher>,
 }
 
 impl Reload {
     /// Watches the files that `settings` were read from.
     pub(crate) fn new(options: Options, settings: &Settings) -> anyhow::Result<Self> {
-        // One request that waits is as good as many.
+        // One waiting request is enough.
         let (sender, changes) = mpsc::channel(1);
         let hangup = signal(SignalKind::hangup())?;
         let mut reload =
@@ -79,7 +79,7 @@ impl Reload {
 }
 
 /// Watches the directories of files, since an editor replaces a file rather than write to it, and directories of
-/// drop-ins. One that is made later is not noticed; SIGHUP is.
+/// drop-ins. A directory created later is not watched; SIGHUP still works.
 fn watch(
     files: &[PathBuf],
     drop_ins: &[PathBuf],
@@ -94,7 +94,7 @@ fn watch(
                 || path.parent().is_some_and(|parent| all.iter().any(|directory| directory == parent))
         };
         if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {
-            // Full: a request waits already.
+            // If it is full, a request is waiting already.
             let _ = sender.try_send(());
         }
     })?;

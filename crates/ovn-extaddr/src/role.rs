@@ -1,17 +1,17 @@
-//! The role of the agent at the moment, for people and machines.
+//! The present role of the agent, for people and machines.
 
 /// The roles of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is not known yet who writes.
+    /// It is not known yet which agent writes.
     Starting,
-    /// It is us who writes.
+    /// This agent writes.
     Active,
     /// Another agent of the owner writes.
     Standby,
-    /// We do not write, because somebody paused us.
+    /// This agent does not write because it was paused.
     Paused,
-    /// We never write.
+    /// This agent never writes.
     DryRun,
 }
 

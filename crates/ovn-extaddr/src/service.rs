@@ -1,36 +1,36 @@
-//! Messages to the service manager (sd_notify(3)): that we are ready, what we are doing, and that we live.
+//! Messages to the service manager (sd_notify(3)): readiness, status, and watchdog signals.
 //!
-//! Without a service manager nothing happens. That something could not be told is logged once and never fatal.
+//! Without a service manager nothing happens. A message that cannot be sent is logged once and never fatal.
 
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tracing::warn;
 
-/// The status is told this often at most: each time wakes the service manager.
+/// The minimum time between two status messages: each wakes the service manager.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
-/// Our side of the conversation with the service manager.
+/// The connection to the service manager.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// How often a sign of life is due, where one is asked for: twice in the time after which we are given up.
+    /// The interval of watchdog signals, if requested: half of the watchdog's timeout.
     interval: Option<Duration>,
     alive: Option<Instant>,
     ready: bool,
     status: String,
-    /// What was told, and when.
+    /// The last status sent, and when.
     told: Option<(String, Instant)>,
     failed: bool,
 }
 
 impl Service {
-    /// Reads what the service manager asks for.
+    /// Reads the service manager's requests.
     pub(crate) fn new() -> Self {
         let interval = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         Self { interval, alive: None, ready: false, status: String::new(), told: None, failed: false }
     }
 
-    /// The first decision is made.
+    /// Reports readiness, after the first decision.
     pub(crate) fn ready(&mut self) {
         if !self.ready {
             self.ready = true;
@@ -42,7 +42,7 @@ impl Service {
         self.ready
     }
 
-    /// The configuration is read again. Before we are ready there is nothing to reload in the service manager's eyes.
+    /// Reports that the configuration is read again. The service manager does not expect a reload before readiness.
     pub(crate) fn reloading(&mut self) {
         if self.ready {
             match NotifyState::monotonic_usec_now() {
@@ -52,24 +52,24 @@ impl Service {
         }
     }
 
-    /// The configuration was read.
+    /// Reports that the configuration was read.
     pub(crate) fn reloaded(&mut self) {
         if self.ready {
             self.tell(&[NotifyState::Ready]);
         }
     }
 
-    /// We are about to end.
+    /// Reports that the agent is about to end.
     pub(crate) fn stopping(&mut self, why: &str) {
         self.tell(&[NotifyState::Stopping, NotifyState::Status(why)]);
     }
 
-    /// What we are doing, in a line.
+    /// Sets the status line.
     pub(crate) fn set_status(&mut self, status: String) {
         self.status = status;
     }
 
-    /// Called by the loop each time that it went round: tells what is due.
+    /// Sends the messages that are due. Called by the loop in each iteration.
     pub(crate) fn beat(&mut self, now: Instant) {
         if let Some(interval) = self.interval
             && self.alive.is_none_or(|last| now >= last + interval)
@@ -84,13 +84,13 @@ impl Service {
         }
     }
 
-    /// Returns when [`beat`](Self::beat) is to be called though nothing happens.
+    /// Returns when [`beat`](Self::beat) is to be called even if nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let alive = self.interval.zip(self.alive).map(|(interval, last)| last + interval);
         alive.into_iter().chain(self.status_due()).min()
     }
 
-    /// When a status that is another one than was told is to be told.
+    /// When a changed status is to be sent.
     fn status_due(&self) -> Option<Instant> {
         self.told.as_ref().filter(|(text, _)| *text != self.status).map(|(_, at)| *at + STATUS_PAUSE)
     }

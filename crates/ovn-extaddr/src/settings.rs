@@ -1,4 +1,4 @@
-//! Settings: options, environment, files; the first that speaks wins.
+//! Settings: options, environment, files; the first that has a value wins.
 
 mod file;
 mod socket;
@@ -21,10 +21,10 @@ use crate::page::access::StatusPage;
 use crate::sources::cms::Cms;
 use file::File;
 
-/// The longest time that a connection is drained, or a forward or another agent waited for.
+/// The longest time for draining connections, and for waiting for a forward or another agent.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 
-/// How long something may be undone until the agent that has the lock is challenged.
+/// How long changes may be outstanding before the agent that has the lock is challenged.
 const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// The socket of a Northbound server on this machine.
@@ -36,7 +36,7 @@ const DEFAULT_SOUTHBOUND_SOCKET: &str = "ovnsb_db.sock";
 /// The longest reply of the Southbound database that is accepted, in bytes: 2,000,000 flows of NAT rows.
 const MAX_SOUTHBOUND_REPLY: usize = 1 << 30;
 
-/// How long a Southbound server may be silent before it is probed: it is while it looks at millions of flows.
+/// How long a Southbound server may be silent before it is probed: it is silent while it searches millions of flows.
 const SOUTHBOUND_PROBE: Duration = Duration::from_secs(60);
 
 /// Options of every command.
@@ -88,67 +88,66 @@ pub struct Options {
     log_level: Option<LevelFilter>,
 }
 
-/// The configuration files, read and laid over each other.
+/// The configuration files, read and merged.
 #[derive(Debug)]
 struct Configuration {
     file: File,
-    /// The files, in the order in which one is laid over the other.
+    /// The files, in the order in which later ones override earlier ones.
     files: Vec<PathBuf>,
-    /// Which file each key that counts is from.
+    /// The file that each effective key is from.
     origins: BTreeMap<String, PathBuf>,
 }
 
-/// All settings, with nothing left to decide.
+/// All settings, completely resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the database is.
+    /// The remotes of the database.
     pub remotes: Remotes,
-    /// Where its socket was looked for, if nothing says where the database is.
+    /// The places where its socket was searched, if no setting names the database.
     pub places: Vec<PathBuf>,
-    /// Where the Southbound database is.
+    /// The remotes of the Southbound database.
     pub southbound: Remotes,
-    /// What decisions rest on.
+    /// The rules that decisions depend on.
     pub rules: Rules,
-    /// The CMSes that are asked for intents.
+    /// The CMSes that are sources of intents.
     pub cms: Vec<Cms>,
-    /// How it is reached with TLS.
+    /// The TLS configuration for the database.
     pub tls: TlsConfig,
     /// The cluster that the servers must belong to.
     pub cluster_id: Option<Uuid>,
-    /// Whether commands that only read take none but the leader of a cluster.
+    /// Whether commands that only read use only the leader of a cluster.
     pub leader_only: bool,
     /// How long to wait for the database.
     pub timeout: Option<Duration>,
     /// The policy file, if there is one.
     pub policy: Option<PathBuf>,
-    /// How much to log, where it was said.
+    /// The log level, if it is set.
     pub log_level: Option<LevelFilter>,
-    /// Where to offer metrics.
+    /// Where metrics are offered.
     pub metrics: Option<Listen>,
-    /// Whether metrics are to tell of each router.
+    /// Whether there are metrics for each router.
     pub metrics_by_router: bool,
-    /// Who gets the status page, which is where the metrics are.
+    /// Who may see the status page, which is offered where the metrics are.
     pub status_page: StatusPage,
-    /// How long something may be undone until the agent that has the lock is challenged. `None`: for ever.
+    /// How long changes may be outstanding before the agent that has the lock is challenged. `None`: forever.
     pub takeover: Option<Duration>,
-    /// How often overrides are looked at in the Southbound database. `None`: never.
+    /// How often overrides are verified in the Southbound database. `None`: never.
     pub verify_interval: Option<Duration>,
-    /// Where every transaction is written down.
+    /// The audit file.
     pub audit: Option<PathBuf>,
     /// The configuration files that were read.
     pub files: Vec<PathBuf>,
-    /// Which file each key of theirs is from.
+    /// The file that each key is from.
     pub origins: BTreeMap<String, PathBuf>,
 }
 
 impl Options {
-    /// Returns how much to log, where it was said.
+    /// Returns the log level, if it is set.
     pub fn log_level(&self) -> Option<LevelFilter> {
         self.log_level
     }
 
-    /// Returns the names that the configuration may have, be there something of the name or not: files, and
-    /// directories of drop-ins.
+    /// Returns the paths that the configuration may have, whether they exist or not: files, and directories of drop-ins.
     pub fn places(&self) -> (PathBuf, Vec<PathBuf>) {
         match &self.config {
             Some(file) => (file.clone(), Vec::new()),
@@ -156,10 +155,10 @@ impl Options {
         }
     }
 
-    /// Reads the configuration files and settles everything.
+    /// Reads the configuration files and resolves all settings.
     ///
     /// # Errors
-    /// A file is not there although it was named, or does not make sense.
+    /// A named file does not exist, or a file is invalid.
     pub fn settle(&self) -> anyhow::Result<Settings> {
         let Configuration { file, files, origins } =
             Configuration::read(self.config.as_deref(), Path::new("/"))?;
@@ -177,7 +176,7 @@ impl Options {
         if file.ca_cert.is_some() && file.bootstrap_ca_cert.is_some() {
             bail!("configuration key ca-cert or bootstrap-ca-cert: one of them only");
         }
-        // What the command line says of the CA replaces what the file says of it, in either form.
+        // The CA options of the command line replace those of the file, in either form.
         let (ca_cert, bootstrap) = match (self.ca_cert.clone(), self.bootstrap_ca_cert.clone()) {
             (None, None) => (file.ca_cert, file.bootstrap_ca_cert),
             named => named,
@@ -262,7 +261,7 @@ impl Options {
 }
 
 impl Settings {
-    /// Returns how to relate to the database: to its leader.
+    /// Returns the configuration of sessions with the database's leader.
     pub fn session(&self) -> SessionConfig {
         let mut config = SessionConfig::new(self.remotes.clone(), DATABASE);
         config.tls = self.tls.clone();
@@ -277,7 +276,7 @@ impl Settings {
         config
     }
 
-    /// Returns how to relate to the Southbound database, which is only read: any of its servers will do.
+    /// Returns the configuration of sessions with the Southbound database, which is only read: any server is sufficient.
     pub fn southbound_session(&self) -> SessionConfig {
         let mut config = SessionConfig::new(self.southbound.clone(), SOUTHBOUND);
         config.tls = self.tls.clone();
@@ -289,7 +288,7 @@ impl Settings {
 }
 
 impl Configuration {
-    /// Reads the file that is named, or those below `root`.
+    /// Reads the named file, or those below `root`.
     fn read(named: Option<&Path>, root: &Path) -> anyhow::Result<Self> {
         let files = match named {
             Some(path) => vec![path.to_owned()],
@@ -305,8 +304,8 @@ impl Configuration {
     }
 }
 
-/// Settles where the servers of a database are: as an option or the environment says, or a key of the configuration, or
-/// this socket, wherever it is. Returns where that was looked for, too.
+/// Determines the servers of a database: from an option or the environment, a key of the configuration, or the usual
+/// places of this socket. Also returns the places that were searched for it.
 fn remotes(
     option: Option<&Remotes>,
     (key, configured): (&str, Option<String>),
@@ -331,7 +330,7 @@ fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     file::parse(path, &text)
 }
 
-/// Returns what relative names of sockets are relative to: in OVN's programs, too, it is `ovs_rundir` of Open vSwitch's
+/// Returns the base directory of relative socket names, as in OVN's programs: `ovs_rundir` of Open vSwitch's
 /// `lib/stream-unix.c`.
 fn socket_directory() -> PathBuf {
     variable("OVS_RUNDIR").unwrap_or_else(|| "/var/run/openvswitch".into())

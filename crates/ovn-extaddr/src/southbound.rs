@@ -1,4 +1,4 @@
-//! The rows that a verification looks at: selects, and what of their results the rules take.
+//! The rows that a verification needs: selects, and the parts of their results that the rules use.
 
 mod flow;
 
@@ -17,20 +17,20 @@ use crate::clock;
 use crate::reach::{self, Deadline};
 use crate::settings::Settings;
 
-/// Up to how many routers or ports are asked for one by one. A server looks at each row of a table for each question, and
-/// sends what is not wanted where more are asked for together.
+/// The most routers or ports that are selected one by one. A server examines every row of a table for each select, but
+/// selecting more together also returns rows that are not needed.
 const MAX_APART: usize = 8;
 
 /// The same for the flows of routers, of which there may be a million.
 const MAX_ROUTERS_APART: usize = 2;
 
-/// The stages that matter.
+/// The relevant stages.
 const STAGES: [&str; 2] = [SNAT_STAGE, UNSNAT_STAGE];
 
 /// `Datapath_Binding.external_ids`: the router's row in the Northbound database.
 const ROUTER: &str = "logical-router";
 
-/// A database, and what it has.
+/// A database with its schema.
 #[derive(Debug)]
 struct Reader {
     client: Client,
@@ -38,28 +38,28 @@ struct Reader {
     deadline: Deadline,
 }
 
-/// Rows that are asked for.
+/// The requested rows.
 struct Select<'a> {
     table: &'static str,
     conditions: Vec<Condition>,
     columns: &'a [&'static str],
 }
 
-/// An override, and what was found of it.
+/// An override with its findings.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) row: Override,
     pub(crate) findings: Findings,
 }
 
-/// How to relate to the databases.
+/// The configurations of sessions with both databases.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     northbound: SessionConfig,
     southbound: SessionConfig,
 }
 
-/// The databases, for one look or several.
+/// The databases, for one or more verifications.
 #[derive(Debug)]
 pub(crate) struct Sight {
     northbound: Reader,
@@ -76,7 +76,7 @@ impl Sight {
     /// Connects to both databases.
     ///
     /// # Errors
-    /// One of them cannot be read; the error says where it was looked for, and how to name another place.
+    /// One of them cannot be read; the error names the places that were tried, and how to name another one.
     pub(crate) async fn open(sessions: Sessions, deadline: Deadline) -> anyhow::Result<Self> {
         let southbound = Reader::open(sessions.southbound, deadline).await.context(
             "the Southbound database cannot be read: --sb-db, OVN_SB_DB or sb-db in the configuration says where it is",
@@ -85,10 +85,10 @@ impl Sight {
         Ok(Self { northbound, southbound })
     }
 
-    /// Looks at overrides; returns what was found in their order.
+    /// Verifies overrides; returns the findings in their order.
     ///
     /// # Errors
-    /// A database does not answer, or not in time.
+    /// A database does not answer in time.
     pub(crate) async fn verify(&self, overrides: Vec<Override>) -> anyhow::Result<Vec<Verdict>> {
         let (northbound, southbound) = self.look(&overrides).await?;
         let now = clock::read(Instant::now()).wall.saturating_mul(1000);
@@ -96,10 +96,10 @@ impl Sight {
         Ok(overrides.into_iter().map(verdict).collect())
     }
 
-    /// Reads what the rules look at for some overrides.
+    /// Reads the rows that the rules need for these overrides.
     async fn look(&self, overrides: &[Override]) -> anyhow::Result<(Northbound, Southbound)> {
         let mut southbound = Southbound::default();
-        // In this order: what chassis are asked for comes from the Northbound, and is not ahead of it then.
+        // In this order: the change requested of chassis comes from the Northbound, and is then not ahead of it.
         self.southbound.chassis(&mut southbound).await?;
         let northbound = self.northbound.progress().await?;
         self.southbound.datapaths(overrides, &mut southbound).await?;
@@ -141,11 +141,11 @@ impl Reader {
         Ok(rows.collect())
     }
 
-    /// Reads how far ovn-northd is, of the Northbound database.
+    /// Reads ovn-northd's progress from the Northbound database.
     async fn progress(&self) -> anyhow::Result<Northbound> {
         let columns = &["nb_cfg", "sb_cfg", "sb_cfg_timestamp"];
         let [rows] = self.select([Select { table: "NB_Global", conditions: Vec::new(), columns }]).await?;
-        // A database that is not initialised asks for nothing either.
+        // A database that is not initialised has no requests either.
         let Some(row) = rows.first() else { return Ok(Northbound::default()) };
         Ok(Northbound {
             nb_cfg: integer(row, "nb_cfg").unwrap_or_default(),
@@ -154,7 +154,7 @@ impl Reader {
         })
     }
 
-    /// Reads what chassis are asked for, and the chassis.
+    /// Reads the change requested of chassis, and the chassis.
     async fn chassis(&self, southbound: &mut Southbound) -> anyhow::Result<()> {
         let private = ["chassis", "nb_cfg", "nb_cfg_timestamp"];
         let [global, chassis, private] = self
@@ -174,7 +174,7 @@ impl Reader {
             let chassis = Chassis {
                 name: text(row, "name"),
                 hostname: text(row, "hostname"),
-                // Since there are private rows, this column is not kept.
+                // With private rows this column is not updated.
                 nb_cfg: integer(row, "nb_cfg").filter(|_| !has_private_row),
                 nb_cfg_timestamp: 0,
                 has_private_row,
@@ -190,7 +190,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads which datapaths the routers have.
+    /// Reads the datapaths of the routers.
     async fn datapaths(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
         let routers: BTreeSet<Uuid> = overrides.iter().map(|wanted| wanted.router_uuid).collect();
         let columns = &["_uuid", "external_ids"];
@@ -253,16 +253,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the flows of the stages that matter.
+    /// Reads the flows of the relevant stages.
     ///
-    /// Each question is a request of its own: a server has to look at every flow for it, and serves nobody meanwhile.
+    /// Each select is a separate request: a server has to examine every flow for it, and serves nobody meanwhile.
     async fn flows(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
         let datapaths: BTreeSet<Uuid> = southbound.datapaths.values().copied().collect();
         let mut questions = Vec::new();
         if datapaths.len() <= MAX_ROUTERS_APART {
             questions
                 .extend(datapaths.iter().map(|datapath| vec![Condition::eq("logical_datapath", *datapath)]));
-            // Those that several datapaths have in common.
+            // Flows that several datapaths share.
             questions.extend(
                 STAGES.map(|stage| vec![Condition::eq("logical_datapath", Datum::empty()), of_stage(stage)]),
             );
@@ -309,7 +309,7 @@ fn of_stage(stage: &str) -> Condition {
     Condition::includes("external_ids", Datum::map([("stage-name", stage)]))
 }
 
-/// Returns the conditions of each question: one for each thing, or of many one for all.
+/// Returns the conditions of each select: one for each object, or one for all if there are many.
 fn apart<'a, T>(
     things: &'a BTreeSet<T>,
     condition: impl Fn(&T) -> Condition + 'a,
@@ -331,7 +331,7 @@ fn uuid(row: &Row, column: &str) -> Option<Uuid> {
     row.get(column)?.as_uuid()
 }
 
-/// Returns a point in time, 0 where there is none.
+/// Returns a point in time, 0 if there is none.
 fn timestamp(row: &Row, column: &str) -> u64 {
     integer(row, column).and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default()
 }

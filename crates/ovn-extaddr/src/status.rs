@@ -19,23 +19,23 @@ pub(crate) struct Status {
     pub(crate) uptime: u64,
     pub(crate) database: DatabaseStatus,
     pub(crate) lock: LockReport,
-    /// Ports and addresses whose rows are not as they should be.
+    /// The number of ports and conversions whose rows differ from the desired state.
     pub(crate) to_change: usize,
-    /// Whether a transaction is.
+    /// Whether a transaction is under way.
     pub(crate) under_way: bool,
     pub(crate) last_commit: Option<Commit>,
     pub(crate) last_refusal: Option<Failure>,
     pub(crate) configuration: Configuration,
     /// A sentence for each CMS.
     pub(crate) sources: Vec<String>,
-    /// What was found last in the Southbound database; `null` where nobody looks.
+    /// The last findings in the Southbound database; `null` if verification is off.
     pub(crate) verification: Option<String>,
     /// Where metrics are offered.
     pub(crate) metrics: Option<String>,
     /// `off`, `local` or `any`.
     pub(crate) status_page: &'static str,
     pub(crate) audit: Option<PathBuf>,
-    /// How many intents there are in each state, in the order of the states.
+    /// The number of intents in each state, in the order of the states.
     #[serde(serialize_with = "object")]
     pub(crate) intents: Vec<(&'static str, usize)>,
 }
@@ -44,15 +44,15 @@ pub(crate) struct Status {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DatabaseStatus {
     pub(crate) remote: Option<String>,
-    /// Whether the copy of it is in step.
+    /// Whether the copy of it is in sync.
     pub(crate) in_step: bool,
-    /// What the server is in its cluster: `standalone`, `leader`, `follower` or `relay`.
+    /// The server's role in its cluster: `standalone`, `leader`, `follower` or `relay`.
     pub(crate) server: Option<&'static str>,
-    /// Why it is not in step, where that is known.
+    /// Why it is not in sync, if known.
     pub(crate) error: Option<Failure>,
 }
 
-/// Who has the lock by which one agent of an owner writes.
+/// The lock that allows one agent of an owner to write.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LockReport {
     pub(crate) name: String,
@@ -60,7 +60,7 @@ pub(crate) struct LockReport {
     pub(crate) state: &'static str,
     #[serde(serialize_with = "time")]
     pub(crate) since: Option<SystemTime>,
-    /// How many times it became ours; where we have it.
+    /// The number of times that the agent got it, if it has it.
     pub(crate) epoch: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Commit {
     pub(crate) changes: usize,
 }
 
-/// What went wrong, and when.
+/// An error, and when it occurred.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Failure {
     pub(crate) at: String,
@@ -82,7 +82,7 @@ pub(crate) struct Failure {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Configuration {
     pub(crate) files: Vec<PathBuf>,
-    /// Why the files as they are now are not in force.
+    /// Why the present files are not in force.
     pub(crate) error: Option<String>,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for Commit {
 // ===== impl LockReport =====
 
 impl LockReport {
-    /// Says who has it.
+    /// Describes who has it.
     pub(crate) fn sentence(&self) -> String {
         let since = self.since.map_or_else(String::new, |since| format!(" since {}", rfc3339(since)));
         match (self.state, self.epoch) {
@@ -126,7 +126,7 @@ impl LockReport {
 // ===== impl DatabaseStatus =====
 
 impl DatabaseStatus {
-    /// Says where it is, and whether we have it as it is.
+    /// Describes where it is, and whether the copy is in sync.
     pub(crate) fn sentence(&self) -> String {
         let step = if self.in_step { "in step" } else { "not in step" };
         format!("{} ({step})", self.remote.as_deref().unwrap_or("none"))
@@ -136,7 +136,7 @@ impl DatabaseStatus {
 // ===== impl Status =====
 
 impl fmt::Display for Status {
-    /// Writes a line for each, as `ovn-appctl` prints them.
+    /// Writes a line for each field, as `ovn-appctl` prints them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, value: &dyn fmt::Display| writeln!(f, "{name}: {value}");
         line("role", &self.role)?;
@@ -171,7 +171,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Returns the word for what a server is.
+/// Returns the word for a server's role.
 pub(crate) fn server_word(role: ServerRole) -> &'static str {
     match role {
         ServerRole::Standalone => "standalone",

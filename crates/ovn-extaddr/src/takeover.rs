@@ -2,61 +2,62 @@
 //!
 //! ovsdb-server does not notice that a client is dead while it has something left to send to it: until all is sent it
 //! reads nothing, and it counts silence only while it reads (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c,
-//! `reconnect_deadline__` in lib/reconnect.c). On a busy database the lock of an agent that is cut off stays with it
-//! until TCP gives up, a quarter of an hour later; that of a frozen one for ever.
+//! `reconnect_deadline__` in lib/reconnect.c). On a busy database an agent that is cut off keeps its lock until TCP
+//! gives up, a quarter of an hour later; a frozen one keeps it forever.
 //!
-//! So a standby that sees something undone for long challenges the other one: it steals the lock, and writes nothing for
-//! a moment. An agent that lives takes the lock back at once. This tells a dead one from one that has other rules or
-//! cannot do better.
+//! So a standby that sees changes outstanding for long challenges the other agent: it steals the lock, and writes
+//! nothing for a moment. A live agent takes the lock back at once. This distinguishes a dead one from one that has
+//! other rules or whose changes are refused.
 
 use std::time::{Duration, Instant};
 
 /// How long an agent that is challenged may take to answer.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often we take the lock back within that time. Several may challenge us at once, each of them once; who goes on is
-/// another that believes to be in the right.
+/// How often a challenged agent takes the lock back within that time. Several may challenge it at once, each of them
+/// once; one that continues is another agent that does the same.
 const ROUNDS: u32 = 3;
 
-/// How often the time to the next challenge is doubled: what one agent never does must not hide for long that it died.
+/// How often the time to the next challenge is doubled: changes that an agent never makes must not hide its death for
+/// long.
 const DOUBLINGS: u32 = 2;
 
-/// What we make of the agent that has the lock, and of having it ourselves.
+/// The state of the takeover: of the other agent's lock, and of our own.
 #[derive(Debug)]
 pub(crate) struct Takeover {
-    /// How long something may be undone. `None`: for ever.
+    /// How long changes may be outstanding. `None`: forever.
     patience: Option<Duration>,
-    /// Since when something is undone, or the last challenge.
+    /// Since when changes are outstanding, or the last challenge.
     since: Option<Instant>,
-    /// How many challenges were answered meanwhile.
+    /// The number of challenges that were answered since.
     answered: u32,
     claim: Claim,
 }
 
-/// By what right the lock is ours, or will be.
+/// How this agent got the lock, or is going to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
-    /// It was our turn, or we have kept it for long enough.
+    /// It was this agent's turn, or it has kept the lock for long enough.
     Turn,
-    /// We challenge who had it, until then once we have it.
+    /// This agent challenges the former holder; the time is when the challenge ends, once it has the lock.
     Challenge(Option<Instant>),
-    /// We were challenged so often lately, the last time then, and take it back or have done so.
+    /// This agent was challenged so often recently, the last time then, and takes the lock back or has done so.
     Defence(u32, Instant),
 }
 
-/// What to do when the lock was taken from us.
+/// What to do when the lock was stolen from this agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stolen {
-    /// We live: take it back.
+    /// Take it back, to show that this agent is alive.
     Reclaim,
-    /// Who had it lives, or another challenges it too, or we have tried often enough: let it be.
+    /// Give way: the former holder is alive, another agent challenges it too, or this agent has tried often enough.
     Concede,
 }
 
 // ===== impl Takeover =====
 
 impl Takeover {
-    /// Challenges after so long.
+    /// Creates a takeover that challenges after this time.
     pub(crate) fn new(patience: Option<Duration>) -> Self {
         Self { patience, since: None, answered: 0, claim: Claim::Turn }
     }
@@ -65,7 +66,7 @@ impl Takeover {
         self.patience = patience;
     }
 
-    /// Looks on, on standby. Returns whether it is time to challenge the agent that has the lock.
+    /// Observes the database on standby. Returns whether it is time to challenge the agent that has the lock.
     pub(crate) fn watch(&mut self, settled: bool, now: Instant) -> bool {
         if settled {
             (self.since, self.answered) = (None, 0);
@@ -80,7 +81,7 @@ impl Takeover {
         is_due
     }
 
-    /// The lock is ours.
+    /// Records that this agent got the lock.
     pub(crate) fn granted(&mut self, now: Instant) {
         self.since = None;
         match &mut self.claim {
@@ -89,7 +90,7 @@ impl Takeover {
         }
     }
 
-    /// The lock was ours and is another's.
+    /// Records that the lock was stolen from this agent.
     pub(crate) fn stolen(&mut self, now: Instant) -> Stolen {
         match self.claim {
             Claim::Challenge(_) => {
@@ -112,17 +113,17 @@ impl Takeover {
         }
     }
 
-    /// The lock is nobody's concern any more: the connection is gone, or we do not want it.
+    /// Records that the lock does not matter any more: the connection is gone, or the agent does not want it.
     pub(crate) fn lost(&mut self) {
         *self = Self::new(self.patience);
     }
 
-    /// Returns whether the lock is ours only to see whether somebody takes it back.
+    /// Returns whether the agent has the lock only to see whether another one takes it back.
     pub(crate) fn is_challenging(&self) -> bool {
         matches!(self.claim, Claim::Challenge(_))
     }
 
-    /// Returns whether a challenge went unanswered by now. From then on it is for us to write.
+    /// Returns whether a challenge stayed unanswered. From then on this agent writes.
     pub(crate) fn is_unanswered(&mut self, now: Instant) -> bool {
         let Claim::Challenge(Some(until)) = self.claim else { return false };
         let is_unanswered = until <= now;
@@ -132,7 +133,7 @@ impl Takeover {
         is_unanswered
     }
 
-    /// Returns when to look again though nothing happens.
+    /// Returns when to check again even if nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match self.claim {
             Claim::Turn => self.due(),

@@ -1,4 +1,4 @@
-//! Reports of decisions: to the log, the metrics, the service manager.
+//! Reports of decisions to the log, the metrics and the service manager.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use tracing::{info, warn};
 use super::{Agent, now};
 use crate::metrics::number;
 
-/// Decisions that are logged one by one; of more at a time only their number is.
+/// The most decisions that are logged one by one; of more only the number is logged.
 const MAX_NAMED: usize = 50;
 
 impl Agent {
-    /// Tells what is new, once it is in step for the first time also that it is.
+    /// Reports news, and the first synchronisation when it is complete.
     pub(super) fn tell(&mut self) {
         self.account();
         if self.may_decide() && !self.service.is_ready() {
@@ -25,18 +25,18 @@ impl Agent {
     }
 
     fn account(&mut self) {
-        // What is not in step says nothing about what is asked for.
+        // Nothing is reported while the copy is out of sync, since the intents are not known then.
         if !self.session.is_synced() {
             return;
         }
         let mut told = self.tracker.take_untold();
         told.extend(self.applier.take_touched());
-        // Of more, it costs less to look at some twice.
+        // For more, examining some twice costs less than removing repetitions.
         if told.len() <= 2 * MAX_NAMED {
             told.sort_unstable();
             told.dedup();
         }
-        // There is soon something better to tell of a port than that it will be written; the applier touches it then.
+        // A port whose changes are under way is reported when they are done: the applier marks it then.
         if told.len() <= MAX_NAMED {
             told.retain(|port| !self.applier.is_under_way(port));
         }
@@ -68,7 +68,7 @@ impl Agent {
         }
     }
 
-    /// Logs where an intent stands.
+    /// Logs the state of an intent.
     fn say(&self, port: &Arc<str>, news: &News) {
         let family = news.family.to_string();
         let untold = Some(news.untold).filter(|untold| *untold > 0);
@@ -96,7 +96,7 @@ impl Agent {
         }
     }
 
-    /// Tells the service manager what we are doing.
+    /// Reports the agent's status to the service manager.
     pub(super) fn summarize(&mut self) {
         let counts = self.tracker.stats.counts().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
@@ -111,7 +111,7 @@ impl Agent {
         }
     }
 
-    /// Takes note of how the copy of the database was brought in step.
+    /// Counts a synchronisation of the copy of the database.
     pub(super) fn count_resync(&self, resumed: bool, bytes: u64) {
         let kind = [("kind", if resumed { "differences" } else { "snapshot" })];
         self.metrics.resyncs.get_or_create(&kind).inc();
@@ -120,7 +120,7 @@ impl Agent {
 
     fn count_received(&mut self) {
         let (bytes, _) = self.session.received();
-        // What came on a connection after the last look at it is not counted: some bytes at its end.
+        // The last bytes of a connection, received after the last call, are not counted.
         self.metrics.received_bytes.inc_by(bytes.saturating_sub(self.counted));
         self.counted = bytes;
     }

@@ -1,4 +1,4 @@
-//! Answers to questions of connections: metrics, status, pages of intents, ports.
+//! Answers to requests of connections: metrics, status, pages of intents, ports.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::explanation::Explanation;
 use crate::exposition::Exposition;
 use crate::exposition::question::Question;
 
-/// How long a step of a walk takes, so that what comes from the database does not wait for a person who looks at a page.
+/// How long a step of a walk may take: updates of the database must not wait for a request of a page.
 const MAX_STEP: Duration = Duration::from_millis(1);
 
 impl Agent {
-    /// Answers a question. Whoever asked may be gone.
+    /// Answers a question. The connection may be closed already.
     pub(super) fn answer(&mut self, question: Question, exposition: &Exposition) {
         match question {
             Question::Metrics(answer) => drop(answer.send(self.exposed())),
@@ -37,7 +37,7 @@ impl Agent {
         walk.advance(&self.store, &self.engine, obstacle, || Instant::now() < end);
     }
 
-    /// Explains the port of that name, or of the NIC that its users call so.
+    /// Explains the port of that name, or of the NIC with that display name.
     fn explained(&self, text: &str) -> Result<Explanation, String> {
         let Self { store, engine, .. } = self;
         if let Some(explanation) = self.explained_port(text) {
@@ -75,14 +75,14 @@ impl Agent {
         let entries = report::entries(store, engine, &port, applier.obstacle(engine, &port).as_ref());
         match store.port_by_name(name).and_then(|id| store.port(id)) {
             Some(row) => Some(Explanation::of_port(store, engine, row, called, entries)),
-            // What it had drains, or is about to go.
+            // Its former address drains, or is about to be deleted.
             None if !entries.is_empty() => Some(Explanation::of_absent(name.to_owned(), called, entries)),
             None => None,
         }
     }
 }
 
-/// Whether a text means a NIC: what its users call it, or the name that its port has where it has one.
+/// Whether a text means a NIC: its display name, or the name of its port if it has one.
 fn is_called(text: &str, instance: &InstanceName, nic: &Nic) -> bool {
     text.contains(&*instance.name) && is_short_for(text, &format!("{instance}/{}", nic.device))
         || text.ends_with(&*nic.device) && text == nic.port_pattern()

@@ -8,7 +8,7 @@ use crate::control::ControlCommand;
 use crate::exposition::Exposition;
 use crate::metrics::resident_memory;
 
-/// All commands, with what they take.
+/// All commands, with their arguments.
 const COMMANDS: &[(&str, &str)] = &[
     ("coverage/show", ""),
     ("exit", ""),
@@ -30,7 +30,7 @@ const COMMANDS: &[(&str, &str)] = &[
 type Answer = Result<String, String>;
 
 impl Agent {
-    /// Does what a command asks for.
+    /// Executes a command.
     pub(super) fn command(&mut self, command: &ControlCommand, exposition: &Exposition) -> Answer {
         let ControlCommand { name, arguments } = command;
         let takes_none = COMMANDS.iter().any(|(known, takes)| known == name && takes.is_empty());
@@ -70,7 +70,7 @@ impl Agent {
         }
     }
 
-    /// Gives the lock back, so that another agent of the owner takes over; or asks for it again.
+    /// Gives the lock back, so that another agent of the owner takes over, or requests it again.
     fn pause(&mut self, paused: bool) -> Answer {
         if self.election.paused != paused {
             if !self.election.dry_run {
@@ -94,7 +94,7 @@ impl Agent {
         report::all(&self.store, &self.engine, |port| self.applier.obstacle(&self.engine, port))
     }
 
-    /// What is in memory, in the form of ovs-appctl(8).
+    /// The objects in memory, in the form of ovs-appctl(8).
     fn memory(&self) -> String {
         let counts = [
             ("ports", self.store.ports().count()),
@@ -110,7 +110,7 @@ impl Agent {
         counts.join(" ") + "\n"
     }
 
-    /// What happened how often, in the form of ovs-appctl(8) as far as that says something.
+    /// Event counters, in the form of ovs-appctl(8) where it applies.
     fn coverage(&self) -> String {
         let metrics = &self.metrics;
         let line = |name: String, total: u64| format!("{name:<32} total: {total}\n");
@@ -140,7 +140,7 @@ fn list_commands() -> String {
     format!("The available commands are:\n{}\n", lines.join("\n"))
 }
 
-/// Keeps the loop from going round, as a mistake of ours would: for tests of what watches over it. Not in a release.
+/// Blocks the loop, as a programming error would: for tests of the watchdog. Not in a release.
 #[cfg(debug_assertions)]
 fn block(arguments: &[String]) -> Answer {
     let seconds = arguments.first().and_then(|text| text.parse().ok()).ok_or("expected seconds")?;

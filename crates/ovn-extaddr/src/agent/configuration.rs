@@ -12,18 +12,18 @@ use crate::settings::Settings;
 use crate::sources::watcher::Watchers;
 use crate::southbound::Sessions;
 
-/// What is remembered of the settings that are in force, to see what others change.
+/// The parts of the settings in force that are compared with new ones.
 pub(super) struct Configured {
     pub(super) remotes: Remotes,
     pub(super) tls: TlsConfig,
     pub(super) cluster_id: Option<Uuid>,
     pub(super) files: Vec<PathBuf>,
-    /// Why the configuration files are not those in force.
+    /// Why the present configuration files are not in force.
     pub(super) wrong: Option<String>,
 }
 
 impl Agent {
-    /// Goes on with another configuration, or with the old one where the new one is wrong.
+    /// Switches to a new configuration, or keeps the old one if the new one is invalid.
     pub(super) fn reload(
         &mut self,
         settings: anyhow::Result<Settings>,
@@ -47,7 +47,7 @@ impl Agent {
             }
             Ok(settings) => self.take(settings, exposition, watchers),
         }
-        // Somebody may have moved the file away: logrotate(8) tells by the same signal.
+        // The file may have been moved: logrotate(8) uses the same signal.
         if let Some(audit) = &mut self.writing.audit
             && let Err(error) = audit.reopen()
         {
@@ -82,7 +82,7 @@ impl Agent {
             self.session.set_remotes(remotes.clone());
             self.configured.remotes = remotes;
         }
-        // The files themselves are read at each connection.
+        // The TLS files themselves are read at each connection.
         if tls != self.configured.tls || cluster_id != self.configured.cluster_id {
             error!(
                 "a change of the names of keys and certificates, of verify-host-name or of cluster-id needs a restart; \

@@ -1,4 +1,4 @@
-//! The lock: what it makes of us, and what we make of an agent that has it.
+//! The lock: the agent's role by it, and the takeover from an agent that has it and does nothing.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,11 +9,11 @@ use super::{Agent, now};
 use crate::role::Role;
 use crate::takeover::{Stolen, Takeover};
 
-/// What decides whether this agent is the one that writes, beside the lock.
+/// What decides, besides the lock, whether this agent writes.
 pub(super) struct Election {
     pub(super) dry_run: bool,
     pub(super) paused: bool,
-    /// Whether the lock was ours when it was last told of.
+    /// Whether the agent had the lock at the last lock event.
     had_lock: bool,
     pub(super) takeover: Takeover,
 }
@@ -70,7 +70,7 @@ impl Agent {
         }
     }
 
-    /// Looks, on standby, whether the agent that has the lock does its work, and takes the place of one that is dead.
+    /// Checks, on standby, whether the agent that has the lock does its work, and takes over from a dead one.
     pub(super) fn check_active(&mut self) {
         if self.role() != Role::Standby || !self.session.is_synced() {
             return;
@@ -91,14 +91,14 @@ impl Agent {
 
     fn steal_lock(&mut self) {
         if let Err(error) = self.session.steal_lock() {
-            // Next time, then.
+            // It is tried again next time.
             self.election.takeover.lost();
             error!(error = format_args!("{error:#}"), "cannot take the lock: {error:#}");
         }
     }
 }
 
-/// Adds a third by chance, so that not all agents on standby challenge at once.
+/// Adds up to a third at random, so that not all agents on standby challenge at once.
 pub(super) fn spread(patience: Duration) -> Duration {
     patience.mul_f64(1.0 + fastrand::f64() / 3.0)
 }

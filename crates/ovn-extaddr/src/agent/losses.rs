@@ -1,4 +1,4 @@
-//! Rows of ours that somebody else removed or changed, and that are put back: which, where and why, for the log.
+//! Our own rows that somebody else removed or changed, and that are restored: which, where and why, for the log.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,21 +13,21 @@ use extaddr_core::state::State;
 use ovn_model::{Family, Store};
 use tracing::warn;
 
-/// Rows of a transaction that are told one by one; of more only the number is, and the first.
+/// The most rows of a transaction that are logged one by one; of the others only the number is logged.
 const MAX_NAMED: usize = 5;
 
-/// A row that was lost though nothing else was asked for.
+/// A row that was lost although its intent did not change.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Loss {
     port: Arc<str>,
     family: Family,
     router: String,
     address: IpAddr,
-    /// What was done about it, and why.
+    /// What was done, and why.
     message: String,
 }
 
-/// Returns the overrides among the changes that were as they should be when something was said of them last.
+/// Returns the overrides among the changes whose last reported state was active.
 pub(super) fn find(
     store: &Store,
     engine: &Engine,
@@ -61,7 +61,7 @@ pub(super) fn find(
     losses.collect()
 }
 
-/// Whether the intent for the address was fulfilled, and is the same still.
+/// Whether the intent for the address was fulfilled and has not changed.
 fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, external: IpAddr) -> bool {
     let mut decisions = engine.decisions(port).iter();
     decisions.any(|decision| {

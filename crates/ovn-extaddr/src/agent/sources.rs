@@ -1,4 +1,4 @@
-//! The sources: what they say goes to the engine, and where they stand is told.
+//! The sources: their reports go to the engine, and their status to the log and the metrics.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,10 +11,10 @@ use crate::metrics::number;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
 
-/// How long the first decisions wait for sources that have not said a word yet, nor failed.
+/// How long the first decisions wait for sources that have neither reported nor failed yet.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The CMSes that are asked, whose first word is waited for, and when each was heard and lost.
+/// The CMSes, those whose first report is awaited, and when each was last read and lost.
 #[derive(Debug)]
 pub(super) struct Sources {
     /// In the order of the reports of their watchers.
@@ -23,7 +23,7 @@ pub(super) struct Sources {
     times: Vec<Times>,
 }
 
-/// When what happened to a source last.
+/// When a source was last read and lost.
 #[derive(Clone, Debug, Default)]
 struct Times {
     has_spoken: bool,
@@ -38,20 +38,20 @@ impl Sources {
         Self { until, times: vec![Times::default(); cms.len()], cms }
     }
 
-    /// When not to wait any more, if that is to come.
+    /// The end of the wait, if it is still to come.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| now < *until)
     }
 }
 
 impl Agent {
-    /// Whether there is enough to decide on: the database, and the first word of each source, or patience is at its end.
-    /// With what sources say comes much that would be given and taken otherwise.
+    /// Whether decisions can be made: the database is read, and each source has reported or the wait is over. Without
+    /// the sources' intents many rows would be written and removed again.
     pub(super) fn may_decide(&self) -> bool {
         self.session.is_synced() && self.sources.deadline(now().instant).is_none()
     }
 
-    /// Takes in what came of a source.
+    /// Takes in a report of a source.
     pub(super) fn heard(&mut self, report: Report) {
         let Report { source, news } = report;
         let Sources { cms, times, .. } = &mut self.sources;
@@ -93,7 +93,7 @@ impl Agent {
         }
     }
 
-    /// Goes on with other sources. Until they are heard, rows that may be theirs stay as they are.
+    /// Switches to other sources. Until they are read, rows that may be for their intents stay unchanged.
     pub(super) fn watch_others(&mut self, cms: Vec<Cms>, watchers: &mut Watchers) {
         if cms == self.sources.cms {
             return;
@@ -128,7 +128,7 @@ impl Agent {
         sources.map(line).collect()
     }
 
-    /// Brings the metrics of sources up to date.
+    /// Updates the metrics of sources.
     pub(super) fn count_sources(&self) {
         for (cms, standing) in self.sources.cms.iter().zip(self.engine.requests().standings()) {
             let label = [("source", cms.to_string())];

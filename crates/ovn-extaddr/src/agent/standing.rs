@@ -1,4 +1,4 @@
-//! What the agent is doing, for the command `status`, the status page and its API.
+//! The agent's status, for the command `status`, the status page and its API.
 
 use ovsdb_protocol::LockStatus;
 
@@ -9,7 +9,7 @@ use crate::exposition::Exposition;
 use crate::status::{Commit, Configuration, DatabaseStatus, Failure, LockReport, Status, server_word};
 
 impl Agent {
-    /// Returns what it is doing.
+    /// Returns the status.
     pub(super) fn status(&self, exposition: &Exposition) -> Status {
         let commit = |(at, changes)| Commit { at: rfc3339(at), changes };
         Status {

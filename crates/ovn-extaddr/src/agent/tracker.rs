@@ -1,4 +1,4 @@
-//! What was said of every intent, and what there is to say.
+//! The last reported state of every intent, and the ports to be reported.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,14 +7,14 @@ use extaddr_core::engine::Engine;
 use extaddr_core::intent_stats::IntentStats;
 use foldhash::{HashMap, HashMapExt};
 
-/// Keeps track of intents from a decision to what is told of it.
+/// Tracks intents from a decision to its report.
 pub(super) struct IntentTracker {
     pub(super) stats: IntentStats,
-    /// By which generation of decisions.
+    /// The generation of the decisions.
     generation: u64,
-    /// Since when the rows of ports are not as they should be.
+    /// Since when the rows of ports differ from the desired state.
     unsettled: HashMap<Arc<str>, Instant>,
-    /// Ports of which there may be something to tell, some more than once.
+    /// Ports that may have to be reported, possibly with repetitions.
     untold: Vec<Arc<str>>,
 }
 
@@ -28,12 +28,12 @@ impl IntentTracker {
         }
     }
 
-    /// Takes note that ports were decided again: since when their rows are not as they should be, and that there may be
-    /// something to tell of them.
+    /// Records that ports were decided again: since when their rows differ from the desired state, and that they may
+    /// have to be reported.
     pub(super) fn note(&mut self, engine: &Engine, mut decided: Vec<Arc<str>>, now: Instant) {
         if self.generation != engine.generation() {
             self.generation = engine.generation();
-            // What has decisions was decided just now.
+            // Ports with decisions are among those decided just now.
             let gone = self.stats.ports().filter(|port| engine.decisions(port).is_empty());
             decided.extend(gone.cloned());
             self.unsettled.clear();
@@ -50,17 +50,17 @@ impl IntentTracker {
         self.untold.append(&mut decided);
     }
 
-    /// Takes the ports of which there may be something to tell.
+    /// Takes the ports that may have to be reported.
     pub(super) fn take_untold(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.untold)
     }
 
-    /// Returns since when the rows of a port are not as they should be.
+    /// Returns since when the rows of a port differ from the desired state.
     pub(super) fn unsettled_since(&self, port: &Arc<str>) -> Option<Instant> {
         self.unsettled.get(port).copied()
     }
 
-    /// Returns the same of the port of which it is longest.
+    /// Returns the earliest such time of all ports.
     pub(super) fn oldest_unsettled(&self) -> Option<Instant> {
         self.unsettled.values().min().copied()
     }

@@ -20,29 +20,30 @@ use crate::metrics::number;
 use crate::reach::Deadline;
 use crate::southbound::{Sessions, Sight, Verdict};
 
-/// Ports whose overrides are looked at together. Further ones have their turn the next time, so that neither the servers nor
-/// the memory of the agent have to do with all of them at once.
+/// The most ports whose overrides are verified together. The others follow the next time, to limit the load of the
+/// servers and the agent's memory.
 const MAX_PORTS: usize = 1000;
 
-/// How long a look may take.
+/// How long a verification may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What fails is looked at again after this time before it is told: ovn-northd may be about to follow.
+/// Failed overrides are checked again after this time before they are reported: ovn-northd may not have processed the
+/// change yet.
 const RECHECK_DELAY: Duration = Duration::from_secs(15);
 
-/// Overrides that are logged one by one at a time.
+/// The most overrides that are logged one by one.
 const MAX_NAMED: usize = 50;
 
-/// The looks at overrides, and what was found.
+/// The verifications of overrides, and their findings.
 #[derive(Debug)]
 pub(super) struct Verification {
     interval: Option<Duration>,
     sessions: Sessions,
     round: Round,
     next: Option<Instant>,
-    /// The look under way, if there is one. It ends when it is dropped.
+    /// The verification under way, if there is one. It ends when it is dropped.
     look: JoinSet<anyhow::Result<Vec<Verdict>>>,
-    /// What was found last of each row.
+    /// The last outcome for each row.
     found: HashMap<Uuid, Outcome>,
     ended: Option<(SystemTime, Result<(), String>)>,
 }
@@ -60,12 +61,12 @@ impl Verification {
         }
     }
 
-    /// When to look, unless a look is under way.
+    /// When to verify next, unless a verification is under way.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.next.filter(|_| self.look.is_empty())
     }
 
-    /// Waits for the look under way; for ever where there is none.
+    /// Waits for the verification under way; forever if there is none.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
@@ -77,7 +78,7 @@ impl Verification {
         }
     }
 
-    /// Forgets what was found, and ends the look under way.
+    /// Forgets the outcomes, and ends the verification under way.
     fn forget(&mut self) {
         self.look.abort_all();
         self.look.detach_all();
@@ -91,7 +92,7 @@ impl Verification {
 }
 
 impl Agent {
-    /// Looks at the next overrides when it is time to, as the one who writes them.
+    /// Verifies the next overrides when it is time to, if this agent is the one that writes.
     pub(super) fn verify_when_due(&mut self) {
         let now = now().instant;
         let Some(interval) = self.verification.interval else { return };
@@ -110,7 +111,7 @@ impl Agent {
         self.verification.look.spawn(look_aside(sessions, rows, delay));
     }
 
-    /// Takes note of what was found.
+    /// Takes in the findings.
     pub(super) fn verified(&mut self, outcome: anyhow::Result<Vec<Verdict>>) {
         let now = now().instant;
         self.verification.next = self.verification.interval.map(|interval| now + interval);
@@ -145,7 +146,7 @@ impl Agent {
         verification.found.retain(|uuid, _| is_there(uuid).is_some());
         let mut told = 0;
         for Verdict { row, findings } in verdicts {
-            // What changed meanwhile is looked at in its next turn.
+            // Overrides that changed meanwhile are verified in the next round.
             if !overrides(store, engine.owner(), &row.port).contains(&row) {
                 verification.found.remove(&row.nat);
                 continue;
@@ -174,7 +175,7 @@ impl Agent {
         }
     }
 
-    /// Says for `status` what was found last.
+    /// Returns the last findings, for `status`.
     pub(super) fn verification_status(&self) -> Option<String> {
         self.verification.interval?;
         Some(match &self.verification.ended {
@@ -188,7 +189,7 @@ impl Agent {
         })
     }
 
-    /// Goes on with another interval, or other databases.
+    /// Switches to another interval or other databases.
     pub(super) fn verify_otherwise(&mut self, interval: Option<Duration>, sessions: Sessions) {
         if self.verification.interval != interval {
             self.verification.forget();
@@ -200,10 +201,10 @@ impl Agent {
     }
 }
 
-/// Looks at overrides in a thread of its own, for the agent's loop has other things to do than to read a million flows.
+/// Verifies overrides in a separate thread: reading a million flows would block the agent's loop.
 ///
 /// # Cancel safety
-/// The look ends when the future is dropped.
+/// The verification ends when the future is dropped.
 async fn look_aside(
     sessions: Sessions,
     rows: Vec<Override>,
@@ -224,7 +225,7 @@ async fn look_aside(
     found
 }
 
-/// Looks at overrides, and once more at those that failed.
+/// Verifies overrides, and those that failed a second time.
 async fn look(sessions: Sessions, rows: Vec<Override>, delay: Duration) -> anyhow::Result<Vec<Verdict>> {
     let sight = Sight::open(sessions, Deadline::after(LOOK_TIMEOUT)).await?;
     let has_failed = |verdict: &Verdict| judged(&verdict.findings.checks) == Outcome::Failed;
@@ -237,8 +238,8 @@ async fn look(sessions: Sessions, rows: Vec<Override>, delay: Duration) -> anyho
     Ok(verdicts)
 }
 
-/// Returns how an override is judged by these checks. That an instance is stopped is no fault of its override, and
-/// nothing for an alert.
+/// Returns the outcome for an override with these checks. A stopped instance is not a failure of its override and must
+/// not cause an alert.
 fn judged(checks: &[Check]) -> Outcome {
     let (of_port, others): (Vec<_>, Vec<_>) = checks.iter().partition(|check| check.check == Code::Port);
     let worst = |checks: &[&Check]| checks.iter().map(|check| check.outcome).max();
@@ -246,7 +247,7 @@ fn judged(checks: &[Check]) -> Outcome {
     worst(&others).max(port).unwrap_or(Outcome::Unknown)
 }
 
-/// Logs that an override fails, by these checks, or no longer does.
+/// Logs that an override fails these checks, or no longer does.
 fn tell(row: &Override, outcome: Outcome, checks: &[Check]) {
     let Override { port, router, internal, external, .. } = row;
     if outcome != Outcome::Failed {

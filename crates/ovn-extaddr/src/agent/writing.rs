@@ -1,4 +1,4 @@
-//! Transactions: sent, written down, and what became of them.
+//! Transactions: sending, the audit file, and outcomes.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -17,26 +17,26 @@ use super::losses::{self, Loss};
 use super::{Agent, now};
 use crate::audit::{Audit, Because, Sent};
 
-/// What is kept of a transaction while it is under way.
+/// The data of a transaction under way.
 #[derive(Debug)]
 struct UnderWay {
-    /// When each port's rows ceased to be as they should be.
+    /// Since when each port's rows differ from the desired state.
     since: Vec<Instant>,
     actions: Vec<Action>,
     losses: Vec<Loss>,
 }
 
-/// What is remembered of what was, for `status`.
+/// Past events, for `status`.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     pub(super) lock: Option<SystemTime>,
     pub(super) committed: Option<(SystemTime, usize)>,
     pub(super) refused: Option<(SystemTime, String)>,
-    /// Why there is no connection, or was none.
+    /// Why the connection was lost last.
     pub(super) lost: Option<(SystemTime, String)>,
 }
 
-/// What is written: the transaction under way, and the file that tells of all.
+/// The transaction under way, and the audit file.
 #[derive(Debug)]
 pub(super) struct Writing {
     under_way: Option<UnderWay>,
@@ -50,7 +50,7 @@ impl Writing {
 }
 
 impl Agent {
-    /// Sends the next transaction, if there is something to change and it is for us to do so. Returns whether it did.
+    /// Sends the next transaction, if there are changes and this agent may write. Returns whether it did.
     pub(super) fn send(&mut self) -> bool {
         if !self.may_write() {
             return false;
@@ -87,7 +87,7 @@ impl Agent {
                 self.check_audit(written);
                 true
             }
-            // Not sent, so still to be done: the next event brings us here again.
+            // It was not sent and is tried again at the next event.
             Err(error) => {
                 let error = format!("{error:#}");
                 error!(error, "cannot send a transaction: {error}");
@@ -99,7 +99,7 @@ impl Agent {
         }
     }
 
-    /// A transaction has come to its end.
+    /// Handles the end of a transaction.
     pub(super) fn concluded(&mut self, conclusion: &Conclusion) {
         let Conclusion { subjects, changes, fate } = conclusion;
         let under_way = self.writing.under_way.take();
@@ -130,7 +130,7 @@ impl Agent {
         }
     }
 
-    /// The agent's work goes on where the file cannot be written to: a full disk must not take addresses away.
+    /// The agent continues if the file cannot be written to: a full disk must not cost instances their addresses.
     fn check_audit(&mut self, written: Option<std::io::Result<()>>) {
         if let Some(Err(error)) = written {
             self.metrics.audit_failures.inc();
@@ -141,7 +141,7 @@ impl Agent {
     }
 }
 
-/// Says what a change is and what it rests on.
+/// Describes a change and the checks behind it.
 fn because(store: &ovn_model::Store, engine: &Engine, subject: &ReconcileKey, change: &RowChange) -> Because {
     let why = match subject {
         ReconcileKey::Port(port) => why_of_port(store, engine, port, change),
@@ -165,7 +165,7 @@ fn why_of_port(store: &ovn_model::Store, engine: &Engine, port: &Arc<str>, chang
     let family = external.map(|address| Family::from(address).to_string());
     let entries = report::entries(store, engine, port, None);
     match entries.iter().find(|entry| family.as_ref() == Some(&entry.family)) {
-        // The message of a pending row says what will be; here it says why.
+        // The message of a pending row announces the change; here it gives the reason.
         Some(entry) if matches!(change, RowChange::Insert(_) | RowChange::Update(..)) => {
             format!("{} asks for {}", entry.source, entry.wanted)
         }

@@ -25,14 +25,14 @@ pub(super) struct CheckConfig {
 struct Setting {
     /// The key in the configuration.
     key: &'static str,
-    /// What is in force; `null` where nothing is.
+    /// The value in force; `null` if there is none.
     value: Option<String>,
-    /// The file that says so; `null` where an option, the environment or the program does.
+    /// The file that it is from; `null` if it is from an option, the environment or a default.
     file: Option<PathBuf>,
 }
 
 impl CheckConfig {
-    /// That there are settings is the check: wrong ones were refused before.
+    /// Reaching this is the check: invalid settings were refused before.
     pub(super) fn run(&self, settings: &Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let found = found(settings);
         self.output.print_all(&found, || text(settings, &found, palette))?;

@@ -17,7 +17,7 @@ use crate::command::output::print;
 use crate::observe::synced;
 use crate::settings::Settings;
 
-/// Refusals without a success between them that are taken for chance.
+/// The most refusals in a row that are tolerated.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// Removes all rows of the owner.
@@ -55,7 +55,7 @@ impl Cleanup {
         let rows = store.tagged_nats().filter(|(_, nat)| owner.owns(nat)).count();
         loop {
             engine.catch_up(&mut store, now());
-            // The effect of a transaction is seen before its answer, which may yet be a refusal.
+            // The effect of a transaction is seen before its answer, which may still be a refusal.
             if engine.unsettled().is_empty() && engine.next_deadline().is_none() && !applier.is_busy() {
                 break;
             }

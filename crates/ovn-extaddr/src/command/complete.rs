@@ -1,5 +1,4 @@
-//! Completion of names from the database, while somebody presses the tabulator key: nothing if the
-//! database does not answer at once.
+//! Completion of names from the database, for the tabulator key: nothing if the database does not answer at once.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -17,16 +16,16 @@ use crate::observe::Lookup;
 use crate::reach::{Deadline, database};
 use crate::settings::{Options, Settings};
 
-/// How long a person waits for a completion without wondering.
+/// How long a completion may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// More candidates help nobody, and shells ask before they show as many.
+/// More candidates are of no use, and shells ask before they show so many.
 const MAX_CANDIDATES: usize = 500;
 
-/// What of that CMSes may take; what the database knows is offered without them.
+/// How much of that CMSes may take; afterwards the names in the database are offered alone.
 const SOURCES_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Offers the ports of instances, by the names that people use.
+/// Offers the ports of instances, by their display names.
 pub(super) fn ports(current: &OsStr) -> Vec<CompletionCandidate> {
     let text = current.to_string_lossy();
     let names = block_on(async {
@@ -44,7 +43,7 @@ pub(super) fn routers(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
-    // A shell takes a line for a name, and shows it on a terminal.
+    // A shell reads one name per line, and shows it on a terminal.
     let names = names.into_iter().filter(|name| !name.contains(char::is_control));
     names.take(MAX_CANDIDATES).map(CompletionCandidate::new).collect()
 }
@@ -70,11 +69,11 @@ fn settings() -> Option<Settings> {
     Some(settings)
 }
 
-/// The options that are on the line already, so that the database is the one that the command will ask.
+/// The options on the line so far, so that the same database is read as by the command.
 fn options() -> Option<Options> {
-    // The shell hands over: program -- words of the line.
+    // The shell passes: program -- words of the line.
     let mut words: Vec<OsString> = env::args_os().skip_while(|word| word != "--").skip(1).collect();
-    // The last one is being typed. A subcommand that needs a value after it must not spoil the rest.
+    // The last word is incomplete. It must not make the others invalid if it needs a value.
     words.pop();
     let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
     let deepest = matches.subcommand().map_or(&matches, |(_, inner)| inner);

@@ -35,25 +35,25 @@ pub(super) struct Doctor {
     output: Output,
 }
 
-/// What one look found: an element of `doctor --json`. Field names are stable.
+/// One finding: an element of `doctor --json`. Field names are stable.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// What was looked at, as a code.
+    /// The subject of the check, as a code.
     check: &'static str,
     level: Level,
-    /// What was found.
+    /// The finding.
     message: String,
     /// What to do about it.
     cure: Option<String>,
 }
 
-/// How bad it is.
+/// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Good,
-    /// Worth knowing.
+    /// For information.
     Note,
-    /// It will bite, or bites some.
+    /// It will cause failures, or causes some already.
     Warning,
     /// It does not work.
     Problem,
@@ -126,7 +126,7 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
     if !reached {
         return;
     }
-    // Where no leader is, what there is to read is better than nothing.
+    // Without a leader, a follower's copy is better than nothing.
     settings.leader_only = false;
     settings.timeout.get_or_insert(Duration::from_secs(60));
     match Observer::open(&settings).await {
@@ -143,7 +143,7 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Returns where the database's socket was looked for, where nothing says where it is.
+/// Returns the places where the database's socket was searched, if no setting names it.
 fn looked(places: &[PathBuf]) -> Option<Finding> {
     if places.is_empty() {
         return None;
@@ -243,7 +243,7 @@ fn owners(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Nothing tells for how long a port has been gone.
+/// It is not known for how long a port has been gone.
 fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let absent = store.all_kept().map(|(port, ..)| port).filter(|port| store.port_by_name(port).is_none());
     let absent = absent.map(|port| match names.name(port) {
@@ -256,7 +256,7 @@ fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     (!absent.is_empty()).then(|| Finding::new("kept", Level::Note, message(), cure))
 }
 
-/// Ports that ask for something by keys of their own, which their CMS deletes with them.
+/// Ports whose intents are in their own keys, which their CMS deletes with them.
 fn perishable(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let asking = store.ports().map(|(_, port)| port);
     let asking = asking.filter(|port| Family::ALL.iter().any(|family| port.external(*family).is_some()));

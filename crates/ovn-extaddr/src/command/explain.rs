@@ -36,7 +36,7 @@ impl Explain {
 /// Explains the port that a text means.
 ///
 /// # Errors
-/// It means none, or several.
+/// It means no port, or several.
 fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
     let Observer { store, engine, .. } = observer;
     let names = observer.names();
@@ -49,7 +49,7 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
         let entries = observer.named(report::entries(store, engine, &port.name, None));
         return Ok(Explanation::of_port(store, engine, port, names.name(&port.name), entries));
     }
-    // Something may ask for what is not there.
+    // There may be an intent for a missing port.
     let name = if let Meaning::Port(name) = &meaning { name } else { text };
     let is_meant = |entry: &Entry| {
         entry.port == name || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
@@ -66,7 +66,7 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
     Ok(Explanation::of_absent(port, name, absent))
 }
 
-/// Renders a tree: the intents, below each the steps, and last what they led to.
+/// Renders a tree: the intents, below each the steps, and last the result.
 fn text(explanation: &Explanation, palette: Palette) -> String {
     let port = clean(explanation.name.as_deref().unwrap_or(&explanation.port));
     if explanation.intents.is_empty() {
@@ -80,7 +80,7 @@ fn text(explanation: &Explanation, palette: Palette) -> String {
             let (style, sign) = if check.hazard { (DOUBTFUL, '!') } else { (GOOD, '✓') };
             (style, sign, check.step, clean(&check.detail))
         });
-        // What people call it is in the heading.
+        // The display name is in the heading.
         let own = explanation.name.as_ref().map(|_| (GOOD, '✓', "port", clean(&explanation.port)));
         let mut lines: Vec<_> = own.into_iter().chain(steps).collect();
         match entry.reason {

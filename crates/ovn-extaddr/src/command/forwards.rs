@@ -44,19 +44,18 @@ pub(super) struct Forwards {
 struct Listed {
     router: String,
     address: Option<IpAddr>,
-    /// `port`, `default-target`, `converted` (a default target that a row of ours stands for), `dnat`
-    /// or `dnat_and_snat`.
+    /// `port`, `default-target`, `converted` (a default target that our own row replaces), `dnat` or `dnat_and_snat`.
     kind: &'static str,
     protocol: Option<String>,
     port: Option<u16>,
     targets: Vec<Target>,
     /// The load balancer's name, or the NAT row's UUID.
     from: String,
-    /// Why OVN forwards nothing of it, as a code of `list`.
+    /// Why OVN does not forward it, as a code of `list`.
     ignored: Option<Code>,
     /// The ports whose own connections have the address.
     used_by: Vec<String>,
-    /// What people call them, in the same order; `null` where that is not known.
+    /// Their display names, in the same order; `null` if not known.
     used_by_names: Vec<Option<String>>,
 }
 
@@ -66,7 +65,7 @@ struct Target {
     port: Option<u16>,
     /// The instance's `Logical_Switch_Port`.
     instance: Option<String>,
-    /// What people call it.
+    /// Its display name.
     name: Option<String>,
 }
 
@@ -215,7 +214,7 @@ fn listed(
     }
 }
 
-/// Returns why OVN passes over all that is on the router, or over its NAT rows.
+/// Returns why OVN ignores everything on the router, or its NAT rows.
 fn ignored(store: &Store, router: RouterId, forward: &Forward<'_>) -> Option<Reason> {
     if is_disabled(store, router) {
         return Some(Reason::RouterDisabled);
@@ -225,7 +224,7 @@ fn ignored(store: &Store, router: RouterId, forward: &Forward<'_>) -> Option<Rea
 }
 
 impl Target {
-    /// Renders the address, and the port where there is one.
+    /// Renders the address, and the port if there is one.
     fn endpoint(&self) -> String {
         match (self.address, self.port) {
             (address, None) => address.to_string(),

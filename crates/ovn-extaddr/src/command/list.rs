@@ -21,15 +21,15 @@ use crate::command::words::words;
 use crate::observe::Observer;
 use crate::settings::Settings;
 
-/// Changes that come so close to each other are shown as one.
+/// Changes within this time are shown as one.
 const BURST: Duration = Duration::from_millis(50);
 
-/// From the top left corner on, everything is cleared.
+/// Clears the screen from the top left corner on.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
-/// What was shown of an intent.
+/// The shown state of an intent.
 struct Shown {
-    /// What its port is called.
+    /// The display name of its port.
     name: String,
     line: String,
 }
@@ -95,7 +95,7 @@ impl List {
         }
     }
 
-    /// Says what is another than was shown, and remembers it.
+    /// Returns what differs from the shown state, and records it.
     fn changes(
         &self,
         shown: &mut BTreeMap<(String, String), Shown>,
@@ -130,7 +130,7 @@ impl List {
     }
 }
 
-/// Renders what fits a terminal, with what to do below it; where it may be wide, everything that a person may ask about.
+/// Renders a table that fits a terminal, with notes below it; a wide one has all columns.
 fn table(entries: &[Entry], width: Width, palette: Palette) -> String {
     let external =
         |entry: &Entry| entry.external.map_or_else(|| "-".to_owned(), |address| address.to_string());

@@ -12,7 +12,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::command::Cli;
 use crate::command::output::print;
 
-/// What is administered is described there.
+/// The section for system administration.
 const SECTION: &str = "8";
 
 /// Prints the manual, or writes the pages of all commands.
@@ -58,7 +58,7 @@ fn pages() -> anyhow::Result<Vec<(String, String)>> {
 
 fn page(command: &Command, title: &str, is_main: bool) -> anyhow::Result<(String, String)> {
     let name = command.get_name().to_owned();
-    // The page's name has hyphens, but what is typed has none.
+    // The page's name has hyphens, but the command has spaces.
     let command = command.clone().display_name(title.to_owned());
     let synopsis = if is_main { name } else { format!("ovn-extaddr {name}") };
     let man = Man::new(command.bin_name(synopsis))
@@ -77,7 +77,7 @@ fn page(command: &Command, title: &str, is_main: bool) -> anyhow::Result<(String
     Ok((format!("{title}.{SECTION}"), String::from_utf8(text)?))
 }
 
-/// What the definitions of the options do not say.
+/// The sections that do not follow from the definitions of the options.
 fn closing() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);

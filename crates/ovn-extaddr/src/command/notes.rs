@@ -1,4 +1,4 @@
-//! Notes below a table of intents: for each that is held up, the cause and the cure.
+//! Notes below a table of intents: the cause and the cure for each one that is not fulfilled.
 
 use extaddr_core::report::Entry;
 use extaddr_core::state::State;
@@ -7,13 +7,13 @@ use unicode_width::UnicodeWidthStr;
 use super::style::{HEADING, Palette, clean};
 use super::table::MAX_WIDTH;
 
-/// More at once nobody reads.
+/// Nobody reads more at once.
 const MAX_NOTES: usize = 20;
 
-/// Begins every line of a note but the first.
+/// The indentation of every line of a note except the first.
 const INDENT: &str = "  ";
 
-/// Renders the notes behind an empty line, those first that wait for somebody to act. Nothing where there are none.
+/// Renders the notes after an empty line, starting with those that need action. Nothing if there are none.
 pub(super) fn render(palette: Palette, entries: &[Entry]) -> String {
     let mut noted: Vec<_> = entries.iter().filter(|entry| is_held_up(entry)).collect();
     if noted.is_empty() {
@@ -34,7 +34,7 @@ fn is_held_up(entry: &Entry) -> bool {
     entry.reason.is_some() || entry.state == State::Contested
 }
 
-/// What waits, or is done in a moment, will come by itself as a rule.
+/// Intents that wait or are pending are usually fulfilled without action.
 fn needs_somebody(state: State) -> bool {
     matches!(state, State::Rejected | State::Conflict | State::Contested)
 }
@@ -51,7 +51,7 @@ fn note(palette: Palette, entry: &Entry) -> String {
     std::iter::once(first).chain(lines).map(|line| line + "\n").collect()
 }
 
-/// Breaks a text at blanks into lines that are as wide as a table may be. What has no blank stays whole.
+/// Breaks a text at blanks into lines of a table's maximum width. A text without blanks stays whole.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut is_empty = true;

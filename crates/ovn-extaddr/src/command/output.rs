@@ -1,4 +1,4 @@
-//! Formats of what commands print.
+//! Output formats of commands.
 
 use std::io::{self, Write};
 
@@ -46,7 +46,7 @@ impl Output {
         }
     }
 
-    /// Prints one thing; `text` is for people.
+    /// Prints one value; `text` is for people.
     pub(super) fn print_one(
         self,
         value: &impl Serialize,
@@ -60,12 +60,12 @@ impl Output {
     }
 }
 
-/// Prints to standard output. That nobody reads on is no error.
+/// Prints to standard output. A closed pipe is not an error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     print_while_read(text).map(drop)
 }
 
-/// Prints to standard output. Returns whether anybody reads on.
+/// Prints to standard output. Returns false if the pipe is closed.
 pub(super) fn print_while_read(text: &str) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -13,7 +13,7 @@ use crate::command::table::Width;
 use crate::observe::Observer;
 use crate::settings::Settings;
 
-/// The exit status that says that there is something to change.
+/// The exit status if there are changes.
 const CHANGES: u8 = 3;
 
 /// Shows what would be changed.
@@ -119,7 +119,7 @@ fn columns(from: &Content, to: &Content, palette: Palette) -> String {
         text.push('\n');
     }
     if text.is_empty() {
-        // What is not told here, such as options, is as it should be afterwards too.
+        // Columns that are not shown here, such as options, are written too.
         text += "      other columns\n";
     }
     text

@@ -24,9 +24,9 @@ pub(super) struct PortName {
 /// Returns the port that a text means.
 ///
 /// # Errors
-/// It is not one port.
+/// It is not exactly one port.
 pub(super) fn only_port(meaning: Meaning, text: &str) -> anyhow::Result<String> {
-    // What the database says must not steer the terminal.
+    // Text from the database must not control the terminal.
     meaning.port(text).map_err(|error| anyhow::Error::msg(clean(&error).into_owned()))
 }
 
@@ -35,10 +35,10 @@ impl PortName {
         &self.port
     }
 
-    /// Finds what is meant. What people call ports is only read where no port has the name.
+    /// Finds what is meant. Display names are only read if no port has the name.
     ///
     /// # Errors
-    /// The database cannot be read, or not in time.
+    /// The database cannot be read in time.
     pub(super) async fn meaning(
         &self,
         settings: &Settings,

@@ -106,7 +106,7 @@ impl<const VERSION: u8> FromStr for Value<VERSION> {
     }
 }
 
-/// How far ovn-northd and the hypervisors are.
+/// The progress of ovn-northd and the hypervisors.
 #[derive(Clone, Debug, Table)]
 #[ovsdb(table = "NB_Global")]
 struct NbGlobal {
@@ -132,10 +132,10 @@ impl Set {
             wanted.into_iter().filter_map(|(family, value)| Some((family, value?))).collect();
         let on_port: Vec<_> = wanted.iter().map(|(family, _)| keys::port_key(*family)).collect();
         let mut change = IntentChange::default();
-        // A map's insertion leaves a key alone that is there already.
+        // An insertion into a map does not change an existing key.
         change.on_port.push(Mutation::delete("external_ids", Datum::set(on_port.iter().copied())));
         if self.keep {
-            // What the port says itself would come first.
+            // The port's own keys would take precedence.
             let kept: Vec<_> = wanted.iter().map(|(family, _)| keys::kept_key(*family, port)).collect();
             change.kept.push(Mutation::delete("external_ids", Datum::set(kept.iter().map(String::as_str))));
             let pairs = kept.iter().zip(&wanted).map(|(key, (_, value))| (key.as_str(), value.as_str()));
@@ -212,20 +212,20 @@ impl Unset {
     }
 }
 
-/// Changes of the `external_ids` by which something is asked for a port: its own, and the database's.
+/// Changes of the `external_ids` with the intents for a port: its own, and the database's.
 #[derive(Debug, Default)]
 struct IntentChange {
     on_port: Vec<Mutation>,
     kept: Vec<Mutation>,
 }
 
-/// What was there before a change.
+/// The state before a change.
 #[derive(Debug)]
 struct Found {
     port: Option<PortRow>,
-    /// Whether the database has a row for keys of its own, as far as one was looked for.
+    /// Whether the database has a row for its own keys, as far as it was searched.
     is_global: bool,
-    /// The keys of the database that ask for something for some port.
+    /// The keys of the database with kept intents for any port.
     kept: BTreeSet<String>,
 }
 
@@ -273,7 +273,7 @@ impl IntentChange {
 }
 
 impl PortRow {
-    /// Says what will come of an intent that the one who asks may not expect.
+    /// Warns of effects of an intent that its user may not expect.
     fn warn(&self, port: &str) {
         if !self.kind.is_empty() {
             eprintln!(
@@ -283,7 +283,7 @@ impl PortRow {
         }
     }
 
-    /// Says what the CMS will do about an intent at the port, where it is one that is known to throw it away.
+    /// Returns a hint if the CMS is known to delete an intent at the port.
     fn hint(&self, port: &str, settings: &Settings) -> Option<String> {
         let nic = Nic::from_port_name(port);
         let (cms, what) = match (&nic, self.vendor.as_deref()) {
@@ -305,7 +305,7 @@ impl PortRow {
         ))
     }
 
-    /// Says what an override does to other things that Neutron manages.
+    /// Describes the effects of an override on other things that Neutron manages.
     fn beside_neutron(&self) -> Option<String> {
         self.is_neutrons.then(|| {
             "beside an override, each edit of the port's router in Neutron makes its gateway port again: `ovn-extaddr explain` says more".to_owned()
@@ -359,8 +359,7 @@ async fn arrival(
     Ok(status)
 }
 
-/// Returns whether the agent has overrides of these families to write or to take away. What it does
-/// about connections that finish, nobody waits for.
+/// Returns whether the agent has overrides of these families to write or to delete. Drain rows are not waited for.
 fn is_unfinished(observer: &Observer, port: &Arc<str>, families: &[Family]) -> bool {
     let (store, engine) = (&observer.store, &observer.engine);
     engine.changes(store, &ReconcileKey::Port(Arc::clone(port))).iter().any(|change| {

@@ -6,21 +6,21 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::style::{HEADING, Palette, clean};
 
-/// How wide a table is that is not asked to be wide.
+/// The maximum width of a table without `--wide`.
 pub(super) const MAX_WIDTH: usize = 100;
 
-/// What a column keeps, however much is too much.
+/// The minimum width of a column.
 const MIN_COLUMN: usize = 8;
 
 /// Blanks between columns.
 const GAP: usize = 2;
 
-/// What is at one place of a table.
+/// A cell of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     text: String,
     style: Option<Style>,
-    /// How much of its beginning is kept as long as other columns can be cut.
+    /// How much of its beginning is kept while other columns can be cut.
     head: usize,
 }
 
@@ -29,22 +29,22 @@ impl Cell {
         Self { text: clean(text).into_owned(), style: Some(style), head: usize::MAX }
     }
 
-    /// A text that is of no use in part, such as an address.
+    /// A text that must not be cut, such as an address.
     pub(super) fn whole(text: impl AsRef<str>) -> Self {
         Self::with_head(text, usize::MAX)
     }
 
-    /// A text of which so many columns at its beginning are of no use in part.
+    /// A text whose first `head` columns must not be cut.
     pub(super) fn with_head(text: impl AsRef<str>, head: usize) -> Self {
         Self { head, ..Self::from(text) }
     }
 
-    /// Returns what it needs as long as other columns can be cut.
+    /// Returns the width that it needs while other columns can be cut.
     fn least(&self) -> usize {
         self.text.width().min(self.head.saturating_add(MIN_COLUMN))
     }
 
-    /// Replaces the middle of a text that is wider than that, behind its head where there is room.
+    /// Replaces the middle of a text that is wider than that, after its head if there is room.
     fn cut(&mut self, width: usize) {
         if self.text.width() <= width {
             return;
@@ -63,7 +63,7 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Returns the first characters that are no wider than that together.
+/// Returns the first characters that fit into a width.
 fn fitting(text: impl Iterator<Item = char>, room: usize) -> Vec<char> {
     let mut used = 0;
     let fits = |c: &char| {
@@ -82,7 +82,7 @@ pub(super) struct Width {
 }
 
 impl Width {
-    /// For tables that are as wide as their texts.
+    /// Tables that are as wide as their texts.
     pub(super) const UNLIMITED: Self = Self { wide: true };
 
     pub(super) fn is_wide(self) -> bool {
@@ -90,7 +90,7 @@ impl Width {
     }
 }
 
-/// Renders rows under a heading. Unless it may be wide, what is too long is cut in its middle.
+/// Renders rows under a heading. Unless the table is wide, long texts are cut in the middle.
 pub(super) fn render<const N: usize>(
     palette: Palette,
     width: Width,
@@ -114,7 +114,7 @@ pub(super) fn render<const N: usize>(
     rows.iter().map(|row| line(palette, row, &widths)).collect()
 }
 
-/// Takes from the widest columns what is too much, as far as each has more than the least that it needs.
+/// Shrinks the widest columns to the available width, but none below its minimum.
 fn shrink<const N: usize>(widths: &mut [usize; N], least: &[usize; N]) {
     let gaps = GAP * N.saturating_sub(1);
     let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(MAX_WIDTH);

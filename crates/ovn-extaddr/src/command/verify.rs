@@ -47,7 +47,7 @@ pub(super) struct Verify {
     output: Output,
 }
 
-/// An override and what was found: an element of `verify --json`. Field names are stable.
+/// An override and its checks: an element of `verify --json`. Field names are stable.
 #[derive(Debug, Serialize)]
 struct Verified {
     port: String,
@@ -75,7 +75,7 @@ impl Verify {
                 entries
             }
         };
-        // That it cannot be read is told also where there is nothing to look at.
+        // A database that cannot be read is reported even if there is nothing to verify.
         let sight = Sight::open(Sessions::new(&settings), deadline).await?;
         let verified = look(&sight, &observer, entries).await?;
         self.output.print_all(&verified, || match &self.port {
@@ -90,7 +90,7 @@ impl Verify {
 /// Finds the intents of the port that a text means.
 ///
 /// # Errors
-/// It means none, or several, or nothing is asked for it.
+/// It means no port, or several, or the port has no intent.
 fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     let Observer { store, engine, .. } = observer;
     let meaning = observer.names().find(text);
@@ -101,7 +101,7 @@ fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     let is_there = store.port_by_name(&name).is_some();
     let mut entries = observer.named(report::entries(store, engine, &name, None));
     if !is_there {
-        // Something may ask for what is not there.
+        // There may be an intent for a missing port.
         let absent = report::absent(store, engine).filter(|entry| {
             entry.port == *name || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
         });
@@ -119,7 +119,7 @@ fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Looks at the overrides of intents.
+/// Verifies the overrides of intents.
 ///
 /// # Errors
 /// The Southbound database cannot be read.
@@ -127,7 +127,7 @@ async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow
     let (mut subjects, mut rows) = (Vec::new(), Vec::new());
     for entry in entries {
         let found = overrides_of(observer, &entry);
-        // Where there is none, that is what is to be told.
+        // If there is no override, that is reported.
         subjects.extend(std::iter::repeat_n((entry, !found.is_empty()), found.len().max(1)));
         rows.extend(found);
     }
@@ -138,14 +138,14 @@ async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow
     Ok(verified.collect())
 }
 
-/// Returns the rows of ours that are there for an intent, be it granted or not.
+/// Returns our existing rows for an intent, whether granted or not.
 fn overrides_of(observer: &Observer, entry: &Entry) -> Vec<Override> {
     let mut rows = overrides(&observer.store, observer.engine.owner(), &entry.port);
     rows.retain(|row| Family::from(row.external).to_string() == entry.family);
     rows
 }
 
-/// Checks where an intent stands.
+/// Checks the state of an intent.
 fn standing(entry: &Entry, row: Option<&Override>) -> Check {
     if let Some(row) = row.filter(|_| entry.state == State::Active) {
         return row.in_force();
@@ -157,7 +157,7 @@ fn standing(entry: &Entry, row: Option<&Override>) -> Check {
         State::Foreign | State::Draining => {
             Check::unknown(Code::Override, message, "there is no row of ours to look at")
         }
-        // What the data plane does with the row that is there is found below; the agent is about to change it.
+        // The existing row is verified below; the agent is about to change it.
         _ if row.is_some() => Check::unknown(Code::Override, message, cure),
         _ => Check::failed(Code::Override, message, cure),
     }
@@ -197,7 +197,7 @@ impl Verified {
     }
 }
 
-/// Renders a line for each override, and below them what is not as it should be.
+/// Renders a line for each override, and below them the checks that did not pass.
 fn table(verified: &[Verified], width: Width, palette: Palette) -> String {
     let address =
         |address: Option<IpAddr>| address.map_or_else(|| "-".to_owned(), |address| address.to_string());
@@ -249,7 +249,7 @@ fn tree(verified: &Verified, palette: Palette) -> String {
     text
 }
 
-/// Renders a check, with its cure on a line of its own.
+/// Renders a check, with its cure on a separate line.
 fn lines(check: &Check, first: &str, second: &str, palette: Palette) -> String {
     let (style, sign) = style_of(check.outcome);
     let sign = palette.paint(style, &sign.to_string());

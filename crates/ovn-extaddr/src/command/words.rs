@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-/// Returns the parser of one of these values, by its name; the help tells what each stands for.
+/// Returns a parser for one of these values by its name; the help describes each.
 pub(super) fn words<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -10,7 +10,7 @@ pub(super) fn words<T: Copy + Send + Sync + 'static>(
 ) -> impl TypedValueParser<Value = T> {
     let values = all.iter().map(|value| PossibleValue::new(name(*value)).help(description(*value)));
     PossibleValuesParser::new(values).try_map(move |text| {
-        // It cannot fail: the parser knows no other words.
+        // It cannot fail: the parser accepts no other words.
         all.iter().copied().find(|value| name(*value) == text).ok_or("no such word")
     })
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-/// The maximum length of a command. Nobody types more.
+/// The maximum length of a command.
 const MAX_COMMAND_BYTES: usize = 64 << 10;
 
 /// A connection to a control socket, on which one command at a time is answered.
@@ -79,7 +79,7 @@ impl ControlStream {
         }
     }
 
-    /// Answers the command that [`next`](Self::next) returned last: `Ok` with what it says, `Err` with what went wrong.
+    /// Answers the command that [`next`](Self::next) returned last: `Ok` with the result, `Err` with the error.
     ///
     /// # Errors
     /// The connection broke, or there is no command to be answered.

@@ -6,20 +6,20 @@ use tokio::sync::{mpsc, oneshot};
 use crate::explanation::Explanation;
 use crate::status::Status;
 
-/// A question, and where its answer goes. Whoever asked may be gone.
+/// A question with the channel for its answer. The receiver may be gone.
 #[derive(Debug)]
 pub(crate) enum Question {
     /// All metrics as text.
     Metrics(oneshot::Sender<String>),
-    /// What the agent is doing.
+    /// The agent's status.
     Status(oneshot::Sender<Box<Status>>),
-    /// A step of a walk over the intents, which is asked again and again until it is done: no step takes long.
+    /// A step of a walk over the intents, repeated until the walk is done: no step takes long.
     Walk(Box<Walk>, oneshot::Sender<Box<Walk>>),
-    /// What became of a port, by its name or that of a NIC.
+    /// The explanation of a port, by its name or that of a NIC.
     Port(String, oneshot::Sender<Result<Explanation, String>>),
 }
 
-/// Asks the loop.
+/// The sender of questions to the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking(mpsc::Sender<Question>);
 
@@ -32,7 +32,7 @@ impl Asking {
         Self(sender)
     }
 
-    /// Asks, and waits for the answer as long as it takes.
+    /// Sends a question, and waits for the answer without a limit.
     pub(crate) async fn ask<T>(
         &self,
         question: impl FnOnce(oneshot::Sender<T>) -> Question,

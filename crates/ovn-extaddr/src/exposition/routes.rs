@@ -1,4 +1,4 @@
-//! What is answered on which path: metrics always, the status page where it is switched on.
+//! The paths: metrics always, the status page if it is enabled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,24 +18,24 @@ use super::question::{Asking, Question};
 use crate::page;
 use crate::page::access::StatusPage;
 
-/// How long the loop may take to answer, and a client to ask.
+/// How long the loop may take to answer, and a client to send its request.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests for pages that are worked on at a time, so that a scrape never waits for many.
+/// The most requests for pages that are processed at a time, so that a scrape never waits for many.
 const MAX_PAGES: usize = 4;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What requests are answered from.
+/// The state for answering requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) asking: Asking,
-    /// Who gets the status page, as it is configured at the moment.
+    /// Who may see the status page, by the present configuration.
     pub(crate) page: watch::Receiver<StatusPage>,
-    /// Whether requests come by TCP.
+    /// Whether requests arrive over TCP.
     pub(crate) is_tcp: bool,
-    /// The requests for pages that may be worked on.
+    /// The permits for processing requests for pages.
     pub(crate) turns: Arc<Semaphore>,
 }
 
@@ -75,7 +75,7 @@ async fn metrics(State(site): State<Site>) -> Response {
     }
 }
 
-/// Answers a request for anything but metrics where there is no status page.
+/// Answers a request for anything except metrics if there is no status page.
 pub(crate) fn without_page(path: &str) -> Response {
     match path {
         "/" => plain(StatusCode::OK, "ovn-extaddr: see /metrics\n"),

@@ -1,5 +1,5 @@
-//! Lines of the log for people: the message, and those fields that it does not tell already. The journal shows nothing
-//! but messages unless asked, so that they have to tell all that counts.
+//! Lines of the log for people: the message, and the fields that it does not contain already. The journal shows only
+//! messages by default, so these have to contain everything important.
 
 use std::fmt;
 
@@ -51,7 +51,8 @@ impl Collected {
     }
 }
 
-/// Returns whether a message holds a value, as a word or several. A number says nothing without its name.
+/// Returns whether a message contains a value, as one or more words. A number needs its name, so it never counts as
+/// contained.
 fn tells(message: &str, value: &str) -> bool {
     let is_number = value.parse::<f64>().is_ok();
     let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());

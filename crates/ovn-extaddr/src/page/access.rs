@@ -1,4 +1,4 @@
-//! Who gets the status page.
+//! Access to the status page.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ pub enum StatusPage {
     Off,
     /// This machine: the listener must be on a loopback address or a Unix socket.
     Local,
-    /// Whoever reaches the listener.
+    /// Everybody who reaches the listener.
     Any,
 }
 
-/// Why a request does not get the page.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A browser was told that this name is here, perhaps by somebody who wants it to read the page.
+    /// The request names another host: possibly a site that makes a browser read the page.
     Name(String),
     /// The request names no host, or several.
     Nameless,
@@ -44,10 +44,10 @@ impl StatusPage {
         }
     }
 
-    /// Checks whether the page may be where the metrics are.
+    /// Checks whether the page may be offered where the metrics are.
     ///
     /// # Errors
-    /// It may not; the text says what to do about it.
+    /// It may not be; the text says what to do about it.
     pub(crate) fn check(self, metrics: Option<&Listen>) -> Result<(), String> {
         let at_home = "set metrics to a loopback address such as \"127.0.0.1:9477\", or to \"unix:PATH\"";
         match (self, metrics) {
@@ -63,9 +63,9 @@ impl StatusPage {
         }
     }
 
-    /// Checks whether a request gets the page. As long as it is for this machine, the name by which it was reached by TCP
-    /// must be one that nobody can give to another machine: a site that a browser shows could otherwise give its own name
-    /// to this one, and read the page (DNS rebinding).
+    /// Checks whether a request may see the page. If the page is for this machine only, the host name of a TCP request
+    /// must be one that cannot belong to another machine: otherwise a site in a browser could point its own name to
+    /// this machine and read the page (DNS rebinding).
     pub(crate) fn admits(self, is_tcp: bool, headers: &HeaderMap) -> Result<(), Refusal> {
         if self != Self::Local || !is_tcp {
             return Ok(());
@@ -92,7 +92,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether a host is an address, or the name that stands for this machine everywhere.
+/// Whether a host is an address, or the name that means this machine everywhere.
 fn is_fixed(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     host.eq_ignore_ascii_case("localhost")

@@ -14,18 +14,18 @@ use crate::exposition::question::{Asking, Gone, Question};
 use crate::exposition::routes::Site;
 use extaddr_core::pages::{Page, Walk};
 
-/// An element for each intent, as `list --json` has them. Where there are more, the header `Link` leads on.
+/// An element for each intent, as in `list --json`. If there are more, the header `Link` has the next page.
 pub(super) async fn intents(State(site): State<Site>, uri: Uri) -> Response {
     answer(listed(&site, &uri).await)
 }
 
-/// What the agent is doing.
+/// The agent's status.
 pub(super) async fn status(State(site): State<Site>) -> Response {
     let status = site.asking.ask(Question::Status).await;
     answer(status.map(|status| json(&*status)).map_err(Into::into))
 }
 
-/// What became of a port, as `explain --json` has it.
+/// The explanation of a port, as in `explain --json`.
 pub(super) async fn port(State(site): State<Site>, name: Result<Path<String>, PathRejection>) -> Response {
     answer(explained(&site, name).await.map(|explanation| json(&explanation)))
 }
@@ -41,7 +41,7 @@ async fn listed(site: &Site, uri: &Uri) -> Result<Response, Trouble> {
     Ok(response)
 }
 
-/// Has the loop make a page, step by step.
+/// Makes a page in the loop, step by step.
 pub(super) async fn walk(asking: &Asking, walk: Walk) -> Result<Page, Gone> {
     let mut walk = Box::new(walk);
     while !walk.is_done() {
@@ -50,7 +50,7 @@ pub(super) async fn walk(asking: &Asking, walk: Walk) -> Result<Page, Gone> {
     Ok(walk.into_page())
 }
 
-/// Asks about the port that a path names.
+/// Requests the explanation of the port that a path names.
 pub(super) async fn explained(
     site: &Site,
     name: Result<Path<String>, PathRejection>,

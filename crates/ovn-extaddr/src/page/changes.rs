@@ -9,23 +9,23 @@ use serde::Deserialize;
 
 use super::render::visible;
 
-/// How much of the end of the file is read, in bytes. Of a transaction that is longer nothing is shown.
+/// How much of the end of the file is read, in bytes. A longer transaction is not shown.
 const MAX_TAIL: u64 = 256 << 10;
 
-/// Lines that are read: most transactions have two.
+/// The most lines that are read: most transactions have two.
 const MAX_LINES: usize = 40;
 
-/// Transactions that are shown.
+/// The most transactions that are shown.
 const MAX_TRANSACTIONS: usize = 20;
 
-/// Changes of one of them that are shown one by one.
+/// The most changes of a transaction that are shown one by one.
 const MAX_CHANGES: usize = 5;
 
-/// A transaction and what became of it.
+/// A transaction and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Recent {
     pub(super) time: String,
-    /// `committed`, `refused`, `unknown`, `not-sent`, or `sending` where nothing was heard of it.
+    /// `committed`, `refused`, `unknown`, `not-sent`, or `sending` if the outcome is not in the file.
     pub(super) outcome: String,
     pub(super) error: Option<String>,
     pub(super) changes: Vec<RecentChange>,
@@ -43,7 +43,7 @@ pub(super) struct RecentChange {
     pub(super) why: String,
 }
 
-/// A line of the file, as far as it is shown.
+/// The shown parts of a line of the file.
 #[derive(Deserialize)]
 struct Line {
     time: String,
@@ -77,7 +77,7 @@ struct ContentJson {
 /// # Errors
 /// The file cannot be read.
 pub(super) fn read(path: &Path) -> io::Result<Vec<Recent>> {
-    // Whatever else it is, such as a pipe, does not keep what was written to it.
+    // Other kinds of files, such as a pipe, do not keep what was written to them.
     if !fs::metadata(path)?.is_file() {
         return Ok(Vec::new());
     }
@@ -88,12 +88,12 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Recent>> {
     let mut tail = Vec::new();
     file.take(MAX_TAIL).read_to_end(&mut tail)?;
     let tail = String::from_utf8_lossy(&tail);
-    // The first line is a part of one.
+    // The first line is incomplete.
     let lines = if start == 0 { &*tail } else { tail.split_once('\n').map_or("", |(_, rest)| rest) };
     Ok(recent(lines))
 }
 
-/// Returns the last transactions of the file's last lines, the newest first. A line that is not ours is passed over.
+/// Returns the last transactions of the file's last lines, the newest first. A line with other content is skipped.
 fn recent(lines: &str) -> Vec<Recent> {
     let mut ended = BTreeMap::new();
     let mut found = Vec::new();

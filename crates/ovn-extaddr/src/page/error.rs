@@ -1,4 +1,4 @@
-//! What is answered where there is no answer, for people and programs.
+//! Error responses, for people and programs.
 
 use askama::Template;
 use axum::http::{StatusCode, Uri};
@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::render::{html, json, visible};
 use crate::exposition::question::Gone;
 
-/// Why there is no answer.
+/// The error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     status: StatusCode,
     message: String,
 }
 
-/// Who reads an answer.
+/// The reader of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// A person.
@@ -24,7 +24,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// What a program gets.
+/// The response for a program.
 #[derive(Serialize)]
 struct ErrorJson<'a> {
     error: &'a str,
@@ -41,7 +41,7 @@ struct ErrorPage<'a> {
 // ===== impl Format =====
 
 impl Format {
-    /// Whoever asks for a path of the API is a program.
+    /// Requests for paths of the API come from programs.
     pub(super) fn for_uri(uri: &Uri) -> Self {
         if uri.path().starts_with("/api/") { Self::Json } else { Self::Html }
     }
@@ -54,7 +54,7 @@ impl Trouble {
         Self { status, message: message.into() }
     }
 
-    /// The query makes no sense.
+    /// The query is invalid.
     pub(super) fn query(message: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
@@ -64,7 +64,7 @@ impl Trouble {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the agent's loop does not answer")
     }
 
-    /// Says so.
+    /// Returns the response.
     pub(super) fn answer(&self, format: Format) -> Response {
         let Self { status, message } = self;
         let body = match format {

@@ -1,4 +1,4 @@
-//! The headers by which a browser keeps others from the page, and the page from doing anything but being read.
+//! The headers that make a browser protect the page from other sites, and restrict what the page can do.
 
 use axum::http::HeaderValue;
 use axum::http::header::{
@@ -7,11 +7,11 @@ use axum::http::header::{
 };
 use axum::response::Response;
 
-/// Nothing is loaded but our own style sheet, no script runs, and no other site frames the page.
+/// Only our own style sheet is loaded, no script runs, and no other site frames the page.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// All of them. Names of ports and instances are nothing for a cache, or for the sites that links lead to.
+/// All of them. Names of ports and instances must not get into caches, or to linked sites.
 const HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),

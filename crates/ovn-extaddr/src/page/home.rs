@@ -1,4 +1,4 @@
-//! The first page: what the agent is doing, the intents, and what changed.
+//! The first page: the agent's status, the intents, and recent changes.
 
 use askama::Template;
 use axum::extract::State as Shared;
@@ -24,11 +24,11 @@ struct HomePage {
     owner: String,
     version: &'static str,
     uptime: String,
-    /// What somebody has to look after.
+    /// Conditions that need attention.
     alarms: Vec<(&'static str, String)>,
     facts: Vec<(&'static str, Vec<String>)>,
     text: String,
-    /// The state that is asked for, for the form.
+    /// The selected states, for the form.
     states: Vec<&'static str>,
     tabs: Vec<Tab>,
     rows: Vec<Row>,
@@ -46,7 +46,7 @@ struct Tab {
     is_current: bool,
 }
 
-/// What is known of recent changes.
+/// Recent changes, as far as they are known.
 enum Changes {
     NoAudit,
     Unreadable(String),
@@ -86,7 +86,7 @@ impl HomePage {
         let counts = counts.map_or_else(
             || {
                 let mut all: Vec<_> = status.intents.iter().map(|(_, count)| *count).collect();
-                // What the agent counts are decisions; nothing is decided on ports that are not there.
+                // The agent counts decisions; missing ports have none.
                 if let Some(waiting) = all.get_mut(State::Waiting as usize) {
                     *waiting += absent;
                 }
@@ -132,7 +132,7 @@ impl HomePage {
     }
 }
 
-/// Says how many intents there are, and how many of them are on the page.
+/// Returns the text with the number of intents, and how many of them are on the page.
 fn said(found: usize, shown: usize, query: &Query) -> String {
     let matching = if query.states.is_empty() && query.text.is_empty() { "" } else { " match" };
     match (found, shown) {
@@ -180,7 +180,7 @@ fn facts(status: &Status) -> Vec<(&'static str, Vec<String>)> {
         .collect()
 }
 
-/// Writes seconds in the two largest units that they have.
+/// Renders seconds in their two largest units.
 fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

@@ -8,10 +8,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::render::visible;
 
-/// What a name in a path is written with: nothing in it may end the path or be taken for a part of it.
+/// The escaped characters of a name in a path: nothing in it may end the path or be taken for a part of it.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-/// A state with its look. The word says it, the colour and the sign repeat it.
+/// A state with its style. The word has the meaning; the colour and the sign repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Badge {
     pub(super) word: &'static str,
@@ -25,9 +25,9 @@ pub(super) struct Badge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) href: String,
-    /// What people call the port, or its name.
+    /// The display name of the port, or its name.
     pub(super) shown: String,
-    /// Its name, where people call it something else.
+    /// Its name, if the display name is another.
     pub(super) port: Option<String>,
     pub(super) family: &'static str,
     pub(super) internal: String,
@@ -73,14 +73,14 @@ impl Row {
     }
 }
 
-/// Writes the family as people do.
+/// Returns the family's usual notation.
 pub(super) fn family(entry: &Entry) -> &'static str {
     if entry.family == "ipv6" { "IPv6" } else { "IPv4" }
 }
 
 /// Returns the path of a port's page.
 pub(super) fn port_link(port: &str) -> String {
-    // A browser takes these for steps in the path, whatever they are escaped as; the query of the list finds them.
+    // A browser interprets these as path steps even when escaped; the query of the list finds them.
     if port.split('/').any(|part| part == "." || part == "..") || port.contains("//") || port.starts_with('/')
     {
         return format!("/?q={}", utf8_percent_encode(port, NON_ALPHANUMERIC));

@@ -1,4 +1,4 @@
-//! The way from an instance to the outside as a picture: what is on it, and where that is drawn. Pure.
+//! The way from an instance to the outside as a picture: the elements and their positions. Pure.
 
 use extaddr_core::explain::Check;
 use extaddr_core::report::Entry;
@@ -7,7 +7,7 @@ use extaddr_core::state::State;
 use super::intent::Badge;
 use super::render::visible;
 
-/// Which way a picture goes.
+/// The direction of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Orientation {
     /// From left to right, for wide screens.
@@ -19,12 +19,12 @@ pub(super) enum Orientation {
 /// A picture, in units of the SVG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Picture {
-    /// Tells the titles of several pictures of a page from each other.
+    /// Distinguishes the titles of several pictures of a page.
     pub(super) id: String,
     pub(super) orientation: Orientation,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// What it shows, in words.
+    /// Its content, in words.
     pub(super) text: String,
     pub(super) stations: Vec<Station>,
     pub(super) arrows: Vec<Arrow>,
@@ -38,10 +38,10 @@ pub(super) struct Station {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) kind: &'static str,
-    /// As much as there is room for.
+    /// The text that fits.
     pub(super) label: String,
     pub(super) detail: String,
-    /// All of it, for those who point at it.
+    /// The complete text, as a tooltip.
     pub(super) whole: String,
     pub(super) is_known: bool,
 }
@@ -51,13 +51,13 @@ pub(super) struct Station {
 pub(super) struct Arrow {
     pub(super) from: (u32, u32),
     pub(super) to: (u32, u32),
-    /// The points of its head.
+    /// The points of the arrow's head.
     pub(super) head: String,
-    /// Whether packets go that way with the address.
+    /// Whether packets take that way with the address.
     pub(super) is_open: bool,
 }
 
-/// What a box says.
+/// The content of a box.
 struct Content {
     kind: &'static str,
     label: String,
@@ -65,17 +65,17 @@ struct Content {
     is_known: bool,
 }
 
-/// The measures of an orientation.
+/// The dimensions of an orientation.
 struct Measures {
     box_width: u32,
     box_height: u32,
     gap: u32,
-    /// Characters of a label and of a detail that fit into a box.
+    /// The number of characters of a label and of a detail that fit into a box.
     label: usize,
     detail: usize,
 }
 
-/// How far the lines and heads of arrows stay off the boxes, and how large a head is.
+/// The distance of arrows from the boxes, and the size of a head.
 const AIR: u32 = 4;
 const HEAD: u32 = 8;
 
@@ -133,7 +133,7 @@ impl Picture {
         });
         let arrows = (1..count).map(|number| {
             let ((x, y), before) = (corner(number), corner(number - 1));
-            // What follows on something that is not there is not reached.
+            // Whatever follows a missing element is not reached.
             let is_open = known.iter().take(number as usize + 1).all(|known| *known);
             match orientation {
                 Orientation::Across => {
@@ -173,7 +173,7 @@ impl Picture {
     }
 }
 
-/// Returns what is on the way, as far as it is known.
+/// Returns the elements of the way, as far as they are known.
 fn contents(entry: &Entry) -> Vec<Content> {
     let named = |kind, name: Option<&str>, missing: &str, detail: String| Content {
         kind,
@@ -213,7 +213,7 @@ fn contents(entry: &Entry) -> Vec<Content> {
     ]
 }
 
-/// Says in words what the picture shows.
+/// Describes the picture in words.
 fn words(contents: &[Content], state: State) -> String {
     let stations = contents.iter().map(|content| {
         let detail = if content.detail.is_empty() { String::new() } else { format!(" ({})", content.detail) };
@@ -222,7 +222,7 @@ fn words(contents: &[Content], state: State) -> String {
     format!("{}: {}", Badge::from(state).word, stations.collect::<Vec<_>>().join(", then "))
 }
 
-/// Cuts what is too long in the middle: names of OVN begin alike and end alike.
+/// Cuts a long text in the middle: names in OVN often differ at both ends.
 fn cut(text: &str, most: usize) -> String {
     let count = text.chars().count();
     if count <= most {

@@ -1,4 +1,4 @@
-//! The page of a port: its intents, each with the way as a picture, the steps, and what is wrong.
+//! The page of a port: its intents, each with a picture of the way, the steps, and the problems.
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;

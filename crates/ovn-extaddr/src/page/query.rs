@@ -1,4 +1,4 @@
-//! The query of a list: which intents are asked for, and how the same is written as a link. Pure.
+//! The query of a list: the requested intents, and links with the same query. Pure.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use extaddr_core::pages::{Filter, Walk};
 use extaddr_core::state::State;
 use form_urlencoded::Serializer;
 
-/// Ports on a page, unless the query says otherwise.
+/// The default number of ports on a page.
 const LIMIT: usize = 100;
 
-/// Ports on a page at most.
+/// The most ports on a page.
 const MAX_LIMIT: usize = 1000;
 
-/// The longest text to look for, in bytes.
+/// The longest text to search for, in bytes.
 const MAX_TEXT: usize = 256;
 
 /// The longest name of a port, in bytes.
 const MAX_NAME: usize = 1024;
 
-/// Which intents are asked for.
+/// The requested intents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) states: Vec<State>,
@@ -37,7 +37,7 @@ impl Query {
     /// Reads the query of a target.
     ///
     /// # Errors
-    /// It makes no sense; the text says what does.
+    /// It is invalid; the text says what is valid.
     pub(super) fn parse(query: &str) -> Result<Self, String> {
         let mut found = Self::default();
         let (mut text, mut after, mut limit) = (None, None, None);
@@ -87,22 +87,22 @@ impl Query {
         self.after.is_none()
     }
 
-    /// The same from the first page on.
+    /// The same query from the first page on.
     pub(super) fn first(&self) -> Self {
         Self { after: None, ..self.clone() }
     }
 
-    /// The same from behind a port on.
+    /// The same query from after a port on.
     pub(super) fn after(&self, port: &str) -> Self {
         Self { after: Some(port.to_owned()), ..self.clone() }
     }
 
-    /// The same for one state, or all, from the first page on.
+    /// The same query for one state, or all, from the first page on.
     pub(super) fn in_state(&self, state: Option<State>) -> Self {
         Self { states: state.into_iter().collect(), ..self.first() }
     }
 
-    /// Writes it behind a path.
+    /// Appends it to a path.
     pub(super) fn link(&self, path: &str) -> String {
         let mut pairs = Serializer::new(String::new());
         for state in &self.states {

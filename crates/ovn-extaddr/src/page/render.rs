@@ -1,4 +1,4 @@
-//! Answers made of templates and values.
+//! Responses from templates and values.
 
 use std::borrow::Cow;
 
@@ -28,8 +28,7 @@ pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Response {
     }
 }
 
-/// Makes characters visible that have no shape of their own, or change the order of others: names that somebody chose
-/// must not look like other ones.
+/// Makes characters visible that are invisible or change the order of others: a name must not look like another one.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| {
         c.is_control()

@@ -17,8 +17,8 @@ mod tests {
 
     use super::*;
 
-    /// Texts and what they are on, as the style sheet combines them, and the least contrast of WCAG 2.2: 4.5 for text
-    /// (1.4.3), 3 for signs and borders that say something (1.4.11).
+    /// Texts and their backgrounds, as the style sheet combines them, and the minimum contrast of WCAG 2.2: 4.5 for
+    /// text (1.4.3), 3 for signs and borders with a meaning (1.4.11).
     const PAIRS: [(&str, &str, f64); 20] = [
         ("ink", "paper", 4.5),
         ("ink", "card", 4.5),
@@ -72,7 +72,7 @@ mod tests {
                 assert!(found >= least, "{name}: {text} on {ground} has {found:.2}");
             }
         }
-        // The rule by the example of the standard: black on white.
+        // The example of the standard: black on white.
         assert!((contrast([0.0; 3], [1.0; 3]) - 21.0).abs() < 1e-9);
     }
 

@@ -1,4 +1,4 @@
-//! A configuration file: what it may say, and how one is laid over another.
+//! A configuration file: its keys, and how one file overrides another.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::exposition::Listen;
 use crate::page::access::StatusPage;
 use crate::sources::cms::Cms;
 
-/// What one file says.
+/// The content of one file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
@@ -57,12 +57,12 @@ pub(super) struct File {
 #[serde(try_from = "String")]
 pub(super) struct LogLevel(pub(super) tracing::level_filters::LevelFilter);
 
-/// What is wrong with a file, and where.
+/// An error in a file, and its position.
 #[derive(Debug)]
 struct Mistake(String);
 
 impl File {
-    /// Reads a file. Its keys are returned too, in the order of the alphabet.
+    /// Reads a file. Its keys are returned too, in alphabetical order.
     pub(super) fn read(path: &Path) -> anyhow::Result<(Self, Vec<String>)> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -71,13 +71,13 @@ impl File {
         Ok((file, keys.keys().cloned().collect()))
     }
 
-    /// Lays another file over this one: what it says counts. What it allows and whom it asks comes on top.
+    /// Merges another file into this one: its values take precedence. Its `[[allow]]` and `[[cms]]` are appended.
     pub(super) fn overlay(self, over: Self) -> Self {
         let mut allow = self.allow;
         allow.extend(over.allow);
         let mut cms = self.cms;
         cms.extend(over.cms);
-        // Whoever names one form of the CA means not the other.
+        // One form of the CA option replaces the other.
         let (ca_cert, bootstrap_ca_cert) = match (over.ca_cert, over.bootstrap_ca_cert) {
             (None, None) => (self.ca_cert, self.bootstrap_ca_cert),
             named => named,
@@ -114,7 +114,7 @@ impl File {
     }
 }
 
-/// Parses TOML. A mistake is told with file, line and, for an unknown key, what was probably meant.
+/// Parses TOML. An error has the file, the line and, for an unknown key, a guess.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| Mistake::new(path, text, &error).into())
 }

@@ -1,4 +1,4 @@
-//! The sockets of OVN's servers on this machine, where deployments put them.
+//! The sockets of OVN's servers on this machine, in the places of the known deployments.
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,18 @@ const USUAL: &str = "/var/run/ovn";
 /// Where MicroOVN has them.
 const MICROOVN: &str = "/var/snap/microovn/common/run/central";
 
-/// What is there as soon as that snap is installed.
+/// Exists as soon as that snap is installed.
 const SNAP: &str = "/var/snap/microovn/common";
 
-/// Returns where a server's socket may be, the first that is there counts: where `OVN_RUNDIR` says, as for OVN's own
-/// programs, else where deployments put it.
+/// Returns the possible places of a server's socket, of which the first existing one counts: in `OVN_RUNDIR`, as for
+/// OVN's own programs, otherwise in the places of deployments.
 pub(super) fn places(said: Option<PathBuf>, name: &str) -> Vec<PathBuf> {
     let directories = said.map_or_else(|| vec![USUAL.into(), MICROOVN.into()], |said| vec![said]);
     directories.into_iter().map(|directory| directory.join(name)).collect()
 }
 
-/// Returns the one of these places where a socket is, or is to be expected. Where none has it yet, as when the machine
-/// starts, it is known by the snap where it will be.
+/// Returns the one of these places where a socket exists or is expected. If none exists yet, as at boot, the presence
+/// of the snap decides.
 pub(super) fn find(places: &[PathBuf], exists: impl Fn(&Path) -> bool) -> Option<&PathBuf> {
     let is_installed = |place: &&PathBuf| place.starts_with(SNAP) && exists(Path::new(SNAP));
     let found = places.iter().find(|place| exists(place));
@@ -35,7 +35,7 @@ mod tests {
         const NAME: &str = "ovnnb_db.sock";
         let usual = "/var/run/ovn/ovnnb_db.sock";
         let microovn = "/var/snap/microovn/common/run/central/ovnnb_db.sock";
-        // What OVN_RUNDIR says, what is there, and where the socket is expected.
+        // OVN_RUNDIR, the existing files, and where the socket is expected.
         let cases: [(Option<&str>, &[&str], &str); 6] = [
             (None, &[], usual),
             (None, &[usual], usual),

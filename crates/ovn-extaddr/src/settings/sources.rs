@@ -1,7 +1,7 @@
-//! The files that make up the configuration, in the order in which one is laid over the other.
+//! The files of the configuration, in the order in which later ones override earlier ones.
 //!
-//! As systemd does it: the file itself, then the drop-ins by their names. A drop-in in `/etc` takes the place of one
-//! with the same name in `/run`, and that of one in `/usr/lib`; an empty one, or a link to `/dev/null`, takes it out.
+//! As in systemd: the file itself, then the drop-ins by their names. A drop-in in `/etc` replaces one with the same
+//! name in `/run`, and that replaces one in `/usr/lib`; an empty one, or a link to `/dev/null`, removes it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,14 +14,14 @@ use anyhow::Context;
 /// The file that is read unless another is named. It need not exist.
 pub(super) const FILE: &str = "etc/ovn-extaddr/config.toml";
 
-/// Where drop-ins are, those that count least first.
+/// The directories of drop-ins, those of lowest precedence first.
 pub(super) const DROP_INS: [&str; 3] =
     ["usr/lib/ovn-extaddr/config.d", "run/ovn-extaddr/config.d", "etc/ovn-extaddr/config.d"];
 
 /// Returns the files to read, of those below `root`.
 pub(super) fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let file = root.join(FILE);
-    // That it cannot be looked at is told by the attempt to read it.
+    // Other errors are reported by the attempt to read it.
     let is_absent = fs::metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let mut files: Vec<_> = Some(file).filter(|_| !is_absent).into_iter().collect();
     let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
@@ -42,7 +42,7 @@ pub(super) fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Returns the directories of drop-ins, be they there or not.
+/// Returns the directories of drop-ins, whether they exist or not.
 pub(super) fn directories(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let root = root.to_owned();
     DROP_INS.into_iter().map(move |directory| root.join(directory))

@@ -23,25 +23,26 @@ use super::cms::{Cms, Place};
 use super::stream;
 use crate::access;
 
-/// How long a server may take to begin with its answer: it renders a listing as a whole, of members of its cluster too.
+/// How long a server may take to start its answer: it first renders the whole listing, including other members of its
+/// cluster.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long it may be silent within an answer.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest listing. One of 10,000 instances has some fifty megabytes; it is read while it arrives.
+/// The longest listing. A listing of 10,000 instances has some fifty megabytes; it is read while it arrives.
 const MAX_LISTING: usize = 2 << 30;
 
-/// The longest answer about one thing.
+/// The longest answer about one object.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Chunks of a listing that wait to be parsed.
+/// The most chunks of a listing that wait to be parsed.
 const MAX_WAITING: usize = 4;
 
-/// What may stand as it is in a path.
+/// The escaped characters in a path.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The API of a CMS. It connects when it is asked, and stays connected.
+/// The API of a CMS. It connects at the first request, and stays connected.
 pub(super) struct Api<'a> {
     cms: &'a Cms,
     connection: Option<Connection>,
@@ -66,7 +67,7 @@ impl<'a> Api<'a> {
         Self { cms, connection: None }
     }
 
-    /// Lists all instances of the projects that are heeded.
+    /// Lists all instances of the configured projects.
     ///
     /// # Errors
     /// The server cannot be reached, refuses, or sends something else; nothing of the list counts then.
@@ -74,14 +75,14 @@ impl<'a> Api<'a> {
         let response = self.get("/1.0/instances?recursion=1&all-projects=true").await?;
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         let cms = self.cms.clone();
-        // Parsing takes a while, in which the loop has other things to do.
+        // Parsing takes a while and must not block the loop.
         let parsing = spawn_blocking(move || {
             let text = BufReader::with_capacity(1 << 16, Chunks { receiver, chunk: Bytes::new() });
             listing::instances(text, cms.native, |project| cms.heeds(project))
         });
         let sent = pass_on(response.into_body(), &sender).await;
         if let Err(failure) = sent {
-            // What was cut may not look like the end of a list.
+            // A truncated body must not look like the end of a list.
             let _ = sender.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
             return Err(failure);
         }
@@ -96,7 +97,7 @@ impl<'a> Api<'a> {
         })
     }
 
-    /// Reads one instance; `None` where there is none of that name.
+    /// Reads one instance; `None` if there is none of that name.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -107,7 +108,7 @@ impl<'a> Api<'a> {
         Ok(Some(read.read(self.cms.native)))
     }
 
-    /// Returns the instances that use a profile; none where there is no such profile.
+    /// Returns the instances that use a profile; none if there is no such profile.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -150,7 +151,7 @@ impl<'a> Api<'a> {
         if status.is_success() {
             return Ok(response);
         }
-        // It is the status that counts; that its explanation cannot be read changes nothing.
+        // Only the status matters; its explanation may be missing.
         let body = collect(response.into_body()).await.unwrap_or_default();
         Err(Failure::refused(status, &listing::error_text(&body)))
     }
@@ -161,7 +162,7 @@ impl Connection {
         let stream = stream::connect(&cms.place).await.map_err(|error| Failure::unreachable(cms, &error))?;
         let shaken = handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| Failure::new(causes(&error)))?;
-        // How it ends is told to whoever waits for an answer.
+        // The request that waits for an answer gets its error.
         let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
         Ok(Self { sender, task })
     }
@@ -178,7 +179,7 @@ impl Failure {
         Self { status: None, text }
     }
 
-    /// The server refused; what it says may be empty.
+    /// The server refused; its explanation may be empty.
     pub(super) fn refused(status: StatusCode, why: &str) -> Self {
         let cure = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -208,7 +209,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The body of an answer, for a parser in a thread of its own.
+/// The body of an answer, for a parser in a separate thread.
 struct Chunks {
     receiver: mpsc::Receiver<io::Result<Bytes>>,
     chunk: Bytes,
@@ -228,7 +229,7 @@ impl Read for Chunks {
     }
 }
 
-/// Passes a body on, as long as somebody wants it.
+/// Passes a body on while somebody receives it.
 async fn pass_on(mut body: Incoming, sender: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), Failure> {
     let mut length = 0;
     while let Some(chunk) = next_chunk(&mut body).await? {
@@ -236,7 +237,7 @@ async fn pass_on(mut body: Incoming, sender: &mpsc::Sender<io::Result<Bytes>>) -
         if length > MAX_LISTING {
             return Err(Failure::new(format!("the listing of instances is longer than {MAX_LISTING} bytes")));
         }
-        // The parser says why it wants no more.
+        // The parser reports why it stopped.
         if sender.send(Ok(chunk)).await.is_err() {
             break;
         }
@@ -270,7 +271,7 @@ async fn collect(body: Incoming) -> Result<Bytes, Failure> {
     }
 }
 
-/// What a request names as its host.
+/// The host of a request.
 pub(super) fn host(place: &Place) -> String {
     match place {
         Place::Unix(_) => "localhost".to_owned(),
@@ -282,7 +283,7 @@ fn encoded(text: &str) -> impl fmt::Display {
     utf8_percent_encode(text, IN_PATH)
 }
 
-/// An error with what caused it.
+/// An error with its causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

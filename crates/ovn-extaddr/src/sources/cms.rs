@@ -1,4 +1,4 @@
-//! `[[cms]]` of the configuration: a CMS, and how its API is reached.
+//! `[[cms]]` of the configuration: a CMS, and the place of its API.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,20 +7,20 @@ use extaddr_core::policy::Glob;
 use extaddr_core::sources::Kind;
 use serde::Deserialize;
 
-/// The port of the API, where none is named.
+/// The default port of the API.
 const DEFAULT_PORT: u16 = 8443;
 
-/// A CMS that is asked for intents.
+/// A CMS that is a source of intents.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "CmsText")]
 pub struct Cms {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Where its API is.
     pub place: Place,
-    /// The projects that are heeded, by their names.
+    /// The projects that count, by their names.
     pub projects: Vec<Glob>,
-    /// Whether the CMS's own option counts, too.
+    /// Whether the CMS's own option also counts.
     pub native: bool,
 }
 
@@ -40,7 +40,7 @@ pub enum Place {
     },
 }
 
-/// The files by which both sides know each other.
+/// The files by which both sides authenticate each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Our certificate, which the CMS trusts.
@@ -66,7 +66,7 @@ struct CmsText {
 }
 
 impl Cms {
-    /// Returns whether a project is heeded.
+    /// Returns whether a project counts.
     pub fn heeds(&self, project: &str) -> bool {
         self.projects.iter().any(|glob| glob.matches(project))
     }
@@ -125,7 +125,7 @@ impl TryFrom<CmsText> for Cms {
     }
 }
 
-/// Splits `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`, with a slash at the end or not.
+/// Splits `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`, with or without a final slash.
 fn host_and_port(text: &str) -> Option<(String, u16)> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = match text.strip_prefix('[') {

@@ -16,24 +16,24 @@ use super::api::{Failure, host};
 use super::cms::Cms;
 use super::stream::{Stream, connect};
 
-/// How long the server may be silent until it is asked whether it lives, and then until it counts as dead.
+/// How long the server may be silent before it is probed, and then before it counts as dead.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the server may take to open the stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest event. They have some hundred bytes.
+/// The longest event. Events have some hundred bytes.
 const MAX_EVENT: usize = 1 << 20;
 
-/// Lifecycle events, as they happen.
+/// The stream of lifecycle events.
 pub(super) struct Events {
     socket: WebSocketStream<Box<dyn Stream>>,
-    /// Whether the server was asked whether it lives, and has said nothing since.
+    /// Whether the server was probed and has not answered since.
     is_asked: bool,
 }
 
 impl Events {
-    /// Opens the stream. What happens from then on is told.
+    /// Opens the stream, which has all events from then on.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses.
@@ -60,7 +60,7 @@ impl Events {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// The stream is over, or what came is no event.
+    /// The stream has ended, or a message is not an event.
     ///
     /// # Cancel safety
     /// No event is lost when the future is dropped.

@@ -32,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// Connects.
 ///
 /// # Errors
-/// Nobody listens there, it takes longer than ten seconds, a file is wrong, or the server is another one.
+/// Nobody listens there, it takes longer than ten seconds, a file is invalid, or the server has another certificate.
 pub(super) async fn connect(place: &Place) -> io::Result<Box<dyn Stream>> {
     let connecting = async {
         match place {
@@ -87,7 +87,7 @@ fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// Says what is wrong between the two sides where rustls speaks of alerts.
+/// Explains the failure where rustls only names alerts.
 fn explain(error: io::Error, files: &TlsFiles) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
@@ -101,7 +101,7 @@ fn explain(error: io::Error, files: &TlsFiles) -> io::Error {
     }
 }
 
-/// Trusts one certificate, whatever its names and times say: the CMSes make their own, and clients remember them.
+/// Trusts one certificate, whatever its names and dates: the CMSes create their own, and clients store them.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,

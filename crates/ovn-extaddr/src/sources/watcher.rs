@@ -1,4 +1,4 @@
-//! The task of each source: it listens to events, reads what they name, and tells the loop.
+//! The task of each source: it listens to events, reads what they name, and reports to the loop.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -18,25 +18,25 @@ use super::api::{Api, Failure};
 use super::cms::Cms;
 use super::events::Events;
 
-/// News that wait for the loop. A task that is ahead of it waits, and so does what it reads from.
+/// The most reports that wait for the loop. A task that is ahead waits, and so does its source.
 const MAX_WAITING: usize = 16;
 
 /// The pauses between attempts to reach a source.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(20);
 
-/// After this time everything is read although nothing was told: what events do not tell of is noticed by then.
+/// After this time everything is read even without events, to find changes that events do not report.
 const RELIST: Duration = Duration::from_secs(30 * 60);
 
-/// The same where the source cannot say what some instances ask for.
+/// The same if the source does not know the intents of some instances.
 const RELIST_UNKNOWN: Duration = Duration::from_secs(60);
 
-/// Something that came of a source.
+/// A report of a source.
 #[derive(Debug)]
 pub struct Report {
-    /// Which, counted from 0.
+    /// The number of the source, counted from 0.
     pub source: usize,
-    /// What.
+    /// The news.
     pub news: News,
 }
 
@@ -45,13 +45,13 @@ pub struct Report {
 pub struct Watchers {
     sources: Vec<Cms>,
     reports: mpsc::Receiver<Report>,
-    /// Those who have not reported yet.
+    /// The sources that have not reported yet.
     quiet: Vec<bool>,
     _tasks: JoinSet<()>,
 }
 
 impl Watchers {
-    /// Begins to watch these sources.
+    /// Starts watching these sources.
     pub fn start(sources: &[Cms]) -> Self {
         let (sender, reports) = mpsc::channel(MAX_WAITING);
         let mut tasks = JoinSet::new();
@@ -67,12 +67,12 @@ impl Watchers {
         &self.sources
     }
 
-    /// Returns whether a source has neither been heard nor failed yet.
+    /// Returns whether a source has neither reported nor failed yet.
     pub fn is_quiet(&self) -> bool {
         self.quiet.contains(&true)
     }
 
-    /// Waits for the next report; for ever where there are no sources.
+    /// Waits for the next report; forever if there are no sources.
     ///
     /// # Cancel safety
     /// No report is lost when the future is dropped.
@@ -87,7 +87,7 @@ impl Watchers {
     }
 }
 
-/// Tells the loop of a source.
+/// Sends reports of a source to the loop.
 struct Teller {
     source: usize,
     sender: mpsc::Sender<Report>,
@@ -95,12 +95,12 @@ struct Teller {
 
 impl Teller {
     async fn tell(&self, news: News) {
-        // Where the loop is gone, so is this task soon.
+        // If the loop has ended, this task ends soon too.
         let _ = self.sender.send(Report { source: self.source, news }).await;
     }
 }
 
-/// Watches a source for ever.
+/// Watches a source forever.
 async fn watch(cms: &Cms, teller: &Teller) {
     let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     loop {
@@ -112,9 +112,9 @@ async fn watch(cms: &Cms, teller: &Teller) {
     }
 }
 
-/// Listens to a source, after a look at everything, as long as that goes well.
+/// Reads everything, then follows the events of a source until an error.
 async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Infallible, Failure> {
-    // Events first: what changes while everything is read is told by one.
+    // Events first: they report changes that happen while everything is read.
     let mut events = Events::open(cms).await?;
     let mut api = Api::new(cms);
     let mut agenda = Agenda::default();
@@ -159,7 +159,7 @@ async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Inf
     }
 }
 
-/// What came of an item of the agenda.
+/// The result of an item of the agenda.
 enum Done {
     Nothing,
     Users(Vec<InstanceName>),
@@ -174,7 +174,7 @@ async fn read(cms: &Cms, api: &mut Api<'_>, item: Item) -> Result<Done, Failure>
         Item::Instance(name) => match api.instance(&name).await {
             Ok(Some(instance)) => Done::News(News::Read(instance)),
             Ok(None) => Done::News(News::Gone(name)),
-            // One on a member of its cluster that is down, for which the others are not to blame.
+            // An instance on a cluster member that is down must not affect the others.
             Err(failure) if failure.status.is_some_and(|status| status.is_server_error()) => {
                 Done::News(News::Read(Instance { name, content: None }))
             }

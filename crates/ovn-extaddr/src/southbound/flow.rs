@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer};
 
 use crate::reach::{Deadline, LONG_ANSWER};
 
-/// What is read of a flow.
+/// The columns read of a flow.
 const COLUMNS: [&str; 6] =
     ["logical_datapath", "logical_dp_group", "priority", "match", "actions", "external_ids"];
 
-/// A flow, and where it is.
+/// A flow with its datapaths and stage.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) datapath: Option<Uuid>,
@@ -35,7 +35,7 @@ struct Columns {
     external_ids: Ids,
 }
 
-/// What is known of a flow by its `external_ids`.
+/// The `external_ids` of a flow.
 struct Ids {
     stage: Box<str>,
     hint: Option<Box<str>>,
@@ -52,7 +52,8 @@ pub(crate) struct Bound {
     pub(crate) up: Option<bool>,
 }
 
-/// The result of the operation. Both kinds in one: to tell them apart first, all rows would be kept in another form.
+/// The result of the operation. Both kinds in one: to distinguish them first, all rows would have to be buffered in
+/// another form.
 #[derive(Deserialize)]
 struct Answer<T> {
     #[serde(default = "Vec::new")]

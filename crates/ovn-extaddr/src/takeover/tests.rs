@@ -7,7 +7,7 @@ fn takeover() -> Takeover {
     Takeover::new(Some(TIMEOUT))
 }
 
-/// A standby that has challenged and got the lock; and when.
+/// A standby that has challenged and got the lock, and when.
 fn challenger() -> (Takeover, Instant) {
     let (mut takeover, start) = (takeover(), Instant::now());
     assert!(!takeover.watch(false, start));
@@ -83,7 +83,7 @@ fn who_lives_takes_the_lock_back() {
     }
 }
 
-/// An agent that was frozen learns late that it was stolen. The one that took its place lives as well.
+/// A frozen agent learns late that its lock was stolen. The agent that took over is alive as well.
 #[test]
 fn a_duel_has_an_end() {
     let (mut frozen, mut active) = (takeover(), challenger());
@@ -103,7 +103,7 @@ fn a_duel_has_an_end() {
     assert_eq!(active.0.stolen(now + TIMEOUT), Stolen::Reclaim);
 }
 
-/// Of several that challenge a dead one at once the last has it.
+/// If several challenge a dead agent at once, the last one gets the lock.
 #[test]
 fn challengers_make_room_for_each_other() {
     let ((mut one, now), (mut two, _)) = (challenger(), challenger());

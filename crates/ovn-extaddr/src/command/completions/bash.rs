@@ -1,4 +1,4 @@
-//! Completion in bash: as clap's, but for words that Readline takes apart, such as names with a colon.
+//! Completion in bash: as clap's, except for words that Readline splits, such as names with a colon.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 use clap_complete::engine::complete;
 use clap_complete::env::EnvCompleter;
 
-/// What bash runs for the word before the cursor.
+/// The script that bash runs for the word before the cursor.
 const SCRIPT: &str = include_str!("ovn-extaddr.bash");
 
 /// The adapter of bash.
@@ -46,12 +46,12 @@ impl EnvCompleter for Bash {
         directory: Option<&Path>,
         out: &mut dyn Write,
     ) -> Result<(), io::Error> {
-        // The script passes what is before the cursor.
+        // The script passes the words before the cursor.
         let last = words.len().saturating_sub(1);
         let candidates = complete(command, words, last, directory)?;
         let values: Vec<_> =
             candidates.iter().map(|candidate| candidate.get_value().to_string_lossy()).collect();
-        // Where a value is wanted, options are for those who begin with a hyphen.
+        // Where a value is expected, options are only offered after a hyphen.
         let is_option = |value: &str| value.starts_with('-');
         let is_mixed =
             values.iter().any(|value| is_option(value)) && !values.iter().all(|value| is_option(value));
@@ -62,7 +62,7 @@ impl EnvCompleter for Bash {
     }
 }
 
-/// Quotes a word for the shell: in a path there may be anything.
+/// Quotes a word for the shell: a path may contain any character.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

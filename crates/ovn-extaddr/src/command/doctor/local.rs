@@ -62,7 +62,7 @@ fn agent(place: &str, status: &str) -> Finding {
     Finding::good("agent", message)
 }
 
-/// Returns the control sockets where a service, OVN and we have them.
+/// Returns the control sockets in the places of services, of OVN and of this program.
 fn sockets() -> BTreeSet<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let places = [
@@ -78,7 +78,7 @@ fn sockets() -> BTreeSet<PathBuf> {
             .is_some_and(|name| name.starts_with("ovn-extaddr.") && name.ends_with(".ctl"))
     };
     let sockets = entries.map(|entry| entry.path()).filter(|path| is_ours(path));
-    // OVN's directory holds links to those of the service.
+    // OVN's directory has links to the service's sockets.
     sockets.filter_map(|path| fs::canonicalize(path).ok()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The database's servers, each by itself, and who has the lock.
+//! The database's servers, each by itself, and the holder of the lock.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::access;
 use crate::reach::{Found, ask, resolve};
 use crate::settings::Settings;
 
-/// What to do where nothing better is known.
+/// The advice if no better one is known.
 const CURE: &str = "see whether the server runs and listens there, and what it logs";
 
-/// Looks at every server. Returns whether one has the database, and can tell of it.
+/// Checks every server. Returns whether one has the database and can be read.
 pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Vec<Finding>) -> bool {
     let (mut reached, mut read_only, mut leader) = (false, false, None);
     for remote in settings.remotes.endpoints() {
@@ -59,7 +59,7 @@ pub(super) async fn look(settings: &Settings, limit: Duration, findings: &mut Ve
     reached
 }
 
-/// Looks at one server.
+/// Checks one server.
 async fn server(destination: &Destination, settings: &Settings, limit: Duration) -> (Finding, Option<Found>) {
     let start = Instant::now();
     match timeout(limit, ask(destination, settings, limit)).await {
@@ -101,7 +101,7 @@ fn cure(remote: &Endpoint, error: &Error) -> String {
     }
 }
 
-/// Asks for the lock and gives it back at once: nobody tells otherwise who has it.
+/// Requests the lock and gives it back at once: there is no other way to find out whether somebody has it.
 async fn lock(client: &Client, settings: &Settings, limit: Duration) -> Finding {
     let owner = &settings.rules.owner;
     let asked = async {

@@ -22,11 +22,10 @@ use crate::southbound::{Sessions, Sight};
 /// How long to wait unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pause between two looks, beside what a look takes.
+/// The pause between two verifications, besides the time that one takes.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Waits until nothing that was asked for a port in some families fails any more, or waiting does not help; prints what
-/// was found last.
+/// Waits until no intent for a port in these families fails any more, or waiting does not help; prints the last findings.
 ///
 /// # Errors
 /// A database cannot be read.
@@ -48,8 +47,8 @@ pub(in crate::command) async fn wait(
     Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks again and again, and leaves what was found last. Returns whether nothing fails; it does not wait for what
-/// somebody has to do something about.
+/// Verifies repeatedly, and stores the last findings. Returns whether nothing fails. It does not wait for failures that
+/// need action.
 async fn until_verified(
     settings: &Settings,
     deadline: Deadline,
@@ -64,7 +63,7 @@ async fn until_verified(
         let start = Instant::now();
         let mut entries = observer.named(report::entries(&observer.store, &observer.engine, &port, None));
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
-        // A row of before may be at work as it should be until the agent changes it.
+        // A former row may work correctly until the agent changes it.
         let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
         let is_refused = !is_pending && entries.iter().all(|entry| entry.state != State::Active);
         let verified = look(&sight, &observer, entries).await?;
@@ -73,7 +72,7 @@ async fn until_verified(
         if is_refused || !has_failed && !is_pending {
             return Ok(!has_failed);
         }
-        // Databases with many flows have more to do for a look.
+        // A verification takes longer in databases with many flows.
         let _ = timeout(PAUSE + start.elapsed(), observer.followed()).await;
     }
 }
