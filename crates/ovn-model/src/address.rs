@@ -21,8 +21,8 @@ use crate::family::Family;
 /// A set of address elements such as `"0a:00:00:00:00:01 10.0.0.2 fd42::2"`, in the order of their
 /// texts.
 ///
-/// Elements are packed without their text, for there are as many of these as there are ports. The text of one that is
-/// not in its canonical spelling is kept.
+/// Elements are packed without their text, since there are as many sets as ports. The text of an element that is not
+/// canonical is kept.
 #[derive(Clone, Copy)]
 pub struct AddressSet<'a>(Decoder<'a>);
 
@@ -31,7 +31,7 @@ impl<'a> AddressSet<'a> {
         Self(elements)
     }
 
-    /// Tells whether there is no element.
+    /// Returns true if there are no elements.
     pub fn is_empty(self) -> bool {
         self.0.is_at_end()
     }
@@ -41,7 +41,7 @@ impl<'a> AddressSet<'a> {
         self.0.map(Element::from)
     }
 
-    /// Returns the addresses of a family that the elements assign; a `dynamic` element assigns none itself.
+    /// Returns the addresses of a family that the elements assign; a `dynamic` element itself assigns none.
     pub fn assigned(self, family: Family) -> impl Iterator<Item = IpAddr> + use<'a> {
         self.all_assigned().filter(move |address| Family::from(*address) == family)
     }
@@ -71,9 +71,9 @@ impl<'a> AddressSet<'a> {
         }
     }
 
-    /// Says what is wrong with the elements, if anything is.
+    /// Describes what is wrong with the elements, if anything.
     pub(crate) fn complaint(self) -> Option<String> {
-        // What is spelled canonically was understood.
+        // Canonical elements are always understood.
         let texts = || self.0.filter(|packed| matches!(packed, PackedElement::Text(_)));
         let doubtful = || texts().map(Element::from).filter(Element::is_doubtful);
         let doubtful = || doubtful().map(|element| format!("{:?}", element.text()));

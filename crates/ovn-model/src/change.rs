@@ -1,4 +1,4 @@
-//! Changes that batches made, in terms of what depends on them.
+//! Changes by batches, in terms of what depends on them.
 
 use std::collections::HashSet;
 use std::mem;
@@ -9,47 +9,47 @@ use ovsdb_protocol::Uuid;
 
 use crate::id::{RouterId, SwitchId};
 
-/// What committed batches changed since it was asked for last.
+/// The changes by committed batches since they were last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Everything may have changed: this is the first content, or more changed than is worth listing.
-    /// The list is empty then.
+    /// Everything may have changed: this is the first content, or there are too many changes to list. The list is empty
+    /// then.
     pub everything: bool,
-    /// What changed, sorted, each once.
+    /// The changes, sorted, without duplicates.
     pub list: Vec<Change>,
 }
 
-/// Something that changed. A handle in it may be of a row that is gone.
+/// One change. A handle in it may belong to a deleted row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Change {
-    /// A switch port of that name appeared, changed, went, or moved to or off a switch. A renamed port
-    /// has two of these.
+    /// A switch port of that name appeared, changed, disappeared, or moved to or off a switch. A renamed port has two
+    /// of these.
     Port(Arc<str>),
-    /// A switch or router itself or how it is joined to others: its `router` ports or router ports,
-    /// their networks, gateway, peer and names, the router's chassis and wish, and its NAT rows whose
-    /// logical address is a whole network.
+    /// A switch or router itself or how it is joined to others: its `router` ports or router ports, their networks,
+    /// gateway, peer and names, the router's chassis and intent, and its NAT rows whose logical address is a whole
+    /// network.
     Topology(Node),
-    /// A VIP on the address, a backend at it, or a NAT row with that external or host-sized logical
-    /// address appeared, changed or went on the router. A [host's `snat` row](crate::Nat::is_host_snat)
-    /// is told here by its logical address only.
+    /// A VIP on the address, a backend at it, or a NAT row with that external or single logical address appeared,
+    /// changed or disappeared on the router. A [host's `snat` row](crate::Nat::is_host_snat) is only reported here by
+    /// its logical address.
     Address {
         /// The router.
         router: RouterId,
         /// The address.
         address: IpAddr,
     },
-    /// A [host's `snat` row](crate::Nat::is_host_snat) with that external address appeared, changed or
-    /// went on the router. Thousands may share the address, and are no concern of each other.
+    /// A [host's `snat` row](crate::Nat::is_host_snat) with that external address appeared, changed or disappeared on
+    /// the router. Thousands may share the address, and do not affect each other.
     HostSnat {
         /// The router.
         router: RouterId,
         /// The address.
         address: IpAddr,
     },
-    /// A load balancer, by its UUID, appeared, changed, went, or was put on or taken off a router.
+    /// A load balancer, by its UUID, appeared, changed, disappeared, or was attached to or detached from a router.
     Balancer(Uuid),
-    /// A tagged NAT row for the port of that name appeared, changed, went or moved to or off a router.
-    /// Rows with tags but none for a port have the empty name.
+    /// A tagged NAT row for the port of that name appeared, changed, disappeared or moved to or off a router. Rows with
+    /// tags but without a port tag have the empty name.
     Tagged(Arc<str>),
 }
 
@@ -63,7 +63,7 @@ pub enum Node {
 }
 
 impl Changes {
-    /// Tells whether nothing changed.
+    /// Returns true if nothing changed.
     pub fn is_empty(&self) -> bool {
         !self.everything && self.list.is_empty()
     }
@@ -90,7 +90,7 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Tells whether recording is pointless now.
+    /// Returns true if everything is recorded as changed already.
     pub(crate) fn knows_all(&self) -> bool {
         self.pending.everything
     }
@@ -101,14 +101,14 @@ impl Recorder {
         }
     }
 
-    /// Notes a change of the topology at a node, if there is one.
+    /// Records a change of the topology at a node, if there is one.
     pub(crate) fn topology(&mut self, node: Option<Node>) {
         if let Some(node) = node {
             self.note(Change::Topology(node));
         }
     }
 
-    /// Gives up the list where it is longer than `limit`.
+    /// Replaces the list by "everything" if it is longer than `limit`.
     pub(crate) fn commit(&mut self, limit: usize) {
         let pending = mem::take(&mut self.pending);
         self.committed.everything |= pending.everything;
@@ -118,7 +118,7 @@ impl Recorder {
         }
     }
 
-    /// Bounds what an unfinished batch gathers.
+    /// Bounds the changes of an unfinished batch.
     pub(crate) fn bound(&mut self, limit: usize) {
         if self.pending.list.len() > limit {
             self.pending = Gathered { everything: true, list: HashSet::new() };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// A small number that stands for a row.
+/// A small number that identifies a row.
 pub(crate) trait Handle: Copy + Ord + fmt::Debug {
     /// Returns the handle of a slot.
     fn from_index(index: usize) -> Self;
@@ -15,8 +15,8 @@ macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
         $(#[$doc])*
         ///
-        /// It stays the row's as long as the row or a reference to it is there, and is not given to
-        /// another before [`take_changes`](crate::Store::take_changes) has told of its end.
+        /// It identifies the row as long as the row or a reference to it exists, and is not used again before
+        /// [`take_changes`](crate::Store::take_changes) has reported its end.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(NonZeroU32);
 
@@ -40,20 +40,20 @@ macro_rules! handles {
 }
 
 handles! {
-    /// Stands for a row of `Logical_Switch`.
+    /// Identifies a row of `Logical_Switch`.
     SwitchId,
-    /// Stands for a row of `Logical_Switch_Port`.
+    /// Identifies a row of `Logical_Switch_Port`.
     PortId,
-    /// Stands for a row of `Logical_Router`.
+    /// Identifies a row of `Logical_Router`.
     RouterId,
-    /// Stands for a row of `Logical_Router_Port`.
+    /// Identifies a row of `Logical_Router_Port`.
     RouterPortId,
-    /// Stands for a row of `Load_Balancer`.
+    /// Identifies a row of `Load_Balancer`.
     LoadBalancerId,
-    /// Stands for a row of `Load_Balancer_Group`.
+    /// Identifies a row of `Load_Balancer_Group`.
     GroupId,
-    /// Stands for a row of `NAT`.
+    /// Identifies a row of `NAT`.
     NatId,
-    /// Stands for the row of `NB_Global`.
+    /// Identifies the row of `NB_Global`.
     NbGlobalId,
 }

@@ -8,17 +8,17 @@ use ovsdb_protocol::{ColumnError, PairsColumn};
 use crate::family::Family;
 use crate::keys;
 
-/// What is asked for ports, by their names.
+/// Kept intents by the names of ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept([BTreeMap<Box<str>, Box<str>>; 2]);
 
 impl Kept {
-    /// Returns what is asked for a port and family.
+    /// Returns the kept intent for a port and family.
     pub fn get(&self, port: &str, family: Family) -> Option<&str> {
         self.0[family as usize].get(port).map(|text| &**text)
     }
 
-    /// Returns all of it.
+    /// Returns all kept intents.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Family, &str)> {
         let texts = |family: Family| {
             self.0[family as usize].iter().map(move |(port, text)| (&**port, family, &**text))
@@ -26,7 +26,7 @@ impl Kept {
         Family::ALL.into_iter().flat_map(texts)
     }
 
-    /// Returns the names of ports for which the other one does not say the same.
+    /// Returns the names of ports whose intents differ in the other set.
     pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         let differing = move |one: &'a Self, another: &'a Self| {
             let texts =
@@ -41,7 +41,7 @@ impl PairsColumn for Kept {
     fn toggle(&mut self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError> {
         for (key, text) in difference {
             let named = |family| Some((family, key.strip_prefix(keys::kept_prefix(family))?));
-            // Other keys are of releases to come.
+            // Other keys belong to future releases.
             let Some((family, port)) = Family::ALL.into_iter().find_map(named) else { continue };
             let texts = &mut self.0[family as usize];
             if texts.get(port).is_some_and(|known| **known == *text) {

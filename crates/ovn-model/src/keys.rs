@@ -9,25 +9,24 @@ use crate::tables::{Nat, Port, PortExtras, Router};
 pub const PORT_IPV4: &str = PortExtras::COLUMNS.external_ipv4.key();
 /// `Logical_Switch_Port.external_ids`: the wanted external IPv6 address, `auto` or `none`.
 pub const PORT_IPV6: &str = PortExtras::COLUMNS.external_ipv6.key();
-/// `Logical_Router.external_ids`: `auto` speaks for all instances behind the router.
+/// `Logical_Router.external_ids`: `auto` is the intent for all instances behind the router.
 pub const ROUTER: &str = Router::COLUMNS.external.key();
 
-/// What the keys of an agent's own rows in `NAT.external_ids` start with.
+/// The prefix of the keys of an agent's own rows in `NAT.external_ids`.
 pub const PREFIX: &str = Nat::COLUMNS.tags.prefix();
 /// `NAT.external_ids`: the name of the agent group that the row belongs to.
 pub const OWNER: &str = "ovn-extaddr:owner";
 /// `NAT.external_ids`: the name of the `Logical_Switch_Port` that the row is for.
 pub const PORT: &str = "ovn-extaddr:port";
-/// `NAT.external_ids`: what the row is good for.
+/// `NAT.external_ids`: the role of the row.
 pub const ROLE: &str = "ovn-extaddr:role";
 
-/// `NB_Global.external_ids`: what the keys for IPv4 addresses of ports start with that may not be there; the name of the
-/// port follows.
+/// `NB_Global.external_ids`: the prefix of the keys of kept intents for IPv4 addresses; the name of the port follows.
 pub const KEPT_IPV4: &str = "ovn-extaddr:ipv4.address.external:";
 /// The same for IPv6.
 pub const KEPT_IPV6: &str = "ovn-extaddr:ipv6.address.external:";
 
-/// Returns what the keys of wanted addresses of `family` start with that outlive their ports.
+/// Returns the prefix of the keys of kept intents of `family`.
 pub fn kept_prefix(family: Family) -> &'static str {
     match family {
         Family::V4 => KEPT_IPV4,
@@ -35,7 +34,7 @@ pub fn kept_prefix(family: Family) -> &'static str {
     }
 }
 
-/// Returns the key of a wanted address of `family` that outlives the port of that name.
+/// Returns the key of the kept intent of `family` for the port of that name.
 pub fn kept_key(family: Family, port: &str) -> String {
     format!("{}{port}", kept_prefix(family))
 }

@@ -1,13 +1,12 @@
 //! A model of an OVN Northbound database: typed rows of a few tables, their values
 //! parsed once, in a compact store that answers questions both ways along every reference.
 //!
-//! [`Store`] is the [`Replica`](ovsdb_protocol::Replica) of an OVSDB session. It asks for the columns
-//! that the server has and that some rule reads, and for nothing else. After each committed batch,
-//! [`Store::take_changes`] says what changed in terms of ports, routers and addresses rather than
-//! tables, so that work may be proportional to the change.
+//! [`Store`] is the [`Replica`](ovsdb_protocol::Replica) of an OVSDB session. It requests only the columns that the
+//! server has and that some rule reads. After each committed batch, [`Store::take_changes`] returns the changes in
+//! terms of ports, routers and addresses rather than tables, so that work can be proportional to the change.
 //!
-//! A value that cannot be understood is a [`Problem`], never an error: its row stays, with the rest of
-//! its columns. What was understood can be quoted back exactly as the database spells it.
+//! A value that cannot be understood is a [`Problem`], never an error: its row stays, with the rest of its columns.
+//! Understood values can be rendered exactly as the database has them.
 
 mod address;
 mod change;

@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 
 use crate::parsing::push_ip;
 
-/// The name space of all UUIDs of ours.
+/// The name space of the UUIDs of all our rows.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_5a3e_61d4_4b7f_9e0a_d3b1_c46f_7728);
 
 /// Returns the UUID of the row with this role on the router with UUID `router`, for an address and a port.
@@ -26,7 +26,7 @@ pub fn row_uuid(owner: &str, role: &str, router: Uuid, address: IpAddr, port: &s
 
 /// Returns the UUID of a name in our name space, of version 5 (RFC 9562 section 5.5).
 ///
-/// As many have to be computed as there are rows, and hardware does it, where it can, in a fraction of the time.
+/// One has to be computed for each row; where the hardware supports SHA-1, this takes a fraction of the time.
 pub fn named_uuid(name: &str) -> Uuid {
     let sum = Sha1::new_with_prefix(NAMESPACE).chain_update(name).finalize();
     let mut bytes = [0; 16];

@@ -1,7 +1,7 @@
 //! Addresses from text, read quickly.
 //!
-//! Every address of the database is parsed once. The standard library's parser tries each way to go on and takes
-//! back what it read, which for an IPv6 address costs ten times as much.
+//! Every address of the database is parsed once. The standard library's parser backtracks, which for an IPv6 address
+//! takes ten times as long.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
     parse_spelled_ip(text).map(|(address, _)| address)
 }
 
-/// Parses an address, and tells whether it is written as it is rendered.
+/// Parses an address, and returns whether it is canonical.
 pub(crate) fn parse_spelled_ip(text: &str) -> Option<(IpAddr, bool)> {
     match parse_v4(text.as_bytes()) {
         Some(address) => Some((IpAddr::V4(address), true)),
@@ -22,7 +22,7 @@ pub(crate) fn parse_spelled_ip(text: &str) -> Option<(IpAddr, bool)> {
     }
 }
 
-/// Appends an address as it is rendered, without a formatter where that is easy.
+/// Appends the canonical text of an address, without a formatter where that is simple.
 pub(crate) fn push_ip(text: &mut String, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
@@ -42,8 +42,7 @@ pub(crate) fn push_ip(text: &mut String, address: IpAddr) {
     }
 }
 
-/// Parses four numbers with dots between them. There is but one way to write such an address: a number has no leading
-/// zeros.
+/// Parses four numbers separated by dots. Such an address has only one notation: numbers have no leading zeros.
 pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     let (mut octets, mut rest) = ([0; 4], text);
     for (place, octet) in octets.iter_mut().enumerate() {
@@ -55,7 +54,7 @@ pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     rest.is_empty().then(|| octets.into())
 }
 
-/// Splits a decimal number below 256 off a text. A leading zero is a number by itself.
+/// Splits a decimal number below 256 off a text. A leading zero is a complete number.
 fn split_octet(text: &[u8]) -> Option<(u8, &[u8])> {
     let digit =
         |place: usize| text.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
@@ -66,10 +65,10 @@ fn split_octet(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(number).ok()?, &text[3..]))
 }
 
-/// Parses an IPv6 address in any of its spellings (RFC 4291 section 2.2), and tells whether it is the one of RFC 5952,
-/// which [`Ipv6Addr`] renders.
+/// Parses an IPv6 address in any notation (RFC 4291 section 2.2), and returns whether it is that of RFC 5952, which
+/// [`Ipv6Addr`] renders.
 pub(crate) fn parse_v6(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
-    // Hardly any has dots.
+    // Hardly any address has dots.
     parse_groups(text).or_else(|| {
         let text = str::from_utf8(text).ok().filter(|text| text.contains('.'))?;
         let address = text.parse().ok()?;
@@ -80,7 +79,7 @@ pub(crate) fn parse_v6(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
 /// Parses an IPv6 address without dots.
 fn parse_groups(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
     let (mut groups, mut count, mut is_plain) = ([0; 8], 0, true);
-    // How many groups are before the two colons.
+    // The number of groups before the two colons.
     let mut before = None;
     let mut rest = text;
     if let Some(behind) = rest.strip_prefix(b"::") {
@@ -101,7 +100,7 @@ fn parse_groups(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
     }
     let zeros = match before {
         None if count == 8 => 0..0,
-        // The colons stand for one group of zeros at least.
+        // The colons replace at least one group of zeros.
         Some(before) if count < 8 => {
             groups[before..].rotate_right(8 - count);
             before..before + 8 - count
@@ -114,7 +113,7 @@ fn parse_groups(text: &[u8]) -> Option<(Ipv6Addr, bool)> {
     Some((address, is_canonical))
 }
 
-/// Splits a hexadecimal number of at most four digits off a text; `is_plain` becomes false where it has a leading zero or
+/// Splits a hexadecimal number of at most four digits off a text; `is_plain` becomes false if it has a leading zero or
 /// a capital.
 fn split_group(text: &mut &[u8], is_plain: &mut bool) -> Option<u16> {
     let (mut group, mut length) = (0, 0);
@@ -147,11 +146,11 @@ fn longest_zeros(groups: &[u16; 8]) -> Range<usize> {
 
 /// Returns the value of a hexadecimal digit.
 pub(crate) fn digit(byte: u8) -> Option<u8> {
-    // Digits and letters come in no order that a processor could predict, so that nothing branches on them.
+    // The order of digits and letters cannot be predicted by a processor, so there are no branches on them.
     Some(DIGITS[usize::from(byte)]).filter(|digit| *digit < 16)
 }
 
-/// The values of hexadecimal digits by their bytes; of other bytes, what is no digit's.
+/// The values of hexadecimal digits by their bytes; for other bytes a value outside their range.
 const DIGITS: [u8; 256] = {
     let mut digits = [u8::MAX; 256];
     let mut value = 0;

@@ -15,7 +15,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// Returns how many ports are in it.
+    /// Returns the number of ports in it.
     pub fn count(self) -> u32 {
         u32::from(self.last) - u32::from(self.first) + 1
     }
@@ -44,7 +44,7 @@ impl FromStr for PortRange {
 impl OriginalText for PortRange {
     const WHAT: &'static str = "a range of ports";
 
-    /// As ovn-controller does: white space may be around either port (lib/actions.c, `parse_ct_nat`).
+    /// As in ovn-controller: either port may be surrounded by white space (lib/actions.c, `parse_ct_nat`).
     fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         Self::parse_ends(first.trim(), last.trim())
@@ -55,7 +55,7 @@ impl OriginalText for PortRange {
     }
 
     fn is_canonical(&self, text: &str) -> bool {
-        // Only one text without signs and zeros in front is read as a number.
+        // A number has only one notation without signs and leading zeros.
         let is = |text: &str, number| !text.starts_with(['0', '+']) && text.parse() == Ok(number);
         match text.split_once('-') {
             _ if self.first == self.last => is(text, self.first),

@@ -10,8 +10,8 @@ use ovsdb_protocol::{
 
 use crate::parsing::{parse_ip, parse_spelled_ip};
 
-/// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix.
-/// Bits right of the prefix are kept.
+/// Parses an address with or without a prefix length or a netmask; without, it is a host's prefix. Bits after the
+/// prefix are kept.
 pub fn parse_prefix(text: &str) -> Option<IpNet> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -23,7 +23,7 @@ pub fn parse_prefix(text: &str) -> Option<IpNet> {
         Some(length) if !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit()) => {
             IpNet::new(address, length.parse().ok()?).ok()
         }
-        // northd takes "10.0.0.0/255.255.255.0", too.
+        // northd also accepts "10.0.0.0/255.255.255.0".
         Some(mask) => {
             let mask: IpAddr = mask.parse().ok()?;
             if mask.is_ipv4() == address.is_ipv4() { IpNet::with_netmask(address, mask).ok() } else { None }
@@ -31,12 +31,12 @@ pub fn parse_prefix(text: &str) -> Option<IpNet> {
     }
 }
 
-/// Tells whether a prefix is that of a single address.
+/// Returns true if a prefix is that of a single address.
 pub fn is_host(prefix: &IpNet) -> bool {
     prefix.prefix_len() == prefix.max_prefix_len()
 }
 
-/// Renders a prefix, and that of a single address without its length, as `ovn-nbctl` writes it.
+/// Renders a prefix as `ovn-nbctl` does: that of a single address without its length.
 #[derive(Clone, Copy, Debug)]
 pub struct Canonical<'a>(pub &'a IpNet);
 
@@ -54,7 +54,7 @@ impl OriginalText for Address {
     const WHAT: &'static str = "an address";
 
     fn parse(text: &str) -> Option<Self> {
-        // A host's prefix is as good as its address, and northd skips blanks before one.
+        // A host's prefix is treated as its address, and northd skips leading blanks.
         let text = text.trim_start_matches(' ');
         let prefix = || parse_prefix(text).filter(is_host).map(|prefix| prefix.addr());
         parse_ip(text).or_else(prefix).map(Self)
@@ -74,7 +74,7 @@ impl OriginalText for Address {
     }
 }
 
-/// A prefix whose bits right of the mask are cleared, as in `NAT.logical_ip`.
+/// A prefix whose bits after the mask are cleared, as in `NAT.logical_ip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogicalPrefix(pub(crate) IpNet);
 
@@ -114,7 +114,7 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Returns the addresses, in the order of their texts. A text that is none is left out.
+    /// Returns the addresses, in the order of their texts. Invalid texts are omitted.
     pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
         self.elements.iter().filter_map(|(_, network)| network.as_ref())
     }
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Checks that a text is read at once to what it is read to step by step.
+    /// Checks that the fast parser and the general one give the same value for a text.
     fn check_spelled<T: OriginalText + fmt::Debug + PartialEq>(text: &str) {
         let expected = T::parse(text).map(|value| {
             let is_canonical = value.is_canonical(text);

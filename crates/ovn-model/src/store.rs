@@ -1,4 +1,4 @@
-//! The rows, and what leads from one to another.
+//! The rows, and the links between them.
 
 mod dependents;
 mod finder;
@@ -34,15 +34,14 @@ pub use slabs::Slabs;
 use slabs::TABLES;
 pub(crate) use slot::Meta;
 
-/// A copy of the Northbound tables that matter, fed as the [`Replica`](ovsdb_protocol::Replica) of a
-/// session.
+/// A copy of the relevant Northbound tables, updated as the [`Replica`](ovsdb_protocol::Replica) of a session.
 ///
-/// It is consistent after a commit, not before. A handle leads to `None` if its row is not there;
-/// slices of handles are sorted, and hold only rows that are there unless said otherwise.
+/// It is consistent only after a commit. A handle leads to `None` if its row does not exist; slices of handles are
+/// sorted, and contain only existing rows unless stated otherwise.
 #[derive(Default)]
 pub struct Store {
     batch: Option<Batch>,
-    /// How the server has each of the tables.
+    /// The server's layout of each table.
     layouts: Vec<TableLayout>,
     slabs: Slabs,
     indexes: Indexes,
@@ -50,12 +49,12 @@ pub struct Store {
     problems: Problems,
 }
 
-/// How a load balancer comes to be on a router.
+/// How a load balancer is attached to a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachment {
     /// The router names it.
     Direct,
-    /// The router does not, but names a group that does; of several, the one with the least handle.
+    /// The router names a group that contains it; of several, the one with the least handle.
     Group(GroupId),
 }
 
@@ -74,7 +73,7 @@ impl Store {
         Self::tables().iter().any(|declared| declared.name == table && declared.column(column).is_some())
     }
 
-    /// Returns what is declared to be monitored.
+    /// Returns the tables and columns that are declared to be monitored.
     pub fn tables() -> &'static [ovsdb_protocol::TableSpec] {
         TABLES
     }
@@ -84,7 +83,7 @@ impl Store {
         T::column_index(column.name()).is_some_and(|index| self.layout::<T>().present.contains(index))
     }
 
-    /// Returns what is declared and the server does not have.
+    /// Returns the declared tables and columns that the server lacks.
     pub fn missing(&self) -> impl Iterator<Item = Missing> {
         TABLES.iter().zip(&self.layouts).flat_map(|(table, layout)| Missing::list(table, *layout))
     }
@@ -94,8 +93,8 @@ impl Store {
         layout.map(|(_, layout)| *layout).unwrap_or_default()
     }
 
-    /// Returns what committed batches changed since this was called last. Handles of rows that went
-    /// may be given to others from now on.
+    /// Returns the changes by committed batches since the last call. Handles of deleted rows may be used again from now
+    /// on.
     pub fn take_changes(&mut self) -> Changes {
         if self.batch.is_none() {
             self.slabs.reclaim();
@@ -103,12 +102,12 @@ impl Store {
         self.recorder.take()
     }
 
-    /// Returns the values that are not understood at present; a bounded number of them.
+    /// Returns the present values that are not understood, up to a maximum number.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
         self.problems.iter()
     }
 
-    /// Returns how many problems there are beyond those that [`Store::problems`] lists.
+    /// Returns the number of problems beyond those that [`Store::problems`] lists.
     pub fn unlisted_problems(&self) -> usize {
         self.problems.unlisted()
     }
@@ -121,13 +120,13 @@ impl Store {
     }
 
     /// Returns the ports of other switches that a switch is joined with directly: each is the peer of one of its ports,
-    /// and that one is its peer.
+    /// and vice versa.
     pub fn switch_joints(&self, switch: SwitchId) -> impl Iterator<Item = (PortId, PortId)> {
         self.network().switch_joints(switch)
     }
 
-    /// Returns the switches of which a switch is one network, itself first: those that it is joined with directly, over
-    /// others too, by ports that are not disabled.
+    /// Returns the switches that form one network with a switch, itself first: those that it is joined with, directly
+    /// or over others, by ports that are not disabled.
     pub fn joined_switches(&self, switch: SwitchId) -> SmallVec<[SwitchId; 1]> {
         self.network().joined_switches(switch, |port| !port.is_disabled())
     }
@@ -137,12 +136,13 @@ impl Store {
         self.indexes.physical.get(&switch)
     }
 
-    /// Returns the ports of type `virtual` that may have their address at the port of that name.
+    /// Returns the ports of type `virtual` whose address may be at the port of that name.
     pub fn virtuals_of(&self, parent: &str) -> &[PortId] {
         self.indexes.virtuals.get(parent)
     }
 
-    /// Returns the instances' ports on a switch that have an address, static or allocated, be it theirs still or not.
+    /// Returns the instances' ports on a switch that have an address, static or allocated, even if the allocation is
+    /// outdated.
     pub fn ports_with_address(&self, switch: SwitchId, address: IpAddr) -> impl Iterator<Item = PortId> {
         self.indexes.ports_with_address(&self.slabs, switch, address)
     }
@@ -172,12 +172,12 @@ impl Store {
 
     // ----- load balancers -----
 
-    /// Returns the load balancer with that UUID, be its row here or not.
+    /// Returns the load balancer with that UUID, whether its row exists or not.
     pub fn load_balancer_by_uuid(&self, uuid: Uuid) -> Option<LoadBalancerId> {
         self.slabs.balancers.find(uuid)
     }
 
-    /// Returns the load balancers on a router, directly or by groups, each once.
+    /// Returns the load balancers of a router, directly or by groups, without duplicates.
     pub fn load_balancers_of(&self, router: RouterId) -> impl Iterator<Item = LoadBalancerId> {
         let (direct, groups) = match self.router(router) {
             Some(router) => (&router.load_balancers[..], &router.groups[..]),
@@ -194,7 +194,7 @@ impl Store {
         direct.iter().copied().chain(grouped).filter(|id| self.slabs.balancers.get(*id).is_some())
     }
 
-    /// Returns the routers that a load balancer is on, directly or by groups, each once.
+    /// Returns the routers of a load balancer, directly or by groups, without duplicates.
     pub fn routers_of(&self, balancer: LoadBalancerId) -> impl Iterator<Item = RouterId> {
         let routers = self.load_balancer(balancer).map(|_| self.network().routers_of(balancer));
         routers.into_iter().flatten()
@@ -218,7 +218,7 @@ impl Store {
         self.indexes.balancers_with_vip(&self.slabs, address).into_iter()
     }
 
-    /// Returns true if some load balancer has one of the options that are read of it.
+    /// Returns true if any load balancer has one of the options that are read.
     pub fn has_balancer_options(&self) -> bool {
         self.indexes.balancers_with_options > 0
     }
@@ -230,21 +230,21 @@ impl Store {
 
     // ----- the database as a whole -----
 
-    /// Returns what is asked for the port of that name, be it there or not, by a key that outlives it.
+    /// Returns the kept intent for the port of that name, whether the port exists or not.
     pub fn kept(&self, port: &str, family: Family) -> Option<&str> {
         let rows = self.slabs.globals.iter().map(|(_, row)| row);
         let asking = rows.filter_map(|row| Some((row.uuid, row.kept.get(port, family)?)));
         asking.min_by_key(|(uuid, _)| *uuid).map(|(_, text)| text)
     }
 
-    /// Returns all that is asked for ports by keys that outlive them.
+    /// Returns all kept intents.
     pub fn all_kept(&self) -> impl Iterator<Item = (&str, Family, &str)> {
         self.slabs.globals.iter().flat_map(|(_, row)| row.kept.iter())
     }
 
     // ----- NAT -----
 
-    /// Returns the NAT row with that UUID, be it here or not.
+    /// Returns the NAT row with that UUID, whether it exists or not.
     pub fn nat_by_uuid(&self, uuid: Uuid) -> Option<NatId> {
         self.slabs.nats.find(uuid)
     }
@@ -254,8 +254,7 @@ impl Store {
         self.router(router).map_or(&[], |router| &router.nats)
     }
 
-    /// Returns the NAT rows of a router with that external address, but for those of
-    /// [`host_snats`](Self::host_snats).
+    /// Returns the NAT rows of a router with that external address, except those of [`host_snats`](Self::host_snats).
     pub fn nats_by_external(&self, router: RouterId, address: IpAddr) -> &[NatId] {
         self.indexes.externals.get(&(router, address))
     }
@@ -275,7 +274,7 @@ impl Store {
         self.indexes.external_networks.get(&router)
     }
 
-    /// Returns the NAT rows of a router whose logical prefix is just that address.
+    /// Returns the NAT rows of a router whose logical prefix is that single address.
     pub fn nats_by_logical(&self, router: RouterId, address: IpAddr) -> impl Iterator<Item = NatId> + use<> {
         self.indexes.nats_by_logical(&self.slabs, router, address).into_iter()
     }
@@ -291,7 +290,7 @@ impl Store {
         &self.indexes.portless
     }
 
-    /// Returns the names of the ports that tagged NAT rows are for, in no order, each as often as there are rows.
+    /// Returns the names of the ports of tagged NAT rows, in no order, once for each row.
     pub fn tagged_names(&self) -> impl Iterator<Item = Arc<str>> {
         let network = self.network();
         self.tagged_nats().filter_map(|(_, nat)| nat.tagged()).map(move |name| network.port_name(name))
@@ -302,7 +301,7 @@ impl Store {
         self.indexes.all_tagged().map(|id| (id, self.slabs.nats.slot(id)))
     }
 
-    /// Returns how many NAT rows are tagged.
+    /// Returns the number of tagged NAT rows.
     pub fn tagged_count(&self) -> usize {
         self.indexes.tagged_count()
     }

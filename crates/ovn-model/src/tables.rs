@@ -1,6 +1,6 @@
-//! The declared tables: all that is read of the Northbound database.
+//! The declared tables: everything that is read from the Northbound database.
 //!
-//! To add a column is to add a field to one of these; see CONTRIBUTING.md.
+//! To add a column, add a field to one of these; see CONTRIBUTING.md.
 
 mod load_balancer;
 mod load_balancer_group;

@@ -9,13 +9,13 @@ use crate::keys;
 
 /// The `external_ids` of a row whose keys start with [`keys::PREFIX`], in the order of the keys.
 ///
-/// All of them share one allocation, for there may be as many of these as ports: each key, without the prefix, and each
-/// value is followed by a NUL, which OVSDB's strings cannot hold.
+/// All of them share one allocation, since there may be as many of these as ports: each key, without the prefix, and
+/// each value is followed by a NUL, which OVSDB's strings cannot contain.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tags(Box<str>);
 
 impl Tags {
-    /// Tells whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,7 +49,7 @@ impl Tags {
         })
     }
 
-    /// Tells whether these are all, in the order of their keys, which are given in full.
+    /// Returns true if these are all tags, in the order of their keys, which are given in full.
     pub fn are<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
         let mut rest = Some(&*self.0);
         for (key, value) in pairs {
@@ -84,14 +84,14 @@ impl PairsColumn for Tags {
     }
 }
 
-/// Returns the first text and what is behind its NUL.
+/// Returns the first text and the rest after its NUL.
 fn split(all: &str) -> Option<(&str, &str)> {
     // As `split_once`, which takes several times as long for texts as short as these.
     let (text, more) = all.split_at(memchr::memchr(0, all.as_bytes())?);
     Some((text, &more[1..]))
 }
 
-/// Returns what is behind `text` and its NUL.
+/// Returns the rest after `text` and its NUL.
 fn behind<'a>(all: &'a str, text: &str) -> Option<&'a str> {
     all.strip_prefix(text)?.strip_prefix('\0')
 }

@@ -18,7 +18,7 @@ use crate::parsing::{parse_ip, parse_v4, parse_v6};
 
 pub use set::Vips;
 
-/// An address with a port, or all of an address where there is none.
+/// An address with a port, or a whole address without one.
 ///
 /// It renders as OVN writes it: `10.0.0.1:80`, `[fd42::1]:80`, `10.0.0.1`, `fd42::1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub struct Endpoint {
     pub port: Option<NonZeroU16>,
 }
 
-/// A virtual address and where it leads.
+/// A virtual address and its backends.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Vip {
     /// What clients connect to.
@@ -37,16 +37,16 @@ pub struct Vip {
     value: Value,
 }
 
-/// What a virtual address leads to. There may be more of these than of ports, so they are kept small.
+/// The backends of a virtual address. There may be more of these than ports, so they are kept small.
 #[derive(Clone, PartialEq, Eq)]
 enum Value {
-    /// One backend; the pair is written as we would write it.
+    /// One backend; the pair is in canonical form.
     One(Endpoint),
-    /// Any other number, or a pair that is written otherwise.
+    /// Any other number, or a pair that is not canonical.
     Other(Box<(Vec<Endpoint>, OriginalPair)>),
 }
 
-/// The texts of a pair, where they are not the canonical ones.
+/// The texts of a pair, if they are not canonical.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct OriginalPair {
     key: Option<Box<str>>,
@@ -57,20 +57,20 @@ struct OriginalPair {
 // ===== impl Endpoint =====
 
 impl Endpoint {
-    /// Parses what `Load_Balancer.vips` may hold, as northd does (lib/ovn-util.c, `ip_address_and_port_from_lb_key`, by
-    /// `inet_parse_active` of lib/socket-util.c of Open vSwitch): brackets may be around anything, an unclosed one
-    /// counts, and port 0 or nothing after the colon is no port.
+    /// Parses an endpoint of `Load_Balancer.vips`, as northd does (lib/ovn-util.c, `ip_address_and_port_from_lb_key`,
+    /// by `inet_parse_active` of lib/socket-util.c of Open vSwitch): brackets may be around anything, an unclosed one
+    /// counts, and 0 or nothing after the colon means no port.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_spelled(text.as_bytes()).map(|(endpoint, _)| endpoint)
     }
 
-    /// Tells also whether it is written as it is rendered.
+    /// Also returns whether it is canonical.
     fn parse_spelled(text: &[u8]) -> Option<(Self, bool)> {
         Self::parse_usual(text).or_else(|| Some((Self::parse_odd(str::from_utf8(text).ok()?)?, false)))
     }
 
-    /// Parses the spellings that hardly anybody uses: what is behind the last colon outside of brackets is the port, if
-    /// there is but one.
+    /// Parses rare notations: the text after the last colon outside of brackets is the port, if there is only one such
+    /// colon.
     fn parse_odd(text: &str) -> Option<Self> {
         let (mut colons, mut bracketed) = (Vec::new(), false);
         for (at, byte) in text.bytes().enumerate() {
@@ -98,7 +98,7 @@ impl Endpoint {
             let canonical = canonical && port.is_some() && is_canonical;
             return Some((Self { address: address.into(), port }, canonical));
         }
-        // Hardly any are IPv6 addresses without brackets, none of which starts as one of the other family.
+        // Hardly any are IPv6 addresses without brackets, and none of these starts as an IPv4 address.
         let (start, rest) = split_once(text, b':').map_or((text, None), |(start, rest)| (start, Some(rest)));
         if let Some(address) = parse_v4(start) {
             let (port, canonical) = parse_port(rest.unwrap_or_default())?;
@@ -130,13 +130,13 @@ fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     memchr(at, text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-/// Takes off a bracket in front, and with it one at the end.
+/// Removes a leading bracket, and with it one at the end.
 fn unbracketed(text: &str) -> &str {
     let Some(text) = text.strip_prefix('[') else { return text };
     text.strip_suffix(']').unwrap_or(text)
 }
 
-/// Parses a port as strtoll(3) does, with white space and a sign in front.
+/// Parses a port as strtoll(3) does, with leading white space and a sign.
 fn parse_odd_port(text: &str) -> Option<Option<NonZeroU16>> {
     if text.is_empty() {
         return Some(None);
@@ -150,7 +150,7 @@ fn parse_odd_port(text: &str) -> Option<Option<NonZeroU16>> {
     (port.is_none() || !is_negative).then_some(port)
 }
 
-/// Parses a port behind a colon; 0 or nothing is none. Tells also whether it is written as it is rendered, if it is.
+/// Parses a port after a colon; 0 or nothing means none. Also returns whether it is canonical, if it is valid.
 fn parse_port(text: &[u8]) -> Option<(Option<NonZeroU16>, bool)> {
     let mut port = 0u16;
     for byte in text {
@@ -163,15 +163,15 @@ fn parse_port(text: &[u8]) -> Option<(Option<NonZeroU16>, bool)> {
 // ===== impl Vip =====
 
 impl Vip {
-    /// Parses a pair; `None` if the key is no address. Backends that are none are left out.
+    /// Parses a pair; `None` if the key is not an address. Invalid backends are omitted.
     pub fn parse(key: &str, value: &str) -> Option<Self> {
         let (endpoint, is_canonical) = Endpoint::parse_spelled(key.as_bytes())?;
         let (mut doubtful, mut all_canonical) = (false, true);
-        // No value at all is how nothing is rendered.
+        // An empty list is rendered as an empty value.
         let texts = value.as_bytes().split(|byte| *byte == b',').filter(|_| !value.is_empty());
         let parsed = texts.filter_map(|text| {
-            // northd hands on backends as they are written, which ovn-controller reads: odd spellings are errors there
-            // (lib/actions.c, `parse_ct_lb_action`).
+            // northd passes on backends as they are written, and ovn-controller parses them: unusual notations are
+            // errors there (lib/actions.c, `parse_ct_lb_action`).
             let backend = Endpoint::parse_usual(text);
             doubtful |= backend.is_none() && !text.is_empty();
             all_canonical &= backend.is_some_and(|(_, canonical)| canonical);
@@ -193,7 +193,7 @@ impl Vip {
         Some(Self { endpoint, value })
     }
 
-    /// Returns what the connections are spread over; may be nothing, which refuses them.
+    /// Returns the backends; if there are none, connections are rejected.
     pub fn backends(&self) -> &[Endpoint] {
         match &self.value {
             Value::One(backend) => slice::from_ref(backend),
@@ -201,7 +201,7 @@ impl Vip {
         }
     }
 
-    /// Returns the texts that are not as we would write them, where there may be some.
+    /// Returns the texts that are not canonical, if there may be some.
     fn original(&self) -> Option<&OriginalPair> {
         match &self.value {
             Value::One(_) => None,
@@ -225,19 +225,19 @@ impl Vip {
         }
     }
 
-    /// Tells whether a backend is missing before a comma, which is an error where there are others.
+    /// Returns true if a backend is missing before a comma, which is an error if there are others.
     pub fn has_gap(&self) -> bool {
         let value = self.original().and_then(|original| original.value.as_deref());
         !self.backends().is_empty()
             && value.is_some_and(|value| value.starts_with(',') || value.contains(",,"))
     }
 
-    /// Tells whether some backend was not understood.
+    /// Returns true if a backend was not understood.
     pub fn is_doubtful(&self) -> bool {
         self.original().is_some_and(|original| original.doubtful)
     }
 
-    /// Returns what orders the pairs of a map and tells their keys apart.
+    /// Returns the sort key of pairs, which is different for different keys.
     pub(crate) fn order(&self) -> impl Ord {
         (self.endpoint, self.original().and_then(|original| original.key.as_deref()))
     }

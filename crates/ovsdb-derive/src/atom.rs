@@ -32,7 +32,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
             "not understood: {text:?}"
         ),))),
     };
-    // The word of a value that stands for several is not known.
+    // The word of a value that represents several is not known.
     let other_name = other.map(|other| quote!(Self::#other => "",));
     let visibility = &input.vis;
     let column = has_default.then(|| {
@@ -101,7 +101,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// Returns a variant's name as OVSDB's enumerations write theirs.
+/// Returns a variant's name in the notation of OVSDB's enumerations.
 fn snake_case(name: &str) -> String {
     let mut text = String::new();
     for (index, letter) in name.char_indices() {

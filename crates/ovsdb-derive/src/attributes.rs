@@ -2,7 +2,7 @@
 
 use syn::{Attribute, DeriveInput, Field, Ident, LitInt, LitStr, Type};
 
-/// What the attribute of a struct says.
+/// The content of a struct's attribute.
 #[derive(Default)]
 pub(crate) struct StructAttributes {
     pub(crate) table: Option<LitStr>,
@@ -15,11 +15,11 @@ pub(crate) struct StructAttributes {
     pub(crate) row: Option<Type>,
 }
 
-/// What a field is.
+/// The role of a field.
 pub(crate) enum FieldRole {
     /// The row's `_uuid`.
     Uuid,
-    /// No column.
+    /// Not a column.
     Skip,
     /// A group of columns.
     Flatten,
@@ -33,20 +33,20 @@ pub(crate) struct Part {
     pub(crate) column: String,
     pub(crate) extent: Extent,
     pub(crate) is_optional: bool,
-    /// Whether rows are found by it.
+    /// Whether it is an index.
     pub(crate) is_index: bool,
     pub(crate) since: String,
     pub(crate) absent: String,
 }
 
-/// How much of a column a field holds.
+/// The part of a column that a field holds.
 pub(crate) enum Extent {
     Whole,
     Key(String),
     Prefix(String),
 }
 
-/// What the attribute of an enumeration's variant says.
+/// The content of the attribute of an enumeration's variant.
 #[derive(Default)]
 pub(crate) struct VariantAttributes {
     pub(crate) name: Option<String>,

@@ -1,4 +1,4 @@
-//! `#[derive(ColumnGroup)]`: what a group of columns and a table have in common.
+//! `#[derive(ColumnGroup)]`: the common parts of groups of columns and tables.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -88,7 +88,7 @@ impl<'i> Declaration<'i> {
         let specs = columns.iter().map(|column| column.spec(&context, self.attributes.is_optional));
         let group_types: Vec<_> = groups.iter().map(|group| group.field_type).collect();
         let group_idents: Vec<_> = groups.iter().map(|group| group.ident).collect();
-        // Where the columns of each group begin among all.
+        // The position of each group's first column among all columns.
         let offsets: Vec<_> = (0..groups.len())
             .map(|index| {
                 let before = &group_types[..index];
@@ -189,7 +189,7 @@ impl<'i> Declaration<'i> {
         }
     }
 
-    /// Iterates over the fields by which rows are found.
+    /// Iterates over the fields that are indexes.
     pub(crate) fn indexed(&self) -> impl Iterator<Item = &(Member<'i>, Part)> {
         self.columns.iter().flat_map(|column| &column.parts).filter(|(_, part)| part.is_index)
     }
@@ -198,7 +198,7 @@ impl<'i> Declaration<'i> {
         self.attributes.context.as_ref().map_or_else(|| quote!(()), |context| quote!(#context))
     }
 
-    /// Generates the constant by which columns are named in conditions, mutations and rows to write.
+    /// Generates the constant that names columns in conditions, mutations and rows to write.
     fn constants(&self) -> TokenStream {
         let name = &self.input.ident;
         let visibility = &self.input.vis;

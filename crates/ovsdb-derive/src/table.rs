@@ -48,7 +48,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-/// Generates the trait's list of indexes, and the constant by which they are named.
+/// Generates the trait's list of indexes, and the constant with their names.
 fn indexes(declaration: &Declaration<'_>) -> (TokenStream, TokenStream) {
     let indexed: Vec<_> = declaration.indexed().collect();
     if indexed.is_empty() {

@@ -24,11 +24,11 @@ use crate::value::{Datum, Row};
 /// changes.
 ///
 /// # Behaviour
-/// - The content is that of the last commit, also while a batch arrives or the connection is lost.
+/// - The content is that of the last commit, even while a batch arrives or the connection is lost.
 /// - The deltas of all [`take_deltas`](Self::take_deltas) together lead to that content. However often everything had
-///   to be fetched again, they tell of no row that is as it was, and of each that is gone.
-/// - A server with another schema is taken as it is: the tables and columns that it has are monitored, and rows of a
-///   table whose columns are not the same ones any more are told as changed.
+///   to be fetched again, they do not contain unchanged rows, and contain each deleted one.
+/// - A server with another schema is accepted: the tables and columns that it has are monitored, and rows of a table
+///   whose columns differ from the former ones are reported as changed.
 /// - A row has all selected columns that the server has, except those whose value cannot be read: such a column is
 ///   missing in the row until a whole new value of it arrives, and listed in [`problems`](Self::problems).
 /// - A change that does not fit the content means that a message was missed or misunderstood: the session fetches
@@ -39,9 +39,10 @@ pub struct Cache {
     selections: Option<Vec<Selection>>,
     absent: Vec<Absent>,
     content: Content,
-    /// Takes the snapshot in, where `content` has other columns than the server.
+    /// Receives the snapshot if `content` has other columns than the server.
     next: Option<Content>,
-    /// What happened since the last [`Cache::take_deltas`], so that it is bounded by what is in the database.
+    /// The changes since the last [`Cache::take_deltas`], joined by row, so that they are bounded by the size of the
+    /// database.
     deltas: BTreeMap<(Arc<str>, Uuid), RowDelta>,
     error: Option<CacheError>,
 }
@@ -53,9 +54,9 @@ pub struct RowDelta {
     pub table: Arc<str>,
     /// The name of the row.
     pub uuid: Uuid,
-    /// The row before; `None` if it is new.
+    /// The former row; `None` if it is new.
     pub old: Option<Arc<Row>>,
-    /// The row now; `None` if it is gone.
+    /// The current row; `None` if it was deleted.
     pub new: Option<Arc<Row>>,
 }
 
@@ -106,7 +107,7 @@ impl Cache {
         Self::with(Some(selections.into_iter().collect()))
     }
 
-    /// Creates a cache of all columns of all tables, whatever the server has.
+    /// Creates a cache of all columns of all tables of the server.
     pub fn everything() -> Self {
         Self::with(None)
     }
@@ -127,7 +128,7 @@ impl Cache {
         self.content.get(table, uuid)
     }
 
-    /// Iterates over the rows of a table in the order of their UUIDs; over none of an unknown table.
+    /// Iterates over the rows of a table in the order of their UUIDs; nothing for an unknown table.
     pub fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
         self.content.rows(table)
     }
@@ -168,7 +169,7 @@ impl Cache {
         std::mem::take(&mut self.deltas).into_values().collect()
     }
 
-    /// Returns what was selected and the server of the present connection does not have.
+    /// Returns the selected tables and columns that the server of the present connection lacks.
     pub fn absent(&self) -> &[Absent] {
         &self.absent
     }
@@ -178,7 +179,7 @@ impl Cache {
         self.error.as_ref()
     }
 
-    /// Joins the difference with what happened to the row before.
+    /// Joins the difference with the earlier changes of the row.
     fn record(&mut self, delta: RowDelta) {
         match self.deltas.entry((Arc::clone(&delta.table), delta.uuid)) {
             Entry::Vacant(vacant) => {
@@ -227,7 +228,7 @@ impl Replica for Cache {
     fn begin(&mut self, batch: Batch) {
         match (&mut self.next, batch) {
             (Some(next), Batch::Snapshot) => next.begin(batch),
-            // Differences are differences to what is here.
+            // Differences are relative to the present content.
             _ => {
                 self.next = None;
                 self.content.begin(batch);
@@ -249,7 +250,7 @@ impl Replica for Cache {
             Some(mut next) => next.commit().map(|_| self.content.become_next(next)),
             None => self.content.commit(),
         };
-        // Without a batch, there is nothing to commit.
+        // Without a batch there is nothing to commit.
         for delta in committed.unwrap_or_default() {
             self.record(delta);
         }
@@ -259,7 +260,7 @@ impl Replica for Cache {
 // ===== impl CacheError =====
 
 impl CacheError {
-    /// Says what happened, but not to which row.
+    /// Describes the error without the row.
     fn summary(&self) -> &'static str {
         match self {
             Self::NoBatch => "no batch is open",

@@ -1,8 +1,7 @@
 //! A pull parser over complete JSON text, shaped to OVSDB's notation (RFC 7047 section 5.1).
 //!
-//! Updates are decoded by this rather than into a tree of values: the consumer names the column it
-//! wants and reads its atoms straight out of the receive buffer, without an allocation unless a
-//! string holds an escape.
+//! Updates are decoded by this rather than into a tree of values: the consumer reads the atoms of a column directly
+//! from the receive buffer, without an allocation unless a string contains an escape.
 
 mod datum;
 #[cfg(test)]
@@ -115,7 +114,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// As no server writes any, this hardly happens but at the end.
+    /// Servers write no white space, so this hardly happens except at the end.
     #[cold]
     fn peek_behind_space(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
@@ -150,7 +149,7 @@ impl<'a> Cursor<'a> {
         self.string_or("a string")
     }
 
-    /// Reads a string token, or says that it is not what was expected.
+    /// Reads a string token, or fails with what was expected.
     #[inline]
     fn string_or(&mut self, expected: &'static str) -> Result<Cow<'a, str>, DecodeError> {
         self.expect(b'"', expected)?;
@@ -164,7 +163,7 @@ impl<'a> Cursor<'a> {
         Ok(Cow::Borrowed(string))
     }
 
-    /// Reads a string token with escapes, from behind the quote.
+    /// Reads a string token with escapes, from after the quote.
     #[cold]
     #[inline(never)]
     fn escaped(&mut self) -> Result<Cow<'a, str>, DecodeError> {

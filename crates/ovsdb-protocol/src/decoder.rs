@@ -28,9 +28,9 @@ use crate::scan::{Limits, ScanError, Scanner};
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     buffer: BytesMut,
-    /// How much at the front of the buffer was handed out by the last `next`.
+    /// The number of bytes at the front of the buffer that the last `next` returned.
     spent: usize,
-    /// Offset in the stream of the buffer's first byte.
+    /// The offset of the buffer's first byte in the stream.
     offset: u64,
     limits: Limits,
     scanner: Scanner,
@@ -41,14 +41,14 @@ pub(crate) struct Decoder {
     /// The message with rows that is under way.
     rows: RowsHead,
     has_rows: bool,
-    /// Whether the tables stand in an array.
+    /// Whether the tables are in an array.
     in_array: bool,
     /// The elements before them.
     prefix: Vec<String>,
     table: String,
 }
 
-/// What a step did.
+/// The result of a step.
 enum Step {
     /// Nothing: it waits for bytes.
     Starved,
@@ -56,7 +56,7 @@ enum Step {
     Found(Found),
 }
 
-/// What there is to hand out; a frame without its borrow.
+/// A found piece: a frame without its borrow.
 enum Found {
     Message(Message),
     RowsBegin,
@@ -82,17 +82,17 @@ impl Decoder {
         self.expected.push((id, method));
     }
 
-    /// Returns how many bytes were received so far.
+    /// Returns the number of bytes received so far.
     pub(crate) fn received(&self) -> u64 {
         self.offset + self.buffer.len() as u64
     }
 
-    /// Returns how many bytes were decoded so far.
+    /// Returns the number of bytes decoded so far.
     pub(crate) fn position(&self) -> u64 {
         self.offset + self.spent as u64
     }
 
-    /// Returns the next piece, or `None` where it is not there as a whole yet.
+    /// Returns the next piece, or `None` if it is not complete yet.
     pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, ProtocolError> {
         self.release();
         let found = loop {
@@ -115,7 +115,7 @@ impl Decoder {
         }))
     }
 
-    /// Forgets the bytes that were handed out.
+    /// Discards the bytes that were returned.
     fn release(&mut self) {
         self.offset += self.spent as u64;
         self.buffer.advance(self.spent);
@@ -287,8 +287,8 @@ impl Decoder {
             return Ok(Step::Found(Found::RowsEnd));
         }
         if members.hides_rows(expected.is_some()) {
-            // Some other server wrote the members in another order: with the id or the method in
-            // front, the same bytes are read as they should have come.
+            // Another server wrote the members in a different order: the same bytes are read again with the id or the
+            // method in front.
             self.release();
             let rest = std::mem::replace(&mut self.buffer, BytesMut::from(&*members.reordered()));
             self.offset = self.offset.saturating_sub(self.buffer.len() as u64);
@@ -310,7 +310,7 @@ impl Decoder {
         self.buffer.get(self.spent).copied()
     }
 
-    /// Takes a value, if it is there as a whole.
+    /// Takes a value, if it is complete.
     fn unit(&mut self) -> Result<Option<Range<usize>>, ProtocolError> {
         let start = self.spent;
         match self.scanner.scan(&self.buffer[start..], self.limits) {
@@ -339,13 +339,13 @@ impl Decoder {
         Ok(Some(string.into_owned()))
     }
 
-    /// Takes a row's UUID and its colon if they are there, as ovsdb-server writes them.
+    /// Takes a row's UUID and its colon if they follow in ovsdb-server's notation.
     fn row_key(&mut self) -> Option<Uuid> {
         let key: &[u8; 39] = self.buffer.get(self.spent..)?.first_chunk()?;
         let uuid = key.strip_prefix(b"\"")?.strip_suffix(b"\":")?;
         let uuid = Uuid::try_parse_ascii(uuid).ok()?;
         self.spent += key.len();
-        // It may have looked at the first part of the UUID.
+        // It may have scanned the first part of the UUID.
         self.scanner = Scanner::default();
         Some(uuid)
     }

@@ -21,22 +21,22 @@ use crate::value::{Atom, Datum, ValueError};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiffError {
-    /// The difference is none of this column.
+    /// The difference does not fit this column.
     #[error("difference does not fit the column")]
     Difference(#[source] ValueError),
-    /// The current value is none of this column: a set for a map, or the reverse.
+    /// The current value does not fit this column: a set for a map, or the reverse.
     #[error("current value does not fit the column")]
     Current,
 }
 
 /// Applies a difference to the value of a column of type `column`.
 ///
-/// The difference is [converted](Datum::convert) first; the current value must have been. What a server makes of the
-/// value is taken as it is: neither constraints nor the number of elements are checked.
+/// The difference is [converted](Datum::convert) first; the current value must have been. The resulting value is
+/// accepted as the server's: neither constraints nor the number of elements are checked.
 ///
 /// # Errors
 ///
-/// Fails if the difference does not fit the column. `current` is as before then.
+/// Fails if the difference does not fit the column. `current` is then unchanged.
 pub fn apply_diff(current: &mut Datum, diff: Datum, column: &ColumnType) -> Result<(), DiffError> {
     let diff = diff.convert(column).map_err(DiffError::Difference)?;
     match (current, diff) {

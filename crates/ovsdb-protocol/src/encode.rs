@@ -1,4 +1,4 @@
-//! JSON of requests, without what ovsdb-server closes the connection at.
+//! JSON of requests, without values at which ovsdb-server closes the connection.
 
 use std::fmt;
 use std::io;
@@ -6,10 +6,10 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-/// How much of the text before a fault an error quotes, in bytes.
+/// How much of the text before the fault is quoted in an error, in bytes.
 const MAX_QUOTED: usize = 80;
 
-/// Why a request has no JSON that ovsdb-server takes. It says where, by the text that comes before.
+/// Why a request has no JSON that ovsdb-server accepts. It shows the position by the text before it.
 #[derive(Debug)]
 pub(crate) struct EncodeError {
     fault: serde_json::Error,
@@ -24,7 +24,7 @@ pub(crate) struct EncodeError {
 pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, EncodeError> {
     let mut text = Vec::new();
     let written = value.serialize(&mut Serializer::with_formatter(&mut text, Strict));
-    // serde_json writes UTF-8, so that nothing is lost, nor copied.
+    // serde_json writes UTF-8, so nothing is lost or copied.
     let text = String::from_utf8(text)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     match written {
@@ -37,7 +37,7 @@ pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, Encod
     }
 }
 
-/// Refuses what ovsdb-server refuses by closing the connection (`json_lex_number` and `json_lex_4hex` in lib/json.c).
+/// Refuses values at which ovsdb-server closes the connection (`json_lex_number` and `json_lex_4hex` in lib/json.c).
 struct Strict;
 
 impl Formatter for Strict {

@@ -1,4 +1,4 @@
-//! Private functions that the fuzzers in `fuzz/` reach.
+//! Private functions for the fuzzers in `fuzz/`.
 
 use std::fmt::Write;
 
@@ -30,18 +30,18 @@ pub fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
     seen
 }
 
-/// Whether a text is one JSON object as far as the decoder makes sure of it.
+/// Whether a text is one JSON object, as far as the decoder checks.
 pub fn is_object(text: &str) -> bool {
     let end = Scanner::default().scan(text.as_bytes(), Limits { depth: 100, value: 1 << 16 });
     text.starts_with('{') && end == Ok(Some(text.len()))
 }
 
-/// Renders a value as RFC 7047 has it.
+/// Renders a value in the notation of RFC 7047.
 pub fn render(datum: &Datum) -> String {
     serde_json::to_string(datum).unwrap_or_default()
 }
 
-/// Reads a value by both readers, which agree.
+/// Reads a value by both readers, which must agree.
 pub fn read(text: &str) -> Option<Datum> {
     let mut cursor = Cursor::new(text);
     let borrowed = DatumReader::new(&mut cursor).datum().and_then(|datum| cursor.end().map(|()| datum)).ok();

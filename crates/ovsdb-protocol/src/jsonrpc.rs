@@ -210,8 +210,8 @@ mod tests {
         String::from_utf8(rpc.outbox().split().to_vec()).unwrap()
     }
 
-    /// Rule: `params` is an array, always, and there is no member beside it, `id` and `method`: ovsdb-server hangs up
-    /// otherwise.
+    /// Rule: `params` is always an array, and the only other members are `id` and `method`; otherwise ovsdb-server
+    /// hangs up.
     #[test]
     fn replies_find_their_request_in_any_order_and_once() {
         let (mut rpc, _) = rpc();
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(rpc.into_pending().count(), 0);
     }
 
-    /// Regression: holodekk and its forks, which panic at an echo of the server.
+    /// Regression: holodekk and its forks, which panic at an echo from the server.
     #[test]
     fn the_peer_is_answered() {
         let (mut rpc, _) = rpc();
@@ -264,7 +264,7 @@ mod tests {
     fn a_peer_that_does_not_listen_is_not_answered_for_ever() {
         let (mut rpc, _) = rpc();
         let ask = || Message::Request { id: raw("1"), method: "echo".to_owned(), params: raw("[]") };
-        // As long as it takes the answers, any number will do.
+        // As long as the peer reads the replies, their number is not limited.
         for _ in 0..100_000 {
             rpc.handle_message(ask()).unwrap();
             rpc.outbox().clear();
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(rpc.handle_deadline(after(19)), Err(InactivityTimeout(Duration::from_secs(10))));
     }
 
-    /// Rule: silence counts only while somebody listened (`reconnect_receive_attempted` in lib/reconnect.c).
+    /// Rule: silence counts only while the client was reading (`reconnect_receive_attempted` in lib/reconnect.c).
     #[test]
     fn a_peer_is_asked_before_it_is_given_up_however_late_we_are() {
         let (mut rpc, start) = rpc();

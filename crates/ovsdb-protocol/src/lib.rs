@@ -5,13 +5,13 @@
 //! - A [`Client`] is a handle for callers who await. Its [`Driver`] runs in a task, reconnects, and keeps to the leader of
 //!   a cluster. [`Client::transact`] returns an [`Outcome`], [`Client::monitor`] a typed table and its changes,
 //!   [`Client::lock`] a lock.
-//! - A [`Session`] is the same for a program with an event loop of its own. All work is done while [`Session::next`] is
+//! - A [`Session`] is the same for a program with its own event loop. All work is done while [`Session::next`] is
 //!   awaited, and rows go into the program's [`Replica`] while the bytes still arrive: [`Tables`] of typed rows, a
 //!   [`Cache`] of untyped ones, or a type of the program.
 //!
 //! # Declaring tables
-//! A struct with `#[derive(Table)]` says which columns of a table the program uses, by what type, and what it does
-//! without. The monitor request, decoding, comparison and rows to write follow from it:
+//! A struct with `#[derive(Table)]` declares which columns of a table the program uses, their types, and which of them
+//! are optional. The monitor request, decoding, comparison and rows to write follow from it:
 //!
 //! ```
 //! use ovsdb_protocol::{Table, Uuid};
@@ -34,7 +34,7 @@
 //! [`Table`] documents all attributes, [`Column`] and [`AtomValue`] the types of fields.
 //!
 //! # Reading
-//! A [`Monitor`] is a copy of the table that follows the database. It is looked at, searched by indexed columns, and
+//! A [`Monitor`] is a copy of the table that follows the database. It can be read, searched by indexed columns, and
 //! awaited for changes:
 //!
 //! ```no_run
@@ -54,7 +54,7 @@
 //! if let Some((uuid, switch)) = switches.find_one(Switch::INDEXES.name, "ls0") {
 //!     println!("{uuid} has {} ports", switch.ports.len());
 //! }
-//! // From now on the server sends only these rows; the others are told as gone.
+//! // From now on the server sends only these rows; the others are reported as deleted.
 //! let two = ["ls0", "ls1"].map(|name| Switch::COLUMNS.name.eq(name));
 //! switches.set_condition(RowFilter::Any(two.into())).await?;
 //! loop {
@@ -66,7 +66,8 @@
 //! ```
 //!
 //! # Writing
-//! A [`Transaction`] is a list of operations that happen all or not at all. Its [`Outcome`] says whether they did:
+//! A [`Transaction`] is a list of operations that are executed all or not at all. Its [`Outcome`] reports whether they
+//! were:
 //!
 //! ```no_run
 //! # use ovsdb_protocol::{Client, Table, Uuid};
@@ -89,8 +90,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`ErrorClass`] says whether another attempt makes sense. To make an attempt repeatable, choose the row's UUID
-//! ([`TableOperations::insert_as`]), and state what must still hold ([`TableOperations::require`],
+//! [`ErrorClass`] tells whether another attempt makes sense. To make an attempt repeatable, choose the row's UUID
+//! ([`TableOperations::insert_as`]), and state the preconditions ([`TableOperations::require`],
 //! [`Transaction::assert_lock`]).
 //!
 //! # Where to read on
@@ -101,15 +102,15 @@
 //!
 //! # Behaviour
 //! - What arrives is decoded row by row; no snapshot is ever in memory as JSON.
-//! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] beside the rows themselves.
-//! - A session keeps to the leader of a cluster, unless it is told that any server will do.
-//! - A transaction whose reply got lost is [`Outcome::Unknown`], neither a failure nor sent again.
-//! - The crate spawns no task. It needs a tokio runtime with IO and time; without its feature `client` it has no sessions
-//!   and needs none.
+//! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] besides the rows themselves.
+//! - A session uses only the leader of a cluster, unless it is configured to use any server.
+//! - A transaction whose reply is lost is [`Outcome::Unknown`], which is not a failure; it is not sent again.
+//! - The crate spawns no task. It needs a tokio runtime with IO and time; without its feature `client` it has no
+//!   sessions and needs no runtime.
 //!
 //! [RFC 7047]: https://www.rfc-editor.org/rfc/rfc7047
 
-// Without sessions a few methods of what they share with rows and transactions are of no use.
+// Without sessions a few shared methods are not used.
 #![cfg_attr(not(feature = "client"), allow(dead_code))]
 
 // The derives name this crate by its external name.
@@ -165,7 +166,7 @@ pub use diff::{DiffError, apply_diff};
 mod cache;
 pub use cache::{Absent, Cache, CacheError, RowDelta, Selection};
 
-/// Modules of the feature `client`, which alone need a runtime.
+/// Modules of the feature `client`, the only ones that need a runtime.
 macro_rules! client {
     ($($item:item)*) => {
         $(#[cfg(feature = "client")] $item)*
@@ -207,7 +208,7 @@ client! {
 
 #[cfg(feature = "tls")]
 pub use tls::Expiry;
-/// The TLS library, for programs that bring a configuration of their own in [`TlsConfig`].
+/// The TLS library, for programs that supply their own configuration in [`TlsConfig`].
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 

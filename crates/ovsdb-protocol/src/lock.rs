@@ -1,7 +1,7 @@
 //! Advisory locks of the server (RFC 7047 section 4.1.8, ovsdb-server(7)).
 //!
-//! A lock belongs to one connection and one server process. Two members of a cluster may each have
-//! granted the same lock, so that it elects a writer but fences nobody off.
+//! A lock belongs to one connection and one server process. Two members of a cluster may each have granted the same
+//! lock, so it elects a writer but does not fence off a former one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,7 +42,7 @@ pub(crate) struct Lock {
 // ===== impl LockName =====
 
 impl LockName {
-    /// Makes a name of any text: what an `<id>` cannot hold becomes an underscore.
+    /// Makes a name of any text: characters that an `<id>` cannot contain become underscores.
     pub fn sanitized(text: &str) -> Self {
         let mut name: String =
             text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

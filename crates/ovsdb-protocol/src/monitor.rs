@@ -9,7 +9,7 @@ use crate::encode::{EncodeError, to_json};
 use crate::schema::{DatabaseSchema, TableSchema};
 use crate::transact::Condition;
 
-/// What to monitor, by table.
+/// The columns and rows to monitor, by table.
 pub type MonitorRequests = BTreeMap<String, MonitorRequest>;
 
 /// Which columns and rows of a table to monitor.
@@ -23,8 +23,8 @@ pub struct MonitorRequest {
 
 /// Which rows of a table to monitor.
 ///
-/// On the wire several clauses mean *any of them* and no clause means *all rows*, other than in a
-/// transaction, where several mean *all of them*. These variants leave no room for the mistake.
+/// On the wire several clauses mean *any of them* and no clause means *all rows*, unlike in a transaction, where
+/// several mean *all of them*. These variants exclude this mistake.
 ///
 /// `C` is the type of the conditions; of those on a declared table it is
 /// [`TypedCondition`](crate::TypedCondition).
@@ -33,16 +33,16 @@ pub struct MonitorRequest {
 pub enum RowFilter<C = Condition> {
     /// All rows.
     All,
-    /// Rows for which at least one condition holds; none where the list is empty.
+    /// Rows for which at least one condition holds; none if the list is empty.
     Any(Vec<C>),
 }
 
 /// Which events of a table to monitor, RFC 7047 section 4.1.5 `<monitor-select>`. All by default.
 ///
-/// A [`Replica`](crate::Replica) that is to have the table's content needs all of them.
+/// A [`Replica`](crate::Replica) of the table's content needs all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct MonitorSelect {
-    /// The rows that are there at the beginning.
+    /// The rows that exist at the beginning.
     pub initial: bool,
     /// Rows that are inserted.
     pub insert: bool,
@@ -84,8 +84,8 @@ impl MonitorRequest {
         }
     }
 
-    /// Monitors only some rows. The columns of the conditions are monitored too: ovsdb-server crashes where a
-    /// condition is on another column and changes later, as it does between load stages.
+    /// Monitors only some rows. The columns of the conditions are monitored too: ovsdb-server crashes if a condition is
+    /// on another column and changes later, as it does between load stages.
     #[must_use]
     pub fn rows(mut self, rows: RowFilter) -> Self {
         self.rows = rows;
@@ -101,10 +101,10 @@ impl MonitorRequest {
 
     /// Loads the table's rows in this stage of a snapshot; stage 0, the default, is the first.
     ///
-    /// ovsdb-server renders a whole reply before it sends the first byte, and does nothing else meanwhile. A
-    /// [`Session`](crate::Session) requests the stages one after the other, by `monitor_cond_change`, so that it decodes one
-    /// while the server renders the next, and other clients are served in between. It is still one monitor, whose updates
-    /// are whole transactions.
+    /// ovsdb-server renders a whole reply before it sends the first byte, and serves nobody meanwhile. A
+    /// [`Session`](crate::Session) requests the stages one after the other, by `monitor_cond_change`, so that it
+    /// decodes one while the server renders the next, and other clients are served in between. It is still one monitor,
+    /// whose updates are whole transactions.
     #[must_use]
     pub fn load_stage(mut self, stage: u8) -> Self {
         self.load_stage = stage;
@@ -279,8 +279,8 @@ mod tests {
         method.params("D", "m", &requests, Uuid::nil(), false).unwrap()
     }
 
-    /// Rule: conditions of a monitor are alternatives, and none at all are all rows, where those of an operation must
-    /// all hold.
+    /// Rule: conditions of a monitor are alternatives, and no condition means all rows, whereas those of an operation
+    /// must all hold.
     #[test]
     fn no_row_is_not_all_rows() {
         assert_eq!(params(MonitorMethod::Cond, RowFilter::All), r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#);
@@ -341,8 +341,7 @@ mod tests {
         assert_eq!(names, ["monitor_cond_since", "monitor_cond", "monitor"]);
     }
 
-    /// ovsdb-server 3.1 and 3.7 crash where `monitor_cond_change` brings in a condition on a column that is not
-    /// monitored.
+    /// ovsdb-server 3.1 and 3.7 crash if `monitor_cond_change` adds a condition on a column that is not monitored.
     #[test]
     fn the_columns_of_all_conditions_are_asked_for_at_first() {
         let any = RowFilter::Any(vec![

@@ -17,13 +17,13 @@ use crate::value::{Atom, Row};
 /// How a transaction ended, as far as this client can know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The transaction happened.
+    /// The transaction was executed.
     Committed(Results),
-    /// The transaction did not happen. (See [`ErrorClass::Canceled`] for the exception.)
+    /// The transaction was not executed. (See [`ErrorClass::Canceled`] for the exception.)
     Refused(TransactError),
-    /// The request was sent, and the connection lost before the reply: the transaction may have happened, and
-    /// may even happen later. Look at the database before a repetition, or make that harmless: by rows with
-    /// [uuids of our choice](crate::Transaction::insert_as), or by a [precondition](crate::Transaction::require).
+    /// The request was sent, and the connection was lost before the reply: the transaction may have been executed, and
+    /// may even be executed later. Check the database before a repetition, or make that harmless by rows with [chosen
+    /// uuids](crate::Transaction::insert_as) or by a [precondition](crate::Transaction::require).
     Unknown,
 }
 
@@ -35,17 +35,17 @@ pub struct Results(Vec<OperationResult>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperationResult {
-    /// Nothing to tell: of a wait, commit, comment or assert.
+    /// No result: of a wait, commit, comment or assert.
     Empty,
     /// The new row: of an insert.
     Uuid(Uuid),
-    /// The number of rows met: of an update, mutate or delete. A row counts even if its values stayed.
+    /// The number of matching rows: of an update, mutate or delete. A row counts even if its values did not change.
     Count(u64),
     /// The rows: of a select.
     Rows(Vec<Row>),
 }
 
-/// Why a transaction did not happen.
+/// Why a transaction was not executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", match operation {
     Some(index) => format!("operation {index} refused"),
@@ -53,18 +53,17 @@ pub enum OperationResult {
 })]
 #[non_exhaustive]
 pub struct TransactError {
-    /// The index of the operation at fault; `None` for a refusal of all of them at the commit, or of the
-    /// request itself.
+    /// The index of the failed operation; `None` for a refusal of all of them at the commit, or of the request itself.
     pub operation: Option<usize>,
-    /// What the server says.
+    /// The server's error.
     #[source]
     pub error: DatabaseError,
-    /// The results of the operations before the one at fault; of all operations, for a refusal at the commit. They
-    /// tell what was read, and what would have been written: nothing of it was.
+    /// The results of the operations before the failed one; of all operations, for a refusal at the commit. They
+    /// contain what was read, and what would have been written: nothing was.
     pub results: Results,
 }
 
-/// A reply to `transact` which does not follow the protocol. Whether the transaction happened is unknown.
+/// A reply to `transact` that violates the protocol. Whether the transaction was executed is unknown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MalformedReply {
@@ -128,9 +127,9 @@ impl Results {
         self.0.get(index)
     }
 
-    /// Returns the name of the row which the insert at `index` made.
+    /// Returns the UUID of the row that the insert at `index` created.
     ///
-    /// A row of a non-root table to which nothing refers is already deleted again.
+    /// A row of a non-root table without references is already deleted again.
     pub fn uuid(&self, index: usize) -> Option<Uuid> {
         match self.get(index)? {
             OperationResult::Uuid(uuid) => Some(*uuid),
@@ -138,7 +137,7 @@ impl Results {
         }
     }
 
-    /// Returns the number of rows that the update, mutate or delete at `index` met.
+    /// Returns the number of rows that the update, mutate or delete at `index` matched.
     pub fn count(&self, index: usize) -> Option<u64> {
         match self.get(index)? {
             OperationResult::Count(count) => Some(*count),

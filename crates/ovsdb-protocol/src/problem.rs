@@ -144,8 +144,8 @@ impl Problems {
         unknown.filter_map(index).collect()
     }
 
-    /// Takes over what a reading of a row of a declared table found: of all its columns if `is_whole`, or else of those
-    /// that it read. Returns whether the row has a problem now.
+    /// Takes over the problems found by reading a row of a declared table: of all its columns if `is_whole`, otherwise
+    /// of those that were read. Returns whether the row has a problem now.
     pub(crate) fn settle(
         &mut self,
         table: &TableSpec,
@@ -238,7 +238,7 @@ mod tests {
         assert!(!settle(&mut problems, 1005, false, &[(0, None)]));
         problems.remove("T", Uuid::from_u128(0), "a");
         assert_eq!((problems.iter().count(), problems.unlisted()), (999, 4));
-        // There is room for one that was only counted.
+        // There is now room for one that was only counted.
         settle(&mut problems, 1006, false, &[(0, Some("x"))]);
         assert_eq!((problems.iter().count(), problems.unlisted()), (1000, 3));
     }

@@ -9,8 +9,8 @@ use crate::schema::DatabaseSchema;
 /// A consumer's copy of a database, fed by a [`Session`](crate::Session) row by row while the
 /// bytes still arrive.
 ///
-/// A batch is `begin`, any number of `apply`, then `commit`; without `commit` if the connection breaks in between. What was
-/// applied then stays, and a snapshot follows before the next `commit`.
+/// A batch is `begin`, any number of `apply`, then `commit`; without `commit` if the connection breaks in between. Rows
+/// that were applied then stay, and a snapshot follows before the next `commit`.
 pub trait Replica {
     /// Returns what to monitor, given the server's schema.
     ///
@@ -35,8 +35,8 @@ pub trait Replica {
 /// How a batch relates to the content of the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
-    /// All rows. Rows that are not among them are deleted at `commit`; an inserted row may exist already. If it is loaded in [stages](crate::MonitorRequest::load_stage), its rows may
-    /// be changed and deleted before its end.
+    /// All rows. Rows that are not among them are deleted at `commit`; an inserted row may exist already. If it is
+    /// loaded in [stages](crate::MonitorRequest::load_stage), its rows may be changed and deleted before its end.
     Snapshot,
     /// Differences to the content.
     Delta,

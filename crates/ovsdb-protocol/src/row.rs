@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use crate::cursor::{Cursor, DatumReader, DecodeError};
 
-/// What happened to one row, borrowed from the receive buffer.
+/// The change of one row, borrowed from the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowUpdate<'a> {
     /// The table's name.
     pub table: &'a str,
     /// The row's `_uuid`.
     pub uuid: Uuid,
-    /// What happened to it.
+    /// The change.
     pub change: RowChange<'a>,
 }
 
@@ -39,11 +39,11 @@ pub trait ColumnSink {
     /// Reads one column. A column that is not read is skipped.
     ///
     /// # Errors
-    /// The value is not what the column should hold; [`ColumnSink::rejected`] is called and
-    /// reading goes on with the next column.
+    /// The value is not valid for the column; [`ColumnSink::rejected`] is called and reading continues with the next
+    /// column.
     fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError>;
 
-    /// Takes note of a value that [`ColumnSink::column`] refused.
+    /// Records a value that [`ColumnSink::column`] refused.
     fn rejected(&mut self, name: &str, error: DecodeError);
 }
 
@@ -58,7 +58,7 @@ impl<'a> RowChange<'a> {
         let mut cursor = Cursor::new(text);
         let (mut old, mut change) = (false, None);
         if cursor.peek() == Some(b'n') {
-            // Relays and some servers shorten a deletion to a bare null.
+            // Relays and some servers write a deletion as a bare null.
             cursor.value()?;
             change = Some(Self::Delete);
         } else {
@@ -86,8 +86,8 @@ impl<'a> RowChange<'a> {
         }
     }
 
-    /// Parses what is nearly every `<row-update2>`, as ovsdb-server writes it: an object with one member. Its value
-    /// is not looked at, since [`Columns::read`] will.
+    /// Parses the usual form of `<row-update2>`, as ovsdb-server writes it: an object with one member. Its value is not
+    /// checked, since [`Columns::read`] does that.
     fn parse_single(text: &'a str) -> Option<Self> {
         let inner = text.strip_suffix('}')?;
         let columns = |kind| inner.strip_prefix(kind).map(Columns);

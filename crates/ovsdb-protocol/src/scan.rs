@@ -1,19 +1,18 @@
-//! Finds where a JSON value ends, without understanding it and without reading a byte twice.
+//! Finds the end of a JSON value, without parsing it and without reading a byte twice.
 
 use crate::unescaped::unescaped_prefix_len;
 
-/// How much nesting and how long a value is accepted.
+/// The maximum nesting and length of accepted values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Deepest nesting of arrays and objects. OVSDB needs eight levels; ovsdb-server itself refuses
-    /// a thousand.
+    /// The deepest nesting of arrays and objects. OVSDB needs eight levels; ovsdb-server itself refuses a thousand.
     pub depth: usize,
-    /// Longest value, in bytes, that is kept in memory as a whole: a row, or a message that holds
-    /// no rows. A message with rows may be of any length.
+    /// The longest value, in bytes, that is kept in memory as a whole: a row, or a message without rows. A message with
+    /// rows may have any length.
     pub value: usize,
 }
 
-/// A value that is over a limit or begins with what begins no value.
+/// A value that exceeds a limit or has an invalid first character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ScanError {
     /// Offset from the value's first byte.
@@ -33,7 +32,7 @@ pub(crate) struct Scanner {
 enum State {
     #[default]
     Start,
-    /// Within an array or object, or behind all of them.
+    /// Within an array or object, or after all of them.
     Container,
     String,
     Escape,
@@ -48,14 +47,14 @@ impl Default for Limits {
 }
 
 impl Scanner {
-    /// Goes on in `bytes`, which hold the value from its first byte on and have only grown since
-    /// the last call. Returns the value's length once its end is there.
+    /// Continues in `bytes`, which contain the value from its first byte on and have only grown since the last call.
+    /// Returns the value's length once its end has arrived.
     pub(crate) fn scan(&mut self, bytes: &[u8], limits: Limits) -> Result<Option<usize>, ScanError> {
         let Self { scanned: mut at, mut depth, mut state } = *self;
         let end = 'scan: loop {
             let Some(&byte) = bytes.get(at) else { break None };
             match state {
-                // In one go as long as nothing is odd: nearly all bytes are read here.
+                // A fast loop without special cases: nearly all bytes are read here.
                 State::Container => loop {
                     let Some(&byte) = bytes.get(at) else { break 'scan None };
                     at += 1;
@@ -113,7 +112,7 @@ impl Scanner {
     }
 }
 
-/// Goes on in a string. Returns where it stopped, and what comes there.
+/// Continues in a string. Returns where it stopped, and the state there.
 fn string(bytes: &[u8], mut at: usize) -> (usize, State) {
     loop {
         at += unescaped_prefix_len(&bytes[at..]);
@@ -121,7 +120,7 @@ fn string(bytes: &[u8], mut at: usize) -> (usize, State) {
             None => return (at, State::String),
             Some(b'"') => State::Container,
             Some(b'\\') => State::Escape,
-            // A control character, which whoever reads the value will refuse.
+            // A control character, which the reader of the value will refuse.
             Some(_) => State::String,
         };
         at += 1;
@@ -139,7 +138,7 @@ mod tests {
         Scanner::default().scan(text.as_bytes(), Limits::default())
     }
 
-    /// Regression: holodekk, whose counting of braces does not know escaped quotes.
+    /// Regression: holodekk, which counts braces and ignores escaped quotes.
     #[test]
     fn the_end_is_found_wherever_the_bytes_are_split() {
         for value in ["{}", "[]", r#""a""#, r#""\"\\""#, r#"{"a":["}",{"]":1}]}"#, "12", "null", "-1.5e3"] {

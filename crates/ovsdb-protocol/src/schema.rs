@@ -34,10 +34,10 @@ pub struct TableSchema {
     pub columns: BTreeMap<String, ColumnSchema>,
     /// The greatest number of rows; `None` for any number.
     pub max_rows: Option<u64>,
-    /// Whether rows live without being referenced. The server deletes an unreferenced row of any other
-    /// table at the end of each transaction, even if it is new.
+    /// Whether rows exist without being referenced. The server deletes an unreferenced row of any other table at the
+    /// end of each transaction, even if it is new.
     pub is_root: bool,
-    /// Sets of columns which no two rows may agree on.
+    /// Sets of columns in which no two rows may have equal values.
     pub indexes: Vec<Vec<String>>,
 }
 

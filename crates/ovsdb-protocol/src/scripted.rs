@@ -1,4 +1,4 @@
-//! A server whose every word is written down in the test.
+//! A server whose messages are all scripted in the test.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use crate::endpoint::{Endpoint, Stream};
 
-/// Longer than anything that a test waits for, in a clock that jumps.
+/// Longer than any wait of a test, with a clock that jumps.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// A Unix socket in a directory of its own, or a TCP port.
+/// A Unix socket in its own directory, or a TCP port.
 pub(crate) enum Server {
     Unix(UnixListener, PathBuf, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir),
     Tcp(TcpListener),
@@ -51,7 +51,7 @@ impl Server {
                 Self::Unix(listener, ..) => Box::pin(listener.accept().await.unwrap().0),
                 Self::Tcp(listener) => {
                     let (stream, _) = listener.accept().await.unwrap();
-                    // A clock that jumps does not wait for a piece that is held back.
+                    // A clock that jumps does not wait for a delayed packet.
                     stream.set_nodelay(true).unwrap();
                     Box::pin(stream)
                 }
@@ -106,7 +106,7 @@ impl Peer {
         self.send(&notification(method, params)).await;
     }
 
-    /// Waits for whatever the client says, or for it to hang up.
+    /// Waits until the client sends anything or hangs up.
     pub(crate) async fn unheard(&mut self) -> usize {
         self.stream.read_buf(&mut self.received).await.unwrap()
     }

@@ -181,7 +181,7 @@ impl Policy {
             _ => {}
         }
         let least = cluster_id.and_then(|cluster| self.least.get(&cluster)).copied().unwrap_or(0);
-        // A server that does not tell may be at any index.
+        // A server that does not report its index may be at any index.
         let index = index.unwrap_or(0);
         if role != ServerRole::Relay && index < least {
             return Err(ServerUnusable::Stale { index, least });

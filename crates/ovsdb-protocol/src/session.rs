@@ -28,14 +28,14 @@ use crate::replica::Replica;
 use crate::schema::DatabaseSchema;
 use crate::server::{Policy, ServerDatabase, ServerRole};
 
-/// A connection to a database that is restored whenever it is lost, for a program with an event loop of its own.
+/// A connection to a database that is restored whenever it is lost, for a program with its own event loop.
 ///
 /// # Behaviour
 /// - Nothing happens until [`next`](Self::next) is awaited; all work is done in it.
 /// - `next` never fails: a lost connection is an event, and the next call connects again.
 /// - The server's `_Server` database decides whether the server can be used: see [`SessionConfig::leader_only`]. The
 ///   session leaves a server that cannot be used, or no longer can, at once for the next remote. This includes a server
-///   that refuses a transaction because it is read-only, which `_Server` does not tell
+///   that refuses a transaction because it is read-only, which `_Server` does not show
 ///   ([`ServerUnusable::ReadOnly`](crate::ServerUnusable::ReadOnly)).
 /// - After every (re)connection, the replica is synchronised before [`SessionEvent::Synced`]: by differences if the
 ///   server remembers the last transaction that the replica reflects, by a snapshot otherwise. The same happens on the

@@ -64,8 +64,8 @@ pub use schema::declared_schema;
 ///
 /// A column is named by its index in [`ColumnGroup::COLUMNS`].
 pub trait ColumnGroup: Sized {
-    /// What reading a column may change beside the row: `()` unless the declaration names a type. A store that refers to rows
-    /// by handles looks the handles up there.
+    /// What reading a column may change besides the row: `()` unless the declaration names a type. A store that refers
+    /// to rows by handles looks the handles up there.
     type Context: ?Sized;
 
     /// The declared columns. No two have the same name.
@@ -101,23 +101,23 @@ pub trait ColumnGroup: Sized {
 ///
 /// The struct's attribute is `#[ovsdb(table = "NAME", ...)]`, with
 ///
-/// - `load_stage = N`: in which stage of a snapshot the rows come, see [`TableSpec::load_stage`];
-/// - `since = "RELEASE"`: the release whose schema has all required columns at the latest, for messages;
-/// - `optional`: the table may be absent as a whole; `absent = "CONSEQUENCE"` says what is lost then;
+/// - `load_stage = N`: the stage of a snapshot that brings the rows, see [`TableSpec::load_stage`];
+/// - `since = "RELEASE"`: the first release that is known to have all required columns, for messages;
+/// - `optional`: the whole table may be absent; `absent = "CONSEQUENCE"` says what is lost then;
 /// - `context = "TYPE"`: see [`ColumnGroup::Context`].
 ///
 /// A field is a column of the same name, of a type that implements [`Column`], unless its attribute says otherwise:
 ///
-/// - `column = "NAME"`: the column's name, where it is no Rust identifier;
+/// - `column = "NAME"`: the column's name, if it is not a Rust identifier;
 /// - `key = "COLUMN:KEY"`: the value of one key of a map of strings, of a type that implements [`KeyColumn`];
-/// - `prefix = "COLUMN:PREFIX"`: the pairs whose keys start so, of a type that implements [`PairsColumn`];
-/// - `optional`: the column may be absent; it has its default then. `since = "RELEASE"` and `absent = "CONSEQUENCE"` say
-///   for people which release brought it and what is lost without it;
+/// - `prefix = "COLUMN:PREFIX"`: the pairs whose keys have the prefix, of a type that implements [`PairsColumn`];
+/// - `optional`: the column may be absent; it has its default then. `since = "RELEASE"` and `absent = "CONSEQUENCE"`
+///   state for messages which release introduced it and what is lost without it;
 /// - `index`: rows are found by the value, in [`TableCache::find`](crate::TableCache::find); see [`IndexedField`] for
 ///   the types that it can have. Not for fields of a group;
 /// - `uuid`: the row's `_uuid`;
 /// - `flatten`: a group of further columns, a type that implements [`ColumnGroup`];
-/// - `skip`: no column. The field has its default in a new row and is kept when the row changes.
+/// - `skip`: not a column. The field has its default in a new row and is kept when the row changes.
 pub trait Table: ColumnGroup + 'static {
     /// The declaration of the table.
     const TABLE: TableSpec;
@@ -134,7 +134,7 @@ pub trait Table: ColumnGroup + 'static {
 pub struct TableSpec {
     /// The table's name.
     pub name: &'static str,
-    /// The columns. Several fields may stand for parts of one.
+    /// The columns. Several fields may be parts of one.
     pub columns: &'static [ColumnSpec],
     /// The stage of a snapshot that brings the table: those of stage 0 come first. A session asks for one stage after
     /// the other, and decodes one while the server renders the next; see
@@ -142,7 +142,7 @@ pub struct TableSpec {
     pub load_stage: u8,
     /// Whether a server may lack the table.
     pub is_optional: bool,
-    /// The release that has all required columns at the latest; empty if the declaration does not say.
+    /// The first release that is known to have all required columns; empty if the declaration does not say.
     pub since: &'static str,
     /// What is lost without the table; empty if the declaration does not say.
     pub absent: &'static str,
@@ -155,22 +155,22 @@ pub struct ColumnSpec {
     pub name: &'static str,
     /// The type of its values.
     pub kind: ColumnKind,
-    /// The keys that are read, of a map of which only some are.
+    /// The keys that are read, of a map that is read in part.
     pub keys: &'static [&'static str],
     /// The prefixes of further keys that are read.
     pub prefixes: &'static [&'static str],
-    /// The words that are understood, of a column of an enumeration: see [`AtomValue::VALUES`]. Empty for other columns.
+    /// The words that are understood, for a column of an enumeration: see [`AtomValue::VALUES`]. Empty for other columns.
     pub values: &'static [&'static str],
     /// Whether a server may lack the column.
     pub is_optional: bool,
-    /// The release that brought it; empty if the declaration does not say.
+    /// The release that introduced it; empty if the declaration does not say.
     pub since: &'static str,
     /// What is lost without it; empty if the declaration does not say.
     pub absent: &'static str,
 }
 
 impl ColumnSpec {
-    /// Returns the declaration of a column of one string, of which nothing else is said.
+    /// Returns the declaration of a column of one string, with nothing else declared.
     pub(crate) const fn string(name: &'static str) -> Self {
         Self {
             name,

@@ -22,7 +22,7 @@ pub use cache::TableCache;
 /// A [`Replica`] of typed tables.
 ///
 /// # Behaviour
-/// - Readers see the content as of the last commit, also while a batch arrives or the connection is lost.
+/// - Readers see the content as of the last commit, even while a batch arrives or the connection is lost.
 /// - [`take_changes`](Self::take_changes) returns the true differences of each table: however often all rows were fetched
 ///   again, unchanged rows are not among them, and deleted ones are.
 /// - A value that is not understood is one of the [`problems`](Self::problems); the rest of its row is used.

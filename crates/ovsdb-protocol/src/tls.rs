@@ -1,8 +1,8 @@
 //! TLS as Open vSwitch does it: both sides show a certificate, and each trusts one CA that was made for the purpose.
 //!
-//! What is not done matters as much: no certificate of the system's is trusted, the names in certificates do not
-//! count unless told so, because those that `ovs-pki` makes name no hosts, and nothing is resumed, so that every
-//! connection is verified by what the files hold at its time.
+//! It also matters what is not done: certificates of the system are not trusted, the names in certificates do not count
+//! unless configured, because those from `ovs-pki` do not name hosts, and sessions are not resumed, so that every
+//! connection is verified against the present files.
 
 #[cfg(feature = "tls")]
 mod certificate;

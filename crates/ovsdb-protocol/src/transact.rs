@@ -24,7 +24,7 @@ use crate::value::Row;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub(crate) u64);
 
-/// A list of operations that happen all or not at all.
+/// A list of operations that are executed all or not at all.
 ///
 /// Each method appends one operation and returns its index, which is also that of its result in
 /// [`Results`](crate::Results) and the one that a [`TransactError`](crate::TransactError) names. Its JSON is
@@ -58,9 +58,9 @@ impl Transaction {
         self.operations.len() - 1
     }
 
-    /// Inserts a row; columns which it lacks get their defaults.
+    /// Inserts a row; columns that it lacks get their defaults.
     ///
-    /// After a lost connection nobody can tell whether the row exists: see [`Transaction::insert_as`].
+    /// After a lost connection it is not known whether the row exists: see [`Transaction::insert_as`].
     pub fn insert(&mut self, table: impl Into<String>, row: Row) -> usize {
         self.push(Operation::Insert { table: table.into(), row, uuid_name: None, uuid: None })
     }
@@ -68,15 +68,15 @@ impl Transaction {
     /// Inserts a row with a name by which other operations refer to it, as
     /// [`Atom::NamedUuid`](crate::Atom::NamedUuid).
     ///
-    /// The name must be an `<id>` of RFC 7047: letters, digits and underscores, with no digit first. A name that
-    /// no insert defines is not an error by itself: the server replaces it by a uuid that no row has.
+    /// The name must be an `<id>` of RFC 7047: letters, digits and underscores, with no digit first. A name that no
+    /// insert defines is not an error: the server replaces it by a uuid that no row has.
     pub fn insert_named(&mut self, table: impl Into<String>, name: impl Into<String>, row: Row) -> usize {
         self.push(Operation::Insert { table: table.into(), row, uuid_name: Some(name.into()), uuid: None })
     }
 
-    /// Inserts a row under a uuid of our choice, for servers since 2.13.
+    /// Inserts a row under a chosen uuid, for servers since 2.13.
     ///
-    /// Repeating such a transaction is safe: the second time fails with
+    /// Repeating such a transaction is safe: the second one fails with
     /// [`ErrorClass::Conflict`](crate::ErrorClass::Conflict).
     pub fn insert_as(&mut self, table: impl Into<String>, uuid: Uuid, row: Row) -> usize {
         self.push(Operation::Insert { table: table.into(), row, uuid_name: None, uuid: Some(uuid) })
@@ -132,8 +132,8 @@ impl Transaction {
         self.push(Operation::Delete { table: table.into(), conditions: collect(conditions) })
     }
 
-    /// Fails the transaction unless `columns` of the rows that meet all of `conditions` are right now exactly
-    /// `rows`: a precondition, with [`ErrorClass::Precondition`](crate::ErrorClass::Precondition) if it does not hold.
+    /// Fails the transaction unless `columns` of the rows that meet all of `conditions` are now exactly `rows`: a
+    /// precondition, with [`ErrorClass::Precondition`](crate::ErrorClass::Precondition) if it does not hold.
     ///
     /// To wait for something to become true, [push](Self::push) an [`Operation::Wait`] with a timeout.
     pub fn require<C: Into<String>>(
@@ -154,7 +154,7 @@ impl Transaction {
         })
     }
 
-    /// Asks that the commit be on disk before the reply, if `durable`.
+    /// Requests that the commit is on disk before the reply, if `durable`.
     pub fn commit(&mut self, durable: bool) -> usize {
         self.push(Operation::Commit { durable })
     }
@@ -164,14 +164,14 @@ impl Transaction {
         self.push(Operation::Abort)
     }
 
-    /// Leaves a remark in the log of the database.
+    /// Writes a comment to the log of the database.
     pub fn comment(&mut self, comment: impl Into<String>) -> usize {
         self.push(Operation::Comment { comment: comment.into() })
     }
 
     /// Fails the transaction unless this client holds `lock` at the server it is connected to.
     ///
-    /// Locks are per server process. That makes them no fence against a client of another server.
+    /// Locks belong to one server process, so they do not fence off a client of another server.
     pub fn assert_lock(&mut self, lock: impl Into<String>) -> usize {
         self.push(Operation::Assert { lock: lock.into() })
     }

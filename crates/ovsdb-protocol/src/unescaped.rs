@@ -1,7 +1,7 @@
 //! The length of the prefix of a JSON string that contains no escape, quote or control character. Hot path.
 
-/// Eight bytes at a time: most texts are too short for [`memchr`](https://docs.rs/memchr) to earn what calling it
-/// costs, and it looks for no control characters.
+/// Eight bytes at a time: most texts are too short to justify calling [`memchr`](https://docs.rs/memchr), which does
+/// not find control characters either.
 const WORD: usize = size_of::<u64>();
 
 /// Returns the number of bytes before the first quote, backslash or control character; the length of `bytes` if there is

@@ -4,8 +4,7 @@ use crate::cursor::{DatumReader, DecodeError};
 use crate::row::{ColumnSink, Columns};
 use crate::value::Row;
 
-/// Reads all columns, whatever their type. What depends on the type is left to
-/// [`Datum::conform`](crate::Datum::conform).
+/// Reads all columns, whatever their type. [`Datum::conform`](crate::Datum::conform) does what depends on the type.
 ///
 /// # Errors
 /// The text as a whole, or one of the values, is malformed.

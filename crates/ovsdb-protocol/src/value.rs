@@ -1,10 +1,10 @@
 //! Database values and their JSON, [RFC 7047 section 5.1].
 //!
-//! A [`Datum`] is what one column of one row holds: a set or a map of [`Atom`]s. Scalars and optional
-//! values are sets of one and of at most one element, as they are inside the server, so that one type
-//! serves every column. JSON alone does not tell a real `3` from an integer `3`, nor an empty set from
-//! an absent scalar: [`Datum::conform`] settles that with the column type of the schema. A real without fraction that
-//! was read without one, by a select say, is an [`Atom::Integer`], and [`Atom::as_real`] takes it for a real.
+//! A [`Datum`] is what one column of one row holds: a set or a map of [`Atom`]s. Scalars and optional values are sets
+//! of one and of at most one element, as they are inside the server, so that one type serves every column. JSON alone
+//! does not distinguish a real `3` from an integer `3`, nor an empty set from an absent scalar: [`Datum::conform`]
+//! resolves that with the column type of the schema. A real without fraction that was read without one, for example by
+//! a select, is an [`Atom::Integer`], and [`Atom::as_real`] accepts it as a real.
 //!
 //! [RFC 7047 section 5.1]: https://www.rfc-editor.org/rfc/rfc7047#section-5.1
 

@@ -22,7 +22,7 @@ pub enum ElementKind {
     Unknown,
     /// `router`: the port has the addresses of its router port.
     Router,
-    /// Nothing that northd would accept.
+    /// Invalid: northd does not accept it.
     #[default]
     Unreadable,
 }
@@ -34,11 +34,11 @@ pub struct Element<'a> {
     is_doubtful: bool,
     mac: Option<Mac>,
     addresses: Addresses<'a>,
-    /// The text, where its spelling is not canonical, or may not be.
+    /// The text, if it is not canonical, or may not be.
     text: Option<&'a str>,
 }
 
-/// The IP addresses of an element, IPv4 first: where they are packed, or as they were parsed.
+/// The IP addresses of an element, IPv4 first: packed, or as they were parsed.
 #[derive(Clone)]
 enum Addresses<'a> {
     Packed { v4: &'a [[u8; 4]], v6: &'a [[u8; 16]] },
@@ -89,7 +89,7 @@ impl<'a> Element<'a> {
                 if words[..] == ["dynamic"] {
                     element.kind = ElementKind::Dynamic;
                 } else {
-                    // What follows a word that is no address is not looked at.
+                    // Words after one that is not an address are ignored.
                     let addresses = words.iter().map_while(|word| Some(parse_prefix(word)?.addr()));
                     let mut addresses: SmallVec<_> = addresses.collect();
                     element.kind = ElementKind::Static;
@@ -104,7 +104,7 @@ impl<'a> Element<'a> {
         element
     }
 
-    /// Returns what the element means.
+    /// Returns the kind of the element.
     pub fn kind(&self) -> ElementKind {
         self.kind
     }
@@ -114,7 +114,7 @@ impl<'a> Element<'a> {
         self.mac
     }
 
-    /// Returns its IP addresses, IPv4 first. Those of a `dynamic` element are only asked for.
+    /// Returns its IP addresses, IPv4 first. Those of a `dynamic` element are only requested.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
         self.addresses.clone().into_iter()
     }
@@ -137,13 +137,13 @@ impl<'a> Element<'a> {
             text.push_str(" dynamic");
         }
         for address in self.addresses() {
-            // A `String` takes whatever is written.
+            // Writing to a `String` never fails.
             let _ = write!(text, " {address}");
         }
         text
     }
 
-    /// Tells whether the element, or its end, was not understood.
+    /// Returns true if the element, or its end, was not understood.
     pub fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A header holds the kind in two bits, the number of IPv4 addresses in three, that of IPv6 addresses in two, and
-//! `SAME_MAC` if the Ethernet address is that of the canonical element before it, as what northd allocates to a port has
-//! the address that the port asks with.
+//! `SAME_MAC` if the Ethernet address is that of the canonical element before it, since an allocation of northd has the
+//! Ethernet address of the port's request.
 
 use smallvec::SmallVec;
 
@@ -33,9 +33,9 @@ const NO_MAC: Mac = Mac([0; 6]);
 /// An element as it is encoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PackedElement<'a> {
-    /// In its canonical spelling: as [`Element`](super::Element) would be rendered.
+    /// In canonical form: as [`Element`](super::Element) renders it.
     Canonical { is_static: bool, mac: Mac, v4: &'a [[u8; 4]], v6: &'a [[u8; 16]] },
-    /// In any other.
+    /// In any other form.
     Text(&'a str),
 }
 
@@ -54,7 +54,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// Begins with the first set of some bytes.
+    /// Starts with the first set of existing bytes.
     pub(crate) fn with_first_set(bytes: &[u8]) -> Self {
         let mut set = Decoder::new(bytes);
         set.by_ref().for_each(drop);
@@ -82,7 +82,7 @@ impl Encoder {
             }
             PackedElement::Text(text) => {
                 self.bytes.push(TEXT);
-                // A string of 4 GiB does not pass the session's limits.
+                // The session's limits exclude strings of 4 GiB.
                 self.bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 self.bytes.extend_from_slice(text.as_bytes());
             }
@@ -99,8 +99,8 @@ impl Encoder {
         }
     }
 
-    /// Appends what nearly every element is, in one pass: an Ethernet address and IP addresses, or `dynamic`, in
-    /// canonical spelling. Fails at anything else.
+    /// Appends in one pass the usual form of an element: an Ethernet address and IP addresses, or `dynamic`, in
+    /// canonical form. Fails at anything else.
     fn push_canonical(&mut self, text: &[u8]) -> Option<()> {
         let (mac, mut rest) = text.split_at_checked(Mac::LENGTH)?;
         let (mut is_static, mut v4, mut v6) = (true, 0, 0);
@@ -128,7 +128,7 @@ impl Encoder {
         Some(())
     }
 
-    /// Begins a canonical element, and returns where.
+    /// Starts a canonical element, and returns its position.
     fn open(&mut self, mac: Mac) -> usize {
         let start = self.bytes.len();
         if mac == self.mac {
@@ -167,7 +167,7 @@ impl<'a> Decoder<'a> {
         self.rest.first().is_none_or(|header| header & KIND == SEPARATOR)
     }
 
-    /// Returns the set behind this one.
+    /// Returns the set after this one.
     pub(crate) fn next_set(mut self) -> Self {
         self.by_ref().for_each(drop);
         self.rest = self.rest.split_first().map_or(&[], |(_, rest)| rest);
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::address::Element;
 
-    /// Returns whether the element is packed in one pass, which must come to the same.
+    /// Returns whether the element is packed in one pass, which must give the same result.
     fn is_canonical(text: &str) -> bool {
         let mut encoder = Encoder::default();
         encoder.push_text(text);

@@ -9,10 +9,10 @@ use crate::parsing::digit;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// How long its canonical spelling is.
+    /// The length of its canonical text.
     pub(super) const LENGTH: usize = 17;
 
-    /// Parses six hexadecimal numbers with colons between them, each of one or two digits, as northd does.
+    /// Parses six hexadecimal numbers separated by colons, each of one or two digits, as northd does.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (mut bytes, mut parts) = ([0; 6], text.split(':'));
         for byte in &mut bytes {
@@ -22,7 +22,7 @@ impl Mac {
         parts.next().is_none().then_some(Self(bytes))
     }
 
-    /// Parses an address that is written as it is rendered.
+    /// Parses an address in canonical form.
     pub(crate) fn parse_canonical(text: &[u8]) -> Option<Self> {
         let text: &[u8; Self::LENGTH] = text.try_into().ok()?;
         let mut bytes = [0; 6];

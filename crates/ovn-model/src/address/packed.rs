@@ -1,16 +1,16 @@
-//! A few bytes that hardly ever need an allocation.
+//! Short byte strings that hardly ever need an allocation.
 
 use std::ops::Deref;
 
 /// Bytes that never change.
 ///
-/// There are as many as there are ports, and nearly all fit in: a port that asks for addresses and got one of each
-/// family takes 29 bytes. As much again as that would cost an allocation.
+/// There are as many as ports, and nearly all fit in: a port with requested addresses and an allocated one of each
+/// family takes 29 bytes. An allocation would cost as much again.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Packed {
-    /// The rest is zeros.
+    /// Unused bytes are zero.
     Here { length: u8, bytes: [u8; HERE] },
-    /// More than fit in.
+    /// More bytes than fit in.
     Away(Box<[u8]>),
 }
 

@@ -12,13 +12,13 @@ use crate::prefix::is_host;
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vips;
 
-/// What depends on the rows of a type: one function for a table.
+/// The dependents of the rows of a type: one function for each table.
 pub(crate) trait Recorded: Row {
-    /// Records what depends on how a row changed.
+    /// Records the dependents of a changed row.
     fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder);
 }
 
-/// Returns true if two rows differ in more than the rows that they refer to, which are told by themselves.
+/// Returns true if two rows differ in more than the rows that they refer to, which are reported separately.
 fn differs_itself<R: Row>(edit: &Edit<'_, R>) -> bool {
     let is_reference = |column: usize| R::TABLE.columns[column].kind == ColumnKind::Set(AtomicType::Uuid);
     match (edit.old, edit.new) {
@@ -66,7 +66,7 @@ impl Recorded for Port {
 /// Returns true if two versions of a port join their switch with the same things.
 fn joins_alike(old: &Port, new: &Port) -> bool {
     let ends = |port: &'_ Port| (port.kind, port.switch, port.is_disabled());
-    // Only ports of type `switch` are known by their names there.
+    // Only ports of type `switch` are identified by their names there.
     let is_renamed = || new.kind == PortKind::Switch && old.name != new.name;
     ends(old) == ends(new)
         && old.leads_to() == new.leads_to()
@@ -83,9 +83,9 @@ impl Recorded for Router {
 }
 
 impl Recorded for RouterPort {
-    /// Notes the router, the switches and routers whose ports name this one, and those it names.
+    /// Records the router, the switches and routers whose ports name this one, and those it names.
     fn record(network: Network<'_>, edit: &Edit<'_, Self>, recorder: &mut Recorder) {
-        // Which chassis a gateway port is bound to does not matter.
+        // The chassis that a gateway port is bound to does not matter.
         let chassis = [Self::COLUMNS.gateway_chassis.name(), Self::COLUMNS.ha_chassis_group.name()];
         let is_seen = |old: &Self, new: &Self| {
             let mut columns = old.changed(new).iter().map(|column| Self::TABLE.columns[column].name);
@@ -121,7 +121,7 @@ impl Recorded for LoadBalancer {
         let [before, after] =
             edit.map(|balancer| Some(&balancer.vips)).map(|vips| vips.unwrap_or(Vips::EMPTY));
         let (from, to) = if is_other { (Vips::EMPTY, Vips::EMPTY) } else { (before, after) };
-        // A VIP that changed is told as it was and as it is.
+        // A changed VIP is reported with its former and its present value.
         let changed = before.without(to).chain(after.without(from));
         network.note_vips(&routers, changed, recorder);
     }
@@ -144,7 +144,7 @@ impl Recorded for Nat {
         for nat in edit.rows() {
             if let Some(router) = nat.router {
                 if let Some(address) = nat.external_ip() {
-                    // Whether the router keeps an address of its own is for all to see.
+                    // Whether the router consumes packets for its own address affects everyone.
                     let is_hidden = nat.is_host_snat() && !network.is_own(router, address);
                     recorder.note(match is_hidden {
                         true => Change::HostSnat { router, address },
@@ -154,7 +154,7 @@ impl Recorded for Nat {
                 if let Some(address) = nat.logical_host() {
                     recorder.note(Change::Address { router, address });
                 }
-                // A row for a whole network, on either side, concerns everybody in it.
+                // A row for a whole network, on either side, affects everyone in it.
                 let is_network = nat.logical_ip().is_some_and(|network| !is_host(&network));
                 if is_network || nat.external_network().is_some() {
                     recorder.note(Change::Topology(Node::Router(router)));

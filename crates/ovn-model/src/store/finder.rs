@@ -1,10 +1,10 @@
-//! A hash table of handles, which leaves the keys where they are.
+//! A hash table of handles that does not store the keys.
 
 use hashbrown::HashTable;
 
-/// Finds rows by the hash of something in them, where a map from UUIDs or names would repeat the keys.
+/// Finds rows by the hash of a key in them, where a map from UUIDs or names would duplicate the keys.
 ///
-/// The hash is kept beside the handle, so that the table grows without a look at the rows.
+/// The hash is stored with the handle, so that the table grows without access to the rows.
 #[derive(Debug)]
 pub(crate) struct Finder<I>(HashTable<(u32, I)>);
 
@@ -15,14 +15,14 @@ impl<I> Default for Finder<I> {
 }
 
 impl<I: Copy + Eq> Finder<I> {
-    /// Returns the rows with that hash that are the one looked for.
+    /// Returns the rows with that hash for which `is` returns true.
     pub(crate) fn find(&self, hash: u64, is: impl Fn(I) -> bool) -> impl Iterator<Item = I> {
         let hash = hash as u32;
         let found = self.0.iter_hash(widen(hash)).filter(move |(other, row)| *other == hash && is(*row));
         found.map(|(_, row)| *row)
     }
 
-    /// Files a row under another hash; `None` stands for no hash.
+    /// Moves a row to another hash; `None` means no hash.
     pub(crate) fn moved(&mut self, row: I, from: Option<u64>, to: Option<u64>) {
         if from != to {
             from.into_iter().for_each(|hash| self.remove(hash, row));
@@ -30,7 +30,7 @@ impl<I: Copy + Eq> Finder<I> {
         }
     }
 
-    /// Files a row under other hashes; both lists are sorted, without duplicates.
+    /// Moves a row to other hashes; both lists are sorted, without duplicates.
     pub(crate) fn moved_all(&mut self, row: I, from: &[u64], to: &[u64]) {
         for hash in from.iter().filter(|hash| to.binary_search(hash).is_err()) {
             self.remove(*hash, row);
@@ -40,13 +40,13 @@ impl<I: Copy + Eq> Finder<I> {
         }
     }
 
-    /// Files a row, which is not filed under that hash yet.
+    /// Inserts a row under a hash that it does not have yet.
     pub(crate) fn insert(&mut self, hash: u64, row: I) {
         let hash = hash as u32;
         self.0.insert_unique(widen(hash), (hash, row), |(hash, _)| widen(*hash));
     }
 
-    /// Removes a row that was filed under that hash.
+    /// Removes a row that is under that hash.
     pub(crate) fn remove(&mut self, hash: u64, row: I) {
         let entry = (hash as u32, row);
         if let Ok(found) = self.0.find_entry(widen(entry.0), |other| *other == entry) {
@@ -54,7 +54,7 @@ impl<I: Copy + Eq> Finder<I> {
         }
     }
 
-    /// Makes room for so many more rows.
+    /// Reserves capacity for more rows.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.0.reserve(additional, |(hash, _)| widen(*hash));
     }
@@ -67,13 +67,13 @@ impl<I: Copy + Eq> Finder<I> {
         self.0.len()
     }
 
-    /// Returns all rows, in no order; those with several hashes several times.
+    /// Returns all rows, in no order; a row with several hashes appears several times.
     pub(crate) fn rows(&self) -> impl Iterator<Item = I> {
         self.0.iter().map(|(_, row)| *row)
     }
 }
 
-/// Makes a hash of half of one: the table takes the place from the low bits and a tag from the highest.
+/// Extends half a hash to a whole one: the table takes the position from the low bits and a tag from the highest.
 fn widen(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }

@@ -1,4 +1,4 @@
-//! A map from something that rows have to the rows that have it.
+//! A map from keys to the rows that have them.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         self.0.get(key).map(IdSet::as_slice).unwrap_or_default()
     }
 
-    /// Files a row under another key; `None` stands for no key, and `own` makes a key where it is new.
+    /// Moves a row to another key; `None` means no key, and `own` creates the stored key if it is new.
     pub(crate) fn moved<Q: Hash + Eq + ?Sized>(
         &mut self,
         row: I,
@@ -46,7 +46,7 @@ impl<K: Hash + Eq, I: Copy + Ord> Index<K, I> {
         }
     }
 
-    /// Files a row; `own` makes the key where it is new.
+    /// Inserts a row; `own` creates the stored key if it is new.
     pub(crate) fn insert<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, row: I, own: impl FnOnce(&Q) -> K)
     where
         K: Borrow<Q>,

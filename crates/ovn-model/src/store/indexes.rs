@@ -40,24 +40,24 @@ pub(crate) struct Indexes {
     vips: Finder<LoadBalancerId>,
     /// By the addresses of their backends.
     backends: Finder<LoadBalancerId>,
-    /// How many load balancers have options: mostly none has.
+    /// The number of load balancers with options: mostly there are none.
     pub(crate) balancers_with_options: usize,
     pub(crate) externals: Index<(RouterId, IpAddr), NatId>,
     pub(crate) host_snats: Index<(RouterId, IpAddr), NatId>,
     /// Those whose external address is a network.
     pub(crate) external_networks: Index<RouterId, NatId>,
     pub(crate) network_snats: Index<RouterId, NatId>,
-    /// By router and single address inside: of each override there is one.
+    /// By router and single internal address: each override has an entry.
     logicals: Finder<NatId>,
     /// The tagged rows that are for a port, by its name.
     tagged: Finder<NatId>,
-    /// The tagged rows that are for no port, which may be many.
+    /// The tagged rows without a port, of which there may be many.
     pub(crate) portless: IdSet<NatId>,
 }
 
-/// What rows of a type are found by: one function for a table.
+/// The keys of rows of a type: one function for each table.
 pub(crate) trait Indexed: Row {
-    /// Adapts the indexes to a changed row.
+    /// Updates the indexes for a changed row.
     fn reindex(_indexes: &mut Indexes, _slabs: &Slabs, _edit: &Edit<'_, Self>) {}
 }
 
@@ -83,7 +83,7 @@ impl Indexes {
         self.addresses.find(self.hash(switch, address), has)
     }
 
-    /// Files a port of type `virtual` by the ports that may have its address.
+    /// Indexes a port of type `virtual` by the ports that may have its address.
     fn readopt(&mut self, edit: &Edit<'_, Port>) {
         let [from, to] = [edit.old, edit.new].map(|port| {
             let mut parents: Vec<_> = port.into_iter().flat_map(Port::virtual_parents).collect();
@@ -99,7 +99,7 @@ impl Indexes {
         }
     }
 
-    /// Files a port by what depends on its switch.
+    /// Updates the indexes of a port that depend on its switch.
     pub(super) fn place_port(
         &mut self,
         slabs: &Slabs,
@@ -117,7 +117,7 @@ impl Indexes {
         self.readdress(slabs, id, placed);
     }
 
-    /// Files a port by its addresses, under each of them once.
+    /// Indexes a port by each of its addresses once.
     fn readdress(&mut self, slabs: &Slabs, id: PortId, placed: [Option<(&Port, Option<SwitchId>)>; 2]) {
         let is_same = |(old, from): (&Port, _), (new, to): (&Port, _)| {
             from == to && old.kind.is_instance() == new.kind.is_instance() && old.addresses == new.addresses
@@ -143,7 +143,7 @@ impl Indexes {
             hashes
         });
         if !to.is_empty() && self.addresses.is_empty() {
-            // The switches of a snapshot come after all ports: to grow step by step takes as long as all the rest.
+            // The switches of a snapshot come after all ports: growing step by step would take as long as all the rest.
             self.addresses.reserve(slabs.ports.len());
         }
         self.addresses.moved_all(id, &from, &to);
@@ -162,7 +162,7 @@ impl Indexes {
         sorted(self.backends.find(self.hash((), address), has))
     }
 
-    /// Returns the NAT rows of a router whose logical prefix is just that address, sorted.
+    /// Returns the NAT rows of a router whose logical prefix is that single address, sorted.
     pub(crate) fn nats_by_logical(&self, slabs: &Slabs, router: RouterId, address: IpAddr) -> IdSet<NatId> {
         let is = |id| {
             let nat = slabs.nats.slot(id);
@@ -171,7 +171,7 @@ impl Indexes {
         sorted(self.logicals.find(self.hash(router, address), is))
     }
 
-    /// Returns the NAT rows tagged with the port of that name, sorted; for the empty name, those tagged with none.
+    /// Returns the NAT rows tagged with the port of that name, sorted; for the empty name, those without a port tag.
     pub(crate) fn nats_tagged(&self, slabs: &Slabs, port: &str) -> IdSet<NatId> {
         if port.is_empty() {
             return self.portless.clone();
@@ -180,7 +180,7 @@ impl Indexes {
         sorted(self.tagged.find(self.hasher.hash_one(port), is))
     }
 
-    /// Files a NAT row by what depends on its router.
+    /// Updates the indexes of a NAT row that depend on its router.
     pub(super) fn place_nat(&mut self, _: &Slabs, id: NatId, placed: [Option<(&Nat, Option<RouterId>)>; 2]) {
         let on = placed.map(|placed| placed.and_then(|(nat, router)| Some((nat, router?))));
         let copy = |key: &(RouterId, IpAddr)| *key;
@@ -226,7 +226,7 @@ impl Indexes {
 
 /// Returns the hash of an address at a place.
 fn hash(hasher: &RandomState, place: impl Hash, address: IpAddr) -> u64 {
-    // A number is hashed at once, and an address byte by byte.
+    // A number is hashed in one step, an address byte by byte.
     let number = match address {
         IpAddr::V4(address) => u128::from(u32::from(address)),
         IpAddr::V6(address) => u128::from(address),
@@ -234,7 +234,7 @@ fn hash(hasher: &RandomState, place: impl Hash, address: IpAddr) -> u64 {
     hasher.hash_one((place, number))
 }
 
-/// Sorts what a finder finds, each once: a row is filed twice under a hash that two of its addresses share.
+/// Sorts the results of a finder and removes duplicates: a row has two entries if two of its addresses share a hash.
 fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> IdSet<I> {
     let mut found: IdSet<_> = found.collect();
     found.sort_unstable();

@@ -1,4 +1,4 @@
-//! References between rows, adapted at both ends.
+//! References between rows, updated at both ends.
 
 use super::Store;
 use super::indexes::Indexes;
@@ -30,7 +30,7 @@ impl Links for Port {
     fn keep_links(&mut self, old: &Self) {
         self.switch = old.switch;
         if self.name == old.name {
-            // Indexes share the name's memory.
+            // Indexes share the memory of the name.
             self.name = old.name.clone();
         }
     }
@@ -166,7 +166,7 @@ owned! {
 }
 
 impl Store {
-    /// Adapts a load balancer to whether the router names it now, which has just changed.
+    /// Updates a load balancer after the router started or ceased to name it.
     fn link_balancer(&mut self, id: RouterId, balancer: LoadBalancerId) {
         self.record_attachment(&[id], balancer);
         let is_named = self.slabs.routers.slot(id).load_balancers.binary_search(&balancer).is_ok();
@@ -174,7 +174,7 @@ impl Store {
         self.slabs.balancers.close(balancer);
     }
 
-    /// Adapts a group to whether the router names it now, which has just changed.
+    /// Updates a group after the router started or ceased to name it.
     fn link_group(&mut self, id: RouterId, group: GroupId) {
         let named = &self.slabs.routers.slot(id).load_balancers;
         for balancer in sets::without(&self.slabs.groups.slot(group).load_balancers, named) {
@@ -185,7 +185,7 @@ impl Store {
         self.slabs.groups.close(group);
     }
 
-    /// Adapts a load balancer to whether the group has it now, which has just changed.
+    /// Updates a load balancer after the group started or ceased to contain it.
     fn group_balancer(&mut self, id: GroupId, balancer: LoadBalancerId) {
         let direct = &self.slabs.balancers.slot(balancer).routers;
         let routers = sets::without(&self.slabs.groups.slot(id).routers, direct);

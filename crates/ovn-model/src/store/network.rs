@@ -1,4 +1,4 @@
-//! Rows and indexes together, for what depends on rows.
+//! Rows and indexes together, for the dependents of rows.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ impl<'a> Network<'a> {
         self.indexes.router_ports_named(self.slabs, name)
     }
 
-    /// Returns the name of a port that may be there. The port's own name is as good as a copy.
+    /// Returns the name of a port, sharing the memory of the port's own name if the port exists.
     pub(crate) fn port_name(self, name: &str) -> Arc<str> {
         let port = self.indexes.port_named(self.slabs, name);
         port.map_or_else(|| name.into(), |port| Arc::clone(&self.slabs.ports.slot(port).name))
     }
 
-    /// Returns the routers that a load balancer is on, directly or by groups, each once, be its row here or not.
+    /// Returns the routers of a load balancer, directly or by groups, without duplicates, whether its row exists or not.
     pub(crate) fn routers_of(self, balancer: LoadBalancerId) -> Vec<RouterId> {
         let balancer = self.slabs.balancers.slot(balancer);
         let grouped = balancer.groups.get().into_iter().flatten();
@@ -48,7 +48,7 @@ impl<'a> Network<'a> {
         ports.flat_map(|port| port.networks.iter()).any(|network| network.addr() == address)
     }
 
-    /// Notes the routers of router ports.
+    /// Records the routers of router ports.
     pub(crate) fn note_routers(self, ports: impl IntoIterator<Item = RouterPortId>, recorder: &mut Recorder) {
         for port in ports {
             recorder.topology(self.slabs.router_ports.slot(port).router.map(Node::Router));
@@ -56,7 +56,7 @@ impl<'a> Network<'a> {
     }
 
     /// Returns the ports of other switches that a switch is joined with directly: each is the peer of one of its ports,
-    /// and that one is its peer.
+    /// and vice versa.
     pub(crate) fn switch_joints(self, switch: SwitchId) -> impl Iterator<Item = (PortId, PortId)> {
         self.indexes.switch_type.get(&switch).iter().flat_map(move |id| {
             let port = self.slabs.ports.slot(*id);
@@ -67,8 +67,8 @@ impl<'a> Network<'a> {
         })
     }
 
-    /// Returns the switches of which a switch is one network, itself first: those that it is joined with directly, over
-    /// others too, by ports that are `open`.
+    /// Returns the switches that form one network with a switch, itself first: those that it is joined with, directly
+    /// or over others, by ports that are `open`.
     pub(crate) fn joined_switches(
         self,
         switch: SwitchId,
@@ -87,7 +87,7 @@ impl<'a> Network<'a> {
         joined
     }
 
-    /// Notes the other instances' ports in a port's network that have one of its addresses.
+    /// Records the other instances' ports in a port's network that have one of its addresses.
     pub(crate) fn note_rivals(self, id: PortId, port: &Port, recorder: &mut Recorder) {
         let Some(switch) = port.switch else { return };
         for switch in self.joined_switches(switch, |_| true) {
@@ -100,7 +100,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Notes the addresses of virtual addresses and their backends on routers.
+    /// Records the addresses of VIPs and their backends on routers.
     pub(crate) fn note_vips<'v>(
         self,
         routers: &[RouterId],
@@ -117,7 +117,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Notes that a load balancer is put on routers or taken off.
+    /// Records that a load balancer is attached to or detached from routers.
     pub(crate) fn note_attachment(
         self,
         routers: &[RouterId],

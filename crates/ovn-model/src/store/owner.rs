@@ -19,7 +19,8 @@ pub(crate) trait Owned: Indexed + Recorded {
     fn set_owner(&mut self, owner: Option<<Self::Owner as Slot>::Id>);
     fn members(owner: &Self::Owner) -> &[Self::Id];
 
-    /// Adapts the indexes to the owner of a row, which was `from`: the part of [`Indexed::reindex`] that depends on it.
+    /// Updates the indexes after a change of a row's owner, which was `from`: the part of [`Indexed::reindex`] that
+    /// depends on it.
     fn refile(
         _indexes: &mut Indexes,
         _slabs: &Slabs,
@@ -29,7 +30,7 @@ pub(crate) trait Owned: Indexed + Recorded {
     }
 }
 
-/// Returns the owner of a row that a further one claims, and whether it is shared now.
+/// Returns the owner of a row after a further one claims it, and whether it is shared now.
 pub(crate) fn claim<O: Copy + Eq>(
     (owner, shared): (Option<O>, bool),
     claimant: O,
@@ -43,8 +44,8 @@ pub(crate) fn claim<O: Copy + Eq>(
     }
 }
 
-/// Returns the owner of a row that `claimant` gives up, and whether it is shared still. `left` are
-/// those that claim it yet; they are only asked for if it is shared.
+/// Returns the owner of a row after `claimant` gives it up, and whether it is still shared. `left` are the remaining
+/// claimants; they are only computed if it is shared.
 pub(crate) fn release<O: Copy + Eq>(
     (owner, shared): (Option<O>, bool),
     claimant: O,

@@ -1,4 +1,4 @@
-//! Row types of the store: where their rows are, and how they hang together with others.
+//! Row types of the store: where their rows are, and how they are linked with others.
 
 use super::Store;
 use super::slabs::{Slabs, Stored};
@@ -9,7 +9,7 @@ pub(crate) trait Row: Stored + Links {}
 
 impl<R: Stored + Links> Row for R {}
 
-/// A row whose content changed; `None` stands for a row that is not there.
+/// A row whose content changed; `None` means that the row does not exist.
 #[derive(Debug)]
 pub(crate) struct Edit<'a, R: Row> {
     pub(crate) id: R::Id,
@@ -18,26 +18,26 @@ pub(crate) struct Edit<'a, R: Row> {
 }
 
 impl<'a, R: Row> Edit<'a, R> {
-    /// Returns what the row was and what it is, as far as it was and is there.
+    /// Returns the former and the present row, as far as they exist.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'a R> {
         self.old.into_iter().chain(self.new)
     }
 
-    /// Returns something of the row as it was and as it is.
+    /// Returns a part of the former and of the present row.
     pub(crate) fn map<T>(&self, part: impl Fn(&'a R) -> Option<T>) -> [Option<T>; 2] {
         [self.old, self.new].map(|row| row.and_then(&part))
     }
 }
 
-/// How the rows of a type hang together with others: one place for each table, see `store/links.rs`.
+/// The links of the rows of a type with others: one implementation for each table, see `store/links.rs`.
 pub(crate) trait Links: Slot {
-    /// Takes over what the store knows of the row's former content: who refers to it.
+    /// Takes over the links of the row's former content: the rows that refer to it.
     fn keep_links(&mut self, _old: &Self) {}
 
-    /// Finds out what follows from the columns and the links together.
+    /// Computes the fields that follow from the columns and the links together.
     fn derive(&mut self, _slabs: &Slabs) {}
 
-    /// Adapts the rows that this one refers to, whose former content is `old`.
+    /// Updates the rows that this one refers to; its former content is `old`.
     fn relink(_store: &mut Store, _id: Self::Id, _old: &Self)
     where
         Self: Row,

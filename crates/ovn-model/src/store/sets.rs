@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-/// A sorted set of handles, which mostly has no more than two.
+/// A sorted set of handles, mostly of at most two.
 pub(crate) type IdSet<I> = SmallVec<[I; 2]>;
 
 /// Inserts or removes an element.
@@ -16,9 +16,9 @@ pub(crate) fn set<I: Copy + Ord>(set: &mut IdSet<I>, element: I, is_member: bool
     }
 }
 
-/// Returns the elements that are in one of the sets only.
+/// Returns the elements that are in only one of the sets.
 pub(crate) fn difference<I: Copy + Ord>(a: &[I], b: &[I]) -> Vec<I> {
-    // Large sets differ in few elements: what they share at both ends is passed over without a comparison of order.
+    // Large sets differ in few elements: the shared elements at both ends are skipped without comparing their order.
     let prefix = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[prefix..], &b[prefix..]);
     let suffix = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();

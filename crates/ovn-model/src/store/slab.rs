@@ -12,7 +12,7 @@ use crate::id::Handle;
 
 /// The slots of a table's rows, found by handle or UUID.
 ///
-/// They are in chunks, so that growing neither copies rows nor leaves half of the memory unused.
+/// They are in chunks, so that growth neither copies rows nor leaves half of the memory unused.
 #[derive(Debug)]
 pub(crate) struct Slab<R: Slot> {
     chunks: Vec<Vec<R>>,
@@ -27,17 +27,17 @@ pub(crate) struct Slab<R: Slot> {
 
 const CHUNK: usize = 512;
 
-/// References that are looked up at once.
+/// The most references that are looked up together.
 pub(crate) const MAX_INTERNED: usize = 64;
 
-/// What an update does to a row.
+/// The effect of an update on a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Write<'a> {
     /// These are all its columns; others hold their default.
     Whole(Columns<'a>),
-    /// These changed: small columns are new values, sets and maps are differences.
+    /// These columns changed: scalar columns are new values, sets and maps are differences.
     Difference(Columns<'a>),
-    /// The row is gone.
+    /// The row is deleted.
     Delete,
 }
 
@@ -55,13 +55,13 @@ impl<R: Slot> Default for Slab<R> {
 }
 
 impl<R: Slot> Slab<R> {
-    /// Returns a row that is there.
+    /// Returns a row, if it exists.
     pub(crate) fn get(&self, id: R::Id) -> Option<&R> {
         let slot = self.chunks.get(id.index() / CHUNK)?.get(id.index() % CHUNK)?;
         slot.is_present().then_some(slot)
     }
 
-    /// Returns a slot, which an internal reference leads to.
+    /// Returns the slot of an internal reference.
     pub(crate) fn slot(&self, id: R::Id) -> &R {
         &self.chunks[id.index() / CHUNK][id.index() % CHUNK]
     }
@@ -70,13 +70,13 @@ impl<R: Slot> Slab<R> {
         &mut self.chunks[id.index() / CHUNK][id.index() % CHUNK]
     }
 
-    /// Returns the rows that are there.
+    /// Returns the existing rows.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (R::Id, &R)> {
         let slots = self.chunks.iter().flatten().enumerate();
         slots.filter(|(_, row)| row.is_present()).map(|(index, row)| (R::Id::from_index(index), row))
     }
 
-    /// Returns how many rows are there.
+    /// Returns the number of existing rows.
     pub(crate) fn len(&self) -> usize {
         self.present
     }
@@ -85,22 +85,22 @@ impl<R: Slot> Slab<R> {
         self.find_hashed(self.hash(uuid), uuid)
     }
 
-    /// Returns the slot of a row that is there or is going to be.
+    /// Returns the slot of a row that exists or may arrive later.
     pub(crate) fn intern(&mut self, uuid: Uuid) -> R::Id {
         let hash = self.hash(uuid);
         self.find_hashed(hash, uuid).unwrap_or_else(|| self.occupy(hash, uuid))
     }
 
-    /// Appends the slots of rows that are there or are going to be, at most [`MAX_INTERNED`] of them.
+    /// Appends the slots of at most [`MAX_INTERNED`] rows that exist or may arrive later.
     ///
-    /// The places in the table are looked up first and the rows afterwards: neither loop waits for memory once for each
-    /// row, as it would if each lookup depended on the one before.
+    /// The places in the table are looked up first and the rows afterwards: neither loop waits for memory at each row,
+    /// as it would if each lookup depended on the one before.
     pub(crate) fn intern_all(&mut self, uuids: &mut SmallVec<[Uuid; MAX_INTERNED]>, ids: &mut Vec<R::Id>) {
         let found: SmallVec<[_; MAX_INTERNED]> = uuids
             .iter()
             .map(|uuid| {
                 let hash = self.hash(*uuid);
-                // Nearly always the right one: 32 bits of the hash are the same.
+                // It is nearly always the right one: 32 bits of the hash are equal.
                 (hash, self.by_uuid.find(hash, |_| true).next())
             })
             .collect();
@@ -123,7 +123,7 @@ impl<R: Slot> Slab<R> {
         self.by_uuid.find(hash, |id| self.slot(id).uuid() == uuid).next()
     }
 
-    /// Takes a slot for a row that has none.
+    /// Occupies a slot for a row that has none.
     fn occupy(&mut self, hash: u64, uuid: Uuid) -> R::Id {
         let id = match self.free.pop() {
             Some(id) => {
@@ -145,7 +145,7 @@ impl<R: Slot> Slab<R> {
         id
     }
 
-    /// Decides what an update does, and to which slot; [`Slab::close`] it afterwards.
+    /// Determines the effect of an update and its slot; call [`Slab::close`] with it afterwards.
     pub(crate) fn open<'a>(
         &mut self,
         batch: Batch,
@@ -167,7 +167,7 @@ impl<R: Slot> Slab<R> {
         Ok((slot.unwrap_or_else(|| self.occupy(hash, uuid)), write))
     }
 
-    /// Frees a slot that holds no row and is not referenced; otherwise does nothing.
+    /// Frees a slot without a row and without references; otherwise does nothing.
     pub(crate) fn close(&mut self, id: R::Id) {
         let slot = self.slot(id);
         if slot.is_present() || slot.is_referenced() {
@@ -182,7 +182,7 @@ impl<R: Slot> Slab<R> {
         }
     }
 
-    /// Replaces the content of a slot, and returns what it was.
+    /// Replaces the content of a slot, and returns the former content.
     pub(crate) fn replace(&mut self, id: R::Id, row: R) -> R {
         let is_present = row.is_present();
         let old = std::mem::replace(self.slot_mut(id), row);
@@ -196,17 +196,17 @@ impl<R: Slot> Slab<R> {
         self.free.append(&mut self.quarantined);
     }
 
-    /// Starts a snapshot: no row has been seen.
+    /// Starts a snapshot, in which no row has been seen.
     pub(crate) fn clear_marks(&mut self) {
         self.chunks.iter_mut().flatten().for_each(|row| row.meta_mut().remove(Meta::MARKED));
     }
 
-    /// Returns the rows that the snapshot did not have.
+    /// Returns the rows that the snapshot did not contain.
     pub(crate) fn unmarked(&self) -> Vec<Uuid> {
         self.iter().filter(|(_, row)| !row.meta().contains(Meta::MARKED)).map(|(_, row)| row.uuid()).collect()
     }
 
-    /// Tells whether all slots are free.
+    /// Returns true if all slots are free.
     #[cfg(test)]
     pub(crate) fn is_vacant(&self) -> bool {
         let slots = self.chunks.iter().map(Vec::len).sum::<usize>();

@@ -24,7 +24,7 @@ macro_rules! tables {
         /// The declared tables.
         pub(crate) const TABLES: &[TableSpec] = &[$(<$row as Table>::TABLE),*];
 
-        /// The rows of each table. References between them are handles, which are made when the first reference to a
+        /// The rows of each table. References between them are handles, which are created when the first reference to a
         /// row or the row itself arrives.
         #[derive(Debug, Default)]
         pub struct Slabs {
@@ -32,12 +32,12 @@ macro_rules! tables {
         }
 
         impl Slabs {
-            /// Forgets which rows a snapshot brought.
+            /// Clears the marks of rows that a snapshot contained.
             pub(crate) fn clear_marks(&mut self) {
                 $(self.$slab.clear_marks();)*
             }
 
-            /// Lets freed handles be used again.
+            /// Allows freed handles to be used again.
             pub(crate) fn reclaim(&mut self) {
                 $(self.$slab.reclaim();)*
             }
@@ -83,11 +83,11 @@ macro_rules! tables {
                 Ok(())
             }
 
-            /// Deletes the rows that the snapshot did not bring.
+            /// Deletes the rows that the snapshot did not contain.
             pub(super) fn sweep(&mut self) {
                 $(
                     for uuid in self.slabs.$slab.unmarked() {
-                        // It cannot fail: the row is here.
+                        // It cannot fail: the row exists.
                         let _ = self.write_row::<$row>(Batch::Snapshot, uuid, RowChange::Delete);
                     }
                 )*
@@ -164,7 +164,7 @@ macro_rules! tables {
     };
 }
 
-// The first are those with most rows.
+// The first ones have the most rows.
 tables! {
     ports: Port, PortId, port, ports;
     nats: Nat, NatId, nat, nats;

@@ -1,11 +1,11 @@
-//! A place of a row in its table.
+//! The slot of a row in its table.
 
 use bitflags::bitflags;
 use ovsdb_protocol::{Table, Uuid};
 
 use crate::id::Handle;
 
-/// What other rows may refer to.
+/// A row that others may refer to.
 pub(crate) trait Referenced {
     /// Returns true if another row refers to this one.
     fn is_referenced(&self) -> bool {
@@ -13,7 +13,7 @@ pub(crate) trait Referenced {
     }
 }
 
-/// A row, or the place of one that is referenced before it arrived.
+/// A row, or a placeholder for one that is referenced before it arrives.
 pub(crate) trait Slot: Table + Clone + Referenced {
     type Id: Handle;
 
@@ -21,7 +21,7 @@ pub(crate) trait Slot: Table + Clone + Referenced {
     fn meta(&self) -> Meta;
     fn meta_mut(&mut self) -> &mut Meta;
 
-    /// Returns true if the row is there.
+    /// Returns true if the row exists.
     fn is_present(&self) -> bool {
         self.meta().contains(Meta::PRESENT)
     }
@@ -31,11 +31,11 @@ bitflags! {
     /// Flags of a slot.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Meta: u8 {
-        /// The row is there, and not only references to it.
+        /// The row exists, and not only references to it.
         const PRESENT = 1;
-        /// The running snapshot has the row.
+        /// The snapshot being received has the row.
         const MARKED = 2;
-        /// Several rows claim this one, which should belong to one.
+        /// Several rows have this one in their sets, although it should belong to one.
         const SHARED = 4;
         /// The row has a [`Problem`](crate::Problem).
         const TROUBLED = 8;

@@ -109,7 +109,7 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces the content of a slot: the one place where rows change.
+    /// Replaces the content of a slot: the only place where rows change.
     fn replace<R: Indexed + Recorded>(&mut self, id: R::Id, mut new: R) {
         new.derive(&self.slabs);
         let old = R::slab_mut(&mut self.slabs).replace(id, new);
@@ -122,7 +122,7 @@ impl Store {
         R::relink(self, id, &old);
     }
 
-    /// Adapts a row to whether `claimant` has it in its set now, which has just changed.
+    /// Updates a row after `claimant` added it to its set or removed it.
     pub(super) fn claim<R: Owned>(&mut self, id: R::Id, claimant: <R::Owner as Slot>::Id) {
         let (row, owners) = (R::slab(&self.slabs).slot(id), R::Owner::slab(&self.slabs));
         let owned = (row.owner(), row.meta().contains(Meta::SHARED));
@@ -149,8 +149,8 @@ impl Store {
             row.set_owner(owner);
             return self.replace(id, row);
         }
-        // Where everything is reported as changed, as in a first snapshot, no two versions of a row are needed. To copy all
-        // ports would take as long as to file them.
+        // Where everything is reported as changed, as in a first snapshot, only one version of a row is needed. Copying
+        // all ports would take as long as indexing them.
         let (from, uuid) = (slot.owner(), slot.uuid());
         let mut row = mem::replace(slot, R::with_uuid(uuid));
         row.set_owner(owner);

@@ -17,9 +17,9 @@ pub struct LoadBalancer {
     pub uuid: Uuid,
     /// Its name, which need not be unique.
     pub name: Box<str>,
-    /// Its virtual addresses, sorted. A key that is not an address is missing.
+    /// Its virtual addresses, sorted. Keys that are not addresses are omitted.
     pub vips: Vips,
-    /// Its protocol; northd takes none for TCP.
+    /// Its protocol; northd uses TCP if there is none.
     pub protocol: Option<Protocol>,
     #[ovsdb(flatten)]
     options: Rare<BalancerOptions>,
@@ -31,7 +31,7 @@ pub struct LoadBalancer {
     pub(crate) meta: Meta,
 }
 
-/// The options of a load balancer, which few have.
+/// The options of a load balancer, which are rare.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
 #[ovsdb(row = "LoadBalancer", context = "Slabs")]
 pub(crate) struct BalancerOptions {
@@ -57,7 +57,7 @@ pub enum Protocol {
 }
 
 impl LoadBalancer {
-    /// Returns true if a group has it.
+    /// Returns true if a group contains it.
     pub fn is_grouped(&self) -> bool {
         self.groups.get().is_some()
     }
@@ -67,13 +67,13 @@ impl LoadBalancer {
         self.options.get().is_some()
     }
 
-    /// Returns true if its virtual addresses and backends may name variables, which are something else on each chassis
+    /// Returns true if its virtual addresses and backends may name variables, which differ on each chassis
     /// (`Chassis_Template_Var`).
     pub fn is_template(&self) -> bool {
         self.has_option(|options| &options.template)
     }
 
-    /// Returns true if what it sends on keeps its source, whatever NAT rules say.
+    /// Returns true if forwarded packets keep their source, whatever NAT rules say.
     pub fn skips_snat(&self) -> bool {
         self.has_option(|options| &options.skip_snat)
     }

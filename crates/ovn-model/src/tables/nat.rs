@@ -22,7 +22,7 @@ pub struct Nat {
     /// The row.
     #[ovsdb(uuid)]
     pub uuid: Uuid,
-    /// What it does; `None` if the database names something unknown.
+    /// Its kind; `None` if the database names an unknown one.
     #[ovsdb(column = "type")]
     pub kind: Option<NatKind>,
     external_ip: Original<Address>,
@@ -36,15 +36,15 @@ pub struct Nat {
     /// The router port that it is limited to.
     #[ovsdb(optional, since = "22.06", absent = "routers with several gateway ports are refused")]
     pub gateway_port: Option<RouterPortId>,
-    /// `options:stateless`. What is not `true` is false, as in northd.
+    /// `options:stateless`. Any value except `true` is false, as in northd.
     #[ovsdb(key = "options:stateless")]
     pub stateless: Original<bool>,
-    /// The pairs of `external_ids` that mark a row as one of an agent.
+    /// The pairs of `external_ids` that mark a row as an agent's.
     #[ovsdb(prefix = "external_ids:ovn-extaddr:")]
     pub tags: Tags,
     #[ovsdb(flatten)]
     extras: Rare<NatExtras>,
-    /// The router whose rule it is; of several that claim it, the one with the least UUID.
+    /// The router whose rule it is; of several that refer to it, the one with the least UUID.
     #[ovsdb(skip)]
     pub router: Option<RouterId>,
     #[ovsdb(skip)]
@@ -53,7 +53,7 @@ pub struct Nat {
     pub(crate) meta: Meta,
 }
 
-/// The columns of a NAT rule that few rules have.
+/// The rare columns of a NAT rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
 #[ovsdb(row = "Nat", context = "Slabs")]
 pub(crate) struct NatExtras {
@@ -69,27 +69,27 @@ pub(crate) struct NatExtras {
     logical_port: Option<Box<str>>,
 }
 
-/// The peers that a NAT rule is limited to, by an address set.
+/// The peers of a NAT rule, by an address set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExternalIps {
-    /// It is for these only.
+    /// Only these.
     Allowed(Uuid),
-    /// It is for all but these, which leave as they are.
+    /// All except these, which are not translated.
     Exempted(Uuid),
 }
 
-/// What a NAT rule does.
+/// The kind of a NAT rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AtomValue)]
 pub enum NatKind {
-    /// Changes the source of what leaves.
+    /// Changes the source of leaving packets.
     Snat,
-    /// Changes the destination of what arrives.
+    /// Changes the destination of arriving packets.
     Dnat,
     /// Both.
     DnatAndSnat,
 }
 
-/// A NAT rule names both the peers that it is limited to and those that are exempted, so that it has no effect.
+/// The error of a NAT rule with both allowed and exempted peers, which has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BothExternalIps;
 
@@ -99,29 +99,30 @@ impl Nat {
     /// `exempted_ext_ips`, an address set.
     pub const EXEMPTED_EXT_IPS: Field<Self, Option<Uuid>> = NatExtras::COLUMNS.exempted_ext_ips;
 
-    /// Returns the address outside, if it is one.
+    /// Returns the external address, if it is one.
     pub fn external_ip(&self) -> Option<IpAddr> {
         self.external_ip.get().map(|address| address.0)
     }
 
-    /// Returns `external_ip` if it is a network and no address.
+    /// Returns `external_ip` if it is a network and not an address.
     pub fn external_network(&self) -> Option<IpNet> {
         if self.external_ip().is_some() { None } else { parse_prefix(&self.external_ip_text()) }
     }
 
-    /// Returns true if the address outside is written as a host's prefix, which is good for a match and no action of OVN.
+    /// Returns true if the external address is written as a host's prefix, which is valid in matches of OVN but not in
+    /// actions.
     pub fn is_external_masked(&self) -> bool {
         let canonical = |address| self.external_ip.is_canonically(&Address(address));
         self.external_ip().is_some_and(|address| !canonical(address)) && self.external_ip_text().contains('/')
     }
 
-    /// Returns true if a single address inside is written as a host's prefix.
+    /// Returns true if a single internal address is written as a host's prefix.
     pub fn is_logical_masked(&self) -> bool {
         let canonical = |address: IpAddr| self.logical_ip.is_canonically(&LogicalPrefix(address.into()));
         self.logical_host().is_some_and(|address| !canonical(address)) && self.logical_ip_text().contains('/')
     }
 
-    /// Returns the prefix inside, if it is one; an address without a mask is a host's prefix, and bits outside the
+    /// Returns the internal prefix, if it is one; an address without a mask is a host's prefix, and bits outside the
     /// mask are cleared.
     pub fn logical_ip(&self) -> Option<IpNet> {
         self.logical_ip.get().map(|prefix| prefix.0)
@@ -137,28 +138,28 @@ impl Nat {
         self.logical_ip.text()
     }
 
-    /// Returns true if it translates between these two addresses, both written as they are rendered.
+    /// Returns true if it translates between these two addresses, both in canonical form.
     pub fn is_written(&self, external: IpAddr, logical: IpAddr) -> bool {
         self.external_ip.is_canonically(&Address(external))
             && self.logical_ip.is_canonically(&LogicalPrefix(logical.into()))
     }
 
-    /// Returns the address inside, if it is a single one.
+    /// Returns the internal address, if it is a single one.
     pub fn logical_host(&self) -> Option<IpAddr> {
         self.logical_ip().filter(is_host).map(|prefix| prefix.addr())
     }
 
-    /// Returns true if it gives one address, when it leaves, another.
+    /// Returns true if it translates the source of a single address.
     pub fn is_host_snat(&self) -> bool {
         self.kind == Some(NatKind::Snat) && self.logical_host().is_some()
     }
 
-    /// Returns true if it gives the addresses of a network, when they leave, another.
+    /// Returns true if it translates the source of a network's addresses.
     pub fn is_network_snat(&self) -> bool {
         self.kind == Some(NatKind::Snat) && self.logical_ip().is_some_and(|prefix| !is_host(&prefix))
     }
 
-    /// Returns the ports that it chooses source ports of, if it is limited to some.
+    /// Returns the range that it chooses source ports from, if there is one.
     pub fn port_range(&self) -> Option<PortRange> {
         self.external_port_range.get().copied()
     }
@@ -168,7 +169,7 @@ impl Nat {
         self.external_port_range.text()
     }
 
-    /// Returns true if `external_port_range` is this range, as it is rendered; without one, if it is not set.
+    /// Returns true if `external_port_range` is this range in canonical form; for `None`, if it is not set.
     pub fn has_port_range(&self, range: Option<PortRange>) -> bool {
         match range {
             Some(range) => self.external_port_range.is_canonically(&range),
@@ -184,7 +185,7 @@ impl Nat {
     /// Returns the peers that it is limited to; `None` if it is for all.
     ///
     /// # Errors
-    /// It names both those that are allowed and those that are exempted.
+    /// It has both allowed and exempted peers.
     pub fn external_ips(&self) -> Result<Option<ExternalIps>, BothExternalIps> {
         let Some(extras) = self.extras.get() else { return Ok(None) };
         match (extras.allowed_ext_ips, extras.exempted_ext_ips) {
@@ -194,12 +195,12 @@ impl Nat {
         }
     }
 
-    /// Returns true if `external_mac` is set and no Ethernet address.
+    /// Returns true if `external_mac` is set and not an Ethernet address.
     pub fn has_bad_external_mac(&self) -> bool {
         self.external_mac().is_some_and(|mac| Mac::parse(mac).is_none())
     }
 
-    /// Returns the port on whose hypervisor it is done, where that is not the gateway's: that of a `dnat_and_snat` rule
+    /// Returns the port on whose hypervisor it is applied, if that is not the gateway's: that of a `dnat_and_snat` rule
     /// with `external_mac` and `logical_port`.
     pub fn distributed_at(&self) -> Option<&str> {
         let port = self.extras.get()?.logical_port.as_deref();
@@ -210,14 +211,14 @@ impl Nat {
         self.extras.get()?.external_mac.as_deref()
     }
 
-    /// Returns true if its UUID is what [`naming::row_uuid`] makes of its tags, its router and the address inside.
+    /// Returns true if its UUID is that of [`naming::row_uuid`] for its tags, its router and its internal address.
     ///
-    /// It is found out when the row arrives: of a whole database, that is while there is time.
+    /// This is computed when the row arrives: in a snapshot, that is while the server renders the rest.
     pub fn is_named(&self) -> bool {
         self.named
     }
 
-    /// Finds out whether it is named so on this router.
+    /// Computes whether it has this UUID on this router.
     pub(crate) fn is_named_on(&self, router: Uuid) -> bool {
         let tag = |key| self.tags.get(key);
         let name = || {
@@ -228,7 +229,7 @@ impl Nat {
         self.uuid.get_version_num() == 5 && name() == Some(self.uuid)
     }
 
-    /// Returns the name that the row is filed under in [`Store::nats_tagged`](crate::Store::nats_tagged).
+    /// Returns the name that the row has in [`Store::nats_tagged`](crate::Store::nats_tagged).
     pub(crate) fn tagged(&self) -> Option<&str> {
         if self.tags.is_empty() { None } else { Some(self.tags.get(keys::PORT).unwrap_or_default()) }
     }

@@ -12,8 +12,8 @@ use super::Port;
 use crate::address::{AddressSet, Decoder, Encoder, Packed};
 use crate::store::Slabs;
 
-/// The columns `addresses` and `dynamic_addresses` of a port, in one value: there are as many of these as there are
-/// ports, and what northd allocates repeats the Ethernet address that it was asked with.
+/// The columns `addresses` and `dynamic_addresses` of a port, in one value: there are as many of these as ports, and
+/// northd's allocation repeats the Ethernet address of the request.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PortAddresses(Packed);
 
@@ -48,7 +48,7 @@ impl PortAddresses {
         AddressSet::new(self.elements())
     }
 
-    /// Returns the elements of `dynamic_addresses`, what northd allocated: none, or one.
+    /// Returns the elements of `dynamic_addresses`, which northd allocated: none or one.
     pub fn dynamic_addresses(&self) -> AddressSet<'_> {
         AddressSet::new(self.elements().next_set())
     }
@@ -210,7 +210,7 @@ mod tests {
             Just("dynamic".to_owned()),
             Just("unknown".to_owned()),
             Just("router".to_owned()),
-            // Few, so that elements have the same one.
+            // Few values, so that elements share them.
             prop_oneof![Just([0; 6]), Just([10, 0, 0, 0, 0, 1]), any::<[u8; 6]>()]
                 .prop_map(|bytes| Mac(bytes).to_string()),
             any::<[u8; 6]>().prop_map(|bytes| Mac(bytes).to_string().to_uppercase()),

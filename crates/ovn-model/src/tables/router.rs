@@ -16,19 +16,19 @@ pub struct Router {
     pub uuid: Uuid,
     /// Its name, which need not be unique.
     pub name: Arc<str>,
-    /// Whether OVN heeds the router; it does unless this is false.
+    /// Whether OVN uses the router; it does unless this is false.
     #[ovsdb(optional, since = "20.03")]
     pub enabled: Option<bool>,
     /// The chassis of a gateway router.
     #[ovsdb(key = "options:chassis")]
     pub chassis: Option<Box<str>>,
-    /// `options:lb_force_snat_ip`: what the source becomes of what a load balancer sends on.
+    /// `options:lb_force_snat_ip`: the source of packets that a load balancer forwards.
     #[ovsdb(key = "options:lb_force_snat_ip")]
     pub lb_force_snat: Rare<Option<Box<str>>>,
-    /// `options:dnat_force_snat_ip`: what the source becomes of what a `dnat` rule sends on.
+    /// `options:dnat_force_snat_ip`: the source of packets that a `dnat` rule forwards.
     #[ovsdb(key = "options:dnat_force_snat_ip")]
     pub dnat_force_snat: Rare<Option<Box<str>>>,
-    /// What it says for all instances behind it, [`keys::ROUTER`](crate::keys::ROUTER).
+    /// The intent for all instances behind it, [`keys::ROUTER`](crate::keys::ROUTER).
     #[ovsdb(key = "external_ids:address.external")]
     pub external: Option<Box<str>>,
     /// The handles of its ports, sorted. The row of one may be missing, here and below.

@@ -17,21 +17,21 @@ pub struct RouterPort {
     pub uuid: Uuid,
     /// Its name.
     pub name: Arc<str>,
-    /// Whether OVN heeds the port; it does unless this is false.
+    /// Whether OVN uses the port; it does unless this is false.
     #[ovsdb(optional, since = "20.03")]
     pub enabled: Option<bool>,
-    /// Its addresses, each with the prefix of its network. A text that is none is missing.
+    /// Its addresses, each with the prefix of its network. Invalid texts are omitted.
     pub networks: Networks,
-    /// The name of the router port at the other end, where two routers are joined directly.
+    /// The name of the router port at the other end, if two routers are joined directly.
     pub peer: Option<Arc<str>>,
     #[ovsdb(optional, since = "20.03")]
     pub(crate) gateway_chassis: Vec<Uuid>,
     #[ovsdb(optional, since = "20.03")]
     pub(crate) ha_chassis_group: Option<Uuid>,
-    /// The router whose port it is; of several that claim it, the one with the least UUID.
+    /// The router whose port it is; of several that refer to it, the one with the least UUID.
     #[ovsdb(skip)]
     pub router: Option<RouterId>,
-    /// How many NAT rows name it as their gateway port.
+    /// The number of NAT rows that name it as their gateway port.
     #[ovsdb(skip)]
     pub(crate) named_by: u32,
     #[ovsdb(skip)]
@@ -39,7 +39,7 @@ pub struct RouterPort {
 }
 
 impl RouterPort {
-    /// Returns true if it is a gateway port, bound to some chassis.
+    /// Returns true if it is a gateway port, bound to a chassis.
     pub fn is_gateway(&self) -> bool {
         self.ha_chassis_group.is_some() || !self.gateway_chassis.is_empty()
     }

@@ -25,21 +25,21 @@ pub struct Port {
     /// What is behind the port.
     #[ovsdb(column = "type")]
     pub kind: PortKind,
-    /// Whether OVN heeds the port; it drops all packets if this is false.
+    /// Whether OVN uses the port; it drops all packets if this is false.
     #[ovsdb(optional, since = "20.03")]
     pub enabled: Option<bool>,
     #[ovsdb(flatten)]
     pub(crate) addresses: PortAddresses,
     #[ovsdb(flatten)]
     pub(crate) extras: Rare<PortExtras>,
-    /// The switch whose port it is; of several that claim it, the one with the least UUID.
+    /// The switch whose port it is; of several that refer to it, the one with the least UUID.
     #[ovsdb(skip)]
     pub switch: Option<SwitchId>,
     #[ovsdb(skip)]
     pub(crate) meta: Meta,
 }
 
-/// The columns of a port that few ports have.
+/// The rare columns of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
 #[ovsdb(row = "Port", context = "Slabs")]
 pub(crate) struct PortExtras {
@@ -51,7 +51,7 @@ pub(crate) struct PortExtras {
     links: Rare<PortLinks>,
 }
 
-/// The columns of a port that is no instance's.
+/// The columns of a port that is not an instance's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
 #[ovsdb(row = "Port", context = "Slabs")]
 pub(crate) struct PortLinks {
@@ -72,7 +72,7 @@ pub enum PortKind {
     #[default]
     #[ovsdb(name = "")]
     Instance,
-    /// An instance that no hypervisor of OVN's has, such as a machine behind a gateway chassis: type `external`.
+    /// An instance that is not on a hypervisor of OVN, such as a machine behind a gateway chassis: type `external`.
     External,
     /// An address that moves between instances: type `virtual`.
     Virtual,
@@ -98,7 +98,7 @@ impl PortKind {
         matches!(self, Self::Instance | Self::External)
     }
 
-    /// Returns true if a network that is none of OVN's is behind the port.
+    /// Returns true if a network outside of OVN is behind the port.
     pub fn is_physical(self) -> bool {
         matches!(self, Self::Localnet | Self::L2Gateway | Self::Vtep)
     }
@@ -119,12 +119,12 @@ impl Port {
         }
     }
 
-    /// Returns what the CMS gives the port, and asks northd to allocate: the elements of `addresses`.
+    /// Returns the addresses that the CMS assigns or requests: the elements of `addresses`.
     pub fn addresses(&self) -> AddressSet<'_> {
         self.addresses.addresses()
     }
 
-    /// Returns what northd allocated: the elements of `dynamic_addresses`, none or one.
+    /// Returns northd's allocation: the elements of `dynamic_addresses`, none or one.
     pub fn dynamic_addresses(&self) -> AddressSet<'_> {
         self.addresses.dynamic_addresses()
     }
@@ -143,7 +143,7 @@ impl Port {
         self.enabled == Some(false)
     }
 
-    /// Returns the name of the port of another switch that it is to be joined with, if it is of that type.
+    /// Returns the name of the port of another switch that it is to be joined with, if it is of type `switch`.
     pub fn switch_peer(&self) -> Option<&str> {
         self.links()?.peer.as_deref().filter(|_| self.kind == PortKind::Switch)
     }
@@ -158,7 +158,7 @@ impl Port {
     pub fn virtual_parents(&self) -> impl Iterator<Item = &str> {
         let links = self.links().filter(|_| self.kind == PortKind::Virtual);
         let text = links.and_then(|links| links.virtual_parents.as_deref());
-        // northd and ovn-controller skip empty names, and nothing else.
+        // northd and ovn-controller only skip empty names.
         text.unwrap_or_default().split(',').filter(|name| !name.is_empty())
     }
 

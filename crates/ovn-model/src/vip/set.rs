@@ -12,28 +12,28 @@ use super::Vip;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vips {
     vips: Vec<Vip>,
-    /// The pairs that were not understood, or not all of it, as the database has them.
+    /// The pairs that were not completely understood, as the database has them.
     bad: Option<Box<Pairs>>,
 }
 
-/// Whether a pair names variables, which the load balancer's options make something of: nobody has written it wrong.
+/// Whether a pair names variables, which are valid with an option of the load balancer.
 fn names_variables(key: &str, value: &str) -> bool {
     key.contains(VARIABLE) || value.contains(VARIABLE)
 }
 
-/// What a variable's name begins with (ovn-nb(5), `options:template`).
+/// The first character of a variable's name (ovn-nb(5), `options:template`).
 const VARIABLE: char = '^';
 
 /// Pairs as the database has them.
 type Pairs = BTreeMap<Box<str>, Box<str>>;
 
 impl Vips {
-    /// No virtual address.
+    /// The empty set.
     pub(crate) const EMPTY: &'static Self = &Self { vips: Vec::new(), bad: None };
 
     /// Returns the virtual addresses on an address.
     pub fn on(&self, address: IpAddr) -> &[Vip] {
-        // All of most load balancers are on one address.
+        // Most load balancers have all VIPs on one address.
         if let (Some(first), Some(last)) = (self.vips.first(), self.vips.last())
             && [first, last].iter().all(|vip| vip.endpoint.address == address)
         {
@@ -54,13 +54,13 @@ impl Vips {
         self.bad.is_none()
     }
 
-    /// Returns the keys of the pairs that name variables, which are something only in a template.
+    /// Returns the keys of the pairs that name variables, which have a meaning only in a template.
     pub fn with_variables(&self) -> impl Iterator<Item = &str> {
         let bad = self.bad.iter().flat_map(|bad| bad.iter());
         bad.filter(|(key, value)| names_variables(key, value)).map(|(key, _)| &**key)
     }
 
-    /// Returns the virtual addresses that `other` does not have so.
+    /// Returns the virtual addresses that `other` does not have in the same form.
     pub(crate) fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Vip> {
         self.vips.iter().filter(|vip| other.find(vip).ok().is_none_or(|place| other.vips[place] != **vip))
     }

@@ -82,7 +82,7 @@ fn backends_may_be_many_none_or_partly_bad() {
         ("[fd42::1]:80,,[FD42::2]:80", "[fd42::1]:80,[fd42::2]:80", false),
         ("10.0.0.1", "10.0.0.1", false),
         ("10.0.0.1:80,what,10.0.0.3:80", "10.0.0.1:80,10.0.0.3:80", true),
-        // Brackets around anything, and signs, are for the VIP alone.
+        // Brackets around anything, and signs, are only valid in the VIP.
         ("[10.0.0.1]:80,10.0.0.2:80", "10.0.0.2:80", true),
         ("10.0.0.1:+80", "", true),
     ] {

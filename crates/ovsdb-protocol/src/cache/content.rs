@@ -22,8 +22,8 @@ use crate::value::{Datum, Row};
 /// Rows by table. Changes come in batches, from [`begin`](Self::begin) to [`commit`](Self::commit); readers see none
 /// of a batch before its commit, then all of it.
 ///
-/// A [`Batch::Snapshot`] tells the whole content. Its commit compares that with the content so far: equal rows yield
-/// nothing, different ones a change, and those the snapshot lacks a deletion.
+/// A [`Batch::Snapshot`] has the whole content. Its commit compares that with the present content: equal rows yield
+/// nothing, different ones a change, and those missing in the snapshot a deletion.
 ///
 /// A change that does not fit discards the batch, and every further call for it fails too.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Content {
         self.batch = Some(batch);
     }
 
-    /// Takes a row of the batch.
+    /// Applies a row update of the batch.
     pub(super) fn apply(&mut self, update: RowUpdate<'_>) -> Result<(), CacheError> {
         let batch = self.batch.ok_or(CacheError::NoBatch)?;
         let outcome = match self.tables.get_mut(update.table) {
@@ -87,8 +87,8 @@ impl Content {
         }
     }
 
-    /// Becomes `next`, with perhaps other tables and columns, returning the differences ordered by table and row. A
-    /// row whose columns are not the same ones differs.
+    /// Becomes `next`, which may have other tables and columns, returning the differences ordered by table and row. A
+    /// row with other columns differs.
     pub(super) fn become_next(&mut self, next: Self) -> Vec<RowDelta> {
         let before = mem::replace(self, next);
         let none = BTreeMap::new();

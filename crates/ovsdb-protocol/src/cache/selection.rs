@@ -6,7 +6,7 @@ use std::fmt;
 use crate::monitor::RowFilter;
 use crate::schema::TableSchema;
 
-/// What a [`Cache`](super::Cache) holds of a table.
+/// The part of a table that a [`Cache`](super::Cache) holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     pub(super) table: String,
@@ -14,18 +14,18 @@ pub struct Selection {
     columns: Option<Vec<String>>,
     pub(super) rows: RowFilter,
     pub(super) load_stage: u8,
-    /// The columns without which the table is of no use; `None` where the table may be absent.
+    /// The required columns; `None` if the table may be absent.
     pub(super) required: Option<Vec<String>>,
     pub(super) indexes: BTreeSet<String>,
 }
 
-/// What was selected and the server does not have.
+/// A selected table or column that the server lacks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Absent {
     /// The table.
     pub table: String,
-    /// The column; `None` where it is the table that is absent.
+    /// The column; `None` if the whole table is absent.
     pub column: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl Selection {
         self
     }
 
-    /// Selects only some rows. A server that knows only the first generation of monitors sends all of them.
+    /// Selects only some rows. A server that supports only the first generation of monitors sends all of them.
     #[must_use]
     pub fn rows(mut self, rows: RowFilter) -> Self {
         self.rows = rows;
@@ -80,7 +80,7 @@ impl Selection {
         self
     }
 
-    /// Returns which of the columns the table has, and which not.
+    /// Returns the columns that the table has, and those that it lacks.
     pub(super) fn columns_in(&self, table: &TableSchema) -> (Vec<String>, Vec<String>) {
         let Some(columns) = &self.columns else {
             return (table.columns.keys().cloned().collect(), Vec::new());

@@ -80,7 +80,7 @@ fn another_schema_is_a_difference_too() {
 
     let wide = |n: i64, s: &str| Row::new().with("n", n).with("s", s);
     cache.declare(&two()).unwrap();
-    // It is cut short, and comes again.
+    // It is incomplete, and is sent again.
     cache.begin(Batch::Snapshot);
     insert(&mut cache, 3, "{}").unwrap();
     assert_eq!(cache.len(), 2, "readers keep the old content");

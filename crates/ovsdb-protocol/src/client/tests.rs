@@ -27,7 +27,7 @@ async fn connected(server: &Server) -> Connected {
     Connected { client, running, peer }
 }
 
-/// Accepts a connection and answers as an old server does, which does not describe itself.
+/// Accepts a connection and answers as an old server without `_Server`.
 async fn after_handshake(server: &Server) -> Peer {
     handshake_with(server, &json!({"name": "D", "version": "1.0.0", "tables": {}})).await
 }
@@ -98,7 +98,7 @@ async fn a_dropped_call_is_cancelled_and_its_late_reply_too() {
     };
     let cancel = peer.expect("cancel").await;
     assert_eq!((&cancel["id"], &cancel["params"]), (&Value::Null, &json!([request["id"]])));
-    // The server was faster than that.
+    // The server had executed it before the cancellation.
     peer.reply(&request, &json!([{}])).await;
     let script = async {
         let request = peer.expect("transact").await;
@@ -125,7 +125,7 @@ async fn cancelled_calls_do_not_use_the_connection_up() {
     }
 }
 
-/// Regression: libovsdb and others, which say "not connected" and not why.
+/// Regression: libovsdb and others, which report "not connected" without the cause.
 #[tokio::test(start_paused = true)]
 async fn a_call_at_a_cut_ends_and_says_why_and_the_next_one_has_another_connection() {
     let server = Server::unix();
@@ -158,14 +158,14 @@ async fn a_call_without_a_server_waits_as_long_as_it_is_told() {
     let gone = Server::unix().endpoint();
     let remotes = format!("{},{gone}", server.endpoint());
     let (client, driver) = Client::connect(SessionConfig::new(remotes.parse().unwrap(), "D"));
-    // Nobody has run the driver yet.
+    // The driver has not run yet.
     let start = Instant::now();
     let error = client.clone().wait_at_most(Duration::from_secs(7)).echo().await.unwrap_err();
     assert_eq!((start.elapsed().as_secs(), error.to_string()), (7, "no server can be used".to_owned()));
     tokio::spawn(driver);
 
     let script = async {
-        // One server hangs up, the other is not there.
+        // One server hangs up, the other does not exist.
         drop(server.accept().await);
         server.accept().await
     };
@@ -174,13 +174,13 @@ async fn a_call_without_a_server_waits_as_long_as_it_is_told() {
     let error = result.unwrap_err();
     assert!(error.is_unavailable() && !error.is_disconnected());
     let text = error.to_string();
-    // Which error tells that a server hung up depends on what was sent to it.
+    // The error after a server hung up depends on what was sent to it.
     assert!(text.starts_with(&format!("no server can be used: {}: ", server.endpoint())), "{text}");
     assert!(text.ends_with(&format!("; {gone}: No such file or directory (os error 2)")), "{text}");
     assert_eq!(error.failures().len(), 2);
     assert_eq!(client.status().failures.len(), 2);
 
-    // Whoever waits longer is served by the next connection.
+    // Callers that wait longer are served by the next connection.
     let script = async {
         for error in [json!({"error": "unknown database"}), json!("unknown method")] {
             let request = peer.receive().await.unwrap();
@@ -212,7 +212,7 @@ async fn a_refused_transaction_is_an_outcome() {
     assert_eq!((refused.operation, &*refused.error.error), (None, "canceled"));
 }
 
-/// Rule: who was robbed stays in the queue; a lock is given back with its handle.
+/// Rule: a client whose lock was stolen stays in the queue; a lock is released with its handle.
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_asked_for_on_every_connection_until_it_is_dropped() {
     let server = Server::unix();

@@ -66,7 +66,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         c.expect(b']', "the end of the map")
     }
 
-    /// Calls `each` for the pairs of a map of strings to strings, by far the commonest map.
+    /// Calls `each` for the pairs of a map of strings to strings, by far the most common kind of map.
     ///
     /// # Errors
     /// The text is not such a map.
@@ -74,7 +74,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         self.string_pairs(|key, value| each(&key, &value))
     }
 
-    /// Calls `each` for the pairs of a map of strings to strings, to be kept for as long as the text.
+    /// Calls `each` for the pairs of a map of strings to strings, which live as long as the text.
     ///
     /// # Errors
     /// The text is not such a map.
@@ -108,7 +108,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         })
     }
 
-    /// Reads a string, or nothing where an optional string is absent.
+    /// Reads a string, or nothing if an optional string is absent.
     ///
     /// # Errors
     /// The text is neither.
@@ -128,7 +128,7 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         Ok(found)
     }
 
-    /// Reads a datum of any type, as far as its JSON tells the type. [`Datum::conform`] does the rest.
+    /// Reads a datum of any type, as far as its JSON determines the type. [`Datum::conform`] does the rest.
     ///
     /// # Errors
     /// The text is not a datum, or an element of a set or a key of a map occurs twice.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::jsonrpc::message::Message;
 use crate::row::RowUpdate;
 
-/// A piece of what the peer sent.
+/// A piece of the received stream.
 #[derive(Debug)]
 pub(crate) enum Frame<'a> {
     /// A whole message that holds no rows.
@@ -20,13 +20,13 @@ pub(crate) enum Frame<'a> {
     RowsEnd(RowsHead),
 }
 
-/// What is known of a message before its rows.
+/// The part of a message before its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowsHead {
     pub(crate) source: RowsSource,
-    /// Whether the rows are differences to the transaction that was named, `monitor_cond_since`.
+    /// Whether the rows are differences from the transaction that was named, `monitor_cond_since`.
     pub(crate) found: bool,
-    /// The last transaction that the rows reflect, where the method tells.
+    /// The last transaction that the rows reflect, if the method reports it.
     pub(crate) last: Option<Uuid>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum RowsSource {
     Update(String),
 }
 
-/// Input that is not the protocol. The connection cannot go on.
+/// Input that violates the protocol. The connection cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
     /// Offset in the stream of bytes received on this connection.

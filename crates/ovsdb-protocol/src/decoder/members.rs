@@ -23,9 +23,9 @@ pub(super) struct Members {
     pub(super) params: Option<String>,
     pub(super) result: Option<String>,
     pub(super) error: Option<String>,
-    /// Whether the result came before the id, which tells whether it holds rows.
+    /// Whether the result came before the id, which determines whether it has rows.
     pub(super) early_result: bool,
-    /// Whether the parameters came before the method, which tells the same.
+    /// Whether the parameters came before the method, which determines the same.
     pub(super) early_params: bool,
 }
 

@@ -14,7 +14,7 @@ pub(super) enum State {
     Colon(Member),
     Value(Member),
     AfterValue,
-    /// Before the array that holds the tables, with `wanted` elements in front of them.
+    /// Before the array that contains the tables, with `wanted` elements before them.
     PrefixStart {
         wanted: usize,
     },
@@ -24,7 +24,7 @@ pub(super) enum State {
     PrefixComma {
         wanted: usize,
     },
-    /// Before tables that stand in no array.
+    /// Before tables that are not in an array.
     Tables,
     FirstTable,
     Table,

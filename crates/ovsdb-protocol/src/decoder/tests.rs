@@ -53,7 +53,7 @@ fn announced() -> Vec<(u64, MonitorMethod)> {
     vec![(7, MonitorMethod::CondSince), (8, MonitorMethod::Plain), (9, MonitorMethod::Cond)]
 }
 
-/// Found by fuzzing: a reply with parameters was put in order for ever.
+/// Found by fuzzing: a reply with parameters was reordered forever.
 #[test]
 fn a_reply_with_parameters_is_no_endless_loop() {
     let text = r#"{"id":8,"result":5,"params":[]}{"params":[],"result":[1],"id":8}"#;
@@ -74,8 +74,8 @@ fn rows_come_one_by_one_between_begin_and_end() {
     assert!(seen[7].contains(r#"{"name":"r}1","n":5}"#), "{}", seen[7]);
 }
 
-/// Regression: vexxhost/ovsdb-client, which fails at two messages in one read: nothing separates messages, and a read
-/// ends anywhere.
+/// Regression: vexxhost/ovsdb-client, which fails at two messages in one read: messages have no separator, and a read
+/// may end anywhere.
 #[test]
 fn any_two_pieces_give_the_same() {
     let all = samples().concat();
@@ -117,7 +117,7 @@ fn what_is_not_the_protocol_is_an_error_that_says_where() {
     assert_eq!(error.map(|e| (e.at, e.expected)), Some((18, "UTF-8".to_owned())));
 }
 
-/// Rule: nesting, texts and numbers have bounds (1000 levels in lib/json.c), and there is none for a message.
+/// Rule: nesting, texts and numbers have bounds (1000 levels in lib/json.c), a message has none.
 #[test]
 fn memory_stays_bounded_whatever_comes() {
     let (_, error) = decode([&b"{\"id\":1,\"result\":"[..], "[".repeat(1000).as_bytes()], &[]);
@@ -150,7 +150,7 @@ fn a_message_with_rows_may_be_longer_than_any_limit() {
     assert!(most < 2 * 4096, "{most} bytes were kept");
 }
 
-/// Any JSON value whose strings hold what a scanner could stumble over.
+/// Any JSON value whose strings contain characters that are difficult for a scanner.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),

@@ -19,7 +19,7 @@ fn applied(mut current: Datum, diff: Datum, column: &ColumnType) -> Result<Datum
     outcome.map(|()| current)
 }
 
-/// Rule: what holds one element at most is replaced, be it a set or a map.
+/// Rule: a set or map of at most one element is replaced.
 #[test]
 fn single_values_are_replaced() {
     let scalar = column(false, 1, Max::Limited(1));
@@ -29,14 +29,14 @@ fn single_values_are_replaced() {
     assert_eq!(applied(1.into(), 1.into(), &optional), Ok(1.into()));
     assert_eq!(applied(1.into(), Datum::empty(), &optional), Ok(Datum::empty()));
     assert_eq!(diff(&1.into(), &Datum::empty(), &optional), Some(Datum::empty()));
-    // A map of at most one pair follows the same rule: an equal pair is no removal.
+    // A map of at most one pair follows the same rule: an equal pair is not a removal.
     let pair = column(true, 0, Max::Limited(1));
     let (a, b) = (Datum::map([(1, 1)]), Datum::map([(2, 2)]));
     assert_eq!(applied(a.clone(), b.clone(), &pair), Ok(b));
     assert_eq!(applied(a.clone(), a.clone(), &pair), Ok(a));
 }
 
-/// Rule: of a set the symmetric difference comes.
+/// Rule: the difference of a set is the symmetric one.
 #[test]
 fn sets_differ_by_what_only_one_has() {
     // The example of the server: {1,2} -> {2,3}.
@@ -49,7 +49,7 @@ fn sets_differ_by_what_only_one_has() {
     assert_eq!(applied(old, 2.into(), &set), Ok(1.into()));
 }
 
-/// Rule: of a map come new pairs, changed ones with the new value, removed ones with the old.
+/// Rule: the difference of a map has new pairs, changed ones with the new value, and removed ones with the old.
 #[test]
 fn maps_differ_by_pairs() {
     let map = column(true, 0, Max::Unlimited);
@@ -61,7 +61,7 @@ fn maps_differ_by_pairs() {
     assert_eq!(applied(old.clone(), Datum::empty(), &map), Ok(old));
 }
 
-/// A conversion of the schema may leave values that break its bounds: they are the server's business.
+/// A conversion of the schema may leave values that violate its bounds: the client accepts them.
 #[test]
 fn outcomes_of_any_size_are_taken() {
     let some = column(false, 1, Max::Limited(2));
@@ -78,11 +78,11 @@ fn differences_of_another_type_are_errors() {
     assert!(matches!(applied(1.into(), "a".into(), &set), Err(DiffError::Difference(_))));
     assert!(matches!(applied(1.into(), Datum::map([(1, 1)]), &set), Err(DiffError::Difference(_))));
     assert_eq!(applied(Datum::set([1, 2]), Datum::map([(1, 1)]), &map), Err(DiffError::Current));
-    // A real of a difference meets the integer that it stands for.
+    // A real in a difference equals the integer of the same value.
     assert_eq!(applied(Datum::set([1, 2]), Datum::scalar(1.0), &set), Ok(2.into()));
 }
 
-/// The rules of ovsdb-server(7) word by word, on lists of pairs. A set is a map to nothing.
+/// The rules of ovsdb-server(7) literally, on lists of pairs. A set is a map without values.
 fn model(current: &Datum, diff: &Datum, column: &ColumnType) -> Vec<(i64, Option<i64>)> {
     let mut outcome = if column.max == Max::Limited(1) { Vec::new() } else { pairs(current) };
     for (key, value) in pairs(diff) {

@@ -1,4 +1,4 @@
-//! One address that an endpoint stands for, and the way there.
+//! One address of an endpoint, and the connection to it.
 
 use std::fmt;
 use std::future::Future;
@@ -15,20 +15,20 @@ use super::Endpoint;
 use crate::error::Error;
 use crate::tls::TlsConfig;
 
-/// An endpoint and, of the addresses that its host's name may have, one.
+/// An endpoint with one of the addresses of its host's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {
     endpoint: Endpoint,
     address: Option<SocketAddr>,
 }
 
-/// How long the way to a server may take.
+/// How long connecting to a server may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DialTimeouts {
     /// Until the connection is accepted, which the kernel does on behalf of a busy server.
     pub(crate) connect: Duration,
-    /// Until a TLS handshake is done, for which a busy server takes its time. With the CA's certificate to bootstrap,
-    /// for each of the two.
+    /// Until a TLS handshake is done, which a busy server may delay. When the CA's certificate is bootstrapped, this
+    /// applies to each of the two handshakes.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no handshake"))]
     pub(crate) handshake: Duration,
 }
@@ -36,7 +36,7 @@ pub(crate) struct DialTimeouts {
 /// A byte stream to a server.
 pub(crate) type Stream = Pin<Box<dyn ReadWrite>>;
 
-/// What a byte stream can do.
+/// The operations of a byte stream.
 pub(crate) trait ReadWrite: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> ReadWrite for T {}
@@ -44,11 +44,11 @@ impl<T: AsyncRead + AsyncWrite + Send> ReadWrite for T {}
 // ===== impl Endpoint =====
 
 impl Endpoint {
-    /// Looks up the addresses of the host, in the order of the resolver, none twice. A socket and a literal address
-    /// are one destination, for which nothing is asked.
+    /// Looks up the addresses of the host, in the order of the resolver, without duplicates. A socket and a literal
+    /// address are one destination, without a look-up.
     ///
     /// # Errors
-    /// The name has no address, or nobody answers for it.
+    /// The name has no address, or no name server answers.
     pub async fn resolve(&self) -> io::Result<Vec<Destination>> {
         if let Some(only) = self.literal() {
             return Ok(vec![only]);
@@ -108,7 +108,7 @@ impl Destination {
 }
 
 impl fmt::Display for Destination {
-    /// Writes the endpoint, and the address where that does not say it.
+    /// Writes the endpoint, and the address if the endpoint does not contain it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.endpoint)?;
         match self.address {
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// A zone is a number by the time of the connection.
+    /// A zone has become a number when the connection is made.
     #[tokio::test]
     async fn the_zone_of_an_address_is_resolved() {
         let endpoint: Endpoint = "tcp:[fe80::1%1]:6641".parse().unwrap();

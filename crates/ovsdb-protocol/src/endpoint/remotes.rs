@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::{Endpoint, InvalidEndpoint};
 
-/// One or more endpoints of the same database, written with commas between them. `cid:UUID` among them is the id of
-/// the cluster that their servers must belong to, as in ovsdb(7).
+/// One or more endpoints of the same database, separated by commas. `cid:UUID` among them is the id of the cluster that
+/// their servers must belong to, as in ovsdb(7).
 ///
-/// A comma separates only where the beginning of an endpoint follows: letters and a colon. Any other is part of a
+/// A comma is a separator only before the start of an endpoint: letters and a colon. Any other comma is part of a
 /// file's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Remotes {
@@ -25,17 +25,17 @@ impl Remotes {
         &self.endpoints
     }
 
-    /// Returns the cluster that the servers must belong to, where the list says so.
+    /// Returns the cluster that the servers must belong to, if the list names one.
     pub fn cluster_id(&self) -> Option<Uuid> {
         self.cluster_id
     }
 
-    /// Takes the names of sockets that are relative for names in this directory.
+    /// Interprets relative names of sockets as names in this directory.
     #[must_use]
     pub fn relative_to(mut self, directory: &Path) -> Self {
         for endpoint in &mut self.endpoints {
             if let Endpoint::Unix(path) = endpoint {
-                // One that is absolute stays as it is.
+                // An absolute name stays unchanged.
                 *path = directory.join(&*path);
             }
         }
@@ -78,7 +78,7 @@ impl FromStr for Remotes {
     }
 }
 
-/// Cuts a list into its parts, as `ovsdb_session_parse_remote` of Open vSwitch does.
+/// Splits a list into its parts, as `ovsdb_session_parse_remote` of Open vSwitch does.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text.trim()).filter(|text| !text.is_empty());
     std::iter::from_fn(move || {
@@ -89,7 +89,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a text begins as an endpoint does.
+/// Whether a text starts like an endpoint.
 fn begins(text: &str) -> bool {
     let text = text.trim_start();
     let letters = text.bytes().take_while(u8::is_ascii_lowercase).count();

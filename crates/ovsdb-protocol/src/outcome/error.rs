@@ -12,11 +12,11 @@ pub struct DatabaseError {
     pub error: String,
     /// An explanation for humans.
     pub details: Option<String>,
-    /// The JSON at fault, as text.
+    /// The JSON that caused the error, as text.
     pub syntax: Option<String>,
 }
 
-/// The forms of an error: most are objects, and the likes of `canceled` and `unknown method` bare strings.
+/// The forms of an error: most are objects, but some such as `canceled` and `unknown method` are bare strings.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ErrorJson {
@@ -43,7 +43,7 @@ impl DatabaseError {
         serde_json::from_str(text)
     }
 
-    /// Whether it refuses a write because the server takes none, or the database is one of the server's own.
+    /// Whether it refuses a write because the server is read-only, or the database is one of the server's own.
     pub(crate) fn is_read_only(&self) -> bool {
         self.error == "not allowed"
     }
@@ -55,7 +55,7 @@ impl fmt::Display for DatabaseError {
         if let Some(details) = &self.details {
             write!(f, ": {details}")?;
         }
-        // The server quotes whole operations here, which may be of any length.
+        // The server quotes whole operations here, which may have any length.
         if let Some(syntax) = &self.syntax {
             const QUOTED: usize = 200;
             match syntax.char_indices().nth(QUOTED) {
@@ -87,17 +87,17 @@ pub enum ErrorClass {
     Precondition,
     /// The lock that the transaction asserts is not held at this server. Stop until it is again.
     LockLost,
-    /// The transaction conflicts with a row of the database or of its own: an index or a row limit, a chosen
-    /// uuid in use, a reference to or from a row. Build the transaction again from the current content, and treat
-    /// a second refusal as `Permanent`: an undefined named uuid, for example, looks the same.
+    /// The transaction conflicts with a row of the database or its own rows: an index or a row limit, a chosen uuid in
+    /// use, a reference to or from a row. Build the transaction again from the current content, and treat a second
+    /// refusal as `Permanent`: an undefined named uuid, for example, looks the same.
     Conflict,
-    /// The request was withdrawn, by this client or by a schema conversion. In a cluster, a transaction
-    /// which was already on its way to the other servers may still happen.
+    /// The request was withdrawn, by this client or by a schema conversion. In a cluster, a transaction that was
+    /// already sent to the other servers may still be executed.
     Canceled,
-    /// The database cannot be written at this server, or not at this time. Try another one, or later.
+    /// The database cannot be written at this server, or not now. Try another server, or later.
     ///
-    /// The server says `not allowed` if it is a backup, or otherwise read-only, and about the databases whose
-    /// names start with an underscore. To write those is futile anywhere.
+    /// The server replies `not allowed` if it is a backup or otherwise read-only, and for databases whose names start
+    /// with an underscore. No server accepts writes to those.
     Unavailable,
     /// The transaction ran up to the abort operation that it contains.
     Aborted,
@@ -112,8 +112,8 @@ impl ErrorClass {
             "timed out" => Self::Precondition,
             "not owner" => Self::LockLost,
             "duplicate uuid" | "referential integrity violation" => Self::Conflict,
-            // An operation fails so for a value which its column never allows; the commit, for an index, a row
-            // limit, or a weak reference that had to go.
+            // An operation fails with this for a value that its column never allows; the commit, for an index, a row
+            // limit, or a weak reference that had to be removed.
             "constraint violation" if operation.is_none() => Self::Conflict,
             "canceled" => Self::Canceled,
             "database not available"

@@ -28,7 +28,7 @@ fn a_transaction_of_nothing_is_committed() {
     assert!(matches!(Outcome::from_result("[]", 0), Ok(Outcome::Committed(results)) if results.is_empty()));
 }
 
-/// Rule: of a refused transaction nulls follow the error, one for each operation that was not run.
+/// Rule: in the result of a refused transaction, nulls follow the error, one for each operation that was not executed.
 #[test]
 fn the_failed_operation_is_found_before_the_nulls() {
     // As ovsdb-server 3.1.0 sends it.
@@ -41,7 +41,7 @@ fn the_failed_operation_is_found_before_the_nulls() {
     assert_eq!(error.to_string(), "operation 1 refused");
 }
 
-/// Rule: a commit that fails adds an element to results that all look like success.
+/// Rule: a failed commit adds an element to results that all look like success.
 #[test]
 fn one_element_more_is_a_refusal_of_the_commit() {
     let text = format!(r#"[{INSERTED},{{"error":"constraint violation","details":"2 rows"}}]"#);
@@ -50,7 +50,7 @@ fn one_element_more_is_a_refusal_of_the_commit() {
     assert_eq!(error.to_string(), "transaction refused");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "constraint violation: 2 rows");
-    // The same words about an operation mean that its value is never allowed.
+    // The same error of an operation means that its value is never allowed.
     let error = refused(&text, 2);
     assert_eq!((error.operation, error.class()), (Some(1), ErrorClass::Permanent));
 }
@@ -76,7 +76,7 @@ fn replies_of_another_form_are_refused() {
     }
 }
 
-/// Regression: holodekk, which takes no error but a string; ovsdb-server has both, without a `result`.
+/// Regression: holodekk, which accepts only strings as errors; ovsdb-server sends both forms, without a `result`.
 #[test]
 fn errors_are_strings_or_objects() {
     let error = DatabaseError::parse(r#""canceled""#).unwrap();
@@ -129,7 +129,7 @@ fn every_error_has_a_class() {
     }
 }
 
-/// A dry run ends with an abort, which fails behind all that it was to tell.
+/// A dry run ends with an abort, which fails after all results of interest.
 #[test]
 fn a_refusal_has_the_results_of_the_operations_before() {
     let refusal = refused(r#"[{"rows":[{"n":1}]},{"count":2},{"error":"aborted"},null]"#, 4);

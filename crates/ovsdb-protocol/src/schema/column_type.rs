@@ -23,7 +23,7 @@ pub struct ColumnType {
 /// The greatest number of elements in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Max {
-    /// At most so many, never 0.
+    /// At most this many, never 0.
     Limited(u64),
     /// Any number.
     Unlimited,
@@ -34,7 +34,7 @@ pub enum Max {
 pub struct BaseType {
     /// The type.
     pub atomic: AtomicType,
-    /// Which values of the type are allowed.
+    /// The allowed values of the type.
     pub constraint: Constraint,
 }
 
@@ -53,7 +53,7 @@ pub enum AtomicType {
     Uuid,
 }
 
-/// Which values of its type an atom may have. Bounds are inclusive.
+/// The allowed values of an atom's type. Bounds are inclusive.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Constraint {
     /// Any.
@@ -81,16 +81,16 @@ pub enum Constraint {
         /// The greatest length.
         max: u64,
     },
-    /// The name of a row of a table. No local check can tell.
+    /// The name of a row of a table, which cannot be checked locally.
     Reference {
         /// The name of the table.
         table: String,
-        /// What happens when that row goes.
+        /// What happens when that row is deleted.
         ref_type: RefType,
     },
 }
 
-/// What a reference to a row means for that row.
+/// The effect of a reference on the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefType {
     /// The row must exist and cannot be deleted.
@@ -121,9 +121,9 @@ impl ColumnType {
 
     /// Returns the value of the column in a row that was inserted without it, RFC 7047 section 5.2.1.
     ///
-    /// That is nothing if it may be nothing, or else one element made of the defaults of the atomic types.
-    /// Constraints play no part: a mandatory enumeration of strings has the default `""`, which the server
-    /// refuses at the insert.
+    /// That is the empty value if it is allowed, otherwise one element with the defaults of the atomic types.
+    /// Constraints are ignored: a mandatory enumeration of strings has the default `""`, which the server refuses at
+    /// the insert.
     pub fn default_datum(&self) -> Datum {
         let keys = (self.min > 0).then(|| self.key.atomic.default_atom());
         match &self.value {
@@ -149,7 +149,7 @@ impl ColumnType {
 // ===== impl Max =====
 
 impl Max {
-    /// Returns true if there may be so many elements.
+    /// Returns true if this number of elements is allowed.
     pub fn allows(self, count: u64) -> bool {
         match self {
             Self::Limited(max) => count <= max,
@@ -224,7 +224,7 @@ impl BaseType {
 // ===== impl AtomicType =====
 
 impl AtomicType {
-    /// Returns the value that stands for none given, RFC 7047 section 5.2.1.
+    /// Returns the default value, RFC 7047 section 5.2.1.
     pub fn default_atom(self) -> Atom {
         match self {
             Self::Integer => Atom::Integer(0),

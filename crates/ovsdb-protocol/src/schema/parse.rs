@@ -14,10 +14,10 @@ use crate::value::{Atom, Datum};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// The text is not JSON, or lacks the outline of a schema.
+    /// The text is not JSON, or does not have the structure of a schema.
     #[error("not the JSON of a schema")]
     Json(#[source] serde_json::Error),
-    /// The type of a column makes no sense.
+    /// The type of a column is invalid.
     #[error("malformed type of column {column:?} of table {table:?}: {reason}")]
     ColumnType {
         /// The name of the table.
@@ -29,7 +29,7 @@ pub enum SchemaError {
     },
 }
 
-// Members unknown to these structs are ignored everywhere: a newer server may say more than we understand.
+// Members unknown to these structs are ignored everywhere: a newer server may send more.
 
 #[derive(serde::Deserialize)]
 struct DatabaseJson {
@@ -67,11 +67,11 @@ fn yes() -> bool {
 impl DatabaseSchema {
     /// Reads a schema, as in a schema file or in the reply to `get_schema`.
     ///
-    /// Members which RFC 7047 does not know are ignored, so that schemas of newer servers can be read.
+    /// Members that are not in RFC 7047 are ignored, so that schemas of newer servers can be read.
     ///
     /// # Errors
     ///
-    /// Fails if the text is not a schema, naming the table and the column if there is one to blame.
+    /// Fails if the text is not a schema; the error names the table and the column if one is invalid.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         Self::from_json(serde_json::from_str(text).map_err(SchemaError::Json)?)
     }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::value::{Atom, Datum};
 
-/// A piece of the northbound schema of OVN with an addition for each rule that it does not exercise.
+/// A part of the northbound schema of OVN with an addition for each rule that it does not exercise.
 const SCHEMA: &str = r#"{
     "name": "OVN_Northbound",
     "version": "7.3.0",

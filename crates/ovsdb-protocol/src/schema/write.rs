@@ -7,7 +7,7 @@ use super::{BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max,
 use crate::value::Datum;
 
 impl Serialize for DatabaseSchema {
-    /// Writes what [`DatabaseSchema::parse`] reads, with every table marked as root that is one.
+    /// Writes the JSON that [`DatabaseSchema::parse`] reads, with every root table marked as such.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut json = members([
             ("name", Some(json!(self.name))),
@@ -20,7 +20,7 @@ impl Serialize for DatabaseSchema {
     }
 }
 
-/// Returns the members that are there.
+/// Returns the members that are present.
 fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -28,7 +28,7 @@ fn server(
     read(&row, index)
 }
 
-/// Regression: libovsdb, which takes any model but `clustered` for a leader.
+/// Regression: libovsdb, which treats every model except `clustered` as a leader.
 #[test]
 fn the_truth_table_of_servers() {
     use ServerRole as Role;
@@ -39,8 +39,8 @@ fn the_truth_table_of_servers() {
     let stale = |index| No::Stale { index, least: 10 };
     const ALL: [bool; 3] = [true, true, true];
     const FOLLOWER: [bool; 3] = [true, false, true];
-    // The server; the verdict where only the leader will do, where any will, and where cluster 1 is pinned. The
-    // index 10 was seen in cluster 1.
+    // The server; the verdict with `leader_only`, with any server allowed, and with cluster 1 pinned. The index 10 was
+    // seen in cluster 1.
     #[rustfmt::skip]
     let table = [
         ("standalone", server("standalone", ALL, None, None),

@@ -97,7 +97,7 @@ impl ServerMonitor {
         self.answer = Answer::Received;
     }
 
-    /// Sets the index; `None` if the server does not tell it.
+    /// Sets the index; `None` if the server does not report it.
     pub(crate) fn set_index(&mut self, index: Option<u64>) {
         self.index_received = true;
         self.index = index;

@@ -27,13 +27,13 @@ use crate::scripted::{Peer, Server, notification, reply};
 use crate::transact::{Condition, Transaction};
 use crate::value::{Datum, Row};
 
-/// Longer than any scenario; the clock jumps.
+/// Longer than any scenario, with a clock that jumps.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Rows of the only table, by number: what is in its column `n`.
 type Content = BTreeMap<u128, i64>;
 
-/// A session with its replica, and a copy that knows nothing but the deltas.
+/// A session with its replica, and a copy that gets only the deltas.
 struct Consumer {
     session: Session,
     cache: Cache,
@@ -47,7 +47,7 @@ impl Consumer {
         Self::with(SessionConfig::new(server.endpoint().into(), "D"))
     }
 
-    /// One that wants the lock which is called `leader`.
+    /// A consumer that requests the lock `leader`.
     fn locking(server: &Server) -> Self {
         let mut config = SessionConfig::new(server.endpoint().into(), "D");
         config.lock = Some("leader".parse().unwrap());
@@ -75,7 +75,7 @@ impl Consumer {
         }
     }
 
-    /// Goes on until an event is of this kind, and returns all events up to it, abridged.
+    /// Continues until an event of this kind, and returns all events up to it, abridged.
     async fn until(&mut self, last: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {
@@ -164,7 +164,7 @@ async fn handshake(peer: &mut Peer) -> Value {
     peer.expect("monitor_cond_since").await
 }
 
-/// Grants the lock or not, and answers until the replica, which stays empty, is in step.
+/// Grants the lock or not, and answers until the replica, which stays empty, is synchronised.
 async fn handshake_with_lock(peer: &mut Peer, locked: bool) {
     let schema = ask_schema(peer).await;
     let lock = peer.expect("lock").await;
@@ -175,7 +175,7 @@ async fn handshake_with_lock(peer: &mut Peer, locked: bool) {
     peer.reply(&request, &snapshot(0, &[])).await;
 }
 
-/// Answers up to the request for the schema as an old server does, which does not describe itself, and returns that.
+/// Answers up to the request for the schema as an old server without `_Server`, and returns that.
 async fn ask_schema(peer: &mut Peer) -> Value {
     let request = peer.expect("get_schema").await;
     assert_eq!(request["params"], json!(["_Server"]));
@@ -190,7 +190,7 @@ async fn ask_schema(peer: &mut Peer) -> Value {
 const OLD_SERVER: &str =
     r#"{"id":1,"error":{"error":"unknown database","details":"no"}}{"id":2,"error":"unknown method"}"#;
 
-/// After which transaction a monitor is to start.
+/// The transaction after which a monitor is to start.
 fn since(monitor: &Value) -> u128 {
     monitor["params"][3].as_str().unwrap().parse::<Uuid>().unwrap().as_u128()
 }

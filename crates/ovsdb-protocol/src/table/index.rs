@@ -1,4 +1,4 @@
-//! Indexes of typed tables: the columns by whose values rows are found.
+//! Indexes of typed tables: the columns whose values rows are found by.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use super::AtomValue;
 /// Implemented for the types of single values, and for `Option`, `Vec` and `BTreeSet` of them: a row is found by each of
 /// its elements.
 pub trait IndexedField {
-    /// What rows are found by.
+    /// The key of the index.
     type Key: Hash + Eq;
 
     /// Iterates over the keys by which the row is found.

@@ -1,4 +1,4 @@
-//! Parsed values that can be quoted back as the database has them.
+//! Parsed values that can be rendered as the database has them.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
@@ -9,7 +9,7 @@ use crate::schema::AtomicType;
 
 /// A type of values that the database has as text, in more than one form.
 pub trait OriginalText: Sized {
-    /// What such a value is, for messages: "an address".
+    /// The noun for such a value in messages: "an address".
     const WHAT: &'static str;
 
     /// Parses a text, whatever its form.
@@ -18,12 +18,12 @@ pub trait OriginalText: Sized {
     /// Returns the canonical form, the one that this program would write.
     fn canonical(&self) -> impl Display + '_;
 
-    /// Returns true if `text` is the canonical form. Types whose values are many may know it faster.
+    /// Returns true if `text` is the canonical form. Types with many values may implement this faster.
     fn is_canonical(&self, text: &str) -> bool {
         is_rendering(text, &self.canonical())
     }
 
-    /// Parses a text, and tells whether it is the canonical form. Types whose values are many may do both at once.
+    /// Parses a text, and returns whether it is the canonical form. Types with many values may do both at once.
     fn parse_spelled(text: &str) -> Option<(Self, bool)> {
         let value = Self::parse(text)?;
         let is_canonical = value.is_canonical(text);
@@ -31,7 +31,7 @@ pub trait OriginalText: Sized {
     }
 }
 
-/// The value of a string column, parsed, and the text itself where it is not the canonical one.
+/// The value of a string column, parsed, and the text itself if it is not the canonical one.
 ///
 /// The empty string is not a value. A text that cannot be parsed is kept too, without a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -95,7 +95,7 @@ impl<T: OriginalText> Original<T> {
         !matches!(self, Self::Empty)
     }
 
-    /// Complains of a text that cannot be parsed.
+    /// Returns an error for a text that cannot be parsed.
     fn check(&self) -> Result<(), ColumnError> {
         match self {
             Self::Other(other) if other.0.is_none() => {
@@ -123,9 +123,9 @@ impl<T: OriginalText> KeyColumn for Original<T> {
     }
 }
 
-/// Returns true if `text` is how `value` renders, without an allocation.
+/// Returns true if `text` equals the rendered `value`, without an allocation.
 pub fn is_rendering(text: &str, value: &(impl Display + ?Sized)) -> bool {
-    /// What is left to be rendered.
+    /// The rest that is to be rendered.
     struct Rest<'a>(&'a str);
 
     impl Write for Rest<'_> {
@@ -139,7 +139,7 @@ pub fn is_rendering(text: &str, value: &(impl Display + ?Sized)) -> bool {
     write!(rest, "{value}").is_ok() && rest.0.is_empty()
 }
 
-/// The truth value of a key, as `smap_get_bool` of Open vSwitch reads it: what is not `true` is false.
+/// The truth value of a key, as `smap_get_bool` of Open vSwitch reads it: any text except `true` is false.
 impl OriginalText for bool {
     const WHAT: &'static str = "a boolean";
 

@@ -14,17 +14,17 @@ pub struct ReadRow<'a> {
     pub uuid: Uuid,
     /// The columns in the update.
     pub columns: ColumnsText<'a>,
-    /// Whether they are differences to what the row has, rather than all that it has.
+    /// Whether they are differences from the row, rather than all of its columns.
     pub is_difference: bool,
     /// Whether the last reading of the row found a problem.
     pub had_problem: bool,
 }
 
-/// Reads columns into a row: a row of defaults for a whole one, the row as it is for a difference.
+/// Reads columns into a row: a row of defaults for a whole one, the present row for a difference.
 ///
 /// A value that is not understood is recorded in `problems`. If it cannot be read at all, the column gets its default.
-/// A set or map stays unknown then: differences of it are skipped until a whole value arrives. Returns whether the row has a problem
-/// now.
+/// A set or map stays unknown then: differences of it are skipped until a whole value arrives. Returns whether the row
+/// has a problem now.
 ///
 /// # Errors
 /// The text as a whole is malformed.
@@ -65,7 +65,7 @@ impl<T: Table> ColumnSink for Reader<'_, T> {
         if self.replaced.contains(column) {
             self.row.reset(column);
         } else if self.unknown.contains(column) && T::COLUMNS[column].kind.is_collection() {
-            // What differs from nothing known is not known either. Of other columns, the new value arrives.
+            // A difference from an unknown value is unknown, too. Other columns arrive as new values.
             return Ok(());
         }
         self.findings.read.insert(column);

@@ -81,7 +81,7 @@ fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Sch
 // ===== impl Missing =====
 
 impl Missing {
-    /// Iterates over what the server lacks of a table.
+    /// Iterates over the table or the columns that the server lacks.
     pub fn list(table: &'static TableSpec, layout: TableLayout) -> impl Iterator<Item = Self> {
         let columns = (0..table.columns.len()).filter(move |column| !layout.present.contains(*column));
         let whole = layout.present.is_empty().then_some(Self { table, column: None });
@@ -89,7 +89,7 @@ impl Missing {
         whole.into_iter().chain(columns.filter(move |_| !layout.present.is_empty()))
     }
 
-    /// Returns the release that brought it; empty if the declaration does not say.
+    /// Returns the release that introduced it; empty if the declaration does not say.
     pub fn since(&self) -> &'static str {
         self.column.map_or(self.table.since, |column| self.table.columns[column].since)
     }

@@ -86,7 +86,7 @@ fn a_declaration_says_what_to_monitor() {
     let missing: Vec<_> = Missing::list(&All::TABLE, layouts[0]).collect();
     let said: Vec<_> = missing.iter().map(|m| (m.to_string(), m.since(), m.consequence())).collect();
     assert_eq!(said, [("All.priority".to_owned(), "2.0", "nothing is sorted")]);
-    // Of a set that holds one element at most, the server sends the new value.
+    // For a set of at most one element the server sends the new value.
     let replaced: Vec<_> = layouts[0].replaced.iter().map(|column| names[column]).collect();
     assert_eq!(replaced, ["words"]);
 }

@@ -115,7 +115,7 @@ impl<T: Table> TableCache<T> {
         }
     }
 
-    /// Brings the indexes up to date with a row that changed; `None` stands for a row that does not exist.
+    /// Updates the indexes for a row that changed; `None` means that the row does not exist.
     fn index(&mut self, uuid: Uuid, old: Option<&T>, new: Option<&T>) {
         for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
             let state = &self.hash_state;
@@ -128,8 +128,8 @@ impl<T: Table> TableCache<T> {
         }
     }
 
-    /// Takes in a snapshot where there are no rows yet. Trees are made of what is sorted in a fraction of the time that
-    /// single insertions take.
+    /// Takes in a snapshot when there are no rows yet. Building trees from sorted rows takes a fraction of the time of
+    /// single insertions.
     fn fill(&mut self, staged: BTreeMap<Uuid, Option<Arc<T>>>) {
         self.rows = staged.into_iter().filter_map(|(uuid, row)| Some((uuid, row?))).collect();
         for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {

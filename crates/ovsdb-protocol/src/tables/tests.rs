@@ -67,7 +67,7 @@ fn true_differences_are_told_however_often_a_snapshot_comes() {
     assert_eq!(told(&mut tables), []);
     feed(&mut tables, Batch::Delta, &[(2, modify(r#"{"tags":"x"}"#))]).unwrap();
     feed(&mut tables, Batch::Snapshot, &all[1..]).unwrap();
-    // The second row is again as it was when the changes were taken.
+    // The second row has the same content again as when the changes were taken.
     assert_eq!(told(&mut tables), names(&[(Some("a"), None)]));
     assert_eq!(tables.table::<Row>().unwrap().len(), 1);
 }
@@ -105,7 +105,7 @@ fn an_unreadable_value_is_a_problem_of_its_column_until_a_whole_value_arrives() 
     let problems =
         |tables: &Tables| tables.problems().iter().map(|p| p.column.to_string()).collect::<Vec<_>>();
     assert_eq!(problems(&tables), ["tags"]);
-    // A difference of an unknown value leads nowhere.
+    // A difference from an unknown value has no effect.
     feed(&mut tables, Batch::Delta, &[(1, modify(r#"{"tags":"x","name":"b"}"#))]).unwrap();
     let row = Arc::clone(tables.table::<Row>().unwrap().get(Uuid::from_u128(1)).unwrap());
     assert_eq!((&*row.name, &row.tags[..], row.size.as_deref()), ("b", &[][..], Some("1")));

@@ -31,7 +31,7 @@ pub fn values(kind: ColumnKind) -> BoxedStrategy<Datum> {
     }
 }
 
-/// Draws a value of a declared column: one that the field understands, where the declaration tells. Of a map, the keys
+/// Draws a value of a declared column: one that the field understands, if the declaration says so. For a map, the keys
 /// that are read are among the drawn ones.
 pub fn column_values(column: &ColumnSpec) -> BoxedStrategy<Datum> {
     let words = || select(column.values).prop_map(Atom::from).boxed();

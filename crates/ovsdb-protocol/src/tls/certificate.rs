@@ -1,4 +1,4 @@
-//! The parts of an X.509 certificate that messages need and webpki does not give.
+//! The parts of an X.509 certificate that messages need and webpki does not provide.
 
 use std::time::SystemTime;
 
@@ -7,8 +7,8 @@ use x509_cert::der::Decode;
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::name::Name;
 
-/// What is read of a certificate (RFC 5280 section 4.1). Nothing here is verified, and nothing rests on it but messages
-/// and the choice of what to bootstrap from.
+/// The fields that are read from a certificate (RFC 5280 section 4.1). Nothing here is verified; it is only used for
+/// messages and for the choice of the certificate to bootstrap.
 #[derive(Debug)]
 pub(super) struct Certificate(CertificateInner<Raw>);
 
@@ -23,17 +23,17 @@ impl Certificate {
         self.0.tbs_certificate().version() == Version::V1
     }
 
-    /// Whether it claims to be signed by itself.
+    /// Whether it claims to be self-signed.
     pub(super) fn is_self_issued(&self) -> bool {
         self.0.tbs_certificate().issuer() == self.0.tbs_certificate().subject()
     }
 
-    /// Returns the common name of the CA that is said to have signed it.
+    /// Returns the common name of the CA that it names as its issuer.
     pub(super) fn issuer(&self) -> Option<String> {
         common_name(self.0.tbs_certificate().issuer())
     }
 
-    /// Returns the time after which it counts no more.
+    /// Returns the time after which it is not valid any more.
     pub(super) fn not_after(&self) -> SystemTime {
         self.0.tbs_certificate().validity().not_after.to_system_time()
     }
@@ -43,7 +43,7 @@ impl Certificate {
         common_name(self.0.tbs_certificate().subject())
     }
 
-    /// Returns by which algorithm it is signed.
+    /// Returns the algorithm of its signature.
     pub(super) fn signature_algorithm(&self) -> ObjectIdentifier {
         self.0.signature_algorithm().oid
     }
@@ -60,10 +60,10 @@ mod tests {
 
     use super::*;
 
-    /// Version 1, a serial number that is longer than it may be, a line feed in its name, an end after 2050. By openssl.
+    /// Version 1, an overlong serial number, a line feed in its name, an end after 2050. Made with openssl.
     const VERSION_1: &str = include_str!("certificate/version-1.pem");
 
-    /// Version 3, signed by itself.
+    /// Version 3, self-signed.
     const CA: &str = include_str!("certificate/ca.pem");
 
     fn der(text: &str) -> Vec<u8> {

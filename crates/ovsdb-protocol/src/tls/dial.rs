@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::jsonrpc::InactivityTimeout;
 
 impl TlsConfig {
-    /// Connects, each side verifying the other.
+    /// Connects; both sides verify each other.
     pub(crate) async fn dial(
         &self,
         host: &str,
@@ -48,7 +48,7 @@ impl TlsConfig {
             let unverified = self.handshake(host, address, timeouts, config, || unverified.leaf()).await?;
             let chain = unverified.get_ref().1.peer_certificates().unwrap_or_default();
             files::write_ca_cert(file, sent_ca(chain)?)?;
-            // That connection could be anyone's. From here on the certificate counts, whoever wrote it.
+            // That connection could be to anyone. From here on the certificate counts, whichever process wrote it.
         }
         let verifier = Arc::new(Verifier::new(ca_cert, self.verify_host_name, provider())?);
         let config = self.client_config(&identity, &verifier)?;
@@ -56,7 +56,7 @@ impl TlsConfig {
         Ok(Box::pin(TolerantStream::new(stream, self.clone())))
     }
 
-    /// Connects and shakes hands. `leaf` tells what certificate the server showed, if it came to that.
+    /// Connects and performs the handshake. `leaf` is set to the server's certificate, if it was received.
     async fn handshake<'a>(
         &self,
         host: &str,
@@ -71,7 +71,7 @@ impl TlsConfig {
         match timeout(timeouts.handshake, connecting).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(explain_io(error, self, leaf()).into()),
-            // The kernel has accepted the connection, and the server itself says nothing.
+            // The kernel has accepted the connection, and the server itself sends nothing.
             Err(_) => Err(InactivityTimeout(timeouts.handshake).into()),
         }
     }
@@ -112,14 +112,14 @@ fn described(source: Option<&PemSource>) -> String {
     source.map_or_else(String::new, |source| format!(" {source}"))
 }
 
-/// The name for SNI and, where asked for, the name to verify.
+/// The name for SNI and, if configured, the name to verify.
 fn server_name(host: &str) -> io::Result<ServerName<'static>> {
-    // The zone of an IPv6 address is our own affair.
+    // The zone of an IPv6 address has only a local meaning.
     let host = if host.contains(':') { host.split('%').next().unwrap_or_default() } else { host };
     ServerName::try_from(host.to_owned()).map_err(|_| refusal(format!("\"{host}\" is not a valid host name")))
 }
 
-/// The CA's certificate among what an unverified server sent: the last one, which must be self-signed.
+/// The CA's certificate among those that an unverified server sent: the last one, which must be self-signed.
 fn sent_ca<'a>(chain: &'a [CertificateDer<'static>]) -> io::Result<&'a CertificateDer<'static>> {
     let last = chain.last().ok_or_else(|| refusal("the server sent no certificate"))?;
     match Certificate::read(last) {

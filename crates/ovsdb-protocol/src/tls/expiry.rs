@@ -1,4 +1,4 @@
-//! When the certificates of our configuration end.
+//! The expiry of the configured certificates.
 
 use std::io;
 use std::path::Path;
@@ -8,23 +8,23 @@ use super::certificate::Certificate;
 use super::files::{certificates, identity};
 use super::{PemSource, TlsConfig};
 
-/// A certificate of our configuration.
+/// A configured certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// Where it is.
+    /// Its source.
     pub source: PemSource,
-    /// The common name of its owner, where it has one.
+    /// The common name of its owner, if there is one.
     pub subject: Option<String>,
-    /// When it ends; `None` where that cannot be read.
+    /// When it expires; `None` if that cannot be read.
     pub not_after: Option<SystemTime>,
 }
 
 impl TlsConfig {
-    /// Reads our certificates and those of the CAs, and says when they end.
+    /// Reads the client's certificates and those of the CAs, and returns when they expire.
     ///
     /// # Errors
-    /// A file cannot be read, or holds something else. A CA's certificate that is yet to be bootstrapped is none. Nothing
-    /// is known of what a ready configuration of rustls holds.
+    /// A file cannot be read, or has other content. A CA's certificate that is yet to be bootstrapped is omitted. The
+    /// content of a configuration of rustls is not known.
     pub fn expiries(&self) -> io::Result<Vec<Expiry>> {
         let mut expiries = Vec::new();
         if let (Some(identity), Some(source)) = (identity(self)?, &self.certificate) {

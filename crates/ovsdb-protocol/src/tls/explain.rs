@@ -1,4 +1,4 @@
-//! TLS errors in words that say which file to look at.
+//! Explanations of TLS errors that name the file to check.
 
 use std::io;
 
@@ -9,18 +9,18 @@ use super::certificate::Certificate;
 use super::refusal::refusal;
 use super::{PemSource, TlsConfig};
 
-/// What is said of X.509 v1, which `ovs-pki` made before 2018 and valid for ten years.
+/// The message about X.509 v1, which `ovs-pki` created before 2018 with a validity of ten years.
 pub(super) const V1: &str = "is of X.509 version 1, which is refused for its lack of extensions: create it again with ovs-pki of Open vSwitch 2.11 \
      or newer";
 
-/// What is said where only what is too old was offered.
+/// The message if only too old versions were offered.
 const OLD_TLS: &str = "the server speaks neither TLS 1.2 nor 1.3: see its --ssl-protocols";
 
-/// What to make in place of a certificate that cannot be verified.
+/// The kind of certificate to replace one that cannot be verified.
 const RECREATE: &str = "create it again, with a key of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) or Ed25519, signed \
      with SHA-256 or better";
 
-/// Explains an error of a stream, if it is one of TLS. `leaf` is the certificate that the server showed.
+/// Explains an error of a stream, if it is a TLS error. `leaf` is the server's certificate.
 pub(super) fn explain_io(error: io::Error, config: &TlsConfig, leaf: Option<&[u8]>) -> io::Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(inner) => refusal(explain(inner, config, leaf)),
@@ -32,7 +32,7 @@ pub(super) fn explain_io(error: io::Error, config: &TlsConfig, leaf: Option<&[u8
     }
 }
 
-/// Explains an error of TLS.
+/// Explains a TLS error.
 pub(super) fn explain(error: &Error, config: &TlsConfig, leaf: Option<&[u8]>) -> String {
     match error {
         Error::InvalidCertificate(error) => {
@@ -53,7 +53,7 @@ pub(super) fn explain(error: &Error, config: &TlsConfig, leaf: Option<&[u8]>) ->
     }
 }
 
-/// Whose certificate it is, as far as it says.
+/// The owner of the certificate, as far as it is named.
 fn described(certificate: Option<&Certificate>) -> String {
     let subject = certificate.and_then(Certificate::subject);
     subject.map_or_else(String::new, |subject| format!(" \"{subject}\""))
@@ -96,7 +96,7 @@ fn fault(error: &CertificateError, config: &TlsConfig, leaf: Option<&Certificate
         CertificateError::UnhandledCriticalExtension => {
             "has a critical extension that is not understood: create it again without".to_owned()
         }
-        // Ours, or webpki's, which names the trouble in one word.
+        // Our own error, or webpki's, which names the problem in one word.
         CertificateError::Other(other) => match other.0.to_string() {
             text if text == V1 => text,
             text if text.contains("CaUsedAsEndEntity") => {
@@ -110,7 +110,7 @@ fn fault(error: &CertificateError, config: &TlsConfig, leaf: Option<&Certificate
     }
 }
 
-/// Names a signature algorithm as openssl does, where it is one that is refused though it is met.
+/// Names a signature algorithm as openssl does, if it is a refused one that occurs in practice.
 fn algorithm(certificate: &Certificate) -> String {
     let identifier = certificate.signature_algorithm().to_string();
     let name = match &*identifier {
@@ -160,7 +160,7 @@ fn place(source: Option<&PemSource>) -> String {
     source.map_or_else(String::new, PemSource::to_string)
 }
 
-/// How long it is from one time to another, roughly.
+/// The approximate time between two points in time.
 fn span(from: UnixTime, to: UnixTime) -> String {
     match to.as_secs().saturating_sub(from.as_secs()) {
         seconds @ 0..120 => format!("{seconds} seconds"),

@@ -16,13 +16,13 @@ use super::explain::V1;
 use super::refusal::refusal;
 use super::{PemSource, TlsConfig};
 
-/// What we show to servers.
+/// The client's certificate and key.
 pub(super) struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
 
-/// Reads our certificate and key, where they are configured.
+/// Reads the client's certificate and key, if they are configured.
 pub(super) fn identity(config: &TlsConfig) -> io::Result<Option<Identity>> {
     let (key, certificate) = match (&config.private_key, &config.certificate) {
         (None, None) => return Ok(None),
@@ -54,7 +54,7 @@ pub(super) fn certificates(source: &PemSource) -> io::Result<Vec<CertificateDer<
     }
 }
 
-/// Writes the certificate that was bootstrapped. Where somebody else was first, theirs is the one that counts.
+/// Writes the bootstrapped certificate. If another process was first, its certificate counts.
 pub(super) fn write_ca_cert(file: &Path, certificate: &CertificateDer<'_>) -> io::Result<()> {
     let cannot = |error: io::Error| {
         io::Error::new(
@@ -82,7 +82,7 @@ pub(super) fn write_ca_cert(file: &Path, certificate: &CertificateDer<'_>) -> io
 fn private_key(source: &PemSource) -> io::Result<PrivateKeyDer<'static>> {
     const WHAT: &str = "private key";
     let text = read(WHAT, source)?;
-    // Of PKCS #8 and as OpenSSL did it before.
+    // PKCS #8, and OpenSSL's former format.
     if ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"].iter().any(|mark| contains(&text, mark)) {
         return Err(refusal(format!(
             "the private key {source} is encrypted, and there is nobody to ask for its passphrase: write it without \
@@ -113,7 +113,7 @@ fn missing(what: &str, source: &PemSource) -> io::Error {
 }
 
 fn broken(what: &str, source: &PemSource, error: &pem::Error) -> io::Error {
-    // Some of these errors quote what they found as numbers.
+    // Some of these errors quote the found bytes as numbers.
     let why = match error {
         pem::Error::MissingSectionEnd { .. } => "its end is missing",
         pem::Error::IllegalSectionStart { .. } => "a line that begins it is malformed",
@@ -123,7 +123,7 @@ fn broken(what: &str, source: &PemSource, error: &pem::Error) -> io::Error {
     refusal(format!("the {what} in {source} cannot be read as PEM: {why}"))
 }
 
-/// Says once that everybody may read the key.
+/// Warns once that everybody may read the key.
 fn warn_where_open(key: &Path) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let open = fs::metadata(key).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Keys or certificates in PEM (RFC 7468): a file, or what one would hold.
+/// Keys or certificates in PEM (RFC 7468): a file, or the content of one.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PemSource {
     /// A file, which is read for every connection.
     File(PathBuf),
-    /// The text itself, from wherever the program has it.
+    /// The text itself, supplied by the program.
     Bytes(Vec<u8>),
 }
 
 impl PemSource {
-    /// Returns the file, where it is one.
+    /// Returns the file, if it is one.
     pub fn file(&self) -> Option<&Path> {
         if let Self::File(file) = self { Some(file) } else { None }
     }
@@ -38,7 +38,7 @@ impl From<Vec<u8>> for PemSource {
 }
 
 impl fmt::Display for PemSource {
-    /// Writes the name of the file; bytes, which may be a private key, are only said to be such.
+    /// Writes the name of the file; the content of bytes is not written, since it may be a private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => write!(f, "{}", file.display()),

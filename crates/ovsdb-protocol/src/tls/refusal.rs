@@ -1,8 +1,8 @@
-//! Errors of TLS that are told in words.
+//! TLS errors with a text.
 
 use std::io;
 
-/// Makes an error of a text.
+/// Creates an error with this text.
 pub(super) fn refusal(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
 }

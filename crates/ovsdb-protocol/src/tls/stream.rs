@@ -1,4 +1,4 @@
-//! A TLS stream that ends as Open vSwitch's do.
+//! A TLS stream that tolerates the way in which Open vSwitch ends connections.
 
 use std::io;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use tokio_rustls::rustls::Error;
 use super::TlsConfig;
 use super::explain::explain_io;
 
-/// Takes an end without TLS's farewell for an end: Open vSwitch often says none. Nothing is lost by that, because a
-/// message that was cut short shows so itself.
+/// Accepts an end without TLS's `close_notify`, which Open vSwitch often omits. This is safe, because a truncated
+/// message is detected as such.
 ///
-/// With TLS 1.3 a server looks at our certificate only after the handshake is over for us, so that its refusal comes
-/// in place of the first bytes, and has to be explained here.
+/// With TLS 1.3 a server checks the client's certificate only after the client has completed the handshake, so that its
+/// refusal arrives instead of the first bytes, and has to be explained here.
 pub(super) struct TolerantStream {
     inner: TlsStream<TcpStream>,
     config: TlsConfig,
@@ -27,7 +27,7 @@ impl TolerantStream {
         Self { inner, config }
     }
 
-    /// A server that hangs up says why before: the reason waits to be read, while writing merely fails.
+    /// A server that hangs up sends the reason first: it can still be read, whereas writing only fails.
     fn reason(&mut self, error: io::Error, cx: &mut Context<'_>) -> io::Error {
         let mut byte = [0];
         match Pin::new(&mut self.inner).poll_read(cx, &mut ReadBuf::new(&mut byte)) {

@@ -18,7 +18,7 @@ use super::explain::V1;
 use super::refusal::refusal;
 use super::{PemSource, files};
 
-/// Verifies the server of one connection, and remembers what it showed.
+/// Verifies the server of one connection, and keeps its certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     trust: Trust,
@@ -28,17 +28,17 @@ pub(super) struct Verifier {
 
 #[derive(Debug)]
 enum Trust {
-    /// Servers whose certificate was signed by one of these CAs, and no other: what the server sends along may fill
-    /// gaps in the chain but never begins one (CVE-2026-40243).
+    /// Only servers whose certificate was signed by one of these CAs: other certificates from the server may fill gaps
+    /// in the chain but never start one (CVE-2026-40243).
     Cas { roots: RootCertStore, host_name: bool },
-    /// Everybody. For the one connection that a CA's certificate is bootstrapped from, and nothing else.
+    /// Everybody. Only for the connection that a CA's certificate is bootstrapped from.
     Everybody,
 }
 
 // ===== impl Verifier =====
 
 impl Verifier {
-    /// Trusts servers that one of these CAs vouches for, by name too where wanted.
+    /// Trusts servers whose certificates these CAs signed, and checks their names if configured.
     pub(super) fn new(
         ca_cert: &PemSource,
         host_name: bool,
@@ -60,7 +60,7 @@ impl Verifier {
         Self { trust: Trust::Everybody, provider, leaf: OnceLock::new() }
     }
 
-    /// Returns the server's certificate, if it came to that.
+    /// Returns the server's certificate, if it was received.
     pub(super) fn leaf(&self) -> Option<&[u8]> {
         self.leaf.get().map(|leaf| &**leaf)
     }
@@ -79,7 +79,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // There is one handshake to a verifier.
+        // There is one handshake for each verifier.
         let _ = self.leaf.set(end_entity.clone().into_owned());
         if Certificate::read(end_entity).is_some_and(|leaf| leaf.is_version_1()) {
             return Err(CertificateError::Other(OtherError(Arc::new(Version1))).into());
@@ -118,7 +118,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The reason that webpki would give for a certificate of version 1 helps nobody.
+/// Replaces webpki's error for a certificate of version 1, which is not helpful.
 #[derive(Debug)]
 struct Version1;
 

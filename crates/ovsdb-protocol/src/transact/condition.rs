@@ -12,7 +12,7 @@ use crate::value::Datum;
 pub enum Condition {
     /// A test of one column: its name, also `_uuid` or `_version`, the test and its operand.
     Column(String, Function, Datum),
-    /// A test that every row meets, or none (ovsdb-server(7)).
+    /// A test that every row or no row meets (ovsdb-server(7)).
     Boolean(bool),
 }
 

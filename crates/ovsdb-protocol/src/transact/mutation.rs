@@ -58,8 +58,8 @@ impl Mutation {
         Self::new(column, Mutator::Delete, value)
     }
 
-    /// Creates the two mutations that give a key of a map this value, whatever it had before: to insert a key that
-    /// the map has already would leave its old value.
+    /// Creates the two mutations that give a key of a map this value, whatever it had before: inserting a key that the
+    /// map has already would leave its old value.
     pub fn set_key(column: impl Into<String>, key: impl Into<Atom>, value: impl Into<Atom>) -> [Self; 2] {
         let (column, key) = (column.into(), key.into());
         let pair = Datum::map([(key.clone(), value.into())]);

@@ -9,8 +9,8 @@ use crate::value::{Row, grammar};
 
 /// One operation of a transaction, [RFC 7047 section 5.2].
 ///
-/// The conditions are the member `where`: a row must meet all of them, and every row meets none. (Those of a
-/// monitor work the other way: there, one suffices.)
+/// The conditions are the member `where`: a row must meet all of them; without conditions, every row matches. (In a
+/// monitor, one of the conditions is enough.)
 ///
 /// [RFC 7047 section 5.2]: https://www.rfc-editor.org/rfc/rfc7047#section-5.2
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub enum Operation {
     Insert {
         /// The table.
         table: String,
-        /// The columns which are not to have their defaults.
+        /// The columns that are not to have their defaults.
         row: Row,
         /// A name for the row within this transaction.
         #[serde(rename = "uuid-name", skip_serializing_if = "Option::is_none")]
@@ -34,10 +34,10 @@ pub enum Operation {
     Select {
         /// The table.
         table: String,
-        /// Which rows.
+        /// The conditions on the rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
-        /// Which columns; `None` for all.
+        /// The columns; `None` for all.
         #[serde(skip_serializing_if = "Option::is_none")]
         columns: Option<Vec<String>>,
     },
@@ -45,7 +45,7 @@ pub enum Operation {
     Update {
         /// The table.
         table: String,
-        /// Which rows.
+        /// The conditions on the rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
         /// The columns and their new values.
@@ -55,7 +55,7 @@ pub enum Operation {
     Mutate {
         /// The table.
         table: String,
-        /// Which rows.
+        /// The conditions on the rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
         /// The changes in their order.
@@ -65,37 +65,37 @@ pub enum Operation {
     Delete {
         /// The table.
         table: String,
-        /// Which rows.
+        /// The conditions on the rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
     },
-    /// Holds the transaction until a table has the right content, section 5.2.6.
+    /// Blocks the transaction until a table has the expected content, section 5.2.6.
     Wait {
-        /// For how long, in milliseconds. `Some(0)` fails at once; `None` holds back the reply for ever.
+        /// The timeout, in milliseconds. `Some(0)` fails at once; `None` waits without a limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         timeout: Option<u64>,
         /// The table.
         table: String,
-        /// Which rows.
+        /// The conditions on the rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
-        /// Which columns of the rows.
+        /// The columns of the rows.
         columns: Vec<String>,
-        /// Whether the content must become the same or another.
+        /// Whether the content must become equal or different.
         until: Until,
-        /// The content; without rows, that there is none.
+        /// The content; an empty list means that there are no rows.
         rows: Vec<Row>,
     },
-    /// Asks for a durable commit, section 5.2.7.
+    /// Requests a durable commit, section 5.2.7.
     Commit {
         /// Whether to reply only once the transaction is on disk.
         durable: bool,
     },
     /// Fails the transaction, section 5.2.8.
     Abort,
-    /// Leaves a remark in the log of the database, section 5.2.9.
+    /// Writes a comment to the log of the database, section 5.2.9.
     Comment {
-        /// The remark.
+        /// The comment.
         comment: String,
     },
     /// Fails the transaction unless the client holds a lock, section 5.2.10.
@@ -105,18 +105,18 @@ pub enum Operation {
     },
 }
 
-/// What a [`Operation::Wait`] waits for.
+/// The condition that an [`Operation::Wait`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Until {
     /// Until the content of the table is the given one.
     #[serde(rename = "==")]
     Equal,
-    /// Until it is another.
+    /// Until it is different.
     #[serde(rename = "!=")]
     NotEqual,
 }
 
-/// The JSON of the uuid of an insert, a plain string unlike that of every other place (ovsdb-server(7)).
+/// The JSON of the uuid of an insert, a plain string unlike everywhere else (ovsdb-server(7)).
 mod bare_uuid {
     use super::*;
 

@@ -23,7 +23,7 @@ fn inserts_carry_the_names_of_their_rows() {
         |t| t.insert_named("T", "new", row()),
         json!({"op": "insert", "table": "T", "row": {"a": 1}, "uuid-name": "new"}),
     );
-    // ovsdb-server refuses ["uuid", ...] in this one place.
+    // ovsdb-server refuses ["uuid", ...] only here.
     check(
         |t| t.insert_as("T", UUID, row()),
         json!({"op": "insert", "table": "T", "row": {"a": 1}, "uuid": UUID_TEXT}),
@@ -39,7 +39,7 @@ fn selects_name_columns_only_if_asked() {
     );
 }
 
-/// Regression: libovsdb, which leaves out what is empty: no row, all rows and a row of defaults cannot be said.
+/// Regression: libovsdb, which omits empty members: no row, all rows and a row of defaults cannot be expressed.
 #[test]
 fn empty_conditions_rows_and_columns_are_written() {
     check(|t| t.update("T", [], Row::new()), json!({"op": "update", "table": "T", "where": [], "row": {}}));

@@ -33,7 +33,7 @@ pub enum Atom {
 }
 
 impl Atom {
-    /// Returns the type of the columns which may hold this atom.
+    /// Returns the type of the columns that may hold this atom.
     pub fn atomic_type(&self) -> AtomicType {
         match self {
             Self::Integer(_) => AtomicType::Integer,
@@ -157,7 +157,7 @@ impl fmt::Display for Atom {
     }
 }
 
-/// Conversions that lose nothing.
+/// Lossless conversions.
 macro_rules! from {
     ($($from:ty => $variant:ident),* $(,)?) => {
         $(impl From<$from> for Atom {
@@ -177,7 +177,7 @@ from! {
     Uuid => Uuid,
 }
 
-/// Conversions of integers that 64 bits with a sign may not hold.
+/// Conversions of integers that may not fit into 64 bits with a sign.
 macro_rules! try_from {
     ($($from:ty),*) => {
         $(impl TryFrom<$from> for Atom {

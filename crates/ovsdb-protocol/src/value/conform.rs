@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Atom, Datum, Row};
 use crate::schema::{AtomicType, BaseType, ColumnType, Max, TableSchema};
 
-/// Where in a datum an atom stands.
+/// The place of an atom in a datum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// An element of a set.
@@ -31,38 +31,38 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {
-    /// A set where the column holds a map, or the reverse.
+    /// A set although the column holds a map, or the reverse.
     #[error("expected a {expected}, found a {found}")]
     Shape {
-        /// What the column holds.
+        /// The kind of the column.
         expected: &'static str,
-        /// What the value is.
+        /// The kind of the value.
         found: &'static str,
     },
     /// An atom of another type.
     #[error("{place}: expected type {expected}, found {atom} of type {}", atom.atomic_type())]
     Type {
-        /// Where the atom stands.
+        /// The place of the atom.
         place: Place,
         /// The type of the column.
         expected: AtomicType,
         /// The atom.
         atom: Atom,
     },
-    /// An atom which violates the constraint of its base type.
+    /// An atom that violates the constraint of its base type.
     #[error("{place}: {atom} is not {allowed}")]
     Constraint {
-        /// Where the atom stands.
+        /// The place of the atom.
         place: Place,
         /// The atom.
         atom: Atom,
         /// The constraint in words.
         allowed: String,
     },
-    /// Two elements or keys which are one once converted to the type of the column.
+    /// Two elements or keys that are equal once converted to the type of the column.
     #[error("{place}: {atom} occurs twice")]
     Duplicate {
-        /// Where the atom stands.
+        /// The place of the atom.
         place: Place,
         /// The atom.
         atom: Atom,
@@ -98,15 +98,15 @@ pub enum RowError {
 }
 
 impl Datum {
-    /// Converts to the exact types of a column, checking everything that the schema says about its values.
+    /// Converts to the exact types of a column, and checks all constraints of the schema.
     ///
-    /// An integer becomes a real in a column of reals. A real without fraction becomes an integer in a
-    /// column of integers, if below 2^53 and thus exact. The empty set becomes the empty map in a column
-    /// of maps. A named uuid passes for a uuid.
+    /// An integer becomes a real in a column of reals. A real without fraction becomes an integer in a column of
+    /// integers, if below 2^53 and thus exact. The empty set becomes the empty map in a column of maps. A named uuid is
+    /// accepted as a uuid.
     ///
     /// # Errors
     ///
-    /// Fails if the value would not be one of the column even then: the error says which atom is wrong.
+    /// Fails if the value still does not fit the column: the error names the wrong atom.
     pub fn conform(self, column: &ColumnType) -> Result<Self, ValueError> {
         let datum = self.convert(column)?;
         datum.check_constraints(column)?;
@@ -114,10 +114,10 @@ impl Datum {
         Ok(datum)
     }
 
-    /// Converts like [`Datum::conform`], without a look at constraints and at the number of elements.
+    /// Converts like [`Datum::conform`], without checking constraints and the number of elements.
     ///
-    /// That is right for what a server sent, which after a conversion of the schema may hold values that it would
-    /// not accept, and for the difference of two values, which may well be longer than either.
+    /// This is for values from a server, which after a conversion of the schema may have values that it would not
+    /// accept, and for the difference of two values, which may be longer than either.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Datum {
         }
     }
 
-    /// Checks the constraints of every atom, which are of the column's types.
+    /// Checks the constraints of every atom; the atoms have the column's types.
     fn check_constraints(&self, column: &ColumnType) -> Result<(), ValueError> {
         match (self, &column.value) {
             (Self::Map(map), Some(value_base)) => map.iter().try_for_each(|(key, value)| {
@@ -150,7 +150,7 @@ impl Row {
     ///
     /// # Errors
     ///
-    /// Fails for a column which the table lacks, and for the first value that does not fit its column.
+    /// Fails for a column that the table lacks, and for the first value that does not fit its column.
     pub fn conform(self, table: &TableSchema) -> Result<Self, RowError> {
         let mut row = Self::new();
         for (name, datum) in self {
@@ -206,7 +206,7 @@ fn map_of(
 
 /// Converts an atom to the type of its column.
 fn convert(atom: Atom, base: &BaseType, place: impl Fn() -> Place) -> Result<Atom, ValueError> {
-    /// Every integer up to here is a double of its own, so that the conversion loses nothing.
+    /// Every integer up to here has its own double, so that the conversion is lossless.
     const EXACT: f64 = (1_i64 << 53) as f64;
 
     match (atom, base.atomic) {

@@ -8,8 +8,8 @@ use super::Atom;
 
 /// The value of one column of one row.
 ///
-/// The `as_*` accessors look at a set of exactly one element, which is how a scalar and a present
-/// optional value appear; they return `None` for anything else.
+/// The `as_*` accessors read a set of exactly one element, which is the form of a scalar and of a present optional
+/// value; they return `None` for anything else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Datum {
     /// A set; with one element also a scalar.

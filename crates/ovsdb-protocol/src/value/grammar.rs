@@ -1,17 +1,17 @@
-//! The rules by which the JSON of values is read, RFC 7047 section 5.1, shared by the readers of borrowed text
-//! (`cursor`) and of serde (`json`).
+//! The rules for reading the JSON of values, RFC 7047 section 5.1, shared by the readers of borrowed text (`cursor`)
+//! and of serde (`json`).
 //!
-//! Without a schema, the form of a number decides on its type:
+//! Without a schema, the form of a number determines its type:
 //!
 //! - with a fraction or an exponent it is a real, `3.0` too;
 //! - `-0` is a real, which ovsdb-server writes for the real `-0.0`;
 //! - outside the range of `i64` it is a real, as it is for ovsdb-server;
-//! - any other is an integer. ovsdb-server writes a real without fraction so, `3`: the type of the column is what
-//!   tells ([`Datum::conform`](super::Datum::conform)).
+//! - any other is an integer. ovsdb-server also writes a real without fraction as `3`: only the type of the column
+//!   distinguishes them ([`Datum::conform`](super::Datum::conform)).
 //!
-//! A real beyond the largest double is an error. ovsdb-server writes one for the largest doubles, which it rounds to
-//! 15 digits. A UUID has 36 characters with four hyphens. The elements of a set and the keys of a map occur once:
-//! ovsdb-server writes reals that differ in the 16th digit alike.
+//! A real beyond the largest double is an error. ovsdb-server writes one for the largest doubles, which it rounds to 15
+//! digits. A UUID has 36 characters with four hyphens. The elements of a set and the keys of a map occur once:
+//! ovsdb-server writes the same text for reals that differ in the 16th digit.
 
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ pub(crate) fn number(token: &str) -> Option<Number> {
     }
 }
 
-/// Judges a number that is not an integer of 64 bits.
+/// Reads a number that is not an integer of 64 bits.
 fn real(token: &str) -> Option<Number> {
     token.parse().ok().filter(|real: &f64| real.is_finite()).map(Number::Real)
 }

@@ -17,7 +17,8 @@ impl Serialize for Atom {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Integer(value) => serializer.serialize_i64(*value),
-            // JSON would get a null, and the server an error about a type that the caller never wrote.
+            // Otherwise JSON would have a null, and the server would report an error about a type that the caller never
+            // wrote.
             Self::Real(value) if !value.is_finite() => {
                 Err(S::Error::custom(format_args!("the real {value} has no JSON")))
             }
@@ -86,7 +87,7 @@ fn content<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(seq: &mut A) -> Result<T
     }
 }
 
-/// Reads the rest of an array which starts with one of the two tags of row names.
+/// Reads the rest of an array that starts with one of the two tags of row names.
 fn row_name<'de, A: SeqAccess<'de>>(tag: &Tag, seq: &mut A) -> Result<Atom, A::Error> {
     let text: String = content(seq)?;
     match tag {

@@ -9,8 +9,8 @@ use super::Datum;
 
 /// Some columns of one row by name, RFC 7047 section 5.1 `<row>`.
 ///
-/// Whether an absent column means "default", "unchanged" or "not asked for" is up to the place of the
-/// row: an insert, an update, or the reply to a select.
+/// Whether an absent column means "default", "unchanged" or "not requested" depends on the place of the row: an insert,
+/// an update, or the reply to a select.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Row(BTreeMap<String, Datum>);

@@ -1,4 +1,4 @@
-//! A database that is plain columns, and what a server would send of it.
+//! A database of plain columns, and the updates that a server would send.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,11 +43,11 @@ impl Update {
         self.columns.contains(&format!("{column:?}:"))
     }
 
-    /// Tells whether it may be told though a view does not show it: a second way of a load balancer to
-    /// a router, another gateway port whose row is missing, another spelling of a network or an option, or what has no
-    /// effect on a row of that type.
+    /// Returns true if it may be reported although a view does not show it: a second way of a load balancer to a
+    /// router, another gateway port whose row is missing, another notation of a network or an option, or a column
+    /// without an effect on a row of that type.
     pub(super) fn is_hidden(&self) -> bool {
-        // There should be but one row of NB_Global: what a second one says may not count.
+        // NB_Global should have only one row: the content of a second one may not count.
         let columns = ["load_balancer_group", "gateway_port", "networks", "external_mac", "logical_port"];
         let is_of = |table: &str, text| self.table == table && self.columns.contains(text);
         ["Load_Balancer_Group", "NB_Global"].contains(&self.table)
@@ -78,7 +78,7 @@ pub(super) fn feed(store: &mut Store, batch: Batch, updates: &[Update]) {
     store.commit();
 }
 
-/// Returns the updates that make `after` of `before`; those of v1 of the notation on demand.
+/// Returns the updates from `before` to `after`, in version 1 of the notation if `v1`.
 pub(super) fn delta(before: &Database, after: &Database, v1: bool) -> Vec<Update> {
     let mut updates = Vec::new();
     for (key, row) in after {
@@ -153,7 +153,7 @@ impl Value {
         }
     }
 
-    /// What `update2` says of a change to `new`.
+    /// The difference in `update2` for a change to `new`.
     fn difference(&self, new: &Self) -> Self {
         match (self, new) {
             (Self::Texts(a), Self::Texts(b)) => Self::Texts(a.symmetric_difference(b).cloned().collect()),

@@ -1,11 +1,11 @@
-//! What is monitored, of what a server has.
+//! The monitored columns, for different servers.
 
 use ovsdb_protocol::{ColumnSpec, DatabaseSchema, MonitorRequest, Replica, declared_schema};
 
 use super::super::Store;
 use crate::{Group, Nat};
 
-/// A schema with the columns that `keep` lets pass.
+/// A schema with the columns that `keep` accepts.
 fn schema(keep: impl Fn(&str, &ColumnSpec) -> bool) -> DatabaseSchema {
     declared_schema("OVN_Northbound", Store::tables(), |table, column| keep(table.name, column))
 }
@@ -27,8 +27,8 @@ fn all_that_matters_is_asked_for_and_nothing_else() {
     assert_eq!(requests["Logical_Switch"], MonitorRequest::columns(["name", "ports"]).load_stage(2));
 }
 
-/// Regression: libovsdb#235, libovsdb#244, libovsdb#448, ovn-kubernetes#2831 and ovn-org/ovn#70: one unknown column,
-/// and nothing works.
+/// Regression: libovsdb#235, libovsdb#244, libovsdb#448, ovn-kubernetes#2831 and ovn-org/ovn#70: with one unknown
+/// column nothing works.
 #[test]
 fn an_old_server_is_asked_for_what_it_has() {
     let mut store = Store::new();

@@ -1,4 +1,4 @@
-//! What the random updates do not reach, or not clearly.
+//! Cases that the random updates do not reach, or not clearly.
 
 use std::sync::Arc;
 
@@ -53,15 +53,15 @@ fn what_contradicts_the_store_is_refused() {
     ] {
         refused(&mut store, &update);
     }
-    // A place that is referenced is no row.
+    // A referenced placeholder is not a row.
     after(&mut store, &[Update::new(SWITCH, 3, "insert", &format!(r#"{{"ports":{}}}"#, uuid(9)))]);
     refused(&mut store, &Update::new(PORT, 9, "delete", ""));
     assert_eq!(store.ports().count(), 1);
-    // Tables of no concern do not matter.
+    // Tables that are not declared are ignored.
     assert_eq!(after(&mut store, &[Update::new("Connection", 7, "modify", r#"{"target":"ptcp:"}"#)]), []);
 }
 
-/// The difference of a set that cannot be read leaves the set unknown, and the rest of the database as it is.
+/// The difference of a set that cannot be read leaves the set unknown, and the rest of the database unchanged.
 #[test]
 fn an_unreadable_difference_is_a_problem_of_its_column() {
     let mut store =
@@ -125,7 +125,7 @@ fn a_row_is_known_by_its_name_in_whatever_order_it_and_its_router_arrive() {
             named == [ours]
         };
         assert!(named(&store));
-        // Whatever the name is made of may change, and change back.
+        // All parts of the name may change, and change back.
         let tag = |key, value| format!(r#"{{"external_ids":["map",[["ovn-extaddr:{key}","{value}"]]]}}"#);
         let logical = |address| format!(r#"{{"logical_ip":"{address}"}}"#);
         for (change, back) in [
@@ -139,7 +139,7 @@ fn a_row_is_known_by_its_name_in_whatever_order_it_and_its_router_arrive() {
                 assert_eq!(named(&store), is_named, "{update}");
             }
         }
-        // On another router it has another name.
+        // On another router the name is different.
         let nat = format!(r#"{{"nat":{}}}"#, uuid(ours));
         after(&mut store, &[Update::new(ROUTER, 2, "modify", &nat), Update::new(ROUTER, 3, "insert", &nat)]);
         assert!(!named(&store));
@@ -164,7 +164,7 @@ fn of_a_balancer_only_the_changed_vip_is_told() {
     assert_eq!(store.balancers_with_backend("10.0.0.7".parse().unwrap()).count(), 0);
     assert_eq!(store.balancers_with_backend("10.0.0.8".parse().unwrap()).count(), 1);
 
-    // Its removal is that of two backends, of which one is there still.
+    // Its removal removes two backends, one of which still exists elsewhere.
     let changes = after(&mut store, &[Update::new(BALANCER, 1, "modify", change)]);
     assert_eq!(changes, [at("10.0.0.8"), at("192.0.2.7"), Change::Balancer(balancer)]);
     assert_eq!(store.balancers_with_vip("192.0.2.7".parse().unwrap()).count(), 0);
@@ -177,7 +177,7 @@ fn a_rename_tells_both_names() {
     let changes = after(&mut store, &[Update::new(PORT, 1, "modify", r#"{"name":"new"}"#)]);
     assert_eq!(changes, ["new", "old"].map(|name| Change::Port(name.into())));
     assert_eq!((store.port_by_name("old"), store.port_by_name("new").is_some()), (None, true));
-    // Other keys than ours are nobody's business.
+    // Keys of others do not matter.
     let other = r#"{"external_ids":["map",[["incus_location","a"]]],"options":["map",[["x","y"]]]}"#;
     assert_eq!(after(&mut store, &[Update::new(PORT, 1, "modify", other)]), []);
 }
@@ -245,7 +245,7 @@ fn large_tables_and_sets_work() {
         let address = std::net::IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8]);
         assert_eq!(*port.internal_addresses(Family::V4), [address]);
     }
-    // More than is worth a list.
+    // More changes than are listed.
     feed(&mut store, Batch::Delta, &[Update::new(SWITCH, 1, "modify", &ports)]);
     assert_eq!(store.take_changes().list.len(), 3000);
     updates.truncate(1);
@@ -265,7 +265,7 @@ fn names_are_shared() {
 
 #[test]
 fn rows_are_small() {
-    // There are 100,000 of the first in the databases that we measure with.
+    // The databases for measurements have 100,000 of the first.
     assert_eq!(size_of::<crate::Port>(), 80);
     assert!(size_of::<crate::Nat>() <= 136, "{}", size_of::<crate::Nat>());
     assert!(size_of::<crate::Vip>() <= 48, "{}", size_of::<crate::Vip>());

@@ -1,4 +1,4 @@
-//! Random updates, compared with looking at everything.
+//! Random updates, compared with a search through all rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::view::{PORTS, ROUTER_PORTS, View, of_store};
 use crate::id::Handle;
 use crate::{Change, Node, keys};
 
-/// How many rows a table may have.
+/// The most rows of a table.
 const ROWS: u64 = 4;
 
 /// A source of choices.
@@ -20,7 +20,7 @@ struct Choices(u64);
 
 impl Choices {
     fn below(&mut self, n: usize) -> usize {
-        // SplitMix64; what matters is that proptest can replay a seed.
+        // SplitMix64, so that proptest can replay a seed.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -66,7 +66,7 @@ fn tables() -> impl ExactSizeIterator<Item = (&'static str, Vec<&'static str>)> 
 
 fn uuid(table: &str, n: u64) -> Uuid {
     let table = tables().position(|(name, _)| name == table).unwrap() as u64;
-    // The order of UUIDs is another than that of arrival.
+    // The order of UUIDs differs from that of arrival.
     Uuid::from_u64_pair(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), table)
 }
 
@@ -75,7 +75,7 @@ const LOGICAL: [&str; 7] =
 const EXTERNAL: [&str; 7] =
     ["192.0.2.1", "192.0.2.1/32", "192.0.2.0/24", "192.0.2.2", "2001:db8::1", "2001:DB8::1", "what"];
 
-/// Draws a value of a column: of those that mean something, or else any of its type.
+/// Draws a value of a column: one with a meaning, or any of its type.
 fn value(table: &str, column: &str, c: &mut Choices) -> Value {
     meaningful_value(table, column, c).unwrap_or_else(|| {
         let table = Store::tables().iter().find(|declared| declared.name == table).unwrap();
@@ -90,9 +90,9 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
     })
 }
 
-/// Returns true if the update is of a column that nothing here depends on, or not always.
+/// Returns true if the update is of a column that nothing here always depends on.
 fn has_other_columns(update: &Update) -> bool {
-    // Of a row that has exempted peers as well, which ones are allowed is not seen.
+    // If a row also has exempted peers, its allowed ones are not visible.
     if update.has_column("allowed_ext_ips") {
         return true;
     }
@@ -155,7 +155,7 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
         (_, "allowed_ext_ips") => {
             Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Load_Balancer")) })
         }
-        // Of a row that has both, which ones cannot be seen.
+        // If a row has both, neither is visible.
         (_, "exempted_ext_ips") => Value::MaybeRef((c.below(2) == 0).then(|| Uuid::from_u128(1))),
         (_, "external_mac") => c.maybe(&["0a:00:00:00:00:01", "what"]),
         (_, "logical_port") => c.maybe(&PORTS),
@@ -214,7 +214,7 @@ fn edit(database: &mut Database, c: &mut Choices) {
     }
 }
 
-/// Returns all rows, of which some tables come when the others have changed from what they were.
+/// Returns all rows, some tables of which come after the others have changed.
 fn in_parts(before: &Database, after: &Database, c: &mut Choices) -> Vec<Update> {
     let later = c.below(1 << tables().len());
     let is_later =
@@ -231,7 +231,7 @@ fn in_parts(before: &Database, after: &Database, c: &mut Choices) -> Vec<Update>
     updates
 }
 
-/// What a change is about, in the words of [`Scratch::subjects`].
+/// The subject of a change, in the words of [`Scratch::subjects`].
 fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
     let place = |node| match node {
         Node::Switch(id) => id.index(),
@@ -241,7 +241,7 @@ fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
     match change {
         Change::Port(name) => format!("{:?}", ("port", name)),
         Change::Tagged(name) => format!("{:?}", ("tagged", name)),
-        // One that came and went within a batch has no name.
+        // A node that appeared and disappeared within a batch has no name.
         Change::Topology(node @ Node::Switch(_)) => format!("{:?}", ("switch", name(*node))),
         Change::Topology(node @ Node::Router(_)) => format!("{:?}", ("router", name(*node))),
         Change::Balancer(uuid) => format!("{:?}", ("balancer", uuid)),
@@ -256,7 +256,7 @@ fn subject(change: &Change, names: &BTreeMap<Node, Uuid>) -> String {
 
 /// Takes the changes and compares them with the differences of two views.
 ///
-/// A row that came back within a batch had two handles, by both of which it may be told.
+/// A row that came back within a batch had two handles, and may be reported by both.
 fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, after: &View, once: bool) {
     names.extend(store.switches().map(|(id, switch)| (Node::Switch(id), switch.uuid)));
     names.extend(store.routers().map(|(id, router)| (Node::Router(id), router.uuid)));
@@ -328,10 +328,10 @@ fn run(seed: u64, steps: usize) {
 }
 
 proptest! {
-    // A seed says nothing once the generator above has changed.
+    // A seed is useless once the generator above has changed.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Rule: references may lead to rows that are not there yet, or never.
+    /// Rule: references may lead to rows that arrive later or never.
     #[test]
     fn the_store_agrees_with_looking_at_everything(seed: u64) {
         run(seed, 8);
@@ -339,7 +339,7 @@ proptest! {
 }
 
 impl Store {
-    /// Nothing is left of rows, slots, links and indexes.
+    /// Asserts that no rows, slots, links and index entries are left.
     fn assert_empty(&self) {
         assert!(self.slabs.is_vacant());
         assert_eq!(of_store(self), Scratch(&Database::new()).view());

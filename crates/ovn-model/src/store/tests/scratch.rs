@@ -1,4 +1,4 @@
-//! The same from scratch, by looking at all rows of a plain database for every question.
+//! The same from scratch, by searching all rows of a plain database for every question.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::{
     parse_prefix,
 };
 
-/// Answers by looking at all rows.
+/// Answers by searching all rows.
 pub(super) struct Scratch<'a>(pub(super) &'a Database);
 
 impl<'a> Scratch<'a> {
@@ -367,7 +367,7 @@ impl<'a> Scratch<'a> {
         view
     }
 
-    /// What [`Change`](crate::Change)s are about, by their kind and what they name.
+    /// The subjects of [`Change`](crate::Change)s, by their kind and name.
     pub(super) fn subjects(&self) -> View {
         let view = self.view();
         let mut subjects = View::new();
@@ -453,7 +453,7 @@ impl<'a> Scratch<'a> {
             see(s, ("balancer", uuid), (on, self.is_grouped(uuid), Self::balancer_options(row)));
         }
         for (uuid, row) in self.rows("NAT") {
-            // Whether the row of its gateway port is there is the router's affair.
+            // Whether the row of its gateway port exists concerns the router.
             let mut line = seen("nat", uuid).unwrap_or_default();
             line.retain(|seen| !seen.starts_with("(\"by\""));
             let line = (uuid, line, &row["gateway_port"]);

@@ -1,4 +1,4 @@
-//! All that can be seen in a store, as texts.
+//! Everything visible in a store, as texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -9,10 +9,10 @@ use ovsdb_protocol::Uuid;
 use super::super::{Attachment, Store};
 use crate::{AddressSet, Family, LoadBalancerId, NatId};
 
-/// From the name of something to what there is to see of it.
+/// From the name of something to its visible properties.
 pub(super) type View = BTreeMap<String, BTreeSet<String>>;
 
-/// What the values are drawn from, and so what may be asked for.
+/// The values that are drawn from, and so those that may be queried.
 pub(super) const PORTS: [&str; 4] = ["p0", "p1", "p2", ""];
 pub(super) const ROUTER_PORTS: [&str; 4] = ["l0", "l1", "l2", ""];
 pub(super) const ADDRESSES: [&str; 6] =

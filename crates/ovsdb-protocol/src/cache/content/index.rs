@@ -22,7 +22,7 @@ impl Index {
         &self.column
     }
 
-    /// Records that a row changed; `None` stands for a row that is not there.
+    /// Records that a row changed; `None` means that the row does not exist.
     pub(super) fn update(&mut self, uuid: Uuid, old: Option<&Row>, new: Option<&Row>) {
         let [old, new] = [old, new].map(|row| row.and_then(|row| row.get(&self.column)));
         if old == new {

@@ -20,13 +20,13 @@ use crate::value::{Datum, Row};
 #[derive(Debug)]
 pub(super) struct Table {
     types: BTreeMap<String, ColumnType>,
-    /// The row of nothing but defaults.
+    /// A row with only default values.
     default: Row,
     rows: BTreeMap<Uuid, Arc<Row>>,
     indexes: Vec<Index>,
-    /// What the open batch says about rows; `None` for a deleted one.
+    /// The rows that the open batch changes; `None` for a deleted one.
     staged: BTreeMap<Uuid, Option<Arc<Row>>>,
-    /// What is wrong with columns that staged rows lack, as far as the open batch says.
+    /// The errors of columns that staged rows lack, as far as they are from the open batch.
     faults: BTreeMap<Uuid, BTreeMap<String, String>>,
 }
 
@@ -89,7 +89,7 @@ impl Table {
         Ok(())
     }
 
-    /// Makes the batch the content, telling every difference.
+    /// Makes the batch the content, reporting every difference.
     pub(super) fn commit(
         &mut self,
         name: &Arc<str>,
@@ -166,7 +166,7 @@ impl Table {
         }
     }
 
-    /// Returns whether the row exists as far as the batch knows.
+    /// Returns whether the row exists within the batch.
     pub(super) fn contains(&self, batch: Batch, uuid: &Uuid) -> bool {
         match self.staged.get(uuid) {
             Some(staged) => staged.is_some(),
@@ -174,7 +174,7 @@ impl Table {
         }
     }
 
-    /// Returns a row beneath the batch. A snapshot starts from nothing.
+    /// Returns a committed row below the batch. A snapshot starts empty.
     fn committed(&self, batch: Batch, uuid: &Uuid) -> Option<&Arc<Row>> {
         match batch {
             Batch::Snapshot => None,
@@ -200,14 +200,14 @@ impl RowReader<'_> {
 
 impl ColumnSink for RowReader<'_> {
     fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
-        // A column that was not asked for is nothing to us.
+        // Columns that were not requested are ignored.
         let Some(column_type) = self.types.get(name) else { return Ok(()) };
         let datum = value.datum()?;
         let read = match self.row.get_mut(name) {
             Some(current) if self.differences => {
                 apply_diff(current, datum, column_type).map_err(|error| Chain(&error).to_string())
             }
-            // A difference to a value that could not be read says nothing.
+            // A difference from a value that could not be read has no meaning.
             None if self.differences && !column_type.max_is_one() => return Ok(()),
             _ => datum
                 .convert(column_type)
@@ -221,7 +221,7 @@ impl ColumnSink for RowReader<'_> {
     }
 
     fn rejected(&mut self, name: &str, error: DecodeError) {
-        // An unreadable difference to an unreadable value changes nothing either, but is the newer problem.
+        // An unreadable difference from an unreadable value changes nothing either, but is the newer problem.
         self.fault(name, error.to_string());
     }
 }

@@ -79,7 +79,7 @@ fn deltas(cache: &mut Content) -> Vec<(u128, Option<Row>, Option<Row>)> {
     deltas.map(|delta| (delta.uuid.as_u128(), row(delta.old), row(delta.new))).collect()
 }
 
-/// Rule: a row that comes lacks what has its default, be it every column.
+/// Rule: an inserted row lacks columns with default values, even if that is every column.
 #[test]
 fn inserted_rows_have_all_columns_with_their_defaults() {
     let mut cache = empty();
@@ -174,7 +174,7 @@ fn contradictions_discard_the_batch() {
         assert_eq!(cache.delete("B", id(1)), Err(CacheError::NoBatch));
         assert_eq!(cache.commit(), Err(CacheError::NoBatch));
         assert_eq!((cache.len(), &**cache.get("B", &id(1)).unwrap()), (1, &b(1)), "{error}");
-        // And the next snapshot starts afresh.
+        // The next snapshot starts empty.
         cache.begin(Batch::Snapshot);
         cache.insert("B", id(2), b(2)).unwrap();
         assert_eq!(deltas(&mut cache), [(1, Some(b(1)), None), (2, None, Some(b(2)))]);
@@ -216,7 +216,7 @@ fn update<'a>(cache: &mut Content, change: fn(Columns<'a>) -> RowChange<'a>, tex
     cache.commit().unwrap();
 }
 
-/// Such as a set of two reals that ovsdb-server writes alike.
+/// Such as a set of two reals with the same text in ovsdb-server's notation.
 #[test]
 fn an_unreadable_value_is_missing_until_a_whole_new_one_comes() {
     let mut cache = empty();
@@ -232,7 +232,7 @@ fn an_unreadable_value_is_missing_until_a_whole_new_one_comes() {
             (1, "s".to_owned(), "expected every element of the set once at byte 23".to_owned()),
         ]
     );
-    // A new value of a scalar is whole, and a difference to nobody knows what is worth nothing.
+    // A scalar arrives as a new value; a difference from an unknown value has no meaning.
     update(&mut cache, RowChange::Modify, r#"{"n":7,"s":["set",[3,4]],"m":["map",[["k",1]]]}"#);
     assert_eq!(row(&cache), r#"{"n":7,"o":"x"}"#);
     assert_eq!(problems(&cache).len(), 2);
@@ -326,18 +326,18 @@ fn rows_are_found_with_and_without_an_index() {
 
 type State = BTreeMap<(&'static str, Uuid), Row>;
 
-/// How the client learns of a state of the database.
+/// How the client receives a state of the database.
 #[derive(Debug, Clone, Copy)]
 enum Delivery {
-    /// Differences to the state that the client knows.
+    /// Differences from the state that the client has.
     Delta,
     /// A whole snapshot.
     Snapshot,
-    /// A batch that breaks off after so many rows, and a snapshot.
+    /// A batch that breaks off after this many rows, and a snapshot.
     Broken(usize),
     /// A change that contradicts the content, and a snapshot.
     Contradicted,
-    /// Not at all; the next delivery tells of this state too.
+    /// Not at all; the next delivery includes this state.
     Missed,
 }
 
@@ -405,7 +405,7 @@ fn send_snapshot(cache: &mut Content, schema: &DatabaseSchema, new: &State, rows
     }
 }
 
-/// Applies deltas to a copy that knows nothing but deltas.
+/// Applies deltas to a copy that gets only deltas.
 fn replay(copy: &mut BTreeMap<(Arc<str>, Uuid), Arc<Row>>, deltas: Vec<RowDelta>) {
     for RowDelta { table, uuid, old, new } in deltas {
         assert_ne!(old, new, "a delta changes something");

@@ -88,13 +88,13 @@ async fn rows_come_as_changes_and_tables_at_the_same_time() {
         let error = client.monitor::<Switch>().await.unwrap_err();
         assert_eq!(error.to_string(), "the client monitors the table Switch already");
 
-        // What a transaction changes is there before its outcome, joined where nobody looked in between.
+        // The changes of a transaction arrive before its outcome, and are joined if nobody took them in between.
         client.transact(&comment()).await.unwrap();
         assert_eq!(switches.get(Uuid::from_u128(1)).unwrap().name, "c");
         let changes = switches.take_changes();
         assert_eq!(names(&changes), ["a c", "- x"]);
 
-        // After a snapshot, the true difference.
+        // After a snapshot, only the real differences.
         assert_eq!(names(&switches.next().await.unwrap()), ["c -"]);
     };
     let (_peer, ()) = join!(script, program);
@@ -116,7 +116,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
         assert_eq!(request["params"][2]["Router"][0]["where"], json!([["name", "==", "r"]]));
         let rows = json!({"Switch": row("initial", 1, "a"), "Router": row("initial", 2, "r")});
         peer.reply(&request, &json!([false, id(1), rows])).await;
-        // Nobody looks at switches any more, of which the server does not know.
+        // Switches are not monitored any more, but the server does not know that.
         let echo = peer.expect("echo").await;
         let change = json!({"Switch": row("insert", 5, "y"), "Router": row("insert", 6, "r")});
         peer.notify("update3", &json!(["session1", id(2), change])).await;
@@ -154,7 +154,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
     let (_peer, ()) = join!(script, program);
 }
 
-/// A table that no server has must not keep the client from everything else.
+/// A table that no server has must not block the client otherwise.
 #[tokio::test(start_paused = true)]
 async fn a_monitor_that_cannot_be_is_given_up() {
     let server = Server::unix();

@@ -68,7 +68,7 @@ impl SessionState {
         result: Result<Box<RawValue>, DatabaseError>,
         rpc: &mut JsonRpc<Call>,
     ) -> Result<(), Error> {
-        // A malformed reply tells no more than a missing one.
+        // A malformed reply has no more information than a missing one.
         let (outcome, malformed) = match result {
             Ok(result) => match Outcome::from_result(result.get(), operations) {
                 Ok(outcome) => (outcome, None),

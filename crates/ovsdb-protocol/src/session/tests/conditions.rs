@@ -1,4 +1,4 @@
-//! Which rows are monitored, as it changes.
+//! Changes of the rows that are monitored.
 
 use super::*;
 use crate::monitor::RowFilter;
@@ -12,8 +12,8 @@ fn wanted(request: &Value) -> &Value {
     &request["params"][2]["T"][0]["where"]
 }
 
-/// Rule: the rows come before the answer (ovsdb-server(7), `monitor_cond_change`). Regression: ae25f8c8f and c1691ccea of
-/// Open vSwitch, which resumed with other conditions than those that the rows belonged to.
+/// Rule: the rows come before the answer (ovsdb-server(7), `monitor_cond_change`). Regression: ae25f8c8f and c1691ccea
+/// of Open vSwitch, which resumed with other conditions than those of the rows.
 #[tokio::test(start_paused = true)]
 async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_connection() {
     let server = Server::unix();

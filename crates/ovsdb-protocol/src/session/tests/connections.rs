@@ -3,7 +3,7 @@
 use super::*;
 
 /// Regression: henrybarreto/ovsdb, whose writer waits for its reader. ovsdb-server reads nothing from a client that has
-/// not taken what it was sent, so that both would wait for ever.
+/// not read its replies, so that both would wait forever.
 #[tokio::test(start_paused = true)]
 async fn both_sides_may_have_much_to_say_at_once() {
     let server = Server::unix();
@@ -11,7 +11,7 @@ async fn both_sides_may_have_much_to_say_at_once() {
         let mut peer = server.accept().await;
         let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(7, &[])).await;
-        // The head of it: our side has begun, and it is more than the socket holds.
+        // Its beginning: the client has started to write, and it is more than the socket holds.
         peer.unheard().await;
         let content: Vec<_> = (1..40_000).map(|number| (number, 1)).collect();
         peer.send(&update(8, &rows("insert", &content))).await;
@@ -34,7 +34,7 @@ async fn both_sides_may_have_much_to_say_at_once() {
     assert_eq!(consumer.content().len(), 39_999);
 }
 
-/// Rule: back-off starts over after a connection that lasted, not after one that was made.
+/// Rule: back-off restarts after a connection that lasted, not after every established one.
 #[tokio::test(start_paused = true)]
 async fn back_off_grows_until_a_connection_lasts() {
     let server = Server::unix();
@@ -95,7 +95,7 @@ async fn remotes_are_tried_in_turn_before_a_pause() {
     };
     let (_peer, tried) = join!(script, client);
     let round = |zero| [(gone[0].clone(), true), (gone[1].clone(), true), (server.endpoint(), zero)];
-    // The last of a round is followed by a pause; one that was in use for a while is not, as there are others.
+    // A pause follows the last of a round, but not a connection that was used for a while, since there are other remotes.
     assert_eq!(tried[..6], [round(false), round(true)].concat());
     assert_eq!(tried[6..], [(gone[0].clone(), true), (gone[1].clone(), false)]);
 }
@@ -104,7 +104,7 @@ async fn remotes_are_tried_in_turn_before_a_pause() {
 async fn a_silent_server_is_given_up() {
     let server = Server::tcp().await;
     let script = async {
-        // Before the snapshot it may take its time.
+        // Before the snapshot the server may take long.
         let mut peer = server.accept().await;
         let start = Instant::now();
         handshake(&mut peer).await;
@@ -143,7 +143,7 @@ async fn a_slow_server_is_not_given_up() {
         let mut peer = server.accept().await;
         let request = handshake(&mut peer).await;
         let text = reply(&request, &snapshot(7, &[(1, 1)]));
-        // One byte in 50 seconds, then, as an update, one in four.
+        // One byte in 50 seconds; then, in an update, one in four seconds.
         for byte in text.chars() {
             tokio::time::sleep(Duration::from_secs(50)).await;
             peer.send(byte.encode_utf8(&mut [0; 4])).await;

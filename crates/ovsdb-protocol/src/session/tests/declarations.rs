@@ -1,4 +1,4 @@
-//! A replica that wants no rows, or comes to want others.
+//! A replica that declares no rows, or changes its declaration.
 
 use super::*;
 use crate::monitor::MonitorRequests;
@@ -87,13 +87,13 @@ async fn a_replica_without_tables_is_in_step_without_a_monitor() {
         handshake(&mut peer).await;
         let transact = peer.expect("transact").await;
         peer.reply(&transact, &json!([{}])).await;
-        // It comes to want a table.
+        // It declares a table.
         let request = peer.expect("get_schema").await;
         peer.reply(&request, &two_tables()).await;
         let request = peer.expect("monitor_cond_since").await;
         assert_eq!((&request["params"][1], tables(&request)), (&json!("session"), vec!["U"]));
         peer.reply(&request, &json!([false, id(1), one("initial", "U", 1)])).await;
-        // And none again.
+        // And no table again.
         assert_eq!(peer.expect("monitor_cancel").await["params"], json!(["session"]));
         let request = peer.expect("get_schema").await;
         peer.reply(&request, &two_tables()).await;
@@ -122,7 +122,8 @@ async fn a_replica_without_tables_is_in_step_without_a_monitor() {
     join!(script, client);
 }
 
-/// Rule: requests are answered in turn, so that updates of a monitor may come until its end is answered, and none after.
+/// Rule: requests are answered in order, so that updates of a monitor may arrive until its cancellation is answered,
+/// and none after.
 #[tokio::test(start_paused = true)]
 async fn what_a_cancelled_monitor_still_tells_is_dropped() {
     let server = Server::unix();
@@ -134,7 +135,7 @@ async fn what_a_cancelled_monitor_still_tells_is_dropped() {
         let transact = peer.expect("transact").await;
         let cancel = peer.expect("monitor_cancel").await;
         let schema = peer.expect("get_schema").await;
-        // On its way when the monitor was cancelled, and what the transaction changed with it.
+        // An update sent before the monitor was cancelled, with the changes of the transaction.
         peer.send(&update(2, &one("insert", "T", 2))).await;
         peer.reply(&transact, &json!([{}])).await;
         peer.reply(&cancel, &json!({})).await;
@@ -146,7 +147,7 @@ async fn what_a_cancelled_monitor_still_tells_is_dropped() {
         rows["U"] = one("initial", "U", 3)["U"].clone();
         peer.reply(&request, &json!([false, id(2), rows])).await;
         peer.notify("update3", &json!(["session1", id(3), one("insert", "U", 4)])).await;
-        // Since the end was answered, nothing can come of it.
+        // Updates after the answer to the cancellation are ignored.
         peer.send(&update(4, &one("insert", "T", 5))).await;
         peer.closed().await;
     };
@@ -175,7 +176,7 @@ async fn what_a_cancelled_monitor_still_tells_is_dropped() {
     join!(script, client);
 }
 
-/// A declaration may change while the rows of the one before are arriving, or before they do.
+/// A declaration may change while the rows of the previous one arrive, or before.
 #[tokio::test(start_paused = true)]
 async fn rows_that_arrive_for_the_declaration_before_are_dropped() {
     for cut in 0..3 {
@@ -215,7 +216,7 @@ async fn rows_that_arrive_for_the_declaration_before_are_dropped() {
     }
 }
 
-/// A server that knows an older method refuses the newer one of the declaration before, too.
+/// A server with only an older method also refuses the newer one of the previous declaration.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_the_declaration_before_is_dropped() {
     let server = Server::unix();

@@ -1,4 +1,4 @@
-//! On the way to a server: names with several addresses, and handshakes that take their time.
+//! Connecting to a server: names with several addresses, and slow handshakes.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::tls::{PemSource, TlsConfig};
 
-/// A port at which somebody listens at some of the addresses of the name `localhost`, and nobody at the others.
+/// A port with a listener at some of the addresses of the name `localhost`, and none at the others.
 async fn listeners() -> (u16, Vec<SocketAddr>) {
     let first = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let endpoint: Endpoint = format!("tcp:localhost:{}", first.port()).parse().unwrap();
@@ -16,7 +16,7 @@ async fn listeners() -> (u16, Vec<SocketAddr>) {
     (first.port(), all.iter().filter_map(|destination| destination.address()).collect())
 }
 
-/// Rule: each address of a name has its turn before a pause.
+/// Rule: each address of a name is tried before a pause.
 #[tokio::test(start_paused = true)]
 async fn each_address_of_a_name_is_tried_before_a_pause() {
     let (port, all) = listeners().await;
@@ -53,7 +53,7 @@ async fn a_name_that_has_no_address_has_its_turn() {
     }
 }
 
-/// A server that is busy is given the same time for a TLS handshake as for its first answer.
+/// A busy server has the same time for a TLS handshake as for its first answer.
 #[cfg(feature = "tls")]
 #[tokio::test(start_paused = true)]
 async fn a_handshake_has_ever_more_time() {

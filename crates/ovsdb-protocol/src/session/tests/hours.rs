@@ -1,10 +1,10 @@
-//! Hours by the clock that jumps: nothing happens, or nothing that helps.
+//! Hours on a clock that jumps, in which nothing or nothing useful happens.
 
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Regression: libovsdb#391 and ovn-kubernetes#5437, whose probe blocks on what it probes.
+/// Regression: libovsdb#391 and ovn-kubernetes#5437, whose probe blocks on the connection that it probes.
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_lasts_for_hours() {
     let server = Server::tcp().await;
@@ -31,7 +31,7 @@ async fn an_idle_connection_lasts_for_hours() {
 }
 
 /// The pauses neither end nor grow without bound, and the server is found within one of them. Regression: libovsdb,
-/// whose users all choose no pause, or a panic when there were enough of them (libovsdb#497).
+/// whose users all choose no pause, and which panicked after enough of them (libovsdb#497).
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
     let server = Server::unix();
@@ -48,7 +48,7 @@ async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
         assert!(retry <= Duration::from_secs(8), "{retry:?}");
         attempts += 1;
     }
-    // From four to eight seconds each, but for the first ones.
+    // From four to eight seconds each, except the first ones.
     assert!((12 * 3600 / 8..12 * 3600 / 4 + 30).contains(&attempts), "{attempts}");
 
     std::fs::rename(&away, &path).unwrap();
@@ -63,8 +63,9 @@ async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
     assert!(back.elapsed() <= Duration::from_secs(8), "{:?}", back.elapsed());
 }
 
-/// Regression: kube-ovn#7467 and kube-ovn#7468, whose first snapshot has no deadline; kube-ovn#4465, ovn-kubernetes#2790 and ovn-kubernetes#4505, whose deadline
-/// is that of a connection, so that a snapshot which takes longer never arrives.
+/// Regression: kube-ovn#7467 and kube-ovn#7468, whose first snapshot has no deadline; kube-ovn#4465,
+/// ovn-kubernetes#2790 and ovn-kubernetes#4505, whose deadline is that of a connection, so that a snapshot that takes
+/// longer never arrives.
 #[tokio::test(start_paused = true)]
 async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
     let server = Server::tcp().await;
@@ -108,7 +109,7 @@ async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
 }
 
 /// A lock that others have for hours is waited for, and the connection kept; a transaction that is not answered for
-/// hours stays where it is as long as the server lives: a wait of its own may hold it back.
+/// hours stays pending as long as the server is alive: it may contain a wait.
 #[tokio::test(start_paused = true)]
 async fn what_is_waited_for_may_take_hours() {
     let server = Server::tcp().await;
@@ -143,8 +144,7 @@ async fn what_is_waited_for_may_take_hours() {
     assert_eq!(events, expected);
 }
 
-/// Regression: libovsdb#395: a Unix socket tells by itself when its peer is gone, and the only server there is need not
-/// be asked whether it lives.
+/// Regression: libovsdb#395: a Unix socket reports the end of its peer, and the only server need not be probed.
 #[tokio::test(start_paused = true)]
 async fn the_only_server_is_not_probed_over_a_unix_socket() {
     let server = Server::unix();

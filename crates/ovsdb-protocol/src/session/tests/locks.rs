@@ -1,4 +1,4 @@
-//! Transactions at a cut, and locks.
+//! Transactions when the connection breaks, and locks.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
         let mut peer = server.accept().await;
         let request = handshake(&mut peer).await;
         peer.reply(&request, &snapshot(0, &[])).await;
-        // The first one's reply is none: that tells nothing either.
+        // The first reply is invalid: the outcome is unknown, too.
         let request = peer.expect("transact").await;
         peer.expect("transact").await;
         peer.reply(&request, &json!([{}, {}, {}])).await;
@@ -76,7 +76,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
     }
 }
 
-/// Rule: a lock ends with its connection, and who was robbed of it stays in the queue.
+/// Rule: a lock ends with its connection, and a client whose lock was stolen stays in the queue.
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_asked_for_on_every_connection() {
     let server = Server::unix();
@@ -132,7 +132,7 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
         let unlock = peer.expect("unlock").await;
         assert_eq!(unlock["params"], json!(["leader"]));
         peer.reply(&unlock, &json!({})).await;
-        // A late word of the lock that was given back says nothing.
+        // A late notification of the released lock is ignored.
         peer.notify("locked", &json!(["leader"])).await;
         let lock = peer.expect("lock").await;
         peer.reply(&lock, &json!({"locked": true})).await;
@@ -153,7 +153,8 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
     assert_eq!(told, ["lock Held(1)", "lock None", "lock Held(2)"]);
 }
 
-/// ovsdb-server takes no second request for a lock as long as there is a first, so that ours goes before it is stolen.
+/// ovsdb-server refuses a second request for a lock while there is one, so the session releases its request before it
+/// steals the lock.
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_stolen_where_it_is_waited_for() {
     let server = Server::unix();
@@ -162,14 +163,14 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
         handshake_with_lock(&mut peer, false).await;
         let unlock = peer.expect("unlock").await;
         assert_eq!(unlock["params"], json!(["leader"]));
-        // It has become ours and was given back, all in one moment.
+        // It was granted and released at the same time.
         peer.notify("locked", &json!(["leader"])).await;
         peer.reply(&unlock, &json!({})).await;
         let steal = peer.expect("steal").await;
         assert_eq!(steal["params"], json!(["leader"]));
         peer.reply(&steal, &json!({"locked": true})).await;
         peer.notify("stolen", &json!(["leader"])).await;
-        // Who has it by stealing is not put into the queue.
+        // A client that stole the lock is not put into the queue.
         peer.expect("unlock").await;
         let lock = peer.expect("lock").await;
         peer.reply(&lock, &json!({"locked": false})).await;
@@ -182,7 +183,7 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
         let mut events = consumer.until("synced").await;
         consumer.session.steal_lock().unwrap();
         events.extend(consumer.until("lock Held").await);
-        // It is ours.
+        // The session has the lock.
         consumer.session.steal_lock().unwrap();
         events.extend(consumer.until("lock Waiting").await);
         events.extend(consumer.until("lock Held").await);
@@ -193,8 +194,7 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
     assert_eq!(told, ["lock Waiting", "lock Held(1)", "lock Waiting", "lock Held(2)"]);
 }
 
-/// A backup of a standalone server refuses locks, with a mere string.
-/// Rule: a server that cannot be written refuses locks by a mere string.
+/// Rule: a read-only server, such as a backup of a standalone one, refuses locks with a bare string.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_the_lock_is_left() {
     let server = Server::unix();

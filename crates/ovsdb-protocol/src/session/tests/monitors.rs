@@ -1,8 +1,8 @@
-//! What is asked for and what is kept: fallbacks, resumption, contradictions.
+//! Monitor requests and kept rows: fallbacks, resumption, contradictions.
 
 use super::*;
 
-/// Rule: an old server knows neither `monitor_cond_since` nor `monitor_cond`, nor itself.
+/// Rule: an old server supports neither `monitor_cond_since` nor `monitor_cond`, nor `_Server`.
 #[tokio::test(start_paused = true)]
 async fn methods_fall_back_to_the_oldest() {
     for unknown in 0..3 {
@@ -41,7 +41,7 @@ async fn methods_fall_back_to_the_oldest() {
     }
 }
 
-/// Regression: Open vSwitch's Python client, which is stuck for ever where a monitor is refused in other words.
+/// Regression: Open vSwitch's Python client, which hangs forever if a monitor is refused with another error.
 #[tokio::test(start_paused = true)]
 async fn another_error_than_an_unknown_method_is_no_reason_to_fall_back() {
     let server = Server::unix();
@@ -84,7 +84,7 @@ async fn the_last_transaction_is_taken_from_every_reply_and_update() {
         let mut peer = server.accept().await;
         let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 9, "from an update");
-        // It has forgotten 9; another row has taken the place of row 1.
+        // The server has forgotten transaction 9; another row has replaced row 1.
         peer.reply(&request, &snapshot(20, &[(2, 0), (3, 3)])).await;
 
         drop(peer);
@@ -109,7 +109,7 @@ async fn the_last_transaction_is_taken_from_every_reply_and_update() {
 }
 
 /// Regression: libovsdb#267, libovsdb#457, libovsdb#464, libovsdb#488, ovn-kubernetes#2666, ovn-kubernetes#2719 and
-/// ovn-kubernetes#6738: deadlocks and panics where a server hangs up.
+/// ovn-kubernetes#6738: deadlocks and panics if a server hangs up.
 #[tokio::test(start_paused = true)]
 async fn a_cut_at_any_byte_leads_to_the_right_content() {
     let before = [(1, 1), (2, 2), (3, 0)];
@@ -123,7 +123,7 @@ async fn a_cut_at_any_byte_leads_to_the_right_content() {
     let greeting = OLD_SERVER.to_owned() + &reply(&json!({"id": 3}), &usual_schema());
     let first = reply(&json!({"id": 4}), &snapshot(7, &before));
     let second = update(8, &delta);
-    // From the tables' first byte on, the rows here are those of no transaction.
+    // From the first byte of the tables on, the replica does not match any transaction.
     let torn = greeting.len() + first.len() + second.find("{\"T\"").unwrap() + 1;
     let whole = format!("{greeting}{first}{second}");
 
@@ -179,14 +179,14 @@ async fn a_cut_at_any_byte_leads_to_the_right_content() {
     }
 }
 
-/// Rule: differences hold for the same conditions, columns and schema only (Open vSwitch ae25f8c8f, c1691ccea,
+/// Rule: differences apply only to the same conditions, columns and schema (Open vSwitch ae25f8c8f, c1691ccea,
 /// 1daced2cd).
 #[tokio::test(start_paused = true)]
 async fn another_schema_is_not_resumed() {
     let [n, s] = [json!({"type": "integer"}), json!({"type": "string"})];
     let schemas = [
         schema("1.0.0", &json!({"n": n})),
-        // The mere version, a column, and the type of a column under the same version.
+        // Only the version, a column, and the type of a column with the same version.
         schema("1.0.1", &json!({"n": n})),
         schema("1.0.1", &json!({"n": n, "s": s})),
         schema("1.0.1", &json!({"n": n, "s": {"type": {"key": "string", "min": 0}}})),
@@ -241,8 +241,7 @@ async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
     );
 }
 
-/// Regression: kube-ovn#2621 and kube-ovn#4519, "cache inconsistent" for ever: libovsdb does not look at errors of
-/// update3.
+/// Regression: kube-ovn#2621 and kube-ovn#4519, "cache inconsistent" forever: libovsdb ignores errors of update3.
 #[tokio::test(start_paused = true)]
 async fn a_contradiction_fetches_everything_as_a_difference() {
     let contradictions = [
@@ -311,7 +310,7 @@ async fn an_unreadable_value_stops_nothing() {
     join!(script, client);
 }
 
-/// No server would take the request, so that there is nothing to try again.
+/// No server would accept the request, so it is not tried again.
 #[tokio::test(start_paused = true)]
 async fn an_invalid_monitor_request_fails_once() {
     for stage in 0..2 {
@@ -342,14 +341,14 @@ async fn an_invalid_monitor_request_fails_once() {
     }
 }
 
-/// Rule: an update is a difference to what its monitor was answered, and nothing else.
+/// Rule: an update is a difference from the reply to its monitor request, and from nothing else.
 #[tokio::test(start_paused = true)]
 async fn an_update_for_no_monitor_is_an_error() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
         handshake(&mut peer).await;
-        // Before the reply to the monitor request, there is nothing that it could be a difference to.
+        // Before the reply to the monitor request there is nothing that it could be a difference from.
         peer.send(&update(7, &json!({}))).await;
         peer.closed().await;
         let mut peer = server.accept().await;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A database of three tables, and a consumer that wants them in as many parts.
+/// A database of three tables, and a consumer that loads them in three stages.
 struct Consumer(super::Consumer);
 
 impl Consumer {
@@ -17,7 +17,7 @@ impl Consumer {
         self.0.until(last).await
     }
 
-    /// What is in the column `n` of every row, by table and number.
+    /// The value of the column `n` of every row, by table and number.
     fn content(&self) -> Vec<(&str, u128, i64)> {
         let cache = &self.0.cache;
         let row = |table| {
@@ -50,8 +50,8 @@ fn insert(table: &str, uuid: u128, n: i64) -> Value {
     json!({table: {id(uuid): {"insert": {"n": n}}}})
 }
 
-/// A request is taken when the reply to the one before is on its way, and rows precede the reply to
-/// `monitor_cond_change`, where there are any (ovsdb-server(7)).
+/// A request is handled when the reply to the previous one is sent, and rows, if there are any, precede the reply to
+/// `monitor_cond_change` (ovsdb-server(7)).
 #[tokio::test(start_paused = true)]
 async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
     let server = Server::unix();
@@ -237,7 +237,7 @@ async fn what_was_read_ahead_counts_though_the_server_hung_up_behind_it() {
         let request = handshake(&mut peer).await;
         let parts = [peer.expect("monitor_cond_change").await, peer.expect("monitor_cond_change").await];
         let rows: serde_json::Map<_, _> = (1..=2000).map(|n| (id(n), json!({"initial": {"n": 1}}))).collect();
-        // Most of it waits to be decoded when the end is seen.
+        // Most of it is not decoded yet when the end of the connection is seen.
         let mut all = reply(&request, &json!([false, id(1), {"T": rows}]));
         all.extend(parts.iter().map(|part| reply(part, &json!({}))));
         peer.send(&all).await;

@@ -1,8 +1,8 @@
-//! Requests beside transactions, and what is given up.
+//! Requests other than transactions, and cancellation.
 
 use super::*;
 
-/// A server with an empty table, and a consumer that is in step with it.
+/// A server with an empty table, and a consumer that is synchronised with it.
 async fn synced() -> (Consumer, Peer, Server) {
     let server = Server::unix();
     let mut consumer = Consumer::new(&server);
@@ -64,7 +64,7 @@ async fn what_is_given_up_is_cancelled_and_not_heard_of_again() {
     consumer.session.request("echo", &[(); 0]).unwrap();
     consumer.session.cancel(one);
     consumer.session.cancel_request(two);
-    // There is no such thing any more.
+    // It does not exist any more.
     consumer.session.cancel(one);
     let script = async {
         let one = peer.expect("transact").await;
@@ -116,12 +116,12 @@ async fn a_lock_can_be_named_at_any_time() {
     };
     let (first, events) = join!(script, consumer.until("lock"));
     assert_eq!(events, ["lock Held(1)"]);
-    // The same once more is nothing new.
+    // Repeating it changes nothing.
     consumer.session.set_lock("one".parse().unwrap()).unwrap();
     consumer.session.set_lock("two".parse().unwrap()).unwrap();
     let script = async {
         assert_eq!(peer.expect("unlock").await["params"], json!(["one"]));
-        // What was on its way belongs to the other lock.
+        // A notification already sent belongs to the other lock.
         peer.notify("stolen", &json!(["one"])).await;
         peer.reply(&first, &json!({"locked": true})).await;
         let lock = peer.expect("lock").await;

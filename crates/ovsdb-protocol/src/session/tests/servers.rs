@@ -1,4 +1,4 @@
-//! Which servers will do, and what happens when one ceases to.
+//! Which servers are usable, and what happens when one ceases to be.
 
 use super::*;
 use crate::server::ServerRole;
@@ -33,7 +33,7 @@ fn standalone() -> Value {
     json!({"name": "D", "model": "standalone", "connected": true, "leader": true, "schema": "{}"})
 }
 
-/// Answers all questions that come before the one for rows, and returns the question for the schema.
+/// Answers all requests before the one for rows, and returns the request for the schema.
 async fn describe(peer: &mut Peer, row: &Value, index: i64) -> Value {
     let request = peer.expect("get_schema").await;
     peer.reply(&request, &server_schema(&COLUMNS)).await;
@@ -77,7 +77,7 @@ fn remotes(servers: &[&Server]) -> Remotes {
     texts.join(",").parse().unwrap()
 }
 
-/// The disconnection that comes next: what it says, and how long the pause after it is.
+/// The next disconnection: its error, and the pause after it.
 async fn disconnection(consumer: &mut Consumer) -> (String, Duration) {
     loop {
         if let SessionEvent::Disconnected { error, retry, .. } = consumer.next().await {
@@ -86,7 +86,7 @@ async fn disconnection(consumer: &mut Consumer) -> (String, Duration) {
     }
 }
 
-/// Rule: `index` changes with every commit, so that it is asked for and not monitored.
+/// Rule: `index` changes with every commit, so it is selected and not monitored.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_will_not_do_is_left_for_the_next() {
     let (follower, leader) = (Server::unix(), Server::unix());
@@ -143,8 +143,8 @@ async fn a_leader_that_steps_down_is_left_at_once() {
     }
 }
 
-/// Where there is no other server, to ask the same one again at once would be a busy loop.
-/// Regression: libovsdb's users, who all choose no pause.
+/// If there is no other server, asking the same one again at once would be a busy loop. Regression: libovsdb's users,
+/// who all choose no pause.
 #[tokio::test(start_paused = true)]
 async fn the_only_server_is_not_asked_again_at_once() {
     let server = Server::unix();
@@ -160,14 +160,14 @@ async fn the_only_server_is_not_asked_again_at_once() {
     assert!(retry >= Duration::from_millis(50), "{retry:?}");
 }
 
-/// Regression: Open vSwitch 89b522aee: after a restoration all servers are stale, for ever.
+/// Regression: Open vSwitch 89b522aee: after a restoration all servers are stale forever.
 #[tokio::test(start_paused = true)]
 async fn a_stale_server_is_left_until_the_index_is_reset() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
         serve(&mut peer, &member(true), 5).await;
-        // What a transaction of ours adds is taken note of, too.
+        // The index after the session's own transaction is recorded, too.
         let request = peer.expect("transact").await;
         peer.reply(&request, &json!([])).await;
         let request = peer.expect("transact").await;
@@ -217,7 +217,7 @@ async fn a_server_without_the_database_is_left() {
     assert_eq!(why, "the server does not have the database");
 }
 
-/// A server lacks columns, and conditional monitors, of which it tells only when asked for one.
+/// A server lacks columns, and conditional monitors, which is known only after a request for one.
 #[tokio::test(start_paused = true)]
 async fn an_older_description_is_understood() {
     let server = Server::unix();
@@ -261,9 +261,9 @@ async fn the_lock_goes_with_the_leadership() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
-        // Not asked for at a follower, ...
+        // Not requested at a follower, ...
         serve(&mut peer, &member(false), 5).await;
-        // ... but as soon as it is one no more.
+        // ... but as soon as it becomes the leader.
         change_row(&mut peer, &json!({"leader": true})).await;
         let first = peer.expect("lock").await;
         peer.reply(&first, &json!({"locked": true})).await;
@@ -272,7 +272,7 @@ async fn the_lock_goes_with_the_leadership() {
         assert_eq!(unlock["params"], json!(["leader"]));
         change_row(&mut peer, &json!({"leader": true})).await;
         let second = peer.expect("lock").await;
-        // What concerns the first time comes late.
+        // A late notification of the first request.
         peer.notify("locked", &json!(["leader"])).await;
         peer.reply(&unlock, &json!({})).await;
         peer.reply(&second, &json!({"locked": false})).await;
@@ -293,7 +293,7 @@ async fn the_lock_goes_with_the_leadership() {
     assert_eq!(events, ["connected", "synced whole", "lock Held(1)", "lock None", "lock Waiting"]);
 }
 
-/// Regression: libovsdb, which knows nothing of schema changes at run time.
+/// Regression: libovsdb, which does not handle schema changes at run time.
 #[tokio::test(start_paused = true)]
 async fn a_converted_schema_is_taken_up_on_the_same_connection() {
     let server = Server::unix();
@@ -330,9 +330,8 @@ async fn a_converted_schema_is_taken_up_on_the_same_connection() {
     assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
 }
 
-/// A frozen server accepts connections, on a Unix socket too, and says nothing. It gets more time only as it turns
-/// out to be the only one.
-/// Regression: libovsdb#389, whose time for a slow server never grows.
+/// A frozen server accepts connections, on a Unix socket too, and sends nothing. It gets more time only if it turns out
+/// to be the only one. Regression: libovsdb#389, whose timeout for a slow server never grows.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_says_nothing_is_left() {
     let server = Server::unix();
@@ -356,8 +355,8 @@ async fn a_server_that_says_nothing_is_left() {
     assert_eq!(waits, [5, 10, 20, 40, 60]);
 }
 
-/// A backup of Open vSwitch 3.3 and newer is as any other server until something is written, and a server becomes a
-/// backup without a word to those who are connected.
+/// A backup of Open vSwitch 3.3 and newer behaves like any other server until a write, and a server becomes a backup
+/// without notifying its clients.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_a_write_as_a_backup_does_is_left_at_once() {
     let (old, new) = (Server::unix(), Server::unix());
@@ -392,7 +391,7 @@ async fn a_server_that_refuses_a_write_as_a_backup_does_is_left_at_once() {
     join!(script, client);
 }
 
-/// Each would be asked for all rows without a pause, for as long as there is something to write.
+/// Each would be asked for a snapshot without a pause as long as there is something to write.
 #[tokio::test(start_paused = true)]
 async fn servers_that_all_refuse_writes_are_not_hammered() {
     let servers = [Server::unix(), Server::unix()];
@@ -402,7 +401,7 @@ async fn servers_that_all_refuse_writes_are_not_hammered() {
             let mut peer = server.accept().await;
             serve(&mut peer, &standalone(), 0).await;
             let request = peer.expect("transact").await;
-            // A snapshot takes its time.
+            // A snapshot takes long.
             tokio::time::sleep(Duration::from_secs(2)).await;
             peer.reply(&request, &json!([{"error": "not allowed"}])).await;
             peer.closed().await;
@@ -427,7 +426,7 @@ async fn servers_that_all_refuse_writes_are_not_hammered() {
     assert!(first < Duration::from_millis(101) && last >= Duration::from_secs(3), "{pauses:?}");
 }
 
-/// To write to databases of the server's own is refused anywhere, and so are mistakes.
+/// Writes to the server's own databases are refused by every server, and so are invalid ones.
 #[tokio::test(start_paused = true)]
 async fn other_refusals_are_no_reason_to_leave() {
     let server = Server::unix();
@@ -454,7 +453,7 @@ async fn other_refusals_are_no_reason_to_leave() {
     join!(script, client);
 }
 
-/// Rule: a connection to a remote that is listed still stays (Open vSwitch's Python client drops it).
+/// Rule: a connection to a remote that is still listed stays (Open vSwitch's Python client drops it).
 #[tokio::test(start_paused = true)]
 async fn a_changed_list_of_remotes_drops_no_good_connection() {
     let [a, b, c] = [Server::unix(), Server::unix(), Server::unix()];
@@ -487,10 +486,10 @@ async fn a_cut_at_any_byte_of_a_described_server_leads_to_the_right_content() {
 }
 
 /// Regression: mulgadc/spinifex#456 and every client without a probe: a connection that is half open hangs its users.
-/// The server, or the network, swallows everything after any byte, and the connection is never closed.
+/// The server or the network drops everything after any byte, and the connection is never closed.
 #[tokio::test(start_paused = true)]
 async fn silence_after_any_byte_of_a_described_server_leads_to_the_right_content() {
-    // One at a time: all of them would be more than a process may usually have open.
+    // One at a time: all of them would exceed the usual limit of open files.
     let (mut held, mut ends) = (None, 0);
     break_off_at_any_byte(|peer| {
         held = Some(peer);
@@ -501,7 +500,7 @@ async fn silence_after_any_byte_of_a_described_server_leads_to_the_right_content
     assert!(ends > 1000);
 }
 
-/// Has the connection come to such an end after each byte that a server sends, and checks what the next one leads to.
+/// Ends the connection this way after each byte that a server sends, and checks the result of the next connection.
 async fn break_off_at_any_byte(mut end: impl FnMut(Peer)) {
     let answer = |id: u64, result: &Value| reply(&json!({"id": id}), result);
     let stages: [(&[&str], String); 3] = [

@@ -36,7 +36,7 @@ proptest! {
         prop_assert!(problems.is_empty(), "{problems:?}");
         let changed_columns = before.changed(&changed);
         for (index, column) in All::TABLE.columns.iter().enumerate() {
-            // A field may ignore what changed: of a map, the keys that nobody reads.
+            // A field may ignore a change, such as that of a map's key that is not read.
             let has_changed = layout().present.contains(index) && old.get(column.name) != new.get(column.name);
             prop_assert!(has_changed || !changed_columns.contains(index), "{}", column.name);
         }

@@ -9,10 +9,10 @@ use crate::table::ColumnGroup;
 use crate::testing::{difference, row};
 use crate::value::Row as DataRow;
 
-/// The number of rows that come and go.
+/// The number of rows that appear and disappear.
 const ROWS: u128 = 4;
 
-/// What a batch says of a row: its new columns, or that it does not exist.
+/// The change of a row in a batch: its new columns, or `None` if it does not exist.
 type Content = BTreeMap<Uuid, Option<DataRow>>;
 
 fn batches() -> impl Strategy<Value = Vec<(bool, Content)>> {
@@ -25,7 +25,7 @@ fn text(row: &DataRow) -> String {
     serde_json::to_string(row).unwrap()
 }
 
-/// Gives the batch to the tables and to the map.
+/// Applies the batch to the tables and to the map.
 fn take(tables: &mut Tables, rows: &mut BTreeMap<Uuid, DataRow>, is_snapshot: bool, content: Content) {
     let layout = tables.table::<Row>().unwrap().layout();
     let batch = if is_snapshot { Batch::Snapshot } else { Batch::Delta };
@@ -56,7 +56,7 @@ fn take(tables: &mut Tables, rows: &mut BTreeMap<Uuid, DataRow>, is_snapshot: bo
     tables.commit();
 }
 
-/// The rows of the map as the table ought to have them.
+/// The rows of the map as the table should have them.
 fn expected(rows: &BTreeMap<Uuid, DataRow>) -> BTreeMap<Uuid, Row> {
     let mut tables = tables();
     tables.begin(Batch::Snapshot);
@@ -98,7 +98,7 @@ proptest! {
                 prop_assert_eq!(by_size, all(&|row| row.size.as_deref() == Some(key)));
             }
 
-            // A reader who looks now and then gets there by the changes.
+            // A reader who takes the changes now and then arrives at the same content.
             if number % every == 0 {
                 for Change { uuid, old, new } in tables.take_changes::<Row>() {
                     let known = copy.get(&uuid).map(|row: &Row| row.name.clone());
