@@ -268,7 +268,7 @@ mod tests {
         let mut its_own = network.clone();
         its_own.router_port("R", "R-more", &["203.0.113.10/32"]);
         assert_eq!(is_elsewhere_for(&its_own), [true, true, false]);
-        let mut foreign = network.clone();
+        let mut foreign = network;
         foreign.nat("one", "R", "snat", A, "10.57.0.12");
         assert_eq!(is_elsewhere_for(&foreign), [true, true, false]);
     }
