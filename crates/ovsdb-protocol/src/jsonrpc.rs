@@ -16,6 +16,10 @@ use crate::outcome::DatabaseError;
 /// that more would only wait there instead of here.
 const MAX_PENDING: usize = 1024;
 
+/// The number of requests beyond these that a connection may need for itself, such as those about a lock: the caller's must
+/// not keep it from them.
+const MAX_RESERVED: usize = 64;
+
 /// The number of bytes of replies that a peer may leave unread while it sends requests. ovsdb-server has one echo pending
 /// at a time.
 const MAX_REPLY_BACKLOG: usize = 1 << 20;
@@ -79,7 +83,22 @@ impl<T> JsonRpc<T> {
 
     /// Queues a request; `params` is JSON text.
     pub(crate) fn request(&mut self, method: &str, params: &str, token: T) -> Result<u64, Busy<T>> {
-        if self.pending.len() >= MAX_PENDING {
+        self.request_within(MAX_PENDING, method, params, token)
+    }
+
+    /// Queues a request that the connection itself needs: there is room for some although too many are pending.
+    pub(crate) fn request_reserved(&mut self, method: &str, params: &str, token: T) -> Result<u64, Busy<T>> {
+        self.request_within(MAX_PENDING + MAX_RESERVED, method, params, token)
+    }
+
+    fn request_within(
+        &mut self,
+        most: usize,
+        method: &str,
+        params: &str,
+        token: T,
+    ) -> Result<u64, Busy<T>> {
+        if self.pending.len() >= most {
             return Err(Busy(token));
         }
         let id = self.next_id;
@@ -89,7 +108,7 @@ impl<T> JsonRpc<T> {
         Ok(id)
     }
 
-    /// Returns the number of requests that can be made now.
+    /// Returns the number of requests that the caller can make now.
     pub(crate) fn capacity(&self) -> usize {
         MAX_PENDING.saturating_sub(self.pending.len())
     }
@@ -312,5 +331,10 @@ mod tests {
             rpc.request("a", "[]", "").unwrap();
         }
         assert_eq!(rpc.request("a", "[]", "too many").unwrap_err().0, "too many");
+        // The connection's own requests have room of their own.
+        for _ in 0..MAX_RESERVED {
+            rpc.request_reserved("a", "[]", "").unwrap();
+        }
+        assert_eq!(rpc.request_reserved("a", "[]", "too many").unwrap_err().0, "too many");
     }
 }

@@ -63,3 +63,20 @@ pub(super) struct MonitoredTable {
     pub(super) remove: fn(&mut Tables),
     pub(super) alive: Weak<()>,
 }
+
+// ===== impl Command =====
+
+impl Command {
+    /// Returns true if nobody waits for the result any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Transact { reply, .. } => reply.is_closed(),
+            Self::Request { reply, .. } => reply.is_closed(),
+            Self::Monitor { reply, .. } | Self::Condition { reply, .. } => reply.is_closed(),
+            Self::Lock { reply, .. } => reply.is_closed(),
+            Self::Steal { reply } => reply.is_closed(),
+            // Its handle is dropped with the call, and the lock with the handle.
+            Self::Release { reply } => reply.is_closed(),
+        }
+    }
+}

@@ -97,6 +97,7 @@ impl State {
         let mut replica = self.tables.clone();
         loop {
             self.declare();
+            self.release_dropped();
             tokio::select! {
                 biased;
                 // A dropped call is cancelled before the next one is sent, which may come from the same task.
@@ -124,10 +125,15 @@ impl State {
                 if let Some(lock) = &self.lock {
                     lock.send_replace(status);
                 }
-                if let LockStatus::Held(epoch) = status
-                    && let Some(reply) = self.stealing.take()
-                {
-                    let _ = reply.send(Ok(epoch));
+                match status {
+                    LockStatus::Held(epoch) => {
+                        if let Some(reply) = self.stealing.take() {
+                            let _ = reply.send(Ok(epoch));
+                        }
+                    }
+                    // It was requested without a connection, or the connection broke meanwhile.
+                    LockStatus::Waiting => self.steal(),
+                    LockStatus::None => {}
                 }
             }
             SessionEvent::Completed { id, outcome } => {
@@ -157,14 +163,15 @@ impl State {
     }
 
     fn command(&mut self, command: Command) {
+        if command.is_abandoned() {
+            return;
+        }
         let session = &mut self.session;
         match command {
-            Command::Transact { reply, .. } if reply.is_closed() => {}
             Command::Transact { params, operations, is_ours, reply } => {
                 let sent = session.transact_json(&params, operations, is_ours);
                 enter(&mut self.transactions, sent, reply, &self.status);
             }
-            Command::Request { reply, .. } if reply.is_closed() => {}
             Command::Request { method, params, reply } => {
                 let sent = session.request_json(&method, &params);
                 enter(&mut self.requests, sent, reply, &self.status);
@@ -176,7 +183,6 @@ impl State {
                 let sent = session.set_condition(&table, rows);
                 enter(&mut self.conditions, sent, reply, &self.status);
             }
-            Command::Lock { reply, .. } if reply.is_closed() => {}
             Command::Lock { name, reply } => {
                 let result = if self.lock.as_ref().is_some_and(|lock| !lock.is_closed()) {
                     Err(Kind::LockTaken.into())
@@ -189,15 +195,35 @@ impl State {
                 };
                 let _ = reply.send(result);
             }
-            Command::Steal { reply } => match (session.lock_status(), session.steal_lock()) {
-                (LockStatus::Held(epoch), _) => drop(reply.send(Ok(epoch))),
-                (_, Ok(())) => self.stealing = Some(reply),
-                (_, Err(error)) => drop(reply.send(Err(error))),
+            Command::Steal { reply } => match session.lock_status() {
+                LockStatus::Held(epoch) => drop(reply.send(Ok(epoch))),
+                LockStatus::Waiting | LockStatus::None => {
+                    self.stealing = Some(reply);
+                    self.steal();
+                }
             },
             Command::Release { reply } => {
-                self.lock = None;
-                let _ = reply.send(session.want_lock(false));
+                let released = session.want_lock(false);
+                // Otherwise it is released when there is room, for its handle is dropped.
+                if released.is_ok() {
+                    self.lock = None;
+                }
+                let _ = reply.send(released);
             }
+        }
+    }
+
+    /// Steals the lock for the caller who waits for that. It has effect where the lock is waited for, and is tried again
+    /// whenever it becomes so.
+    fn steal(&mut self) {
+        if self.stealing.as_ref().is_some_and(Reply::is_closed) {
+            self.stealing = None;
+        }
+        if self.stealing.is_some()
+            && let Err(error) = self.session.steal_lock()
+            && let Some(reply) = self.stealing.take()
+        {
+            let _ = reply.send(Err(error));
         }
     }
 
@@ -254,10 +280,13 @@ impl State {
             }
         });
         self.conditions.retain(|_, reply| !reply.is_closed());
-        if self.lock.as_ref().is_some_and(watch::Sender::is_closed) {
+        self.release_dropped();
+    }
+
+    /// Releases the lock if its handle was dropped. If too many requests are pending, it is tried again later.
+    fn release_dropped(&mut self) {
+        if self.lock.as_ref().is_some_and(watch::Sender::is_closed) && self.session.want_lock(false).is_ok() {
             self.lock = None;
-            // If too many requests are pending, the end of the connection releases the lock.
-            let _ = session.want_lock(false);
         }
     }
 }

@@ -81,11 +81,14 @@ impl Lock {
         }
     }
 
-    /// Steals the lock from its holder, and waits until this client holds it. The server notifies the former holder, which
-    /// may steal it back.
+    /// Steals the lock from its holder, and waits without a limit until this client holds it. Without a connection, or if it
+    /// breaks meanwhile, the lock is stolen on the next one. The server notifies the former holder, which may steal it back.
     ///
     /// # Errors
     /// As [`held`](Self::held), or too many requests are pending.
+    ///
+    /// # Cancel safety
+    /// The lock may be stolen even if the future is dropped; this client keeps its place in the server's queue.
     pub async fn steal(&mut self) -> Result<u64, Error> {
         let epoch = self.client.command(|reply| Command::Steal { reply }).await?;
         // The caller knows this change, so that `changed` reports only later ones.

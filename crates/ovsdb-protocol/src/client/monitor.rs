@@ -79,13 +79,14 @@ impl Client {
             remove: Tables::remove::<T>,
             alive: Arc::downgrade(&alive),
         };
-        self.command(|reply| Command::Monitor { table, rows, reply }).await?;
+        // It is dropped with the future, and the driver notified of it, at whatever point that is.
         let monitor = Monitor {
             client: self.clone(),
             commits: self.tables.commits.subscribe(),
             _alive: alive,
             table: PhantomData,
         };
+        self.command(|reply| Command::Monitor { table, rows, reply }).await?;
         self.ready_until(deadline).await?;
         Ok(monitor)
     }

@@ -1,5 +1,8 @@
 mod monitors;
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use serde_json::{Value, json};
 use tokio::join;
 use tokio::task::{JoinHandle, yield_now};
@@ -256,6 +259,94 @@ async fn a_lock_is_asked_for_on_every_connection_until_it_is_dropped() {
         lock.release().await.unwrap();
     };
     let (_peer, ()) = join!(script, calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_cannot_be_stolen_at_once_is_stolen_on_the_next_connection() {
+    let server = Server::unix();
+    let Connected { client, mut peer, .. } = connected(&server).await;
+    let script = async {
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": false})).await;
+        peer.expect("unlock").await;
+        peer.expect("steal").await;
+        // Before the reply.
+        drop(peer);
+        let mut peer = after_handshake(&server).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": false})).await;
+        let unlock = peer.expect("unlock").await;
+        peer.reply(&unlock, &json!({})).await;
+        let steal = peer.expect("steal").await;
+        peer.reply(&steal, &json!({"locked": true})).await;
+        peer
+    };
+    let calls = async {
+        let mut lock = client.lock(&"leader".parse().unwrap()).await.unwrap();
+        assert_eq!(lock.steal().await.unwrap(), 1);
+        lock
+    };
+    let (_peer, _lock) = join!(script, calls);
+}
+
+/// Drops a call after each number of polls that it takes.
+async fn dropped_after_each_poll<T>(call: impl Fn() -> std::pin::Pin<Box<dyn Future<Output = T>>>) {
+    for polls in 0.. {
+        let mut future = call();
+        let mut left = polls;
+        let limited = poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(true);
+            }
+            left -= 1;
+            future.as_mut().poll(cx).map(|_| false)
+        });
+        let was_cut = limited.await;
+        drop(future);
+        yield_now().await;
+        if !was_cut {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_released_wherever_its_request_is_dropped() {
+    let server = Server::unix();
+    let Connected { client, mut peer, running } = connected(&server).await;
+    let name: crate::lock::LockName = "leader".parse().unwrap();
+    let script = async {
+        let mut is_locked = false;
+        loop {
+            let request = peer.receive().await.expect("the client hung up");
+            match request["method"].as_str() {
+                Some("lock") => {
+                    assert!(!is_locked, "it has not been released");
+                    is_locked = true;
+                    peer.reply(&request, &json!({"locked": true})).await;
+                }
+                Some("unlock") => {
+                    is_locked = false;
+                    peer.reply(&request, &json!({})).await;
+                }
+                _ => {
+                    peer.reply(&request, &json!([])).await;
+                    return is_locked;
+                }
+            }
+        }
+    };
+    let calls = async {
+        dropped_after_each_poll(|| {
+            let (client, name) = (client.clone(), name.clone());
+            Box::pin(async move { client.lock(&name).await.map(drop) })
+        })
+        .await;
+        client.echo().await.unwrap();
+    };
+    let (is_locked, ()) = join!(script, calls);
+    assert!(!is_locked);
+    running.abort();
 }
 
 /// A conversion of the schema ends the monitors, and the rows by the new schema take a while.

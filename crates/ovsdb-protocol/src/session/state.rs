@@ -309,7 +309,13 @@ impl SessionState {
     }
 }
 
+/// Sends a request of the session itself, for which there is room whatever the caller has pending.
 fn send(rpc: &mut JsonRpc<Call>, method: &str, params: &str, call: Call) -> Result<u64, Error> {
+    rpc.request_reserved(method, params, call).map_err(|_| Kind::Busy.into())
+}
+
+/// Sends a request of the caller.
+fn send_for_caller(rpc: &mut JsonRpc<Call>, method: &str, params: &str, call: Call) -> Result<u64, Error> {
     rpc.request(method, params, call).map_err(|_| Kind::Busy.into())
 }
 

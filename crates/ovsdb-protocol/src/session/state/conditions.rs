@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{Call, SessionState, View, send};
+use super::{Call, SessionState, View, send_for_caller};
 use crate::error::{Error, Kind};
 use crate::jsonrpc::JsonRpc;
 use crate::monitor::{MonitorRequest, MonitorRequests, RowFilter, condition_change};
@@ -44,7 +44,7 @@ impl SessionState {
         let id = ConditionId(self.next_id);
         let params =
             condition_change(monitor, table, &rows).map_err(|e| Error::invalid_request("condition", e))?;
-        send(rpc, "monitor_cond_change", &params, Call::Condition(id))?;
+        send_for_caller(rpc, "monitor_cond_change", &params, Call::Condition(id))?;
         self.next_id += 1;
         let request = request.clone();
         self.resume_point = None;

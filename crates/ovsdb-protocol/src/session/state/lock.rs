@@ -53,8 +53,9 @@ impl SessionState {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
             (true, false) => {
-                let time = lock.ask(false);
-                send(rpc, "lock", &lock.name().params(), Call::Lock(time))?;
+                let (params, time) = (lock.name().params(), lock.ask(false));
+                // What was not sent was not requested.
+                send(rpc, "lock", &params, Call::Lock(time)).inspect_err(|_| self.lock_lost())?;
             }
             (false, true) => {
                 send(rpc, "unlock", &lock.name().params(), Call::Unlock)?;

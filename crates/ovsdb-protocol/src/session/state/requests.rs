@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Call, SessionState, send};
+use super::{Call, SessionState, send_for_caller};
 use crate::error::{Error, Kind};
 use crate::jsonrpc::JsonRpc;
 use crate::outcome::{DatabaseError, Outcome, TransactError};
@@ -41,7 +41,7 @@ impl SessionState {
         rpc: &mut JsonRpc<Call>,
     ) -> Result<TransactionId, Error> {
         let id = TransactionId(self.next_id());
-        send(rpc, "transact", params, Call::Transact(id, operations, is_ours))?;
+        send_for_caller(rpc, "transact", params, Call::Transact(id, operations, is_ours))?;
         Ok(id)
     }
 
@@ -56,7 +56,7 @@ impl SessionState {
             return Err(Kind::Reserved(method.to_owned()).into());
         }
         let id = RequestId(self.next_id());
-        send(rpc, method, params, Call::Request(id))?;
+        send_for_caller(rpc, method, params, Call::Request(id))?;
         Ok(id)
     }
 

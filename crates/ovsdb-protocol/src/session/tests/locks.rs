@@ -194,6 +194,33 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
     assert_eq!(told, ["lock Waiting", "lock Held(1)", "lock Waiting", "lock Held(2)"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lock_finds_room_among_too_many_requests() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        handshake_with_lock(&mut peer, false).await;
+        for _ in 0..1024 {
+            peer.expect("echo").await;
+        }
+        peer.expect("unlock").await;
+        let steal = peer.expect("steal").await;
+        peer.reply(&steal, &json!({"locked": true})).await;
+        peer
+    };
+    let mut consumer = Consumer::locking(&server);
+    let client = async {
+        consumer.until("synced").await;
+        for _ in 0..1024 {
+            consumer.session.request("echo", &[(); 0]).unwrap();
+        }
+        assert!(consumer.session.request("echo", &[(); 0]).unwrap_err().is_busy());
+        consumer.session.steal_lock().unwrap();
+        consumer.until("lock Held").await;
+    };
+    join!(script, client);
+}
+
 /// Rule: a read-only server, such as a backup of a standalone one, refuses locks with a bare string.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_the_lock_is_left() {
