@@ -1,19 +1,19 @@
-# Sourced by scripts that need containers: what runs them, base images also where no registry is reached, and the
-# servers of other releases.
+# Sourced by scripts that need containers: the engine, base images even without a reachable registry, and the servers of
+# other releases.
 
 if ! command -v podman >/dev/null && ! docker info >/dev/null 2>&1; then
     scripts/setup podman runc netavark mmdebstrap
 fi
 if command -v podman >/dev/null; then
     engine=podman
-    # What works without CAP_SYS_RESOURCE and with hybrid cgroups, too.
+    # These options also work without CAP_SYS_RESOURCE and with hybrid cgroups.
     options=(--runtime runc --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --network host)
     command -v runc >/dev/null || scripts/setup runc
 else
     engine=docker options=(--network host)
 fi
 
-# Tries what needs the network three times.
+# Tries a command that needs the network three times.
 retried() {
     local attempt
     for attempt in 1 2; do
@@ -35,13 +35,13 @@ debian() {
     printf 'no registry: making Debian %s from its packages\n' "$release" >&2
     command -v mmdebstrap >/dev/null || scripts/setup mmdebstrap
     tar=$(mktemp /tmp/oxa-base-XXXXXX.tar)
-    # A mirror that stood still for a while is good enough, and only sid has indices that run out.
+    # An outdated mirror is good enough, and only sid has indices that expire.
     retried mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' "$release" "$tar"
     "$engine" import "$tar" "$base" >/dev/null
     rm "$tar"
 }
 
-# Puts the name of the image with a release's OVN into `tag`, and makes it unless it is there as it is described now.
+# Puts the name of the image with a release's OVN into `tag`, and makes it unless an image of the current description exists.
 image() {
     local release=$1
     tag="localhost/ovn-extaddr-ovn:$release-$(sha256sum <tests/container/Containerfile | cut -c 1-12)"
@@ -50,17 +50,17 @@ image() {
     retried "$engine" build -q "${options[@]}" --build-arg "BASE=$base" -t "$tag" tests/container >/dev/null
 }
 
-# Starts a container of an image that does nothing but be there.
+# Starts a container of an image that only stays up.
 begin() {
     local name=$1 tag=$2
     shift 2
     "$engine" run -d "${options[@]}" "$@" -v /tmp:/tmp --name "$name" "$tag" >/dev/null
 }
 
-# Ends it. It has nothing to say for itself: no need to ask it to end.
+# Ends it. It has no state, so that it can be killed at once.
 end() { "$engine" kill "$1" && "$engine" rm -f "$1"; } >/dev/null 2>&1
 
-# Has the tests take OVN and Open vSwitch from the file system of a running container. The schemas are copied to a
+# Makes the tests use OVN and Open vSwitch from the file system of a running container. The schemas are copied to a
 # directory that both see.
 enter() {
     local name=$1 schemas=$2 schema

@@ -1,4 +1,4 @@
-//! `Logical_Switch_Port.addresses` and `dynamic_addresses`: the texts come out as they went in.
+//! `Logical_Switch_Port.addresses` and `dynamic_addresses`: parsing and formatting return the same text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

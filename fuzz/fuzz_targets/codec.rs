@@ -1,4 +1,4 @@
-//! Bytes of a server, however they are cut: the same messages and rows, and never a panic.
+//! Bytes of a server, in chunks of any size: the same messages and rows, and never a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Logical flows as any release of ovn-northd may write them: a verification ends, and says something of each.
+//! Logical flows as any release of ovn-northd may write them: a verification ends, and reports on each.
 //!
 //! A line is `STAGE PRIORITY | MATCH | ACTIONS`.
 #![no_main]

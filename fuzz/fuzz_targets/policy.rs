@@ -1,4 +1,4 @@
-//! The policy file: it is one, or an error says why not.
+//! The policy file: it is valid, or an error says why not.
 #![no_main]
 
 use extaddr_core::policy::Policy;

@@ -1,4 +1,4 @@
-//! A schema: it is one, or an error says why not.
+//! A schema: it is valid, or an error says why not.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! What a row remembers of a conversion, after somebody wrote into it: what is understood is kept.
+//! A row's record of a conversion, after somebody wrote into it: what is understood is kept.
 #![no_main]
 
 use extaddr_core::undo::Undo;

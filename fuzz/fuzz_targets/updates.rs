@@ -1,5 +1,5 @@
-//! Updates of monitored tables, sense or nonsense: the store takes them or says that they contradict each other, and an
-//! engine finds its way through what is there.
+//! Updates of monitored tables, valid or not: the store accepts them or reports that they contradict each other, and an
+//! engine copes with the resulting rows.
 #![no_main]
 
 use std::time::Instant;
@@ -24,7 +24,7 @@ const TABLES: [&str; 8] = [
     "NB_Global",
 ];
 
-// Lines of: table, row, kind of change, columns; one character each but for the last.
+// Lines of: table, row, kind of change, columns; one character each except for the last.
 fuzz_target!(|text: &str| {
     let mut store = Store::new();
     let mut engine = Engine::new(Rules { auto: true, ..Rules::new(Owner::default()) });

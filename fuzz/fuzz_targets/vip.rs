@@ -1,4 +1,4 @@
-//! `Load_Balancer.vips`: the pair comes out as it went in.
+//! `Load_Balancer.vips`: parsing and formatting return the same pair.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -10,7 +10,7 @@ use ovsdb_protocol::{
     RowChange, RowUpdate, SchemaMismatch,
 };
 
-/// What a socket brings at once.
+/// What a socket returns at once.
 const CHUNK: usize = 64 << 10;
 
 const ESTATE: Estate = Estate { networks: 50, instances: 200, forwards: 20, asking: 20, crowd: 0 };
@@ -50,10 +50,10 @@ fn cache(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Sees rows and does not look at them.
+/// Sees rows and does not read them.
 struct Blind;
 
-/// Looks at all columns.
+/// Reads all columns.
 struct Reader;
 
 impl Replica for Blind {

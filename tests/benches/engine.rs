@@ -45,7 +45,7 @@ fn decided(store: &Store) -> Engine {
     engine
 }
 
-/// What is behind a port, and which rows fulfil its intent.
+/// The topology behind a port, and the rows that fulfil its intent.
 #[divan::bench]
 fn resolve_one(bencher: Bencher<'_, '_>) {
     let (store, rules, requests) = (store(), rules(), Requests::default());
@@ -79,7 +79,7 @@ fn decide_one(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| engine.update(&store, &changes, now()));
 }
 
-/// The rows that are to be written, of all ports.
+/// The rows to be written, for all ports.
 #[divan::bench]
 fn plan_all(bencher: Bencher<'_, '_>) {
     let store = store();

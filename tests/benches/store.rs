@@ -7,7 +7,7 @@ use ovn_model::Store;
 use ovsdb_protocol::testing::replay;
 use ovsdb_protocol::{DatabaseSchema, Replica};
 
-/// What a socket brings at once.
+/// What a socket returns at once.
 const CHUNK: usize = 64 << 10;
 
 const ESTATE: Estate = Estate { networks: 50, instances: 200, forwards: 20, asking: 20, crowd: 0 };
@@ -34,7 +34,7 @@ fn fill(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The same snapshot again, as after a connection was lost: nothing changes.
+/// The same snapshot again, as after a lost connection: nothing changes.
 #[divan::bench]
 fn fill_again(bencher: Bencher<'_, '_>) {
     let reply = ESTATE.reply(Store::monitors);

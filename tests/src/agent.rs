@@ -14,7 +14,7 @@ use crate::process::Daemon;
 const BINARY: &str = "ovn-extaddr";
 const READY: Duration = Duration::from_secs(20);
 
-/// What the environment of a person or a service manager may hold and a test must not inherit.
+/// Variables that the environment of a person or a service manager may contain and a test must not inherit.
 const NOT_INHERITED: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -27,16 +27,16 @@ const NOT_INHERITED: [&str; 9] = [
     "LC_ALL",
 ];
 
-/// The first that a running agent logs: from then on it heeds signals.
+/// The first message of a running agent: from then on it handles signals.
 const STARTED: &str = " starting ";
 
-/// The configuration that most tests want: what is withdrawn goes at once.
+/// The configuration for most tests: withdrawn rows are deleted at once.
 pub const PROMPT: &str = "drain = 0\nhold-down = 0\n";
 
-/// The agent, running: `ovn-extaddr run` with a run directory and a configuration file of its own.
+/// A running agent: `ovn-extaddr run` with its own run directory and configuration file.
 #[derive(Debug)]
 pub struct Agent {
-    // Before `cli`, which owns the directory: the process goes first.
+    // Before `cli`, which owns the directory: the process ends first.
     daemon: Daemon,
     builder: AgentBuilder,
     cli: Cli,
@@ -82,12 +82,12 @@ impl Agent {
         built(BINARY)
     }
 
-    /// Starts an agent as it comes out of the box and waits until it runs. What it does then takes it some more
-    /// milliseconds: see [`eventually`](crate::eventually) and [`wait_for_log`](Self::wait_for_log).
+    /// Starts an agent with the default options and waits until it runs. Its further work takes some more milliseconds:
+    /// see [`eventually`](crate::eventually) and [`wait_for_log`](Self::wait_for_log).
     ///
     /// # Errors
     ///
-    /// When it is not built, or ends, or does not get ready; the error has the end of its log.
+    /// When it is not built, or ends, or does not become ready; the error has the end of its log.
     pub fn start(database: impl Into<String>) -> Result<Self> {
         Self::builder(database).start()
     }
@@ -97,7 +97,7 @@ impl Agent {
         &mut self.daemon
     }
 
-    /// All that was logged so far, also before a restart.
+    /// The log so far, including that before a restart.
     pub fn log(&self) -> String {
         self.daemon.log()
     }
@@ -111,7 +111,7 @@ impl Agent {
         self.daemon.wait_for_log(text, READY)
     }
 
-    /// Kills the agent outright.
+    /// Kills the agent with SIGKILL.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// When it ran no more, or does not end.
+    /// When it was not running any more, or does not end.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.daemon.terminate(READY)
     }
@@ -169,7 +169,7 @@ impl Agent {
         run(command)
     }
 
-    /// Rewrites the configuration file; the agent reads it when told to (`SIGHUP`) or restarted.
+    /// Rewrites the configuration file; the agent reads it on `SIGHUP` or when restarted.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl AgentBuilder {
         self
     }
 
-    /// Another program than the one in the target directory.
+    /// A program other than the one in the target directory.
     #[must_use]
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = Some(path.into());
@@ -232,7 +232,7 @@ impl AgentBuilder {
         Ok(agent)
     }
 
-    /// Starts the agent and does not wait: for one that is meant to fail.
+    /// Starts the agent and does not wait: for one that is expected to fail.
     ///
     /// # Errors
     ///
@@ -293,14 +293,14 @@ impl Cli {
     ///
     /// When the file cannot be written.
     pub fn write_config(&self, text: &str) -> Result<()> {
-        // In one step: an agent watches it, and half of it would be a configuration, too.
+        // In one step: an agent watches it, and a part of it would be a valid configuration, too.
         let (path, new) = (self.config_path(), self.dir().join("config.toml.new"));
         fs::write(&new, text)
             .and_then(|()| fs::rename(new, path))
             .context("cannot write the configuration file")
     }
 
-    /// Where the configuration file is.
+    /// The path of the configuration file.
     pub fn config_path(&self) -> PathBuf {
         self.dir().join("config.toml")
     }
@@ -310,7 +310,7 @@ impl Cli {
         self.dir.path()
     }
 
-    /// The command, to be run in a special way: the database by environment, the configuration file after the subcommand.
+    /// The command, to be run by the caller: the database by environment, the configuration file after the subcommand.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = isolated(&self.binary, self.dir());
         for name in NOT_INHERITED {
@@ -321,7 +321,7 @@ impl Cli {
         }
         let Some((subcommand, rest)) = arguments.split_first() else { return command };
         command.arg(subcommand);
-        // These four ask nothing of a configuration.
+        // These need no configuration.
         if !["completions", "man", "help"].contains(subcommand) && !subcommand.starts_with('-') {
             command.arg("--config").arg(self.config_path());
         }

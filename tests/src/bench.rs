@@ -1,4 +1,4 @@
-//! Measures the agent beside what no client can be faster than and beside other clients, in one run.
+//! Compares the agent with lower bounds and with other clients, in one run.
 //!
 //! ```text
 //! generate          the database, the same whenever the size is
@@ -43,7 +43,7 @@ pub use figure::{Figure, Goal, Series, Unit, table};
 
 const MIB: f64 = 1048576.0;
 
-/// A measure: its name, and what does it.
+/// A measure: its name and its function.
 type Measure = (&'static str, fn(&Bench) -> Result<Vec<Figure>>);
 
 /// All measures.
@@ -65,26 +65,26 @@ const MEASURES: [Measure; 10] = [
 pub struct Bench {
     /// Instances in the database.
     pub ports: u32,
-    /// How often each is measured; the median counts.
+    /// The number of rounds of each measure; the median counts.
     pub rounds: usize,
-    /// How many single intents are timed.
+    /// The number of single intents that are timed.
     pub samples: usize,
-    /// How long the agent is watched doing nothing.
+    /// How long the idle agent is observed.
     pub idle: Duration,
-    /// How long after its start the agent is taken to be at rest.
+    /// The time after which a started agent is assumed to be at rest.
     pub rest: Duration,
-    /// How many times as many ports `linear` has.
+    /// The factor of ports for `linear`.
     pub scale: u32,
     /// A Python that has `ovs.db.idl`, and the program that reads a database with it.
     pub python: Option<(PathBuf, PathBuf)>,
-    /// Whether to say on standard error what is being done.
+    /// Whether to report the progress on standard error.
     pub verbose: bool,
-    /// What the agent asks a server for.
+    /// The monitor request of the agent.
     request: Value,
 }
 
 impl Bench {
-    /// Prepares to measure with so many ports.
+    /// Prepares measurements with this many ports.
     ///
     /// # Errors
     ///
@@ -110,11 +110,11 @@ impl Bench {
         MEASURES.iter().map(|(name, _)| *name)
     }
 
-    /// Does one of them.
+    /// Executes one of them.
     ///
     /// # Errors
     ///
-    /// When there is none of this name, or a server or the agent does not do what it should.
+    /// When there is no measure of this name, or a server or the agent fails.
     pub fn measure(&self, name: &str) -> Result<Vec<Figure>> {
         let found = MEASURES.iter().find(|(known, _)| *known == name);
         let (_, measure) = found.ok_or_else(|| {

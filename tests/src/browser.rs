@@ -1,4 +1,4 @@
-//! A real browser without a screen, and the little of its DevTools protocol that checks of pages need.
+//! A real headless browser, and the part of its DevTools protocol that checks of pages need.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -13,10 +13,10 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
 use crate::dir::Dir;
 
-/// Longer than anything takes that a browser is asked for.
+/// Longer than any request to a browser takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What Debian and others call it.
+/// Its program's names in Debian and elsewhere.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A browser with one tab. It ends when dropped.
@@ -26,13 +26,13 @@ pub struct Browser {
     socket: WebSocket<TcpStream>,
     session: String,
     calls: u64,
-    /// What came beside answers.
+    /// The events received besides answers.
     events: Vec<Value>,
-    // After the process that is in it.
+    // After the process that uses it.
     _dir: Dir,
 }
 
-/// How the tab looks at pages.
+/// The view of pages in the tab.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// In pixels.
@@ -44,11 +44,11 @@ pub struct View {
 }
 
 impl Browser {
-    /// Starts one, with a profile of its own.
+    /// Starts one, with its own profile.
     ///
     /// # Errors
     ///
-    /// When none is installed, or it does not say where it listens.
+    /// When none is installed, or it does not report where it listens.
     pub fn start() -> Result<Self> {
         let dir = Dir::new("browser")?;
         let mut child = spawn(dir.path())?;
@@ -60,7 +60,7 @@ impl Browser {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("DevTools listening on ").map(str::to_owned))
             .context("the browser does not say where it listens")?;
-        // It has to be able to write on.
+        // It has to be able to continue writing.
         thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let place =
             url.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).context("no address")?;
@@ -79,7 +79,7 @@ impl Browser {
         Ok(browser)
     }
 
-    /// Looks at pages so from now on.
+    /// Uses this view from now on.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", media).map(drop)
     }
 
-    /// Goes to a page and waits until it is there.
+    /// Opens a page and waits until it is loaded.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Browser {
         self.wait_for_load()
     }
 
-    /// Waits until a page is there that something else led to.
+    /// Waits until a page is loaded that something else opened.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Returns what an expression is on the page.
+    /// Returns the value of an expression on the page.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Browser {
         self.call("Input.insertText", json!({"text": text})).map(drop)
     }
 
-    /// Takes a picture of what a view shows, so many times as large, as PNG in base64.
+    /// Takes a picture of a view, scaled by a factor, as PNG in base64.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Browser {
         answer["data"].as_str().map(str::to_owned).context("no picture")
     }
 
-    /// Returns the roles and names that assistive technology is told of.
+    /// Returns the roles and names that assistive technology gets.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl Browser {
         Ok(nodes.map(|node| (text(&node["role"]), text(&node["name"]))).collect())
     }
 
-    /// Returns what the browser complained of since the page was opened.
+    /// Returns the errors that the browser reported since the page was opened.
     pub fn complaints(&self) -> Vec<String> {
         let bad = self.events.iter().filter(|event| {
             event["method"] == "Runtime.exceptionThrown" || event["method"] == "Log.entryAdded"

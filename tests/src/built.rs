@@ -7,14 +7,14 @@ use anyhow::{Context, Result, bail};
 /// A program of the profile this test was built with, by its place in the target directory: `ovn-extaddr`, or
 /// `examples/NAME`.
 ///
-/// Cargo does not build another package's programs for a test, so it may be missing or, worse, old: the tests would
-/// then judge yesterday's program. Both are errors.
+/// Cargo does not build another package's programs for a test, so it may be missing or, worse, outdated: the tests
+/// would then test an old program. Both are errors.
 ///
 /// # Errors
 ///
 /// See above; the error says what to run.
 pub fn built(program: &str) -> Result<PathBuf> {
-    // target/debug/deps/it-HASH, or target/release/bench for what is no test -> target/PROFILE
+    // target/debug/deps/it-HASH, or target/release/bench for a program that is not a test -> target/PROFILE
     let test = std::env::current_exe().context("cannot tell where this program is")?;
     let mut profiles = test.ancestors().skip(1).filter(|dir| !dir.ends_with("deps"));
     let binary = profiles.next().context("this program is in no target directory")?.join(program);

@@ -7,9 +7,8 @@ use anyhow::Result;
 use crate::command::{isolated, run};
 use crate::dir::Dir;
 
-/// A clock that a test puts forward, for processes that are started by it: ovsdb-server's own `time/warp` is not in
-/// the servers that are shipped. What a process waits for in the kernel ends no sooner; it looks at its clock when it
-/// next has something to do.
+/// A clock that a test puts forward, for processes that it starts: ovsdb-server's own `time/warp` is not in distributed
+/// servers. Waits of a process in the kernel do not end sooner; it reads its clock when it next has something to do.
 #[derive(Debug)]
 pub struct Clock {
     ahead: File,
@@ -17,7 +16,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows the time as it is.
+    /// A clock that shows the real time.
     ///
     /// # Errors
     ///
@@ -35,7 +34,7 @@ impl Clock {
         Ok(clock)
     }
 
-    /// Has it show so much more than the time as it is; whole seconds count.
+    /// Puts it ahead of the real time by this much; whole seconds count.
     ///
     /// # Errors
     ///
@@ -45,7 +44,7 @@ impl Clock {
         Ok(self.ahead.write_all_at(&seconds.to_ne_bytes(), 0)?)
     }
 
-    /// What a process needs in its environment to live by it.
+    /// The environment of a process that uses this clock.
     pub fn environment(&self) -> [(String, String); 2] {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         [("LD_PRELOAD".to_owned(), path("clock.so")), ("OXA_CLOCK".to_owned(), path("ahead"))]

@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Several ovsdb-servers that are one Northbound database by RAFT.
 #[derive(Debug)]
 pub struct Cluster {
-    // Before `dir`: the processes go first, then their files.
+    // Before `dir`: the processes end first, then their files are removed.
     members: Vec<Member>,
     dir: Dir,
 }
@@ -51,7 +51,7 @@ impl Cluster {
         Ok((dir, raft))
     }
 
-    /// As [`northbound`](Self::northbound), with a member by each of these clocks.
+    /// As [`northbound`](Self::northbound), with one member for each of these clocks.
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ impl Cluster {
         })
     }
 
-    /// As [`northbound`](Self::northbound), with members that show this certificate to clients and want one that
-    /// `ca_cert` vouches for. Returns the remotes with TLS, too, which a member that is restarted lacks.
+    /// As [`northbound`](Self::northbound), with members that show this certificate to clients and require one that
+    /// `ca_cert` has signed. Also returns the remotes with TLS, which a restarted member does not have.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ impl Cluster {
         Ok((cluster, remotes.join(",")))
     }
 
-    /// As [`northbound`](Self::northbound), with each member in a namespace of its own, where it listens at an address
-    /// on port 6641.
+    /// As [`northbound`](Self::northbound), with each member in its own namespace, where it listens at an address on
+    /// port 6641.
     pub(crate) fn spread(nodes: &[(Namespace, IpAddr)]) -> Result<Self> {
         let raft: Vec<_> = nodes.iter().map(|(_, address)| format!("tcp:{address}:6643")).collect();
         Self::found(Dir::new("raft")?, &raft, |dir, n, file| {
@@ -173,16 +173,16 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When there is none for long.
+    /// When there is none for a long time.
     pub fn leader(&self) -> Result<usize> {
         self.leader_but(None)
     }
 
-    /// As [`leader`](Self::leader), but another one than this: a member that is frozen may think so still.
+    /// As [`leader`](Self::leader), but a different one: a frozen member may still believe that it is the leader.
     ///
     /// # Errors
     ///
-    /// When there is none for long.
+    /// When there is none for a long time.
     pub fn leader_but(&self, not: Option<usize>) -> Result<usize> {
         eventually(TIMEOUT, "there is a leader", || {
             let leads = |n: &usize| {
@@ -196,14 +196,14 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When the leader refuses, or there is no other for long.
+    /// When the leader refuses, or there is no other for a long time.
     pub fn transfer_leadership(&self) -> Result<usize> {
         let old = self.leader()?;
         self.members[old].appctl(&["cluster/failure-test", "transfer-leadership"])?;
         self.leader_but(Some(old))
     }
 
-    /// Everything in the database, as the leader has it.
+    /// The content of the leader's database.
     ///
     /// # Errors
     ///

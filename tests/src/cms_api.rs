@@ -1,4 +1,5 @@
-//! The API of Incus and LXD, scripted: real HTTP and WebSockets on a Unix socket, that can be slow, cut, huge or wrong.
+//! The API of Incus and LXD, scripted: real HTTP and WebSockets on a Unix socket, that can be slow, truncated, huge or
+//! wrong.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,7 +24,7 @@ pub struct CmsApi {
     shared: Arc<Shared>,
 }
 
-/// What the server does wrong.
+/// The fault of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -31,15 +32,15 @@ pub enum Fault {
     None,
     /// It answers with this status.
     Status(u16),
-    /// Of each listing it sends half, and closes the connection.
+    /// It sends half of each listing, and closes the connection.
     Cut,
-    /// Of each listing it sends half, and says no more.
+    /// It sends half of each listing, and then nothing.
     Stalled,
     /// It sends this instead of each listing.
     Instead(String),
-    /// It waits so long before each answer.
+    /// It waits this long before each answer.
     Slow(Duration),
-    /// It accepts connections and says nothing.
+    /// It accepts connections and sends nothing.
     Silent,
 }
 
@@ -49,7 +50,7 @@ struct Shared(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     instances: BTreeMap<(String, String), Value>,
-    /// Who uses a profile, as the API has it.
+    /// The users of profiles, in the API's notation.
     profiles: BTreeMap<(String, String), Vec<String>>,
     listeners: Vec<Sender<String>>,
     connections: Vec<UnixStream>,
@@ -59,17 +60,17 @@ struct State {
 }
 
 impl CmsApi {
-    /// Listens on a socket, which must not be there.
+    /// Listens on a socket, which must not exist.
     ///
     /// # Errors
-    /// It cannot be listened there.
+    /// It cannot listen there.
     pub fn start(socket: &Path) -> Result<Self> {
         let api = Self { socket: socket.to_owned(), shared: Arc::default() };
         api.listen()?;
         Ok(api)
     }
 
-    /// Ends the server and its connections. What it has stays for [`resume`](Self::resume).
+    /// Ends the server and its connections. Its content stays for [`resume`](Self::resume).
     pub fn stop(&self) {
         let mut state = self.shared.lock();
         state.is_over = true;
@@ -90,7 +91,7 @@ impl CmsApi {
         self.listen()
     }
 
-    /// Has the server do something wrong, or not any more.
+    /// Sets the fault of the server, or none.
     pub fn set_fault(&self, fault: Fault) {
         self.shared.lock().fault = fault;
     }
@@ -100,7 +101,7 @@ impl CmsApi {
         self.shared.lock().drop_connections();
     }
 
-    /// Creates or changes an instance, and tells of it.
+    /// Creates or changes an instance, and sends an event.
     pub fn put(&self, instance: Value) {
         let name = self.put_silently(instance);
         self.tell("instance-updated", &name.0, &name.1);
@@ -114,7 +115,7 @@ impl CmsApi {
         name
     }
 
-    /// Deletes an instance, and tells of it.
+    /// Deletes an instance, and sends an event.
     pub fn delete(&self, project: &str, name: &str) {
         self.delete_silently(project, name);
         self.tell("instance-deleted", project, name);
@@ -125,18 +126,18 @@ impl CmsApi {
         self.shared.lock().instances.remove(&(project.to_owned(), name.to_owned()));
     }
 
-    /// Says who uses a profile: instances of its project.
+    /// Sets the users of a profile: instances of its project.
     pub fn set_profile(&self, project: &str, name: &str, users: &[&str]) {
         let users = users.iter().map(|user| format!("/1.0/instances/{user}?project={project}")).collect();
         self.shared.lock().profiles.insert((project.to_owned(), name.to_owned()), users);
     }
 
-    /// Tells of an instance.
+    /// Sends an event about an instance.
     pub fn tell(&self, action: &str, project: &str, name: &str) {
         self.tell_of(action, &format!("/1.0/instances/{name}?project={project}"));
     }
 
-    /// Tells of whatever has this address.
+    /// Sends an event about the object at this API address.
     pub fn tell_of(&self, action: &str, source: &str) {
         let event = json!({
             "type": "lifecycle", "timestamp": "2026-11-27T12:00:00Z", "location": "none", "project": "default",
@@ -145,12 +146,12 @@ impl CmsApi {
         self.send(&event.to_string());
     }
 
-    /// Sends a text to all who listen to events.
+    /// Sends a text to all listeners to events.
     pub fn send(&self, text: &str) {
         self.shared.lock().listeners.retain(|listener| listener.send(text.to_owned()).is_ok());
     }
 
-    /// Returns the paths of all requests since this was asked last.
+    /// Returns the paths of all requests since the last call.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.lock().requests)
     }
@@ -169,7 +170,7 @@ impl CmsApi {
                 drop(state);
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
-                    // A client that goes away is none of our business.
+                    // A client that disconnects is not an error.
                     let _ = serve(&stream, &shared);
                     let _ = stream.shutdown(Shutdown::Both);
                 });
@@ -229,7 +230,7 @@ pub fn cms_instance(
     })
 }
 
-/// Answers requests until the client goes.
+/// Answers requests until the client disconnects.
 fn serve(stream: &UnixStream, shared: &Shared) -> Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
@@ -280,7 +281,7 @@ fn serve(stream: &UnixStream, shared: &Shared) -> Result<()> {
     }
 }
 
-/// Reads a request: its path and, where it asks for events, its key.
+/// Reads a request: its path and, if it is for events, its key.
 fn read_request(reader: &mut impl BufRead) -> Result<Option<(String, Option<String>)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -313,7 +314,7 @@ fn refuse(mut stream: &UnixStream, status: u16, why: &str) -> Result<()> {
     Ok(stream.write_all(body.as_bytes())?)
 }
 
-/// Passes events on, until the client or the server goes.
+/// Passes events on, until the client or the server ends.
 fn tell(mut stream: &UnixStream, key: &str, events: &Receiver<String>) -> Result<()> {
     let accept = derive_accept_key(key.as_bytes());
     write!(
@@ -328,7 +329,7 @@ fn tell(mut stream: &UnixStream, key: &str, events: &Receiver<String>) -> Result
 }
 
 impl State {
-    /// Returns what a path leads to.
+    /// Returns the object at a path.
     fn answer(&self, path: &str) -> Option<Value> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let project = query.split('&').find_map(|pair| pair.strip_prefix("project=")).unwrap_or("default");

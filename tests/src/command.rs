@@ -7,14 +7,14 @@ use anyhow::{Error, Result, anyhow, bail};
 
 use crate::container::Container;
 
-/// What a finished program left behind.
+/// The result of a finished program.
 #[derive(Debug)]
 pub struct Output {
     /// Exit status.
     pub status: ExitStatus,
-    /// Standard output; bytes that are no UTF-8 are replaced.
+    /// Standard output; bytes that are not UTF-8 are replaced.
     pub stdout: String,
-    /// Standard error; bytes that are no UTF-8 are replaced.
+    /// Standard error; bytes that are not UTF-8 are replaced.
     pub stderr: String,
 }
 
@@ -42,7 +42,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// When the program failed; the error holds all it said.
+    /// When the program failed; the error contains its output.
     pub fn success(self) -> Result<String> {
         if !self.status.success() {
             bail!("{}\n{}{}", self.status, self.stdout, self.stderr);
@@ -51,7 +51,7 @@ impl Output {
     }
 }
 
-/// A command that knows no OVN or OVS but the one in `dir`, whatever the caller's environment says.
+/// A command that uses only the OVN or OVS in `dir`, whatever the caller's environment contains.
 pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path) -> Command {
     let program = program.as_ref();
     let mut command = match Container::given().filter(|_| Container::has(program)) {
@@ -74,7 +74,7 @@ pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path) -> Command {
     command
 }
 
-/// Runs `command` and returns its standard output; a failure says which command it was.
+/// Runs `command` and returns its standard output; a failure names the command.
 pub(crate) fn run(command: Command) -> Result<String> {
     let line = command_line(&command);
     Output::capture(command)?.success().map_err(|error| error.context(line))

@@ -1,6 +1,6 @@
 //! Northbound databases of any size, as files that an ovsdb-server opens.
 //!
-//! What is in one follows from its [`Estate`] alone, byte for byte, UUIDs included. Its networks are those of Incus
+//! The content of one depends only on its [`Estate`], byte for byte, including UUIDs. Its networks are those of Incus
 //! ([`Net`](crate::Net) makes the same through a server, one by one, which takes hours for 100,000 instances):
 //!
 //! | network `n` has | |
@@ -11,8 +11,8 @@
 //! | instances | IPv4 and IPv6; every other one with static addresses, the others with dynamic ones |
 //! | forwards | each an address with a TCP and a UDP balancer of three ports, which lead to one instance |
 //!
-//! A network is a record of the file, which is to say a transaction. What no rule of the agent reads is left out
-//! (ACLs, DHCP options, DNS records), because the agent does not monitor it.
+//! A network is a record of the file, that is a transaction. Rows that no rule of the agent reads are omitted (ACLs,
+//! DHCP options, DNS records), because the agent does not monitor them.
 
 mod southbound;
 
@@ -33,15 +33,16 @@ pub(crate) use southbound::Translation;
 /// Networks, instances and forwards of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estate {
-    /// How many networks there are, beside the [crowded](Self::crowd) one.
+    /// The number of networks, without the [crowded](Self::crowd) one.
     pub networks: u32,
     /// Instances in each network.
     pub instances: u32,
     /// Forward addresses of each network, which lead to its first instances.
     pub forwards: u32,
-    /// Instances in each network, the first ones, that ask for a forward address.
+    /// The number of first instances in each network with an intent for a forward address.
     pub asking: u32,
-    /// Instances in one more network, which is much larger than the others; 0: there is none. They ask for nothing.
+    /// Instances in one more network, which is much larger than the others; 0: there is no such network. They have no
+    /// intents.
     pub crowd: u32,
 }
 
@@ -52,7 +53,7 @@ pub struct Member {
     pub uuid: String,
     /// The port's name.
     pub name: String,
-    /// The forward address that it asks for, or would.
+    /// The forward address that it requests, or would request.
     pub external: Ipv4Addr,
 }
 
@@ -68,7 +69,7 @@ struct Network {
     prefix: u8,
 }
 
-/// The kinds of rows, which tell the UUIDs of a network from each other.
+/// The kinds of rows, which distinguish the UUIDs of a network.
 #[derive(Clone, Copy)]
 enum Kind {
     Router,
@@ -108,25 +109,24 @@ const FIRST: u32 = 9;
 // === impl Estate ===
 
 impl Estate {
-    /// Networks of 200 instances and 20 forward addresses each, with about this many instances in all; nobody asks for
-    /// anything.
+    /// Networks of 200 instances and 20 forward addresses each, with about this many instances in all, without intents.
     pub fn of_ports(ports: u32) -> Self {
         Self { networks: ports.div_ceil(200).max(1), instances: 200, forwards: 20, asking: 0, crowd: 0 }
     }
 
-    /// As it is, but the first `asking` instances of every network ask for a forward address.
+    /// The same, with intents of the first `asking` instances of every network for a forward address.
     #[must_use]
     pub fn asking(self, asking: u32) -> Self {
         Self { asking, ..self }
     }
 
-    /// As it is, with another network of `crowd` instances.
+    /// The same, with another network of `crowd` instances.
     #[must_use]
     pub fn crowded(self, crowd: u32) -> Self {
         Self { crowd, ..self }
     }
 
-    /// The number of instances, which is the number of ports but for those of routers and uplinks.
+    /// The number of instances, which is the number of ports without those of routers and uplinks.
     pub fn ports(&self) -> u32 {
         self.networks * self.instances + self.crowd
     }
@@ -136,7 +136,7 @@ impl Estate {
         self.networks + u32::from(self.crowd > 0)
     }
 
-    /// The instances that ask for an address in this file.
+    /// The number of instances with intents in this file.
     pub fn intents(&self) -> u32 {
         self.networks * self.asking
     }
@@ -150,7 +150,7 @@ impl Estate {
     ///
     /// # Errors
     ///
-    /// When there is more in it than its addresses can name, or a file cannot be read or written.
+    /// When it has more instances than addresses, or a file cannot be read or written.
     pub fn write(&self, to: &Path) -> Result<()> {
         ensure!(self.instances <= USUAL.1, "a network has room for {} instances", USUAL.1);
         ensure!(self.crowd <= MAX_CROWDED, "the crowded network has room for {MAX_CROWDED} instances");
@@ -167,7 +167,7 @@ impl Estate {
         file.flush().with_context(|| format!("cannot write {}", to.display()))
     }
 
-    /// What a server with this database replies to a `monitor_cond_since` request with the id 0 for the columns for
+    /// The reply of a server with this database to a `monitor_cond_since` request with the id 0 for the columns for
     /// which `is_monitored` returns true, of their table and name.
     pub fn reply(&self, is_monitored: impl Fn(&str, &str) -> bool) -> String {
         let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -444,8 +444,8 @@ fn write_record(file: &mut impl Write, json: &Value) -> Result<()> {
     Ok(file.write_all(&text)?)
 }
 
-/// A UUID of version 4 whose random bits follow from what the row is. They must look random: ovsdb-server takes the
-/// first 32 of them for the hash.
+/// A UUID of version 4 whose random bits are derived from the row's identity. They must look random: ovsdb-server uses
+/// the first 32 of them as the hash.
 fn uuid(kind: Kind, network: u32, number: u32) -> String {
     uuid_of(kind as u64, u64::from(network) << 32 | u64::from(number))
 }

@@ -1,4 +1,4 @@
-//! A data-plane lab: a complete OVN in network namespaces of its own, for tests with real packets.
+//! A data-plane lab: a complete OVN in its own network namespaces, for tests with real packets.
 //!
 //! ```text
 //! Lab        NB, SB and northd, as many chassis as asked for, an Incus-shaped network, the outside host "wan"
@@ -17,8 +17,8 @@
 //!   wan 203.0.113.1, 2001:db8::1 --- br-ex  ch0 "gateway-1"  br-under ===Geneve=== br-under  ch1 "chassis-1"  br-int --- c1
 //! ```
 //!
-//! It needs root, no kernel module, and touches nothing outside its own namespaces and directories. Everything goes
-//! when the [`Lab`] is dropped, and just as well when its process panics, is interrupted or is killed.
+//! It needs root, no kernel module, and changes nothing outside its own namespaces and directories. Everything is
+//! removed when the [`Lab`] is dropped, and also when its process panics, is interrupted or is killed.
 
 pub mod cases;
 mod chassis;
@@ -59,19 +59,19 @@ use crate::wait::eventually;
 use estate::Estate;
 use hazards::Hazard;
 
-/// How long anything in a lab may take to come about, on a busy machine.
+/// How long anything in a lab may take, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The chassis that gateway ports are on, as `Net` names it.
 const GATEWAY: &str = "gateway-1";
 
-/// The file in a lab's directory that tells other processes who is in it.
+/// The file in a lab's directory that describes the lab to other processes.
 const DESCRIPTION: &str = "lab.json";
 
-/// A running lab. All of it goes when this is dropped.
+/// A running lab. All of it is removed when this is dropped.
 #[derive(Debug)]
 pub struct Lab {
-    // In the order in which they have to go.
+    // In the order in which they have to end.
     chassis: Vec<Chassis>,
     ovn: Ovn,
     net: Net,
@@ -81,7 +81,7 @@ pub struct Lab {
     estate: Estate,
 }
 
-/// What a lab is to look like; made by [`Lab::builder`].
+/// The configuration of a lab; made by [`Lab::builder`].
 #[derive(Clone, Debug)]
 pub struct LabBuilder {
     chassis: usize,
@@ -90,19 +90,19 @@ pub struct LabBuilder {
 }
 
 impl Lab {
-    /// Describes a lab: one chassis with everything on it, and network 1, unless told otherwise.
+    /// Describes a lab: by default one chassis with everything on it, and network 1.
     pub fn builder() -> LabBuilder {
         LabBuilder { chassis: 1, gateway: 0, net: Net::builder(1) }
     }
 
     // === what is in it ===
 
-    /// The name that its namespaces begin with.
+    /// The prefix of the names of its namespaces.
     pub fn name(&self) -> &str {
         self.estate.name()
     }
 
-    /// Its directory, with the file by which other processes find their way.
+    /// Its directory, with the file that describes it to other processes.
     pub fn dir(&self) -> &Path {
         self.estate.dir()
     }
@@ -160,8 +160,8 @@ impl Lab {
         self.place(&instance, name, chassis, gateways)
     }
 
-    /// Adds an instance that a test has made itself, on a switch of its own making. `gateways` are the router's
-    /// addresses there, with the length of the network's prefix.
+    /// Adds an instance that a test has created itself, on its own switch. `gateways` are the router's addresses there,
+    /// with the length of the network's prefix.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Lab {
         hosts.try_into().ok().context("two were made")
     }
 
-    /// Starts the agent as it comes out of the box against this lab's Northbound database.
+    /// Starts the agent with default options for this lab's Northbound database.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl Lab {
         self.agent_with(|builder| builder)
     }
 
-    /// Starts the agent with more to say to it: a configuration, arguments.
+    /// Starts the agent with more options: a configuration, arguments.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Lab {
 
     // === letting things settle ===
 
-    /// Waits until everything written so far is at work in every chassis, down to its datapath.
+    /// Waits until everything written so far is in effect in every chassis, down to its datapath.
     ///
     /// # Errors
     ///
@@ -243,7 +243,7 @@ impl Lab {
         })
     }
 
-    /// Forgets all connections in every chassis: established ones are cut.
+    /// Flushes all connections in every chassis: established ones break.
     ///
     /// # Errors
     ///
@@ -275,11 +275,11 @@ impl Lab {
         Way::forwarded(from, forward, at, port)
     }
 
-    /// Lets an instance talk to the outside host once.
+    /// Sends a probe from an instance to the outside host.
     ///
     /// # Errors
     ///
-    /// When a probe cannot be made; an answer that does not come is an outcome.
+    /// When a probe cannot be made; a missing answer is an outcome.
     pub fn outbound(
         &self,
         from: &Host,
@@ -290,7 +290,7 @@ impl Lab {
         self.outward(from, family)?.probe(proto, source_port)
     }
 
-    /// Lets the outside host talk to a forwarded address once, to arrive at a port of an instance.
+    /// Sends a probe from the outside host to a forwarded address, to arrive at a port of an instance.
     ///
     /// # Errors
     ///
@@ -299,7 +299,7 @@ impl Lab {
         self.inward(forward, at, port)?.probe(proto, None)
     }
 
-    /// What in the Southbound logical flows can take the replies to connections of the network's instances.
+    /// The Southbound logical flows that can match the replies to connections of the network's instances.
     ///
     /// Northd has to have followed: call [`sync`](Self::sync) first.
     ///
@@ -376,7 +376,7 @@ impl LabBuilder {
         self
     }
 
-    /// Another network than [`Net::builder`]`(1)`. Its uplink is 203.0.113.0/24 and 2001:db8::/64 where the outside
+    /// A network other than [`Net::builder`]`(1)`. Its uplink is 203.0.113.0/24 and 2001:db8::/64 where the outside
     /// host is to be reached.
     #[must_use]
     pub fn net(mut self, net: NetBuilder) -> Self {
@@ -384,11 +384,11 @@ impl LabBuilder {
         self
     }
 
-    /// Starts it all and waits until every chassis does what northd says.
+    /// Starts everything and waits until every chassis has applied northd's flows.
     ///
     /// # Errors
     ///
-    /// When not root, when a program is missing, or when something does not start; nothing is left then.
+    /// When not root, when a program is missing, or when something does not start; everything is then removed.
     pub fn start(self) -> Result<Lab> {
         ensure!(
             self.gateway < self.chassis,
@@ -431,7 +431,7 @@ impl LabBuilder {
     }
 }
 
-/// Reads how a lab of any process describes itself.
+/// Reads the description of a lab of any process.
 ///
 /// # Errors
 ///
@@ -444,8 +444,8 @@ pub fn description(lab: &Found) -> Result<Value> {
 
 /// Joins two namespaces by a pair of devices.
 ///
-/// A userspace datapath hands packets on with checksums it left to the hardware, which is not there: both ends have
-/// to compute them.
+/// A userspace datapath forwards packets with checksums left to the hardware, which does not exist: both ends have to
+/// compute them.
 fn link(one: &Namespace, device: &str, other: &Namespace, peer: &str) -> Result<()> {
     one.shell(&format!("ip link add {device} type veth peer name {peer} netns {}", other.name()))?;
     for (namespace, device) in [(one, device), (other, peer)] {

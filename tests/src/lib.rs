@@ -17,13 +17,13 @@
 //! eventually    waits for something to become true and says what was last seen if it does not
 //! ```
 //!
-//! Nothing here shares a line of code with the agent, so that a mistake there cannot hide itself: the harness speaks
-//! OVSDB through its own few lines of JSON-RPC and through the programs that come with OVN.
+//! Nothing here shares code with the agent, so that an error there cannot hide itself: the harness speaks OVSDB through
+//! its own few lines of JSON-RPC and through OVN's programs.
 //!
-//! Every server and every agent has a temporary directory of its own and dies with the value that started it, so
-//! tests run in parallel and never meet an OVN that is installed on the machine. A program that is not installed
-//! is an error that names `scripts/setup`; nothing is ever skipped. With `OVN_EXTADDR_TESTS_KEEP=1` in the
-//! environment the directories, with all logs, stay for a look.
+//! Every server and every agent has its own temporary directory and ends with the value that started it, so tests run
+//! in parallel and never use an OVN that is installed on the machine. A program that is not installed is an error that
+//! names `scripts/setup`; nothing is ever skipped. With `OVN_EXTADDR_TESTS_KEEP=1` in the environment the directories,
+//! with all logs, stay for a look.
 
 mod agent;
 pub mod bench;

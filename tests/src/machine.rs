@@ -13,16 +13,16 @@ use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(60);
 
-/// Where the file system of another release is, if it is not to be ours: see `scripts/containers`.
+/// The file system of another release, if it is not to be our own: see `scripts/containers`.
 const ROOT: &str = "OVN_EXTADDR_TESTS_ROOT";
 
 /// This system, booted once more by a real systemd: with its own processes, network, devices, journal and `/run`, and
-/// with the files of this one below an overlay that is thrown away. For tests of what is installed.
+/// with the files of this one below an overlay that is discarded. For tests of installations.
 ///
-/// It takes root, overlayfs and cgroups; where one is missing that is an error, as for every prerequisite.
+/// It needs root, overlayfs and cgroups; a missing one is an error, like every prerequisite.
 #[derive(Debug)]
 pub struct Machine {
-    // Before `dir`: the processes go first, with all that is mounted in their namespaces.
+    // Before `dir`: the processes end first, with everything mounted in their namespaces.
     systemd: Daemon,
     /// The process id of its first process, out here.
     init: u32,
@@ -31,16 +31,16 @@ pub struct Machine {
     dir: Dir,
 }
 
-/// A control group of its own, so that those which systemd makes are below it and go with it.
+/// A separate control group, so that those which systemd creates are below it and are removed with it.
 #[derive(Debug)]
 struct Cgroup(PathBuf);
 
 impl Machine {
-    /// Boots, and waits until systemd is done with that.
+    /// Boots, and waits until systemd has finished.
     ///
     /// # Errors
     ///
-    /// When something that it takes is missing; with the end of what systemd said.
+    /// When a prerequisite is missing; with the end of systemd's log.
     pub fn boot() -> Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "a machine of its own takes root");
         let dir = Dir::new("machine")?;
@@ -100,7 +100,7 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// When it fails, with all that it said.
+    /// When it fails, with its output.
     pub fn sh(&self, line: &str) -> Result<String> {
         self.run("bash", &["-c", line])?.success().with_context(|| line.to_owned())
     }
@@ -110,7 +110,7 @@ impl Machine {
         Path::new(&format!("/proc/{}/root", self.init)).join(inside.trim_start_matches('/'))
     }
 
-    /// The directory with what systemd said.
+    /// The directory with systemd's log.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -136,7 +136,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The kernel lets go of the last process a moment after it was killed. What stays is empty and harms nobody.
+        // The kernel lets go of the last process a moment after it was killed. Remaining groups are empty and harmless.
         let _ = eventually(Duration::from_secs(5), "the control group is empty", || {
             remove_groups(&self.0)?;
             Ok(true)

@@ -24,8 +24,8 @@ pub use builder::NetBuilder;
 pub use forward::{DefaultTarget, Protocol};
 pub use nat::Nat;
 
-/// Addresses below this distance from the router's are northd's to give away, those from here to the middle of the
-/// subnet ours to assign.
+/// Addresses below this distance from the router's are allocated by northd, those from here to the middle of the subnet
+/// are assigned here.
 const FIRST_STATIC: u32 = 10;
 
 /// One network: a router with a gateway port, an external and an internal switch, instances, forwards.
@@ -37,7 +37,7 @@ pub struct Net {
     uplinks: Vec<Cidr>,
     internals: Vec<Cidr>,
     snat: bool,
-    /// Instances made so far, for names and addresses of the next ones.
+    /// The number of instances created so far, for names and addresses of the next ones.
     made: u32,
 }
 
@@ -63,12 +63,12 @@ pub enum Addressing {
     Dynamic,
     /// These, written after the MAC.
     Fixed(Vec<IpAddr>),
-    /// The whole `addresses` column, whatever it says.
+    /// The whole `addresses` column, with any content.
     Raw(Vec<String>),
 }
 
 impl Net {
-    /// Describes network `id` (1 to 65535) with addresses that follow from the number; see [`NetBuilder`].
+    /// Describes network `id` (1 to 65535) with addresses derived from the number; see [`NetBuilder`].
     pub fn builder(id: u32) -> NetBuilder {
         NetBuilder::new(id)
     }
@@ -245,7 +245,7 @@ impl Net {
 
     // === more than a usual network ===
 
-    /// Adds another gateway port with a switch and chassis group of its own, as a peering over a transit switch does.
+    /// Adds another gateway port with its own switch and chassis group, as a peering over a transit switch does.
     ///
     /// # Errors
     ///
@@ -316,7 +316,7 @@ impl Net {
     }
 
     fn set_key(&self, table: &str, name: &str, column: &str, key: &str, value: Option<&str>) -> Result<()> {
-        // An insert never overwrites a key that is there.
+        // An insert never overwrites an existing key.
         let mut mutations = vec![json!([column, "delete", json_set([json!(key)])])];
         mutations.extend(value.map(|value| json!([column, "insert", json_map([(key, value)])])));
         let results = self.transact(vec![

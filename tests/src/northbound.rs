@@ -9,18 +9,18 @@ use crate::rpc;
 
 pub(crate) const DATABASE: &str = "OVN_Northbound";
 
-/// A Northbound database, be it one server or a cluster.
+/// A Northbound database, of one server or a cluster.
 pub trait Northbound {
     /// The Unix sockets of all its servers.
     fn sockets(&self) -> Vec<PathBuf>;
 
-    /// Runs one transaction of RFC 7047 operations at the first server that answers, and returns the result of each.
-    /// A follower passes it on to its leader.
+    /// Runs one transaction of RFC 7047 operations at the first server that answers, and returns the result of each. A
+    /// follower forwards it to its leader.
     ///
     /// # Errors
     ///
-    /// When any operation fails, or no server answers. Of several servers one may have gone away with the answer:
-    /// the operations then happen twice.
+    /// When any operation fails, or no server answers. With several servers, one may have failed before its answer: the
+    /// operations are then executed twice.
     fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
         rpc::transact_at(&self.sockets(), DATABASE, &operations)
     }

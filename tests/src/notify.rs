@@ -11,13 +11,13 @@ use crate::dir::Dir;
 pub struct NotifySocket {
     socket: UnixDatagram,
     path: PathBuf,
-    /// Everything that was told, a message each.
+    /// All messages.
     told: Vec<String>,
     _dir: Dir,
 }
 
 impl NotifySocket {
-    /// Listens in a directory of its own.
+    /// Listens in its own directory.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl NotifySocket {
         Ok(Self { socket, path, told: Vec::new(), _dir: dir })
     }
 
-    /// What to name in the environment.
+    /// The path for the environment.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -40,7 +40,7 @@ impl NotifySocket {
         Ok(&self.told)
     }
 
-    /// Waits for a message that holds `text`, from now on, and returns it.
+    /// Waits for a new message that contains `text`, and returns it.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl NotifySocket {
         }
     }
 
-    /// Waits for a message at most so long. Returns whether there was one.
+    /// Waits at most this long for a message. Returns whether there was one.
     fn receive(&mut self, timeout: Duration) -> Result<bool> {
         self.socket.set_read_timeout(Some(timeout))?;
         let mut buffer = [0; 4096];

@@ -17,7 +17,7 @@ const READY: Duration = Duration::from_secs(20);
 /// A Northbound and a Southbound server with an ovn-northd between them: OVN without any chassis.
 #[derive(Debug)]
 pub struct Ovn {
-    // Before the servers: northd goes first and has nothing to complain about.
+    // Before the servers: northd ends first, without errors.
     northd: Daemon,
     /// The Northbound server.
     pub nb: OvsdbServer,
@@ -40,8 +40,8 @@ impl Ovn {
         Ok(ovn)
     }
 
-    /// Has another northd make the logical flows again, in an empty Southbound database, so that they depend on the
-    /// Northbound as it is and on nothing that was there before.
+    /// Makes another northd create the logical flows again, in an empty Southbound database, so that they depend only
+    /// on the present Northbound.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Ovn {
     pub fn renew_southbound(&mut self) -> Result<()> {
         self.northd.kill9()?;
         self.sb = OvsdbServer::southbound()?;
-        // The one that was killed left it.
+        // The killed process left it.
         fs::remove_file(control(&self.dir))?;
         self.northd = northd(&self.nb, &self.sb, &self.dir)?;
         self.sync()
@@ -75,7 +75,7 @@ impl Ovn {
     ///
     /// # Errors
     ///
-    /// When ovn-nbctl fails, with what it said.
+    /// When ovn-nbctl fails, with its output.
     pub fn nbctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.tool("ovn-nbctl", &self.nb);
         command.args(arguments);
@@ -106,7 +106,7 @@ impl Ovn {
     ///
     /// # Errors
     ///
-    /// When ovn-sbctl fails, with what it said.
+    /// When ovn-sbctl fails, with its output.
     pub fn sbctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.tool("ovn-sbctl", &self.sb);
         command.args(arguments);
@@ -115,7 +115,7 @@ impl Ovn {
 
     /// The logical flows of a router or switch that belong to one stage, such as `lr_out_snat`.
     ///
-    /// Only what is synchronised is there: call [`sync`](Self::sync) first.
+    /// Only synchronised flows are included: call [`sync`](Self::sync) first.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Ovn {
         Ok(flows.lines().filter(wanted).map(|line| line.trim().to_owned()).collect())
     }
 
-    /// Starts an ovn-trace for what is synchronised by now: call [`sync`](Self::sync) first.
+    /// Starts an ovn-trace for the flows synchronised so far: call [`sync`](Self::sync) first.
     ///
     /// # Errors
     ///

@@ -15,26 +15,26 @@ use crate::process::Daemon;
 use crate::rpc;
 use crate::snapshot::Snapshot;
 
-/// Enough to read a database of a million ports; a server that ends instead is noticed at once.
-/// How the files of the server are called, but for their ends.
+/// Enough to read a database of a million ports; a server that ends is noticed at once. The names of the server's
+/// files, without extensions.
 const NAME: &str = "db";
 
 const READY: Duration = Duration::from_secs(180);
 
-/// Where Debian, Ubuntu, Fedora and a build from source put the schemas.
+/// The directories of schemas in Debian, Ubuntu, Fedora and a build from source.
 const SCHEMA_DIRS: [&str; 4] =
     ["/usr/share/ovn", "/usr/local/share/ovn", "/usr/share/openvswitch", "/usr/local/share/openvswitch"];
 
-/// One standalone ovsdb-server with one database, in a directory of its own.
+/// One standalone ovsdb-server with one database, in its own directory.
 ///
 /// It listens on a Unix socket and on a TCP port of 127.0.0.1 that stays the same across restarts.
 #[derive(Debug)]
 pub struct OvsdbServer {
-    // Before `dir`: the process goes first, then its files.
+    // Before `dir`: the process ends first, then its files are removed.
     daemon: Daemon,
     database: String,
     tcp_port: u16,
-    /// What the clock that it lives by needs.
+    /// The environment for its clock.
     environment: Vec<(String, String)>,
     dir: Dir,
 }
@@ -49,7 +49,7 @@ impl OvsdbServer {
         Self::with_schema(&installed_schema("ovn-nb.ovsschema")?)
     }
 
-    /// As [`northbound`](Self::northbound), with a server that lives by this clock.
+    /// As [`northbound`](Self::northbound), with a server that uses this clock.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl OvsdbServer {
         Self::launched(DATABASE, clock.environment().to_vec(), |file| create(file, &schema))
     }
 
-    /// Starts a server with an empty Northbound database of another schema than the installed one.
+    /// Starts a server with an empty Northbound database with an edited schema.
     ///
     /// # Errors
     ///
@@ -82,13 +82,13 @@ impl OvsdbServer {
         Self::with_schema(&installed_schema("ovn-sb.ovsschema")?)
     }
 
-    /// Starts a server with an empty database of Open vSwitch's own.
+    /// Starts a server with an empty Open vSwitch database.
     ///
     /// # Errors
     ///
     /// As [`northbound`](Self::northbound).
     pub fn open_vswitch() -> Result<Self> {
-        // Images of OVN's central services lack this schema: it is always that of this machine.
+        // Images of OVN's central services lack this schema, so it is always that of this machine.
         Self::with_schema(&schema_here("vswitch.ovsschema")?)
     }
 
@@ -177,7 +177,7 @@ impl OvsdbServer {
         self.start()
     }
 
-    /// Kills the server outright; its file stays.
+    /// Kills the server with SIGKILL; its file stays.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl OvsdbServer {
     ///
     /// # Errors
     ///
-    /// When any operation fails: then nothing has happened, and the error says which and why.
+    /// When any operation fails: then nothing was changed, and the error names the operation and the cause.
     pub fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
         rpc::transact(&self.socket(), &self.database, operations)
     }
@@ -248,7 +248,7 @@ impl OvsdbServer {
         Ok(transactions)
     }
 
-    /// Everything in the database as text that is the same whenever the contents are.
+    /// The content of the database as text, which is equal for equal contents.
     ///
     /// # Errors
     ///
@@ -296,8 +296,8 @@ pub(crate) fn launch(
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)));
     let mut daemon = Daemon::spawn(command, &log)?;
-    // A stale socket file of a killed server refuses connections, so this cannot be answered by a ghost. The sockets
-    // are opened one after the other, in no certain order.
+    // A stale socket file of a killed server refuses connections, so only the new server can answer. The sockets are
+    // opened one after the other, in no fixed order.
     daemon.wait_ready(READY, || {
         [&socket, &control].iter().all(|path| UnixStream::connect(path).is_ok())
             && listening_port(&log)
@@ -306,16 +306,16 @@ pub(crate) fn launch(
     Ok(daemon)
 }
 
-/// The port the kernel chose, which ovsdb-server tells only its log; the last one if it was started more than once.
+/// The port the kernel chose, which ovsdb-server only writes to its log; the last one if it was started more than once.
 pub(crate) fn listening_port(log: &Path) -> Option<u16> {
     let log = fs::read_to_string(log).ok()?;
     let (_, rest) = log.rsplit_once("listening on port ")?;
-    // Without the end of the line the number may be half written.
+    // Without the end of the line the number may be incomplete.
     rest.split_once('\n')?.0.trim().parse().ok()
 }
 
 pub(crate) fn installed_schema(name: &str) -> Result<PathBuf> {
-    // Of a container, they are somewhere where both sides see them.
+    // Those of a container are in a place that both sides can read.
     let elsewhere = std::env::var_os("OVN_EXTADDR_TESTS_SCHEMAS").map(|dir| Path::new(&dir).join(name));
     elsewhere.map_or_else(|| schema_here(name), Ok)
 }

@@ -71,7 +71,7 @@ impl Pki {
         Ok(self.certified(name))
     }
 
-    /// As [`issue`](Self::issue), with nothing but the name in the name.
+    /// As [`issue`](Self::issue), with only the name as its common name.
     ///
     /// # Errors
     ///

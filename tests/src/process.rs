@@ -13,12 +13,12 @@ const TAIL: usize = 30;
 
 /// A child process in the foreground, killed and waited for when dropped.
 ///
-/// Dropped in a panic it shows the end of its log, which is where a failed test's reason tends to be.
+/// When dropped in a panic it shows the end of its log, which usually contains the cause of the failed test.
 #[derive(Debug)]
 pub struct Daemon {
     name: String,
     log: PathBuf,
-    /// How long the log was before this process.
+    /// The length of the log before this process.
     before: u64,
     child: Child,
     exited: Option<ExitStatus>,
@@ -47,7 +47,7 @@ impl Daemon {
         Ok(Self { name, log: log.to_path_buf(), before, child, exited: None })
     }
 
-    /// Waits until `ready` says yes, or the process ends, or `timeout` passes.
+    /// Waits until `ready` returns true, or the process ends, or `timeout` passes.
     ///
     /// # Errors
     ///
@@ -79,12 +79,12 @@ impl Daemon {
         &self.log
     }
 
-    /// All that was logged so far, by every process that had this log.
+    /// The log so far, of all processes with this log.
     pub fn log(&self) -> String {
         read_from(&self.log, 0)
     }
 
-    /// What this process logged so far.
+    /// The log of this process so far.
     pub fn own_log(&self) -> String {
         read_from(&self.log, self.before)
     }
@@ -115,7 +115,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// When the operating system does not say.
+    /// When the operating system does not report it.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         if self.exited.is_none() {
             self.exited = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))?;
@@ -154,17 +154,17 @@ impl Daemon {
         if let Some(status) = self.try_wait()? {
             bail!("no SIG{name} for {}: it has ended ({status})", self.name);
         }
-        // The shell's own kill: a minimal system has no other.
+        // The shell's built-in kill: a minimal system has no other.
         let mut command = Command::new("sh");
         command.args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &self.pid().to_string()]);
         run(command).map(drop)
     }
 
-    /// Kills the process outright, as a crash or a power cut would, and waits until it is gone.
+    /// Kills the process with SIGKILL, like a crash or a power cut, and waits until it is gone.
     ///
     /// # Errors
     ///
-    /// When the operating system refuses. A process that has ended already is no error.
+    /// When the operating system refuses. A process that has ended already is not an error.
     pub fn kill9(&mut self) -> Result<()> {
         if self.try_wait()?.is_none() {
             self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;

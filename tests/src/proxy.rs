@@ -6,10 +6,10 @@ use std::thread;
 
 use anyhow::Result;
 
-/// Changes what passes, a piece at a time as it arrives.
+/// Changes the forwarded data, a piece at a time as it arrives.
 type Change = fn(&str) -> String;
 
-/// Stands between clients and a server, and changes what they say to each other. It lives as long as the test.
+/// A proxy between clients and a server that changes their messages. It lives as long as the test.
 #[derive(Debug)]
 pub struct Proxy {
     socket: PathBuf,
@@ -46,14 +46,14 @@ fn copy(mut from: UnixStream, mut to: UnixStream, change: Change) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         let piece = &buffer[..length];
-        // A piece may end within a character; nobody here changes texts that have any.
+        // A piece may end within a multi-byte character; texts with such characters are not changed here.
         let changed =
             std::str::from_utf8(piece).map_or_else(|_| piece.to_vec(), |text| change(text).into_bytes());
         if to.write_all(&changed).is_err() {
             break;
         }
     }
-    // The other side may have gone first.
+    // The other side may have closed it first.
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }

@@ -10,7 +10,7 @@ use serde_json::{Deserializer, Value, json};
 /// Longer than any transaction a test may send.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long one of several servers may take, which may be frozen or without a leader.
+/// How long one of several servers may take; it may be frozen or without a leader.
 const TIMEOUT_OF_ONE: Duration = Duration::from_secs(5);
 
 /// Runs one transaction at the first of these servers that answers. What a server refuses is final.
@@ -32,7 +32,7 @@ pub(crate) fn transact_at(sockets: &[PathBuf], database: &str, operations: &[Val
     }
 }
 
-/// Runs one transaction over a connection of its own and returns the result of each operation.
+/// Runs one transaction over a separate connection and returns the result of each operation.
 pub(crate) fn transact(socket: &Path, database: &str, operations: Vec<Value>) -> Result<Vec<Value>> {
     transact_at(&[socket.to_owned()], database, &operations)
 }
@@ -54,7 +54,7 @@ fn results(reply: Value, count: usize) -> Result<Vec<Value>> {
     Ok(results)
 }
 
-/// Calls a method over a connection of its own.
+/// Calls a method over a separate connection.
 pub(crate) fn call(socket: &Path, method: &str, params: &Value, patience: Duration) -> Result<Value> {
     let mut stream =
         UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;

@@ -9,12 +9,12 @@ use crate::row::set_column;
 /// A row's columns by name, without `_uuid`.
 pub type Row = BTreeMap<String, Value>;
 
-/// All that is in a database: two of them are equal when the databases say the same.
+/// The content of a database: two of them are equal if the databases have the same content.
 ///
 /// Its text has one line per row, in order of table and UUID, and suits a comparison of before and after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Rows by table, then by UUID. Tables without rows are there, too.
+    /// Rows by table, then by UUID. Tables without rows are included.
     pub tables: BTreeMap<String, BTreeMap<String, Row>>,
 }
 
@@ -48,7 +48,7 @@ impl Snapshot {
         self.tables.get(table).into_iter().flatten().map(|(uuid, row)| (uuid.as_str(), row))
     }
 
-    /// Forgets whole tables (`NB_Global`) and single columns (`Logical_Switch_Port.up`): what somebody else keeps
+    /// Forgets whole tables (`NB_Global`) and single columns (`Logical_Switch_Port.up`): content that others keep
     /// changing.
     #[must_use]
     pub fn without(mut self, what: &[&str]) -> Self {

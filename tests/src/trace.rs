@@ -13,19 +13,19 @@ use crate::rpc;
 /// How long one packet may take; reading the database counts for the first.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How many packets one daemon follows.
+/// The most packets that one daemon follows.
 const PACKETS: usize = 4000;
 
-/// How often one packet may meet connection tracking.
+/// How often one packet may pass connection tracking.
 const ENCOUNTERS: usize = 16;
 
-/// What ovn-trace says when it has used up the states that it was given.
+/// The output of ovn-trace when it has used up the given states.
 const USED_UP: &str = "/* default (use --ct to customize) */";
 
 /// An ovn-trace that follows packets of new connections through a copy of the Southbound database.
 ///
-/// In the copy, ports of routers with `options:chassis` are like those of others: what ovn-trace knows of such routers is
-/// out of date, so that it loses every packet for an address that one translates back (`execute_ct_nat` in
+/// In the copy, ports of routers with `options:chassis` are like those of others: ovn-trace's handling of such routers
+/// is out of date, so that it loses every packet for an address that one translates back (`execute_ct_nat` in
 /// utilities/ovn-trace.c). The flows are the same for both.
 #[derive(Debug)]
 pub struct Tracer {
@@ -37,7 +37,7 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Starts one for what is in the Southbound database by now.
+    /// Starts one for the present content of the Southbound database.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Tracer {
             .args(["-vsyslog:off", "-vconsole:off", "--detach", "--pidfile"])
             .arg(format!("--unixctl={}", self.control.display()))
             .arg(format!("--db={}", self.copy.remote()));
-        // A daemon uses up each of them once, and then takes packets for those of established connections.
+        // A daemon uses each of them once, and then treats packets as those of established connections.
         command.args(std::iter::repeat_n("--ct=new", PACKETS * ENCOUNTERS));
         run(command).map(drop)
     }

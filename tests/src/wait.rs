@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-/// How long a poll sleeps: short against anything worth waiting for, long against a call to a server.
+/// How long a poll sleeps: short compared with anything worth waiting for, long compared with a call to a server.
 const INTERVAL: Duration = Duration::from_millis(15);
 
 /// What the closure of [`eventually`] may answer: `true` or `Some` ends the wait.

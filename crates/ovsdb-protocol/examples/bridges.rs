@@ -1,4 +1,4 @@
-//! Prints the bridges of an Open vSwitch with their ports and interfaces, and adds an internal port if it is told to:
+//! Prints the bridges of an Open vSwitch with their ports and interfaces, and adds an internal port if one is named:
 //! `cargo run -p ovsdb-protocol --example bridges -- unix:/run/openvswitch/db.sock [BRIDGE PORT]`
 
 use std::error::Error;

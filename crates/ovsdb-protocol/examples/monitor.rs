@@ -1,5 +1,5 @@
-//! Prints how tables change, also while servers come and go:
-//! `cargo run -p ovsdb-protocol --example monitor -- unix:/run/ovn/ovnnb_db.sock OVN_Northbound [TABLE ...]`
+//! Prints the changes of tables, across reconnections to other servers: `cargo run -p ovsdb-protocol --example monitor
+//! -- unix:/run/ovn/ovnnb_db.sock OVN_Northbound [TABLE ...]`
 
 use std::error::Error;
 

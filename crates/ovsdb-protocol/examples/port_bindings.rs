@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (uuid, host) = chassis.find_one(Chassis::INDEXES.name, name.as_str()).ok_or("no such chassis")?;
     println!("ports on {}:", host.hostname);
 
-    // From now on the server sends no other rows: those of other chassis are told as gone.
+    // From now on the server sends no other rows: those of other chassis are reported as deleted.
     let here = PortBinding::COLUMNS.chassis.includes(uuid);
     ports.set_condition(RowFilter::Any(vec![here])).await?;
     ports.take_changes();

@@ -1,5 +1,5 @@
-//! Renames a switch while it has a lock, and says what became of that:
-//! `cargo run -p ovsdb-protocol --example rename -- unix:/run/ovn/ovnnb_db.sock OLD NEW`
+//! Renames a switch while it has a lock, and prints the outcome: `cargo run -p ovsdb-protocol --example rename --
+//! unix:/run/ovn/ovnnb_db.sock OLD NEW`
 
 use ovsdb_protocol::{Client, Condition, Outcome, Row, SessionConfig, Transaction};
 

@@ -1,5 +1,5 @@
-//! Prints all that happens to a Northbound database, for as long as it is let:
-//! `cargo run -p ovsdb-protocol --example smallest -- unix:/run/ovn/ovnnb_db.sock`
+//! Prints all changes of a Northbound database until it is stopped: `cargo run -p ovsdb-protocol --example smallest --
+//! unix:/run/ovn/ovnnb_db.sock`
 
 use ovsdb_protocol::{Cache, Session, SessionConfig};
 

@@ -12,11 +12,11 @@ use super::subject::Subject;
 use super::tap::Tap;
 use crate::generate::Estate;
 
-/// Instances of each network that ask: of 500 networks 10,000.
+/// Instances of each network with intents: 10,000 in 500 networks.
 const EACH: u32 = 20;
 
-/// Measures the agent beside a client that sends the same transactions, one after the other, as soon as the intents
-/// are there. The time is from the answer to the transaction with the intents, which neither can help, to the moment
+/// Compares the agent with a client that sends the same transactions, one after the other, as soon as the intents have
+/// arrived. The time is from the answer to the transaction with the intents, which neither can influence, to the moment
 /// at which a third party has seen all rows.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports))?;

@@ -14,10 +14,10 @@ use super::usage::Usage;
 use super::{Bench, MIB};
 use crate::generate::Estate;
 
-/// Instances of each network that ask for an address: of 200, a tenth.
+/// Instances of each network with intents: a tenth of 200.
 pub(super) const ASKING: u32 = 20;
 
-/// How long it took and what was used, of every round.
+/// The time and the resources of every round.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     pub(super) walls: Vec<Duration>,
@@ -26,7 +26,7 @@ pub(super) struct Runs {
     pub(super) steady: Vec<u64>,
 }
 
-/// Measures the agent beside a raw read, the IDL in C and that in Python.
+/// Compares the agent with a raw read, the IDL in C and that in Python.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports).asking(ASKING))?;
     let peers = Peers::new(&bench.request, bench.python.as_ref())?;
@@ -69,8 +69,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 impl Runs {
-    /// Starts an agent, waits until it has decided on all ports that ask, and ends it. Returns how many rows it would
-    /// change.
+    /// Starts an agent, waits until it has decided on all ports with intents, and ends it. Returns the number of rows
+    /// that it would change.
     pub(super) fn agent(&mut self, bench: &Bench, ground: &Ground, arguments: &[&str]) -> Result<u64> {
         ground.calm()?;
         let subject = Subject::start(&ground.remote(), arguments)?;
@@ -105,7 +105,7 @@ impl Runs {
 }
 
 impl Bench {
-    /// Reads what the agent reads, and does nothing with it.
+    /// Reads the same as the agent, without processing it.
     pub(super) fn snapshot(&self, ground: &Ground) -> Result<(Duration, u64)> {
         ground.calm()?;
         Raw::snapshot(&ground.socket(), self.request.to_string().as_bytes())

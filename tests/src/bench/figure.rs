@@ -1,4 +1,4 @@
-//! What was measured, beside what it is to be compared with, and whether that is good enough.
+//! Figures: the measured value, the value to compare it with, and whether the goal is met.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 pub struct Figure {
     /// What was measured.
     pub measure: String,
-    /// What the agent needed.
+    /// The agent's values.
     pub ours: Series,
-    /// What a lower bound or a peer needed, and which.
+    /// The values of a lower bound or a peer, and its name.
     pub beside: Option<(String, Series)>,
-    /// What was aimed at.
+    /// The goal.
     pub goal: Option<Goal>,
 }
 
@@ -26,7 +26,7 @@ pub struct Series {
     values: Vec<f64>,
 }
 
-/// What a value is of.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds.
@@ -35,24 +35,24 @@ pub enum Unit {
     Bytes,
 }
 
-/// What was aimed at, in the words.
+/// The goal, in the words.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
-    /// At most so many times what is beside.
+    /// At most this many times the value for comparison.
     Ratio(f64),
-    /// At most so much.
+    /// At most this value.
     Most(f64),
 }
 
 // === impl Figure ===
 
 impl Figure {
-    /// A figure that stands for itself.
+    /// A figure without a comparison.
     pub fn new(measure: impl Into<String>, ours: Series) -> Self {
         Self { measure: measure.into(), ours, beside: None, goal: None }
     }
 
-    /// Puts something beside it.
+    /// Adds a comparison.
     #[must_use]
     pub fn beside(self, what: impl Into<String>, series: Series) -> Self {
         Self { beside: Some((what.into(), series)), ..self }
@@ -64,7 +64,7 @@ impl Figure {
         Self { goal: Some(goal), ..self }
     }
 
-    /// How many times what is beside it is.
+    /// The ratio to the value for comparison.
     pub fn ratio(&self) -> Option<f64> {
         self.beside.as_ref().map(|(_, series)| self.ours.median() / series.median())
     }
@@ -146,7 +146,7 @@ impl Series {
         self.quantile(0.5)
     }
 
-    /// The value below which this share of all values is; between two values that which is nearer.
+    /// The value below which this share of all values is; between two values the nearer one.
     pub fn quantile(&self, share: f64) -> f64 {
         let last = self.values.len().saturating_sub(1);
         let at = (last as f64 * share).round() as usize;

@@ -17,7 +17,7 @@ pub(super) struct Ground {
     pub(super) estate: Estate,
 }
 
-/// The key by which an instance asks for an address.
+/// The key of an instance's intent.
 const KEY: &str = "ipv4.address.external";
 
 impl Ground {
@@ -39,18 +39,18 @@ impl Ground {
         Raw::connect(&self.socket())
     }
 
-    /// Waits until the server has dealt with all that happened before, such as the end of connections.
+    /// Waits until the server has handled all earlier events, such as the end of connections.
     pub(super) fn calm(&self) -> Result<()> {
         self.connect()?.call(&transaction(Vec::new())).map(drop)
     }
 
-    /// The first `each` instances of every network but the crowded one.
+    /// The first `each` instances of every network except the crowded one.
     pub(super) fn members(&self, each: u32) -> Vec<Member> {
         let networks = 0..self.estate.networks;
         networks.flat_map(|network| (0..each).map(move |n| self.estate.member(network, n))).collect()
     }
 
-    /// The monitor request of the agent, word for word, but for all rows at once.
+    /// The exact monitor request of the agent, except that it is for all rows at once.
     pub(super) fn monitor_request() -> Result<Value> {
         let ground = Self::open(Estate { networks: 1, instances: 1, forwards: 1, asking: 0, crowd: 0 })?;
         let tap = Tap::open(&ground.socket())?;
@@ -68,7 +68,7 @@ impl Ground {
     }
 }
 
-/// A transaction by which instances ask for their addresses.
+/// A transaction that sets the intents of instances.
 pub(super) fn asking(members: &[Member]) -> Vec<u8> {
     let ask = |member: &Member| {
         let wish = json_map([(KEY, member.external.to_string())]);
@@ -77,7 +77,7 @@ pub(super) fn asking(members: &[Member]) -> Vec<u8> {
     transaction(members.iter().map(ask).collect())
 }
 
-/// A transaction by which they do so no more.
+/// A transaction that withdraws them.
 pub(super) fn withdrawing(members: &[Member]) -> Vec<u8> {
     let withdraw = |member: &Member| {
         mutate(
@@ -89,12 +89,12 @@ pub(super) fn withdrawing(members: &[Member]) -> Vec<u8> {
     transaction(members.iter().map(withdraw).collect())
 }
 
-/// By UUID: the server looks for anything else row by row.
+/// By UUID: the server searches for anything else row by row.
 fn mutate(table: &str, uuid: &str, mutation: &Value) -> Value {
     json!({"op": "mutate", "table": table, "where": [["_uuid", "==", uuid_ref(uuid)]], "mutations": [mutation]})
 }
 
-/// What an agent wrote, to be written again by a client that does not have to think about it.
+/// The transactions of an agent, to be sent again by a client without any computation.
 #[derive(Debug)]
 pub(super) struct Recording {
     lock: Vec<u8>,
@@ -103,7 +103,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Picks from all that an agent said.
+    /// Selects them from all messages of an agent.
     pub(super) fn new(messages: &[Value]) -> Result<Self> {
         let lock = messages.iter().find(|message| message["method"] == "lock");
         let operations = |message: &Value| message["params"].as_array().cloned().unwrap_or_default();
@@ -123,7 +123,7 @@ impl Recording {
         Ok(Self { lock, writes })
     }
 
-    /// A connection that has the lock on which the transactions insist.
+    /// A connection with the lock that the transactions assert.
     pub(super) fn connect(&self, ground: &Ground) -> Result<Raw> {
         let mut raw = ground.connect()?;
         let reply = raw.call(&self.lock)?;
@@ -132,7 +132,7 @@ impl Recording {
     }
 }
 
-/// Takes out of a router's set what was put into it: the rows go with the last reference to them.
+/// Removes the inserted references from a router's set: the rows are deleted with the last reference.
 fn undo(operation: &Value) -> Option<Value> {
     let is_insert = |mutation: &&Value| mutation[0] == "nat" && mutation[1] == "insert";
     let mutation = operation["mutations"].as_array()?.iter().find(is_insert)?;

@@ -1,4 +1,4 @@
-//! What the agent costs while nothing happens that concerns it.
+//! The cost of the agent while no relevant change happens.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::row::uuid_ref;
 /// Transactions a second.
 const RATE: u32 = 1000;
 
-/// The agent may use so much in [`GOAL_OF`].
+/// The CPU time that the agent may use in [`GOAL_OF`].
 const GOAL: Duration = Duration::from_millis(20);
 const GOAL_OF: Duration = Duration::from_secs(60);
 
-/// Measures the CPU time while others change tables and columns that are none of its business, 1,000 times a second.
+/// Measures the CPU time while others change tables and columns that it does not monitor, 1,000 times a second.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports).asking(1))?;
     let agent = Subject::in_charge(&ground.remote())?;
@@ -37,7 +37,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let (start, mut done) = (Instant::now(), 0);
     while start.elapsed() < bench.idle {
         let port = &ports[done as usize % ports.len()];
-        // What controllers do most: ports go up and down, address sets change.
+        // The most frequent changes of controllers: ports go up and down, address sets change.
         let change = if done % 2 == 0 {
             let (row, up) = (json!([["_uuid", "==", uuid_ref(&port.uuid)]]), done % 4 == 0);
             json!({"op": "update", "table": "Logical_Switch_Port", "where": row, "row": {"up": up}})

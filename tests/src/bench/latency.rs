@@ -1,4 +1,4 @@
-//! One intent: how long until its row is there?
+//! The time from one intent to its row.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::generate::{Estate, Member};
 /// Ports of the small database.
 const SMALL: u32 = 1000;
 
-/// Overrides on the crowded router, while others come and go.
+/// Overrides on the crowded router, while others are set and withdrawn.
 const CROWD: u32 = 10_000;
 
-/// Instances that ask, in turns, at most.
+/// The most instances with intents, in turns.
 const TURNS: usize = 100;
 
-/// Between two intents: an operator is not a loop.
+/// The pause between two intents, as of an operator.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Times of one kind of database.
@@ -33,13 +33,13 @@ struct Times {
     ours: Series,
     /// The round trip of the transaction with the intent.
     intent: Series,
-    /// The round trips of that and of the one with the row, by a client that knew the latter before.
+    /// The round trips of that and of the one with the row, by a client that has the latter prepared.
     both: Series,
-    /// From the intent to the row, by a client that is told of the intent as the agent is, and knew the answer before.
+    /// From the intent to the row, by a client that receives the intent like the agent, and has the answer prepared.
     reflex: Series,
 }
 
-/// Measures the agent beside raw round trips, in a small and a large database, and on a router that is crowded.
+/// Compares the agent with raw round trips, in a small and a large database, and on a crowded router.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let turns = bench.samples.min(TURNS) as u32;
     let small = Ground::open(Estate::of_ports(SMALL.min(bench.ports)))?;
@@ -86,7 +86,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Instances of as many networks as there are, not the first ones, to which forwards lead.
+/// Instances of as many networks as possible, not the first ones, to which forwards lead.
 fn spread(estate: &Estate, count: u32) -> Vec<Member> {
     let member = |n| estate.member(n % estate.networks, estate.forwards + n / estate.networks);
     (0..count).map(member).collect()
@@ -100,7 +100,7 @@ fn times(bench: &Bench, ground: &Ground, members: &[Member]) -> Result<Times> {
         .iter()
         .map(|member| (asking(std::slice::from_ref(member)), withdrawing(std::slice::from_ref(member))))
         .collect();
-    // One intent, until the row is there; then back.
+    // One intent, until the row exists; then its withdrawal.
     let mut turn = |ask: &[u8], withdraw: &[u8]| -> Result<Duration> {
         sleep(PAUSE);
         let start = Instant::now();
@@ -151,7 +151,7 @@ fn times(bench: &Bench, ground: &Ground, members: &[Member]) -> Result<Times> {
         sleep(PAUSE);
         operator.transact(withdraw)?;
         client.transact(undo)?;
-        // It is in the way of no reply, but its buffer is finite.
+        // It does not delay replies, but its buffer is finite.
         observer.inserted(1)?;
         observer.deleted(1)?;
     }

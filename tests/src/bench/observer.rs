@@ -6,8 +6,7 @@ use serde_json::json;
 
 use super::raw::Raw;
 
-/// Sees NAT rows come and go, as anybody else would: by a monitor of its own, whose updates it counts without
-/// understanding more of them.
+/// Observes insertions and deletions of NAT rows as a third party, by its own monitor, whose updates it only counts.
 #[derive(Debug)]
 pub(super) struct Observer {
     raw: Raw,
@@ -20,12 +19,12 @@ pub(super) struct Observer {
 pub(super) struct Counter {
     word: &'static [u8],
     pub(super) count: usize,
-    /// The end of what was seen, shorter than the word.
+    /// The end of the received data, shorter than the word.
     tail: Vec<u8>,
 }
 
 impl Observer {
-    /// Starts to look; what is there already does not count.
+    /// Starts to observe; existing rows do not count.
     pub(super) fn open(socket: &Path) -> Result<Self> {
         let request = json!({"id": 1, "method": "monitor_cond", "params": ["OVN_Northbound", "bench", {
             "NAT": [{"columns": ["external_ip"], "select": {"initial": false}}],
@@ -35,12 +34,12 @@ impl Observer {
         Ok(Self { raw, inserted: Counter::new(b"\"insert\":"), deleted: Counter::new(b"\"delete\":") })
     }
 
-    /// Waits until `count` more rows have come, and returns when that was.
+    /// Waits until `count` more rows were inserted, and returns the time.
     pub(super) fn inserted(&mut self, count: usize) -> Result<Instant> {
         self.wait(count, |observer| &mut observer.inserted)
     }
 
-    /// Waits until `count` more rows have gone, and returns when that was.
+    /// Waits until `count` more rows were deleted, and returns the time.
     pub(super) fn deleted(&mut self, count: usize) -> Result<Instant> {
         self.wait(count, |observer| &mut observer.deleted)
     }

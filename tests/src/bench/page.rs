@@ -1,4 +1,4 @@
-//! The status page of an agent with very many intents: how long a person waits, and what that costs everybody else.
+//! The status page of an agent with very many intents: how long a person waits, and the effect on other work.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,16 +20,16 @@ use crate::generate::Estate;
 /// Requests of each kind.
 const REQUESTS: usize = 20;
 
-/// Intents that come while pages are read, and while not.
+/// Intents that are set while pages are read, and while not.
 const INTENTS: usize = 200;
 
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A person waits so long without noticing.
+/// A time that a person does not notice.
 const GOAL: f64 = 0.2;
 
-/// Measures the page with as many intents as there are ports but for a few, which come one by one.
+/// Measures the page with as many intents as ports, except a few that are set one by one.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let estate = Estate::of_ports(bench.ports);
     let ground = Ground::open(estate.asking(estate.instances - 1))?;
@@ -86,7 +86,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             .beside("before", Series::bytes([before.peak])),
     );
 
-    // Whatever is asked for, what comes from the database goes first; so do metrics.
+    // Whatever is requested, updates of the database have priority; so do metrics.
     let quiet = latencies(&ground, &mut observer)?;
     let over = Arc::new(AtomicBool::new(false));
     let pages = Arc::new(AtomicUsize::new(0));
@@ -141,7 +141,7 @@ fn latencies(ground: &Ground, observer: &mut Observer) -> Result<Series> {
     Ok(Series::times(times))
 }
 
-/// Asks for a target. Returns how long the first byte took, and all of the answer.
+/// Requests a target. Returns the time to the first byte and to the end, and the answer.
 fn get(place: SocketAddr, target: &str) -> Result<(Duration, String)> {
     let start = Instant::now();
     let mut stream = TcpStream::connect(place)?;

@@ -21,7 +21,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Peers that read what a monitor request asks for.
+    /// Peers that read the tables and columns of a monitor request.
     pub(super) fn new(request: &Value, python: Option<&(PathBuf, PathBuf)>) -> Result<Self> {
         let tables = request["params"][2].as_object().context("a monitor request without tables")?;
         let columns = |request: &Value| -> Option<Vec<String>> {
@@ -34,7 +34,7 @@ impl Peers {
         Ok(Self { selections: selections.collect::<Result<_>>()?, python: python.cloned() })
     }
 
-    /// The IDL in C: `ovn-nbctl` looks in every table for what is not there, so that it prints nothing.
+    /// The IDL in C: `ovn-nbctl` searches every table for a missing row, so that it prints nothing.
     pub(super) fn nbctl(&self, remote: &str, dir: &Path) -> Result<(Duration, Usage)> {
         let mut command = isolated("ovn-nbctl", dir);
         command.arg(format!("--db={remote}")).args(["--timeout=300", "-vtimeval:off"]);
@@ -47,7 +47,7 @@ impl Peers {
         measured(command)
     }
 
-    /// The IDL in Python, where there is one.
+    /// The IDL in Python, if there is one.
     pub(super) fn python(&self, remote: &str, dir: &Path) -> Option<Result<(Duration, Usage)>> {
         let (python, program) = self.python.as_ref()?;
         let measured = || {

@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Deserializer, Value, json};
 
-/// Longer than a server needs for anything, with a million ports too.
+/// Longer than a server needs for anything, even with a million ports.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What is read at once. A Unix socket's buffer holds a bit less.
+/// The size of a read. A Unix socket's buffer holds a bit less.
 const CHUNK: usize = 256 << 10;
 
-/// The end of a snapshot: the reply to an echo that was sent behind the monitor request.
+/// The end of a snapshot: the reply to an echo that was sent after the monitor request.
 const END: &str = "bench-end-of-snapshot";
 
-/// A connection that does nothing but send bytes and take in bytes: what no client can be faster than.
+/// A connection that only sends and receives bytes: the lower bound for any client.
 #[derive(Debug)]
 pub(super) struct Raw {
     stream: UnixStream,
-    /// What arrived and was not looked at.
+    /// Received bytes that were not examined yet.
     rest: Vec<u8>,
     chunk: Vec<u8>,
 }
@@ -58,7 +58,7 @@ impl Raw {
             let length = self.stream.read(&mut self.chunk)?;
             ensure!(length > 0, "the server hung up");
             self.rest.extend_from_slice(&self.chunk[..length]);
-            // Only a whole message ends so, and there is no need to try before.
+            // Only a complete message ends this way, so parsing is not tried before.
             if self.rest.ends_with(b"}")
                 && let Some(Ok(message)) = Deserializer::from_slice(&self.rest).into_iter::<Value>().next()
             {
@@ -77,8 +77,8 @@ impl Raw {
         Ok(elapsed)
     }
 
-    /// Sends a monitor request on a connection of its own, and reads the reply to its end without a look at it.
-    /// Returns how long it took, connecting included, and how many bytes it was.
+    /// Sends a monitor request on a separate connection, and reads the reply to its end without examining it. Returns
+    /// the time, including connecting, and the number of bytes.
     pub(super) fn snapshot(socket: &Path, request: &[u8]) -> Result<(Duration, u64)> {
         let echo = json!({"id": END, "method": "echo", "params": []}).to_string();
         let start = Instant::now();
@@ -106,7 +106,7 @@ pub(super) fn transaction(operations: Vec<Value>) -> Vec<u8> {
     json!({"id": 1, "method": "transact", "params": params}).to_string().into_bytes()
 }
 
-/// Whether a transaction happened.
+/// Checks that a transaction was committed.
 fn check(reply: &Value) -> Result<()> {
     let failed = |result: &&Value| result.get("error").is_some();
     match reply["result"].as_array().map(|results| results.iter().find(failed)) {

@@ -6,8 +6,7 @@ use serde_json::json;
 use super::observer::Counter;
 use super::raw::Raw;
 
-/// A client that waits for changes as an agent does, and answers each without a thought, for it knows the answers
-/// before: what no agent can be faster than.
+/// A client that waits for changes like an agent, and answers each with a prepared answer: the lower bound for any agent.
 #[derive(Debug)]
 pub(super) struct Reflex {
     thread: JoinHandle<Result<()>>,

@@ -1,4 +1,4 @@
-//! Overrides are in place everywhere, and the agent is started again: how soon does it know that nothing is to be done?
+//! The time until a restarted agent knows that nothing is to be done, with overrides in place everywhere.
 
 use anyhow::{Result, ensure};
 
@@ -10,7 +10,7 @@ use super::observer::Observer;
 use super::subject::Subject;
 use crate::generate::Estate;
 
-/// Measures the agent beside a raw read.
+/// Compares the agent with a raw read.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let estate = Estate::of_ports(bench.ports);
     let ground = Ground::open(estate.asking(estate.instances))?;

@@ -1,4 +1,4 @@
-//! A connection to a cluster breaks, and the server still knows what has changed since.
+//! A connection to a cluster breaks, and the server can still send the differences.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use super::subject::{Subject, number};
 use crate::cluster::Cluster;
 use crate::generate::Estate;
 
-/// Longer than the agent needs to be at rest after a change or a new connection, and than a connection must last to
-/// count as one.
+/// Longer than the agent needs to be at rest after a change or a new connection, and longer than a connection must last
+/// to count as a success.
 const SETTLE: Duration = Duration::from_millis(1500);
 
 /// Changes that the agent misses.
 const MISSED: usize = 50;
 
-/// Measures the agent from the moment at which it can notice that it was cut off to that at which it is in step again.
+/// Measures the agent from the moment at which it can notice the interruption until it is in sync again.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let estate = Estate::of_ports(bench.ports).asking(ASKING);
     let mut cluster = Cluster::with_file(|file| estate.write(file))?;
@@ -32,15 +32,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let agent = Subject::start(&remotes, &["--dry-run"])?;
     let full = number(&agent.wait("in step with the database")?.1, "bytes")?;
     agent.wait(" decided ")?;
-    // What was in the file is not in the server's history: the first transaction that it can tell differences to has
-    // to happen while the agent is there.
+    // The content of the file is not in the server's history: the first transaction with differences has to happen
+    // while the agent is connected.
     Raw::connect(&server.socket())?.transact(&withdrawing(&[estate.member(0, 0)]))?;
     sleep(SETTLE);
 
     let (mut walls, mut cpus, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for round in bench.rounds() {
         bench.say(format_args!("resync, round {round}"));
-        // It holds still while it is cut off and misses something.
+        // It is stopped while it is cut off and misses changes.
         agent.signal(Signal::STOP)?;
         server.appctl(&["ovsdb-server/reconnect"])?;
         let mut operator = Raw::connect(&server.socket())?;

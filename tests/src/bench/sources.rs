@@ -1,4 +1,4 @@
-//! Intents from a CMS: what a large one costs, and how long one event takes.
+//! Intents from a CMS: the cost of a large one, and the time of one event.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,23 +15,23 @@ use super::{Bench, MIB};
 use crate::cms_api::{CmsApi, cms_instance};
 use crate::generate::{Estate, Member};
 
-/// Instances of the CMS, at most.
+/// The most instances of the CMS.
 const MAX_INSTANCES: u32 = 10_000;
 
 /// Instances that ask, in turns, at most.
 const TURNS: usize = 100;
 
-/// Between two events: an operator is not a loop.
+/// The pause between two events, as of an operator.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What an instance has beside what matters here, such as its image and what cloud-init is to do, in bytes.
+/// The size of other data of an instance, such as its image and cloud-init configuration, in bytes.
 const BALLAST: usize = 1500;
 
 /// The profile that all instances use.
 const PROFILE: &str = "default";
 
-/// Measures an agent that reads all instances of a CMS, each of which asks for an address, beside one that reads none;
-/// the time from a change in the CMS to the row; and what a change of a profile takes that all instances use.
+/// Compares an agent that reads all instances of a CMS, each with an intent, with one that reads none; and measures the
+/// time from a change in the CMS to the row, and the cost of a change of a profile that all instances use.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let ground = Ground::open(Estate::of_ports(bench.ports))?;
     let count = (bench.ports / 10).clamp(1, MAX_INSTANCES).min(ground.estate.ports());
@@ -72,7 +72,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         subject.stop()?;
     }
 
-    // Nobody asks from here on but those in turn.
+    // From here on only the instances in turn have intents.
     members.iter().for_each(|member| drop(api.put_silently(instance(member, false))));
     let subject = started(&config, "active: the lock is ours", &[])?;
     let mut observer = Observer::open(&ground.socket())?;
@@ -94,12 +94,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     bench.say(format_args!("a profile of {count} instances changes"));
     let (mut unheeded, mut heeded, mut deciding, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in bench.rounds() {
-        // Once without effect: what it costs to find that out.
+        // Once without effect: the cost of detecting that.
         let before = subject.usage()?.cpu;
         tell();
         sleep(bench.rest);
         unheeded.push(subject.usage()?.cpu - before);
-        // Then all ask by it, and none any more.
+        // Then all have an intent by it, and then none.
         members.iter().for_each(|member| drop(api.put_silently(instance(member, true))));
         let before = subject.usage()?.cpu;
         let start = Instant::now();

@@ -10,21 +10,21 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::usage::Usage;
 use crate::agent::Cli;
 
-/// Longer than anything takes that is measured.
+/// Longer than anything that is measured.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A running agent. Every line of its log comes with the time at which it came, so that nothing is polled.
+/// A running agent. Every line of its log has its time of arrival, so that nothing is polled.
 #[derive(Debug)]
 pub(super) struct Subject {
     child: Child,
     started: Instant,
     lines: Receiver<(Instant, String)>,
-    // After the process that is in it.
+    // After the process that uses it.
     _cli: Cli,
 }
 
 impl Subject {
-    /// Starts an agent for a database. What is withdrawn goes at once.
+    /// Starts an agent for a database. Withdrawn rows are deleted at once.
     pub(super) fn start(remote: &str, arguments: &[&str]) -> Result<Self> {
         Self::run(Cli::new(remote)?, arguments)
     }
@@ -44,14 +44,14 @@ impl Subject {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
-                // Nobody may care any more, but the agent has to be able to write.
+                // The receiver may be gone, but the agent has to be able to write.
                 let _ = sender.send((Instant::now(), line));
             }
         });
         Ok(Self { child, started, lines, _cli: cli })
     }
 
-    /// Starts an agent that may write, and waits until it is in charge.
+    /// Starts an agent that may write, and waits until it is active.
     pub(super) fn in_charge(remote: &str) -> Result<Self> {
         let subject = Self::start(remote, &[])?;
         let (mut synced, mut active) = (false, false);
@@ -63,7 +63,7 @@ impl Subject {
         Ok(subject)
     }
 
-    /// Waits for a line of the log that holds `text`. Returns how long after the start it came, and the line.
+    /// Waits for a line of the log that contains `text`. Returns its time since the start, and the line.
     pub(super) fn wait(&self, text: &str) -> Result<(Duration, String)> {
         loop {
             let (at, line) = self.line()?;
@@ -78,7 +78,7 @@ impl Subject {
         self.started
     }
 
-    /// What the process has used.
+    /// The resources that the process has used.
     pub(super) fn usage(&self) -> Result<Usage> {
         Usage::read(self.child.id())
     }
@@ -118,13 +118,13 @@ impl Drop for Subject {
     }
 }
 
-/// The number behind `key=` in a line of the log.
+/// The number after `key=` in a line of the log.
 pub(super) fn number(line: &str, key: &str) -> Result<u64> {
     let found = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     found.and_then(|text| text.parse().ok()).with_context(|| format!("no {key} in the agent's line {line}"))
 }
 
-/// The number in front of some words.
+/// The number before some words.
 pub(super) fn number_before(line: &str, words: &str) -> Result<u64> {
     let found = line.split_once(words).and_then(|(before, _)| before.rsplit(' ').next());
     found

@@ -10,9 +10,9 @@ use serde_json::{Deserializer, Value};
 
 use crate::dir::Dir;
 
-/// A socket before a server's, which keeps what clients say.
+/// A socket in front of a server's, which records the messages of clients.
 ///
-/// It tells what the agent asks for and writes without a line of the agent's code. Nothing is timed through it.
+/// It records the agent's requests without using its code. It is not used for measurements of time.
 #[derive(Debug)]
 pub(super) struct Tap {
     dir: Dir,
@@ -27,7 +27,7 @@ impl Tap {
         let tap = Self { dir, said };
         let listener = UnixListener::bind(tap.socket()).context("cannot listen")?;
         let (server, said) = (server.to_path_buf(), Arc::clone(&tap.said));
-        // It ends with the process: whoever measures makes few of them.
+        // It ends with the process: a measurement creates only few of them.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(upstream) = UnixStream::connect(&server) else { continue };
@@ -61,7 +61,7 @@ impl Tap {
 fn pass(mut from: UnixStream, mut to: UnixStream, mut note: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length) = from.read(&mut buffer) {
-        // Before anybody can act on it.
+        // Before the receiver can act on it.
         note(&buffer[..length]);
         if length == 0 || to.write_all(&buffer[..length]).is_err() {
             break;
@@ -72,7 +72,7 @@ fn pass(mut from: UnixStream, mut to: UnixStream, mut note: impl FnMut(&[u8])) {
     let _ = from.shutdown(Shutdown::Both);
 }
 
-/// What is in it is whole at any time.
+/// Its content is consistent at any time.
 fn lock(said: &Mutex<Vec<u8>>) -> std::sync::MutexGuard<'_, Vec<u8>> {
     said.lock().unwrap_or_else(PoisonError::into_inner)
 }

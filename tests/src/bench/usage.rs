@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-/// How often the memory of a process is looked at that may end at any time.
+/// How often the memory of a process that may end at any time is read.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 /// Clock ticks of `/proc/PID/stat` in a second: the same on all Linux architectures that OVN runs on.
 const TICKS: u64 = 100;
 
-/// What a process has used since it was started.
+/// The resources that a process has used since its start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     /// Time on a CPU, in the kernel or not.
     pub(super) cpu: Duration,
-    /// The most memory that it ever had, in bytes.
+    /// The peak of its memory, in bytes.
     pub(super) peak: u64,
-    /// The memory that it has now.
+    /// Its present memory.
     pub(super) resident: u64,
 }
 
 impl Usage {
-    /// What a running process has used so far.
+    /// Reads the resources of a running process.
     pub(super) fn read(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))
             .with_context(|| format!("process {pid} is gone"))?;
@@ -42,7 +42,7 @@ impl Usage {
         let pid = child.id();
         let id = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")?;
         let mut usage = Self::default();
-        // The process stays for a look at its CPU time, as it is not waited for to the end; its memory is gone then.
+        // The process stays as a zombie for reading its CPU time; its memory is then gone.
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         while waitid(WaitId::Pid(id), look)?.is_none() {
             if let Ok(now) = Self::read(pid) {
@@ -58,11 +58,11 @@ impl Usage {
     }
 }
 
-/// The CPU time of a process. The scheduler counts nanoseconds, but only for threads that live; the process's own
-/// count has them all, but in ticks. Neither is ever too high.
+/// The CPU time of a process. The scheduler counts nanoseconds, but only of live threads; the process's own count
+/// includes all threads, but in ticks. Neither is ever too high.
 fn cpu(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain anything.
     let fields = stat.rsplit_once(')').context("no name in stat")?.1;
     let ticks: u64 =
         fields.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();

@@ -1,4 +1,4 @@
-//! Overrides are looked at in a Southbound database with ten flows for every port.
+//! Verification of overrides in a Southbound database with ten flows for every port.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -62,7 +62,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(figures.collect())
 }
 
-/// Runs the command to its end, which succeeds if all is as it should be.
+/// Runs the command to its end; it succeeds if all checks pass.
 fn run(cli: &Cli, southbound: &OvsdbServer, arguments: &[&str]) -> Result<(Duration, Usage)> {
     let mut command = cli.command(&[&["verify"], arguments].concat());
     command.env("OVN_SB_DB", southbound.remote()).stdin(Stdio::null()).stdout(Stdio::null());

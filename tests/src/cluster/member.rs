@@ -9,14 +9,14 @@ use crate::ovsdb_server::{launch, listening_port};
 use crate::process::Daemon;
 use crate::snapshot::Snapshot;
 
-/// One ovsdb-server among several that share a directory, where its files have its name in front.
+/// One ovsdb-server among several that share a directory, where its files have its name as a prefix.
 #[derive(Debug)]
 pub struct Member {
     daemon: Daemon,
     dir: PathBuf,
     name: String,
     arguments: Vec<String>,
-    /// What the clock that it lives by needs.
+    /// The environment for its clock.
     environment: Vec<(String, String)>,
     tcp_port: u16,
 }
@@ -27,7 +27,7 @@ impl Member {
         Self::start_by(None, dir, name, arguments)
     }
 
-    /// As [`start`](Self::start), with a server that lives by this clock.
+    /// As [`start`](Self::start), with a server that uses this clock.
     pub(super) fn start_by(
         clock: Option<&Clock>,
         dir: &Path,
@@ -77,17 +77,17 @@ impl Member {
         run(command)
     }
 
-    /// What the server says of its cluster.
+    /// The server's status in its cluster.
     ///
     /// # Errors
     ///
-    /// When it does not answer, or is in none.
+    /// When it does not answer, or is not in a cluster.
     pub fn cluster_status(&self) -> Result<String> {
-        // It is asked again and again, and may be frozen.
+        // It is polled, and may be frozen.
         self.control(2, &["cluster/status", DATABASE])
     }
 
-    /// Everything in the database, as this server has it.
+    /// The content of this server's database.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Member {
         Snapshot::parse(&run(command)?)
     }
 
-    /// Kills the server outright; its files stay.
+    /// Kills the server with SIGKILL; its files stay.
     ///
     /// # Errors
     ///

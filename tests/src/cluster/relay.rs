@@ -3,7 +3,7 @@ use anyhow::Result;
 use super::{DATABASE, Member};
 use crate::dir::Dir;
 
-/// An ovsdb-server without a database of its own, which passes on what others have.
+/// An ovsdb-server without its own database, which relays that of others.
 #[derive(Debug)]
 pub struct Relay {
     server: Member,
@@ -15,7 +15,7 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// When it does not start. That it has no source is no error.
+    /// When it does not start. A missing source is not an error.
     pub fn start(remotes: &str) -> Result<Self> {
         let dir = Dir::new("relay")?;
         let server = Member::start(dir.path(), "relay", &[format!("relay:{DATABASE}:{remotes}")])?;

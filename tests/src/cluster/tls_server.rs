@@ -22,8 +22,8 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Starts a server that shows this certificate and wants one of clients that `ca_cert` vouches for. With
-    /// `peer_ca_cert` it sends that along, for clients to bootstrap from.
+    /// Starts a server that shows this certificate and requires client certificates that `ca_cert` has signed. It also
+    /// sends `peer_ca_cert`, if given, for clients to bootstrap from.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl TlsServer {
         &mut self.server
     }
 
-    /// Breaks all connections, so that clients have to come again.
+    /// Breaks all connections, so that clients have to connect again.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl TlsServer {
     }
 }
 
-/// What a server is told to show this certificate and to want one of clients that `ca_cert` vouches for.
+/// The arguments for a server that shows this certificate and requires client certificates that `ca_cert` has signed.
 pub(super) fn arguments(own: &Certified, ca_cert: &Path) -> Vec<String> {
     vec![
         format!("--private-key={}", own.private_key.display()),
@@ -71,12 +71,12 @@ pub(super) fn arguments(own: &Certified, ca_cert: &Path) -> Vec<String> {
     ]
 }
 
-/// Has a server listen with TLS, and returns the port.
+/// Makes a server listen with TLS, and returns the port.
 pub(super) fn listen(server: &Member) -> Result<u16> {
-    // Its log would not tell this port from the other.
+    // Its log does not distinguish this port from the other.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let listen = format!("pssl:{port}:127.0.0.1");
-    // The control socket is the last thing that a server opens, and the new remote comes some time after it.
+    // A server opens the control socket last, and the new remote some time after it.
     eventually(READY, "the server listens with TLS", || {
         server.appctl(&["ovsdb-server/add-remote", &listen])?;
         Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())

@@ -12,7 +12,7 @@ use super::{Estate, Kind, LISTEN, Network, Record, uuid, write_record};
 use crate::ovsdb_server::installed_schema;
 use crate::row::{json_map, uuid_ref};
 
-/// An override whose flows are to be there.
+/// An override whose flows are included.
 #[derive(Clone, Debug)]
 pub(crate) struct Translation {
     /// The number of its network.
@@ -51,7 +51,7 @@ const OTHERS: [(&str, &str); 4] = [
 const CHASSIS: &str = "gateway-1";
 
 impl Estate {
-    /// Writes the Southbound database with so many flows at least, as a file of a standalone ovsdb-server.
+    /// Writes the Southbound database with at least this many flows, as a file of a standalone ovsdb-server.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Estate {
 }
 
 fn id(row: Row, network: u32, number: u32) -> String {
-    // The kinds of the Northbound are in front of these.
+    // The kinds of the Northbound precede these.
     let (low, high) = (u64::from(number), u64::from(network));
     super::uuid_of(row as u64, high << 32 | low)
 }
@@ -165,7 +165,7 @@ impl Flows<'_> {
         self.count += 1;
     }
 
-    /// What every router has.
+    /// The flows of every router.
     fn base(&mut self) {
         self.add(("lr_out_snat", "egress"), 120, "nd_ns", "next;", "");
         self.add(("lr_out_snat", "egress"), 0, "1", "next;", "");
@@ -194,7 +194,7 @@ impl Flows<'_> {
         self.add(ingress, 100, &hairpin, "ct_snat;", hint);
     }
 
-    /// What lets packets to a VIP pass that is a NAT address too.
+    /// The flows by which packets to a VIP that is also a NAT address pass.
     fn balancers(&mut self) {
         for index in 0..self.network.forwards {
             let address = self.network.forward(index);
@@ -208,7 +208,7 @@ impl Flows<'_> {
         }
     }
 
-    /// Flows that do not matter, until there are so many in all.
+    /// Other flows, up to this total number.
     fn others(&mut self, flows: u64) {
         while u64::from(self.count) < flows {
             let number = self.count;

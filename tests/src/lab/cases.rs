@@ -1,5 +1,5 @@
-//! Cases of `docs/field-cases.md` whose outcome only packets show: without a row of ours, with the rows that the agent
-//! wrote before it knew better, and with the agent.
+//! Cases of `docs/field-cases.md` whose outcome only packets show: without our row, with the rows of earlier versions
+//! of the agent, and with the agent.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,20 +11,20 @@ use crate::agent::PROMPT;
 use crate::net::{DefaultTarget, Instance, Net, Protocol};
 use crate::wait::eventually;
 
-/// One case, with what became of packets.
+/// One case, with the effect on packets.
 #[derive(Clone, Debug)]
 pub struct Played {
     /// The number in `docs/field-cases.md`.
     pub case: u8,
-    /// What there is.
+    /// The situation.
     pub what: &'static str,
-    /// Without a row of ours.
+    /// Without our row.
     pub without: String,
-    /// With the rows of before, where there were any.
+    /// With the former rows, if there were any.
     pub before: Option<String>,
-    /// With the agent, and what it says.
+    /// With the agent, and its report.
     pub agent: String,
-    /// What of it should not be so.
+    /// The unexpected results.
     pub wrong: Vec<String>,
 }
 
@@ -42,11 +42,11 @@ const CASES: [Play; 6] = [
 /// The address that is forwarded.
 const A: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
-/// Plays all of them, each in a lab of its own.
+/// Plays all of them, each in its own lab.
 ///
 /// # Errors
 ///
-/// When one cannot be set up, or the agent does not come to an end.
+/// When one cannot be set up, or the agent does not finish its work.
 pub fn play() -> Result<Vec<Played>> {
     CASES.iter().map(|case| case()).collect()
 }
@@ -173,7 +173,7 @@ fn forced_source() -> Result<Played> {
     stage.sync()?;
     let look = || -> Result<String> { Ok(format!("c1 sees who calls A {}", stage.inbound(8080)?)) };
     let without = look()?;
-    // What a conversion does: the balancers off the router, a row for each direction.
+    // The effect of a conversion: the balancers are detached from the router, with a row for each direction.
     let balancers =
         [Protocol::Tcp, Protocol::Udp].map(|protocol| stage.lab.net().balancer(protocol, A.into()));
     for balancer in &balancers {
@@ -309,13 +309,13 @@ impl Stage {
         self.sync()
     }
 
-    /// The command by which `c1` asks for an address.
+    /// The command that sets the intent of `c1`.
     fn ask(&self, address: Ipv4Addr) -> Result<[String; 4]> {
         let pair = format!("external_ids:ipv4.address.external=\"{address}\"");
         Ok(["set".to_owned(), "logical_switch_port".to_owned(), self.c1.port()?.to_owned(), pair])
     }
 
-    /// Has the agent do its work after this command, and returns what it says of `c1`.
+    /// Runs the agent after this command, and returns its report on `c1`.
     fn with_agent(&self, command: &[String; 4]) -> Result<String> {
         self.nbctl(&command.each_ref().map(String::as_str))?;
         let agent = self.lab.agent_with(|builder| builder.config(PROMPT))?;
@@ -328,13 +328,13 @@ impl Stage {
         let port = self.c1.port()?;
         let entry = list.iter().find(|entry| entry["port"] == port && entry["family"] == "ipv4");
         self.sync()?;
-        // What is asked for every port is no news of those that have no forward.
+        // An intent for all ports is not reported for those without a forward.
         let Some(entry) = entry else { return Ok("says nothing of c1".to_owned()) };
         let words = [&entry["state"], &entry["reason"]].into_iter().filter_map(|word| word.as_str());
         Ok(words.collect::<Vec<_>>().join(" "))
     }
 
-    /// As what `c1` is seen outside, by every protocol.
+    /// The address of `c1` as seen outside, by every protocol.
     fn out(&self) -> Result<String> {
         self.way(&self.c1, self.lab.wan())
     }
@@ -356,7 +356,7 @@ impl Stage {
         Ok(outcome.seen().map_or_else(|_| "not at all".to_owned(), |seen| format!("as {}", seen.ip())))
     }
 
-    /// As whom `c1` sees who calls a port of A from outside, by TCP.
+    /// The address that `c1` sees of a client of a port of A from outside, by TCP.
     fn inbound(&self, port: u16) -> Result<String> {
         let outcome = self.lab.inbound(SocketAddr::new(A.into(), port), Proto::Tcp, &self.c1, port)?;
         Ok(outcome

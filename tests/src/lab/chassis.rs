@@ -10,10 +10,10 @@ use crate::dir::Dir;
 use crate::ovsdb_server::{OvsdbServer, installed_schema};
 use crate::process::Daemon;
 
-/// A machine of the cloud: a namespace with an Open vSwitch and an ovn-controller.
+/// A chassis: a namespace with an Open vSwitch and an ovn-controller.
 #[derive(Debug)]
 pub struct Chassis {
-    // The processes go before what they use.
+    // The processes end before what they use is removed.
     controller: Daemon,
     vswitchd: Daemon,
     configuration: OvsdbServer,
@@ -33,7 +33,7 @@ impl Chassis {
         gateway: bool,
     ) -> Result<Self> {
         let namespace = estate.namespace(&format!("ch{number}"))?;
-        // Nothing of the machine's own IPv6 is to mix with the instances'.
+        // The machine's own IPv6 must not interfere with that of the instances.
         namespace.shell("echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")?;
         let dir = estate.directory(&format!("ch{number}"))?;
         let configuration = OvsdbServer::with_schema(&installed_schema("vswitch.ovsschema")?)?;
@@ -44,10 +44,10 @@ impl Chassis {
         command.args(["-vsyslog:off", "--no-wait", &format!("--db={}", configuration.remote()), "init"]);
         command.args(["--", "set", "open_vswitch", "."]);
         command.args([
-            // Two threads instead of two per processor: there are many of us.
+            // Two threads instead of two per processor: there are many chassis.
             "other_config:n-handler-threads=1".to_owned(),
             "other_config:n-revalidator-threads=1".to_owned(),
-            // A look at all cached flows every 100 ms, instead of 500, is what `Lab::sync` waits for.
+            // `Lab::sync` waits for a check of all cached flows: every 100 ms instead of 500.
             "other_config:max-revalidator=100".to_owned(),
             format!("external_ids:system-id={name}"),
             format!("external_ids:hostname={name}"),
@@ -114,7 +114,7 @@ impl Chassis {
     ///
     /// # Errors
     ///
-    /// When ovs-vsctl fails, with what it said.
+    /// When ovs-vsctl fails, with its output.
     pub fn vsctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovs-vsctl", self.dir());
         command.args(["-vsyslog:off", "--timeout=30", &format!("--db={}", self.configuration.remote())]);
@@ -170,7 +170,7 @@ impl Chassis {
         Ok(())
     }
 
-    /// Adds a device that is here already to a bridge.
+    /// Adds an existing device to a bridge.
     pub(super) fn add_port(&self, bridge: &str, device: &str) -> Result<()> {
         self.vsctl(&["add-port", bridge, device]).map(drop)
     }

@@ -1,10 +1,9 @@
-//! What a lab owns outside its own process, and how all of it goes when the lab goes, however it goes.
+//! The resources of a lab outside its own process, and their removal when the lab ends in any way.
 //!
 //! Namespaces and directories are written into an inventory before they are used. A small process, the reaper, holds
-//! the other end of a pipe; when the lab's process closes it, by intent or by dying, the reaper kills what still
-//! runs, deletes the namespaces and removes the directories. It is in a process group of its own, so that Ctrl-C
-//! does not reach it. Should somebody kill the reaper too, [`sweep_leftovers`] finds the inventory by its name and
-//! does the same.
+//! the other end of a pipe; when the lab's process closes it, intentionally or by dying, the reaper kills what still
+//! runs, deletes the namespaces and removes the directories. It is in its own process group, so that Ctrl-C does not
+//! reach it. If the reaper is killed too, [`sweep_leftovers`] finds the inventory by its name and does the same.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
@@ -23,9 +22,9 @@ use crate::command::run;
 use crate::dir::Dir;
 use crate::process::Daemon;
 
-/// How the names of namespaces begin; then come the owner's process id and a number.
+/// The prefix of the names of namespaces; the owner's process id and a number follow.
 const PREFIX: &str = "oxalab-";
-/// How the names of a lab's directory begin, where the inventory is.
+/// The prefix of the name of a lab's directory, where the inventory is.
 const DIR_PREFIX: &str = "oxa-lab-";
 const INVENTORY: &str = "inventory";
 /// The only programs a lab leaves running: nothing else is ever killed for the directory in its environment.
@@ -35,13 +34,13 @@ const PROGRAMS: [&str; 5] = ["ovsdb-server", "ovn-northd", "ovs-vswitchd", "ovn-
 #[derive(Debug)]
 pub(super) struct Estate {
     name: String,
-    // Open all the time, as in the reaper: it is good even when somebody cleans up the directory for temporary files.
+    // Open all the time, as in the reaper: it stays usable even when the directory for temporary files is cleaned up.
     inventory: File,
     reaper: Child,
     dir: Dir,
 }
 
-/// A lab on this machine, of any process, as its inventory tells.
+/// A lab on this machine, of any process, from its inventory.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// As in the names of its namespaces.
@@ -74,7 +73,7 @@ impl Estate {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        // It says something once it has the inventory open.
+        // It sends a byte once it has the inventory open.
         let mut ready = [0; 1];
         reaper
             .stdout
@@ -118,7 +117,7 @@ impl Estate {
     }
 
     fn note(&self, kind: &str, what: &str) -> Result<()> {
-        // One write: a line is there whole or not at all.
+        // One write: a line is written completely or not at all.
         (&self.inventory)
             .write_all(format!("{kind} {what}\n").as_bytes())
             .context("cannot write the lab's inventory")
@@ -134,11 +133,11 @@ impl Drop for Estate {
     }
 }
 
-/// The reaper: waits for the end of standard input, then leaves nothing of the inventory.
+/// The reaper: waits for the end of standard input, then removes everything in the inventory.
 ///
 /// # Errors
 ///
-/// When there is no inventory. What may be gone already is none.
+/// When there is no inventory. Items that are gone already are not an error.
 pub fn reap(inventory: &Path) -> Result<()> {
     let lab = inventory.parent().context("an inventory without a directory")?;
     let mut file = File::open(inventory)?;
@@ -157,12 +156,12 @@ pub fn found() -> Vec<Found> {
     found
 }
 
-/// Removes what labs of dead processes left behind, all or one, and returns their names.
+/// Removes the leftovers of labs of dead processes, of all or one, and returns their names.
 pub fn sweep_leftovers(only: Option<&str>) -> Vec<String> {
     let mut swept = Vec::new();
     for lab in found().into_iter().filter(|lab| !lab.alive && only.is_none_or(|only| only == lab.name)) {
         sweep_by_path(&lab.dir);
-        // A directory that somebody asked to keep is no leftover any more.
+        // A directory that is to be kept is not a leftover any more.
         if !keep() {
             swept.push(lab.name);
         }
@@ -188,7 +187,7 @@ pub fn sweep_leftovers(only: Option<&str>) -> Vec<String> {
 ///
 /// When it does not end.
 pub fn end(lab: &Found) -> Result<()> {
-    // Asked for again, so that no other process that now has this number is hit.
+    // Checked again, so that no other process with this number is killed.
     if describe(&lab.dir).is_some_and(|now| now.alive)
         && let Some(pid) = Pid::from_raw(lab.owner)
     {
@@ -206,7 +205,7 @@ pub fn end(lab: &Found) -> Result<()> {
     Ok(())
 }
 
-/// A program that was built along with this one: next to it, or, for a test, one directory up.
+/// A program that was built together with this one: next to it, or, for a test, one directory up.
 pub fn built(program: &str) -> Result<PathBuf> {
     let here = std::env::current_exe().context("cannot tell where this program is")?;
     let found = here.ancestors().skip(1).take(2).map(|dir| dir.join(program)).find(|path| path.exists());
@@ -230,12 +229,12 @@ fn describe(dir: &Path) -> Option<Found> {
     Some(Found { name: format!("{PREFIX}{pid}-{number}"), dir: dir.to_owned(), owner, alive })
 }
 
-/// When a process started, which tells it from a later one of the same number; `None` if there is none.
+/// The start time of a process, which distinguishes it from a later one with the same number; `None` if there is none.
 fn start_time(pid: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The program's name, in parentheses, may hold anything. proc(5): (3) state ... (22) starttime.
     let mut rest = stat.rsplit_once(')')?.1.split_whitespace();
-    // A zombie holds nothing any more.
+    // A zombie has no resources any more.
     if rest.next()? == "Z" { None } else { rest.nth(18).map(str::to_owned) }
 }
 
@@ -252,7 +251,7 @@ fn text(inventory: &mut File) -> String {
     text
 }
 
-/// Kills, deletes and removes what the inventory names. What is gone is passed over in silence.
+/// Kills, deletes and removes what the inventory names. Missing items are ignored.
 fn sweep(lab: &Path, inventory: &str) {
     let of = |kind: &str| -> Vec<&str> {
         inventory

@@ -1,8 +1,8 @@
-//! What the installed OVN release really does with rows like ours: the table of `docs/dataplane.md`, measured.
+//! The effect of rows like ours in the installed OVN release: the table of `docs/dataplane.md`, measured.
 //!
 //! The rows are made by hand here, without the agent. [`measure`] runs all of them in a lab; every [`Fact`] has the
-//! results and says which of them are not what is known. Some cases fail on some releases only; for these the rule is
-//! that whatever fails has been foretold by the structural check of [`hazards`](super::hazards).
+//! results and lists unexpected ones. Some cases fail on some releases only; for these the rule is that the structural
+//! check has predicted every failure: see [`hazards`](super::hazards).
 
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
@@ -26,11 +26,11 @@ pub struct Fact {
     pub row: &'static str,
     /// What was set up.
     pub situation: &'static str,
-    /// Of the addresses.
+    /// The family of the addresses.
     pub family: Family,
-    /// On how many chassis.
+    /// The number of chassis.
     pub chassis: usize,
-    /// What was seen.
+    /// The results.
     pub results: Vec<String>,
     /// What of it should not be so.
     pub wrong: Vec<String>,
@@ -65,7 +65,7 @@ const CASES: [(&str, &str, Measure); 19] = [
 ///
 /// # Errors
 ///
-/// When a case cannot be set up. What comes out of it is in the facts.
+/// When a case cannot be set up. The results are in the facts.
 pub fn measure(lab: &Lab, c1: &Host, c2: &Host) -> Result<Vec<Fact>> {
     let mut facts = Vec::new();
     for family in Family::BOTH {
@@ -81,7 +81,7 @@ pub fn measure(lab: &Lab, c1: &Host, c2: &Host) -> Result<Vec<Fact>> {
             };
             let mut fact = look()?;
             if !fact.wrong.is_empty() {
-                // A fact is what is always so. One that was not, on a machine that is busy, is looked at once more.
+                // A fact always holds. One that did not, on a busy machine, is measured once more.
                 let first = format!("in another look: {}", fact.wrong.join(", "));
                 fact = look()?;
                 fact.note(first);
@@ -127,7 +127,7 @@ fn default_vip_both(case: &Case<'_>, fact: &mut Fact) -> Result<()> {
     case.default_target(DefaultTarget::Vip)?;
     case.lab.net.add_nat("dnat_and_snat", case.a, &case.c1.address(case.family)?.to_string())?;
     case.sync()?;
-    // No override, so no hazard is looked for: just what happens.
+    // Without an override hazards are not checked, only the results.
     for proto in [Proto::Tcp, Proto::Udp] {
         let outcome = case.out(proto, None)?;
         fact.note(format!("out {proto} {outcome}"));
@@ -349,7 +349,7 @@ struct Case<'a> {
     b: IpAddr,
 }
 
-/// What c1 has established with the host outside before a change.
+/// The connections that c1 has established with the host outside before a change.
 struct Established {
     connections: Held,
     flows: Flows,
@@ -377,7 +377,7 @@ impl<'a> Case<'a> {
         Ok(Self { lab, c1, c2, family, a: a.parse()?, b: b.parse()? })
     }
 
-    /// Removes what any case may have made.
+    /// Removes everything that a case may have created.
     fn clear(&self) -> Result<()> {
         for address in [self.a, self.b] {
             self.lab.net.remove_forward(address)?;
@@ -440,7 +440,7 @@ impl<'a> Case<'a> {
         self.lab.net.add_nat("snat", external, nowhere).map(drop)
     }
 
-    /// Takes the port-less VIPs off the router and puts rows in their place, in one transaction.
+    /// Detaches the port-less VIPs from the router and inserts rows instead, in one transaction.
     fn convert(&self) -> Result<()> {
         let (router, a, target) = (self.lab.net.router(), self.a.to_string(), self.c1.address(self.family)?);
         let (tcp, udp) = self.balancers();
@@ -514,7 +514,7 @@ impl<'a> Case<'a> {
         self.lab.across(from, SocketAddr::new(self.a, listen), self.c1, 8080)?.probe(proto, None)
     }
 
-    /// Measures connections that fail on some releases: what fails must be among the hazards.
+    /// Measures connections that fail on some releases: failures must be among the hazards.
     fn foretold(&self, fact: &mut Fact, source_port: Option<u16>) -> Result<()> {
         self.sync()?;
         let hazards = self.lab.hazards()?;

@@ -1,4 +1,4 @@
-//! UDP flows that are held across a change: each end knows the other by the address that it saw first.
+//! UDP flows that are held across a change: each end identifies the other by the address that it saw first.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,16 +12,16 @@ use super::probe::{BLINK, Way, ready};
 
 /// How often a datagram that is not answered is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
-/// How long a flow may be silent when it is looked at.
+/// How long a flow may be silent in a check.
 const SILENCE: Duration = Duration::from_secs(6);
 
-/// Flows between sockets of a sender and one of a receiver. Who does not hear from them for 30 seconds, as the
-/// connection tracking of Open vSwitch, forgets them.
+/// Flows between sockets of a sender and one of a receiver. The connection tracking of Open vSwitch forgets them after
+/// 30 seconds of silence.
 #[derive(Debug)]
 pub struct Flows {
     near: Vec<UdpSocket>,
     far: UdpSocket,
-    /// From where the receiver saw the first datagram of each.
+    /// The source of the first datagram of each, as the receiver saw it.
     sources: Vec<Option<SocketAddr>>,
     round: u32,
 }
@@ -36,8 +36,8 @@ impl Flows {
         Ok(flows)
     }
 
-    /// Has every flow ask and be answered, and counts those on which both arrive. A datagram that comes from elsewhere
-    /// than those before is of no flow that the receiver knows, and is not answered.
+    /// Sends a request on every flow, and counts those on which request and answer arrive. A datagram from a new source
+    /// does not belong to a known flow, and is not answered.
     ///
     /// # Errors
     ///
@@ -86,12 +86,12 @@ impl Flows {
     }
 }
 
-/// A datagram's content: which flow's it is, and of which look.
+/// A datagram's content: the number of its flow and of the check.
 fn message(number: u32, round: u32) -> [u8; 8] {
     (u64::from(number) << 32 | u64::from(round)).to_be_bytes()
 }
 
-/// Reads the next datagram that has come.
+/// Reads the next datagram that has arrived.
 fn received(socket: &UdpSocket) -> Result<Option<((u32, u32), SocketAddr)>> {
     let mut buffer = [0; 8];
     let Some((_, from)) = ready(socket.recv_from(&mut buffer))? else { return Ok(None) };

@@ -1,9 +1,9 @@
-//! What can take the replies to an overridden instance's own connections, read from the Southbound logical flows.
+//! Flows that can match the replies to an overridden instance's own connections, read from the Southbound logical flows.
 //!
 //! A reply comes in at the gateway for (`external_ip`, a port of the override's range). It finds back to the instance
 //! only if stage `lr_in_unsnat` un-SNATs it. For a load balancer's VIP on a NAT address northd adds, depending on the
-//! release, a flow of priority 120 that lets packets pass that stage untouched; it must not match any such reply.
-//! Everything that is not understood in a match is taken as true, so that nothing is overlooked.
+//! release, a flow of priority 120 by which packets pass that stage unchanged; it must not match any such reply. Terms
+//! of a match that are not understood count as true, so that nothing is overlooked.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
@@ -13,16 +13,16 @@ use crate::net::Nat;
 
 use super::Proto;
 
-/// A flow that takes replies away.
+/// A flow that matches replies before they are translated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hazard {
     /// The override's external address.
     pub external: IpAddr,
-    /// The address of the instance, as its row has it.
+    /// The address of the instance, as in its row.
     pub logical: String,
-    /// What the reply speaks.
+    /// The protocol of the reply.
     pub proto: Proto,
-    /// A port to which the reply might come; 0 for ICMP.
+    /// A possible destination port of the reply; 0 for ICMP.
     pub port: u16,
     /// The flow, as ovn-sbctl prints it.
     pub flow: String,
@@ -47,8 +47,8 @@ struct Flow<'a> {
 
 /// Finds what is wrong in a router's `lr_in_unsnat` flows, given its NAT rows.
 ///
-/// Looked at is every `snat` row of a single instance, ours or not. Rows of a whole network are the CMS's own business,
-/// and drain rows are for connections that are established already.
+/// It checks every `snat` row of a single instance, ours or not. Rows of a whole network belong to the CMS, and drain
+/// rows are for connections that are established already.
 pub fn find(flows: &[String], nats: &[Nat]) -> Vec<Hazard> {
     let flows: Vec<Flow<'_>> = flows.iter().filter_map(|line| Flow::parse(line)).collect();
     let mut hazards = Vec::new();
@@ -56,7 +56,7 @@ pub fn find(flows: &[String], nats: &[Nat]) -> Vec<Hazard> {
         let Ok(external) = nat.external_ip.parse::<IpAddr>() else { continue };
         let range = port_range(&nat.external_port_range);
         for packet in samples(external, &range, &flows) {
-            // The first flow that takes it is enough of a reason.
+            // The first flow that matches it is sufficient.
             let taken =
                 flows.iter().find(|flow| flow.priority >= 120 && flow.passes() && flow.matches(&packet));
             if let Some(flow) = taken {
@@ -73,14 +73,14 @@ pub fn find(flows: &[String], nats: &[Nat]) -> Vec<Hazard> {
     hazards
 }
 
-/// Replies worth a look: one for each protocol, and one for each port of the range that a flow has an opinion on.
+/// The replies to check: one for each protocol, and one for each port of the range that a flow names.
 fn samples(to: IpAddr, range: &RangeInclusive<u16>, flows: &[Flow<'_>]) -> Vec<Packet> {
     let mut packets = vec![Packet { to, proto: Proto::Icmp, port: 0 }];
     for proto in [Proto::Tcp, Proto::Udp] {
         let mut ports: Vec<u16> = flows.iter().flat_map(|flow| flow.ports()).collect();
         ports.sort_unstable();
         ports.dedup();
-        // A port that no flow names stands for all of these.
+        // One port that no flow names represents all such ports.
         ports.extend(range.clone().find(|port| !ports.contains(port)));
         ports.retain(|port| range.contains(port));
         packets.extend(ports.into_iter().map(|port| Packet { to, proto, port }));

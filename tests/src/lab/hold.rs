@@ -13,15 +13,15 @@ use socket2::Socket;
 
 use super::probe::{BLINK, Way, abort_on_close, ready};
 
-/// How often every connection talks, in both directions.
+/// How often every connection sends, in both directions.
 const TICK: Duration = Duration::from_millis(500);
 /// How many files a process needs to hold all connections of a few tests.
 const DESCRIPTORS: u64 = 16384;
-/// How long connections have to get established.
+/// How long the establishment of connections may take.
 const ESTABLISH: Duration = Duration::from_secs(60);
-/// How long a connection may be silent when it is looked at: five retransmissions.
+/// How long a connection may be silent in a check: five retransmissions.
 const SILENCE: Duration = Duration::from_secs(8);
-/// The same where others talk: what becomes of an address becomes of all its connections.
+/// The same if other connections are alive: all connections of an address have the same fate.
 const SILENCE_OF_FEW: Duration = Duration::from_secs(40);
 
 /// Established TCP connections, with traffic in both directions all the time. Closed when dropped.
@@ -32,16 +32,16 @@ pub struct Held {
     talker: Option<JoinHandle<()>>,
 }
 
-/// How connections fare.
+/// The state of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// What was said on them just now arrived, in both directions.
+    /// Data that was just sent on them arrived, in both directions.
     pub alive: usize,
     /// The others.
     pub dead: usize,
-    /// From which addresses the far end sees those that are alive, and how many from each.
+    /// The source addresses of live connections as the far end sees them, with the number of each.
     pub sources: BTreeMap<IpAddr, usize>,
-    /// Why the first of the dead is dead.
+    /// Why the first of the dead ones is dead.
     pub reason: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct Counts {
 struct Pair {
     near: End,
     far: End,
-    /// Where the far end sees it come from.
+    /// Its source as the far end sees it.
     source: SocketAddr,
 }
 
@@ -76,7 +76,7 @@ impl Held {
             if Instant::now() > until {
                 bail!("only {} of {count} got established within {ESTABLISH:?}", pairs.len());
             }
-            // Whoever is connected says its number: the far end sees a translated address.
+            // Each connection sends its number: the far end sees a translated address.
             for (number, stream) in near.iter_mut().enumerate() {
                 if let Some(stream) = stream
                     && !introduced[number]
@@ -116,7 +116,7 @@ impl Held {
         Ok(Self { pairs, stop: Some(stop), talker: Some(talker) })
     }
 
-    /// Says something on every connection, in both directions, and counts those on which it arrives.
+    /// Sends data on every connection, in both directions, and counts those on which it arrives.
     pub fn check(&self) -> Counts {
         let mut pairs = lock(&self.pairs);
         pairs.iter_mut().for_each(Pair::talk);
@@ -151,7 +151,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(talker) = self.talker.take() {
-            // A panic there is of no use here.
+            // A panic there does not matter here.
             let _ = talker.join();
         }
     }

@@ -84,11 +84,11 @@ impl Host {
         Ok(Self { name: "wan".to_owned(), namespace, ipv4: Some(ipv4), ipv6: Some(ipv6), port: None })
     }
 
-    /// The same host by another address, which it is given.
+    /// The same host with an additional address.
     ///
     /// # Errors
     ///
-    /// When it cannot be given that.
+    /// When it cannot get the address.
     pub fn also(&self, address: Ipv4Addr) -> Result<Self> {
         self.namespace.shell(&format!("ip address add {address}/32 dev eth0"))?;
         Ok(Self { ipv4: Some(address), ipv6: None, ..self.clone() })
@@ -160,7 +160,7 @@ impl Host {
     }
 }
 
-/// Addresses are ours to give: nobody waits for duplicates to be detected.
+/// The addresses are chosen here: no duplicate detection is needed.
 const NO_DAD: &str =
     "echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad";
 

@@ -1,4 +1,4 @@
-//! Echo requests through raw sockets. The receiver's kernel answers; a raw socket there looks on.
+//! Echo requests through raw sockets. The receiver's kernel answers; a raw socket there observes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use super::probe::{BLINK, Outcome, Way, ready};
 /// How often a request is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// What marks our packets, with a number for each probe.
+/// The mark of our packets, with a number for each probe.
 const MARK: &[u8; 8] = b"extaddr ";
 
 pub(super) fn probe(way: &Way<'_>, id: Option<u16>) -> Result<Outcome> {
@@ -37,7 +37,7 @@ pub(super) fn probe(way: &Way<'_>, id: Option<u16>) -> Result<Outcome> {
         }
         sleep(BLINK);
         outcome.answered = receive(&sender, v4, reply, &payload)?.is_some_and(|from| from.ip() == way.to());
-        // The receiver's kernel has answered what waits here; so look after the answer, not before it.
+        // The receiver's kernel has answered the packets that wait here; so read them after the answer, not before.
         if let Some(from) = receive(&receiver, v4, request, &payload)? {
             outcome.seen = Some(from);
         }
@@ -45,11 +45,11 @@ pub(super) fn probe(way: &Way<'_>, id: Option<u16>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Reads what has come, and finds the last of our messages of a type: its source with the identifier as port.
+/// Reads the received packets, and finds the last of our messages of a type: its source with the identifier as port.
 fn receive(socket: &UdpSocket, v4: bool, kind: u8, payload: &[u8]) -> Result<Option<SocketAddr>> {
     let (mut buffer, mut found) = ([0_u8; 256], None);
     while let Some((len, from)) = ready(socket.recv_from(&mut buffer))? {
-        // RFC 791: an IPv4 raw socket hands out the header, too; its length is in words.
+        // RFC 791: an IPv4 raw socket returns the header, too; its length is in words.
         let skip = if v4 { usize::from(buffer[0] & 0xf) * 4 } else { 0 };
         let message = buffer[..len].get(skip..).unwrap_or_default();
         if let [first, _, _, _, high, low, _, _, rest @ ..] = message

@@ -13,7 +13,7 @@ use crate::command::run;
 /// Where `ip netns` keeps its namespaces.
 pub(super) const DIRECTORY: &str = "/run/netns";
 
-/// A network namespace that `ip netns` knows by name; just the name, it owns nothing.
+/// The name of a network namespace of `ip netns`; it does not own the namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     name: String,
@@ -30,7 +30,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// A namespace that is there.
+    /// An existing namespace.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
@@ -42,11 +42,11 @@ impl Namespace {
 
     /// Calls `work` on a thread that is in this namespace.
     ///
-    /// What it makes stays there for good: a socket, wherever it is used later, and a process with all its children.
+    /// Everything it creates stays there: a socket, wherever it is used later, and a process with all its children.
     ///
     /// # Errors
     ///
-    /// When there is no such namespace, and what `work` says.
+    /// When there is no such namespace, or the error of `work`.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let path = Path::new(DIRECTORY).join(&self.name);
         let file = File::open(&path).with_context(|| format!("no namespace {}", self.name))?;
@@ -62,7 +62,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// When a command fails, with what it said.
+    /// When a command fails, with its output.
     pub fn shell(&self, script: &str) -> Result<String> {
         self.run(|| {
             let mut command = Command::new("sh");

@@ -7,7 +7,7 @@ use super::namespace::Namespace;
 use crate::agent::{Agent, PROMPT};
 use crate::cluster::Cluster;
 
-/// Seconds for which something may be undone. The server does not notice every agent that is parted.
+/// Seconds for which changes may be outstanding. The server does not notice every agent that is cut off.
 const TAKEOVER: u32 = 10;
 
 /// Central nodes: each a namespace with a member of a cluster and an agent, joined by one router.
@@ -22,11 +22,11 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Makes so many nodes, with all servers and agents running. Each agent names all servers, its own first.
+    /// Makes this many nodes, with all servers and agents running. Each agent names all servers, its own first.
     ///
     /// # Errors
     ///
-    /// When something does not start, or for want of root.
+    /// When something does not start, or without root.
     pub fn start(count: usize) -> Result<Self> {
         let estate = Estate::new()?;
         let wire = estate.namespace("wire")?;
@@ -78,7 +78,7 @@ impl Nodes {
         self.nodes[n].0.run(|| agent.restart())
     }
 
-    /// Loses all packets from and to a node, without a word to anybody.
+    /// Silently drops all packets from and to a node.
     ///
     /// # Errors
     ///

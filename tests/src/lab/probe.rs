@@ -12,14 +12,14 @@ use super::hold::Held;
 use super::host::{Family, Host};
 use super::icmp;
 
-/// How long a probe waits for its answer: long enough for a lost SYN to be sent thrice more.
+/// How long a probe waits for its answer: long enough for a lost SYN to be sent three more times.
 const TIMEOUT: Duration = Duration::from_millis(7500);
 /// How often a datagram is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
-/// How long a look at all sockets waits before the next one.
+/// The pause between two polls of all sockets.
 pub(super) const BLINK: Duration = Duration::from_millis(2);
 
-/// What a probe speaks.
+/// The protocol of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proto {
     /// A TCP connection with a question and an answer.
@@ -30,12 +30,12 @@ pub enum Proto {
     Icmp,
 }
 
-/// From a host to an address, and where that is to arrive.
+/// From a host to an address, and where the packets are to arrive.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
     from: &'a Host,
     to: IpAddr,
-    /// Where the sender is told to send; otherwise to the very port that is listened on.
+    /// The port to which the sender sends; by default the port that is listened on.
     to_port: Option<u16>,
     at: &'a Host,
     /// Where the receiver listens; port 0 is any free one.
@@ -43,12 +43,12 @@ pub struct Way<'a> {
     patience: Duration,
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether the sender got its answer.
     pub answered: bool,
-    /// Where the receiver saw it come from. A TCP connection that is not established is not seen.
+    /// Its source as the receiver saw it. A TCP connection that is not established is not seen.
     pub seen: Option<SocketAddr>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Way<'a> {
         self
     }
 
-    /// Goes this way once, from a source port or any.
+    /// Sends a probe this way, from a source port or any.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl<'a> Way<'a> {
         outcome.with_context(|| format!("{proto} {self}"))
     }
 
-    /// Establishes `count` connections this way and keeps them talking; the listening port is free again then.
+    /// Establishes `count` connections this way and keeps sending on them; the listening port is then free again.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl<'a> Way<'a> {
         Ok((listener, SocketAddr::new(self.to, port)))
     }
 
-    /// A connection of the sender that is on its way.
+    /// A connection of the sender that is being established.
     pub(super) fn connecting(&self, to: SocketAddr, source_port: u16) -> Result<TcpStream> {
         let socket = self.sender(Type::STREAM, None, source_port)?;
         abort_on_close(&socket)?;
@@ -235,7 +235,7 @@ impl<'a> Way<'a> {
 }
 
 impl Outcome {
-    /// Where the receiver saw it come from, if all went well.
+    /// Its source as the receiver saw it, if the probe was answered.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl Outcome {
 
 const EINPROGRESS: i32 = 115;
 
-/// How long a child process may hold on to what it was forked with.
+/// How long a child process may keep the file descriptors that it was forked with.
 const RELEASE: Duration = Duration::from_secs(2);
 
 /// Makes a socket in a host's namespace. It never blocks.
@@ -282,12 +282,12 @@ fn bind(socket: &Socket, address: SocketAddr) -> std::io::Result<()> {
     }
 }
 
-/// Leaves nothing behind that would keep a pair of ports busy.
+/// Avoids states that would keep a pair of ports busy.
 pub(super) fn abort_on_close(socket: &Socket) -> Result<()> {
     socket.set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")
 }
 
-/// The value, or `None` if there is none yet. What the network says is no error of the probe.
+/// The value, or `None` if there is none yet. Errors of the network are not errors of the probe.
 pub(super) fn ready<T>(result: std::io::Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

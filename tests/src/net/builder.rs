@@ -6,12 +6,11 @@ use super::{FIRST_STATIC, Net, add_to};
 use crate::northbound::Northbound;
 use crate::row::{json_map, json_set, named};
 
-/// What a network is to look like; made by [`Net::builder`].
+/// The configuration of a network; made by [`Net::builder`].
 ///
 /// Network `N` has the uplink addresses `203.0.113.(N+1)/24` and `2001:db8::(N+1)/64` (from the 100th on, addresses of
-/// `198.18.0.0/15`), the internal networks `10.57.N.0/24` and `fd42:57:N::/64` with the router on `.1`, a chassis
-/// group on the gateway port, a default route, and SNAT for both families. Forwards find room in `203.0.113.0/24`
-/// from `.101` on.
+/// `198.18.0.0/15`), the internal networks `10.57.N.0/24` and `fd42:57:N::/64` with the router on `.1`, a chassis group
+/// on the gateway port, a default route, and SNAT for both families. Forwards can use `203.0.113.0/24` from `.101` on.
 #[derive(Clone, Debug)]
 pub struct NetBuilder {
     id: u32,
@@ -78,7 +77,7 @@ impl NetBuilder {
     ///
     /// # Errors
     ///
-    /// When an address is none, or the server refuses.
+    /// When an address is invalid, or the server refuses.
     pub fn create(self, server: &impl Northbound) -> Result<Net> {
         ensure!((1..=0xffff).contains(&self.id), "a network's number is 1 to 65535, not {}", self.id);
         let parse = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<Cidr>>>();
@@ -157,7 +156,7 @@ pub(super) struct Joint<'a> {
 
 /// Inserts a switch, a port of a router that exists, and the switch's port towards it.
 pub(super) fn joined_switch(joint: &Joint<'_>) -> Vec<Value> {
-    // Names of rows have to be unique within the transaction and may hold no dash.
+    // Names of rows have to be unique within the transaction and must not contain dashes.
     let row = |kind: &str| format!("{kind}_{}", joint.switch.replace('-', "_"));
     let mut router_port = json!({
         "name": joint.router_port,
@@ -198,7 +197,7 @@ pub(super) fn gateway_group(name: &str) -> Vec<Value> {
     ]
 }
 
-/// What northd may give away: all but the range static addresses are taken from.
+/// The addresses that northd may allocate: all except the range of static addresses.
 fn dynamic_ranges(internals: &[Cidr]) -> Result<Vec<(String, String)>> {
     let mut config = Vec::new();
     for internal in internals {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Nat, Net, add_to, remove_from, select};
 use crate::row::{json_map, json_set, map_column, named, set_column, uuid_ref};
 
-/// What a forward forwards.
+/// The protocol of a forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP.
@@ -40,8 +40,8 @@ impl Net {
         )
     }
 
-    /// Forwards TCP connections by a load balancer that the router has through a group only. Incus makes none such,
-    /// OVN-Kubernetes does. Returns the balancer's UUID.
+    /// Forwards TCP connections by a load balancer that the router has only through a group. Incus does not create
+    /// such, OVN-Kubernetes does. Returns the balancer's UUID.
     ///
     /// # Errors
     ///
@@ -151,8 +151,8 @@ impl Net {
         }
     }
 
-    /// Deletes a load balancer and, unless it would be empty, creates it again; the weak references to it go by
-    /// themselves.
+    /// Deletes a load balancer and, unless it would be empty, creates it again; the server removes the weak references
+    /// to it.
     fn replace_balancer(
         &self,
         protocol: Protocol,

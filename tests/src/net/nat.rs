@@ -65,7 +65,7 @@ impl Net {
         uuid.as_ref().and_then(Value::as_str).map(str::to_owned).context("an insert without a UUID")
     }
 
-    /// Takes a NAT row off the router, whoever it belongs to.
+    /// Removes a NAT row from the router, whatever its owner.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Net {
         self.transact(vec![remove_from("Logical_Router", &self.router(), "nat", uuid_ref(uuid))]).map(drop)
     }
 
-    /// Does what `incus network set` does on some keys: removes **all** `snat` rows and adds the network's own again.
+    /// Does the same as `incus network set` for some keys: removes **all** `snat` rows and adds the network's own again.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Net {
         self.transact(operations).map(drop)
     }
 
-    /// The rows that let the whole network out under the router's own addresses.
+    /// The rows that translate the whole network to the router's own addresses.
     pub(super) fn base_snat(&self) -> Vec<Value> {
         let mut operations = Vec::new();
         for (index, internal) in self.internals.iter().enumerate().filter(|_| self.snat) {

@@ -1,4 +1,4 @@
-//! The instance's side: where its addresses come from, and that they change.
+//! The instance's side: the sources of its addresses, and changes of them.
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Net, Ovn, eventually};
@@ -14,7 +14,7 @@ fn a_dynamic_port_gets_its_row_with_its_address_and_another_with_another() -> Re
     ovn.northd().signal("STOP")?;
     let mut net = Net::builder(1).create(&ovn.nb)?;
     let mut instance = net.add_instance(Addressing::Dynamic)?;
-    // What northd will give; a forward may be there before the address.
+    // The address that northd will allocate; a forward may exist before it.
     net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.2"), 443)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     wait_for_state(&cli, &instance.port, V4, "waiting no-address")?;
@@ -27,7 +27,7 @@ fn a_dynamic_port_gets_its_row_with_its_address_and_another_with_another() -> Re
     let flows = ovn.lflows(&net.router(), "lr_out_snat")?;
     assert!(flows.iter().any(|flow| flow.contains("ip4.src == 10.57.1.2 ")), "{flows:#?}");
 
-    // northd gives another address, as asked: a fixed one of the dynamic kind.
+    // northd allocates another address, as requested: a fixed dynamic one.
     net.set_addresses(&instance.port, &[&format!("{} 10.57.1.77", instance.mac)])?;
     wait_for_rows(&ovn.nb, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.77")])?;
     net.set_addresses(&instance.port, &["dynamic"])?;
@@ -59,7 +59,7 @@ fn a_change_of_a_dynamic_address_moves_the_row() -> Result<()> {
         [row(&net, &instance, "203.0.113.101", v4), row(&net, &instance, "2001:db8::65", v6)],
     )?;
 
-    // The pool shrinks by the address, so that northd gives another one.
+    // The address is removed from the pool, so that northd allocates another one.
     let switch = net.internal_switch();
     ovn.nbctl(&["set", "logical_switch", &switch, "other_config:exclude_ips=\"10.57.1.2..10.57.1.200\""])?;
     eventually(SOON, "northd gives another address", || {
@@ -120,7 +120,7 @@ fn every_internal_address_gets_a_row() -> Result<()> {
         row6("fd42:57:1::21"),
     ])?;
 
-    // Over several elements, in a spelling that is not canonical, with blanks that OVN forgives.
+    // In several elements, in a notation that is not canonical, with blanks that OVN accepts.
     net.set_addresses(
         &instance.port,
         &["00:16:3e:00:00:01  10.57.1.21", "00:16:3e:00:00:02 10.57.1.22 FD42:0057:1:0::0021", "unknown"],
@@ -186,7 +186,7 @@ fn of_two_ports_with_one_address_none_leaves_as_the_other() -> Result<()> {
     net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.50"), 443)?;
     net.annotate(&one.port, V4, Some("203.0.113.101"))?;
     scene.wait_for_rows([row(&net, &one, "203.0.113.101", "10.57.1.50")])?;
-    // One that asks for nothing would leave as the other.
+    // Connections of one without an intent would leave with the other's address.
     let two = net.add_instance(shared)?;
     scene.wait_for_rows([])?;
     scene.wait_for_state(&one.port, V4, "conflict duplicate-address")?;

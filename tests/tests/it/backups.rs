@@ -1,4 +1,4 @@
-//! Active-backup pairs: which of two servers takes writes changes, and no connection ends by that.
+//! Active-backup pairs: the server that accepts writes changes, without ending connections.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,10 +18,10 @@ const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"]
 
 const NO_WRITES: &str = "the server takes no writes: it is a backup, or read-only";
 
-/// Ports, and the addresses that they ask for.
+/// Ports with the addresses of their intents.
 type Wanted = BTreeSet<(String, String)>;
 
-/// Two servers of which one at a time is the active one, as pacemaker has them.
+/// Two servers, one of which is active at a time, as with pacemaker.
 struct Pair {
     servers: [OvsdbServer; 2],
     active: AtomicUsize,
@@ -46,7 +46,7 @@ impl Pair {
         format!("{},{}", self.servers[first].remote(), self.servers[1 - first].remote())
     }
 
-    /// Makes the other server the active one, once it has all that this one has.
+    /// Makes the other server the active one, once it has the same content.
     fn fail_over(&self) -> Result<()> {
         let old = self.active.load(Ordering::SeqCst);
         let (from, to) = (&self.servers[old], &self.servers[1 - old]);
@@ -65,12 +65,12 @@ fn demote(server: &OvsdbServer, active: &OvsdbServer) -> Result<()> {
     Ok(())
 }
 
-/// What the ports of a server ask for, and its rows of ours.
+/// The intents of a server's ports, and our rows there.
 fn content(server: &OvsdbServer) -> Result<(Wanted, BTreeSet<String>)> {
     Ok((wanted(server)?, owned(server, OWNER)?))
 }
 
-/// Which port asks for which address.
+/// The intents of ports.
 fn wanted(server: &OvsdbServer) -> Result<Wanted> {
     let select = json!({"op": "select", "table": "Logical_Switch_Port", "where": [], "columns": ["name", "external_ids"]});
     let found = Northbound::transact(server, vec![select])?;
@@ -90,14 +90,14 @@ fn annotate(server: &OvsdbServer, port: &str, address: Option<&str>) -> Result<(
     Northbound::transact(server, vec![set]).map(drop)
 }
 
-/// Sets and unsets intents at whichever server takes them.
+/// Sets and unsets intents at the server that accepts them.
 fn work(pair: &Pair, instances: &[Instance], stop: &AtomicBool) -> usize {
     let mut random = Random(0x5eed_0fca_a9a1_6002);
     let mut times = 0;
     while !stop.load(Ordering::SeqCst) {
         let at = random.below(instances.len() as u64) as usize;
         let address = ADDRESSES.get(random.below(4) as usize).copied();
-        // Between the two there is none that does.
+        // During the change no server accepts writes.
         times += usize::from(annotate(pair.active(), &instances[at].port, address).is_ok());
         sleep(Duration::from_millis(5));
     }
@@ -153,7 +153,7 @@ fn field_case_2_a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
     Ok(())
 }
 
-/// What a person does goes to the server that takes it, and `doctor` tells which one that is.
+/// Commands write to the server that accepts writes, and `doctor` reports which one that is.
 #[test]
 fn commands_find_the_server_that_takes_writes() -> Result<()> {
     let pair = Pair::start()?;

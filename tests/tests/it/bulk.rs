@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
 
-/// What northd and the clients' synchronisation keep changing.
+/// Tables that northd and the clients' synchronisation keep changing.
 const RESTLESS: [&str; 1] = ["NB_Global"];
 
 /// Regression: ovsdbapp, whose queue of one transaction is full.
@@ -74,7 +74,7 @@ fn work_of_one_port_does_not_wait_for_a_refusal_of_another() -> Result<()> {
     let ovn = Ovn::start()?;
     let (net, instances) = network(&ovn, 1)?;
     let _agent = Agent::start(ovn.nb.remote())?;
-    // Every other port asks for what it cannot have.
+    // Every other port has an intent that cannot be granted.
     let asked = instances.iter().enumerate().map(|(index, instance)| {
         let address = if index % 2 == 0 { external(&net) } else { "203.0.113.250".to_owned() };
         intent(instance, "insert", &address)
@@ -94,7 +94,7 @@ fn network(ovn: &Ovn, id: u32) -> Result<(Net, Vec<Instance>)> {
         .zip(&instances)
         .map(|(port, instance)| Ok((SocketAddr::new(listen, port), SocketAddr::new(instance.v4()?, 80))));
     net.add_forwards(Protocol::Tcp, &forwards.collect::<Result<Vec<_>>>()?)?;
-    // Rows of others, which are to stay as they are.
+    // Foreign rows, which must stay unchanged.
     net.add_nat("dnat", ip("198.51.100.1"), "10.99.0.1")?;
     net.add_nat("snat", ip("198.51.100.2"), "10.99.0.0/25")?;
     Ok((net, instances))
@@ -128,7 +128,7 @@ fn foreign(mut all: Snapshot) -> Snapshot {
         let left: Vec<Value> = set_column(&router["nat"]).into_iter().filter(kept).collect();
         router.insert("nat".to_owned(), json!(left));
     }
-    // The intents are not ours, but they are what the test changed.
+    // The intents are foreign, but the test itself changed them.
     for port in all.tables.get_mut("Logical_Switch_Port").into_iter().flat_map(|rows| rows.values_mut()) {
         let mut ids = map_column(&port["external_ids"]);
         ids.remove(V4);

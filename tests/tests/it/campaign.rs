@@ -1,4 +1,4 @@
-//! A cluster that loses its leader again and again while intents are set and unset.
+//! A cluster that loses its leader repeatedly while intents are set and unset.
 //!
 //! `OVN_EXTADDR_FAULTS=50 cargo test -p ovn-extaddr-tests --test it campaign -- --nocapture` is the long form, whose
 //! table is in `docs/reliability.md`.
@@ -12,17 +12,17 @@ use ovn_extaddr_tests::{Agent, Cluster};
 
 use crate::load::{Load, commits, wait_for_commit, wait_for_member};
 
-/// Faults in a run that is not told otherwise: each kind twice.
+/// The default number of faults: each kind twice.
 const FAULTS: usize = 6;
 
-/// What happens to the leader.
+/// The fault of the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
-    /// It is killed outright, and comes back once there is another.
+    /// It is killed, and started again once there is another.
     Killed,
     /// It hands leadership over, as before every snapshot.
     Transferred,
-    /// It is stopped and goes on once there is another: it believes to lead until then.
+    /// It is stopped and continued once there is another: it believes that it leads until then.
     Frozen,
 }
 
@@ -52,7 +52,7 @@ fn no_row_is_lost_or_doubled_whatever_happens_to_the_leader() -> Result<()> {
     Ok(())
 }
 
-/// Makes the faults happen one after the other, and measures how long it takes to get over each.
+/// Causes the faults one after the other, and measures the recovery time of each.
 fn suffer(cluster: &mut Cluster, agents: &[Agent], faults: usize) -> Result<BTreeMap<Fault, Times>> {
     let mut times: BTreeMap<Fault, Times> = BTreeMap::new();
     for fault in [Fault::Killed, Fault::Transferred, Fault::Frozen].into_iter().cycle().take(faults) {

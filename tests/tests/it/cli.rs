@@ -1,4 +1,4 @@
-//! The command line as scripts and people use it: exit statuses, one clear line, and JSON whose shape is a promise.
+//! The command line as scripts and people use it: exit statuses, one clear line, and JSON with a stable structure.
 
 use std::io::pipe;
 use std::net::TcpListener;
@@ -28,7 +28,7 @@ pub(crate) const COMMANDS: [&[&str]; 8] = [
     &["list", "--json"],
 ];
 
-/// Asserts that a command failed as it should: status 1, one line that names the program, and nothing on standard output.
+/// Asserts that a command failed correctly: status 1, one line that names the program, and nothing on standard output.
 #[track_caller]
 fn assert_fails(output: &Output, parts: &[&str]) {
     assert_eq!(output.code(), Some(1), "{output:?}");
@@ -141,7 +141,7 @@ fn a_timeout_bounds_the_whole_of_a_command() -> Result<()> {
     let mut scene = Scene::start()?;
     let (_, instance) = network(&scene.server)?;
     scene.agent.stop()?;
-    // Nobody is there to do what it waits for.
+    // There is no agent to do what it waits for.
     let output =
         scene.cli.run(&["set", &instance.port, "--ipv4", "203.0.113.101", "--wait=sb", "--timeout=5"])?;
     assert_fails(&output, &["the intent is set"]);
@@ -195,7 +195,7 @@ fn a_closed_pipe_is_no_panic() -> Result<()> {
     Ok(())
 }
 
-/// Rule: an insertion into a map leaves a key alone that is there; it has to be deleted first.
+/// Rule: an insertion into a map does not change an existing key; it has to be deleted first.
 #[test]
 fn set_and_unset_write_what_is_said_and_nothing_else() -> Result<()> {
     let scene = Scene::start()?;
@@ -208,7 +208,7 @@ fn set_and_unset_write_what_is_said_and_nothing_else() -> Result<()> {
             output.status.success() && output.stdout.is_empty() && output.stderr.lines().count() <= 1,
             "{output:?}"
         );
-        // Of an instance of Incus, it is told how an intent outlives its port.
+        // For an instance of Incus, the output explains how an intent outlives its port.
         assert_eq!(output.stderr.contains("with --keep it stays"), arguments[0] == "set", "{output:?}");
         let mut ids = net.external_ids(&instance.port)?;
         let found = (ids.remove(V4), ids.remove(V6));
@@ -228,7 +228,7 @@ fn set_and_unset_write_what_is_said_and_nothing_else() -> Result<()> {
     assert_eq!(run(&["unset", port, "--ipv6"])?, is(Some("auto"), None));
     assert_eq!(run(&["set", port, "--ipv6=auto"])?, is(Some("auto"), Some("auto")));
     assert_eq!(run(&["unset", port])?, is(None, None));
-    // It is written as asked, and the operator is told that it has no effect.
+    // It is written as requested, with a warning that it has no effect.
     let router_port = format!("{}-lsp-router", net.internal_switch());
     let output = scene.cli.run(&["set", &router_port, "--ipv4=auto"])?;
     assert!(output.status.success() && output.stderr.contains("type router"), "{output:?}");
@@ -245,11 +245,11 @@ fn set_can_wait_for_the_effect() -> Result<()> {
         output.success()?,
         format!("{} ipv4: active: 10.57.1.11 leaves as 203.0.113.101\n", instance.port)
     );
-    // Not a moment later: northd has it.
+    // Immediately afterwards northd has it.
     let flows = ovn.lflows(&net.router(), "lr_out_snat")?;
     assert!(flows.iter().any(|flow| flow.contains("ct_snat(203.0.113.101,")), "{flows:#?}");
 
-    // What is refused does not become so by waiting, and is a failure.
+    // A refused intent does not change by waiting, and is a failure.
     let output = cli.run(&["set", &instance.port, "--ipv4=203.0.113.99", "--wait=sb", "--timeout=20"])?;
     assert_eq!(output.code(), Some(1), "{output:?}");
     assert!(output.stdout.contains("rejected"), "{output:?}");
@@ -260,7 +260,7 @@ fn set_can_wait_for_the_effect() -> Result<()> {
     Ok(())
 }
 
-/// `ovn-nbctl --wait` without a timeout connects again, too, and goes on waiting.
+/// Like `ovn-nbctl --wait`, it reconnects without a timeout, and continues waiting.
 #[test]
 fn a_wait_outlives_the_server() -> Result<()> {
     let mut scene = Scene::start()?;
@@ -275,12 +275,12 @@ fn a_wait_outlives_the_server() -> Result<()> {
         snapshot.rows("NB_Global").next().map(|(_, row)| row.clone()).context("a row")
     };
     eventually(SOON, "nb_cfg is higher", || Ok(global(&scene.server)?["nb_cfg"] == 1))?;
-    // The outcome of that transaction is not to get lost.
+    // The outcome of that transaction must not be lost.
     sleep(Duration::from_secs(1));
     scene.server.restart()?;
     sleep(Duration::from_secs(2));
     assert!(waiting.is_running(), "{}", waiting.log());
-    // What ovn-northd writes when all chassis are done.
+    // ovn-northd writes this when all chassis are done.
     scene
         .server
         .transact(vec![json!({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})])?;
@@ -472,7 +472,7 @@ fn our_rows_say_whose_they_are() -> Result<()> {
     Ok(())
 }
 
-/// Runs every command, all at once, and asserts that each gives up after a second, and says so.
+/// Runs all commands at once, and asserts that each gives up after a second, with a message.
 fn assert_all_time_out(cli: &Cli, part: &str) -> Result<()> {
     scope(|threads| {
         let run = |arguments: &'static [&'static str]| {

@@ -1,4 +1,4 @@
-//! Hours that go by in seconds: clocks of servers and agents that a test puts forward.
+//! Hours that pass in seconds: clocks of servers and agents that a test puts forward.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Goes on until the server has sent something, which is its question for a sign of life where nothing else happens.
+/// Continues until the server has sent something, which is its probe if nothing else happens.
 async fn hears(follower: &mut Follower) -> Result<()> {
     let (before, start) = (follower.session.received().0, Instant::now());
     while follower.session.received().0 == before {
         ensure!(start.elapsed() < SOON, "the server asks nothing");
-        // What is there is taken in although it is no event.
+        // Received data is handled although it is not an event.
         let event = timeout(Duration::from_millis(5), follower.session.next(&mut follower.cache)).await;
         if let Ok(SessionEvent::Disconnected { error, .. }) = event {
             bail!("the connection is lost: {error}");
@@ -27,20 +27,20 @@ async fn hears(follower: &mut Follower) -> Result<()> {
     Ok(())
 }
 
-/// Regression: clients that do not answer the server's echo, or panic at it, are thrown out after two silent
-/// intervals: every Rust crate but one.
+/// Regression: clients that do not answer the server's echo, or panic at it, are disconnected after two silent
+/// intervals: every Rust crate except one.
 #[tokio::test]
 async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
     let clock = Clock::new()?;
     let server = OvsdbServer::northbound_by(&clock)?;
     let mut config = SessionConfig::new(server.tcp_remote().parse()?, "OVN_Northbound");
-    // Ours would be signs of life, too.
+    // Our own probes would be signs of life, too.
     config.probe = None;
     let mut follower = Follower::with(Session::new(config), Cache::everything());
     follower.synced().await?;
     for step in 1..=180 {
         clock.set(Duration::from_secs(60) * step)?;
-        // It looks at its clock when it has something to do.
+        // It reads its clock when it has something to do.
         server.appctl(&["version"])?;
         hears(&mut follower).await.with_context(|| format!("after {step} minutes"))?;
     }
@@ -48,10 +48,9 @@ async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
     Ok(())
 }
 
-/// The server keeps the lock of a frozen agent until its own probe finds that one silent. When the agent goes on, it
-/// has to find out that it is active no more.
-/// Regression: cluster-network-operator#631: with a server that does not probe, a dead holder keeps its lock for
-/// ever.
+/// The server keeps the lock of a frozen agent until its own probe detects the silence. When the agent continues, it
+/// has to find out that it is not active any more. Regression: cluster-network-operator#631: with a server that does
+/// not probe, a dead holder keeps its lock forever.
 #[test]
 fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
     let clock = Clock::new()?;
@@ -68,7 +67,7 @@ fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
     let mut ahead = Duration::ZERO;
     eventually(TIMEOUT, "the other one takes over", || {
-        // Less than the two intervals that it grants to whoever is not frozen.
+        // Less than the two intervals that a client has that is not frozen.
         ahead += Duration::from_secs(6);
         clock.set(ahead)?;
         server.appctl(&["version"])?;
@@ -96,7 +95,7 @@ fn an_agent_whose_clock_jumps_goes_on() -> Result<()> {
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
     let [preload, file] = clock.environment();
-    // Over TCP, where it wants signs of life.
+    // Over TCP, where the server sends probes.
     let agent = Agent::builder(server.tcp_remote())
         .config("drain = 7200\nhold-down = 0\n")
         .env(&preload.0, &preload.1)
@@ -119,15 +118,16 @@ fn an_agent_whose_clock_jumps_goes_on() -> Result<()> {
         net.annotate(&instance.port, V4, None)?;
         wait_for(Some("drain"))?;
     }
-    // A jump is no silence of the server.
+    // A jump is not silence of the server.
     ensure!(!agent.log().contains("disconnected from"), "{}", agent.log());
-    // What drains goes by the wall clock, two hours after it was written.
+    // Drain rows expire by the wall clock, two hours after they were written.
     clock.set(HOUR * 10)?;
     agent.appctl(&["version"])?;
     wait_for(None)
 }
 
-/// Members whose clocks jump lose their leadership, as all others seem to have been silent; and agents go with it.
+/// Members whose clocks jump lose their leadership, since all others seem to have been silent; and agents follow the
+/// new leader.
 #[test]
 fn members_whose_clocks_jump_are_survived() -> Result<()> {
     let clocks = [Clock::new()?, Clock::new()?, Clock::new()?];

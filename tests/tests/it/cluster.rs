@@ -19,7 +19,7 @@ fn follower(remotes: &str, change: impl FnOnce(&mut SessionConfig)) -> Result<Fo
     Ok(Follower::with(Session::new(config), Cache::everything()))
 }
 
-/// Inserts rows in several transactions: ovsdb-server remembers no more of the past than it has of the present.
+/// Inserts rows in several transactions: ovsdb-server keeps at most as much history as present data.
 fn fill(cluster: &Cluster, from: usize) -> Result<()> {
     let set = |name: String| json!({"op": "insert", "table": "Address_Set", "row": {"name": name}});
     for n in from..from + 10 {
@@ -47,7 +47,7 @@ async fn committed(follower: &mut Follower, transaction: &Transaction) -> Result
     }
 }
 
-/// Goes on until a server is left or was never in use, and returns what for.
+/// Continues until a server is left or was never used, and returns the reason.
 async fn left(follower: &mut Follower) -> Result<ServerUnusable> {
     loop {
         if let SessionEvent::Disconnected { error, .. } = follower.next().await? {
@@ -64,7 +64,7 @@ async fn locked(follower: &mut Follower) -> Result<LockStatus> {
     }
 }
 
-/// Goes on until the session is at this member.
+/// Continues until the session is connected to this member.
 async fn reach(follower: &mut Follower, remote: &str) -> Result<()> {
     let remote = remote.parse()?;
     while follower.session.remote() != Some(&remote) || !follower.session.is_synced() {
@@ -112,7 +112,7 @@ async fn a_session_follows_the_leader() -> Result<()> {
 
 /// Commits a row as soon as there is a leader to commit it.
 async fn committed_somewhere(follower: &mut Follower) -> Result<()> {
-    // The connection to the dead leader has to be found out first.
+    // The loss of the connection to the dead leader has to be detected first.
     while !matches!(follower.next().await?, SessionEvent::Disconnected { .. }) {}
     while !follower.session.is_synced() {
         follower.next().await?;
@@ -170,7 +170,7 @@ async fn a_follower_will_do_where_any_server_will() -> Result<()> {
     session.reach(&cluster.snapshot()?).await?;
     assert_eq!(session.session.lock_status(), LockStatus::None, "a lock of a follower excludes nobody");
 
-    // It is asked for on the same connection once it means something.
+    // It is requested on the same connection once it is meaningful.
     cluster.member(leader).kill9()?;
     let new = cluster.leader()?;
     if cluster.member(new).remote() == remote {
@@ -188,7 +188,7 @@ async fn a_follower_will_do_where_any_server_will() -> Result<()> {
     Ok(())
 }
 
-/// Regression: libovsdb, which takes a relay for a leader.
+/// Regression: libovsdb, which treats a relay as a leader.
 #[tokio::test]
 async fn a_relay_is_no_leader() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
@@ -199,7 +199,7 @@ async fn a_relay_is_no_leader() -> Result<()> {
     let why = loop {
         let SessionEvent::Disconnected { error, .. } = strict.next().await? else { continue };
         match error.as_server_unusable() {
-            // At first it may not have heard from its source, and when it does, it breaks connections.
+            // At first it may not have data from its source, and when it gets data, it breaks connections.
             None | Some(ServerUnusable::NoSchema(StorageModel::Relay)) => {}
             Some(why) => break why.clone(),
         }
@@ -220,7 +220,7 @@ async fn a_relay_is_no_leader() -> Result<()> {
     Ok(())
 }
 
-/// Rule: each server process has locks of its own, of which those at the leader count.
+/// Rule: each server process has its own locks, of which those at the leader count.
 #[tokio::test]
 async fn the_lock_is_won_anew_at_the_new_leader() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
@@ -257,14 +257,14 @@ async fn a_frozen_leader_is_left() -> Result<()> {
     let dump = cluster.member(new).snapshot()?;
     session.reach(&dump).await?;
 
-    // As it wakes up it has to learn that it leads no more, and nobody follows it meanwhile.
+    // When it continues it has to learn that it does not lead any more, and nobody may follow it meanwhile.
     cluster.member(old).daemon().signal("CONT")?;
     committed(&mut session, &insert("awake")).await?;
     assert_eq!(session.session.remote(), Some(&remote.parse()?));
     Ok(())
 }
 
-/// Regression: libovsdb#472 and libovsdb#497, whose `Connected()` tells otherwise.
+/// Regression: libovsdb#472 and libovsdb#497, whose `Connected()` reports something else.
 #[tokio::test]
 async fn a_leader_without_its_majority_is_left() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;

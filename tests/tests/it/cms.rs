@@ -1,10 +1,10 @@
-//! Cloud managements at random: what Incus, LXD and Neutron do to the database, against the agent.
+//! Random edits of CMSes: the changes of the database by Incus, LXD and Neutron, with an agent.
 //!
-//! Everything is done twice, to a database with an agent and to one without. Whenever both have come to rest, they must
-//! say the same, but for the agent's rows and what these say was converted, and the rows must be those that the
-//! managements' own books call for.
+//! Everything is done twice, in a database with an agent and in one without. Whenever both are at rest, they must be
+//! equal, except for the agent's rows and the conversions that these record, and the rows must be those that the CMSes'
+//! own records require.
 //!
-//! Each run has a seed of its own. A failure names it, and `OVN_EXTADDR_SEED` repeats it; `OVN_EXTADDR_STEPS` makes runs
+//! Each run has its own seed. A failure prints it, and `OVN_EXTADDR_SEED` repeats it; `OVN_EXTADDR_STEPS` makes runs
 //! longer, as `scripts/soak` does.
 
 mod books;
@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use crate::scene::seed_and_steps;
 use world::World;
 
-/// Steps of a run that is not told otherwise.
+/// The default number of steps of a run.
 const STEPS: u64 = 120;
 /// Steps from one rest to the next.
 const ROUND: u64 = 6;

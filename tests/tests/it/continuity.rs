@@ -1,4 +1,4 @@
-//! Agents and servers come and go while the work goes on.
+//! Agents and servers end and start while the work continues.
 
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
     wait_for_rows(&server, OWNER, rows(&net, &instances[..1]))?;
     first.wait_for_log("committed")?;
-    // The standby has seen all of it, and has done nothing.
+    // The standby has seen everything, and has written nothing.
     second.wait_for_log("10.57.1.11 leaves as 203.0.113.101")?;
     assert!(!second.log().contains("committed"), "{}", second.log());
 
@@ -33,7 +33,7 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
     second.wait_for_log("active: the lock is ours")?;
     second.wait_for_log("committed subjects=1 changes=1")?;
 
-    // It comes back behind the other, and takes over again when that one is told to stop.
+    // It comes back as a standby, and takes over again when the other one is stopped.
     first.restart()?;
     first.wait_for_log("standby: another agent has the lock")?;
     assert!(second.stop()?.success());
@@ -74,7 +74,7 @@ fn a_server_that_is_killed_while_intents_change_is_caught_up_with() -> Result<()
         for instance in &instances[..5] {
             net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
         }
-        // In the middle of that; after it, others write before the agent is back.
+        // During that; afterwards others write before the agent is back.
         scene.server.restart()?;
         for instance in &instances[5..] {
             net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
@@ -84,7 +84,7 @@ fn a_server_that_is_killed_while_intents_change_is_caught_up_with() -> Result<()
         }
     }
     scene.wait_for_rows_of(&net, &instances)?;
-    // Gone for longer than a connection attempt takes.
+    // It is stopped for longer than a connection attempt takes.
     scene.server.kill9()?;
     sleep(Duration::from_millis(500));
     scene.server.start()?;
@@ -111,7 +111,7 @@ fn an_agent_may_be_there_before_its_database() -> Result<()> {
     server.appctl(&["ovsdb-server/add-db", &server.dir().join("db").display().to_string()])?;
     wait_for_rows(&server, OWNER, rows(&net, &instances[..1]))?;
 
-    // And it may go and come back while the agent has it.
+    // It may also be removed and added again while the agent uses it.
     server.appctl(&["ovsdb-server/remove-db", "OVN_Northbound"])?;
     sleep(Duration::from_millis(100));
     server.appctl(&["ovsdb-server/add-db", &server.dir().join("db").display().to_string()])?;
@@ -154,7 +154,7 @@ fn a_dry_run_decides_and_writes_nothing() -> Result<()> {
     let before = server.dump()?;
     let mut agent = Agent::builder(server.remote()).args(&["--dry-run"]).start()?;
     agent.wait_for_log("10.57.1.11 will leave as 203.0.113.101")?;
-    // It keeps no other agent from working.
+    // It does not prevent another agent from working.
     assert_eq!(server.dump()?, before);
     let _working = Agent::start(server.remote())?;
     wait_for_rows(&server, OWNER, rows(&net, &instances))?;

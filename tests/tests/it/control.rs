@@ -1,4 +1,4 @@
-//! The control socket, by OVN's own tool.
+//! The control socket, with OVN's own tool.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -49,7 +49,7 @@ fn status_tells_what_an_operator_asks() -> Result<()> {
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
-    // The row may be there a moment before the answer that tells the agent so.
+    // The row may exist a moment before the answer to the agent.
     let status = eventually(SOON, "it is committed", || {
         let status = scene.agent.appctl(&["status"])?;
         Ok(status.contains("last commit: 1 ").then_some(status))
@@ -101,7 +101,7 @@ fn a_paused_agent_writes_nothing_and_leaves_the_lock_to_others() -> Result<()> {
     }
     assert_eq!(scene.agent.appctl(&["is-paused"])?, "true\n");
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    // It goes on looking.
+    // It still observes the database.
     eventually(SOON, "it has seen the intent", || {
         Ok(scene.agent.appctl(&["status"])?.contains("role: paused\n")
             && scene.agent.appctl(&["status"])?.contains("pending: 1"))
@@ -142,7 +142,7 @@ fn the_level_of_the_log_changes_while_it_runs() -> Result<()> {
     Ok(())
 }
 
-/// The answer is out before the process is gone, however often one looks.
+/// The answer is sent before the process ends, however often this is tried.
 #[test]
 fn exit_is_answered() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -161,7 +161,7 @@ fn what_a_killed_agent_left_behind_is_cleared_away() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut agent = Agent::start(server.remote())?;
     eventually(SOON, "it answers", || Ok(agent.appctl(&["version"]).is_ok()))?;
-    // Neither the socket of a process that lives nor a file of somebody else's is.
+    // Neither the socket of a live process nor a foreign file is removed.
     let alive = agent.dir().join("ovn-extaddr.999999999.ctl");
     let _alive = UnixListener::bind(&alive)?;
     let other = agent.dir().join("ovn-northd.1.ctl");
@@ -176,7 +176,7 @@ fn what_a_killed_agent_left_behind_is_cleared_away() -> Result<()> {
     eventually(SOON, "it answers", || Ok(agent.appctl(&["version"]).is_ok()))?;
     assert_eq!(sockets(&agent)?.len(), 3);
     assert!(alive.exists() && other.exists());
-    // Root and the agent's own user and group may command it, as OVN's daemons.
+    // Root and the agent's own user and group may send it commands, as with OVN's daemons.
     let own = agent.daemon().pid();
     let control = agent.dir().join(format!("ovn-extaddr.{own}.ctl"));
     assert_eq!(fs::metadata(control)?.permissions().mode() & 0o777, 0o660);

@@ -1,8 +1,8 @@
-//! A connection that breaks after any byte of a complete exchange, in either direction, or that passes it byte by byte.
-//! (Silence after any byte takes hours; it is among the tests of the session, which have a clock that jumps.)
+//! A connection that breaks after any byte of a complete exchange, in either direction, or that forwards it byte by
+//! byte. (Silence after any byte takes hours; the tests of the session, which have a clock that jumps, cover it.)
 //!
-//! The exchange: what the server is, its schema, the monitor, the lock, a transaction, its update and its result. The
-//! schema is a small one, so that every single byte can be tried.
+//! The exchange: `_Server`, the schema, the monitor, the lock, a transaction, its update and its result. The schema is
+//! a small one, so that every single byte can be tried.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,11 +25,11 @@ use crate::protocol::SOON;
 /// Where the next connection breaks.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
-    /// After so many bytes from the client.
+    /// After this many bytes from the client.
     Up(usize),
-    /// After so many bytes from the server.
+    /// After this many bytes from the server.
     Down(usize),
-    /// Not at all, but each byte goes by itself, so long after the one before.
+    /// Not at all, but each byte is sent separately, this long after the previous one.
     Drips(Duration),
     Never,
 }
@@ -77,7 +77,7 @@ async fn exchange(remote: &str, name: &str) -> Result<()> {
     config.lock = Some("cut".parse()?);
     config.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
     let (mut session, mut cache) = (Session::new(config), Cache::everything());
-    // The row's own UUID makes that a second attempt is refused rather than doubled.
+    // With the chosen UUID a second attempt is refused and does not duplicate the row.
     let row = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
     let mut transaction = Transaction::new("Small");
     transaction.assert_lock("cut");
@@ -122,7 +122,7 @@ impl Proxy {
                     Cut::Drips(pause) => (None, None, Some(pause)),
                     Cut::Never => (None, None, None),
                 };
-                // Whichever ends first, both sides are closed.
+                // When either ends, both sides are closed.
                 tokio::select! {
                     _ = copy(from_client, to_server, limit(most_up), drip, &mut up) => {}
                     _ = copy(from_server, to_client, limit(most_down), drip, &mut down) => {}
@@ -132,7 +132,7 @@ impl Proxy {
         }
     }
 
-    /// Waits for the end of a connection and returns how many bytes went each way.
+    /// Waits for the end of a connection and returns the number of bytes in each direction.
     async fn passed(&self) -> Result<[usize; 2]> {
         for _ in 0..1000 {
             let passed = *self.passed.lock().expect("nobody panics with it");
@@ -145,7 +145,7 @@ impl Proxy {
     }
 }
 
-/// Passes so many bytes on, and no more; with a pause after each, if there is to be one.
+/// Forwards at most this many bytes, with a pause after each, if there is one.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

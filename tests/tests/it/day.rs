@@ -1,8 +1,8 @@
 //! A day in the life of a cluster, compressed: random operations of operators and CMSes, random faults, and at each
-//! rest point a look whether all is as an independent account says.
+//! rest point a comparison with an independent record.
 //!
-//! The seed is printed. To replay, or to go on for longer:
-//! `OVN_EXTADDR_SEED=7 OVN_EXTADDR_STEPS=5000 cargo test -p ovn-extaddr-tests --test it day -- --nocapture`
+//! The seed is printed. To replay, or to run longer: `OVN_EXTADDR_SEED=7 OVN_EXTADDR_STEPS=5000 cargo test -p
+//! ovn-extaddr-tests --test it day -- --nocapture`
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::scene::{OWNER, Random, V4, ip, owned, row, seed_and_steps, wait_until_settled};
 use crate::schema::{another, convert};
 
-/// Steps of a run that is not told otherwise.
+/// The default number of steps of a run.
 const STEPS: u64 = 400;
 
 /// Steps between two rest points.
@@ -23,13 +23,13 @@ const STRETCH: u64 = 40;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A network, and what there is in it by our own account.
+/// A network, with our own record of its content.
 struct Site {
     net: Net,
     instances: Vec<Instance>,
-    /// What each port asks for.
+    /// The intent of each port.
     asked: BTreeMap<String, String>,
-    /// What each forward address leads to.
+    /// The target of each forward address.
     forwards: BTreeMap<IpAddr, IpAddr>,
 }
 
@@ -38,9 +38,9 @@ struct Day {
     sites: Vec<Site>,
     agents: Vec<Agent>,
     cluster: Cluster,
-    /// The schema that was converted, as long as another is in force.
+    /// The original schema, while a converted one is in force.
     before: Option<Value>,
-    /// What happened since the last rest point.
+    /// The operations since the last rest point.
     story: Vec<String>,
 }
 
@@ -69,11 +69,11 @@ impl Day {
             sites.push(Site { net, instances, asked: BTreeMap::new(), forwards: BTreeMap::new() });
         }
         let agents = vec![Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
-        // Xorshift stays at zero for ever.
+        // Xorshift stays at zero forever.
         Ok(Self { random: Random(seed.max(1)), sites, agents, cluster, before: None, story: Vec::new() })
     }
 
-    /// One operation, and now and then a fault right after it.
+    /// One operation, and sometimes a fault right after it.
     fn step(&mut self) -> Result<()> {
         let site = self.random.below(self.sites.len() as u64) as usize;
         let told = self.sites[site].change(&mut self.random)?;
@@ -126,12 +126,12 @@ impl Day {
             _ => return Ok(()),
         };
         self.story.push(told);
-        // What the test writes must be written once: it waits for a leader, as the agents need not.
+        // The test's own writes must be executed once: it waits for a leader, unlike the agents.
         self.cluster.leader()?;
         Ok(())
     }
 
-    /// Waits until all is as it should be.
+    /// Waits until the database is in the expected state.
     fn rest(&mut self) -> Result<()> {
         let wanted: BTreeSet<String> = self.sites.iter().flat_map(Site::rows).collect();
         eventually(TIMEOUT, "the rows are as they should be", || {
@@ -172,7 +172,7 @@ impl Day {
 // ===== impl Site =====
 
 impl Site {
-    /// Does something, and tells what.
+    /// Makes an edit, and describes it.
     fn change(&mut self, random: &mut Random) -> Result<String> {
         let mut below = |end: usize| random.below(end as u64) as usize;
         let address = ip(&format!("203.0.113.{}", 101 + below(5)));
@@ -195,7 +195,7 @@ impl Site {
                 told
             }
             11..14 => {
-                // As Incus does it, an edit too deletes the balancer and makes another.
+                // As in Incus, an edit also deletes the balancer and creates another.
                 self.net.remove_forward(address)?;
                 self.net.add_forward(address, 443, instance.v4()?, 443)?;
                 self.forwards.insert(address, instance.v4()?);
@@ -233,7 +233,7 @@ impl Site {
         })
     }
 
-    /// The rows that there have to be.
+    /// The expected rows.
     fn rows(&self) -> Vec<String> {
         let granted = |instance: &Instance| {
             let (asked, internal) = (self.asked.get(&instance.port)?, instance.v4().ok()?);

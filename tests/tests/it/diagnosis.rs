@@ -1,4 +1,4 @@
-//! What helps a person: doctor, check-config, formats, colours, completions, manual pages.
+//! Help for people: doctor, check-config, formats, colours, completions, manual pages.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +46,7 @@ fn doctor_is_content_with_what_is_well() -> Result<()> {
         assert!(output.stdout.contains(line), "{line} is not in\n{}", output.stdout);
     }
     assert!(output.stdout.ends_with("0 problems, 0 warnings.\n"), "{}", output.stdout);
-    // The lock is where it was.
+    // The holder of the lock has not changed.
     let status = scene.agent.appctl(&["status"])?;
     assert!(status.contains("held since") && status.contains("epoch 1"), "{status}");
     Ok(())
@@ -63,7 +63,7 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
     net.add_default_target(ip("203.0.113.105"), one, DefaultTarget::Vip)?;
     net.add_nat("snat", ip("203.0.113.9"), &one.to_string())?;
     net.add_nat("snat", ip("203.0.113.8"), &format!("{one}/32"))?;
-    // Not for doctor to write, so not by its words.
+    // doctor does not write, so its commands do not contain this.
     let uuid = net.add_nat("dnat", ip("2001:db8::99"), "fd42:57:1::c")?;
     server.transact(vec![json!({"op": "update", "table": "NAT",
         "where": [["_uuid", "==", ["uuid", uuid]]], "row": {"external_ip": "2001:DB8:0::99"}})])?;
@@ -145,7 +145,7 @@ fn doctor_says_what_does_not_work() -> Result<()> {
         "{output:?}"
     );
 
-    // An agent that was stopped in its tracks.
+    // An agent that is frozen.
     let mut agent = Agent::start(server.remote())?;
     agent.wait_for_log("in step")?;
     agent.daemon().signal("STOP")?;
@@ -255,7 +255,7 @@ fn every_key_is_documented() -> Result<()> {
     let within = ["router", "prefixes", "kind", "url", "projects", "native"];
     let shown: BTreeSet<_> = shown.filter(|key| !within.contains(key)).map(str::to_owned).collect();
     assert_eq!(shown, keys);
-    // As it is shipped it says nothing, and without its # signs nothing wrong.
+    // The shipped file sets nothing, and is valid without its # signs.
     cli.write_config(&config)?;
     cli.run(&["check-config"])?.success()?;
     let uncommented: Vec<_> = config
@@ -302,13 +302,13 @@ fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    // What others write into the database must not steer a terminal.
+    // Text that others write into the database must not control a terminal.
     net.annotate(&instance.port, "ipv6.address.external", Some("\u{1b}[31mred\n"))?;
     for command in [&["list"][..], &["plan"], &["forwards"], &["doctor"], &["check-config"]] {
         let run = |more: &[&str]| cli.run(&[command, more].concat()).map(|output| output.stdout);
         let json: Vec<Value> = serde_json::from_str(&run(&["--format", "json"])?)?;
         let short: Vec<Value> = serde_json::from_str(&run(&["--json"])?)?;
-        // How long a server took is another time each time.
+        // The time that a server took differs each time.
         let timeless = *command != ["doctor"];
         assert!(json.len() == short.len() && (json == short || !timeless), "{json:#?} {short:#?}");
         let lines: Vec<Value> =
@@ -322,7 +322,7 @@ fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
         let colored = run(&["--color", "always"])?;
         assert!(colored.contains("\u{1b}[") && !colored.contains("\u{1b}[31mred"), "{command:?}: {colored}");
     }
-    // On a terminal they come by themselves, unless it says that it cannot, or the person that he would rather not.
+    // On a terminal they are used by default, unless the terminal does not support them or the user disables them.
     let on_terminal = |variable: (&str, &str)| -> Result<String> {
         let mut command = Command::new("script");
         let list = format!("{} list --db {}", Agent::built()?.display(), server.remote());
@@ -464,7 +464,7 @@ fn manual_and_completions_are_those_that_are_committed() -> Result<()> {
     let help = cli.run(&["--help"])?.success()?;
     let listed =
         help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // What begins further to the right goes on with a description.
+    // Lines with more indentation continue a description.
     let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let commands: Vec<_> = names.filter(|name| !name.is_empty() && *name != "help").collect();
     assert_eq!(commands.len() + 1, made.len(), "{commands:?}");
@@ -480,7 +480,7 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
     let mut net = Net::builder(1).create(&server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let binary = Agent::built()?;
-    // As bash would, with the script that is installed.
+    // As bash does, with the installed script.
     let complete = |words: &[&str]| -> Result<Vec<String>> {
         let script = format!(
             "PATH={}:$PATH; source {ROOT}/dist/completions/ovn-extaddr.bash; COMP_WORDS=({}); COMP_LINE='{}'; \
@@ -500,7 +500,7 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
     assert!(complete(&["ovn-extaddr", "list", "--st"])?.contains(&"--state".to_owned()));
     assert!(complete(&["ovn-extaddr", "list", "--state", "re"])?.contains(&"rejected".to_owned()));
     let remote = server.remote();
-    // On a machine that is busy there is nothing to offer in time.
+    // On a busy machine the first attempts may time out.
     eventually(SOON, "ports are offered", || {
         let ports = complete(&["ovn-extaddr", "explain", "--db", &remote, "incus-net1-inst"])?;
         ensure!(ports == [instance.port.as_str()], "{ports:?}");
@@ -519,12 +519,12 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
         ensure!(routers.contains(&"incus-net1-lr".to_owned()), "{routers:?}");
         Ok(true)
     })?;
-    // Without a database there is nothing to offer, and nothing to complain.
+    // Without a database there are no completions, and no errors.
     assert!(complete(&["ovn-extaddr", "explain", "x"])?.is_empty());
     Ok(())
 }
 
-/// A person who waits for a large database sees how far it is.
+/// A person who waits for a large database sees the progress.
 #[test]
 fn a_person_sees_the_progress_of_a_slow_load() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
@@ -555,7 +555,7 @@ fn a_socket_that_may_not_be_opened_is_told_with_its_cure() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let path = server.socket();
     let directory = path.parent().context("a directory")?;
-    // Everybody may look at the socket, and its owner may use it.
+    // Everybody may see the socket, and its owner may use it.
     let mode = |path: &Path, mode: &str| -> Result<String> {
         let mut command = Command::new("chmod");
         command.arg(mode).arg(path);

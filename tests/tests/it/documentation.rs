@@ -1,4 +1,4 @@
-//! What the documentation shows and tells people to type.
+//! Commands and output in the documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -33,14 +33,14 @@ fn pages() -> Result<BTreeMap<String, String>> {
     Ok(pages)
 }
 
-/// Where a page's links lead, without those out of the repository.
+/// The targets of a page's links, without those outside of the repository.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);
     let targets = prose.flat_map(|prose| prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
     targets.filter(|target| !target.is_empty() && !target.contains("://"))
 }
 
-/// The names that a page's parts are linked to by, as the forges and mdBook make them of headings.
+/// The anchors of a page's parts, as forges and mdBook derive them from headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| -> String {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
@@ -92,7 +92,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
         .map(|line| line.trim().trim_start_matches("$ ").split(" #").next().unwrap_or_default())
 }
 
-/// A command and what it prints, as the README shows them.
+/// A command and its output, as the README shows them.
 fn shown(readme: &str) -> Vec<(Vec<&str>, &str)> {
     let blocks = readme.split("```console\n").skip(1).filter_map(|block| block.split("```").next());
     let commands = blocks.flat_map(|block| block.split("$ ovn-extaddr ").skip(1));
@@ -100,7 +100,7 @@ fn shown(readme: &str) -> Vec<(Vec<&str>, &str)> {
     commands.map(|(line, printed)| (line.split(' ').collect(), printed)).collect()
 }
 
-/// The README's network, in the words of OVN's tool.
+/// The README's network, as commands of OVN's tool.
 const NETWORK: [&str; 5] = [
     "lr-add R -- lrp-add R R-ext 02:00:00:00:00:01 203.0.113.2/24 -- lrp-set-gateway-chassis R-ext c1",
     "lrp-add R R-int 02:00:00:00:00:02 10.57.0.1/24 -- ls-add S -- lsp-add S S-R -- lsp-set-type S-R router",
@@ -126,7 +126,7 @@ fn the_five_minutes_of_the_readme_go_as_it_shows() -> Result<()> {
         match arguments[0] {
             "run" => agent = Some(Agent::start(server.remote())?),
             "explain" => drop(cli.run(&["set", "p2", "--ipv4", "203.0.113.9"])?.success()?),
-            // As it says: once no agent runs.
+            // As the README says: once no agent runs.
             "cleanup" => drop(agent.take().context("an agent runs")?.stop()?),
             _ => {}
         }
@@ -157,7 +157,7 @@ fn the_screens_are_those_that_are_committed() -> Result<()> {
     Ok(())
 }
 
-/// What the documentation tells people to type makes sense to the program.
+/// The commands in the documentation are valid for the program.
 #[test]
 fn commands_of_the_documentation_are_commands() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -168,7 +168,7 @@ fn commands_of_the_documentation_are_commands() -> Result<()> {
             let Some(arguments) = line.strip_prefix("ovn-extaddr ") else { continue };
             let arguments: Vec<_> =
                 arguments.split_whitespace().filter(|word| !word.starts_with('[')).collect();
-            // One runs on, the others are no words of ours but stand for some.
+            // One does not end, the others are placeholders.
             let stands_for = |word: &&str| word.contains('|') || word.contains('…') || *word == "COMMAND";
             if ["run"].contains(&arguments[0])
                 || arguments.iter().any(stands_for)
@@ -211,7 +211,7 @@ fn control_commands_of_the_documentation_are_commands() -> Result<()> {
     Ok(())
 }
 
-/// The order that docs/configuration.md promises.
+/// The order that docs/configuration.md describes.
 #[test]
 fn options_come_before_the_environment_and_that_before_files() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -220,7 +220,7 @@ fn options_come_before_the_environment_and_that_before_files() -> Result<()> {
         "db = \"unix:/of/the/file\"\nowner = \"of-the-file\"\nca-cert = \"/of/the/file.pem\"\n",
     )?;
     let doctor = |more: &[&str]| -> Result<String> { Ok(cli.run(&[&["doctor"], more].concat())?.stdout) };
-    // The harness names the database by the environment.
+    // The harness sets the database in the environment.
     let found = doctor(&[])?;
     ensure!(found.contains(&server.remote()) && !found.contains("/of/the/file "), "{found}");
     ensure!(found.contains("owner of-the-file") && found.contains("/of/the/file.pem"), "{found}");

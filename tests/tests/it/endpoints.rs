@@ -1,5 +1,5 @@
-//! Which server an agent talks to: names that come to mean another address, lists that change, servers that are not
-//! what they were, and those that do for readers only.
+//! The server that an agent uses: names whose address changes, lists that change, servers whose role changes, and those
+//! that are only for readers.
 
 use std::fs;
 use std::net::TcpListener;
@@ -17,11 +17,11 @@ const ADDRESS: &str = "203.0.113.101";
 
 const LEFT: &str = "disconnected from";
 
-/// A program that runs the agent where this file is /etc/hosts, and nobody else is asked for names.
+/// A program that runs the agent with this file as /etc/hosts, without other name services.
 fn agent_with_hosts(dir: &Path) -> Result<(String, String)> {
     let hosts = dir.join("hosts").display().to_string();
     let program = dir.join("agent").display().to_string();
-    // Whoever is not root may have a file system of his own as root of a user namespace.
+    // A user other than root may have a separate file system as root of a user namespace.
     let unshare = if fs::metadata("/proc/self")?.uid() == 0 { "--mount" } else { "--map-root-user --mount" };
     let text = format!(
         "#!/bin/sh\n\
@@ -53,7 +53,7 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
     net.annotate(&instances[0].port, V4, Some(ADDRESS))?;
     wait_for_rows(&server, OWNER, [row(&net, &instances[0], ADDRESS, instances[0].v4()?)])?;
 
-    // The name is gone for a while, and then that of another machine.
+    // The name is missing for a while, and then that of another machine.
     fs::write(&hosts, "127.0.0.1 localhost\n")?;
     listen("ovsdb-server/remove-remote", "127.0.0.2")?;
     agent.wait_for_log("failed to lookup address information")?;
@@ -64,7 +64,7 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
     wait_for_rows(&server, OWNER, rows)
 }
 
-/// Regression: ovs-issues#204, kube-ovn#3668 and helm-charts#7958: of a name's addresses only one is ever tried.
+/// Regression: ovs-issues#204, kube-ovn#3668 and helm-charts#7958: only one of a name's addresses is ever tried.
 #[test]
 fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
@@ -72,7 +72,7 @@ fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip(ADDRESS), 443, instance.v4()?, 443)?;
     net.annotate(&instance.port, V4, Some(ADDRESS))?;
-    // Nobody is at the first; at the second one that accepts and never says a word; the leader is the last.
+    // There is no server at the first; the second one accepts and never sends anything; the leader is the last.
     let silent = TcpListener::bind("127.0.0.3:0")?;
     let port = silent.local_addr()?.port();
     let leader = cluster.leader()?;
@@ -157,7 +157,7 @@ fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> R
     Ok(())
 }
 
-/// A cluster that comes back from a backup under its old id looks like a server that has missed the latest.
+/// A cluster restored from a backup under its old id looks like an outdated server.
 #[test]
 fn a_restored_cluster_is_stale_until_the_operator_says_otherwise() -> Result<()> {
     let mut cluster = Cluster::northbound(1)?;
@@ -186,7 +186,7 @@ fn a_restored_cluster_is_stale_until_the_operator_says_otherwise() -> Result<()>
     wait_for_rows(&cluster, OWNER, [expected(0)?])
 }
 
-/// Followers and relays may lag behind, which is for the reader to accept. Rows of ours are written at the leader only.
+/// Followers and relays may lag behind, which a reader may accept. Our rows are written only at the leader.
 #[test]
 fn who_only_reads_may_take_any_server() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
@@ -245,7 +245,7 @@ fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
     wait_for_rows(&backup, OWNER, rows)
 }
 
-/// A member that hears nothing of the others still answers, and has the database.
+/// A member that is cut off from the others still answers, and has the database.
 #[test]
 fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
@@ -271,7 +271,7 @@ fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
     Ok(())
 }
 
-/// A cluster that was wiped and made again has another id, and is not what the operator meant.
+/// A cluster that was deleted and created again has another id, and is not the one that the operator configured.
 #[test]
 fn field_case_10_a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
     let cluster = Cluster::northbound(1)?;

@@ -1,4 +1,4 @@
-//! Two agents that both think they are active: a lock is per server process, so that it happens, and it must be
+//! Two agents that both think they are active: a lock belongs to one server process, so this happens, and it must be
 //! harmless.
 
 use std::collections::BTreeSet;
@@ -13,13 +13,13 @@ use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_r
 
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
 
-/// What the test itself writes again.
+/// The content that the test itself rewrites.
 const WIPED: [&str; 2] = ["NAT", "Logical_Router.nat"];
 
 /// Of the same length, so that nothing else moves.
 const LOCK: [&str; 2] = ["\"ovn_extaddr\"", "\"ovn_extaddR\""];
 
-/// Rule: `assert` is no fence across a failover.
+/// Rule: `assert` does not fence off a client across a failover.
 #[test]
 fn two_active_agents_are_harmless() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -91,7 +91,7 @@ fn two_active_agents_are_harmless() -> Result<()> {
     wait_until_settled(&cli)
 }
 
-/// A lock that another client takes by force, again and again and in the middle of transactions: what asserts it is
+/// A lock that another client steals repeatedly and in the middle of transactions: transactions that assert it are
 /// refused, and nothing is written until it is back.
 #[tokio::test]
 async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
@@ -116,12 +116,12 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
         lock.steal().await?;
         change(&mut random)?;
         lock.release().await?;
-        // The agent is active again, and has something to do when it is robbed next.
+        // The agent is active again, and has changes to make when the lock is stolen next.
         change(&mut random)?;
     }
-    // It takes the lock back, until it is convinced.
+    // It takes the lock back, until it gives way.
     let start = Instant::now();
-    // For a moment it is on standby also while it takes the lock back.
+    // For a moment it is on standby even while it takes the lock back.
     let yields = || {
         let log = agent.log();
         let told = [log.rfind("taking the lock back"), log.rfind("another agent has taken the lock back")];
@@ -141,8 +141,8 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
     })?;
     ensure!(versions(&server, OWNER)? == before, "it wrote without the lock: {}", agent.log());
 
-    // The lock of a connection that ends goes to who waits for it. It ends when the driver learns that its handles are
-    // gone, for which this task, which only blocks from now on, has to give it a turn.
+    // When a connection ends, its lock is granted to the waiting client. It ends when the driver learns that its
+    // handles are dropped, for which this task, which only blocks from now on, has to yield.
     drop((lock, thief));
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut wanted = BTreeSet::new();

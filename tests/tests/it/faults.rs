@@ -1,4 +1,4 @@
-//! The faults that ovsdb-server can be told to make of itself, one after the other, while intents are set and unset.
+//! The faults that ovsdb-server can simulate, one after the other, while intents are set and unset.
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Agent, Cluster, eventually};
@@ -6,16 +6,16 @@ use ovn_extaddr_tests::{Agent, Cluster, eventually};
 use crate::load::{Load, TIMEOUT, commits, wait_for_commit, wait_for_member};
 use crate::schema::{another, convert};
 
-/// Who is to fail.
+/// The member that is to fail.
 #[derive(Clone, Copy, Debug)]
 enum Victim {
     Leader,
-    /// The follower that passes on what the load writes.
+    /// The follower that forwards the load's transactions.
     Follower,
 }
 
-/// Scenarios of `cluster/failure-test` in which the process ends, at a point where what is on its way may be known to
-/// nobody, to some or to all.
+/// Scenarios of `cluster/failure-test` in which the process ends, at a point where a transaction under way may be known
+/// to no member, to some or to all.
 const CRASHES: [(Victim, &str); 7] = [
     (Victim::Leader, "crash-before-sending-append-request"),
     (Victim::Leader, "crash-after-sending-append-request"),
@@ -26,7 +26,7 @@ const CRASHES: [(Victim, &str); 7] = [
     (Victim::Follower, "crash-after-receiving-append-request-update"),
 ];
 
-/// A cluster under load with two agents, which suffers this and comes to the right end.
+/// A cluster under load with two agents, which has these faults and reaches the correct final state.
 fn under_load(suffer: impl FnOnce(&mut Cluster, &[Agent]) -> Result<()>) -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let load = Load::on(&cluster)?;
@@ -36,17 +36,17 @@ fn under_load(suffer: impl FnOnce(&mut Cluster, &[Agent]) -> Result<()>) -> Resu
     load.settle(&cluster, &mut agents)
 }
 
-/// Waits until an agent has committed something after this was done.
+/// Waits until an agent has committed something after the fault.
 fn survived(agents: &[Agent], what: &str, fault: impl FnOnce() -> Result<()>) -> Result<()> {
     fault().context(what.to_owned())?;
-    // One may have been on its way; the one after it is of another connection.
+    // One commit may have been under way; the next one is on another connection.
     for _ in 0..2 {
         wait_for_commit(agents, commits(agents), what)?;
     }
     Ok(())
 }
 
-/// Gives the leadership to another member than the first, which then passes on what the load writes.
+/// Gives the leadership to a member other than the first, which then forwards the load's transactions.
 fn first_follows(cluster: &Cluster) -> Result<usize> {
     eventually(TIMEOUT, "another one than the first leads", || {
         if cluster.leader()? == 0 {
@@ -85,7 +85,7 @@ fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Resul
         })?;
         for _ in 0..2 {
             let leader = first_follows(cluster)?;
-            // Nobody hears of it, and it hears of nobody: its clients find it alive and without a majority.
+            // It is cut off in both directions: its clients see it alive and without a majority.
             survived(agents, "a leader that is silent to the others", || {
                 cluster.members()[leader].appctl(&["cluster/failure-test", "stop-raft-rpc"])?;
                 cluster.leader_but(Some(leader)).map(drop)
@@ -106,14 +106,14 @@ fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Resul
     })
 }
 
-/// What happens in every cluster sooner or later.
+/// Events that occur in every cluster.
 #[test]
 fn compaction_conversion_and_broken_connections_go_by_unnoticed() -> Result<()> {
     under_load(everyday)
 }
 
-/// The same with servers of Open vSwitch before 2.6, as far as their clients can tell: they know neither conditional
-/// monitors nor how to go on from a transaction.
+/// The same with servers of Open vSwitch before 2.6, as far as their clients can tell: they support neither conditional
+/// monitors nor resuming from a transaction.
 #[test]
 fn servers_without_conditional_monitors_are_no_worse() -> Result<()> {
     under_load(|cluster, agents| {

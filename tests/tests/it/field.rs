@@ -1,5 +1,5 @@
-//! What networks of others contain: the cases of docs/field-cases.md that are marked `own`, each as its words of ovn-nbctl,
-//! with a running agent.
+//! Situations in networks of other users: the cases of docs/field-cases.md that are marked `own`, each as commands of
+//! ovn-nbctl, with a running agent.
 
 use std::process::Command;
 
@@ -29,11 +29,11 @@ const BASE: &str = "
 
 /// A case.
 struct Case {
-    /// Commands, each of one transaction; `want PORT ADDRESS` asks for an IPv4 address.
+    /// Commands, each of one transaction; `want PORT ADDRESS` sets an intent for an IPv4 address.
     commands: &'static str,
-    /// Each intent as `PORT STATE REASON EXTERNAL RANGE GATEWAY_PORT`, without what there is not.
+    /// Each intent as `PORT STATE REASON EXTERNAL RANGE GATEWAY_PORT`, without missing parts.
     decided: &'static [&'static str],
-    /// What `doctor` notes or warns of, among others.
+    /// Some of the findings of `doctor`.
     noted: &'static [&'static str],
 }
 
@@ -74,7 +74,7 @@ fn intents(cli: &Cli) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Runs ovn-nbctl with the words of a line; quotes hold together what has blanks.
+/// Runs ovn-nbctl with the words of a line; quotes enclose words with blanks.
 fn run(server: &OvsdbServer, line: &str) -> Result<()> {
     let mut command = Command::new("ovn-nbctl");
     command.arg(format!("--db={}", server.remote()));
@@ -83,7 +83,7 @@ fn run(server: &OvsdbServer, line: &str) -> Result<()> {
         command.args(["set", "logical_switch_port", port]);
         command.arg(format!("external_ids:ipv4.address.external={address}"));
     } else {
-        // What is between quotes is every second part.
+        // Every second part is between quotes.
         for (index, part) in line.split('\'').enumerate() {
             if index % 2 == 1 {
                 command.arg(part);
@@ -95,7 +95,7 @@ fn run(server: &OvsdbServer, line: &str) -> Result<()> {
     Output::capture(command)?.success().map(drop).with_context(|| line.to_owned())
 }
 
-/// A test for each case: its name, what is there, what is decided, and what `doctor` says.
+/// A test for each case: its name, the situation, the decisions, and the findings of `doctor`.
 macro_rules! cases {
     ($($(#[$doc:meta])+ $name:ident: $commands:literal => [$($decided:literal),*] $([$($noted:literal),+])?;)+) => {
         $($(#[$doc])+
@@ -113,7 +113,7 @@ cases! {
         want p1 203.0.113.10
     " => ["p1 foreign 203.0.113.10"];
 
-    /// lxc/incus#3596: of a default target there is a VIP without a port for TCP and one for UDP, in two balancers.
+    /// lxc/incus#3596: a default target is a VIP without a port for TCP and one for UDP, in two balancers.
     own_2_a_default_target_in_two_balancers: "
         create load_balancer name=fw-tcp protocol=tcp vips:203.0.113.10=10.57.0.11
         create load_balancer name=fw-udp protocol=udp vips:203.0.113.10=10.57.0.11
@@ -131,7 +131,7 @@ cases! {
         want p2 auto
     " => ["p1 active 203.0.113.10 8081-65535", "p2 rejected no-forward-for-auto"];
 
-    /// lxc/incus#2928: a network that is routed and has no NAT, with a balancer inside it.
+    /// lxc/incus#2928: a routed network without NAT, with an internal balancer.
     own_4_a_balancer_inside_a_routed_network: "
         lr-nat-del R
         lb-add lb 10.57.0.50:80 10.57.0.11:80
@@ -188,8 +188,8 @@ cases! {
         want p1 203.0.113.10
     " => ["p1 foreign 203.0.113.10"];
 
-    /// ovn-kubernetes/ovn-kubernetes#1794, #3371: SNAT for each pod on a router that is bound to a chassis, and what an
-    /// earlier owner of the pod's address left behind.
+    /// ovn-kubernetes/ovn-kubernetes#1794, #3371: SNAT for each pod on a router that is bound to a chassis, and a
+    /// leftover row of an earlier owner of the pod's address.
     own_10_snat_for_each_instance_and_a_row_left_behind: "
         lrp-del-gateway-chassis R-ext gateway-1
         set logical_router R options:chassis=gateway-1
@@ -224,7 +224,7 @@ cases! {
         want p2 auto
     " => ["p1 rejected not-a-forward", "p2 rejected no-forward-for-auto"];
 
-    /// ovn-org/ovn#209: SNAT of overlapping networks with addresses of their own, one of which is forwarded.
+    /// ovn-org/ovn#209: SNAT of overlapping networks with their own addresses, one of which is forwarded.
     own_13_overlapping_networks_leave_with_addresses_of_their_own: "
         lr-nat-add R snat 203.0.113.27 10.57.0.8/30
         lr-nat-add R snat 203.0.113.2 0.0.0.0/0
@@ -260,7 +260,7 @@ cases! {
         want p1 auto
     " => ["p1 active 203.0.113.10 1024-65535"];
 
-    /// canonical/lxd#8031: an address that is routed to the instance, which the router only answers ARP for.
+    /// canonical/lxd#8031: an address that is routed to the instance, for which the router only answers ARP.
     own_16_an_address_that_is_routed_to_the_instance: "
         lr-nat-add R dnat_and_snat 203.0.113.10 203.0.113.10 p1 02:00:00:00:00:11
         lr-route-add R 203.0.113.10/32 10.57.0.11
@@ -282,8 +282,8 @@ cases! {
         want p2 203.0.113.10
     " => ["p1 active 203.0.113.10 5354-65535", "p2 active 203.0.113.10 5354-65535"];
 
-    /// Octavia's OVN provider, docs.openstack.org/ovn-octavia-provider/latest/admin/driver.html: a balancer inside, whose address
-    /// has a floating one, which is a VIP of the balancer, too.
+    /// Octavia's OVN provider, docs.openstack.org/ovn-octavia-provider/latest/admin/driver.html: an internal balancer,
+    /// whose address has a floating IP that is a VIP of the balancer, too.
     own_18_a_floating_address_of_a_balancer: "
         lsp-add S vip -- lsp-set-addresses vip '02:00:00:00:00:50 10.57.0.50' -- lsp-set-enabled vip disabled
         lb-add lb 10.57.0.50:80 10.57.0.11:8080
@@ -295,8 +295,8 @@ cases! {
         want p2 10.57.0.50
     " => ["p1 active 203.0.113.10 1024-65535", "p2 rejected not-a-forward"];
 
-    /// The same where floating addresses are distributed: replies would arrive at the hypervisor of the port that stands for
-    /// the balancer.
+    /// The same with distributed floating IPs: replies would arrive at the hypervisor of the port that represents the
+    /// balancer.
     own_19_a_distributed_floating_address_of_a_balancer: "
         lsp-add S vip -- lsp-set-addresses vip '02:00:00:00:00:50 10.57.0.50'
         lb-add lb 203.0.113.10:80 10.57.0.11:8080
@@ -305,7 +305,7 @@ cases! {
         want p1 203.0.113.10
     " => ["p1 conflict distributed-nat"];
 
-    /// lxc/incus#2781: a forward to another port than the one that is listened on, which alone counts.
+    /// lxc/incus#2781: a forward to a port other than the one that is listened on; only the latter counts.
     own_20_listening_on_another_port_than_the_target: "
         lb-add fw 203.0.113.10:40000 10.57.0.11:50000
         lr-lb-add R fw
@@ -341,8 +341,8 @@ cases! {
         want p1 auto
     " => ["p1 active 203.0.113.10 1024-65535"];
 
-    /// Load_Balancer.options:distributed of OVN 26.03, ovn-nb(5): each chassis forwards to what is on it, and replies to the
-    /// address arrive at any; not where it is in a network of the gateway port.
+    /// Load_Balancer.options:distributed of OVN 26.03, ovn-nb(5): each chassis forwards to its own backends, and
+    /// replies to the address arrive at any chassis, unless the address is in a network of the gateway port.
     own_24_a_balancer_that_is_distributed: "
         lb-add far 198.51.100.10:80 10.57.0.11:80
         lb-add near 203.0.113.10:80 10.57.0.12:80
@@ -354,8 +354,8 @@ cases! {
         want p2 203.0.113.10
     " => ["p1 conflict distributed-balancer", "p2 active 203.0.113.10 1024-65535"];
 
-    /// rackerlabs/understack#2073 is about a balancer in a network of the router; here the network is behind a further one, and
-    /// all that the router knows of it is that its SNAT is for it.
+    /// rackerlabs/understack#2073 is about a balancer in a network of the router; here the network is behind a further
+    /// router, and this router only has SNAT for it.
     own_25_a_balancer_in_a_network_behind_a_further_router: "
         lr-add R1
         lrp-add R1 R1-S 02:00:00:00:02:01 10.57.0.2/24

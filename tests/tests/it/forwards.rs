@@ -1,4 +1,4 @@
-//! The forward's side: what counts as one, which is chosen, and that they come and go.
+//! The forward's side: what counts as one, which is chosen, and their creation and deletion.
 
 use std::collections::BTreeMap;
 
@@ -128,7 +128,7 @@ fn rows_go_with_the_forward_and_come_back_with_it() -> Result<()> {
     for _ in 0..3 {
         net.add_forward(listen, 443, instance.v4()?, 443)?;
         scene.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
-        // As Incus edits a forward: the balancer is deleted and made again with another UUID.
+        // As Incus edits a forward: the balancer is deleted and created again with another UUID.
         net.set_vips(Protocol::Tcp, listen, &net.vips(Protocol::Tcp, listen)?)?;
         scene.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
         net.remove_forward(listen)?;
@@ -181,7 +181,7 @@ fn auto_follows_the_forward_that_leads_to_the_port_alone() -> Result<()> {
     net.add_forward(ip("203.0.113.101"), 80, one.v4()?, 80)?;
     net.add_forward(ip("203.0.113.101"), 443, one.v4()?, 443)?;
     scene.wait_for_rows([row(&net, &one, "203.0.113.101", "10.57.1.11")])?;
-    // Now one that leads to both: none of the ports' own.
+    // Now a forward leads to both, so it belongs to neither port alone.
     net.add_forward(ip("203.0.113.101"), 25, two.v4()?, 25)?;
     scene.wait_for_rows([])?;
     state("rejected no-forward-for-auto")?;
@@ -190,7 +190,7 @@ fn auto_follows_the_forward_that_leads_to_the_port_alone() -> Result<()> {
     net.add_forward(ip("203.0.113.103"), 80, one.v4()?, 80)?;
     scene.wait_for_rows([])?;
     state("rejected ambiguous-auto")?;
-    // One that leads to another port alone is that port's.
+    // A forward that leads only to another port belongs to that port.
     net.annotate(&two.port, V4, Some("auto"))?;
     scene.wait_for_state(&two.port, V4, "rejected no-forward-for-auto")?;
     net.remove_forward(ip("203.0.113.102"))?;
@@ -218,7 +218,7 @@ fn of_two_gateway_ports_the_row_names_the_right_one() -> Result<()> {
         net.add_forward(ip(address), 443, instance.v4()?, 443)?;
         net.annotate(&instance.port, V4, Some(address))?;
     }
-    // The network's own SNAT says by which port addresses leave that belong to neither.
+    // The network's own SNAT determines the gateway port of addresses that belong to neither.
     let ports =
         scene.server.transact(vec![json!({"op": "select", "table": "Logical_Router_Port", "where": [],
         "columns": ["_uuid", "name"]})])?;
@@ -271,7 +271,7 @@ fn one_port_can_have_what_many_share() -> Result<()> {
     scene.wait_for_rows(rows)
 }
 
-/// Takes everything away that the table of kinds makes.
+/// Removes everything that the table of kinds creates.
 fn clear(server: &OvsdbServer, net: &Net) -> Result<()> {
     for nat in net.nats()? {
         if nat.kind != "snat" {

@@ -1,4 +1,4 @@
-//! The harness itself: what the scenarios take for granted.
+//! The harness itself: the assumptions of the scenarios.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ fn a_missing_program_and_a_failing_one_are_loud() -> Result<()> {
 
 #[test]
 fn an_agent_that_does_not_start_shows_its_log() -> Result<()> {
-    // A program that says how it was called, and ends.
+    // A program that prints its arguments, and ends.
     let error = Agent::builder("unix:/no/such").binary("echo").args(&["--owner", "me"]).start();
     let text = error.expect_err("echo just ends").to_string();
     assert!(text.contains("\nrun --config "), "{text}");
@@ -145,7 +145,7 @@ fn northd_turns_nat_and_forwards_into_flows() -> Result<()> {
     assert!(has("lr_in_dnat", "10.57.1.11:8443")?);
     assert!(has("lr_in_dnat", "[fd42:57:1::b]:8443")?);
 
-    // The override of the whole project, by hand.
+    // An override, made by hand.
     assert!(!has("lr_out_snat", "ct_snat(203.0.113.101)")?);
     net.add_nat("snat", ip("203.0.113.101"), "10.57.1.11")?;
     ovn.sync()?;

@@ -1,4 +1,4 @@
-//! Whatever others do to our rows, and whenever the agent dies: the end state is the same.
+//! Whatever others do to our rows, and whenever the agent dies: the final state is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -58,7 +58,7 @@ fn field_case_19_keys_of_others_in_our_rows_survive_an_update() -> Result<()> {
     let uuid = ours()?[0]["_uuid"].clone();
     let named = || json!([["_uuid", "==", uuid]]);
     let add = |column: &str, key: &str, value: &str| json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [[column, "insert", json_map([(key, value)])]]});
-    // An operator has the address not announced, and notes something; then the row is spoilt in every map.
+    // An operator disables the announcement of the address, and adds a note; then the row is altered in every map.
     scene.server.transact(vec![
         add("options", "dynamic-routing-advertise", "false"),
         add("external_ids", "note", "ours"),
@@ -132,7 +132,7 @@ fn a_row_whose_tags_are_altered_is_set_right() -> Result<()> {
     })
 }
 
-/// Alters a row of ours again and again; not so often that it becomes contested.
+/// Alters one of our rows repeatedly, but not so often that it becomes contested.
 fn alter(alterations: impl FnOnce(&str) -> Vec<Value>) -> Result<()> {
     let scene = Scene::start()?;
     let (net, instance) = overridden(&scene.server)?;
@@ -220,7 +220,7 @@ fn an_agent_that_is_killed_between_two_steps_catches_up() -> Result<()> {
     Ok(())
 }
 
-/// Rule: a row that nothing refers to is gone at the end of its transaction, without an error.
+/// Rule: a row without references is deleted at the end of its transaction, without an error.
 #[test]
 fn kills_at_random_moments_of_a_burst_leak_and_double_nothing() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -234,11 +234,11 @@ fn kills_at_random_moments_of_a_burst_leak_and_double_nothing() -> Result<()> {
     }
     let foreign = net.nats()?;
     let mut agent = Agent::builder(server.remote()).spawn()?;
-    // Which of the addresses a port wants; beyond the last is none.
+    // The address that a port requests; a number beyond the last means none.
     let mut wanted: BTreeMap<usize, usize> = BTreeMap::new();
     let mut random = Random(0x5eed_0fb1_7e5e_ed01);
     for kill in 0..KILLS {
-        // The agent is starting, or at work on the last burst, or has died of it.
+        // The agent is starting, or working on the last burst, or was killed during it.
         sleep(Duration::from_micros(random.below(30_000)));
         for _ in 0..=random.below(3) {
             let mut operations = Vec::new();
@@ -255,7 +255,7 @@ fn kills_at_random_moments_of_a_burst_leak_and_double_nothing() -> Result<()> {
             sleep(Duration::from_micros(random.below(5_000)));
         }
         agent.kill9()?;
-        // Whatever it left, no row is doubled, or on no router, or only half ours.
+        // Whatever state it left, there is no duplicate row, row without a router, or incompletely tagged row.
         owned(&server, OWNER).with_context(|| format!("after kill {kill}"))?;
         agent = Agent::builder(server.remote()).spawn()?;
     }
@@ -311,7 +311,7 @@ fn a_row_that_the_database_refuses_holds_back_nobody_else() -> Result<()> {
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
     scene.wait_for_rows([expected(&instances[0])?])?;
 
-    // Somebody takes the row for his own, on another router: its UUID is in the way of a new one.
+    // Somebody takes over the row on another router: its UUID prevents a new one.
     scene.agent.kill9()?;
     let ours = net.nats()?.into_iter().find(|nat| !nat.external_ids.is_empty()).context("our row")?;
     let uuid = uuid_ref(&ours.uuid);

@@ -1,4 +1,4 @@
-//! Servers that are broken or mean: the agent lives on, in bounded memory, and says what is wrong.
+//! Broken or hostile servers: the agent continues with bounded memory, and reports the error.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,17 +10,17 @@ use ovn_extaddr_tests::{Addressing, Agent, Net, OvsdbServer};
 
 use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
 
-/// More than the longest value that is accepted, twice over as a growing buffer may need, and the program itself.
+/// More than twice the longest accepted value, as a growing buffer may need, plus the program itself.
 const MAX_MEMORY: u64 = 256 << 20;
 
-/// What a server sends to whoever connects, until the other side has enough.
+/// Data that a server sends to every client, until the client closes the connection.
 struct Flood {
     head: &'static [u8],
-    /// This again and again.
+    /// This text is repeated.
     body: &'static [u8],
-    /// Whether it reads what it is sent.
+    /// Whether it reads the client's data.
     listens: bool,
-    /// What the agent says of it.
+    /// The agent's error.
     complaint: &'static str,
 }
 
@@ -32,7 +32,7 @@ fn floods() -> [Flood; 8] {
     [
         flood(b"HTTP/1.1 400 Bad Request\r\n", b"", "does not speak OVSDB: expected a JSON object at byte 0"),
         flood(b"\xff\xfe\x00", b"\x00", "does not speak OVSDB: expected a JSON object at byte 0"),
-        // More than a gigabyte, if it were let.
+        // More than a gigabyte, if it were accepted.
         flood(
             b"{\"id\":1,\"error\":null,\"result\":\"",
             b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
@@ -41,7 +41,7 @@ fn floods() -> [Flood; 8] {
         flood(b"{\"id\":1,\"result\":", b"[", "does not speak OVSDB"),
         flood(b"{\"id\":1,\"result\":", b"[[]],", "does not speak OVSDB"),
         flood(b"", b" \n", "before the requested rows"),
-        // Which of two bounds it meets first is up to the size of the kernel's buffers.
+        // Which of two bounds it reaches first depends on the size of the kernel's buffers.
         Flood { listens: false, ..flood(b"", ECHO, ": the server ") },
         flood(
             b"",
@@ -64,7 +64,7 @@ fn whatever_a_server_sends_the_agent_lives_on() -> Result<()> {
         let remote = format!("tcp:{}", listener.local_addr()?);
         let complaint = flood.complaint;
         thread::spawn(move || {
-            // Once: later attempts are refused, so that the agent goes on to the good server.
+            // Once: later attempts are refused, so that the agent continues with the good server.
             if let Ok((stream, _)) = listener.accept() {
                 drop(listener);
                 pour(stream, &flood);
@@ -85,7 +85,7 @@ fn whatever_a_server_sends_the_agent_lives_on() -> Result<()> {
     Ok(())
 }
 
-/// Sends until the other side has enough.
+/// Sends until the client closes the connection.
 fn pour(mut stream: TcpStream, flood: &Flood) {
     if flood.listens
         && let Ok(mut reader) = stream.try_clone()
@@ -99,7 +99,7 @@ fn pour(mut stream: TcpStream, flood: &Flood) {
         return;
     }
     if flood.body.is_empty() {
-        // It has said all that it has to say, and waits.
+        // It has sent everything, and waits.
         let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
         let _ = stream.read(&mut [0; 1]);
         return;

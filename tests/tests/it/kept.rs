@@ -18,7 +18,7 @@ fn scene() -> Result<(Scene, Net, Instance)> {
     Ok((scene, net, instance))
 }
 
-/// Makes the port of an instance again, as at a start.
+/// Creates the port of an instance again, as at a start.
 fn start(scene: &Scene, net: &Net, instance: &Instance) -> Result<()> {
     let addresses = format!("{} {}", instance.mac, instance.v4()?);
     scene.server.transact(vec![

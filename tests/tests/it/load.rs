@@ -1,4 +1,4 @@
-//! Intents that are set and unset without a pause while a cluster suffers, and what has to be there in the end.
+//! Intents that are set and unset without a pause while a cluster has faults, and the expected final rows.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"];
 
-/// A network whose 40 instances ask for now this address and now that.
+/// A network whose 40 instances have changing intents.
 pub(crate) struct Load {
     net: Net,
     instances: Vec<Instance>,
@@ -56,11 +56,10 @@ impl Load {
         Ok(times)
     }
 
-    /// Waits until the rows are what the ports ask for, none doubled and none left over, and checks that all members'
-    /// files agree and that the agents live.
+    /// Waits until the rows match the ports' intents, without duplicates and leftovers, and checks that all members'
+    /// files agree and that the agents are alive.
     pub(crate) fn settle(&self, cluster: &Cluster, agents: &mut [Agent]) -> Result<()> {
-        // What a frozen server was asked for may come true when it goes on, so that only the database knows what is
-        // wanted.
+        // Requests to a frozen server may be executed when it continues, so only the database has the actual intents.
         eventually(TIMEOUT, "the rows are what the ports ask for", || {
             let mut wanted = BTreeSet::new();
             for instance in &self.instances {
@@ -80,17 +79,17 @@ impl Load {
     }
 }
 
-/// How often the agents have committed something, all together.
+/// The total number of the agents' commits.
 pub(crate) fn commits(agents: &[Agent]) -> usize {
     agents.iter().map(|agent| agent.log().matches(" committed ").count()).sum()
 }
 
-/// Waits until an agent has committed something after it was so many times.
+/// Waits until there are more commits than before.
 pub(crate) fn wait_for_commit(agents: &[Agent], before: usize, what: &str) -> Result<()> {
     eventually(TIMEOUT, &format!("an agent commits after {what}"), || Ok(commits(agents) > before))
 }
 
-/// Waits until a member that was away is one again.
+/// Waits until a member has rejoined.
 pub(crate) fn wait_for_member(cluster: &Cluster, member: usize) -> Result<()> {
     eventually(TIMEOUT, "the member is back", || {
         let status = cluster.members()[member].cluster_status()?;

@@ -1,4 +1,4 @@
-//! What the agent writes down: the log tells what changed and no more, the audit file tells all.
+//! The log has only changes, the audit file has everything.
 
 use std::fs;
 use std::thread::sleep;
@@ -28,7 +28,7 @@ fn a_decision_that_changes_nothing_is_not_logged_again() -> Result<()> {
     eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
     let before = lines(&scene.agent);
     assert_eq!(before, 1, "{}", scene.agent.log());
-    // Everything is decided again, and a key changes that is not ours.
+    // Everything is decided again, and a foreign key changes.
     scene.agent.appctl(&["recompute"])?;
     net.annotate(&instance.port, "some.key", Some("value"))?;
     scene.agent.appctl(&["recompute"])?;
@@ -92,7 +92,7 @@ fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
         log.lines().filter(|line| line.contains("not-a-forward") || line.contains("invalid-address")).count();
     assert!((2..=5).contains(&said), "{said} lines:\n{log}");
     assert_eq!(log.matches("changes too often").count(), 1, "{log}");
-    // It is in the counts all the same.
+    // It is included in the counts.
     eventually(SOON, "it is counted", || Ok(scene.agent.appctl(&["status"])?.contains("rejected: 1")))
 }
 

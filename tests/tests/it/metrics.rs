@@ -1,4 +1,4 @@
-//! Metrics as Prometheus reads them, and that what is built on them names what there is.
+//! Metrics as Prometheus reads them, and the names in what is built on them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::scene::{SOON, Scene, V4, ip, row};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Sends a request and returns all of the answer.
+/// Sends a request and returns the whole answer.
 fn ask(mut stream: impl Read + Write, request: &str) -> Result<String> {
     write!(stream, "{request} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
@@ -37,7 +37,7 @@ fn offering() -> Result<Scene> {
 }
 
 fn scrape(agent: &Agent) -> Result<String> {
-    // An agent says that it starts before it listens.
+    // An agent logs its start before it listens.
     let connect = || Ok(Some(UnixStream::connect(agent.dir().join("metrics.sock"))?));
     let answer = ask(eventually(SOON, "metrics are offered", connect)?, "GET /metrics")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("it is HTTP")?;
@@ -115,7 +115,7 @@ fn a_tcp_port_speaks_http_and_moves_with_the_configuration() -> Result<()> {
     let post = get(&one, "POST /metrics")?;
     assert!(post.starts_with("HTTP/1.1 405 ") && post.contains("allow: GET, HEAD"), "{post}");
     assert!(get(&one, "HEAD /metrics")?.ends_with("\r\n\r\n"));
-    // Nonsense harms nobody.
+    // Invalid requests do no harm.
     let mut stream = TcpStream::connect(&one)?;
     stream.write_all(b"\x16\x03\x01nonsense\r\n\r\n")?;
     let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! Ports by the names that people use, on a real database and beside a scripted CMS.
+//! Ports by their display names, with a real database and a scripted CMS.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 const ONE: &str = "203.0.113.101";
 
-/// Columns of a terminal that nobody made wider.
+/// The columns of a standard table.
 const TERMINAL: usize = 100;
 
 /// A network with three instances, of which the first is forwarded to. No agent runs.
@@ -44,7 +44,7 @@ impl Stage {
         &self.instances[number].port
     }
 
-    /// Notes host names as Incus does: the number of an instance and its name.
+    /// Writes host names as Incus does: the number of an instance and its name.
     fn add_hosts(&self, hosts: &[(usize, &str)]) -> Result<()> {
         for (number, name) in hosts {
             let address = self.instances[*number].v4()?.to_string();
@@ -58,7 +58,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Has commands ask a CMS.
+    /// Configures commands to read a CMS.
     fn ask(&self, socket: &std::path::Path) -> Result<()> {
         self.cli.write_config(&format!(
             "{PROMPT}[[cms]]\nkind = \"incus\"\nurl = \"unix:{}\"\n",
@@ -66,20 +66,20 @@ impl Stage {
         ))
     }
 
-    /// An instance of a CMS, whose port is one of ours.
+    /// An instance of a CMS, with one of the stage's ports.
     fn instance(&self, name: &str, number: usize, config: &[(&str, &str)]) -> Value {
         let uuid = self.port(number).split_once("-instance-").map_or("", |(_, rest)| &rest[..36]);
         cms_instance(name, uuid, config, &[("eth0", &[])])
     }
 
-    /// The line that a command fails with.
+    /// The error line of a command.
     fn error(&self, arguments: &[&str]) -> Result<String> {
         let output = self.cli.run(arguments)?;
         ensure!(output.code() == Some(1) && output.stderr.lines().count() == 1, "{arguments:?}: {output:?}");
         Ok(output.stderr)
     }
 
-    /// What a command prints.
+    /// The output of a command.
     fn print(&self, arguments: &[&str]) -> Result<String> {
         self.cli.run(arguments)?.success()
     }
@@ -140,7 +140,7 @@ fn a_port_is_given_by_the_name_that_neutron_or_kubernetes_know() -> Result<()> {
             json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", stage.net.internal_switch()]],
                 "mutations": [["ports", "insert", ["named-uuid", "p"]]]})])?;
         let set = stage.cli.run(&["set", name, "--ipv4", "auto"])?;
-        // What a CMS will do about it is told.
+        // The output explains what a CMS will do.
         let told = if name == "mail" { "makes its gateway port again" } else { "with --keep it stays" };
         ensure!(set.status.success() && set.stderr.contains(told), "{set:?}");
         ensure!(stage.net.external_ids(port)?.contains_key(V4), "{port}");
@@ -180,7 +180,7 @@ fn what_means_no_port_or_several_is_told_with_what_may_be_meant() -> Result<()> 
     stage.print(&["set", "shop:web1", "--ipv4", "auto"])?;
     ensure!(stage.net.external_ids(stage.port(1))?.contains_key(V4));
     ensure!(stage.cli.list_json()?[0]["name"] == "shop:web1/eth0");
-    // What the CMS does not say, the database may.
+    // The database may have what the CMS does not report.
     api.set_fault(Fault::Status(403));
     let error = stage.error(&["set", "shop:db", "--ipv4", "auto"])?;
     ensure!(error.contains("there is no port shop:db") && error.contains("incus.socket"), "{error}");
@@ -215,7 +215,7 @@ fn an_intent_is_kept_for_an_instance_that_is_stopped() -> Result<()> {
     let stage = Stage::new()?;
     stage.add_hosts(&[(0, "web1")])?;
     let port = stage.port(0);
-    // Incus 6 and LXD delete the port, and leave the row with its name.
+    // Incus 6 and LXD delete the port, and keep the row with its name.
     stage.net.remove_instance(port)?;
     ensure!(stage.error(&["set", "web1", "--ipv4", ONE])?.contains("instance web1/eth0 has no port web1"));
     ensure!(stage.error(&["explain", "web1"])?.contains("start the instance"));
@@ -257,7 +257,7 @@ fn a_refusal_names_the_key_that_the_user_wrote() -> Result<()> {
     Ok(())
 }
 
-/// Readline takes words apart at colons, and what completes one must neither be missing nor come twice.
+/// Readline splits words at colons, and completions must be neither missing nor duplicated.
 #[test]
 fn an_interactive_bash_completes_names_with_a_colon() -> Result<()> {
     let stage = Stage::new()?;
@@ -269,7 +269,7 @@ fn an_interactive_bash_completes_names_with_a_colon() -> Result<()> {
     stage.ask(&socket)?;
     let remote = stage.server.remote();
     for (typed, expected) in [
-        // At a tabulator, bash completes; what it has made of the line is run.
+        // bash completes at a tabulator; the completed line is run.
         ("explain shop:we\t", "shop:web1/eth0: nothing is asked for"),
         ("explain default:\t", "default:web1/eth0: nothing is asked for"),
         ("explain shop:db/\t", "shop:db/eth0: nothing is asked for"),
@@ -278,7 +278,7 @@ fn an_interactive_bash_completes_names_with_a_colon() -> Result<()> {
         (&format!("explain --db={remote} --color=nev\t db/\t"), "shop:db/eth0: nothing is asked for"),
         ("list --state=rej\t --format=j\tl\t", ""),
     ] {
-        // On a machine that is busy there is nothing to offer in time.
+        // On a busy machine the first attempts may time out.
         eventually(SOON, "bash completes", || {
             let printed = typed_at_bash(&stage.cli, &format!("ovn-extaddr {typed}"))?;
             ensure!(printed == expected, "{typed:?} leads to {printed:?}");
@@ -288,7 +288,7 @@ fn an_interactive_bash_completes_names_with_a_colon() -> Result<()> {
     Ok(())
 }
 
-/// Types a command at an interactive bash, on a terminal of its own, and returns what the command prints.
+/// Types a command in an interactive bash, on its own terminal, and returns the command's output.
 fn typed_at_bash(cli: &Cli, line: &str) -> Result<String> {
     let printed = NamedTempFile::new()?;
     let binary = Agent::built()?;
@@ -332,7 +332,7 @@ fn tables_fit_a_terminal() -> Result<()> {
         }
         Ok(())
     };
-    // Once by what the CMS says, once without any name.
+    // Once with the CMS's names, once without any name.
     stage.ask(&socket)?;
     check()?;
     ensure!(stage.print(&["list"])?.contains("customer-4711:mail/eth0"));

@@ -1,11 +1,11 @@
-//! The real ovn-northd as the oracle: for routers, load balancers and NAT rows that are drawn at random, whether OVN
-//! forwards what the program calls a forward, and gives instances the source addresses that the program says.
+//! The real ovn-northd as the oracle: for random routers, load balancers and NAT rows, whether OVN forwards exactly the
+//! program's forwards, and gives instances the source addresses that the program reports.
 //!
-//! What OVN does is asked of ovn-trace, which follows packets through the logical flows that northd makes. The program
-//! is asked before an agent runs and when it has done its work. Many routers are in one database at a time. Of what
-//! differs, ever smaller cases are tried; what is left is printed as a command of ovn-nbctl, with both sides.
+//! OVN's behaviour is determined with ovn-trace, which follows packets through northd's logical flows. The program is
+//! run before and after an agent has done its work. Many routers are in one database at a time. A difference is reduced
+//! to smaller and smaller cases; the smallest one is printed as a command of ovn-nbctl, with both sides.
 //!
-//! A few cases, always the same, belong to every run; `scripts/northd-oracle` draws others, and many.
+//! Every run has a few cases, always the same; `scripts/northd-oracle` draws many others.
 
 mod answers;
 mod case;
@@ -26,16 +26,16 @@ use case::Case;
 use compare::{Disagreement, Evidence, compare};
 use draw::{Abilities, draw};
 
-/// Cases of a run that is not told otherwise.
+/// The default number of cases of a run.
 const CASES: u64 = 40;
 
-/// The seed of such a run.
+/// The default seed.
 const SEED: u64 = 20_261_127;
 
 /// Routers in one database.
 const TOGETHER: usize = 60;
 
-/// Disagreements of a kind that are looked into, and of all kinds.
+/// The most disagreements that are examined, of a kind and in all.
 const MAX_OF_A_KIND: usize = 40;
 const MAX_REPORTED: usize = 20;
 
@@ -47,7 +47,7 @@ fn what_ovn_does_is_what_the_program_says() -> Result<()> {
     let (seed, cases) =
         if std::env::var_os("OVN_EXTADDR_SEED").is_some() { seed_and_steps(CASES)? } else { (SEED, CASES) };
     let abilities = abilities()?;
-    // Xorshift stays at zero for ever.
+    // Xorshift stays at zero forever.
     let mut random = Random(seed.max(1));
     let drawn: Vec<Case> = (0..cases).map(|_| draw(&mut random, abilities)).collect();
     let mut found: Vec<(Case, Disagreement)> = Vec::new();
@@ -57,7 +57,7 @@ fn what_ovn_does_is_what_the_program_says() -> Result<()> {
             found.extend(disagreements.into_iter().map(|disagreement| (case.clone(), disagreement)));
         }
     }
-    // To reduce them takes a while.
+    // Reducing them takes a while.
     for (_, disagreement) in &found {
         println!("{}: {}", disagreement.kind, disagreement.text);
     }
@@ -78,7 +78,7 @@ fn what_ovn_does_is_what_the_program_says() -> Result<()> {
     Ok(())
 }
 
-/// Asks what the installed schema can say.
+/// Determines the abilities of the installed schema.
 fn abilities() -> Result<Abilities> {
     let ovn = Ovn::start()?;
     Ok(Abilities { nat_match: ovn.nbctl(&["--columns=match", "list", "nat"]).is_ok() })
@@ -127,13 +127,13 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
     Ok(judged)
 }
 
-/// Returns what OVN does for each router.
+/// Returns OVN's behaviour for each router.
 ///
-/// It is asked with a Southbound of its own: what is compared is northd's rules, not what becomes of one change after the
-/// other. northd 25.09.1 and later may give the flows of VIPs that several routers have in common to the wrong ones of
-/// these, even where it computes everything again: it looks sets of datapaths up by the number of their members, and does
-/// not count those that it adds for balancers (lib/ovn-util.h, `dynamic_bitmap_or`; northd/lflow-mgr.c,
-/// `ovn_dp_group_create`), so that it takes a set for unused that other flows refer to, and changes it.
+/// It is determined with a separate Southbound: this compares northd's rules, not the result of successive changes.
+/// northd 25.09.1 and later may assign the flows of VIPs that several routers share to the wrong routers, even if it
+/// recomputes everything: it looks sets of datapaths up by the number of their members, and does not count those that
+/// it adds for balancers (lib/ovn-util.h, `dynamic_bitmap_or`; northd/lflow-mgr.c, `ovn_dp_group_create`), so that it
+/// treats a set as unused that other flows refer to, and changes it.
 fn look(ovn: &mut Ovn, cases: &[Case], numbers: &[String]) -> Result<(Vec<packets::Seen>, Flows)> {
     ovn.renew_southbound()?;
     ovn.sbctl(&["chassis-add", "gateway-1", "geneve", "127.0.0.1"])?;

@@ -26,14 +26,14 @@ fn what_another_owner_did_is_foreign_and_stays() -> Result<()> {
     second.wait_for_log("active: the lock is ours")?;
     second.wait_for_log("by a foreign row")?;
     assert!(owned(&server, "second")?.is_empty());
-    // Each says of it what it is to him.
+    // Each reports it from its own view.
     let cli = Cli::new(server.remote())?;
     for (owner, expected) in [("first", "active"), ("second", "foreign")] {
         let list = cli.run(&["list", "--json", "--owner", owner])?.success()?;
         assert!(list.contains(&format!("\"state\": \"{expected}\"")), "{list}");
     }
 
-    // Without its agent the row stays, whatever becomes of the intent.
+    // Without its agent the row stays, whatever happens to the intent.
     first.stop()?;
     net.annotate(&instance.port, V4, Some("203.0.113.102"))?;
     second.wait_for_log("foreign-nat")?;
@@ -42,7 +42,7 @@ fn what_another_owner_did_is_foreign_and_stays() -> Result<()> {
     wait_for_rows(&server, "second", [row(&net, &instance, "2001:db8::65", "fd42:57:1::b")])?;
     assert_eq!((owned(&server, "first")?, versions(&server, "first")?), (of_first().into(), version));
 
-    // It takes its row away when it is back.
+    // It deletes its row when it is back.
     first.restart()?;
     wait_for_rows(&server, "first", [])?;
     wait_for_rows(&server, "second", [row(&net, &instance, "2001:db8::65", "fd42:57:1::b")])
@@ -64,7 +64,7 @@ fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> 
     for instance in &instances {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     }
-    // Both read all of it and decide before the server takes anything from either.
+    // Both read everything and decide before the server accepts anything from either.
     server.daemon().signal("STOP")?;
     for agent in &mut agents {
         agent.daemon().signal("CONT")?;

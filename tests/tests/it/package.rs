@@ -1,6 +1,6 @@
 //! The package, on a Debian with a real systemd: installed, started, used, upgraded, removed.
 //!
-//! One machine for all, since what is shown is one life of an installation.
+//! One machine for all, since this tests the whole life of an installation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ mod tls;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// What `systemd-analyze security` may find at most.
+/// The maximum exposure by `systemd-analyze security`.
 const EXPOSURE: f64 = 1.5;
 
-/// The network of the README, in the words of OVN's tool.
+/// The network of the README, as commands of OVN's tool.
 const NETWORK: &str = "\
     ovn-nbctl lr-add R -- lrp-add R R-ext 02:00:00:00:00:01 203.0.113.2/24 -- lrp-add R R-int 02:00:00:00:00:02 10.57.0.1/24 \
     -- lrp-set-gateway-chassis R-ext c1 -- ls-add S -- lsp-add S S-R \
@@ -38,7 +38,7 @@ fn package(directory: &Path) -> Result<PathBuf> {
 #[test]
 fn the_units_exposure_is_small_and_it_is_well_formed() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    // As it is installed on this machine: systemd looks for the program.
+    // As installed on this machine: systemd checks for the program.
     let mut install = Command::new("scripts/install");
     install.current_dir(ROOT).arg("--root").arg(directory.path()).arg("--binary").arg(Agent::built()?);
     Output::capture(install)?.success()?;
@@ -55,7 +55,7 @@ fn the_units_exposure_is_small_and_it_is_well_formed() -> Result<()> {
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&unit);
     verify.args(["--root".as_ref(), directory.path().as_os_str()]);
-    // Without the programs of the base system in the root; that they are missing there is all that may be said.
+    // Without the programs of the base system in the root; only their absence may be reported.
     let said = Output::capture(verify)?.stderr;
     let said: Vec<_> = said
         .lines()
@@ -218,14 +218,14 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
     ensure!(machine.path("/var/log/ovn-extaddr/audit.jsonl").exists(), "what was written down stays");
     ensure!(!machine.path("/etc/ovn-extaddr/config.toml").exists());
     ensure!(rows()? == before);
-    // What the removal said works, with a copy of the program.
+    // The commands that the removal printed work, with a copy of the program.
     fs::copy(Agent::built()?, machine.path("/root/ovn-extaddr"))?;
     machine.sh("/root/ovn-extaddr cleanup")?;
     ensure!(rows()?.trim().is_empty(), "cleanup takes it out");
     Ok(())
 }
 
-/// As on Fedora and its kin: by that user, or by its group and as our own user.
+/// As on Fedora and relatives: with that user, or with its group and the agent's own user.
 fn socket_of_openvswitch(machine: &Machine) -> Result<()> {
     let unit = "/etc/systemd/system/ovn-extaddr.service.d";
     machine.sh(&format!(
@@ -276,7 +276,7 @@ fn watchdog(machine: &Machine) -> Result<()> {
     })?;
     let said = journal(machine)?;
     ensure!(said.contains("Watchdog timeout"), "it was something else: {said}");
-    // What comes next has more time.
+    // The following steps have more time.
     machine
         .sh("rm /etc/systemd/system/ovn-extaddr.service.d/watchdog.conf && systemctl daemon-reload && \
          systemctl restart ovn-extaddr")?;

@@ -14,7 +14,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::scene::{SOON, Scene, V4, ip, row};
 
-/// A name of a port and a value of a key that want to be more than text.
+/// A name of a port and a value of a key with an injection attempt.
 const EVIL: &str = "\"><script>alert('1')</script>";
 
 /// An answer, read to its end.
@@ -25,8 +25,8 @@ struct Answer {
     body: String,
 }
 
-/// A network with two instances, of which one has an address and the other one asks for what is no forward; an intent for a
-/// port that is not there; and an agent with the page on a TCP port.
+/// A network with two instances, one with an override and one with an intent for an address that is not a forward; an
+/// intent for a missing port; and an agent with the page on a TCP port.
 struct Stage {
     scene: Scene,
     net: Net,
@@ -39,7 +39,7 @@ fn free_place() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// Sends a request by any stream, and reads to the end of the connection.
+/// Sends a request over any stream, and reads to the end of the connection.
 fn exchange(mut stream: impl Read + Write, request: &str) -> Result<String> {
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
@@ -122,7 +122,7 @@ fn people_find_every_intent_with_its_state_reason_and_cure() -> Result<()> {
     }
     assert!(page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"), "{page}");
     assert!(page.contains("<html lang=\"en\">") && page.contains("Skip to the content"));
-    // What was written by the agent is among the recent changes.
+    // The agent's transaction is among the recent changes.
     assert!(page.contains("committed") && page.contains("<code>insert</code>"), "{page}");
 
     let active = stage.html("/?state=active")?;
@@ -144,7 +144,7 @@ fn people_find_every_intent_with_its_state_reason_and_cure() -> Result<()> {
         port.contains("invalid-address") && port.contains("set ipv4.address.external to an address"),
         "{port}"
     );
-    // Of what is asked for a port that is not there, the link in the list leads on.
+    // The link in the list works for an intent of a missing port.
     let link = page
         .split("href=\"")
         .filter_map(|rest| rest.split('"').next())
@@ -172,7 +172,7 @@ fn programs_get_the_json_of_the_commands() -> Result<()> {
     assert_eq!(stage.json("/api/v1/intents?state=rejected")?, Value::Array(only("rejected")));
     assert_eq!(stage.json("/api/v1/intents?q=203.0.113.101")?, Value::Array(only("active")));
 
-    // Page by page, as the header leads.
+    // Page by page, following the header.
     let (mut target, mut parts) = ("/api/v1/intents?limit=1".to_owned(), Vec::new());
     loop {
         let answer = stage.get(&target)?;
@@ -252,7 +252,7 @@ fn nothing_but_reading_is_possible_and_browsers_are_told_so() -> Result<()> {
     );
     assert!(huge.is_err() || huge.is_ok_and(|answer| answer.starts_with("HTTP/1.1 431 ")));
 
-    // A name that somebody may have pointed here is none of ours; on a proxy's way it is never seen.
+    // A name that somebody may have pointed here is refused; behind a proxy it is never seen.
     for (host, status) in [
         ("localhost", 200),
         ("127.0.0.1", 200),
@@ -267,7 +267,7 @@ fn nothing_but_reading_is_possible_and_browsers_are_told_so() -> Result<()> {
     Ok(())
 }
 
-/// The head of an answer without its date, and the body with numbers that change left out.
+/// The head of an answer without its date, and the body without changing numbers.
 fn steady(answer: &str) -> String {
     let lines = answer.split_inclusive('\n').filter(|line| !line.starts_with("date: "));
     lines
@@ -306,7 +306,7 @@ fn without_the_page_all_is_as_it_was() -> Result<()> {
             "{answer}"
         );
     }
-    // It comes and goes with the configuration, and metrics stay.
+    // It is switched on and off by the configuration, and metrics stay.
     agent.write_config(&config("status-page = \"local\"\n"))?;
     eventually(SOON, "the page is there", || Ok(raw("/")?.contains("<!doctype html>")))?;
     assert_eq!(steady(&raw("/metrics")?), steady(&metrics));
@@ -359,7 +359,7 @@ fn slow_clients_keep_nobody_from_the_metrics_and_are_left() -> Result<()> {
         Ok(stream)
     });
     let mut slow = slow.collect::<Result<Vec<_>>>()?;
-    // These ask for much, and read nothing of it.
+    // These request much, and do not read it.
     let greedy = (0..8).map(|_| {
         let mut stream = TcpStream::connect(&stage.place)?;
         let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", stage.place);

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Connects, with the driver running by itself.
+/// Connects, with the driver in a separate task.
 pub(crate) async fn client(server: &OvsdbServer) -> Result<Client> {
     let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, server.database()));
     tokio::spawn(driver);
@@ -27,12 +27,12 @@ pub(crate) async fn client(server: &OvsdbServer) -> Result<Client> {
     Ok(client)
 }
 
-/// A session with a cache, and a copy that knows nothing but the cache's deltas.
+/// A session with a cache, and a copy that gets only the cache's deltas.
 pub(crate) struct Follower {
     pub(crate) session: Session,
     pub(crate) cache: Cache,
     copy: BTreeMap<(Arc<str>, Uuid), Arc<Row>>,
-    /// How many rows were inserted, changed and deleted in all.
+    /// The numbers of rows inserted, changed and deleted.
     pub(crate) told: [usize; 3],
 }
 
@@ -73,16 +73,16 @@ impl Follower {
             while !matches!(self.next().await?, SessionEvent::Synced { .. }) {}
             Ok(())
         };
-        // However much happens that is something else.
+        // Whatever other events occur.
         timeout(3 * SOON, synced).await.context("it does not get in step")?
     }
 
-    /// Goes on until the cache is what the server's own tool dumps.
+    /// Continues until the cache equals the dump of the server's own tool.
     async fn catch_up(&mut self, server: &OvsdbServer) -> Result<()> {
         self.reach(&server.snapshot()?).await
     }
 
-    /// Goes on until the cache has this content.
+    /// Continues until the cache has this content.
     pub(crate) async fn reach(&mut self, dump: &Snapshot) -> Result<()> {
         let mut dump = dump.clone();
         dump.tables
@@ -99,7 +99,7 @@ impl Follower {
         Ok(())
     }
 
-    /// The content of the cache, which is also what its deltas lead to.
+    /// The content of the cache, which must equal the result of its deltas.
     fn content(&self) -> Result<Snapshot> {
         let mut all = Snapshot::default();
         let mut rows = 0;
@@ -121,7 +121,7 @@ impl Follower {
     }
 }
 
-/// Makes an integer of a real without a fraction, as ovsdb-server prints it.
+/// Converts a real without a fraction to an integer, as ovsdb-server prints it.
 pub(crate) fn unify_reals(value: &mut Value) {
     match value {
         Value::Array(elements) => elements.iter_mut().for_each(unify_reals),

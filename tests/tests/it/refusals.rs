@@ -1,4 +1,4 @@
-//! What cannot be granted, with its reason, and that each is granted by itself once its reason is gone.
+//! Intents that cannot be granted, with their reasons, and that each is granted once its reason is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ mod table;
 /// Reasons that need a CMS: `sources` reproduces them.
 const OF_SOURCES: [&str; 2] = ["disputed-instance", "source-unreachable"];
 
-/// The program itself says which reasons there are.
+/// The program itself lists the reasons.
 fn known_reasons() -> Result<BTreeSet<String>> {
     let refused = Cli::new("unix:/no/such")?.run(&["list", "--reason", "no-such-reason"])?.stderr;
     let values = refused.split_once("[possible values: ").and_then(|(_, rest)| rest.split_once(']'));
@@ -53,7 +53,7 @@ fn what_is_not_allowed_has_its_reason_and_ends_with_it() -> Result<()> {
 }
 
 fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
-    // Ports that no switch has are there where something else may have them, as network functions of OVN 25.09 do.
+    // Ports without a switch can exist if something else may have them, as network functions of OVN 25.09 do.
     let server = OvsdbServer::northbound_with(|schema| {
         schema["tables"]["Logical_Switch_Port"]["isRoot"] = true.into();
     })?;
@@ -72,7 +72,7 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
         (case.spoil)(&scene, &site).with_context(|| format!("case {id}, {}", case.state))?;
         sites.push(site);
     }
-    // The agent knows more than the commands do: what the database refused.
+    // Only the agent knows what the database refused.
     let told = || -> Result<Vec<Value>> { Ok(serde_json::from_str(&scene.agent.appctl(&["list"])?)?) };
     let states_become = |expected: BTreeMap<u32, &str>| {
         eventually(SOON, "all have their states", || {
@@ -116,7 +116,7 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
         sites.iter().map(|site| Ok(row(&site.net, &site.instance, site.external, site.internal()?)));
     wait_for_rows(&scene.server, OWNER, expected.collect::<Result<Vec<_>>>()?)?;
 
-    // And the other way round, now that there are rows to remove.
+    // And in reverse, now that there are rows to remove.
     for (id, (case, site)) in (1..).zip(cases.iter().zip(&sites)) {
         if case.state.starts_with("conflict") {
             (case.spoil)(&scene, site).with_context(|| format!("case {id} again"))?;
@@ -127,14 +127,14 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
     wait_until_settled(&scene.cli)
 }
 
-/// What a person sees who looks for the reason, of whom nobody expects to ask the agent.
+/// What a person sees when looking for the reason, without asking the agent.
 fn look(scene: &Scene, case: &Case, site: &Site) -> Result<()> {
     let Some((state, reason)) = case.state.split_once(' ') else { return Ok(()) };
     let port = site.instance.port.as_str();
     let explained = scene.cli.run(&["explain", port])?;
     match reason {
         "refused" => {
-            // The database does not tell of its refusals: the agent's log does.
+            // The database does not show its refusals: the agent's log does.
             ensure!(scene.agent.log().contains("the database refused"), "{}", scene.agent.log());
             ensure!(explained.success()?.contains("will leave as"));
         }

@@ -1,4 +1,4 @@
-//! The list of other clients' bugs in the documentation, against the tests that are named after them.
+//! The list of other clients' bugs in the documentation, compared with the tests for them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// What the comment of a test begins with that stands for a bug, or for a rule that is easily broken.
+/// The marks in the comment of a test for a bug, or for a rule that is easily broken.
 const MARKS: [&str; 2] = ["Regression: ", "Rule: "];
 
 #[test]

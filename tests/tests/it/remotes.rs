@@ -1,4 +1,4 @@
-//! Commands that are given servers of which some, or all, are of no use.
+//! Commands with servers of which some or all are unusable.
 
 use std::os::unix::net::UnixListener;
 use std::thread::scope;
@@ -10,10 +10,10 @@ use ovn_extaddr_tests::{Addressing, Cli, Cluster, Net, OvsdbServer, eventually};
 use crate::cli::COMMANDS;
 use crate::scene::{SOON, V4};
 
-/// How long a server may be silent if nothing else is said.
+/// How long a server may be silent by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A socket that takes connections and never says a word, as that of a frozen server.
+/// A socket that accepts connections and never sends anything, as that of a frozen server.
 fn silent(server: &OvsdbServer) -> Result<(UnixListener, String)> {
     let path = server.dir().join("silent.sock");
     Ok((UnixListener::bind(&path)?, format!("unix:{}", path.display())))
@@ -57,13 +57,13 @@ fn a_server_that_is_silent_is_left_for_the_next() -> Result<()> {
     };
     let took = set(&one.port, &[])?;
     ensure!(took >= TIMEOUT, "it took {took:?}");
-    // Of a time that was given each server has its share.
+    // Each server has a share of a given timeout.
     let took = set(&two.port, &["--timeout=8"])?;
     ensure!(took >= Duration::from_secs(4), "it took {took:?}");
     Ok(())
 }
 
-/// It takes connections and transactions, and would answer those when its cluster is back.
+/// It accepts connections and transactions, and would answer these when its cluster is back.
 #[test]
 fn a_member_that_is_cut_off_is_not_waited_for() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
@@ -80,7 +80,7 @@ fn a_member_that_is_cut_off_is_not_waited_for() -> Result<()> {
     let cli = Cli::new(&alone)?;
     let found = eventually(SOON, "it knows that it is alone", || {
         let output = cli.run(&["doctor", "--json"])?;
-        // What to do is said of the server itself only.
+        // The cure is only given for the server itself.
         Ok(output.stdout.contains("cluster/status").then_some(output))
     })?;
     ensure!(

@@ -1,4 +1,4 @@
-//! The rules: what the agent does beside overrides, and how the configuration decides about them.
+//! The rules: what the agent does besides overrides, and how the configuration controls it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ struct Case {
 }
 
 impl Case {
-    /// With these lines of configuration after `drain = 0` and `hold-down = 0`, or in their place.
+    /// With these lines of configuration after `drain = 0` and `hold-down = 0`, or instead of them.
     fn start(config: &str) -> Result<Self> {
         let mut lines = String::new();
         for key in ["drain", "hold-down"] {
@@ -48,7 +48,7 @@ impl Case {
         Ok(Self { scene, net, one, two })
     }
 
-    /// Gives the agent, and the commands, another configuration, all of it.
+    /// Replaces the whole configuration of the agent and the commands.
     fn configure(&self, config: &str) -> Result<()> {
         self.scene.cli.write_config(config)?;
         self.scene.agent.write_config(config)
@@ -63,12 +63,12 @@ impl Case {
         self.net.add_forward(ip(address), port, self.one.v4()?, port)
     }
 
-    /// Sends all of an address to the first instance, as Incus did until 7.2.
+    /// Forwards a whole address to the first instance, as Incus did until 7.2.
     fn default_target(&self, address: &str) -> Result<()> {
         self.net.add_default_target(ip(address), self.one.v4()?, DefaultTarget::Vip)
     }
 
-    /// Waits until our rows are exactly these, as [`ours`] describes them, and nothing is left to do.
+    /// Waits until the agent's rows are exactly these, as [`ours`] describes them, and nothing is left to do.
     fn becomes<const N: usize>(&self, rows: [String; N]) -> Result<()> {
         self.rows_become(rows)?;
         wait_until_settled(&self.scene.cli)
@@ -83,12 +83,12 @@ impl Case {
         self.scene.wait_for_state(&instance.port, V4, expected)
     }
 
-    /// Everything but ports and what was decided for them: what the agent has to leave as it was.
+    /// Everything except ports and the decisions for them: what the agent must not change.
     fn foreign(&self) -> Result<String> {
         foreign(&self.scene.server)
     }
 
-    /// Where the network's balancers are: `router tcp` and so on, for those of an address.
+    /// Where an address's balancers of the network are: `router tcp` and so on.
     fn attached(&self, address: &str) -> Result<BTreeSet<String>> {
         attached(&self.scene.server, &self.net, address)
     }
@@ -118,7 +118,7 @@ fn converted(external: &str, target: &Instance) -> String {
     format!("{external} goes to {}", target.ipv4.expect("it has one"))
 }
 
-/// Our rows of every role, a line each. That each is as one of its role has to be is checked here.
+/// The agent's rows of every role, one line each. Checks that each is correct for its role.
 pub(crate) fn ours(server: &OvsdbServer) -> Result<BTreeSet<String>> {
     let found = server.transact(vec![
         json!({"op": "select", "table": "NAT", "where": [
@@ -202,7 +202,7 @@ fn set<const N: usize>(words: [&str; N]) -> BTreeSet<String> {
     words.map(str::to_owned).into()
 }
 
-/// What the agent, who knows more than the commands do, says of a port.
+/// What the agent, which knows more than the commands, reports for a port.
 fn agent_state(agent: &Agent, port: &str) -> Result<String> {
     let list: Vec<Value> = serde_json::from_str(&agent.appctl(&["list"])?)?;
     let entry = list.iter().find(|entry| entry["port"] == port);

@@ -1,4 +1,4 @@
-//! What the scenarios share. The database is read by other means than the agent's own.
+//! What the scenarios share. The database is not read with the agent's own code.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -11,19 +11,19 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-/// Long enough for everything that is to happen at once, on a busy machine.
+/// Long enough for everything that has to happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The keys of an intent.
 pub(crate) const V4: &str = "ipv4.address.external";
 pub(crate) const V6: &str = "ipv6.address.external";
 
-/// The owner that agents have unless told otherwise.
+/// The owner that agents have by default.
 pub(crate) const OWNER: &str = "ovn-extaddr";
 
 /// A Northbound server and an agent.
 pub(crate) struct Scene {
-    // In this order: the agent goes before its server.
+    // In this order: the agent is dropped before its server.
     pub(crate) agent: Agent,
     pub(crate) cli: Cli,
     pub(crate) server: OvsdbServer,
@@ -68,7 +68,7 @@ pub(crate) fn row(
     format!("{router}: {internal} as {external} for {}", instance.port)
 }
 
-/// The rows of an owner, one line each. That each is as a row of ours has to be, on one router, is checked here.
+/// The rows of an owner, one line each. Checks that each is a correct row of the agent, on one router.
 pub(crate) fn owned(server: &impl Northbound, owner: &str) -> Result<BTreeSet<String>> {
     let found = server.transact(vec![
         json!({"op": "select", "table": "NAT", "where": [
@@ -139,7 +139,7 @@ pub(crate) fn wait_for_state(cli: &Cli, port: &str, key: &str, expected: &str) -
     })
 }
 
-/// Waits until a look at the whole database finds nothing to change.
+/// Waits until a check of the whole database finds nothing to change.
 pub(crate) fn wait_until_settled(cli: &Cli) -> Result<()> {
     eventually(SOON, "nothing is left to change", || {
         let plan = cli.run(&["plan", "--exit-code"])?;
@@ -157,7 +157,7 @@ pub(crate) fn versions(server: &OvsdbServer, owner: &str) -> Result<BTreeSet<Str
     Ok(found[0]["rows"].as_array().into_iter().flatten().map(|row| row["_version"].to_string()).collect())
 }
 
-/// The seed of a random run, another one each time unless `OVN_EXTADDR_SEED` names it, and its length, which
+/// The seed of a random run, a different one each time unless `OVN_EXTADDR_SEED` is set, and its length, which
 /// `OVN_EXTADDR_STEPS` changes.
 pub(crate) fn seed_and_steps(usual: u64) -> Result<(u64, u64)> {
     let given = |name: &str| -> Result<Option<u64>> {
@@ -178,7 +178,7 @@ pub(crate) struct Random(pub(crate) u64);
 impl Random {
     /// A number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        // Xorshift: good enough to choose with.
+        // Xorshift: good enough for choices.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -8,8 +8,8 @@ use anyhow::Result;
 use ovn_extaddr_tests::Output;
 use serde_json::{Value, json};
 
-/// Converts the Northbound database at `remote` to a schema that has been changed so; the file is written to `dir`.
-/// Returns the schema that it had.
+/// Converts the Northbound database at `remote` to a schema changed by `change`; the file is written to `dir`. Returns
+/// the old schema.
 pub(crate) fn convert(remote: &str, dir: &Path, change: impl FnOnce(&mut Value)) -> Result<Value> {
     let mut get = Command::new("ovsdb-client");
     get.args(["get-schema", remote, "OVN_Northbound"]);
@@ -24,7 +24,7 @@ pub(crate) fn convert(remote: &str, dir: &Path, change: impl FnOnce(&mut Value))
     Ok(old)
 }
 
-/// A schema of the future: it has a column more and a table less.
+/// A future schema: it has one column more and one table less.
 pub(crate) fn another(schema: &mut Value) {
     schema["version"] = json!("99.0.0");
     schema["tables"]["Address_Set"]["columns"]["color"] = json!({"type": "string"});

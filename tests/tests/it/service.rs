@@ -1,4 +1,4 @@
-//! The agent as a service: what a service manager is told, and how it is stopped.
+//! The agent as a service: what it reports to a service manager, and how it is stopped.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use ovn_extaddr_tests::{
 
 use crate::scene::{OWNER, SOON, Scene, V4, ip, row, wait_for_rows};
 
-/// An agent that tells a service manager.
+/// An agent that reports to a service manager.
 fn watched(server: &OvsdbServer, socket: &NotifySocket) -> AgentBuilder {
     Agent::builder(server.remote()).env("NOTIFY_SOCKET", &socket.path().display().to_string())
 }
 
-/// A network with an instance that asks for the address of its forward.
+/// A network with an instance that requests the address of its forward.
 fn overridden(server: &OvsdbServer) -> Result<(Net, Instance)> {
     let mut net = Net::builder(1).create(server)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -72,7 +72,7 @@ fn a_reload_is_told_from_beginning_to_end() -> Result<()> {
     assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
     socket.wait_for("READY=1", SOON)?;
 
-    // What is wrong is taken no notice of, and said.
+    // A wrong configuration is ignored, and reported.
     agent.write_config("drian = 3")?;
     socket.wait_for("the configuration files are wrong", SOON)?;
     let status = agent.appctl(&["status"])?;
@@ -81,7 +81,7 @@ fn a_reload_is_told_from_beginning_to_end() -> Result<()> {
     eventually(SOON, "it is forgotten", || Ok(!agent.appctl(&["status"])?.contains("configuration error")))
 }
 
-/// The signs of life come from the loop that does the work, so that a loop which hangs is noticed.
+/// The signs of life come from the loop that does the work, so that a loop that hangs is noticed.
 #[test]
 fn a_loop_that_hangs_gives_no_sign_of_life() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -132,7 +132,7 @@ fn a_stop_waits_for_the_transaction_under_way() -> Result<()> {
     eventually(SOON, "it knows the port", || {
         Ok(scene.agent.appctl(&["memory/show"])?.contains("load-balancers:1"))
     })?;
-    // What the agent decides on it knows already; the server does not read the transaction.
+    // The agent already has the data that it decides on; the server does not read the transaction.
     scene.server.daemon().signal("STOP")?;
     scene.agent.write_config(&format!("{PROMPT}auto = true\n"))?;
     scene.agent.wait_for_log("will leave as 203.0.113.101")?;

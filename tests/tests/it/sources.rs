@@ -18,7 +18,7 @@ use crate::scene::{OWNER, SOON, Scene, ip, owned, row, wait_for_rows};
 const ONE: &str = "203.0.113.101";
 const TWO: &str = "203.0.113.102";
 
-/// A network with an instance and two forwards to it, a CMS that has the instance, and an agent that asks it.
+/// A network with an instance and two forwards to it, a CMS that has the instance, and an agent that reads from it.
 struct Stage {
     scene: Scene,
     api: CmsApi,
@@ -28,7 +28,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The CMS says nothing yet about the instance.
+    /// The CMS does not report the instance yet.
     fn new() -> Result<Self> {
         Self::with(|_| Ok(()))
     }
@@ -72,13 +72,13 @@ impl Stage {
         ))
     }
 
-    /// Waits until the instance leaves as this address and no other row of ours is there.
+    /// Waits until the instance leaves with this address and the agent has no other row.
     fn leaves_as(&self, address: &str) -> Result<()> {
         let expected = row(&self.net, &self.instance, address, self.instance.v4()?);
         wait_for_rows(&self.scene.server, OWNER, [expected])
     }
 
-    /// Whether the instance leaves as this address now.
+    /// Whether the instance leaves with this address now.
     fn leaves_now_as(&self, address: &str) -> Result<bool> {
         let expected = row(&self.net, &self.instance, address, self.instance.v4()?);
         Ok(owned(&self.scene.server, OWNER)?.into_iter().eq([expected]))
@@ -92,7 +92,7 @@ impl Stage {
     }
 }
 
-/// Waits until `status` says this of the source.
+/// Waits until `status` reports this for the source.
 fn wait_for_source(stage: &Stage, part: &str) -> Result<()> {
     eventually(SOON, &format!("the source is {part}"), || {
         let line = stage.source_line()?;

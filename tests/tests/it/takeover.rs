@@ -1,4 +1,4 @@
-//! A standby that sees something undone: by an agent that is dead, or lives and will not do it.
+//! A standby that sees work undone: by an agent that is dead, or that lives and refuses to do it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const EXTERNAL: &str = "203.0.113.101";
 /// Longer than anything here takes.
 const TAKEOVER: Duration = Duration::from_secs(600);
 
-/// Longer than something may be undone, which is a third more at most, and longer than an answer may take.
+/// Longer than work may remain undone, which is at most a third more, and longer than an answer may take.
 const TOO_LONG: Duration = Duration::from_secs(801);
 const NO_ANSWER: Duration = Duration::from_secs(6);
 
@@ -23,7 +23,7 @@ const ASKED: &str = "taking the lock, to see whether the agent that has it lives
 
 const PREVAILS: &str = "active: the agent that had the lock does not take it back";
 
-/// A server by a clock of its own, two instances that may leave with an address, and the clock of the standby.
+/// A server with its own clock, two instances that may leave with an address, and the clock of the standby.
 struct Place {
     server_clock: Clock,
     clock: Clock,
@@ -42,7 +42,7 @@ impl Place {
         Ok(Self { server_clock, clock, server, net, instances })
     }
 
-    /// An agent by the clock of the standby. The server asks for no signs of life on its socket.
+    /// An agent with the clock of the standby. The server does not probe its socket.
     fn standby(&self) -> AgentBuilder {
         let config = format!("{PROMPT}takeover = {}\n", TAKEOVER.as_secs());
         let builder = Agent::builder(self.server.remote()).config(&config);
@@ -59,7 +59,7 @@ impl Place {
         Ok(row(&self.net, instance, EXTERNAL, instance.v4()?))
     }
 
-    /// Has the server tell its clients so much that what it has for a frozen one does not fit into any buffer.
+    /// Makes the server send its clients so much that the data for a frozen one does not fit into any buffer.
     fn babble(&self) -> Result<()> {
         let vip = |n: usize| (format!("192.0.2.{}:{}", n % 250, n), json!("10.57.1.11:443"));
         let vips: Vec<_> = (1..30_000).map(|n| json!(vip(n))).collect();
@@ -71,8 +71,8 @@ impl Place {
     }
 }
 
-/// Rule: until all is sent that a client is to be told, the server reads nothing from it, and never notices that it is
-/// dead (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c).
+/// Rule: until all data for a client is sent, the server reads nothing from it, and does not notice that it is dead
+/// (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c).
 #[test]
 fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
     let place = Place::new()?;
@@ -84,9 +84,9 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
 
     first.daemon().signal("STOP")?;
     place.ask(0, Some(EXTERNAL))?;
-    // More than the kernel keeps for anybody, whose buffers have four and six megabytes at most.
+    // More than the kernel buffers, which is four and six megabytes at most.
     (0..10).try_for_each(|_| place.babble())?;
-    // The server asks after five seconds without a word, and waits for as long again.
+    // The server probes after five seconds of silence, and waits for as long again.
     for step in 1..=30 {
         place.babble()?;
         place.server_clock.set(Duration::from_secs(8) * step)?;
@@ -95,7 +95,7 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
     ensure!(!second.log().contains(ACTIVE), "the server has noticed:\n{}", second.log());
     ensure!(owned(&place.server, OWNER)?.is_empty());
 
-    // It has seen that something is undone before its clock jumps.
+    // It has seen that work is undone before its clock jumps.
     second.appctl(&["version"])?;
     place.clock.set(TOO_LONG)?;
     second.appctl(&["version"])?;
@@ -113,7 +113,7 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
         "{coverage}"
     );
 
-    // It finds out that it was robbed, and defends itself; but the other one lives, too.
+    // It finds that the lock was stolen, and tries to take it back; but the other one lives, too.
     first.daemon().signal("CONT")?;
     first.wait_for_log("another agent asks whether we live")?;
     first.wait_for_log("standby: another agent has taken the lock back")?;
@@ -126,7 +126,7 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
     wait_for_rows(&place.server, OWNER, [place.row(1)?])
 }
 
-/// Two agents that do not agree: the one that has the lock keeps it.
+/// Two agents that disagree: the one that has the lock keeps it.
 #[test]
 fn an_agent_that_lives_and_has_other_rules_keeps_the_lock() -> Result<()> {
     let place = Place::new()?;
@@ -152,7 +152,7 @@ fn an_agent_that_lives_and_has_other_rules_keeps_the_lock() -> Result<()> {
     place.ask(0, None)?;
     wait_for_rows(&place.server, OWNER, [])?;
     ensure!(!second.log().contains(" committed "), "it wrote:\n{}", second.log());
-    // It still stands by.
+    // It is still a standby.
     first.stop()?;
     wait_for_rows(&place.server, OWNER, [place.row(1)?])
 }

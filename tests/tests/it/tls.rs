@@ -24,7 +24,7 @@ use crate::protocol::{Follower, SOON};
 
 const NB: &str = "OVN_Northbound";
 
-/// What a client of ours is configured with.
+/// The configuration of one of our clients.
 fn tls(pki: &Pki, own: &Certified) -> TlsConfig {
     TlsConfig {
         private_key: Some(own.private_key.clone().into()),
@@ -34,7 +34,7 @@ fn tls(pki: &Pki, own: &Certified) -> TlsConfig {
     }
 }
 
-/// Connects and asks something. Returns what went wrong, if anything.
+/// Connects and sends a request. Returns the error, if any.
 async fn attempt(remote: &str, tls: &TlsConfig) -> Result<Option<String>> {
     let mut config = SessionConfig::new(remote.parse()?, NB);
     config.tls = tls.clone();
@@ -59,7 +59,7 @@ async fn refused(remote: &str, tls: &TlsConfig, why: &str) -> Result<()> {
     }
 }
 
-/// Both CAs, a client, and a server of its own kind that is as it should be.
+/// Both CAs, a client, and a correctly configured server.
 struct World {
     pki: Pki,
     own: Certified,
@@ -88,14 +88,14 @@ fn follower(remote: &str, tls: TlsConfig) -> Result<Follower> {
     Ok(Follower::with(Session::new(config), Cache::everything()))
 }
 
-/// Rule: peers hang up without a farewell of TLS (`close_notify`).
+/// Rule: peers hang up without TLS's `close_notify`.
 #[tokio::test]
 async fn sessions_run_over_tls() -> Result<()> {
     let mut world = World::new()?;
     let mut session = follower(&world.server.remote(), tls(&world.pki, &world.own))?;
     session.synced().await?;
     session.reach(&world.server.server().snapshot()?).await?;
-    // Open vSwitch hangs up without TLS's farewell.
+    // Open vSwitch hangs up without `close_notify`.
     world.server.reconnect()?;
     loop {
         if let SessionEvent::Disconnected { error, .. } = session.next().await? {
@@ -107,7 +107,7 @@ async fn sessions_run_over_tls() -> Result<()> {
     Ok(())
 }
 
-/// Regression: cluster-network-operator#580 and cluster-network-operator#640: certificates of OVN name no hosts.
+/// Regression: cluster-network-operator#580 and cluster-network-operator#640: OVN's certificates name no hosts.
 #[tokio::test]
 async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
     let world = World::new()?;
@@ -120,7 +120,7 @@ async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
     refused(&named.remote(), &strict, "does not name the host that was asked for").await
 }
 
-/// SNI: names are told to the server, which may serve several, and addresses are not (RFC 6066 §3).
+/// SNI: names are sent to the server, which may serve several, and addresses are not (RFC 6066 §3).
 #[tokio::test]
 async fn a_host_name_is_told_to_the_server_and_an_address_is_not() -> Result<()> {
     let world = World::new()?;
@@ -141,7 +141,7 @@ async fn a_host_name_is_told_to_the_server_and_an_address_is_not() -> Result<()>
     Ok(())
 }
 
-/// Regression: CVE-2026-40243, a client that took what the server sent for its roots.
+/// Regression: CVE-2026-40243, a client that used the certificates sent by the server as its roots.
 #[tokio::test]
 async fn a_server_of_another_ca_is_refused() -> Result<()> {
     let mut world = World::new()?;
@@ -156,7 +156,7 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
     let why = "controllerca/cacert.pem but by \"OVS switchca CA Certificate";
     refused(&server.remote(), &usual, why).await?;
 
-    // CAs of the same names that were made at another place, the server sending its own along.
+    // CAs of the same names that were made elsewhere; the server sends its own along.
     let other = Pki::new()?;
     let ca = other.ca_cert(Authority::Controller);
     let certified = other.issue("server", Authority::Controller)?;
@@ -170,8 +170,8 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
     refused(&plain, &usual, "it does not speak TLS at this port").await
 }
 
-/// Regression: webpki#205: a certificate may be its own CA, as `ovs-pki self-sign` makes it, and then vouches for
-/// itself alone. That of a CA is none of a server, which is said.
+/// Regression: webpki#205: a certificate may be its own CA, as `ovs-pki self-sign` makes it, and is then trusted only
+/// for itself. A CA's certificate is not valid for a server, which is reported.
 #[tokio::test]
 async fn a_certificate_may_be_its_own_ca() -> Result<()> {
     let world = World::new()?;
@@ -213,7 +213,7 @@ async fn a_certificate_counts_in_its_time_only() -> Result<()> {
     refused(&world.server.remote(), &tls(&world.pki, &future), why).await
 }
 
-/// Rule: with TLS 1.3 the server refuses our certificate after we have connected.
+/// Rule: with TLS 1.3 the server refuses the client's certificate after the client has connected.
 #[tokio::test]
 async fn our_side_is_refused_with_the_reason() -> Result<()> {
     let world = World::new()?;
@@ -241,7 +241,7 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
     refused(&remote, &trusting, "ssl: endpoints need the certificate of a CA").await
 }
 
-/// Regression: rustls#2339 and rustls#2364: old certificates are refused, and nobody learns why.
+/// Regression: rustls#2339 and rustls#2364: old certificates are refused without a reason.
 #[tokio::test]
 async fn version_1_is_refused_with_the_cure() -> Result<()> {
     let world = World::new()?;
@@ -270,7 +270,7 @@ async fn field_case_11_keys_on_all_curves_that_are_in_use_are_accepted_with_sha_
             accepted(&server.remote(), &config).await.with_context(|| format!("{kind} of {ca}"))?;
         }
     }
-    // OpenSSL is the more tolerant one still, and what is not verified is said in words.
+    // OpenSSL still accepts more, and what cannot be verified is reported in plain words.
     let unusual = pki.openssl_ca("ca-unusual", "secp256k1")?;
     let server = pki.issue_by(&unusual, "server-of-unusual", "rsa")?;
     let own = pki.issue("agent", Authority::Switch)?;
@@ -280,13 +280,14 @@ async fn field_case_11_keys_on_all_curves_that_are_in_use_are_accepted_with_sha_
     refused(&server.remote(), &config, why).await
 }
 
-/// A server whose loop takes seconds answers a handshake late: who gives up at the same time at each attempt keeps it busy.
+/// A server whose loop takes seconds answers a handshake late: a client that always gives up after the same time keeps
+/// it busy.
 #[tokio::test]
 async fn field_case_15_a_server_that_is_slow_to_shake_hands_has_twice_the_time_at_the_next_attempt()
 -> Result<()> {
     let (pki, first) = (Pki::new()?, Duration::from_millis(50));
     let own = pki.issue("agent", Authority::Switch)?;
-    // The kernel accepts at once, and nobody answers.
+    // The kernel accepts at once, and no program answers.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let mut config = SessionConfig::new(format!("ssl:{}", silent.local_addr()?).parse()?, NB);
     config.tls = tls(&pki, &own);
@@ -306,7 +307,7 @@ async fn field_case_15_a_server_that_is_slow_to_shake_hands_has_twice_the_time_a
     Ok(())
 }
 
-/// A program may have its keys elsewhere than in files, and rules of its own.
+/// A program may have its keys elsewhere than in files, and its own rules.
 #[tokio::test]
 async fn keys_may_be_given_as_text_and_the_rules_of_tls_as_a_whole() -> Result<()> {
     let world = World::new()?;
@@ -344,7 +345,7 @@ async fn keys_may_be_given_as_text_and_the_rules_of_tls_as_a_whole() -> Result<(
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)?,
     );
-    // Such a one asks for the name.
+    // Such a configuration checks the name of the server.
     let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
     let remote = named.remote().replace("127.0.0.1", "localhost");
     accepted(&remote, &Arc::clone(&ready).into()).await?;
@@ -375,7 +376,7 @@ async fn a_ca_is_bootstrapped_once() -> Result<()> {
     refused(&server.remote(), &bootstrap, "is not signed by the CA in ").await
 }
 
-/// What the files hold at the time of a connection counts, and for that connection only.
+/// The contents of the files at the time of a connection count, and only for that connection.
 #[tokio::test]
 async fn changed_files_count_for_the_next_connection() -> Result<()> {
     let world = World::new()?;
@@ -416,7 +417,7 @@ async fn changed_files_count_for_the_next_connection() -> Result<()> {
     Ok(())
 }
 
-/// Regression: ovs-issues#144, whose client does not read its files again while it waits for its first snapshot; and
+/// Regression: ovs-issues#144, whose client does not reread its files while it waits for its first snapshot; and
 /// cluster-network-operator#1144, whose clients outlive their certificates and never read the new ones.
 #[tokio::test]
 async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {
@@ -446,7 +447,7 @@ async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {
     session.synced().await
 }
 
-/// The end of a certificate ends no connection, and keeps the next one from being made.
+/// The expiry of a certificate does not end a connection, but prevents the next one.
 #[tokio::test]
 async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> Result<()> {
     let world = World::new()?;
@@ -455,7 +456,7 @@ async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> R
         date.args(["--utc", "+%Y%m%d%H%M%SZ", "--date", &format!("@{seconds}")]);
         Ok(Output::capture(date)?.success()?.trim().to_owned())
     };
-    // In its time there have to be a key, a server, and a connection.
+    // A key, a server and a connection have to be made before it expires.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let brief =
         world.pki.issue_between("brief", Authority::Controller, &stamp(now - 60)?, &stamp(now + 12)?)?;
@@ -468,7 +469,7 @@ async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> R
             Some(error) if error.contains("has expired ") => break,
             Some(error) => bail!("{error}"),
             None if start.elapsed() > 2 * SOON => bail!("it never ends"),
-            // The server asks meanwhile whether it lives.
+            // The server sends probes meanwhile.
             None => drop(timeout(Duration::from_millis(100), session.next()).await),
         }
     }
@@ -491,8 +492,8 @@ async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> R
     bail!("it is kept out for some other reason")
 }
 
-/// What only its owner and his group may read is as it has to be; what everybody may is said, and the key is used all
-/// the same, as Open vSwitch's programs do.
+/// A key that only its owner and group may read is correct; one that everybody may read is reported and used
+/// nevertheless, as Open vSwitch's programs do.
 #[test]
 fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
     let world = World::new()?;
@@ -517,7 +518,7 @@ fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
     Ok(())
 }
 
-/// Certificates of `ovs-pki` name no host, unless told to.
+/// Certificates of `ovs-pki` name no host by default.
 #[test]
 fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
     let world = World::new()?;
@@ -538,7 +539,7 @@ fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
     Ok(())
 }
 
-/// The agent as it runs on central nodes: a cluster behind TLS, whose leader changes under load.
+/// The agent as on central nodes: a cluster with TLS, whose leader changes under load.
 #[test]
 fn a_cluster_behind_tls_loses_its_leader_and_no_row() -> Result<()> {
     let pki = Pki::new()?;

@@ -1,4 +1,4 @@
-//! `verify`: what it says of a Southbound database that a real ovn-northd made, with chassis made by hand.
+//! `verify`: its results for a Southbound database that a real ovn-northd made, with chassis made by hand.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const CHASSIS: &str = "gateway-1";
 
 /// An OVN whose only chassis has everything, an agent, and an instance whose forward's address is overridden.
 struct World {
-    // In this order: the agent goes before its servers.
+    // In this order: the agent is dropped before its servers.
     agent: Agent,
     cli: Cli,
     net: Net,
@@ -43,7 +43,7 @@ impl World {
         Ok(world)
     }
 
-    /// Does what ovn-controller does when all chassis are asked how far they are.
+    /// Does what ovn-controller does when all chassis have to report their progress.
     fn answer(&self) -> Result<()> {
         let asked = self.ovn.sbctl(&["--bare", "--columns=nb_cfg", "list", "sb_global"])?;
         let set = format!("nb_cfg={}", asked.trim());
@@ -63,7 +63,7 @@ impl World {
         self.cli.run(&all)
     }
 
-    /// What is found of a family's override, but for what is as it should be: `check outcome`, and each message.
+    /// The checks of a family's override that are not ok: `check outcome`, and each message.
     fn found(&self, family: &str) -> Result<(Option<i32>, BTreeMap<String, String>)> {
         let output = self.verify(&[&self.instance.port, "--json"])?;
         let code = output.code();
@@ -78,7 +78,7 @@ impl World {
         Ok((code, bad.map(|check| (line(check), text(&check["message"]))).collect()))
     }
 
-    /// Waits until these are the checks of the IPv4 override that are not as they should be; returns their messages.
+    /// Waits until these are the checks of the IPv4 override that are not ok; returns their messages.
     fn wait_for(&self, status: i32, expected: &[&str]) -> Result<Vec<String>> {
         eventually(SOON, &format!("verify finds {expected:?}"), || {
             let (code, found) = self.found("ipv4")?;
@@ -124,7 +124,7 @@ fn what_works_is_verified_in_a_line_a_tree_and_json() -> Result<()> {
         assert!(tree.contains(part), "{part} is not in\n{tree}");
     }
 
-    // Nobody else's rows, and none that only looks.
+    // Only the owner's rows are verified, and nothing is written.
     let before = world.ovn.sb.dump()?;
     world.verify(&["--format=jsonl"])?.success()?;
     assert_eq!(world.ovn.sb.dump()?, before);
@@ -142,7 +142,7 @@ fn a_row_that_northd_has_not_turned_into_flows_is_found() -> Result<()> {
     let messages = world.wait_for(1, &["in-step unknown", "snat failed"])?;
     assert!(messages[1].ends_with("the address 203.0.113.102; it leaves as 203.0.113.101"), "{messages:?}");
 
-    // What somebody waits for tells that it is northd.
+    // An `nb_cfg` that is not copied shows that northd is the cause.
     world.ovn.nb.transact(vec![
         json!({"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["nb_cfg", "+=", 1]]}),
     ])?;
@@ -187,7 +187,7 @@ fn flows_that_are_gone_from_the_southbound_are_found() -> Result<()> {
     world.delete_flows("lr_in_unsnat", 100)?;
     world.wait_for(1, &["unsnat failed"])?;
     world.delete_flows("lr_out_snat", 161)?;
-    // Of 23.03 the other one is left, which is for what the router forwards itself.
+    // With 23.03 the other flow is left, which is for what the router forwards itself.
     world.wait_for(1, &["in-step unknown", "snat failed"]).map(drop)
 }
 
@@ -203,7 +203,7 @@ fn a_gateway_or_an_instance_that_is_on_no_chassis_is_found() -> Result<()> {
     world.wait_for(1, &["port failed"])?;
     world.ovn.sbctl(&["lsp-unbind", &world.instance.port])?;
     world.wait_for(1, &["port failed"])?;
-    // A chassis that ended in an orderly way takes its rows along.
+    // A chassis that ended in an orderly way removes its rows.
     world.ovn.sbctl(&["chassis-del", CHASSIS])?;
     world.wait_for(1, &["gateway failed", "port failed"])?;
     Ok(())
@@ -277,7 +277,7 @@ fn set_waits_until_the_data_plane_does_it_or_says_what_is_missing() -> Result<()
     let done = set(&world, "203.0.113.102", "20")?.success()?;
     assert!(done.contains("as 203.0.113.102 (flow of priority 161)") && !done.contains('✗'), "{done}");
 
-    // What is refused is not waited for.
+    // A refused intent is not waited for.
     let refused = set(&world, "203.0.113.103", "3600")?;
     assert!(refused.code() == Some(1) && refused.stdout.contains("not-a-forward"), "{refused:?}");
 
@@ -317,7 +317,7 @@ fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
     }
 
     world.ovn.northd().signal("CONT")?;
-    // It makes the flows again when it is told of something else.
+    // It makes the flows again when something else changes.
     world.net.add_nat("snat", ip("203.0.113.99"), "10.57.1.200")?;
     world.ovn.nbctl(&[
         "set",
@@ -332,7 +332,7 @@ fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
     world.agent.wait_for_log("cannot verify overrides")?;
     until(&world, "the Southbound database cannot be read")?;
 
-    // A standby tells nothing.
+    // A standby reports nothing.
     world.agent.write_config(&config(&world.ovn.sb.remote()))?;
     until(&world, "2 ok")?;
     world.agent.appctl(&["pause"])?;

@@ -1,4 +1,4 @@
-//! The agent's rows, and what becomes of packets.
+//! The agent's rows, and what happens to packets.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn forward(lab: &Lab, listen: u16, to: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Annotates the instance for both families, and waits until the rows are there and at work.
+/// Annotates the instance for both families, and waits until the rows are there and in effect.
 fn ask(lab: &Lab, host: &Host) -> Result<()> {
     for (family, key) in [(Family::V4, "ipv4.address.external"), (Family::V6, "ipv6.address.external")] {
         lab.net().annotate(host.port()?, key, Some(&forward_address(family).to_string()))?;
@@ -53,7 +53,7 @@ fn ask(lab: &Lab, host: &Host) -> Result<()> {
     lab.sync()
 }
 
-/// Nothing in the flows can take a reply away, and everything the instance does is seen as its forward address.
+/// No flow can take a reply away, and everything that the instance sends is seen with its forward address.
 fn all_is_well(lab: &Lab, host: &Host, listen: u16) -> Result<()> {
     assert_eq!(lab.hazards()?, []);
     for family in Family::BOTH {

@@ -1,4 +1,4 @@
-//! Field cases whose outcome only packets show.
+//! Cases from the field whose outcome only packets show.
 
 use anyhow::Result;
 use ovn_extaddr_tests::lab::cases;

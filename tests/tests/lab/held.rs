@@ -1,4 +1,4 @@
-//! Connections that are held while everything changes, and what happens without our precautions.
+//! Connections that are held while everything changes, and what happens without the agent's precautions.
 
 use std::net::IpAddr;
 use std::panic::resume_unwind;
@@ -11,9 +11,9 @@ use ovn_extaddr_tests::{Cli, DefaultTarget, PROMPT};
 
 use crate::stage::{ALLOWED, Row, Seen, Stage, converted, drain, egress};
 
-/// As many connections as are held through everything.
+/// How many connections are held through everything.
 const MANY: usize = 200;
-/// As many as begin at every later step.
+/// How many begin at every later step.
 const SOME: usize = 20;
 
 fn with_agent(
@@ -36,11 +36,11 @@ fn with_agent(
 struct Since {
     step: &'static str,
     held: Held,
-    /// Where the far end sees them come from.
+    /// The source address that the far end sees.
     address: IpAddr,
 }
 
-/// Looks at all connections at once: those that are dead take their time.
+/// Checks all connections at once: dead ones take long.
 fn check_all(all: &[Since], check: impl Fn(&Since) -> Result<()> + Sync) -> Result<()> {
     thread::scope(|scope| {
         let checks: Vec<_> = all.iter().map(|since| scope.spawn(|| check(since))).collect();
@@ -54,8 +54,8 @@ fn all_live(all: &[Since], now: &str) -> Result<()> {
     })
 }
 
-/// Sets, changes, changes back and unsets the address of `c1`, and holds connections of every step. `beside` is there as
-/// soon as the second address is in use.
+/// Sets, changes, changes back and unsets the address of `c1`, and holds connections of every step. `beside` is a
+/// further row as soon as the second address is in use.
 fn play_all(stage: &Stage<'_>, beside: Option<Row>) -> Result<Vec<Since>> {
     let &Stage { c1, .. } = stage;
     let with = |rows: [Row; 2]| rows.into_iter().chain(beside.clone());
@@ -109,7 +109,7 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
     all_live(&all, "the agent restarted")?;
     agent.stop()?;
 
-    // The last of it is the longest: connections may finish until the time is up.
+    // The last step is the longest: connections may finish until the drain ends.
     let cli = Cli::new(lab.ovn().nb.remote())?;
     cli.write_config(ALLOWED)?;
     let mut cleanup = cli.command(&["cleanup", "--drain", "30"]).stdout(Stdio::null()).spawn()?;
@@ -126,7 +126,7 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
         stage.settles([])?;
         stage.leaves_as(&c1, stage.base()?)?;
     }
-    // And now those of our addresses are cut: what kept them was the rows.
+    // Now the connections with our addresses are cut: the rows kept them alive.
     check_all(&all, |since| {
         let (counts, base) = (since.held.check(), ["before", "unset"].contains(&since.step));
         ensure!(base == (counts.alive > 0), "of {} as {}: {counts}", since.step, since.address);
@@ -134,8 +134,8 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
     })
 }
 
-/// The same where the addresses are forwarded: the one by port, so that source ports are restricted, the other as a
-/// whole, so that it is converted under the connections.
+/// The same with forwarded addresses: one by port, so that source ports are restricted, the other as a whole, so that
+/// it is converted under the connections.
 #[test]
 fn no_connection_is_cut_where_the_addresses_are_forwarded() -> Result<()> {
     let mut lab = Lab::builder().chassis(2).start()?;
@@ -148,7 +148,7 @@ fn no_connection_is_cut_where_the_addresses_are_forwarded() -> Result<()> {
         lab.net().add_default_target(stage.b(), c1.address(family)?, DefaultTarget::Vip)?;
         let played = play_all(&stage, Some(converted("B", &c1))).with_context(|| family.to_string())?;
         all.extend(played);
-        // And what the outside sends arrives as ever.
+        // And traffic from outside still arrives.
         stage.reaches(stage.a(), 40_000, &c1, 8080)?;
         stage.reaches(stage.b(), 81, &c1, 81)?;
     }
@@ -195,7 +195,7 @@ fn an_address_that_is_not_converted_has_no_override() -> Result<()> {
         stage.settles([])?;
         stage.leaves_as(stage.c1, stage.base()?)?;
         stage.reaches(stage.a(), 8080, stage.c1, 8080)?;
-        // What the agent spares us: the same by hand endangers every reply.
+        // What the agent prevents: the same row made by hand endangers every reply.
         let row = stage.lab.net().add_nat("snat", stage.a(), &stage.c1.address(stage.family)?.to_string())?;
         stage.lab.sync()?;
         ensure!(!stage.lab.hazards()?.is_empty(), "no hazard where one is");

@@ -1,4 +1,4 @@
-//! The lab itself: what the other tests take for granted.
+//! The lab itself: what the other tests rely on.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use ovn_extaddr_tests::lab::{Family, Lab, Proto, built};
 /// Long enough for what takes a second or two, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What there is on this machine of a lab: namespaces, directories, processes that know one of these.
+/// The traces of a lab on this machine: namespaces, directories, and processes that name one of these.
 fn traces(name: &str, dirs: &[String]) -> Vec<String> {
     let names = |dir: &str| -> Vec<String> {
         fs::read_dir(dir)
@@ -75,7 +75,7 @@ fn a_panic_leaves_nothing() -> Result<()> {
     let found = std::thread::spawn(|| {
         let lab = Lab::builder().start().expect("it starts");
         let found = (lab.name().to_owned(), directories(lab.dir()).expect("it has an inventory"));
-        // As a panic, but without a message in the middle of the output.
+        // Like a panic, but without a message in the middle of the output.
         std::panic::resume_unwind(Box::new(found));
     });
     let panic = found.join().expect_err("it panics");
@@ -112,12 +112,12 @@ fn program(arguments: &[&str]) -> Result<String> {
     Ok(said)
 }
 
-/// The name of a lab that goes down whatever becomes of the test.
+/// The name of a lab that is taken down even if the test fails.
 struct Up<'a>(&'a str);
 
 impl Drop for Up<'_> {
     fn drop(&mut self) {
-        // It is down already, where all went well.
+        // It is down already if the test succeeded.
         let _ = program(&["down", self.0]);
     }
 }
@@ -135,14 +135,14 @@ fn a_lab_comes_up_is_probed_and_goes_down() -> Result<()> {
     let forwarded = ask(&["wan", "203.0.113.10:80", "--at", "c1:8080", "--proto", "tcp"])?;
     assert!(forwarded.contains("203.0.113.1"), "{forwarded}");
 
-    // The agent is there, and does what it is asked for.
+    // The agent is there and works.
     let env = program(&["env", "--lab", &name])?;
     let set =
         up.lines().map(str::trim).find(|line| line.starts_with("ovn-extaddr set ")).context("the tour")?;
     let asked = format!("{env}\n{set} --wait=hv");
     let output = Command::new("sh").args(["-c", &asked]).output()?;
     ensure!(output.status.success(), "{output:?}");
-    // The flows are there; what the switch had remembered of the old ones goes a little later.
+    // The flows are there; what the switch has cached of the old ones disappears a little later.
     eventually(SOON, "c1 leaves as its own address", || {
         let out = ask(&["c1", "wan", "--proto", "tcp"])?;
         ensure!(out.contains("203.0.113.10:"), "{out}");
@@ -162,7 +162,7 @@ fn a_lab_that_is_interrupted_while_it_comes_up_leaves_nothing() -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    // The one that has the lab, and the lab itself, while it is being built.
+    // The process that keeps the lab, and the lab itself, while it is being built.
     let children = format!("/proc/{0}/task/{0}/children", up.id());
     let keeper = eventually(SOON, "somebody builds it", || {
         Ok(fs::read_to_string(&children)?.split_whitespace().next().map(str::to_owned))
@@ -174,12 +174,12 @@ fn a_lab_that_is_interrupted_while_it_comes_up_leaves_nothing() -> Result<()> {
     let (name, dir) =
         (line.split(' ').next().context("a name")?, line.rsplit(' ').next().context("a directory")?);
     let dirs = directories(dir.as_ref())?;
-    // Not SIGINT, which whoever started us in the background may have had ignored.
+    // Not SIGINT, which is ignored if a shell started us in the background.
     assert!(Command::new("kill").args(["-TERM", &up.id().to_string()]).status()?.success());
     assert!(!up.wait()?.success());
     eventually(Duration::from_secs(60), "nothing is left", || {
         let left = traces(name, &dirs);
-        // Of a process that nobody waits for, as in a container without an init, a zombie is left.
+        // A process that nobody waits for, as in a container without an init, becomes a zombie.
         let state = fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap_or_default();
         let runs = state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'));
         ensure!(left.is_empty() && !runs, "{left:#?} {state}");

@@ -1,4 +1,4 @@
-//! Three central nodes, each with a server and an agent, that are parted, and whose agents die.
+//! Three central nodes, each with a server and an agent, that are partitioned, and whose agents die.
 //!
 //! `OVN_EXTADDR_ELECTIONS=12` is the long form, whose table is in `docs/reliability.md`.
 
@@ -60,9 +60,9 @@ fn nodes_are_parted_and_agents_die() -> Result<()> {
     Ok(())
 }
 
-/// Sets and unsets intents until told to stop.
+/// Sets and unsets intents until `stop`.
 fn load(net: &Net, instances: &[Instance], stop: &AtomicBool) -> Result<()> {
-    // Not in turn, or all would be as it was again and again.
+    // Not in turn, or the same states would recur again and again.
     let mut random = 1_u64;
     while !stop.load(Ordering::Relaxed) {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -78,8 +78,8 @@ fn suffer(nodes: &mut Nodes) -> Result<()> {
     for n in 0..3 {
         part(nodes, n, "parted")?;
     }
-    // The server has hardly any room for what it has to tell an agent that has just connected, and may not notice
-    // that it is dead.
+    // The server's buffer is small for what it has to send an agent that has just connected, and it may not notice that
+    // the agent is dead.
     let elections = match std::env::var("OVN_EXTADDR_ELECTIONS") {
         Ok(text) => text.parse().context("OVN_EXTADDR_ELECTIONS is no number")?,
         Err(_) => 1,
@@ -107,7 +107,7 @@ fn suffer(nodes: &mut Nodes) -> Result<()> {
     Ok(())
 }
 
-/// Parts a node until the agent of another commits.
+/// Partitions a node until the agent of another commits.
 fn part(nodes: &mut Nodes, n: usize, how: &str) -> Result<()> {
     let active = active(nodes)?;
     let leader = nodes.cluster().leader()?;
@@ -138,7 +138,7 @@ fn wait_for_others(nodes: &mut Nodes, n: usize) -> Result<()> {
     .with_context(|| nodes.agents().iter().map(gist).collect::<String>())
 }
 
-/// The end of an agent's log, without what it says of each intent.
+/// The end of an agent's log, without the lines for each intent.
 fn gist(agent: &Agent) -> String {
     let log = agent.log();
     let lines: Vec<_> = log.lines().filter(|line| !line.contains(" ipv4: ")).collect();

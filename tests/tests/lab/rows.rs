@@ -1,4 +1,4 @@
-//! The rows of the table of facts, with the agent doing what the notes did by hand.
+//! The rows of the table of facts, with the agent instead of hand-made rows.
 
 use std::net::SocketAddr;
 
@@ -60,7 +60,7 @@ fn by_port(stage: &Stage<'_>) -> Result<()> {
     stage.reaches(stage.a(), 80, c1, 8080)?;
     for proto in [Proto::Tcp, Proto::Udp] {
         stage.inside(c2, 80, 8080, proto)?.is(c2.address(stage.family)?).context("from c2")?;
-        // Of itself, seen as itself or as the router: answered in any case.
+        // From the instance itself, seen as itself or as the router: answered in any case.
         ensure!(stage.inside(c1, 80, 8080, proto)?.answered, "no hairpin by {proto}");
     }
     Ok(())
@@ -102,7 +102,7 @@ fn both_ways(stage: &Stage<'_>) -> Result<()> {
 fn default_dnat(stage: &Stage<'_>) -> Result<()> {
     let &Stage { c1, c2, .. } = stage;
     stage.default_target(DefaultTarget::Dnat)?;
-    // From inside there is no way but by the router, override or not.
+    // From inside, the only way is through the router, with an override or without.
     let inside = || -> Result<_> {
         let outcome = stage.inside(c2, 8080, 8080, Proto::Tcp)?;
         Ok((outcome.answered, outcome.seen().ok().map(|seen| seen.ip())))
@@ -200,7 +200,7 @@ fn converted_live(stage: &Stage<'_>) -> Result<()> {
     stage.settles([egress("A", c1), converted("A", c1)])?;
     outside.check().is(wan).context("from wan, converted")?;
     inside.check().is(there).context("from c2, converted")?;
-    // Undone at once, with what was established meanwhile.
+    // Undone at once, with the connections established in the meantime.
     let meanwhile = stage.lab.inward(SocketAddr::new(stage.a(), 9090), c1, 9090)?.hold(HELD)?;
     stage.agent.write_config(PROMPT)?;
     stage.ask(c1, None)?;

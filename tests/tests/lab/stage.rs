@@ -1,4 +1,4 @@
-//! Where the rules are played through: a lab with two instances and an agent, seen in one address family.
+//! The stage for the rules: a lab with two instances and an agent, seen in one address family.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -9,16 +9,16 @@ use ovn_extaddr_tests::lab::{Counts, Family, Held, Host, Lab, Outcome, Proto};
 use ovn_extaddr_tests::{Agent, DefaultTarget, Protocol, eventually};
 use serde_json::Value;
 
-/// Long enough for everything that is to happen at once, on a busy machine.
+/// Long enough for everything that has to happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Has the agent take the addresses though nothing forwards them. Where something does, OVN 23.03 finds the way back of
-/// connections that an instance began by the forward's own flows (`lr_in_defrag`, and one conntrack zone for all), so
-/// that they live on whatever becomes of our rows.
+/// Makes the agent accept the addresses although nothing forwards them. If something does, the forward's own flows in
+/// OVN 23.03 (`lr_in_defrag`, and one conntrack zone for all) reverse the translation for connections that an instance
+/// began, so that they survive whatever happens to our rows.
 pub(crate) const ALLOWED: &str =
     "[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.16/31\", \"2001:db8::10/127\"]\n";
 
-/// A row of ours: `egress A c1`, `drain A c1`, `default-target A c1`.
+/// One of the agent's rows: `egress A c1`, `drain A c1`, `default-target A c1`.
 pub(crate) type Row = String;
 
 #[derive(Clone, Copy)]
@@ -74,7 +74,7 @@ impl Stage<'_> {
         self.lab.net().add_default_target(self.a(), self.c1.address(self.family)?, shape)
     }
 
-    /// Has an instance ask for an address, or for none.
+    /// Makes an instance request an address, or none.
     pub(crate) fn ask(&self, host: &Host, address: Option<IpAddr>) -> Result<()> {
         let key = match self.family {
             Family::V4 => "ipv4.address.external",
@@ -84,7 +84,7 @@ impl Stage<'_> {
         self.lab.net().annotate(host.port()?, key, address.as_deref())
     }
 
-    /// Takes back all of that.
+    /// Undoes all of that.
     pub(crate) fn clear(&self) -> Result<()> {
         for host in [self.c1, self.c2] {
             self.ask(host, None)?;
@@ -98,7 +98,7 @@ impl Stage<'_> {
 
     // === what the agent does ===
 
-    /// Waits until the rows of ours are these and at work. Nothing may then take replies away.
+    /// Waits until the agent's rows are these and in effect. Nothing may then take replies away.
     pub(crate) fn settles(&self, rows: impl IntoIterator<Item = Row>) -> Result<()> {
         let expected: BTreeSet<_> = rows.into_iter().collect();
         eventually(SOON, &format!("the agent's rows are {expected:?}"), || {
@@ -112,7 +112,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Rows of ours in the family.
+    /// The agent's rows in the family.
     pub(crate) fn rows(&self) -> Result<BTreeSet<Row>> {
         let named = |logical: &str| -> Result<String> {
             for host in [self.c1, self.c2] {
@@ -143,7 +143,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Waits until the agent says that of an instance.
+    /// Waits until the agent reports this state for an instance.
     pub(crate) fn state(&self, host: &Host, expected: &str) -> Result<()> {
         let (port, family) = (host.port()?, self.family.to_string().to_lowercase());
         eventually(SOON, &format!("{} is {expected}", host.name()), || {
@@ -155,7 +155,7 @@ impl Stage<'_> {
         })
     }
 
-    // === what becomes of packets ===
+    // === what happens to packets ===
 
     /// Everything that `host` begins is seen as `address`.
     pub(crate) fn leaves_as(&self, host: &Host, address: IpAddr) -> Result<()> {
@@ -171,7 +171,7 @@ impl Stage<'_> {
         self.lab.outbound(host, proto, self.family, port)
     }
 
-    /// What the outside sends to a forward arrives, with its address.
+    /// Traffic from outside to a forward arrives, with its source address.
     pub(crate) fn reaches(&self, address: IpAddr, listen: u16, at: &Host, port: u16) -> Result<()> {
         for proto in [Proto::Tcp, Proto::Udp] {
             let outcome = self.lab.inbound(SocketAddr::new(address, listen), proto, at, port)?;
@@ -192,7 +192,7 @@ impl Stage<'_> {
 
 /// What is expected of packets.
 pub(crate) trait Seen {
-    /// An error unless all was answered and came from `address`.
+    /// An error unless everything was answered and came from `address`.
     fn is(&self, address: IpAddr) -> Result<()>;
 }
 

@@ -1,4 +1,4 @@
-//! Networks that are not the usual ones: instances in instances, routes to single instances, routers behind routers.
+//! Unusual networks: instances in instances, routes to single instances, routers behind routers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -41,7 +41,7 @@ fn play_family(stage: &Stage<'_>) -> Result<()> {
     held.check().is(stage.a())?;
     inbound.check().is(stage.wan()?)?;
 
-    // The old address becomes a default target, and is taken up again.
+    // The old address becomes a default target, and is used again.
     stage.default_target(DefaultTarget::Vip)?;
     stage.ask(c1, Some(stage.a()))?;
     stage.settles([egress("A", c1), converted("A", c1), drain("B", c1)])?;
@@ -61,7 +61,7 @@ fn an_instance_in_an_instance() -> Result<()> {
 #[test]
 fn a_network_of_single_routes() -> Result<()> {
     let mut lab = Lab::builder().start()?;
-    // As Incus does with ipv4.l3only and ipv6.l3only: the router's own network is the router alone.
+    // As Incus does with ipv4.l3only and ipv6.l3only: the router's own network contains only the router.
     let (router, port) = (lab.net().router(), lab.net().internal_port());
     let networks = "networks=[\"10.57.1.1/32\",\"fd42:57:1::1/128\"]";
     lab.ovn().nbctl(&["set", "logical_router_port", &port, networks])?;
@@ -72,15 +72,15 @@ fn a_network_of_single_routes() -> Result<()> {
     play(&lab, &c1, &c2)
 }
 
-/// The router that instances are on, without a gateway of its own.
+/// The router that instances are on, which has no gateway.
 const INNER: &str = "cluster";
 const PODS: [(&str, &str, &str); 2] = [
     ("pod1", "0a:00:00:00:01:11", "10.244.0.11 fd00:244::11"),
     ("pod2", "0a:00:00:00:01:12", "10.244.0.12 fd00:244::12"),
 ];
 
-/// Puts a router with two instances behind the lab's router, to which `join` joins it: the addresses of both on the way
-/// are given as [inner, outer].
+/// Puts a router with two instances behind the lab's router. `join` joins the two, and returns their addresses on the
+/// link as [inner, outer].
 fn behind(
     lab: &mut Lab,
     chassis: usize,
@@ -125,7 +125,7 @@ fn behind(
     hosts.try_into().ok().context("two were made")
 }
 
-/// Joins a switch to a router port that is there.
+/// Joins a switch to an existing router port.
 fn joined(lab: &mut Lab, switch: &str, router_port: &str) -> Result<()> {
     let port = format!("{switch}-{router_port}");
     let option = format!("router-port={router_port}");
@@ -150,7 +150,7 @@ fn joined(lab: &mut Lab, switch: &str, router_port: &str) -> Result<()> {
         .map(drop)
 }
 
-/// As OVN-Kubernetes does it: instances on a distributed router, a switch, and a router that is on one chassis as a whole.
+/// As in OVN-Kubernetes: instances on a distributed router, a switch, and a router that is entirely on one chassis.
 fn a_gateway_router_behind_a_join_switch(chassis: usize) -> Result<()> {
     let mut lab = Lab::builder().chassis(chassis).net(Net::builder(1).without_gateway()).start()?;
     let router = lab.net().router();

@@ -1,4 +1,4 @@
-//! `verify` beside packets: it says yes where they leave with the address and find back, and no where they do not.
+//! `verify` compared with packets: it succeeds where they leave with the address and replies return, and fails where not.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{SOON, Seen, Stage, egress};
 
-/// The checks of an instance's IPv4 override that did not end well, each as `check outcome`.
+/// The checks of an instance's IPv4 override that are not ok, each as `check outcome`.
 fn found(lab: &mut Lab, host: &Host) -> Result<Vec<String>> {
     let (northbound, southbound) = (lab.ovn().nb.remote(), lab.ovn().sb.remote());
     let output =
@@ -27,7 +27,7 @@ fn found(lab: &mut Lab, host: &Host) -> Result<Vec<String>> {
     Ok(bad)
 }
 
-/// Takes away our row's range of source ports, as nobody but a test would.
+/// Removes our row's range of source ports, as only a test would.
 fn without_range(lab: &mut Lab) -> Result<()> {
     let ours = json!(["external_ids", "includes", ["map", [["ovn-extaddr:role", "egress"]]]]);
     lab.ovn().nb.transact(vec![
@@ -55,7 +55,7 @@ fn verify_says_what_becomes_of_packets() -> Result<()> {
     assert_eq!(found(&mut lab, &c1)?, [""; 0]);
     agent.kill9()?;
 
-    // A source port that is forwarded, and nothing that keeps off it: whether the connection fails depends on the release.
+    // A source port that is forwarded, and not excluded: whether the connection fails depends on the release.
     without_range(&mut lab)?;
     let answered = lab.outbound(&c1, Proto::Tcp, Family::V4, Some(40_000))?.answered;
     let bad = found(&mut lab, &c1)?;
@@ -109,11 +109,11 @@ fn verify_says_that_the_gateway_is_gone() -> Result<()> {
     stage.settles([egress("A", &c1)])?;
     assert_eq!(found(&mut lab, &c1)?, [""; 0]);
     let gateway = lab.gateway();
-    // One that is killed leaves its chassis there, and only the next question tells.
+    // One that is killed leaves its chassis there, and only the next `nb_cfg` shows it.
     lab.chassis()[gateway].controller().kill9()?;
     lab.ovn().sync()?;
     assert_eq!(found(&mut lab, &c1)?, ["chassis unknown"]);
-    // One that is told to end (`ovn-appctl exit`) takes it away.
+    // One that exits by command (`ovn-appctl exit`) removes it.
     lab.ovn().sbctl(&["chassis-del", "gateway-1"])?;
     eventually(SOON, "the gateway is found to be nowhere", || {
         let bad = found(&mut lab, &c1)?;

@@ -1,5 +1,5 @@
-//! Cases of properties: a network, and what happens to it. They shrink to the rows and edits that a failure needs, and are
-//! printed in words.
+//! Cases of properties: a network, and the steps after it. They shrink to the rows and edits that a failure needs, and
+//! are printed in words.
 
 mod edits;
 mod settings;
@@ -20,13 +20,13 @@ use crate::model::Database;
 use crate::scenario::{edit, label, network, small_network, spoiling};
 use shrink::Shrinking;
 
-/// Cases of a run that is not told otherwise by `OVN_EXTADDR_CASES`, as CI is.
+/// The number of cases of a run, unless `OVN_EXTADDR_CASES` is set, as in CI.
 const CASES: u32 = 100;
 
-/// Runs of a failing case until it is small enough; each takes a millisecond.
+/// The most runs for shrinking a failing case; each takes a millisecond.
 const MAX_SHRINK_ITERS: u32 = 20_000;
 
-/// A network, and what happens to it.
+/// A network, and the steps after it.
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) start: Database,
@@ -35,29 +35,29 @@ pub(crate) struct Case {
     pub(crate) arrival: Arrival,
 }
 
-/// What happens next.
+/// A step.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Others change something, in one transaction.
     Edits(Vec<Edit>),
-    /// The agent writes until it wants nothing more.
+    /// The agent writes until nothing is left to change.
     Settle,
-    /// The operator has other rules.
+    /// The operator changes the rules.
     Configure(Settings),
-    /// So many seconds go by.
+    /// This many seconds pass.
     Pass(u64),
     /// The agent is started again.
     Restart,
 }
 
-/// What kind of cases to draw.
+/// The kinds of cases to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cases {
-    /// A network, and nothing happens.
+    /// A network, without steps.
     Network,
-    /// Nothing takes time. Everything is edited, rows of ours too.
+    /// Nothing takes time. Everything is edited, including our own rows.
     Still,
-    /// Hold-downs and drains take time, in small networks. Nobody touches rows of ours.
+    /// Hold-downs and drains take time, in small networks. Nobody edits our own rows.
     Timed,
 }
 
@@ -117,7 +117,7 @@ impl Cases {
 
     /// Draws an edit, and makes it.
     fn edits(self, database: &mut Database, c: &mut Choices) -> Vec<Edit> {
-        /// Wishes, forwards and what rows there are beside ours.
+        /// Intents, forwards and foreign rows.
         const TIMED: [u64; 16] = [0, 1, 2, 4, 5, 6, 7, 7, 7, 8, 10, 10, 10, 11, 12, 13];
         let kind = if self == Self::Still { c.below(20) } else { *c.pick(&TIMED) };
         if kind >= 16 {

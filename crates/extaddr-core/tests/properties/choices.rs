@@ -1,4 +1,4 @@
-//! Choices that follow from a seed.
+//! Choices from a seed.
 
 use ovsdb_protocol::Uuid;
 
@@ -13,13 +13,13 @@ pub(crate) struct Choices(pub(crate) u64);
 pub(crate) enum Arrival {
     /// By table and row, as differences.
     Sorted,
-    /// In any order and notation, now and then as a snapshot.
+    /// In any order and notation, sometimes as a snapshot.
     Random(Choices),
 }
 
 impl Choices {
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        // SplitMix64; what matters is that a seed can be replayed.
+        // SplitMix64, so that a seed can be replayed.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -51,7 +51,7 @@ impl Choices {
 }
 
 impl Arrival {
-    /// Whether something comes in another way, once in `n` times.
+    /// Returns true once in `n` times.
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         if let Self::Random(choices) = self { choices.one_in(n) } else { false }
     }

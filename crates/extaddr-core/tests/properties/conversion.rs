@@ -1,4 +1,4 @@
-//! Default targets: what is put out of the way is remembered, nothing else is touched, and all of it comes back.
+//! Default targets: removed VIPs are recorded, nothing else is changed, and all of them are restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::model::{Database, Row, Value, delta, feed, fresh_store};
 use crate::oracle::is_gateway_port;
 use crate::transact::execute;
 
-/// Transactions until nothing is left to do: rows and conversions come and go one after the other.
+/// The most transactions until nothing is left to do: rows and conversions are written and deleted one after the other.
 const MAX_ROUNDS: usize = 6;
 
 fn now() -> Now {
@@ -33,7 +33,7 @@ fn is_ours(row: &Row, owner: &Owner) -> bool {
     row.get("external_ids", "ovn-extaddr:owner") == Some(owner.as_str())
 }
 
-/// The database without rows of ours.
+/// The database without our rows.
 fn foreign(database: &Database, owner: &Owner) -> Database {
     let mut database = database.clone();
     let rows: Vec<_> =
@@ -49,7 +49,7 @@ fn foreign(database: &Database, owner: &Owner) -> Database {
     database
 }
 
-/// What rows of ours remember to put back, by router.
+/// The VIPs that our rows record, by router.
 fn remembered(database: &Database, owner: &Owner) -> BTreeMap<Uuid, Vec<Undo>> {
     let mut undo: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (router, row) in database.table("Logical_Router") {
@@ -61,7 +61,7 @@ fn remembered(database: &Database, owner: &Owner) -> BTreeMap<Uuid, Vec<Undo>> {
     undo
 }
 
-/// Whatever differs of others' is remembered, before if it came and after if it went.
+/// Every difference in foreign rows is recorded, before if something was added and after if it was removed.
 fn check_harm(before: &Database, after: &Database, owner: &Owner) {
     let (had, has) = (remembered(before, owner), remembered(after, owner));
     let (mut old, mut new) = (foreign(before, owner), foreign(after, owner));
@@ -105,7 +105,7 @@ fn check_harm(before: &Database, after: &Database, owner: &Owner) {
     assert_eq!(old, new, "something of others was changed");
 }
 
-/// Writes what the engine wants until it wants nothing more.
+/// Writes the engine's changes until there are none.
 fn settle(mut database: Database, store: &mut Store, engine: &mut Engine, owner: &Owner) -> Database {
     for round in 0.. {
         engine.catch_up(store, now());
@@ -128,10 +128,10 @@ fn settle(mut database: Database, store: &mut Store, engine: &mut Engine, owner:
     database
 }
 
-/// The network of a case, in which nothing is ours yet.
+/// The network of a case, without our rows.
 fn original(case: &Case, owner: &Owner) -> Database {
     let mut original = foreign(&case.start, owner);
-    // Most balancers forward all of an address, too: to the first backend of what they forward anyway.
+    // Most balancers also forward a whole address, to the first backend of another forward.
     let wholes = ["203.0.113.10", "203.0.113.10", "203.0.113.11", "2001:db8::10"];
     let balancers = original.rows.iter_mut().filter(|((table, _), _)| *table == "Load_Balancer");
     for (whole, (_, row)) in wholes.iter().cycle().zip(balancers) {
@@ -145,7 +145,7 @@ fn original(case: &Case, owner: &Owner) -> Database {
             vips.insert((*whole).to_owned(), target);
         }
     }
-    // A router with several gateway ports converts nothing: of most of them no port is one.
+    // A router with several gateway ports converts nothing, so most routers have none.
     if !original.rows.len().is_multiple_of(4) {
         for ((table, _), row) in &mut original.rows {
             if *table == "Logical_Router_Port" && is_gateway_port(row) {
@@ -164,7 +164,7 @@ fn original(case: &Case, owner: &Owner) -> Database {
     original
 }
 
-/// Grants what can be granted and withdraws it all. Returns how many addresses were converted meanwhile.
+/// Grants everything that can be granted and withdraws it again. Returns the number of addresses converted meanwhile.
 fn run(case: &Case) -> usize {
     let owner = Owner::default();
     let original = original(case, &owner);
@@ -189,7 +189,7 @@ proptest! {
     }
 }
 
-/// What is checked must not be trivial.
+/// The checked cases must not be trivial.
 #[test]
 fn addresses_are_converted_often_enough() {
     let converted: usize = (0..300).map(|n| run(&case::nth(Cases::Network, n))).sum();

@@ -1,5 +1,5 @@
-//! The engine against an oracle that looks at everything, over random databases and edits; and what becomes of its
-//! transactions, by every outcome that there is.
+//! The engine against an oracle that searches all rows, over random databases and edits; and its transactions with
+//! every possible outcome.
 
 #![allow(clippy::unwrap_used, reason = "tests: a panic is how they fail")]
 

@@ -1,4 +1,4 @@
-//! A database that is plain columns, and what a server would send of it.
+//! A database of plain columns, and the updates that a server would send.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::choices::Arrival;
 
-/// How a column's value is bounded, which decides how its difference looks.
+/// The bounds of a column's value, which determine the form of its difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// One text.
@@ -125,7 +125,7 @@ impl Value {
         }
     }
 
-    /// What `update2` says of a change to `new`.
+    /// The difference in `update2` for a change to `new`.
     fn difference(&self, new: &Self, kind: Kind) -> Self {
         match (self, new) {
             (Self::Set(a), Self::Set(b)) if kind == Kind::Set => {
@@ -182,7 +182,7 @@ impl Value {
         }
     }
 
-    /// Puts elements in or takes them out; of a map, by their keys.
+    /// Inserts elements or removes them; in a map, by their keys.
     pub(crate) fn toggle(&mut self, part: &Self, there: bool) {
         match (self, part) {
             (Self::Set(set), Self::Set(part)) if there => set.extend(part.iter().cloned()),
@@ -201,7 +201,7 @@ impl Value {
         }
     }
 
-    /// Takes a reference out.
+    /// Removes a reference.
     pub(crate) fn forget(&mut self, uuid: Uuid) {
         if let Self::Set(set) = self {
             set.remove(&Atom::Ref(uuid));
@@ -238,7 +238,7 @@ impl Atom {
 // ===== impl Row =====
 
 impl Row {
-    /// A text; empty where there is none.
+    /// A text; empty if there is none.
     pub(crate) fn text(&self, column: &str) -> &str {
         self.texts(column).next().unwrap_or_default()
     }
@@ -279,7 +279,7 @@ impl Row {
         }
     }
 
-    /// Puts an element into a set of references, or takes it out.
+    /// Inserts an element into a set of references, or removes it.
     pub(crate) fn link(&mut self, column: &str, uuid: Uuid, linked: bool) {
         let set = self.0.get_mut(column).unwrap().set_mut();
         if linked {
@@ -362,8 +362,8 @@ impl Database {
         })
     }
 
-    /// Drops tagged NAT rows that no router refers to, as a server does at the end of a transaction.
-    /// Others may stay without, to see that no order of arrival matters.
+    /// Drops tagged NAT rows that no router refers to, as a server does at the end of a transaction. Other rows may
+    /// stay without references, to test that the order of arrival does not matter.
     pub(crate) fn drop_unreferenced_tagged(&mut self) {
         let referenced: BTreeSet<_> =
             self.table("Logical_Router").flat_map(|(_, router)| router.refs("nat")).collect();
@@ -374,7 +374,7 @@ impl Database {
         });
     }
 
-    /// What the server offers.
+    /// The server's schema.
     pub(crate) fn schema(&self) -> DatabaseSchema {
         declared_schema("OVN_Northbound", Store::tables(), |table, column| {
             self.has_column(table.name, column.name)
@@ -384,8 +384,7 @@ impl Database {
 
 // ===== updates =====
 
-/// Returns the updates that make `after` of `before`, in the notation of `update2` or, on demand, of
-/// `update`.
+/// Returns the updates from `before` to `after`, in the notation of `update2` or, if `v1`, of `update`.
 pub(crate) fn delta(before: &Database, after: &Database, v1: bool) -> Vec<Update> {
     let mut updates = Vec::new();
     for ((table, uuid), row) in &after.rows {

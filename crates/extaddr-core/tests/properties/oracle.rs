@@ -1,7 +1,6 @@
-//! What the design asks for (`design.md` §2 to §5), worked out from scratch by looking at all rows.
+//! The requirements of the design (`design.md` §2 to §5), computed from scratch by searching all rows.
 //!
-//! Nothing of the engine or the store is used here, but for the UUIDs of our rows and the reasons'
-//! codes.
+//! Nothing of the engine or the store is used here, except the UUIDs of our rows and the codes of reasons.
 
 mod address;
 mod asked;
@@ -22,10 +21,10 @@ pub(crate) use topology::is_gateway_port;
 use crate::case::Settings;
 use crate::model::{Database, Row};
 
-/// Source ports that there must be, so many that one forwarded port can be too much.
+/// The minimum of source ports, so large that one forwarded port can be too many.
 pub(crate) const MIN_SOURCE_PORTS: u16 = 40_000;
 
-/// Routers that may lie between an instance and the outside.
+/// The most routers between an instance and the outside.
 const MAX_HOPS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +33,7 @@ pub(crate) enum Family {
     V6,
 }
 
-/// What became of an intent.
+/// The decision on an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) family: Family,
@@ -55,7 +54,7 @@ pub(crate) enum Verdict {
     Foreign(Uuid),
 }
 
-/// A row of ours as it should be.
+/// One of our desired rows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Desired {
     pub(crate) router: Uuid,
@@ -66,7 +65,7 @@ pub(crate) struct Desired {
     pub(crate) gateway_port: Option<Uuid>,
 }
 
-/// A change of one row of ours.
+/// A change of one of our rows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {
     Insert(Desired),
@@ -86,7 +85,7 @@ pub(crate) struct Forward {
     pub(crate) targets: Vec<IpAddr>,
 }
 
-/// Looks at a database.
+/// The oracle of a database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Oracle<'a> {
     pub(crate) database: &'a Database,
@@ -95,7 +94,7 @@ pub(crate) struct Oracle<'a> {
 }
 
 impl<'a> Oracle<'a> {
-    /// Decides on all ports with an intent. Where there is nothing to give that is for all, nothing is said.
+    /// Decides on all ports with an intent. An intent for all ports without a forward is omitted.
     pub(crate) fn decisions(self) -> BTreeMap<String, Vec<Decision>> {
         let mut all = self.all_decisions();
         for decisions in all.values_mut() {
@@ -105,7 +104,7 @@ impl<'a> Oracle<'a> {
         all
     }
 
-    /// Decides on all ports with an intent, be it for all.
+    /// Decides on all ports with an intent, including intents for all ports.
     pub(crate) fn all_decisions(self) -> BTreeMap<String, Vec<Decision>> {
         let mut all = BTreeMap::new();
         for (uuid, port) in self.database.table("Logical_Switch_Port") {
@@ -115,8 +114,7 @@ impl<'a> Oracle<'a> {
                 all.insert(port.text("name").to_owned(), decisions);
             }
         }
-        // Of several ports that would have a row for the same address on the same router, the first by
-        // name has it.
+        // If several ports claim a row for the same address on the same router, the first by name gets it.
         let mut first: BTreeMap<(Uuid, IpAddr), String> = BTreeMap::new();
         for (name, decisions) in &all {
             for row in decisions.iter().flat_map(Decision::rows) {
@@ -170,7 +168,7 @@ impl<'a> Oracle<'a> {
             return Err(Verdict::Rejected("no-router"));
         }
         let open = self.reachable_by(switch, false);
-        // What moves to the port is sent to it, too.
+        // Packets for an address that moves to the port are sent to it, too.
         let mut targets = internal.clone();
         for (other, row) in self.database.table("Logical_Switch_Port") {
             let parents = row.get("options", "virtual-parents").unwrap_or_default();
@@ -228,7 +226,7 @@ impl<'a> Oracle<'a> {
         if missing.is_empty() {
             return Ok(Verdict::Foreign(occupants[0].1.unwrap()));
         }
-        // One that looks up no connections takes the replies to those of others.
+        // A row without connection tracking matches the replies to connections of others.
         if self.nats(router).into_iter().any(|(_, nat)| {
             nat.text("type") == "dnat_and_snat"
                 && nat.text("external_ip").parse() == Ok(external)
@@ -238,7 +236,7 @@ impl<'a> Oracle<'a> {
         }) {
             return Err(Verdict::Conflict("stateless-nat"));
         }
-        // One that is done elsewhere takes them, too.
+        // So does a row that is applied elsewhere.
         if self.nats(router).into_iter().any(|(_, nat)| {
             nat.text("type") == "dnat_and_snat"
                 && nat.text("external_ip").parse() == Ok(external)
@@ -250,7 +248,7 @@ impl<'a> Oracle<'a> {
         }) {
             return Err(Verdict::Conflict("distributed-nat"));
         }
-        // Replies arrive anywhere where a balancer forwards the address everywhere.
+        // Replies arrive at any chassis if a balancer forwards the address on every chassis.
         let gateways = self.gateway_ports(router);
         let is_home = gateways.iter().any(|(_, port)| holds(port, external));
         if !gateways.is_empty()
@@ -263,7 +261,7 @@ impl<'a> Oracle<'a> {
         {
             return Err(Verdict::Conflict("distributed-balancer"));
         }
-        // With several gateway ports replies of its backends leave as they are.
+        // With several gateway ports replies of its backends leave untranslated.
         let leads_here = |key: &str, value: &str| {
             forwards::heeded_backends(key, value)
                 .is_some_and(|targets| targets.iter().any(|target| missing.contains(target)))
@@ -280,7 +278,7 @@ impl<'a> Oracle<'a> {
         {
             return Err(Verdict::Conflict("stateless-balancer"));
         }
-        // Two ports with one address leave with none of ours.
+        // Two ports with one address get no row.
         let network = self.joined([switch].into(), false);
         for (other, row) in self.database.table("Logical_Switch_Port") {
             if other != uuid
@@ -387,7 +385,7 @@ impl<'a> Oracle<'a> {
         self.database.row("Logical_Router", router).is_some_and(|row| row.flag("enabled") == Some(false))
     }
 
-    /// The foreign row that gives `internal` the address already; an error where one gives another.
+    /// The foreign row that translates `internal` to the address already; an error if one translates it to another.
     fn occupant(
         self,
         router: Uuid,
@@ -413,7 +411,7 @@ impl<'a> Oracle<'a> {
         if egress.iter().any(|(length, same, ..)| *length == host && !same) {
             return Err(Verdict::Conflict("foreign-nat"));
         }
-        // The longest prefix is the one that OVN takes.
+        // OVN uses the longest prefix.
         let whole = egress.iter().filter(|(_, same, part, _)| *same && !part);
         let longest = whole.clone().map(|(length, ..)| *length).max();
         let narrower = egress.iter().any(|(length, same, ..)| !same && Some(*length) > longest);
@@ -433,7 +431,7 @@ impl<'a> Oracle<'a> {
         if ports.len() < 2 || !self.database.has_column("NAT", "gateway_port") {
             return Ok(None);
         }
-        // By the longest prefix of a foreign network's SNAT the instance leaves.
+        // The instance leaves by the foreign network SNAT with the longest prefix.
         let mut leaves = BTreeSet::new();
         for (_, nat) in self.nats(router) {
             if nat.text("type") == "snat"
@@ -452,7 +450,7 @@ impl<'a> Oracle<'a> {
         homes.sort_unstable();
         let both: Vec<_> = leaves.iter().copied().filter(|port| homes.contains(port)).collect();
         let good = [both, homes, leaves].into_iter().find(|ports| !ports.is_empty()).unwrap_or_default();
-        // It stays where it is, if it is well there.
+        // It stays at its present port, if that is possible.
         let mut own: Vec<_> = self.nats(router);
         own.retain(|(_, nat)| {
             let tags: Vec<_> =
@@ -473,12 +471,12 @@ impl<'a> Oracle<'a> {
         current.or_else(|| good.first().copied()).map(Some).ok_or("no-gateway-port")
     }
 
-    /// Whether a row translates what a row at that gateway port would: northd heeds it, and for that port.
+    /// Whether a row translates the same packets as a row at that gateway port: northd uses it, and for that port.
     fn meets(self, router: Uuid, nat: &Row, at: Option<Uuid>) -> bool {
         self.heeded(router, nat).is_some_and(|port| port.is_none() || at.is_none() || port == at)
     }
 
-    /// Whether northd makes something of a NAT row, and the gateway port that the row is for, if it is for one.
+    /// Whether northd uses a NAT row, and the gateway port that the row is for, if it is for one.
     fn heeded(self, router: Uuid, nat: &Row) -> Option<Option<Uuid>> {
         let is_host = |(address, length): (IpAddr, u8)| length == if address.is_ipv4() { 32 } else { 128 };
         let external = network(nat.text("external_ip")).filter(|prefix| is_host(*prefix))?.0;
@@ -521,7 +519,7 @@ fn is_instance(port: &Row) -> bool {
 }
 
 impl Decision {
-    /// Whether nobody asked for the port alone, and there is nothing to be had.
+    /// Whether the intent is for all ports, and there is no forward.
     fn is_idle(&self) -> bool {
         let nothing = match &self.verdict {
             Verdict::Waiting(_) => true,

@@ -1,4 +1,4 @@
-//! Every way that a transaction can end, and what is sent after it.
+//! Every outcome of a transaction, and what is sent after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const SWITCH: Uuid = Uuid::from_u128(2);
 const BALANCER: Uuid = Uuid::from_u128(3);
 const KEY: &str = "ipv4.address.external";
 
-/// A network whose ports ask for one address, an applier that works on it, and a server in between.
+/// A network whose ports have intents for one address, an applier, and a server in between.
 struct Stage {
     database: Database,
     store: Store,
@@ -33,7 +33,7 @@ struct Stage {
     sent: u64,
 }
 
-/// A transaction on its way.
+/// A transaction under way.
 struct Sent {
     id: TransactionId,
     transaction: Transaction,
@@ -67,7 +67,7 @@ impl Stage {
         Some(sent)
     }
 
-    /// The server executes it, and tells what it changed before how it ended.
+    /// The server executes it, and reports the changes before the outcome.
     fn execute(&mut self, sent: &Sent) -> Fate {
         match execute(&self.database, &sent.transaction) {
             Ok(after) => {
@@ -81,7 +81,7 @@ impl Stage {
         }
     }
 
-    /// It ends so, as far as we know.
+    /// It ends with this outcome, as far as the client knows.
     fn end(&mut self, sent: &Sent, outcome: Outcome) -> Fate {
         let concluded = self.applier.completed(sent.id, outcome, &self.store, &self.engine, self.now);
         let conclusion = concluded.expect("it was on its way");
@@ -89,7 +89,7 @@ impl Stage {
         conclusion.fate
     }
 
-    /// The database has become this.
+    /// The database has changed to this.
     fn follow(&mut self, after: Database) {
         let updates = delta(&self.database, &after, false);
         self.database = after;
@@ -97,7 +97,7 @@ impl Stage {
         self.engine.catch_up(&mut self.store, self.now);
     }
 
-    /// All rows come again, after a connection that was lost.
+    /// All rows arrive again, after a lost connection.
     fn resync(&mut self) {
         feed(&mut self.store, Batch::Snapshot, &snapshot(&self.database));
         self.engine.catch_up(&mut self.store, self.now);
@@ -107,7 +107,7 @@ impl Stage {
         self.now.instant += time;
     }
 
-    /// Has everything executed that is to be sent, and returns how many transactions that were.
+    /// Executes everything that is to be sent, and returns the number of transactions.
     fn settle(&mut self) -> usize {
         for count in 0..100 {
             let Some(sent) = self.send() else { return count };
@@ -121,7 +121,7 @@ impl Stage {
         self.applier.obstacle(&self.engine, &Arc::from(port))
     }
 
-    /// The ports that have a row, each exactly one, on the router.
+    /// The ports with exactly one row each, on the router.
     fn served(&self) -> BTreeSet<String> {
         let router = self.database.row("Logical_Router", ROUTER).unwrap();
         let mut rows: BTreeMap<String, usize> = BTreeMap::new();
@@ -133,7 +133,7 @@ impl Stage {
         rows.into_keys().collect()
     }
 
-    /// Has somebody make another intent of a port.
+    /// Changes the intent of a port.
     fn ask(&mut self, n: u32, address: Option<&str>) {
         let mut after = self.database.clone();
         after.row_mut("Logical_Switch_Port", port_uuid(n)).unwrap().set("external_ids", KEY, address);
@@ -233,7 +233,7 @@ fn refused(transaction: &Transaction, operation: Option<usize>, error: &str) -> 
     Outcome::from_result(&Json::from(results).to_string(), transaction.len()).unwrap()
 }
 
-/// The first operation of this kind for a port: of all inserts that of its row, or of all waits that of its intent.
+/// The first operation of this kind for a port: the insert of its row, or the wait for its intent.
 fn operation_for(transaction: &Transaction, op: &str, n: u32) -> usize {
     let json = to_value(transaction).unwrap();
     let wanted = [port_uuid(n).to_string(), format!("\"{}\"", name(n))];
@@ -259,13 +259,13 @@ fn what_is_committed_is_done() {
     assert_eq!(stage.execute(&sent), Fate::Committed);
     assert_eq!(stage.served(), names(0..3));
     assert!(stage.send().is_none() && stage.applier.next_deadline().is_none());
-    // Its outcome counts once, and that of another is none of ours.
+    // Its outcome counts once, and that of another transaction does not count.
     let again = stage.applier.completed(sent.id, Outcome::Unknown, &stage.store, &stage.engine, stage.now);
     assert_eq!(again, None);
 }
 
-/// Regression: openshift/ovn-kubernetes#717 to #719: a server that says it is done, and tells of no change. Nobody waits
-/// for an update that may never come, and nothing is written over and over.
+/// Regression: openshift/ovn-kubernetes#717 to #719: a server that reports success, and sends no change. The applier
+/// does not wait for an update that may never come, and does not write repeatedly.
 #[test]
 fn what_is_committed_without_an_effect_is_tried_again_ever_less_often() {
     let mut stage = Stage::new(2);
@@ -282,7 +282,7 @@ fn what_is_committed_without_an_effect_is_tried_again_ever_less_often() {
     assert_eq!(stage.served(), names(0..2));
 }
 
-/// What a decision rests on changed while the transaction was on its way.
+/// A dependency of a decision changed while the transaction was under way.
 #[test]
 fn a_failed_precondition_is_decided_again() {
     let mut stage = Stage::new(3);
@@ -290,13 +290,13 @@ fn a_failed_precondition_is_decided_again() {
     stage.ask(1, None);
     let Fate::Refused(why) = stage.execute(&sent) else { panic!("it rests on the intent of another time") };
     assert!(why.contains("timed out"), "{why}");
-    // What we know now leads to something else, so that nothing has to wait.
+    // The present state leads to another decision, so nothing has to wait.
     assert_eq!(stage.settle(), 1);
     assert_eq!(stage.served(), names([0, 2]));
     assert!((0..3).all(|n| stage.obstacle(&name(n)).is_none()));
 }
 
-/// The update that would tell why does not come: the port waits, longer each time, and others do not.
+/// The update that would show the reason does not come: the port waits, longer each time, and others do not.
 #[test]
 fn a_failed_precondition_without_a_reason_holds_back_its_port_alone() {
     let mut stage = Stage::new(3);
@@ -312,7 +312,7 @@ fn a_failed_precondition_without_a_reason_holds_back_its_port_alone() {
     assert_eq!(stage.served(), names(0..3));
 }
 
-/// Neither is a fault of any port: all of it goes again, after a moment and while the lock is ours.
+/// Neither is caused by a port: everything is sent again, after a moment and while the agent has the lock.
 #[test]
 fn a_lost_lock_and_an_unavailable_database_are_nobody_s_fault() {
     for error in ["not owner", "canceled", "database not available", "not allowed", "cluster error"] {
@@ -332,7 +332,7 @@ fn a_lost_lock_and_an_unavailable_database_are_nobody_s_fault() {
     }
 }
 
-/// Somebody's row has the UUID of one of ours.
+/// A foreign row has the UUID of one of our rows.
 #[test]
 fn a_conflict_holds_back_its_port_ever_longer_and_nobody_else() {
     let mut stage = Stage::new(5);
@@ -354,7 +354,7 @@ fn a_conflict_holds_back_its_port_ever_longer_and_nobody_else() {
     }
     let doubled: Vec<_> = (0..12).map(|n| (FIRST * (1 << n)).min(MINUTE)).collect();
     assert_eq!(waits, doubled);
-    // An intent that becomes another one does not wait for what the old one was refused for.
+    // A changed intent does not wait because the old one was refused.
     stage.ask(2, None);
     assert!(stage.send().is_none() && stage.obstacle(&name(2)).is_none());
     stage.ask(2, Some("203.0.113.10"));
@@ -362,7 +362,7 @@ fn a_conflict_holds_back_its_port_ever_longer_and_nobody_else() {
     assert_eq!(stage.served(), names(0..5));
 }
 
-/// What goes at once where something else waits goes no more often than anything else.
+/// Rows that are deleted at once while others wait are not deleted more often than others.
 #[test]
 fn a_removal_that_is_refused_or_has_no_effect_waits_ever_longer() {
     for refusing in [true, false] {
@@ -402,7 +402,7 @@ fn a_permanent_error_is_told_with_operation_and_reason_and_isolates_its_port() {
     assert!((0..3).all(|n| stage.obstacle(&name(n)).is_none()));
 }
 
-/// The server does not say which port it is: they are divided until it can be told.
+/// The server does not say which port it is: they are divided until it is known.
 #[test]
 fn a_refusal_of_the_whole_is_narrowed_down_to_the_one_at_fault() {
     for (ports, culprit) in [(1, 0), (2, 1), (9, 4), (100, 77), (MANY, 170)] {
@@ -420,7 +420,7 @@ fn a_refusal_of_the_whole_is_narrowed_down_to_the_one_at_fault() {
         assert!(is_refused(stage.obstacle(&name(culprit)), &["transaction refused: constraint violation"]));
         let alone = (0..ports).filter(|n| stage.obstacle(&name(*n)).is_some()).count();
         assert_eq!(alone, 1, "of {ports}");
-        // Divided by two each time, from the beginning whenever a part is committed.
+        // Divided by two each time, starting again whenever a part is committed.
         let halvings = ports.ilog2() + 1;
         assert!(transactions <= halvings * halvings, "{transactions} transactions for {ports} ports");
     }
@@ -451,7 +451,7 @@ fn an_unknown_transaction_that_did_not_happen_is_sent_again_as_it_was() {
     assert_eq!(stage.served(), names(0..3));
 }
 
-/// Regression: ovn-kubernetes#2764, whose repeated transactions doubled rows. The first one was on its way all the time
+/// Regression: ovn-kubernetes#2764, whose repeated transactions doubled rows. The first one was under way all the time
 /// and arrives before its repetition, or after it.
 #[test]
 fn an_unknown_transaction_that_happens_late_doubles_nothing() {
@@ -494,7 +494,7 @@ fn more_than_fits_is_divided() {
     assert_eq!(stage.served(), names(0..MANY));
 }
 
-/// The connection breaks in the middle of the parts, and what it broke happened or not.
+/// The connection breaks in the middle of the parts, and the interrupted part was committed or not.
 #[test]
 fn an_unknown_part_in_the_middle_leads_to_the_same_end() {
     let usual = Stage::new(MANY).settle();

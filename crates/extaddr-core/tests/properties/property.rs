@@ -19,14 +19,14 @@ use crate::transact::{guards, written};
 use crate::view;
 use crate::world::World;
 
-/// The reasons that need what these worlds do not have: a policy that names ports, a CMS, or a database that refuses.
+/// The reasons that need something missing in these worlds: a policy that names ports, a CMS, or a database that refuses.
 const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
 /// Cases whose outcomes are counted.
 const SURVEYED: u32 = 600;
 
 impl World {
-    /// The engine says what the oracle says, and so do an engine and a store that start again.
+    /// The engine agrees with the oracle, and so do a new engine and store.
     fn check(&mut self) {
         let decisions = self.oracle().decisions();
         let changes = self.oracle().all_changes(&decisions);
@@ -40,7 +40,7 @@ impl World {
             let wanted = view::all_changes(store, engine);
             assert!(wanted == changes, "{who}: {} is not {}", in_words(&wanted), in_words(&changes));
             view::check_standings(store, engine);
-            // What can be reached and what is forwarded, wished for or not.
+            // Reachable routers and forwards, with or without intents.
             assert_eq!(view::reached(store), reached, "{who}");
             assert_eq!(view::forwards(store, &self.owner), forwards, "{who}");
         };
@@ -62,7 +62,7 @@ impl World {
         assert_eq!(view::all_changes(&store, &withdrawing), expected, "withdrawing");
     }
 
-    /// What is written is ours, and rests on guards that hold.
+    /// Only our own rows are written, with guards that hold.
     fn check_transaction(&self, batch: &batch::Batch) {
         let transaction = &batch.transaction;
         let inserted: BTreeSet<_> = batch
@@ -74,7 +74,7 @@ impl World {
         for (table, uuid) in written(&self.database, transaction) {
             match (table, self.database.row(table, uuid)) {
                 ("NAT", Some(row)) if self.oracle().is_ours(row) => {}
-                // It is inserted: should the row be there, the database will refuse it.
+                // It is inserted: if the row exists, the database will refuse it.
                 ("NAT", _) if inserted.contains(&uuid) => {}
                 // Its set of NAT rows is changed; the rows are compared in `settle`.
                 ("Logical_Router", Some(_)) => {}
@@ -85,7 +85,7 @@ impl World {
         assert_eq!(failing, 0, "{transaction:#?}");
     }
 
-    /// Whatever a row to be written rests on, its transaction fails once that is no more.
+    /// For each fact that a row to be written depends on, its transaction fails once the fact does not hold any more.
     fn check_guards(&self) {
         for port in view::unsettled(&self.engine) {
             let changes = self.engine.changes(&self.store, &ReconcileKey::Port(Arc::clone(port)));
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// Databases that each lack a fact that the row rests on.
+    /// Databases that each lack a fact that the row depends on.
     fn without_facts(&self, port: &str, row: &oracle::Desired) -> Vec<(&'static str, Database)> {
         let mut databases = Vec::new();
         let mut without = |what, change: &dyn Fn(&mut Database)| {
@@ -116,7 +116,7 @@ impl World {
             change(database.row_mut("Logical_Switch_Port", uuid).unwrap());
         };
         without("the port", &|db| drop(db.rows.remove(&("Logical_Switch_Port", uuid))));
-        // What others ask for the port is not guarded.
+        // Intents of other sources are not guarded.
         if old.get("external_ids", key).is_some() {
             without("the wish", &|db| port_row(db, &|row| row.set("external_ids", key, None)));
             without("that wish", &|db| {
@@ -142,7 +142,7 @@ impl World {
         let forwards = self.oracle().forwards(row.router);
         let forwards: Vec<_> = forwards.iter().filter(|forward| forward.address == row.external).collect();
         if forwards.is_empty() {
-            // It is allowed without.
+            // It is allowed without a forward.
             return databases;
         }
         without("the forward", &|db| {
@@ -180,7 +180,7 @@ impl World {
         databases
     }
 
-    /// Nothing but rows of ours differs, and routers' sets by such rows.
+    /// Only our own rows differ, and sets of routers by such rows.
     fn check_foreign(&self, before: &Database) {
         let ours: BTreeSet<_> = [before, &self.database]
             .into_iter()
@@ -233,14 +233,14 @@ fn run(case: &Case) {
 proptest! {
     #![proptest_config(case::config())]
 
-    /// Regression: ovn-kubernetes#2764, whose `wait` has no timeout and blocks for ever: ours are all zero.
+    /// Regression: ovn-kubernetes#2764, whose `wait` has no timeout and blocks forever: our timeouts are all zero.
     #[test]
     fn the_engine_agrees_with_looking_at_everything(case in Cases::Still) {
         run(&case);
     }
 }
 
-/// What is compared must not be trivial: all outcomes come up, and often enough.
+/// The comparison must not be trivial: all outcomes occur often enough.
 #[test]
 fn the_cases_lead_to_every_verdict() {
     let (mut count, owner) = (BTreeMap::new(), Owner::default());

@@ -1,4 +1,4 @@
-//! Random networks and random edits of them, out of few enough names and addresses to collide often.
+//! Random networks and random edits of them, with few names and addresses, so that they collide often.
 
 mod edit;
 mod names;
@@ -17,7 +17,7 @@ use values::*;
 
 // ===== a network to start from =====
 
-/// Builds a network that could be somebody's.
+/// Builds a realistic network.
 pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     let mut database = Database { old, ..Database::default() };
     let db = &mut database;
@@ -33,7 +33,7 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
         db.insert("Logical_Router", uuid("Logical_Router", n), columns);
     }
     match c.below(5) {
-        // Each router has a switch of its own, or shares it.
+        // Each router has its own switch, or shares one.
         0 => (0..routers).for_each(|n| {
             join(db, c, n % switches, n);
             gateway(db, c, n);
@@ -82,14 +82,14 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
             row.put("enabled", Value::maybe_flag(Some(false)));
         }
     }
-    // In a tidy network most wishes can be granted, so that what may hinder them late is seen.
+    // In a tidy network most intents can be granted, so that late obstacles are tested.
     let tidy = c.one_in(2);
     for n in 0..3 + c.below(INSTANCES - 2) {
         let uuid = uuid("Logical_Switch_Port", n);
         let mut row = instance(db, c, n);
         if tidy {
             if !row.is_set("dynamic_addresses") {
-                // Mostly each has its own.
+                // Mostly each has its own address.
                 let own = if c.one_in(5) { c.text(&ELEMENTS[..7]) } else { ELEMENTS[n as usize % 7] };
                 row.put("addresses", Value::texts([own]));
             }
@@ -130,14 +130,14 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
             }
         }
         db.rows.insert(("NAT", uuid("NAT", n)), row);
-        // Nothing keeps a row from being on two routers.
+        // A row may be on two routers.
         for _ in 0..if c.one_in(4) { 2 } else { 1 } {
             if let Some(router) = c.row(db, "Logical_Router") {
                 link(db, "Logical_Router", router, "nat", uuid("NAT", n), true);
             }
         }
     }
-    // Others than the ports speak for them.
+    // Other sources have intents for the ports.
     if c.one_in(4) {
         let ids = kept(c);
         db.insert("NB_Global", uuid("NB_Global", 0), [("external_ids", ids)]);
@@ -150,7 +150,7 @@ pub(crate) fn network(c: &mut Choices, old: bool) -> Database {
     database
 }
 
-/// Builds a small network in which most wishes are granted: one switch, and one router or two.
+/// Builds a small network in which most intents are granted: one switch, and one router or two.
 pub(crate) fn small_network(c: &mut Choices) -> Database {
     let mut database = Database::default();
     let db = &mut database;
@@ -184,7 +184,7 @@ pub(crate) fn small_network(c: &mut Choices) -> Database {
     database
 }
 
-/// What is asked for ports by keys that outlive them.
+/// Kept intents for ports.
 fn kept(c: &mut Choices) -> Value {
     let pairs = (0..c.below(4)).map(|_| {
         let port = port_name(c.below(INSTANCES));
@@ -203,7 +203,7 @@ fn link(db: &mut Database, table: &'static str, uuid: Uuid, column: &str, to: Uu
     }
 }
 
-/// The first number of a row that is not there.
+/// The first number without a row.
 fn vacant(db: &Database, table: &'static str, numbers: std::ops::Range<u64>) -> Option<u64> {
     numbers.into_iter().find(|n| db.row(table, uuid(table, *n)).is_none())
 }
@@ -257,7 +257,7 @@ fn joint(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
         .collect();
     let &[one, other, ..] = &free[..] else { return };
     for (switch, n, peer) in [(a, one, other), (b, other, one)] {
-        // Half a joint is none.
+        // A one-sided joint does not count.
         let peer = if c.one_in(8) { "web0".to_owned() } else { port_name(peer) };
         switch_port(db, switch, n, [("type", Value::text("switch")), ("peer", Value::texts([peer]))]);
     }
@@ -289,7 +289,7 @@ fn peer(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
     let Some(a) = router_port(db, c, a, &["100.64.0.1/30"]) else { return };
     let Some(b) = router_port(db, c, b, &["100.64.0.2/30"]) else { return };
     for (one, other) in [(a, b), (b, a)] {
-        // Half a peering is one, too.
+        // A one-sided peering counts, too.
         if let Some(row) = db.row_mut("Logical_Router_Port", uuid("Logical_Router_Port", one))
             && (one == a || !c.one_in(4))
         {
@@ -365,7 +365,7 @@ fn vip(row: &mut Row, c: &mut Choices) {
     row.set("vips", key, Some(c.text(backends)));
 }
 
-/// Puts a load balancer on a router or into a group, or a group on a router, or takes it off.
+/// Attaches or detaches a load balancer at a router or group, or a group at a router.
 fn attach(db: &mut Database, c: &mut Choices) {
     let (table, column, to) = match c.below(5) {
         0 => ("Load_Balancer_Group", "load_balancer", "Load_Balancer"),
@@ -401,7 +401,7 @@ fn foreign_nat(db: &Database, c: &mut Choices) -> Row {
         return network_snat(db, c);
     }
     let logical = c.text(&LOGICALS);
-    // An identity row now and then.
+    // Sometimes an identity row.
     let external = if c.one_in(10) { logical } else { c.text(&EXTERNALS) };
     let mut row = db.new_row(
         "NAT",

@@ -1,5 +1,5 @@
-//! Hold-downs and drains: what stays for a while stays exactly as long. What has to be remembered over time is kept here
-//! by looking at all rows each time; everything else is asked of the oracle.
+//! Hold-downs and drains: rows stay exactly as long as they should. The state over time is kept here by examining all
+//! rows each time; everything else is taken from the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::world::World;
 /// The reasons for which an override stays for `hold-down`.
 const HOLDING: [&str; 4] = ["not-a-forward", "not-permitted", "not-a-target", "no-forward-for-auto"];
 
-/// A row of ours in the database.
+/// One of our rows in the database.
 #[derive(Clone, Debug)]
 struct Own {
     uuid: Uuid,
@@ -27,11 +27,11 @@ struct Own {
     external: IpAddr,
     logical: String,
     gateway_port: Option<Uuid>,
-    /// Of a drain row: the address inside, and the second at which it goes.
+    /// For a drain row: the internal address, and the second at which it expires.
     drains: Option<(IpAddr, u64)>,
 }
 
-/// What an agent has to remember, kept by looking at everything each time.
+/// The state that an agent has to keep, updated by examining all rows each time.
 #[derive(Default)]
 struct Memory {
     /// Since when the forward of a port's override is gone, IPv4 or not, and that of a drain row.
@@ -39,7 +39,7 @@ struct Memory {
     drains: BTreeMap<Uuid, u64>,
 }
 
-/// What came up.
+/// The situations that occurred.
 #[derive(Debug, Default)]
 struct Seen {
     held: usize,
@@ -71,7 +71,7 @@ fn own_rows(world: &World, database: &Database) -> Vec<Own> {
 }
 
 impl Memory {
-    /// Takes in what is so now.
+    /// Takes in the present state.
     fn look(&mut self, world: &World, decisions: &BTreeMap<String, Vec<Decision>>) {
         let (oracle, wall, rows) = (world.oracle(), world.now.wall, own_rows(world, &world.database));
         let lost: BTreeSet<_> = rows.iter().filter_map(|row| lost(world, decisions, row)).collect();
@@ -112,7 +112,7 @@ fn lost(world: &World, decisions: &BTreeMap<String, Vec<Decision>>, row: &Own) -
     is_lost.then(|| (row.port.clone(), internal.is_ipv4()))
 }
 
-/// Has the agent write, and checks what is there then.
+/// Lets the agent write, and checks the result.
 fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
     let (before, was) = (own_rows(world, &world.database), world.oracle().all_decisions());
     let holding: BTreeSet<_> =
@@ -129,7 +129,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
     assert!(world.engine.unsettled().is_empty());
     let (settings, wall) = (&world.settings, world.now.wall);
 
-    // Overrides are those that are granted, and those that are held.
+    // There are exactly the granted and the held overrides.
     let missing = oracle.all_changes(&decisions);
     for change in missing.values().flatten() {
         assert!(matches!(change, Change::Delete(..)), "{}", in_words(change));
@@ -151,7 +151,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
     });
     seen.expired += expired.count();
 
-    // Whoever gives up an address that the network still has keeps the way back for a while.
+    // A port that gives up an address that the network still has keeps the way back for a while.
     let stays = |row: &Own| {
         after.iter().any(|other| {
             !other.is_drain
@@ -200,7 +200,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
                 .any(|other| drain_of(other).is_some_and(|d| d.uuid == row.uuid));
         assert!(known, "nothing departed for {}", in_words(row));
     }
-    // What drains goes on until its time, unless its address is the port's again or is lost.
+    // A drain row stays until its time, unless its address is the port's again or is lost.
     for row in before.iter().filter(|row| row.is_drain) {
         let (internal, until) = row.drains.expect("it says for whom, and until when");
         let goes_on = wall < until
@@ -232,7 +232,7 @@ fn run(case: &Case) -> Seen {
         let (is, should) = (view::decisions(&world.store, &world.engine), world.oracle().decisions());
         assert!(is == should, "{} is not {}", in_words(&is), in_words(&should));
     }
-    // In the end nothing stays that is not granted, and nothing is waited for.
+    // In the end only granted rows stay, and nothing is waited for.
     for _ in 0..2 {
         settle(world, &mut memory, &mut seen);
         world.pass(world.settings.drain.max(world.settings.hold_down) + 1);
@@ -255,7 +255,7 @@ proptest! {
     }
 }
 
-/// What is checked must not be trivial.
+/// The checked cases must not be trivial.
 #[test]
 fn rows_are_held_and_drain_often_enough() {
     let mut all = Seen::default();

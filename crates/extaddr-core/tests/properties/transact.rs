@@ -1,4 +1,4 @@
-//! Executes transactions on the plain database, as RFC 7047 §5.2 has it and no faster.
+//! Executes transactions on the plain database, as in RFC 7047 §5.2, without optimisation.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(crate) fn execute(database: &Database, transaction: &Transaction) -> Result<
     for (index, operation) in operations(transaction).iter().enumerate() {
         step(&mut after, operation).map_err(|error| (index, error))?;
     }
-    // A row that lost its last reference goes with it, in tables that are not of the root set.
+    // A row without references is deleted in tables that are not root tables.
     let referenced = |database: &Database| -> BTreeSet<Uuid> {
         database.table("Logical_Router").flat_map(|(_, row)| row.refs("nat")).collect()
     };
@@ -86,7 +86,7 @@ fn step(database: &mut Database, operation: &Json) -> Result<(), String> {
                     match (row.0.get_mut(column).unwrap(), mutator) {
                         (Value::Set(set), "insert") => set.append(operand.set_mut()),
                         (Value::Set(set), "delete") => set.retain(|atom| !operand.set_mut().contains(atom)),
-                        // A key that is there keeps its value, and only a whole pair goes.
+                        // An existing key keeps its value, and only a whole pair is removed.
                         (Value::Map(map), "insert") => {
                             operand.map_mut().append(map);
                             *map = std::mem::take(operand.map_mut());

@@ -1,4 +1,4 @@
-//! What an engine says, in the oracle's words: UUIDs instead of handles.
+//! The decisions of an engine in the oracle's form: with UUIDs instead of handles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) fn decisions(store: &Store, engine: &Engine) -> BTreeMap<String, Vec<
     ports.filter(|(_, decisions)| !decisions.is_empty()).collect()
 }
 
-/// What the engine would change for all ports. Nothing may be in it twice.
+/// The engine's changes for all ports, which must not contain duplicates.
 pub(crate) fn all_changes(store: &Store, engine: &Engine) -> BTreeMap<String, BTreeSet<Change>> {
     let all = engine.ports().map(|port| (port.to_string(), changes(store, engine, port)));
     let all: BTreeMap<_, _> = all.filter(|(_, changes)| !changes.is_empty()).collect();
@@ -33,7 +33,7 @@ pub(crate) fn all_changes(store: &Store, engine: &Engine) -> BTreeMap<String, BT
     all
 }
 
-/// Where the intents of all ports stand is the same in brief as in full.
+/// The brief states of all intents equal the full ones.
 pub(crate) fn check_standings(store: &Store, engine: &Engine) {
     for port in engine.ports() {
         let full = report::entries(store, engine, port, None).into_iter();
@@ -48,7 +48,7 @@ pub(crate) fn check_standings(store: &Store, engine: &Engine) {
     }
 }
 
-/// The ports whose rows are not as they should be.
+/// The ports whose rows differ from the desired state.
 pub(crate) fn unsettled(engine: &Engine) -> impl Iterator<Item = &Arc<str>> {
     engine.unsettled().iter().map(|subject| match subject {
         ReconcileKey::Port(port) => port,
@@ -56,7 +56,7 @@ pub(crate) fn unsettled(engine: &Engine) -> impl Iterator<Item = &Arc<str>> {
     })
 }
 
-/// What the engine would change for a port.
+/// The engine's changes for a port.
 pub(crate) fn changes(store: &Store, engine: &Engine, port: &str) -> BTreeSet<Change> {
     let changes = engine.changes(store, &ReconcileKey::Port(Arc::from(port)));
     let set: BTreeSet<_> = changes.iter().map(|change| self::change(store, change)).collect();
@@ -133,7 +133,7 @@ fn desired(store: &Store, row: &OwnRow) -> Desired {
         external: row.external,
         logical: row.logical,
         port_range: row.port_range.map(|range| (range.first, range.last)),
-        // A port that is not there cannot be named.
+        // A missing port cannot be named.
         gateway_port: row.gateway_port.map(|id| store.router_port(id).map_or(Uuid::nil(), |row| row.uuid)),
     }
 }

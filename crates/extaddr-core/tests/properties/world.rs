@@ -1,4 +1,4 @@
-//! A database, and what follows it: a store, an engine, and the transactions that an agent sends.
+//! A database, and everything that follows it: a store, an engine, and the transactions that an agent sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::oracle::Oracle;
 use crate::transact::execute;
 use crate::view;
 
-/// Transactions until nothing is left to do. One is enough, unless somebody put a row of ours where
-/// its successor has to be: a row that is on another router too, or tagged for another port.
+/// The most transactions until nothing is left to do. One is enough, unless somebody moved one of our rows to the place
+/// of its successor: a row that is on another router too, or tagged for another port.
 const MAX_ROUNDS: usize = 4;
 
 /// A database, and what follows it.
@@ -64,14 +64,14 @@ impl World {
         self.follow(after);
     }
 
-    /// The operator has other rules.
+    /// The operator changes the rules.
     pub(crate) fn configure(&mut self, settings: &Settings) {
         self.settings = settings.clone();
         self.engine.set_rules(&self.store, self.rules());
         self.engine.catch_up(&mut self.store, self.now);
     }
 
-    /// Time goes by. The agent looks when it said that it would.
+    /// Time passes. The agent acts at its deadlines.
     pub(crate) fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now.instant += Duration::from_secs(1);
@@ -89,7 +89,7 @@ impl World {
         self.engine.catch_up(&mut self.store, self.now);
     }
 
-    /// Lets the store and the engine know what became of the database.
+    /// Updates the store and the engine with the changed database.
     fn follow(&mut self, after: Database) {
         let mut updates = delta(&self.database, &after, self.arrival.one_in(4));
         self.database = after;
@@ -109,8 +109,8 @@ impl World {
         batch::merge(&self.store, &self.engine, &self.owner.lock(), subjects, self.now)
     }
 
-    /// Writes what the engine wants until it wants nothing more. `sending` sees each transaction beforehand, and `followed`
-    /// the database that it was sent to, when its effect has arrived.
+    /// Writes the engine's changes until there are none. `sending` sees each transaction beforehand, and `followed` the
+    /// database that it was sent to, when its effect has arrived.
     pub(crate) fn settle(
         &mut self,
         sending: impl Fn(&Self, &batch::Batch),
@@ -126,7 +126,7 @@ impl World {
                 sending(self, &batch);
                 match execute(&self.database, &batch.transaction) {
                     Ok(database) => after = Some(database),
-                    // As the agent does: the others go without the one that is refused.
+                    // As the agent does: the others are sent without the refused one.
                     Err((operation, error)) => {
                         let Some(subject @ ReconcileKey::Port(port)) = batch.origin(operation) else {
                             panic!("{error}")

@@ -1,14 +1,15 @@
-//! What a management knows of its network, and which rows of the agent that calls for.
+//! A CMS's records of its network, and the agent's rows that they require.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ovn_extaddr_tests::Protocol;
 
-/// How a management writes what it knows.
+/// How a CMS writes its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Until 7.2: default targets are VIPs in both balancers, which are made again by every edit; ports go at stop.
+    /// Until 7.2: default targets are VIPs in both balancers, which are created again by every edit; ports are deleted
+    /// at stop.
     Incus72,
     /// From 7.3: default targets are `dnat` rows.
     Incus73,
@@ -68,7 +69,7 @@ impl Forward {
 }
 
 impl Books {
-    /// The agent's rows that these books call for.
+    /// The agent's rows that these records require.
     pub(super) fn rows(&self) -> BTreeSet<String> {
         let mut rows = BTreeSet::new();
         for guest in self.guests.iter().filter(|guest| guest.running && guest.floating.is_none()) {

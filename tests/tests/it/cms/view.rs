@@ -1,4 +1,4 @@
-//! What a database says, without the agent: text that is the same for two databases with different UUIDs.
+//! The content of a database without the agent's rows: text that is equal for two databases with different UUIDs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ovn_extaddr_tests::{OvsdbServer, Row, Snapshot, map_column, set_column};
 use serde_json::{Value, json};
 
-/// What northd writes, and what says nothing.
+/// Columns that northd writes, and irrelevant ones.
 const NOT_LOOKED_AT: [&str; 4] = [
     "NB_Global",
     "Logical_Switch_Port.up",
@@ -14,7 +14,7 @@ const NOT_LOOKED_AT: [&str; 4] = [
     "Logical_Switch_Port.tag",
 ];
 
-/// All rows but the agent's, a line each, with what it converted put back on paper.
+/// All rows except the agent's, a line each, with its conversions undone in this text.
 pub(super) fn foreign(server: &OvsdbServer) -> Result<BTreeSet<String>> {
     let mut snapshot = server.snapshot()?.without(&NOT_LOOKED_AT);
     put_back(&mut snapshot)?;
@@ -36,7 +36,7 @@ fn is_ours(row: &Row) -> bool {
     map_column(&row["external_ids"]).contains_key("ovn-extaddr:owner")
 }
 
-/// Undoes what the agent's rows say was done.
+/// Undoes the conversions that the agent's rows record.
 fn put_back(snapshot: &mut Snapshot) -> Result<()> {
     let mut done = Vec::new();
     for (uuid, row) in snapshot.rows("NAT") {
@@ -86,7 +86,7 @@ impl View<'_> {
         format!("{table} {}", columns.join(" "))
     }
 
-    /// A reference: by name where there is one, else by all that is in the row.
+    /// A reference: by name if there is one, otherwise by the row's content.
     fn label(&self, uuid: &str) -> String {
         let named = self.rows.get(uuid).and_then(|(table, row)| {
             let name = row.get("name")?.as_str().filter(|name| !name.is_empty())?;

@@ -1,4 +1,4 @@
-//! Two databases to which the same is done, one of them with northd and an agent.
+//! Two databases with the same edits, one of them with northd and an agent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -22,14 +22,14 @@ const KINDS: [Kind; 4] = [Kind::Incus72, Kind::Incus73, Kind::Lxd, Kind::Neutron
 const GUESTS: u32 = 4;
 const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
-/// Fewer than make a fight of it, which is another test's matter.
+/// Fewer than make rows contested, which another test covers.
 const MAX_LOSSES: u32 = 8;
 
 pub(super) struct World {
     agent: Agent,
     cli: Cli,
     ovn: Ovn,
-    /// Where the same is done without an agent.
+    /// The database with the same edits without an agent.
     twin: OvsdbServer,
     networks: Vec<Network>,
     random: Random,
@@ -69,12 +69,12 @@ impl World {
             });
         }
         let agent = Agent::builder(ovn.nb.remote()).config(config).start()?;
-        // The seed's bits are spread: small ones shall not begin alike.
+        // The seed's bits are spread, so that small seeds do not begin alike.
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         Ok(Self { agent, cli, ovn, twin, networks, random, losses: 0 })
     }
 
-    /// Does something, and says what.
+    /// Makes an edit, and describes it.
     pub(super) fn step(&mut self) -> Result<String> {
         let at = self.below(self.networks.len() as u64);
         let kind = self.networks[at].books.kind;
@@ -102,7 +102,7 @@ impl World {
         Ok(format!("{kind:?}: {said}"))
     }
 
-    /// Checks all that has to hold when nothing happens any more.
+    /// Checks everything that has to hold at rest.
     pub(super) fn rests(&self) -> Result<()> {
         let expected: BTreeSet<String> =
             self.networks.iter().flat_map(|network| network.books.rows()).collect();
@@ -124,7 +124,7 @@ impl World {
         Ok(())
     }
 
-    /// Has all of the agent removed.
+    /// Removes everything of the agent.
     pub(super) fn ends(&mut self) -> Result<()> {
         self.rests()?;
         self.agent.stop()?;
@@ -250,7 +250,7 @@ impl World {
         }
         guest.running = !guest.running;
         if guest.running {
-            // What was written at the port went with it.
+            // Keys of the port were deleted with it.
             guest.wish = None;
             for (net, server) in nets.iter().zip([&self.ovn.nb, &self.twin]) {
                 server.transact(vec![
@@ -267,7 +267,7 @@ impl World {
         Ok(format!("{} runs: {}", guest.address, guest.running))
     }
 
-    /// An instance gets another address, or two swap theirs.
+    /// An instance gets another address, or two swap their addresses.
     fn readdress(&mut self, at: usize) -> Result<String> {
         let (one, two) = (self.below(u64::from(GUESTS)), self.below(u64::from(GUESTS)));
         let Network { books, .. } = &mut self.networks[at];
@@ -293,9 +293,9 @@ impl World {
         Ok(format!("{} is {}, {} is {}", one, guests[one].address, two, guests[two].address))
     }
 
-    /// Writes a router as it was remembered, whatever became of it meanwhile.
+    /// Writes a router as it was stored earlier, whatever changed meanwhile.
     fn write_whole_router(&mut self, at: usize) -> Result<String> {
-        // The VIPs that were removed from balancers are in no router: nothing here could bring them back.
+        // The VIPs that were removed from balancers are not in a router row, so nothing here could restore them.
         let is_mixed = |forward: &Forward| forward.default.is_some() && !forward.ports.is_empty();
         if self.networks[at].books.forwards.values().any(is_mixed) {
             return Ok("nothing".to_owned());
@@ -311,11 +311,11 @@ impl World {
         let written = self.ovn.nb.transact(vec![
             json!({"op": "update", "table": "Logical_Router", "where": [["name", "==", router]], "row": row}),
         ]);
-        // A row that is gone cannot be referred to: such an update fails, as it does in Incus.
+        // A deleted row cannot be referred to: such an update fails, as in Incus.
         Ok(format!("{said}; a whole router written: {}", written.is_ok()))
     }
 
-    /// Makes the gateway port again, as Incus does when the uplink changes.
+    /// Creates the gateway port again, as Incus does when the uplink changes.
     fn recreate_gateway(&self, at: usize) -> Result<String> {
         let Network { nets, .. } = &self.networks[at];
         for (net, server) in nets.iter().zip([&self.ovn.nb, &self.twin]) {
@@ -344,7 +344,7 @@ impl World {
 
     /// Incus gets a new version: forwards stay as they were written until they are edited.
     fn upgrade(&mut self, at: usize) -> Result<String> {
-        // Seldom, for there is no way back.
+        // Rarely, since this cannot be undone.
         let now = self.below(5) == 0;
         let kind = &mut self.networks[at].books.kind;
         if *kind != Kind::Incus72 || !now {
@@ -390,7 +390,7 @@ impl World {
         self.networks[at].addresses[which]
     }
 
-    /// Where a forward may lead: to an instance, whose address may be another by then.
+    /// A target for a forward: an instance, whose address may change later.
     fn target(&mut self, at: usize) -> Ipv4Addr {
         let who = self.below(u64::from(GUESTS));
         self.networks[at].books.guests[who].address
@@ -401,14 +401,14 @@ fn addresses(guest: &Guest) -> String {
     format!("0a:00:00:00:00:01 {}", guest.address)
 }
 
-/// Removes rows by their external address, whoever they belong to.
+/// Removes rows by their external address, whatever their owner.
 fn remove_nats(net: &Net, kinds: &[&str], external: Ipv4Addr) -> Result<()> {
     let rows = net.nats()?.into_iter();
     let mut such = rows.filter(|nat| kinds.contains(&&*nat.kind) && nat.external_ip == external.to_string());
     such.try_for_each(|nat| net.remove_nat(&nat.uuid))
 }
 
-/// Goes from one state of a balancer to another by single keys, as lb-add and lb-del do.
+/// Changes a balancer from one state to another by single keys, as lb-add and lb-del do.
 fn edit_in_place(
     server: &OvsdbServer,
     net: &Net,
@@ -424,7 +424,7 @@ fn edit_in_place(
         (true, false) | (false, true) => return net.set_vips(protocol, listen.into(), &new),
         (false, false) => {}
     }
-    // Who removes a key that the agent has removed already changes nothing that could be noticed.
+    // Removing a key that the agent has removed already has no visible effect.
     let default = listen.to_string();
     if old.contains_key(&default) && !new.contains_key(&default) {
         return net.set_vips(protocol, listen.into(), &new);

@@ -1,4 +1,4 @@
-//! What the program says of a router.
+//! The program's answers about a router.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ pub(super) struct Forward {
     pub(super) kind: String,
     pub(super) protocol: Option<String>,
     pub(super) port: Option<u64>,
-    /// Why OVN heeds it not.
+    /// Why OVN ignores it.
     pub(super) ignored: Option<String>,
     pub(super) targets: BTreeSet<Target>,
 }
@@ -82,7 +82,7 @@ fn address(value: &Value) -> Option<IpAddr> {
     value.as_str().and_then(|text| text.parse().ok())
 }
 
-/// Where a packet should be sent by what the program says: one of these, each a set of targets of which any may be
+/// The expected targets of a packet by the program's answers: one of these, each a set of targets of which any may be
 /// chosen. None: it is not forwarded.
 pub(super) fn expected(forwards: &[&Forward], probe: Inbound) -> Vec<BTreeSet<Target>> {
     let protocol = if probe.udp { "udp" } else { "tcp" };
@@ -92,7 +92,7 @@ pub(super) fn expected(forwards: &[&Forward], probe: Inbound) -> Vec<BTreeSet<Ta
         forward.protocol.as_deref().is_none_or(|its| its == protocol)
             && forward.port.is_none_or(|port| port == u64::from(probe.port))
     };
-    // northd's flows for a VIP come before those of NAT rows, and those with a port before those without.
+    // northd's flows for a VIP precede those of NAT rows, and those with a port precede those without.
     let order: [&[&str]; 3] = [&["port"], &["default-target"], &["converted", "dnat", "dnat_and_snat"]];
     let of = |kinds: &[&str]| -> Vec<BTreeSet<Target>> {
         let found = here().filter(|forward| kinds.contains(&&*forward.kind)).filter(fits);

@@ -1,11 +1,11 @@
-//! A router with all that is on it.
+//! A router with everything on it.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What makes the router a gateway, or not.
+/// How the router is a gateway, if it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gateway {
-    /// Nothing does.
+    /// It is not a gateway.
     None,
     /// `options:chassis`.
     Chassis,
@@ -17,7 +17,7 @@ pub(super) enum Gateway {
     ChassisAndPort,
 }
 
-/// A router. Everything of it may be left out but the router itself, two switches and what is on them.
+/// A router. Everything may be omitted except the router itself, two switches and their ports.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) gateway: Gateway,
@@ -33,7 +33,7 @@ pub(super) struct Case {
     pub(super) rows: Vec<Row>,
 }
 
-/// What may be left out.
+/// The parts that may be omitted.
 #[derive(Clone, Debug)]
 pub(super) enum Row {
     Balancer(Balancer),
@@ -50,7 +50,7 @@ pub(super) struct Balancer {
     pub(super) vips: Vec<(String, String)>,
 }
 
-/// What a balancer is on.
+/// Where a balancer is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Router,
@@ -66,7 +66,7 @@ pub(super) struct Nat {
     pub(super) kind: &'static str,
     pub(super) external: String,
     pub(super) logical: String,
-    /// Which port it names.
+    /// The port that it names.
     pub(super) port: Option<Port>,
     pub(super) range: Option<&'static str>,
     pub(super) stateless: Option<bool>,
@@ -89,13 +89,13 @@ pub(super) enum Port {
     Inner,
 }
 
-/// What makes a router a gateway as simply as may be.
+/// The simplest kind of gateway.
 pub(super) const PLAIN: Gateway = Gateway::One { group: false };
 
-/// How many instances there are.
+/// The number of instances.
 pub(super) const INSTANCES: usize = 3;
 
-/// The hosts outside have this MAC, and the router's ports theirs.
+/// The MAC of the hosts outside.
 pub(super) const OUTSIDE: &str = "02:00:00:00:00:01";
 
 impl Port {
@@ -173,7 +173,7 @@ pub(super) fn mac(index: usize) -> String {
 }
 
 impl Case {
-    /// Whether there is all of a smaller case in this one, so that both may disagree for one reason.
+    /// Whether this case contains a smaller one, so that both may disagree for one reason.
     pub(super) fn holds(&self, smaller: &Self) -> bool {
         let shape = |case: &Self| (case.gateway, case.enabled);
         (shape(smaller) == shape(self) || shape(smaller) == (PLAIN, None))
@@ -182,7 +182,7 @@ impl Case {
             && smaller.rows.iter().all(|part| self.rows.iter().any(|row| row.holds(part)))
     }
 
-    /// The outer ports that there are.
+    /// The existing outer ports.
     pub(super) fn outer(&self) -> &'static [Port] {
         if self.gateway == Gateway::Two { &[Port::Ext, Port::Priv] } else { &[Port::Ext] }
     }
@@ -243,10 +243,10 @@ impl Nat {
     }
 }
 
-/// The address of a VIP, and its port if it has one; `None` if nobody understands it.
+/// The address of a VIP, and its port if it has one; `None` if it is invalid.
 pub(super) fn endpoint(vip: &str) -> Option<(IpAddr, Option<u16>)> {
     let pair = vip.parse::<SocketAddr>().map(|pair| (pair.ip(), Some(pair.port()))).ok();
     let address = || Some((vip.trim_start_matches('[').trim_end_matches(']').parse().ok()?, None));
-    // A port that is missing is none.
+    // A missing number means no port.
     pair.or_else(address).or_else(|| endpoint(vip.strip_suffix(':')?))
 }

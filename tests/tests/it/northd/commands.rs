@@ -7,7 +7,7 @@ use super::case::{
 };
 
 impl Case {
-    /// The commands of ovn-nbctl, one transaction, that make it. Names end with the number.
+    /// The commands of ovn-nbctl that create it in one transaction. Names end with the number.
     pub(super) fn commands(&self, number: &str) -> Vec<Vec<String>> {
         let mut made = Commands::default();
         let router = format!("R{number}");
@@ -44,7 +44,7 @@ impl Case {
     }
 }
 
-/// The commands: what every case has in as few lines as may be, and each row by itself.
+/// The commands: the common part of all cases in few lines, and each row separately.
 impl Display for Case {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let bare = Self { rows: Vec::new(), ..self.clone() }.commands("").len();
@@ -239,7 +239,7 @@ impl Commands {
     }
 }
 
-/// A string as ovn-nbctl takes it.
+/// A string in ovn-nbctl's notation.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

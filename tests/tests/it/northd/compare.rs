@@ -1,4 +1,4 @@
-//! What OVN does against what the program says.
+//! OVN's behaviour compared with the program's answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::packets::{Inbound, Outbound, Seen, Source};
 /// A difference.
 #[derive(Clone, Debug)]
 pub(super) struct Disagreement {
-    /// What is compared. Smaller cases are looked for in which the same thing differs.
+    /// The subject of the comparison. Smaller cases are searched in which it differs, too.
     pub(super) kind: &'static str,
     /// Both sides.
     pub(super) text: String,
@@ -29,13 +29,13 @@ pub(super) struct Evidence<'a> {
     pub(super) wanted: Vec<&'a Intent>,
     /// `lr_out_snat` and `lr_in_unsnat` without an agent.
     pub(super) flows_before: &'a [String],
-    /// When an agent has done its work.
+    /// After an agent has done its work.
     pub(super) after: &'a Seen,
     pub(super) given: Vec<&'a Intent>,
     pub(super) flows_after: &'a [String],
 }
 
-/// Compares all there is.
+/// Compares everything.
 pub(super) fn compare(evidence: &Evidence<'_>) -> Vec<Disagreement> {
     let mut found = Vec::new();
     evidence.forwards(&mut found);
@@ -50,18 +50,18 @@ pub(super) fn compare(evidence: &Evidence<'_>) -> Vec<Disagreement> {
 }
 
 impl Evidence<'_> {
-    /// Whether OVN forwards what `forwards` lists and nothing else.
+    /// Checks that OVN forwards exactly what `forwards` lists.
     fn forwards(&self, found: &mut Vec<Disagreement>) {
         for (probe, seen) in &self.before.inbound {
             let expected = expected(&self.forwards, *probe);
             let agrees = if expected.is_empty() { seen.is_empty() } else { expected.contains(seen) };
-            // A row that is for some packets only may be for ours or not, and comes before or after a VIP.
+            // A row for some packets only may or may not match ours, and precedes or follows a VIP.
             let agrees =
                 agrees || self.is_partial(probe.address) && self.leads_to(probe.address).is_superset(seen);
-            // Disabled ports are in the way of all that a router forwards, and `list` says so; so it does where a router has
-            // no gateway, of which it is nobody's business what VIPs do.
+            // Disabled ports block everything that a router forwards, and `list` reports that; it also reports a router
+            // without a gateway, whose VIPs do not matter.
             let agrees = agrees || seen.is_empty() && self.is_cut_off();
-            // A VIP inside comes before a row for the same address.
+            // An internal VIP precedes a row for the same address.
             let by_design = expected.is_empty() && self.is_no_forward_by_design(probe.address)
                 || is_internal(probe.address)
                 || self.is_undecided(probe.address);
@@ -79,7 +79,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// Whether what the state of an intent means is so before an agent does anything.
+    /// Checks that the state of an intent holds before an agent changes anything.
     fn wanted(&self, intent: &Intent, found: &mut Vec<Disagreement>) {
         let mut differ = |kind, text: String| {
             let Intent { port, state, reason, wanted, message, .. } = intent;
@@ -92,7 +92,7 @@ impl Evidence<'_> {
             ("foreign", _) => {
                 let given = |source: &Source| matches!(source, Source::As(address, _) if Some(*address) == intent.external);
                 let by_port = sources.chunks(2).any(|both| both.iter().all(|(_, source)| given(source)));
-                // What a row exempts may be all that packets are sent to here.
+                // All packets here may be to exempted peers.
                 let is_exempted = intent.external.is_some_and(|address| self.is_partial(address));
                 if !by_port && !is_exempted {
                     differ("foreign-without-effect", format!("OVN gives {sources:?}"));
@@ -126,7 +126,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// Whether instances leave as what they were given, and all others as before.
+    /// Checks that connections of instances leave with the granted address, and all others as before.
     fn outbound(&self, found: &mut Vec<Disagreement>) {
         for (outbound, after) in &self.after.outbound {
             let name = port_name(self.number, outbound.instance);
@@ -163,11 +163,11 @@ impl Evidence<'_> {
         }
     }
 
-    /// Whether what is forwarded is the same as before.
+    /// Checks that forwards are the same as before.
     fn inbound(&self, found: &mut Vec<Disagreement>) {
         for (probe, after) in &self.after.inbound {
             let Some(before) = self.before.inbound.get(probe) else { continue };
-            // A VIP that was converted forwards one protocol more, or two.
+            // A converted VIP forwards one or two more protocols.
             let other = Inbound { udp: !probe.udp, ..*probe };
             let whole: BTreeSet<IpAddr> =
                 self.before.inbound.get(&other).into_iter().flatten().map(|(address, _)| *address).collect();
@@ -180,7 +180,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// Whether two flows for the same packets do different things.
+    /// Checks that no two flows for the same packets have different actions.
     fn rivals(&self, found: &mut Vec<Disagreement>) {
         let parsed = |line: &String| -> Option<(String, String)> {
             let (flow, action) = line.split_once("action=(")?;
@@ -204,7 +204,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// Whether a flow takes the replies to connections that leave by our rows.
+    /// Checks that no flow matches the replies to connections that leave by our rows.
     fn hazards(&self, found: &mut Vec<Disagreement>) {
         let rows = self.given.iter().filter(|intent| intent.state == "active").filter_map(|intent| {
             Some(ovn_extaddr_tests::Nat {
@@ -228,9 +228,9 @@ impl Evidence<'_> {
 
     // === inside ===
 
-    /// Whether the program calls it no forward, whatever OVN does: a service among instances, an address that a row only
-    /// makes the router answer ARP for, and the own address of a router without gateway ports, of which there is no SNAT to
-    /// show which side is which.
+    /// Whether it is by design not a forward for the program, whatever OVN does: a service among instances, an address
+    /// that a row only makes the router answer ARP for, and the own address of a router without gateway ports and
+    /// without SNAT to show the sides.
     fn is_no_forward_by_design(&self, address: IpAddr) -> bool {
         let has_no_sides = self.case.gateway == Gateway::Chassis && !self.case.base;
         is_internal(address)
@@ -239,7 +239,7 @@ impl Evidence<'_> {
             || self.is_undecided(address)
     }
 
-    /// Whether it is something else on each chassis, or by another release.
+    /// Whether it differs between chassis, or between releases.
     fn is_undecided(&self, address: IpAddr) -> bool {
         let is_in_network = || address.to_string().starts_with(IN_NETWORK);
         self.case.balancers().any(|balancer| balancer.is_template() && balancer.has(address))
@@ -250,7 +250,7 @@ impl Evidence<'_> {
         self.case.outer_disabled || self.case.inner_disabled || self.case.gateway == Gateway::None
     }
 
-    /// Where all that the program knows of an address leads.
+    /// All targets of an address that the program knows.
     fn leads_to(&self, address: IpAddr) -> BTreeSet<super::packets::Target> {
         let here = self.forwards.iter().filter(|forward| forward.address == Some(address));
         here.flat_map(|forward| forward.targets.iter().copied()).collect()
@@ -260,8 +260,8 @@ impl Evidence<'_> {
         self.case.nats().any(|nat| nat.is_partial() && nat.external.parse() == Ok(address))
     }
 
-    /// Whether an active override has no effect on these packets, and says so: a row for some of them only comes before it, or
-    /// gives the same address; or they get nowhere anyway.
+    /// Whether an active override has no effect on these packets, and reports this: a row for some of them precedes it,
+    /// or has the same address; or they do not get out anyway.
     fn is_by_other(&self, outbound: &Outbound, intent: &Intent, after: &Source) -> bool {
         match *after {
             Source::Lost => self.before.outbound.get(outbound) == Some(&Source::Lost),
@@ -311,8 +311,8 @@ fn is_internal(address: IpAddr) -> bool {
     }
 }
 
-/// Whether ovn-controller refuses an action that northd makes of a row: a source that is written with a mask or leading
-/// zeros (lib/lex.c, `lex_parse_integer__`), or a range that is none.
+/// Whether ovn-controller refuses an action that northd makes from a row: a source that is written with a mask or
+/// leading zeros (lib/lex.c, `lex_parse_integer__`), or an invalid range.
 fn is_refused(action: &str) -> bool {
     let sources = action.split("ct_snat").skip(1).filter_map(|rest| {
         let arguments = rest.strip_prefix("_in_czone").unwrap_or(rest).strip_prefix('(')?;

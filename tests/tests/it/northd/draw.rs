@@ -1,9 +1,9 @@
-//! Routers drawn at random, of what CMSes and people write and of what they get wrong.
+//! Random routers, with what CMSes and people write, including errors.
 
 use super::case::{Balancer, Case, Gateway, INSTANCES, Nat, Place, Port, Row, instance};
 use crate::scene::{Random, V4, V6};
 
-/// Addresses that are at home outside, or nowhere that the router knows, or inside.
+/// Addresses in outer networks, in no network of the router, or in inner ones.
 const EXTERNAL_V4: [&str; 7] = [
     "203.0.113.10",
     "203.0.113.11",
@@ -18,7 +18,7 @@ const EXTERNAL_V6: [&str; 5] =
 
 const PORTS: [&str; 4] = ["80", "443", "8080", "40000"];
 
-/// Keys of `vips` that somebody got wrong, or that few know.
+/// Invalid and unusual keys of `vips`.
 const ODD_VIPS: [&str; 17] = [
     "[2001:db8::10]",
     "2001:DB8::10",
@@ -39,7 +39,7 @@ const ODD_VIPS: [&str; 17] = [
     "",
 ];
 
-/// And values.
+/// The same for values.
 const ODD_BACKENDS: [&str; 19] = [
     "",
     "10.57.0.11:8080,",
@@ -62,11 +62,11 @@ const ODD_BACKENDS: [&str; 19] = [
     "[fd42:57::b]:8080,",
 ];
 
-/// A network as `external_ip`, and how the addresses in it begin.
+/// A network as `external_ip`, and the prefix of the texts of its addresses.
 const NETWORK: &str = "203.0.113.0/24";
 pub(super) const IN_NETWORK: &str = "203.0.113.";
 
-/// A range that is none.
+/// An invalid range.
 pub(super) const NO_RANGE: &str = "30000-1024";
 
 const ODD_EXTERNALS: [&str; 12] = [
@@ -99,7 +99,7 @@ const ODD_LOGICALS: [&str; 13] = [
     "::ffff:10.57.0.11",
 ];
 
-/// What this Northbound schema can say.
+/// The abilities of this Northbound schema.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Abilities {
     /// `NAT.match` and `NAT.priority`, since OVN 24.09.
@@ -138,7 +138,7 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
     for _ in 0..random.below(4) {
         let mut balancer = balancer(random);
         balancer.vips.retain(|(vip, _)| is_new(&mut named, &bare(vip)));
-        // OVN 23.03 has `drop` behind another action there, which ovn-controller refuses; later releases have it alone.
+        // OVN 23.03 has `drop` after another action there, which ovn-controller refuses; later releases have it alone.
         let is_forced = options.iter().any(|(key, _)| *key == "lb_force_snat_ip");
         let is_kept = balancer.options.iter().any(|(key, _)| *key == "skip_snat");
         balancer.vips.retain(|(_, backends)| !backends.is_empty() || !(is_forced || is_kept));
@@ -163,7 +163,7 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
     Case { gateway, enabled, outer_disabled, inner_disabled, base, options, rows }
 }
 
-/// Whether nothing is for the same packets yet: of two OVN takes any, and now one and then the other.
+/// Whether there is nothing for the same packets yet: of two, OVN uses either at different times.
 fn is_new(named: &mut Vec<String>, name: &str) -> bool {
     let new = !named.iter().any(|other| other == name);
     named.push(name.to_owned());
@@ -180,13 +180,13 @@ fn is_free(forwarded: &mut Vec<String>, external: &str) -> bool {
     free
 }
 
-/// One spelling of an address or endpoint, whatever northd makes of it.
+/// One notation of an address or endpoint, whatever northd does with it.
 fn bare(text: &str) -> String {
     let text = text.to_lowercase().replace([' ', '[', ']'], "").replace(".010", ".10");
     let text = text.strip_prefix("::ffff:").unwrap_or(&text);
-    // A port that is missing, or 0, is none.
+    // A missing port, or 0, means none.
     let text = text.strip_suffix(":0").unwrap_or(text).trim_end_matches(':');
-    // Bits outside a mask make no difference, nor does how the mask is written.
+    // Bits outside a mask and the notation of the mask make no difference.
     match ovn_model::parse_prefix(text) {
         Some(prefix) if ovn_model::is_host(&prefix) => prefix.addr().to_string(),
         Some(prefix) => prefix.trunc().to_string(),
@@ -282,7 +282,7 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
         let column = pick(random, &["allowed_ext_ips", "exempted_ext_ips"]);
         (column, pick(random, &["203.0.113.0/24", "198.51.100.0/24"]))
     });
-    // Of a row whose own flow is refused that for exempted peers is there all the same: two mistakes at once.
+    // If a row's own flow is refused, the one for exempted peers still exists: two errors at once.
     let set = set.filter(|_| range != Some(NO_RANGE) && !external.contains('/'));
     let matching = (abilities.nat_match && set.is_none() && random.below(12) == 0)
         .then(|| (pick(random, &["ip.ttl == 64", "ip.ttl == 17", "tcp"]), random.below(3) as u16));

@@ -1,4 +1,4 @@
-//! What OVN does for a router, found by following packets through its logical flows.
+//! OVN's behaviour for a router, determined by following packets through its logical flows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use ovn_extaddr_tests::Tracer;
 
 use super::case::{Case, INSTANCES, OUTSIDE, Port, Row, endpoint, instance, mac, port_name};
 
-/// A port that nothing forwards by its number.
+/// A port that is not forwarded individually.
 const UNLISTED: u16 = 4567;
 
 /// From outside to an address and port.
@@ -19,7 +19,7 @@ pub(super) struct Inbound {
     pub(super) port: u16,
 }
 
-/// From an instance's address to what is beyond an outer port.
+/// From an instance's address to a host beyond an outer port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Outbound {
     pub(super) instance: usize,
@@ -28,10 +28,10 @@ pub(super) struct Outbound {
     pub(super) udp: bool,
 }
 
-/// Where packets are sent: an address, and its port unless that stays.
+/// A target of packets: an address, and its port unless that is unchanged.
 pub(super) type Target = (IpAddr, Option<u16>);
 
-/// What becomes of an instance's source address.
+/// The result for an instance's source address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The packet does not get out.
@@ -41,7 +41,7 @@ pub(super) enum Source {
     As(IpAddr, Option<String>),
 }
 
-/// All of that.
+/// The results for all packets.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The targets of each address and port from outside, by any outer port; none: it is not forwarded.
@@ -97,7 +97,7 @@ fn probes(case: &Case) -> BTreeSet<Inbound> {
     probes
 }
 
-/// Where a packet from outside is sent.
+/// The targets of a packet from outside.
 fn arrives(tracer: &mut Tracer, number: &str, by: Port, probe: Inbound) -> Result<Vec<Target>> {
     let Inbound { udp, address, port } = probe;
     let (switch, host) = by.outside(number);
@@ -112,7 +112,7 @@ fn arrives(tracer: &mut Tracer, number: &str, by: Port, probe: Inbound) -> Resul
     Ok(if lost { Vec::new() } else { targets })
 }
 
-/// As what a packet leaves.
+/// The source address of a leaving packet.
 fn leaves(tracer: &mut Tracer, number: &str, outbound: Outbound) -> Result<Source> {
     let Outbound { instance: index, v6, by, udp } = outbound;
     let family = usize::from(v6);

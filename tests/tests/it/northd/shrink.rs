@@ -1,4 +1,4 @@
-//! Ever smaller cases in which the same thing differs.
+//! Smaller and smaller cases with the same difference.
 
 use anyhow::Result;
 
@@ -9,10 +9,11 @@ use super::judge;
 /// More steps than a case has parts.
 const MAX_STEPS: usize = 60;
 
-/// What makes a NAT row simpler.
+/// A simplification of a NAT row.
 type EditNat = dyn Fn(&mut Nat);
 
-/// Looks for the least case that still shows a disagreement of this kind. All that are a step smaller are tried at once.
+/// Searches for the smallest case that still shows a disagreement of this kind. All cases that are one step smaller are
+/// tried at once.
 pub(super) fn shrink(case: &Case, disagreement: &Disagreement) -> Result<(Case, Disagreement)> {
     let mut least = (case.clone(), disagreement.clone());
     for _ in 0..MAX_STEPS {
@@ -31,7 +32,7 @@ pub(super) fn shrink(case: &Case, disagreement: &Disagreement) -> Result<(Case, 
     Ok(least)
 }
 
-/// The case with one thing less, the greatest first.
+/// The case with one part removed, the largest first.
 fn smaller(case: &Case) -> Vec<Case> {
     let mut smaller = Vec::new();
     let mut with = |change: &dyn Fn(&mut Case)| {
@@ -94,7 +95,7 @@ fn smaller(case: &Case) -> Vec<Case> {
     if case.gateway != PLAIN {
         with(&|case| {
             case.gateway = PLAIN;
-            // There is only one outer port then.
+            // There is then only one outer port.
             for row in &mut case.rows {
                 if let Row::Nat(nat) = row {
                     nat.port = nat.port.filter(|port| *port != Port::Priv);

@@ -1,4 +1,4 @@
-//! What depends on the release of systemd; run against others by `scripts/containers`, with its version of the unit.
+//! Tests that depend on the release of systemd; `scripts/containers` runs them with others, with its version of the unit.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use ovn_extaddr_tests::{Agent, Machine, Output, eventually};
 use super::{EXPOSURE, ROOT, journal};
 use crate::scene::SOON;
 
-/// Installs by `scripts/install`, as docs/install.md has it for systems other than Debian's.
+/// Installs with `scripts/install`, as in docs/install.md for systems other than Debian.
 fn installed() -> Result<(Machine, u32)> {
     let machine = Machine::boot()?;
     let said = machine.sh("systemctl --version")?;
@@ -39,7 +39,7 @@ fn a_service_starts_reloads_and_ends_with_this_systemd() -> Result<()> {
     ensure!(shown("ActiveState")? == "active", "{}", journal(&machine)?);
     ensure!(machine.sh("ovn-appctl -t ovn-extaddr version")?.starts_with("ovn-extaddr "));
 
-    // Where systemd waits for the end of a reload, it is told of it.
+    // If systemd waits for the end of a reload, it is notified.
     machine.sh("timeout 20 systemctl reload ovn-extaddr")?;
     eventually(SOON, "the configuration was read", || {
         let said = journal(&machine)?;

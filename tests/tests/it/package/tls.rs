@@ -1,4 +1,4 @@
-//! The drop-in for `ssl:` remotes: keys that root alone may read, and an agent that has them all the same.
+//! The drop-in for `ssl:` remotes: keys that only root may read, and an agent that can use them nevertheless.
 
 use std::fs;
 
@@ -10,7 +10,8 @@ use crate::scene::SOON;
 
 const UNIT: &str = "/etc/systemd/system/ovn-extaddr.service.d";
 
-/// Lets the database listen with TLS only for us, and the service reach it as its own user; then puts all back.
+/// Makes the database listen with TLS for the agent only, and the service reach it as its own user; then restores
+/// everything.
 pub(super) fn a_service_over_tls(machine: &Machine) -> Result<()> {
     let pki = Pki::new()?;
     let (server, agent) = (pki.issue("nb", Authority::Controller)?, pki.issue("agent", Authority::Switch)?);
@@ -47,7 +48,7 @@ pub(super) fn a_service_over_tls(machine: &Machine) -> Result<()> {
     let pid = machine.sh("systemctl show -P MainPID ovn-extaddr")?;
     let user = machine.sh(&format!("stat -c %U /proc/{}", pid.trim()))?;
     ensure!(user.trim() == "ovn-extaddr", "it runs as {user}");
-    // What it was given is its own; the files are root's.
+    // The credentials belong to it; the files belong to root.
     let reads = |user: &str, file: &str| -> Result<bool> {
         let line = format!("setpriv --reuid {user} --regid {user} --clear-groups cat {file}");
         Ok(machine.run("nsenter", &["-t", pid.trim(), "-m", "--", "bash", "-c", &line])?.status.success())
@@ -57,7 +58,7 @@ pub(super) fn a_service_over_tls(machine: &Machine) -> Result<()> {
     ensure!(!reads("nobody", given)?, "nobody else has");
     ensure!(!reads("ovn-extaddr", "/etc/ovn-extaddr/private-key.pem")?, "the file is root's");
 
-    // systemd 252 says no more of a file that is missing; docs/install.md does.
+    // systemd 252 reports no more about a missing file; docs/install.md explains it.
     machine.sh("mv /etc/ovn-extaddr/private-key.pem /root/ && systemctl restart --no-block ovn-extaddr")?;
     eventually(SOON, "nothing starts without it", || {
         let journal = journal(machine)?;

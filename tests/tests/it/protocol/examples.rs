@@ -116,7 +116,7 @@ fn changes_are_printed_and_a_restart_of_the_server_is_got_over() -> Result<()> {
     Ok(())
 }
 
-/// The tables of Open vSwitch, with the schema that is installed.
+/// The tables of Open vSwitch, with the installed schema.
 #[test]
 fn bridges_are_shown_and_a_port_is_added() -> Result<()> {
     let server = OvsdbServer::open_vswitch()?;
@@ -152,7 +152,7 @@ fn bridges_are_shown_and_a_port_is_added() -> Result<()> {
     Ok(())
 }
 
-/// The tables of OVN's Southbound database, with the schema that is installed.
+/// The tables of OVN's Southbound database, with the installed schema.
 #[test]
 fn port_bindings_are_shown_and_followed() -> Result<()> {
     let server = OvsdbServer::southbound()?;

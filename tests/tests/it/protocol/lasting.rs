@@ -16,8 +16,8 @@ fn insert(name: &str) -> Transaction {
     transaction
 }
 
-/// Regression: go-ovn#147, go-ovn#148 and openshift/ovn-kubernetes#620, which miss what was deleted meanwhile, and
-/// libovsdb, which adds every row a second time.
+/// Regression: go-ovn#147, go-ovn#148 and openshift/ovn-kubernetes#620, which miss rows that were deleted meanwhile,
+/// and libovsdb, which adds every row a second time.
 #[tokio::test]
 async fn a_session_survives_its_server() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
@@ -75,7 +75,7 @@ async fn a_session_waits_for_its_server() -> Result<()> {
     Ok(())
 }
 
-/// Rule: what a transaction of ours changes is told before its reply.
+/// Rule: the changes of the client's own transaction are reported before its reply.
 #[tokio::test]
 async fn a_transaction_is_seen_before_it_is_complete() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -120,7 +120,7 @@ async fn a_transaction_at_a_crash_is_unknown() -> Result<()> {
     }
     assert_eq!(outcomes, [(id, Outcome::Unknown)]);
     follower.catch_up(&server).await?;
-    // Looking tells what became of it.
+    // A look at the rows shows the outcome.
     let mut delete = Transaction::new(NB);
     delete.delete("Address_Set", [Condition::eq("name", "a")]);
     follower.session.transact(&delete)?;
@@ -148,7 +148,7 @@ async fn a_lock_passes_to_the_next_session() -> Result<()> {
     assert_eq!(one.session.lock_status(), LockStatus::Held(1));
     assert_eq!(two.session.lock_status(), LockStatus::Waiting);
 
-    // From one to the other and back. Who is robbed is in the queue, even who had stolen it.
+    // From one to the other and back. A client whose lock was stolen is in the queue, even if it had stolen it.
     two.session.steal_lock()?;
     assert_eq!(next_lock(&mut two).await?, LockStatus::Held(1));
     assert_eq!(next_lock(&mut one).await?, LockStatus::Waiting);
@@ -172,7 +172,7 @@ async fn next_lock(follower: &mut Follower) -> Result<LockStatus> {
     }
 }
 
-/// Rule: a standalone server does not tell of a conversion in `_Server`; `get_schema` does.
+/// Rule: a standalone server does not report a conversion in `_Server`; `get_schema` shows it.
 #[tokio::test]
 async fn a_converted_schema_is_taken_up() -> Result<()> {
     let server = OvsdbServer::northbound()?;

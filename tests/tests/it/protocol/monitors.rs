@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::{Follower, SOON, client};
 
-/// Stands between a client and the server, which seems to be one of Open vSwitch 2.6 from there: it does not know
-/// `monitor_cond_since`. Returns the remote.
+/// A proxy between a client and the server that makes it look like Open vSwitch 2.6: without `monitor_cond_since`.
+/// Returns the remote.
 pub(super) fn older(server: &OvsdbServer) -> Result<String> {
     let older = |text: &str| text.replace("cond_since", "cond_later");
     Ok(Proxy::start(server.dir().join("old.sock"), &server.socket(), older, str::to_owned)?.remote())
@@ -57,7 +57,7 @@ fn churn(server: &OvsdbServer, seed: u64) -> Result<()> {
                 json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]], "row": {"tag": tag}}),
             ],
         };
-        // Ports have names of their own; one that is in the way is as good as a change.
+        // Names of ports are unique; a refused duplicate does not matter.
         server.transact(operations)?;
     }
     Ok(())
@@ -83,7 +83,7 @@ async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
     }
     assert_eq!(newest.content()?, middle.content()?);
 
-    // This breaks the connections, and from now on the server is one of before 2.6.
+    // This breaks the connections, and from now on the server behaves like one before 2.6.
     server.appctl(&["ovsdb-server/disable-monitor-cond"])?;
     let mut oldest = Follower::new(&server)?;
     oldest.catch_up(&server).await?;
@@ -117,7 +117,7 @@ async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
     Ok(())
 }
 
-/// Rule: a row that comes to match a condition is inserted, and one that ceases to is deleted.
+/// Rule: a row that starts to match a condition is inserted, and one that ceases to is deleted.
 #[tokio::test]
 async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -144,7 +144,7 @@ async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
     let absent: Vec<_> = follower.cache.absent().iter().map(ToString::to_string).collect();
     assert_eq!(absent, ["Address_Set.future", "Future"]);
 
-    // A row that comes to match is inserted, and one that ceases to is deleted.
+    // A row that starts to match is inserted, and one that ceases to is deleted.
     let rename = |from: &str, to: &str| json!({"op": "update", "table": "Address_Set", "where": [["name", "==", from]], "row": {"name": to}});
     server.transact(vec![rename("a", "x"), rename("c", "a")])?;
     while !matches!(follower.next().await?, SessionEvent::Updated) {}
@@ -191,7 +191,7 @@ async fn a_client_keeps_typed_tables() -> Result<()> {
     };
     assert_eq!(names(timeout(SOON, sets.next()).await??), ["a"]);
 
-    // Another table, on the connection that is there.
+    // Another table, on the existing connection.
     let found = sets.find_one(AddressSet::INDEXES.name, "a").map(|(uuid, _)| uuid);
     assert_eq!((found, sets.find(AddressSet::INDEXES.name, "b").len()), (Some(a), 0));
     let meters = timeout(SOON, client.monitor::<Meter>()).await??;
@@ -213,8 +213,8 @@ async fn a_client_keeps_typed_tables() -> Result<()> {
     Ok(())
 }
 
-/// Regression: openshift/ovn-kubernetes#931 and ovn-kubernetes#2754, where parsing takes ten seconds and the
-/// connection with it.
+/// Regression: openshift/ovn-kubernetes#931 and ovn-kubernetes#2754, where parsing takes ten seconds and breaks the
+/// connection.
 #[tokio::test]
 async fn five_thousand_rows_take_no_time() -> Result<()> {
     let server = OvsdbServer::northbound()?;

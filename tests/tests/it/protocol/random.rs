@@ -1,5 +1,5 @@
-//! Random transactions while the conditions of monitors change and connections break: at the end every copy is what the
-//! server has.
+//! Random transactions while the conditions of monitors change and connections break: at the end every copy equals the
+//! server's content.
 //!
 //! `OVN_EXTADDR_SEED=7 OVN_EXTADDR_STEPS=5000 cargo test -p ovn-extaddr-tests --test it protocol::random -- --nocapture`
 
@@ -24,13 +24,13 @@ use crate::scene::{Random, seed_and_steps};
 
 const DATABASE: &str = "Types";
 
-/// How many writers there are at a time.
+/// The number of concurrent writers.
 const WRITERS: u64 = 3;
 
 /// How often the server is killed.
 const ROUNDS: u64 = 3;
 
-/// Rows have one of so many numbers, by which transactions and conditions find them.
+/// Rows have one of this many numbers, by which transactions and conditions find them.
 const NUMBERS: u64 = 6;
 
 /// A part of a table with a column of each kind.
@@ -117,14 +117,14 @@ fn server() -> Result<OvsdbServer> {
 
 // ===== writing =====
 
-/// Makes so many random transactions, and breaks all connections now and then. Returns how many were committed.
+/// Sends this many random transactions, and sometimes breaks all connections. Returns the number of commits.
 fn write(server: &OvsdbServer, seed: u64, transactions: u64) -> Result<u64> {
     let mut random = Random(seed);
     let good = values::good();
     let mut committed = 0;
     for number in 0..transactions {
         let mut transaction = Transaction::new(DATABASE);
-        // ovsdb-server 3.1 may crash where a transaction deletes a row with weak references to it and does more than that.
+        // ovsdb-server 3.1 may crash if a transaction deletes a row with weak references to it and has other operations.
         if random.below(4) == 0 {
             change_target(&mut transaction, &mut random);
         } else {
@@ -134,7 +134,7 @@ fn write(server: &OvsdbServer, seed: u64, transactions: u64) -> Result<u64> {
         }
         let Value::Array(mut operations) = to_value(&transaction)? else { unreachable!("it is an array") };
         operations.remove(0);
-        // Some break a constraint, such as those that delete what is strongly referred to.
+        // Some violate a constraint, such as those that delete a row with strong references to it.
         committed += u64::from(server.transact(operations).is_ok());
         if number % 50 == 49 {
             server.appctl(&["ovsdb-server/reconnect"])?;
@@ -213,7 +213,7 @@ fn mutations(random: &mut Random) -> Vec<Mutation> {
 
 // ===== watching =====
 
-/// A condition that many rows of `Thing` meet, or few.
+/// A condition that many or few rows of `Thing` meet.
 fn condition(random: &mut Random) -> Condition {
     match random.below(8) {
         0 => Condition::new("integer", Function::Less, number(random)),
@@ -233,7 +233,7 @@ fn filter(random: &mut Random) -> RowFilter {
     }
 }
 
-/// The rows of `Thing` that the filter selects, by the server's own judgement.
+/// The rows of `Thing` that the filter selects, according to the server.
 fn selected(server: &OvsdbServer, rows: &RowFilter) -> Result<Snapshot> {
     let mut all = server.snapshot()?;
     if let RowFilter::Any(conditions) = rows {
@@ -253,7 +253,7 @@ fn selected(server: &OvsdbServer, rows: &RowFilter) -> Result<Snapshot> {
 struct Watcher {
     follower: Follower,
     random: Random,
-    /// How often.
+    /// The number of changes.
     changed: u64,
 }
 
@@ -262,7 +262,7 @@ impl Watcher {
         Self { follower, random: Random(seed | 1), changed: 0 }
     }
 
-    /// Takes everything in, and changes conditions now and then, until the writers have ended.
+    /// Receives everything, and sometimes changes conditions, until the writers have ended.
     async fn watch(&mut self, mut stopped: watch::Receiver<bool>) -> Result<()> {
         let mut next_change = Instant::now();
         while !*stopped.borrow() {
@@ -279,7 +279,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Chooses a last condition, and goes on until the cache has what the server selects by it.
+    /// Chooses a last condition, and continues until the cache equals the server's selection by it.
     async fn settle(&mut self, server: &OvsdbServer) -> Result<()> {
         let rows = filter(&mut self.random);
         let start = Instant::now();
@@ -355,7 +355,7 @@ impl TypedWatcher {
     }
 }
 
-/// Returns true if a typed row has what the server's own tool prints of it.
+/// Returns true if a typed row equals the output of the server's own tool.
 fn is_same(row: &Thing, columns: &ovn_extaddr_tests::Row) -> bool {
     let row = row.clone();
     let own: [(&str, Datum); 8] = [

@@ -151,7 +151,7 @@ async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> 
     Ok(())
 }
 
-/// Regression: libovsdb, which waits for a "duplicate uuid name" that the server never says.
+/// Regression: libovsdb, which waits for a "duplicate uuid name" that the server never sends.
 #[tokio::test]
 async fn every_refusal_has_its_class() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -266,7 +266,7 @@ async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
     Ok(())
 }
 
-/// Regression: libovsdb, which forgets what it gives up, and the server does not.
+/// Regression: libovsdb, which forgets requests that it gives up, while the server does not.
 #[tokio::test]
 async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
     let server = OvsdbServer::northbound()?;
@@ -285,7 +285,7 @@ async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
         outcome = client.transact(&transaction) => bail!("{outcome:?}"),
         () = tokio::time::sleep(std::time::Duration::from_millis(100)) => {}
     }
-    // Now the wait is true, and nobody waits.
+    // Now the wait would succeed, but it was withdrawn.
     commit(&client, |t| {
         t.insert("Address_Set", set("a"));
     })
@@ -320,8 +320,8 @@ async fn a_lock_goes_from_one_client_to_the_next() -> Result<()> {
     Ok(())
 }
 
-/// Rule: the server ends the monitors of clients that know of conversions, and sends the rows of the new schema to those
-/// that ask for it.
+/// Rule: the server ends the monitors of clients that are aware of conversions, and sends the rows of the new schema to
+/// those that request them.
 #[tokio::test]
 async fn a_client_converts_its_database() -> Result<()> {
     let server = OvsdbServer::northbound()?;

@@ -1,4 +1,4 @@
-//! Values of every column type: what a server accepts, sends and refuses agrees with what the library does.
+//! Values of every column type: the server and the library agree on accepted, sent and refused values.
 
 use std::fs;
 use std::time::Duration;
@@ -77,7 +77,7 @@ async fn commit<R>(client: &Client, build: impl FnOnce(&mut Transaction) -> R) -
     }
 }
 
-/// A cache of these selections, kept in step.
+/// A cache of these selections, kept in sync.
 fn follower(server: &OvsdbServer, cache: Cache) -> Result<Follower> {
     Ok(Follower::with(Session::new(SessionConfig::new(server.remote().parse()?, "Types")), cache))
 }
@@ -86,7 +86,7 @@ fn map<K: Into<Atom>, V: Into<Atom>>(pairs: impl IntoIterator<Item = (K, V)>) ->
     Datum::map(pairs)
 }
 
-/// Values that a server takes, and gives back as they are.
+/// Values that a server accepts, and returns unchanged.
 pub(super) fn good() -> Vec<(&'static str, Datum)> {
     let texts =
         ["", "a", "\"\\/\u{8}\u{c}\n\r\t", "\u{1}\u{1f}\u{7f}", "é€😀\u{10ffff}\u{feff}", "\\u0000 \\ud800"];
@@ -176,7 +176,7 @@ fn bad() -> Vec<(&'static str, Datum)> {
     ]
 }
 
-/// What the server accepts conforms to its schema and comes back as it was, by a select and by a monitor.
+/// Accepted values conform to the server's schema and come back unchanged, by a select and by a monitor.
 #[tokio::test]
 async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
     let server = server()?;
@@ -191,7 +191,7 @@ async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
         let what = format!("{column} = {value:?}");
         let row = Row::new().with(column, value.clone());
         let expected = row.clone().conform(table).with_context(|| what.clone())?;
-        // First from the default, then from what is there, then back by an insert as a whole.
+        // First from the default, then from the present value, then back by an insert of the whole row.
         commit(&client, |t| t.update("Thing", [Condition::uuid(ROW)], row.clone()))
             .await
             .context(what.clone())?;
@@ -222,7 +222,7 @@ async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
     }
     assert_eq!(follower.cache.error(), None);
     assert!(follower.cache.problems().is_empty());
-    // What the server reports of its schema is what we write of it.
+    // The server's schema equals the one that we write.
     let again: DatabaseSchema = serde_json::from_str(&serde_json::to_string(&schema)?)?;
     assert_eq!(again, schema);
     assert_eq!(table.columns["some"].column_type.max, Max::Limited(3));
@@ -247,7 +247,7 @@ async fn what_is_refused_does_not_conform() -> Result<()> {
     Ok(())
 }
 
-/// A strong reference keeps its row, a weak one goes with it.
+/// A strong reference keeps its row, a weak one is removed with it.
 #[tokio::test]
 async fn references_go_their_ways() -> Result<()> {
     let server = server()?;
@@ -278,8 +278,8 @@ async fn references_go_their_ways() -> Result<()> {
     Ok(())
 }
 
-/// ovsdb-server writes 15 digits of a real, so that two of a set may look alike and the largest doubles
-/// become none at all.
+/// ovsdb-server writes 15 digits of a real, so that two elements of a set may have the same text and the largest
+/// doubles become invalid.
 #[tokio::test]
 async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Result<()> {
     let server = server()?;
@@ -305,7 +305,7 @@ async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Resu
     };
     assert_eq!(columns(&follower), ["real", "reals"]);
 
-    // A difference to a set of which nothing is known does not help; a whole new value of a scalar does.
+    // A difference from an unknown set does not help; a whole new value of a scalar does.
     commit(&client, |t| {
         t.mutate("Thing", [], [Mutation::insert("reals", [2.5])]);
         t.update("Thing", [], Row::new().with("real", 0.5));
@@ -314,7 +314,7 @@ async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Resu
     while columns(&follower) != ["reals"] {
         follower.next().await?;
     }
-    // Nor do other changes suffer, and the row is whole when it comes again.
+    // Other changes are not affected, and the row is complete when it is inserted again.
     commit(&client, |t| t.delete("Thing", [])).await?;
     while !columns(&follower).is_empty() {
         follower.next().await?;
@@ -323,7 +323,7 @@ async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Resu
     Ok(())
 }
 
-/// ovsdb-server hangs up at a NUL and at a subnormal, and all that is under way becomes unknown.
+/// ovsdb-server hangs up at a NUL and at a subnormal, and everything under way becomes unknown.
 #[tokio::test]
 async fn what_the_server_hangs_up_at_is_not_sent() -> Result<()> {
     let server = server()?;
@@ -365,8 +365,8 @@ async fn what_the_server_hangs_up_at_is_not_sent() -> Result<()> {
     Ok(())
 }
 
-/// ovsdb-server 3.1 and 3.7 crash where a condition on a column that several clients did not ask for comes into
-/// their monitor by `monitor_cond_change`.
+/// ovsdb-server 3.1 and 3.7 crash if `monitor_cond_change` adds a condition on a column that several clients do not
+/// monitor.
 #[tokio::test]
 async fn conditions_on_other_columns_do_not_crash_the_server() -> Result<()> {
     let server = server()?;
@@ -455,7 +455,7 @@ async fn only_the_selected_events_arrive() -> Result<()> {
     Ok(())
 }
 
-/// A replica that keeps no rows, and notes what happens to them.
+/// A replica that keeps no rows, and records their changes.
 struct Events {
     select: MonitorSelect,
     seen: Vec<(Uuid, &'static str)>,
@@ -483,7 +483,7 @@ impl Replica for Events {
     fn commit(&mut self) {}
 }
 
-/// No server would take the request, so that the session does not try again.
+/// No server would accept the request, so the session does not try again.
 #[tokio::test]
 async fn an_invalid_selection_fails_once() -> Result<()> {
     let server = server()?;

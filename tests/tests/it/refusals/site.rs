@@ -1,4 +1,4 @@
-//! One network of the table of refusals, and what can be done to it.
+//! One network of the table of refusals, and the edits of it.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::table::Case;
 use crate::scene::{Scene, V4, ip};
 
-/// A network with one instance that wants `external`, which is no forward yet.
+/// A network with one instance that requests `external`, which is not a forward yet.
 pub(super) struct Site {
     pub(super) net: Net,
     pub(super) instance: Instance,
@@ -31,7 +31,7 @@ impl Site {
         self.wants(&self.external.to_string())
     }
 
-    /// The instance's address, also where it is not written yet.
+    /// The instance's address, even if it is not written yet.
     pub(super) fn internal(&self) -> Result<IpAddr> {
         let subnet = self.net.subnet4().context("the networks of this table have IPv4")?;
         Ok(ip(&subnet.replace(".0/24", ".11")))
@@ -41,7 +41,7 @@ impl Site {
         self.net.add_forward(self.external, 443, self.internal()?, 443)
     }
 
-    /// Has every chassis forward what is forwarded, or only that of the gateway.
+    /// Makes every chassis forward, or only that of the gateway.
     pub(super) fn distributes(&self, server: &OvsdbServer, everywhere: bool) -> Result<()> {
         self.set_balancer_option(server, everywhere.then_some("distributed"))
     }
@@ -61,7 +61,7 @@ impl Site {
         Ok(())
     }
 
-    /// Forwarded and wanted: granted, but for what comes on top.
+    /// Forwarded and requested: granted, except for later edits.
     pub(super) fn complete(&self) -> Result<()> {
         self.forwarded()?;
         self.wants_external()
@@ -89,13 +89,13 @@ impl Site {
             "mutations": [["ports", mutator, port]]})
     }
 
-    /// Takes the port off its switch, or puts it there.
+    /// Removes the port from its switch, or puts it there.
     pub(super) fn attach(&self, server: &OvsdbServer, mutator: &str) -> Result<()> {
         let uuid = uuid_of(server, "Logical_Switch_Port", &self.instance.port)?;
         server.transact(vec![self.on_switch(mutator, uuid_ref(&uuid))]).map(drop)
     }
 
-    /// Puts a row of somebody else's where the row of this port's would be.
+    /// Puts a foreign row in the place of this port's row.
     pub(super) fn occupy_row(&self, scene: &Scene) -> Result<()> {
         self.forwarded()?;
         scene.agent.appctl(&["pause"])?;
@@ -117,7 +117,7 @@ impl Site {
         self.net.set_addresses(&self.instance.port, &[&text])
     }
 
-    /// A name before the instance's.
+    /// A name that sorts before the instance's.
     pub(super) fn rival(&self) -> String {
         format!("{}-another", self.net.prefix())
     }
@@ -132,9 +132,9 @@ impl Site {
     }
 }
 
-/// Joins the instances' switch to its router, or parts them.
+/// Joins the instances' switch to its router, or separates them.
 pub(super) fn join(server: &OvsdbServer, site: &Site, mutator: &str) -> Result<()> {
-    // A type that is no router's parts them; the port itself stays.
+    // A type other than `router` separates them; the port itself stays.
     let kind = if mutator == "insert" { "router" } else { "virtual" };
     server
         .transact(vec![json!({"op": "update", "table": "Logical_Switch_Port",

@@ -1,4 +1,4 @@
-//! Every way to be refused, each in a network of its own, and what ends it.
+//! Every kind of refusal, each in its own network, and how it ends.
 
 use std::fs;
 
@@ -12,12 +12,12 @@ use crate::scene::{Scene, V4, ip};
 /// The policy file of a scene.
 pub(super) const POLICY: &str = "policy.toml";
 
-/// One reason not to grant, in a network of its own.
+/// One reason against a grant, in its own network.
 #[derive(Clone)]
 pub(super) struct Case {
     /// The state, and the reason if there is one.
     pub(super) state: &'static str,
-    /// What the sentence says to do about it.
+    /// The cure in the sentence.
     pub(super) cure: &'static str,
     pub(super) build: fn(NetBuilder) -> NetBuilder,
     pub(super) addressing: Addressing,
@@ -30,7 +30,7 @@ fn usual(net: NetBuilder) -> NetBuilder {
 }
 
 /// A case that leads to a state such as `rejected no-gateway: give it a gateway`: the state, the reason, and a part of
-/// the sentence that says what to do.
+/// the sentence with the cure.
 fn case(
     expected: &'static str,
     spoil: fn(&Scene, &Site) -> Result<()>,
@@ -74,7 +74,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.forwarded(),
         ),
         case(
-            // A base SNAT's address is none either.
+            // The address of a base SNAT is not a forward either.
             "rejected not-a-forward: create the forward there, or set ipv4.address.external to one of `ovn-extaddr forwards`",
             |_, site| site.wants(&site.net.external_ipv4().context("it has one")?.to_string()),
             |_, site| site.complete(),
@@ -246,7 +246,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             },
         ),
         case(
-            // Part of the network leaves by the address already, until a smaller part of it does not.
+            // A part of the network leaves with the address already, until a smaller part of it does not.
             "foreign",
             |_, site| {
                 site.complete()?;
@@ -349,7 +349,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
     cases
 }
 
-/// What is wrong with the port itself, or with who asks.
+/// Problems of the port itself, or of the source.
 fn of_ports() -> Vec<Case> {
     vec![
         case(
@@ -388,7 +388,7 @@ fn of_ports() -> Vec<Case> {
             |scene, site| {
                 site.forwarded()?;
                 site.net.remove_instance(&site.instance.port)?;
-                // Where ports belong to no switch, they do not go with it.
+                // Where ports need no switch, they are not deleted with it.
                 let named = json!([["name", "==", site.instance.port]]);
                 let delete = json!({"op": "delete", "table": "Logical_Switch_Port", "where": named});
                 scene.server.transact(vec![delete])?;
@@ -407,7 +407,7 @@ fn of_ports() -> Vec<Case> {
             |_, site| site.net.add_forward(site.external, 8443, site.internal()?, 443),
         ),
         case(
-            // Of two ports with one address none has it.
+            // Of two ports with one address neither gets it.
             "conflict duplicate-address: give one of them another",
             |scene, site| {
                 site.complete()?;
@@ -429,7 +429,7 @@ fn of_ports() -> Vec<Case> {
     ]
 }
 
-/// What is refused only where addresses without a forward are allowed on some routers.
+/// Refusals that occur only where addresses without a forward are allowed on some routers.
 pub(super) fn of_allowed() -> Vec<Case> {
     vec![case(
         "rejected not-permitted: create the forward, or add its prefix to allow in the configuration",

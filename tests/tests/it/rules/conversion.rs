@@ -1,4 +1,4 @@
-//! Default targets: converted while an override has the address, and put back as they were.
+//! Default targets: converted while an override has the address, and restored afterwards.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -17,7 +17,7 @@ use crate::scene::{Random, SOON, V4, V6, ip, wait_until_settled};
 /// How often the agent is killed at a random moment.
 const KILLS: u64 = 25;
 
-/// Ends the use of the address in one of the ways there are.
+/// Ends the use of the address in one of several ways.
 type End = fn(&Case) -> Result<()>;
 
 const ENDS: [(&str, End); 4] = [
@@ -60,7 +60,7 @@ fn from_a_balancer_with_more_just_the_vip_is_taken() -> Result<()> {
         let (key, target) = (format!("{A}:443"), "10.57.1.12:8443");
         assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(&key, target)]));
         assert_eq!(case.net.vips(Protocol::Udp, ip(A))?, vips(&[(A, "10.57.1.11")]));
-        // The ports that are forwarded still are still kept out of the way.
+        // Source ports that are still forwarded stay excluded.
         let list = case.scene.cli.list_json()?;
         assert_eq!(list[0]["port_range"], "1024-65535");
         end(&case)?;
@@ -70,7 +70,7 @@ fn from_a_balancer_with_more_just_the_vip_is_taken() -> Result<()> {
     Ok(())
 }
 
-/// As kube-ovn has them: no switch knows the balancer, so that off the router it is nowhere.
+/// As in kube-ovn: the balancer is on no switch, so that without the router it is attached to nothing.
 #[test]
 fn a_balancer_on_the_router_only_comes_back_from_nowhere() -> Result<()> {
     for mixed in [false, true] {
@@ -114,13 +114,13 @@ fn all(case: &Case) -> Result<Value> {
 #[test]
 fn a_balancer_of_several_addresses_keeps_the_others() -> Result<()> {
     let case = Case::start("")?;
-    // Not as Incus does it, but as others may.
+    // Incus does not do this, but others may.
     case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.11"), (B, "10.57.1.12")]))?;
     let before = case.foreign()?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(B, "10.57.1.12")]));
-    // Now the other VIP is all that is left of it.
+    // Only the other VIP is left in it now.
     case.annotate(&case.two, Some(B))?;
     let all = [egress(&case.one, A), converted(A, &case.one), egress(&case.two, B), converted(B, &case.two)];
     case.becomes(all)?;
@@ -154,7 +154,7 @@ fn ipv6_is_converted_too_in_any_spelling() -> Result<()> {
     Ok(())
 }
 
-/// Makes something of the default target of `A` that cannot be converted.
+/// Changes the default target of `A` into one that cannot be converted.
 type Spoil = fn(&Case) -> Result<()>;
 
 const SPOILED: [(&str, Spoil); 8] = [
@@ -370,7 +370,7 @@ fn another_owner_s_conversion_is_not_ours() -> Result<()> {
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     let before = case.scene.server.dump()?;
-    // To it, the rows are foreign ones that do what is asked for already.
+    // To this agent, the rows are foreign and fulfil the intent already.
     let mut other = Agent::builder(case.scene.server.remote()).args(&["--owner", "other"]).start()?;
     other.wait_for_log("in step")?;
     eventually(SOON, "it says so", || {
@@ -389,7 +389,7 @@ pub(super) fn vips(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Has another router have a balancer too.
+/// Attaches a balancer to another router too.
 pub(super) fn attach(server: &OvsdbServer, router: &str, balancer: &str) -> Result<()> {
     let uuid = balancer_named(server, balancer)?;
     mutate(server, "Logical_Router", router, json!(["load_balancer", "insert", uuid_ref(&uuid)]))
@@ -406,7 +406,7 @@ fn balancer_named(server: &OvsdbServer, name: &str) -> Result<String> {
     found[0]["rows"][0]["_uuid"][1].as_str().map(str::to_owned).context("no such balancer")
 }
 
-/// Has the router have a third balancer with a default target, through a group.
+/// Gives the router a third balancer with a default target, through a group.
 fn group(server: &OvsdbServer, net: &Net) -> Result<()> {
     server.transact(vec![
         json!({"op": "insert", "table": "Load_Balancer", "uuid-name": "lb", "row": {

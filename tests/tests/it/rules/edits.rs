@@ -7,7 +7,7 @@ use super::conversion::{detach, put_vip, vips};
 use super::{A, Case, converted, egress, set};
 use crate::scene::{SOON, ip};
 
-/// What a CMS does to a default target, and to which instance that leads in the end: 0 is none.
+/// A CMS's edit of a default target, and the instance that it forwards to in the end: 0 is none.
 type Edit = fn(&Case) -> Result<usize>;
 
 const EDITS: [(&str, Edit); 8] = [
@@ -78,7 +78,7 @@ fn edited(what: &str, edit: Edit, mixed: bool) -> Result<()> {
     .with_context(|| format!("{what}, mixed {mixed}"))?;
     case.state(&case.one, "active")?;
 
-    // It is undone to what the CMS said last.
+    // The conversion is undone to what the CMS wrote last.
     case.annotate(&case.one, None)?;
     case.becomes([]).with_context(|| what.to_owned())?;
     let expected = ["10.57.1.11", "10.57.1.12"].get(target.wrapping_sub(1));
@@ -120,7 +120,7 @@ fn a_default_target_that_goes_leaves_the_ports() -> Result<()> {
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     let before = case.net.vips(Protocol::Tcp, ip(A))?;
-    // Incus takes the target address away from a forward: the udp balancer goes, tcp is made again without it.
+    // Incus removes the target address of a forward: the udp balancer is deleted, tcp is made again without it.
     case.net.set_vips(Protocol::Udp, ip(A), &vips(&[]))?;
     case.net.set_vips(Protocol::Tcp, ip(A), &before)?;
     case.becomes([egress(&case.one, A)])?;
@@ -167,7 +167,7 @@ fn a_balancer_that_the_cms_takes_off_the_router_is_made_whole() -> Result<()> {
         ensure!(found == before, "there are {found:?}");
         Ok(true)
     })?;
-    // That of UDP is converted still.
+    // That of UDP is still converted.
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     detach(&case.scene.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
     case.annotate(&case.one, None)?;

@@ -1,4 +1,4 @@
-//! What the configuration decides: who asks, what may be asked for, and when a change of it counts.
+//! What the configuration decides: who may request, what may be requested, and when its changes take effect.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::{A, B, Case, agent_state, converted, drain, egress, ours, set};
 use crate::scene::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
 
 impl Case {
-    /// Writes a policy file next to the configuration, and returns the line by which that names it.
+    /// Writes a policy file next to the configuration, and returns the configuration's line that names it.
     fn write_policy(&self, text: &str) -> Result<String> {
         let path = self.policy_file();
         std::fs::write(&path, text)?;
@@ -28,7 +28,7 @@ impl Case {
         Ok(entry.context("no such entry")?["source"].clone())
     }
 
-    /// Waits until the agent has said this once more.
+    /// Waits until the agent has logged this once more.
     fn logs(&self, text: &str, times: usize) -> Result<()> {
         eventually(SOON, &format!("the agent says {text:?} {times} times"), || {
             let log = self.scene.agent.log();
@@ -163,7 +163,7 @@ fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
         Ok(true)
     })?;
     assert_eq!(versions(&case.scene.server, OWNER)?, before, "nothing was touched");
-    // The agent is as attentive as before.
+    // The agent still sees changes.
     case.write_policy(&format!("[[rule]]\nport = \"{}\"\nipv4 = \"{A}\"\n", case.one.port))?;
     case.becomes([egress(&case.one, A)])
 }
@@ -174,7 +174,7 @@ fn a_signal_has_the_configuration_read_again() -> Result<()> {
     let times = case.scene.agent.log().matches(RELOADED).count();
     case.scene.agent.daemon().signal("HUP")?;
     case.logs(RELOADED, times + 1)?;
-    // A file that went, as far as that can be told, is a mistake as well.
+    // A file that seems to be gone is an error as well.
     std::fs::remove_file(case.scene.agent.dir().join("config.toml"))?;
     case.scene.agent.daemon().signal("HUP")?;
     case.logs(WRONG, 1)?;
@@ -205,7 +205,7 @@ fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
         speak(&case, true)?;
         case.becomes([egress(&case.one, A)]).context(who)?;
         assert_eq!(case.source(&case.one)?, source);
-        // Who gets none for want of a forward has asked for nothing, unless it was named.
+        // An instance without a forward has no intent, unless the policy names it.
         let list = case.scene.cli.list_json()?;
         let of_three = list.iter().filter(|entry| entry["port"] == three.port).count();
         assert_eq!(of_three, usize::from(who == "policy"), "{who}: {list:?}");
@@ -213,7 +213,7 @@ fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
         // A forward that comes later counts, as does an instance.
         case.net.add_forward(ip(B), 80, three.v4()?, 80)?;
         case.becomes([egress(&case.one, A), egress(&three, B)]).context(who)?;
-        // The second on the same address makes it nobody's.
+        // A second one on the same address gives it to neither instance.
         case.net.add_forward(ip(B), 81, case.two.v4()?, 80)?;
         case.becomes([egress(&case.one, A)]).context(who)?;
         case.net.remove_forward(ip(B))?;
@@ -221,7 +221,7 @@ fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
         case.becomes([]).context(who)?;
         case.annotate(&case.one, None)?;
         case.becomes([egress(&case.one, A)]).context(who)?;
-        // Two addresses of its own: which one?
+        // Two addresses of its own are ambiguous.
         case.forward(B, 80)?;
         case.becomes([]).context(who)?;
         case.state(&case.one, "rejected ambiguous-auto").context(who)?;
@@ -251,7 +251,7 @@ fn a_router_speaks_for_the_ports_behind_it_only() -> Result<()> {
     case.becomes([egress(&there, B)])
 }
 
-// ===== what may be asked for =====
+// ===== what may be requested =====
 
 #[test]
 fn an_address_without_a_forward_may_be_allowed() -> Result<()> {
@@ -268,7 +268,7 @@ fn an_address_without_a_forward_may_be_allowed() -> Result<()> {
     }
     case.configure(&allow("incus-net1-*", "203.0.113.96/27"))?;
     case.becomes([egress(&case.one, A)])?;
-    // With a forward or without is the same now.
+    // A forward makes no difference now.
     case.forward(A, 80)?;
     case.becomes([egress(&case.one, A)])?;
     case.net.remove_forward(ip(A))?;
@@ -283,12 +283,12 @@ fn what_another_network_has_is_never_allowed() -> Result<()> {
     let mut other = Net::builder(2).uplinks(&["203.0.113.3/24"]).create(&case.scene.server)?;
     let there = other.add_instance(Addressing::Static)?;
     case.configure(&format!("{PROMPT}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/24\"]\n"))?;
-    // The address of its gateway, with which it leaves, too.
+    // The address of its gateway, which it leaves with, too.
     case.annotate(&case.one, Some("203.0.113.3"))?;
     case.state(&case.one, "rejected not-permitted")?;
     other.wipe_snat()?;
     case.becomes([])?;
-    // One that nobody forwards goes to one of two networks only, and always to the same.
+    // One without a forward goes to only one of two networks, and always to the same.
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A)])?;
     other.annotate(&there.port, V4, Some(A))?;
@@ -304,7 +304,7 @@ fn what_another_network_has_is_never_allowed() -> Result<()> {
     wait_until_settled(&case.scene.cli)?;
     let winner = ours(&case.scene.server)?;
     assert_eq!(winner.len(), 1, "{winner:?}");
-    // Who takes it from somebody who is before him does not get it either.
+    // A port that gets it while the winner's intent is gone loses it again.
     for instance in [&case.one, &there] {
         let net = if instance.port == there.port { &other } else { &case.net };
         net.annotate(&instance.port, V4, None)?;
@@ -376,7 +376,7 @@ fn the_range_of_all_who_share_an_address_follows_its_ports() -> Result<()> {
     range("40001-65535")?;
     case.net.add_group_forward("group", "203.0.113.101:50000".parse()?, (target, 53).into())?;
     range("20001-39999")?;
-    // Another address is no matter.
+    // Another address makes no difference.
     let before = versions(&case.scene.server, OWNER)?;
     case.forward(B, 30_000)?;
     range("20001-39999")?;
@@ -405,7 +405,7 @@ fn a_gateway_port_that_is_made_anew_is_named_again() -> Result<()> {
     case.becomes(rows())?;
     for port in [case.net.gateway_port(), second] {
         let old = named_by(&case)?;
-        // As Incus does when the uplink changes; the references to it go without a trace.
+        // As Incus does when the uplink changes; the references to it disappear silently.
         recreate(&case, &port)?;
         eventually(SOON, "the row names the new port", || {
             let new = named_by(&case)?;
@@ -431,7 +431,7 @@ fn a_default_target_is_not_converted_any_more_once_there_is_a_second_gateway_por
     case.becomes([])
 }
 
-/// northd lets a row without a gateway port leave where its address is at home: so does what has none itself.
+/// northd uses a row without a gateway port at the port whose network has its address: so does the agent.
 #[test]
 fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
     let case = Case::start("")?;
@@ -444,7 +444,7 @@ fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
     case.becomes([egress(&case.one, "192.0.2.12")])?;
     let list = case.scene.cli.list_json()?;
     assert_eq!(list[0]["gateway_port"], *case.net.gateway_port(), "{list:?}");
-    // Without it nothing tells.
+    // Without that row nothing determines the gateway port.
     case.net.remove_nat(&home.uuid)?;
     case.state(&case.one, "rejected no-gateway-port")?;
     case.becomes([])
@@ -472,7 +472,7 @@ fn what_drains_names_the_new_port_too() -> Result<()> {
     case.becomes(rows())
 }
 
-/// The gateway port of each of our rows.
+/// The gateway port of each of the agent's rows.
 fn named_by(case: &Case) -> Result<Vec<Option<String>>> {
     let nats = case.net.nats()?.into_iter().filter(|nat| !nat.external_ids.is_empty());
     Ok(nats.map(|nat| nat.gateway_port).collect())
@@ -508,7 +508,7 @@ fn an_address_moves_from_one_instance_to_another() -> Result<()> {
     case.forward(A, 80)?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A)])?;
-    // The forward and the wish, all at once.
+    // The forward and the intent in one transaction.
     let wish = json!(["map", [[V4, A]]]);
     case.scene.server.transact(vec![
         json!({"op": "mutate", "table": "Logical_Switch_Port", "where": [["name", "==", case.one.port]],
@@ -530,7 +530,7 @@ fn an_internal_address_moves_from_one_instance_to_another() -> Result<()> {
         case.annotate(&case.one, Some(A))?;
         case.annotate(&case.two, Some(A))?;
         case.becomes([egress(&case.one, A), egress(&case.two, A)])?;
-        // They swap: at no time may a row be for the wrong port.
+        // They swap: a row must never be for the wrong port.
         let write = |port: &str, address: &str| {
             json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]],
                 "row": {"addresses": format!("00:00:00:00:00:01 {address}")}})
@@ -540,7 +540,7 @@ fn an_internal_address_moves_from_one_instance_to_another() -> Result<()> {
             .transact(vec![write(&case.one.port, "10.57.1.12"), write(&case.two.port, "10.57.1.11")])?;
         let row = |address: &str, port: &str| format!("{address} leaves as {A} for {port}");
         case.becomes([row("10.57.1.12", &case.one.port), row("10.57.1.11", &case.two.port)])?;
-        // The one goes, and the other takes its address along with its own, in one transaction.
+        // One is deleted, and the other gets both its addresses, in one transaction.
         let gone = case.scene.server.transact(vec![
             json!({"op": "select", "table": "Logical_Switch_Port", "where": [["name", "==", case.one.port]]}),
         ])?;

@@ -1,4 +1,4 @@
-//! Overrides that change or go: what drains, what is held, and what somebody else keeps removing.
+//! Overrides that change or end: what drains, what is held, and what somebody else keeps removing.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -44,7 +44,7 @@ fn an_address_that_is_left_drains_and_goes_when_its_time_is_up() -> Result<()> {
                 Ok(agent_state(&case.scene.agent, &case.one.port)? == "draining")
             })?;
         }
-        // It goes by itself, and not before it is due.
+        // It is removed automatically, and not before it is due.
         eventually(SOON, "the drain row goes", || Ok(until(&case.scene.server)?.is_none()))?;
         assert!(seconds()? >= drained, "it was due at {drained}");
         assert_eq!(ours(&case.scene.server)?, stays.into_iter().collect(), "{value:?}");
@@ -76,7 +76,7 @@ fn where_an_override_keeps_the_address_nothing_drains() -> Result<()> {
         Ok(true)
     })?;
     case.becomes([egress(&case.one, A)])?;
-    // One of the port's two addresses changes its override, the other has it.
+    // One of the port's two addresses changes its override, the other keeps it.
     let mut net = case.net;
     let both = net.add_instance(Addressing::Fixed(vec![ip("10.57.1.50"), ip("10.57.1.51")]))?;
     net.annotate(&both.port, V4, Some(A))?;
@@ -157,7 +157,7 @@ fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> 
     case.rows_become([])?;
     assert!(seconds()? >= due);
 
-    // An agent that comes too late takes it away at once.
+    // An agent that starts after that time removes it at once.
     case.annotate(&case.one, Some(A))?;
     case.rows_become([egress(&case.one, A)])?;
     case.annotate(&case.one, None)?;
@@ -178,7 +178,7 @@ fn cleanup_lets_connections_finish_when_told_to() -> Result<()> {
     case.annotate(&case.one, Some(A))?;
     case.annotate(&case.two, Some(B))?;
     case.becomes([egress(&case.one, A), egress(&case.two, B)])?;
-    // What drains already does so for no longer than the rest.
+    // A row that drains already does not drain longer than the others.
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A), egress(&case.two, B)])?;
     let Case { mut scene, one, two, .. } = case;
@@ -222,7 +222,7 @@ fn a_forward_that_is_back_in_time_was_never_gone() -> Result<()> {
             ensure!(state == "active not-a-forward", "it says {state}");
             Ok(true)
         })?;
-        // No command would do otherwise.
+        // The commands agree.
         wait_until_settled(&case.scene.cli)?;
         case.forward(A, 80)?;
         eventually(SOON, "the agent knows", || {
@@ -237,7 +237,7 @@ fn a_forward_that_is_back_in_time_was_never_gone() -> Result<()> {
 
 #[test]
 fn a_forward_that_stays_away_takes_the_override_along() -> Result<()> {
-    // Drain or not: nothing comes back to an address that the network has no more.
+    // With a drain or without: nothing returns to an address that the network does not have any more.
     for drain in ["", LONG] {
         let case = with_forwards(&format!("hold-down = 0.5\n{drain}"))?;
         case.net.remove_forward(ip(A))?;
@@ -261,7 +261,7 @@ fn what_drains_does_so_on_when_the_forward_is_back_in_time() -> Result<()> {
         };
         eventually(SOON, "it drains", || Ok(ours(&case.scene.server)? == rows()))?;
         let before = versions(&case.scene.server, OWNER)?;
-        // As Incus edits a forward; somebody else's change shows that the agent has seen that it is gone.
+        // As Incus edits a forward; another change shows that the agent has seen the removal.
         for _ in 0..3 {
             case.net.remove_forward(ip(A))?;
             let decided = decided(&case)?;
@@ -312,7 +312,7 @@ fn an_address_that_another_router_takes_is_given_up_at_once() -> Result<()> {
     case.net.remove_forward(ip(A))?;
     other.add_forward(ip(A), 80, there.v4()?, 80)?;
     case.becomes([])?;
-    // Also the other way round: first here and there, then only there.
+    // Also the other way round: first in both networks, then only in the other.
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B)])?;
     other.add_forward(ip(B), 80, there.v4()?, 80)?;
@@ -341,7 +341,7 @@ fn a_row_that_somebody_keeps_removing_is_contested() -> Result<()> {
         Ok(true)
     })?;
     assert!(removed >= 10, "contested after {removed} removals");
-    // It is put back all the same, and another wish does not have to wait for it.
+    // It is restored nevertheless, and another intent does not have to wait for it.
     case.becomes([egress(&case.one, A)])?;
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B)])
@@ -349,7 +349,7 @@ fn a_row_that_somebody_keeps_removing_is_contested() -> Result<()> {
 
 // ===== inside =====
 
-/// When the first of the drain rows goes, if there is one.
+/// When the first of the drain rows ends, if there is one.
 fn until(server: &OvsdbServer) -> Result<Option<u64>> {
     let found = server.transact(vec![json!({"op": "select", "table": "NAT", "where": [
         ["external_ids", "includes", ["map", [["ovn-extaddr:role", "drain"]]]],
@@ -399,7 +399,7 @@ fn explain_tells_of_conversion_port_range_and_what_drains() -> Result<()> {
     Ok(())
 }
 
-/// What an override, ours or not, cannot do is said with the step that it comes from.
+/// What an override, the agent's or not, cannot do is explained at the step that causes it.
 #[test]
 fn explain_tells_of_hazards() -> Result<()> {
     let case = with_forwards("port-range = \"30000-50000\"")?;

@@ -1,4 +1,4 @@
-//! What was put out of the way is not forgotten, whatever becomes of what says so.
+//! What was moved away by a conversion is not lost, whatever happens to the row that records it.
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Net, Protocol, eventually, json_set, uuid_ref};
@@ -8,7 +8,7 @@ use super::conversion::{put_vip, vips};
 use super::{A, Case, converted, egress, foreign, ours, set};
 use crate::scene::{SOON, ip, wait_until_settled};
 
-/// An address that goes to the first instance as a whole, with an override; its tcp balancer has a port, too.
+/// An address that is forwarded to the first instance as a whole, with an override; its tcp balancer has a port, too.
 fn converted_case() -> Result<Case> {
     let case = Case::start("")?;
     case.default_target(A)?;
@@ -22,7 +22,7 @@ fn delete_router(name: &str) -> Value {
     json!({"op": "delete", "table": "Logical_Router", "where": [["name", "==", name]]})
 }
 
-/// `ovn-nbctl lr-del`: the router takes our row along, and the balancer stays, for its switch has it.
+/// `ovn-nbctl lr-del`: our row is deleted with the router, and the balancer stays, because its switch has it.
 #[test]
 fn a_router_that_goes_takes_no_vip_with_it() -> Result<()> {
     let case = converted_case()?;
@@ -51,7 +51,7 @@ fn a_row_that_somebody_makes_another_kind_of_is_still_ours() -> Result<()> {
     };
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
-    // It is healed as long as it is wanted, and goes with the wish, by the agent and by cleanup.
+    // It is repaired as long as there is an intent, and removed with the intent, by the agent and by cleanup.
     spoil()?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     case.scene.agent.daemon().signal("STOP")?;
@@ -75,7 +75,7 @@ fn a_row_that_somebody_makes_another_kind_of_is_still_ours() -> Result<()> {
     Ok(())
 }
 
-/// Balancers are put back on the router that they were taken off, and on no other.
+/// Balancers are put back only on the router that they were taken off.
 #[test]
 fn a_new_router_of_the_same_name_gets_nothing_from_the_old_one() -> Result<()> {
     let case = converted_case()?;
@@ -96,7 +96,7 @@ fn a_new_router_of_the_same_name_gets_nothing_from_the_old_one() -> Result<()> {
     Ok(())
 }
 
-/// The memory of what was put out of the way is in our row. Whoever takes that away takes no VIP with it.
+/// Our row records what was moved away. Deleting that row does not delete a VIP.
 #[test]
 fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
     let case = Case::start("")?;
@@ -122,7 +122,7 @@ fn a_row_that_somebody_takes_away_takes_no_vip_with_it() -> Result<()> {
     Ok(())
 }
 
-/// A CMS writes the VIP again that is out of its balancer: what it says counts, and nothing that was there before.
+/// A CMS writes the VIP again that was taken out of its balancer: only its new value counts.
 #[test]
 fn a_vip_that_is_written_anew_counts_as_it_is_written() -> Result<()> {
     let case = converted_case()?;

@@ -1,4 +1,4 @@
-//! Whose address it is: a network that others can reach keeps its own.
+//! Which network an address belongs to: one that others can reach keeps its own addresses.
 
 use anyhow::{Context, Result};
 use ovn_extaddr_tests::{Addressing, Net, json_map, set_column, uuid_ref};
@@ -33,7 +33,7 @@ fn peered_networks_keep_their_addresses_to_themselves() -> Result<()> {
     peer(&case, &other)?;
     case.forward(A, 80)?;
     other.add_forward(ip(B), 80, there.v4()?, 80)?;
-    // Even where it is forwarded to the very instance that asks.
+    // Even if it is forwarded to the very instance that requests it.
     other.add_forward(ip("203.0.113.103"), 80, case.one.v4()?, 80)?;
     for address in [B, "203.0.113.103"] {
         case.annotate(&case.one, Some(address))?;
@@ -92,21 +92,21 @@ fn of_a_router_behind_two_gateway_routers_the_one_that_forwards_here_counts() ->
         }}),
     ])?;
     let row = || format!("10.244.0.9 leaves as {A} for pod");
-    // Both have the address, and neither sends it here.
+    // Both have the address, and neither forwards it to this instance.
     case.forward(A, 80)?;
     other.add_forward(ip(A), 80, ip("10.57.2.77"), 80)?;
     case.scene.wait_for_state("pod", V4, "rejected ambiguous-router")?;
     other.add_forward(ip(A), 81, ip("10.244.0.9"), 80)?;
     case.becomes([row()])?;
     assert!(case.net.nats()?.iter().all(|nat| nat.external_ids.is_empty()), "the row is on the other router");
-    // Both send it here.
+    // Both forward it to this instance.
     case.net.add_forward(ip(A), 81, ip("10.244.0.9"), 80)?;
     case.scene.wait_for_state("pod", V4, "rejected ambiguous-router")?;
     case.becomes([])?;
     other.remove_forward(ip(A))?;
     case.becomes([row()])?;
     assert!(other.nats()?.iter().all(|nat| nat.external_ids.is_empty()), "the row is on the first router");
-    // The way there is cut.
+    // The route there is cut.
     let found = server.transact(vec![
         json!({"op": "select", "table": "Logical_Switch_Port", "where": [["name", "==", "join-1"]]}),
     ])?;

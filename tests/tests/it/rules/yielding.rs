@@ -1,4 +1,4 @@
-//! What must go goes at once, also where something else of the same port has to wait.
+//! What has to be removed is removed at once, even if something else of the same port has to wait.
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Instance, Net, Protocol, eventually, json_map, uuid_ref};
@@ -27,7 +27,7 @@ fn row_of(case: &Case, internal: &str) -> Result<Option<String>> {
     Ok(case.net.nats()?.into_iter().find(|nat| nat.logical_ip == internal).map(|nat| nat.uuid))
 }
 
-/// The second address goes to the other instance, and with it the right to an override.
+/// The second address moves to the other instance, and with it the right to an override.
 fn move_second(case: &Case, both: &Instance) -> Result<()> {
     let write = |port: &str, addresses: &str| {
         json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]],
@@ -54,7 +54,7 @@ fn a_contested_row_does_not_hold_up_that_another_goes() -> Result<()> {
     move_second(&case, &both)?;
     eventually(SOON, "the address is given up", || {
         let rows = ours(&case.scene.server)?;
-        // Not in the end, together with what is contested, but at once.
+        // At once, not later together with what is contested.
         ensure!(rows.is_empty(), "there are {rows:?}");
         Ok(true)
     })?;
@@ -65,7 +65,7 @@ fn a_contested_row_does_not_hold_up_that_another_goes() -> Result<()> {
 fn a_refused_row_does_not_hold_up_that_another_goes() -> Result<()> {
     let (case, both) = two_addresses()?;
     let other = Net::builder(2).ipv4_only().create(&case.scene.server)?;
-    // Somebody takes the row for his own: its UUID is in the way of a new one.
+    // Somebody else takes over the row: its UUID prevents a new one.
     let uuid = uuid_ref(&row_of(&case, "10.57.1.50")?.context("our row")?);
     let on = |router: String, verb: &str| {
         json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", router]],
@@ -111,7 +111,7 @@ fn an_override_leaves_an_address_whose_conversion_is_contested() -> Result<()> {
         ensure!(!rows.contains(&egress(&case.one, A)), "there are {rows:?}");
         Ok(true)
     })?;
-    // Once it is left in peace, all is as it should be.
+    // Once nobody interferes, the desired state is restored.
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     assert_eq!(case.attached(A)?, set(["switch tcp", "switch udp"]));
     Ok(())

@@ -1,4 +1,4 @@
-//! The API at its worst: nothing is withdrawn, and everything is told in words.
+//! The API at its worst: nothing is withdrawn, and every problem is reported in plain words.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn whatever_the_server_does_nothing_is_withdrawn() -> Result<()> {
         wait_for_source(&stage, told)?;
         ensure!(stage.leaves_now_as(ONE)?, "{fault:?}: {:?}", owned(&stage.scene.server, OWNER)?);
     }
-    // Nor is it where the server is gone, and what happens meanwhile is made good.
+    // Nor is it withdrawn if the server is gone, and changes in the meantime are caught up on.
     stage.api.stop();
     wait_for_source(&stage, "there is no such socket")?;
     ensure!(stage.leaves_now_as(ONE)?);
@@ -75,7 +75,7 @@ fn an_agent_that_never_reached_the_source_leaves_rows_alone() -> Result<()> {
     let doctor = stage.scene.cli.run(&["doctor"])?;
     ensure!(doctor.code() == Some(1) && doctor.stdout.contains("source "), "{doctor:?}");
     ensure!(stage.leaves_now_as(ONE)?);
-    // What the database itself says still counts: the forward goes, and so does the row.
+    // The database itself still counts: the row is removed with the forward.
     stage.net.remove_forward(ONE.parse()?)?;
     stage.scene.wait_for_rows([])?;
     stage.net.add_forward(ONE.parse()?, 443, stage.instance.v4()?, 443)?;

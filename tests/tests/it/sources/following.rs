@@ -1,4 +1,4 @@
-//! What is asked for follows the CMS, whether events tell of it or were lost.
+//! Intents follow the CMS, whether its events arrive or are lost.
 
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ fn an_intent_waits_for_the_port_of_its_instance() -> Result<()> {
     ensure!(waiting["name"] == "shop:later/eth0", "{waiting}");
     ensure!(waiting["message"].as_str().is_some_and(|text| text.contains("shop:later")), "{waiting}");
     let other = stage.net.add_instance(Addressing::Static)?;
-    // The port appears, and only then the CMS has the UUID that is in its name: as of an instance that starts.
+    // The port appears before the CMS has the UUID that is in its name: as when an instance starts.
     stage.api.put(cms_instance("shop:later", &uuid_of(&other.port)?, config, &[("eth0", &[])]));
     wait_for_rows(&stage.scene.server, OWNER, [row(&stage.net, &other, ONE, other.v4()?)])?;
     stage.net.remove_instance(&other.port)?;
@@ -103,7 +103,7 @@ fn nobody_takes_an_address_whose_forward_is_on_another_network() -> Result<()> {
     let config = &[("user.eth0.ipv4.address.external", ONE)];
     stage.api.put(cms_instance("tenant:evil", &uuid_of(&instance.port)?, config, &[("eth0", &[])]));
     stage.scene.wait_for_state(&instance.port, V4, "rejected not-a-forward")?;
-    // Nor speaks it for the instance of another by giving itself that one's UUID.
+    // It cannot request for another's instance by giving itself that one's UUID either.
     stage.api.put(stage.asking(TWO)?);
     stage.leaves_as(TWO)?;
     stage.api.put(cms_instance("tenant:evil", &stage.uuid()?, config, &[("eth0", &[])]));
@@ -149,7 +149,7 @@ fn projects_and_sources_are_heeded_as_configured_and_reconfigured() -> Result<()
     stage.api.delete("default", "web1");
     stage.api.put(elsewhere);
     stage.leaves_as(TWO)?;
-    // Without a source, what it asked for is not asked for any more.
+    // Without a source, its intents are gone.
     stage.scene.agent.write_config(ovn_extaddr_tests::PROMPT)?;
     wait_for_rows(&stage.scene.server, OWNER, [])
 }

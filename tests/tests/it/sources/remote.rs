@@ -1,4 +1,4 @@
-//! A CMS over the network: TLS, by which each side knows the other.
+//! A CMS over the network: TLS, with which both sides authenticate.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{ONE, Stage};
 use crate::scene::SOON;
 
-/// Stands before the socket of a CMS, and lets nobody in whose certificate this CA has not signed.
+/// A TLS proxy before the socket of a CMS, which only accepts clients whose certificate this CA has signed.
 fn listen(server: &Certified, clients: &Path, socket: PathBuf) -> Result<SocketAddr> {
     let provider = Arc::new(default_provider());
     let mut roots = RootCertStore::empty();
@@ -44,7 +44,7 @@ fn listen(server: &Certified, clients: &Path, socket: PathBuf) -> Result<SocketA
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, socket) = (acceptor.clone(), socket.clone());
                 tokio::spawn(async move {
-                    // Whoever is not let in, or goes, is none of our business.
+                    // Clients that are refused, or disconnect, are ignored.
                     let mut stream = acceptor.accept(stream).await?;
                     let mut behind = UnixStream::connect(socket).await?;
                     copy_bidirectional(&mut stream, &mut behind).await
@@ -95,7 +95,7 @@ fn a_cms_is_known_by_its_certificate_and_knows_us_by_ours() -> Result<()> {
     ] {
         let stderr = told(&text)?;
         ensure!(stderr.contains(part), "{part}: {stderr}");
-        // Nothing is withdrawn by it either.
+        // It does not withdraw anything either.
         ensure!(cli.run(&["plan", "--exit-code"])?.code() == Some(0));
     }
     // The agent moves there, and follows.

@@ -12,35 +12,35 @@ use crate::scenario::label;
 /// A row.
 pub(crate) type Key = (&'static str, Uuid);
 
-/// A change that somebody makes. One of a row that is not there changes nothing, and neither does what the schema forbids.
+/// A change by others. A change of a missing row, or one that the schema forbids, has no effect.
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     Insert(Key, Row),
     Delete(Key),
     Set(Key, &'static str, Value),
-    /// Puts an element or a pair into a column.
+    /// Inserts an element or a pair into a column.
     Add(Key, &'static str, Value),
-    /// Takes one out.
+    /// Removes one.
     Remove(Key, &'static str, Value),
     /// Changes one of the rows that are tagged as ours.
     Spoil(usize, Spoil),
 }
 
-/// What somebody does to a row of ours.
+/// A foreign change of one of our rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Spoil {
     Delete,
-    /// Gives a tag another value, or takes it away.
+    /// Gives a tag another value, or removes it.
     Tag(&'static str, Option<String>),
     Set(&'static str, Value),
-    /// Has another router refer to it, instead or too.
+    /// Makes another router refer to it, instead or additionally.
     Move {
         stays: bool,
         to: Option<Uuid>,
     },
 }
 
-/// Returns the edits that make `after` of `before`.
+/// Returns the edits from `before` to `after`.
 pub(crate) fn between(before: &Database, after: &Database) -> Vec<Edit> {
     let keys: BTreeSet<_> = before.rows.keys().chain(after.rows.keys()).copied().collect();
     let mut edits = Vec::new();
@@ -157,7 +157,7 @@ impl fmt::Display for Edit {
 }
 
 impl Row {
-    /// The columns that are not empty, as ovn-nbctl takes them, of a row of that name.
+    /// The columns of a row of that name that are not empty, in ovn-nbctl's notation.
     pub(crate) fn described(&self, name: &str) -> String {
         let is_told = |column: &str, value: &Value| {
             !value.parts().is_empty()

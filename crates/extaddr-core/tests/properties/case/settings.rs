@@ -1,4 +1,4 @@
-//! Settings: the part of the configuration that decisions rest on, as a case has it.
+//! Settings: the part of a case's configuration that decisions depend on.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) hold_down: u64,
 }
 
-/// A rule of the policy: globs of names, and what is wanted.
+/// A rule of the policy: globs of names, and the intent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PolicyRule {
     pub(crate) port: Option<&'static str>,
@@ -36,7 +36,7 @@ pub(crate) struct PolicyRule {
 }
 
 impl Settings {
-    /// Most networks do without.
+    /// Draws settings; most networks have none.
     pub(super) fn draw(c: &mut Choices, cases: Cases) -> Self {
         let mut settings = Self::default();
         if cases == Cases::Timed {
@@ -54,7 +54,7 @@ impl Settings {
         settings
     }
 
-    /// What the agent makes of it. Nothing is converted.
+    /// The agent's rules for these settings. Nothing is converted.
     pub(crate) fn rules(&self, owner: &Owner) -> Rules {
         let policy: Vec<_> =
             self.policy.iter().map(|rule| format!("[[rule]]\n{}", rule.lines("\n"))).collect();
@@ -74,7 +74,7 @@ impl Settings {
         }
     }
 
-    /// How many settings it has that a smaller case may do without.
+    /// The number of settings that a smaller case may omit.
     pub(super) fn len(&self) -> usize {
         self.policy.len()
             + self.allow.len()
@@ -84,7 +84,7 @@ impl Settings {
             + usize::from(self.hold_down > 0)
     }
 
-    /// Takes one of them away.
+    /// Removes one of them.
     pub(super) fn remove(&mut self, at: usize) {
         let (policy, allow) = (self.policy.len(), self.allow.len());
         if at < policy {
@@ -122,7 +122,7 @@ impl PolicyRule {
         rule
     }
 
-    /// The rule as the policy file has it.
+    /// The rule in the notation of the policy file.
     fn lines(&self, between: &str) -> String {
         let keys = [
             ("port", self.port),

@@ -1,4 +1,5 @@
-//! Shrinking of a case that fails: whatever it fails without goes, from whole steps down to single elements of columns.
+//! Shrinking of a failing case: everything that the failure does not need is removed, from whole steps down to single
+//! elements of columns.
 
 use ovsdb_protocol::Uuid;
 use proptest::strategy::ValueTree;
@@ -15,16 +16,16 @@ pub(crate) struct Shrinking {
     cuts: Vec<Cut>,
     /// The next of the cuts.
     next: usize,
-    /// Whether it was made of what is tried.
+    /// Whether it was applied to the case that is tried.
     is_cut: bool,
     /// Whether one of this round led to a smaller case.
     shrank: bool,
 }
 
-/// Something that a case may do without.
+/// A part that a case may omit.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
-    /// So many steps from one on.
+    /// This many steps from one on.
     Steps(usize, usize),
     /// An edit of a step.
     Edit(usize, usize),
@@ -74,7 +75,7 @@ impl ValueTree for Shrinking {
     }
 
     fn simplify(&mut self) -> bool {
-        // What is tried fails, too, and what is behind the cut has another place now.
+        // The smaller case fails, too, and the parts after the cut now have other positions.
         if self.is_cut {
             self.failing = self.tried.clone();
             self.shrank = true;
@@ -89,7 +90,7 @@ impl ValueTree for Shrinking {
     }
 }
 
-/// Lists what a case may do without, the largest first.
+/// Lists the parts that a case may omit, the largest first.
 fn cuts(case: &Case) -> Vec<Cut> {
     let mut cuts = Vec::new();
     let mut length = case.steps.len();
@@ -133,7 +134,7 @@ fn cuts(case: &Case) -> Vec<Cut> {
     cuts
 }
 
-/// The elements of a row's columns. A name is no such thing: without, a row would be another.
+/// The elements of a row's columns. Names are not included: without its name, a row would be a different one.
 fn parts(row: &Row) -> impl Iterator<Item = (&'static str, usize)> {
     let columns = row.0.iter().filter(|(column, value)| **column != "name" && **value != Value::text(""));
     columns.flat_map(|(column, value)| (0..value.parts().len()).rev().map(move |part| (*column, part)))
@@ -141,7 +142,7 @@ fn parts(row: &Row) -> impl Iterator<Item = (&'static str, usize)> {
 
 fn cut_part(table: &str, row: &mut Row, column: &str, part: usize) {
     let Some(value) = row.0.get_mut(column) else { return };
-    // Where there has to be a text, it becomes empty.
+    // A required text becomes empty.
     if kind(table, column) == Kind::Text {
         *value = Value::text("");
     } else if let Some(part) = value.parts().get(part) {

@@ -1,4 +1,4 @@
-//! Texts of addresses, ports and prefixes, read as OVN reads them.
+//! Texts of addresses, ports and prefixes, parsed as in OVN.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +10,7 @@ pub(super) fn family_of(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
-/// The addresses that a port has, static or, where it asks for one, allocated; those that no router forwards are none.
+/// The addresses that a port has, static or, if it requests one, allocated, except those that no router forwards.
 pub(super) fn internal_addresses(port: &Row, family: Family) -> Vec<IpAddr> {
     let asks = port
         .texts("addresses")
@@ -24,7 +24,7 @@ pub(super) fn internal_addresses(port: &Row, family: Family) -> Vec<IpAddr> {
     addresses.into_iter().collect()
 }
 
-/// The addresses of one element: those after an Ethernet address, up to the first word that is none.
+/// The addresses of one element: those after an Ethernet address, up to the first word that is not an address.
 pub(crate) fn assigned(element: &str) -> Vec<IpAddr> {
     let mut words = element.split_ascii_whitespace();
     let is_ethernet = words.next().is_some_and(|word| {
@@ -36,7 +36,7 @@ pub(crate) fn assigned(element: &str) -> Vec<IpAddr> {
     words.map_while(|word| network(word).map(|(address, _)| address)).collect()
 }
 
-/// What `Load_Balancer.vips` has: an address, with a port or not.
+/// An endpoint of `Load_Balancer.vips`: an address, with or without a port.
 pub(super) fn endpoint(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Ok(address) = text.parse() {
         return Some((address, None));
@@ -49,8 +49,7 @@ pub(super) fn endpoint(text: &str) -> Option<(IpAddr, Option<u16>)> {
     Some((address.parse().ok()?, Some(port).filter(|port| *port != 0)))
 }
 
-/// An address with the length of its prefix, that of a host where there is none. The host's bits of a
-/// network stay.
+/// An address with the length of its prefix, by default that of a host. The host bits of a network are kept.
 pub(super) fn network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().ok()?;
@@ -76,7 +75,7 @@ pub(super) fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool
         && bits(network)[..usize::from(length)] == bits(address)[..usize::from(length)]
 }
 
-/// The largest block of 1024 to 65535 without a port that is listened on, the lowest of equals.
+/// The largest block of 1024 to 65535 without a port that is listened on, the lowest of equal ones.
 pub(super) fn largest_free_block(listening: &[u16]) -> Option<(u16, u16)> {
     if listening.is_empty() {
         return None;

@@ -1,10 +1,10 @@
-//! Who asks for what (`design.md` §3), and where an address is allowed that nothing forwards.
+//! Sources and values of intents (`design.md` §3), and where an address without a forward is allowed.
 
 use super::*;
 use crate::case::Settings;
 
 impl<'a> Oracle<'a> {
-    /// What is asked for a port, and by whom: the first that speaks. `None` where nothing is wanted.
+    /// The source and value of a port's intent: the first source that has one. `None` if there is no intent.
     pub(super) fn asked(self, uuid: Uuid, port: &Row, family: Family) -> Option<(&'static str, String)> {
         let (key, kept) = match family {
             Family::V4 => ("ipv4.address.external", "ovn-extaddr:ipv4.address.external:"),
@@ -65,7 +65,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Whether the configuration allows an address on a router, and no other has it.
+    /// Whether the configuration allows an address on a router, and no other router has it.
     fn is_allowed(self, router: Uuid, address: IpAddr) -> bool {
         let name = self.database.row("Logical_Router", router).map(|row| row.text("name"));
         let Settings { allow, .. } = self.settings;
@@ -75,7 +75,7 @@ impl<'a> Oracle<'a> {
         }) && !self.is_elsewhere(router, address)
     }
 
-    /// Whether another router forwards an address, has it itself, or leaves with it. Of rows of ours, those on the router
+    /// Whether another router forwards an address, has it, or translates to it. Of our own rows, those on the router
     /// with the least UUID count.
     pub(crate) fn is_elsewhere(self, router: Uuid, address: IpAddr) -> bool {
         let others = self.database.table("Logical_Router").map(|(other, _)| other).filter(|o| *o != router);
@@ -94,7 +94,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// Whether a router has an address outside: it forwards it, or it is allowed there.
+    /// Whether a router has an external address: it forwards it, or it is allowed there.
     pub(crate) fn has_external(self, router: Uuid, address: IpAddr) -> bool {
         !self.forwards_at(router, address).is_empty() || self.is_allowed(router, address)
     }
@@ -118,7 +118,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Whether all of a text is as a pattern has it, in which `*` is any text and `?` any character.
+/// Whether a pattern matches a whole text; `*` matches any text and `?` any character.
 fn fits(glob: &str, text: &str) -> bool {
     match glob.chars().next() {
         None => text.is_empty(),

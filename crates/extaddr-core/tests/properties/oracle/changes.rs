@@ -1,10 +1,9 @@
-//! What an agent has to change, by the decisions and the rows that there are.
+//! The changes that an agent has to make, from the decisions and the present rows.
 
 use super::*;
 
 impl<'a> Oracle<'a> {
-    /// What is desired for a port less what is owned, and the other way round. Rows without a port have
-    /// the empty name.
+    /// The desired rows of a port without the present ones, and the reverse. Rows without a port have the empty name.
     pub(super) fn changes(self, name: &str, decisions: &[Decision]) -> BTreeSet<Change> {
         let desired: Vec<_> = decisions.iter().flat_map(Decision::rows).collect();
         let mut changes = BTreeSet::new();
@@ -27,7 +26,7 @@ impl<'a> Oracle<'a> {
         changes
     }
 
-    /// The changes for all ports with an intent or a row of ours, where there are any.
+    /// The changes for all ports with an intent or one of our rows, where there are any.
     pub(crate) fn all_changes(
         self,
         decisions: &BTreeMap<String, Vec<Decision>>,
@@ -47,7 +46,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Whether a row of ours reads as it should (§4.2).
+/// Whether one of our rows has the desired content (§4.2).
 pub(super) fn reads(nat: &Row, row: &Desired) -> bool {
     let range = row.port_range.map(|(first, last)| format!("{first}-{last}"));
     nat.text("type") == "snat"

@@ -18,7 +18,7 @@ impl<'a> Oracle<'a> {
     pub(crate) fn forwards(self, router: Uuid) -> Vec<Forward> {
         let mut forwards = Vec::new();
         for (uuid, balancer) in self.database.table("Load_Balancer") {
-            // What a template stands for is told elsewhere.
+            // The values of a template are elsewhere.
             if !self.is_on(router, uuid) || is_template(balancer) {
                 continue;
             }
@@ -50,7 +50,7 @@ impl<'a> Oracle<'a> {
         forwards
     }
 
-    /// What VIPs that forward nothing take replies for at an address: a port, or all.
+    /// The ports (or all) of an address for which VIPs without a forward match replies.
     pub(super) fn idle_ports(self, router: Uuid, address: IpAddr) -> Vec<Option<u16>> {
         let mut ports = Vec::new();
         for (_, row) in self.database.table("Load_Balancer").filter(|(uuid, _)| self.is_on(router, *uuid)) {
@@ -65,7 +65,7 @@ impl<'a> Oracle<'a> {
         ports
     }
 
-    /// Whether the router keeps what arrives for an address of its own: no SNAT of others has it, and no VIP.
+    /// Whether the router consumes packets for its own address: neither a foreign SNAT row nor a VIP has it.
     pub(super) fn keeps(self, router: Uuid, address: IpAddr) -> bool {
         let ports = self.router_ports(router);
         let mut own = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
@@ -97,9 +97,9 @@ impl<'a> Oracle<'a> {
             })
     }
 
-    /// Whether the address is in an internal network of the router: that of a port that is no gateway port, or where no port
-    /// has it, one that SNAT is for. Where no port is a gateway port, that SNAT shows which are internal; where there is none
-    /// either, only the router's own addresses are.
+    /// Whether the address is in an internal network of the router: that of a port that is not a gateway port or, if no
+    /// port has it, one that SNAT translates. Without gateway ports, that SNAT shows which networks are internal;
+    /// without SNAT, only the router's own addresses are.
     pub(super) fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
         let is_local = match address {
             IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
@@ -128,7 +128,7 @@ impl<'a> Oracle<'a> {
         if has_gateway_port {
             return here.iter().any(|port| !is_gateway_port(port));
         }
-        // An address of the very network that a row is for shows nothing.
+        // An external address in the network that a row translates proves nothing.
         let is_part = |net: (IpAddr, u8), of: (IpAddr, u8)| of.1 <= net.1 && contains(of, net.0);
         let is_outer = |port: &Row| {
             let mut networks = port.texts("networks").filter_map(network);
@@ -160,13 +160,13 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Whether northd makes flows of a VIP, though ovn-controller may refuse the one that forwards.
+/// Whether northd makes flows for a VIP, although ovn-controller may refuse the one that forwards.
 fn is_made(key: &str, value: &str) -> bool {
     let without_gaps: Vec<_> = value.split(',').filter(|text| !text.is_empty()).collect();
     heeded_backends(key, &without_gaps.join(",")).is_some()
 }
 
-/// The backends of a VIP, unless northd passes over it for one of them.
+/// The backends of a VIP, unless northd ignores it because of one of them.
 pub(super) fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
     let (address, port) = endpoint(key)?;
     let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);

@@ -1,21 +1,21 @@
-//! Which routers a switch reaches, and what makes a router a gateway.
+//! The routers that a switch reaches, and the criteria of a gateway.
 
 use super::*;
 
 impl<'a> Oracle<'a> {
-    /// To whom a row belongs; of several that claim it, the one with the least UUID.
+    /// The owner of a row; of several that refer to it, the one with the least UUID.
     pub(super) fn holder(self, table: &'static str, column: &str, uuid: Uuid) -> Option<Uuid> {
         self.database.table(table).filter(|(_, row)| row.has(column, uuid)).map(|(holder, _)| holder).min()
     }
 
-    /// What can be reached from each switch.
+    /// The routers that can be reached from each switch.
     pub(crate) fn reached(self) -> BTreeMap<Uuid, BTreeMap<Uuid, usize>> {
         let switches = self.database.table("Logical_Switch");
         switches.map(|(switch, _)| (switch, self.reachable(switch))).collect()
     }
 
-    /// The routers that can be reached from a switch, and how many routers away they are. By ways that are closed are only
-    /// those to which no other leads.
+    /// The routers that can be reached from a switch, and how many routers away they are. Closed ways are only used for
+    /// routers that no other way leads to.
     pub(super) fn reachable(self, switch: Uuid) -> BTreeMap<Uuid, usize> {
         let mut reached = self.reachable_by(switch, true);
         reached.extend(self.reachable_by(switch, false));
@@ -94,7 +94,7 @@ impl<'a> Oracle<'a> {
         found
     }
 
-    /// Whether nothing passes a gateway port: it is disabled, or all that it leads to is.
+    /// Whether a gateway port is closed: it is disabled, or everything that it leads to is.
     pub(super) fn is_closed(self, port: Uuid) -> bool {
         let row = self.database.row("Logical_Router_Port", port).unwrap();
         let ends = self.database.table("Logical_Switch_Port");
@@ -102,7 +102,7 @@ impl<'a> Oracle<'a> {
         !is_open(row) || ends.peek().is_some() && ends.all(|(_, end)| !is_open(end))
     }
 
-    /// Whether all ports of a router that is bound to a chassis are closed, but those in networks of these addresses.
+    /// Whether all ports of a router that is bound to a chassis are closed, except those in networks of these addresses.
     pub(super) fn is_closed_outside(self, router: Uuid, internal: &[IpAddr]) -> bool {
         let is_bound = self
             .database
@@ -125,7 +125,7 @@ impl<'a> Oracle<'a> {
         ports.filter(|(port, _)| self.holder("Logical_Router", "ports", *port) == Some(router)).collect()
     }
 
-    /// The gateway ports that northd heeds: on a router that is bound to a chassis, none.
+    /// The gateway ports that northd uses: none on a router that is bound to a chassis.
     pub(super) fn gateway_ports(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
         let mut ports = self.router_ports(router);
         ports.retain(|(_, port)| is_gateway_port(port) && !self.is_bound(router));

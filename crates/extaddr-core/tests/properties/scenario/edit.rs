@@ -1,4 +1,4 @@
-//! Random edits: rows come, change and go, with references to them or without.
+//! Random edits: rows are inserted, changed and deleted, with or without references to them.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::case::Spoil;
 use crate::model::{Database, Kind, Value, kind, tables};
 
-/// Changes something of this kind of sixteen. An edit that the schema forbids changes nothing.
+/// Makes an edit of this kind, one of sixteen. An edit that the schema forbids changes nothing.
 pub(crate) fn edit(database: &mut Database, owner: &Owner, kind: u64, c: &mut Choices) {
     let before = database.clone();
     match kind {
@@ -139,7 +139,7 @@ fn insert(database: &mut Database, c: &mut Choices) {
     }
 }
 
-/// Deletes a row. References to it mostly go, too.
+/// Deletes a row, mostly with the references to it.
 fn delete(database: &mut Database, c: &mut Choices) {
     let (table, _) = tables().nth(c.below(tables().len() as u64) as usize).unwrap();
     let Some(uuid) = c.row(database, table) else { return };
@@ -168,7 +168,7 @@ fn modify(database: &mut Database, c: &mut Choices) {
     }
 }
 
-/// Moves a port to another switch, takes it off or puts it on two.
+/// Moves a port to another switch, removes it or puts it on two.
 fn move_port(database: &mut Database, c: &mut Choices) {
     let Some(port) = c.row(database, "Logical_Switch_Port") else { return };
     if !c.one_in(5) {
@@ -194,7 +194,7 @@ fn move_router_port(database: &mut Database, c: &mut Choices) {
     }
 }
 
-/// Changes an instance's wish or addresses.
+/// Changes an instance's intent or addresses.
 fn edit_port(database: &mut Database, c: &mut Choices) {
     let uuids = [c.below(INSTANCES), c.below(3)].map(|n| uuid("Logical_Switch_Port", n));
     let uuid = uuids.into_iter().find(|uuid| database.row("Logical_Switch_Port", *uuid).is_some());
@@ -245,7 +245,7 @@ fn edit_gateway(database: &mut Database, c: &mut Choices) {
     }
 }
 
-/// Inserts a foreign row, moves one to another router, or takes one off.
+/// Inserts a foreign row, moves one to another router, or removes one.
 fn edit_nat(database: &mut Database, c: &mut Choices) {
     let uuid = uuid("NAT", c.below(NATS));
     if database.row("NAT", uuid).is_none() || c.one_in(3) {
@@ -255,7 +255,7 @@ fn edit_nat(database: &mut Database, c: &mut Choices) {
     relocate(database, c, uuid);
 }
 
-/// Takes a row off its router, mostly, and puts it on another, mostly.
+/// Mostly removes a row from its router, and mostly puts it on another.
 fn relocate(database: &mut Database, c: &mut Choices, nat: Uuid) {
     if !c.one_in(4) {
         let routers: Vec<_> = database.table("Logical_Router").map(|(uuid, _)| uuid).collect();
@@ -266,7 +266,7 @@ fn relocate(database: &mut Database, c: &mut Choices, nat: Uuid) {
     }
 }
 
-/// Inserts a row that says that it is ours, right or not.
+/// Inserts a row tagged as ours, correct or not.
 fn own_row(database: &mut Database, owner: &Owner, c: &mut Choices) {
     let Some(router) = c.row(database, "Logical_Router") else { return };
     let port = port_name(c.below(INSTANCES));
@@ -289,7 +289,7 @@ fn own_row(database: &mut Database, owner: &Owner, c: &mut Choices) {
     relocate(database, c, uuid);
 }
 
-/// Has other keys ask for ports, that outlive them, or a router.
+/// Changes kept intents, or the intent of a router.
 fn edit_global(database: &mut Database, c: &mut Choices) {
     let table = ["NB_Global", "Logical_Router"][c.below(2) as usize];
     let ids = value(table, "external_ids", c);
@@ -300,7 +300,7 @@ fn edit_global(database: &mut Database, c: &mut Choices) {
     }
 }
 
-/// What to do to a row of ours.
+/// Draws a foreign change of one of our rows.
 pub(crate) fn spoiling(database: &Database, c: &mut Choices) -> Spoil {
     let columns: Vec<_> = database.columns("NAT").map(|(column, _)| column).collect();
     let port = port_name(c.below(INSTANCES));

@@ -1,4 +1,4 @@
-//! How many rows a table may have, and how they are called.
+//! The number of rows of tables, and their names.
 
 use ovsdb_protocol::Uuid;
 
@@ -10,14 +10,14 @@ pub(super) const ROUTERS: u64 = 6;
 pub(super) const INSTANCES: u64 = 8;
 /// Switch ports that lead to routers come after instances.
 pub(super) const UPLINKS: u64 = 12;
-/// Those that join switches, and those that stand for addresses that move, come after these.
+/// Ports that join switches, and those of addresses that move, come after these.
 pub(super) const OTHERS: u64 = 7;
 pub(super) const ROUTER_PORTS: u64 = 14;
 pub(super) const BALANCERS: u64 = 4;
 pub(super) const GROUPS: u64 = 2;
 pub(super) const NATS: u64 = 10;
 
-/// The n-th UUID of a table. Their order is another than that of numbers.
+/// The n-th UUID of a table. Their order differs from that of the numbers.
 pub(super) fn uuid(table: &str, n: u64) -> Uuid {
     let table = tables().position(|(name, _)| name == table).unwrap() as u64;
     Uuid::from_u64_pair((n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), table)
@@ -36,7 +36,7 @@ pub(super) fn number(table: &str, c: &mut Choices) -> u64 {
     })
 }
 
-/// What a row is called where a case is printed: its name, or its number.
+/// The label of a row in a printed case: its name, or its number.
 pub(crate) fn label(uuid: Uuid) -> String {
     let (_, table) = uuid.as_u64_pair();
     let mut numbers = 0..INSTANCES + UPLINKS + OTHERS;
