@@ -86,7 +86,7 @@ impl Policy {
         self.rules.is_empty()
     }
 
-    /// Returns what the first rule that matches says; `None` where none does.
+    /// Returns the request of the first matching rule that has one for the family.
     pub fn wish(&self, family: Family, names: Names<'_>) -> Option<Wish> {
         self.rules.iter().filter(|rule| rule.matches(names)).find_map(|rule| rule.wish(family))
     }

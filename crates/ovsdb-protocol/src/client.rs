@@ -53,7 +53,7 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 ///
 /// # Cancel safety
 /// A call whose future is dropped is cancelled at the server (RFC 7047 section 4.1.4) if it was sent. A transaction may
-/// have happened all the same.
+/// have happened nevertheless.
 #[derive(Clone, Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,

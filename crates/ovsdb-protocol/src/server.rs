@@ -103,7 +103,7 @@ pub(crate) struct Policy {
 // ===== impl ServerDatabase =====
 
 impl ServerDatabase {
-    /// The columns that are read from the row, but for `index`: it changes with every commit.
+    /// The columns that are read from the row, except for `index`: it changes with every commit.
     pub(crate) const COLUMNS: [&str; 7] = ["cid", "connected", "leader", "model", "name", "schema", "sid"];
 
     pub(crate) fn read(row: &Row, index: Option<u64>) -> Self {

@@ -57,7 +57,7 @@ fn main() -> Result<ExitCode> {
     };
     let (mut figures, mut status) = (Vec::new(), ExitCode::SUCCESS);
     for name in Bench::measures().filter(wanted) {
-        // What took minutes is shown also if something else cannot be measured.
+        // Figures that took minutes are printed even if another measure fails.
         match bench.measure(name) {
             Ok(more) => figures.extend(more),
             Err(error) => {
@@ -75,7 +75,7 @@ fn main() -> Result<ExitCode> {
     Ok(status)
 }
 
-/// Refuses what is no measure before anything is measured.
+/// Refuses the name of an unknown measure before anything is measured.
 fn measure(name: &str) -> Result<String, String> {
     let known: Vec<_> = Bench::measures().collect();
     if known.contains(&name) { Ok(name.to_owned()) } else { Err(format!("there are {}", known.join(", "))) }

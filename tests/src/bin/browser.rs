@@ -38,7 +38,7 @@ struct Cli {
 
 /// A small network with something in most states, an Incus that names its instances, an agent and its page.
 struct Stage {
-    // In this order: the agent goes before what it talks to.
+    // In this order: the agent is dropped before its servers.
     _agent: Agent,
     _cms: CmsApi,
     _net: Net,
@@ -135,7 +135,7 @@ impl Stage {
     }
 }
 
-/// Opens a page, and looks whether it can be read.
+/// Opens a page, and checks that it is readable.
 fn check_look(browser: &mut Browser, url: &str, view: View) -> Result<()> {
     browser.set_view(view)?;
     browser.open(url)?;
@@ -155,7 +155,7 @@ fn check_look(browser: &mut Browser, url: &str, view: View) -> Result<()> {
     Ok(())
 }
 
-/// Goes through the first page by keyboard alone.
+/// Operates the first page with the keyboard alone.
 fn check_keyboard(browser: &mut Browser, stage: &Stage) -> Result<()> {
     browser.set_view(WIDE)?;
     browser.open(&stage.url)?;
@@ -187,7 +187,7 @@ fn check_keyboard(browser: &mut Browser, stage: &Stage) -> Result<()> {
     let reached: Vec<_> = seen[first..].iter().take(links.len()).map(text).collect();
     ensure!(reached == links, "{reached:?} rather than {links:?}");
 
-    // The skip link leads past the head.
+    // The skip link leads past the header.
     browser.open(&stage.url)?;
     browser.press("Tab")?;
     browser.press("Enter")?;
@@ -212,7 +212,7 @@ fn check_keyboard(browser: &mut Browser, stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Looks at what assistive technology is told, on a narrow screen too, where the table is drawn as cards.
+/// Checks what assistive technology gets, on a narrow screen too, where the table is drawn as cards.
 fn check_semantics(browser: &mut Browser, stage: &Stage) -> Result<()> {
     for view in [WIDE, NARROW] {
         browser.set_view(view)?;
@@ -243,7 +243,7 @@ fn check_semantics(browser: &mut Browser, stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Writes a picture of what is seen.
+/// Writes a picture of the visible part.
 fn take(browser: &mut Browser, view: View, path: &Path) -> Result<()> {
     // Texts stay readable, and the files small.
     let scale = if view.width > 1000 { 0.7 } else { 1.0 };

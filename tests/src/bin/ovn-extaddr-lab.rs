@@ -1,4 +1,4 @@
-//! The data-plane lab for people; `scripts/lab` builds and calls it.
+//! The data-plane lab for interactive use; `scripts/lab` builds and calls it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -129,14 +129,14 @@ fn run(task: Task) -> Result<()> {
 
 // === up and down ===
 
-/// Starts a process that has the lab, and waits until it says that all is up.
+/// Starts a process that keeps the lab, and waits until it reports that everything is up.
 fn up(shape: &Shape) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("keep").args(["--chassis", &shape.chassis.to_string()]);
     if shape.agent {
         command.arg("--agent");
     }
-    // Ctrl-C here ends this process only; the other one finds nobody to report to and ends, too.
+    // Ctrl-C here ends this process only; the other one then cannot report its result, and ends, too.
     let mut keeper = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -156,7 +156,7 @@ fn up(shape: &Shape) -> Result<()> {
     Ok(())
 }
 
-/// Has a lab until it is killed.
+/// Keeps a lab until it is killed.
 fn keep(shape: &Shape) -> Result<()> {
     let (lab, c1, _) = start(shape)?;
     for (family, listen) in [(Family::V4, "203.0.113.10:80"), (Family::V6, "[2001:db8::10]:80")] {
@@ -230,7 +230,7 @@ fn tour(lab: &Found, description: &Value, shape: &Shape) {
 fn down(name: Option<&str>) -> Result<()> {
     let mut ended = 0;
     for lab in found().into_iter().filter(|lab| lab.alive && name.is_none_or(|name| name == lab.name)) {
-        // A test that is running has labs, too; they are its own business.
+        // Running tests have labs, too; these are left alone.
         if is_keeper(&lab) {
             end(&lab)?;
             println!("{} is down", lab.name);
@@ -289,7 +289,7 @@ fn run_probe(probe: &Probe) -> Result<()> {
     Ok(())
 }
 
-/// Prints what comes of it, and returns whether something went unanswered.
+/// Prints the outcome, and returns whether something was unanswered.
 fn report(way: &Way<'_>, probe: &Probe) -> Result<bool> {
     if let Some(count) = probe.hold {
         let held = way.hold(count)?;

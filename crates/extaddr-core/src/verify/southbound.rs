@@ -60,7 +60,7 @@ pub struct Gateway {
 pub struct Binding {
     /// The chassis that has it.
     pub chassis: Option<Uuid>,
-    /// Whether its flows are in place there; `None` for servers that do not say.
+    /// Whether its flows are in place there; `None` for servers that do not report it.
     pub up: Option<bool>,
 }
 
@@ -71,7 +71,7 @@ pub struct Chassis {
     pub name: String,
     /// Its host's name.
     pub hostname: String,
-    /// The last requested change that it has done; `None` if it does not say.
+    /// The last requested change that it has done; `None` if it does not report it.
     pub nb_cfg: Option<i64>,
     /// When that was done, in milliseconds since 1970; 0 if it is not known.
     pub nb_cfg_timestamp: u64,

@@ -236,7 +236,7 @@ impl<'a> Oracle<'a> {
         }) {
             return Err(Verdict::Conflict("stateless-nat"));
         }
-        // So does a row that is applied elsewhere.
+        // A row that is applied elsewhere is a conflict too.
         if self.nats(router).into_iter().any(|(_, nat)| {
             nat.text("type") == "dnat_and_snat"
                 && nat.text("external_ip").parse() == Ok(external)

@@ -68,7 +68,7 @@ impl Session {
         }
     }
 
-    /// Cancels a transaction (RFC 7047 section 4.1.4). It may be committed all the same. No
+    /// Cancels a transaction (RFC 7047 section 4.1.4). It may be committed nevertheless. No
     /// [`SessionEvent::Completed`](crate::SessionEvent::Completed) follows, unless it is already queued.
     pub fn cancel(&mut self, id: TransactionId) {
         self.cancel_call(|call| matches!(call, Call::Transact(transaction, ..) if *transaction == id));

@@ -113,7 +113,7 @@ fn nobody_speaks_for_the_instance_of_another() {
     requests.take(0, News::Listed(vec![asking("a", A, "203.0.113.1"), asking("evil:a", A, "203.0.113.2")]));
     assert_eq!(said(&requests, A), "default:a or evil:a");
     assert_eq!(requests.name(&port(A)), None);
-    // Nor by an intent where the other one has none, nor by having none.
+    // Not by an intent if the other has none either, nor by having none.
     requests.take(0, News::Read(silent("a", A)));
     assert_eq!(said(&requests, A), "default:a or evil:a");
     assert_eq!(requests.take(0, News::Gone(InstanceName::new("evil", "a"))), affected(&[A], false));

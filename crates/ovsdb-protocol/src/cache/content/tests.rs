@@ -236,7 +236,7 @@ fn an_unreadable_value_is_missing_until_a_whole_new_one_comes() {
     update(&mut cache, RowChange::Modify, r#"{"n":7,"s":["set",[3,4]],"m":["map",[["k",1]]]}"#);
     assert_eq!(row(&cache), r#"{"n":7,"o":"x"}"#);
     assert_eq!(problems(&cache).len(), 2);
-    // Nor is a difference that cannot be read.
+    // A difference that cannot be read makes the value unknown.
     update(&mut cache, RowChange::Modify, r#"{"o":["map",[]]}"#);
     assert_eq!((row(&cache).as_str(), problems(&cache).len()), (r#"{"n":7}"#, 3));
     update(&mut cache, RowChange::Replace, r#"{"s":["set",[3,4]]}"#);
