@@ -25,18 +25,69 @@ pub enum LockStatus {
     Held(u64),
 }
 
-/// The state of one lock.
+/// How a lock is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockMethod {
+    /// The client waits in the server's queue if another one holds the lock.
+    Lock,
+    /// The client takes the lock from its holder.
+    Steal,
+}
+
+/// A notification about a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockNotice {
+    /// It was granted to a client in the queue.
+    Locked,
+    /// It was stolen from its holder.
+    Stolen,
+}
+
+/// One lock, on all connections.
+///
+/// ```text
+///            ask              locked: false
+///   Idle ───────────▶ Asked ────────────────▶ Waiting
+///    ▲                ▲   │                   ▲     │
+///    │ lost           │   │ locked: true      │     │
+///    │ (from any)     │   ▼            stolen │     │ locked
+///                 ask └── Held ───────────────┘ ◀───┘
+/// ```
+///
+/// It can be requested again in any state. A reply counts only if it is that of the last request, and a notification
+/// only if that has a reply: others belong to earlier requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Lock {
     name: LockName,
-    status: LockStatus,
+    state: State,
+    /// The epoch of the last grant.
     epoch: u64,
-    /// The number of requests, and the number of the last one that has a reply.
-    times: u64,
-    answered: u64,
-    asked: bool,
-    /// Whether it was requested by `steal`.
-    stolen: bool,
+    /// The number of requests, which identifies the last one.
+    requests: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not requested on this connection.
+    Idle,
+    /// The last request has no reply; `is_waiting` if it was in the queue before.
+    Asked { method: LockMethod, is_waiting: bool },
+    /// Another client holds it.
+    Waiting { method: LockMethod },
+    /// This client holds it, since this epoch.
+    Held { method: LockMethod, epoch: u64 },
+}
+
+// ===== impl LockMethod =====
+
+impl LockMethod {
+    /// Returns the method's name in RFC 7047.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Steal => "steal",
+        }
+    }
 }
 
 // ===== impl LockName =====
@@ -94,15 +145,56 @@ impl std::error::Error for InvalidLockName {}
 
 impl Lock {
     pub(crate) fn new(name: LockName) -> Self {
-        Self { name, status: LockStatus::None, epoch: 0, times: 0, answered: 0, asked: false, stolen: false }
+        Self { name, state: State::Idle, epoch: 0, requests: 0 }
     }
 
-    /// Changes the name. The numbers of requests continue, so that replies about the previous lock are not taken for those
-    /// about the new one.
+    /// Changes the name of a lock that is not requested. The numbers of requests continue, so that replies about the
+    /// previous lock are not taken for those about the new one.
     pub(crate) fn rename(&mut self, name: LockName) {
         self.name = name;
-        self.asked = false;
-        self.stolen = false;
+        self.state = State::Idle;
+    }
+
+    /// Records a request. Returns its number, for [`answered`](Self::answered).
+    pub(crate) fn ask(&mut self, method: LockMethod) -> u64 {
+        self.state = State::Asked { method, is_waiting: self.status() == LockStatus::Waiting };
+        self.requests += 1;
+        self.requests
+    }
+
+    /// Handles the reply `{"locked": ...}` to the request with this number. Returns the status if it changed.
+    pub(crate) fn answered(&mut self, number: u64, locked: bool) -> Option<LockStatus> {
+        match self.state {
+            State::Asked { method, .. } if number == self.requests => {
+                if locked {
+                    self.acquire(method)
+                } else {
+                    self.set(State::Waiting { method })
+                }
+            }
+            // It was released, or requested again, before the reply arrived.
+            State::Idle | State::Asked { .. } | State::Waiting { .. } | State::Held { .. } => None,
+        }
+    }
+
+    /// Handles a notification. Returns the status if it changed.
+    pub(crate) fn notified(&mut self, notice: LockNotice, name: &str) -> Option<LockStatus> {
+        if name != self.name.0 {
+            return None;
+        }
+        match (self.state, notice) {
+            (State::Waiting { method }, LockNotice::Locked) => self.acquire(method),
+            // A victim stays in the queue, unless it is forgotten.
+            (State::Held { method, .. }, LockNotice::Stolen) => self.set(State::Waiting { method }),
+            (State::Waiting { .. }, LockNotice::Stolen) | (State::Held { .. }, LockNotice::Locked) => None,
+            // It belongs to an earlier request.
+            (State::Idle | State::Asked { .. }, _) => None,
+        }
+    }
+
+    /// Handles the end of the connection or of the server's leadership, which end the lock. Returns the status if it changed.
+    pub(crate) fn lost(&mut self) -> Option<LockStatus> {
+        self.set(State::Idle)
     }
 
     pub(crate) fn name(&self) -> &LockName {
@@ -110,125 +202,35 @@ impl Lock {
     }
 
     pub(crate) fn status(&self) -> LockStatus {
-        self.status
+        match self.state {
+            State::Idle | State::Asked { is_waiting: false, .. } => LockStatus::None,
+            State::Waiting { .. } | State::Asked { is_waiting: true, .. } => LockStatus::Waiting,
+            State::Held { epoch, .. } => LockStatus::Held(epoch),
+        }
     }
 
     /// Returns true if it was requested since it was last lost.
     pub(crate) fn is_asked(&self) -> bool {
-        self.asked
+        self.state != State::Idle
     }
 
     /// Returns true if another client stole it and the server has no place in the queue for this one: a client that stole
     /// the lock itself has none (`ovsdb_server_lock` in ovsdb/server.c).
     pub(crate) fn is_forgotten(&self) -> bool {
-        self.stolen && self.is_answered() && self.status == LockStatus::Waiting
+        matches!(self.state, State::Waiting { method: LockMethod::Steal })
     }
 
-    /// Records a request by `lock`, or by `steal`. Returns its number, for [`answered`](Self::answered).
-    pub(crate) fn ask(&mut self, stolen: bool) -> u64 {
-        self.asked = true;
-        self.stolen = stolen;
-        self.times += 1;
-        self.times
-    }
-
-    /// Handles the reply `{"locked": ...}`. Returns whether the status changed.
-    pub(crate) fn answered(&mut self, time: u64, locked: bool) -> bool {
-        // It was released before the reply arrived.
-        if !self.asked || time != self.times {
-            return false;
-        }
-        self.answered = time;
-        if locked { self.acquire() } else { self.set(LockStatus::Waiting) }
-    }
-
-    /// Handles the notifications `locked` and `stolen`. Returns whether the status changed.
-    pub(crate) fn notified(&mut self, method: &str, name: &str) -> bool {
-        match method {
-            _ if name != self.name.0 => false,
-            // A notification before the reply belongs to an earlier request.
-            _ if !self.asked || !self.is_answered() => false,
-            "locked" => self.acquire(),
-            // A victim stays in the queue, unless it is forgotten.
-            "stolen" => self.set(LockStatus::Waiting),
-            _ => false,
-        }
-    }
-
-    /// Handles the end of the connection or of the server's leadership, which end the lock. Returns whether the status
-    /// changed.
-    pub(crate) fn lost(&mut self) -> bool {
-        self.asked = false;
-        self.set(LockStatus::None)
-    }
-
-    fn is_answered(&self) -> bool {
-        self.answered == self.times
-    }
-
-    fn acquire(&mut self) -> bool {
-        if let LockStatus::Held(_) = self.status {
-            return false;
-        }
+    fn acquire(&mut self, method: LockMethod) -> Option<LockStatus> {
         self.epoch += 1;
-        self.set(LockStatus::Held(self.epoch))
+        self.set(State::Held { method, epoch: self.epoch })
     }
 
-    fn set(&mut self, status: LockStatus) -> bool {
-        std::mem::replace(&mut self.status, status) != status
+    fn set(&mut self, state: State) -> Option<LockStatus> {
+        let before = self.status();
+        self.state = state;
+        Some(self.status()).filter(|status| *status != before)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rule: the name of a lock is an `<id>`; anything else is a syntax error.
-    #[test]
-    fn names_are_ids() {
-        assert!("ovn_extaddr".parse::<LockName>().is_ok());
-        for text in ["ovn-extaddr", "", "1a", "a b"] {
-            assert!(text.parse::<LockName>().is_err(), "{text}");
-        }
-        assert_eq!(LockName::sanitized("ovn-extaddr").as_str(), "ovn_extaddr");
-        assert_eq!(LockName::sanitized("1a").as_str(), "_1a");
-    }
-
-    #[test]
-    fn every_acquisition_is_another_epoch() {
-        let mut lock = Lock::new(LockName::sanitized("l"));
-        assert_eq!(lock.ask(false), 1);
-        assert!(!lock.notified("locked", "l"), "nothing was answered yet");
-        assert!(lock.answered(1, false));
-        assert_eq!(lock.status(), LockStatus::Waiting);
-        assert!(!lock.notified("locked", "other"));
-        assert!(lock.notified("locked", "l"));
-        assert_eq!(lock.status(), LockStatus::Held(1));
-        assert!(!lock.notified("locked", "l"));
-        assert!(lock.notified("stolen", "l"));
-        assert_eq!(lock.status(), LockStatus::Waiting);
-        assert!(lock.notified("locked", "l"));
-        assert_eq!(lock.status(), LockStatus::Held(2));
-        assert!(lock.lost());
-        assert!(!lock.answered(1, true) && !lock.notified("locked", "l"));
-        assert_eq!(lock.ask(false), 2);
-        assert!(!lock.answered(1, true), "the answer to an earlier time");
-        assert!(lock.answered(2, true));
-        assert_eq!(lock.status(), LockStatus::Held(3));
-    }
-
-    #[test]
-    fn what_was_on_its_way_when_it_is_asked_for_again_does_not_count() {
-        let mut lock = Lock::new(LockName::sanitized("l"));
-        lock.ask(false);
-        assert!(lock.answered(1, false) && !lock.is_forgotten());
-        lock.ask(true);
-        assert!(!lock.notified("locked", "l"), "that was before it was given back");
-        assert_eq!(lock.status(), LockStatus::Waiting);
-        assert!(lock.answered(2, true) && !lock.is_forgotten());
-        assert_eq!(lock.status(), LockStatus::Held(1));
-        assert!(lock.notified("stolen", "l") && lock.is_forgotten());
-        lock.ask(false);
-        assert!(!lock.is_forgotten() && !lock.answered(3, false) && !lock.is_forgotten());
-    }
-}
+mod tests;

@@ -35,7 +35,7 @@ use crate::decoder::Decoder;
 use crate::request::request_json;
 use crate::error::{Error, Kind};
 use crate::jsonrpc::{Event, JsonRpc};
-use crate::lock::{Lock, LockName};
+use crate::lock::{Lock, LockName, LockNotice};
 use crate::monitor::{self, MonitorMethod, RowFilter};
 use crate::outcome::{DatabaseError, Outcome};
 use crate::replica::Replica;
@@ -186,7 +186,7 @@ impl SessionState {
             }
             Event::Reply { token: Call::LoadStage(_), result } => self.stage_complete(result, replica)?,
             Event::Reply { token: Call::Condition(id), result } => self.condition_answered(id, result),
-            Event::Reply { token: Call::Lock(time), result } => self.lock_answered(time, result)?,
+            Event::Reply { token: Call::Lock(number), result } => self.lock_answered(number, result)?,
             Event::Reply { token: Call::Transact(id, operations, is_ours), result } => {
                 self.transacted(id, operations, is_ours, result, rpc)?;
             }
@@ -263,7 +263,8 @@ impl SessionState {
 
     fn notified(&mut self, method: &str, params: &RawValue, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
         match method {
-            "locked" | "stolen" => return self.lock_notified(method, params, rpc),
+            "locked" => return self.lock_notified(LockNotice::Locked, params, rpc),
+            "stolen" => return self.lock_notified(LockNotice::Stolen, params, rpc),
             "monitor_canceled" => {
                 let [monitor]: [Box<RawValue>; 1] = serde_json::from_str(params.get())
                     .map_err(|e| Error::malformed("notification of a monitor's end", e))?;

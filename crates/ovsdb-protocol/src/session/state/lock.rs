@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::{Call, SessionState, send};
 use crate::error::Error;
 use crate::jsonrpc::JsonRpc;
-use crate::lock::{Lock, LockName, LockStatus};
+use crate::lock::{Lock, LockMethod, LockName, LockNotice, LockStatus};
 use crate::outcome::DatabaseError;
 use crate::server::ServerRole;
 use crate::session::SessionEvent;
@@ -45,7 +45,7 @@ impl SessionState {
 
     /// Steals the lock if the session waits for it.
     pub(crate) fn steal_lock(&mut self, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
-        if self.lock_status() == LockStatus::Waiting { self.request_again("steal", rpc) } else { Ok(()) }
+        if self.lock_status() == LockStatus::Waiting { self.request_again(LockMethod::Steal, rpc) } else { Ok(()) }
     }
 
     /// Requests the lock from a server that can grant it, and releases it at one that no longer can.
@@ -53,9 +53,9 @@ impl SessionState {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
             (true, false) => {
-                let (params, time) = (lock.name().params(), lock.ask(false));
+                let (params, number) = (lock.name().params(), lock.ask(LockMethod::Lock));
                 // What was not sent was not requested.
-                send(rpc, "lock", &params, Call::Lock(time)).inspect_err(|_| self.lock_lost())?;
+                send(rpc, "lock", &params, Call::Lock(number)).inspect_err(|_| self.lock_lost())?;
             }
             (false, true) => {
                 send(rpc, "unlock", &lock.name().params(), Call::Unlock)?;
@@ -68,7 +68,7 @@ impl SessionState {
 
     pub(super) fn lock_answered(
         &mut self,
-        time: u64,
+        number: u64,
         result: Result<Box<RawValue>, DatabaseError>,
     ) -> Result<(), Error> {
         #[derive(serde::Deserialize)]
@@ -77,43 +77,37 @@ impl SessionState {
         }
         let answer: Answer =
             serde_json::from_str(result?.get()).map_err(|e| Error::malformed("answer to lock", e))?;
-        if let Some(lock) = &mut self.lock
-            && lock.answered(time, answer.locked)
-        {
-            self.events.push_back(SessionEvent::Lock(lock.status()));
-        }
+        let status = self.lock.as_mut().and_then(|lock| lock.answered(number, answer.locked));
+        self.events.extend(status.map(SessionEvent::Lock));
         Ok(())
     }
 
     /// Handles `locked` and `stolen`.
     pub(super) fn lock_notified(
         &mut self,
-        method: &str,
+        notice: LockNotice,
         params: &RawValue,
         rpc: &mut JsonRpc<Call>,
     ) -> Result<(), Error> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         let [name]: [String; 1] =
             serde_json::from_str(params.get()).map_err(|e| Error::malformed("lock notification", e))?;
-        if lock.notified(method, &name) {
-            self.events.push_back(SessionEvent::Lock(lock.status()));
-        }
-        if lock.is_forgotten() { self.request_again("lock", rpc) } else { Ok(()) }
+        self.events.extend(lock.notified(notice, &name).map(SessionEvent::Lock));
+        if lock.is_forgotten() { self.request_again(LockMethod::Lock, rpc) } else { Ok(()) }
     }
 
     /// Releases the lock and requests it again: ovsdb-server refuses a second request while there is one.
-    fn request_again(&mut self, method: &str, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
+    fn request_again(&mut self, method: LockMethod, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         let params = lock.name().params();
         send(rpc, "unlock", &params, Call::Unlock)?;
-        let time = lock.ask(method == "steal");
+        let number = lock.ask(method);
         // If too many requests are pending, the lock is requested later as usual.
-        send(rpc, method, &params, Call::Lock(time)).map(drop).inspect_err(|_| self.lock_lost())
+        send(rpc, method.name(), &params, Call::Lock(number)).map(drop).inspect_err(|_| self.lock_lost())
     }
 
     pub(super) fn lock_lost(&mut self) {
-        if self.lock.as_mut().is_some_and(Lock::lost) {
-            self.events.push_back(SessionEvent::Lock(LockStatus::None));
-        }
+        let status = self.lock.as_mut().and_then(Lock::lost);
+        self.events.extend(status.map(SessionEvent::Lock));
     }
 }
