@@ -124,7 +124,7 @@ impl Applier {
         if subjects.is_empty() {
             return None;
         }
-        let batch = batch::merge(store, engine, &self.lock, subjects, now);
+        let batch = batch::merge(store, engine, &self.lock, subjects);
         Some(Pending { applier: self, batch })
     }
 

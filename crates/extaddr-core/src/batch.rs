@@ -7,7 +7,6 @@ use ovsdb_protocol::{Datum, Field, LockName, Transaction, TypedCondition, TypedM
 
 use crate::DATABASE;
 use crate::change::RowChange;
-use crate::clock::Now;
 use crate::engine::{Engine, ReconcileKey};
 use crate::guard::{self, Guard};
 use crate::row::OwnRow;
@@ -57,7 +56,6 @@ pub fn merge(
     engine: &Engine,
     lock: &LockName,
     subjects: BTreeMap<ReconcileKey, Vec<RowChange>>,
-    now: Now,
 ) -> Batch {
     let rules = engine.rules();
     let mut builder = Builder {
@@ -67,7 +65,8 @@ pub fn merge(
         origins: Vec::new(),
         guards: BTreeSet::new(),
         routers: BTreeMap::new(),
-        until: now.wall + rules.drain.as_secs(),
+        // By the time of the decision: by another one, what is written may not be what was decided.
+        until: engine.wall() + rules.drain.as_secs(),
     };
     builder.transaction.assert_lock(lock.as_str());
     builder.attribute(None);

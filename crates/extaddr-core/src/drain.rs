@@ -137,10 +137,13 @@ fn unused(uuid: Uuid, family: Family) -> IpAddr {
     }
 }
 
-/// Returns the second after `wall` at which the first of a port's drain rows expires.
-pub fn ends(owned: &[Owned<'_>], wall: u64) -> Option<u64> {
+/// Returns the next second after `wall` at which something is decided on a port's drain rows: one expires, or is no longer
+/// too long for a setting that was reduced.
+pub fn next_time(rules: &Rules, owned: &[Owned<'_>], wall: u64) -> Option<u64> {
     let drains = owned.iter().filter(|row| row.role == Some(Role::Drain));
-    drains.filter_map(|row| Some(DrainTags::read(row.nat)?.until)).filter(|until| *until > wall).min()
+    let ends = drains.filter_map(|row| Some(DrainTags::read(row.nat)?.until));
+    let times = ends.flat_map(|until| [until, until.saturating_sub(rules.drain.as_secs())]);
+    times.filter(|time| *time > wall).min()
 }
 
 // ===== impl Way =====

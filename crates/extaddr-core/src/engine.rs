@@ -201,6 +201,11 @@ impl Engine {
         ports.find(|name| Nic::from_port_name(name).is_some_and(|other| other == *nic))
     }
 
+    /// Returns the second, counted from 1970, of the last [`update`](Self::update).
+    pub fn wall(&self) -> u64 {
+        self.wall
+    }
+
     /// Returns a number that changes with each complete recomputation: [`update`](Self::update) may then omit ports
     /// that had decisions before.
     pub fn generation(&self) -> u64 {
@@ -395,7 +400,7 @@ impl Engine {
         // How long a drained address stays is in its row; how long a held one stays is only known here.
         let lost = draft.leaving.lost.values();
         let held = lost.map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
-        let drained = drain::ends(&owned, now.wall).map(|wall| now.when(wall));
+        let drained = drain::next_time(&self.rules, &owned, now.wall).map(|wall| now.when(wall));
         draft.leaving.due = held.chain(drained).min();
         let subject = ReconcileKey::Port(Arc::clone(name));
         self.queue.schedule(&subject, old.due(), draft.leaving.due);

@@ -118,7 +118,7 @@ fn settle(mut database: Database, store: &mut Store, engine: &mut Engine, owner:
             break;
         }
         assert!(round < MAX_ROUNDS, "it does not settle: {subjects:#?}");
-        let transaction = batch::merge(store, engine, &owner.lock(), subjects, now()).transaction;
+        let transaction = batch::merge(store, engine, &owner.lock(), subjects).transaction;
         let after = execute(&database, &transaction)
             .unwrap_or_else(|(operation, error)| panic!("{operation}: {error}: {transaction:#?}"));
         check_harm(&database, &after, owner);

@@ -106,7 +106,7 @@ impl World {
 
     pub(crate) fn transaction(&self, ports: BTreeMap<Arc<str>, Vec<RowChange>>) -> batch::Batch {
         let subjects = ports.into_iter().map(|(port, changes)| (ReconcileKey::Port(port), changes)).collect();
-        batch::merge(&self.store, &self.engine, &self.owner.lock(), subjects, self.now)
+        batch::merge(&self.store, &self.engine, &self.owner.lock(), subjects)
     }
 
     /// Writes the engine's changes until there are none. `sending` sees each transaction beforehand, and `followed` the
@@ -116,6 +116,8 @@ impl World {
         sending: impl Fn(&Self, &batch::Batch),
         mut followed: impl FnMut(&mut Self, &Database),
     ) {
+        // The agent decides by the present time before it sends.
+        self.engine.catch_up(&mut self.store, self.now);
         for round in 0.. {
             let changes = |port| self.engine.changes(&self.store, &ReconcileKey::Port(Arc::clone(port)));
             let mut ports: BTreeMap<_, _> =
