@@ -12,6 +12,8 @@ use super::probe::{BLINK, Way, ready};
 
 /// How often a datagram that is not answered is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
+/// How long flows have to get their first answer.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a flow may be silent in a check.
 const SILENCE: Duration = Duration::from_secs(6);
 
@@ -31,7 +33,7 @@ impl Flows {
         let (far, to) = way.datagram_receiver()?;
         let near = (0..count).map(|_| way.datagram_sender(to, 0)).collect::<Result<_>>()?;
         let mut flows = Self { near, far, sources: vec![None; count], round: 0 };
-        let counts = flows.check()?;
+        let counts = flows.look(OPEN_TIMEOUT)?;
         ensure!(counts.dead == 0, "{counts}");
         Ok(flows)
     }
@@ -43,10 +45,14 @@ impl Flows {
     ///
     /// When a socket fails. Silence is an outcome.
     pub fn check(&mut self) -> Result<Counts> {
+        self.look(SILENCE)
+    }
+
+    fn look(&mut self, patience: Duration) -> Result<Counts> {
         self.round += 1;
         let (start, mut next) = (Instant::now(), Instant::now());
         let (mut answered, mut moved) = (vec![false; self.near.len()], None);
-        while answered.contains(&false) && start.elapsed() < SILENCE {
+        while answered.contains(&false) && start.elapsed() < patience {
             if Instant::now() >= next {
                 for (number, socket) in self.near.iter().enumerate().filter(|(number, _)| !answered[*number])
                 {
@@ -80,7 +86,7 @@ impl Flows {
         let dead = answered.len() - alive;
         let reason = (dead > 0).then(|| match moved {
             Some(from) => format!("comes from {from} now"),
-            None => format!("silent for {SILENCE:?}"),
+            None => format!("silent for {patience:?}"),
         });
         Ok(Counts { alive, dead, sources, reason })
     }
