@@ -155,7 +155,8 @@ pub fn resolve(
     Some(decision)
 }
 
-/// Follows the chain from port to rows; the `Err` is what breaks it.
+/// Follows the chain from port to rows; the `Err` is what breaks it. The order is: the port, the router, what already
+/// translates (`foreign`), what would consume replies, what has to be converted. The first failure is the reason.
 fn decide(
     question: Question<'_>,
     wanted: Wanted,

@@ -254,12 +254,16 @@ impl Store {
         self.router(router).map_or(&[], |router| &router.nats)
     }
 
-    /// Returns the NAT rows of a router with that external address, except those of [`host_snats`](Self::host_snats).
+    /// Returns the NAT rows of a router with that external address, except those of [`host_snats`](Self::host_snats): a
+    /// network may have thousands of these.
     pub fn nats_by_external(&self, router: RouterId, address: IpAddr) -> &[NatId] {
         self.indexes.externals.get(&(router, address))
     }
 
     /// Returns the [hosts' `snat` rows](Nat::is_host_snat) of a router with that external address.
+    ///
+    /// Their changes are reported as [`Change::HostSnat`], which no decision on a port depends on. A rule that looks at them
+    /// needs its own line in `dependents.rs`, or an index of the few rows that matter to it.
     pub fn host_snats(&self, router: RouterId, address: IpAddr) -> &[NatId] {
         self.indexes.host_snats.get(&(router, address))
     }

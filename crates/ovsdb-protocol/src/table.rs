@@ -109,7 +109,8 @@ pub trait ColumnGroup: Sized {
 /// A field is a column of the same name, of a type that implements [`Column`], unless its attribute says otherwise:
 ///
 /// - `column = "NAME"`: the column's name, if it is not a Rust identifier;
-/// - `key = "COLUMN:KEY"`: the value of one key of a map of strings, of a type that implements [`KeyColumn`];
+/// - `key = "COLUMN:KEY"`: the value of one key of a map of strings, of a type that implements [`KeyColumn`]. All keys of
+///   a column are fields of the same struct, the row or a group;
 /// - `prefix = "COLUMN:PREFIX"`: the pairs whose keys have the prefix, of a type that implements [`PairsColumn`];
 /// - `optional`: the column may be absent; it has its default then. `since = "RELEASE"` and `absent = "CONSEQUENCE"`
 ///   state for messages which release introduced it and what is lost without it;
@@ -134,7 +135,7 @@ pub trait Table: ColumnGroup + 'static {
 pub struct TableSpec {
     /// The table's name.
     pub name: &'static str,
-    /// The columns. Several fields may be parts of one.
+    /// The columns. Several fields of one struct may be parts of one column.
     pub columns: &'static [ColumnSpec],
     /// The stage of a snapshot that brings the table: those of stage 0 come first. A session asks for one stage after
     /// the other, and decodes one while the server renders the next; see
@@ -347,7 +348,10 @@ pub const fn join_columns<const N: usize>(groups: &[&[ColumnSpec]]) -> [ColumnSp
             joined[length] = groups[group][column];
             let mut earlier = 0;
             while earlier < length {
-                assert!(!same_text(joined[earlier].name, joined[length].name), "a column is declared twice");
+                assert!(
+                    !same_text(joined[earlier].name, joined[length].name),
+                    "a column is declared twice; are keys of one map in several structs?"
+                );
                 earlier += 1;
             }
             length += 1;

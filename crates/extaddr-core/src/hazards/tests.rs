@@ -8,7 +8,7 @@ use crate::testing::{Edit, Network, map, reference};
 const NEUTRON: &str = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
 
 /// An edit of a network without hazards, the kinds of hazards that it causes, and the place of the first.
-const CASES: [(Edit, &[&str], &str); 18] = [
+const CASES: &[(Edit, &[&str], &str)] = &[
     (
         |n| n.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]})),
         &["nat-without-gateway"],
@@ -132,7 +132,7 @@ fn found(network: &Network) -> Vec<Hazard> {
 
 #[test]
 fn each_kind_is_found_where_it_is() {
-    for (change, codes, place) in CASES {
+    for &(change, codes, place) in CASES {
         let mut network = Network::new();
         assert_eq!(network.hazards(), Vec::<&str>::new());
         change(&mut network);

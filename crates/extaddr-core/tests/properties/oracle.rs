@@ -1,4 +1,4 @@
-//! The requirements of the design (`design.md` §2 to §5), computed from scratch by searching all rows.
+//! The rules once more, computed from scratch by searching all rows.
 //!
 //! Nothing of the engine or the store is used here, except the UUIDs of our rows and the codes of reasons.
 
@@ -146,7 +146,7 @@ impl<'a> Oracle<'a> {
         Some(decision)
     }
 
-    /// Follows `design.md` §4; what breaks the chain is the `Err`.
+    /// Follows the chain from port to rows; the `Err` is what breaks it.
     fn verdict(self, uuid: Uuid, port: &Row, decision: &mut Decision) -> Result<Verdict, Verdict> {
         let family = decision.family;
         let address = match decision.wanted.parse::<IpAddr>() {

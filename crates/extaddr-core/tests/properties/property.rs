@@ -23,7 +23,7 @@ use crate::world::World;
 const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
 /// Cases whose outcomes are counted.
-const SURVEYED: u32 = 600;
+const SURVEYED: u32 = 2000;
 
 impl World {
     /// The engine agrees with the oracle, and so do a new engine and store.
@@ -271,6 +271,9 @@ fn the_cases_lead_to_every_verdict() {
     let sources = ["annotation", "kept", "policy", "router", "config"];
     for what in ["at a port", "in a range", "granted", "foreign"].into_iter().chain(sources).chain(rejections)
     {
-        assert!(count.get(what).is_some_and(|n| *n >= 1), "{what}: {count:#?}");
+        assert!(
+            count.get(what).is_some_and(|n| *n >= 1),
+            "no case leads to {what}: let scenario.rs draw what it needs, behind all other draws, which stay the same then"
+        );
     }
 }

@@ -145,8 +145,8 @@ impl Recorded for Nat {
             if let Some(router) = nat.router {
                 if let Some(address) = nat.external_ip() {
                     // Whether the router consumes packets for its own address affects everyone.
-                    let is_hidden = nat.is_host_snat() && !network.is_own(router, address);
-                    recorder.note(match is_hidden {
+                    let is_of_host = nat.is_host_snat() && !network.is_own(router, address);
+                    recorder.note(match is_of_host {
                         true => Change::HostSnat { router, address },
                         false => Change::Address { router, address },
                     });

@@ -139,7 +139,8 @@ pub fn is_rendering(text: &str, value: &(impl Display + ?Sized)) -> bool {
     write!(rest, "{value}").is_ok() && rest.0.is_empty()
 }
 
-/// The truth value of a key, as `smap_get_bool` of Open vSwitch reads it: any text except `true` is false.
+/// The truth value of a key: any text except `true`, in just these letters, is false. (`smap_get_bool` of Open vSwitch ignores
+/// case.)
 impl OriginalText for bool {
     const WHAT: &'static str = "a boolean";
 

@@ -14,7 +14,7 @@ use crate::testing::{Edit, allow, map};
 const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachable, Code::DisputedInstance];
 
 /// An edit of a network in which `p1` would be granted 203.0.113.10, the decision after it, and a part of the sentence.
-const CASES: [(Edit, &str, &str); 24] = [
+const CASES: &[(Edit, &str, &str)] = &[
     (|n| n.wants("p1", "web"), "rejected invalid-address", "\"web\" is no ipv4 address"),
     (
         |n| n.annotate("p1", "ipv4.address.external", "2001:db8::10"),
@@ -171,7 +171,7 @@ const CASES: [(Edit, &str, &str); 24] = [
 
 #[test]
 fn each_reason_is_found_and_said() {
-    for (change, outcome, part) in CASES {
+    for &(change, outcome, part) in CASES {
         let mut network = forwarded();
         change(&mut network);
         assert_eq!(network.outcome("p1"), outcome);

@@ -1,4 +1,4 @@
-//! Sources and values of intents (`design.md` §3), and where an address without a forward is allowed.
+//! Sources and values of intents, and where an address without a forward is allowed.
 
 use super::*;
 use crate::case::Settings;

@@ -267,6 +267,7 @@ fn names_are_shared() {
 fn rows_are_small() {
     // The databases for measurements have 100,000 of the first.
     assert_eq!(size_of::<crate::Port>(), 80);
+    // A column that few rows use is Rare, or in a group. If a row has to become larger, docs/performance.md says the price.
     assert!(size_of::<crate::Nat>() <= 136, "{}", size_of::<crate::Nat>());
     assert!(size_of::<crate::Vip>() <= 48, "{}", size_of::<crate::Vip>());
     assert!(size_of::<crate::LoadBalancer>() <= 112, "{}", size_of::<crate::LoadBalancer>());
