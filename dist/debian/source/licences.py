@@ -14,5 +14,5 @@ for directory in map(pathlib.Path, sys.argv[1:]):
         sys.exit(f"{directory} does not say under which licence it is")
     print(f"\nFiles: vendor/{directory.name}/*")
     print("Copyright: " + "\n ".join(authors))
-    print("License: " + licence.replace("/", " or ").replace(" OR ", " or ").replace(" AND ", " and "))
+    print("License: " + licence.replace("/", " or ").replace(" OR ", " or ").replace(" AND ", " and ").replace(" WITH LLVM-exception", " with LLVM exception"))
     print(f" As the files of the crate say, in vendor/{directory.name}.")
