@@ -18,7 +18,7 @@ impl Engine {
     pub(super) fn hold(&self, store: &Store, owned: &[Owned<'_>], old: &Entry, draft: &mut Draft, now: Now) {
         let nowhere = Reach::default();
         let reach = draft.switch.and_then(|switch| self.reaches.get(switch)).unwrap_or(&nowhere);
-        let mut losses = Vec::new();
+        let (mut losses, mut elsewhere) = (Vec::new(), Vec::new());
         for decision in &draft.decisions {
             let gone = matches!(&decision.verdict, Verdict::Rejected(reason) if reason.starts_hold_down());
             let rows = owned.iter().filter(|Owned { router, nat, role, .. }| {
@@ -26,13 +26,19 @@ impl Engine {
                     && nat.logical_host().is_some_and(|address| decision.internal.contains(&address))
                     && decision.external.is_none_or(|external| nat.external_ip() == Some(external))
                     && reach.routers.iter().any(|(reached, _)| reached == router)
-                    && nat.external_ip().is_some_and(|address| {
-                        !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
-                    })
             });
-            let rows: Vec<_> = rows.map(|row| row.id).collect();
-            if !rows.is_empty() {
-                losses.push((Loss::Override(decision.family), rows));
+            let mut held = Vec::new();
+            for Owned { id, router, nat, .. } in rows {
+                let Some(address) = nat.external_ip() else { continue };
+                if forwards::is_elsewhere(store, &self.rules.owner, *router, address) {
+                    // As long as the row is not deleted, that may change.
+                    elsewhere.push(Dependency::Anywhere(address));
+                } else {
+                    held.push(*id);
+                }
+            }
+            if !held.is_empty() {
+                losses.push((Loss::Override(decision.family), held));
             }
         }
         for Owned { id, router, nat, role } in owned {
@@ -44,6 +50,7 @@ impl Engine {
                 losses.push((Loss::Drain(nat.uuid), vec![*id]));
             }
         }
+        draft.watched.extend(elsewhere);
         for (loss, rows) in losses {
             let since = old.lost(loss).unwrap_or(now.instant);
             draft.leaving.lost.insert(loss, since);
