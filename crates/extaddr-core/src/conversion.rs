@@ -5,6 +5,9 @@
 //! The row records what was removed. The VIP counts as present as long as its load balancer exists: when the CMS
 //! deletes the load balancer, the forward is gone, and so is our row.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use ovn_model::{Family, LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Store, Vip};

@@ -261,13 +261,23 @@ impl Network {
 
     /// Returns the changes for a port with its present rows, each as `plan` writes it.
     pub(crate) fn plan(&self, port: &str) -> Vec<String> {
+        self.planned(Some(port))
+    }
+
+    /// Returns the changes of conversions, each as `plan` writes it.
+    pub(crate) fn conversions(&self) -> Vec<String> {
+        self.planned(None)
+    }
+
+    fn planned(&self, port: Option<&str>) -> Vec<String> {
         let mut store = self.store();
         let mut engine = Engine::new(self.rules.clone());
         engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
         let planned = difference::planned(&store, &engine).into_iter();
-        let lines = planned.filter(|change| change.port.as_deref() == Some(port)).map(|change| {
+        let lines = planned.filter(|change| change.port.as_deref() == port).map(|change| {
             let content = change.to.or(change.from).map(|content| content.to_string());
-            format!("{} {}", change.action.name(), content.unwrap_or_default())
+            let words = [Some(change.action.name().to_owned()), content, change.load_balancer, change.vip];
+            words.into_iter().flatten().collect::<Vec<_>>().join(" ")
         });
         let mut lines: Vec<_> = lines.collect();
         lines.sort_unstable();

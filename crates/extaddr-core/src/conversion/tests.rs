@@ -1,0 +1,192 @@
+//! What becomes of the VIPs of an address that `p1` wants, and what is restored.
+
+use serde_json::json;
+
+use ovn_model::keys;
+
+use super::*;
+use crate::testing::{Network, map, reference};
+use crate::undo::UNDO;
+
+const A: &str = "203.0.113.10";
+const TARGET: &str = "10.57.0.11";
+const ROW: &str = "dnat 203.0.113.10 to 10.57.0.11";
+
+/// A network where `p1` wants an address that a VIP of `fw` forwards to it, among other VIPs.
+fn forwarded(others: &[(&str, &str)]) -> Network {
+    let mut network = Network::new();
+    network.wants("p1", A);
+    let vips: Vec<_> = [(A, TARGET)].into_iter().chain(others.iter().copied()).collect();
+    network.balancer("fw", &vips, &["R"]);
+    network
+}
+
+fn balancer_uuid(network: &Network, name: &str) -> String {
+    let store = network.store();
+    store.load_balancers().find(|(_, row)| &*row.name == name).map(|(_, row)| row.uuid.to_string()).unwrap()
+}
+
+/// Adds our row with this record of what was removed.
+fn convert(network: &mut Network, undo: &str) {
+    let store = network.store();
+    let router = store.routers().find(|(_, row)| &*row.name == "R").map(|(_, row)| row.uuid).unwrap();
+    let owner = &network.rules.owner;
+    let tags = [(keys::OWNER, owner.as_str()), (keys::ROLE, Role::DefaultTarget.name()), (UNDO, undo)];
+    let columns = json!({"options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
+    let name = owner.row_uuid(Role::DefaultTarget, router, A.parse().unwrap(), "").to_string();
+    network.nat(&name, "R", "dnat", A, TARGET);
+    network.put("NAT", &name, columns);
+}
+
+/// The network of `forwarded`, converted by a detached balancer.
+fn detached() -> Network {
+    let mut network = forwarded(&[]);
+    let undo = format!("attach {}", balancer_uuid(&network, "fw"));
+    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+    convert(&mut network, &undo);
+    network
+}
+
+/// The network of `forwarded`, converted by a removed VIP of a balancer with another one.
+fn removed() -> Network {
+    let mut network = forwarded(&[]);
+    network.put("Load_Balancer", "fw", json!({"vips": map(&[("203.0.113.11:80", TARGET)])}));
+    let undo = format!("restore {} {A} {TARGET}", balancer_uuid(&network, "fw"));
+    convert(&mut network, &undo);
+    network
+}
+
+#[test]
+fn a_vip_gives_way_to_a_row() {
+    assert_eq!(forwarded(&[]).conversions(), ["detach fw", &format!("insert {ROW}")]);
+    // The other VIPs of a balancer stay.
+    let network = forwarded(&[("203.0.113.11:80", "10.57.0.11:80")]);
+    assert_eq!(network.conversions(), [&format!("insert {ROW}"), "remove-vip fw 203.0.113.10"]);
+    // Several balancers, such as one for each protocol.
+    let mut network = forwarded(&[]);
+    network.balancer("fw-udp", &[(A, TARGET)], &["R"]);
+    assert_eq!(network.conversions(), ["detach fw", "detach fw-udp", &format!("insert {ROW}")]);
+    // A detached balancer stays on other routers.
+    let mut network = forwarded(&[]);
+    network.router("R2");
+    network.put("Logical_Router", "R2", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+    assert_eq!(network.conversions(), ["detach fw", &format!("insert {ROW}")]);
+    // Nobody wants the address.
+    let mut network = forwarded(&[]);
+    network.wants("p1", "none");
+    assert!(network.conversions().is_empty());
+}
+
+#[test]
+fn a_vip_that_cannot_give_way_without_harm_stays() {
+    type Change = fn(&mut Network);
+    let cases: [(&str, Change); 9] = [
+        ("another router needs the VIP", |n| {
+            n.put(
+                "Load_Balancer",
+                "fw",
+                json!({"vips": map(&[(A, TARGET), ("203.0.113.11:80", "10.57.0.11:80")])}),
+            );
+            n.router("R2");
+            n.put("Logical_Router", "R2", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+        }),
+        ("the balancer is in a group", |n| {
+            n.put("Load_Balancer_Group", "g", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+            n.put(
+                "Logical_Router",
+                "R",
+                json!({"load_balancer_group": reference("Load_Balancer_Group", "g")}),
+            );
+        }),
+        ("the balancer is on the router by a group", |n| {
+            n.put("Load_Balancer_Group", "g", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+            n.put("Logical_Router", "R", json!({"load_balancer_group": reference("Load_Balancer_Group", "g"), "load_balancer": ["set", []]}));
+        }),
+        ("a VIP of it is not understood", |n| {
+            n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, TARGET), ("web:80", "10.57.0.11:80")])}));
+        }),
+        ("there is no backend", |n| n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, "")])}))),
+        ("there are several", |n| {
+            n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, "10.57.0.11,10.57.0.12")])}));
+        }),
+        ("a foreign row forwards the address", |n| n.nat("theirs", "R", "dnat_and_snat", A, "10.57.0.12")),
+        ("the configuration forbids it", |n| n.rules.default_target = DefaultTargetRule::Reject),
+        ("there are several gateway ports", |n| n.gateway_port("R", "R-ext2", &["198.51.100.2/24"])),
+    ];
+    for (what, change) in cases {
+        let mut network = forwarded(&[]);
+        change(&mut network);
+        assert_eq!(network.conversions(), Vec::<String>::new(), "{what}");
+        assert!(!network.outcome("p1").contains("converted"), "{what}");
+    }
+    // A foreign row that only translates, or that OVN ignores, is not in the way.
+    let harmless: [Change; 2] = [
+        |n| n.nat("theirs", "R", "snat", A, "10.57.0.12"),
+        |n| n.nat("theirs", "R", "dnat", A, "fd42:57::c"),
+    ];
+    for change in harmless {
+        let mut network = forwarded(&[]);
+        change(&mut network);
+        assert_eq!(network.conversions().len(), 2);
+    }
+}
+
+#[test]
+fn what_was_removed_is_restored_when_nobody_needs_the_row() {
+    for (mut network, restored) in [(detached(), "attach fw"), (removed(), "restore-vip fw 203.0.113.10")] {
+        assert_eq!(network.conversions(), Vec::<String>::new(), "it is in use");
+        assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+        network.wants("p1", "none");
+        let delete = format!("delete {ROW}");
+        let mut expected = [restored, &delete];
+        expected.sort_unstable();
+        assert_eq!(network.conversions(), expected);
+    }
+}
+
+#[test]
+fn a_row_whose_vip_the_cms_has_deleted_goes_too() {
+    for mut network in [detached(), removed()] {
+        network.delete("Load_Balancer", "fw");
+        assert_eq!(network.conversions(), [format!("delete {ROW}")]);
+    }
+    // So does one whose balancer has lost the VIP while it was detached.
+    let mut network = detached();
+    network.put("Load_Balancer", "fw", json!({"vips": map(&[("203.0.113.11:80", TARGET)])}));
+    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    // A removed VIP counts as long as its balancer is on the router.
+    let mut network = removed();
+    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+    assert_eq!(network.conversions(), [&format!("delete {ROW}"), "restore-vip fw 203.0.113.10"]);
+}
+
+#[test]
+fn a_vip_that_somebody_brings_back_gives_way_again() {
+    let mut network = detached();
+    network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+    assert_eq!(network.conversions(), ["detach fw"]);
+    let mut network = removed();
+    let vips = map(&[(A, TARGET), ("203.0.113.11:80", TARGET)]);
+    network.put("Load_Balancer", "fw", json!({"vips": vips}));
+    assert_eq!(network.conversions(), ["remove-vip fw 203.0.113.10"]);
+    // With another target, which the row gets.
+    let mut network = removed();
+    let vips = map(&[(A, "10.57.0.12"), ("203.0.113.11:80", TARGET)]);
+    network.put("Load_Balancer", "fw", json!({"vips": vips}));
+    assert_eq!(
+        network.conversions(),
+        ["remove-vip fw 203.0.113.10", "update dnat 203.0.113.10 to 10.57.0.12"]
+    );
+}
+
+#[test]
+fn a_detached_balancer_with_a_new_vip_is_attached_without_the_other_one() {
+    let mut network = detached();
+    let vips = map(&[(A, TARGET), ("203.0.113.11:80", "10.57.0.11:80")]);
+    network.put("Load_Balancer", "fw", json!({"vips": vips}));
+    assert_eq!(network.conversions(), ["attach fw", "remove-vip fw 203.0.113.10", &format!("update {ROW}")]);
+    // Where another router needs the VIP, it is restored.
+    network.router("R2");
+    network.put("Logical_Router", "R2", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+}
