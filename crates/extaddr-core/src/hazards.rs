@@ -266,18 +266,17 @@ fn templates(store: &Store) -> Vec<String> {
     names
 }
 
-fn has_overrides(store: &Store, owner: &Owner, router: RouterId) -> bool {
-    let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
-    rows.any(|nat| owner.role(nat) == Some(Role::Egress))
-}
-
 /// Foreign rows with a match, on routers that have our own rows.
 fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
+    let has_overrides = |router| {
+        let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
+        rows.any(|nat| owner.role(nat) == Some(Role::Egress))
+    };
     let found = rows(store).filter(|(router, nat)| {
         forwards::is_egress(nat)
             && !nat.matches().is_empty()
             && northd::nat_flaw(store, nat).is_none()
-            && has_overrides(store, owner, *router)
+            && has_overrides(*router)
     });
     found.map(|(router, nat)| format!("{} if {}", described(store, router, nat), nat.matches())).collect()
 }
@@ -411,7 +410,11 @@ fn foreign_overrides(store: &Store) -> Vec<String> {
 }
 
 fn neutron_routers(store: &Store, owner: &Owner) -> Vec<String> {
-    let routers =
-        store.routers().filter(|(id, _)| is_neutrons(store, *id) && has_overrides(store, owner, *id));
+    // A row for connections that finish has another address than the gateway's, too.
+    let has_rows = |router| {
+        let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
+        rows.any(|nat| matches!(owner.role(nat), Some(Role::Egress | Role::Drain)))
+    };
+    let routers = store.routers().filter(|(id, _)| is_neutrons(store, *id) && has_rows(*id));
     routers.map(|(_, row)| row.name.to_string()).collect()
 }

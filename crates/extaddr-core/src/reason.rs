@@ -10,7 +10,7 @@ use crate::forwards;
 use crate::key::Key;
 use crate::northd::{NatFlaw, VipFlaw};
 use crate::sources::Kind;
-use crate::topology::DisabledPort;
+use crate::topology::{DisabledPort, is_neutrons};
 use crate::wanted::InvalidWanted;
 use crate::words::words;
 
@@ -167,8 +167,9 @@ reasons! {
 
     /// The router has no gateway.
     "no-gateway" NoGateway => format!(
-        "{} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway",
-        context.here()
+        "{} has no gateway port and no options:chassis, so that OVN ignores its NAT: give it a gateway{}",
+        context.here(),
+        context.gateway_cure()
     );
 
     /// The router has several gateway ports, and the address belongs to none.
@@ -328,6 +329,15 @@ impl Context<'_> {
     /// Returns the name of the router that has the address.
     fn here(&self) -> &str {
         self.router.map_or("its router", |router| self.name(router))
+    }
+
+    /// Returns what makes the gateway port of a router of Neutron again, where its maintenance has taken it.
+    fn gateway_cure(&self) -> String {
+        let router = self.router.filter(|router| is_neutrons(self.store, *router));
+        let id = router.map(|router| self.name(router).trim_start_matches("neutron-"));
+        id.map_or_else(String::new, |id| {
+            format!("; if Neutron's maintenance has taken it, any edit makes it again: `openstack router set --description repaired {id}`")
+        })
     }
 
     fn nat(&self, nat: NatId) -> Uuid {

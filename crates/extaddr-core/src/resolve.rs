@@ -220,6 +220,11 @@ fn decide(
     if let Some(port) = reach.cut_off_by(router) {
         return Err(Verdict::Rejected(Reason::PortDisabled(port)));
     }
+    if is_neutrons(store, router) {
+        trace.hazard("neutron", || {
+            "beside an override, each edit of the router in Neutron makes its gateway port again, and maintenance of the router may leave it without one: any edit puts that right".to_owned()
+        });
+    }
     if !is_gateway(store, router) {
         return Err(Verdict::Rejected(Reason::NoGateway));
     }
@@ -295,11 +300,6 @@ fn decide(
             let others = others.iter().filter_map(|id| store.router_port(*id)).map(|port| &port.name);
             let others = Some(Check::list(others)).filter(|others| !others.is_empty())?;
             Some(format!("{}: {external} is at home there; what leaves by {others}, as the SNAT of the instance's network does, does not have it", row.name))
-        });
-    }
-    if is_neutrons(store, router) {
-        trace.hazard("neutron", || {
-            "beside an override, each edit of the router in Neutron makes its gateway port again, and maintenance of the router may leave it without one: any edit puts that right".to_owned()
         });
     }
     let port_range = port_range(question, external, &found, &idle, trace).map_err(Verdict::Rejected)?;

@@ -124,6 +124,16 @@ const CASES: &[(Edit, &[&str], &str)] = &[
         &["neutron"],
         NEUTRON,
     ),
+    (
+        |n| {
+            n.put("Logical_Router", "R", json!({"name": NEUTRON}));
+            n.nat("drain", "R", "snat", "203.0.113.10", "240.0.0.1");
+            let tags = map(&[(ovn_model::keys::OWNER, "ovn-extaddr"), (ovn_model::keys::ROLE, "drain")]);
+            n.put("NAT", "drain", json!({"external_ids": tags}));
+        },
+        &["neutron"],
+        NEUTRON,
+    ),
 ];
 
 fn found(network: &Network) -> Vec<Hazard> {

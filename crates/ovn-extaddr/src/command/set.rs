@@ -159,7 +159,10 @@ impl Set {
             None => bail!("port {port} is gone"),
             Some(row) => {
                 row.warn(port);
-                hint = row.hint(port, &settings).filter(|_| !self.keep).or_else(|| row.beside_neutron());
+                hint = row.hint(port, &settings).filter(|_| !self.keep);
+                if hint.is_none() && wanted.iter().any(|(_, value)| value != "none") {
+                    hint = row.beside_neutron();
+                }
             }
         }
         let mut status = match self.wait {

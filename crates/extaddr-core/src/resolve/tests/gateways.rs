@@ -203,4 +203,9 @@ fn what_neutron_does_to_a_router_beside_an_override_is_told() {
     let name = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
     network.put("Logical_Router", "R", json!({"name": name}));
     assert!(told(&network));
+    // Above all where its maintenance has taken the gateway port.
+    network.put("Logical_Router_Port", "R-ext", json!({"ha_chassis_group": ["set", []]}));
+    assert_eq!(network.outcome("p1"), "rejected no-gateway");
+    let cure = "`openstack router set --description repaired 6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001`";
+    assert!(told(&network) && network.sentence("p1").ends_with(cure), "{}", network.sentence("p1"));
 }
