@@ -244,7 +244,7 @@ impl Client {
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         self.reply.close();
-        // A lock or monitor that arrived and was not taken has to be dropped before the driver looks.
+        // A lock that arrived and was not taken has to be dropped before the driver looks.
         drop(self.reply.try_recv());
         self.dropped.notify_one();
     }

@@ -46,16 +46,17 @@ pub(crate) enum LockNotice {
 /// One lock, on all connections.
 ///
 /// ```text
-///            ask              locked: false
-///   Idle ───────────▶ Asked ────────────────▶ Waiting
-///    ▲                ▲   │                   ▲     │
-///    │ lost           │   │ locked: true      │     │
-///    │ (from any)     │   ▼            stolen │     │ locked
-///                 ask └── Held ───────────────┘ ◀───┘
+/// Idle     -- ask ------------>  Asked
+/// Asked    -- locked: true --->  Held
+/// Asked    -- locked: false -->  Waiting
+/// Waiting  -- locked --------->  Held
+/// Waiting  -- ask ------------>  Asked
+/// Held     -- stolen --------->  Waiting
+/// any      -- lost ----------->  Idle
 /// ```
 ///
-/// It can be requested again in any state. A reply counts only if it is that of the last request, and a notification
-/// only if that has a reply: others belong to earlier requests.
+/// It can be requested again as long as it is not held. A reply counts only if it is that of the last request, and a
+/// notification only if that has a reply: others belong to earlier requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Lock {
     name: LockName,
@@ -157,6 +158,7 @@ impl Lock {
 
     /// Records a request. Returns its number, for [`answered`](Self::answered).
     pub(crate) fn ask(&mut self, method: LockMethod) -> u64 {
+        debug_assert!(!matches!(self.state, State::Held { .. }), "a lock that is held is not requested");
         self.state = State::Asked { method, is_waiting: self.status() == LockStatus::Waiting };
         self.requests += 1;
         self.requests
@@ -212,6 +214,11 @@ impl Lock {
     /// Returns true if it was requested since it was last lost.
     pub(crate) fn is_asked(&self) -> bool {
         self.state != State::Idle
+    }
+
+    /// Returns true if a request to steal it has no reply yet.
+    pub(crate) fn is_stealing(&self) -> bool {
+        matches!(self.state, State::Asked { method: LockMethod::Steal, .. })
     }
 
     /// Returns true if another client stole it and the server has no place in the queue for this one: a client that stole

@@ -187,11 +187,13 @@ impl State {
                 let result = if self.lock.as_ref().is_some_and(|lock| !lock.is_closed()) {
                     Err(Kind::LockTaken.into())
                 } else {
-                    session.set_lock(name).map(|()| {
+                    let set = session.set_lock(name).map(|()| {
                         let (sender, receiver) = watch::channel(session.lock_status());
                         self.lock = Some(sender);
                         receiver
-                    })
+                    });
+                    // Nobody would own it on the next connection. Nothing was requested that had to be released.
+                    set.inspect_err(|_| drop(session.want_lock(false)))
                 };
                 let _ = reply.send(result);
             }

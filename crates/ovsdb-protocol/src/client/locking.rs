@@ -101,7 +101,7 @@ impl Lock {
     /// Releases the lock, and waits until the server has done so.
     ///
     /// # Errors
-    /// The connection has ended, or the driver has. The end of the connection releases the lock, too.
+    /// The connection has ended, or the driver has, or too many requests are pending. The lock is released in all cases.
     pub async fn release(self) -> Result<(), Error> {
         self.client.command(|reply| Command::Release { reply }).await?;
         // The server handles requests in their order.

@@ -289,6 +289,33 @@ async fn a_lock_that_cannot_be_stolen_at_once_is_stolen_on_the_next_connection()
     let (_peer, _lock) = join!(script, calls);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_stolen_once_there_is_a_connection() {
+    let server = Server::unix();
+    let Connected { client, mut peer, .. } = connected(&server).await;
+    let script = async {
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": false})).await;
+        peer
+    };
+    let (peer, lock) = join!(script, async { client.lock(&"leader".parse().unwrap()).await.unwrap() });
+    drop(peer);
+    let mut lock = lock;
+    assert_eq!(lock.changed().await.unwrap(), LockStatus::None);
+    let script = async {
+        let mut peer = after_handshake(&server).await;
+        let lock = peer.expect("lock").await;
+        peer.reply(&lock, &json!({"locked": false})).await;
+        let unlock = peer.expect("unlock").await;
+        peer.reply(&unlock, &json!({})).await;
+        let steal = peer.expect("steal").await;
+        peer.reply(&steal, &json!({"locked": true})).await;
+        peer
+    };
+    let (_peer, stolen) = join!(script, lock.steal());
+    assert_eq!(stolen.unwrap(), 1);
+}
+
 /// Drops a call after each number of polls that it takes.
 async fn dropped_after_each_poll<T>(call: impl Fn() -> std::pin::Pin<Box<dyn Future<Output = T>>>) {
     for polls in 0.. {
@@ -339,7 +366,7 @@ async fn a_lock_is_released_wherever_its_request_is_dropped() {
     let calls = async {
         dropped_after_each_poll(|| {
             let (client, name) = (client.clone(), name.clone());
-            Box::pin(async move { client.lock(&name).await.map(drop) })
+            Box::pin(async move { drop(client.lock(&name).await.unwrap()) })
         })
         .await;
         client.echo().await.unwrap();

@@ -51,7 +51,7 @@ fn each_event_in_each_state() {
     let steal = LockMethod::Steal;
     let asked = |method, is_waiting| Asked { method, is_waiting };
     // For each state, what it becomes by each of the events.
-    let table: [(State, [State; 11]); 8] = [
+    let table: [(State, [State; 11]); 9] = [
         (
             Idle,
             [asked(lock, false), asked(steal, false), Idle, Idle, Idle, Idle, Idle, Idle, Idle, Idle, Idle],
@@ -62,19 +62,23 @@ fn each_event_in_each_state() {
         answering(steal, true),
         waiting(lock),
         waiting(steal),
-        {
-            let held = Held { method: lock, epoch: 7 };
-            let stolen = Waiting { method: lock };
-            let again = [asked(lock, false), asked(steal, false)];
-            let [a, b] = again;
-            (held, [a, b, held, held, held, held, held, stolen, held, held, Idle])
-        },
+        holding(lock),
+        holding(steal),
     ];
     for (before, after) in table {
         for (event, after) in EVENTS.into_iter().zip(after) {
             let mut lock = Lock { name: LockName::sanitized("l"), state: before, epoch: 7, requests: 3 };
             let status = lock.status();
+            assert_eq!(lock.is_asked(), before != Idle, "{before:?}");
+            assert_eq!(lock.is_forgotten(), before == Waiting { method: steal }, "{before:?}");
+            assert_eq!(
+                lock.is_stealing(),
+                matches!(before, Asked { method: LockMethod::Steal, .. }),
+                "{before:?}"
+            );
             let told = match event {
+                // Nobody requests what he has.
+                Event::Ask(_) if matches!(before, Held { .. }) => continue,
                 Event::Ask(method) => {
                     assert_eq!(lock.ask(method), 4);
                     None
@@ -110,6 +114,12 @@ fn answering(method: LockMethod, is_waiting: bool) -> (State, [State; 11]) {
         State::Idle,
     ];
     (same, after)
+}
+
+fn holding(method: LockMethod) -> (State, [State; 11]) {
+    let same = State::Held { method, epoch: 7 };
+    let stolen = State::Waiting { method };
+    (same, [same, same, same, same, same, same, same, stolen, same, same, State::Idle])
 }
 
 fn waiting(method: LockMethod) -> (State, [State; 11]) {
@@ -191,7 +201,9 @@ impl Model {
     fn step(&mut self, step: Step) {
         match step {
             Step::Ask(LockMethod::Lock) if !self.lock.is_asked() => self.ask(LockMethod::Lock),
-            Step::Ask(LockMethod::Steal) if self.lock.status() == LockStatus::Waiting => {
+            Step::Ask(LockMethod::Steal)
+                if self.lock.status() == LockStatus::Waiting && !self.lock.is_stealing() =>
+            {
                 self.requests.push_back(Request::Unlock);
                 self.ask(LockMethod::Steal);
             }

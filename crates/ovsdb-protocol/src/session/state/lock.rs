@@ -45,7 +45,9 @@ impl SessionState {
 
     /// Steals the lock if the session waits for it.
     pub(crate) fn steal_lock(&mut self, rpc: &mut JsonRpc<Call>) -> Result<(), Error> {
-        if self.lock_status() == LockStatus::Waiting { self.request_again(LockMethod::Steal, rpc) } else { Ok(()) }
+        // A second request would first give the lock to the next client in the queue.
+        let waits = self.lock.as_ref().is_some_and(|lock| lock.status() == LockStatus::Waiting && !lock.is_stealing());
+        if waits { self.request_again(LockMethod::Steal, rpc) } else { Ok(()) }
     }
 
     /// Requests the lock from a server that can grant it, and releases it at one that no longer can.
