@@ -262,7 +262,7 @@ impl Store {
 
     /// Returns the [hosts' `snat` rows](Nat::is_host_snat) of a router with that external address.
     ///
-    /// Their changes are reported as [`Change::HostSnat`], which no decision on a port depends on. A rule that looks at them
+    /// Their changes are reported as [`Change::HostSnat`](crate::Change::HostSnat), which no decision on a port depends on. A rule that looks at them
     /// needs its own line in `dependents.rs`, or an index of the few rows that matter to it.
     pub fn host_snats(&self, router: RouterId, address: IpAddr) -> &[NatId] {
         self.indexes.host_snats.get(&(router, address))
