@@ -1,5 +1,8 @@
 //! The desired content of one of our rows.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

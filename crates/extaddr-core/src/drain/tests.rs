@@ -1,0 +1,157 @@
+//! When connections with a former address keep their way back, and for how long.
+
+use std::time::Duration;
+
+use ovn_model::keys;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{Network, map};
+
+/// The time of the engine in `Network::plan`.
+const NOW: u64 = 1_800_000_000;
+const A: &str = "203.0.113.10";
+const TARGET: &str = "10.57.0.11";
+const DELETE: &str = "delete drain 203.0.113.10";
+
+/// A network that forwards `A` to `p1`, which wants another address or none; connections drain for 300 seconds.
+fn network(wanted: &str) -> Network {
+    let mut network = Network::new();
+    network.rules.drain = Duration::from_secs(300);
+    network.wants("p1", wanted);
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    network
+}
+
+/// Adds the drain row of `p1` for `A` that ends at a time.
+fn drains_until(network: &mut Network, until: u64, internal: &str) {
+    let store = network.store();
+    let router = store.routers().find(|(_, row)| &*row.name == "R").map(|(_, row)| row.uuid).unwrap();
+    let owner = &network.rules.owner;
+    let uuid = owner.row_uuid(Role::Drain, router, A.parse().unwrap(), "p1");
+    let until = until.to_string();
+    let tags = [
+        (keys::OWNER, owner.as_str()),
+        (keys::PORT, "p1"),
+        (keys::ROLE, Role::Drain.name()),
+        ("ovn-extaddr:internal", internal),
+        ("ovn-extaddr:until", &until),
+    ];
+    let columns = json!({"options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
+    network.nat(&uuid.to_string(), "R", "snat", A, &unused(uuid, Family::V4).to_string());
+    network.put("NAT", &uuid.to_string(), columns);
+}
+
+/// The same network with a drain row that has 100 seconds left.
+fn draining(wanted: &str) -> Network {
+    let mut network = network(wanted);
+    drains_until(&mut network, NOW + 100, TARGET);
+    network
+}
+
+#[test]
+fn an_override_that_ends_leaves_a_drain_row() {
+    let mut network = network("none");
+    network.own_row("p1", A, TARGET, None);
+    let delete = "delete snat 203.0.113.10 for 10.57.0.11";
+    assert_eq!(network.plan("p1"), [delete, "insert drain 203.0.113.10"]);
+    // Not where nothing drains, or the port does not have the address any more.
+    let mut off = network.clone();
+    off.rules.drain = Duration::ZERO;
+    assert_eq!(off.plan("p1"), [delete]);
+    network.instance("p1", "02:00:00:00:00:11 10.57.0.19");
+    assert_eq!(network.plan("p1"), [delete]);
+}
+
+#[test]
+fn a_drain_row_stays_until_its_time() {
+    for (left, planned) in [(1, &[][..]), (300, &[]), (0, &[DELETE]), (301, &["update drain 203.0.113.10"])] {
+        let mut network = network("none");
+        drains_until(&mut network, NOW + left, TARGET);
+        assert_eq!(network.plan("p1"), planned, "{left} s are left");
+    }
+    let mut past = network("none");
+    drains_until(&mut past, NOW - 1, TARGET);
+    assert_eq!(past.plan("p1"), [DELETE]);
+}
+
+#[test]
+fn a_drain_row_goes_when_it_has_no_use() {
+    assert_eq!(draining("none").plan("p1"), Vec::<String>::new());
+    type Change = fn(&mut Network);
+    let cases: [(&str, Change); 4] = [
+        ("nothing drains any more", |n| n.rules.drain = Duration::ZERO),
+        ("the port has another address", |n| n.instance("p1", "02:00:00:00:00:11 10.57.0.19")),
+        ("the port is gone", |n| n.delete("Logical_Switch_Port", "p1")),
+        ("its tags say nothing", |n| {
+            let store = n.store();
+            let name = store.nats().find(|(_, nat)| n.rules.owner.role(nat) == Some(Role::Drain)).unwrap();
+            let name = name.1.uuid.to_string();
+            let tags = [(keys::OWNER, "ovn-extaddr"), (keys::PORT, "p1"), (keys::ROLE, "drain")];
+            n.put("NAT", &name, json!({"external_ids": map(&tags)}));
+        }),
+    ];
+    for (what, change) in cases {
+        let mut network = draining("none");
+        change(&mut network);
+        assert_eq!(network.plan("p1"), [DELETE], "{what}");
+    }
+    // An override with the address translates replies itself.
+    let mut network = draining(A);
+    network.own_row("p1", A, TARGET, None);
+    assert!(network.plan("p1").iter().any(|change| change == DELETE), "{:?}", network.plan("p1"));
+    // So does one that is still to be written.
+    assert!(draining(A).plan("p1").iter().any(|change| change == DELETE));
+    // The row of another address does not.
+    let mut network = draining("203.0.113.11");
+    network.balancer("fw2", &[("203.0.113.11:80", "10.57.0.11:80")], &["R"]);
+    assert!(!network.plan("p1").iter().any(|change| change == DELETE));
+}
+
+#[test]
+fn a_drain_row_that_somebody_changed_is_written_again() {
+    let mut network = draining("none");
+    let store = network.store();
+    let name = store.nats().find(|(_, nat)| network.rules.owner.role(nat) == Some(Role::Drain)).unwrap();
+    let name = name.1.uuid.to_string();
+    network.put("NAT", &name, json!({"external_port_range": "1-2"}));
+    assert_eq!(network.plan("p1"), ["update drain 203.0.113.10"]);
+    // One that begins again gets a new time.
+    let mut network = draining("none");
+    network.own_row("p1", A, TARGET, None);
+    assert_eq!(network.plan("p1"), ["delete snat 203.0.113.10 for 10.57.0.11", "update drain 203.0.113.10"]);
+}
+
+#[test]
+fn the_next_time_is_the_end_or_when_the_row_is_short_enough() {
+    let network = draining("none");
+    let store = network.store();
+    let rows: Vec<_> = store
+        .nats()
+        .filter_map(|(id, nat)| {
+            let role = network.rules.owner.role(nat);
+            role.map(|role| Owned { id, router: nat.router.unwrap(), nat, role: Some(role) })
+        })
+        .collect();
+    let next = |drain: u64, wall: u64| {
+        let mut rules = network.rules.clone();
+        rules.drain = Duration::from_secs(drain);
+        next_time(&rules, &rows, wall)
+    };
+    assert_eq!(next(300, NOW), Some(NOW + 100));
+    assert_eq!(next(40, NOW), Some(NOW + 60));
+    assert_eq!(next(40, NOW + 60), Some(NOW + 100));
+    assert_eq!(next(40, NOW + 100), None);
+    assert_eq!(next_time(&network.rules, &[], NOW), None);
+}
+
+#[test]
+fn no_packet_has_the_address_of_a_drain_row() {
+    for n in 0..1000 {
+        let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, &[n as u8, (n >> 8) as u8]);
+        let IpAddr::V4(v4) = unused(uuid, Family::V4) else { panic!() };
+        assert!(v4.octets()[0] >= 240 && !v4.is_broadcast());
+        let IpAddr::V6(v6) = unused(uuid, Family::V6) else { panic!() };
+        assert_eq!(v6.segments()[..4], [0x100, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,138 @@
+//! The columns of each kind of row, as the database gets them.
+
+use ovsdb_protocol::Row;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{Network, map};
+
+/// The router `R` and its gateway port.
+fn place(store: &Store) -> (RouterId, RouterPortId) {
+    let (router, row) = store.routers().find(|(_, row)| &*row.name == "R").unwrap();
+    let is_gateway = |id: &RouterPortId| store.router_port(*id).is_some_and(|port| &*port.name == "R-ext");
+    (router, row.ports.iter().copied().find(is_gateway).unwrap())
+}
+
+/// A row of this purpose with a port range at the only gateway port.
+fn row(store: &Store, purpose: Purpose) -> OwnRow {
+    let (router, gateway_port) = place(store);
+    OwnRow {
+        router,
+        uuid: Uuid::nil(),
+        purpose,
+        external: "203.0.113.10".parse().unwrap(),
+        logical: "10.57.0.11".parse().unwrap(),
+        port_range: Some(PortRange { first: 1024, last: 65535 }),
+        gateway_port: Some(gateway_port),
+        external_ips: None,
+    }
+}
+
+fn columns(network: &Network, purpose: Purpose) -> Value {
+    let store = network.store();
+    let row = row(&store, purpose);
+    serde_json::to_value(Row::from(row.columns(&store, &network.rules.owner, 7))).unwrap()
+}
+
+#[test]
+fn each_kind_of_row_has_its_columns_and_tags() {
+    let network = Network::new();
+    let store = network.store();
+    let gateway_port = store.router_port(place(&store).1).unwrap().uuid;
+    let expected = |kind: &str, tags: &[(&str, &str)]| {
+        json!({
+            "type": kind,
+            "external_ip": "203.0.113.10",
+            "logical_ip": "10.57.0.11",
+            "external_port_range": "1024-65535",
+            "gateway_port": ["uuid", gateway_port],
+            "options": map(&[("stateless", "false")]),
+            "external_ids": map(tags),
+        })
+    };
+    let owner = ("ovn-extaddr:owner", "ovn-extaddr");
+    assert_eq!(
+        columns(&network, Purpose::Egress { port: "p1".into() }),
+        expected("snat", &[owner, ("ovn-extaddr:port", "p1"), ("ovn-extaddr:role", "egress")])
+    );
+    let internal = "10.57.0.11".parse().unwrap();
+    for (until, text) in [(None, "7"), (Some(9), "9")] {
+        let tags = [
+            ("ovn-extaddr:internal", "10.57.0.11"),
+            owner,
+            ("ovn-extaddr:port", "p1"),
+            ("ovn-extaddr:role", "drain"),
+            ("ovn-extaddr:until", text),
+        ];
+        let purpose = Purpose::Drain { port: "p1".into(), internal, until };
+        assert_eq!(columns(&network, purpose), expected("snat", &tags));
+    }
+    let undo = format!("attach {}", Uuid::nil());
+    let tags = [owner, ("ovn-extaddr:role", "default-target"), ("ovn-extaddr:undo", &undo)];
+    let purpose = Purpose::DefaultTarget { undo: vec![Undo::Attach(Uuid::nil())] };
+    assert_eq!(columns(&network, purpose), expected("dnat", &tags));
+}
+
+#[test]
+fn a_server_gets_only_columns_that_it_has() {
+    let mut network = Network::new();
+    network.is_old = true;
+    let columns = columns(&network, Purpose::Egress { port: "p1".into() });
+    let names: Vec<_> = columns.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["external_ids", "external_ip", "logical_ip", "options", "type"]);
+}
+
+#[test]
+fn peers_are_written_only_where_they_are_decided() {
+    let network = Network::new();
+    let store = network.store();
+    let set = Uuid::from_u128(5);
+    let none = json!(["set", []]);
+    let one = json!(["uuid", set]);
+    for (external_ips, allowed, exempted) in [
+        (None, None, None),
+        (Some(None), Some(&none), Some(&none)),
+        (Some(Some(ExternalIps::Allowed(set))), Some(&one), Some(&none)),
+        (Some(Some(ExternalIps::Exempted(set))), Some(&none), Some(&one)),
+    ] {
+        let row = OwnRow { external_ips, ..row(&store, Purpose::Egress { port: "p1".into() }) };
+        let columns = Row::from(row.columns(&store, &network.rules.owner, 7));
+        let columns = serde_json::to_value(columns).unwrap();
+        assert_eq!((columns.get("allowed_ext_ips"), columns.get("exempted_ext_ips")), (allowed, exempted));
+    }
+}
+
+#[test]
+fn an_update_leaves_keys_of_others() {
+    let mut network = Network::new();
+    network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+    let store = network.store();
+    let (_, there) = store.nats().find(|(_, nat)| network.rules.owner.owns(nat)).unwrap();
+    let row = row(&store, Purpose::Egress { port: "p2".into() });
+    let (columns, mutations) = row.update(&store, &network.rules.owner, 7, there);
+    let columns = serde_json::to_value(Row::from(columns)).unwrap();
+    let names: Vec<_> = columns.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["external_ip", "external_port_range", "gateway_port", "logical_ip", "type"]);
+    let mutations: Vec<_> = mutations.into_iter().map(ovsdb_protocol::Mutation::from).collect();
+    assert_eq!(
+        serde_json::to_value(mutations).unwrap(),
+        json!([
+            ["options", "delete", "stateless"],
+            ["options", "insert", map(&[("stateless", "false")])],
+            [
+                "external_ids",
+                "delete",
+                ["set", ["ovn-extaddr:owner", "ovn-extaddr:port", "ovn-extaddr:role"]]
+            ],
+            [
+                "external_ids",
+                "insert",
+                map(&[
+                    ("ovn-extaddr:owner", "ovn-extaddr"),
+                    ("ovn-extaddr:port", "p2"),
+                    ("ovn-extaddr:role", "egress")
+                ])
+            ],
+        ])
+    );
+}
