@@ -262,8 +262,9 @@ fn bound(
 ) -> Result<Socket> {
     host.namespace().run(|| {
         let socket = Socket::new(Domain::for_address(address), kind, protocol)?;
-        // A source port may be used again at once.
-        socket.set_reuse_address(true)?;
+        // A chosen source port may be used again at once. Of several UDP sockets that say so the kernel may give two the
+        // same port, where it chooses.
+        socket.set_reuse_address(address.port() != 0)?;
         bind(&socket, address).with_context(|| format!("{} cannot bind {address}", host.name()))?;
         socket.set_nonblocking(true)?;
         Ok(socket)
