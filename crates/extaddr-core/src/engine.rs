@@ -473,7 +473,7 @@ impl Engine {
         let nowhere = Reach::default();
         let reach = match port.switch {
             None => &nowhere,
-            Some(switch) => self.reaches.look(store, switch),
+            Some(switch) => self.reaches.get_or_compute(store, switch),
         };
         for family in Family::ALL {
             let question =

@@ -242,7 +242,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{Network, map};
+    use crate::testing::Network;
 
     const A: &str = "203.0.113.10";
 
@@ -279,17 +279,9 @@ mod tests {
         network.own_row("p1", A, "10.57.0.11", None);
         assert_eq!(is_elsewhere_for(&network), [false, true, false]);
         // A row that drains has no claim.
-        let owner = network.rules.owner.as_str().to_owned();
-        let tags = map(&[(ovn_model::keys::OWNER, &owner), (ovn_model::keys::ROLE, Role::Drain.name())]);
-        network.nat("drain", "R", "snat", A, "240.0.0.1");
-        network.put("NAT", "drain", json!({"external_ids": tags}));
-        network.delete("NAT", &own_row_name(&network));
+        let mut network = Network::new();
+        let name = network.row_of_role(Role::Drain, "p1", A, &[]);
+        network.put("NAT", &name, json!({"type": "snat", "external_ip": A, "logical_ip": "240.0.0.1"}));
         assert_eq!(is_elsewhere_for(&network), [false; 3]);
-    }
-
-    fn own_row_name(network: &Network) -> String {
-        let store = network.store();
-        let owned = store.nats().find(|(_, nat)| network.rules.owner.role(nat) == Some(Role::Egress));
-        owned.map(|(_, nat)| nat.uuid.to_string()).unwrap()
     }
 }

@@ -13,7 +13,7 @@ use crate::explain::Check;
 use crate::forwards::Forward;
 use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
-use crate::topology::{is_gateway, is_neutrons, reach};
+use crate::topology::{is_gateway, is_neutron_router, reach};
 use crate::{forwards, northd};
 use shared_address::shared_addresses;
 
@@ -415,6 +415,6 @@ fn neutron_routers(store: &Store, owner: &Owner) -> Vec<String> {
         let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
         rows.any(|nat| matches!(owner.role(nat), Some(Role::Egress | Role::Drain)))
     };
-    let routers = store.routers().filter(|(id, _)| is_neutrons(store, *id) && has_rows(*id));
+    let routers = store.routers().filter(|(id, _)| is_neutron_router(store, *id) && has_rows(*id));
     routers.map(|(_, row)| row.name.to_string()).collect()
 }

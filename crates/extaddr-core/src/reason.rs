@@ -10,7 +10,7 @@ use crate::forwards;
 use crate::key::Key;
 use crate::northd::{NatFlaw, VipFlaw};
 use crate::sources::Kind;
-use crate::topology::{DisabledPort, is_neutrons};
+use crate::topology::{DisabledPort, is_neutron_router};
 use crate::wanted::InvalidWanted;
 use crate::words::words;
 
@@ -333,7 +333,7 @@ impl Context<'_> {
 
     /// Returns what makes the gateway port of a router of Neutron again, where its maintenance has taken it.
     fn gateway_cure(&self) -> String {
-        let router = self.router.filter(|router| is_neutrons(self.store, *router));
+        let router = self.router.filter(|router| is_neutron_router(self.store, *router));
         let id = router.map(|router| self.name(router).trim_start_matches("neutron-"));
         id.map_or_else(String::new, |id| {
             format!("; if Neutron's maintenance has taken it, any edit makes it again: `openstack router set --description repaired {id}`")

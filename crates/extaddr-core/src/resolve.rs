@@ -27,7 +27,9 @@ use crate::reason::{NoForward, Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{PortRangeRule, Rules};
 use crate::sources::requests::Requests;
-use crate::topology::{Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway, is_neutrons};
+use crate::topology::{
+    Reach, disabled_gateway, disabled_outside, is_disabled, is_gateway, is_neutron_router,
+};
 use crate::wanted::{Source, Text, Wanted};
 use occupancy::Occupancy;
 
@@ -220,7 +222,7 @@ fn decide(
     if let Some(port) = reach.cut_off_by(router) {
         return Err(Verdict::Rejected(Reason::PortDisabled(port)));
     }
-    if is_neutrons(store, router) {
+    if is_neutron_router(store, router) {
         trace.hazard("neutron", || {
             "beside an override, each edit of the router in Neutron makes its gateway port again, and maintenance of the router may leave it without one: any edit puts that right".to_owned()
         });

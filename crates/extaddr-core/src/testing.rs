@@ -286,17 +286,31 @@ impl Network {
 
     /// Adds one of our rows, as it was written for a port on `R`.
     pub(crate) fn own_row(&mut self, port: &str, external: &str, internal: &str, gateway_port: Option<&str>) {
-        let owner = &self.rules.owner;
-        let row = owner.row_uuid(Role::Egress, uuid("Logical_Router", "R"), internal.parse().unwrap(), port);
-        let tags = [(keys::OWNER, owner.as_str()), (keys::PORT, port), (keys::ROLE, Role::Egress.name())];
-        let name = row.to_string();
-        let columns = json!({"type": "snat", "external_ip": external, "logical_ip": internal,
-            "options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
-        self.put("NAT", &name, columns);
-        self.link(("Logical_Router", "R", "nat"), ("NAT", &name));
+        let name = self.row_of_role(Role::Egress, port, internal, &[]);
+        self.put("NAT", &name, json!({"type": "snat", "external_ip": external, "logical_ip": internal}));
         if let Some(port) = gateway_port {
             self.nat_at(&name, port);
         }
+    }
+
+    /// Adds one of our rows on `R` with its UUID, which follows from an address, and its tags and these. Returns its name.
+    pub(crate) fn row_of_role(
+        &mut self,
+        role: Role,
+        port: &str,
+        address: &str,
+        more: &[(&str, &str)],
+    ) -> String {
+        let owner = &self.rules.owner;
+        let row = owner.row_uuid(role, uuid("Logical_Router", "R"), address.parse().unwrap(), port);
+        let mut tags = vec![(keys::OWNER, owner.as_str()), (keys::ROLE, role.name())];
+        tags.extend(Some((keys::PORT, port)).filter(|_| !port.is_empty()));
+        tags.extend(more);
+        let name = row.to_string();
+        let columns = json!({"options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
+        self.put("NAT", &name, columns);
+        self.link(("Logical_Router", "R", "nat"), ("NAT", &name));
+        name
     }
 
     /// Returns the codes of all hazards.

@@ -187,7 +187,7 @@ pub fn is_gateway(store: &Store, router: RouterId) -> bool {
 ///
 /// Neutron's edits and maintenance of a router take every SNAT row with an address other than the gateway's for a
 /// changed gateway.
-pub fn is_neutrons(store: &Store, router: RouterId) -> bool {
+pub fn is_neutron_router(store: &Store, router: RouterId) -> bool {
     let id = store.router(router).and_then(|row| row.name.strip_prefix("neutron-"));
     id.is_some_and(|id| Uuid::parse_str(id).is_ok())
 }

@@ -2,8 +2,6 @@
 
 use serde_json::json;
 
-use ovn_model::keys;
-
 use super::*;
 use crate::testing::{Network, map, reference};
 use crate::undo::UNDO;
@@ -28,14 +26,8 @@ fn balancer_uuid(network: &Network, name: &str) -> String {
 
 /// Adds our row with this record of what was removed.
 fn convert(network: &mut Network, undo: &str) {
-    let store = network.store();
-    let router = store.routers().find(|(_, row)| &*row.name == "R").map(|(_, row)| row.uuid).unwrap();
-    let owner = &network.rules.owner;
-    let tags = [(keys::OWNER, owner.as_str()), (keys::ROLE, Role::DefaultTarget.name()), (UNDO, undo)];
-    let columns = json!({"options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
-    let name = owner.row_uuid(Role::DefaultTarget, router, A.parse().unwrap(), "").to_string();
-    network.nat(&name, "R", "dnat", A, TARGET);
-    network.put("NAT", &name, columns);
+    let name = network.row_of_role(Role::DefaultTarget, "", A, &[(UNDO, undo)]);
+    network.put("NAT", &name, json!({"type": "dnat", "external_ip": A, "logical_ip": TARGET}));
 }
 
 /// The network of `forwarded`, converted by a detached balancer.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use ovn_model::keys;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Network, map};
+use crate::testing::Network;
 
 /// The time of the engine in `Network::plan`.
 const NOW: u64 = 1_800_000_000;
@@ -23,23 +22,13 @@ fn network(wanted: &str) -> Network {
     network
 }
 
-/// Adds the drain row of `p1` for `A` that ends at a time.
-fn drains_until(network: &mut Network, until: u64, internal: &str) {
-    let store = network.store();
-    let router = store.routers().find(|(_, row)| &*row.name == "R").map(|(_, row)| row.uuid).unwrap();
-    let owner = &network.rules.owner;
-    let uuid = owner.row_uuid(Role::Drain, router, A.parse().unwrap(), "p1");
-    let until = until.to_string();
-    let tags = [
-        (keys::OWNER, owner.as_str()),
-        (keys::PORT, "p1"),
-        (keys::ROLE, Role::Drain.name()),
-        ("ovn-extaddr:internal", internal),
-        ("ovn-extaddr:until", &until),
-    ];
-    let columns = json!({"options": map(&[("stateless", "false")]), "external_ids": map(&tags)});
-    network.nat(&uuid.to_string(), "R", "snat", A, &unused(uuid, Family::V4).to_string());
-    network.put("NAT", &uuid.to_string(), columns);
+/// Adds the drain row of `p1` for `A` that ends at a time. Returns its name.
+fn drains_until(network: &mut Network, until: u64, internal: &str) -> String {
+    let tags = [("ovn-extaddr:internal", internal), ("ovn-extaddr:until", &until.to_string())];
+    let name = network.row_of_role(Role::Drain, "p1", A, &tags);
+    let logical = unused(name.parse().unwrap(), Family::V4).to_string();
+    network.put("NAT", &name, json!({"type": "snat", "external_ip": A, "logical_ip": logical}));
+    name
 }
 
 /// The same network with a drain row that has 100 seconds left.
@@ -84,11 +73,7 @@ fn a_drain_row_goes_when_it_has_no_use() {
         ("the port has another address", |n| n.instance("p1", "02:00:00:00:00:11 10.57.0.19")),
         ("the port is gone", |n| n.delete("Logical_Switch_Port", "p1")),
         ("its tags say nothing", |n| {
-            let store = n.store();
-            let name = store.nats().find(|(_, nat)| n.rules.owner.role(nat) == Some(Role::Drain)).unwrap();
-            let name = name.1.uuid.to_string();
-            let tags = [(keys::OWNER, "ovn-extaddr"), (keys::PORT, "p1"), (keys::ROLE, "drain")];
-            n.put("NAT", &name, json!({"external_ids": map(&tags)}));
+            drains_until(n, NOW + 100, "web");
         }),
     ];
     for (what, change) in cases {
@@ -110,10 +95,8 @@ fn a_drain_row_goes_when_it_has_no_use() {
 
 #[test]
 fn a_drain_row_that_somebody_changed_is_written_again() {
-    let mut network = draining("none");
-    let store = network.store();
-    let name = store.nats().find(|(_, nat)| network.rules.owner.role(nat) == Some(Role::Drain)).unwrap();
-    let name = name.1.uuid.to_string();
+    let mut network = network("none");
+    let name = drains_until(&mut network, NOW + 100, TARGET);
     network.put("NAT", &name, json!({"external_port_range": "1-2"}));
     assert_eq!(network.plan("p1"), ["update drain 203.0.113.10"]);
     // One that begins again gets a new time.

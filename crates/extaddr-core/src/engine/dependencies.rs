@@ -44,12 +44,12 @@ impl<const BITS: u32> DependencyIndex<BITS> {
         ports: &Ports,
         watch: &Dependency,
     ) -> impl Iterator<Item = Number> + use<'a, BITS> {
-        let anywhere = match watch {
-            Dependency::Anywhere(address) => Some(self.anywhere.get(address).copied()),
-            _ => None,
+        let (anywhere, specific) = match watch {
+            Dependency::Anywhere(address) => (Some(self.anywhere.get(address).copied()), None),
+            watch => (None, Some(watch)),
         };
-        let many = self.many.get(watch);
-        let one = if many.is_none() { self.ones.get(&self.hash(watch)) } else { None };
+        let many = specific.and_then(|watch| self.many.get(watch));
+        let one = specific.filter(|_| many.is_none()).and_then(|watch| self.ones.get(&self.hash(watch)));
         let one = one.copied().filter(|number| ports.entry(*number).watches(watch));
         one.into_iter().chain(many.into_iter().flatten().copied()).chain(anywhere.into_iter().flatten())
     }

@@ -24,7 +24,7 @@ impl Reaches {
     }
 
     /// Returns the reach of a switch, computed if it is not known.
-    pub(super) fn look(&mut self, store: &Store, switch: SwitchId) -> &Reach {
+    pub(super) fn get_or_compute(&mut self, store: &Store, switch: SwitchId) -> &Reach {
         self.by_switch.entry(switch).or_insert_with(|| {
             let reach = reach(store, switch);
             reach.visited.iter().for_each(|node| self.visitors.insert(*node, switch));

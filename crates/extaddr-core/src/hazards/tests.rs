@@ -127,9 +127,12 @@ const CASES: &[(Edit, &[&str], &str)] = &[
     (
         |n| {
             n.put("Logical_Router", "R", json!({"name": NEUTRON}));
-            n.nat("drain", "R", "snat", "203.0.113.10", "240.0.0.1");
-            let tags = map(&[(ovn_model::keys::OWNER, "ovn-extaddr"), (ovn_model::keys::ROLE, "drain")]);
-            n.put("NAT", "drain", json!({"external_ids": tags}));
+            let name = n.row_of_role(Role::Drain, "p1", "203.0.113.10", &[]);
+            n.put(
+                "NAT",
+                &name,
+                json!({"type": "snat", "external_ip": "203.0.113.10", "logical_ip": "240.0.0.1"}),
+            );
         },
         &["neutron"],
         NEUTRON,

@@ -46,6 +46,20 @@ async fn handshake_with(server: &Server, schema: &Value) -> Peer {
     peer
 }
 
+/// Answers a request for a lock.
+async fn answer_lock(peer: &mut Peer, locked: bool) {
+    let lock = peer.expect("lock").await;
+    peer.reply(&lock, &json!({"locked": locked})).await;
+}
+
+/// Lets the client steal the lock that it waits for.
+async fn grant_steal(peer: &mut Peer) {
+    let unlock = peer.expect("unlock").await;
+    peer.reply(&unlock, &json!({})).await;
+    let steal = peer.expect("steal").await;
+    peer.reply(&steal, &json!({"locked": true})).await;
+}
+
 fn comment() -> Transaction {
     let mut transaction = Transaction::new("D");
     transaction.comment("why");
@@ -225,15 +239,11 @@ async fn a_lock_is_asked_for_on_every_connection_until_it_is_dropped() {
         let lock = peer.expect("lock").await;
         assert_eq!(lock["params"], json!(["leader"]));
         peer.reply(&lock, &json!({"locked": false})).await;
-        let unlock = peer.expect("unlock").await;
-        peer.reply(&unlock, &json!({})).await;
-        let steal = peer.expect("steal").await;
-        peer.reply(&steal, &json!({"locked": true})).await;
+        grant_steal(&mut peer).await;
         seen.await.unwrap();
         drop(peer);
         let mut peer = after_handshake(&server).await;
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": true})).await;
+        answer_lock(&mut peer, true).await;
         assert_eq!(peer.expect("unlock").await["params"], json!(["leader"]));
         let lock = peer.expect("lock").await;
         assert_eq!(lock["params"], json!(["other"]));
@@ -266,19 +276,14 @@ async fn a_lock_that_cannot_be_stolen_at_once_is_stolen_on_the_next_connection()
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let script = async {
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": false})).await;
+        answer_lock(&mut peer, false).await;
         peer.expect("unlock").await;
         peer.expect("steal").await;
         // Before the reply.
         drop(peer);
         let mut peer = after_handshake(&server).await;
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": false})).await;
-        let unlock = peer.expect("unlock").await;
-        peer.reply(&unlock, &json!({})).await;
-        let steal = peer.expect("steal").await;
-        peer.reply(&steal, &json!({"locked": true})).await;
+        answer_lock(&mut peer, false).await;
+        grant_steal(&mut peer).await;
         peer
     };
     let calls = async {
@@ -294,8 +299,7 @@ async fn a_lock_is_stolen_once_there_is_a_connection() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let script = async {
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": false})).await;
+        answer_lock(&mut peer, false).await;
         peer
     };
     let (peer, lock) = join!(script, async { client.lock(&"leader".parse().unwrap()).await.unwrap() });
@@ -304,12 +308,8 @@ async fn a_lock_is_stolen_once_there_is_a_connection() {
     assert_eq!(lock.changed().await.unwrap(), LockStatus::None);
     let script = async {
         let mut peer = after_handshake(&server).await;
-        let lock = peer.expect("lock").await;
-        peer.reply(&lock, &json!({"locked": false})).await;
-        let unlock = peer.expect("unlock").await;
-        peer.reply(&unlock, &json!({})).await;
-        let steal = peer.expect("steal").await;
-        peer.reply(&steal, &json!({"locked": true})).await;
+        answer_lock(&mut peer, false).await;
+        grant_steal(&mut peer).await;
         peer
     };
     let (_peer, stolen) = join!(script, lock.steal());

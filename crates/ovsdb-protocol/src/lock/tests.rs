@@ -15,131 +15,76 @@ fn names_are_ids() {
     assert_eq!(LockName::sanitized("1a").as_str(), "_1a");
 }
 
-/// What happens to a lock.
+/// What happens to a lock that changes it in some state.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Ask(LockMethod),
-    /// The reply to the last request, or to an earlier one.
-    Answered {
-        is_last: bool,
-        locked: bool,
-    },
+    /// The reply to the last request.
+    Answered(bool),
     Notified(LockNotice),
-    /// About another lock.
-    Other(LockNotice),
-    Lost,
 }
 
-const EVENTS: [Event; 11] = [
+const EVENTS: [Event; 6] = [
     Event::Ask(LockMethod::Lock),
     Event::Ask(LockMethod::Steal),
-    Event::Answered { is_last: true, locked: true },
-    Event::Answered { is_last: true, locked: false },
-    Event::Answered { is_last: false, locked: true },
-    Event::Answered { is_last: false, locked: false },
+    Event::Answered(true),
+    Event::Answered(false),
     Event::Notified(LockNotice::Locked),
     Event::Notified(LockNotice::Stolen),
-    Event::Other(LockNotice::Locked),
-    Event::Other(LockNotice::Stolen),
-    Event::Lost,
 ];
 
 #[test]
 fn each_event_in_each_state() {
+    use LockMethod::{Lock as ByLock, Steal};
     use State::{Asked, Held, Idle, Waiting};
-    let lock = LockMethod::Lock;
-    let steal = LockMethod::Steal;
     let asked = |method, is_waiting| Asked { method, is_waiting };
-    // For each state, what it becomes by each of the events.
-    let table: [(State, [State; 11]); 9] = [
-        (
-            Idle,
-            [asked(lock, false), asked(steal, false), Idle, Idle, Idle, Idle, Idle, Idle, Idle, Idle, Idle],
-        ),
-        answering(lock, false),
-        answering(lock, true),
-        answering(steal, false),
-        answering(steal, true),
-        waiting(lock),
-        waiting(steal),
-        holding(lock),
-        holding(steal),
-    ];
+    let waits = |method| Waiting { method };
+    let held = |method| Held { method, epoch: 7 };
+    let gets = |method| Held { method, epoch: 8 };
+    let mut table = vec![(Idle, [asked(ByLock, false), asked(Steal, false), Idle, Idle, Idle, Idle])];
+    for by in [ByLock, Steal] {
+        for queued in [false, true] {
+            let same = asked(by, queued);
+            let again = [asked(ByLock, queued), asked(Steal, queued)];
+            table.push((same, [again[0], again[1], gets(by), waits(by), same, same]));
+        }
+        let (same, again) = (waits(by), [asked(ByLock, true), asked(Steal, true)]);
+        table.push((same, [again[0], again[1], same, same, gets(by), same]));
+        // Nobody requests what he has: the first two are not tried.
+        let same = held(by);
+        table.push((same, [same, same, same, same, same, waits(by)]));
+    }
     for (before, after) in table {
+        let lock = || Lock { name: LockName::sanitized("l"), state: before, epoch: 7, requests: 3 };
+        let status = lock().status();
+        assert_eq!(lock().is_asked(), before != Idle, "{before:?}");
+        assert_eq!(lock().is_forgotten(), before == waits(Steal), "{before:?}");
+        assert_eq!(lock().is_stealing(), matches!(before, Asked { method: Steal, .. }), "{before:?}");
         for (event, after) in EVENTS.into_iter().zip(after) {
-            let mut lock = Lock { name: LockName::sanitized("l"), state: before, epoch: 7, requests: 3 };
-            let status = lock.status();
-            assert_eq!(lock.is_asked(), before != Idle, "{before:?}");
-            assert_eq!(lock.is_forgotten(), before == Waiting { method: steal }, "{before:?}");
-            assert_eq!(
-                lock.is_stealing(),
-                matches!(before, Asked { method: LockMethod::Steal, .. }),
-                "{before:?}"
-            );
-            let told = match event {
-                // Nobody requests what he has.
+            let mut lock = lock();
+            let reported = match event {
                 Event::Ask(_) if matches!(before, Held { .. }) => continue,
                 Event::Ask(method) => {
                     assert_eq!(lock.ask(method), 4);
-                    None
+                    Some(lock.status()).filter(|now| *now != status)
                 }
-                Event::Answered { is_last, locked } => lock.answered(if is_last { 3 } else { 2 }, locked),
+                Event::Answered(locked) => lock.answered(3, locked),
                 Event::Notified(notice) => lock.notified(notice, "l"),
-                Event::Other(notice) => lock.notified(notice, "other"),
-                Event::Lost => lock.lost(),
             };
             assert_eq!(lock.state, after, "{event:?} in {before:?}");
-            if !matches!(event, Event::Ask(_)) {
-                assert_eq!(told, Some(lock.status()).filter(|now| *now != status), "{event:?} in {before:?}");
-            }
+            assert_eq!(reported, Some(lock.status()).filter(|now| *now != status), "{event:?} in {before:?}");
         }
+        let mut same = lock();
+        for locked in [true, false] {
+            assert_eq!(same.answered(2, locked), None, "the reply to an earlier request");
+        }
+        for notice in [LockNotice::Locked, LockNotice::Stolen] {
+            assert_eq!(same.notified(notice, "other"), None, "another lock");
+        }
+        assert_eq!(same.state, before);
+        assert_eq!(same.lost(), Some(LockStatus::None).filter(|now| *now != status));
+        assert_eq!(same.state, Idle);
     }
-}
-
-fn answering(method: LockMethod, is_waiting: bool) -> (State, [State; 11]) {
-    let same = State::Asked { method, is_waiting };
-    let again = |method| State::Asked { method, is_waiting };
-    let (held, refused) = (State::Held { method, epoch: 8 }, State::Waiting { method });
-    let after = [
-        again(LockMethod::Lock),
-        again(LockMethod::Steal),
-        held,
-        refused,
-        same,
-        same,
-        same,
-        same,
-        same,
-        same,
-        State::Idle,
-    ];
-    (same, after)
-}
-
-fn holding(method: LockMethod) -> (State, [State; 11]) {
-    let same = State::Held { method, epoch: 7 };
-    let stolen = State::Waiting { method };
-    (same, [same, same, same, same, same, same, same, stolen, same, same, State::Idle])
-}
-
-fn waiting(method: LockMethod) -> (State, [State; 11]) {
-    let same = State::Waiting { method };
-    let again = |method| State::Asked { method, is_waiting: true };
-    let granted = State::Held { method, epoch: 8 };
-    let after = [
-        again(LockMethod::Lock),
-        again(LockMethod::Steal),
-        same,
-        same,
-        same,
-        same,
-        granted,
-        same,
-        same,
-        same,
-        State::Idle,
-    ];
-    (same, after)
 }
 
 /// A client at the model's server.
