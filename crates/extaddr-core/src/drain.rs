@@ -129,7 +129,7 @@ pub fn has_external(store: &Store, rules: &Rules, router: RouterId, external: Ip
 }
 
 /// Returns an address that no packet has (RFC 1112 §4, RFC 6666), a different one for each row.
-fn unused(uuid: Uuid, family: Family) -> IpAddr {
+pub(crate) fn unused(uuid: Uuid, family: Family) -> IpAddr {
     let [a, b, c, d, rest @ ..] = *uuid.as_bytes();
     match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::new(0xf0 | a & 0x0e, b, c, d)),

@@ -1,5 +1,9 @@
 //! Small networks for tests of rules: rows as a server would send them, and the decisions on them, each as a line.
 
+mod live;
+
+pub(crate) use live::Live;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -53,6 +57,45 @@ pub(crate) fn allow(router: &str, prefix: &str) -> Allow {
 fn uuid(table: &str, name: &str) -> Uuid {
     let made = || Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{table} {name}").as_bytes());
     Uuid::parse_str(name).unwrap_or_else(|_| made())
+}
+
+/// Returns the decision on each intent of a port, IPv4 first.
+fn outcome(store: &Store, engine: &Engine, port: &str) -> String {
+    let outcomes = engine.decisions(port).iter().map(|decision| match &decision.verdict {
+        Verdict::Granted(grant) => {
+            let rows = grant.rows.iter().map(|(internal, _)| internal.to_string());
+            let external = decision.external.map(|address| address.to_string()).unwrap_or_default();
+            let mut text = format!("granted {external} for {}", rows.collect::<Vec<_>>().join(", "));
+            if let Some(range) = grant.port_range {
+                text += &format!(" ports {range}");
+            }
+            if let Some(port) = grant.gateway_port.and_then(|port| store.router_port(port)) {
+                text += &format!(" at {}", port.name);
+            }
+            if decision.converts {
+                text += " converted";
+            }
+            text
+        }
+        Verdict::Foreign(_) => "foreign".to_owned(),
+        Verdict::Waiting(reason) => format!("waiting {}", reason.code().name()),
+        Verdict::Rejected(reason) => format!("rejected {}", reason.code().name()),
+        Verdict::Conflict(reason) => format!("conflict {}", reason.code().name()),
+    });
+    outcomes.collect::<Vec<_>>().join("; ")
+}
+
+/// Returns the changes for a port or of conversions, each as `plan` writes it.
+fn lines(store: &Store, engine: &Engine, port: Option<&str>) -> Vec<String> {
+    let planned = difference::planned(store, engine).into_iter();
+    let lines = planned.filter(|change| change.port.as_deref() == port).map(|change| {
+        let content = change.to.or(change.from).map(|content| content.to_string());
+        let words = [Some(change.action.name().to_owned()), content, change.load_balancer, change.vip];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    });
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
+    lines
 }
 
 impl Network {
@@ -181,47 +224,20 @@ impl Network {
     /// Returns the decision on each intent of a port, IPv4 first, such as `granted 203.0.113.10 for 10.57.0.11 ports
     /// 1024-65535 at R-ext` or `rejected not-a-forward`.
     pub(crate) fn outcome(&self, port: &str) -> String {
-        let mut store = self.store();
-        let mut engine = Engine::new(self.rules.clone());
-        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
-        let outcomes = engine.decisions(port).iter().map(|decision| match &decision.verdict {
-            Verdict::Granted(grant) => {
-                let rows = grant.rows.iter().map(|(internal, _)| internal.to_string());
-                let external = decision.external.map(|address| address.to_string()).unwrap_or_default();
-                let mut text = format!("granted {external} for {}", rows.collect::<Vec<_>>().join(", "));
-                if let Some(range) = grant.port_range {
-                    text += &format!(" ports {range}");
-                }
-                if let Some(port) = grant.gateway_port.and_then(|port| store.router_port(port)) {
-                    text += &format!(" at {}", port.name);
-                }
-                if decision.converts {
-                    text += " converted";
-                }
-                text
-            }
-            Verdict::Foreign(_) => "foreign".to_owned(),
-            Verdict::Waiting(reason) => format!("waiting {}", reason.code().name()),
-            Verdict::Rejected(reason) => format!("rejected {}", reason.code().name()),
-            Verdict::Conflict(reason) => format!("conflict {}", reason.code().name()),
-        });
-        outcomes.collect::<Vec<_>>().join("; ")
+        let (store, engine) = self.decided();
+        outcome(&store, &engine, port)
     }
 
     /// Returns the source and value of a port's first intent.
     pub(crate) fn asked(&self, port: &str) -> String {
-        let mut store = self.store();
-        let mut engine = Engine::new(self.rules.clone());
-        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
+        let (_, engine) = self.decided();
         let first = engine.decisions(port).first();
         first.map_or_else(String::new, |decision| format!("{} {}", decision.source.name(), decision.wanted))
     }
 
     /// Returns the sentence about a port's only intent that is refused.
     pub(crate) fn sentence(&self, port: &str) -> String {
-        let mut store = self.store();
-        let mut engine = Engine::new(self.rules.clone());
-        engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
+        let (store, engine) = self.decided();
         let decision = &engine.decisions(port)[0];
         let reason = decision.reason().unwrap();
         reason.sentence(&store, &Key::of_port(decision.family), &decision.wanted.to_string(), decision.router)
@@ -261,27 +277,21 @@ impl Network {
 
     /// Returns the changes for a port with its present rows, each as `plan` writes it.
     pub(crate) fn plan(&self, port: &str) -> Vec<String> {
-        self.planned(Some(port))
+        let (store, engine) = self.decided();
+        lines(&store, &engine, Some(port))
     }
 
     /// Returns the changes of conversions, each as `plan` writes it.
     pub(crate) fn conversions(&self) -> Vec<String> {
-        self.planned(None)
+        let (store, engine) = self.decided();
+        lines(&store, &engine, None)
     }
 
-    fn planned(&self, port: Option<&str>) -> Vec<String> {
-        let mut store = self.store();
-        let mut engine = Engine::new(self.rules.clone());
+    /// Returns a store that has the rows, and an engine that has decided on it.
+    fn decided(&self) -> (Store, Engine) {
+        let (mut store, mut engine) = (self.store(), Engine::new(self.rules.clone()));
         engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
-        let planned = difference::planned(&store, &engine).into_iter();
-        let lines = planned.filter(|change| change.port.as_deref() == port).map(|change| {
-            let content = change.to.or(change.from).map(|content| content.to_string());
-            let words = [Some(change.action.name().to_owned()), content, change.load_balancer, change.vip];
-            words.into_iter().flatten().collect::<Vec<_>>().join(" ")
-        });
-        let mut lines: Vec<_> = lines.collect();
-        lines.sort_unstable();
-        lines
+        (store, engine)
     }
 
     /// Adds one of our rows, as it was written for a port on `R`.

@@ -1,5 +1,7 @@
 //! What becomes of the VIPs of an address that `p1` wants, and what is restored.
 
+mod deleted_row;
+
 use serde_json::json;
 
 use super::*;
@@ -24,10 +26,10 @@ fn balancer_uuid(network: &Network, name: &str) -> String {
     store.load_balancers().find(|(_, row)| &*row.name == name).map(|(_, row)| row.uuid.to_string()).unwrap()
 }
 
-/// Adds our row with this record of what was removed.
-fn convert(network: &mut Network, undo: &str) {
-    let name = network.row_of_role(Role::DefaultTarget, "", A, &[(UNDO, undo)]);
-    network.put("NAT", &name, json!({"type": "dnat", "external_ip": A, "logical_ip": TARGET}));
+/// Adds our row of an address with this record of what was removed.
+fn convert(network: &mut Network, address: &str, target: &str, undo: &str) {
+    let name = network.row_of_role(Role::DefaultTarget, "", address, &[(UNDO, undo)]);
+    network.put("NAT", &name, json!({"type": "dnat", "external_ip": address, "logical_ip": target}));
 }
 
 /// The network of `forwarded`, converted by a detached balancer.
@@ -35,7 +37,7 @@ fn detached() -> Network {
     let mut network = forwarded(&[]);
     let undo = format!("attach {}", balancer_uuid(&network, "fw"));
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
-    convert(&mut network, &undo);
+    convert(&mut network, A, TARGET, &undo);
     network
 }
 
@@ -44,7 +46,7 @@ fn removed() -> Network {
     let mut network = forwarded(&[]);
     network.put("Load_Balancer", "fw", json!({"vips": map(&[("203.0.113.11:80", TARGET)])}));
     let undo = format!("restore {} {A} {TARGET}", balancer_uuid(&network, "fw"));
-    convert(&mut network, &undo);
+    convert(&mut network, A, TARGET, &undo);
     network
 }
 
@@ -146,6 +148,11 @@ fn a_row_whose_vip_the_cms_has_deleted_goes_too() {
     let mut network = detached();
     network.put("Load_Balancer", "fw", json!({"vips": map(&[("203.0.113.11:80", TARGET)])}));
     assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    // OVN takes no VIP of a template for a forward.
+    for (mut network, restored) in [(detached(), "attach fw"), (removed(), "restore-vip fw 203.0.113.10")] {
+        network.put("Load_Balancer", "fw", json!({"options": map(&[("template", "true")])}));
+        assert!(network.conversions().contains(&restored.to_owned()), "{:?}", network.conversions());
+    }
     // A removed VIP counts as long as its balancer is on the router.
     let mut network = removed();
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
@@ -181,4 +188,20 @@ fn a_detached_balancer_with_a_new_vip_is_attached_without_the_other_one() {
     network.router("R2");
     network.put("Logical_Router", "R2", json!({"load_balancer": reference("Load_Balancer", "fw")}));
     assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+}
+
+#[test]
+fn a_balancer_may_lose_one_vip_and_then_be_detached_for_another_address() {
+    const B: &str = "203.0.113.11";
+    let mut network = forwarded(&[(B, "10.57.0.12")]);
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
+    network.wants("p2", B);
+    let fw = balancer_uuid(&network, "fw");
+    network.put("Load_Balancer", "fw", json!({"vips": map(&[(B, "10.57.0.12")])}));
+    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+    convert(&mut network, A, TARGET, &format!("restore {fw} {A} {TARGET}"));
+    convert(&mut network, B, "10.57.0.12", &format!("attach {fw}"));
+    assert_eq!(network.conversions(), Vec::<String>::new());
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+    assert_eq!(network.outcome("p2"), "granted 203.0.113.11 for 10.57.0.12 converted");
 }

@@ -1,5 +1,8 @@
 //! Hold-downs: rows that stay for a while although the forward that they depend on is gone.
 
+#[cfg(test)]
+mod tests;
+
 use ovn_model::Store;
 
 use super::Engine;

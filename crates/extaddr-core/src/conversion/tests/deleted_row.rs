@@ -1,0 +1,88 @@
+//! What is restored after somebody deleted our row, and with it the record of what was removed.
+
+use super::*;
+use crate::testing::Live;
+
+/// Deletes our row.
+fn delete_row(network: &mut Network) {
+    let store = network.store();
+    let (router, _) = store.routers().next().unwrap();
+    let (_, row) = current(&store, &network.rules.owner, router, A.parse().unwrap()).unwrap();
+    network.delete("NAT", &row.uuid.to_string());
+}
+
+/// Attaches the balancer to the router.
+fn attach(network: &mut Network) {
+    network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+}
+
+/// Gives the balancer its VIP back.
+fn restore(network: &mut Network) {
+    let vips = map(&[(A, TARGET), ("203.0.113.11:80", TARGET)]);
+    network.put("Load_Balancer", "fw", json!({"vips": vips}));
+}
+
+/// Both ways to remove a VIP: the converted network, the change that restores it, the same as an edit, and the change that
+/// removes it once more.
+const WAYS: [(fn() -> Network, &str, fn(&mut Network), &str); 2] = [
+    (detached, "attach fw", attach, "detach fw"),
+    (removed, "restore-vip fw 203.0.113.10", restore, "remove-vip fw 203.0.113.10"),
+];
+
+fn made_again(removal: &str) -> Vec<String> {
+    let mut changes = vec![removal.to_owned(), format!("insert {ROW}")];
+    changes.sort_unstable();
+    changes
+}
+
+#[test]
+fn what_was_removed_is_restored_and_the_conversion_made_again() {
+    for (network, restored, edit, removal) in WAYS {
+        let mut live = Live::new(network());
+        assert_eq!(live.conversions(), Vec::<String>::new());
+        live.edit(delete_row);
+        assert_eq!(live.conversions(), [restored]);
+        live.edit(edit);
+        assert_eq!(live.conversions(), made_again(removal));
+    }
+}
+
+#[test]
+fn what_somebody_restores_with_it_is_not_restored_twice() {
+    for (network, _, edit, removal) in WAYS {
+        let mut live = Live::new(network());
+        live.edit(|network| {
+            delete_row(network);
+            edit(network);
+        });
+        assert_eq!(live.conversions(), made_again(removal));
+    }
+}
+
+#[test]
+fn nothing_is_restored_of_a_balancer_that_is_deleted_with_it() {
+    for (network, ..) in WAYS {
+        let mut live = Live::new(network());
+        live.edit(|network| {
+            delete_row(network);
+            network.delete("Load_Balancer", "fw");
+        });
+        assert_eq!(live.conversions(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_balancer_is_not_attached_to_a_router_that_comes_after_the_one_it_was_on() {
+    let without_its_router = |network: fn() -> Network| {
+        let mut live = Live::new(network());
+        live.edit(|network| {
+            delete_row(network);
+            network.delete("Logical_Router", "R");
+            network.router("R2");
+        });
+        live.conversions()
+    };
+    assert_eq!(without_its_router(detached), Vec::<String>::new());
+    // A VIP is not the router's.
+    assert_eq!(without_its_router(removed), ["restore-vip fw 203.0.113.10"]);
+}
