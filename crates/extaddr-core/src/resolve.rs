@@ -216,19 +216,13 @@ fn decide(
     for forward in &found {
         trace.passed("forward", || Check::forward(store, router, forward));
     }
-    if is_disabled(store, router) {
-        return Err(Verdict::Rejected(Reason::RouterDisabled));
-    }
-    if let Some(port) = reach.cut_off_by(router) {
-        return Err(Verdict::Rejected(Reason::PortDisabled(port)));
-    }
     if is_neutron_router(store, router) {
         trace.hazard("neutron", || {
             "beside an override, each edit of the router in Neutron makes its gateway port again, and maintenance of the router may leave it without one: any edit puts that right".to_owned()
         });
     }
-    if !is_gateway(store, router) {
-        return Err(Verdict::Rejected(Reason::NoGateway));
+    if let Some(reason) = unfit(question, router) {
+        return Err(Verdict::Rejected(reason));
     }
 
     let current = || current_gateway_port(question, router, external, &decision.internal);
@@ -256,25 +250,7 @@ fn decide(
         }
         return Ok(Verdict::Foreign(nat));
     }
-    if let Some(nat) = place.stateless() {
-        return Err(Verdict::Conflict(Reason::StatelessNat(nat)));
-    }
-    if let Some(nat) = place.distributed() {
-        return Err(Verdict::Conflict(Reason::DistributedNat(nat)));
-    }
-    let spread = found.iter().find_map(|forward| match forward {
-        Forward::Vip(id, _) => Some(*id).filter(|id| {
-            store.load_balancer(*id).is_some_and(|row| northd::is_spread(store, router, row, external))
-        }),
-        Forward::Nat(..) | Forward::Converted(..) => None,
-    });
-    if let Some(balancer) = spread {
-        return Err(Verdict::Conflict(Reason::DistributedBalancer(balancer)));
-    }
-    if let Some(balancer) = stateless_balancer(store, router, &missing) {
-        return Err(Verdict::Conflict(Reason::StatelessBalancer(balancer)));
-    }
-    if let Some(reason) = missing.iter().find_map(|address| rival(question, *address)) {
+    if let Some(reason) = obstacle(place, &found, &missing) {
         return Err(Verdict::Conflict(reason));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
@@ -316,6 +292,41 @@ fn decide(
     };
     let rows = missing.into_iter().map(|logical| (logical, uuid(logical))).collect();
     Ok(Verdict::Granted(Grant { rows, port_range, gateway_port, external_ips }))
+}
+
+/// Returns why a router cannot serve the port, whatever the address.
+fn unfit(question: Question<'_>, router: RouterId) -> Option<Reason> {
+    let Question { store, reach, .. } = question;
+    if is_disabled(store, router) {
+        return Some(Reason::RouterDisabled);
+    }
+    if let Some(port) = reach.cut_off_by(router) {
+        return Some(Reason::PortDisabled(port));
+    }
+    (!is_gateway(store, router)).then_some(Reason::NoGateway)
+}
+
+/// Returns what takes replies to the port's connections, or their packets, beside its rows.
+fn obstacle(place: Occupancy<'_>, found: &[Forward<'_>], internal: &[IpAddr]) -> Option<Reason> {
+    let Occupancy { question, router, external, .. } = place;
+    let store = question.store;
+    let is_spread = |id: &LoadBalancerId| {
+        store.load_balancer(*id).is_some_and(|row| northd::is_spread(store, router, row, external))
+    };
+    let spread = || {
+        let mut balancers = found.iter().filter_map(|forward| match forward {
+            Forward::Vip(id, _) => Some(*id),
+            Forward::Nat(..) | Forward::Converted(..) => None,
+        });
+        balancers.find(is_spread)
+    };
+    place
+        .stateless()
+        .map(Reason::StatelessNat)
+        .or_else(|| place.distributed().map(Reason::DistributedNat))
+        .or_else(|| spread().map(Reason::DistributedBalancer))
+        .or_else(|| stateless_balancer(store, router, internal).map(Reason::StatelessBalancer))
+        .or_else(|| internal.iter().find_map(|address| rival(question, *address)))
 }
 
 /// Returns the gateway port of the port's override of the address; of several, that of the row with the least UUID.
@@ -451,10 +462,8 @@ fn sole_forward(
     let differs = |found: &[(RouterId, IpAddr)]| found.iter().any(|(_, address)| *address != found[0].1);
     // If there are several, those on unusable routers do not count.
     if differs(&found) {
-        let serves = |router: RouterId| {
-            is_gateway(store, router) && !is_disabled(store, router) && reach.cut_off_by(router).is_none()
-        };
-        let serving: SmallVec<[_; 4]> = found.iter().copied().filter(|(router, _)| serves(*router)).collect();
+        let serves = |(router, _): &(RouterId, IpAddr)| unfit(question, *router).is_none();
+        let serving: SmallVec<[_; 4]> = found.iter().copied().filter(serves).collect();
         if !serving.is_empty() {
             found = serving;
         }
@@ -488,7 +497,8 @@ fn router_of<'a>(
 ) -> Result<(RouterId, Vec<Forward<'a>>), Reason> {
     let Question { store, rules, reach, .. } = question;
     let (mut found, mut candidates) = (Vec::with_capacity(8), Vec::with_capacity(1));
-    let is_cut = |router: RouterId| is_disabled(store, router) || reach.cut_off_by(router).is_some();
+    let is_cut =
+        |unfit: &Option<Reason>| matches!(unfit, Some(Reason::RouterDisabled | Reason::PortDisabled(_)));
     for (router, hops) in &reach.routers {
         let start = found.len();
         found.extend(forwards_at(question, *router, external, internal));
@@ -497,7 +507,9 @@ fn router_of<'a>(
             let leads_here = |f: &Forward<'_>| f.targets().any(|target| internal.contains(&target));
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
             // The same balancer may be on an inner router too, where it does not affect packets from outside.
-            let rank = (is_cut(*router), leads_elsewhere, !is_gateway(store, *router), *hops);
+            let unfit = unfit(question, *router);
+            let (is_unfit, is_inner) = (unfit.is_some(), !is_gateway(store, *router));
+            let rank = (is_cut(&unfit), leads_elsewhere, is_unfit, is_inner, *hops);
             candidates.push((rank, *router, here));
         }
     }
@@ -506,8 +518,11 @@ fn router_of<'a>(
             .routers
             .iter()
             .filter(|(id, _)| is_gateway(store, *id) && is_allowed(store, rules, *id, external));
-        candidates =
-            allowed.map(|(router, hops)| ((is_cut(*router), false, false, *hops), *router, 0..0)).collect();
+        let ranked = allowed.map(|(router, hops)| {
+            let unfit = unfit(question, *router);
+            ((is_cut(&unfit), false, unfit.is_some(), false, *hops), *router, 0..0)
+        });
+        candidates = ranked.collect();
     }
     candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
     match &*candidates {

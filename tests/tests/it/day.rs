@@ -97,7 +97,7 @@ impl Day {
             }
             5 => {
                 let member = self.random.below(3) as usize;
-                self.cluster.members()[member].appctl(&["ovsdb-server/compact"])?;
+                self.cluster.members()[member].compact()?;
                 format!("member {member} compacts its file")
             }
             6 => {

@@ -134,9 +134,7 @@ fn servers_without_conditional_monitors_are_no_worse() -> Result<()> {
 
 fn everyday(cluster: &mut Cluster, agents: &[Agent]) -> Result<()> {
     for member in 0..3 {
-        survived(agents, "a compaction", || {
-            cluster.members()[member].appctl(&["ovsdb-server/compact"]).map(drop)
-        })?;
+        survived(agents, "a compaction", || cluster.members()[member].compact())?;
         survived(agents, "broken connections", || {
             cluster.members()[member].appctl(&["ovsdb-server/reconnect"]).map(drop)
         })?;

@@ -22,11 +22,26 @@ fn restore(network: &mut Network) {
     network.put("Load_Balancer", "fw", json!({"vips": vips}));
 }
 
-/// Both ways to remove a VIP: the converted network, the change that restores it, the same as an edit, and the change that
-/// removes it once more.
-const WAYS: [(fn() -> Network, &str, fn(&mut Network), &str); 2] = [
-    (detached, "attach fw", attach, "detach fw"),
-    (removed, "restore-vip fw 203.0.113.10", restore, "remove-vip fw 203.0.113.10"),
+/// A way to remove a VIP.
+struct Way {
+    /// The converted network.
+    network: fn() -> Network,
+    /// The change that restores the VIP.
+    restored: &'static str,
+    /// The same as an edit.
+    restore: fn(&mut Network),
+    /// The change that removes it once more.
+    removal: &'static str,
+}
+
+const WAYS: [Way; 2] = [
+    Way { network: detached, restored: "attach fw", restore: attach, removal: "detach fw" },
+    Way {
+        network: removed,
+        restored: "restore-vip fw 203.0.113.10",
+        restore,
+        removal: "remove-vip fw 203.0.113.10",
+    },
 ];
 
 fn made_again(removal: &str) -> Vec<String> {
@@ -37,23 +52,23 @@ fn made_again(removal: &str) -> Vec<String> {
 
 #[test]
 fn what_was_removed_is_restored_and_the_conversion_made_again() {
-    for (network, restored, edit, removal) in WAYS {
+    for Way { network, restored, restore, removal } in WAYS {
         let mut live = Live::new(network());
         assert_eq!(live.conversions(), Vec::<String>::new());
         live.edit(delete_row);
         assert_eq!(live.conversions(), [restored]);
-        live.edit(edit);
+        live.edit(restore);
         assert_eq!(live.conversions(), made_again(removal));
     }
 }
 
 #[test]
 fn what_somebody_restores_with_it_is_not_restored_twice() {
-    for (network, _, edit, removal) in WAYS {
+    for Way { network, restore, removal, .. } in WAYS {
         let mut live = Live::new(network());
         live.edit(|network| {
             delete_row(network);
-            edit(network);
+            restore(network);
         });
         assert_eq!(live.conversions(), made_again(removal));
     }
@@ -61,7 +76,7 @@ fn what_somebody_restores_with_it_is_not_restored_twice() {
 
 #[test]
 fn nothing_is_restored_of_a_balancer_that_is_deleted_with_it() {
-    for (network, ..) in WAYS {
+    for Way { network, .. } in WAYS {
         let mut live = Live::new(network());
         live.edit(|network| {
             delete_row(network);
