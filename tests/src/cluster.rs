@@ -184,7 +184,11 @@ impl Cluster {
     ///
     /// When there is none for a long time.
     pub fn leader_but(&self, not: Option<usize>) -> Result<usize> {
-        eventually(TIMEOUT, "there is a leader", || {
+        self.leader_within(TIMEOUT, not)
+    }
+
+    fn leader_within(&self, timeout: Duration, not: Option<usize>) -> Result<usize> {
+        eventually(timeout, "there is a leader", || {
             let leads = |n: &usize| {
                 Some(*n) != not && self.members[*n].cluster_status().is_ok_and(|s| s.contains("Role: leader"))
             };
@@ -194,13 +198,20 @@ impl Cluster {
 
     /// Makes the leader step down, and waits for the next. Returns that.
     ///
+    /// If the others cannot follow, such as one that has just been started and lacks entries of the log, the same member
+    /// is elected again, and is asked again.
+    ///
     /// # Errors
     ///
     /// When the leader refuses, or there is no other for a long time.
     pub fn transfer_leadership(&self) -> Result<usize> {
-        let old = self.leader()?;
-        self.members[old].appctl(&["cluster/failure-test", "transfer-leadership"])?;
-        self.leader_but(Some(old))
+        const ATTEMPTS: u32 = 4;
+        let attempt = || {
+            let old = self.leader()?;
+            self.members[old].appctl(&["cluster/failure-test", "transfer-leadership"])?;
+            self.leader_within(TIMEOUT / ATTEMPTS, Some(old))
+        };
+        (1..ATTEMPTS).find_map(|_| attempt().ok()).map_or_else(attempt, Ok)
     }
 
     /// The content of the leader's database.

@@ -188,8 +188,8 @@ fn is_inner(store: &Store, router: RouterId, port: &RouterPort, address: IpAddr)
 }
 
 /// Returns whether a network lies in another one that does not hold all addresses.
-fn is_part(network: &IpNet, of: &IpNet) -> bool {
-    of.prefix_len() > 0 && of.contains(network)
+fn is_part(network: &IpNet, whole: &IpNet) -> bool {
+    whole.prefix_len() > 0 && whole.contains(network)
 }
 
 fn in_networks(port: &RouterPort, address: IpAddr) -> bool {
@@ -283,5 +283,42 @@ mod tests {
         let name = network.row_of_role(Role::Drain, "p1", A, &[]);
         network.put("NAT", &name, json!({"type": "snat", "external_ip": A, "logical_ip": "240.0.0.1"}));
         assert_eq!(is_elsewhere_for(&network), [false; 3]);
+    }
+
+    #[test]
+    fn without_gateway_ports_the_networks_own_snat_shows_the_sides() {
+        const INSIDE: (&str, &str) = ("203.0.113.2", "10.57.0.0/24");
+        const OWN: &str = "10.57.0.1";
+        // The SNAT row, an address, and whether it is internal. The router also has 192.168.7.1/24.
+        let cases = [
+            (Some(INSIDE), A, false),
+            (Some(INSIDE), "203.0.113.2", false),
+            (Some(INSIDE), "10.57.0.50", true),
+            // Where there is an outer side, everything else is inside.
+            (Some(INSIDE), "192.168.7.50", true),
+            // Nothing is known, except what the router has itself.
+            (None, A, false),
+            (None, "10.57.0.50", false),
+            (None, OWN, true),
+            // A row for all addresses shows the outer side.
+            (Some(("203.0.113.2", "0.0.0.0/0")), "203.0.113.2", false),
+            (Some(("203.0.113.2", "0.0.0.0/0")), "10.57.0.50", true),
+            // One for a network that its external address is in, too, shows none.
+            (Some(("203.0.113.2", "203.0.112.0/23")), A, true),
+            (Some(("203.0.113.2", "203.0.113.0/25")), A, true),
+            (Some(("203.0.113.2", "203.0.113.0/25")), "203.0.113.200", false),
+        ];
+        for (snat, address, internal) in cases {
+            let mut network = Network::new();
+            network.bind_to_chassis();
+            network.router_port("R", "R-T", &["192.168.7.1/24"]);
+            network.delete("NAT", "base");
+            if let Some((external, logical)) = snat {
+                network.nat("base", "R", "snat", external, logical);
+            }
+            let store = network.store();
+            let (router, _) = store.routers().next().unwrap();
+            assert_eq!(is_internal(&store, router, address.parse().unwrap()), internal, "{address} {snat:?}");
+        }
     }
 }

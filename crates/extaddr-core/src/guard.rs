@@ -3,6 +3,9 @@
 //!
 //! Only facts are quoted, never whole columns: a neighbour in the same set may change freely.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use ovn_model::{

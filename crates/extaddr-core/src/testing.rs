@@ -119,6 +119,11 @@ impl Network {
         self.rows.entry((table, name.to_owned())).or_default().extend(columns);
     }
 
+    /// Returns the name of a row.
+    pub(crate) fn name_of(&self, row: Uuid) -> Option<&str> {
+        self.rows.keys().find(|(table, name)| uuid(table, name) == row).map(|(_, name)| &**name)
+    }
+
     /// Deletes a row, to which references stay.
     pub(crate) fn delete(&mut self, table: &'static str, name: &str) {
         self.rows.remove(&(table, name.to_owned()));
@@ -288,7 +293,7 @@ impl Network {
     }
 
     /// Returns a store that has the rows, and an engine that has decided on it.
-    fn decided(&self) -> (Store, Engine) {
+    pub(crate) fn decided(&self) -> (Store, Engine) {
         let (mut store, mut engine) = (self.store(), Engine::new(self.rules.clone()));
         engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
         (store, engine)

@@ -143,6 +143,7 @@ fn a_row_whose_vip_the_cms_has_deleted_goes_too() {
     for mut network in [detached(), removed()] {
         network.delete("Load_Balancer", "fw");
         assert_eq!(network.conversions(), [format!("delete {ROW}")]);
+        assert_eq!(network.outcome("p1"), "rejected not-a-forward");
     }
     // So does one whose balancer has lost the VIP while it was detached.
     let mut network = detached();
