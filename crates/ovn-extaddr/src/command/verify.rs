@@ -75,9 +75,12 @@ impl Verify {
                 entries
             }
         };
+        let subjects = subjects(&observer, entries);
+        // There may be as many flows as ports, and the memory is enough for one of both.
+        drop(observer);
         // A database that cannot be read is reported even if there is nothing to verify.
         let sight = Sight::open(Sessions::new(&settings), deadline).await?;
-        let verified = look(&sight, &observer, entries).await?;
+        let verified = look(&sight, subjects).await?;
         self.output.print_all(&verified, || match &self.port {
             Some(_) => verified.iter().map(|verified| tree(verified, palette)).collect(),
             None => table(&verified, self.width, palette),
@@ -119,22 +122,27 @@ fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Verifies the overrides of intents.
+/// Returns intents with their overrides. An intent without one is there once, since that is reported.
+fn subjects(observer: &Observer, entries: Vec<Entry>) -> Vec<(Entry, Option<Override>)> {
+    let subjects = entries.into_iter().flat_map(|entry| {
+        let mut rows: Vec<_> = overrides_of(observer, &entry).into_iter().map(Some).collect();
+        if rows.is_empty() {
+            rows.push(None);
+        }
+        std::iter::repeat(entry).zip(rows)
+    });
+    subjects.collect()
+}
+
+/// Verifies overrides.
 ///
 /// # Errors
 /// The Southbound database cannot be read.
-async fn look(sight: &Sight, observer: &Observer, entries: Vec<Entry>) -> anyhow::Result<Vec<Verified>> {
-    let (mut subjects, mut rows) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let found = overrides_of(observer, &entry);
-        // If there is no override, that is reported.
-        subjects.extend(std::iter::repeat_n((entry, !found.is_empty()), found.len().max(1)));
-        rows.extend(found);
-    }
+async fn look(sight: &Sight, subjects: Vec<(Entry, Option<Override>)>) -> anyhow::Result<Vec<Verified>> {
+    let rows = subjects.iter().filter_map(|(_, row)| row.clone()).collect();
     let mut verdicts = sight.verify(rows).await?.into_iter();
-    let verified = subjects
-        .into_iter()
-        .map(|(entry, has_row)| Verified::new(entry, if has_row { verdicts.next() } else { None }));
+    let verified =
+        subjects.into_iter().map(|(entry, row)| Verified::new(entry, row.and_then(|_| verdicts.next())));
     Ok(verified.collect())
 }
 

@@ -11,7 +11,7 @@ use extaddr_core::verify::Outcome;
 use ovn_model::Family;
 use tokio::time::{Instant, timeout};
 
-use super::{Verified, look, tree};
+use super::{Verified, look, subjects, tree};
 use crate::command::output::print;
 use crate::command::style::Palette;
 use crate::observe::Observer;
@@ -66,7 +66,7 @@ async fn until_verified(
         // A former row may work correctly until the agent changes it.
         let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
         let is_refused = !is_pending && entries.iter().all(|entry| entry.state != State::Active);
-        let verified = look(&sight, &observer, entries).await?;
+        let verified = look(&sight, subjects(&observer, entries)).await?;
         let has_failed = verified.iter().any(|verified| verified.outcome == Outcome::Failed);
         *found = Some(verified);
         if is_refused || !has_failed && !is_pending {
