@@ -10,6 +10,7 @@ mod ports;
 mod queue;
 mod reaches;
 mod recompute;
+mod reconcile_key;
 #[cfg(test)]
 mod tests;
 
@@ -44,15 +45,7 @@ use located::Located;
 use ports::{Number, Ports};
 use queue::Queue;
 use reaches::Reaches;
-
-/// A subject with its own rows, which are changed together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ReconcileKey {
-    /// A port, by its name: its overrides and drain rows.
-    Port(Arc<str>),
-    /// The conversion of an address on a router, for all ports that have it.
-    Conversion(Place),
-}
+pub use reconcile_key::ReconcileKey;
 
 /// The decisions on all ports that have an intent or our rows.
 ///

@@ -1,5 +1,6 @@
 //! Hazards of a network, with or without an intent: for `doctor`. Pure; it examines the whole database.
 
+mod rows;
 mod shared_address;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::northd::NatFlaw;
 use crate::ownership::{Owner, Role};
 use crate::topology::{is_gateway, is_neutron_router, reach};
 use crate::{forwards, northd};
+use rows::{is_foreign, name, rows};
 use shared_address::shared_addresses;
 
 /// The most names that a sentence lists; it counts the others.
@@ -192,19 +194,6 @@ pub fn owners(store: &Store) -> BTreeMap<String, usize> {
         }
     }
     owners
-}
-
-fn name(store: &Store, router: RouterId) -> String {
-    store.router(router).map_or_else(String::new, |row| row.name.to_string())
-}
-
-/// Returns the NAT rows of routers.
-fn rows(store: &Store) -> impl Iterator<Item = (RouterId, &Nat)> {
-    store.nats().filter_map(|(_, nat)| Some((nat.router?, nat)))
-}
-
-fn is_foreign(nat: &Nat) -> bool {
-    nat.tags.get(ovn_model::keys::OWNER).is_none()
 }
 
 fn described(store: &Store, router: RouterId, nat: &Nat) -> String {

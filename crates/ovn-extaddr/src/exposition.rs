@@ -3,17 +3,13 @@
 //! Every request goes to the loop and waits for its answer, so that one place owns the state, and a hanging loop makes
 //! scrapes fail.
 
-pub(crate) mod question;
-pub(crate) mod routes;
+mod routes;
 
-use std::fmt;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +17,6 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -29,9 +24,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::page::access::StatusPage;
-use question::{Asking, Question};
-use routes::{Site, TIMEOUT, routes};
+use crate::http::access::StatusPage;
+use crate::http::listen::Listen;
+use crate::http::question::{Asking, Question};
+use crate::http::{ANSWER_TIMEOUT, HttpState};
+use routes::routes;
 
 /// The most connections at a time. Prometheus has one and a browser up to six; more are due to errors.
 const MAX_CONNECTIONS: usize = 32;
@@ -42,16 +39,6 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// The longest request that is read, in bytes: target and headers.
 const MAX_REQUEST: usize = 16 << 10;
-
-/// Where to listen: `ADDRESS:PORT`, or `unix:PATH`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum Listen {
-    /// A TCP port of an address of this machine.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
 
 /// The listener. It ends when dropped.
 #[derive(Debug)]
@@ -84,19 +71,19 @@ impl Exposition {
             return Ok(());
         }
         self.close();
-        let site = |is_tcp| Site::new(self.asking.clone(), self.page.subscribe(), is_tcp);
+        let state = |is_tcp| HttpState::new(self.asking.clone(), self.page.subscribe(), is_tcp);
         self.task = match place {
             None => None,
             Some(Listen::Tcp(address)) => {
                 let listener = std::net::TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
                 let listener = TcpListener::from_std(listener)?;
-                let routes = routes(site(true));
+                let routes = routes(state(true));
                 Some(tokio::spawn(accept(routes, async move || Ok(listener.accept().await?.0))))
             }
             Some(Listen::Unix(path)) => {
                 let listener = bind(path)?;
-                let routes = routes(site(false));
+                let routes = routes(state(false));
                 Some(tokio::spawn(accept(routes, async move || Ok(listener.accept().await?.0))))
             }
         };
@@ -137,40 +124,6 @@ impl Exposition {
 impl Drop for Exposition {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-// ===== impl Listen =====
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("unix: wants a path after it".to_owned()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => text
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| format!("\"{text}\" is neither ADDRESS:PORT nor unix:PATH")),
-        }
-    }
-}
-
-impl TryFrom<String> for Listen {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
     }
 }
 
@@ -218,7 +171,7 @@ where
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, routes: Router) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_buf_size(MAX_REQUEST);
+    builder.timer(TokioTimer::new()).header_read_timeout(ANSWER_TIMEOUT).max_buf_size(MAX_REQUEST);
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
     let mut ended = timeout(MAX_AGE, connection.as_mut()).await;

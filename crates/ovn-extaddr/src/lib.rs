@@ -10,6 +10,7 @@ pub mod command;
 mod control;
 mod explanation;
 pub mod exposition;
+pub mod http;
 mod log;
 mod log_throttle;
 mod metrics;

@@ -1,6 +1,5 @@
 //! The status page: HTML for people, and the JSON of the commands, over the listener of the metrics. Read only.
 
-pub mod access;
 mod api;
 mod changes;
 mod error;
@@ -21,15 +20,15 @@ use axum::response::Response;
 use axum::routing::get;
 use tokio::time::timeout;
 
-use crate::exposition::routes::{Site, TIMEOUT, without_page};
-use access::StatusPage;
+use crate::http::access::StatusPage;
+use crate::http::{ANSWER_TIMEOUT, HttpState, without_page};
 use error::{Format, Trouble};
 
 /// The longest target of a request, in bytes: a name of a port with all of its bytes escaped.
 const MAX_TARGET: usize = 4096;
 
 /// Returns the routes. If the page is off, they exist and answer as if they did not.
-pub(crate) fn routes(site: &Site) -> Router<Site> {
+pub(crate) fn routes(state: &HttpState) -> Router<HttpState> {
     Router::new()
         .route("/", get(home::show))
         .route("/port/{*name}", get(port::show))
@@ -38,17 +37,17 @@ pub(crate) fn routes(site: &Site) -> Router<Site> {
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/ports/{*name}", get(api::port))
         .fallback(missing)
-        .layer(from_fn_with_state(site.clone(), enter))
+        .layer(from_fn_with_state(state.clone(), enter))
 }
 
 /// Admits requests that may see the page, a few at a time and each for a limited time.
-async fn enter(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let page = *site.page.borrow();
+async fn enter(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let page = *state.page.borrow();
     if page == StatusPage::Off {
         return without_page(request.uri().path());
     }
     let format = Format::for_uri(request.uri());
-    let response = match page.admits(site.is_tcp, request.headers()) {
+    let response = match page.admits(state.is_tcp, request.headers()) {
         Err(refusal) => Trouble::new(StatusCode::MISDIRECTED_REQUEST, refusal.to_string()).answer(format),
         Ok(()) if request.uri().to_string().len() > MAX_TARGET => {
             Trouble::new(StatusCode::URI_TOO_LONG, format!("the address is longer than {MAX_TARGET} bytes"))
@@ -57,10 +56,10 @@ async fn enter(State(site): State<Site>, request: Request, next: Next) -> Respon
         Ok(()) => {
             let answer = async {
                 // The semaphore is never closed.
-                let _turn = site.turns.acquire().await;
+                let _turn = state.turns.acquire().await;
                 next.run(request).await
             };
-            timeout(TIMEOUT, answer).await.unwrap_or_else(|_| Trouble::hangs().answer(format))
+            timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Trouble::hangs().answer(format))
         }
     };
     headers::add(response)

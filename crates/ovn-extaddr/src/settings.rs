@@ -16,8 +16,8 @@ use extaddr_core::{DATABASE, SOUTHBOUND};
 use ovsdb_protocol::{Remotes, SessionConfig, TlsConfig, Uuid};
 use tracing::level_filters::LevelFilter;
 
-use crate::exposition::Listen;
-use crate::page::access::StatusPage;
+use crate::http::access::StatusPage;
+use crate::http::listen::Listen;
 use crate::sources::cms::Cms;
 use file::File;
 

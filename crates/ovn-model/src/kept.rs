@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ovsdb_protocol::{ColumnError, PairsColumn};
 
 use crate::family::Family;
-use crate::keys;
+use crate::own_keys;
 
 /// Kept intents by the names of ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Kept {
 impl PairsColumn for Kept {
     fn toggle(&mut self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError> {
         for (key, text) in difference {
-            let named = |family| Some((family, key.strip_prefix(keys::kept_prefix(family))?));
+            let named = |family| Some((family, key.strip_prefix(own_keys::kept_prefix(family))?));
             // Other keys belong to future releases.
             let Some((family, port)) = Family::ALL.into_iter().find_map(named) else { continue };
             let texts = &mut self.0[family as usize];
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_difference_adds_replaces_and_removes() {
-        let (p, q) = (keys::kept_key(Family::V4, "p"), keys::kept_key(Family::V6, "a:b"));
+        let (p, q) = (own_keys::kept_key(Family::V4, "p"), own_keys::kept_key(Family::V6, "a:b"));
         let one = toggled(
             &Kept::default(),
             &[(p.clone(), "auto"), (q.clone(), "none"), ("ovn-extaddr:ipv5".to_owned(), "x")],

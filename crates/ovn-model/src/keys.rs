@@ -3,7 +3,8 @@
 use ovsdb_protocol::KeyField;
 
 use crate::family::Family;
-use crate::tables::{Nat, Port, PortExtras, Router};
+pub use crate::own_keys::{KEPT_IPV4, KEPT_IPV6, OWNER, PORT, PREFIX, ROLE, kept_key, kept_prefix};
+use crate::tables::{Port, PortExtras, Router};
 
 /// `Logical_Switch_Port.external_ids`: the wanted external IPv4 address, `auto` or `none`.
 pub const PORT_IPV4: &str = PortExtras::COLUMNS.external_ipv4.key();
@@ -11,33 +12,6 @@ pub const PORT_IPV4: &str = PortExtras::COLUMNS.external_ipv4.key();
 pub const PORT_IPV6: &str = PortExtras::COLUMNS.external_ipv6.key();
 /// `Logical_Router.external_ids`: `auto` is the intent for all instances behind the router.
 pub const ROUTER: &str = Router::COLUMNS.external.key();
-
-/// The prefix of the keys of an agent's own rows in `NAT.external_ids`.
-pub const PREFIX: &str = Nat::COLUMNS.tags.prefix();
-/// `NAT.external_ids`: the name of the agent group that the row belongs to.
-pub const OWNER: &str = "ovn-extaddr:owner";
-/// `NAT.external_ids`: the name of the `Logical_Switch_Port` that the row is for.
-pub const PORT: &str = "ovn-extaddr:port";
-/// `NAT.external_ids`: the role of the row.
-pub const ROLE: &str = "ovn-extaddr:role";
-
-/// `NB_Global.external_ids`: the prefix of the keys of kept intents for IPv4 addresses; the name of the port follows.
-pub const KEPT_IPV4: &str = "ovn-extaddr:ipv4.address.external:";
-/// The same for IPv6.
-pub const KEPT_IPV6: &str = "ovn-extaddr:ipv6.address.external:";
-
-/// Returns the prefix of the keys of kept intents of `family`.
-pub fn kept_prefix(family: Family) -> &'static str {
-    match family {
-        Family::V4 => KEPT_IPV4,
-        Family::V6 => KEPT_IPV6,
-    }
-}
-
-/// Returns the key of the kept intent of `family` for the port of that name.
-pub fn kept_key(family: Family, port: &str) -> String {
-    format!("{}{port}", kept_prefix(family))
-}
 
 /// Returns the key of a port's wanted address of `family`.
 pub fn port_key(family: Family) -> &'static str {
@@ -52,5 +26,17 @@ pub fn port_field(family: Family) -> KeyField<Port> {
     match family {
         Family::V4 => PortExtras::COLUMNS.external_ipv4,
         Family::V6 => PortExtras::COLUMNS.external_ipv6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::Nat;
+
+    #[test]
+    fn all_keys_of_own_rows_have_the_prefix_of_the_column() {
+        assert_eq!(PREFIX, Nat::COLUMNS.tags.prefix());
+        assert!([OWNER, PORT, ROLE].iter().all(|key| key.starts_with(PREFIX)));
     }
 }

@@ -15,6 +15,7 @@ mod id;
 mod kept;
 pub mod keys;
 pub mod naming;
+mod own_keys;
 mod parsing;
 mod port_range;
 mod prefix;

@@ -5,9 +5,9 @@ use std::fmt;
 
 use ovsdb_protocol::{ColumnError, PairsColumn};
 
-use crate::keys;
+use crate::own_keys;
 
-/// The `external_ids` of a row whose keys start with [`keys::PREFIX`], in the order of the keys.
+/// The `external_ids` of a row whose keys start with [`keys::PREFIX`](crate::keys::PREFIX), in the order of the keys.
 ///
 /// All of them share one allocation, since there may be as many of these as ports: each key, without the prefix, and
 /// each value is followed by a NUL, which OVSDB's strings cannot contain.
@@ -22,7 +22,7 @@ impl Tags {
 
     /// Returns the value of a key, which is given in full.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let suffix = key.strip_prefix(keys::PREFIX)?;
+        let suffix = key.strip_prefix(own_keys::PREFIX)?;
         let mut rest = &*self.0;
         loop {
             if let Some(values) = behind(rest, suffix) {
@@ -35,7 +35,7 @@ impl Tags {
 
     /// Returns the keys, in full, and their values.
     pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
-        self.suffixes().map(|(suffix, value)| ([keys::PREFIX, suffix].concat(), value))
+        self.suffixes().map(|(suffix, value)| ([own_keys::PREFIX, suffix].concat(), value))
     }
 
     /// Returns what follows the prefix in the keys, and their values.
@@ -53,7 +53,7 @@ impl Tags {
     pub fn are<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
         let mut rest = Some(&*self.0);
         for (key, value) in pairs {
-            let suffix = key.strip_prefix(keys::PREFIX);
+            let suffix = key.strip_prefix(own_keys::PREFIX);
             rest = rest.zip(suffix).and_then(|(rest, suffix)| behind(behind(rest, suffix)?, value));
         }
         rest == Some("")
@@ -64,7 +64,7 @@ impl PairsColumn for Tags {
     fn toggle(&mut self, difference: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<(), ColumnError> {
         let mut pairs = difference;
         let has_nul = |text: &str| memchr::memchr(0, text.as_bytes()).is_some();
-        pairs.retain(|(key, value)| key.starts_with(keys::PREFIX) && !has_nul(key) && !has_nul(value));
+        pairs.retain(|(key, value)| key.starts_with(own_keys::PREFIX) && !has_nul(key) && !has_nul(value));
         for (key, value) in self.iter() {
             match pairs.iter().position(|(other, _)| *other == key) {
                 None => pairs.push((key.into(), value.into())),
@@ -73,7 +73,7 @@ impl PairsColumn for Tags {
             }
         }
         pairs.sort_unstable();
-        let texts = pairs.iter().flat_map(|(key, value)| [&key[keys::PREFIX.len()..], &**value]);
+        let texts = pairs.iter().flat_map(|(key, value)| [&key[own_keys::PREFIX.len()..], &**value]);
         let mut joined = String::with_capacity(texts.clone().map(|text| text.len() + 1).sum());
         for text in texts {
             joined.push_str(text);
@@ -114,27 +114,28 @@ mod tests {
 
     #[test]
     fn a_difference_adds_replaces_and_removes() {
-        let tags = toggled(&Tags::default(), &[(keys::PORT, "p"), (keys::OWNER, "")]);
+        let tags = toggled(&Tags::default(), &[(own_keys::PORT, "p"), (own_keys::OWNER, "")]);
         let all = |tags: &Tags| tags.iter().map(|(k, v)| (k, v.to_owned())).collect::<Vec<_>>();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(all(&tags), [pair(keys::OWNER, ""), pair(keys::PORT, "p")]);
-        let tags = toggled(&tags, &[(keys::PORT, "q"), (keys::OWNER, ""), (keys::ROLE, "egress")]);
-        assert_eq!(all(&tags), [pair(keys::PORT, "q"), pair(keys::ROLE, "egress")]);
+        assert_eq!(all(&tags), [pair(own_keys::OWNER, ""), pair(own_keys::PORT, "p")]);
+        let tags =
+            toggled(&tags, &[(own_keys::PORT, "q"), (own_keys::OWNER, ""), (own_keys::ROLE, "egress")]);
+        assert_eq!(all(&tags), [pair(own_keys::PORT, "q"), pair(own_keys::ROLE, "egress")]);
         assert_eq!((tags.get("port"), tags.get("")), (None, None));
-        assert_eq!((tags.get(keys::PORT), tags.get(keys::OWNER)), (Some("q"), None));
-        let (port, role) = ((keys::PORT, "q"), (keys::ROLE, "egress"));
+        assert_eq!((tags.get(own_keys::PORT), tags.get(own_keys::OWNER)), (Some("q"), None));
+        let (port, role) = ((own_keys::PORT, "q"), (own_keys::ROLE, "egress"));
         assert!(tags.are([port, role]) && Tags::default().are([]));
         for others in [
             &[port][..],
             &[role, port],
-            &[port, (keys::ROLE, "egres")],
+            &[port, (own_keys::ROLE, "egres")],
             &[port, role, role],
             &[("port", "q"), role],
             &[],
         ] {
             assert!(!tags.are(others.iter().copied()), "{others:?}");
         }
-        assert!(toggled(&tags, &[(keys::PORT, "q"), (keys::ROLE, "egress")]).is_empty());
+        assert!(toggled(&tags, &[(own_keys::PORT, "q"), (own_keys::ROLE, "egress")]).is_empty());
         assert!(toggled(&Tags::default(), &[("ovn-extaddr:x", "a\0b"), ("port", "p")]).is_empty());
     }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 pub use self::datum::DatumReader;
 use crate::unescaped::unescaped_prefix_len;
+use crate::value::Atom;
 use crate::value::grammar::{self, Number};
 
 /// An atom borrowed from the text it was read from.
@@ -32,6 +33,19 @@ pub enum AtomRef<'a> {
     Uuid(Uuid),
     /// The name that an insert gives to its row within a transaction. No server sends one.
     NamedUuid(Cow<'a, str>),
+}
+
+impl From<AtomRef<'_>> for Atom {
+    fn from(atom: AtomRef<'_>) -> Self {
+        match atom {
+            AtomRef::Integer(value) => Self::Integer(value),
+            AtomRef::Real(value) => Self::Real(value),
+            AtomRef::Boolean(value) => Self::Boolean(value),
+            AtomRef::String(value) => Self::String(value.into_owned()),
+            AtomRef::Uuid(value) => Self::Uuid(value),
+            AtomRef::NamedUuid(value) => Self::NamedUuid(value.into_owned()),
+        }
+    }
 }
 
 /// Text that is not what the notation allows at that place.

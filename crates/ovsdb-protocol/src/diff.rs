@@ -14,8 +14,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::schema::ColumnType;
-use crate::value::{Atom, Datum, ValueError};
+use crate::schema::{ColumnType, ValueError};
+use crate::value::{Atom, Datum};
 
 /// Why a difference cannot be applied. The value is unchanged then, and known to be stale.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

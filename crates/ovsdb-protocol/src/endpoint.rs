@@ -9,9 +9,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use destination::Destination;
-#[cfg(feature = "tls")]
-pub(crate) use destination::dial_tcp;
-pub(crate) use destination::{DialTimeouts, Stream};
 pub use remotes::Remotes;
 
 /// The port that IANA assigned to OVSDB, the default of an endpoint.

@@ -119,11 +119,11 @@ extern crate self as ovsdb_protocol;
 // The notation of RFC 7047: values, schemas, operations and their results.
 mod value;
 pub use uuid::Uuid;
-pub use value::{Atom, Datum, Place, Row, RowError, ValueError};
+pub use value::{Atom, AtomicType, Datum, Row};
 mod schema;
 pub use schema::{
-    AtomicType, BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max, RefType, SchemaError,
-    TableSchema,
+    BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max, Place, RefType, RowError,
+    SchemaError, TableSchema, ValueError,
 };
 mod transact;
 pub use transact::{Condition, Function, Mutation, Mutator, Operation, Transaction, TransactionId, Until};
@@ -186,11 +186,13 @@ client! {
     pub use server::{ServerDatabase, ServerRole, ServerUnusable, StorageModel};
 
     // One connection.
+    mod dial;
     mod endpoint;
     mod error;
     mod link;
     mod request;
     mod tls;
+    mod transport;
     pub use endpoint::{Destination, Endpoint, InvalidEndpoint, Remotes};
     pub use error::Error;
     pub use tls::{PemSource, TlsConfig};

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::decoder::{Decoder, Frame, RowsHead};
-use crate::endpoint::Stream;
+use crate::transport::Stream;
 use crate::error::{Error, Kind};
 use crate::jsonrpc::{Event, JsonRpc};
 use crate::read_ahead::ReadAhead;

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::table::{ColumnError, ColumnSet, TableSpec};
-
 /// A value that was not understood. It counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,13 +41,15 @@ struct Entry {
     is_unknown: bool,
 }
 
-/// The result of reading a row's columns.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// The columns that were read.
-    pub(crate) read: ColumnSet,
-    /// What was wrong with some of them.
-    pub(crate) errors: Vec<(usize, ColumnError)>,
+/// A value that was not understood when a row was read.
+#[derive(Debug)]
+pub(crate) struct Finding<'a> {
+    /// The column's name.
+    pub(crate) column: &'a str,
+    /// What is wrong, in words.
+    pub(crate) message: String,
+    /// Whether the value is unknown, so that differences to it cannot be applied.
+    pub(crate) is_unknown: bool,
 }
 
 // ===== impl Problem =====
@@ -136,36 +136,30 @@ impl Problems {
         self.retain(uuid, |entry| *entry.table != *table || *entry.column != *column);
     }
 
-    /// Returns the columns of a row of a declared table of which nothing is known.
-    pub(crate) fn unknown(&self, table: &TableSpec, uuid: Uuid) -> ColumnSet {
+    /// Returns the columns of a row of which nothing is known.
+    pub(crate) fn unknown(&self, table: &str, uuid: Uuid) -> impl Iterator<Item = &str> {
         let entries = self.by_row.get(&uuid).into_iter().flatten();
-        let unknown = entries.filter(|entry| entry.is_unknown && *entry.table == *table.name);
-        let index = |entry: &Entry| table.columns.iter().position(|column| *column.name == *entry.column);
-        unknown.filter_map(index).collect()
+        entries.filter(move |entry| entry.is_unknown && *entry.table == *table).map(|entry| &*entry.column)
     }
 
-    /// Takes over the problems found by reading a row of a declared table: of all its columns if `is_whole`, otherwise
-    /// of those that were read. Returns whether the row has a problem now.
+    /// Takes over the findings of reading a row: the former problems of the columns that were read end. Returns whether the
+    /// row has a problem now.
     pub(crate) fn settle(
         &mut self,
-        table: &TableSpec,
+        table: &str,
         uuid: Uuid,
-        is_whole: bool,
-        findings: Findings,
+        was_read: impl Fn(&str) -> bool,
+        findings: Vec<Finding<'_>>,
     ) -> bool {
-        let name = |column: usize| table.columns[column].name;
         let is_settled = |entry: &Entry| {
-            let has_error = findings.errors.iter().any(|(column, _)| name(*column) == &*entry.column);
-            *entry.table == *table.name
-                && !has_error
-                && (is_whole || findings.read.iter().any(|column| name(column) == &*entry.column))
+            let is_found = findings.iter().any(|finding| *finding.column == *entry.column);
+            *entry.table == *table && !is_found && was_read(&entry.column)
         };
         self.retain(uuid, |entry| !is_settled(entry));
-        for (column, error) in findings.errors {
-            let is_unknown = matches!(error, ColumnError::Unreadable(_));
-            self.record(table.name, uuid, name(column), error.to_string(), is_unknown);
+        for Finding { column, message, is_unknown } in findings {
+            self.record(table, uuid, column, message, is_unknown);
         }
-        self.has_row(table.name, uuid)
+        self.has_row(table, uuid)
     }
 
     fn retain(&mut self, uuid: Uuid, stays: impl Fn(&Entry) -> bool) {
@@ -185,17 +179,8 @@ impl Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::DecodeError;
-    use crate::table::ColumnSpec;
 
-    const TABLE: TableSpec = TableSpec {
-        name: "T",
-        columns: &[ColumnSpec::string("a"), ColumnSpec::string("b"), ColumnSpec::string("c")],
-        load_stage: 0,
-        is_optional: false,
-        since: "",
-        absent: "",
-    };
+    const COLUMNS: [&str; 3] = ["a", "b", "c"];
 
     fn settle(
         problems: &mut Problems,
@@ -203,11 +188,11 @@ mod tests {
         is_whole: bool,
         columns: &[(usize, Option<&str>)],
     ) -> bool {
-        let errors = columns
-            .iter()
-            .filter_map(|(column, message)| Some((*column, ColumnError::Invalid((*message)?.to_owned()))));
-        let read = columns.iter().map(|(column, _)| *column).collect();
-        problems.settle(&TABLE, Uuid::from_u128(uuid), is_whole, Findings { read, errors: errors.collect() })
+        let findings = columns.iter().filter_map(|(column, message)| {
+            Some(Finding { column: COLUMNS[*column], message: (*message)?.to_owned(), is_unknown: false })
+        });
+        let was_read = |name: &str| is_whole || columns.iter().any(|(column, _)| COLUMNS[*column] == name);
+        problems.settle("T", Uuid::from_u128(uuid), was_read, findings.collect())
     }
 
     #[test]
@@ -246,11 +231,10 @@ mod tests {
     #[test]
     fn unreadable_columns_are_unknown_until_they_are_read() {
         let mut problems = Problems::default();
-        let error = DecodeError { at: 0, expected: "x" };
-        let findings = Findings { read: [0].into_iter().collect(), errors: vec![(0, error.into())] };
-        problems.settle(&TABLE, Uuid::nil(), true, findings);
-        assert!(problems.unknown(&TABLE, Uuid::nil()).contains(0));
+        let finding = Finding { column: "a", message: "x".to_owned(), is_unknown: true };
+        problems.settle("T", Uuid::nil(), |_| true, vec![finding]);
+        assert!(problems.unknown("T", Uuid::nil()).eq(["a"]));
         settle(&mut problems, 0, true, &[(0, Some("not understood"))]);
-        assert!(problems.unknown(&TABLE, Uuid::nil()).is_empty());
+        assert_eq!(problems.unknown("T", Uuid::nil()).count(), 0);
     }
 }

@@ -3,6 +3,7 @@
 //! [RFC 7047 section 3.2]: https://www.rfc-editor.org/rfc/rfc7047#section-3.2
 
 mod column_type;
+mod conform;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,9 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-pub use column_type::{AtomicType, BaseType, ColumnType, Constraint, Max, RefType};
+use crate::value::AtomicType;
+pub use column_type::{BaseType, ColumnType, Constraint, Max, RefType};
+pub use conform::{Place, RowError, ValueError};
 pub use parse::SchemaError;
 
 /// The schema of one database.

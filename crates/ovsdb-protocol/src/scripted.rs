@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
 
-use crate::endpoint::{Endpoint, Stream};
+use crate::endpoint::Endpoint;
+use crate::transport::Stream;
 
 /// Longer than any wait of a test, with a clock that jumps.
 const TIMEOUT: Duration = Duration::from_secs(3600);

@@ -44,7 +44,8 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::cursor::{DatumReader, DecodeError};
-use crate::schema::{AtomicType, ColumnType};
+use crate::schema::ColumnType;
+use crate::value::AtomicType;
 
 pub use column::{AtomValue, Column, apply_scalar, toggle_sorted};
 pub use condition::{TypedCondition, TypedRowFilter};

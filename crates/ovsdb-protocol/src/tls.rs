@@ -92,8 +92,8 @@ impl TlsConfig {
         &self,
         _: &str,
         _: std::net::SocketAddr,
-        _: crate::endpoint::DialTimeouts,
-    ) -> Result<crate::endpoint::Stream, crate::Error> {
+        _: crate::transport::DialTimeouts,
+    ) -> Result<crate::transport::Stream, crate::Error> {
         let why = "ssl: endpoints are not supported, as this program was built without the feature tls";
         Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why).into())
     }

@@ -9,7 +9,7 @@
 //! [RFC 7047 section 5.1]: https://www.rfc-editor.org/rfc/rfc7047#section-5.1
 
 mod atom;
-mod conform;
+mod atomic_type;
 mod datum;
 pub(crate) mod grammar;
 mod json;
@@ -18,6 +18,6 @@ mod row;
 mod tests;
 
 pub use atom::Atom;
-pub use conform::{Place, RowError, ValueError};
+pub use atomic_type::AtomicType;
 pub use datum::Datum;
 pub use row::Row;

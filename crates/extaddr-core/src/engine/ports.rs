@@ -8,8 +8,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Place;
 
-use super::ReconcileKey;
 use super::entry::Entry;
+use super::reconcile_key::ReconcileKey;
 
 /// Identifies a port in the tables of the engine. It is used again after the port is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

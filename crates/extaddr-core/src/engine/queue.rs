@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::ReconcileKey;
+use super::reconcile_key::ReconcileKey;
 
 /// The subjects to be decided again.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ovn_model::{NatKind, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 
-use super::{is_foreign, name, rows};
+use super::rows::{is_foreign, name, rows};
 use crate::forwards::Forward;
 use crate::ownership::Owner;
 use crate::topology::{gateway_ports, is_disabled, is_gateway, router_ports};

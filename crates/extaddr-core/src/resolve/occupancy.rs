@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ovn_model::{ExternalIps, Nat, NatId, NatKind, RouterId, RouterPortId};
 
-use super::{Question, Verdict};
+use super::decision::Verdict;
+use super::question::Question;
 use crate::explain::Trace;
 use crate::forwards::is_egress;
 use crate::northd;

@@ -1,7 +1,7 @@
 //! The checks of bindings: where the gateway and the instance are, and whether that chassis is up to date.
 
+use super::check::{Check, Code, Override};
 use super::southbound::{Chassis, Gateway, Northbound, Southbound};
-use super::{Check, Code, Override};
 
 /// How long a chassis may take for a change before it counts as out of date.
 const MAX_LAG_MS: u64 = 60_000;

@@ -3,9 +3,9 @@
 use ovn_model::Family;
 
 use super::action::{Action, Translation};
+use super::check::{CURE_OF_NORTHD, Check, Code, Override};
 use super::packet::{Packet, Transport};
 use super::southbound::{Flow, Gateway, SNAT_STAGE, Stage, Stages, UNSNAT_STAGE};
-use super::{CURE_OF_NORTHD, Check, Code, Override, host_bits};
 use crate::port_range::PortRange;
 
 /// The most flows of a kind that a message names.
@@ -324,4 +324,12 @@ fn replies(
             first.origin()
         ),
     )
+}
+
+/// Returns the length of a host prefix of a family.
+fn host_bits(family: Family) -> i64 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
 }

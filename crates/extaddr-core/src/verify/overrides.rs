@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::HashSet;
 use ovn_model::Store;
 
-use super::Override;
+use super::check::Override;
 use crate::engine::Engine;
 use crate::owned::owned;
 use crate::ownership::{Owner, Role};

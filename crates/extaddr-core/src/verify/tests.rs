@@ -1,3 +1,7 @@
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
 use super::*;
 
 /// The present time, and when ovn-northd and the chassis were done.

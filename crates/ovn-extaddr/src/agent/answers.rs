@@ -12,7 +12,7 @@ use extaddr_core::sources::nic::{InstanceName, Nic};
 use super::Agent;
 use crate::explanation::Explanation;
 use crate::exposition::Exposition;
-use crate::exposition::question::Question;
+use crate::http::question::Question;
 
 /// How long a step of a walk may take: updates of the database must not wait for a request of a page.
 const MAX_STEP: Duration = Duration::from_millis(1);

@@ -10,29 +10,32 @@ use super::error::{Format, Trouble};
 use super::query::Query;
 use super::render::json;
 use crate::explanation::Explanation;
-use crate::exposition::question::{Asking, Gone, Question};
-use crate::exposition::routes::Site;
+use crate::http::HttpState;
+use crate::http::question::{Asking, Gone, Question};
 use extaddr_core::pages::{Page, Walk};
 
 /// An element for each intent, as in `list --json`. If there are more, the header `Link` has the next page.
-pub(super) async fn intents(State(site): State<Site>, uri: Uri) -> Response {
-    answer(listed(&site, &uri).await)
+pub(super) async fn intents(State(state): State<HttpState>, uri: Uri) -> Response {
+    answer(listed(&state, &uri).await)
 }
 
 /// The agent's status.
-pub(super) async fn status(State(site): State<Site>) -> Response {
-    let status = site.asking.ask(Question::Status).await;
+pub(super) async fn status(State(state): State<HttpState>) -> Response {
+    let status = state.asking.ask(Question::Status).await;
     answer(status.map(|status| json(&*status)).map_err(Into::into))
 }
 
 /// The explanation of a port, as in `explain --json`.
-pub(super) async fn port(State(site): State<Site>, name: Result<Path<String>, PathRejection>) -> Response {
-    answer(explained(&site, name).await.map(|explanation| json(&explanation)))
+pub(super) async fn port(
+    State(state): State<HttpState>,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
+    answer(explained(&state, name).await.map(|explanation| json(&explanation)))
 }
 
-async fn listed(site: &Site, uri: &Uri) -> Result<Response, Trouble> {
+async fn listed(state: &HttpState, uri: &Uri) -> Result<Response, Trouble> {
     let query = Query::parse(uri.query().unwrap_or_default()).map_err(Trouble::query)?;
-    let Page { entries, next, .. } = walk(&site.asking, query.walk()).await?;
+    let Page { entries, next, .. } = walk(&state.asking, query.walk()).await?;
     let mut response = json(&entries);
     let next = next.map(|next| format!("<{}>; rel=\"next\"", query.after(&next).link(uri.path())));
     if let Some(Ok(link)) = next.map(HeaderValue::try_from) {
@@ -52,11 +55,11 @@ pub(super) async fn walk(asking: &Asking, walk: Walk) -> Result<Page, Gone> {
 
 /// Requests the explanation of the port that a path names.
 pub(super) async fn explained(
-    site: &Site,
+    state: &HttpState,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Explanation, Trouble> {
     let Path(name) = name.map_err(|_| Trouble::query("the name of the port is not in UTF-8".to_owned()))?;
-    let explanation = site.asking.ask(|answer| Question::Port(name, answer)).await?;
+    let explanation = state.asking.ask(|answer| Question::Port(name, answer)).await?;
     explanation.map_err(|error| Trouble::new(StatusCode::NOT_FOUND, error))
 }
 

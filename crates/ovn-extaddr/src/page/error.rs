@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::render::{html, json, visible};
-use crate::exposition::question::Gone;
+use crate::http::question::Gone;
 
 /// The error.
 #[derive(Clone, Debug, PartialEq, Eq)]

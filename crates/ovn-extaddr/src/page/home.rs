@@ -14,8 +14,8 @@ use super::error::{Format, Trouble};
 use super::intent::{Badge, Row};
 use super::query::Query;
 use super::render::{html, visible};
-use crate::exposition::question::Question;
-use crate::exposition::routes::Site;
+use crate::http::HttpState;
+use crate::http::question::Question;
 use crate::status::Status;
 
 #[derive(Template)]
@@ -53,17 +53,17 @@ enum Changes {
     Known(Vec<Recent>),
 }
 
-pub(super) async fn show(Shared(site): Shared<Site>, uri: Uri) -> Response {
-    match page(&site, &uri).await {
+pub(super) async fn show(Shared(state): Shared<HttpState>, uri: Uri) -> Response {
+    match page(&state, &uri).await {
         Ok(page) => html(&page),
         Err(trouble) => trouble.answer(Format::Html),
     }
 }
 
-async fn page(site: &Site, uri: &Uri) -> Result<HomePage, Trouble> {
+async fn page(state: &HttpState, uri: &Uri) -> Result<HomePage, Trouble> {
     let query = Query::parse(uri.query().unwrap_or_default()).map_err(Trouble::query)?;
-    let page = walk(&site.asking, query.walk()).await?;
-    let status = site.asking.ask(Question::Status).await?;
+    let page = walk(&state.asking, query.walk()).await?;
+    let status = state.asking.ask(Question::Status).await?;
     let changes = match status.audit.clone() {
         None => Changes::NoAudit,
         Some(path) => {

@@ -13,7 +13,7 @@ use super::intent::{Badge, family};
 use super::picture::{Orientation, Picture};
 use super::render::{html, visible};
 use crate::explanation::{ExplainedIntent, Explanation};
-use crate::exposition::routes::Site;
+use crate::http::HttpState;
 
 #[derive(Template)]
 #[template(path = "port.html")]
@@ -40,8 +40,11 @@ struct Step {
     is_hazard: bool,
 }
 
-pub(super) async fn show(State(site): State<Site>, name: Result<Path<String>, PathRejection>) -> Response {
-    match api::explained(&site, name).await {
+pub(super) async fn show(
+    State(state): State<HttpState>,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
+    match api::explained(&state, name).await {
         Ok(explanation) => html(&PortPage::new(&explanation)),
         Err(trouble) => trouble.answer(Format::Html),
     }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::exposition::routes::{plain, response};
+use crate::http::{plain, response};
 
 /// Renders a page.
 pub(super) fn html(page: &impl Template) -> Response {

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::exposition::routes::response;
+use crate::http::response;
 
 const STYLE: &str = include_str!("../../templates/style.css");
 

@@ -11,8 +11,8 @@ use ovsdb_protocol::Uuid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::exposition::Listen;
-use crate::page::access::StatusPage;
+use crate::http::access::StatusPage;
+use crate::http::listen::Listen;
 use crate::sources::cms::Cms;
 
 /// The content of one file.

@@ -8,8 +8,8 @@ use ovsdb_protocol::{AtomValue, ColumnGroup, Field, Original, Rare, Table, Uuid}
 
 use crate::address::Mac;
 use crate::id::{RouterId, RouterPortId};
-use crate::keys;
 use crate::naming;
+use crate::own_keys;
 use crate::port_range::PortRange;
 use crate::prefix::{Address, LogicalPrefix, is_host, parse_prefix};
 use crate::store::{Meta, Slabs};
@@ -222,7 +222,7 @@ impl Nat {
     pub(crate) fn is_named_on(&self, router: Uuid) -> bool {
         let tag = |key| self.tags.get(key);
         let name = || {
-            let (owner, role, port) = (tag(keys::OWNER)?, tag(keys::ROLE)?, tag(keys::PORT)?);
+            let (owner, role, port) = (tag(own_keys::OWNER)?, tag(own_keys::ROLE)?, tag(own_keys::PORT)?);
             Some(naming::row_uuid(owner, role, router, self.logical_host()?, port))
         };
         // Skip the SHA-1 for UUIDs that are not of version 5.
@@ -231,6 +231,6 @@ impl Nat {
 
     /// Returns the name that the row has in [`Store::nats_tagged`](crate::Store::nats_tagged).
     pub(crate) fn tagged(&self) -> Option<&str> {
-        if self.tags.is_empty() { None } else { Some(self.tags.get(keys::PORT).unwrap_or_default()) }
+        if self.tags.is_empty() { None } else { Some(self.tags.get(own_keys::PORT).unwrap_or_default()) }
     }
 }

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::schema::{AtomicType, BaseType, Max};
+use crate::schema::{BaseType, Max};
+use crate::value::AtomicType;
 
 fn column(is_map: bool, min: u64, max: Max) -> ColumnType {
     let value = is_map.then(|| BaseType::any(AtomicType::Integer));

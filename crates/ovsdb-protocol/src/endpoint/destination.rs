@@ -1,19 +1,12 @@
-//! One address of an endpoint, and the connection to it.
+//! One address of an endpoint.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::timeout;
+use tokio::net::lookup_host;
 
 use super::Endpoint;
-use crate::error::Error;
-use crate::tls::TlsConfig;
 
 /// An endpoint with one of the addresses of its host's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,25 +14,6 @@ pub struct Destination {
     endpoint: Endpoint,
     address: Option<SocketAddr>,
 }
-
-/// How long connecting to a server may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DialTimeouts {
-    /// Until the connection is accepted, which the kernel does on behalf of a busy server.
-    pub(crate) connect: Duration,
-    /// Until a TLS handshake is done, which a busy server may delay. When the CA's certificate is bootstrapped, this
-    /// applies to each of the two handshakes.
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no handshake"))]
-    pub(crate) handshake: Duration,
-}
-
-/// A byte stream to a server.
-pub(crate) type Stream = Pin<Box<dyn ReadWrite>>;
-
-/// The operations of a byte stream.
-pub(crate) trait ReadWrite: AsyncRead + AsyncWrite + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Send> ReadWrite for T {}
 
 // ===== impl Endpoint =====
 
@@ -93,18 +67,6 @@ impl Destination {
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
-
-    /// Connects. The files of `tls` are read each time.
-    pub(crate) async fn dial(&self, tls: &TlsConfig, timeouts: DialTimeouts) -> Result<Stream, Error> {
-        match (&self.endpoint, self.address) {
-            (Endpoint::Unix(path), _) => {
-                Ok(Box::pin(within(timeouts.connect, UnixStream::connect(path)).await?))
-            }
-            (Endpoint::Tcp(..), Some(address)) => Ok(Box::pin(dial_tcp(address, timeouts).await?)),
-            (Endpoint::Ssl(host, _), Some(address)) => tls.dial(host, address, timeouts).await,
-            (_, None) => Err(io::Error::from(io::ErrorKind::NotFound).into()),
-        }
-    }
 }
 
 impl fmt::Display for Destination {
@@ -116,19 +78,6 @@ impl fmt::Display for Destination {
             _ => Ok(()),
         }
     }
-}
-
-pub(crate) async fn dial_tcp(address: SocketAddr, timeouts: DialTimeouts) -> io::Result<TcpStream> {
-    let stream = within(timeouts.connect, TcpStream::connect(address)).await?;
-    // Requests are small and each waits for its answer.
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(limit, connecting)
-        .await
-        .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the attempt to connect timed out")))
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use uuid::Uuid;
-
-use crate::value::{Atom, Datum, Place, ValueError};
+use crate::value::{Atom, AtomicType, Datum};
 
 /// The type of a column: a set of `key`, or a map from `key` to `value`, of `min` to `max` elements.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,21 +34,6 @@ pub struct BaseType {
     pub atomic: AtomicType,
     /// The allowed values of the type.
     pub constraint: Constraint,
-}
-
-/// The type of an atom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AtomicType {
-    /// A signed 64-bit integer.
-    Integer,
-    /// A double.
-    Real,
-    /// A truth value.
-    Boolean,
-    /// A string.
-    String,
-    /// The name of a row.
-    Uuid,
 }
 
 /// The allowed values of an atom's type. Bounds are inclusive.
@@ -133,17 +116,6 @@ impl ColumnType {
             ),
         }
     }
-
-    /// Checks the number of elements of a value.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`ValueError::Arity`] outside of `min` to `max`.
-    pub fn check_arity(&self, found: usize) -> Result<(), ValueError> {
-        let count = found as u64;
-        let fits = count >= self.min && self.max.allows(count);
-        if fits { Ok(()) } else { Err(ValueError::Arity { min: self.min, max: self.max, found }) }
-    }
 }
 
 // ===== impl Max =====
@@ -197,66 +169,6 @@ impl BaseType {
             Constraint::Reference { ref_type, .. } => Some(*ref_type),
             _ => None,
         }
-    }
-
-    /// Checks the constraint for an atom of this type.
-    pub(crate) fn check(&self, atom: &Atom, place: impl FnOnce() -> Place) -> Result<(), ValueError> {
-        let fits = match (&self.constraint, atom) {
-            (Constraint::Enum(atoms), _) => atoms.contains(atom),
-            (Constraint::Integer { min, max }, Atom::Integer(integer)) => (min..=max).contains(&integer),
-            (Constraint::Real { min, max }, Atom::Real(real)) => (min..=max).contains(&real),
-            (Constraint::Length { min, max }, Atom::String(string)) => {
-                (*min..=*max).contains(&(string.chars().count() as u64))
-            }
-            _ => true,
-        };
-        if fits {
-            return Ok(());
-        }
-        Err(ValueError::Constraint {
-            place: place(),
-            atom: atom.clone(),
-            allowed: self.constraint.to_string(),
-        })
-    }
-}
-
-// ===== impl AtomicType =====
-
-impl AtomicType {
-    /// Returns the default value, RFC 7047 section 5.2.1.
-    pub fn default_atom(self) -> Atom {
-        match self {
-            Self::Integer => Atom::Integer(0),
-            Self::Real => Atom::Real(0.0),
-            Self::Boolean => Atom::Boolean(false),
-            Self::String => Atom::String(String::new()),
-            Self::Uuid => Atom::Uuid(Uuid::nil()),
-        }
-    }
-
-    /// Returns the type with this name in a schema.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Integer, Self::Real, Self::Boolean, Self::String, Self::Uuid]
-            .into_iter()
-            .find(|atomic| atomic.name() == name)
-    }
-
-    /// Returns the name of the type in a schema.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Integer => "integer",
-            Self::Real => "real",
-            Self::Boolean => "boolean",
-            Self::String => "string",
-            Self::Uuid => "uuid",
-        }
-    }
-}
-
-impl fmt::Display for AtomicType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

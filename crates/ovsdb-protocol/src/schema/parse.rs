@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Map, Value};
 
-use super::{
-    AtomicType, BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max, RefType, TableSchema,
-};
-use crate::value::{Atom, Datum};
+use super::{BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max, RefType, TableSchema};
+use crate::value::{Atom, AtomicType, Datum};
 
 /// Why a text is not a database schema.
 #[derive(Debug, thiserror::Error)]

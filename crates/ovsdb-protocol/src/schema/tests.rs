@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::value::{Atom, Datum};
+use crate::value::{Atom, AtomicType, Datum};
 
 /// A part of the northbound schema of OVN with an addition for each rule that it does not exercise.
 const SCHEMA: &str = r#"{

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::SessionConfig;
 use super::state::{Call, ConnectionPhase, Feed, SessionState};
-use crate::endpoint::{Destination, Endpoint, Stream};
+use crate::endpoint::{Destination, Endpoint};
+use crate::transport::Stream;
 use crate::error::Error;
 use crate::jsonrpc::JsonRpc;
 use crate::link::{Incoming, Link};

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{ColumnError, ColumnKind};
 use crate::cursor::{AtomRef, DatumReader, DecodeError};
-use crate::schema::AtomicType;
 use crate::value::Atom;
+use crate::value::AtomicType;
 
 /// A type of fields that hold a whole column. `C` is the [`Context`](super::ColumnGroup::Context) of the row type.
 ///

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 
 use super::{Column, ColumnError, ColumnKind, KeyColumn};
 use crate::cursor::DatumReader;
-use crate::schema::AtomicType;
+use crate::value::AtomicType;
 
 /// A type of values that the database has as text, in more than one form.
 pub trait OriginalText: Sized {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{ColumnError, ColumnSet, Table, TableLayout};
 use crate::cursor::{DatumReader, DecodeError};
-use crate::problem::{Findings, Problems};
+use crate::problem::{Finding, Problems};
 use crate::row::{ColumnSink, Columns as ColumnsText};
 
 /// An update of a row, before its columns are read.
@@ -37,18 +37,26 @@ pub fn read_row<T: Table>(
 ) -> Result<bool, DecodeError> {
     let ReadRow { uuid, columns, is_difference, had_problem } = read;
     let unknown = match is_difference && had_problem {
-        true => problems.unknown(&T::TABLE, uuid),
+        true => problems.unknown(T::TABLE.name, uuid).filter_map(T::column_index).collect(),
         false => ColumnSet::EMPTY,
     };
     // A difference of a column that the server replaces is its new value.
     let replaced = if is_difference { layout.replaced } else { ColumnSet::EMPTY };
-    let mut reader = Reader { row, context, unknown, replaced, findings: Findings::default() };
+    let mut reader =
+        Reader { row, context, unknown, replaced, read: ColumnSet::default(), errors: Vec::new() };
     columns.read(&mut reader)?;
-    let findings = reader.findings;
-    if !had_problem && findings.errors.is_empty() {
+    let Reader { read, errors, .. } = reader;
+    if !had_problem && errors.is_empty() {
         return Ok(false);
     }
-    Ok(problems.settle(&T::TABLE, uuid, !is_difference, findings))
+    let was_read =
+        |column: &str| !is_difference || T::column_index(column).is_some_and(|column| read.contains(column));
+    let findings = errors.iter().map(|(column, error)| Finding {
+        column: T::COLUMNS[*column].name,
+        message: error.to_string(),
+        is_unknown: matches!(error, ColumnError::Unreadable(_)),
+    });
+    Ok(problems.settle(T::TABLE.name, uuid, was_read, findings.collect()))
 }
 
 struct Reader<'r, T: Table> {
@@ -56,7 +64,10 @@ struct Reader<'r, T: Table> {
     context: &'r mut T::Context,
     unknown: ColumnSet,
     replaced: ColumnSet,
-    findings: Findings,
+    /// The columns that were read.
+    read: ColumnSet,
+    /// What was wrong with some of them.
+    errors: Vec<(usize, ColumnError)>,
 }
 
 impl<T: Table> ColumnSink for Reader<'_, T> {
@@ -68,12 +79,12 @@ impl<T: Table> ColumnSink for Reader<'_, T> {
             // A difference from an unknown value is unknown, too. Other columns arrive as new values.
             return Ok(());
         }
-        self.findings.read.insert(column);
+        self.read.insert(column);
         match self.row.apply(column, value, self.context) {
             Ok(()) => Ok(()),
             Err(ColumnError::Unreadable(error)) => Err(error),
             Err(error) => {
-                self.findings.errors.push((column, error));
+                self.errors.push((column, error));
                 Ok(())
             }
         }
@@ -82,7 +93,7 @@ impl<T: Table> ColumnSink for Reader<'_, T> {
     fn rejected(&mut self, name: &str, error: DecodeError) {
         if let Some(column) = T::column_index(name) {
             self.row.reset(column);
-            self.findings.errors.push((column, error.into()));
+            self.errors.push((column, error.into()));
         }
     }
 }

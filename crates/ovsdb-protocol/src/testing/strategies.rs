@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::problem::Problems;
 use crate::row::Columns;
-use crate::schema::AtomicType;
 use crate::table::{ColumnKind, ColumnSpec, ReadRow, Table, TableLayout, TableSpec, read_row};
+use crate::value::AtomicType;
 use crate::value::{Atom, Datum, Row};
 
 /// The greatest number of elements or pairs in a drawn value.

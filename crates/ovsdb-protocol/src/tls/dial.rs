@@ -20,7 +20,7 @@ use super::refusal::refusal;
 use super::stream::TolerantStream;
 use super::verifier::Verifier;
 use super::{PemSource, TlsConfig};
-use crate::endpoint::{DialTimeouts, Stream, dial_tcp};
+use crate::transport::{DialTimeouts, Stream, dial_tcp};
 use crate::error::Error;
 use crate::jsonrpc::InactivityTimeout;
 

@@ -8,8 +8,7 @@ use std::num::TryFromIntError;
 
 use uuid::Uuid;
 
-use crate::cursor::AtomRef;
-use crate::schema::AtomicType;
+use super::AtomicType;
 
 /// One indivisible value: the element of a set, or the key or the value of a map.
 ///
@@ -192,15 +191,15 @@ macro_rules! try_from {
 
 try_from!(u64, usize, isize, i128, u128);
 
-impl From<AtomRef<'_>> for Atom {
-    fn from(atom: AtomRef<'_>) -> Self {
-        match atom {
-            AtomRef::Integer(value) => Self::Integer(value),
-            AtomRef::Real(value) => Self::Real(value),
-            AtomRef::Boolean(value) => Self::Boolean(value),
-            AtomRef::String(value) => Self::String(value.into_owned()),
-            AtomRef::Uuid(value) => Self::Uuid(value),
-            AtomRef::NamedUuid(value) => Self::NamedUuid(value.into_owned()),
+impl AtomicType {
+    /// Returns the default value, RFC 7047 section 5.2.1.
+    pub fn default_atom(self) -> Atom {
+        match self {
+            Self::Integer => Atom::Integer(0),
+            Self::Real => Atom::Real(0.0),
+            Self::Boolean => Atom::Boolean(false),
+            Self::String => Atom::String(String::new()),
+            Self::Uuid => Atom::Uuid(Uuid::nil()),
         }
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::schema::{AtomicType, BaseType, ColumnType, Constraint, DatabaseSchema, Max};
+use crate::schema::{BaseType, ColumnType, Constraint, DatabaseSchema, Max};
 
 const UUID: Uuid = Uuid::from_u128(0x36bf_f9c6_0000_4000_8000_0000_0000_00ff);
 const UUID_JSON: &str = r#"["uuid","36bff9c6-0000-4000-8000-0000000000ff"]"#;

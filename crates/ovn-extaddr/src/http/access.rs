@@ -8,7 +8,7 @@ use axum::http::header::HOST;
 use axum::http::uri::Authority;
 use serde::Deserialize;
 
-use crate::exposition::Listen;
+use super::listen::Listen;
 
 /// The configuration key `status-page`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Atom, Datum, Row};
-use crate::schema::{AtomicType, BaseType, ColumnType, Max, TableSchema};
+use super::{BaseType, ColumnType, Constraint, Max, TableSchema};
+use crate::value::{Atom, AtomicType, Datum, Row};
 
 /// The place of an atom in a datum.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,42 @@ pub enum RowError {
         #[source]
         source: ValueError,
     },
+}
+
+impl ColumnType {
+    /// Checks the number of elements of a value.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ValueError::Arity`] outside of `min` to `max`.
+    pub fn check_arity(&self, found: usize) -> Result<(), ValueError> {
+        let count = found as u64;
+        let fits = count >= self.min && self.max.allows(count);
+        if fits { Ok(()) } else { Err(ValueError::Arity { min: self.min, max: self.max, found }) }
+    }
+}
+
+impl BaseType {
+    /// Checks the constraint for an atom of this type.
+    pub(crate) fn check(&self, atom: &Atom, place: impl FnOnce() -> Place) -> Result<(), ValueError> {
+        let fits = match (&self.constraint, atom) {
+            (Constraint::Enum(atoms), _) => atoms.contains(atom),
+            (Constraint::Integer { min, max }, Atom::Integer(integer)) => (min..=max).contains(&integer),
+            (Constraint::Real { min, max }, Atom::Real(real)) => (min..=max).contains(&real),
+            (Constraint::Length { min, max }, Atom::String(string)) => {
+                (*min..=*max).contains(&(string.chars().count() as u64))
+            }
+            _ => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(ValueError::Constraint {
+            place: place(),
+            atom: atom.clone(),
+            allowed: self.constraint.to_string(),
+        })
+    }
 }
 
 impl Datum {

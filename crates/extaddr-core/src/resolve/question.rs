@@ -1,0 +1,24 @@
+//! What a decision is made from.
+
+use ovn_model::{Family, Port, Store};
+
+use crate::rules::Rules;
+use crate::sources::requests::Requests;
+use crate::topology::Reach;
+
+/// Everything a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The database.
+    pub store: &'a Store,
+    /// The operator's settings.
+    pub rules: &'a Rules,
+    /// The intents of CMSes.
+    pub requests: &'a Requests,
+    /// What can be reached from the port's switch.
+    pub reach: &'a Reach,
+    /// The port.
+    pub port: &'a Port,
+    /// The address family.
+    pub family: Family,
+}
