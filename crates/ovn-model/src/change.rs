@@ -108,6 +108,11 @@ impl Recorder {
         }
     }
 
+    /// Records everything as changed with the next commit.
+    pub(crate) fn record_everything(&mut self) {
+        self.pending = Gathered { everything: true, list: HashSet::new() };
+    }
+
     /// Replaces the list by "everything" if it is longer than `limit`.
     pub(crate) fn commit(&mut self, limit: usize) {
         let pending = mem::take(&mut self.pending);

@@ -22,6 +22,10 @@ const MAX_LISTED_CHANGES: usize = 1000;
 impl Replica for Store {
     fn declare(&mut self, schema: &DatabaseSchema) -> Result<MonitorRequests, SchemaMismatch> {
         let (requests, layouts) = monitor_requests(TABLES, schema)?;
+        // Decisions also depend on which columns the server has.
+        if !self.layouts.is_empty() && self.layouts != layouts {
+            self.recorder.record_everything();
+        }
         self.layouts = layouts;
         Ok(requests)
     }

@@ -1,6 +1,6 @@
 //! The monitored columns, for different servers.
 
-use ovsdb_protocol::{ColumnSpec, DatabaseSchema, MonitorRequest, Replica, declared_schema};
+use ovsdb_protocol::{Batch, ColumnSpec, DatabaseSchema, MonitorRequest, Replica, declared_schema};
 
 use super::super::Store;
 use crate::{Group, Nat};
@@ -55,4 +55,21 @@ fn what_cannot_be_done_without_is_named() {
     );
     let error = Store::new().declare(&schema(|table, _| table != "Load_Balancer")).unwrap_err();
     assert!(error.to_string().contains("Load_Balancer.name"), "{error}");
+}
+
+#[test]
+fn other_columns_change_everything() {
+    let mut store = Store::new();
+    let snapshot = |store: &mut Store, schema: &DatabaseSchema| {
+        store.declare(schema).unwrap();
+        store.begin(Batch::Snapshot);
+        store.commit();
+        store.take_changes().everything
+    };
+    let (old, new) = (schema(|_, column| !column.is_optional), schema(|_, _| true));
+    assert!(snapshot(&mut store, &old), "the first");
+    assert!(!snapshot(&mut store, &old));
+    assert!(snapshot(&mut store, &new));
+    assert!(!snapshot(&mut store, &new));
+    assert!(snapshot(&mut store, &old));
 }
