@@ -9,6 +9,7 @@ use extaddr_core::DATABASE;
 use extaddr_core::engine::Engine;
 use extaddr_core::names::{Directory, PortNames};
 use extaddr_core::report::Entry;
+use extaddr_core::rules::Rules;
 use extaddr_core::sources::requests::{IntentStatus, News, Requests};
 use ovn_model::Store;
 use ovsdb_protocol::{
@@ -50,7 +51,8 @@ impl Observer {
         let mut session = Session::new(settings.reading_session());
         let mut watchers = Watchers::start(&settings.cms);
         let (mut store, mut directory) = (Store::new(), Directory::default());
-        let mut engine = Engine::new(settings.rules.clone());
+        // How long a forward is gone is not known here. A row without one is about to be deleted, and is shown as that.
+        let mut engine = Engine::new(Rules { hold_down: Duration::ZERO, ..settings.rules.clone() });
         engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         synced(settings, &mut session, &mut Both(&mut store, &mut directory)).await?;
         let limit = settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT));

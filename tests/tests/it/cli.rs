@@ -320,6 +320,12 @@ fn plan_tells_by_its_status_whether_there_is_something_to_do() -> Result<()> {
         text.contains("  ~ snat row of 10.57.1.11") && text.contains("- external_ip 203.0.113.101"),
         "{text}"
     );
+    // A forward that is gone is no less gone because a command has just started.
+    net.annotate(port, V4, Some("203.0.113.101"))?;
+    assert_eq!(status(&["plan", "--exit-code"])?, Some(0));
+    net.remove_forward(ip("203.0.113.101"))?;
+    assert_eq!(status(&["plan", "--exit-code"])?, Some(3));
+    assert_eq!(cli.list_json()?[0]["state"], "rejected");
     net.annotate(port, V4, None)?;
     let text = cli.run(&["plan"])?.success()?;
     assert!(
