@@ -104,8 +104,7 @@ impl Applier {
         self.held.retain(|(subject, part), held| {
             engine.unsettled().contains(subject) || (*part && now.instant < held.until + MAX_WAIT)
         });
-        let forgotten = self.fights.forget_old(now.instant);
-        self.touch(engine, forgotten.iter());
+        self.expire(engine, now.instant);
         let mut subjects = BTreeMap::new();
         for subject in engine.unsettled() {
             if subjects.len() >= self.limit {
@@ -126,6 +125,17 @@ impl Applier {
         }
         let batch = batch::merge(store, engine, &self.lock, subjects);
         Some(Pending { applier: self, batch })
+    }
+
+    /// Ends what was contested once rows have not been restored for long enough, whether this agent still writes or not.
+    pub fn expire(&mut self, engine: &Engine, now: Instant) {
+        let forgotten = self.fights.forget_old(now);
+        self.touch(engine, forgotten.iter());
+    }
+
+    /// Returns when something ceases to be contested; [`expire`](Self::expire) is to be called then.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.fights.next_expiry()
     }
 
     /// Returns a subject with its changes, and those that must happen together with them. An override beside a VIP that

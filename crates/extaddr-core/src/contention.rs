@@ -100,11 +100,15 @@ impl ContentionTracker {
         self.rounds.get(subject).filter(|round| round.until().is_some_and(|until| now < until))
     }
 
-    /// Returns when waiting rows are to be restored and when they cease to be contested. Some of the times may have
-    /// passed.
+    /// Returns when waiting rows are to be restored. Some of the times may have passed.
     pub fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        let contested = self.rounds.values().filter_map(|round| Some((round.until()?, round.last + WINDOW)));
-        contested.flat_map(|(until, over)| [until, over])
+        self.rounds.values().filter_map(Round::until)
+    }
+
+    /// Returns when the first rows cease to be contested.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let contested = self.rounds.values().filter(|round| round.until().is_some());
+        contested.map(|round| round.last + WINDOW).min()
     }
 }
 

@@ -236,7 +236,8 @@ impl Agent {
     /// When something is to be done although no event occurs.
     fn next_deadline(&self) -> Option<Instant> {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
-        let decide = self.engine.next_deadline().filter(|_| self.may_decide());
+        let decide = self.engine.next_deadline().into_iter().chain(self.applier.next_expiry()).min();
+        let decide = decide.filter(|_| self.may_decide());
         let hear = self.sources.deadline(now().instant);
         let tell = self.service.next_deadline();
         let look = self.election.takeover.next_deadline().filter(|_| self.session.is_synced());
@@ -324,6 +325,7 @@ impl Agent {
             self.metrics.decisions.observe(start.instant.elapsed().as_secs_f64());
             self.metrics.decided.inc_by(decided.len() as u64);
         }
+        self.applier.expire(&self.engine, start.instant);
         self.tracker.note(&self.engine, decided, start.instant);
     }
 }

@@ -37,9 +37,11 @@ fn rows_that_stay_are_out_of_the_fight() {
     }
     fights.forget_old(after(start, 100));
     assert!(fights.is_contested(&subject()));
+    assert_eq!(fights.next_expiry(), Some(after(start, 14 + 120)));
     fights.forget_old(after(start, 200));
     assert!(!fights.is_contested(&subject()));
     assert_eq!(fights.deadlines().count(), 0);
+    assert_eq!(fights.next_expiry(), None);
 }
 
 #[test]

@@ -25,8 +25,8 @@ impl Agent {
     }
 
     fn account(&mut self) {
-        // Nothing is reported while the copy is out of sync, since the intents are not known then.
-        if !self.session.is_synced() {
+        // Nothing is reported while the copy is out of sync, or new sources are not read, since the intents are not known then.
+        if !self.may_decide() {
             return;
         }
         let mut told = self.tracker.take_untold();

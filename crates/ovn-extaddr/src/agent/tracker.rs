@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use extaddr_core::engine::Engine;
+use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::intent_stats::IntentStats;
+use extaddr_core::resolve::Place;
 use foldhash::{HashMap, HashMapExt};
 
 /// Tracks intents from a decision to its report.
@@ -14,6 +15,8 @@ pub(super) struct IntentTracker {
     generation: u64,
     /// Since when the rows of ports differ from the desired state.
     unsettled: HashMap<Arc<str>, Instant>,
+    /// The same for conversions, of which there are few.
+    conversions: HashMap<Place, Instant>,
     /// Ports that may have to be reported, possibly with repetitions.
     untold: Vec<Arc<str>>,
 }
@@ -24,6 +27,7 @@ impl IntentTracker {
             stats: IntentStats::new(by_router),
             generation: 0,
             unsettled: HashMap::new(),
+            conversions: HashMap::new(),
             untold: Vec::new(),
         }
     }
@@ -36,7 +40,7 @@ impl IntentTracker {
             // Ports with decisions are among those decided just now.
             let gone = self.stats.ports().filter(|port| engine.decisions(port).is_empty());
             decided.extend(gone.cloned());
-            self.unsettled.clear();
+            self.unsettled.retain(|port, _| engine.is_unsettled(port));
         }
         for port in &decided {
             if !engine.is_unsettled(port) {
@@ -47,6 +51,13 @@ impl IntentTracker {
                 self.unsettled.insert(Arc::clone(port), now);
             }
         }
+        // They are after all ports.
+        let conversions = engine.unsettled().iter().rev().map_while(|subject| match subject {
+            ReconcileKey::Conversion(place) => Some(*place),
+            ReconcileKey::Port(_) => None,
+        });
+        let before = std::mem::take(&mut self.conversions);
+        self.conversions.extend(conversions.map(|place| (place, before.get(&place).copied().unwrap_or(now))));
         self.untold.append(&mut decided);
     }
 
@@ -60,8 +71,8 @@ impl IntentTracker {
         self.unsettled.get(port).copied()
     }
 
-    /// Returns the earliest such time of all ports.
+    /// Returns the earliest such time of all ports and conversions.
     pub(super) fn oldest_unsettled(&self) -> Option<Instant> {
-        self.unsettled.values().min().copied()
+        self.unsettled.values().chain(self.conversions.values()).min().copied()
     }
 }
