@@ -36,7 +36,8 @@ pub(crate) struct Deadline(Option<Instant>);
 impl Deadline {
     /// Starts the time of the settings now.
     pub(crate) fn from_settings(settings: &Settings) -> Self {
-        Self(settings.timeout.map(|limit| Instant::now() + limit))
+        // A time that no clock reaches is no limit.
+        Self(settings.timeout.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
     /// Starts a time now.

@@ -78,6 +78,9 @@ impl Reload {
     }
 }
 
+/// The link that Kubernetes replaces when the files of a volume change, which are links through it.
+const VOLUME_LINK: &str = "..data";
+
 /// Watches the directories of files, since an editor replaces a file rather than write to it, and directories of
 /// drop-ins. A directory created later is not watched; SIGHUP still works.
 fn watch(
@@ -90,7 +93,7 @@ fn watch(
     let all: Vec<_> = drop_ins.to_vec();
     let mut watcher = recommended_watcher(move |event: notify::Result<Event>| {
         let concerns = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| names.contains(name))
+            path.file_name().is_some_and(|name| name == VOLUME_LINK || names.contains(name))
                 || path.parent().is_some_and(|parent| all.iter().any(|directory| directory == parent))
         };
         if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {

@@ -87,5 +87,23 @@ fn a_database_without_a_place_to_keep_intents_is_told() -> Result<()> {
     let scene = Scene::start()?;
     let set = scene.cli.run(&["set", "p1", "--ipv4", ONE, "--keep"])?;
     ensure!(set.code() == Some(1) && set.stderr.contains("ovn-nbctl init"), "{set:?}");
+    // Nothing was changed: the port's own intent is still there.
+    let mut net = Net::builder(1).ipv4_only().create(&scene.server)?;
+    let port = net.add_instance(Addressing::Static)?.port;
+    scene.cli.run(&["set", &port, "--ipv4", ONE])?.success()?;
+    let set = scene.cli.run(&["set", &port, "--ipv4", "auto", "--keep"])?;
+    ensure!(set.code() == Some(1), "{set:?}");
+    ensure!(net.external_ids(&port)?.contains_key(V4));
     Ok(())
+}
+
+#[test]
+fn an_intent_of_a_port_that_is_away_is_changed_with_keep() -> Result<()> {
+    let (scene, net, instance) = scene()?;
+    let port = instance.port.as_str();
+    scene.cli.run(&["set", port, "--ipv4", ONE, "--keep"])?.success()?;
+    net.remove_instance(port)?;
+    let set = scene.cli.run(&["set", port, "--ipv4", "auto"])?;
+    ensure!(set.code() == Some(1) && set.stderr.contains("--keep"), "{set:?}");
+    scene.cli.run(&["set", port, "--ipv4", "auto", "--keep"])?.success().map(drop)
 }

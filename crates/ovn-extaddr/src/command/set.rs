@@ -144,10 +144,11 @@ impl Set {
             let pairs = on_port.iter().zip(&wanted).map(|(key, (_, value))| (*key, value.as_str()));
             change.on_port.push(Mutation::insert("external_ids", Datum::map(pairs)));
         }
-        let found = change.write(&client, deadline, port).await?;
-        if !found.is_global {
+        // Checked before anything is changed: the port's own intent would be gone otherwise.
+        if self.keep && !has_global_row(&client, deadline).await? {
             bail!("table NB_Global has no row to keep the intent in: `ovn-nbctl init` makes it");
         }
+        let found = change.write(&client, deadline, port).await?;
         let mut hint = None;
         match found.port {
             None if self.keep => {
@@ -156,7 +157,7 @@ impl Set {
                     clean(&guess)
                 );
             }
-            None => bail!("port {port} is gone"),
+            None => bail!("there is no port {port} now: with --keep, the intent waits for it"),
             Some(row) => {
                 row.warn(port);
                 hint = row.hint(port, &settings).filter(|_| !self.keep);
@@ -215,6 +216,14 @@ impl Unset {
     }
 }
 
+/// Returns whether the database has the row in which intents are kept.
+async fn has_global_row(client: &Client, deadline: Deadline) -> anyhow::Result<bool> {
+    let mut transaction = Transaction::new(DATABASE);
+    let found = transaction.select_columns("NB_Global", [], ["_uuid"]);
+    let results = commit(client, deadline, &transaction).await?;
+    Ok(results.rows(found).is_some_and(|rows| !rows.is_empty()))
+}
+
 /// Changes of the `external_ids` with the intents for a port: its own, and the database's.
 #[derive(Debug, Default)]
 struct IntentChange {
@@ -226,8 +235,6 @@ struct IntentChange {
 #[derive(Debug)]
 struct Found {
     port: Option<PortRow>,
-    /// Whether the database has a row for its own keys, as far as it was searched.
-    is_global: bool,
     /// The keys of the database with kept intents for any port.
     kept: BTreeSet<String>,
 }
@@ -249,7 +256,8 @@ impl IntentChange {
         transaction.mutate("Logical_Switch_Port", [named], self.on_port);
         let kept = (!self.kept.is_empty()).then(|| {
             let kept = transaction.select_columns("NB_Global", [], ["external_ids"]);
-            (kept, transaction.mutate("NB_Global", [], self.kept))
+            transaction.mutate("NB_Global", [], self.kept);
+            kept
         });
         transaction.comment(format!("ovn-extaddr: intent of {port}"));
         let results = commit(client, deadline, &transaction).await?;
@@ -263,15 +271,9 @@ impl IntentChange {
                 is_neutrons: noted("neutron:port_name").is_some(),
             }
         });
-        let (kept, changed) = kept.unzip();
-        let is_global = changed.is_none_or(|changed| results.count(changed).is_some_and(|count| count > 0));
         let rows = kept.and_then(|kept| results.rows(kept)).unwrap_or_default();
         let ids = rows.iter().filter_map(|row| row.get("external_ids")).flat_map(Datum::pairs);
-        Ok(Found {
-            port,
-            is_global,
-            kept: ids.filter_map(|(key, _)| Some(key.as_str()?.to_owned())).collect(),
-        })
+        Ok(Found { port, kept: ids.filter_map(|(key, _)| Some(key.as_str()?.to_owned())).collect() })
     }
 }
 
