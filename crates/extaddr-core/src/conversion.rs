@@ -102,6 +102,15 @@ impl<'a> Site<'a> {
         ahead.chain(self.done.iter().map(Undo::balancer))
     }
 
+    /// Adds VIPs to those that our row records, if there is a row: somebody may have changed the record.
+    pub fn remember(&mut self, memory: &[Undo]) {
+        if self.current.is_some() {
+            let is_new = |undo: &&Undo| !self.done.iter().any(|done| done.is_same_vip(undo));
+            let lost: Vec<_> = memory.iter().filter(is_new).cloned().collect();
+            self.done.extend(lost);
+        }
+    }
+
     /// Returns the VIPs that our row records as removed, if there is a row.
     pub fn memory(&self) -> Option<&[Undo]> {
         self.current.map(|_| &*self.done)
@@ -152,13 +161,15 @@ impl<'a> Site<'a> {
         if balancers.any(|id| !shows_same_source(store, router, id, address)) {
             return not(Unconvertible::Source);
         }
+        // Of two groups of agents that both have a row, that with the lesser name keeps it.
+        let is_second = |nat: &Nat| self.current.is_some() && owner.precedes_owner_of(nat);
         // A dnat row of the CMS forwards the address already; a second one must not be added.
         let foreign = |id: &NatId| {
             let heeded = |nat: &&Nat| northd::nat_flaw(store, nat).is_none();
             store
                 .nat(*id)
                 .filter(heeded)
-                .is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat))
+                .is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat) && !is_second(nat))
         };
         let network = || northd::forwarding_network(store, router, address).next().is_some();
         if store.nats_by_external(router, address).iter().any(foreign) || network() {
@@ -252,7 +263,7 @@ fn removal(
     }
     let (key, value): (Box<str>, Box<str>) = (vip.key().into(), vip.value().into());
     let undo = Undo::Restore { balancer: balancer.uuid, key: key.clone(), value: value.clone() };
-    Some((RowChange::RemoveVip(id, key, value), undo))
+    undo.is_recordable().then_some((RowChange::RemoveVip(id, key, value), undo))
 }
 
 // ===== impl Undo =====
@@ -274,7 +285,7 @@ impl Undo {
         let vip = default_target(row, address)?;
         let (key, value): (Box<str>, Box<str>) = (vip.key().into(), vip.value().into());
         let now = Self::Restore { balancer: row.uuid, key: key.clone(), value: value.clone() };
-        Some((Some(RowChange::RemoveVip(id, key, value)), now))
+        now.is_recordable().then_some((Some(RowChange::RemoveVip(id, key, value)), now))
     }
 
     /// Returns the change that reverts it; `None` where the load balancer is gone.

@@ -292,7 +292,8 @@ impl Engine {
             }
             ReconcileKey::Conversion(place) => {
                 let memory = self.conversions.get(place).map_or(&[][..], |conversion| &conversion.memory);
-                let site = Site::new(store, &self.rules.owner, place.0, place.1);
+                let mut site = Site::new(store, &self.rules.owner, place.0, place.1);
+                site.remember(memory);
                 if site.memory().is_none() && !memory.is_empty() {
                     return conversion::restoration(store, place.0, memory);
                 }
@@ -426,7 +427,16 @@ impl Engine {
         let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
         let conversion = self.conversions.entry(place).or_default();
         match site.memory() {
-            Some(memory) => (conversion.memory, conversion.router) = (memory.to_vec(), router_uuid),
+            Some(recorded) => {
+                // Somebody may have removed the record, or a part of it. What the agent itself omits is restored before.
+                let is_lost = |undo: &Undo| {
+                    !recorded.iter().any(|other| other.is_same_vip(undo)) && undo.is_out(store, router)
+                };
+                let mut memory = std::mem::take(&mut conversion.memory);
+                memory.retain(|undo| conversion.router == router_uuid && is_lost(undo));
+                memory.extend(recorded.iter().cloned());
+                (conversion.memory, conversion.router) = (memory, router_uuid);
+            }
             // If the agent deleted the row itself, that restored all VIPs. With a router only its attachments are gone.
             None => conversion.memory.retain(|undo| {
                 (conversion.router == router_uuid || !undo.needs_router()) && undo.is_out(store, router)

@@ -34,6 +34,11 @@ impl Owner {
         nat.tags.get(keys::OWNER) == Some(&self.0)
     }
 
+    /// Returns whether a row belongs to another group of agents, and its name is greater than this one's.
+    pub fn precedes_owner_of(&self, nat: &Nat) -> bool {
+        nat.tags.get(keys::OWNER).is_some_and(|other| *self.0 < *other)
+    }
+
     /// Returns the lock that elects the one agent of the group that writes.
     pub fn lock(&self) -> LockName {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';

@@ -82,6 +82,7 @@ impl OwnRow {
             && nat.is_written(self.external, self.logical)
             && nat.has_port_range(self.port_range)
             && nat.gateway_port == self.gateway_port
+            && !is_impaired(nat)
             && self.external_ips.is_none_or(|wanted| nat.external_ips() == Ok(wanted))
             && match &self.purpose {
                 Purpose::Egress { port } => owner.is_override_of(nat, port),
@@ -112,7 +113,21 @@ impl OwnRow {
         keys.extend(pairs().map(|(key, _)| key.to_owned()));
         let mut mutations = Nat::COLUMNS.stateless.set("false").to_vec();
         mutations.extend(Nat::COLUMNS.tags.replace(keys.iter().map(String::as_str), pairs()));
-        (self.plain_columns(store), mutations)
+        let mut columns = self.plain_columns(store);
+        if is_impaired(there) {
+            if store.supports(Nat::MATCH) {
+                columns = columns.with(Nat::MATCH, "");
+            }
+            if store.supports(Nat::EXTERNAL_MAC) {
+                columns = columns.with(Nat::EXTERNAL_MAC, Datum::empty());
+            }
+            if there.external_ips().is_err() && self.external_ips.is_none() {
+                columns = columns
+                    .with(Nat::ALLOWED_EXT_IPS, Datum::empty())
+                    .with(Nat::EXEMPTED_EXT_IPS, Datum::empty());
+            }
+        }
+        (columns, mutations)
     }
 
     /// Returns the columns that are not maps.
@@ -142,6 +157,12 @@ impl OwnRow {
         }
         row
     }
+}
+
+/// Returns whether somebody has limited one of our rows to some packets, or made OVN ignore it, by columns that are empty
+/// otherwise. An address set of peers may be an operator's own.
+fn is_impaired(nat: &Nat) -> bool {
+    !nat.matches().is_empty() || nat.has_bad_external_mac() || nat.external_ips().is_err()
 }
 
 // ===== impl Purpose =====

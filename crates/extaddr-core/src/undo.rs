@@ -62,6 +62,18 @@ impl Undo {
         }
     }
 
+    /// Returns whether both are of one VIP, whatever its value.
+    pub(crate) fn is_same_vip(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Attach(one), Self::Attach(another)) => one == another,
+            (
+                Self::Restore { balancer: one, key, .. },
+                Self::Restore { balancer: another, key: other, .. },
+            ) => (one, key) == (another, other),
+            (Self::Attach(_), Self::Restore { .. }) | (Self::Restore { .. }, Self::Attach(_)) => false,
+        }
+    }
+
     /// Returns the targets of the VIP; none if somebody deleted it from its load balancer or with it.
     pub(crate) fn targets<'a>(
         &self,
@@ -97,7 +109,19 @@ impl Undo {
         })
     }
 
-    /// Renders a list as the value of a tag. Keys and values of VIPs contain neither spaces nor semicolons.
+    /// Whether it is read back as it was written: a key such as `203.0.113.10: 0`, which northd accepts, has a separator
+    /// of the record in it.
+    pub fn is_recordable(&self) -> bool {
+        match self {
+            Self::Attach(_) => true,
+            Self::Restore { key, value, .. } => {
+                let has_separator = |text: &str| text.contains(|c: char| c.is_whitespace() || c == ';');
+                !key.is_empty() && !has_separator(key) && !has_separator(value)
+            }
+        }
+    }
+
+    /// Renders a list of [recordable](Self::is_recordable) ones as the value of a tag.
     pub fn list_to_text(list: &[Self]) -> String {
         let texts = list.iter().map(|undo| match undo {
             Self::Attach(balancer) => format!("attach {balancer}"),

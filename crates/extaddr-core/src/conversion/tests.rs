@@ -206,3 +206,23 @@ fn a_balancer_may_lose_one_vip_and_then_be_detached_for_another_address() {
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
     assert_eq!(network.outcome("p2"), "granted 203.0.113.11 for 10.57.0.12 converted");
 }
+
+#[test]
+fn a_vip_whose_key_could_not_be_read_back_stays() {
+    let mut network = forwarded(&[]);
+    let vips = map(&[("203.0.113.10: 0", TARGET), ("203.0.113.11:80", "10.57.0.11:80")]);
+    network.put("Load_Balancer", "fw", json!({"vips": vips}));
+    assert_eq!(network.outcome("p1"), "rejected default-target");
+    assert_eq!(network.conversions(), Vec::<String>::new());
+}
+
+#[test]
+fn of_two_groups_of_agents_with_a_row_each_that_with_the_lesser_name_keeps_it() {
+    let mut network = detached();
+    let undo = format!("attach {}", balancer_uuid(&network, "fw"));
+    network.rules.owner = "second".parse().unwrap();
+    convert(&mut network, A, TARGET, &undo);
+    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    network.rules.owner = Owner::default();
+    assert_eq!(network.conversions(), Vec::<String>::new());
+}

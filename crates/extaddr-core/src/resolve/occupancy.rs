@@ -1,5 +1,6 @@
 //! Foreign rows where the rows of a port would be.
 
+use std::cell::LazyCell;
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
@@ -28,8 +29,10 @@ impl<'a> Occupancy<'a> {
     /// else.
     pub(super) fn occupant(self, internal: IpAddr) -> Result<Option<NatId>, Verdict> {
         let Self { question: Question { store, .. }, router, external, .. } = self;
+        let is_overridden = LazyCell::new(|| self.is_overridden(internal));
         let foreign = |id: &NatId| {
             let nat = store.nat(*id).filter(|nat| is_egress(nat) && self.meets(nat));
+            let nat = nat.filter(|nat| !(self.is_second(nat) && *is_overridden));
             nat.map(|nat| (*id, nat))
         };
         let rows: Vec<_> = store.nats_by_logical(router, internal).filter_map(|id| foreign(&id)).collect();
@@ -130,6 +133,21 @@ impl<'a> Occupancy<'a> {
             }
         }
         inherits.then_some(limits)
+    }
+
+    /// Returns whether a row belongs to another group of agents whose name is greater.
+    ///
+    /// Where both have a row for the same port, that group gives its row up. Otherwise both would do so at once, insert
+    /// theirs again, and never end.
+    fn is_second(self, nat: &Nat) -> bool {
+        self.question.rules.owner.precedes_owner_of(nat)
+    }
+
+    /// Returns whether the port has our row for an address.
+    fn is_overridden(self, internal: IpAddr) -> bool {
+        let Question { store, rules, port, .. } = self.question;
+        let mut rows = store.nats_by_logical(self.router, internal).filter_map(|id| store.nat(id));
+        rows.any(|nat| rules.owner.is_override_of(nat, &port.name))
     }
 
     /// Returns whether a foreign row translates packets that the port's rows would translate.

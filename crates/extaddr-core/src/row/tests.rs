@@ -136,3 +136,37 @@ fn an_update_leaves_keys_of_others() {
         ])
     );
 }
+
+#[test]
+fn a_row_that_somebody_limits_or_disables_is_written_again() {
+    let set = || crate::testing::reference("Address_Set", "peers");
+    for (columns, is_written) in [
+        (json!({}), true),
+        // An operator may limit the peers.
+        (json!({"allowed_ext_ips": set()}), true),
+        (json!({"match": "ip4.dst == 198.51.100.0/24"}), false),
+        (json!({"external_mac": "02:00"}), false),
+        (json!({"allowed_ext_ips": set(), "exempted_ext_ips": set()}), false),
+    ] {
+        let mut network = Network::new();
+        network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+        let store = network.store();
+        let (_, nat) = store.nats().find(|(_, nat)| !nat.tags.is_empty()).unwrap();
+        network.put("NAT", &nat.uuid.to_string(), columns.clone());
+        let store = network.store();
+        let (_, nat) = store.nats().find(|(_, nat)| !nat.tags.is_empty()).unwrap();
+        let wanted = OwnRow {
+            port_range: None,
+            gateway_port: None,
+            ..row(&store, Purpose::Egress { port: "p1".into() })
+        };
+        assert_eq!(wanted.is_written_in(nat, &network.rules.owner), is_written, "{columns}");
+        let (update, _) = wanted.update(&store, &network.rules.owner, 0, nat);
+        let update = serde_json::to_value(Row::from(update)).unwrap();
+        for (column, default) in [("match", json!("")), ("external_mac", json!(["set", []]))] {
+            assert_eq!(update.get(column), Some(&default).filter(|_| !is_written), "{columns}");
+        }
+        let has_both = columns.as_object().unwrap().len() == 2;
+        assert_eq!(update.get("allowed_ext_ips").is_some(), has_both, "{columns}");
+    }
+}

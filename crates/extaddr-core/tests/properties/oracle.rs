@@ -218,8 +218,10 @@ impl<'a> Oracle<'a> {
         }
         let mut occupants = Vec::new();
         for address in &internal {
-            occupants
-                .push((*address, self.occupant(router, external, *address, gateway_port.ok().flatten())?));
+            occupants.push((
+                *address,
+                self.occupant(router, external, *address, gateway_port.ok().flatten(), port.text("name"))?,
+            ));
         }
         let missing: Vec<_> =
             occupants.iter().filter(|(_, nat)| nat.is_none()).map(|(address, _)| *address).collect();
@@ -392,11 +394,13 @@ impl<'a> Oracle<'a> {
         external: IpAddr,
         internal: IpAddr,
         at: Option<Uuid>,
+        name: &str,
     ) -> Result<Option<Uuid>, Verdict> {
         let mut egress = Vec::new();
         for (uuid, nat) in self.nats(router) {
             if ["snat", "dnat_and_snat"].contains(&nat.text("type"))
                 && !self.is_ours(nat)
+                && !self.is_second(router, nat, internal, name)
                 && self.meets(router, nat, at)
                 && let Some((address, length)) = network(nat.text("logical_ip"))
                 && contains((address, length), internal)
@@ -417,6 +421,19 @@ impl<'a> Oracle<'a> {
         let narrower = egress.iter().any(|(length, same, ..)| !same && Some(*length) > longest);
         let there = whole.filter(|(length, ..)| Some(*length) == longest && !narrower);
         Ok(there.map(|(.., uuid)| *uuid).min())
+    }
+
+    /// Whether a row of another group yields to one of ours for the same port.
+    fn is_second(self, router: Uuid, nat: &Row, internal: IpAddr, name: &str) -> bool {
+        let is_override = |(_, row): &(Uuid, &Row)| {
+            self.is_ours(row)
+                && row.get("external_ids", "ovn-extaddr:port") == Some(name)
+                && row.get("external_ids", "ovn-extaddr:role") == Some("egress")
+                && network(row.text("logical_ip"))
+                    == Some((internal, if internal.is_ipv4() { 32 } else { 128 }))
+        };
+        let owner = nat.get("external_ids", "ovn-extaddr:owner");
+        owner.is_some_and(|owner| owner > self.owner.as_str()) && self.nats(router).iter().any(is_override)
     }
 
     /// The gateway port that rows have to name.
@@ -489,10 +506,8 @@ impl<'a> Oracle<'a> {
         if nat.text(translated_to).contains('/') {
             return None;
         }
-        let mac = nat.text("external_mac");
-        let is_mac =
-            mac.split(':').count() == 6 && mac.split(':').all(|byte| u8::from_str_radix(byte, 16).is_ok());
-        if nat.is_set("allowed_ext_ips") && nat.is_set("exempted_ext_ips") || !mac.is_empty() && !is_mac {
+        let has_both = nat.is_set("allowed_ext_ips") && nat.is_set("exempted_ext_ips");
+        if has_both || !is_mac(nat.text("external_mac")) {
             return None;
         }
         let ports = self.gateway_ports(router);
@@ -533,4 +548,10 @@ impl Decision {
         let rows = if let Verdict::Granted(rows) = &self.verdict { Some(rows) } else { None };
         rows.into_iter().flatten()
     }
+}
+
+/// Whether a text is an Ethernet address, or there is none.
+fn is_mac(text: &str) -> bool {
+    let is_byte = |byte: &str| u8::from_str_radix(byte, 16).is_ok();
+    text.is_empty() || text.split(':').count() == 6 && text.split(':').all(is_byte)
 }

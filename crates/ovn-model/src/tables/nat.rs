@@ -94,6 +94,10 @@ pub enum NatKind {
 pub struct BothExternalIps;
 
 impl Nat {
+    /// `match`, an expression that packets also have to meet.
+    pub const MATCH: Field<Self, Box<str>> = NatExtras::COLUMNS.match_expression;
+    /// `external_mac`, the Ethernet address of a distributed rule.
+    pub const EXTERNAL_MAC: Field<Self, Option<Box<str>>> = NatExtras::COLUMNS.external_mac;
     /// `allowed_ext_ips`, an address set.
     pub const ALLOWED_EXT_IPS: Field<Self, Option<Uuid>> = NatExtras::COLUMNS.allowed_ext_ips;
     /// `exempted_ext_ips`, an address set.

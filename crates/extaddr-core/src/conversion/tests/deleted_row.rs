@@ -1,4 +1,4 @@
-//! What is restored after somebody deleted our row, and with it the record of what was removed.
+//! What is restored after somebody deleted our row or the record of what was removed that it has.
 
 use super::*;
 use crate::testing::Live;
@@ -100,4 +100,20 @@ fn a_balancer_is_not_attached_to_a_router_that_comes_after_the_one_it_was_on() {
     assert_eq!(without_its_router(detached), Vec::<String>::new());
     // A VIP is not the router's.
     assert_eq!(without_its_router(removed), ["restore-vip fw 203.0.113.10"]);
+}
+
+#[test]
+fn a_record_that_somebody_removes_from_the_row_is_still_known() {
+    for Way { network, restored, .. } in WAYS {
+        let mut live = Live::new(network());
+        live.edit(|network| {
+            let store = network.store();
+            let (router, _) = store.routers().next().unwrap();
+            let (_, row) = current(&store, &network.rules.owner, router, A.parse().unwrap()).unwrap();
+            let uuid = row.uuid.to_string();
+            let tags = [("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:role", "default-target")];
+            network.put("NAT", &uuid, json!({"external_ids": map(&tags)}));
+        });
+        assert!(live.conversions().contains(&restored.to_owned()), "{:?}", live.conversions());
+    }
 }

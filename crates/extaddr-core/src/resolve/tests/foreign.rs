@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{GRANTED, forwarded, wanting};
-use crate::rules::ExemptionsRule;
+use crate::rules::{ExemptionsRule, PortRangeRule};
 use crate::testing::{Network, map, reference};
 
 fn address_set() -> Value {
@@ -164,4 +164,27 @@ fn field_case_14_an_address_that_two_ports_have_gets_no_row() {
     network.put("Logical_Switch_Port", "p2", json!({"addresses": "02:00:00:00:00:12 10.57.0.12"}));
     network.put("Logical_Switch_Port", "p2", json!({"dynamic_addresses": "02:00:00:00:00:12 10.57.0.11"}));
     assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
+fn of_two_groups_of_agents_with_a_row_each_that_with_the_lesser_name_keeps_it() {
+    let group = |network: &mut Network, owner: &str| network.rules.owner = owner.parse().unwrap();
+    // Both with the same address, and with different ones, as by their policies.
+    for other in ["203.0.113.10", "203.0.113.11"] {
+        let mut network = forwarded();
+        network.rules.port_range = PortRangeRule::Off;
+        group(&mut network, "second");
+        network.own_row("p1", other, "10.57.0.11", None);
+        group(&mut network, "ovn-extaddr");
+        // The first to write has it.
+        let outcome = if other == "203.0.113.10" { "foreign" } else { "conflict foreign-nat" };
+        assert_eq!(network.outcome("p1"), outcome);
+        network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+        assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
+        assert_eq!(network.plan("p1"), [""; 0]);
+        group(&mut network, "second");
+        assert_eq!(network.outcome("p1"), "foreign");
+        let delete = format!("delete snat {other} for 10.57.0.11");
+        assert!(network.plan("p1").contains(&delete), "{:?}", network.plan("p1"));
+    }
 }

@@ -46,7 +46,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Whether one of our rows has the desired content (§4.2).
+/// Whether one of our rows has the desired content (§4.2), and nothing that limits it.
 pub(super) fn reads(nat: &Row, row: &Desired) -> bool {
     let range = row.port_range.map(|(first, last)| format!("{first}-{last}"));
     nat.text("type") == "snat"
@@ -54,6 +54,9 @@ pub(super) fn reads(nat: &Row, row: &Desired) -> bool {
         && nat.text("logical_ip") == row.logical.to_string()
         && nat.text("external_port_range") == range.unwrap_or_default()
         && nat.refs("gateway_port").next() == row.gateway_port
+        && nat.text("match").is_empty()
+        && !(nat.is_set("allowed_ext_ips") && nat.is_set("exempted_ext_ips"))
+        && is_mac(nat.text("external_mac"))
         && nat.get("options", "stateless").is_some_and(|stateless| stateless != "true")
         && nat.get("external_ids", "ovn-extaddr:role") == Some("egress")
 }
