@@ -1,5 +1,8 @@
 //! The schedule of transactions: which changes to send when, and what their outcome means. Pure: time is an argument.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

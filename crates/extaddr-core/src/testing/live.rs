@@ -57,6 +57,11 @@ impl Live {
         self.engine.catch_up(&mut self.store, self.now);
     }
 
+    /// Returns the store, the engine and the time.
+    pub(crate) fn parts(&self) -> (&Store, &Engine, Now) {
+        (&self.store, &self.engine, self.now)
+    }
+
     /// Returns the decisions on a port, as [`Network::outcome`] does.
     pub(crate) fn outcome(&self, port: &str) -> String {
         outcome(&self.store, &self.engine, port)

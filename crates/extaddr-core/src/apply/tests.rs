@@ -1,0 +1,128 @@
+//! When changes are sent, and when not.
+
+use std::sync::Arc;
+
+use ovsdb_protocol::Results;
+use ovsdb_protocol::testing::transaction_id;
+
+use super::*;
+use crate::ownership::Role;
+use crate::rules::PortRangeRule;
+use crate::testing::{Live, Network};
+
+const A: &str = "203.0.113.10";
+const TARGET: &str = "10.57.0.11";
+
+/// A network where `p1` wants an address that is forwarded to it.
+fn wanting() -> Network {
+    let mut network = Network::new();
+    network.rules.port_range = PortRangeRule::Off;
+    network.wants("p1", A);
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+    network
+}
+
+fn applier(network: &Network) -> Applier {
+    Applier::new(network.rules.owner.lock())
+}
+
+/// Sends what is to be sent; returns its id.
+fn send(live: &Live, applier: &mut Applier, number: u64) -> Option<TransactionId> {
+    let (store, engine, now) = live.parts();
+    let id = transaction_id(number);
+    applier.next(store, engine, now)?.sent(id);
+    Some(id)
+}
+
+fn end(live: &Live, applier: &mut Applier, id: TransactionId, outcome: Outcome) -> Option<Fate> {
+    let (store, engine, now) = live.parts();
+    applier.completed(id, outcome, store, engine, now).map(|conclusion| conclusion.fate)
+}
+
+fn committed() -> Outcome {
+    Outcome::Committed(Results::default())
+}
+
+/// Somebody removes our row.
+fn remove_row(network: &mut Network) {
+    let name = network.row_of_role(Role::Egress, "p1", TARGET, &[]);
+    network.delete("NAT", &name);
+}
+
+/// Has the row of `p1` removed and restored once more often than that is not contested. Returns the network and applier.
+fn contested() -> (Live, Applier) {
+    let network = wanting();
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    for number in 0..=11 {
+        let id = send(&live, &mut applier, number).expect("the row is missing");
+        live.edit(|network| network.own_row("p1", A, TARGET, None));
+        assert_eq!(end(&live, &mut applier, id, committed()), Some(Fate::Committed));
+        live.edit(remove_row);
+        live.pass(Duration::from_secs(2));
+    }
+    (live, applier)
+}
+
+#[test]
+fn one_transaction_is_under_way_at_a_time() {
+    let network = wanting();
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    let id = send(&live, &mut applier, 1).unwrap();
+    assert!(applier.is_busy() && applier.is_under_way(&Arc::from("p1")));
+    assert_eq!(send(&live, &mut applier, 2), None);
+    live.edit(|network| network.own_row("p1", A, TARGET, None));
+    assert_eq!(end(&live, &mut applier, id, committed()), Some(Fate::Committed));
+    assert!(!applier.is_busy());
+    assert_eq!(send(&live, &mut applier, 3), None, "nothing is left to change");
+    assert_eq!(end(&live, &mut applier, id, committed()), None, "it is known");
+}
+
+#[test]
+fn what_had_no_effect_is_sent_again_ever_less_often() {
+    let network = wanting();
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    let mut wait = Duration::from_millis(200);
+    for number in 1..5 {
+        let id = send(&live, &mut applier, number).unwrap();
+        end(&live, &mut applier, id, committed());
+        let obstacle = applier.obstacle(live.parts().1, &Arc::from("p1"));
+        assert!(matches!(obstacle, Some(Obstacle::Refused(why)) if why.contains("no effect")));
+        assert_eq!(send(&live, &mut applier, 10 + number), None);
+        assert_eq!(applier.next_deadline(), Some(live.parts().2.instant + wait));
+        live.pass(wait);
+        wait *= 2;
+    }
+    // Other changes do not wait.
+    live.edit(|network| network.wants("p1", "203.0.113.11"));
+    live.edit(|network| network.balancer("fw2", &[("203.0.113.11:80", "10.57.0.11:80")], &["R"]));
+    assert!(send(&live, &mut applier, 20).is_some());
+}
+
+#[test]
+fn an_outcome_that_is_not_known_is_seen_in_the_database() {
+    let network = wanting();
+    let mut applier = applier(&network);
+    let live = Live::new(network);
+    let id = send(&live, &mut applier, 1).unwrap();
+    assert_eq!(end(&live, &mut applier, id, Outcome::Unknown), Some(Fate::Unknown));
+    assert!(send(&live, &mut applier, 2).is_some(), "the row has the same UUID, so it is inserted once");
+}
+
+#[test]
+fn rows_are_contested_until_they_have_not_been_restored_for_a_while() {
+    let port = Arc::from("p1");
+    let (mut live, mut applier) = contested();
+    assert_eq!(applier.obstacle(live.parts().1, &port), Some(Obstacle::Contested));
+    // The agent does not write any more: nothing is sent.
+    applier.take_touched();
+    let over = applier.next_expiry().unwrap();
+    assert!(over > live.parts().2.instant);
+    live.pass(over - live.parts().2.instant);
+    applier.expire(live.parts().1, live.parts().2.instant);
+    assert_eq!(applier.obstacle(live.parts().1, &port), None);
+    assert!(applier.take_touched().contains(&port), "that is to be reported");
+    assert_eq!(applier.next_expiry(), None);
+}
