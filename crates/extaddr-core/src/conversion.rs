@@ -146,6 +146,9 @@ impl<'a> Site<'a> {
         if gateway_ports(store, router).nth(1).is_some() {
             return not(Unconvertible::GatewayPorts);
         }
+        if northd::announces_only_balancers(store, router) && !self.has_other_vip(store) {
+            return not(Unconvertible::Announced);
+        }
         // One without a backend rejects or drops packets, which our row would not.
         if hazards.iter().any(|(_, _, vip)| vip.backends().is_empty()) {
             return not(Unconvertible::NoBackend);
@@ -201,6 +204,14 @@ impl<'a> Site<'a> {
             external_ips: None,
         };
         Ok(Some(Conversion { row, moves }))
+    }
+
+    /// Returns whether a VIP for a port of the address stays on the router.
+    fn has_other_vip(&self, store: &Store) -> bool {
+        let here =
+            store.balancers_with_vip(self.address).filter(|id| store.attachment(self.router, *id).is_some());
+        let mut rows = here.filter_map(|id| store.load_balancer(id));
+        rows.any(|row| row.vips_on(self.address).iter().any(|vip| vip.endpoint.port.is_some()))
     }
 
     /// Returns the changes for the conversion, which is `in_use` or not.

@@ -15,6 +15,7 @@ use ovn_model::{
     ElementKind, Endpoint, Family, LoadBalancer, Nat, NatId, NatKind, Port, RouterId, RouterPort,
     RouterPortId, Store, Vip, is_host, keys,
 };
+use ovsdb_protocol::Rare;
 use smallvec::SmallVec;
 
 use crate::topology::{gateway_ports, holds, router_ports};
@@ -70,6 +71,22 @@ pub enum NatFlaw {
 /// forwards, not even those without a variable (lib/lb.c, `ovn_lb_vip_init_template`).
 pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
     !balancer.is_template() && vip_flaw(vip).is_none()
+}
+
+/// Returns whether a router, by one of its ports, announces the addresses of VIPs and not those of NAT rows (`options` of
+/// both in ovn-nb(5), since OVN 25.03). Its neighbours may do the same for it, and are not looked at.
+pub fn announces_only_balancers(store: &Store, router: RouterId) -> bool {
+    let Some(row) = store.router(router) else { return false };
+    let option = |option: &Rare<Option<Box<str>>>| option.get().cloned().flatten();
+    if option(&row.dynamic_routing).as_deref() != Some("true") {
+        return false;
+    }
+    let of_router = option(&row.redistribute);
+    router_ports(store, router).any(|(_, port)| {
+        let modes = option(&port.redistribute).or_else(|| of_router.clone()).unwrap_or_default();
+        let has = |mode: &str| modes.split(',').any(|other| other.trim() == mode);
+        has("lb") && !has("nat")
+    })
 }
 
 /// Returns the ports (or all) of an address of the router for which VIPs that are not forwards take replies. These are

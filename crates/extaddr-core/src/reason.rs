@@ -299,6 +299,8 @@ pub enum Unconvertible {
     Source,
     /// A row forwards at one gateway port, and a VIP at each of several.
     GatewayPorts,
+    /// The address would not be announced any more.
+    Announced,
 }
 
 // ===== impl Reason =====
@@ -439,6 +441,9 @@ impl Unconvertible {
             }
             Self::GatewayPorts => {
                 "its router has several gateway ports, and a row would forward at one of them"
+            }
+            Self::Announced => {
+                "its router announces the addresses of load balancers and not those of NAT rows: add nat to options:dynamic-routing-redistribute"
             }
             Self::Source => {
                 "the instance would see another source (lb_force_snat_ip and dnat_force_snat_ip of the router differ, or skip_snat of the load balancer)"

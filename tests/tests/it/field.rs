@@ -368,4 +368,13 @@ cases! {
         want p1 auto
         want p2 10.58.0.50
     " => ["p1 rejected no-forward-for-auto", "p2 rejected not-a-forward"];
+
+    /// Logical_Router.options:dynamic-routing-redistribute, ovn-nb(5): the row of a conversion would not be announced, and
+    /// the address not be reached any more.
+    own_26_an_address_that_is_announced_as_a_vip: "
+        lb-add lb 203.0.113.10 10.57.0.11
+        lr-lb-add R lb
+        set logical_router R options:dynamic-routing=true options:dynamic-routing-redistribute=connected,lb
+        want p1 203.0.113.10
+    " => ["p1 rejected default-target"];
 }

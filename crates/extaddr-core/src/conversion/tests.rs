@@ -226,3 +226,30 @@ fn of_two_groups_of_agents_with_a_row_each_that_with_the_lesser_name_keeps_it() 
     network.rules.owner = Owner::default();
     assert_eq!(network.conversions(), Vec::<String>::new());
 }
+
+#[test]
+fn an_address_stays_announced() {
+    let announcing = |enabled: &str, router: &str, port: Option<&str>, others: &[(&str, &str)]| {
+        let mut network = forwarded(others);
+        let options = [("dynamic-routing", enabled), ("dynamic-routing-redistribute", router)];
+        network.put("Logical_Router", "R", json!({"options": map(&options)}));
+        if let Some(modes) = port {
+            let options = map(&[("dynamic-routing-redistribute", modes)]);
+            network.put("Logical_Router_Port", "R-ext", json!({"options": options}));
+        }
+        network.outcome("p1")
+    };
+    let granted = "granted 203.0.113.10 for 10.57.0.11 converted";
+    for (enabled, router, port, expected) in [
+        ("true", "connected,lb", None, "rejected default-target"),
+        ("true", "static", Some("lb"), "rejected default-target"),
+        ("true", "lb, nat", None, granted),
+        ("true", "connected,static", None, granted),
+        ("false", "lb", None, granted),
+    ] {
+        assert_eq!(announcing(enabled, router, port, &[]), expected, "{enabled} {router} {port:?}");
+    }
+    // Another VIP on the address keeps it announced.
+    let others = [("203.0.113.10:80", "10.57.0.11:80")];
+    assert!(announcing("true", "lb", None, &others).starts_with("granted"));
+}

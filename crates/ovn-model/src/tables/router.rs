@@ -28,6 +28,12 @@ pub struct Router {
     /// `options:dnat_force_snat_ip`: the source of packets that a `dnat` rule forwards.
     #[ovsdb(key = "options:dnat_force_snat_ip")]
     pub dnat_force_snat: Rare<Option<Box<str>>>,
+    /// `options:dynamic-routing`: whether its routes are announced.
+    #[ovsdb(key = "options:dynamic-routing")]
+    pub dynamic_routing: Rare<Option<Box<str>>>,
+    /// `options:dynamic-routing-redistribute`: which routes are announced, where its ports do not say that themselves.
+    #[ovsdb(key = "options:dynamic-routing-redistribute")]
+    pub redistribute: Rare<Option<Box<str>>>,
     /// The intent for all instances behind it, [`keys::ROUTER`](crate::keys::ROUTER).
     #[ovsdb(key = "external_ids:address.external")]
     pub external: Option<Box<str>>,

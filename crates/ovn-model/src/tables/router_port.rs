@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ovsdb_protocol::{Table, Uuid};
+use ovsdb_protocol::{Rare, Table, Uuid};
 
 use crate::id::RouterId;
 use crate::prefix::Networks;
@@ -24,6 +24,9 @@ pub struct RouterPort {
     pub networks: Networks,
     /// The name of the router port at the other end, if two routers are joined directly.
     pub peer: Option<Arc<str>>,
+    /// `options:dynamic-routing-redistribute`: which routes are announced by it.
+    #[ovsdb(key = "options:dynamic-routing-redistribute")]
+    pub redistribute: Rare<Option<Box<str>>>,
     #[ovsdb(optional, since = "20.03")]
     pub(crate) gateway_chassis: Vec<Uuid>,
     #[ovsdb(optional, since = "20.03")]

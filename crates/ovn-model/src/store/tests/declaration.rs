@@ -34,7 +34,7 @@ fn an_old_server_is_asked_for_what_it_has() {
     let mut store = Store::new();
     let requests = store.declare(&schema(|_, column| !column.is_optional)).unwrap();
     assert!(!requests.contains_key("Load_Balancer_Group"));
-    let columns = MonitorRequest::columns(["name", "networks", "peer"]);
+    let columns = MonitorRequest::columns(["name", "networks", "peer", "options"]);
     assert_eq!(requests["Logical_Router_Port"], columns.load_stage(2));
     assert!(store.supports(Nat::COLUMNS.kind) && !store.supports(Nat::COLUMNS.gateway_port));
     assert!(!store.supports(Group::COLUMNS.name));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::Store;
 use super::database::{Database, Row, Update, Value, delta, feed, snapshot};
 use super::scratch::Scratch;
-use super::view::{PORTS, ROUTER_PORTS, View, of_store};
+use super::view::{PORTS, ROUTER_OPTIONS, ROUTER_PORTS, View, of_store};
 use crate::id::Handle;
 use crate::{Change, Node, keys};
 
@@ -150,8 +150,9 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             &["true", "True", "no"],
         ),
         ("Logical_Router", "options") => {
-            c.map(&["chassis", "lb_force_snat_ip", "dnat_force_snat_ip", "other"], &["c", "d"])
+            c.map(&[&["chassis", "other"], &ROUTER_OPTIONS[..]].concat(), &["c", "d"])
         }
+        ("Logical_Router_Port", "options") => c.map(&["dynamic-routing-redistribute", "other"], &["c", "d"]),
         (_, "allowed_ext_ips") => {
             Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Load_Balancer")) })
         }

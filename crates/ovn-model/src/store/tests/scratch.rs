@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ovsdb_protocol::Uuid;
 
 use super::database::{Database, Row, Value};
-use super::view::{PORTS, ROUTER_PORTS, View, addresses, see};
+use super::view::{PORTS, ROUTER_OPTIONS, ROUTER_PORTS, View, addresses, see};
 use crate::{
     BothExternalIps, ExternalIps, Family, Mac, PortAddresses, PortKind, Vip, is_host, keys, parse_ip,
     parse_prefix,
@@ -37,9 +37,17 @@ impl<'a> Scratch<'a> {
         let gateway =
             !row["gateway_chassis"].refs().is_empty() || row["ha_chassis_group"] != Value::MaybeRef(None);
         let peer = row["peer"].maybe();
+        let redistribute = row["options"].map().get("dynamic-routing-redistribute");
         format!(
             "{:?}",
-            (row["name"].text(), networks, gateway, peer, self.owner("Logical_Router", "ports", uuid))
+            (
+                row["name"].text(),
+                networks,
+                gateway,
+                peer,
+                redistribute,
+                self.owner("Logical_Router", "ports", uuid)
+            )
         )
     }
 
@@ -305,8 +313,8 @@ impl<'a> Scratch<'a> {
                 ("router", uuid),
                 (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)),
             );
-            let forced = ["lb_force_snat_ip", "dnat_force_snat_ip"].map(|key| row["options"].map().get(key));
-            see(v, ("router", uuid), forced);
+            let options = ROUTER_OPTIONS.map(|key| row["options"].map().get(key));
+            see(v, ("router", uuid), options);
             let mine: BTreeSet<_> =
                 row["nat"].refs().iter().filter(|nat| self.has("NAT", **nat)).copied().collect();
             let owned = |nat: &Uuid| self.owner("Logical_Router", "nat", *nat) == Some(uuid);
@@ -419,7 +427,7 @@ impl<'a> Scratch<'a> {
         for (uuid, row) in self.rows("Logical_Router") {
             let (key, chassis) = (("router", uuid), row["options"].map().get("chassis"));
             see(s, key, (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)));
-            see(s, key, ["lb_force_snat_ip", "dnat_force_snat_ip"].map(|key| row["options"].map().get(key)));
+            see(s, key, ROUTER_OPTIONS.map(|key| row["options"].map().get(key)));
             for (port, row) in self.rows("Logical_Router_Port") {
                 if self.owner("Logical_Router", "ports", port) != Some(uuid) {
                     continue;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ovsdb_protocol::Uuid;
 
 use super::super::{Attachment, Store};
-use crate::{AddressSet, Family, LoadBalancerId, NatId};
+use crate::{AddressSet, Family, LoadBalancerId, NatId, Router};
 
 /// From the name of something to its visible properties.
 pub(super) type View = BTreeMap<String, BTreeSet<String>>;
@@ -15,6 +15,8 @@ pub(super) type View = BTreeMap<String, BTreeSet<String>>;
 /// The values that are drawn from, and so those that may be queried.
 pub(super) const PORTS: [&str; 4] = ["p0", "p1", "p2", ""];
 pub(super) const ROUTER_PORTS: [&str; 4] = ["l0", "l1", "l2", ""];
+pub(super) const ROUTER_OPTIONS: [&str; 4] =
+    ["lb_force_snat_ip", "dnat_force_snat_ip", "dynamic-routing", "dynamic-routing-redistribute"];
 pub(super) const ADDRESSES: [&str; 6] =
     ["10.0.0.1", "10.0.0.2", "192.0.2.1", "192.0.2.2", "fd42::1", "2001:db8::1"];
 
@@ -93,7 +95,14 @@ pub(super) fn of_store(store: &Store) -> View {
         see(
             v,
             ("router port", port.uuid),
-            (&port.name, networks, port.is_gateway(), &port.peer, port.router.map(router)),
+            (
+                &port.name,
+                networks,
+                port.is_gateway(),
+                &port.peer,
+                port.redistribute.get().cloned().flatten(),
+                port.router.map(router),
+            ),
         );
     }
     for (id, balancer) in store.load_balancers() {
@@ -135,9 +144,9 @@ pub(super) fn of_store(store: &Store) -> View {
     let nats = |ids: &[NatId]| ids.iter().map(|id| store.nat(*id).unwrap().uuid).collect::<BTreeSet<_>>();
     for (id, router) in store.routers() {
         see(v, ("router", router.uuid), (&router.name, &router.chassis, &router.external));
-        let forced =
-            [&router.lb_force_snat, &router.dnat_force_snat].map(|option| option.get().cloned().flatten());
-        see(v, ("router", router.uuid), forced);
+        let Router { lb_force_snat, dnat_force_snat, dynamic_routing, redistribute, .. } = router;
+        let options = [lb_force_snat, dnat_force_snat, dynamic_routing, redistribute];
+        see(v, ("router", router.uuid), options.map(|option| option.get().cloned().flatten()));
         for address in addresses() {
             see(v, ("external", router.uuid, address), nats(store.nats_by_external(id, address)));
             see(v, ("host snats", router.uuid, address), nats(store.host_snats(id, address)));
