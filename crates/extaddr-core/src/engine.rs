@@ -34,7 +34,7 @@ use crate::reason::Reason;
 use crate::resolve::{Decision, Dependency, Place, Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::nic::Nic;
-use crate::sources::requests::{Answer, News, Requests};
+use crate::sources::requests::{Lookup, Requests, SourceUpdate};
 use crate::topology::Reach;
 use crate::undo::Undo;
 use crate::{conversion, drain};
@@ -58,7 +58,7 @@ pub struct Engine {
     requests: Requests,
     located: Located,
     /// Whether intents count; if not, all our rows are to be deleted.
-    heeds_intents: bool,
+    intents_enabled: bool,
     ports: Ports,
     conversions: HashMap<Place, Conversion>,
     queue: Queue,
@@ -69,7 +69,7 @@ pub struct Engine {
     /// The conversions that depend on a load balancer.
     balancers: Index<Uuid, Place>,
     /// The routers with an intent for the ports behind them.
-    speakers: HashSet<RouterId>,
+    auto_routers: HashSet<RouterId>,
     wall: u64,
     /// The number of complete recomputations.
     generation: u64,
@@ -128,7 +128,7 @@ impl Engine {
             rules,
             requests: Requests::default(),
             located: Located::default(),
-            heeds_intents: true,
+            intents_enabled: true,
             ports: Ports::new(),
             conversions: HashMap::new(),
             queue: Queue::default(),
@@ -136,7 +136,7 @@ impl Engine {
             reaches: Reaches::default(),
             watchers: DependencyIndex::new(),
             balancers: Index::default(),
-            speakers: HashSet::new(),
+            auto_routers: HashSet::new(),
             wall: 0,
             generation: 0,
         }
@@ -144,7 +144,7 @@ impl Engine {
 
     /// Creates an engine that deletes every row of this owner, whatever the intents.
     pub fn withdrawing(rules: Rules) -> Self {
-        Self { heeds_intents: false, ..Self::new(rules) }
+        Self { intents_enabled: false, ..Self::new(rules) }
     }
 
     /// Returns the owner.
@@ -177,13 +177,13 @@ impl Engine {
 
     /// Takes in news of a source, by its number. The ports concerned are decided again by the next
     /// [`update`](Self::update).
-    pub fn hear(&mut self, store: &Store, source: usize, news: News) {
-        let affected = self.requests.take(source, news);
+    pub fn take_update(&mut self, store: &Store, source: usize, update: SourceUpdate) {
+        let affected = self.requests.take(source, update);
         for instance in affected.instances {
             self.queue.extend(self.located.ports(instance).cloned().map(ReconcileKey::Port));
         }
         if affected.presumed {
-            let names = store.tagged_names().filter(|name| self.requests.may_speak_of(name));
+            let names = store.tagged_names().filter(|name| self.requests.may_have_intent_for(name));
             self.queue.extend(names.map(ReconcileKey::Port));
         }
     }
@@ -327,9 +327,9 @@ impl Engine {
     }
 
     /// Whether a port may have an intent, from its own row or another source.
-    fn speaks(&self, store: &Store, port: &Port) -> bool {
-        self.rules.speak_for_ports()
-            || !self.speakers.is_empty()
+    fn may_have_intent(&self, store: &Store, port: &Port) -> bool {
+        self.rules.has_rules_for_ports()
+            || !self.auto_routers.is_empty()
             || Family::ALL.iter().any(|family| {
                 port.external(*family).is_some()
                     || store.kept(&port.name, *family).is_some()
@@ -340,10 +340,10 @@ impl Engine {
     /// Whether a CMS has an intent for a port, or may have the one that our rows fulfil. Nothing is kept for the other
     /// ports of its instances, which may be all ports: a later intent marks them.
     fn is_requested(&self, store: &Store, port: &Port, family: Family) -> bool {
-        match self.requests.answer(&port.name, family) {
-            Answer::Silent => false,
-            Answer::Unheard(_) => !store.nats_tagged(&port.name).is_empty(),
-            Answer::Asked { .. } | Answer::Disputed(..) => true,
+        match self.requests.look_up(&port.name, family) {
+            Lookup::None => false,
+            Lookup::Unknown(_) => !store.nats_tagged(&port.name).is_empty(),
+            Lookup::Found { .. } | Lookup::Ambiguous(..) => true,
         }
     }
 
@@ -467,7 +467,7 @@ impl Engine {
     /// Decides on a port alone, without regard to other ports and to time.
     fn examine(&mut self, store: &Store, port: Option<&Port>) -> Draft {
         let mut draft = Draft::default();
-        let Some(port) = port.filter(|port| self.heeds_intents && self.speaks(store, port)) else {
+        let Some(port) = port.filter(|port| self.intents_enabled && self.may_have_intent(store, port)) else {
             return draft;
         };
         // Nearly all ports have one decision with two dependencies.

@@ -34,9 +34,10 @@ pub fn on_address<'a>(
     // The same for all, and not computed where there are none.
     let is_internal = LazyCell::new(move || is_internal(store, router, address));
     let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
-    let vips = balancers
-        .filter_map(move |id| Some((id, store.load_balancer(id)?)))
-        .flat_map(move |(id, row)| heeded(row, row.vips_on(address)).map(move |vip| Forward::Vip(id, vip)));
+    let vips =
+        balancers.filter_map(move |id| Some((id, store.load_balancer(id)?))).flat_map(move |(id, row)| {
+            used_vips(row, row.vips_on(address)).map(move |vip| Forward::Vip(id, vip))
+        });
     vips.chain(rows(store, owner, router, store.nats_by_external(router, address).iter().copied()))
 }
 
@@ -77,7 +78,7 @@ pub fn is_egress(nat: &Nat) -> bool {
 pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
     let balancers = store.balancers_with_backend(target).filter(|id| store.attachment(router, *id).is_some());
     let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
-        let vips = heeded(row, &row.vips).filter(|vip| vip.backends().iter().any(|b| b.address == target));
+        let vips = used_vips(row, &row.vips).filter(|vip| vip.backends().iter().any(|b| b.address == target));
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
     let rows = rows(store, owner, router, store.nats_by_logical(router, target));
@@ -90,7 +91,7 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
 /// Returns all forwards of `router`, sorted by address and port.
 pub fn on_router<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
-    let vips = vips.flat_map(|(id, row)| heeded(row, &row.vips).map(move |vip| Forward::Vip(id, vip)));
+    let vips = vips.flat_map(|(id, row)| used_vips(row, &row.vips).map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
     let mut found: Vec<_> =
         vips.chain(rows(store, owner, router, store.nats_of(router).iter().copied())).collect();
@@ -99,8 +100,8 @@ pub fn on_router<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Ve
 }
 
 /// Returns the VIPs that northd uses.
-fn heeded<'a>(balancer: &'a LoadBalancer, vips: &'a [Vip]) -> impl Iterator<Item = &'a Vip> {
-    vips.iter().filter(|vip| northd::heeds(balancer, vip))
+fn used_vips<'a>(balancer: &'a LoadBalancer, vips: &'a [Vip]) -> impl Iterator<Item = &'a Vip> {
+    vips.iter().filter(|vip| northd::uses_vip(balancer, vip))
 }
 
 fn rows<'a>(

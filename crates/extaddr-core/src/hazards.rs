@@ -70,7 +70,7 @@ fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
             code: "nat-network",
             places: networks_forwarded(store),
             meaning: "NAT rows with a network as external_ip: OVN 25.03 and later send all of its addresses to logical_ip, and earlier releases none",
-            cure: "one row for each address that shall be forwarded; none of the network's is taken for a forward by such a row",
+            cure: "one row for each address that is to be forwarded; such a row makes none of the network's addresses a forward",
             is_wrong: true,
         },
         Hazard {
@@ -105,7 +105,7 @@ fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
             code: "address-of-router",
             places: shared_addresses(store, owner),
             meaning: "forward addresses that another router in the same network outside has on a port or in an SNAT row: both answer ARP and neighbour requests for them",
-            cure: "take the address off the other router, or forward another one",
+            cure: "remove the address from the other router, or forward another one",
             is_wrong: true,
         },
         Hazard {

@@ -8,7 +8,7 @@ use crate::ownership::Role;
 use crate::policy::Names;
 use crate::reason::Reason;
 use crate::rules::Rules;
-use crate::sources::requests::{Answer, Requests};
+use crate::sources::requests::{Lookup, Requests};
 use crate::topology::Reach;
 use crate::wanted::{Source, Text, Wanted, parse};
 
@@ -41,20 +41,22 @@ pub fn find(
     if !port.kind.is_instance() {
         return None;
     }
-    match requests.answer(&port.name, family) {
-        Answer::Asked { kind, wish, .. } => return Intent::written(Source::Cms(kind), &wish.text, family),
-        Answer::Disputed(kind, one, other) => {
+    match requests.look_up(&port.name, family) {
+        Lookup::Found { kind, written, .. } => {
+            return Intent::written(Source::Cms(kind), &written.text, family);
+        }
+        Lookup::Ambiguous(kind, one, other) => {
             let reason = Reason::DisputedInstance(one.to_string().into(), other.to_string().into());
             let text = Text::Other("?".into());
             return Some(Intent { source: Source::Cms(kind), text, wanted: Err(reason), presumed: false });
         }
-        Answer::Unheard(kind) => {
+        Lookup::Unknown(kind) => {
             if let Some(wanted) = present(store, rules, port, family).map(Wanted::Address) {
                 let text = Text::Canonical(wanted);
                 return Some(Intent { source: Source::Cms(kind), text, wanted: Ok(wanted), presumed: true });
             }
         }
-        Answer::Silent => {}
+        Lookup::None => {}
     }
     if let Some(text) = store.kept(&port.name, family) {
         return Intent::written(Source::Kept, text, family);
@@ -64,8 +66,8 @@ pub fn find(
         let switch = port.switch.and_then(|id| store.switch(id));
         let routers: Vec<_> = routers().map(|row| &*row.name).collect();
         let names = Names { port: &port.name, switch: switch.map(|row| &*row.name), routers: &routers };
-        if let Some(wish) = rules.policy.wish(family, names) {
-            let wanted = wish?;
+        if let Some(written) = rules.policy.wish(family, names) {
+            let wanted = written?;
             let text = Text::Canonical(wanted);
             return Some(Intent { source: Source::Policy, text, wanted: Ok(wanted), presumed: false });
         }

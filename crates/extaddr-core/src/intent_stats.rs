@@ -47,7 +47,7 @@ struct Known {
 
 /// A change that is worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct StatusChange {
     /// The state of the intent; `None` if the intent is gone.
     pub state: Option<State>,
     /// Its address family.
@@ -84,18 +84,18 @@ impl IntentStats {
     }
 
     /// Takes in the present status of the intents of a port. Returns the changes.
-    pub fn update(&mut self, port: &Arc<str>, standings: &[IntentStatus], now: Instant) -> Vec<News> {
+    pub fn update(&mut self, port: &Arc<str>, statuses: &[IntentStatus], now: Instant) -> Vec<StatusChange> {
         let old = self.known.get(port).cloned().unwrap_or_default();
         let mut news = Vec::new();
-        let known = standings.iter().map(|standing| {
-            let before = old.iter().find(|known| known.family == standing.family);
-            Known::new(standing, self.hasher.hash_one(standing), before, now, &mut news)
+        let known = statuses.iter().map(|status| {
+            let before = old.iter().find(|known| known.family == status.family);
+            Known::new(status, self.hasher.hash_one(status), before, now, &mut news)
         });
         let known: SmallVec<[_; 1]> = known.collect();
         old.iter().for_each(|before| self.count(before, false));
         known.iter().for_each(|after| self.count(after, true));
         let gone = old.iter().filter(|before| known.iter().all(|after| after.family != before.family));
-        news.extend(gone.map(|gone| News {
+        news.extend(gone.map(|gone| StatusChange {
             state: None,
             family: gone.family,
             untold: gone.unsaid,
@@ -110,10 +110,10 @@ impl IntentStats {
     }
 
     /// Returns whether it equals the last status of an intent.
-    pub fn has(&self, port: &str, standing: &IntentStatus) -> bool {
+    pub fn has(&self, port: &str, status: &IntentStatus) -> bool {
         let known = self.known.get(port).into_iter().flat_map(|known| known.iter());
-        let mut known = known.filter(|known| known.family == standing.family);
-        known.any(|known| known.digest == self.hasher.hash_one(standing))
+        let mut known = known.filter(|known| known.family == status.family);
+        known.any(|known| known.digest == self.hasher.hash_one(status))
     }
 
     /// Returns the ports that have a status.
@@ -159,13 +159,13 @@ impl IntentStats {
 
 impl Known {
     fn new(
-        standing: &IntentStatus,
+        status: &IntentStatus,
         digest: u64,
         before: Option<&Self>,
         now: Instant,
-        news: &mut Vec<News>,
+        news: &mut Vec<StatusChange>,
     ) -> Self {
-        let IntentStatus { family, state, reason, router, .. } = standing;
+        let IntentStatus { family, state, reason, router, .. } = status;
         let fresh = |since| Self {
             family: *family,
             state: *state,
@@ -188,7 +188,7 @@ impl Known {
             known.said += 1;
             let untold = std::mem::take(&mut known.unsaid);
             let last = known.said == MAX_REPORTED;
-            news.push(News { state: Some(*state), family: *family, untold, last });
+            news.push(StatusChange { state: Some(*state), family: *family, untold, last });
         } else {
             known.unsaid += 1;
         }

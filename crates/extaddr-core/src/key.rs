@@ -6,7 +6,7 @@ use ovn_model::{Family, keys};
 
 use crate::sources::instance::KeyPlace;
 use crate::sources::nic::{InstanceName, Nic};
-use crate::sources::requests::{Answer, Requests};
+use crate::sources::requests::{Lookup, Requests};
 use crate::wanted::Source;
 
 /// A key for a family.
@@ -43,8 +43,8 @@ impl<'a> Key<'a> {
             Source::Policy => Place::Policy,
             Source::Cms(_) => {
                 let device = Nic::from_port_name(port).map_or_else(Box::default, |nic| nic.device);
-                let (instance, place) = match requests.answer(port, family) {
-                    Answer::Asked { instance, wish, .. } => (Some(instance), wish.place),
+                let (instance, place) = match requests.look_up(port, family) {
+                    Lookup::Found { instance, written, .. } => (Some(instance), written.place),
                     _ => (None, KeyPlace::Instance),
                 };
                 Place::Instance { instance, device, place }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::sources::Kind;
     use crate::sources::instance::InstanceJson;
-    use crate::sources::requests::News;
+    use crate::sources::requests::SourceUpdate;
 
     const UUID: &str = "00000000-0000-4000-8000-00000000000a";
 
@@ -101,7 +101,7 @@ mod tests {
             "expanded_config": config, "expanded_devices": {"eth0": device}});
         let mut requests = Requests::new([Kind::Incus]);
         let instance = serde_json::from_value::<InstanceJson>(instance).unwrap().read(true);
-        requests.take(0, News::Listed(vec![instance]));
+        requests.take(0, SourceUpdate::Listed(vec![instance]));
         let port = format!("incus-net1-instance-{UUID}-eth0");
         Key::find(&requests, Source::Cms(Kind::Incus), &port, Family::V4).to_string()
     }

@@ -69,7 +69,7 @@ pub enum NatFlaw {
 ///
 /// The values of a template are in `Chassis_Template_Var`, different for each chassis: its VIPs never count as
 /// forwards, not even those without a variable (lib/lb.c, `ovn_lb_vip_init_template`).
-pub fn heeds(balancer: &LoadBalancer, vip: &Vip) -> bool {
+pub fn uses_vip(balancer: &LoadBalancer, vip: &Vip) -> bool {
     !balancer.is_template() && vip_flaw(vip).is_none()
 }
 

@@ -178,22 +178,22 @@ impl Walk {
         }
         let name = called();
         let mut is_wanted = false;
-        for standing in report::standings(store, engine, port, obstacle(port).as_ref()) {
-            let decision = outcome.decisions.iter().find(|decision| decision.family == standing.family);
+        for status in report::statuses(store, engine, port, obstacle(port).as_ref()) {
+            let decision = outcome.decisions.iter().find(|decision| decision.family == status.family);
             let wanted = decision.map_or_else(|| "none".to_owned(), |decision| decision.wanted.to_string());
             let shown = Shown {
                 port,
                 name: name.as_deref(),
-                router: standing.router.and_then(|id| store.router(id)).map(|row| &*row.name),
+                router: status.router.and_then(|id| store.router(id)).map(|row| &*row.name),
                 wanted: &wanted,
-                internal: &standing.internal,
-                external: standing.external,
-                reason: standing.reason,
+                internal: &status.internal,
+                external: status.external,
+                reason: status.reason,
             };
             if filter.shows(&shown) {
-                is_wanted |= filter.admits_state(standing.state);
+                is_wanted |= filter.admits_state(status.state);
                 if let Some(counts) = &mut page.counts {
-                    counts[standing.state as usize] += 1;
+                    counts[status.state as usize] += 1;
                 }
             }
         }

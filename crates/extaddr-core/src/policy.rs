@@ -141,7 +141,7 @@ impl<const VERSION: u8> TryFrom<String> for Text<VERSION> {
 
     fn try_from(text: String) -> Result<Self, String> {
         let family = if VERSION == 4 { Family::V4 } else { Family::V6 };
-        let wrong = |_| format!("\"{text}\" is no {family} address, auto or none");
+        let wrong = |_| format!("\"{text}\" is not an {} address, auto or none", family.title());
         wanted::parse(&text, family).map(Self).map_err(wrong)
     }
 }

@@ -75,15 +75,15 @@ reasons! {
 
     /// The value of the key is no address.
     "invalid-address" InvalidAddress => format!(
-        "\"{}\" is no {} address: set {} to an address, auto or none",
-        context.wanted, context.key.family, context.key
+        "\"{}\" is not an {} address: set {} to an address, auto or none",
+        context.wanted, context.key.family.title(), context.key
     );
 
     /// The address is of the other family.
     "wrong-family" WrongFamily => format!(
-        "{} is no {} address: it belongs into {}",
+        "{} is not an {} address: set {} instead",
         context.wanted,
-        context.key.family,
+        context.key.family.title(),
         context.key.other()
     );
 
@@ -94,7 +94,7 @@ reasons! {
     );
 
     /// No switch has the port.
-    "no-switch" NoSwitch => "no switch has this port: add it to one, or see why the CMS made half a port";
+    "no-switch" NoSwitch => "no switch has this port: add it to one, or find out why the CMS left it without one";
 
     /// The port has no address of the family.
     "no-address" NoAddress => format!(
@@ -137,7 +137,7 @@ reasons! {
 
     /// Two instances have the same UUID, and do not ask for the same.
     "disputed-instance" DisputedInstance(one: Arc<str>, other: Arc<str>) => format!(
-        "instances {one} and {other} have the same volatile.uuid and do not ask for the same, so that neither is heeded: give one of them another, or both the same keys"
+        "instances {one} and {other} have the same volatile.uuid and do not ask for the same, so that neither is used: give one of them another, or both the same keys"
     );
 
     /// Several routers forward the address.
@@ -150,7 +150,7 @@ reasons! {
 
     /// The router is disabled.
     "router-disabled" RouterDisabled => format!(
-        "{} is disabled, so that OVN passes over it: enable it (`ovn-nbctl lr-set-enabled`, or the CMS's administrative state)",
+        "{} is disabled, so that OVN ignores it: enable it (`ovn-nbctl lr-set-enabled`, or the CMS's administrative state)",
         context.here()
     );
 

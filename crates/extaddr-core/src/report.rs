@@ -19,7 +19,7 @@ use crate::ownership::Role;
 use crate::reason::{Code, Reason};
 use crate::resolve::{Decision, Verdict};
 use crate::row::{DrainTags, OwnRow};
-use crate::sources::instance::Asked;
+use crate::sources::instance::NicIntents;
 use crate::sources::nic::{InstanceName, Nic};
 use crate::state::State;
 use crate::wanted::{self, Source};
@@ -120,7 +120,7 @@ fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
 }
 
 /// Reports on a NIC with an intent, if it has no port: most belong to stopped instances.
-pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &Asked) -> Vec<Entry> {
+pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &NicIntents) -> Vec<Entry> {
     if engine.port_of(nic).is_some() {
         return Vec::new();
     }
@@ -228,7 +228,7 @@ pub struct IntentStatus {
 }
 
 /// Returns the states of the intents of a port: as [`entries`], at a fraction of the cost.
-pub fn standings(
+pub fn statuses(
     store: &Store,
     engine: &Engine,
     port: &Arc<str>,
@@ -238,7 +238,7 @@ pub fn standings(
     let changes =
         if unsettled { engine.changes(store, &ReconcileKey::Port(Arc::clone(port))) } else { Vec::new() };
     let PortOutcome { decisions, held, leaves } = engine.outcome(port);
-    let mut standings: Vec<_> = decisions
+    let mut statuses: Vec<_> = decisions
         .iter()
         .map(|decision| {
             let judged = judge(store, engine, port, decision, held, &changes, obstacle);
@@ -254,13 +254,13 @@ pub fn standings(
         .collect();
     // A drain row in the desired state has a time of expiry.
     if !leaves && !unsettled {
-        return standings;
+        return statuses;
     }
     let owned = owned(store, engine.owner(), port).into_iter();
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
         let Some((external, tags)) = nat.external_ip().zip(DrainTags::read(nat)) else { continue };
-        if standings.iter().all(|standing| standing.family != Family::from(external)) {
-            standings.push(IntentStatus {
+        if statuses.iter().all(|status| status.family != Family::from(external)) {
+            statuses.push(IntentStatus {
                 family: Family::from(external),
                 state: State::Draining,
                 reason: None,
@@ -270,7 +270,7 @@ pub fn standings(
             });
         }
     }
-    standings
+    statuses
 }
 
 /// The state of an intent, from its verdict and the rows in the database.

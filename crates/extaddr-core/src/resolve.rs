@@ -269,7 +269,7 @@ fn stateless_balancer(store: &Store, router: RouterId, internal: &[IpAddr]) -> O
         store.balancers_with_backend(*address).filter_map(move |id| {
             store.attachment(router, id)?;
             let row = store.load_balancer(id).filter(|row| northd::is_stateless(store, router, row))?;
-            row.vips.iter().any(|vip| leads_here(vip) && northd::heeds(row, vip)).then_some((row.uuid, id))
+            row.vips.iter().any(|vip| leads_here(vip) && northd::uses_vip(row, vip)).then_some((row.uuid, id))
         })
     });
     found.min().map(|(_, id)| id)

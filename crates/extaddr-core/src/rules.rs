@@ -101,7 +101,7 @@ impl Rules {
     }
 
     /// Returns whether intents may come from sources other than the ports themselves.
-    pub fn speak_for_ports(&self) -> bool {
+    pub fn has_rules_for_ports(&self) -> bool {
         self.auto || !self.policy.is_empty()
     }
 }

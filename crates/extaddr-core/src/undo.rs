@@ -49,7 +49,7 @@ fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
 /// Returns the VIP of a load balancer that forwards all of an address.
 pub(crate) fn default_target(balancer: &LoadBalancer, address: IpAddr) -> Option<&Vip> {
     let mut vips = balancer.vips_on(address).iter();
-    vips.find(|vip| vip.endpoint.port.is_none() && northd::heeds(balancer, vip))
+    vips.find(|vip| vip.endpoint.port.is_none() && northd::uses_vip(balancer, vip))
 }
 
 // ===== impl Undo =====
@@ -86,7 +86,7 @@ impl Undo {
             (Self::Attach(_), Some((_, row))) => default_target(row, address).cloned(),
             (Self::Restore { balancer, key, value }, Some((id, row))) => {
                 let there = store.attachment(router, id).is_some() || is_detached(store, router, *balancer);
-                Vip::parse(key, value).filter(|vip| there && northd::heeds(row, vip))
+                Vip::parse(key, value).filter(|vip| there && northd::uses_vip(row, vip))
             }
             (_, None) => None,
         };

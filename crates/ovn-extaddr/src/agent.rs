@@ -279,7 +279,7 @@ impl Agent {
             }
             SessionEvent::Synced { resumed } => {
                 let (bytes, rows) = self.session.received();
-                info!(resumed, bytes, rows, "in step with the database");
+                info!(resumed, bytes, rows, "synchronised with the database");
                 self.repeats.forget("disconnected");
                 self.count_resync(resumed, bytes);
             }

@@ -57,21 +57,21 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the agent: keep the rows in step with what is asked for, until told to stop.
+    /// Run the agent: keep the rows as the intents require, until told to stop.
     Run(agent::Run),
     /// Show what an agent would change now, without changing it.
     Plan(plan::Plan),
-    /// List every port with an intent and where it stands.
+    /// List every port with an intent, and its state.
     List(list::List),
     /// Show the way from a port to its rows, step by step.
     Explain(explain::Explain),
-    /// Check in the Southbound database whether the data plane does what overrides ask for.
+    /// Check in the Southbound database whether the data plane applies the overrides.
     Verify(verify::Verify),
     /// Show the forward addresses of routers, where they lead and who uses them.
     Forwards(forwards::Forwards),
     /// Ask for an external address for a port.
     Set(set::Set),
-    /// Withdraw what is asked for a port.
+    /// Withdraw the intent of a port.
     Unset(set::Unset),
     /// Check the configuration and the policy file, and show what is in force.
     CheckConfig(check_config::CheckConfig),

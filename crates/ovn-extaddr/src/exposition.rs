@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use crate::http::access::StatusPage;
 use crate::http::listen::Listen;
-use crate::http::question::{Asking, Question};
+use crate::http::question::{Question, QuestionSender};
 use crate::http::{ANSWER_TIMEOUT, HttpState};
 use routes::routes;
 
@@ -44,7 +44,7 @@ const MAX_REQUEST: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Exposition {
     questions: mpsc::Receiver<Question>,
-    asking: Asking,
+    asking: QuestionSender,
     place: Option<Listen>,
     page: watch::Sender<StatusPage>,
     task: Option<JoinHandle<()>>,
@@ -57,7 +57,7 @@ impl Exposition {
     pub(crate) fn new() -> Self {
         let (sender, questions) = mpsc::channel(MAX_CONNECTIONS);
         let page = watch::Sender::new(StatusPage::Off);
-        Self { questions, asking: Asking::new(sender), place: None, page, task: None }
+        Self { questions, asking: QuestionSender::new(sender), place: None, page, task: None }
     }
 
     /// Changes where it listens; `None` for nowhere.

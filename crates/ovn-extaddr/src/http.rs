@@ -14,7 +14,7 @@ use axum::response::Response;
 use tokio::sync::{Semaphore, watch};
 
 use access::StatusPage;
-use question::Asking;
+use question::QuestionSender;
 
 /// How long the loop may take to answer, and a client to send its request.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// The state for answering requests.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpState {
-    pub(crate) asking: Asking,
+    pub(crate) asking: QuestionSender,
     /// Who may see the status page, by the present configuration.
     pub(crate) page: watch::Receiver<StatusPage>,
     /// Whether requests arrive over TCP.
@@ -37,7 +37,7 @@ pub(crate) struct HttpState {
 }
 
 impl HttpState {
-    pub(crate) fn new(asking: Asking, page: watch::Receiver<StatusPage>, is_tcp: bool) -> Self {
+    pub(crate) fn new(asking: QuestionSender, page: watch::Receiver<StatusPage>, is_tcp: bool) -> Self {
         Self { asking, page, is_tcp, turns: Arc::new(Semaphore::new(MAX_PAGES)) }
     }
 }

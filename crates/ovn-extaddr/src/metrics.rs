@@ -119,7 +119,7 @@ impl Metrics {
                 Histogram::new(LATENCIES),
             ),
             decided: add(r, "decided_ports", "Ports that were decided again", Counter::default()),
-            resyncs: add(r, "resyncs", "How the copy of the database was brought in step", Family::default()),
+            resyncs: add(r, "resyncs", "How the copy of the database was synchronised", Family::default()),
             resync_bytes: add(r, "resync_bytes", "What that took", Family::default()),
             received_bytes: add(
                 r,

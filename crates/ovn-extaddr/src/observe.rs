@@ -10,7 +10,7 @@ use extaddr_core::engine::Engine;
 use extaddr_core::names::{Directory, PortNames};
 use extaddr_core::report::Entry;
 use extaddr_core::rules::Rules;
-use extaddr_core::sources::requests::{IntentStatus, News, Requests};
+use extaddr_core::sources::requests::{Requests, SourceStatus, SourceUpdate};
 use ovn_model::Store;
 use ovsdb_protocol::{
     ApplyError, Batch, DatabaseSchema, MonitorRequests, Replica, RowUpdate, SchemaMismatch, Session,
@@ -56,8 +56,8 @@ impl Observer {
         engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         synced(settings, &mut session, &mut Both(&mut store, &mut directory)).await?;
         let limit = settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT));
-        hear(&mut watchers, limit, |report| engine.hear(&store, report.source, report.news)).await;
-        tell_silent(watchers.sources().iter().zip(engine.requests().standings()), limit);
+        hear(&mut watchers, limit, |report| engine.take_update(&store, report.source, report.news)).await;
+        tell_silent(watchers.sources().iter().zip(engine.requests().statuses()), limit);
         let mut observer = Self { session, watchers, directory, store, engine };
         observer.decide();
         Ok(observer)
@@ -78,8 +78,8 @@ impl Observer {
     }
 
     /// Returns the CMSes with their status.
-    pub fn sources(&self) -> impl Iterator<Item = (&Cms, IntentStatus)> {
-        self.watchers.sources().iter().zip(self.engine.requests().standings())
+    pub fn sources(&self) -> impl Iterator<Item = (&Cms, SourceStatus)> {
+        self.watchers.sources().iter().zip(self.engine.requests().statuses())
     }
 
     /// Waits until something changed.
@@ -92,7 +92,7 @@ impl Observer {
             let event = tokio::select! {
                 event = self.session.next(&mut replicas) => event,
                 report = self.watchers.next() => {
-                    self.engine.hear(&self.store, report.source, report.news);
+                    self.engine.take_update(&self.store, report.source, report.news);
                     break;
                 }
             };
@@ -117,8 +117,8 @@ impl Observer {
             let event = tokio::select! {
                 event = self.session.next(&mut replicas) => event,
                 report = self.watchers.next() => {
-                    let is_lost = matches!(report.news, News::Lost(_));
-                    self.engine.hear(&self.store, report.source, report.news);
+                    let is_lost = matches!(report.news, SourceUpdate::Lost(_));
+                    self.engine.take_update(&self.store, report.source, report.news);
                     if self.session.is_synced() && !is_lost { break } else { continue }
                 }
                 () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => break,
@@ -161,8 +161,8 @@ impl Lookup {
         config.leader_only = false;
         synced(settings, &mut Session::new(config), &mut directory).await?;
         hear(&mut watchers, limit, |report| drop(requests.take(report.source, report.news))).await;
-        let standings = watchers.sources().iter().zip(requests.standings());
-        let silent = standings.filter(|(_, standing)| !standing.is_heard).map(|(cms, _)| cms.to_string());
+        let statuses = watchers.sources().iter().zip(requests.statuses());
+        let silent = statuses.filter(|(_, status)| !status.was_read).map(|(cms, _)| cms.to_string());
         let silent = silent.collect();
         Ok(Self { directory, requests, silent })
     }
@@ -217,9 +217,9 @@ async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Rep
 }
 
 /// Reports the sources that did not answer.
-fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, IntentStatus)>, limit: Duration) {
-    for (cms, standing) in sources.filter(|(_, standing)| !standing.is_heard) {
-        let why = standing.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
+fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, SourceStatus)>, limit: Duration) {
+    for (cms, status) in sources.filter(|(_, status)| !status.was_read) {
+        let why = status.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));
         // It must not be mixed with output for programs.
         eprintln!("ovn-extaddr: cannot read {cms}, whose intents are missing here: {why}");
     }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::http::access::StatusPage;
 use crate::http::{ANSWER_TIMEOUT, HttpState, without_page};
-use error::{Format, Trouble};
+use error::{Format, HttpError};
 
 /// The longest target of a request, in bytes: a name of a port with all of its bytes escaped.
 const MAX_TARGET: usize = 4096;
@@ -48,9 +48,9 @@ async fn enter(State(state): State<HttpState>, request: Request, next: Next) -> 
     }
     let format = Format::for_uri(request.uri());
     let response = match page.admits(state.is_tcp, request.headers()) {
-        Err(refusal) => Trouble::new(StatusCode::MISDIRECTED_REQUEST, refusal.to_string()).answer(format),
+        Err(refusal) => HttpError::new(StatusCode::MISDIRECTED_REQUEST, refusal.to_string()).answer(format),
         Ok(()) if request.uri().to_string().len() > MAX_TARGET => {
-            Trouble::new(StatusCode::URI_TOO_LONG, format!("the address is longer than {MAX_TARGET} bytes"))
+            HttpError::new(StatusCode::URI_TOO_LONG, format!("the address is longer than {MAX_TARGET} bytes"))
                 .answer(format)
         }
         Ok(()) => {
@@ -59,7 +59,7 @@ async fn enter(State(state): State<HttpState>, request: Request, next: Next) -> 
                 let _turn = state.turns.acquire().await;
                 next.run(request).await
             };
-            timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Trouble::hangs().answer(format))
+            timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| HttpError::hangs().answer(format))
         }
     };
     headers::add(response)
@@ -67,7 +67,7 @@ async fn enter(State(state): State<HttpState>, request: Request, next: Next) -> 
 
 /// Answers a request that would change something.
 pub(crate) fn only_get(uri: &Uri) -> Response {
-    headers::add(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "only GET").answer(Format::for_uri(uri)))
+    headers::add(HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "only GET").answer(Format::for_uri(uri)))
 }
 
 async fn missing(uri: Uri) -> Response {
@@ -75,5 +75,5 @@ async fn missing(uri: Uri) -> Response {
         Format::Html => "there is no such page".to_owned(),
         Format::Json => "there is /api/v1/intents, /api/v1/status and /api/v1/ports/NAME".to_owned(),
     };
-    Trouble::new(StatusCode::NOT_FOUND, text).answer(Format::for_uri(&uri))
+    HttpError::new(StatusCode::NOT_FOUND, text).answer(Format::for_uri(&uri))
 }

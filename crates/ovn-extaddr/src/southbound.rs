@@ -61,7 +61,7 @@ pub(crate) struct Sessions {
 
 /// The databases, for one or more verifications.
 #[derive(Debug)]
-pub(crate) struct Sight {
+pub(crate) struct Databases {
     northbound: Reader,
     southbound: Reader,
 }
@@ -72,7 +72,7 @@ impl Sessions {
     }
 }
 
-impl Sight {
+impl Databases {
     /// Connects to both databases.
     ///
     /// # Errors

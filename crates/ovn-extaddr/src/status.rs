@@ -116,7 +116,7 @@ impl LockReport {
         let since = self.since.map_or_else(String::new, |since| format!(" since {}", rfc3339(since)));
         match (self.state, self.epoch) {
             ("held", epoch) => format!("held{since}, epoch {}", epoch.unwrap_or_default()),
-            ("challenged", _) => "taken, to see whether the other agent lives".to_owned(),
+            ("challenged", _) => "taken, to see whether the other agent is alive".to_owned(),
             ("waiting", _) => "another agent has it".to_owned(),
             _ => "none".to_owned(),
         }
@@ -128,7 +128,7 @@ impl LockReport {
 impl DatabaseStatus {
     /// Describes where it is, and whether the copy is in sync.
     pub(crate) fn sentence(&self) -> String {
-        let step = if self.in_step { "in step" } else { "not in step" };
+        let step = if self.in_step { "synchronised" } else { "not synchronised" };
         format!("{} ({step})", self.remote.as_deref().unwrap_or("none"))
     }
 }

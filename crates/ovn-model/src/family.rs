@@ -15,6 +15,14 @@ pub enum Family {
 impl Family {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Returns its name as it is written in sentences.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
 }
 
 impl From<IpAddr> for Family {

@@ -30,7 +30,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     // Two ways to one server: with a second remote, the agent does not wait before it tries again.
     let remotes = format!("{},{}", server.remote(), server.tcp_remote());
     let agent = Subject::start(&remotes, &["--dry-run"])?;
-    let full = number(&agent.wait("in step with the database")?.1, "bytes")?;
+    let full = number(&agent.wait("synchronised with the database")?.1, "bytes")?;
     agent.wait(" decided ")?;
     // The content of the file is not in the server's history: the first transaction with differences has to happen
     // while the agent is connected.
@@ -51,7 +51,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let before = agent.usage()?.cpu;
         let start = Instant::now();
         agent.signal(Signal::CONT)?;
-        let (since, line) = agent.wait("in step with the database")?;
+        let (since, line) = agent.wait("synchronised with the database")?;
         walls.push(since - (start - agent.started()));
         cpus.push(agent.usage()?.cpu - before);
         ensure!(line.contains("resumed=true"), "the agent read everything again: {line}");

@@ -67,14 +67,14 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let subject = started(&config, "reading Incus", &["--dry-run"])?;
         with.push(subject.usage()?);
         subject.stop()?;
-        let subject = started(none, "in step with the database", &["--dry-run"])?;
+        let subject = started(none, "synchronised with the database", &["--dry-run"])?;
         without.push(subject.usage()?);
         subject.stop()?;
     }
 
     // From here on only the instances in turn have intents.
     members.iter().for_each(|member| drop(api.put_silently(instance(member, false))));
-    let subject = started(&config, "active: the lock is ours", &[])?;
+    let subject = started(&config, "active: this agent has the lock", &[])?;
     let mut observer = Observer::open(&ground.socket())?;
     let turns = &members[..members.len().min(TURNS).min(bench.samples)];
     let mut times = Vec::new();

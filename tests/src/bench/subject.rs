@@ -57,8 +57,8 @@ impl Subject {
         let (mut synced, mut active) = (false, false);
         while !(synced && active) {
             let (_, line) = subject.line()?;
-            synced |= line.contains("in step with the database");
-            active |= line.contains("active: the lock is ours");
+            synced |= line.contains("synchronised with the database");
+            active |= line.contains("active: this agent has the lock");
         }
         Ok(subject)
     }

@@ -24,7 +24,7 @@ fn a_thousand_intents_of_one_transaction_become_a_thousand_rows_in_a_few() -> Re
     ovn.sync()?;
     let before = ovn.nb.snapshot()?.without(&RESTLESS);
     let mut agent = Agent::start(ovn.nb.remote())?;
-    agent.wait_for_log("active: the lock is ours")?;
+    agent.wait_for_log("active: this agent has the lock")?;
 
     let ports =
         nets.iter().flat_map(|(net, instances)| instances.iter().map(move |instance| (net, instance)));

@@ -59,7 +59,7 @@ fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
     let instances = net.add_instances(2, Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instances[0].v4()?, 443)?;
     let mut first = Agent::start(server.tcp_remote())?;
-    first.wait_for_log("active: the lock is ours")?;
+    first.wait_for_log("active: this agent has the lock")?;
     let mut second = Agent::start(server.tcp_remote())?;
     second.wait_for_log("standby: another agent has the lock")?;
 
@@ -71,7 +71,7 @@ fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
         ahead += Duration::from_secs(6);
         clock.set(ahead)?;
         server.appctl(&["version"])?;
-        Ok(second.log().contains("active: the lock is ours"))
+        Ok(second.log().contains("active: this agent has the lock"))
     })?;
     ensure!(ahead >= Duration::from_secs(10), "after {ahead:?}, which is less than two intervals");
     let expected =

@@ -15,10 +15,10 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (net, instances) = network(&server, 3)?;
     let mut first = Agent::start(server.remote())?;
-    first.wait_for_log("active: the lock is ours")?;
+    first.wait_for_log("active: this agent has the lock")?;
     let mut second = Agent::start(server.tcp_remote())?;
     second.wait_for_log("standby: another agent has the lock")?;
-    second.wait_for_log("in step with the database")?;
+    second.wait_for_log("synchronised with the database")?;
 
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
     wait_for_rows(&server, OWNER, rows(&net, &instances[..1]))?;
@@ -30,7 +30,7 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
     first.kill9()?;
     net.annotate(&instances[1].port, V4, Some("203.0.113.101"))?;
     wait_for_rows(&server, OWNER, rows(&net, &instances[..2]))?;
-    second.wait_for_log("active: the lock is ours")?;
+    second.wait_for_log("active: this agent has the lock")?;
     second.wait_for_log("committed subjects=1 changes=1")?;
 
     // It comes back as a standby, and takes over again when the other one is stopped.
@@ -172,8 +172,8 @@ fn a_stopping_agent_leaves_its_rows() -> Result<()> {
     assert!(scene.agent.stop()?.success());
     let before = scene.server.dump()?;
     scene.agent.restart()?;
-    scene.agent.wait_for_log("active: the lock is ours")?;
-    scene.agent.wait_for_log("in step")?;
+    scene.agent.wait_for_log("active: this agent has the lock")?;
+    scene.agent.wait_for_log("synchronised")?;
     sleep(Duration::from_millis(100));
     assert_eq!(scene.server.dump()?, before, "a restart changes nothing");
     Ok(())

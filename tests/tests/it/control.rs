@@ -68,7 +68,7 @@ fn status_tells_what_an_operator_asks() -> Result<()> {
     }
     for part in [
         "database: unix:",
-        " (in step)",
+        " (synchronised)",
         "lock: ovn_extaddr (held since ",
         "last commit: 1 changes at ",
         "config.toml",
@@ -91,7 +91,7 @@ fn status_tells_what_an_operator_asks() -> Result<()> {
 #[test]
 fn a_paused_agent_writes_nothing_and_leaves_the_lock_to_others() -> Result<()> {
     let mut scene = Scene::start()?;
-    scene.agent.wait_for_log("active: the lock is ours")?;
+    scene.agent.wait_for_log("active: this agent has the lock")?;
     let mut net = Net::builder(1).create(&scene.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
@@ -109,7 +109,7 @@ fn a_paused_agent_writes_nothing_and_leaves_the_lock_to_others() -> Result<()> {
     assert!(owned(&scene.server, OWNER)?.is_empty());
 
     let mut second = Agent::start(scene.server.remote())?;
-    second.wait_for_log("active: the lock is ours")?;
+    second.wait_for_log("active: this agent has the lock")?;
     scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
     assert_eq!(scene.agent.appctl(&["resume"])?, "");
     eventually(SOON, "it stands by", || Ok(scene.agent.appctl(&["status"])?.contains("role: standby\n")))?;
@@ -120,7 +120,7 @@ fn a_paused_agent_writes_nothing_and_leaves_the_lock_to_others() -> Result<()> {
 #[test]
 fn the_level_of_the_log_changes_while_it_runs() -> Result<()> {
     let mut scene = Scene::start()?;
-    scene.agent.wait_for_log("in step")?;
+    scene.agent.wait_for_log("synchronised")?;
     let usual = scene.agent.appctl(&["vlog/list"])?;
     assert!(usual.lines().all(|line| line.ends_with("info")), "{usual}");
     assert_eq!(scene.agent.appctl(&["vlog/set", "dbg"])?, "");

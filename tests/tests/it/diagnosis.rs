@@ -35,7 +35,7 @@ fn finding<'a>(found: &'a [Value], check: &str) -> Option<&'a Value> {
 #[test]
 fn doctor_is_content_with_what_is_well() -> Result<()> {
     let mut scene = Scene::start()?;
-    scene.agent.wait_for_log("active: the lock is ours")?;
+    scene.agent.wait_for_log("active: this agent has the lock")?;
     let mut net = Net::builder(1).create(&scene.server)?;
     net.add_instance(Addressing::Static)?;
     let before = scene.server.dump()?;
@@ -147,7 +147,7 @@ fn doctor_says_what_does_not_work() -> Result<()> {
 
     // An agent that is frozen.
     let mut agent = Agent::start(server.remote())?;
-    agent.wait_for_log("in step")?;
+    agent.wait_for_log("synchronised")?;
     agent.daemon().signal("STOP")?;
     let output = agent.cli(&["doctor", "--timeout", "1"])?;
     agent.daemon().signal("CONT")?;

@@ -49,7 +49,7 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
     listen("ovsdb-server/add-remote", "127.0.0.2")?;
     fs::write(&hosts, "127.0.0.2 nb.test\n")?;
     let mut agent = Agent::builder(format!("tcp:nb.test:{port}")).binary(program).start()?;
-    agent.wait_for_log("in step with the database")?;
+    agent.wait_for_log("synchronised with the database")?;
     net.annotate(&instances[0].port, V4, Some(ADDRESS))?;
     wait_for_rows(&server, OWNER, [row(&net, &instances[0], ADDRESS, instances[0].v4()?)])?;
 
@@ -86,7 +86,7 @@ fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
     let mut agent = Agent::builder(format!("tcp:[nb.test]:{port}")).binary(program).start()?;
     wait_for_rows(&cluster, OWNER, [row(&net, &instance, ADDRESS, instance.v4()?)])?;
     let at = |agent: &Agent, n: usize| {
-        let place = format!("database: tcp:nb.test:{port} (127.0.0.{}) (in step)", place(n));
+        let place = format!("database: tcp:nb.test:{port} (127.0.0.{}) (synchronised)", place(n));
         eventually(SOON, &place, || Ok(agent.appctl(&["status"])?.contains(&place)))
     };
     at(&agent, leader)?;
@@ -136,10 +136,10 @@ fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> R
     let (first, second) = (server.remote(), server.tcp_remote());
     let config = |remotes: &str| format!("{PROMPT}db = \"{remotes}\"\n");
     let mut agent = Agent::builder("").config(&config(&first)).start()?;
-    agent.wait_for_log("active: the lock is ours")?;
+    agent.wait_for_log("active: this agent has the lock")?;
     let at = |remote: &str| {
         eventually(SOON, &format!("the agent is at {remote}"), || {
-            Ok(agent.appctl(&["status"])?.contains(&format!("database: {remote} (in step)")))
+            Ok(agent.appctl(&["status"])?.contains(&format!("database: {remote} (synchronised)")))
         })
     };
     at(&first)?;
@@ -284,7 +284,7 @@ fn field_case_10_a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> 
         Agent::builder(cluster.remotes()).config(&pinned(&id)).start()?,
         Agent::builder(cluster.remotes()).config(&pinned(other)).start()?,
     );
-    right.wait_for_log("in step with the database")?;
+    right.wait_for_log("synchronised with the database")?;
     let why = format!("the server belongs to cluster {}, not to {other}", id.trim());
     wrong.wait_for_log(&why)?;
     for arguments in [vec!["list"], vec!["set", &instance.port, "--ipv4", ADDRESS]] {
@@ -292,6 +292,6 @@ fn field_case_10_a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> 
         ensure!(output.code() == Some(1) && output.stderr.contains(&why), "{arguments:?}: {output:?}");
         ensure!(right.cli(&arguments)?.code() == Some(0), "{arguments:?}");
     }
-    ensure!(!wrong.log().contains("in step with the database"), "{}", wrong.log());
+    ensure!(!wrong.log().contains("synchronised with the database"), "{}", wrong.log());
     Ok(())
 }

@@ -40,8 +40,8 @@ fn two_active_agents_are_harmless() -> Result<()> {
     )?;
     let mut agents = [Agent::start(server.remote())?, Agent::start(proxy.remote())?];
     for agent in &mut agents {
-        agent.wait_for_log("active: the lock is ours")?;
-        agent.wait_for_log("in step with the database")?;
+        agent.wait_for_log("active: this agent has the lock")?;
+        agent.wait_for_log("synchronised with the database")?;
     }
     let mut random = Random(0x0dd5_eed5_0000_0001);
     for _ in 0..300 {
@@ -102,7 +102,7 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
         net.add_forward(ip(address), 443, instances[0].v4()?, 443)?;
     }
     let mut agent = Agent::start(server.remote())?;
-    agent.wait_for_log("active: the lock is ours")?;
+    agent.wait_for_log("active: this agent has the lock")?;
     let thief = client(&server).await?;
     let name = "ovn_extaddr".parse()?;
 

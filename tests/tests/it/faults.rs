@@ -125,7 +125,7 @@ fn servers_without_conditional_monitors_are_no_worse() -> Result<()> {
         everyday(cluster, agents)?;
         for agent in agents {
             let log = agent.log();
-            let last = log.lines().rfind(|line| line.contains("in step with the database"));
+            let last = log.lines().rfind(|line| line.contains("synchronised with the database"));
             ensure!(last.is_some_and(|line| line.contains("resumed=false")), "{last:?}");
         }
         Ok(())

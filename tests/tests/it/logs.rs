@@ -78,7 +78,7 @@ fn field_case_25_a_row_that_is_put_back_is_logged_with_what_and_why() -> Result<
 fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
     let mut scene = Scene::start()?;
     let (net, instance) = network(&scene.server)?;
-    scene.agent.wait_for_log("active: the lock is ours")?;
+    scene.agent.wait_for_log("active: this agent has the lock")?;
     for round in 0..20 {
         let (value, reason) =
             [("203.0.113.98", "not-a-forward"), ("no-address", "invalid-address")][round % 2];

@@ -98,7 +98,7 @@ fn what_happens_is_counted() -> Result<()> {
         Ok(value(&metrics, "ovn_extaddr_database_in_step") == Some(0.0) && lost >= 1.0)
     })?;
     scene.server.start()?;
-    scene.agent.wait_for_log("in step with the database resumed=")
+    scene.agent.wait_for_log("synchronised with the database resumed=")
 }
 
 #[test]

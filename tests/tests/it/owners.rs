@@ -23,7 +23,7 @@ fn what_another_owner_did_is_foreign_and_stays() -> Result<()> {
     let version = versions(&server, "first")?;
 
     let mut second = Agent::builder(server.remote()).config("owner = \"second\"\n").start()?;
-    second.wait_for_log("active: the lock is ours")?;
+    second.wait_for_log("active: this agent has the lock")?;
     second.wait_for_log("by a foreign row")?;
     assert!(owned(&server, "second")?.is_empty());
     // Each reports it from its own view.
@@ -57,8 +57,8 @@ fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> 
     let start = |owner| Agent::builder(server.remote()).args(&["--owner", owner]).start();
     let mut agents = [start("first")?, start("second")?];
     for agent in &mut agents {
-        agent.wait_for_log("active: the lock is ours")?;
-        agent.wait_for_log("in step with the database")?;
+        agent.wait_for_log("active: this agent has the lock")?;
+        agent.wait_for_log("synchronised with the database")?;
         agent.daemon().signal("STOP")?;
     }
     for instance in &instances {

@@ -248,7 +248,10 @@ fn socket_of_openvswitch(machine: &Machine) -> Result<()> {
         eventually(SOON, "it reads the database", || {
             let status = machine.run("ovn-appctl", &["-t", "ovn-extaddr", "status"])?;
             let runs_as = machine.sh("stat -c %U /proc/$(systemctl show -P MainPID ovn-extaddr)")?;
-            ensure!(status.stdout.contains(" (in step)") && runs_as.trim() == user, "{status:?} {runs_as}");
+            ensure!(
+                status.stdout.contains(" (synchronised)") && runs_as.trim() == user,
+                "{status:?} {runs_as}"
+            );
             Ok(true)
         })
         .with_context(|| journal(machine).unwrap_or_default())?;

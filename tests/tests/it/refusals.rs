@@ -63,7 +63,7 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
     let config = format!("{PROMPT}{config}policy = \"{}\"\n", policy.display());
     cli.write_config(&config)?;
     let mut agent = Agent::builder(server.remote()).config(&config).start()?;
-    agent.wait_for_log("active: the lock is ours")?;
+    agent.wait_for_log("active: this agent has the lock")?;
     let scene = Scene { agent, cli, server };
 
     let mut sites = Vec::new();

@@ -53,7 +53,7 @@ fn ready_is_told_after_the_first_decision_and_the_status_counts() -> Result<()> 
 fn a_standby_is_ready_too() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut first = Agent::start(server.remote())?;
-    first.wait_for_log("active: the lock is ours")?;
+    first.wait_for_log("active: this agent has the lock")?;
     let mut socket = NotifySocket::new()?;
     let _second = watched(&server, &socket).start()?;
     socket.wait_for("READY=1", SOON)?;
@@ -113,11 +113,11 @@ fn a_loop_that_hangs_gives_no_sign_of_life() -> Result<()> {
 #[test]
 fn a_stop_hands_over_at_once() -> Result<()> {
     let mut scene = Scene::start()?;
-    scene.agent.wait_for_log("active: the lock is ours")?;
+    scene.agent.wait_for_log("active: this agent has the lock")?;
     let mut second = Agent::start(scene.server.remote())?;
     second.wait_for_log("standby: another agent has the lock")?;
     assert!(scene.agent.stop()?.success());
-    second.wait_for_log("active: the lock is ours")
+    second.wait_for_log("active: this agent has the lock")
 }
 
 /// The server is slow to answer a transaction: the agent does not leave before it has.
@@ -127,7 +127,7 @@ fn a_stop_waits_for_the_transaction_under_way() -> Result<()> {
     let mut net = Net::builder(1).create(&scene.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
-    scene.agent.wait_for_log("active: the lock is ours")?;
+    scene.agent.wait_for_log("active: this agent has the lock")?;
     // It has seen the network.
     eventually(SOON, "it knows the port", || {
         Ok(scene.agent.appctl(&["memory/show"])?.contains("load-balancers:1"))

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::scene::{OWNER, V4, ip, owned, row, wait_for_rows};
 
-const ACTIVE: &str = "active: the lock is ours";
+const ACTIVE: &str = "active: this agent has the lock";
 const STANDBY: &str = "standby: another agent has the lock";
 const EXTERNAL: &str = "203.0.113.101";
 
@@ -80,7 +80,7 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
     first.wait_for_log(ACTIVE)?;
     let mut second = place.standby().start()?;
     second.wait_for_log(STANDBY)?;
-    second.wait_for_log("in step with the database")?;
+    second.wait_for_log("synchronised with the database")?;
 
     first.daemon().signal("STOP")?;
     place.ask(0, Some(EXTERNAL))?;
@@ -115,7 +115,7 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
 
     // It finds that the lock was stolen, and tries to take it back; but the other one lives, too.
     first.daemon().signal("CONT")?;
-    first.wait_for_log("another agent asks whether we live")?;
+    first.wait_for_log("another agent took the lock to see whether this one is alive")?;
     first.wait_for_log("standby: another agent has taken the lock back")?;
     place.ask(1, Some(EXTERNAL))?;
     wait_for_rows(&place.server, OWNER, [place.row(0)?, place.row(1)?])?;
@@ -140,13 +140,13 @@ fn an_agent_that_lives_and_has_other_rules_keeps_the_lock() -> Result<()> {
 
     let mut second = place.standby().start()?;
     second.wait_for_log(STANDBY)?;
-    second.wait_for_log("in step with the database")?;
+    second.wait_for_log("synchronised with the database")?;
     second.appctl(&["version"])?;
     place.clock.set(TOO_LONG)?;
     second.appctl(&["version"])?;
     second.wait_for_log(ASKED)?;
     second.wait_for_log("standby: another agent has taken the lock back")?;
-    first.wait_for_log("another agent asks whether we live")?;
+    first.wait_for_log("another agent took the lock to see whether this one is alive")?;
     place.clock.set(TOO_LONG + NO_ANSWER)?;
     second.appctl(&["version"])?;
     place.ask(0, None)?;

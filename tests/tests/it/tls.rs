@@ -508,9 +508,11 @@ fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
         let mut agent = Agent::builder(world.server.remote())
             .args(&["-p", &key, "-c", &certificate, "-C", &ca])
             .start()?;
-        agent.wait_for_log("in step with the database")?;
+        agent.wait_for_log("synchronised with the database")?;
         world.server.reconnect()?;
-        eventually(SOON, "it is back", || Ok(agent.log().matches("in step with the database").count() > 1))?;
+        eventually(SOON, "it is back", || {
+            Ok(agent.log().matches("synchronised with the database").count() > 1)
+        })?;
         let log = agent.log();
         ensure!(log.matches(warning).count() == told, "mode {mode:o}: {log}");
         ensure!(told == 0 || log.contains(&key), "{log}");
@@ -530,7 +532,7 @@ fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
         world.pki.ca_cert(Authority::Controller)
     );
     for (remote, said) in [
-        (named.remote().replace("127.0.0.1", "localhost"), "in step with the database"),
+        (named.remote().replace("127.0.0.1", "localhost"), "synchronised with the database"),
         (named.remote(), "does not name the host that was asked for"),
         (world.server.remote(), "does not name the host that was asked for"),
     ] {

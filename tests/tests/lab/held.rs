@@ -100,7 +100,7 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
     agent.kill9()?;
     all_live(&all, "the agent dead")?;
     agent.restart()?;
-    agent.wait_for_log("in step")?;
+    agent.wait_for_log("synchronised")?;
     for family in Family::BOTH {
         let stage = Stage { lab: &lab, agent: &agent, c1: &c1, c2: &c2, family };
         stage.settles([egress("A", &c1), drain("B", &c1)])?;

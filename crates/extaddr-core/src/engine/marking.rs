@@ -34,7 +34,7 @@ impl Engine {
             }
             Change::Topology(node) => {
                 if let Node::Router(router) = node {
-                    self.mark_speaker(store, *router);
+                    self.mark_auto_router(store, *router);
                     self.mark_rows(store, *router);
                 }
                 for switch in self.reaches.take_visitors(node) {
@@ -81,10 +81,10 @@ impl Engine {
 
     /// Records whether a router has an intent for the ports behind it. As long as no router has one, ports without
     /// their own intent are not examined; the first such router changes that.
-    pub(super) fn mark_speaker(&mut self, store: &Store, router: RouterId) {
+    pub(super) fn mark_auto_router(&mut self, store: &Store, router: RouterId) {
         if store.router(router).is_none_or(|row| row.external.is_none()) {
-            self.speakers.remove(&router);
-        } else if self.speakers.insert(router) && self.speakers.len() == 1 {
+            self.auto_routers.remove(&router);
+        } else if self.auto_routers.insert(router) && self.auto_routers.len() == 1 {
             self.forget(store);
         }
     }

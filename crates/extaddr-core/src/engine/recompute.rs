@@ -35,7 +35,7 @@ impl Engine {
         let fresh = Self::new(self.rules.clone());
         let generation = self.generation + 1;
         *self = Self {
-            heeds_intents: self.heeds_intents,
+            intents_enabled: self.intents_enabled,
             wall: self.wall,
             generation,
             requests,
@@ -46,14 +46,14 @@ impl Engine {
             ..fresh
         };
         let asked = |id| store.router(id).is_some_and(|router| router.external.is_some());
-        self.speakers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
+        self.auto_routers = store.routers().map(|(id, _)| id).filter(|id| asked(*id)).collect();
     }
 
     /// Decides on all ports that have an intent or our rows, and marks the conversions. Returns the ports.
     pub(super) fn decide_all(&mut self, store: &Store, now: Now) -> Vec<Arc<str>> {
         self.queue.extend(self.conversions.keys().copied().map(ReconcileKey::Conversion));
         self.queue.extend(self.ports.names().map(|name| ReconcileKey::Port(Arc::clone(name))));
-        let asks = |port: &Port| self.speaks(store, port);
+        let asks = |port: &Port| self.may_have_intent(store, port);
         let asking = store.ports().filter(|(_, port)| asks(port)).map(|(id, port)| (port.switch, id));
         // Ports of one switch mostly have the same dependencies, which are then in the cache.
         let mut asking: Vec<_> = asking.collect();

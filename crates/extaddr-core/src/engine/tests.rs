@@ -87,17 +87,17 @@ fn what_is_heard_counts_at_once_and_for_its_ports_alone() {
     let mut engine = expecting(&network, &store);
     engine.catch_up(&mut store, now());
     assert_eq!(said(&store, &engine), "-");
-    for (news, expected) in [
-        (News::Listed(vec![web1("203.0.113.10")]), "203.0.113.10 incus pending "),
-        (News::Lost("away".to_owned()), "203.0.113.10 incus pending "),
-        (News::Read(web1("203.0.113.11")), "203.0.113.11 incus pending "),
-        (News::Read(web1("203.0.113.99")), "203.0.113.99 incus rejected not-a-forward"),
-        (News::Read(web1("web")), "web incus rejected invalid-address"),
-        (News::Read(web1("none")), "-"),
-        (News::Read(web1("203.0.113.10")), "203.0.113.10 incus pending "),
-        (News::Gone(InstanceName::new("default", "web1")), "-"),
+    for (update, expected) in [
+        (SourceUpdate::Listed(vec![web1("203.0.113.10")]), "203.0.113.10 incus pending "),
+        (SourceUpdate::Lost("away".to_owned()), "203.0.113.10 incus pending "),
+        (SourceUpdate::Read(web1("203.0.113.11")), "203.0.113.11 incus pending "),
+        (SourceUpdate::Read(web1("203.0.113.99")), "203.0.113.99 incus rejected not-a-forward"),
+        (SourceUpdate::Read(web1("web")), "web incus rejected invalid-address"),
+        (SourceUpdate::Read(web1("none")), "-"),
+        (SourceUpdate::Read(web1("203.0.113.10")), "203.0.113.10 incus pending "),
+        (SourceUpdate::Gone(InstanceName::new("default", "web1")), "-"),
     ] {
-        engine.hear(&store, 0, news);
+        engine.take_update(&store, 0, update);
         let decided = engine.catch_up(&mut store, now());
         assert!(decided.iter().all(|port| **port == *PORT), "{decided:?}");
         assert_eq!(said(&store, &engine), expected);
@@ -110,16 +110,19 @@ fn nothing_is_kept_of_ports_for_which_nothing_is_asked() {
     network.instance(&PORT.replace("000a-eth0", "000b-eth0"), "02:00:00:00:00:13 10.57.0.13");
     let mut store = network.store();
     let mut engine = expecting(&network, &store);
-    let known = |engine: &mut Engine, store: &mut Store, news| {
-        engine.hear(store, 0, news);
+    let known = |engine: &mut Engine, store: &mut Store, update| {
+        engine.take_update(store, 0, update);
         engine.catch_up(store, now());
         engine.ports().map(ToString::to_string).collect::<Vec<_>>()
     };
     engine.catch_up(&mut store, now());
     assert_eq!(engine.ports().count(), 0);
-    assert_eq!(known(&mut engine, &mut store, News::Listed(Vec::new())), [""; 0]);
-    assert_eq!(known(&mut engine, &mut store, News::Read(web1("203.0.113.10"))), [PORT]);
-    assert_eq!(known(&mut engine, &mut store, News::Gone(InstanceName::new("default", "web1"))), [""; 0]);
+    assert_eq!(known(&mut engine, &mut store, SourceUpdate::Listed(Vec::new())), [""; 0]);
+    assert_eq!(known(&mut engine, &mut store, SourceUpdate::Read(web1("203.0.113.10"))), [PORT]);
+    assert_eq!(
+        known(&mut engine, &mut store, SourceUpdate::Gone(InstanceName::new("default", "web1"))),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -127,17 +130,17 @@ fn the_port_s_own_key_comes_before_and_the_policy_after() {
     let mut network = network();
     let policy = format!("[[rule]]\nport = \"{PORT}\"\nipv4 = \"203.0.113.11\"");
     network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
-    let decide = |network: &Network, news: News| {
+    let decide = |network: &Network, update: SourceUpdate| {
         let mut store = network.store();
         let mut engine = expecting(network, &store);
-        engine.hear(&store, 0, news);
+        engine.take_update(&store, 0, update);
         engine.catch_up(&mut store, now());
         said(&store, &engine)
     };
-    let asking = || News::Listed(vec![web1("203.0.113.10")]);
+    let asking = || SourceUpdate::Listed(vec![web1("203.0.113.10")]);
     assert_eq!(decide(&network, asking()), "203.0.113.10 incus pending ");
-    assert_eq!(decide(&network, News::Listed(Vec::new())), "203.0.113.11 policy pending ");
-    assert_eq!(decide(&network, News::Listed(vec![web1("none")])), "-");
+    assert_eq!(decide(&network, SourceUpdate::Listed(Vec::new())), "203.0.113.11 policy pending ");
+    assert_eq!(decide(&network, SourceUpdate::Listed(vec![web1("none")])), "-");
     network.wants(PORT, "auto");
     assert_eq!(decide(&network, asking()), "auto annotation rejected ambiguous-auto");
 }
@@ -151,14 +154,14 @@ fn an_agent_that_never_heard_the_source_leaves_rows_alone() {
     engine.catch_up(&mut store, now());
     assert_eq!(said(&store, &engine), "203.0.113.10 incus pending source-unreachable");
     assert!(engine.unsettled().is_empty(), "{:?}", engine.changes(&store, &ReconcileKey::Port(PORT.into())));
-    engine.hear(&store, 0, News::Lost("refused".to_owned()));
+    engine.take_update(&store, 0, SourceUpdate::Lost("refused".to_owned()));
     assert!(engine.catch_up(&mut store, now()).is_empty());
     for (address, state) in [("203.0.113.10", "active"), ("203.0.113.11", "pending")] {
-        engine.hear(&store, 0, News::Listed(vec![web1(address)]));
+        engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1(address)]));
         engine.catch_up(&mut store, now());
         assert_eq!(said(&store, &engine), format!("{address} incus {state} "));
     }
-    engine.hear(&store, 0, News::Listed(Vec::new()));
+    engine.take_update(&store, 0, SourceUpdate::Listed(Vec::new()));
     engine.catch_up(&mut store, now());
     assert_eq!(engine.unsettled().len(), 1, "what nobody asks for goes");
 }
@@ -187,7 +190,7 @@ fn an_intent_waits_for_its_port_under_the_instance_s_name() {
     network.delete("Logical_Switch_Port", PORT);
     let store = network.store();
     let mut engine = expecting(&network, &store);
-    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.10")]));
+    engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.10")]));
     let absent: Vec<_> = report::absent(&store, &engine).collect();
     let shown: Vec<_> =
         absent.iter().map(|entry| (entry.name.as_deref(), &*entry.wanted, entry.state.name())).collect();
@@ -204,7 +207,7 @@ fn a_fresh_look_decides_the_same() {
     let network = network();
     let mut store = network.store();
     let mut engine = expecting(&network, &store);
-    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.10")]));
+    engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.10")]));
     engine.catch_up(&mut store, now());
     let before = engine.decisions(PORT).to_vec();
     assert_eq!(before[0].family, Family::V4);
@@ -234,7 +237,7 @@ fn what_a_source_said_is_told_from_what_is_presumed() {
     engine.catch_up(&mut store, now());
     let presumed = "Incus cannot be reached; the rows that are there say 203.0.113.10";
     assert_eq!(explained(&store, &engine), presumed);
-    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.11")]));
+    engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.11")]));
     let said = explained(&store, &engine);
     assert!(said.ends_with(" in Incus asks for 203.0.113.11"), "{said}");
 }
@@ -264,12 +267,12 @@ fn instances_that_cannot_be_told_apart_are_not_heeded() {
         other.name = InstanceName::new("default", "web2");
         other
     };
-    engine.hear(&store, 0, News::Listed(vec![web1("203.0.113.10"), other("203.0.113.11")]));
+    engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.10"), other("203.0.113.11")]));
     engine.catch_up(&mut store, now());
     let entry = entry(&store, &engine).unwrap();
     assert_eq!(entry.reason.map(|code| code.name()), Some("disputed-instance"));
     assert!(entry.message.contains("have the same volatile.uuid"), "{}", entry.message);
-    engine.hear(&store, 0, News::Read(other("203.0.113.10")));
+    engine.take_update(&store, 0, SourceUpdate::Read(other("203.0.113.10")));
     engine.catch_up(&mut store, now());
     assert_eq!(said(&store, &engine), "203.0.113.10 incus pending ", "they ask for the same");
 }

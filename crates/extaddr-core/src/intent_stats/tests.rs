@@ -1,6 +1,6 @@
 use super::*;
 
-fn standing(state: State, reason: Option<Code>) -> IntentStatus {
+fn status(state: State, reason: Option<Code>) -> IntentStatus {
     IntentStatus {
         family: Family::V4,
         state,
@@ -18,19 +18,22 @@ fn count(intent_stats: &IntentStats, state: State) -> usize {
 #[test]
 fn what_did_not_change_is_not_said_again() {
     let (mut intent_stats, port, now) = (IntentStats::new(false), "p".into(), Instant::now());
-    let waiting = [standing(State::Waiting, Some(Code::NoAddress))];
+    let waiting = [status(State::Waiting, Some(Code::NoAddress))];
     let news = intent_stats.update(&port, &waiting, now);
-    assert_eq!(news, [News { state: Some(State::Waiting), family: Family::V4, untold: 0, last: false }]);
+    assert_eq!(
+        news,
+        [StatusChange { state: Some(State::Waiting), family: Family::V4, untold: 0, last: false }]
+    );
     assert_eq!(intent_stats.update(&port, &waiting, now), []);
     assert_eq!(count(&intent_stats, State::Waiting), 1);
     assert_eq!(intent_stats.reasons()[&Code::NoAddress], 1);
 
-    assert_eq!(intent_stats.update(&port, &[standing(State::Active, None)], now).len(), 1);
+    assert_eq!(intent_stats.update(&port, &[status(State::Active, None)], now).len(), 1);
     assert_eq!((count(&intent_stats, State::Waiting), count(&intent_stats, State::Active)), (0, 1));
     assert_eq!(intent_stats.reasons()[&Code::NoAddress], 0, "a gauge goes back to zero");
 
     let gone = intent_stats.update(&port, &[], now);
-    assert_eq!(gone, [News { state: None, family: Family::V4, untold: 0, last: false }]);
+    assert_eq!(gone, [StatusChange { state: None, family: Family::V4, untold: 0, last: false }]);
     assert_eq!(intent_stats.update(&port, &[], now), []);
     assert!(intent_stats.counts().all(|(_, count)| count == 0) && intent_stats.ports().next().is_none());
 }
@@ -38,9 +41,9 @@ fn what_did_not_change_is_not_said_again() {
 #[test]
 fn an_intent_that_flaps_is_silenced_for_a_while() {
     let (mut intent_stats, port, start) = (IntentStats::new(false), "p".into(), Instant::now());
-    let mut flap = |times: u64, at: Instant| -> Vec<News> {
+    let mut flap = |times: u64, at: Instant| -> Vec<StatusChange> {
         let states = (0..times).map(|i| if i % 2 == 0 { State::Pending } else { State::Active });
-        states.flat_map(|state| intent_stats.update(&port, &[standing(state, None)], at)).collect()
+        states.flat_map(|state| intent_stats.update(&port, &[status(state, None)], at)).collect()
     };
     let news = flap(100, start);
     assert_eq!(news.len(), MAX_REPORTED as usize);
@@ -52,8 +55,8 @@ fn an_intent_that_flaps_is_silenced_for_a_while() {
 #[test]
 fn routers_are_counted_where_asked_for() {
     let (mut intent_stats, now) = (IntentStats::new(true), Instant::now());
-    intent_stats.update(&"p".into(), &[standing(State::Active, None)], now);
-    intent_stats.update(&"q".into(), &[standing(State::Active, None)], now);
+    intent_stats.update(&"p".into(), &[status(State::Active, None)], now);
+    intent_stats.update(&"q".into(), &[status(State::Active, None)], now);
     let active: Vec<_> = intent_stats.routers().filter(|(_, _, count)| *count > 0).collect();
     assert_eq!(active, [(None, State::Active, 2)]);
     intent_stats.update(&"p".into(), &[], now);

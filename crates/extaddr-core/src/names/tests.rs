@@ -8,7 +8,7 @@ use super::rows::{HostRow, KeptRow, PortRow, SwitchRow};
 use super::*;
 use crate::sources::Kind;
 use crate::sources::instance::{Instance, InstanceJson};
-use crate::sources::requests::News;
+use crate::sources::requests::SourceUpdate;
 use crate::testing::map;
 use ovsdb_protocol::Table;
 
@@ -42,7 +42,7 @@ impl World {
     fn with(mut self, instances: &[(&str, &str, &str)]) -> Self {
         self.requests = Requests::new([Kind::Incus]);
         let instances = instances.iter().map(|(project, name, uuid)| instance(project, name, uuid));
-        self.requests.take(0, News::Listed(instances.collect()));
+        self.requests.take(0, SourceUpdate::Listed(instances.collect()));
         self
     }
 

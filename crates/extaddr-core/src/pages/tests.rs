@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::Now;
 use crate::sources::Kind;
 use crate::sources::instance::InstanceJson;
-use crate::sources::requests::{News, Requests};
+use crate::sources::requests::{Requests, SourceUpdate};
 use crate::testing::Network;
 
 /// A network with `p0` to `p8`: three of them granted, three rejected, three without an intent; and intents for missing
@@ -132,8 +132,8 @@ fn instances_without_ports_are_on_pages_as_on_the_list() {
     let network = network();
     let (mut store, mut engine) = (network.store(), Engine::new(network.rules));
     engine.set_requests(&store, Requests::new([Kind::Incus, Kind::Incus]));
-    engine.hear(&store, 0, News::Listed((0..150).map(instance).collect()));
-    engine.hear(&store, 1, News::Listed((50..200).map(instance).collect()));
+    engine.take_update(&store, 0, SourceUpdate::Listed((0..150).map(instance).collect()));
+    engine.take_update(&store, 1, SourceUpdate::Listed((50..200).map(instance).collect()));
     engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
     let all = text(&report::all(&store, &engine, |_| None));
     assert_eq!(all.split(' ').count(), 208);

@@ -35,16 +35,16 @@ pub struct Content {
     /// Its UUID, which identifies its ports; `None` if it has none, and so no ports.
     pub uuid: Option<Uuid>,
     /// The NICs with intents, by their names.
-    pub nics: Box<[(Box<str>, Asked)]>,
+    pub nics: Box<[(Box<str>, NicIntents)]>,
 }
 
 /// The intents for a NIC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Asked([Option<Wish>; 2]);
+pub struct NicIntents([Option<IntentText>; 2]);
 
 /// The intent for a NIC and family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Wish {
+pub struct IntentText {
     /// Where it is written.
     pub place: KeyPlace,
     /// The value, as it was written.
@@ -73,9 +73,9 @@ impl KeyPlace {
     }
 }
 
-impl Asked {
+impl NicIntents {
     /// Returns the intent for a family.
-    pub fn get(&self, family: Family) -> Option<&Wish> {
+    pub fn get(&self, family: Family) -> Option<&IntentText> {
         self.0[family as usize].as_ref()
     }
 
@@ -115,7 +115,7 @@ impl InstanceJson {
             devices.into_iter().filter(|(_, keys)| keys.kept.get("type").is_some_and(|kind| kind == "nic"));
         let asked = nics.take(MAX_NICS).filter_map(|(device, keys)| {
             let asked = Family::ALL.map(|family| asked(&keys.kept, &user, &device, family, native));
-            let asked = Asked(asked);
+            let asked = NicIntents(asked);
             (!asked.is_empty()).then(|| (device.into(), asked))
         });
         Instance { name, content: Some(Content { uuid, nics: asked.collect() }) }
@@ -130,7 +130,7 @@ fn asked(
     device: &str,
     family: Family,
     native: bool,
-) -> Option<Wish> {
+) -> Option<IntentText> {
     let places = [KeyPlace::Nic, KeyPlace::Option, KeyPlace::Instance];
     let (place, text) = places.into_iter().find_map(|place| {
         let key = place.key(device, family);
@@ -146,7 +146,7 @@ fn asked(
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.as_str().into(),
     };
-    Some(Wish { place, text })
+    Some(IntentText { place, text })
 }
 
 /// Selects the relevant keys of a map.

@@ -7,9 +7,9 @@ use ovn_model::Family;
 use uuid::Uuid;
 
 use super::Kind;
-use super::instance::{Asked, Instance, Wish};
+use super::instance::{Instance, IntentText, NicIntents};
 use super::nic::{InstanceName, Nic};
-use super::roster::{Roster, Word};
+use super::roster::{NicLookup, Roster};
 
 /// The intents of the sources. The first source with an intent for a NIC and family wins.
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ pub struct Requests {
     sources: Vec<Source>,
 }
 
-/// News of a source.
+/// An update from a source.
 #[derive(Debug)]
-pub enum News {
+pub enum SourceUpdate {
     /// All its instances.
     Listed(Vec<Instance>),
     /// One of its instances.
@@ -41,29 +41,29 @@ pub struct Affected {
 
 /// The intent for a port and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum Lookup<'a> {
     /// Nothing.
-    Silent,
+    None,
     /// Not known: the source was not read since the start, or does not know the intents of all its instances.
-    Unheard(Kind),
+    Unknown(Kind),
     /// This.
-    Asked {
+    Found {
         /// The CMS.
         kind: Kind,
         /// The instance.
         instance: &'a InstanceName,
         /// What.
-        wish: &'a Wish,
+        written: &'a IntentText,
     },
     /// Two instances have the same UUID and different intents.
-    Disputed(Kind, &'a InstanceName, &'a InstanceName),
+    Ambiguous(Kind, &'a InstanceName, &'a InstanceName),
 }
 
 /// The status of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IntentStatus {
+pub struct SourceStatus {
     /// Whether it was read since the start.
-    pub is_heard: bool,
+    pub was_read: bool,
     /// Why it cannot be reached now.
     pub failure: Option<String>,
     /// The number of its instances.
@@ -92,21 +92,21 @@ impl Requests {
         self.sources.is_empty()
     }
 
-    /// Takes in news of a source, by its number. Returns what may have changed.
-    pub fn take(&mut self, source: usize, news: News) -> Affected {
+    /// Takes in an update of a source, by its number. Returns what may have changed.
+    pub fn take(&mut self, source: usize, update: SourceUpdate) -> Affected {
         let Some(Source { roster, failure }) = self.sources.get_mut(source) else {
             return Affected::default();
         };
         let before = roster.may_not_know();
         let mut changed = Vec::new();
-        match news {
-            News::Lost(why) => {
+        match update {
+            SourceUpdate::Lost(why) => {
                 *failure = Some(why);
                 return Affected::default();
             }
-            News::Listed(instances) => changed = roster.list(instances),
-            News::Read(instance) => roster.read(instance, &mut changed),
-            News::Gone(name) => roster.remove(&name, &mut changed),
+            SourceUpdate::Listed(instances) => changed = roster.list(instances),
+            SourceUpdate::Read(instance) => roster.read(instance, &mut changed),
+            SourceUpdate::Gone(name) => roster.remove(&name, &mut changed),
         }
         *failure = None;
         changed.sort_unstable();
@@ -119,19 +119,19 @@ impl Requests {
     }
 
     /// Returns the intent for the port of that name.
-    pub fn answer(&self, port: &str, family: Family) -> Answer<'_> {
+    pub fn look_up(&self, port: &str, family: Family) -> Lookup<'_> {
         if self.is_empty() {
-            return Answer::Silent;
+            return Lookup::None;
         }
-        let Some(nic) = Nic::from_port_name(port) else { return Answer::Silent };
-        let mut answer = Answer::Silent;
+        let Some(nic) = Nic::from_port_name(port) else { return Lookup::None };
+        let mut answer = Lookup::None;
         let kind = nic.kind;
         for source in self.sources.iter().filter(|source| source.roster.kind == kind) {
-            match source.roster.word(&nic, family) {
-                Word::Silent => {}
-                Word::Unknown => answer = Answer::Unheard(kind),
-                Word::Asked(instance, wish) => return Answer::Asked { kind, instance, wish },
-                Word::Disputed(one, other) => return Answer::Disputed(kind, one, other),
+            match source.roster.look_up(&nic, family) {
+                NicLookup::None => {}
+                NicLookup::Unknown => answer = Lookup::Unknown(kind),
+                NicLookup::Found(instance, written) => return Lookup::Found { kind, instance, written },
+                NicLookup::Ambiguous(one, other) => return Lookup::Ambiguous(kind, one, other),
             }
         }
         answer
@@ -160,14 +160,14 @@ impl Requests {
     }
 
     /// Returns whether a source may have an intent for the port of that name.
-    pub fn may_speak_of(&self, port: &str) -> bool {
+    pub fn may_have_intent_for(&self, port: &str) -> bool {
         !self.is_empty()
             && Nic::from_port_name(port)
                 .is_some_and(|nic| self.sources.iter().any(|source| source.roster.kind == nic.kind))
     }
 
     /// Returns all NICs with intents, in no order; a NIC appears twice if two sources have it.
-    pub fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
+    pub fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &NicIntents)> {
         self.sources.iter().flat_map(|source| source.roster.nics())
     }
 
@@ -183,16 +183,16 @@ impl Requests {
     }
 
     /// Returns the NICs with intents of the instances with this name, each once.
-    pub(crate) fn nics_of(&self, name: &InstanceName) -> BTreeMap<Nic, &Asked> {
+    pub(crate) fn nics_of(&self, name: &InstanceName) -> BTreeMap<Nic, &NicIntents> {
         self.sources.iter().flat_map(|source| source.roster.nics_of(name)).collect()
     }
 
     /// Returns the status of each source, in order.
-    pub fn standings(&self) -> impl Iterator<Item = IntentStatus> {
+    pub fn statuses(&self) -> impl Iterator<Item = SourceStatus> {
         self.sources.iter().map(|Source { roster, failure }| {
             let (instances, unknown) = roster.counts();
-            IntentStatus {
-                is_heard: roster.is_heard,
+            SourceStatus {
+                was_read: roster.was_read,
                 failure: failure.clone(),
                 instances,
                 unknown,

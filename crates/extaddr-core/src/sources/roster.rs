@@ -7,7 +7,7 @@ use ovn_model::Family;
 use uuid::Uuid;
 
 use super::Kind;
-use super::instance::{Asked, Content, Instance, Wish};
+use super::instance::{Content, Instance, IntentText, NicIntents};
 use super::nic::{InstanceName, Nic};
 
 /// The instances of a source.
@@ -15,7 +15,7 @@ use super::nic::{InstanceName, Nic};
 pub(super) struct Roster {
     pub(super) kind: Kind,
     /// Whether there was ever a listing.
-    pub(super) is_heard: bool,
+    pub(super) was_read: bool,
     /// `None`: the source has the instance, and never knew its intents.
     instances: HashMap<Arc<InstanceName>, Option<Content>>,
     /// The instances of a UUID, nearly always one.
@@ -26,25 +26,25 @@ pub(super) struct Roster {
 
 /// A source's answer for a NIC and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word<'a> {
+pub(super) enum NicLookup<'a> {
     /// There is no intent.
-    Silent,
+    None,
     /// No intent is known, but there may be one.
     Unknown,
     /// The instance has this intent.
-    Asked(&'a InstanceName, &'a Wish),
+    Found(&'a InstanceName, &'a IntentText),
     /// Two instances have the UUID and different intents.
-    Disputed(&'a InstanceName, &'a InstanceName),
+    Ambiguous(&'a InstanceName, &'a InstanceName),
 }
 
 impl Roster {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, is_heard: false, instances: HashMap::new(), holders: HashMap::new(), unknown: 0 }
+        Self { kind, was_read: false, instances: HashMap::new(), holders: HashMap::new(), unknown: 0 }
     }
 
     /// Takes in a listing: instances that are not in it are gone. Returns the UUIDs whose intents changed.
     pub(super) fn list(&mut self, listed: Vec<Instance>) -> Vec<Uuid> {
-        self.is_heard = true;
+        self.was_read = true;
         let mut changed = Vec::new();
         let mut gone: HashMap<Arc<InstanceName>, ()> =
             self.instances.keys().map(|name| (Arc::clone(name), ())).collect();
@@ -95,19 +95,19 @@ impl Roster {
     }
 
     /// Returns the answer for a NIC and family.
-    pub(super) fn word(&self, nic: &Nic, family: Family) -> Word<'_> {
+    pub(super) fn look_up(&self, nic: &Nic, family: Family) -> NicLookup<'_> {
         let holders = self.holders.get(&nic.instance).into_iter().flatten();
         let mut opinions = holders.map(|name| (&**name, self.asked(name, &nic.device, family)));
         let Some((name, first)) = opinions.next() else {
-            return if self.may_not_know() { Word::Unknown } else { Word::Silent };
+            return if self.may_not_know() { NicLookup::Unknown } else { NicLookup::None };
         };
         // A user who may create instances may give them any UUID, even another instance's: this must not change that
         // one's intent.
-        let text = |wish: Option<&'_ Wish>| wish.map(|wish| wish.text.clone());
+        let text = |written: Option<&'_ IntentText>| written.map(|written| written.text.clone());
         match (opinions.find(|(_, other)| text(*other) != text(first)), first) {
-            (Some((other, _)), _) => Word::Disputed(name.min(other), name.max(other)),
-            (None, Some(wish)) => Word::Asked(name, wish),
-            (None, None) => Word::Silent,
+            (Some((other, _)), _) => NicLookup::Ambiguous(name.min(other), name.max(other)),
+            (None, Some(written)) => NicLookup::Found(name, written),
+            (None, None) => NicLookup::None,
         }
     }
 
@@ -123,7 +123,7 @@ impl Roster {
 
     /// Whether a NIC that is not known may have an intent.
     pub(super) fn may_not_know(&self) -> bool {
-        !self.is_heard || self.unknown > 0
+        !self.was_read || self.unknown > 0
     }
 
     /// Returns the number of instances, and of those whose intents are not known.
@@ -132,7 +132,7 @@ impl Roster {
     }
 
     /// Returns all NICs with intents.
-    pub(super) fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &Asked)> {
+    pub(super) fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &NicIntents)> {
         let known = self.instances.iter().filter_map(|(name, content)| Some((name, content.as_ref()?)));
         known.flat_map(|(name, content)| {
             content.nics(self.kind).map(move |(nic, asked)| (&**name, nic, asked))
@@ -140,12 +140,12 @@ impl Roster {
     }
 
     /// Returns the NICs with intents of an instance.
-    pub(super) fn nics_of(&self, name: &InstanceName) -> impl Iterator<Item = (Nic, &Asked)> {
+    pub(super) fn nics_of(&self, name: &InstanceName) -> impl Iterator<Item = (Nic, &NicIntents)> {
         let content = self.instances.get(name).and_then(Option::as_ref);
         content.into_iter().flat_map(|content| content.nics(self.kind))
     }
 
-    fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&Wish> {
+    fn asked(&self, name: &InstanceName, device: &str, family: Family) -> Option<&IntentText> {
         let Content { nics, .. } = self.instances.get(name)?.as_ref()?;
         nics.iter().find(|(nic, _)| **nic == *device)?.1.get(family)
     }
@@ -155,7 +155,7 @@ impl Roster {
 
 impl Content {
     /// Returns the NICs with intents, if the instance has a UUID.
-    fn nics(&self, kind: Kind) -> impl Iterator<Item = (Nic, &Asked)> {
+    fn nics(&self, kind: Kind) -> impl Iterator<Item = (Nic, &NicIntents)> {
         let nics = self.uuid.map(|uuid| self.nics.iter().map(move |nic| (uuid, nic)));
         nics.into_iter()
             .flatten()

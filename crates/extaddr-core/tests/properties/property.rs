@@ -39,7 +39,7 @@ impl World {
             }
             let wanted = view::all_changes(store, engine);
             assert!(wanted == changes, "{who}: {} is not {}", in_words(&wanted), in_words(&changes));
-            view::check_standings(store, engine);
+            view::check_statuses(store, engine);
             // Reachable routers and forwards, with or without intents.
             assert_eq!(view::reached(store), reached, "{who}");
             assert_eq!(view::forwards(store, &self.owner), forwards, "{who}");

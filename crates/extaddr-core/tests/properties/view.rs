@@ -34,13 +34,13 @@ pub(crate) fn all_changes(store: &Store, engine: &Engine) -> BTreeMap<String, BT
 }
 
 /// The brief states of all intents equal the full ones.
-pub(crate) fn check_standings(store: &Store, engine: &Engine) {
+pub(crate) fn check_statuses(store: &Store, engine: &Engine) {
     for port in engine.ports() {
         let full = report::entries(store, engine, port, None).into_iter();
         let full: Vec<_> = full
             .map(|entry| (entry.family, entry.state, entry.reason, entry.external, entry.internal))
             .collect();
-        let brief = report::standings(store, engine, port, None).into_iter();
+        let brief = report::statuses(store, engine, port, None).into_iter();
         let brief: Vec<_> = brief
             .map(|s| (s.family.to_string(), s.state, s.reason, s.external, s.internal.to_vec()))
             .collect();

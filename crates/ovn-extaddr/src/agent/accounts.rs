@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use extaddr_core::intent_stats::News;
+use extaddr_core::intent_stats::StatusChange;
 use extaddr_core::reason::Code;
 use extaddr_core::report::{self, Entry};
 use extaddr_core::state::State;
@@ -48,8 +48,8 @@ impl Agent {
         self.tracker.stats.expect(told.len());
         for port in told {
             let obstacle = self.applier.obstacle(&self.engine, &port);
-            let standings = report::standings(&self.store, &self.engine, &port, obstacle.as_ref());
-            let of_port = self.tracker.stats.update(&port, &standings, now);
+            let statuses = report::statuses(&self.store, &self.engine, &port, obstacle.as_ref());
+            let of_port = self.tracker.stats.update(&port, &statuses, now);
             intents += of_port.len();
             if intents <= MAX_NAMED {
                 news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
@@ -69,7 +69,7 @@ impl Agent {
     }
 
     /// Logs the state of an intent.
-    fn say(&self, port: &Arc<str>, news: &News) {
+    fn say(&self, port: &Arc<str>, news: &StatusChange) {
         let family = news.family.to_string();
         let untold = Some(news.untold).filter(|untold| *untold > 0);
         if news.state.is_none() {
@@ -101,7 +101,7 @@ impl Agent {
         let counts = self.tracker.stats.counts().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
         let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
-        let step = if self.session.is_synced() { "" } else { "; not in step with the database" };
+        let step = if self.session.is_synced() { "" } else { "; not synchronised with the database" };
         let wrong = if self.configured.wrong.is_some() { "; the configuration files are wrong" } else { "" };
         self.service.set_status(format!("{}: {counts}{step}{wrong}", self.role().name()));
         self.metrics.set_role(self.role());

@@ -44,7 +44,7 @@ impl Agent {
                 self.past.lock = Some(SystemTime::now());
                 self.election.takeover.granted(now().instant);
                 if !self.election.takeover.is_challenging() {
-                    info!(epoch, "active: the lock is ours");
+                    info!(epoch, "active: this agent has the lock");
                 }
             }
             LockStatus::Waiting if had_lock => self.stolen(),
@@ -60,7 +60,7 @@ impl Agent {
     fn stolen(&mut self) {
         match self.election.takeover.stolen(now().instant) {
             Stolen::Reclaim => {
-                info!("another agent asks whether we live: taking the lock back");
+                info!("another agent took the lock to see whether this one is alive: taking it back");
                 self.steal_lock();
             }
             Stolen::Concede => {

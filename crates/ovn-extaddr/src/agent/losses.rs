@@ -65,7 +65,7 @@ pub(super) fn find(
 fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, external: IpAddr) -> bool {
     let mut decisions = engine.decisions(port).iter();
     decisions.any(|decision| {
-        let standing = IntentStatus {
+        let status = IntentStatus {
             family: decision.family,
             state: State::Active,
             reason: None,
@@ -73,7 +73,7 @@ fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, exter
             external: decision.external,
             internal: decision.internal.clone(),
         };
-        decision.external == Some(external) && intent_stats.has(port, &standing)
+        decision.external == Some(external) && intent_stats.has(port, &status)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use extaddr_core::sources::requests::{IntentStatus, News, Requests};
+use extaddr_core::sources::requests::{Requests, SourceStatus, SourceUpdate};
 use tracing::{info, warn};
 
 use super::{Agent, now};
@@ -62,7 +62,7 @@ impl Agent {
         let label = [("source", name.clone())];
         times.has_spoken = true;
         match &news {
-            News::Lost(why) => {
+            SourceUpdate::Lost(why) => {
                 times.lost = Some(SystemTime::now());
                 self.metrics.source_failures.get_or_create(&label).inc();
                 if let Some(repeated) = self.repeats.admit("source", &format!("{name}: {why}"), now().instant)
@@ -70,11 +70,11 @@ impl Agent {
                     let repeated = Some(repeated).filter(|count| *count > 0);
                     warn!(
                         source = name,
-                        repeated, "cannot read {name}; what it said last stays in force: {why}"
+                        repeated, "cannot read {name}; its last known intents stay in force: {why}"
                     );
                 }
             }
-            News::Listed(instances) => {
+            SourceUpdate::Listed(instances) => {
                 let was_lost = times.lost.take().is_some();
                 if times.heard.is_none() || was_lost {
                     info!(source = name, instances = instances.len(), "reading {name}");
@@ -82,12 +82,12 @@ impl Agent {
                 times.heard = Some(SystemTime::now());
                 self.metrics.source_listings.get_or_create(&label).inc();
             }
-            News::Read(_) | News::Gone(_) => {
+            SourceUpdate::Read(_) | SourceUpdate::Gone(_) => {
                 times.heard = Some(SystemTime::now());
                 self.metrics.source_updates.get_or_create(&label).inc();
             }
         }
-        self.engine.hear(&self.store, source, news);
+        self.engine.take_update(&self.store, source, news);
         if self.sources.times.iter().all(|times| times.has_spoken) {
             self.sources.until = None;
         }
@@ -98,7 +98,7 @@ impl Agent {
         if cms == self.sources.cms {
             return;
         }
-        info!(sources = cms.len(), "the sources are others now");
+        info!(sources = cms.len(), "the sources have changed");
         *watchers = Watchers::start(&cms);
         self.engine.set_requests(&self.store, Requests::new(cms.iter().map(|cms| cms.kind)));
         self.sources = Sources::new(cms, now().instant);
@@ -107,11 +107,11 @@ impl Agent {
 
     /// Returns a line for each source, for `status`.
     pub(super) fn source_lines(&self) -> Vec<String> {
-        let standings = self.engine.requests().standings();
-        let sources = self.sources.cms.iter().zip(standings).zip(&self.sources.times);
-        let line = |((cms, standing), times): ((&Cms, IntentStatus), &Times)| {
-            let IntentStatus { is_heard, failure, instances, unknown, asking } = standing;
-            let known = match is_heard {
+        let statuses = self.engine.requests().statuses();
+        let sources = self.sources.cms.iter().zip(statuses).zip(&self.sources.times);
+        let line = |((cms, status), times): ((&Cms, SourceStatus), &Times)| {
+            let SourceStatus { was_read, failure, instances, unknown, asking } = status;
+            let known = match was_read {
                 true => format!(
                     "{instances} instances, {unknown} of them unknown, {asking} NICs ask for something"
                 ),
@@ -130,13 +130,13 @@ impl Agent {
 
     /// Updates the metrics of sources.
     pub(super) fn count_sources(&self) {
-        for (cms, standing) in self.sources.cms.iter().zip(self.engine.requests().standings()) {
+        for (cms, status) in self.sources.cms.iter().zip(self.engine.requests().statuses()) {
             let label = [("source", cms.to_string())];
-            let reached = standing.is_heard && standing.failure.is_none();
+            let reached = status.was_read && status.failure.is_none();
             self.metrics.source_reached.get_or_create(&label).set(i64::from(reached));
-            self.metrics.source_instances.get_or_create(&label).set(number(standing.instances));
-            self.metrics.source_unknown.get_or_create(&label).set(number(standing.unknown));
-            self.metrics.source_requests.get_or_create(&label).set(number(standing.asking));
+            self.metrics.source_instances.get_or_create(&label).set(number(status.instances));
+            self.metrics.source_unknown.get_or_create(&label).set(number(status.unknown));
+            self.metrics.source_requests.get_or_create(&label).set(number(status.asking));
             let counters =
                 [&self.metrics.source_listings, &self.metrics.source_updates, &self.metrics.source_failures];
             counters.into_iter().for_each(|counter| drop(counter.get_or_create(&label)));

@@ -18,7 +18,7 @@ use super::{Agent, now};
 use crate::clock::rfc3339;
 use crate::metrics::number;
 use crate::reach::Deadline;
-use crate::southbound::{Sessions, Sight, Verdict};
+use crate::southbound::{Databases, Sessions, Verdict};
 
 /// The most ports whose overrides are verified together. The others follow the next time, to limit the load of the
 /// servers and the agent's memory.
@@ -108,7 +108,7 @@ impl Agent {
         let rows = self.verification.round.next(&self.store, &self.engine, MAX_PORTS);
         let sessions = self.verification.sessions.clone();
         let delay = RECHECK_DELAY.min(interval);
-        self.verification.look.spawn(look_aside(sessions, rows, delay));
+        self.verification.look.spawn(verify_in_thread(sessions, rows, delay));
     }
 
     /// Takes in the findings.
@@ -205,7 +205,7 @@ impl Agent {
 ///
 /// # Cancel safety
 /// The verification ends when the future is dropped.
-async fn look_aside(
+async fn verify_in_thread(
     sessions: Sessions,
     rows: Vec<Override>,
     delay: Duration,
@@ -227,13 +227,13 @@ async fn look_aside(
 
 /// Verifies overrides, and those that failed a second time.
 async fn look(sessions: Sessions, rows: Vec<Override>, delay: Duration) -> anyhow::Result<Vec<Verdict>> {
-    let sight = Sight::open(sessions, Deadline::after(LOOK_TIMEOUT)).await?;
+    let databases = Databases::open(sessions, Deadline::after(LOOK_TIMEOUT)).await?;
     let has_failed = |verdict: &Verdict| judged(&verdict.findings.checks) == Outcome::Failed;
     let (failed, mut verdicts): (Vec<_>, Vec<_>) =
-        sight.verify(rows).await?.into_iter().partition(has_failed);
+        databases.verify(rows).await?.into_iter().partition(has_failed);
     if !failed.is_empty() {
         sleep(delay).await;
-        verdicts.extend(sight.verify(failed.into_iter().map(|verdict| verdict.row).collect()).await?);
+        verdicts.extend(databases.verify(failed.into_iter().map(|verdict| verdict.row).collect()).await?);
     }
     Ok(verdicts)
 }

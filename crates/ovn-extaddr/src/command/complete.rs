@@ -23,13 +23,13 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_CANDIDATES: usize = 500;
 
 /// How much of that CMSes may take; afterwards the names in the database are offered alone.
-const SOURCES_PATIENCE: Duration = Duration::from_secs(1);
+const SOURCES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Offers the ports of instances, by their display names.
 pub(super) fn ports(current: &OsStr) -> Vec<CompletionCandidate> {
     let text = current.to_string_lossy();
     let names = block_on(async {
-        let lookup = Lookup::open(&settings()?, SOURCES_PATIENCE).await.ok()?;
+        let lookup = Lookup::open(&settings()?, SOURCES_TIMEOUT).await.ok()?;
         Some(lookup.names().completions(&text))
     });
     candidates(names.into_iter().flatten())

@@ -16,7 +16,7 @@ use extaddr_core::hazards;
 use extaddr_core::names::PortNames;
 use extaddr_core::report;
 use extaddr_core::sources::nic::Nic;
-use extaddr_core::sources::requests::IntentStatus;
+use extaddr_core::sources::requests::SourceStatus;
 use extaddr_core::state::State;
 use ovn_model::{Family, Store};
 use serde::{Serialize, Serializer};
@@ -137,7 +137,7 @@ async fn look(mut settings: Settings, findings: &mut Vec<Finding>) {
             "see what the server logs",
         )),
         Ok(observer) => {
-            findings.extend(observer.sources().map(|(cms, standing)| source(cms, &standing)));
+            findings.extend(observer.sources().map(|(cms, status)| source(cms, &status)));
             database(&observer.store, &observer.engine, &observer.names(), findings);
         }
     }
@@ -165,9 +165,9 @@ fn looked(places: &[PathBuf]) -> Option<Finding> {
     Some(Finding::new("socket", Level::Note, message, cure))
 }
 
-fn source(cms: &Cms, standing: &IntentStatus) -> Finding {
-    let IntentStatus { is_heard, failure, instances, unknown, asking } = standing;
-    if !is_heard {
+fn source(cms: &Cms, status: &SourceStatus) -> Finding {
+    let SourceStatus { was_read, failure, instances, unknown, asking } = status;
+    if !was_read {
         let why = failure.as_deref().unwrap_or("it is silent");
         let cure = "see whether it runs and lets us in; what it asked for before stays in force in a running agent, and rows that are there stay";
         return Finding::new("source", Level::Problem, format!("{cms}: {why}"), cure);
@@ -218,7 +218,7 @@ fn database(store: &Store, engine: &Engine, names: &PortNames<'_>, findings: &mu
     findings.extend(perishable(store, names));
     let hazards = hazards::all(store, engine.owner());
     if hazards.is_empty() {
-        findings.push(Finding::good("network", "nothing that would surprise"));
+        findings.push(Finding::good("network", "no hazards"));
     }
     for hazard in hazards {
         let level = if hazard.is_wrong { Level::Warning } else { Level::Note };
@@ -236,7 +236,7 @@ fn owners(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
             findings.push(Finding::new(
                 "other-owner",
                 Level::Note,
-                format!("{rows} rows of owner {owner}, which this configuration does not speak for"),
+                format!("{rows} rows of owner {owner}, which this configuration is not for"),
                 format!("nothing, if agents of that owner run; else `ovn-extaddr cleanup --owner {owner}`"),
             ));
         }

@@ -84,7 +84,7 @@ fn closing() -> Roff {
     for (status, meaning) in [
         ("0", "It was done."),
         ("1", "It failed; standard error says why in a line."),
-        ("2", "The command line makes no sense."),
+        ("2", "The command line is invalid."),
         ("3", "Only with plan --exit-code: there is something to change."),
     ] {
         roff.control("TP", []).text([bold(status)]).text([roman(meaning)]);

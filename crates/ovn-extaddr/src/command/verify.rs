@@ -27,7 +27,7 @@ use crate::command::table::{self, Cell, Width};
 use crate::observe::Observer;
 use crate::reach::Deadline;
 use crate::settings::Settings;
-use crate::southbound::{Sessions, Sight, Verdict};
+use crate::southbound::{Databases, Sessions, Verdict};
 pub(super) use wait::wait;
 
 /// Checks overrides in the Southbound database.
@@ -79,8 +79,8 @@ impl Verify {
         // There may be as many flows as ports, and the memory is enough for one of both.
         drop(observer);
         // A database that cannot be read is reported even if there is nothing to verify.
-        let sight = Sight::open(Sessions::new(&settings), deadline).await?;
-        let verified = look(&sight, subjects).await?;
+        let databases = Databases::open(Sessions::new(&settings), deadline).await?;
+        let verified = look(&databases, subjects).await?;
         self.output.print_all(&verified, || match &self.port {
             Some(_) => verified.iter().map(|verified| tree(verified, palette)).collect(),
             None => table(&verified, self.width, palette),
@@ -138,9 +138,12 @@ fn subjects(observer: &Observer, entries: Vec<Entry>) -> Vec<(Entry, Option<Over
 ///
 /// # Errors
 /// The Southbound database cannot be read.
-async fn look(sight: &Sight, subjects: Vec<(Entry, Option<Override>)>) -> anyhow::Result<Vec<Verified>> {
+async fn look(
+    databases: &Databases,
+    subjects: Vec<(Entry, Option<Override>)>,
+) -> anyhow::Result<Vec<Verified>> {
     let rows = subjects.iter().filter_map(|(_, row)| row.clone()).collect();
-    let mut verdicts = sight.verify(rows).await?.into_iter();
+    let mut verdicts = databases.verify(rows).await?.into_iter();
     let verified =
         subjects.into_iter().map(|(entry, row)| Verified::new(entry, row.and_then(|_| verdicts.next())));
     Ok(verified.collect())

@@ -21,13 +21,13 @@ pub(crate) enum Question {
 
 /// The sender of questions to the loop.
 #[derive(Clone, Debug)]
-pub(crate) struct Asking(mpsc::Sender<Question>);
+pub(crate) struct QuestionSender(mpsc::Sender<Question>);
 
 /// The loop has ended.
 #[derive(Debug)]
-pub(crate) struct Gone;
+pub(crate) struct LoopEnded;
 
-impl Asking {
+impl QuestionSender {
     pub(crate) fn new(sender: mpsc::Sender<Question>) -> Self {
         Self(sender)
     }
@@ -36,9 +36,9 @@ impl Asking {
     pub(crate) async fn ask<T>(
         &self,
         question: impl FnOnce(oneshot::Sender<T>) -> Question,
-    ) -> Result<T, Gone> {
+    ) -> Result<T, LoopEnded> {
         let (sender, receiver) = oneshot::channel();
-        self.0.send(question(sender)).await.map_err(|_| Gone)?;
-        receiver.await.map_err(|_| Gone)
+        self.0.send(question(sender)).await.map_err(|_| LoopEnded)?;
+        receiver.await.map_err(|_| LoopEnded)
     }
 }

@@ -6,12 +6,12 @@ use axum::http::header::LINK;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 
-use super::error::{Format, Trouble};
+use super::error::{Format, HttpError};
 use super::query::Query;
 use super::render::json;
 use crate::explanation::Explanation;
 use crate::http::HttpState;
-use crate::http::question::{Asking, Gone, Question};
+use crate::http::question::{LoopEnded, Question, QuestionSender};
 use extaddr_core::pages::{Page, Walk};
 
 /// An element for each intent, as in `list --json`. If there are more, the header `Link` has the next page.
@@ -33,8 +33,8 @@ pub(super) async fn port(
     answer(explained(&state, name).await.map(|explanation| json(&explanation)))
 }
 
-async fn listed(state: &HttpState, uri: &Uri) -> Result<Response, Trouble> {
-    let query = Query::parse(uri.query().unwrap_or_default()).map_err(Trouble::query)?;
+async fn listed(state: &HttpState, uri: &Uri) -> Result<Response, HttpError> {
+    let query = Query::parse(uri.query().unwrap_or_default()).map_err(HttpError::query)?;
     let Page { entries, next, .. } = walk(&state.asking, query.walk()).await?;
     let mut response = json(&entries);
     let next = next.map(|next| format!("<{}>; rel=\"next\"", query.after(&next).link(uri.path())));
@@ -45,7 +45,7 @@ async fn listed(state: &HttpState, uri: &Uri) -> Result<Response, Trouble> {
 }
 
 /// Makes a page in the loop, step by step.
-pub(super) async fn walk(asking: &Asking, walk: Walk) -> Result<Page, Gone> {
+pub(super) async fn walk(asking: &QuestionSender, walk: Walk) -> Result<Page, LoopEnded> {
     let mut walk = Box::new(walk);
     while !walk.is_done() {
         walk = asking.ask(|answer| Question::Walk(walk, answer)).await?;
@@ -57,12 +57,12 @@ pub(super) async fn walk(asking: &Asking, walk: Walk) -> Result<Page, Gone> {
 pub(super) async fn explained(
     state: &HttpState,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Explanation, Trouble> {
-    let Path(name) = name.map_err(|_| Trouble::query("the name of the port is not in UTF-8".to_owned()))?;
+) -> Result<Explanation, HttpError> {
+    let Path(name) = name.map_err(|_| HttpError::query("the name of the port is not in UTF-8".to_owned()))?;
     let explanation = state.asking.ask(|answer| Question::Port(name, answer)).await?;
-    explanation.map_err(|error| Trouble::new(StatusCode::NOT_FOUND, error))
+    explanation.map_err(|error| HttpError::new(StatusCode::NOT_FOUND, error))
 }
 
-fn answer(outcome: Result<Response, Trouble>) -> Response {
-    outcome.unwrap_or_else(|trouble| trouble.answer(Format::Json))
+fn answer(outcome: Result<Response, HttpError>) -> Response {
+    outcome.unwrap_or_else(|error| error.answer(Format::Json))
 }

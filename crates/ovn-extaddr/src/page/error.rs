@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::render::{html, json, visible};
-use crate::http::question::Gone;
+use crate::http::question::LoopEnded;
 
 /// The error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct HttpError {
     status: StatusCode,
     message: String,
 }
@@ -47,9 +47,9 @@ impl Format {
     }
 }
 
-// ===== impl Trouble =====
+// ===== impl HttpError =====
 
-impl Trouble {
+impl HttpError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
@@ -78,8 +78,8 @@ impl Trouble {
     }
 }
 
-impl From<Gone> for Trouble {
-    fn from(_: Gone) -> Self {
+impl From<LoopEnded> for HttpError {
+    fn from(_: LoopEnded) -> Self {
         Self::hangs()
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::api::walk;
 use super::changes::{self, Recent};
-use super::error::{Format, Trouble};
+use super::error::{Format, HttpError};
 use super::intent::{Badge, Row};
 use super::query::Query;
 use super::render::{html, visible};
@@ -56,12 +56,12 @@ enum Changes {
 pub(super) async fn show(Shared(state): Shared<HttpState>, uri: Uri) -> Response {
     match page(&state, &uri).await {
         Ok(page) => html(&page),
-        Err(trouble) => trouble.answer(Format::Html),
+        Err(error) => error.answer(Format::Html),
     }
 }
 
-async fn page(state: &HttpState, uri: &Uri) -> Result<HomePage, Trouble> {
-    let query = Query::parse(uri.query().unwrap_or_default()).map_err(Trouble::query)?;
+async fn page(state: &HttpState, uri: &Uri) -> Result<HomePage, HttpError> {
+    let query = Query::parse(uri.query().unwrap_or_default()).map_err(HttpError::query)?;
     let page = walk(&state.asking, query.walk()).await?;
     let status = state.asking.ask(Question::Status).await?;
     let changes = match status.audit.clone() {
@@ -146,7 +146,10 @@ fn alarms(status: &Status) -> Vec<(&'static str, String)> {
     let mut alarms = Vec::new();
     if !status.database.in_step {
         let why = status.database.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        alarms.push(("Database", format!("the copy is not in step with the database, and may be old{why}")));
+        alarms.push((
+            "Database",
+            format!("the copy is not synchronised with the database, and may be old{why}"),
+        ));
     }
     if let Some(error) = &status.configuration.error {
         alarms.push((

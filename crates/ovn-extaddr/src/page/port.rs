@@ -46,7 +46,7 @@ pub(super) async fn show(
 ) -> Response {
     match api::explained(&state, name).await {
         Ok(explanation) => html(&PortPage::new(&explanation)),
-        Err(trouble) => trouble.answer(Format::Html),
+        Err(error) => error.answer(Format::Html),
     }
 }
 

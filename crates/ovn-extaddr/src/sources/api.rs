@@ -78,7 +78,7 @@ impl<'a> Api<'a> {
         // Parsing takes a while and must not block the loop.
         let parsing = spawn_blocking(move || {
             let text = BufReader::with_capacity(1 << 16, Chunks { receiver, chunk: Bytes::new() });
-            listing::instances(text, cms.native, |project| cms.heeds(project))
+            listing::instances(text, cms.native, |project| cms.includes_project(project))
         });
         let sent = pass_on(response.into_body(), &sender).await;
         if let Err(failure) = sent {
@@ -117,7 +117,7 @@ impl<'a> Api<'a> {
         let read = self.one::<ProfileJson>(&path).await?;
         let users = read.and_then(|profile| profile.used_by).unwrap_or_default();
         let instances = users.iter().filter_map(|user| instance_name(user));
-        Ok(instances.filter(|name| self.cms.heeds(&name.project)).collect())
+        Ok(instances.filter(|name| self.cms.includes_project(&name.project)).collect())
     }
 
     async fn one<T: serde::de::DeserializeOwned>(&mut self, path: &str) -> Result<Option<T>, Failure> {

@@ -67,7 +67,7 @@ struct CmsText {
 
 impl Cms {
     /// Returns whether a project counts.
-    pub fn heeds(&self, project: &str) -> bool {
+    pub fn includes_project(&self, project: &str) -> bool {
         self.projects.iter().any(|glob| glob.matches(project))
     }
 }
@@ -201,8 +201,12 @@ mod tests {
     #[test]
     fn projects_are_heeded_by_their_names() {
         let cms: Cms = toml::from_str("kind = \"incus\"\nprojects = [\"default\", \"shop-*\"]").unwrap();
-        assert!(cms.heeds("default") && cms.heeds("shop-1") && !cms.heeds("other"));
+        assert!(
+            cms.includes_project("default")
+                && cms.includes_project("shop-1")
+                && !cms.includes_project("other")
+        );
         let cms: Cms = toml::from_str("kind = \"incus\"").unwrap();
-        assert!(cms.heeds("other") && !cms.native);
+        assert!(cms.includes_project("other") && !cms.native);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use extaddr_core::sources::agenda::{Agenda, Item};
 use extaddr_core::sources::instance::Instance;
 use extaddr_core::sources::nic::InstanceName;
-use extaddr_core::sources::requests::News;
+use extaddr_core::sources::requests::SourceUpdate;
 use ovsdb_protocol::Backoff;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -37,7 +37,7 @@ pub struct Report {
     /// The number of the source, counted from 0.
     pub source: usize,
     /// The news.
-    pub news: News,
+    pub news: SourceUpdate,
 }
 
 /// The tasks of all sources. They end when it is dropped.
@@ -94,7 +94,7 @@ struct Teller {
 }
 
 impl Teller {
-    async fn tell(&self, news: News) {
+    async fn tell(&self, news: SourceUpdate) {
         // If the loop has ended, this task ends soon too.
         let _ = self.sender.send(Report { source: self.source, news }).await;
     }
@@ -107,7 +107,7 @@ async fn watch(cms: &Cms, teller: &Teller) {
         let Err(failure) = follow(cms, teller, &mut backoff).await;
         let pause = backoff.next_wait();
         debug!(%cms, %failure, ?pause, "lost a source");
-        teller.tell(News::Lost(failure.to_string())).await;
+        teller.tell(SourceUpdate::Lost(failure.to_string())).await;
         sleep(pause).await;
     }
 }
@@ -140,17 +140,19 @@ async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Inf
         match done {
             Done::Nothing => {}
             Done::Users(names) => agenda.add_instances(names),
-            Done::News(news) => {
-                let unknown = |news: &News| match news {
-                    News::Listed(instances) => instances.iter().any(|instance| instance.content.is_none()),
-                    News::Read(instance) => instance.content.is_none(),
-                    News::Gone(_) | News::Lost(_) => false,
+            Done::SourceUpdate(news) => {
+                let unknown = |news: &SourceUpdate| match news {
+                    SourceUpdate::Listed(instances) => {
+                        instances.iter().any(|instance| instance.content.is_none())
+                    }
+                    SourceUpdate::Read(instance) => instance.content.is_none(),
+                    SourceUpdate::Gone(_) | SourceUpdate::Lost(_) => false,
                 };
                 let has_unknown = unknown(&news);
-                if has_unknown || matches!(news, News::Listed(_)) {
+                if has_unknown || matches!(news, SourceUpdate::Listed(_)) {
                     relist = Instant::now() + if has_unknown { RELIST_UNKNOWN } else { RELIST };
                 }
-                if matches!(news, News::Listed(_)) {
+                if matches!(news, SourceUpdate::Listed(_)) {
                     backoff.reset();
                 }
                 teller.tell(news).await;
@@ -163,20 +165,20 @@ async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Inf
 enum Done {
     Nothing,
     Users(Vec<InstanceName>),
-    News(News),
+    SourceUpdate(SourceUpdate),
 }
 
 async fn read(cms: &Cms, api: &mut Api<'_>, item: Item) -> Result<Done, Failure> {
     Ok(match item {
-        Item::Everything => Done::News(News::Listed(api.list().await?)),
+        Item::Everything => Done::SourceUpdate(SourceUpdate::Listed(api.list().await?)),
         Item::Profile(profile) => Done::Users(api.users(&profile).await?),
-        Item::Instance(name) if !cms.heeds(&name.project) => Done::Nothing,
+        Item::Instance(name) if !cms.includes_project(&name.project) => Done::Nothing,
         Item::Instance(name) => match api.instance(&name).await {
-            Ok(Some(instance)) => Done::News(News::Read(instance)),
-            Ok(None) => Done::News(News::Gone(name)),
+            Ok(Some(instance)) => Done::SourceUpdate(SourceUpdate::Read(instance)),
+            Ok(None) => Done::SourceUpdate(SourceUpdate::Gone(name)),
             // An instance on a cluster member that is down must not affect the others.
             Err(failure) if failure.status.is_some_and(|status| status.is_server_error()) => {
-                Done::News(News::Read(Instance { name, content: None }))
+                Done::SourceUpdate(SourceUpdate::Read(Instance { name, content: None }))
             }
             Err(failure) => return Err(failure),
         },

@@ -39,7 +39,7 @@ pub(super) fn a_service_over_tls(machine: &Machine) -> Result<()> {
     eventually(SOON, "it reads the database by TLS", || {
         let status = machine.run("ovn-appctl", &["-t", "ovn-extaddr", "status"])?;
         ensure!(
-            status.stdout.contains("database: ssl:127.0.0.1:6641 (in step)"),
+            status.stdout.contains("database: ssl:127.0.0.1:6641 (synchronised)"),
             "{status:?}{}",
             journal(machine)?
         );

@@ -96,7 +96,7 @@ pub(super) fn usual_cases() -> Vec<Case> {
             |_, site| site.wants_external(),
         ),
         case(
-            "rejected wrong-family: it belongs into ipv6.address.external",
+            "rejected wrong-family: set ipv6.address.external instead",
             |_, site| {
                 site.forwarded()?;
                 site.wants("2001:db8::65")

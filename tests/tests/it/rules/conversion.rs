@@ -372,7 +372,7 @@ fn another_owner_s_conversion_is_not_ours() -> Result<()> {
     let before = case.scene.server.dump()?;
     // To this agent, the rows are foreign and fulfil the intent already.
     let mut other = Agent::builder(case.scene.server.remote()).args(&["--owner", "other"]).start()?;
-    other.wait_for_log("in step")?;
+    other.wait_for_log("synchronised")?;
     eventually(SOON, "it says so", || {
         let state = super::agent_state(&other, &case.one.port)?;
         ensure!(state == "foreign", "it says {state}");

@@ -152,7 +152,7 @@ fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> 
     case.rows_become([drain(&case.one, A)])?;
     let due = until(&case.scene.server)?.context("no drain row")?;
     case.scene.agent.restart()?;
-    case.scene.agent.wait_for_log("in step")?;
+    case.scene.agent.wait_for_log("synchronised")?;
     assert_eq!(until(&case.scene.server)?, Some(due), "its time does not start again");
     case.rows_become([])?;
     assert!(seconds()? >= due);

@@ -23,7 +23,7 @@ fn the_first_that_speaks_decides() {
     let mut network = silent();
     assert_eq!(network.outcome("p1"), "");
     // The edit, the source and intent that follow, and the explanation.
-    let speakers: [(Edit, &str, &str); 5] = [
+    let auto_routers: [(Edit, &str, &str); 5] = [
         (|n| n.rules.auto = true, "config auto", "the configuration asks for auto for every port"),
         (
             |n| n.put("Logical_Router", "R", json!({"external_ids": map(&[("address.external", "auto")])})),
@@ -45,7 +45,7 @@ fn the_first_that_speaks_decides() {
         ),
         (|n| n.wants("p1", "auto"), "annotation auto", "ipv4.address.external of the port asks for auto"),
     ];
-    for (speak, asked, explained) in speakers {
+    for (speak, asked, explained) in auto_routers {
         speak(&mut network);
         assert_eq!(network.asked("p1"), asked);
         assert_eq!(network.checks("p1")[0], format!("intent: {explained}"));

@@ -15,11 +15,11 @@ const ELSEWHERE: [Code; 4] = [Code::NoPort, Code::Refused, Code::SourceUnreachab
 
 /// An edit of a network in which `p1` would be granted 203.0.113.10, the decision after it, and a part of the sentence.
 const CASES: &[(Edit, &str, &str)] = &[
-    (|n| n.wants("p1", "web"), "rejected invalid-address", "\"web\" is no ipv4 address"),
+    (|n| n.wants("p1", "web"), "rejected invalid-address", "\"web\" is not an IPv4 address"),
     (
         |n| n.annotate("p1", "ipv4.address.external", "2001:db8::10"),
         "rejected wrong-family",
-        "2001:db8::10 is no ipv4 address: it belongs into ipv6.address.external",
+        "2001:db8::10 is not an IPv4 address: set ipv6.address.external instead",
     ),
     (
         |n| n.put("Logical_Switch_Port", "p1", json!({"type": "localport"})),
@@ -76,7 +76,7 @@ const CASES: &[(Edit, &str, &str)] = &[
     (
         |n| n.put("Logical_Router", "R", json!({"enabled": false})),
         "rejected router-disabled",
-        "R is disabled, so that OVN passes over it",
+        "R is disabled, so that OVN ignores it",
     ),
     (
         |n| n.put("Logical_Router_Port", "R-S", json!({"enabled": false})),

@@ -36,11 +36,11 @@ fn port(uuid: &str) -> String {
 
 /// The intent for the port of a UUID, in a word.
 fn said(requests: &Requests, uuid: &str) -> String {
-    match requests.answer(&port(uuid), Family::V4) {
-        Answer::Silent => "silent".to_owned(),
-        Answer::Unheard(kind) => format!("{} unheard", kind.name()),
-        Answer::Asked { instance, wish, .. } => format!("{instance} {}", wish.text),
-        Answer::Disputed(_, one, other) => format!("{one} or {other}"),
+    match requests.look_up(&port(uuid), Family::V4) {
+        Lookup::None => "silent".to_owned(),
+        Lookup::Unknown(kind) => format!("{} unheard", kind.name()),
+        Lookup::Found { instance, written, .. } => format!("{instance} {}", written.text),
+        Lookup::Ambiguous(_, one, other) => format!("{one} or {other}"),
     }
 }
 
@@ -52,7 +52,8 @@ fn affected(uuids: &[&str], presumed: bool) -> Affected {
 #[test]
 fn a_second_listing_changes_just_what_differs() {
     let mut requests = Requests::new([Kind::Incus]);
-    let list = |address: &str| News::Listed(vec![asking("a", A, address), asking("b", B, "203.0.113.2")]);
+    let list =
+        |address: &str| SourceUpdate::Listed(vec![asking("a", A, address), asking("b", B, "203.0.113.2")]);
     assert_eq!(requests.take(0, list("203.0.113.1")), affected(&[A, B], true));
     assert_eq!(requests.take(0, list("203.0.113.1")), affected(&[], false));
     assert_eq!(requests.take(0, list("203.0.113.9")), affected(&[A], false));
@@ -60,22 +61,28 @@ fn a_second_listing_changes_just_what_differs() {
         (&*said(&requests, A), &*said(&requests, B)),
         ("default:a 203.0.113.9", "default:b 203.0.113.2")
     );
-    assert_eq!(requests.take(0, News::Listed(vec![asking("b", B, "203.0.113.2")])), affected(&[A], false));
+    assert_eq!(
+        requests.take(0, SourceUpdate::Listed(vec![asking("b", B, "203.0.113.2")])),
+        affected(&[A], false)
+    );
     assert_eq!(said(&requests, A), "silent");
 }
 
 #[test]
 fn one_instance_changes_by_what_was_read_of_it() {
     let mut requests = Requests::new([Kind::Incus]);
-    requests.take(0, News::Listed(vec![asking("a", A, "203.0.113.1")]));
-    assert_eq!(requests.take(0, News::Read(asking("a", A, "203.0.113.1"))), affected(&[], false));
-    assert_eq!(requests.take(0, News::Read(asking("b", B, "203.0.113.2"))), affected(&[B], false));
+    requests.take(0, SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1")]));
+    assert_eq!(requests.take(0, SourceUpdate::Read(asking("a", A, "203.0.113.1"))), affected(&[], false));
+    assert_eq!(requests.take(0, SourceUpdate::Read(asking("b", B, "203.0.113.2"))), affected(&[B], false));
     // It was deleted, and another has its name.
-    assert_eq!(requests.take(0, News::Read(asking("b", A, "203.0.113.1"))), affected(&[A, B], false));
-    assert_eq!(requests.take(0, News::Gone(InstanceName::new("default", "b"))), affected(&[A], false));
-    assert_eq!(requests.take(0, News::Gone(InstanceName::new("default", "b"))), affected(&[], false));
+    assert_eq!(requests.take(0, SourceUpdate::Read(asking("b", A, "203.0.113.1"))), affected(&[A, B], false));
+    assert_eq!(
+        requests.take(0, SourceUpdate::Gone(InstanceName::new("default", "b"))),
+        affected(&[A], false)
+    );
+    assert_eq!(requests.take(0, SourceUpdate::Gone(InstanceName::new("default", "b"))), affected(&[], false));
     assert_eq!((&*said(&requests, A), &*said(&requests, B)), ("default:a 203.0.113.1", "silent"));
-    assert_eq!(requests.take(0, News::Read(silent("a", A))), affected(&[A], false));
+    assert_eq!(requests.take(0, SourceUpdate::Read(silent("a", A))), affected(&[A], false));
     assert_eq!(said(&requests, A), "silent");
 }
 
@@ -83,59 +90,62 @@ fn one_instance_changes_by_what_was_read_of_it() {
 fn what_cannot_be_reached_withdraws_nothing() {
     let mut requests = Requests::new([Kind::Incus]);
     assert_eq!(said(&requests, A), "incus unheard");
-    assert_eq!(requests.take(0, News::Lost("refused".to_owned())), affected(&[], false));
+    assert_eq!(requests.take(0, SourceUpdate::Lost("refused".to_owned())), affected(&[], false));
     assert_eq!(said(&requests, A), "incus unheard");
-    requests.take(0, News::Listed(vec![asking("a", A, "203.0.113.1")]));
-    assert_eq!(requests.take(0, News::Lost("broken".to_owned())), affected(&[], false));
+    requests.take(0, SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1")]));
+    assert_eq!(requests.take(0, SourceUpdate::Lost("broken".to_owned())), affected(&[], false));
     assert_eq!((&*said(&requests, A), &*said(&requests, B)), ("default:a 203.0.113.1", "silent"));
-    let standing = requests.standings().next().unwrap();
-    assert_eq!((standing.failure.as_deref(), standing.is_heard), (Some("broken"), true));
-    requests.take(0, News::Listed(Vec::new()));
-    assert_eq!(requests.standings().next().unwrap().failure, None);
+    let status = requests.statuses().next().unwrap();
+    assert_eq!((status.failure.as_deref(), status.was_read), (Some("broken"), true));
+    requests.take(0, SourceUpdate::Listed(Vec::new()));
+    assert_eq!(requests.statuses().next().unwrap().failure, None);
 }
 
 #[test]
 fn an_instance_that_cannot_be_read_withdraws_nothing_either() {
     let mut requests = Requests::new([Kind::Incus]);
-    let listed = News::Listed(vec![asking("a", A, "203.0.113.1"), unreadable("b")]);
+    let listed = SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1"), unreadable("b")]);
     assert_eq!(requests.take(0, listed), affected(&[A], false));
     // `b` may have any UUID that no other has.
     assert_eq!((&*said(&requests, A), &*said(&requests, B)), ("default:a 203.0.113.1", "incus unheard"));
-    requests.take(0, News::Listed(vec![unreadable("a"), unreadable("b")]));
+    requests.take(0, SourceUpdate::Listed(vec![unreadable("a"), unreadable("b")]));
     assert_eq!(said(&requests, A), "default:a 203.0.113.1");
-    assert_eq!(requests.take(0, News::Read(silent("b", B))), affected(&[B], true));
+    assert_eq!(requests.take(0, SourceUpdate::Read(silent("b", B))), affected(&[B], true));
     assert_eq!(said(&requests, B), "silent");
 }
 
 #[test]
 fn nobody_speaks_for_the_instance_of_another() {
     let mut requests = Requests::new([Kind::Incus]);
-    requests.take(0, News::Listed(vec![asking("a", A, "203.0.113.1"), asking("evil:a", A, "203.0.113.2")]));
+    requests.take(
+        0,
+        SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1"), asking("evil:a", A, "203.0.113.2")]),
+    );
     assert_eq!(said(&requests, A), "default:a or evil:a");
     assert_eq!(requests.name(&port(A)), None);
     // Not by an intent if the other has none either, nor by having none.
-    requests.take(0, News::Read(silent("a", A)));
+    requests.take(0, SourceUpdate::Read(silent("a", A)));
     assert_eq!(said(&requests, A), "default:a or evil:a");
-    assert_eq!(requests.take(0, News::Gone(InstanceName::new("evil", "a"))), affected(&[A], false));
+    assert_eq!(requests.take(0, SourceUpdate::Gone(InstanceName::new("evil", "a"))), affected(&[A], false));
     assert_eq!(said(&requests, A), "silent");
     // A move makes a copy that has the UUID for a while.
-    requests.take(0, News::Read(asking("a", A, "203.0.113.1")));
-    requests.take(0, News::Read(asking("move-of-a", A, "203.0.113.1")));
+    requests.take(0, SourceUpdate::Read(asking("a", A, "203.0.113.1")));
+    requests.take(0, SourceUpdate::Read(asking("move-of-a", A, "203.0.113.1")));
     assert!(said(&requests, A).ends_with(" 203.0.113.1"));
 }
 
 #[test]
 fn the_first_source_that_speaks_wins_and_others_are_of_another_kind() {
     let mut requests = Requests::new([Kind::Incus, Kind::Lxd, Kind::Incus]);
-    requests.take(2, News::Listed(vec![asking("late", A, "203.0.113.2")]));
+    requests.take(2, SourceUpdate::Listed(vec![asking("late", A, "203.0.113.2")]));
     assert_eq!(said(&requests, A), "default:late 203.0.113.2");
-    requests.take(0, News::Listed(vec![asking("early", A, "203.0.113.1")]));
+    requests.take(0, SourceUpdate::Listed(vec![asking("early", A, "203.0.113.1")]));
     assert_eq!(said(&requests, A), "default:early 203.0.113.1");
     assert_eq!(said(&requests, B), "silent");
     let lxd = port(A).replace("incus", "lxd");
-    assert_eq!(requests.answer(&lxd, Family::V4), Answer::Unheard(Kind::Lxd));
-    assert_eq!(requests.answer(&port(A), Family::V6), Answer::Silent);
-    assert_eq!(requests.answer("p1", Family::V4), Answer::Silent);
+    assert_eq!(requests.look_up(&lxd, Family::V4), Lookup::Unknown(Kind::Lxd));
+    assert_eq!(requests.look_up(&port(A), Family::V6), Lookup::None);
+    assert_eq!(requests.look_up("p1", Family::V4), Lookup::None);
     assert_eq!(requests.name(&port(A)).as_deref(), Some("default:early/eth0"));
-    assert_eq!(requests.take(7, News::Listed(Vec::new())), affected(&[], false));
+    assert_eq!(requests.take(7, SourceUpdate::Listed(Vec::new())), affected(&[], false));
 }

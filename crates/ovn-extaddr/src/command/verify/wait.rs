@@ -17,7 +17,7 @@ use crate::command::style::Palette;
 use crate::observe::Observer;
 use crate::reach::Deadline;
 use crate::settings::Settings;
-use crate::southbound::{Sessions, Sight};
+use crate::southbound::{Databases, Sessions};
 
 /// How long to wait unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ async fn until_verified(
     families: &[Family],
     found: &mut Option<Vec<Verified>>,
 ) -> anyhow::Result<bool> {
-    let sight = Sight::open(Sessions::new(settings), deadline).await?;
+    let databases = Databases::open(Sessions::new(settings), deadline).await?;
     let mut observer = Observer::open(settings).await?;
     let port: Arc<str> = port.into();
     loop {
@@ -66,7 +66,7 @@ async fn until_verified(
         // A former row may work correctly until the agent changes it.
         let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
         let is_refused = !is_pending && entries.iter().all(|entry| entry.state != State::Active);
-        let verified = look(&sight, subjects(&observer, entries)).await?;
+        let verified = look(&databases, subjects(&observer, entries)).await?;
         let has_failed = verified.iter().any(|verified| verified.outcome == Outcome::Failed);
         *found = Some(verified);
         if is_refused || !has_failed && !is_pending {
