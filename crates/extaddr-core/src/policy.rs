@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn a_mistake_is_shown_with_its_line() {
         for (text, line, why) in [
-            ("[[rule]]\nport = \"*\"\nipv4 = \"2001:db8::1\"", 3, "no ipv4 address"),
-            ("[[rule]]\nport = \"*\"\nipv6 = \"web\"", 3, "no ipv6 address"),
+            ("[[rule]]\nport = \"*\"\nipv4 = \"2001:db8::1\"", 3, "is not an IPv4 address"),
+            ("[[rule]]\nport = \"*\"\nipv6 = \"web\"", 3, "is not an IPv6 address"),
             ("[[rule]]\nport = \"*\"", 1, "needs one of ipv4 and ipv6"),
             ("\n[[rule]]\nipv4 = \"auto\"", 2, "use port = \"*\""),
             ("[[rule]]\nports = \"*\"\nipv4 = \"auto\"", 2, "unknown field `ports`"),

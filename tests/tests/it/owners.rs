@@ -83,7 +83,10 @@ fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> 
         sleep(Duration::from_millis(300));
         ensure!(everything()? == before, "it still changes");
         Ok(true)
-    })
+    })?;
+    // Both had inserted all rows, and that with the lesser name kept its.
+    ensure!(owned(&server, "first")?.len() == instances.len(), "{:?}", owned(&server, "second")?);
+    Ok(())
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn ready_is_told_after_the_first_decision_and_the_status_counts() -> Result<()> 
     let mut socket = NotifySocket::new()?;
     let mut agent = watched(&server, &socket).start()?;
     // There is nothing to decide on yet.
-    socket.wait_for("STATUS=starting: no intents; not in step", SOON)?;
+    socket.wait_for("STATUS=starting: no intents; not synchronised", SOON)?;
     assert!(socket.told()?.iter().all(|told| !told.contains("READY")), "{socket:?}");
 
     server.start()?;
