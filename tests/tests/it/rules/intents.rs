@@ -1,6 +1,8 @@
 //! What the configuration decides: who may request, what may be requested, and when its changes take effect.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -104,6 +106,29 @@ fn a_port_that_the_policy_names_may_come_later() -> Result<()> {
     case.becomes([egress(&three, A)])
 }
 
+/// As kubelet updates a ConfigMap's volume: the file is a link through `..data`, which is replaced by another link.
+#[test]
+fn a_policy_in_a_volume_of_kubernetes_is_read_again() -> Result<()> {
+    let case = Case::start("")?;
+    case.forward(A, 80)?;
+    case.forward(B, 80)?;
+    let volume = case.scene.agent.dir().join("volume");
+    fs::create_dir(&volume)?;
+    let publish = |version: &str, address: &str| -> Result<()> {
+        fs::create_dir(volume.join(version))?;
+        let rule = format!("[[rule]]\nport = \"{}\"\nipv4 = \"{address}\"\n", case.one.port);
+        fs::write(volume.join(version).join("policy.toml"), rule)?;
+        symlink(version, volume.join("..data_tmp"))?;
+        Ok(fs::rename(volume.join("..data_tmp"), volume.join("..data"))?)
+    };
+    publish("..1", A)?;
+    symlink("..data/policy.toml", volume.join("policy.toml"))?;
+    case.configure(&format!("{PROMPT}policy = \"{}\"\n", volume.join("policy.toml").display()))?;
+    case.becomes([egress(&case.one, A)])?;
+    publish("..2", B)?;
+    case.becomes([egress(&case.one, B)])
+}
+
 #[test]
 fn a_change_of_the_policy_file_counts_by_itself() -> Result<()> {
     let case = Case::start("")?;
@@ -118,8 +143,8 @@ fn a_change_of_the_policy_file_counts_by_itself() -> Result<()> {
     case.becomes([egress(&case.one, B)])?;
     // As an editor does it: a new file takes the place of the old one.
     let new = case.scene.agent.dir().join("new");
-    std::fs::write(&new, rule(A))?;
-    std::fs::rename(new, case.policy_file())?;
+    fs::write(&new, rule(A))?;
+    fs::rename(new, case.policy_file())?;
     case.becomes([egress(&case.one, A)])
 }
 

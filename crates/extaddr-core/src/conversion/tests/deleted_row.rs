@@ -102,18 +102,34 @@ fn a_balancer_is_not_attached_to_a_router_that_comes_after_the_one_it_was_on() {
     assert_eq!(without_its_router(removed), ["restore-vip fw 203.0.113.10"]);
 }
 
+/// Somebody changes the record of our row, or removes it.
+fn set_record(network: &mut Network, record: Option<&str>) {
+    let store = network.store();
+    let (router, _) = store.routers().next().unwrap();
+    let (_, row) = current(&store, &network.rules.owner, router, A.parse().unwrap()).unwrap();
+    let mut tags = vec![("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:role", "default-target")];
+    tags.extend(record.map(|record| (UNDO, record)));
+    network.put("NAT", &row.uuid.to_string(), json!({"external_ids": map(&tags)}));
+}
+
 #[test]
 fn a_record_that_somebody_removes_from_the_row_is_still_known() {
     for Way { network, restored, .. } in WAYS {
         let mut live = Live::new(network());
-        live.edit(|network| {
-            let store = network.store();
-            let (router, _) = store.routers().next().unwrap();
-            let (_, row) = current(&store, &network.rules.owner, router, A.parse().unwrap()).unwrap();
-            let uuid = row.uuid.to_string();
-            let tags = [("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:role", "default-target")];
-            network.put("NAT", &uuid, json!({"external_ids": map(&tags)}));
-        });
+        live.edit(|network| set_record(network, None));
         assert!(live.conversions().contains(&restored.to_owned()), "{:?}", live.conversions());
     }
+}
+
+#[test]
+fn a_part_of_the_record_that_somebody_removes_is_written_again() {
+    let mut network = forwarded(&[]);
+    network.balancer("fw-udp", &[(A, TARGET)], &["R"]);
+    let [tcp, udp] = ["fw", "fw-udp"].map(|name| format!("attach {}", balancer_uuid(&network, name)));
+    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+    convert(&mut network, A, TARGET, &format!("{tcp}; {udp}"));
+    let mut live = Live::new(network);
+    assert_eq!(live.conversions(), Vec::<String>::new());
+    live.edit(|network| set_record(network, Some(&tcp)));
+    assert_eq!(live.conversions(), [format!("update {ROW}")]);
 }
