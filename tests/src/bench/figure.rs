@@ -35,7 +35,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// The goal, in the words.
+/// The goal, in words.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
     /// At most this many times the value for comparison.

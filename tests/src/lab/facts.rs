@@ -22,7 +22,7 @@ const HELD: usize = 20;
 /// One row of the table.
 #[derive(Clone, Debug)]
 pub struct Fact {
-    /// Its number, as in the notes; further ones have letters.
+    /// Its number in `docs/dataplane.md`; further ones have letters.
     pub row: &'static str,
     /// What was set up.
     pub situation: &'static str,
@@ -38,7 +38,7 @@ pub struct Fact {
 
 type Measure = fn(&Case<'_>, &mut Fact) -> Result<()>;
 
-/// All cases, in the order of the notes.
+/// All cases, in the order of `docs/dataplane.md`.
 const CASES: [(&str, &str, Measure); 19] = [
     ("1", "by-port forward A:80 + override", by_port),
     ("2", "port-less VIP A (tcp and udp balancer) + override", default_vip),
