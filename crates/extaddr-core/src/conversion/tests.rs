@@ -5,7 +5,7 @@ mod deleted_row;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Network, map, reference};
+use crate::testing::{Live, Network, map, reference};
 use crate::undo::UNDO;
 
 const A: &str = "203.0.113.10";
@@ -252,4 +252,26 @@ fn an_address_stays_announced() {
     // Another VIP on the address keeps it announced.
     let others = [("203.0.113.10:80", "10.57.0.11:80")];
     assert!(announcing("true", "lb", None, &others).starts_with("granted"));
+}
+
+/// Sets columns of our row.
+fn change_row(network: &mut Network, columns: serde_json::Value) {
+    let store = network.store();
+    let (_, row) = store.nats().find(|(_, nat)| network.rules.owner.owns(nat)).unwrap();
+    network.put("NAT", &row.uuid.to_string(), columns);
+}
+
+#[test]
+fn a_row_that_somebody_changes_is_still_known() {
+    // By its UUID, as rows of this kind are not searched for it. It forwards nothing, so that the VIP has to.
+    let mut network = detached();
+    change_row(&mut network, json!({"type": "snat"}));
+    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    let mut live = Live::new(detached());
+    live.edit(|network| change_row(network, json!({"type": "snat"})));
+    assert_eq!(live.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    // With another address it is for that one, which nobody wants. Both conversions restore the VIP: it is a set.
+    let mut live = Live::new(detached());
+    live.edit(|network| change_row(network, json!({"external_ip": "203.0.113.99"})));
+    assert_eq!(live.conversions(), ["attach fw", "attach fw", "delete dnat 203.0.113.99 to 10.57.0.11"]);
 }

@@ -1,7 +1,6 @@
 //! What is restored after somebody deleted our row or the record of what was removed that it has.
 
 use super::*;
-use crate::testing::Live;
 
 /// Deletes our row.
 fn delete_row(network: &mut Network) {
