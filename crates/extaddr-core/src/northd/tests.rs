@@ -207,6 +207,18 @@ fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
 }
 
 #[test]
+fn a_release_without_the_column_needs_no_gateway_port() {
+    let mut network = Network::new();
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    for (is_old, expected) in [(true, Ok(None)), (false, Err(NatFlaw::NoGatewayPort))] {
+        network.is_old = is_old;
+        let store = network.store();
+        let (router, _) = store.routers().next().unwrap();
+        assert_eq!(gateway_of(&store, router, None, Some("192.0.2.10".parse().unwrap())), expected);
+    }
+}
+
+#[test]
 fn a_router_that_is_bound_to_a_chassis_has_no_gateway_ports() {
     let mut network = Network::new();
     network.put(

@@ -16,7 +16,7 @@ impl Case {
     /// Writes a policy file next to the configuration, and returns the configuration's line that names it.
     fn write_policy(&self, text: &str) -> Result<String> {
         let path = self.policy_file();
-        std::fs::write(&path, text)?;
+        fs::write(&path, text)?;
         Ok(format!("policy = \"{}\"\n", path.display()))
     }
 
@@ -200,7 +200,7 @@ fn a_signal_has_the_configuration_read_again() -> Result<()> {
     case.scene.agent.daemon().signal("HUP")?;
     case.logs(RELOADED, times + 1)?;
     // A file that seems to be gone is an error as well.
-    std::fs::remove_file(case.scene.agent.dir().join("config.toml"))?;
+    fs::remove_file(case.scene.agent.dir().join("config.toml"))?;
     case.scene.agent.daemon().signal("HUP")?;
     case.logs(WRONG, 1)?;
     case.forward(A, 80)?;
