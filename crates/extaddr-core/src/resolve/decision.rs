@@ -21,7 +21,7 @@ pub struct Decision {
     pub wanted: Text,
     /// The source.
     pub source: Source,
-    /// Whether the intent is presumed, see [`Intent`](intent::Intent).
+    /// Whether the intent is presumed, see [`Intent`](crate::intent::Intent).
     pub presumed: bool,
     /// The port's addresses of the family.
     pub internal: SmallVec<[IpAddr; 1]>,

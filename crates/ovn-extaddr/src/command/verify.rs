@@ -129,7 +129,7 @@ fn subjects(observer: &Observer, entries: Vec<Entry>) -> Vec<(Entry, Option<Over
         if rows.is_empty() {
             rows.push(None);
         }
-        std::iter::repeat(entry).zip(rows)
+        std::iter::repeat_n(entry, rows.len()).zip(rows)
     });
     subjects.collect()
 }
