@@ -62,6 +62,9 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
         ("Logical_Router", "options") => {
             Value::map(c.some(&["chassis", "other"], 1).into_iter().map(|k| (k, "x")))
         }
+        ("Logical_Router_Port", "options") => {
+            Value::map(c.some(&["dynamic-routing-redistribute", "other"], 1).into_iter().map(|k| (k, "lb")))
+        }
         ("Load_Balancer", "options") => {
             let key = c.some(&["template", "skip_snat", "distributed", "use_stateless_nat", "other"], 1);
             let value = c.text(&["true", "True", "false"]);
