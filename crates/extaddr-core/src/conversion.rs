@@ -168,10 +168,10 @@ impl<'a> Site<'a> {
         let is_second = |nat: &Nat| self.current.is_some() && owner.precedes_owner_of(nat);
         // A dnat row of the CMS forwards the address already; a second one must not be added.
         let foreign = |id: &NatId| {
-            let heeded = |nat: &&Nat| northd::nat_flaw(store, nat).is_none();
+            let is_used = |nat: &&Nat| northd::nat_flaw(store, nat).is_none();
             store
                 .nat(*id)
-                .filter(heeded)
+                .filter(is_used)
                 .is_some_and(|nat| nat.kind != Some(NatKind::Snat) && !owner.owns(nat) && !is_second(nat))
         };
         let network = || northd::forwarding_network(store, router, address).next().is_some();
@@ -211,7 +211,10 @@ impl<'a> Site<'a> {
         let here =
             store.balancers_with_vip(self.address).filter(|id| store.attachment(self.router, *id).is_some());
         let mut rows = here.filter_map(|id| store.load_balancer(id));
-        rows.any(|row| row.vips_on(self.address).iter().any(|vip| vip.endpoint.port.is_some()))
+        rows.any(|row| {
+            let mut vips = row.vips_on(self.address).iter();
+            vips.any(|vip| vip.endpoint.port.is_some() && northd::uses_vip(row, vip))
+        })
     }
 
     /// Returns the changes for the conversion, which is `in_use` or not.

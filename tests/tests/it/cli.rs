@@ -297,6 +297,9 @@ fn plan_tells_by_its_status_whether_there_is_something_to_do() -> Result<()> {
     let status = |arguments: &[&str]| Ok::<_, anyhow::Error>(cli.run(arguments)?.code());
     assert_eq!(status(&["plan", "--exit-code"])?, Some(0));
     assert_eq!(cli.run(&["plan"])?.success()?, "Nothing to change.\n");
+    // A time that no clock reaches is no limit.
+    assert_eq!(status(&["plan", "--timeout", &u64::MAX.to_string()])?, Some(0));
+    assert_eq!(status(&["doctor", "--timeout", &u64::MAX.to_string()])?, Some(1), "there is no agent");
     assert_eq!(json_of(&cli, &["plan", "--json"])?, json!([]));
 
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;

@@ -252,6 +252,9 @@ fn an_address_stays_announced() {
     // Another VIP on the address keeps it announced.
     let others = [("203.0.113.10:80", "10.57.0.11:80")];
     assert!(announcing("true", "lb", None, &others).starts_with("granted"));
+    // Not one that OVN ignores.
+    let ignored = [("203.0.113.10:80", "10.57.0.11")];
+    assert_eq!(announcing("true", "lb", None, &ignored), "rejected default-target");
 }
 
 /// Sets columns of our row.
