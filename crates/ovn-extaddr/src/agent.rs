@@ -26,7 +26,7 @@ use ovn_model::Store;
 use ovsdb_protocol::{Endpoint, Error, Session, SessionEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::access;
 use crate::audit::Audit;
@@ -129,15 +129,15 @@ impl Run {
             inputs
                 .exposition
                 .listen(Some(place), settings.status_page)
-                .with_context(|| format!("cannot offer metrics on {place}"))?;
-            info!(%place, status_page = settings.status_page.name(), "offering metrics on {place}");
+                .with_context(|| format!("cannot serve metrics on {place}"))?;
+            info!(address = %place, status_page = settings.status_page.name(), "serving metrics");
         }
         let mut agent = Agent::new(settings, self.dry_run, log)?;
         let name = agent.run_until(&mut inputs).await;
         info!(signal = name, "stopping");
         agent.service.stopping("stopping");
         if timeout(GRACE, agent.finish()).await.is_err() {
-            warn!("a transaction is still under way; the database will finish it or not");
+            warn!("transaction outcome unknown: stopped before the reply");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -302,15 +302,13 @@ impl Agent {
     fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
         self.metrics.disconnects.inc();
         let place = access::place(remote, self.session.address());
-        let text = format!("{place}: {error:#}");
+        let causes = format!("{error:#}");
+        let text = format!("{place}: {causes}");
         self.past.lost = Some((SystemTime::now(), text.clone()));
         if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
             let repeated = Some(repeated).filter(|count| *count > 0);
-            let causes = format_args!("{error:#}");
-            warn!(%remote, error = causes, ?retry, repeated, "disconnected from {text}");
-            if let Some(advice) = access::hint(remote, error) {
-                error!("{advice}");
-            }
+            let cure = access::hint(remote, error).map(tracing::field::display);
+            warn!(remote = %place, error = %causes, cure, ?retry, repeated, "disconnected");
         }
     }
 

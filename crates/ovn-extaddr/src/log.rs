@@ -1,7 +1,6 @@
-//! The log: to the journal with fields where systemd reads our standard error, and as
-//! lines for people otherwise.
+//! The log: events with fields, to the journal where systemd reads our standard error, and as lines of text otherwise.
 
-mod lines;
+mod rendered;
 
 use std::env;
 use std::fmt;
@@ -15,6 +14,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
+
+use rendered::Rendered;
 
 /// The prefix of our fields in the journal: `journalctl OVN_EXTADDR_PORT=p1`.
 const PREFIX: &str = "OVN_EXTADDR";
@@ -43,12 +44,11 @@ pub(crate) fn start(level: LevelFilter) -> LogControl {
         Err(error) => (None, Some(error)),
     };
     let output = match journal {
-        Some(journal) => journal.with_field_prefix(Some(PREFIX.to_owned())).boxed(),
+        Some(journal) => Rendered(journal.with_field_prefix(Some(PREFIX.to_owned()))).boxed(),
         None => tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
             .with_target(false)
-            .fmt_fields(lines::Lines)
             .boxed(),
     };
     tracing_subscriber::registry().with(filter).with(output).init();

@@ -64,7 +64,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in bench.rounds() {
-        let subject = started(&config, "reading Incus", &["--dry-run"])?;
+        let subject = started(&config, "reading a source", &["--dry-run"])?;
         with.push(subject.usage()?);
         subject.stop()?;
         let subject = started(none, "synchronised with the database", &["--dry-run"])?;

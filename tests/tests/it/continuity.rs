@@ -31,7 +31,7 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
     net.annotate(&instances[1].port, V4, Some("203.0.113.101"))?;
     wait_for_rows(&server, OWNER, rows(&net, &instances[..2]))?;
     second.wait_for_log("active: this agent has the lock")?;
-    second.wait_for_log("committed subjects=1 changes=1")?;
+    second.wait_for_log("committed keys=1 changes=1")?;
 
     // It comes back as a standby, and takes over again when the other one is stopped.
     first.restart()?;
@@ -39,7 +39,7 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
     assert!(second.stop()?.success());
     net.annotate(&instances[2].port, V4, Some("203.0.113.101"))?;
     wait_for_rows(&server, OWNER, rows(&net, &instances))?;
-    first.wait_for_log("committed subjects=1 changes=1")?;
+    first.wait_for_log("committed keys=1 changes=1")?;
     wait_until_settled(&Cli::new(server.remote())?)
 }
 

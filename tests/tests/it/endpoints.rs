@@ -15,7 +15,7 @@ use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
 
 const ADDRESS: &str = "203.0.113.101";
 
-const LEFT: &str = "disconnected from";
+const LEFT: &str = "disconnected ";
 
 /// A program that runs the agent with this file as /etc/hosts, without other name services.
 fn agent_with_hosts(dir: &Path) -> Result<(String, String)> {
@@ -94,7 +94,7 @@ fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
     net.annotate(&instance.port, V4, None)?;
     wait_for_rows(&cluster, OWNER, [])?;
     at(&agent, new)?;
-    agent.wait_for_log("(127.0.0.2): Connection refused")
+    agent.wait_for_log("(127.0.0.2) error=Connection refused")
 }
 
 /// Rule: ovsdb(7) and Open vSwitch's programs: brackets around any host, `cid:` among the remotes, sockets by relative
@@ -146,7 +146,7 @@ fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> R
     for listed in [format!("{second},{first}"), format!("{first},{second},tcp:127.0.0.1:1")] {
         agent.write_config(&config(&listed))?;
         eventually(SOON, "it has read it", || {
-            Ok(agent.log().contains(&format!("the database is elsewhere now: {listed}")))
+            Ok(agent.log().contains(&format!("remotes changed remotes={listed}")))
         })?;
         at(&first)?;
         ensure!(!agent.log().contains(LEFT), "{}", agent.log());
@@ -226,7 +226,7 @@ fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
     net.annotate(&instance.port, V4, Some(ADDRESS))?;
     let mut agent = Agent::start(format!("{},{}", backup.remote(), active.remote()))?;
     agent.wait_for_log(&format!(
-        "disconnected from {}: the server answered with an error: ",
+        "disconnected remote={} error=the server answered with an error: ",
         backup.remote()
     ))?;
     let rows = [row(&net, &instance, ADDRESS, instance.v4()?)];

@@ -124,7 +124,7 @@ async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
     // For a moment it is on standby even while it takes the lock back.
     let yields = || {
         let log = agent.log();
-        let told = [log.rfind("taking the lock back"), log.rfind("another agent has taken the lock back")];
+        let told = [log.rfind("taking it back"), log.rfind("another agent has taken the lock back")];
         told[1] > told[0]
     };
     let mut lock = thief.lock(&name).await?;

@@ -40,7 +40,7 @@ fn a_decision_that_changes_nothing_is_not_logged_again() -> Result<()> {
     assert_eq!(lines(&scene.agent), before, "{}", scene.agent.log());
 
     net.annotate(&instance.port, V4, None)?;
-    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("nothing is asked for any more")))?;
+    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("intent removed")))?;
     Ok(())
 }
 
@@ -52,25 +52,29 @@ fn field_case_25_a_row_that_is_put_back_is_logged_with_what_and_why() -> Result<
     let expected = || row(&net, &instance, "203.0.113.101", "10.57.1.11");
     scene.wait_for_rows([expected()])?;
     eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
-    assert!(!scene.agent.log().contains("put back"), "{}", scene.agent.log());
+    assert!(!scene.agent.log().contains("row restored"), "{}", scene.agent.log());
     let ours = || -> Result<String> {
         let nat = net.nats()?.into_iter().find(|nat| !nat.external_ids.is_empty());
         Ok(nat.context("there is a row")?.uuid)
     };
     let told = |what: &str| {
-        let start = format!("{} ipv4: put back snat 203.0.113.101 for 10.57.1.11", instance.port);
-        let is = |line: &str| line.contains(&start) && line.contains(what) && line.contains(&net.router());
+        let fields = format!(
+            "port={} family=ipv4 router={} external=203.0.113.101 row=snat 203.0.113.101 for 10.57.1.11",
+            instance.port,
+            net.router()
+        );
+        let is = |line: &str| line.contains(&fields) && line.contains(what);
         eventually(SOON, what, || Ok(scene.agent.log().lines().any(is)))
     };
     net.remove_nat(&ours()?)?;
-    told("which somebody else had removed")?;
+    told("row restored: it had been deleted")?;
     scene.wait_for_rows([expected()])?;
     let named = serde_json::json!([["_uuid", "==", ["uuid", ours()?]]]);
     let spoilt = serde_json::json!({"external_ip": "203.0.113.77"});
     scene
         .server
         .transact(vec![serde_json::json!({"op": "update", "table": "NAT", "where": named, "row": spoilt})])?;
-    told("of which somebody else had made snat 203.0.113.77 for 10.57.1.11")?;
+    told("found=snat 203.0.113.77 for 10.57.1.11")?;
     scene.wait_for_rows([expected()])
 }
 
@@ -99,7 +103,7 @@ fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
 #[test]
 fn a_database_that_is_away_is_said_once() -> Result<()> {
     let mut agent = Agent::start("unix:/no/such/socket")?;
-    agent.wait_for_log("disconnected from unix:/no/such/socket: ")?;
+    agent.wait_for_log("disconnected remote=unix:/no/such/socket error=")?;
     sleep(Duration::from_secs(2));
     let log = agent.log();
     assert_eq!(log.matches("disconnected").count(), 1, "{log}");

@@ -136,7 +136,7 @@ fn a_place_that_is_taken_is_an_error_at_the_start() -> Result<()> {
     let mut agent = Agent::builder(server.remote()).config(&format!("metrics = \"{place}\"")).spawn()?;
     let status = agent.daemon().wait(SOON)?;
     assert_eq!(status.code(), Some(1));
-    assert!(agent.log().contains(&format!("cannot offer metrics on {place}")), "{}", agent.log());
+    assert!(agent.log().contains(&format!("cannot serve metrics on {place}")), "{}", agent.log());
     Ok(())
 }
 

@@ -150,8 +150,10 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
             machine.sh("journalctl --sync; journalctl -u ovn-extaddr -o json OVN_EXTADDR_STATE=active")?;
         Ok(text.contains("\"OVN_EXTADDR_PORT\":\"p1\"").then_some(text))
     })?;
+    let message =
+        r#""MESSAGE":"intent status changed port=p1 family=ipv4 state=active router=R external=203.0.113.10"#;
     for field in
-        ["\"OVN_EXTADDR_ADDRESS\":\"203.0.113.10\"", "\"OVN_EXTADDR_ROUTER\":\"R\"", "\"PRIORITY\":\"5\""]
+        [message, "\"OVN_EXTADDR_EXTERNAL\":\"203.0.113.10\"", "\"OVN_EXTADDR_ROUTER\":\"R\"", "\"PRIORITY\":\"5\""]
     {
         ensure!(fields.contains(field), "{field} is not in {fields}");
     }

@@ -135,7 +135,7 @@ fn look(scene: &Scene, case: &Case, site: &Site) -> Result<()> {
     match reason {
         "refused" => {
             // The database does not show its refusals: the agent's log does.
-            ensure!(scene.agent.log().contains("the database refused"), "{}", scene.agent.log());
+            ensure!(scene.agent.log().contains("transaction refused"), "{}", scene.agent.log());
             ensure!(explained.success()?.contains("will leave as"));
         }
         _ => {

@@ -145,6 +145,6 @@ fn a_stop_waits_for_the_transaction_under_way() -> Result<()> {
     assert!(status.success(), "{status}");
     let log = scene.agent.log();
     let after = log.split_once("stopping").context("it is logged")?.1;
-    assert!(after.contains("committed subjects=1 changes=1"), "{log}");
+    assert!(after.contains("committed keys=1 changes=1"), "{log}");
     wait_for_rows(&scene.server, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.11")])
 }

@@ -19,9 +19,9 @@ const TAKEOVER: Duration = Duration::from_secs(600);
 const TOO_LONG: Duration = Duration::from_secs(801);
 const NO_ANSWER: Duration = Duration::from_secs(6);
 
-const ASKED: &str = "taking the lock, to see whether the agent that has it lives";
+const ASKED: &str = "stealing the lock to check that its holder is alive";
 
-const PREVAILS: &str = "active: the agent that had the lock does not take it back";
+const PREVAILS: &str = "active: the previous lock holder did not take the lock back";
 
 /// A server with its own clock, two instances that may leave with an address, and the clock of the standby.
 struct Place {

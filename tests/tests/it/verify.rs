@@ -309,9 +309,9 @@ fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
     world.ovn.northd().signal("STOP")?;
     world.delete_flows("lr_in_unsnat", 100)?;
     until(&world, "0 ok, 0 unknown, 2 failed at ")?;
-    world.agent.wait_for_log("an override is not at work")?;
+    world.agent.wait_for_log("override fails in the data plane")?;
     let log = world.agent.log();
-    let line = log.lines().find(|line| line.contains("an override is not at work")).context("it is there")?;
+    let line = log.lines().find(|line| line.contains("override fails in the data plane")).context("it is there")?;
     for part in ["incus-net1-lr", "unsnat", "see whether ovn-northd runs"] {
         assert!(line.contains(part), "{part} is not in {line}");
     }
@@ -326,7 +326,7 @@ fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
         "options:always_learn_from_arp_request=false",
     ])?;
     until(&world, "2 ok, 0 unknown, 0 failed at ")?;
-    world.agent.wait_for_log("an override no longer fails")?;
+    world.agent.wait_for_log("override no longer fails")?;
 
     world.agent.write_config(&config("unix:/no/such.sock"))?;
     world.agent.wait_for_log("cannot verify overrides")?;

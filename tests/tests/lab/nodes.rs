@@ -50,7 +50,7 @@ fn nodes_are_parted_and_agents_die() -> Result<()> {
     })?;
     nodes.cluster().check()?;
     let robberies: usize =
-        nodes.agents().iter().map(|agent| agent.log().matches("does not take it back").count()).sum();
+        nodes.agents().iter().map(|agent| agent.log().matches("did not take the lock back").count()).sum();
     println!("the lock was taken from a dead agent {robberies} times");
     for agent in nodes.agents() {
         ensure!(agent.daemon().is_running(), "{}", agent.log());
@@ -141,7 +141,7 @@ fn wait_for_others(nodes: &mut Nodes, n: usize) -> Result<()> {
 /// The end of an agent's log, without the lines for each intent.
 fn gist(agent: &Agent) -> String {
     let log = agent.log();
-    let lines: Vec<_> = log.lines().filter(|line| !line.contains(" ipv4: ")).collect();
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains(" intent ")).collect();
     format!("{}\n\n", lines[lines.len().saturating_sub(20)..].join("\n"))
 }
 

@@ -6,6 +6,7 @@ use extaddr_core::intent_stats::StatusChange;
 use extaddr_core::reason::Code;
 use extaddr_core::report::{self, Entry};
 use extaddr_core::state::State;
+use tracing::field::display;
 use tracing::{info, warn};
 
 use super::{Agent, now};
@@ -61,7 +62,7 @@ impl Agent {
         }
         if intents > MAX_NAMED {
             let to_change = self.engine.unsettled().len();
-            info!(intents, to_change, "decided on {intents} intents, {to_change} to change");
+            info!(intents, to_change, "decided");
         } else {
             news.sort_by(|(a, _), (b, _)| a.cmp(b));
             news.iter().for_each(|(port, news)| self.say(port, news));
@@ -71,28 +72,29 @@ impl Agent {
     /// Logs the state of an intent.
     fn say(&self, port: &Arc<str>, news: &StatusChange) {
         let family = news.family.to_string();
-        let untold = Some(news.untold).filter(|untold| *untold > 0);
+        let unlogged = Some(news.untold).filter(|untold| *untold > 0);
         if news.state.is_none() {
-            info!(%port, family, untold, "{port} {family}: nothing is asked for any more");
+            info!(%port, %family, unlogged, "intent removed");
             return;
         }
         let obstacle = self.applier.obstacle(&self.engine, port);
         let entries = report::entries(&self.store, &self.engine, port, obstacle.as_ref());
         for entry in entries.into_iter().filter(|entry| entry.family == family) {
-            let Entry { state, reason, message, router, external, .. } = entry;
-            let address = external.map(tracing::field::display);
-            let reason = reason.map(Code::name);
+            let Entry { name, state, reason, message, router, external, .. } = entry;
+            let (reason, state_name) = (reason.map(Code::name).map(display), display(state.name()));
+            let external = external.map(display);
+            let (name, router, detail) = (name.map(display), router.map(display), display(message));
             match state {
                 State::Active | State::Foreign | State::Pending | State::Draining => {
-                    info!(%port, family, router, address, state = state.name(), reason, untold, "{port} {family}: {message}");
+                    info!(%port, name, %family, state = state_name, reason, router, external, unlogged, detail, "intent status changed");
                 }
                 _ => {
-                    warn!(%port, family, router, address, state = state.name(), reason, untold, "{port} {family}: {message}");
+                    warn!(%port, name, %family, state = state_name, reason, router, external, unlogged, detail, "intent status changed");
                 }
             }
         }
         if news.last {
-            warn!(%port, family, "{port} {family}: the intent changes too often: no more is logged of it for a while");
+            warn!(%port, %family, "intent changes too often: not logged for a while");
         }
     }
 

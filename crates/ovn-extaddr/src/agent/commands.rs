@@ -77,7 +77,10 @@ impl Agent {
                 self.session.want_lock(!paused).map_err(|error| error.to_string())?;
             }
             self.election.paused = paused;
-            info!("{}", if paused { "paused by command" } else { "resumed by command" });
+            match paused {
+                true => info!("paused by command"),
+                false => info!("resumed by command"),
+            }
         }
         Ok(String::new())
     }

@@ -42,8 +42,9 @@ impl Agent {
         self.configured.wrong = None;
         match taken {
             Err(wrong) => {
-                error!("the configuration is wrong and the old one stays: {wrong:#}");
-                self.configured.wrong = Some(format!("{wrong:#}"));
+                let wrong = format!("{wrong:#}");
+                error!(error = %wrong, "configuration not reloaded: the old one stays in force");
+                self.configured.wrong = Some(wrong);
             }
             Ok(settings) => self.take(settings, exposition, watchers),
         }
@@ -51,12 +52,12 @@ impl Agent {
         if let Some(audit) = &mut self.writing.audit
             && let Err(error) = audit.reopen()
         {
-            error!(file = %audit.path().display(), %error, "cannot open the audit file again: {error}");
+            error!(file = %audit.path().display(), %error, "cannot reopen the audit file");
         }
     }
 
     fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
-        info!("reloaded the configuration");
+        info!("configuration reloaded");
         self.verify_otherwise(settings.verify_interval, Sessions::new(&settings));
         let Settings {
             rules,
@@ -78,15 +79,15 @@ impl Agent {
         self.watch_others(cms, watchers);
         self.election.takeover.set_patience(takeover.map(spread));
         if remotes != self.configured.remotes {
-            info!(%remotes, "the database is elsewhere now: {remotes}");
+            info!(%remotes, "remotes changed");
             self.session.set_remotes(remotes.clone());
             self.configured.remotes = remotes;
         }
         // The TLS files themselves are read at each connection.
         if tls != self.configured.tls || cluster_id != self.configured.cluster_id {
             error!(
-                "a change of the names of keys and certificates, of verify-host-name or of cluster-id needs a restart; \
-                 the old ones stay"
+                "changed file names of keys and certificates, verify-host-name and cluster-id need a restart: the old \
+                 ones stay in force"
             );
         }
         if let Some(level) = log_level
@@ -95,7 +96,7 @@ impl Agent {
             error!(%error, "cannot change the log level");
         }
         if let Err(error) = exposition.listen(metrics.as_ref(), status_page) {
-            error!(place = metrics.map(tracing::field::display), %error, "cannot offer metrics: {error}");
+            error!(address = metrics.map(tracing::field::display), %error, "cannot serve metrics");
         }
         self.tracker.stats.count_by_router(metrics_by_router);
         if audit.as_deref() != self.writing.audit.as_ref().map(Audit::path) {

@@ -49,8 +49,8 @@ impl Agent {
             }
             LockStatus::Waiting if had_lock => self.stolen(),
             LockStatus::Waiting => info!("standby: another agent has the lock"),
-            LockStatus::None if self.election.paused => info!("paused: the lock is given back"),
-            LockStatus::None => info!("the lock is lost with the connection"),
+            LockStatus::None if self.election.paused => info!("paused: lock released"),
+            LockStatus::None => info!("lock lost with the connection"),
         }
         if status == LockStatus::None {
             self.election.takeover.lost();
@@ -60,7 +60,7 @@ impl Agent {
     fn stolen(&mut self) {
         match self.election.takeover.stolen(now().instant) {
             Stolen::Reclaim => {
-                info!("another agent took the lock to see whether this one is alive: taking it back");
+                info!("another agent stole the lock to check that this one is alive: taking it back");
                 self.steal_lock();
             }
             Stolen::Concede => {
@@ -78,12 +78,12 @@ impl Agent {
         let now = now().instant;
         if self.election.takeover.is_unanswered(now) {
             self.metrics.takeovers.inc();
-            warn!("active: the agent that had the lock does not take it back, and must be dead");
+            warn!("active: the previous lock holder did not take the lock back");
             self.send();
         } else if self.election.takeover.watch(self.engine.unsettled().is_empty(), now) {
             info!(
                 to_change = self.engine.unsettled().len(),
-                "something is undone: taking the lock, to see whether the agent that has it lives"
+                "changes are overdue: stealing the lock to check that its holder is alive"
             );
             self.steal_lock();
         }
@@ -93,7 +93,7 @@ impl Agent {
         if let Err(error) = self.session.steal_lock() {
             // It is tried again next time.
             self.election.takeover.lost();
-            error!(error = format_args!("{error:#}"), "cannot take the lock: {error:#}");
+            error!(error = format_args!("{error:#}"), "cannot steal the lock");
         }
     }
 }

@@ -22,9 +22,11 @@ pub(super) struct Loss {
     port: Arc<str>,
     family: Family,
     router: String,
-    address: IpAddr,
-    /// What was done, and why.
-    message: String,
+    external: IpAddr,
+    /// The row that was restored.
+    restored: String,
+    /// What it had been changed to; `None` if it was deleted.
+    found: Option<String>,
 }
 
 /// Returns the overrides among the changes whose last reported state was active.
@@ -44,18 +46,14 @@ pub(super) fn find(
             .filter(move |(_, row)| !row.is_drain() && was_there(engine, intent_stats, port, row.external));
         lost.map(move |(change, row)| {
             let planned = planned_change(store, engine, subject, change);
-            let to = planned.to.map(|content| content.to_string()).unwrap_or_default();
-            let message = match planned.from.map(|content| content.to_string()) {
-                None => format!("put back {to} on {}, which somebody else had removed", planned.router),
-                Some(from) if from == to => {
-                    format!("put {to} on {} right, which somebody else had changed", planned.router)
-                }
-                Some(from) => {
-                    format!("put back {to} on {}, of which somebody else had made {from}", planned.router)
-                }
-            };
-            let family = Family::from(row.external);
-            Loss { port: Arc::clone(port), family, router: planned.router, address: row.external, message }
+            Loss {
+                port: Arc::clone(port),
+                family: Family::from(row.external),
+                router: planned.router,
+                external: row.external,
+                restored: planned.to.map(|content| content.to_string()).unwrap_or_default(),
+                found: planned.from.map(|content| content.to_string()),
+            }
         })
     });
     losses.collect()
@@ -79,11 +77,15 @@ fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, exter
 
 /// Logs them.
 pub(super) fn say(losses: &[Loss]) {
-    for Loss { port, family, router, address, message } in losses.iter().take(MAX_NAMED) {
-        let family = family.to_string();
-        warn!(%port, family, router, %address, "{port} {family}: {message}");
+    for Loss { port, family, router, external, restored, found } in losses.iter().take(MAX_NAMED) {
+        match found {
+            None => warn!(%port, %family, %router, %external, row = %restored, "row restored: it had been deleted"),
+            Some(found) => {
+                warn!(%port, %family, %router, %external, row = %restored, %found, "row restored: it had been modified");
+            }
+        }
     }
     if let Some(more) = losses.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
-        warn!(more, "{more} more rows were put back, which somebody else had removed or changed");
+        warn!(more, "more rows restored: they had been deleted or modified");
     }
 }

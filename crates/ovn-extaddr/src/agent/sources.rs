@@ -68,16 +68,13 @@ impl Agent {
                 if let Some(repeated) = self.repeats.admit("source", &format!("{name}: {why}"), now().instant)
                 {
                     let repeated = Some(repeated).filter(|count| *count > 0);
-                    warn!(
-                        source = name,
-                        repeated, "cannot read {name}; its last known intents stay in force: {why}"
-                    );
+                    warn!(source = %name, error = %why, repeated, "cannot read a source: its last known intents stay in force");
                 }
             }
             SourceUpdate::Listed(instances) => {
                 let was_lost = times.lost.take().is_some();
                 if times.heard.is_none() || was_lost {
-                    info!(source = name, instances = instances.len(), "reading {name}");
+                    info!(source = %name, instances = instances.len(), "reading a source");
                 }
                 times.heard = Some(SystemTime::now());
                 self.metrics.source_listings.get_or_create(&label).inc();
@@ -98,7 +95,7 @@ impl Agent {
         if cms == self.sources.cms {
             return;
         }
-        info!(sources = cms.len(), "the sources have changed");
+        info!(sources = cms.len(), "sources changed");
         *watchers = Watchers::start(&cms);
         self.engine.set_requests(&self.store, Requests::new(cms.iter().map(|cms| cms.kind)));
         self.sources = Sources::new(cms, now().instant);

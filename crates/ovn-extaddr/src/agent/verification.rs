@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
+use tracing::field::display;
 use tracing::{info, warn};
 
 use super::{Agent, now};
@@ -125,7 +126,7 @@ impl Agent {
                 let error = format!("{error:#}");
                 if let Some(repeated) = self.repeats.admit("verification", &error, now) {
                     let repeated = Some(repeated).filter(|count| *count > 0);
-                    warn!(error, repeated, "cannot verify overrides");
+                    warn!(%error, repeated, "cannot verify overrides");
                 }
             }
             Ok(verdicts) => {
@@ -164,7 +165,7 @@ impl Agent {
         }
         if told > MAX_NAMED {
             let overrides = told - MAX_NAMED;
-            warn!(overrides, "further overrides are verified otherwise than before");
+            warn!(overrides, "more overrides began or ceased to fail");
         }
     }
 
@@ -252,12 +253,12 @@ fn tell(row: &Override, outcome: Outcome, checks: &[Check]) {
     let Override { port, router, internal, external, .. } = row;
     if outcome != Outcome::Failed {
         let outcome = outcome.name();
-        info!(port, router, %internal, %external, outcome, "an override no longer fails");
+        info!(%port, %router, %internal, %external, %outcome, "override no longer fails");
         return;
     }
     for check in checks.iter().filter(|check| check.outcome == Outcome::Failed) {
         let Check { check, message, cure, .. } = check;
-        let cure = cure.as_deref();
-        warn!(port, router, %internal, %external, check = check.name(), found = message, cure, "an override is not at work");
+        let (check, cure) = (check.name(), cure.as_deref().map(display));
+        warn!(%port, %router, %internal, %external, %check, found = %message, cure, "override fails in the data plane");
     }
 }

@@ -90,7 +90,7 @@ impl Agent {
             // It was not sent and is tried again at the next event.
             Err(error) => {
                 let error = format!("{error:#}");
-                error!(error, "cannot send a transaction: {error}");
+                error!(error = %error, "cannot send a transaction");
                 self.check_audit(written);
                 let written = self.writing.audit.as_mut().map(|audit| audit.not_sent(&error));
                 self.check_audit(written);
@@ -108,7 +108,7 @@ impl Agent {
         self.check_audit(written);
         match fate {
             Fate::Committed => {
-                info!(subjects = subjects.len(), changes, "committed");
+                info!(keys = subjects.len(), changes, "transaction committed");
                 losses::say(under_way.as_ref().map_or(&[], |under_way| &under_way.losses));
                 self.past.committed = Some((SystemTime::now(), *changes));
                 self.repeats.forget("refused");
@@ -123,10 +123,10 @@ impl Agent {
                 self.past.refused = Some((SystemTime::now(), error.clone()));
                 if let Some(repeated) = self.repeats.admit("refused", error, now().instant) {
                     let repeated = Some(repeated).filter(|count| *count > 0);
-                    warn!(%error, repeated, "the database refused a transaction: {error}");
+                    warn!(%error, repeated, "transaction refused");
                 }
             }
-            Fate::Unknown => warn!("the connection broke before a transaction was answered"),
+            Fate::Unknown => warn!("transaction outcome unknown: the connection broke before the reply"),
         }
     }
 
@@ -135,7 +135,7 @@ impl Agent {
         if let Some(Err(error)) = written {
             self.metrics.audit_failures.inc();
             if self.repeats.admit("audit", &error.to_string(), now().instant).is_some() {
-                error!(%error, "cannot write to the audit file: {error}");
+                error!(%error, "cannot write to the audit file");
             }
         }
     }

@@ -43,7 +43,7 @@ fn a_service_starts_reloads_and_ends_with_this_systemd() -> Result<()> {
     machine.sh("timeout 20 systemctl reload ovn-extaddr")?;
     eventually(SOON, "the configuration was read", || {
         let said = journal(&machine)?;
-        ensure!(said.contains("reloaded the configuration"), "{said}");
+        ensure!(said.contains("configuration reloaded"), "{said}");
         Ok(shown("ActiveState")? == "active")
     })?;
     let pid = shown("MainPID")?;

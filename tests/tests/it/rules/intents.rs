@@ -41,7 +41,7 @@ impl Case {
 }
 
 const PROMPT: &str = ovn_extaddr_tests::PROMPT;
-const RELOADED: &str = "reloaded the configuration";
+const RELOADED: &str = "configuration reloaded";
 const WRONG: &str = "the old one stays";
 
 // ===== the policy file =====

@@ -122,7 +122,7 @@ fn without_a_drain_time_nothing_drains_and_what_does_ends() -> Result<()> {
     assert_eq!(case.scene.server.transactions()?.len(), seen + 2);
 
     case.configure(&format!("{LONG}\nhold-down = 0\n"))?;
-    case.scene.agent.wait_for_log("reloaded the configuration")?;
+    case.scene.agent.wait_for_log("configuration reloaded")?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), drain(&case.one, B)])?;
     case.configure("drain = 0\nhold-down = 0\n")?;
