@@ -1,4 +1,4 @@
-"""Finds files of vendored crates that are not in a list of files, for which cargo would look: complete.py DIRECTORY... <LIST"""
+"""Finds files of vendored crates that cargo requires and a list of files lacks: complete.py DIRECTORY... <LIST"""
 
 import json
 import pathlib
