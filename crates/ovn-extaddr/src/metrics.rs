@@ -176,7 +176,7 @@ impl Metrics {
             verifications: add(
                 r,
                 "verifications",
-                "Looks into the Southbound database, by outcome",
+                "Verifications in the Southbound database, by outcome",
                 Family::default(),
             ),
             verified_time: add(
