@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_elsewhere_where_another_router_has_it() {
+    fn address_of_another_router_counts_as_elsewhere() {
         let network = Network::new();
         assert_eq!(is_elsewhere_for(&network), [false; 3]);
         let mut forwarded = network.clone();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn of_our_own_overrides_those_on_the_router_with_the_least_uuid_have_an_address() {
+    fn override_on_the_router_with_the_least_uuid_keeps_its_address() {
         let mut network = Network::new();
         network.own_row("p1", A, "10.57.0.11", None);
         assert_eq!(is_elsewhere_for(&network), [false, true, false]);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn without_gateway_ports_the_networks_own_snat_shows_the_sides() {
+    fn network_snat_shows_the_outer_side_of_a_router_without_gateway_ports() {
         const INSIDE: (&str, &str) = ("203.0.113.2", "10.57.0.0/24");
         const OWN: &str = "10.57.0.1";
         // The SNAT row, an address, and whether it is internal. The router also has 192.168.7.1/24.

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_named_as_its_user_wrote_it() {
+    fn key_is_named_as_its_user_wrote_it() {
         let none = json!({});
         for (nic, config, expected) in [
             (

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_s_name_is_short_and_plain() {
+    fn owner_name_is_limited_in_length_and_characters() {
         let longest = "x".repeat(64);
         for (text, is_valid) in [("", false), ("a b", false), ("ä", false), ("0-._Z", true), (&longest, true)]
         {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_owner_has_a_lock_of_its_own() {
+    fn every_owner_has_its_own_lock() {
         let owners = ["prod-a", "prod.a", "prod_a", "_prod-a", "1", "-1", "_1", "ovn-extaddr"];
         let locks: BTreeSet<_> =
             owners.iter().map(|owner| owner.parse::<Owner>().unwrap().lock().to_string()).collect();
@@ -143,7 +143,7 @@ mod tests {
 
     /// A different UUID after an upgrade would replace every override. These are from Python's `uuid.uuid5`.
     #[test]
-    fn the_same_row_has_the_same_uuid_for_ever() {
+    fn row_uuids_are_stable_between_versions() {
         let router = Uuid::from_u128(0x5e41ab08_7439_411e_b18a_02f46d8d86c3);
         for (role, address, uuid) in [
             (Role::Egress, "10.0.0.2", "195c5964-0313-5220-b4d8-3dd652ba4adf"),

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_matches_and_speaks_of_the_family_decides() {
+    fn first_matching_rule_with_the_family_decides() {
         let text = r#"
             [[rule]]
             port = "db-*"
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_shown_with_its_line() {
+    fn policy_error_names_its_line() {
         for (text, line, why) in [
             ("[[rule]]\nport = \"*\"\nipv4 = \"2001:db8::1\"", 3, "is not an IPv4 address"),
             ("[[rule]]\nport = \"*\"\nipv6 = \"web\"", 3, "is not an IPv6 address"),
@@ -236,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn ports_without_a_pattern_are_known_by_name() {
+    fn named_ports_are_those_of_rules_without_patterns() {
         let text = "[[rule]]\nport = \"a\"\nipv4 = \"auto\"\nipv6 = \"none\"\n[[rule]]\nport = \"b*\"\nipv4 = \"auto\"";
         let policy = Policy::parse(text).unwrap();
         assert_eq!(policy.named_ports().collect::<Vec<_>>(), [("a", Family::V4, Wanted::Auto)]);
     }
 
     #[test]
-    fn allowed_networks_are_per_router() {
+    fn allowed_prefixes_apply_per_router() {
         let allow: Allow =
             toml::from_str("router = \"r*\"\nprefixes = [\"203.0.113.0/24\", \"2001:db8::/32\"]").unwrap();
         assert!(allow.permits("r1", "203.0.113.9".parse().unwrap()));

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_range_is_taken() {
+    fn largest_free_port_range_is_selected() {
         let text = |ports: &[u16]| free_of(ports).map(|range| range.to_string());
         assert_eq!(text(&[]), None);
         assert_eq!(text(&[80, 443]).as_deref(), Some("1024-65535"));
@@ -56,7 +56,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn no_listening_port_is_in_it_and_none_is_larger(
+        fn port_range_is_the_largest_without_listening_ports(
             listening in prop::collection::btree_set(prop_oneof![any::<u16>(), 1000..1100u16, 65500..=65535u16], 1..40),
         ) {
             let naive = (MIN_PORT..=u16::MAX)

@@ -457,7 +457,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_override_outlives_its_forward_where_that_may_come_back() {
+    fn hold_down_starts_only_for_reasons_that_may_be_temporary() {
         assert!(Reason::NotAForward(None).starts_hold_down());
         assert!(!Reason::NoGateway.starts_hold_down());
     }

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_range_is_a_word_or_a_range() {
+    fn port_range_setting_is_a_keyword_or_a_range() {
         let rule = |text: &str| PortRangeRule::try_from(text.to_owned());
         assert_eq!(rule("auto"), Ok(PortRangeRule::Auto));
         assert_eq!(rule("off"), Ok(PortRangeRule::Off));

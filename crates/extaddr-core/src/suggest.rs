@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_and_parts_are_recognised() {
+    fn suggestions_cover_typing_errors_and_partial_names() {
         let names =
             ["drain", "hold-down", "owner", "incus-net1-instance-a-eth0", "incus-net1-instance-b-eth0"];
         assert_eq!(did_you_mean("drian", names), "; did you mean drain?");

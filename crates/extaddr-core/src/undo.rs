@@ -165,12 +165,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_done_is_remembered(list in prop::collection::vec(undo(), 0..4)) {
+        fn undo_list_is_parsed_from_its_text(list in prop::collection::vec(undo(), 0..4)) {
             prop_assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
         }
 
         #[test]
-        fn nonsense_is_left_out(text in ".{0,40}") {
+        fn malformed_undo_entries_are_ignored(text in ".{0,40}") {
             let list = Undo::list_from_text(&text);
             prop_assert_eq!(Undo::list_from_text(&Undo::list_to_text(&list)), list);
         }

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_an_address_of_the_family_or_a_word() {
+    fn intent_value_is_an_address_of_the_family_or_a_keyword() {
         let v4 = |text| parse(text, Family::V4);
         let address = |text: &str| Ok(Some(Wanted::Address(text.parse().unwrap())));
         assert_eq!(v4("203.0.113.10"), address("203.0.113.10"));

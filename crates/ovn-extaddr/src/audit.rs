@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_json_and_follow_a_rotation() {
+    fn audit_lines_are_json_and_follow_log_rotation() {
         let path = std::env::temp_dir().join(format!("ovn-extaddr-audit-{}", process::id()));
         let moved = path.with_extension("1");
         let mut audit = Audit::open(&path).unwrap();

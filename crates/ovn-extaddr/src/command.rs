@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_and_option_says_what_it_is() {
+    fn every_command_and_option_has_a_help_text() {
         let mut command = Cli::command();
         command.build();
         for command in command.get_subcommands().chain([&command]) {

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_is_said_once_a_minute_and_the_new_at_once() {
+    fn repeated_message_is_logged_once_a_minute_and_a_new_one_at_once() {
         let (mut repeats, start) = (LogThrottle::default(), Instant::now());
         assert_eq!(repeats.admit("a", "refused", start), Some(0));
         for _ in 0..10 {

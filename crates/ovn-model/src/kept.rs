@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_adds_replaces_and_removes() {
+    fn kept_intents_are_added_replaced_and_removed_by_a_difference() {
         let (p, q) = (own_keys::kept_key(Family::V4, "p"), own_keys::kept_key(Family::V6, "a:b"));
         let one = toggled(
             &Kept::default(),

@@ -35,7 +35,7 @@ mod tests {
     use crate::tables::Nat;
 
     #[test]
-    fn all_keys_of_own_rows_have_the_prefix_of_the_column() {
+    fn keys_of_own_rows_have_the_prefix_of_the_tags_column() {
         assert_eq!(PREFIX, Nat::COLUMNS.tags.prefix());
         assert!([OWNER, PORT, ROLE].iter().all(|key| key.starts_with(PREFIX)));
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_the_standard_library_takes() {
+    fn addresses_are_parsed_as_by_the_standard_library() {
         for text in [
             "0.0.0.0",
             "255.255.255.255",
@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn so_it_is_for_whatever_looks_like_an_address(
+        fn random_addresses_are_parsed_as_by_the_standard_library(
             address: IpAddr,
             v4 in "[0-2]?[0-9]{0,2}(\\.[0-2]?[0-9]{0,2}){2,4}",
             v6 in "([0-9a-fA-F]{0,5}:){1,8}[0-9a-f]{0,4}",

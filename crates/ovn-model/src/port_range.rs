@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_text_is_how_it_is_written() {
+    fn port_range_has_one_canonical_text() {
         let range = PortRange { first: 1024, last: 65535 };
         assert!(range.is_canonical(&range.to_string()));
         for other in [
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_one_port_is_written_as_that() {
+    fn port_range_of_one_port_is_written_as_one_number() {
         let range: PortRange = "1024-1024".parse().unwrap();
         assert_eq!((range, range.to_string().as_str()), (PortRange { first: 1024, last: 1024 }, "1024"));
         assert_eq!("1024".parse(), Ok(range));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_may_have_white_space_and_a_configuration_may_not() {
+    fn white_space_in_a_port_range_is_accepted_from_the_database_only() {
         let range = PortRange { first: 1, last: 2 };
         for text in ["1-2", " 1-2", "1 - 2 "] {
             assert_eq!(<PortRange as OriginalText>::parse(text), Some(range), "{text:?}");

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_prefix_has_many_spellings() {
+    fn spellings_of_a_prefix_are_parsed_to_its_canonical_form() {
         for (text, canonical) in [
             ("10.0.0.2", "10.0.0.2"),
             ("10.0.0.2/32", "10.0.0.2"),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_and_its_spelling_are_read_at_once() {
+    fn parsed_prefix_tells_whether_its_text_is_canonical() {
         for text in [
             "10.0.0.2",
             " 10.0.0.2",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_prefix_is_refused() {
+    fn malformed_prefix_is_refused() {
         for text in [
             "",
             "/",

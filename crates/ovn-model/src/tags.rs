@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_adds_replaces_and_removes() {
+    fn tags_are_added_replaced_and_removed_by_a_difference() {
         let tags = toggled(&Tags::default(), &[(own_keys::PORT, "p"), (own_keys::OWNER, "")]);
         let all = |tags: &Tags| tags.iter().map(|(k, v)| (k, v.to_owned())).collect::<Vec<_>>();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_up_to_the_most_and_start_over() {
+    fn backoff_grows_to_its_maximum_and_resets() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_millis(1900));
         for nominal in [1000, 1250, 1562, 1900, 1900] {
             let nominal = Duration::from_millis(nominal);

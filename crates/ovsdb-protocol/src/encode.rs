@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_closes_the_connection_is_refused_wherever_it_is() {
+    fn value_at_which_the_server_hangs_up_is_refused_in_any_operation() {
         let smallest = f64::from_bits(1);
         for value in [
             Datum::scalar("a\0b"),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_says_what_and_where() {
+    fn encoding_error_names_the_value_and_its_place() {
         let error = to_json(&Row::new().with("name", "ls\0")).unwrap_err().to_string();
         assert_eq!(error, "a string with a NUL character, after {\"name\":\"ls");
         let error = to_json(&Row::new().with("é".repeat(90), 5e-324)).unwrap_err().to_string();

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_are_read_and_written() {
+    fn endpoint_text_is_parsed_and_rendered() {
         for (text, canonical) in [
             ("unix:/run/ovn/ovnnb_db.sock", "unix:/run/ovn/ovnnb_db.sock"),
             ("unix:/run/with,comma", "unix:/run/with,comma"),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn malformed_endpoint_is_refused_with_the_reason() {
         for (text, why) in [
             ("", "needs a method"),
             ("/run/x.sock", "needs a method"),

@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alternate_form_prints_all_causes() {
+    fn alternate_form_of_an_error_prints_all_causes() {
         let json = serde_json::from_str::<u8>("x").unwrap_err();
         let malformed = Error::malformed("schema", crate::SchemaError::Json(json));
         let io = || Error::from(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset"));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_connection_says_which_system_error_ended_it() {
+    fn closed_connection_error_names_the_system_error() {
         let io = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         let closed = Error::from(Kind::Closed(Some(Arc::new(io.into()))));
         assert!(closed.is_disconnected() && !closed.is_invalid_request());

@@ -232,7 +232,7 @@ mod tests {
     /// Rule: `params` is always an array, and the only other members are `id` and `method`; otherwise ovsdb-server
     /// hangs up.
     #[test]
-    fn replies_find_their_request_in_any_order_and_once() {
+    fn reply_is_matched_to_its_request_once_and_in_any_order() {
         let (mut rpc, _) = rpc();
         assert_eq!(rpc.request("a", "[]", "first").unwrap(), 1);
         assert_eq!(rpc.request("b", "[1]", "second").unwrap(), 2);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_reply_to_a_cancelled_request_is_dropped() {
+    fn late_reply_to_a_cancelled_request_is_dropped() {
         let (mut rpc, _) = rpc();
         let id = rpc.request("a", "[]", "token").unwrap();
         sent(&mut rpc);
@@ -266,7 +266,7 @@ mod tests {
 
     /// Regression: holodekk and its forks, which panic at an echo from the server.
     #[test]
-    fn the_peer_is_answered() {
+    fn echo_request_of_the_server_is_answered() {
         let (mut rpc, _) = rpc();
         let ask = |method: &str| Message::Request {
             id: raw("\"echo\""),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_does_not_listen_is_not_answered_for_ever() {
+    fn backlog_of_replies_to_a_peer_that_does_not_read_is_bounded() {
         let (mut rpc, _) = rpc();
         let ask = || Message::Request { id: raw("1"), method: "echo".to_owned(), params: raw("[]") };
         // As long as the peer reads the replies, their number is not limited.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_probed_once_and_then_the_end() {
+    fn silent_peer_is_probed_once_and_then_disconnected() {
         let (mut rpc, start) = rpc();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(rpc.next_deadline(), Some(after(5)));
@@ -311,7 +311,7 @@ mod tests {
 
     /// Rule: silence counts only while the client was reading (`reconnect_receive_attempted` in lib/reconnect.c).
     #[test]
-    fn a_peer_is_asked_before_it_is_given_up_however_late_we_are() {
+    fn late_client_probes_a_silent_peer_before_disconnecting() {
         let (mut rpc, start) = rpc();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(rpc.handle_deadline(after(3600)), Ok(()));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_bounded() {
+    fn number_of_pending_requests_is_bounded() {
         let (mut rpc, _) = rpc();
         for _ in 0..10 {
             let id = rpc.request("a", "[]", "").unwrap();

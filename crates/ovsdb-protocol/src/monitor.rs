@@ -282,7 +282,7 @@ mod tests {
     /// Rule: conditions of a monitor are alternatives, and no condition means all rows, whereas those of an operation
     /// must all hold.
     #[test]
-    fn no_row_is_not_all_rows() {
+    fn empty_row_filter_selects_no_rows() {
         assert_eq!(params(MonitorMethod::Cond, RowFilter::All), r#"["D","m",{"T":[{"columns":["a","b"]}]}]"#);
         assert_eq!(
             params(MonitorMethod::Cond, RowFilter::Any(vec![])),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_two_requests_are_each_named_once() {
+    fn merged_requests_name_each_column_once() {
         let condition = Condition::new("c", Function::Equal, Datum::scalar("x"));
         let other = MonitorRequest::columns(["b", "d"]).rows(RowFilter::Any(vec![condition]));
         let joined = MonitorRequest::columns(["a", "b"]).load_stage(2).with_columns_of(&other);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn later_stages_are_shut_out_until_they_are_asked_for() {
+    fn later_load_stages_select_no_rows_until_requested() {
         let none = MonitorRequest::columns(["a"]).rows(RowFilter::Any(Vec::new()));
         let requests = [
             ("A".to_owned(), MonitorRequest::columns(["a"]).load_stage(2)),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_fall_back_to_the_oldest() {
+    fn monitor_method_falls_back_to_the_oldest() {
         let mut method = MonitorMethod::CondSince;
         let mut names = vec![method.name()];
         while let Some(older) = method.fallback() {
@@ -343,7 +343,7 @@ mod tests {
 
     /// ovsdb-server 3.1 and 3.7 crash if `monitor_cond_change` adds a condition on a column that is not monitored.
     #[test]
-    fn the_columns_of_all_conditions_are_asked_for_at_first() {
+    fn columns_of_all_conditions_are_monitored_from_the_first_request() {
         let any = RowFilter::Any(vec![
             Condition::eq("b", 1),
             Condition::eq("c", 1),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_lacks_is_left_out() {
+    fn tables_and_columns_that_the_server_lacks_are_omitted() {
         let schema = DatabaseSchema::parse(
             r#"{"name":"D","tables":{"T":{"columns":{"a":{"type":"string"}}},"U":{"columns":{"a":{"type":"string"}}}}}"#,
         );
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_selected_only_on_request() {
+    fn select_member_is_sent_only_on_request() {
         let select = MonitorSelect { initial: false, ..MonitorSelect::default() };
         let requests = [("T".to_owned(), MonitorRequest::columns(["a"]).select(select))].into();
         assert_eq!(
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_closes_the_connection_is_refused() {
+    fn condition_at_which_the_server_hangs_up_is_refused() {
         let request = MonitorRequest::columns(["a"]).rows(RowFilter::Any(vec![Condition::eq("a", "x\0")]));
         let requests = [("T".to_owned(), request.load_stage(1))].into();
         for method in [MonitorMethod::CondSince, MonitorMethod::Cond] {

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_lasts_until_its_column_is_read_again() {
+    fn problem_lasts_until_its_column_is_read_again() {
         let mut problems = Problems::default();
         assert!(!settle(&mut problems, 1, true, &[(0, None)]));
         assert!(settle(&mut problems, 1, true, &[(0, Some("x")), (1, Some("y"))]));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_bounded_and_the_rest_counted() {
+    fn list_of_problems_is_bounded_and_the_rest_counted() {
         let mut problems = Problems::default();
         for uuid in 0..1010 {
             assert!(settle(&mut problems, uuid, true, &[(0, Some("x"))]));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_columns_are_unknown_until_they_are_read() {
+    fn unreadable_column_is_unknown_until_it_is_read() {
         let mut problems = Problems::default();
         let finding = Finding { column: "a", message: "x".to_owned(), is_unknown: true };
         problems.settle("T", Uuid::nil(), |_| true, vec![finding]);

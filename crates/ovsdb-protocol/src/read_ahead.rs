@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_come_out_as_they_came_in() {
+    fn read_ahead_returns_the_bytes_in_order() {
         let mut ahead = ReadAhead::default();
         assert!(!ahead.has_room());
         ahead.set_limit(2 * CHUNK);

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_notation_has_one_normal_form() {
+    fn row_updates_of_all_monitor_versions_are_normalised() {
         let columns = Columns("{\"a\":1}");
         for (text, change) in [
             (r#"{"initial":{"a":1}}"#, RowChange::Insert(columns)),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_value_does_not_hide_the_others() {
+    fn malformed_value_leaves_the_other_columns_readable() {
         let mut seen = Seen::default();
         let text = r#"{"a":"1","bad":["map",[]],"skip":{"x":[1,2]},"z":["set",[]]}"#;
         Columns::new(text).read(&mut seen).unwrap();

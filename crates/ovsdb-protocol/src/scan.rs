@@ -140,7 +140,7 @@ mod tests {
 
     /// Regression: holodekk, which counts braces and ignores escaped quotes.
     #[test]
-    fn the_end_is_found_wherever_the_bytes_are_split() {
+    fn end_of_a_json_value_is_found_at_any_split() {
         for value in ["{}", "[]", r#""a""#, r#""\"\\""#, r#"{"a":["}",{"]":1}]}"#, "12", "null", "-1.5e3"] {
             let text = format!("{value},rest");
             assert_eq!(scan(&text), Ok(Some(value.len())), "{value}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold() {
+    fn nesting_and_length_of_values_are_limited() {
         assert_eq!(scan(&"[".repeat(100)), Ok(None));
         assert_eq!(scan(&"[".repeat(101)).unwrap_err(), ScanError { at: 100, expected: "less nesting" });
         let short = Limits { value: 10, ..Limits::default() };

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_told_at_every_place() {
+    fn every_byte_is_classified_at_every_offset() {
         for byte in 0..=u8::MAX {
             for place in 0..20 {
                 for around in [b'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
@@ -65,7 +65,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_a_loop_finds(bytes: Vec<u8>, texts in "[ -~é😀]{0,40}") {
+        fn unescaped_prefix_agrees_with_a_plain_loop(bytes: Vec<u8>, texts in "[ -~é😀]{0,40}") {
             prop_assert_eq!(unescaped_prefix_len(&bytes), slowly(&bytes));
             prop_assert_eq!(unescaped_prefix_len(texts.as_bytes()), slowly(texts.as_bytes()));
         }

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Net, Ovn, eventually};
 
-use crate::scene::{
-    OWNER, SOON, Scene, V4, V6, ip, owned, row, wait_for_rows, wait_for_state, wait_until_settled,
+use crate::fixture::{
+    Fixture, OWNER, SOON, V4, V6, ip, owned, row, wait_for_rows, wait_for_state, wait_until_settled,
 };
 
 #[test]
-fn a_dynamic_port_gets_its_row_with_its_address_and_another_with_another() -> Result<()> {
+fn dynamic_port_gets_its_row_with_its_allocated_address() -> Result<()> {
     let mut ovn = Ovn::start()?;
     let (_agent, cli) = (Agent::start(ovn.nb.remote())?, Cli::new(ovn.nb.remote())?);
     ovn.northd().signal("STOP")?;
@@ -42,7 +42,7 @@ fn a_dynamic_port_gets_its_row_with_its_address_and_another_with_another() -> Re
 }
 
 #[test]
-fn a_change_of_a_dynamic_address_moves_the_row() -> Result<()> {
+fn row_follows_a_dynamic_address() -> Result<()> {
     let ovn = Ovn::start()?;
     let _agent = Agent::start(ovn.nb.remote())?;
     let mut net = Net::builder(1).create(&ovn.nb)?;
@@ -75,9 +75,9 @@ fn a_change_of_a_dynamic_address_moves_the_row() -> Result<()> {
 }
 
 #[test]
-fn both_families_are_independent_of_each_other() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn address_families_are_independent() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let (v4, v6) = (instance.v4()?, instance.v6()?);
     net.add_forward(ip("203.0.113.101"), 443, v4, 8443)?;
@@ -86,25 +86,25 @@ fn both_families_are_independent_of_each_other() -> Result<()> {
     let row6 = || row(&net, &instance, "2001:db8::65", v6);
 
     net.annotate(&instance.port, V6, Some("2001:db8::65"))?;
-    scene.wait_for_rows([row6()])?;
+    fixture.wait_for_rows([row6()])?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row4(), row6()])?;
+    fixture.wait_for_rows([row4(), row6()])?;
     net.annotate(&instance.port, V6, Some("not an address"))?;
-    scene.wait_for_rows([row4()])?;
-    scene.wait_for_state(&instance.port, V6, "rejected invalid-address")?;
+    fixture.wait_for_rows([row4()])?;
+    fixture.wait_for_state(&instance.port, V6, "rejected invalid-address")?;
     net.annotate(&instance.port, V6, Some("auto"))?;
-    scene.wait_for_rows([row4(), row6()])?;
+    fixture.wait_for_rows([row4(), row6()])?;
     net.annotate(&instance.port, V4, Some("none"))?;
-    scene.wait_for_rows([row6()])?;
-    scene.wait_for_state(&instance.port, V4, "-")?;
+    fixture.wait_for_rows([row6()])?;
+    fixture.wait_for_state(&instance.port, V4, "-")?;
     net.annotate(&instance.port, V6, None)?;
-    scene.wait_for_rows([])
+    fixture.wait_for_rows([])
 }
 
 #[test]
 fn every_internal_address_gets_a_row() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let addresses = ["10.57.1.20", "10.57.1.21", "fd42:57:1::20", "fd42:57:1::21"].map(ip);
     let instance = net.add_instance(Addressing::Fixed(addresses.to_vec()))?;
     net.add_forward(ip("203.0.113.101"), 443, addresses[0], 443)?;
@@ -113,7 +113,7 @@ fn every_internal_address_gets_a_row() -> Result<()> {
     net.annotate(&instance.port, V6, Some("auto"))?;
     let row4 = |internal: &str| row(&net, &instance, "203.0.113.101", internal);
     let row6 = |internal: &str| row(&net, &instance, "2001:db8::65", internal);
-    scene.wait_for_rows([
+    fixture.wait_for_rows([
         row4("10.57.1.20"),
         row4("10.57.1.21"),
         row6("fd42:57:1::20"),
@@ -125,13 +125,13 @@ fn every_internal_address_gets_a_row() -> Result<()> {
         &instance.port,
         &["00:16:3e:00:00:01  10.57.1.21", "00:16:3e:00:00:02 10.57.1.22 FD42:0057:1:0::0021", "unknown"],
     )?;
-    scene.wait_for_rows([row4("10.57.1.21"), row4("10.57.1.22"), row6("fd42:57:1::21")])
+    fixture.wait_for_rows([row4("10.57.1.21"), row4("10.57.1.22"), row6("fd42:57:1::21")])
 }
 
 #[test]
-fn rows_follow_a_static_address_and_go_with_the_port() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn row_follows_a_static_address_and_is_deleted_with_its_port() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let other = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
@@ -139,60 +139,60 @@ fn rows_follow_a_static_address_and_go_with_the_port() -> Result<()> {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     }
     let row_of_other = || row(&net, &other, "203.0.113.101", "10.57.1.12");
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11"), row_of_other()])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11"), row_of_other()])?;
 
     net.set_addresses(&instance.port, &["10:66:6a:00:00:99 10.57.1.99"])?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.99"), row_of_other()])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.99"), row_of_other()])?;
     net.set_addresses(&instance.port, &[])?;
-    scene.wait_for_rows([row_of_other()])?;
-    scene.wait_for_state(&instance.port, V4, "waiting no-address")?;
+    fixture.wait_for_rows([row_of_other()])?;
+    fixture.wait_for_state(&instance.port, V4, "waiting no-address")?;
     net.set_addresses(&instance.port, &["10:66:6a:00:00:99 10.57.1.99"])?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.99"), row_of_other()])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.99"), row_of_other()])?;
     net.remove_instance(&instance.port)?;
-    scene.wait_for_rows([row_of_other()])?;
-    scene.wait_for_state(&instance.port, V4, "-")
+    fixture.wait_for_rows([row_of_other()])?;
+    fixture.wait_for_state(&instance.port, V4, "-")
 }
 
 #[test]
-fn an_address_that_moves_to_another_port_in_one_transaction_takes_its_row_along() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn row_moves_with_an_address_to_another_port() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
     net.add_forward(ip("203.0.113.101"), 443, one.v4()?, 443)?;
     for instance in [&one, &two] {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     }
     let row_of = |instance, internal: &str| row(&net, instance, "203.0.113.101", internal);
-    scene.wait_for_rows([row_of(&one, "10.57.1.11"), row_of(&two, "10.57.1.12")])?;
+    fixture.wait_for_rows([row_of(&one, "10.57.1.11"), row_of(&two, "10.57.1.12")])?;
     for _ in 0..3 {
         let swap = |port: &str, address: &str| {
             serde_json::json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]],
                 "row": {"addresses": format!("10:66:6a:00:00:01 {address}")}})
         };
-        scene.server.transact(vec![swap(&one.port, "10.57.1.12"), swap(&two.port, "10.57.1.11")])?;
-        scene.wait_for_rows([row_of(&one, "10.57.1.12"), row_of(&two, "10.57.1.11")])?;
-        scene.server.transact(vec![swap(&one.port, "10.57.1.11"), swap(&two.port, "10.57.1.12")])?;
-        scene.wait_for_rows([row_of(&one, "10.57.1.11"), row_of(&two, "10.57.1.12")])?;
+        fixture.server.transact(vec![swap(&one.port, "10.57.1.12"), swap(&two.port, "10.57.1.11")])?;
+        fixture.wait_for_rows([row_of(&one, "10.57.1.12"), row_of(&two, "10.57.1.11")])?;
+        fixture.server.transact(vec![swap(&one.port, "10.57.1.11"), swap(&two.port, "10.57.1.12")])?;
+        fixture.wait_for_rows([row_of(&one, "10.57.1.11"), row_of(&two, "10.57.1.12")])?;
     }
     Ok(())
 }
 
 #[test]
-fn of_two_ports_with_one_address_none_leaves_as_the_other() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn internal_address_of_two_ports_gets_no_row() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let shared = Addressing::Fixed(vec![ip("10.57.1.50")]);
     let one = net.add_instance(shared.clone())?;
     net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.50"), 443)?;
     net.annotate(&one.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row(&net, &one, "203.0.113.101", "10.57.1.50")])?;
+    fixture.wait_for_rows([row(&net, &one, "203.0.113.101", "10.57.1.50")])?;
     // Connections of one without an intent would leave with the other's address.
     let two = net.add_instance(shared)?;
-    scene.wait_for_rows([])?;
-    scene.wait_for_state(&one.port, V4, "conflict duplicate-address")?;
+    fixture.wait_for_rows([])?;
+    fixture.wait_for_state(&one.port, V4, "conflict duplicate-address")?;
     net.annotate(&two.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_state(&two.port, V4, "conflict duplicate-address")?;
+    fixture.wait_for_state(&two.port, V4, "conflict duplicate-address")?;
     net.remove_instance(&one.port)?;
-    scene.wait_for_rows([row(&net, &two, "203.0.113.101", "10.57.1.50")])?;
-    scene.wait_for_state(&two.port, V4, "active")
+    fixture.wait_for_rows([row(&net, &two, "203.0.113.101", "10.57.1.50")])?;
+    fixture.wait_for_state(&two.port, V4, "active")
 }

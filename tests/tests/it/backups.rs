@@ -11,8 +11,8 @@ use ovn_extaddr_tests::{
 };
 use serde_json::json;
 
+use crate::fixture::{OWNER, Random, V4, ip, owned, row};
 use crate::load::{TIMEOUT, commits, wait_for_commit};
-use crate::scene::{OWNER, Random, V4, ip, owned, row};
 
 const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"];
 
@@ -106,7 +106,7 @@ fn work(pair: &Pair, instances: &[Instance], stop: &AtomicBool) -> usize {
 
 /// Regression: Open vSwitch 077f03028: since then a server becomes a backup without ending a session.
 #[test]
-fn field_case_2_a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
+fn field_case_2_ten_failovers_of_a_backup_pair_lose_no_row() -> Result<()> {
     let pair = Pair::start()?;
     let mut net = Net::builder(1).ipv4_only().create(pair.active())?;
     let instances = net.add_instances(20, Addressing::Static)?;
@@ -155,7 +155,7 @@ fn field_case_2_a_pair_fails_over_ten_times_and_no_row_is_lost() -> Result<()> {
 
 /// Commands write to the server that accepts writes, and `doctor` reports which one that is.
 #[test]
-fn commands_find_the_server_that_takes_writes() -> Result<()> {
+fn commands_find_the_server_that_accepts_writes() -> Result<()> {
     let pair = Pair::start()?;
     let mut net = Net::builder(1).ipv4_only().create(pair.active())?;
     let instance = net.add_instance(Addressing::Static)?;

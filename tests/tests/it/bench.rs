@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::bench::{Bench, table};
 
 #[test]
-fn every_measure_measures() -> Result<()> {
+fn every_benchmark_yields_figures() -> Result<()> {
     let mut bench = Bench::new(1000)?;
     (bench.rounds, bench.samples, bench.scale) = (1, 10, 2);
     (bench.idle, bench.rest) = (Duration::from_millis(500), Duration::from_millis(100));
@@ -21,7 +21,7 @@ fn every_measure_measures() -> Result<()> {
 }
 
 #[test]
-fn a_measure_that_there_is_not_is_refused() -> Result<()> {
+fn unknown_benchmark_is_refused() -> Result<()> {
     ensure!(Bench::new(200)?.measure("speed").is_err());
     Ok(())
 }

@@ -11,14 +11,14 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
+use crate::fixture::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
 
 /// Tables that northd and the clients' synchronisation keep changing.
 const RESTLESS: [&str; 1] = ["NB_Global"];
 
 /// Regression: ovsdbapp, whose queue of one transaction is full.
 #[test]
-fn a_thousand_intents_of_one_transaction_become_a_thousand_rows_in_a_few() -> Result<()> {
+fn thousand_intents_of_one_transaction_are_granted_in_few_transactions() -> Result<()> {
     let ovn = Ovn::start()?;
     let nets: Vec<(Net, Vec<Instance>)> = (1..=20).map(|id| network(&ovn, id)).collect::<Result<_>>()?;
     ovn.sync()?;
@@ -70,7 +70,7 @@ fn a_thousand_intents_of_one_transaction_become_a_thousand_rows_in_a_few() -> Re
 }
 
 #[test]
-fn work_of_one_port_does_not_wait_for_a_refusal_of_another() -> Result<()> {
+fn rejected_intents_do_not_delay_other_ports() -> Result<()> {
     let ovn = Ovn::start()?;
     let (net, instances) = network(&ovn, 1)?;
     let _agent = Agent::start(ovn.nb.remote())?;

@@ -14,7 +14,7 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{OWNER, SOON, Scene, V4, V6, ip, row, wait_for_rows, wait_until_settled};
+use crate::fixture::{Fixture, OWNER, SOON, V4, V6, ip, row, wait_for_rows, wait_until_settled};
 
 /// Every command that needs a database.
 pub(crate) const COMMANDS: [&[&str]; 8] = [
@@ -41,7 +41,7 @@ fn assert_fails(output: &Output, parts: &[&str]) {
 }
 
 #[test]
-fn bad_arguments_are_usage_errors() -> Result<()> {
+fn invalid_arguments_are_usage_errors() -> Result<()> {
     let cli = Cli::new("unix:/no/such")?;
     let bad: [&[&str]; 18] = [
         &["no-such-command"],
@@ -78,7 +78,7 @@ fn bad_arguments_are_usage_errors() -> Result<()> {
 }
 
 #[test]
-fn an_unreachable_database_is_one_line() -> Result<()> {
+fn unreachable_database_is_an_error_of_one_line() -> Result<()> {
     for remote in ["unix:/no/such/socket", "tcp:127.0.0.1:1", "tcp:[::1]:1,unix:/no/such/socket"] {
         let cli = Cli::new(remote)?;
         for arguments in COMMANDS {
@@ -89,7 +89,7 @@ fn an_unreachable_database_is_one_line() -> Result<()> {
 }
 
 #[test]
-fn a_server_with_another_database_is_one_line() -> Result<()> {
+fn server_with_another_database_is_an_error_of_one_line() -> Result<()> {
     let server = OvsdbServer::southbound()?;
     let cli = Cli::new(server.remote())?;
     for arguments in COMMANDS {
@@ -99,7 +99,7 @@ fn a_server_with_another_database_is_one_line() -> Result<()> {
 }
 
 #[test]
-fn a_bad_configuration_is_an_error_that_names_the_file() -> Result<()> {
+fn invalid_configuration_is_an_error_that_names_the_file() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let path = cli.config_path().display().to_string();
@@ -126,7 +126,7 @@ fn a_bad_configuration_is_an_error_that_names_the_file() -> Result<()> {
 
 /// Regression: mulgadc/spinifex#456: half-open sockets hang their users.
 #[test]
-fn a_silent_server_is_given_up_after_the_timeout() -> Result<()> {
+fn silent_server_is_abandoned_after_the_timeout() -> Result<()> {
     let (tcp, dir) = (TcpListener::bind("127.0.0.1:0")?, OvsdbServer::northbound()?);
     let socket = dir.dir().join("silent.sock");
     let _unix = UnixListener::bind(&socket)?;
@@ -137,25 +137,25 @@ fn a_silent_server_is_given_up_after_the_timeout() -> Result<()> {
 }
 
 #[test]
-fn a_timeout_bounds_the_whole_of_a_command() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let (_, instance) = network(&scene.server)?;
-    scene.agent.stop()?;
+fn timeout_bounds_the_whole_command() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let (_, instance) = network(&fixture.server)?;
+    fixture.agent.stop()?;
     // There is no agent to do what it waits for.
     let output =
-        scene.cli.run(&["set", &instance.port, "--ipv4", "203.0.113.101", "--wait=sb", "--timeout=5"])?;
+        fixture.cli.run(&["set", &instance.port, "--ipv4", "203.0.113.101", "--wait=sb", "--timeout=5"])?;
     assert_fails(&output, &["the intent is set"]);
     // A server that stops in the middle.
-    scene.server.daemon().signal("STOP")?;
-    assert_all_time_out(&scene.cli, "unix:")?;
-    scene.server.daemon().signal("CONT")
+    fixture.server.daemon().signal("STOP")?;
+    assert_all_time_out(&fixture.cli, "unix:")?;
+    fixture.server.daemon().signal("CONT")
 }
 
 #[test]
-fn an_absent_port_or_router_is_one_line() -> Result<()> {
-    let scene = Scene::start()?;
-    network(&scene.server)?;
-    let before = scene.server.dump()?;
+fn missing_port_or_router_is_an_error_of_one_line() -> Result<()> {
+    let fixture = Fixture::start()?;
+    network(&fixture.server)?;
+    let before = fixture.server.dump()?;
     let absent: [&[&str]; 5] = [
         &["explain", "no-such-port"],
         &["set", "no-such-port", "--ipv4", "auto"],
@@ -164,16 +164,16 @@ fn an_absent_port_or_router_is_one_line() -> Result<()> {
         &["explain", ""],
     ];
     for arguments in absent {
-        assert_fails(&scene.cli.run(arguments)?, &[arguments[1]]);
+        assert_fails(&fixture.cli.run(arguments)?, &[arguments[1]]);
     }
-    assert_eq!(scene.server.dump()?, before);
+    assert_eq!(fixture.server.dump()?, before);
     Ok(())
 }
 
 #[test]
-fn a_closed_pipe_is_no_panic() -> Result<()> {
-    let scene = Scene::start()?;
-    let (_, instance) = network(&scene.server)?;
+fn closed_pipe_never_panics() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (_, instance) = network(&fixture.server)?;
     let commands: [&[&str]; 8] = [
         &["list"],
         &["list", "--json"],
@@ -187,7 +187,7 @@ fn a_closed_pipe_is_no_panic() -> Result<()> {
     for arguments in commands {
         let (reader, writer) = pipe()?;
         drop(reader);
-        let mut command = scene.cli.command(arguments);
+        let mut command = fixture.cli.command(arguments);
         let output = command.stdout(writer).stderr(Stdio::piped()).output()?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {} {stderr}", output.status);
@@ -197,13 +197,13 @@ fn a_closed_pipe_is_no_panic() -> Result<()> {
 
 /// Rule: an insertion into a map does not change an existing key; it has to be deleted first.
 #[test]
-fn set_and_unset_write_what_is_said_and_nothing_else() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = network(&scene.server)?;
+fn set_and_unset_write_only_the_given_keys() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = network(&fixture.server)?;
     net.annotate(&instance.port, "ipv4.address", Some("10.57.1.11"))?;
     let before = net.external_ids(&instance.port)?;
     let run = |arguments: &[&str]| -> Result<(Option<String>, Option<String>)> {
-        let output = scene.cli.run(arguments)?;
+        let output = fixture.cli.run(arguments)?;
         assert!(
             output.status.success() && output.stdout.is_empty() && output.stderr.lines().count() <= 1,
             "{output:?}"
@@ -230,13 +230,13 @@ fn set_and_unset_write_what_is_said_and_nothing_else() -> Result<()> {
     assert_eq!(run(&["unset", port])?, is(None, None));
     // It is written as requested, with a warning that it has no effect.
     let router_port = format!("{}-lsp-router", net.internal_switch());
-    let output = scene.cli.run(&["set", &router_port, "--ipv4=auto"])?;
+    let output = fixture.cli.run(&["set", &router_port, "--ipv4=auto"])?;
     assert!(output.status.success() && output.stderr.contains("type router"), "{output:?}");
     Ok(())
 }
 
 #[test]
-fn set_can_wait_for_the_effect() -> Result<()> {
+fn set_waits_for_the_effect_on_request() -> Result<()> {
     let ovn = Ovn::start()?;
     let (_agent, cli) = (Agent::start(ovn.nb.remote())?, Cli::new(ovn.nb.remote())?);
     let (net, instance) = network(&ovn.nb)?;
@@ -262,26 +262,26 @@ fn set_can_wait_for_the_effect() -> Result<()> {
 
 /// Like `ovn-nbctl --wait`, it reconnects without a timeout, and continues waiting.
 #[test]
-fn a_wait_outlives_the_server() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let (_, instance) = network(&scene.server)?;
-    scene.server.transact(vec![json!({"op": "insert", "table": "NB_Global", "row": {}})])?;
-    let command = scene.cli.command(&["set", &instance.port, "--ipv4=203.0.113.101", "--wait=hv"]);
-    let log = scene.server.dir().join("set.log");
+fn set_wait_survives_a_restart_of_the_server() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let (_, instance) = network(&fixture.server)?;
+    fixture.server.transact(vec![json!({"op": "insert", "table": "NB_Global", "row": {}})])?;
+    let command = fixture.cli.command(&["set", &instance.port, "--ipv4=203.0.113.101", "--wait=hv"]);
+    let log = fixture.server.dir().join("set.log");
     let mut waiting = Daemon::spawn(command, &log)?;
     waiting.wait_for_log("active", SOON)?;
     let global = |server: &OvsdbServer| -> Result<_> {
         let snapshot = server.snapshot()?;
         snapshot.rows("NB_Global").next().map(|(_, row)| row.clone()).context("a row")
     };
-    eventually(SOON, "nb_cfg is higher", || Ok(global(&scene.server)?["nb_cfg"] == 1))?;
+    eventually(SOON, "nb_cfg is higher", || Ok(global(&fixture.server)?["nb_cfg"] == 1))?;
     // The outcome of that transaction must not be lost.
     sleep(Duration::from_secs(1));
-    scene.server.restart()?;
+    fixture.server.restart()?;
     sleep(Duration::from_secs(2));
     assert!(waiting.is_running(), "{}", waiting.log());
     // ovn-northd writes this when all chassis are done.
-    scene
+    fixture
         .server
         .transact(vec![json!({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})])?;
     eventually(SOON, "the wait is over", || Ok(waiting.try_wait()?.is_some()))?;
@@ -290,7 +290,7 @@ fn a_wait_outlives_the_server() -> Result<()> {
 }
 
 #[test]
-fn plan_tells_by_its_status_whether_there_is_something_to_do() -> Result<()> {
+fn plan_exit_code_reports_pending_changes() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let (net, instance) = network(&server)?;
@@ -340,7 +340,7 @@ fn plan_tells_by_its_status_whether_there_is_something_to_do() -> Result<()> {
 }
 
 #[test]
-fn the_shape_of_all_json_is_as_promised() -> Result<()> {
+fn json_output_keeps_its_form() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let (net, instance) = network(&server)?;
@@ -420,17 +420,17 @@ fn the_shape_of_all_json_is_as_promised() -> Result<()> {
 
 #[test]
 fn forwards_are_listed_with_kind_targets_and_users() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let port = &instance.port;
-    assert_eq!(json_of(&scene.cli, &["forwards", "--json"])?, json!([]));
+    assert_eq!(json_of(&fixture.cli, &["forwards", "--json"])?, json!([]));
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 8443)?;
     net.add_forwards(Protocol::Udp, &[("203.0.113.101:53".parse()?, "10.57.1.99:5353".parse()?)])?;
     net.add_default_target(ip("2001:db8::65"), instance.v6()?, DefaultTarget::Vip)?;
     let dnat = net.add_nat("dnat", ip("203.0.113.102"), "10.57.1.11")?;
     net.annotate(port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
 
     let vip = |protocol: &str, port: u16, target: Value, from: &str| {
         json!({"router": "incus-net1-lr", "address": "203.0.113.101", "kind": "port", "protocol": protocol,
@@ -441,7 +441,7 @@ fn forwards_are_listed_with_kind_targets_and_users() -> Result<()> {
             "port": null, "targets": [{"address": "fd42:57:1::b", "port": null, "instance": port, "name": null}],
             "from": format!("incus-net1-lb-2001:db8::65-{protocol}"), "ignored": null, "used_by": [], "used_by_names": []})
     };
-    let mut found = json_of(&scene.cli, &["forwards", "--json"])?;
+    let mut found = json_of(&fixture.cli, &["forwards", "--json"])?;
     found.as_array_mut().context("an array")?[3..].sort_by_key(|forward| forward["from"].to_string());
     assert_eq!(
         found,
@@ -455,21 +455,21 @@ fn forwards_are_listed_with_kind_targets_and_users() -> Result<()> {
         ])
     );
     assert_eq!(
-        json_of(&scene.cli, &["forwards", "incus-net1-lr", "--json"])?.as_array().map(Vec::len),
+        json_of(&fixture.cli, &["forwards", "incus-net1-lr", "--json"])?.as_array().map(Vec::len),
         Some(5)
     );
-    let table = scene.cli.run(&["forwards"])?.success()?;
+    let table = fixture.cli.run(&["forwards"])?.success()?;
     assert!(table.contains("10.57.1.11:8443") && table.contains("[") == table.contains("]:"), "{table}");
     Ok(())
 }
 
 #[test]
-fn our_rows_say_whose_they_are() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = network(&scene.server)?;
+fn own_rows_are_tagged_with_their_port() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = network(&fixture.server)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
-    let snapshot = scene.server.snapshot()?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    let snapshot = fixture.server.snapshot()?;
     let ours: Vec<_> = snapshot
         .rows("NAT")
         .map(|(_, row)| map_column(&row["external_ids"]))

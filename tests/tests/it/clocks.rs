@@ -7,9 +7,9 @@ use ovn_extaddr_tests::{Addressing, Agent, Clock, Cluster, Net, OvsdbServer, eve
 use ovsdb_protocol::{Cache, Session, SessionConfig, SessionEvent};
 use tokio::time::{Instant, timeout};
 
+use crate::fixture::{OWNER, V4, ip, row, wait_for_rows};
 use crate::load::{Load, TIMEOUT, commits, wait_for_commit, wait_for_member};
 use crate::protocol::{Follower, SOON};
-use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,7 +30,7 @@ async fn hears(follower: &mut Follower) -> Result<()> {
 /// Regression: clients that do not answer the server's echo, or panic at it, are disconnected after two silent
 /// intervals: every Rust crate except one.
 #[tokio::test]
-async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
+async fn probes_of_the_server_are_answered_for_hours() -> Result<()> {
     let clock = Clock::new()?;
     let server = OvsdbServer::northbound_by(&clock)?;
     let mut config = SessionConfig::new(server.tcp_remote().parse()?, "OVN_Northbound");
@@ -52,7 +52,7 @@ async fn a_server_s_probes_are_answered_for_hours() -> Result<()> {
 /// has to find out that it is not active any more. Regression: cluster-network-operator#631: with a server that does
 /// not probe, a dead holder keeps its lock forever.
 #[test]
-fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
+fn lock_of_a_frozen_agent_ends_by_the_clock_of_the_server() -> Result<()> {
     let clock = Clock::new()?;
     let server = OvsdbServer::northbound_by(&clock)?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
@@ -88,7 +88,7 @@ fn a_frozen_agent_s_lock_ends_by_the_server_s_clock() -> Result<()> {
 
 /// An agent whose own clock jumps: a suspended machine, or an hour without an event.
 #[test]
-fn an_agent_whose_clock_jumps_goes_on() -> Result<()> {
+fn agent_survives_a_jump_of_its_clock() -> Result<()> {
     let clock = Clock::new()?;
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
@@ -129,7 +129,7 @@ fn an_agent_whose_clock_jumps_goes_on() -> Result<()> {
 /// Members whose clocks jump lose their leadership, since all others seem to have been silent; and agents follow the
 /// new leader.
 #[test]
-fn members_whose_clocks_jump_are_survived() -> Result<()> {
+fn agent_survives_clock_jumps_of_cluster_members() -> Result<()> {
     let clocks = [Clock::new()?, Clock::new()?, Clock::new()?];
     let cluster = Cluster::northbound_by(&clocks)?;
     let load = Load::on(&cluster)?;

@@ -75,7 +75,7 @@ async fn reach(follower: &mut Follower, remote: &str) -> Result<()> {
 
 /// Regression: kube-ovn#7519 and kube-ovn#7497, whose caches never recover from a new leader.
 #[tokio::test]
-async fn a_session_follows_the_leader() -> Result<()> {
+async fn session_follows_the_leader() -> Result<()> {
     for size in [3, 5] {
         let mut cluster = Cluster::northbound(size)?;
         fill(&cluster, 0)?;
@@ -122,7 +122,7 @@ async fn committed_somewhere(follower: &mut Follower) -> Result<()> {
 
 /// Regression: libovsdb#250 and libovsdb#283; every client that forgets the id of a reply pays with the whole database here.
 #[tokio::test]
-async fn a_new_leader_tells_only_the_differences() -> Result<()> {
+async fn new_leader_sends_only_the_differences() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
     let mut session = follower(&cluster.remotes(), |_| {})?;
@@ -149,7 +149,7 @@ async fn a_new_leader_tells_only_the_differences() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_follower_will_do_where_any_server_will() -> Result<()> {
+async fn follower_is_used_where_any_server_is_allowed() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
     let leader = cluster.leader()?;
@@ -190,7 +190,7 @@ async fn a_follower_will_do_where_any_server_will() -> Result<()> {
 
 /// Regression: libovsdb, which treats a relay as a leader.
 #[tokio::test]
-async fn a_relay_is_no_leader() -> Result<()> {
+async fn relay_is_not_taken_for_a_leader() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
     let mut relay = Relay::start(&cluster.remotes())?;
@@ -222,7 +222,7 @@ async fn a_relay_is_no_leader() -> Result<()> {
 
 /// Rule: each server process has its own locks, of which those at the leader count.
 #[tokio::test]
-async fn the_lock_is_won_anew_at_the_new_leader() -> Result<()> {
+async fn lock_is_requested_anew_at_the_new_leader() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
     let remotes = cluster.remotes();
     let with_lock = || follower(&remotes, |config| config.lock = "leader".parse().ok());
@@ -240,7 +240,7 @@ async fn the_lock_is_won_anew_at_the_new_leader() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_frozen_leader_is_left() -> Result<()> {
+async fn frozen_leader_is_left() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
     let mut session = follower(&cluster.tcp_remotes(), |config| {
@@ -266,7 +266,7 @@ async fn a_frozen_leader_is_left() -> Result<()> {
 
 /// Regression: libovsdb#472 and libovsdb#497, whose `Connected()` reports something else.
 #[tokio::test]
-async fn a_leader_without_its_majority_is_left() -> Result<()> {
+async fn leader_without_its_majority_is_left() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let mut session = follower(&cluster.remotes(), |_| {})?;
     session.synced().await?;
@@ -286,7 +286,7 @@ async fn a_leader_without_its_majority_is_left() -> Result<()> {
 
 /// Regression: libovsdb#235 and ovn-org/ovn#70: a schema that changes while a client runs.
 #[tokio::test]
-async fn a_cluster_is_converted_under_a_session() -> Result<()> {
+async fn session_survives_a_schema_conversion_of_its_cluster() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     fill(&cluster, 0)?;
     let mut session = follower(&cluster.remotes(), |_| {})?;

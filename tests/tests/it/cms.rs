@@ -7,13 +7,13 @@
 //! Each run has its own seed. A failure prints it, and `OVN_EXTADDR_SEED` repeats it; `OVN_EXTADDR_STEPS` makes runs
 //! longer, as `scripts/soak` does.
 
-mod books;
+mod expected_state;
 mod view;
 mod world;
 
 use anyhow::{Context, Result};
 
-use crate::scene::seed_and_steps;
+use crate::fixture::seed_and_steps;
 use world::World;
 
 /// The default number of steps of a run.
@@ -39,11 +39,11 @@ fn run(config: &str) -> Result<()> {
 }
 
 #[test]
-fn managements_at_random_and_prompt_rules() -> Result<()> {
+fn random_cms_edits_are_followed_with_prompt_rules() -> Result<()> {
     run(ovn_extaddr_tests::PROMPT)
 }
 
 #[test]
-fn managements_at_random_with_drain_and_hold_down() -> Result<()> {
+fn random_cms_edits_are_followed_with_drain_and_hold_down() -> Result<()> {
     run("drain = 1\nhold-down = 0.1\n")
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
 
-use crate::scene::{
-    OWNER, SOON, Scene, V4, ip, owned, row, wait_for_rows, wait_for_state, wait_until_settled,
+use crate::fixture::{
+    Fixture, OWNER, SOON, V4, ip, owned, row, wait_for_rows, wait_for_state, wait_until_settled,
 };
 
 #[test]
-fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
+fn standby_agent_takes_over_from_a_killed_one() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (net, instances) = network(&server, 3)?;
     let mut first = Agent::start(server.remote())?;
@@ -44,7 +44,7 @@ fn one_agent_is_active_the_other_takes_over_when_it_dies() -> Result<()> {
 }
 
 #[test]
-fn agents_that_take_turns_at_dying_lose_and_double_nothing() -> Result<()> {
+fn repeatedly_killed_agents_neither_lose_nor_double_rows() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (net, instances) = network(&server, 40)?;
     let mut agents =
@@ -67,15 +67,15 @@ fn agents_that_take_turns_at_dying_lose_and_double_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_is_killed_while_intents_change_is_caught_up_with() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let (net, instances) = network(&scene.server, 30)?;
+fn agent_catches_up_with_a_killed_server() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let (net, instances) = network(&fixture.server, 30)?;
     for (batch, instances) in instances.chunks(10).enumerate() {
         for instance in &instances[..5] {
             net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
         }
         // During that; afterwards others write before the agent is back.
-        scene.server.restart()?;
+        fixture.server.restart()?;
         for instance in &instances[5..] {
             net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
         }
@@ -83,21 +83,21 @@ fn a_server_that_is_killed_while_intents_change_is_caught_up_with() -> Result<()
             net.wipe_snat()?;
         }
     }
-    scene.wait_for_rows_of(&net, &instances)?;
+    fixture.wait_for_rows_of(&net, &instances)?;
     // It is stopped for longer than a connection attempt takes.
-    scene.server.kill9()?;
+    fixture.server.kill9()?;
     sleep(Duration::from_millis(500));
-    scene.server.start()?;
+    fixture.server.start()?;
     for instance in &instances {
         net.annotate(&instance.port, V4, None)?;
     }
-    scene.wait_for_rows([])?;
-    assert!(scene.agent.daemon().is_running());
+    fixture.wait_for_rows([])?;
+    assert!(fixture.agent.daemon().is_running());
     Ok(())
 }
 
 #[test]
-fn an_agent_may_be_there_before_its_database() -> Result<()> {
+fn agent_waits_for_its_database() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let (net, instances) = network(&server, 2)?;
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
@@ -123,7 +123,7 @@ fn an_agent_may_be_there_before_its_database() -> Result<()> {
 }
 
 #[test]
-fn an_agent_without_a_database_lives_on_and_stops_when_told() -> Result<()> {
+fn agent_without_a_database_stops_on_request() -> Result<()> {
     let mut agent = Agent::start("unix:/no/such/socket,tcp:127.0.0.1:1")?;
     agent.wait_for_log("disconnected")?;
     assert!(agent.stop()?.success());
@@ -135,7 +135,7 @@ fn an_agent_without_a_database_lives_on_and_stops_when_told() -> Result<()> {
 }
 
 #[test]
-fn an_agent_finds_the_server_among_several_remotes() -> Result<()> {
+fn agent_finds_the_server_among_several_remotes() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (net, instances) = network(&server, 1)?;
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
@@ -147,7 +147,7 @@ fn an_agent_finds_the_server_among_several_remotes() -> Result<()> {
 }
 
 #[test]
-fn a_dry_run_decides_and_writes_nothing() -> Result<()> {
+fn dry_run_decides_and_writes_nothing() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (net, instances) = network(&server, 1)?;
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
@@ -162,27 +162,27 @@ fn a_dry_run_decides_and_writes_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_stopping_agent_leaves_its_rows() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let (net, instances) = network(&scene.server, 2)?;
+fn stopped_agent_leaves_its_rows() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let (net, instances) = network(&fixture.server, 2)?;
     for instance in &instances {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     }
-    scene.wait_for_rows_of(&net, &instances)?;
-    assert!(scene.agent.stop()?.success());
-    let before = scene.server.dump()?;
-    scene.agent.restart()?;
-    scene.agent.wait_for_log("active: this agent has the lock")?;
-    scene.agent.wait_for_log("synchronised")?;
+    fixture.wait_for_rows_of(&net, &instances)?;
+    assert!(fixture.agent.stop()?.success());
+    let before = fixture.server.dump()?;
+    fixture.agent.restart()?;
+    fixture.agent.wait_for_log("active: this agent has the lock")?;
+    fixture.agent.wait_for_log("synchronised")?;
     sleep(Duration::from_millis(100));
-    assert_eq!(scene.server.dump()?, before, "a restart changes nothing");
+    assert_eq!(fixture.server.dump()?, before, "a restart changes nothing");
     Ok(())
 }
 
 #[test]
-fn intents_that_change_faster_than_they_are_fulfilled_end_as_the_last() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instances) = network(&scene.server, 8)?;
+fn rapidly_changing_intents_end_with_the_last_value() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instances) = network(&fixture.server, 8)?;
     for address in ["203.0.113.102", "203.0.113.103"] {
         net.add_forward(ip(address), 443, ip("10.57.1.11"), 443)?;
     }
@@ -202,15 +202,15 @@ fn intents_that_change_faster_than_they_are_fulfilled_end_as_the_last() -> Resul
             .collect();
         writers.into_iter().try_for_each(|writer| writer.join().expect("a writer ends"))
     })?;
-    scene.wait_for_rows_of(&net, &instances)?;
+    fixture.wait_for_rows_of(&net, &instances)?;
     eventually(SOON, "no refusal is pending", || {
-        let list = scene.cli.list_json()?;
+        let list = fixture.cli.list_json()?;
         ensure!(list.iter().all(|entry| entry["state"] == "active"), "{list:#?}");
         Ok(true)
     })
 }
 
-impl Scene {
+impl Fixture {
     fn wait_for_rows_of(&self, net: &Net, instances: &[Instance]) -> Result<()> {
         wait_for_rows(&self.server, OWNER, rows(net, instances))?;
         wait_until_settled(&self.cli).context("the rows are there")

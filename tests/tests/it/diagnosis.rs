@@ -13,7 +13,7 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{OWNER, SOON, Scene, V4, ip, row, wait_for_rows};
+use crate::fixture::{Fixture, OWNER, SOON, V4, ip, row, wait_for_rows};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -33,21 +33,21 @@ fn finding<'a>(found: &'a [Value], check: &str) -> Option<&'a Value> {
 }
 
 #[test]
-fn doctor_is_content_with_what_is_well() -> Result<()> {
-    let mut scene = Scene::start()?;
-    scene.agent.wait_for_log("active: this agent has the lock")?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn doctor_finds_nothing_in_a_healthy_network() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    fixture.agent.wait_for_log("active: this agent has the lock")?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     net.add_instance(Addressing::Static)?;
-    let before = scene.server.dump()?;
-    let output = scene.cli.run(&["doctor"])?;
+    let before = fixture.server.dump()?;
+    let output = fixture.cli.run(&["doctor"])?;
     assert_eq!(output.code(), Some(0), "{output:?}");
-    assert_eq!(scene.server.dump()?, before, "it only looks");
+    assert_eq!(fixture.server.dump()?, before, "it only looks");
     for line in ["✓ connection", "✓ lock", "✓ database", "✓ network", "✓ intents"] {
         assert!(output.stdout.contains(line), "{line} is not in\n{}", output.stdout);
     }
     assert!(output.stdout.ends_with("0 problems, 0 warnings.\n"), "{}", output.stdout);
     // The holder of the lock has not changed.
-    let status = scene.agent.appctl(&["status"])?;
+    let status = fixture.agent.appctl(&["status"])?;
     assert!(status.contains("held since") && status.contains("epoch 1"), "{status}");
     Ok(())
 }
@@ -129,7 +129,7 @@ fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
 }
 
 #[test]
-fn doctor_says_what_does_not_work() -> Result<()> {
+fn doctor_reports_connection_problems() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(format!("unix:/no/such/socket,{}", server.remote()))?;
     let (status, found) = doctor(&cli)?;
@@ -156,7 +156,7 @@ fn doctor_says_what_does_not_work() -> Result<()> {
 }
 
 #[test]
-fn doctor_tells_when_certificates_end() -> Result<()> {
+fn doctor_reports_the_expiry_of_certificates() -> Result<()> {
     let pki = Pki::new()?;
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
@@ -197,7 +197,7 @@ fn doctor_tells_when_certificates_end() -> Result<()> {
 }
 
 #[test]
-fn check_config_shows_what_is_in_force_and_what_is_wrong() -> Result<()> {
+fn check_config_shows_effective_settings_and_errors() -> Result<()> {
     let cli = Cli::new("unix:/no/such")?;
     let path = cli.config_path().display().to_string();
     cli.write_config("drain = 7\nmetrics = \"127.0.0.1:9477\"\n")?;
@@ -230,7 +230,7 @@ fn check_config_shows_what_is_in_force_and_what_is_wrong() -> Result<()> {
 
 /// Every key is in the documentation and in the default configuration, and each of those is a key.
 #[test]
-fn every_key_is_documented() -> Result<()> {
+fn every_configuration_key_is_documented() -> Result<()> {
     let cli = Cli::new("unix:/no/such")?;
     cli.write_config("no-such-key = 1")?;
     let refused = cli.run(&["check-config"])?.stderr;
@@ -271,9 +271,9 @@ fn every_key_is_documented() -> Result<()> {
 }
 
 #[test]
-fn names_that_do_not_exist_are_guessed() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn unknown_names_are_answered_with_suggestions() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let near = format!("{}x", instance.port);
     let guess = format!("did you mean {}?", instance.port);
@@ -283,19 +283,19 @@ fn names_that_do_not_exist_are_guessed() -> Result<()> {
         &["unset", &near],
         &["explain", "instance-"],
     ] {
-        let output = scene.cli.run(arguments)?;
+        let output = fixture.cli.run(arguments)?;
         assert_eq!(output.code(), Some(1));
         assert!(output.stderr.contains(&guess), "{arguments:?}: {output:?}");
     }
-    let output = scene.cli.run(&["forwards", "incus-net1-rl"])?;
+    let output = fixture.cli.run(&["forwards", "incus-net1-rl"])?;
     assert!(output.stderr.contains("did you mean incus-net1-lr?"), "{output:?}");
-    let output = scene.cli.run(&["lits"])?;
+    let output = fixture.cli.run(&["lits"])?;
     assert!(output.stderr.contains("'list'"), "{output:?}");
     Ok(())
 }
 
 #[test]
-fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
+fn output_formats_agree_and_colours_follow_the_option() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let mut net = Net::builder(1).create(&server)?;
@@ -347,7 +347,7 @@ fn formats_agree_and_colours_come_only_where_they_are_wanted() -> Result<()> {
 }
 
 #[test]
-fn screens_are_as_they_were() -> Result<()> {
+fn text_output_is_unchanged() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let mut net = Net::builder(1).create(&server)?;
@@ -405,7 +405,7 @@ fn screens_are_as_they_were() -> Result<()> {
 }
 
 #[test]
-fn list_can_be_watched() -> Result<()> {
+fn list_watch_prints_changes() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let mut net = Net::builder(1).create(&server)?;
@@ -436,7 +436,7 @@ fn list_can_be_watched() -> Result<()> {
 }
 
 #[test]
-fn manual_and_completions_are_those_that_are_committed() -> Result<()> {
+fn manual_and_completions_match_the_repository() -> Result<()> {
     let cli = Cli::new("unix:/no/such")?;
     let directory = cli.dir().join("man");
     fs::create_dir(&directory)?;
@@ -475,7 +475,7 @@ fn manual_and_completions_are_those_that_are_committed() -> Result<()> {
 }
 
 #[test]
-fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> {
+fn shell_completes_commands_options_and_database_names() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).create(&server)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -526,7 +526,7 @@ fn a_shell_completes_commands_options_and_names_of_the_database() -> Result<()> 
 
 /// A person who waits for a large database sees the progress.
 #[test]
-fn a_person_sees_the_progress_of_a_slow_load() -> Result<()> {
+fn progress_of_a_slow_load_is_shown_on_a_terminal() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let log = cli.dir().join("terminal.log");
@@ -551,7 +551,7 @@ fn a_person_sees_the_progress_of_a_slow_load() -> Result<()> {
 }
 
 #[test]
-fn a_socket_that_may_not_be_opened_is_told_with_its_cure() -> Result<()> {
+fn socket_without_permission_is_an_error_with_its_cure() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let path = server.socket();
     let directory = path.parent().context("a directory")?;

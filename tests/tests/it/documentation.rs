@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Agent, Cli, Output, OvsdbServer, eventually};
 
-use crate::scene::{SOON, Scene, wait_until_settled};
+use crate::fixture::{Fixture, SOON, wait_until_settled};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -53,7 +53,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn links_lead_somewhere_and_the_site_has_every_page() -> Result<()> {
+fn documentation_links_resolve_and_the_summary_lists_every_page() -> Result<()> {
     let pages = pages()?;
     let mut wrong = Vec::new();
     let mut followed = 0;
@@ -110,7 +110,7 @@ const NETWORK: [&str; 5] = [
 ];
 
 #[test]
-fn the_five_minutes_of_the_readme_go_as_it_shows() -> Result<()> {
+fn commands_of_the_readme_print_what_it_shows() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     for line in NETWORK {
         let mut command = Command::new("ovn-nbctl");
@@ -148,7 +148,7 @@ fn the_five_minutes_of_the_readme_go_as_it_shows() -> Result<()> {
 }
 
 #[test]
-fn the_screens_are_those_that_are_committed() -> Result<()> {
+fn documented_screens_match_the_program() -> Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     let mut command = Command::new("scripts/screens");
     command.current_dir(ROOT).arg("--binary").arg(Agent::built()?).arg("--output").arg(file.path());
@@ -159,7 +159,7 @@ fn the_screens_are_those_that_are_committed() -> Result<()> {
 
 /// The commands in the documentation are valid for the program.
 #[test]
-fn commands_of_the_documentation_are_commands() -> Result<()> {
+fn documented_commands_are_valid() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let mut tried = 0;
@@ -186,9 +186,9 @@ fn commands_of_the_documentation_are_commands() -> Result<()> {
 }
 
 #[test]
-fn control_commands_of_the_documentation_are_commands() -> Result<()> {
-    let scene = Scene::start()?;
-    let known = scene.agent.appctl(&["list-commands"])?;
+fn documented_control_commands_are_valid() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let known = fixture.agent.appctl(&["list-commands"])?;
     let known: Vec<_> = known.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     let operate = read("docs/operate.md")?;
     for command in &known {
@@ -202,7 +202,7 @@ fn control_commands_of_the_documentation_are_commands() -> Result<()> {
             // In prose this one is named without a level.
             if ![["COMMAND"], ["vlog/set"]].iter().any(|alone| arguments == alone) {
                 ensure!(known.contains(&arguments[0]), "{line}");
-                scene.agent.appctl(&arguments).with_context(|| line.to_owned())?;
+                fixture.agent.appctl(&arguments).with_context(|| line.to_owned())?;
                 tried += 1;
             }
         }
@@ -213,7 +213,7 @@ fn control_commands_of_the_documentation_are_commands() -> Result<()> {
 
 /// The order that docs/configuration.md describes.
 #[test]
-fn options_come_before_the_environment_and_that_before_files() -> Result<()> {
+fn options_precede_the_environment_and_the_environment_precedes_files() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     cli.write_config(

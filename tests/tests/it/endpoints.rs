@@ -11,7 +11,7 @@ use ovn_extaddr_tests::{
     Addressing, Agent, Cli, Cluster, Net, Output, OvsdbServer, PROMPT, Relay, eventually,
 };
 
-use crate::scene::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
+use crate::fixture::{OWNER, SOON, V4, ip, owned, row, wait_for_rows};
 
 const ADDRESS: &str = "203.0.113.101";
 
@@ -36,7 +36,7 @@ fn agent_with_hosts(dir: &Path) -> Result<(String, String)> {
 }
 
 #[test]
-fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
+fn host_name_is_resolved_anew_for_every_connection() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
     let instances = net.add_instances(2, Addressing::Static)?;
@@ -66,7 +66,7 @@ fn a_name_is_resolved_anew_for_every_connection() -> Result<()> {
 
 /// Regression: ovs-issues#204, kube-ovn#3668 and helm-charts#7958: only one of a name's addresses is ever tried.
 #[test]
-fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
+fn field_case_7_every_address_of_a_host_name_is_tried() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -100,7 +100,7 @@ fn field_case_7_each_address_of_a_name_has_its_turn() -> Result<()> {
 /// Rule: ovsdb(7) and Open vSwitch's programs: brackets around any host, `cid:` among the remotes, sockets by relative
 /// names, commas in names of files.
 #[test]
-fn field_case_1_remotes_are_read_as_open_vswitch_does() -> Result<()> {
+fn field_case_1_remotes_are_parsed_as_by_open_vswitch() -> Result<()> {
     let cluster = Cluster::northbound(1)?;
     let member = &cluster.members()[0];
     let id = member.appctl(&["cluster/cid", "OVN_Northbound"])?;
@@ -131,7 +131,7 @@ fn field_case_1_remotes_are_read_as_open_vswitch_does() -> Result<()> {
 }
 
 #[test]
-fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> Result<()> {
+fn changed_list_of_remotes_keeps_only_a_listed_connection() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (first, second) = (server.remote(), server.tcp_remote());
     let config = |remotes: &str| format!("{PROMPT}db = \"{remotes}\"\n");
@@ -159,7 +159,7 @@ fn a_changed_list_keeps_a_good_connection_and_ends_one_that_is_not_listed() -> R
 
 /// A cluster restored from a backup under its old id looks like an outdated server.
 #[test]
-fn a_restored_cluster_is_stale_until_the_operator_says_otherwise() -> Result<()> {
+fn restored_cluster_is_stale_until_the_index_is_reset() -> Result<()> {
     let mut cluster = Cluster::northbound(1)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instances = net.add_instances(2, Addressing::Static)?;
@@ -188,7 +188,7 @@ fn a_restored_cluster_is_stale_until_the_operator_says_otherwise() -> Result<()>
 
 /// Followers and relays may lag behind, which a reader may accept. Our rows are written only at the leader.
 #[test]
-fn who_only_reads_may_take_any_server() -> Result<()> {
+fn reading_commands_may_use_any_server() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -216,7 +216,7 @@ fn who_only_reads_may_take_any_server() -> Result<()> {
 
 /// A backup of a standalone server accepts neither locks nor writes.
 #[test]
-fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
+fn backup_server_is_left_for_the_active_one() -> Result<()> {
     let (active, backup) = (OvsdbServer::northbound()?, OvsdbServer::northbound()?);
     backup.appctl(&["ovsdb-server/set-active-ovsdb-server", &active.remote()])?;
     backup.appctl(&["ovsdb-server/connect-active-ovsdb-server"])?;
@@ -247,7 +247,7 @@ fn a_backup_server_is_left_for_the_active_one() -> Result<()> {
 
 /// A member that is cut off from the others still answers, and has the database.
 #[test]
-fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
+fn set_skips_a_partitioned_cluster_member() -> Result<()> {
     let cluster = Cluster::northbound(3)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -273,7 +273,7 @@ fn an_intent_is_set_past_a_member_that_is_cut_off() -> Result<()> {
 
 /// A cluster that was deleted and created again has another id, and is not the one that the operator configured.
 #[test]
-fn field_case_10_a_cluster_that_is_pinned_is_taken_and_no_other() -> Result<()> {
+fn field_case_10_only_the_cluster_with_the_configured_id_is_used() -> Result<()> {
     let cluster = Cluster::northbound(1)?;
     let mut net = Net::builder(1).ipv4_only().create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Proxy, eventually};
 
+use crate::fixture::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_rows, wait_until_settled};
 use crate::protocol::client;
-use crate::scene::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_rows, wait_until_settled};
 
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
 
@@ -21,7 +21,7 @@ const LOCK: [&str; 2] = ["\"ovn_extaddr\"", "\"ovn_extaddR\""];
 
 /// Rule: `assert` does not fence off a client across a failover.
 #[test]
-fn two_active_agents_are_harmless() -> Result<()> {
+fn two_active_agents_end_with_the_requested_rows() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
     let instances = net.add_instances(20, Addressing::Static)?;
@@ -94,7 +94,7 @@ fn two_active_agents_are_harmless() -> Result<()> {
 /// A lock that another client steals repeatedly and in the middle of transactions: transactions that assert it are
 /// refused, and nothing is written until it is back.
 #[tokio::test]
-async fn a_stolen_lock_stops_the_agent_until_it_is_back() -> Result<()> {
+async fn agent_writes_nothing_while_its_lock_is_stolen() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
     let instances = net.add_instances(20, Addressing::Static)?;

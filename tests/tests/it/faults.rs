@@ -37,7 +37,7 @@ fn under_load(suffer: impl FnOnce(&mut Cluster, &[Agent]) -> Result<()>) -> Resu
 }
 
 /// Waits until an agent has committed something after the fault.
-fn survived(agents: &[Agent], what: &str, fault: impl FnOnce() -> Result<()>) -> Result<()> {
+fn commits_after(agents: &[Agent], what: &str, fault: impl FnOnce() -> Result<()>) -> Result<()> {
     fault().context(what.to_owned())?;
     // One commit may have been under way; the next one is on another connection.
     for _ in 0..2 {
@@ -57,7 +57,7 @@ fn first_follows(cluster: &Cluster) -> Result<usize> {
 }
 
 #[test]
-fn crashes_within_a_transaction_lose_and_double_nothing() -> Result<()> {
+fn crashes_within_a_transaction_neither_lose_nor_double_rows() -> Result<()> {
     under_load(|cluster, agents| {
         for (victim, scenario) in CRASHES {
             let leader = first_follows(cluster)?;
@@ -66,7 +66,7 @@ fn crashes_within_a_transaction_lose_and_double_nothing() -> Result<()> {
             eventually(TIMEOUT, &format!("{scenario} ends the {victim:?}"), || {
                 Ok(!cluster.member(member).daemon().is_running())
             })?;
-            survived(agents, scenario, || cluster.leader_but(Some(member)).map(drop))?;
+            commits_after(agents, scenario, || cluster.leader_but(Some(member)).map(drop))?;
             cluster.member(member).restart()?;
             wait_for_member(cluster, member)?;
         }
@@ -75,10 +75,10 @@ fn crashes_within_a_transaction_lose_and_double_nothing() -> Result<()> {
 }
 
 #[test]
-fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Result<()> {
+fn silent_members_and_long_elections_are_survived() -> Result<()> {
     under_load(|cluster, agents| {
         let leader = first_follows(cluster)?;
-        survived(agents, "a leader that hands over in the middle", || {
+        commits_after(agents, "a leader that hands over in the middle", || {
             let scenario = "transfer-leadership-after-sending-append-request";
             cluster.members()[leader].appctl(&["cluster/failure-test", scenario])?;
             cluster.leader_but(Some(leader)).map(drop)
@@ -86,7 +86,7 @@ fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Resul
         for _ in 0..2 {
             let leader = first_follows(cluster)?;
             // It is cut off in both directions: its clients see it alive and without a majority.
-            survived(agents, "a leader that is silent to the others", || {
+            commits_after(agents, "a leader that is silent to the others", || {
                 cluster.members()[leader].appctl(&["cluster/failure-test", "stop-raft-rpc"])?;
                 cluster.leader_but(Some(leader)).map(drop)
             })?;
@@ -94,7 +94,7 @@ fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Resul
             wait_for_member(cluster, leader)?;
         }
         let leader = first_follows(cluster)?;
-        survived(agents, "an election that takes long", || {
+        commits_after(agents, "an election that takes long", || {
             for follower in (0..3).filter(|member| *member != leader) {
                 cluster.members()[follower].appctl(&["cluster/failure-test", "delay-election"])?;
             }
@@ -108,17 +108,17 @@ fn members_that_say_nothing_and_elections_that_take_long_are_survived() -> Resul
 
 /// Events that occur in every cluster.
 #[test]
-fn compaction_conversion_and_broken_connections_go_by_unnoticed() -> Result<()> {
+fn compaction_conversion_and_broken_connections_are_survived() -> Result<()> {
     under_load(everyday)
 }
 
 /// The same with servers of Open vSwitch before 2.6, as far as their clients can tell: they support neither conditional
 /// monitors nor resuming from a transaction.
 #[test]
-fn servers_without_conditional_monitors_are_no_worse() -> Result<()> {
+fn faults_of_servers_without_conditional_monitors_are_survived() -> Result<()> {
     under_load(|cluster, agents| {
         for member in 0..3 {
-            survived(agents, "a server that becomes an old one", || {
+            commits_after(agents, "a server that becomes an old one", || {
                 cluster.members()[member].appctl(&["ovsdb-server/disable-monitor-cond"]).map(drop)
             })?;
         }
@@ -134,8 +134,8 @@ fn servers_without_conditional_monitors_are_no_worse() -> Result<()> {
 
 fn everyday(cluster: &mut Cluster, agents: &[Agent]) -> Result<()> {
     for member in 0..3 {
-        survived(agents, "a compaction", || cluster.members()[member].compact())?;
-        survived(agents, "broken connections", || {
+        commits_after(agents, "a compaction", || cluster.members()[member].compact())?;
+        commits_after(agents, "broken connections", || {
             cluster.members()[member].appctl(&["ovsdb-server/reconnect"]).map(drop)
         })?;
     }
@@ -144,9 +144,9 @@ fn everyday(cluster: &mut Cluster, agents: &[Agent]) -> Result<()> {
         convert(&remote, cluster.dir(), change)
     };
     let mut old = serde_json::Value::Null;
-    survived(agents, "a conversion", || {
+    commits_after(agents, "a conversion", || {
         old = convert(&mut another)?;
         Ok(())
     })?;
-    survived(agents, "a conversion back", || convert(&mut |schema| *schema = old.clone()).map(drop))
+    commits_after(agents, "a conversion back", || convert(&mut |schema| *schema = old.clone()).map(drop))
 }

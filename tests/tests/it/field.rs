@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Cli, Output, OvsdbServer, eventually};
 use serde_json::Value;
 
-use crate::scene::{SOON, Scene, state_of};
+use crate::fixture::{Fixture, SOON, state_of};
 
 /// A router with a gateway port, a network, and two instances.
 const BASE: &str = "
@@ -39,20 +39,20 @@ struct Case {
 
 impl Case {
     fn check(&self) -> Result<()> {
-        let scene = Scene::start()?;
+        let fixture = Fixture::start()?;
         for line in BASE.lines().chain(self.commands.lines()).map(str::trim).filter(|line| !line.is_empty()) {
-            run(&scene.server, line)?;
+            run(&fixture.server, line)?;
         }
         let mut decided: Vec<_> = self.decided.iter().map(|line| (*line).to_owned()).collect();
         decided.sort_unstable();
         eventually(SOON, &format!("all is decided: {decided:#?}"), || {
-            let found = intents(&scene.cli)?;
+            let found = intents(&fixture.cli)?;
             ensure!(found == decided, "it is {found:#?}");
             Ok(true)
         })?;
-        let plan = scene.cli.run(&["plan", "--exit-code"])?;
+        let plan = fixture.cli.run(&["plan", "--exit-code"])?;
         ensure!(plan.code() == Some(0), "more would change: {plan:?}");
-        let found = scene.cli.run(&["doctor", "--json"])?;
+        let found = fixture.cli.run(&["doctor", "--json"])?;
         let found: Vec<Value> = serde_json::from_str(&found.stdout).context("doctor --json")?;
         for code in self.noted {
             ensure!(found.iter().any(|finding| finding["check"] == *code), "no {code} in {found:#?}");
@@ -108,13 +108,13 @@ macro_rules! cases {
 
 cases! {
     /// lxc/incus#3397: from 7.1 on, Incus writes a row for both directions where it finds a forward of the whole address.
-    own_1_the_cms_gives_the_address_both_ways: "
+    own_1_dnat_and_snat_row_of_the_cms_is_foreign: "
         lr-nat-add R dnat_and_snat 203.0.113.10 10.57.0.11
         want p1 203.0.113.10
     " => ["p1 foreign 203.0.113.10"];
 
     /// lxc/incus#3596: a default target is a VIP without a port for TCP and one for UDP, in two balancers.
-    own_2_a_default_target_in_two_balancers: "
+    own_2_default_target_in_two_balancers_is_granted: "
         create load_balancer name=fw-tcp protocol=tcp vips:203.0.113.10=10.57.0.11
         create load_balancer name=fw-udp protocol=udp vips:203.0.113.10=10.57.0.11
         lr-lb-add R fw-tcp
@@ -123,7 +123,7 @@ cases! {
     " => ["p1 active 203.0.113.10"];
 
     /// lxc/incus#3596: from 7.3 on it is a row, beside balancers for single ports, which may lead elsewhere.
-    own_3_a_row_for_the_rest_of_an_address: "
+    own_3_dnat_row_for_the_rest_of_an_address_is_granted: "
         lr-nat-add R dnat 203.0.113.10 10.57.0.11
         lb-add fw 203.0.113.10:8080 10.57.0.12:80
         lr-lb-add R fw
@@ -132,7 +132,7 @@ cases! {
     " => ["p1 active 203.0.113.10 8081-65535", "p2 rejected no-forward-for-auto"];
 
     /// lxc/incus#2928: a routed network without NAT, with an internal balancer.
-    own_4_a_balancer_inside_a_routed_network: "
+    own_4_balancer_inside_a_routed_network_is_no_forward: "
         lr-nat-del R
         lb-add lb 10.57.0.50:80 10.57.0.11:80
         lr-lb-add R lb
@@ -142,7 +142,7 @@ cases! {
     " => ["p1 rejected not-a-forward", "p2 rejected no-forward-for-auto"];
 
     /// canonical/lxd#9765: the network's own SNAT has the address of a forward.
-    own_5_the_network_leaves_with_the_address: "
+    own_5_network_snat_with_the_address_is_foreign: "
         lr-nat-del R
         lr-nat-add R snat 203.0.113.10 10.57.0.0/24
         lb-add fw 203.0.113.10:8080 10.57.0.11:80
@@ -151,7 +151,7 @@ cases! {
     " => ["p1 foreign 203.0.113.10"] ["listening-source-port"];
 
     /// ovn-org/ovn#257: an instance that has an address both ways is the target of a forward of another one, too.
-    own_6_another_address_both_ways: "
+    own_6_instance_with_another_dnat_and_snat_row_is_a_conflict: "
         lr-nat-add R dnat_and_snat 203.0.113.22 10.57.0.11
         lb-add fw 203.0.113.10:22 10.57.0.11:22
         lr-lb-add R fw
@@ -159,7 +159,7 @@ cases! {
     " => ["p1 conflict foreign-nat"];
 
     /// ovn-org/ovn#222, kubeovn/kube-ovn#3329: two outer networks, and forwards of addresses of both.
-    own_7_forwards_of_two_outer_networks: "
+    own_7_forwards_of_two_outer_networks_are_granted_at_their_gateway_ports: "
         lrp-add R R-priv 02:00:00:00:01:03 192.0.2.2/24
         lrp-set-gateway-chassis R-priv gateway-1
         lb-add fw1 203.0.113.10:80 10.57.0.11:80
@@ -171,7 +171,7 @@ cases! {
     " => ["p1 active 203.0.113.10 1024-65535 R-ext", "p2 active 192.0.2.10 1024-65535 R-priv"];
 
     /// kubeovn/kube-ovn#6841: SNAT of one network by two gateway ports, with an address of each.
-    own_8_a_network_with_an_address_of_each_gateway_port: "
+    own_8_address_is_granted_at_the_gateway_port_of_its_network: "
         lrp-add R R-priv 02:00:00:00:01:03 192.0.2.2/24
         lrp-set-gateway-chassis R-priv gateway-1
         --gateway-port=R-priv lr-nat-add R snat 192.0.2.2 10.57.0.0/24
@@ -181,7 +181,7 @@ cases! {
     " => ["p1 active 192.0.2.10 1024-65535 R-priv"];
 
     /// kubeovn/kube-ovn#2729: the CMS has SNAT for the instance with the address that it forwards a port of.
-    own_9_the_cms_has_snat_for_the_instance: "
+    own_9_snat_row_of_the_cms_for_the_instance_is_foreign: "
         lr-nat-add R snat 203.0.113.10 10.57.0.11/32
         lb-add fw 203.0.113.10:8888 10.57.0.11:80
         lr-lb-add R fw
@@ -190,7 +190,7 @@ cases! {
 
     /// ovn-kubernetes/ovn-kubernetes#1794, #3371: SNAT for each pod on a router that is bound to a chassis, and a
     /// leftover row of an earlier owner of the pod's address.
-    own_10_snat_for_each_instance_and_a_row_left_behind: "
+    own_10_leftover_snat_row_for_the_instance_is_a_conflict: "
         lrp-del-gateway-chassis R-ext gateway-1
         set logical_router R options:chassis=gateway-1
         lr-nat-add R snat 203.0.113.2 10.57.0.11
@@ -201,7 +201,7 @@ cases! {
     " => ["p1 conflict foreign-nat"] ["rival-snat"];
 
     /// ovn-org/ovn#158: NAT on a router that has no gateway.
-    own_11_a_router_without_a_gateway: "
+    own_11_router_without_a_gateway_is_a_refusal: "
         lrp-del-gateway-chassis R-ext gateway-1
         lb-add fw 203.0.113.10:80 10.57.0.11:80
         lr-lb-add R fw
@@ -209,7 +209,7 @@ cases! {
     " => ["p1 rejected no-gateway"] ["nat-without-gateway"];
 
     /// ovn-org/ovn#274: a router with NAT behind another one with NAT, which forwards to the instance.
-    own_12_a_forward_of_the_router_beyond: "
+    own_12_forward_of_a_router_beyond_nat_is_no_forward: "
         lr-add R0
         lrp-add R0 R0-ext 02:00:00:00:02:01 198.51.100.2/24
         lrp-set-gateway-chassis R0-ext gateway-1
@@ -225,7 +225,7 @@ cases! {
     " => ["p1 rejected not-a-forward", "p2 rejected no-forward-for-auto"];
 
     /// ovn-org/ovn#209: SNAT of overlapping networks with their own addresses, one of which is forwarded.
-    own_13_overlapping_networks_leave_with_addresses_of_their_own: "
+    own_13_snat_of_the_longest_prefix_decides_in_overlapping_networks: "
         lr-nat-add R snat 203.0.113.27 10.57.0.8/30
         lr-nat-add R snat 203.0.113.2 0.0.0.0/0
         lb-add fw 203.0.113.27:80 10.57.0.11:80,10.57.0.12:80
@@ -235,7 +235,7 @@ cases! {
     " => ["p1 foreign 203.0.113.27", "p2 active 203.0.113.27 1024-65535"];
 
     /// lxc/incus#3244: two networks forward the same address.
-    own_14_two_networks_forward_the_same_address: "
+    own_14_address_forwarded_by_two_networks_is_granted_on_each: "
         lr-add R2
         lrp-add R2 R2-ext 02:00:00:00:02:01 203.0.113.3/24
         lrp-set-gateway-chassis R2-ext gateway-1
@@ -252,7 +252,7 @@ cases! {
     " => ["p1 active 203.0.113.10 1024-65535", "q1 active 203.0.113.10 1024-65535"] ["forward-twice"];
 
     /// lxc/incus#3833: the instance's address is one that OVN allocated.
-    own_15_addresses_that_were_allocated: "
+    own_15_allocated_address_is_a_target: "
         lsp-set-addresses p1 '02:00:00:00:00:11 dynamic'
         set logical_switch_port p1 'dynamic_addresses=\"02:00:00:00:00:11 10.57.0.31 fd42:57::1f\"'
         lb-add fw 203.0.113.10:80 10.57.0.31:80
@@ -261,7 +261,7 @@ cases! {
     " => ["p1 active 203.0.113.10 1024-65535"];
 
     /// canonical/lxd#8031: an address that is routed to the instance, for which the router only answers ARP.
-    own_16_an_address_that_is_routed_to_the_instance: "
+    own_16_address_routed_to_the_instance_is_no_forward: "
         lr-nat-add R dnat_and_snat 203.0.113.10 203.0.113.10 p1 02:00:00:00:00:11
         lr-route-add R 203.0.113.10/32 10.57.0.11
         want p1 203.0.113.10
@@ -270,7 +270,7 @@ cases! {
 
     /// Port forwarding in OpenStack, docs.openstack.org/neutron/latest/contributor/internals/ovn/port_forwarding.html: a
     /// balancer for each address and protocol, on the router and on the switches, whose ports lead to several instances.
-    own_17_ports_of_one_address_for_several_instances: "
+    own_17_address_with_ports_of_several_instances_is_granted_to_each: "
         lb-add pf-tcp 203.0.113.10:2201 10.57.0.11:22 tcp
         lb-add pf-tcp 203.0.113.10:2202 10.57.0.12:22 tcp
         lb-add pf-udp 203.0.113.10:5353 10.57.0.12:53 udp
@@ -284,7 +284,7 @@ cases! {
 
     /// Octavia's OVN provider, docs.openstack.org/ovn-octavia-provider/latest/admin/driver.html: an internal balancer,
     /// whose address has a floating IP that is a VIP of the balancer, too.
-    own_18_a_floating_address_of_a_balancer: "
+    own_18_vip_with_the_floating_ip_of_a_balancer_is_granted: "
         lsp-add S vip -- lsp-set-addresses vip '02:00:00:00:00:50 10.57.0.50' -- lsp-set-enabled vip disabled
         lb-add lb 10.57.0.50:80 10.57.0.11:8080
         lb-add lb 203.0.113.10:80 10.57.0.11:8080
@@ -297,7 +297,7 @@ cases! {
 
     /// The same with distributed floating IPs: replies would arrive at the hypervisor of the port that represents the
     /// balancer.
-    own_19_a_distributed_floating_address_of_a_balancer: "
+    own_19_distributed_floating_ip_of_a_balancer_is_a_conflict: "
         lsp-add S vip -- lsp-set-addresses vip '02:00:00:00:00:50 10.57.0.50'
         lb-add lb 203.0.113.10:80 10.57.0.11:8080
         lr-lb-add R lb
@@ -306,14 +306,14 @@ cases! {
     " => ["p1 conflict distributed-nat"];
 
     /// lxc/incus#2781: a forward to a port other than the one that is listened on; only the latter counts.
-    own_20_listening_on_another_port_than_the_target: "
+    own_20_port_range_avoids_the_listening_port_not_the_target_port: "
         lb-add fw 203.0.113.10:40000 10.57.0.11:50000
         lr-lb-add R fw
         want p1 203.0.113.10
     " => ["p1 active 203.0.113.10 1024-39999"];
 
     /// lxc/incus#1502: the same forward in two balancers.
-    own_21_a_forward_that_is_there_twice: "
+    own_21_forward_in_two_balancers_is_granted: "
         lb-add one 203.0.113.10:80 10.57.0.11:80
         lb-add two 203.0.113.10:80 10.57.0.11:80
         lr-lb-add R one
@@ -322,7 +322,7 @@ cases! {
     " => ["p1 active 203.0.113.10 1024-65535"];
 
     /// canonical/lxd#9106: the network's own SNAT has an address that no port of the router is in, and so has the forward.
-    own_22_addresses_that_are_routed_to_the_router: "
+    own_22_forward_outside_the_networks_of_the_router_is_granted: "
         lr-nat-del R
         lr-nat-add R snat 198.51.100.7 10.57.0.0/24
         lb-add fw 198.51.100.10:80 10.57.0.11:80
@@ -332,7 +332,7 @@ cases! {
     " => ["p1 active 198.51.100.10 1024-65535", "p2 rejected not-a-forward"];
 
     /// ovn-kubernetes/ovn-kubernetes#2686: no SNAT for the network, on a router that is bound to a chassis.
-    own_23_no_snat_for_the_network: "
+    own_23_network_without_snat_is_granted: "
         lr-nat-del R
         lrp-del-gateway-chassis R-ext gateway-1
         set logical_router R options:chassis=gateway-1
@@ -343,7 +343,7 @@ cases! {
 
     /// Load_Balancer.options:distributed of OVN 26.03, ovn-nb(5): each chassis forwards to its own backends, and
     /// replies to the address arrive at any chassis, unless the address is in a network of the gateway port.
-    own_24_a_balancer_that_is_distributed: "
+    own_24_distributed_balancer_outside_the_gateway_network_is_a_conflict: "
         lb-add far 198.51.100.10:80 10.57.0.11:80
         lb-add near 203.0.113.10:80 10.57.0.12:80
         set load_balancer far options:distributed=true
@@ -356,7 +356,7 @@ cases! {
 
     /// rackerlabs/understack#2073 is about a balancer in a network of the router; here the network is behind a further
     /// router, and this router only has SNAT for it.
-    own_25_a_balancer_in_a_network_behind_a_further_router: "
+    own_25_balancer_in_a_network_behind_a_further_router_is_no_forward: "
         lr-add R1
         lrp-add R1 R1-S 02:00:00:00:02:01 10.57.0.2/24
         lrp-add R1 R1-T 02:00:00:00:02:02 10.58.0.1/24
@@ -371,7 +371,7 @@ cases! {
 
     /// Logical_Router.options:dynamic-routing-redistribute, ovn-nb(5): the row of a conversion would not be announced, and
     /// the address not be reached any more.
-    own_26_an_address_that_is_announced_as_a_vip: "
+    own_26_default_target_announced_only_as_a_vip_is_refused: "
         lb-add lb 203.0.113.10 10.57.0.11
         lr-lb-add R lb
         set logical_router R options:dynamic-routing=true options:dynamic-routing-redistribute=connected,lb

@@ -8,7 +8,7 @@ use ovn_extaddr_tests::{
 };
 use serde_json::json;
 
-use crate::scene::{SOON, Scene, V4, V6, ip, row};
+use crate::fixture::{Fixture, SOON, V4, V6, ip, row};
 
 /// Makes an address a forward of the network, leading to the instance if it can.
 type Make = fn(&OvsdbServer, &Net, &Instance) -> Result<()>;
@@ -42,38 +42,38 @@ const KINDS: [(&str, Make); 8] = [
 ];
 
 #[test]
-fn every_kind_of_forward_counts_from_when_it_comes_until_it_goes() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn every_kind_of_forward_is_granted_while_it_exists() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     for (kind, make) in KINDS {
-        scene.wait_for_state(&instance.port, V4, "rejected not-a-forward")?;
-        make(&scene.server, &net, &instance)?;
-        scene
+        fixture.wait_for_state(&instance.port, V4, "rejected not-a-forward")?;
+        make(&fixture.server, &net, &instance)?;
+        fixture
             .wait_for_rows([row(&net, &instance, "203.0.113.101", instance.v4()?)])
             .map_err(|e| e.context(kind))?;
-        clear(&scene.server, &net)?;
-        scene.wait_for_rows([]).map_err(|e| e.context(kind))?;
+        clear(&fixture.server, &net)?;
+        fixture.wait_for_rows([]).map_err(|e| e.context(kind))?;
     }
     Ok(())
 }
 
 #[test]
-fn spelling_does_not_matter() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn addresses_are_compared_regardless_of_spelling() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let vips = BTreeMap::from([("[2001:DB8:0:0::0065]:443".to_owned(), "[FD42:57:1:0::B]:443".to_owned())]);
     net.set_vips(Protocol::Tcp, ip("2001:db8::65"), &vips)?;
     for text in ["2001:0db8:0000::0065", "2001:DB8::65", " 2001:db8::65 "] {
         net.annotate(&instance.port, V6, Some(text))?;
-        scene.wait_for_rows([row(&net, &instance, "2001:db8::65", "fd42:57:1::b")])?;
+        fixture.wait_for_rows([row(&net, &instance, "2001:db8::65", "fd42:57:1::b")])?;
         net.annotate(&instance.port, V6, None)?;
-        scene.wait_for_rows([])?;
+        fixture.wait_for_rows([])?;
     }
     net.remove_forward(ip("2001:db8::65"))?;
-    let results = scene.server.transact(vec![
+    let results = fixture.server.transact(vec![
         json!({"op": "insert", "table": "NAT", "uuid-name": "nat", "row": {
             "type": "dnat", "external_ip": "2001:DB8:0::66", "logical_ip": "FD42:57:1::0B",
         }}),
@@ -82,14 +82,14 @@ fn spelling_does_not_matter() -> Result<()> {
     ])?;
     assert_eq!(results.len(), 2);
     net.annotate(&instance.port, V6, Some("auto"))?;
-    scene.wait_for_rows([row(&net, &instance, "2001:db8::66", "fd42:57:1::b")])
+    fixture.wait_for_rows([row(&net, &instance, "2001:db8::66", "fd42:57:1::b")])
 }
 
 #[test]
-fn a_forward_of_another_network_is_none_until_it_is_one_of_this_too() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
-    let mut other = Net::builder(2).create(&scene.server)?;
+fn forward_of_another_network_is_rejected_until_forwarded_here() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
+    let mut other = Net::builder(2).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let neighbour = other.add_instance(Addressing::Static)?;
     let (v4, v6) = (ip("203.0.113.101"), ip("2001:db8::65"));
@@ -99,19 +99,19 @@ fn a_forward_of_another_network_is_none_until_it_is_one_of_this_too() -> Result<
     net.annotate(&instance.port, V6, Some("2001:db8::65"))?;
     other.annotate(&neighbour.port, V4, Some("203.0.113.101"))?;
     let of_neighbour = || row(&other, &neighbour, v4, "10.57.2.11");
-    scene.wait_for_rows([of_neighbour()])?;
+    fixture.wait_for_rows([of_neighbour()])?;
     for key in [V4, V6] {
-        scene.wait_for_state(&instance.port, key, "rejected not-a-forward")?;
+        fixture.wait_for_state(&instance.port, key, "rejected not-a-forward")?;
     }
-    let list = scene.cli.list_json()?;
+    let list = fixture.cli.list_json()?;
     let refused = list.iter().find(|entry| entry["port"] == instance.port.as_str());
     let message = refused.map(|entry| entry["message"].to_string()).unwrap_or_default();
     assert!(message.contains("router incus-net2-lr"), "it says whose it is: {message}");
 
     net.add_forward(v4, 443, instance.v4()?, 443)?;
-    scene.wait_for_rows([of_neighbour(), row(&net, &instance, v4, "10.57.1.11")])?;
+    fixture.wait_for_rows([of_neighbour(), row(&net, &instance, v4, "10.57.1.11")])?;
     net.add_nat("dnat", v6, &instance.v6()?.to_string())?;
-    scene.wait_for_rows([
+    fixture.wait_for_rows([
         of_neighbour(),
         row(&net, &instance, v4, "10.57.1.11"),
         row(&net, &instance, v6, "fd42:57:1::b"),
@@ -119,32 +119,32 @@ fn a_forward_of_another_network_is_none_until_it_is_one_of_this_too() -> Result<
 }
 
 #[test]
-fn rows_go_with_the_forward_and_come_back_with_it() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn rows_are_deleted_and_restored_with_their_forward() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let listen = ip("203.0.113.101");
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     for _ in 0..3 {
         net.add_forward(listen, 443, instance.v4()?, 443)?;
-        scene.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
+        fixture.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
         // As Incus edits a forward: the balancer is deleted and created again with another UUID.
         net.set_vips(Protocol::Tcp, listen, &net.vips(Protocol::Tcp, listen)?)?;
-        scene.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
+        fixture.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
         net.remove_forward(listen)?;
-        scene.wait_for_rows([])?;
-        scene.wait_for_state(&instance.port, V4, "rejected not-a-forward")?;
+        fixture.wait_for_rows([])?;
+        fixture.wait_for_state(&instance.port, V4, "rejected not-a-forward")?;
     }
     net.add_forward(listen, 443, instance.v4()?, 443)?;
-    scene.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
+    fixture.wait_for_rows([row(&net, &instance, listen, instance.v4()?)])?;
     net.remove()?;
-    scene.wait_for_rows([])
+    fixture.wait_for_rows([])
 }
 
 #[test]
-fn the_port_range_keeps_off_the_ports_that_the_address_listens_on() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn port_range_avoids_listening_ports_of_the_address() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let (listen, v4) = (ip("203.0.113.101"), instance.v4()?);
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
@@ -171,42 +171,42 @@ fn the_port_range_keeps_off_the_ports_that_the_address_listens_on() -> Result<()
 }
 
 #[test]
-fn auto_follows_the_forward_that_leads_to_the_port_alone() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn auto_follows_the_sole_forward_of_the_port() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
-    let state = |expected| scene.wait_for_state(&one.port, V4, expected);
+    let state = |expected| fixture.wait_for_state(&one.port, V4, expected);
     net.annotate(&one.port, V4, Some("auto"))?;
     state("rejected no-forward-for-auto")?;
     net.add_forward(ip("203.0.113.101"), 80, one.v4()?, 80)?;
     net.add_forward(ip("203.0.113.101"), 443, one.v4()?, 443)?;
-    scene.wait_for_rows([row(&net, &one, "203.0.113.101", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &one, "203.0.113.101", "10.57.1.11")])?;
     // Now a forward leads to both, so it belongs to neither port alone.
     net.add_forward(ip("203.0.113.101"), 25, two.v4()?, 25)?;
-    scene.wait_for_rows([])?;
+    fixture.wait_for_rows([])?;
     state("rejected no-forward-for-auto")?;
     net.add_nat("dnat", ip("203.0.113.102"), "10.57.1.11")?;
-    scene.wait_for_rows([row(&net, &one, "203.0.113.102", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &one, "203.0.113.102", "10.57.1.11")])?;
     net.add_forward(ip("203.0.113.103"), 80, one.v4()?, 80)?;
-    scene.wait_for_rows([])?;
+    fixture.wait_for_rows([])?;
     state("rejected ambiguous-auto")?;
     // A forward that leads only to another port belongs to that port.
     net.annotate(&two.port, V4, Some("auto"))?;
-    scene.wait_for_state(&two.port, V4, "rejected no-forward-for-auto")?;
+    fixture.wait_for_state(&two.port, V4, "rejected no-forward-for-auto")?;
     net.remove_forward(ip("203.0.113.102"))?;
-    scene.wait_for_rows([row(&net, &one, "203.0.113.103", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &one, "203.0.113.103", "10.57.1.11")])?;
     net.remove_forward(ip("203.0.113.101"))?;
     net.add_forward(ip("203.0.113.101"), 25, two.v4()?, 25)?;
-    scene.wait_for_rows([
+    fixture.wait_for_rows([
         row(&net, &one, "203.0.113.103", "10.57.1.11"),
         row(&net, &two, "203.0.113.101", "10.57.1.12"),
     ])
 }
 
 #[test]
-fn of_two_gateway_ports_the_row_names_the_right_one() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn row_names_the_gateway_port_of_its_address() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let second = net.add_second_gateway(&["198.51.100.2/24"])?;
     let (one, two, three) = (
         net.add_instance(Addressing::Static)?,
@@ -220,7 +220,7 @@ fn of_two_gateway_ports_the_row_names_the_right_one() -> Result<()> {
     }
     // The network's own SNAT determines the gateway port of addresses that belong to neither.
     let ports =
-        scene.server.transact(vec![json!({"op": "select", "table": "Logical_Router_Port", "where": [],
+        fixture.server.transact(vec![json!({"op": "select", "table": "Logical_Router_Port", "where": [],
         "columns": ["_uuid", "name"]})])?;
     let rows = ports[0]["rows"].as_array().cloned().unwrap_or_default();
     let uuid = |name: &str| {
@@ -229,11 +229,11 @@ fn of_two_gateway_ports_the_row_names_the_right_one() -> Result<()> {
     };
     let base = net.nats()?.into_iter().find(|nat| nat.logical_ip == "10.57.1.0/24");
     let base = base.map(|nat| nat.uuid).unwrap_or_default();
-    scene.server.transact(vec![
+    fixture.server.transact(vec![
         json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid_ref(&base)]],
         "row": {"gateway_port": uuid_ref(&uuid(&second))}}),
     ])?;
-    scene.wait_for_rows(
+    fixture.wait_for_rows(
         wishes.map(|(instance, address)| row(&net, instance, address, instance.ipv4.unwrap())),
     )?;
     let named: BTreeMap<String, Option<String>> = net
@@ -254,9 +254,9 @@ fn of_two_gateway_ports_the_row_names_the_right_one() -> Result<()> {
 }
 
 #[test]
-fn one_port_can_have_what_many_share() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn forward_address_is_shared_by_several_ports() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instances = net.add_instances(3, Addressing::Static)?;
     for (port, instance) in (8000..).zip(&instances) {
         net.add_forward(ip("203.0.113.101"), port, instance.v4()?, 80)?;
@@ -265,10 +265,10 @@ fn one_port_can_have_what_many_share() -> Result<()> {
     for (index, instance) in instances.iter().enumerate() {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
         if index == 0 {
-            scene.wait_for_rows([rows[0].clone()])?;
+            fixture.wait_for_rows([rows[0].clone()])?;
         }
     }
-    scene.wait_for_rows(rows)
+    fixture.wait_for_rows(rows)
 }
 
 /// Removes everything that the table of kinds creates.

@@ -18,7 +18,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn a_server_answers_on_both_sockets_and_its_control_socket() -> Result<()> {
+fn server_answers_on_all_its_sockets() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     assert_eq!(server.database(), "OVN_Northbound");
     for remote in [server.remote(), server.tcp_remote()] {
@@ -31,7 +31,7 @@ fn a_server_answers_on_both_sockets_and_its_control_socket() -> Result<()> {
 }
 
 #[test]
-fn a_restart_keeps_data_and_addresses() -> Result<()> {
+fn server_restart_keeps_data_and_addresses() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     Net::builder(1).create(&server)?.add_instance(Addressing::Static)?;
     let (before, tcp) = (server.dump()?, server.tcp_remote());
@@ -49,7 +49,7 @@ fn a_restart_keeps_data_and_addresses() -> Result<()> {
 }
 
 #[test]
-fn a_failed_transaction_says_which_operation_and_changes_nothing() -> Result<()> {
+fn failed_transaction_names_its_operation_and_changes_nothing() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let before = server.dump()?;
     let error = server
@@ -64,7 +64,7 @@ fn a_failed_transaction_says_which_operation_and_changes_nothing() -> Result<()>
 }
 
 #[test]
-fn a_dump_leaves_out_what_it_is_told_to() -> Result<()> {
+fn dump_omits_the_given_tables_and_columns() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let net = Net::builder(1).create(&server)?;
     let dump = server.dump_without(&["NAT", "Logical_Router.options"])?;
@@ -76,7 +76,7 @@ fn a_dump_leaves_out_what_it_is_told_to() -> Result<()> {
 }
 
 #[test]
-fn a_missing_program_and_a_failing_one_are_loud() -> Result<()> {
+fn missing_or_failing_program_is_an_error() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let log = server.dir().join("test.log");
     let missing =
@@ -92,7 +92,7 @@ fn a_missing_program_and_a_failing_one_are_loud() -> Result<()> {
 }
 
 #[test]
-fn an_agent_that_does_not_start_shows_its_log() -> Result<()> {
+fn failed_agent_start_shows_its_log() -> Result<()> {
     // A program that prints its arguments, and ends.
     let error = Agent::builder("unix:/no/such").binary("echo").args(&["--owner", "me"]).start();
     let text = error.expect_err("echo just ends").to_string();
@@ -102,7 +102,7 @@ fn an_agent_that_does_not_start_shows_its_log() -> Result<()> {
 }
 
 #[test]
-fn eventually_names_what_it_waited_for_and_what_it_saw_last() {
+fn eventually_reports_its_condition_and_the_last_error() {
     let mut count = 0;
     let error = eventually(Duration::from_millis(50), "the sky falls", || -> Result<bool> {
         count += 1;
@@ -115,7 +115,7 @@ fn eventually_names_what_it_waited_for_and_what_it_saw_last() {
 }
 
 #[test]
-fn northd_gives_a_dynamic_instance_its_addresses() -> Result<()> {
+fn northd_allocates_dynamic_addresses() -> Result<()> {
     let ovn = Ovn::start()?;
     let mut net = Net::builder(1).create(&ovn.nb)?;
     let fixed = net.add_instance(Addressing::Static)?;
@@ -154,7 +154,7 @@ fn northd_turns_nat_and_forwards_into_flows() -> Result<()> {
 }
 
 #[test]
-fn without_a_chassis_group_northd_ignores_nat() -> Result<()> {
+fn northd_ignores_nat_without_a_gateway() -> Result<()> {
     let ovn = Ovn::start()?;
     let net = Net::builder(1).without_gateway().create(&ovn.nb)?;
     ovn.sync()?;
@@ -165,7 +165,7 @@ fn without_a_chassis_group_northd_ignores_nat() -> Result<()> {
 }
 
 #[test]
-fn nbctl_sees_the_network_as_incus_makes_it() -> Result<()> {
+fn generated_network_looks_like_one_of_incus() -> Result<()> {
     let ovn = Ovn::start()?;
     let mut net = Net::builder(7).create(&ovn.nb)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -197,7 +197,7 @@ fn nbctl_sees_the_network_as_incus_makes_it() -> Result<()> {
 }
 
 #[test]
-fn what_is_added_to_a_network_can_be_taken_away() -> Result<()> {
+fn additions_to_a_network_can_be_removed() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let empty = server.dump()?;
     let mut net = Net::builder(1).create(&server)?;
@@ -235,7 +235,7 @@ fn what_is_added_to_a_network_can_be_taken_away() -> Result<()> {
 }
 
 #[test]
-fn a_second_gateway_port_makes_northd_ask_for_one_of_them() -> Result<()> {
+fn northd_requires_a_gateway_port_in_rows_beside_a_second_one() -> Result<()> {
     let ovn = Ovn::start()?;
     let net = Net::builder(1).create(&ovn.nb)?;
     net.add_second_gateway(&["198.51.100.2/24"])?;
@@ -248,7 +248,7 @@ fn a_second_gateway_port_makes_northd_ask_for_one_of_them() -> Result<()> {
 }
 
 #[test]
-fn a_thousand_instances_are_made() -> Result<()> {
+fn thousand_instances_are_created() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     for id in 1..=20 {
         let mut net = Net::builder(id).create(&server)?;
@@ -264,7 +264,7 @@ fn a_thousand_instances_are_made() -> Result<()> {
 }
 
 #[test]
-fn two_ovns_live_side_by_side() -> Result<()> {
+fn two_ovn_instances_run_side_by_side() -> Result<()> {
     let (one, two) = std::thread::scope(|scope| {
         let start = || scope.spawn(Ovn::start);
         let (one, two) = (start(), start());
@@ -285,7 +285,7 @@ fn two_ovns_live_side_by_side() -> Result<()> {
 }
 
 #[test]
-fn nothing_runs_on_after_its_value_is_gone() -> Result<()> {
+fn dropped_servers_leave_no_processes_and_files() -> Result<()> {
     let (pids, dirs) = {
         let mut ovn = Ovn::start()?;
         let pids = [ovn.northd().pid(), ovn.nb.daemon().pid(), ovn.sb.daemon().pid()];
@@ -301,7 +301,7 @@ fn nothing_runs_on_after_its_value_is_gone() -> Result<()> {
 }
 
 #[test]
-fn a_stopped_northd_does_not_follow_until_it_goes_on() -> Result<()> {
+fn stopped_northd_follows_once_it_continues() -> Result<()> {
     let mut ovn = Ovn::start()?;
     ovn.northd().signal("STOP")?;
     let mut net = Net::builder(1).create(&ovn.nb)?;

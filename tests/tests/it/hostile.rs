@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Net, OvsdbServer};
 
-use crate::scene::{OWNER, V4, ip, row, wait_for_rows};
+use crate::fixture::{OWNER, V4, ip, row, wait_for_rows};
 
 /// More than twice the longest accepted value, as a growing buffer may need, plus the program itself.
 const MAX_MEMORY: u64 = 256 << 20;
@@ -52,7 +52,7 @@ fn floods() -> [Flood; 8] {
 }
 
 #[test]
-fn whatever_a_server_sends_the_agent_lives_on() -> Result<()> {
+fn agent_survives_hostile_servers() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
     let instance = net.add_instance(Addressing::Static)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
 
-use crate::scene::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
+use crate::fixture::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
 
 /// Longer than an election and a reconnection take together.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);

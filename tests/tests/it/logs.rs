@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Instance, Net, OvsdbServer, PROMPT, eventually};
 use serde_json::Value;
 
-use crate::scene::{SOON, Scene, V4, ip, row};
+use crate::fixture::{Fixture, SOON, V4, ip, row};
 
 /// A network with an instance and a forward to it.
 fn network(server: &OvsdbServer) -> Result<(Net, Instance)> {
@@ -19,40 +19,40 @@ fn network(server: &OvsdbServer) -> Result<(Net, Instance)> {
 }
 
 #[test]
-fn a_decision_that_changes_nothing_is_not_logged_again() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = network(&scene.server)?;
+fn unchanged_decision_is_not_logged_again() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = network(&fixture.server)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
     let lines = |agent: &Agent| agent.log().lines().filter(|line| line.contains(&instance.port)).count();
-    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
-    let before = lines(&scene.agent);
-    assert_eq!(before, 1, "{}", scene.agent.log());
+    eventually(SOON, "it is said", || Ok(fixture.agent.log().contains("leaves as 203.0.113.101")))?;
+    let before = lines(&fixture.agent);
+    assert_eq!(before, 1, "{}", fixture.agent.log());
     // Everything is decided again, and a foreign key changes.
-    scene.agent.appctl(&["recompute"])?;
+    fixture.agent.appctl(&["recompute"])?;
     net.annotate(&instance.port, "some.key", Some("value"))?;
-    scene.agent.appctl(&["recompute"])?;
+    fixture.agent.appctl(&["recompute"])?;
     eventually(SOON, "it was decided", || {
-        let coverage = scene.agent.appctl(&["coverage/show"])?;
+        let coverage = fixture.agent.appctl(&["coverage/show"])?;
         let total = coverage.lines().find(|line| line.starts_with("decided_ports")).context("a line")?;
         Ok(total.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok()) >= Some(4))
     })?;
-    assert_eq!(lines(&scene.agent), before, "{}", scene.agent.log());
+    assert_eq!(lines(&fixture.agent), before, "{}", fixture.agent.log());
 
     net.annotate(&instance.port, V4, None)?;
-    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("intent removed")))?;
+    eventually(SOON, "it is said", || Ok(fixture.agent.log().contains("intent removed")))?;
     Ok(())
 }
 
 #[test]
-fn field_case_25_a_row_that_is_put_back_is_logged_with_what_and_why() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = network(&scene.server)?;
+fn field_case_25_restored_row_is_logged_with_the_cause() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = network(&fixture.server)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     let expected = || row(&net, &instance, "203.0.113.101", "10.57.1.11");
-    scene.wait_for_rows([expected()])?;
-    eventually(SOON, "it is said", || Ok(scene.agent.log().contains("leaves as 203.0.113.101")))?;
-    assert!(!scene.agent.log().contains("row restored"), "{}", scene.agent.log());
+    fixture.wait_for_rows([expected()])?;
+    eventually(SOON, "it is said", || Ok(fixture.agent.log().contains("leaves as 203.0.113.101")))?;
+    assert!(!fixture.agent.log().contains("row restored"), "{}", fixture.agent.log());
     let ours = || -> Result<String> {
         let nat = net.nats()?.into_iter().find(|nat| !nat.external_ids.is_empty());
         Ok(nat.context("there is a row")?.uuid)
@@ -64,44 +64,44 @@ fn field_case_25_a_row_that_is_put_back_is_logged_with_what_and_why() -> Result<
             net.router()
         );
         let is = |line: &str| line.contains(&fields) && line.contains(what);
-        eventually(SOON, what, || Ok(scene.agent.log().lines().any(is)))
+        eventually(SOON, what, || Ok(fixture.agent.log().lines().any(is)))
     };
     net.remove_nat(&ours()?)?;
     told("row restored: it had been deleted")?;
-    scene.wait_for_rows([expected()])?;
+    fixture.wait_for_rows([expected()])?;
     let named = serde_json::json!([["_uuid", "==", ["uuid", ours()?]]]);
     let spoilt = serde_json::json!({"external_ip": "203.0.113.77"});
-    scene
+    fixture
         .server
         .transact(vec![serde_json::json!({"op": "update", "table": "NAT", "where": named, "row": spoilt})])?;
     told("found=snat 203.0.113.77 for 10.57.1.11")?;
-    scene.wait_for_rows([expected()])
+    fixture.wait_for_rows([expected()])
 }
 
 #[test]
-fn an_intent_that_flaps_does_not_fill_the_log() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let (net, instance) = network(&scene.server)?;
-    scene.agent.wait_for_log("active: this agent has the lock")?;
+fn flapping_intent_does_not_fill_the_log() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let (net, instance) = network(&fixture.server)?;
+    fixture.agent.wait_for_log("active: this agent has the lock")?;
     for round in 0..20 {
         let (value, reason) =
             [("203.0.113.98", "not-a-forward"), ("no-address", "invalid-address")][round % 2];
         net.annotate(&instance.port, V4, Some(value))?;
         eventually(SOON, "the agent has seen it", || {
-            Ok(scene.agent.appctl(&["list"])?.contains(&format!("\"{reason}\"")))
+            Ok(fixture.agent.appctl(&["list"])?.contains(&format!("\"{reason}\"")))
         })?;
     }
-    let log = scene.agent.log();
+    let log = fixture.agent.log();
     let said =
         log.lines().filter(|line| line.contains("not-a-forward") || line.contains("invalid-address")).count();
     assert!((2..=5).contains(&said), "{said} lines:\n{log}");
     assert_eq!(log.matches("changes too often").count(), 1, "{log}");
     // It is included in the counts.
-    eventually(SOON, "it is counted", || Ok(scene.agent.appctl(&["status"])?.contains("rejected: 1")))
+    eventually(SOON, "it is counted", || Ok(fixture.agent.appctl(&["status"])?.contains("rejected: 1")))
 }
 
 #[test]
-fn a_database_that_is_away_is_said_once() -> Result<()> {
+fn unreachable_database_is_logged_once() -> Result<()> {
     let mut agent = Agent::start("unix:/no/such/socket")?;
     agent.wait_for_log("disconnected remote=unix:/no/such/socket error=")?;
     sleep(Duration::from_secs(2));
@@ -117,17 +117,17 @@ fn a_database_that_is_away_is_said_once() -> Result<()> {
 }
 
 #[test]
-fn every_transaction_is_written_down_with_its_reason_and_outcome() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let path = scene.agent.dir().join("audit.jsonl");
-    scene.agent.write_config(&format!("{PROMPT}audit = \"{}\"\n", path.display()))?;
+fn every_transaction_is_audited_with_reason_and_outcome() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let path = fixture.agent.dir().join("audit.jsonl");
+    fixture.agent.write_config(&format!("{PROMPT}audit = \"{}\"\n", path.display()))?;
     eventually(SOON, "it is open", || Ok(path.exists()))?;
-    let (net, instance) = network(&scene.server)?;
+    let (net, instance) = network(&fixture.server)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
     net.annotate(&instance.port, V4, None)?;
-    scene.wait_for_rows([])?;
-    scene.agent.stop()?;
+    fixture.wait_for_rows([])?;
+    fixture.agent.stop()?;
     let text = fs::read_to_string(&path)?;
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).context("JSON")).collect::<Result<_>>()?;
@@ -150,7 +150,7 @@ fn every_transaction_is_written_down_with_its_reason_and_outcome() -> Result<()>
 }
 
 #[test]
-fn an_audit_file_that_cannot_be_had_is_an_error_at_the_start() -> Result<()> {
+fn audit_file_that_cannot_be_opened_is_an_error_at_start() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut agent =
         Agent::builder(server.remote()).config("audit = \"/no/such/directory/audit.jsonl\"").spawn()?;

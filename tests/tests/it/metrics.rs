@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Net, Output, OvsdbServer, PROMPT, eventually};
 use serde_json::Value;
 
-use crate::scene::{SOON, Scene, V4, ip, row};
+use crate::fixture::{Fixture, SOON, V4, ip, row};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -24,16 +24,16 @@ fn ask(mut stream: impl Read + Write, request: &str) -> Result<String> {
 }
 
 /// An agent that offers metrics on a Unix socket in its own directory.
-fn offering() -> Result<Scene> {
-    let scene = Scene::start()?;
-    let socket = scene.agent.dir().join("metrics.sock");
-    scene.agent.write_config(&format!(
+fn offering() -> Result<Fixture> {
+    let fixture = Fixture::start()?;
+    let socket = fixture.agent.dir().join("metrics.sock");
+    fixture.agent.write_config(&format!(
         "{PROMPT}metrics = \"unix:{}\"\nmetrics-by-router = true\n\
          [[cms]]\nkind = \"incus\"\nurl = \"unix:/no/such\"\n",
         socket.display()
     ))?;
     eventually(SOON, "it listens", || Ok(socket.exists()))?;
-    Ok(scene)
+    Ok(fixture)
 }
 
 fn scrape(agent: &Agent) -> Result<String> {
@@ -52,22 +52,22 @@ fn value(metrics: &str, sample: &str) -> Option<f64> {
 }
 
 #[test]
-fn what_happens_is_counted() -> Result<()> {
-    let mut scene = offering()?;
-    let before = scrape(&scene.agent)?;
+fn events_are_counted_in_metrics() -> Result<()> {
+    let mut fixture = offering()?;
+    let before = scrape(&fixture.agent)?;
     let is = |metrics: &str, sample: &str, expected: f64| {
         assert_eq!(value(metrics, sample), Some(expected), "{sample} in\n{metrics}");
     };
     is(&before, "ovn_extaddr_intents{state=\"active\"}", 0.0);
     is(&before, "ovn_extaddr_transactions_total{outcome=\"committed\"}", 0.0);
 
-    let mut net = Net::builder(1).create(&scene.server)?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
+    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
     let metrics = eventually(SOON, "it is active", || {
-        let metrics = scrape(&scene.agent)?;
+        let metrics = scrape(&fixture.agent)?;
         Ok((value(&metrics, "ovn_extaddr_update_to_commit_seconds_count") == Some(1.0)).then_some(metrics))
     })?;
     is(&metrics, "ovn_extaddr_intents{state=\"active\"}", 1.0);
@@ -86,23 +86,23 @@ fn what_happens_is_counted() -> Result<()> {
 
     net.annotate(&instance.port, V4, Some("203.0.113.99"))?;
     eventually(SOON, "it is rejected", || {
-        let metrics = scrape(&scene.agent)?;
+        let metrics = scrape(&fixture.agent)?;
         Ok(value(&metrics, "ovn_extaddr_intent_reasons{reason=\"not-a-forward\"}") == Some(1.0)
             && value(&metrics, "ovn_extaddr_intents{state=\"active\"}") == Some(0.0)
             && value(&metrics, "ovn_extaddr_row_changes_total{action=\"delete\"}") == Some(1.0))
     })?;
-    scene.server.stop()?;
+    fixture.server.stop()?;
     eventually(SOON, "it is out of step", || {
-        let metrics = scrape(&scene.agent)?;
+        let metrics = scrape(&fixture.agent)?;
         let lost = value(&metrics, "ovn_extaddr_disconnects_total").unwrap_or_default();
         Ok(value(&metrics, "ovn_extaddr_database_in_step") == Some(0.0) && lost >= 1.0)
     })?;
-    scene.server.start()?;
-    scene.agent.wait_for_log("synchronised with the database resumed=")
+    fixture.server.start()?;
+    fixture.agent.wait_for_log("synchronised with the database resumed=")
 }
 
 #[test]
-fn a_tcp_port_speaks_http_and_moves_with_the_configuration() -> Result<()> {
+fn metrics_port_speaks_http_and_follows_the_configuration() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let free = || -> Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
     let (one, two) = (free()?, free()?);
@@ -129,7 +129,7 @@ fn a_tcp_port_speaks_http_and_moves_with_the_configuration() -> Result<()> {
 }
 
 #[test]
-fn a_place_that_is_taken_is_an_error_at_the_start() -> Result<()> {
+fn occupied_metrics_port_is_an_error_at_start() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let place = taken.local_addr()?.to_string();
@@ -155,13 +155,13 @@ fn mentioned(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn documentation_alerts_and_dashboard_name_what_there_is() -> Result<()> {
-    let scene = offering()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn documentation_alerts_and_dashboard_name_existing_metrics() -> Result<()> {
+    let fixture = offering()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     net.annotate(&instance.port, V4, Some("203.0.113.99"))?;
     let offered = eventually(SOON, "there is a reason", || {
-        let families = families(&scrape(&scene.agent)?);
+        let families = families(&scrape(&fixture.agent)?);
         Ok(families.contains("ovn_extaddr_intent_reasons").then_some(families))
     })?;
     let read = |path: &str| fs::read_to_string(format!("{ROOT}/{path}")).with_context(|| path.to_owned());
@@ -188,7 +188,7 @@ fn documentation_alerts_and_dashboard_name_what_there_is() -> Result<()> {
 }
 
 #[test]
-fn alert_rules_are_right_and_fire_when_they_should() -> Result<()> {
+fn alert_rules_are_valid_and_fire_as_tested() -> Result<()> {
     for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
         let mut command = Command::new("promtool");
         command.current_dir(format!("{ROOT}/dist/prometheus")).args(arguments);

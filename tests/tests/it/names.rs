@@ -11,7 +11,7 @@ use ovn_extaddr_tests::{
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use crate::scene::{SOON, V4, ip};
+use crate::fixture::{SOON, V4, ip};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -86,7 +86,7 @@ impl Stage {
 }
 
 #[test]
-fn a_port_is_given_and_shown_by_its_host_name() -> Result<()> {
+fn port_is_addressed_and_shown_by_its_host_name() -> Result<()> {
     let stage = Stage::new()?;
     stage.add_hosts(&[(0, "web1"), (1, "db")])?;
     let port = stage.port(0);
@@ -127,7 +127,7 @@ fn a_port_is_given_and_shown_by_its_host_name() -> Result<()> {
 }
 
 #[test]
-fn a_port_is_given_by_the_name_that_neutron_or_kubernetes_know() -> Result<()> {
+fn port_is_addressed_by_its_neutron_or_kubernetes_name() -> Result<()> {
     let stage = Stage::new()?;
     let ports = [
         ("9f1c0e52-2b1d-4f0a-9d6e-6a8c2f0d1b7e", vec![("neutron:port_name", "mail")], "mail"),
@@ -153,7 +153,7 @@ fn a_port_is_given_by_the_name_that_neutron_or_kubernetes_know() -> Result<()> {
 }
 
 #[test]
-fn what_means_no_port_or_several_is_told_with_what_may_be_meant() -> Result<()> {
+fn unknown_or_ambiguous_name_is_an_error_with_suggestions() -> Result<()> {
     let stage = Stage::new()?;
     let socket = stage.server.dir().join("incus.socket");
     let api = CmsApi::start(&socket)?;
@@ -191,7 +191,7 @@ fn what_means_no_port_or_several_is_told_with_what_may_be_meant() -> Result<()> 
 }
 
 #[test]
-fn an_intent_is_kept_under_the_port_s_own_name() -> Result<()> {
+fn intent_is_kept_under_the_name_of_the_port() -> Result<()> {
     let stage = Stage::new()?;
     let socket = stage.server.dir().join("incus.socket");
     let api = CmsApi::start(&socket)?;
@@ -211,7 +211,7 @@ fn an_intent_is_kept_under_the_port_s_own_name() -> Result<()> {
 }
 
 #[test]
-fn an_intent_is_kept_for_an_instance_that_is_stopped() -> Result<()> {
+fn intent_is_kept_for_a_stopped_instance() -> Result<()> {
     let stage = Stage::new()?;
     stage.add_hosts(&[(0, "web1")])?;
     let port = stage.port(0);
@@ -229,7 +229,7 @@ fn an_intent_is_kept_for_an_instance_that_is_stopped() -> Result<()> {
 }
 
 #[test]
-fn a_refusal_names_the_key_that_the_user_wrote() -> Result<()> {
+fn refusal_names_the_key_that_the_user_wrote() -> Result<()> {
     let stage = Stage::new()?;
     let socket = stage.server.dir().join("incus.socket");
     let api = CmsApi::start(&socket)?;
@@ -259,7 +259,7 @@ fn a_refusal_names_the_key_that_the_user_wrote() -> Result<()> {
 
 /// Readline splits words at colons, and completions must be neither missing nor duplicated.
 #[test]
-fn an_interactive_bash_completes_names_with_a_colon() -> Result<()> {
+fn interactive_bash_completes_names_with_a_colon() -> Result<()> {
     let stage = Stage::new()?;
     let socket = stage.server.dir().join("incus.socket");
     let api = CmsApi::start(&socket)?;
@@ -310,7 +310,7 @@ fn typed_at_bash(cli: &Cli, line: &str) -> Result<String> {
 }
 
 #[test]
-fn tables_fit_a_terminal() -> Result<()> {
+fn tables_fit_the_width_of_a_terminal() -> Result<()> {
     let stage = Stage::new()?;
     let socket = stage.server.dir().join("incus.socket");
     let api = CmsApi::start(&socket)?;

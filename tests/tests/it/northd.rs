@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ovn_extaddr_tests::{Agent, Cli, Ovn, eventually};
 
-use crate::scene::{Random, seed_and_steps};
+use crate::fixture::{Random, seed_and_steps};
 use case::Case;
 use compare::{Disagreement, Evidence, compare};
 use draw::{Abilities, draw};
@@ -43,7 +43,7 @@ const MAX_REPORTED: usize = 20;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_ovn_does_is_what_the_program_says() -> Result<()> {
+fn decisions_agree_with_the_flows_of_northd() -> Result<()> {
     let (seed, cases) =
         if std::env::var_os("OVN_EXTADDR_SEED").is_some() { seed_and_steps(CASES)? } else { (SEED, CASES) };
     let abilities = abilities()?;
@@ -94,7 +94,7 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
         ovn.nbctl(&words).with_context(|| format!("cannot write this case:\n{case}"))?;
     }
     let cli = Cli::new(ovn.nb.remote())?;
-    let (before, flows_before) = look(&mut ovn, cases, &numbers)?;
+    let (before, flows_before) = observe_flows(&mut ovn, cases, &numbers)?;
     let (forwards, wanted) = (answers::forwards(&cli)?, answers::intents(&cli)?);
 
     let agent = Agent::start(ovn.nb.remote())?;
@@ -105,7 +105,7 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
     })?;
     let given: Vec<answers::Intent> = answers::intents(&cli)?;
     drop(agent);
-    let (after, flows_after) = look(&mut ovn, cases, &numbers)?;
+    let (after, flows_after) = observe_flows(&mut ovn, cases, &numbers)?;
 
     let mut judged = Vec::new();
     for (index, (case, number)) in cases.iter().zip(&numbers).enumerate() {
@@ -134,7 +134,7 @@ fn judge(cases: &[Case]) -> Result<Vec<Vec<Disagreement>>> {
 /// recomputes everything: it looks sets of datapaths up by the number of their members, and does not count those that
 /// it adds for balancers (lib/ovn-util.h, `dynamic_bitmap_or`; northd/lflow-mgr.c, `ovn_dp_group_create`), so that it
 /// treats a set as unused that other flows refer to, and changes it.
-fn look(ovn: &mut Ovn, cases: &[Case], numbers: &[String]) -> Result<(Vec<packets::Seen>, Flows)> {
+fn observe_flows(ovn: &mut Ovn, cases: &[Case], numbers: &[String]) -> Result<(Vec<packets::Seen>, Flows)> {
     ovn.renew_southbound()?;
     ovn.sbctl(&["chassis-add", "gateway-1", "geneve", "127.0.0.1"])?;
     ovn.sync()?;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
 
-use crate::scene::{
-    OWNER, SOON, Scene, V4, V6, ip, owned, row, state, versions, wait_for_rows, wait_for_state,
+use crate::fixture::{
+    Fixture, OWNER, SOON, V4, V6, ip, owned, row, state, versions, wait_for_rows, wait_for_state,
     wait_until_settled,
 };
 
 #[test]
-fn what_another_owner_did_is_foreign_and_stays() -> Result<()> {
+fn rows_of_another_owner_are_foreign_and_stay() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (net, instance) = network(&server)?;
     let mut first = Agent::builder(server.remote()).args(&["--owner", "first"]).start()?;
@@ -49,7 +49,7 @@ fn what_another_owner_did_is_foreign_and_stays() -> Result<()> {
 }
 
 #[test]
-fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> {
+fn concurrent_writes_of_two_owners_converge() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).create(&server)?;
     let instances = net.add_instances(20, Addressing::Static)?;
@@ -91,8 +91,8 @@ fn two_owners_that_write_the_same_at_the_same_time_come_to_rest() -> Result<()> 
 
 #[test]
 fn cleanup_is_refused_while_an_agent_is_active() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let (net, instance) = network(&scene.server)?;
+    let mut fixture = Fixture::start()?;
+    let (net, instance) = network(&fixture.server)?;
     let foreign = net.nats()?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     net.annotate(&instance.port, V6, Some("2001:db8::65"))?;
@@ -102,47 +102,47 @@ fn cleanup_is_refused_while_an_agent_is_active() -> Result<()> {
             row(&net, &instance, "2001:db8::65", "fd42:57:1::b"),
         ]
     };
-    scene.wait_for_rows(rows())?;
-    let refused = scene.cli.run(&["cleanup"])?;
+    fixture.wait_for_rows(rows())?;
+    let refused = fixture.cli.run(&["cleanup"])?;
     assert_eq!(refused.code(), Some(1), "{refused:?}");
     assert!(refused.stderr.contains("stop it first") && refused.stderr.lines().count() == 1, "{refused:?}");
-    assert_eq!(owned(&scene.server, OWNER)?, rows().into());
+    assert_eq!(owned(&fixture.server, OWNER)?, rows().into());
 
-    scene.agent.stop()?;
-    let of_another = scene.cli.run(&["cleanup", "--owner", "another"])?.success()?;
+    fixture.agent.stop()?;
+    let of_another = fixture.cli.run(&["cleanup", "--owner", "another"])?.success()?;
     assert_eq!(of_another, "Removed 0 rows of owner another.\n");
-    assert_eq!(owned(&scene.server, OWNER)?, rows().into());
+    assert_eq!(owned(&fixture.server, OWNER)?, rows().into());
 
-    assert_eq!(scene.cli.run(&["cleanup"])?.success()?, "Removed 2 rows of owner ovn-extaddr.\n");
+    assert_eq!(fixture.cli.run(&["cleanup"])?.success()?, "Removed 2 rows of owner ovn-extaddr.\n");
     assert_eq!(net.nats()?, foreign);
     // The intents are the operator's: they stay, and wait for an agent.
-    assert_eq!(state(&scene.cli, &instance.port, V4)?, "pending");
-    assert_eq!(scene.cli.run(&["cleanup"])?.success()?, "Removed 0 rows of owner ovn-extaddr.\n");
-    scene.agent.restart()?;
-    scene.wait_for_rows(rows())
+    assert_eq!(state(&fixture.cli, &instance.port, V4)?, "pending");
+    assert_eq!(fixture.cli.run(&["cleanup"])?.success()?, "Removed 0 rows of owner ovn-extaddr.\n");
+    fixture.agent.restart()?;
+    fixture.wait_for_rows(rows())
 }
 
 #[test]
-fn cleanup_removes_many_rows_also_of_ports_that_are_gone() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn cleanup_deletes_rows_of_present_and_deleted_ports() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instances = net.add_instances(30, Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.11"), 443)?;
     let foreign = net.nats()?;
     for instance in &instances {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     }
-    eventually(SOON, "all have their rows", || Ok(owned(&scene.server, OWNER)?.len() == 30))?;
-    scene.agent.stop()?;
+    eventually(SOON, "all have their rows", || Ok(owned(&fixture.server, OWNER)?.len() == 30))?;
+    fixture.agent.stop()?;
     for instance in &instances[..10] {
         net.remove_instance(&instance.port)?;
     }
     net.remove_forward(ip("203.0.113.101"))?;
-    assert_eq!(owned(&scene.server, OWNER)?.len(), 30);
-    assert_eq!(scene.cli.run(&["cleanup"])?.success()?, "Removed 30 rows of owner ovn-extaddr.\n");
+    assert_eq!(owned(&fixture.server, OWNER)?.len(), 30);
+    assert_eq!(fixture.cli.run(&["cleanup"])?.success()?, "Removed 30 rows of owner ovn-extaddr.\n");
     assert_eq!(net.nats()?, foreign);
-    wait_until_settled(&scene.cli)?;
-    wait_for_state(&scene.cli, &instances[29].port, V4, "rejected not-a-forward")
+    wait_until_settled(&fixture.cli)?;
+    wait_for_state(&fixture.cli, &instances[29].port, V4, "rejected not-a-forward")
 }
 
 /// A network with an instance and two forward addresses for IPv4, one for IPv6.

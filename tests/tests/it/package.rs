@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Agent, Machine, Output, eventually};
 
-use crate::scene::SOON;
+use crate::fixture::SOON;
 
 mod release;
 mod tls;
@@ -36,7 +36,7 @@ fn package(directory: &Path) -> Result<PathBuf> {
 }
 
 #[test]
-fn the_units_exposure_is_small_and_it_is_well_formed() -> Result<()> {
+fn unit_is_valid_and_its_exposure_is_small() -> Result<()> {
     let directory = tempfile::tempdir()?;
     // As installed on this machine: systemd checks for the program.
     let mut install = Command::new("scripts/install");
@@ -68,7 +68,7 @@ fn the_units_exposure_is_small_and_it_is_well_formed() -> Result<()> {
 }
 
 #[test]
-fn newer_systemds_get_a_reload_that_is_waited_for_and_older_ones_one_that_works() -> Result<()> {
+fn unit_reload_type_fits_the_version_of_systemd() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let unit = |version: &str| -> Result<String> {
         let root = directory.path().join(version);
@@ -94,7 +94,7 @@ fn newer_systemds_get_a_reload_that_is_waited_for_and_older_ones_one_that_works(
 }
 
 #[test]
-fn an_installation_lives_from_install_to_purge() -> Result<()> {
+fn package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let package = package(directory.path())?;
     let machine = Machine::boot()?;
@@ -152,9 +152,12 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
     })?;
     let message =
         r#""MESSAGE":"intent status changed port=p1 family=ipv4 state=active router=R external=203.0.113.10"#;
-    for field in
-        [message, "\"OVN_EXTADDR_EXTERNAL\":\"203.0.113.10\"", "\"OVN_EXTADDR_ROUTER\":\"R\"", "\"PRIORITY\":\"5\""]
-    {
+    for field in [
+        message,
+        "\"OVN_EXTADDR_EXTERNAL\":\"203.0.113.10\"",
+        "\"OVN_EXTADDR_ROUTER\":\"R\"",
+        "\"PRIORITY\":\"5\"",
+    ] {
         ensure!(fields.contains(field), "{field} is not in {fields}");
     }
     let metrics = machine.sh("exec 3<>/dev/tcp/127.0.0.1/9477; printf 'GET /metrics HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3")?;
@@ -191,7 +194,7 @@ fn an_installation_lives_from_install_to_purge() -> Result<()> {
     watchdog(&machine)?;
 
     // ----- over TLS -----
-    tls::a_service_over_tls(&machine)?;
+    tls::run_service_over_tls(&machine)?;
     state("active")?;
 
     // ----- a socket of openvswitch's -----

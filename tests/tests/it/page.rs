@@ -12,7 +12,7 @@ use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, PROM
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::scene::{SOON, Scene, V4, ip, row};
+use crate::fixture::{Fixture, SOON, V4, ip, row};
 
 /// A name of a port and a value of a key with an injection attempt.
 const EVIL: &str = "\"><script>alert('1')</script>";
@@ -28,7 +28,7 @@ struct Answer {
 /// A network with two instances, one with an override and one with an intent for an address that is not a forward; an
 /// intent for a missing port; and an agent with the page on a TCP port.
 struct Stage {
-    scene: Scene,
+    fixture: Fixture,
     net: Net,
     instances: Vec<Instance>,
     place: String,
@@ -69,18 +69,18 @@ impl Stage {
             "{PROMPT}metrics = \"{place}\"\nstatus-page = \"local\"\naudit = \"{}\"\n",
             audit.display()
         );
-        let scene = Scene::with_config(&config)?;
+        let fixture = Fixture::with_config(&config)?;
         let kept = json_map([(format!("ovn-extaddr:ipv4.address.external:{EVIL}"), "auto")]);
-        scene
+        fixture
             .server
             .transact(vec![json!({"op": "insert", "table": "NB_Global", "row": {"external_ids": kept}})])?;
-        let mut net = Net::builder(1).create(&scene.server)?;
+        let mut net = Net::builder(1).create(&fixture.server)?;
         let instances = net.add_instances(2, Addressing::Static)?;
         net.add_forward(ip("203.0.113.101"), 443, instances[0].v4()?, 443)?;
         net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
         net.annotate(&instances[1].port, V4, Some(&format!("<img src=x>{EVIL}")))?;
-        scene.wait_for_rows([row(&net, &instances[0], "203.0.113.101", instances[0].v4()?)])?;
-        let stage = Self { scene, net, instances, place, audit };
+        fixture.wait_for_rows([row(&net, &instances[0], "203.0.113.101", instances[0].v4()?)])?;
+        let stage = Self { fixture, net, instances, place, audit };
         eventually(SOON, "the agent has told all", || {
             let status: Value = serde_json::from_str(&stage.get("/api/v1/status")?.body)?;
             ensure!(status["intents"]["active"] == 1 && status["intents"]["rejected"] == 1, "{status}");
@@ -111,7 +111,7 @@ impl Stage {
 }
 
 #[test]
-fn people_find_every_intent_with_its_state_reason_and_cure() -> Result<()> {
+fn page_shows_every_intent_with_state_reason_and_cure() -> Result<()> {
     let stage = Stage::new()?;
     let [good, bad] = [0, 1].map(|number| stage.instances[number].port.clone());
     let page = stage.html("/")?;
@@ -156,12 +156,12 @@ fn people_find_every_intent_with_its_state_reason_and_cure() -> Result<()> {
 }
 
 #[test]
-fn programs_get_the_json_of_the_commands() -> Result<()> {
+fn page_api_serves_the_json_of_the_commands() -> Result<()> {
     let stage = Stage::new()?;
-    let listed = Value::Array(stage.scene.cli.list_json()?);
+    let listed = Value::Array(stage.fixture.cli.list_json()?);
     assert_eq!(stage.json("/api/v1/intents")?, listed);
     for instance in &stage.instances {
-        let explained = stage.scene.cli.run(&["explain", &instance.port, "--json"])?;
+        let explained = stage.fixture.cli.run(&["explain", &instance.port, "--json"])?;
         let explained: Value = serde_json::from_str(&explained.success()?)?;
         assert_eq!(stage.json(&format!("/api/v1/ports/{}", instance.port))?, explained);
     }
@@ -206,7 +206,7 @@ fn programs_get_the_json_of_the_commands() -> Result<()> {
 }
 
 #[test]
-fn nothing_but_reading_is_possible_and_browsers_are_told_so() -> Result<()> {
+fn page_is_read_only_and_sends_security_headers() -> Result<()> {
     let stage = Stage::new()?;
     let port = format!("/port/{}", stage.instances[0].port);
     for (target, status) in [
@@ -278,7 +278,7 @@ fn steady(answer: &str) -> String {
 }
 
 #[test]
-fn without_the_page_all_is_as_it_was() -> Result<()> {
+fn disabled_page_leaves_the_metrics_unchanged() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let place = free_place()?;
     let config = |page: &str| format!("{PROMPT}metrics = \"{place}\"\n{page}");
@@ -319,7 +319,7 @@ fn without_the_page_all_is_as_it_was() -> Result<()> {
 }
 
 #[test]
-fn a_page_for_this_machine_is_refused_where_others_get_at_it() -> Result<()> {
+fn local_page_on_a_public_address_is_refused() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     for (config, part) in [
@@ -336,10 +336,10 @@ fn a_page_for_this_machine_is_refused_where_others_get_at_it() -> Result<()> {
 }
 
 #[test]
-fn a_unix_socket_serves_the_page_whatever_name_a_proxy_passes_on() -> Result<()> {
-    let scene = Scene::start()?;
-    let socket = scene.agent.dir().join("page.sock");
-    scene.agent.write_config(&format!(
+fn page_on_a_unix_socket_accepts_any_host_header() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let socket = fixture.agent.dir().join("page.sock");
+    fixture.agent.write_config(&format!(
         "{PROMPT}metrics = \"unix:{}\"\nstatus-page = \"local\"\n",
         socket.display()
     ))?;
@@ -351,7 +351,7 @@ fn a_unix_socket_serves_the_page_whatever_name_a_proxy_passes_on() -> Result<()>
 }
 
 #[test]
-fn slow_clients_keep_nobody_from_the_metrics_and_are_left() -> Result<()> {
+fn slow_clients_are_disconnected_and_do_not_block_the_metrics() -> Result<()> {
     let stage = Stage::new()?;
     let slow = (0..8).map(|_| {
         let mut stream = TcpStream::connect(&stage.place)?;
@@ -380,7 +380,7 @@ fn slow_clients_keep_nobody_from_the_metrics_and_are_left() -> Result<()> {
 }
 
 #[test]
-fn an_audit_file_that_cannot_be_read_is_told() -> Result<()> {
+fn unreadable_audit_file_is_reported_on_the_page() -> Result<()> {
     let stage = Stage::new()?;
     fs::remove_file(&stage.audit)?;
     let page = stage.html("/")?;

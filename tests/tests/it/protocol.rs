@@ -1,9 +1,9 @@
 //! The client library against a real ovsdb-server.
 
 mod examples;
-mod lasting;
 mod monitors;
 mod random;
+mod sessions;
 mod transactions;
 mod values;
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Net, OvsdbServer, PROMPT, eventually, json_map};
 use serde_json::{Value, json};
 
-use crate::scene::{OWNER, SOON, Scene, V4, ip, owned, row, state_of, wait_for_rows, wait_until_settled};
+use crate::fixture::{Fixture, OWNER, SOON, V4, ip, owned, row, state_of, wait_for_rows, wait_until_settled};
 use site::Site;
 use table::{Case, POLICY};
 
@@ -26,9 +26,9 @@ fn known_reasons() -> Result<BTreeSet<String>> {
 }
 
 #[test]
-fn every_reason_is_reproduced_here_and_documented() -> Result<()> {
+fn every_reason_is_reproduced_and_documented() -> Result<()> {
     let known = known_reasons()?;
-    let cases = [table::usual_cases(), table::of_allowed()].concat();
+    let cases = [table::usual_cases(), table::allowed_cases()].concat();
     let refused = || cases.iter().filter_map(|case| Some((case.reason()?.to_owned(), case.cure)));
     let reproduced = refused().map(|(reason, _)| reason).chain(OF_SOURCES.map(str::to_owned));
     assert_eq!(reproduced.collect::<BTreeSet<_>>(), known);
@@ -41,15 +41,15 @@ fn every_reason_is_reproduced_here_and_documented() -> Result<()> {
 }
 
 #[test]
-fn every_refusal_has_its_reason_and_ends_with_it() -> Result<()> {
+fn every_refusal_has_its_reason_and_ends_with_its_cause() -> Result<()> {
     let config = "default-target = \"reject\"\nrequire-target = true\nmin-source-ports = 40000\n";
     refused_and_granted(config, &table::usual_cases())
 }
 
 #[test]
-fn what_is_not_allowed_has_its_reason_and_ends_with_it() -> Result<()> {
+fn address_outside_the_allowed_prefixes_is_refused_until_allowed() -> Result<()> {
     let allow = "allow = [{ router = \"another\", prefixes = [\"203.0.113.0/24\"] }]\n";
-    refused_and_granted(allow, &table::of_allowed())
+    refused_and_granted(allow, &table::allowed_cases())
 }
 
 fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
@@ -64,16 +64,16 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
     cli.write_config(&config)?;
     let mut agent = Agent::builder(server.remote()).config(&config).start()?;
     agent.wait_for_log("active: this agent has the lock")?;
-    let scene = Scene { agent, cli, server };
+    let fixture = Fixture { agent, cli, server };
 
     let mut sites = Vec::new();
     for (id, case) in (1..).zip(cases) {
-        let site = Site::new(&scene.server, id, case)?;
-        (case.spoil)(&scene, &site).with_context(|| format!("case {id}, {}", case.state))?;
+        let site = Site::new(&fixture.server, id, case)?;
+        (case.spoil)(&fixture, &site).with_context(|| format!("case {id}, {}", case.state))?;
         sites.push(site);
     }
     // Only the agent knows what the database refused.
-    let told = || -> Result<Vec<Value>> { Ok(serde_json::from_str(&scene.agent.appctl(&["list"])?)?) };
+    let told = || -> Result<Vec<Value>> { Ok(serde_json::from_str(&fixture.agent.appctl(&["list"])?)?) };
     let states_become = |expected: BTreeMap<u32, &str>| {
         eventually(SOON, "all have their states", || {
             let list = told()?;
@@ -102,45 +102,45 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
         }
     }
     for (case, site) in cases.iter().zip(&sites) {
-        look(&scene, case, site)?;
+        check_explanation(&fixture, case, site)?;
     }
-    let rows = owned(&scene.server, OWNER)?;
+    let rows = owned(&fixture.server, OWNER)?;
     let rows: Vec<_> = rows.iter().filter(|row| !row.ends_with("-another")).collect();
     assert!(rows.is_empty(), "{rows:#?}");
 
     for (id, (case, site)) in (1..).zip(cases.iter().zip(&sites)) {
-        (case.mend)(&scene, site).with_context(|| format!("case {id}, {}", case.state))?;
+        (case.mend)(&fixture, site).with_context(|| format!("case {id}, {}", case.state))?;
     }
     states_become((1..).zip(cases).map(|(id, _)| (id, "active")).collect())?;
     let expected =
         sites.iter().map(|site| Ok(row(&site.net, &site.instance, site.external, site.internal()?)));
-    wait_for_rows(&scene.server, OWNER, expected.collect::<Result<Vec<_>>>()?)?;
+    wait_for_rows(&fixture.server, OWNER, expected.collect::<Result<Vec<_>>>()?)?;
 
     // And in reverse, now that there are rows to remove.
     for (id, (case, site)) in (1..).zip(cases.iter().zip(&sites)) {
         if case.state.starts_with("conflict") {
-            (case.spoil)(&scene, site).with_context(|| format!("case {id} again"))?;
+            (case.spoil)(&fixture, site).with_context(|| format!("case {id} again"))?;
         }
     }
     let again = |case: &Case| if case.state.starts_with("conflict") { case.state } else { "active" };
     states_become((1..).zip(cases).map(|(id, case)| (id, again(case))).collect())?;
-    wait_until_settled(&scene.cli)
+    wait_until_settled(&fixture.cli)
 }
 
 /// What a person sees when looking for the reason, without asking the agent.
-fn look(scene: &Scene, case: &Case, site: &Site) -> Result<()> {
+fn check_explanation(fixture: &Fixture, case: &Case, site: &Site) -> Result<()> {
     let Some((state, reason)) = case.state.split_once(' ') else { return Ok(()) };
     let port = site.instance.port.as_str();
-    let explained = scene.cli.run(&["explain", port])?;
+    let explained = fixture.cli.run(&["explain", port])?;
     match reason {
         "refused" => {
             // The database does not show its refusals: the agent's log does.
-            ensure!(scene.agent.log().contains("transaction refused"), "{}", scene.agent.log());
+            ensure!(fixture.agent.log().contains("transaction refused"), "{}", fixture.agent.log());
             ensure!(explained.success()?.contains("will leave as"));
         }
         _ => {
             let found =
-                scene.cli.run(&["list", "--wide", "--reason", reason, "--state", state])?.success()?;
+                fixture.cli.run(&["list", "--wide", "--reason", reason, "--state", state])?.success()?;
             ensure!(found.contains(port) && found.contains(&format!("{reason}: ")), "{reason}: {found}");
             ensure!(!found.contains(" active "), "{found}");
             let explained = explained.success()?;
@@ -151,9 +151,9 @@ fn look(scene: &Scene, case: &Case, site: &Site) -> Result<()> {
 }
 
 #[test]
-fn only_instances_have_external_addresses() -> Result<()> {
-    let scene = Scene::start()?;
-    let net = Net::builder(1).create(&scene.server)?;
+fn only_instance_ports_get_external_addresses() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let net = Net::builder(1).create(&fixture.server)?;
     net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.1"), 443)?;
     for port in [
         format!("{}-lsp-router", net.internal_switch()),
@@ -161,45 +161,45 @@ fn only_instances_have_external_addresses() -> Result<()> {
         format!("{}-lsp-provider", net.external_switch()),
     ] {
         net.annotate(&port, V4, Some("203.0.113.101"))?;
-        scene.wait_for_state(&port, V4, "rejected not-an-instance")?;
+        fixture.wait_for_state(&port, V4, "rejected not-an-instance")?;
         net.annotate(&port, V4, None)?;
-        scene.wait_for_state(&port, V4, "-")?;
+        fixture.wait_for_state(&port, V4, "-")?;
     }
-    scene.wait_for_rows([])
+    fixture.wait_for_rows([])
 }
 
 #[test]
-fn nobody_outside_gets_an_address_of_the_networks_there() -> Result<()> {
-    let scene = Scene::start()?;
-    let net = Net::builder(1).create(&scene.server)?;
+fn instances_outside_the_router_get_no_forward_address() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let net = Net::builder(1).create(&fixture.server)?;
     net.add_forward(ip("203.0.113.101"), 443, ip("203.0.113.200"), 443)?;
-    scene.server.transact(vec![
+    fixture.server.transact(vec![
         json!({"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "lsp", "row": {
             "name": "outsider", "addresses": "10:66:6a:ff:00:02 203.0.113.200",
             "external_ids": json_map([(V4, "203.0.113.101")])}}),
         json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", net.external_switch()]],
             "mutations": [["ports", "insert", ["named-uuid", "lsp"]]]}),
     ])?;
-    scene.wait_for_state("outsider", V4, "rejected no-router")?;
-    scene.wait_for_rows([])
+    fixture.wait_for_state("outsider", V4, "rejected no-router")?;
+    fixture.wait_for_rows([])
 }
 
 #[test]
-fn an_allowed_address_is_refused_as_long_as_another_network_has_it() -> Result<()> {
+fn allowed_address_is_refused_while_another_network_has_it() -> Result<()> {
     let allow = "allow = [{ router = \"*\", prefixes = [\"203.0.113.0/24\"] }]\n";
-    let scene = Scene::with_config(&format!("{PROMPT}{allow}"))?;
-    let mut net = Net::builder(1).ipv4_only().create(&scene.server)?;
+    let fixture = Fixture::with_config(&format!("{PROMPT}{allow}"))?;
+    let mut net = Net::builder(1).ipv4_only().create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let (external, internal) = (ip("203.0.113.101"), instance.v4()?);
-    let other = Net::builder(2).ipv4_only().create(&scene.server)?;
+    let other = Net::builder(2).ipv4_only().create(&fixture.server)?;
     other.add_forward(external, 443, ip("10.57.2.11"), 443)?;
     net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
-    scene.wait_for_rows([])?;
+    fixture.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
+    fixture.wait_for_rows([])?;
     other.remove_forward(external)?;
-    scene.wait_for_state(&instance.port, V4, "active")?;
-    scene.wait_for_rows([row(&net, &instance, external, internal)])?;
+    fixture.wait_for_state(&instance.port, V4, "active")?;
+    fixture.wait_for_rows([row(&net, &instance, external, internal)])?;
     other.add_nat("dnat_and_snat", external, "10.57.2.12")?;
-    scene.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
-    scene.wait_for_rows([])
+    fixture.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
+    fixture.wait_for_rows([])
 }

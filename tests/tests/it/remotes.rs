@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Cli, Cluster, Net, OvsdbServer, eventually};
 
 use crate::cli::COMMANDS;
-use crate::scene::{SOON, V4};
+use crate::fixture::{SOON, V4};
 
 /// How long a server may be silent by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ fn silent(server: &OvsdbServer) -> Result<(UnixListener, String)> {
 }
 
 #[test]
-fn a_server_that_is_silent_is_given_up_by_itself() -> Result<()> {
+fn silent_server_is_abandoned_without_a_timeout_option() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (_silent, remote) = silent(&server)?;
     let cli = Cli::new(&remote)?;
@@ -43,7 +43,7 @@ fn a_server_that_is_silent_is_given_up_by_itself() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_is_silent_is_left_for_the_next() -> Result<()> {
+fn silent_server_is_left_for_the_next_remote() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (_silent, remote) = silent(&server)?;
     let mut net = Net::builder(1).create(&server)?;
@@ -65,7 +65,7 @@ fn a_server_that_is_silent_is_left_for_the_next() -> Result<()> {
 
 /// It accepts connections and transactions, and would answer these when its cluster is back.
 #[test]
-fn a_member_that_is_cut_off_is_not_waited_for() -> Result<()> {
+fn partitioned_member_is_not_waited_for() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let mut net = Net::builder(1).create(&cluster)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -102,7 +102,7 @@ fn a_member_that_is_cut_off_is_not_waited_for() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_with_each_server_is_said() -> Result<()> {
+fn connection_error_names_the_fault_of_every_remote() -> Result<()> {
     let server = OvsdbServer::southbound()?;
     let cli = Cli::new(format!("unix:/no/such/socket,{}", server.remote()))?;
     for arguments in COMMANDS {

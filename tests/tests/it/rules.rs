@@ -10,15 +10,15 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{OWNER, SOON, Scene, V4, ip, wait_until_settled};
+use crate::fixture::{Fixture, OWNER, SOON, V4, ip, wait_until_settled};
 
 mod conversion;
 mod edits;
 mod intents;
-mod leaving;
-mod memory;
+mod restore_after_conversion;
 mod topology;
-mod yielding;
+mod urgent_deletes;
+mod withdrawal;
 
 /// A forward address of network 1.
 const A: &str = "203.0.113.101";
@@ -27,7 +27,7 @@ const B: &str = "203.0.113.102";
 
 /// A network with two instances, and an agent.
 struct Case {
-    scene: Scene,
+    fixture: Fixture,
     net: Net,
     one: Instance,
     two: Instance,
@@ -42,16 +42,16 @@ impl Case {
                 lines += &format!("{key} = 0\n");
             }
         }
-        let scene = Scene::with_config(&(lines + config))?;
-        let mut net = Net::builder(1).create(&scene.server)?;
+        let fixture = Fixture::with_config(&(lines + config))?;
+        let mut net = Net::builder(1).create(&fixture.server)?;
         let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
-        Ok(Self { scene, net, one, two })
+        Ok(Self { fixture, net, one, two })
     }
 
     /// Replaces the whole configuration of the agent and the commands.
     fn configure(&self, config: &str) -> Result<()> {
-        self.scene.cli.write_config(config)?;
-        self.scene.agent.write_config(config)
+        self.fixture.cli.write_config(config)?;
+        self.fixture.agent.write_config(config)
     }
 
     fn annotate(&self, instance: &Instance, value: Option<&str>) -> Result<()> {
@@ -71,26 +71,26 @@ impl Case {
     /// Waits until the agent's rows are exactly these, as [`ours`] describes them, and nothing is left to do.
     fn becomes<const N: usize>(&self, rows: [String; N]) -> Result<()> {
         self.rows_become(rows)?;
-        wait_until_settled(&self.scene.cli)
+        wait_until_settled(&self.fixture.cli)
     }
 
     /// The same, but something may be left to do later.
     fn rows_become<const N: usize>(&self, rows: [String; N]) -> Result<()> {
-        become_rows(&self.scene.server, rows)
+        become_rows(&self.fixture.server, rows)
     }
 
     fn state(&self, instance: &Instance, expected: &str) -> Result<()> {
-        self.scene.wait_for_state(&instance.port, V4, expected)
+        self.fixture.wait_for_state(&instance.port, V4, expected)
     }
 
     /// Everything except ports and the decisions for them: what the agent must not change.
     fn foreign(&self) -> Result<String> {
-        foreign(&self.scene.server)
+        foreign(&self.fixture.server)
     }
 
     /// Where an address's balancers of the network are: `router tcp` and so on.
     fn attached(&self, address: &str) -> Result<BTreeSet<String>> {
-        attached(&self.scene.server, &self.net, address)
+        attached(&self.fixture.server, &self.net, address)
     }
 }
 
@@ -206,5 +206,5 @@ fn set<const N: usize>(words: [&str; N]) -> BTreeSet<String> {
 fn agent_state(agent: &Agent, port: &str) -> Result<String> {
     let list: Vec<Value> = serde_json::from_str(&agent.appctl(&["list"])?)?;
     let entry = list.iter().find(|entry| entry["port"] == port);
-    Ok(entry.map_or_else(|| "-".to_owned(), crate::scene::state_of))
+    Ok(entry.map_or_else(|| "-".to_owned(), crate::fixture::state_of))
 }

@@ -8,7 +8,7 @@ use ovn_extaddr_tests::{
     Addressing, Agent, AgentBuilder, Instance, Net, NotifySocket, OvsdbServer, PROMPT, eventually,
 };
 
-use crate::scene::{OWNER, SOON, Scene, V4, ip, row, wait_for_rows};
+use crate::fixture::{Fixture, OWNER, SOON, V4, ip, row, wait_for_rows};
 
 /// An agent that reports to a service manager.
 fn watched(server: &OvsdbServer, socket: &NotifySocket) -> AgentBuilder {
@@ -25,7 +25,7 @@ fn overridden(server: &OvsdbServer) -> Result<(Net, Instance)> {
 }
 
 #[test]
-fn ready_is_told_after_the_first_decision_and_the_status_counts() -> Result<()> {
+fn ready_is_notified_after_the_first_decision() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let (net, instance) = overridden(&server)?;
     server.stop()?;
@@ -50,7 +50,7 @@ fn ready_is_told_after_the_first_decision_and_the_status_counts() -> Result<()> 
 }
 
 #[test]
-fn a_standby_is_ready_too() -> Result<()> {
+fn standby_agent_notifies_ready() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut first = Agent::start(server.remote())?;
     first.wait_for_log("active: this agent has the lock")?;
@@ -62,7 +62,7 @@ fn a_standby_is_ready_too() -> Result<()> {
 }
 
 #[test]
-fn a_reload_is_told_from_beginning_to_end() -> Result<()> {
+fn reload_is_notified_from_beginning_to_end() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut socket = NotifySocket::new()?;
     let mut agent = watched(&server, &socket).start()?;
@@ -83,7 +83,7 @@ fn a_reload_is_told_from_beginning_to_end() -> Result<()> {
 
 /// The signs of life come from the loop that does the work, so that a loop that hangs is noticed.
 #[test]
-fn a_loop_that_hangs_gives_no_sign_of_life() -> Result<()> {
+fn hanging_main_loop_sends_no_watchdog_notifications() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut socket = NotifySocket::new()?;
     let agent = watched(&server, &socket).env("WATCHDOG_USEC", "400000").start()?;
@@ -111,40 +111,40 @@ fn a_loop_that_hangs_gives_no_sign_of_life() -> Result<()> {
 }
 
 #[test]
-fn a_stop_hands_over_at_once() -> Result<()> {
-    let mut scene = Scene::start()?;
-    scene.agent.wait_for_log("active: this agent has the lock")?;
-    let mut second = Agent::start(scene.server.remote())?;
+fn stopped_agent_hands_over_its_lock_at_once() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    fixture.agent.wait_for_log("active: this agent has the lock")?;
+    let mut second = Agent::start(fixture.server.remote())?;
     second.wait_for_log("standby: another agent has the lock")?;
-    assert!(scene.agent.stop()?.success());
+    assert!(fixture.agent.stop()?.success());
     second.wait_for_log("active: this agent has the lock")
 }
 
 /// The server is slow to answer a transaction: the agent does not leave before it has.
 #[test]
-fn a_stop_waits_for_the_transaction_under_way() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let mut net = Net::builder(1).create(&scene.server)?;
+fn stop_waits_for_the_pending_transaction() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let mut net = Net::builder(1).create(&fixture.server)?;
     let instance = net.add_instance(Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
-    scene.agent.wait_for_log("active: this agent has the lock")?;
+    fixture.agent.wait_for_log("active: this agent has the lock")?;
     // It has seen the network.
     eventually(SOON, "it knows the port", || {
-        Ok(scene.agent.appctl(&["memory/show"])?.contains("load-balancers:1"))
+        Ok(fixture.agent.appctl(&["memory/show"])?.contains("load-balancers:1"))
     })?;
     // The agent already has the data that it decides on; the server does not read the transaction.
-    scene.server.daemon().signal("STOP")?;
-    scene.agent.write_config(&format!("{PROMPT}auto = true\n"))?;
-    scene.agent.wait_for_log("will leave as 203.0.113.101")?;
-    scene.agent.daemon().signal("TERM")?;
-    scene.agent.wait_for_log("stopping")?;
+    fixture.server.daemon().signal("STOP")?;
+    fixture.agent.write_config(&format!("{PROMPT}auto = true\n"))?;
+    fixture.agent.wait_for_log("will leave as 203.0.113.101")?;
+    fixture.agent.daemon().signal("TERM")?;
+    fixture.agent.wait_for_log("stopping")?;
     sleep(Duration::from_millis(500));
-    assert!(scene.agent.daemon().is_running(), "it waits");
-    scene.server.daemon().signal("CONT")?;
-    let status = scene.agent.daemon().wait(SOON)?;
+    assert!(fixture.agent.daemon().is_running(), "it waits");
+    fixture.server.daemon().signal("CONT")?;
+    let status = fixture.agent.daemon().wait(SOON)?;
     assert!(status.success(), "{status}");
-    let log = scene.agent.log();
+    let log = fixture.agent.log();
     let after = log.split_once("stopping").context("it is logged")?.1;
     assert!(after.contains("committed keys=1 changes=1"), "{log}");
-    wait_for_rows(&scene.server, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.11")])
+    wait_for_rows(&fixture.server, OWNER, [row(&net, &instance, "203.0.113.101", "10.57.1.11")])
 }

@@ -1,7 +1,7 @@
 //! Incus and LXD as sources of intents: a scripted server of their API beside a real database.
 
-mod edge;
-mod following;
+mod api_changes;
+mod api_faults;
 mod remote;
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use ovn_extaddr_tests::{
 };
 use serde_json::Value;
 
-use crate::scene::{OWNER, SOON, Scene, ip, owned, row, wait_for_rows};
+use crate::fixture::{Fixture, OWNER, SOON, ip, owned, row, wait_for_rows};
 
 /// The forward addresses of a stage, both to its first instance.
 const ONE: &str = "203.0.113.101";
@@ -20,7 +20,7 @@ const TWO: &str = "203.0.113.102";
 
 /// A network with an instance and two forwards to it, a CMS that has the instance, and an agent that reads from it.
 struct Stage {
-    scene: Scene,
+    fixture: Fixture,
     api: CmsApi,
     net: Net,
     instance: Instance,
@@ -49,7 +49,7 @@ impl Stage {
         let cli = ovn_extaddr_tests::Cli::new(server.remote())?;
         cli.write_config(&config)?;
         let agent = Agent::builder(server.remote()).config(&config).start()?;
-        Ok(Self { scene: Scene { agent, cli, server }, api, net, instance, dir })
+        Ok(Self { fixture: Fixture { agent, cli, server }, api, net, instance, dir })
     }
 
     /// Where the CMS listens.
@@ -75,18 +75,18 @@ impl Stage {
     /// Waits until the instance leaves with this address and the agent has no other row.
     fn leaves_as(&self, address: &str) -> Result<()> {
         let expected = row(&self.net, &self.instance, address, self.instance.v4()?);
-        wait_for_rows(&self.scene.server, OWNER, [expected])
+        wait_for_rows(&self.fixture.server, OWNER, [expected])
     }
 
     /// Whether the instance leaves with this address now.
     fn leaves_now_as(&self, address: &str) -> Result<bool> {
         let expected = row(&self.net, &self.instance, address, self.instance.v4()?);
-        Ok(owned(&self.scene.server, OWNER)?.into_iter().eq([expected]))
+        Ok(owned(&self.fixture.server, OWNER)?.into_iter().eq([expected]))
     }
 
     /// The only line of `status` about a source.
     fn source_line(&self) -> Result<String> {
-        let status = self.scene.agent.appctl(&["status"])?;
+        let status = self.fixture.agent.appctl(&["status"])?;
         let line = status.lines().find_map(|line| line.strip_prefix("source: "));
         Ok(line.with_context(|| status.clone())?.to_owned())
     }

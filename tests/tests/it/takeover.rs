@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, AgentBuilder, Clock, Instance, Net, OvsdbServer, PROMPT};
 use serde_json::json;
 
-use crate::scene::{OWNER, V4, ip, owned, row, wait_for_rows};
+use crate::fixture::{OWNER, V4, ip, owned, row, wait_for_rows};
 
 const ACTIVE: &str = "active: this agent has the lock";
 const STANDBY: &str = "standby: another agent has the lock";
@@ -74,7 +74,7 @@ impl Place {
 /// Rule: until all data for a client is sent, the server reads nothing from it, and does not notice that it is dead
 /// (`ovsdb_jsonrpc_session_run` in ovsdb/jsonrpc-server.c).
 #[test]
-fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
+fn lock_of_an_unnoticed_dead_holder_is_stolen() -> Result<()> {
     let place = Place::new()?;
     let mut first = Agent::start(place.server.tcp_remote())?;
     first.wait_for_log(ACTIVE)?;
@@ -128,7 +128,7 @@ fn a_dead_holder_that_the_server_does_not_notice_is_robbed() -> Result<()> {
 
 /// Two agents that disagree: the one that has the lock keeps it.
 #[test]
-fn an_agent_that_lives_and_has_other_rules_keeps_the_lock() -> Result<()> {
+fn live_agent_with_other_rules_keeps_the_lock() -> Result<()> {
     let place = Place::new()?;
     // The address is not forwarded to the second instance.
     let config = format!("{PROMPT}require-target = true\n");

@@ -109,7 +109,7 @@ async fn sessions_run_over_tls() -> Result<()> {
 
 /// Regression: cluster-network-operator#580 and cluster-network-operator#640: OVN's certificates name no hosts.
 #[tokio::test]
-async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
+async fn host_name_is_verified_only_on_request() -> Result<()> {
     let world = World::new()?;
     let remote = world.server.remote();
     let strict = TlsConfig { verify_host_name: true, ..tls(&world.pki, &world.own) };
@@ -122,7 +122,7 @@ async fn a_host_name_counts_only_where_asked_for() -> Result<()> {
 
 /// SNI: names are sent to the server, which may serve several, and addresses are not (RFC 6066 §3).
 #[tokio::test]
-async fn a_host_name_is_told_to_the_server_and_an_address_is_not() -> Result<()> {
+async fn sni_is_sent_for_host_names_only() -> Result<()> {
     let world = World::new()?;
     for (host, told) in [("localhost", true), ("127.0.0.1", false)] {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -143,7 +143,7 @@ async fn a_host_name_is_told_to_the_server_and_an_address_is_not() -> Result<()>
 
 /// Regression: CVE-2026-40243, a client that used the certificates sent by the server as its roots.
 #[tokio::test]
-async fn a_server_of_another_ca_is_refused() -> Result<()> {
+async fn server_certificate_of_another_ca_is_refused() -> Result<()> {
     let mut world = World::new()?;
     let usual = tls(&world.pki, &world.own);
     accepted(&world.server.remote(), &usual).await?;
@@ -173,7 +173,7 @@ async fn a_server_of_another_ca_is_refused() -> Result<()> {
 /// Regression: webpki#205: a certificate may be its own CA, as `ovs-pki self-sign` makes it, and is then trusted only
 /// for itself. A CA's certificate is not valid for a server, which is reported.
 #[tokio::test]
-async fn a_certificate_may_be_its_own_ca() -> Result<()> {
+async fn self_signed_certificate_may_be_its_own_ca() -> Result<()> {
     let world = World::new()?;
     let alone = world.pki.self_signed("alone")?;
     let server = world.server_with(&alone)?;
@@ -192,7 +192,7 @@ async fn a_certificate_may_be_its_own_ca() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_certificate_counts_in_its_time_only() -> Result<()> {
+async fn certificate_outside_its_validity_is_refused() -> Result<()> {
     let world = World::new()?;
     let usual = tls(&world.pki, &world.own);
     let issue = |name: &str, authority, from: &str, until: &str| {
@@ -215,7 +215,7 @@ async fn a_certificate_counts_in_its_time_only() -> Result<()> {
 
 /// Rule: with TLS 1.3 the server refuses the client's certificate after the client has connected.
 #[tokio::test]
-async fn our_side_is_refused_with_the_reason() -> Result<()> {
+async fn refused_client_certificate_is_reported_with_the_reason() -> Result<()> {
     let world = World::new()?;
     let remote = world.server.remote();
     let usual = tls(&world.pki, &world.own);
@@ -243,7 +243,7 @@ async fn our_side_is_refused_with_the_reason() -> Result<()> {
 
 /// Regression: rustls#2339 and rustls#2364: old certificates are refused without a reason.
 #[tokio::test]
-async fn version_1_is_refused_with_the_cure() -> Result<()> {
+async fn x509_version_1_certificate_is_refused_with_the_cure() -> Result<()> {
     let world = World::new()?;
     let cure =
         "is of X.509 version 1, which is refused for its lack of extensions: create it again with ovs-pki";
@@ -257,7 +257,7 @@ async fn version_1_is_refused_with_the_cure() -> Result<()> {
 /// Regression: kanidm#4002, rustls#2827 and rustls#2536: what OpenSSL signs by default, SHA-512 with any curve, is
 /// refused. Each kind of key is the CA's, the server's and the client's.
 #[tokio::test]
-async fn field_case_11_keys_on_all_curves_that_are_in_use_are_accepted_with_sha_512() -> Result<()> {
+async fn field_case_11_keys_of_all_common_curves_are_accepted_with_sha_512() -> Result<()> {
     let pki = Pki::new()?;
     let kinds = ["P-256", "P-384", "P-521", "ed25519", "rsa"];
     for ca in kinds {
@@ -283,8 +283,7 @@ async fn field_case_11_keys_on_all_curves_that_are_in_use_are_accepted_with_sha_
 /// A server whose loop takes seconds answers a handshake late: a client that always gives up after the same time keeps
 /// it busy.
 #[tokio::test]
-async fn field_case_15_a_server_that_is_slow_to_shake_hands_has_twice_the_time_at_the_next_attempt()
--> Result<()> {
+async fn field_case_15_timeout_of_a_slow_handshake_doubles_at_the_next_attempt() -> Result<()> {
     let (pki, first) = (Pki::new()?, Duration::from_millis(50));
     let own = pki.issue("agent", Authority::Switch)?;
     // The kernel accepts at once, and no program answers.
@@ -309,7 +308,7 @@ async fn field_case_15_a_server_that_is_slow_to_shake_hands_has_twice_the_time_a
 
 /// A program may have its keys elsewhere than in files, and its own rules.
 #[tokio::test]
-async fn keys_may_be_given_as_text_and_the_rules_of_tls_as_a_whole() -> Result<()> {
+async fn keys_are_accepted_as_text_and_tls_settings_as_a_whole() -> Result<()> {
     let world = World::new()?;
     let usual = tls(&world.pki, &world.own);
     let text = |source: &Option<PemSource>| -> Result<Option<PemSource>> {
@@ -353,7 +352,7 @@ async fn keys_may_be_given_as_text_and_the_rules_of_tls_as_a_whole() -> Result<(
 }
 
 #[tokio::test]
-async fn a_ca_is_bootstrapped_once() -> Result<()> {
+async fn ca_certificate_is_bootstrapped_once() -> Result<()> {
     let world = World::new()?;
     let file = world.pki.dir().join("bootstrapped.pem");
     let bootstrap =
@@ -378,7 +377,7 @@ async fn a_ca_is_bootstrapped_once() -> Result<()> {
 
 /// The contents of the files at the time of a connection count, and only for that connection.
 #[tokio::test]
-async fn changed_files_count_for_the_next_connection() -> Result<()> {
+async fn changed_tls_files_are_used_by_the_next_connection() -> Result<()> {
     let world = World::new()?;
     let stranger = world.pki.issue("stranger", Authority::Controller)?;
     let (key, certificate) = (world.pki.dir().join("live-key.pem"), world.pki.dir().join("live-cert.pem"));
@@ -420,7 +419,7 @@ async fn changed_files_count_for_the_next_connection() -> Result<()> {
 /// Regression: ovs-issues#144, whose client does not reread its files while it waits for its first snapshot; and
 /// cluster-network-operator#1144, whose clients outlive their certificates and never read the new ones.
 #[tokio::test]
-async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {
+async fn client_refused_before_connects_with_new_tls_files() -> Result<()> {
     let world = World::new()?;
     let (key, certificate) = (world.pki.dir().join("mine-key.pem"), world.pki.dir().join("mine-cert.pem"));
     let set = |who: &Certified| -> Result<()> {
@@ -449,7 +448,7 @@ async fn a_client_that_never_got_in_gets_in_with_new_files() -> Result<()> {
 
 /// The expiry of a certificate does not end a connection, but prevents the next one.
 #[tokio::test]
-async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> Result<()> {
+async fn expired_certificate_is_refused_at_the_next_connection_only() -> Result<()> {
     let world = World::new()?;
     let stamp = |seconds: u64| -> Result<String> {
         let mut date = Command::new("date");
@@ -495,7 +494,7 @@ async fn a_certificate_that_ends_meanwhile_counts_for_the_next_connection() -> R
 /// A key that only its owner and group may read is correct; one that everybody may read is reported and used
 /// nevertheless, as Open vSwitch's programs do.
 #[test]
-fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
+fn world_readable_private_key_is_warned_of_once() -> Result<()> {
     let world = World::new()?;
     let warning = "every user of this machine may read the private key";
     for (mode, told) in [(0o600, 0), (0o640, 0), (0o604, 1), (0o644, 1)] {
@@ -522,7 +521,7 @@ fn a_private_key_that_everybody_may_read_is_told_of_once() -> Result<()> {
 
 /// Certificates of `ovs-pki` name no host by default.
 #[test]
-fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
+fn failed_host_name_verification_names_the_missing_name() -> Result<()> {
     let world = World::new()?;
     let named = world.server_with(&world.pki.issue_for_host("localhost", Authority::Controller)?)?;
     let config = format!(
@@ -543,7 +542,7 @@ fn an_agent_that_verifies_names_says_which_one_is_missing() -> Result<()> {
 
 /// The agent as on central nodes: a cluster with TLS, whose leader changes under load.
 #[test]
-fn a_cluster_behind_tls_loses_its_leader_and_no_row() -> Result<()> {
+fn loss_of_the_leader_behind_tls_loses_no_row() -> Result<()> {
     let pki = Pki::new()?;
     let (own, server) = (pki.issue("agent", Authority::Switch)?, pki.issue("server", Authority::Controller)?);
     let (mut cluster, remotes) = Cluster::northbound_with_tls(3, &server, &pki.ca_cert(Authority::Switch))?;

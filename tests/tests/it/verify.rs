@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, Output, Ovn, PROMPT, eventually};
 use serde_json::{Value, json};
 
-use crate::scene::{SOON, V4, V6, ip};
+use crate::fixture::{SOON, V4, V6, ip};
 
 /// The chassis of [`Net`]'s gateway ports.
 const CHASSIS: &str = "gateway-1";
@@ -101,7 +101,7 @@ impl World {
 }
 
 #[test]
-fn what_works_is_verified_in_a_line_a_tree_and_json() -> Result<()> {
+fn working_override_is_verified_in_every_output_format() -> Result<()> {
     let world = World::start()?;
     world.wait_for(0, &[])?;
     assert_eq!(world.found("ipv6")?, (Some(0), BTreeMap::new()));
@@ -133,7 +133,7 @@ fn what_works_is_verified_in_a_line_a_tree_and_json() -> Result<()> {
 }
 
 #[test]
-fn a_row_that_northd_has_not_turned_into_flows_is_found() -> Result<()> {
+fn missing_flows_of_a_stopped_northd_are_found() -> Result<()> {
     let mut world = World::start()?;
     world.wait_for(0, &[])?;
     world.ovn.northd().signal("STOP")?;
@@ -163,7 +163,7 @@ fn a_row_that_northd_has_not_turned_into_flows_is_found() -> Result<()> {
 }
 
 #[test]
-fn a_rival_row_is_found_while_nobody_has_taken_ours_away() -> Result<()> {
+fn rival_row_is_found_while_the_agent_is_dead() -> Result<()> {
     let mut world = World::start()?;
     world.wait_for(0, &[])?;
     world.agent.kill9()?;
@@ -180,7 +180,7 @@ fn a_rival_row_is_found_while_nobody_has_taken_ours_away() -> Result<()> {
 }
 
 #[test]
-fn flows_that_are_gone_from_the_southbound_are_found() -> Result<()> {
+fn deleted_southbound_flows_are_found() -> Result<()> {
     let mut world = World::start()?;
     world.wait_for(0, &[])?;
     world.ovn.northd().signal("STOP")?;
@@ -192,7 +192,7 @@ fn flows_that_are_gone_from_the_southbound_are_found() -> Result<()> {
 }
 
 #[test]
-fn a_gateway_or_an_instance_that_is_on_no_chassis_is_found() -> Result<()> {
+fn unbound_gateway_or_instance_is_found() -> Result<()> {
     let world = World::start()?;
     world.wait_for(0, &[])?;
     let gateway = format!("cr-{}", world.net.gateway_port());
@@ -210,7 +210,7 @@ fn a_gateway_or_an_instance_that_is_on_no_chassis_is_found() -> Result<()> {
 }
 
 #[test]
-fn a_wrong_name_an_unreachable_and_a_wrong_southbound_are_said() -> Result<()> {
+fn unknown_port_and_unusable_southbound_are_errors() -> Result<()> {
     let world = World::start()?;
     world.wait_for(0, &[])?;
     let wrong = world.verify(&["no-such-port"])?;
@@ -239,7 +239,7 @@ fn a_wrong_name_an_unreachable_and_a_wrong_southbound_are_said() -> Result<()> {
 }
 
 #[test]
-fn many_routers_are_looked_at_together() -> Result<()> {
+fn many_routers_are_verified_together() -> Result<()> {
     let world = World::start()?;
     let mut gateways = Vec::new();
     for id in 2..=12 {
@@ -264,7 +264,7 @@ fn many_routers_are_looked_at_together() -> Result<()> {
 }
 
 #[test]
-fn set_waits_until_the_data_plane_does_it_or_says_what_is_missing() -> Result<()> {
+fn set_verify_waits_for_flows_and_reports_missing_ones() -> Result<()> {
     let mut world = World::start()?;
     world.wait_for(0, &[])?;
     world.net.add_forward(ip("203.0.113.102"), 80, world.instance.v4()?, 80)?;
@@ -288,7 +288,7 @@ fn set_waits_until_the_data_plane_does_it_or_says_what_is_missing() -> Result<()
 }
 
 #[test]
-fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
+fn agent_verifies_periodically_and_reports_failures() -> Result<()> {
     let mut world = World::start()?;
     world.wait_for(0, &[])?;
     let config = |remote: &str| format!("{PROMPT}sb-db = \"{remote}\"\nverify-interval = 1\n");
@@ -311,7 +311,8 @@ fn the_agent_looks_by_itself_and_tells_what_is_not_at_work() -> Result<()> {
     until(&world, "0 ok, 0 unknown, 2 failed at ")?;
     world.agent.wait_for_log("override fails in the data plane")?;
     let log = world.agent.log();
-    let line = log.lines().find(|line| line.contains("override fails in the data plane")).context("it is there")?;
+    let line =
+        log.lines().find(|line| line.contains("override fails in the data plane")).context("it is there")?;
     for part in ["incus-net1-lr", "unsnat", "see whether ovn-northd runs"] {
         assert!(line.contains(part), "{part} is not in {line}");
     }

@@ -54,7 +54,7 @@ fn ask(lab: &Lab, host: &Host) -> Result<()> {
 }
 
 /// No flow can take a reply away, and everything that the instance sends is seen with its forward address.
-fn all_is_well(lab: &Lab, host: &Host, listen: u16) -> Result<()> {
+fn assert_forward_address_is_used(lab: &Lab, host: &Host, listen: u16) -> Result<()> {
     assert_eq!(lab.hazards()?, []);
     for family in Family::BOTH {
         let address = forward_address(family);
@@ -69,27 +69,27 @@ fn all_is_well(lab: &Lab, host: &Host, listen: u16) -> Result<()> {
     Ok(())
 }
 
-fn an_instance_is_seen_as_its_forward_address(chassis: usize) -> Result<()> {
+fn check_instance_on(chassis: usize) -> Result<()> {
     let mut lab = Lab::builder().chassis(chassis).start()?;
     let c1 = lab.instance("c1", chassis - 1)?;
     forward(&lab, 80, &c1)?;
     let _agent = lab.agent()?;
     ask(&lab, &c1)?;
-    all_is_well(&lab, &c1, 80)
+    assert_forward_address_is_used(&lab, &c1, 80)
 }
 
 #[test]
-fn an_instance_on_the_gateway_chassis_is_seen_as_its_forward_address() -> Result<()> {
-    an_instance_is_seen_as_its_forward_address(1)
+fn instance_on_the_gateway_chassis_leaves_as_its_forward_address() -> Result<()> {
+    check_instance_on(1)
 }
 
 #[test]
-fn an_instance_on_another_chassis_is_seen_as_its_forward_address() -> Result<()> {
-    an_instance_is_seen_as_its_forward_address(2)
+fn instance_on_another_chassis_leaves_as_its_forward_address() -> Result<()> {
+    check_instance_on(2)
 }
 
 #[test]
-fn established_connections_outlive_the_override_s_coming() -> Result<()> {
+fn established_connections_survive_a_new_override() -> Result<()> {
     let mut lab = Lab::builder().chassis(2).start()?;
     let c1 = lab.instance("c1", 1)?;
     forward(&lab, 80, &c1)?;
@@ -103,11 +103,11 @@ fn established_connections_outlive_the_override_s_coming() -> Result<()> {
     }
     let counts = inbound.check();
     assert!(counts.all_from(lab.wan().address(Family::V4)?), "{counts:?}");
-    all_is_well(&lab, &c1, 80)
+    assert_forward_address_is_used(&lab, &c1, 80)
 }
 
 #[test]
-fn a_source_port_that_is_forwarded_is_not_used() -> Result<()> {
+fn forwarded_port_is_not_used_as_a_source_port() -> Result<()> {
     let mut lab = Lab::builder().start()?;
     let c1 = lab.instance("c1", 0)?;
     forward(&lab, 40_000, &c1)?;
@@ -120,5 +120,5 @@ fn a_source_port_that_is_forwarded_is_not_used() -> Result<()> {
             assert_ne!(seen.port(), 40_000, "{proto} {family}");
         }
     }
-    all_is_well(&lab, &c1, 40_000)
+    assert_forward_address_is_used(&lab, &c1, 40_000)
 }

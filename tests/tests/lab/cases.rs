@@ -4,7 +4,7 @@ use anyhow::Result;
 use ovn_extaddr_tests::lab::cases;
 
 #[test]
-fn the_agent_does_right_by_packets_in_field_cases() -> Result<()> {
+fn field_cases_are_decided_as_packets_require() -> Result<()> {
     let played = cases::play()?;
     assert!(played.iter().all(|case| case.wrong.is_empty()), "\n{}", cases::table(&played));
     Ok(())

@@ -26,7 +26,7 @@ fn at_risk(flows: &[String], nat: Nat) -> Vec<String> {
 }
 
 #[test]
-fn a_by_port_vip_endangers_its_port_and_no_other() {
+fn vip_with_a_port_is_a_hazard_for_that_port_only() {
     let flows = [
         flow(120, "ip4 && ip4.dst == 203.0.113.10 && tcp && tcp.dst == 40000", "next;"),
         flow(
@@ -42,7 +42,7 @@ fn a_by_port_vip_endangers_its_port_and_no_other() {
 }
 
 #[test]
-fn a_port_less_vip_endangers_every_port_of_its_protocol() {
+fn vip_without_a_port_is_a_hazard_for_every_port_of_its_protocol() {
     let flows = [flow(120, "ip6.dst == 2001:db8::10 && udp", "next;")];
     assert_eq!(at_risk(&flows, snat("2001:db8::10", "fd42::a", "5000-6000")), ["udp:5000"]);
     let flows = [flow(120, "ip4.dst == 203.0.113.10", "next;")];
@@ -50,7 +50,7 @@ fn a_port_less_vip_endangers_every_port_of_its_protocol() {
 }
 
 #[test]
-fn what_is_not_understood_counts_as_a_match() {
+fn unknown_match_counts_as_a_hazard() {
     let flows = [flow(120, "ip4.dst == 203.0.113.10 && tcp && reg9[5] == 1 && inport == \"lrp\"", "next;")];
     assert_eq!(at_risk(&flows, snat("203.0.113.10", "10.57.1.10", "1024-39999")), ["tcp:1024"]);
     let flows = [flow(120, "ip4.dst == {203.0.113.9, 203.0.113.10} && tcp && tcp.dst == {80, 443}", "next;")];
@@ -58,7 +58,7 @@ fn what_is_not_understood_counts_as_a_match() {
 }
 
 #[test]
-fn networks_and_drain_rows_are_not_looked_at() {
+fn network_snat_and_drain_rows_are_no_hazards() {
     let flows = [
         flow(120, "ip4.dst == 203.0.113.10 && tcp", "next;"),
         flow(120, "ip6.dst == 2001:db8::10 && tcp", "next;"),

@@ -83,7 +83,7 @@ fn play_all(stage: &Stage<'_>, beside: Option<Row>) -> Result<Vec<Since>> {
 }
 
 #[test]
-fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
+fn connections_survive_every_change_of_the_address() -> Result<()> {
     let mut lab = Lab::builder().chassis(2).start()?;
     let (c1, c2) = (lab.instance("c1", 1)?, lab.instance("c2", 1)?);
     let mut agent = lab.agent_with(|builder| builder.config(ALLOWED))?;
@@ -137,7 +137,7 @@ fn no_connection_is_cut_whatever_becomes_of_the_address() -> Result<()> {
 /// The same with forwarded addresses: one by port, so that source ports are restricted, the other as a whole, so that
 /// it is converted under the connections.
 #[test]
-fn no_connection_is_cut_where_the_addresses_are_forwarded() -> Result<()> {
+fn connections_survive_changes_between_forwarded_addresses() -> Result<()> {
     let mut lab = Lab::builder().chassis(2).start()?;
     let (c1, c2) = (lab.instance("c1", 1)?, lab.instance("c2", 1)?);
     let agent = lab.agent_with(|builder| builder.config("hold-down = 0\n"))?;
@@ -156,7 +156,7 @@ fn no_connection_is_cut_where_the_addresses_are_forwarded() -> Result<()> {
 }
 
 #[test]
-fn without_drain_rows_connections_are_cut() -> Result<()> {
+fn connections_break_without_drain_rows() -> Result<()> {
     let cut = |stage: &Stage<'_>| {
         stage.ask(stage.c1, Some(stage.a()))?;
         stage.settles([egress("A", stage.c1)])?;
@@ -171,7 +171,7 @@ fn without_drain_rows_connections_are_cut() -> Result<()> {
 }
 
 #[test]
-fn without_a_port_range_the_flows_show_the_hazard() -> Result<()> {
+fn flows_show_the_hazard_without_a_port_range() -> Result<()> {
     let endangered = |stage: &Stage<'_>| {
         stage.forward(stage.a(), 40_000, stage.c1, 8080)?;
         stage.ask(stage.c1, Some(stage.a()))?;
@@ -187,7 +187,7 @@ fn without_a_port_range_the_flows_show_the_hazard() -> Result<()> {
 }
 
 #[test]
-fn an_address_that_is_not_converted_has_no_override() -> Result<()> {
+fn override_is_refused_where_conversion_is_disabled() -> Result<()> {
     let refused = |stage: &Stage<'_>| {
         stage.default_target(DefaultTarget::Vip)?;
         stage.ask(stage.c1, Some(stage.a()))?;

@@ -46,7 +46,7 @@ fn directories(dir: &std::path::Path) -> Result<Vec<String>> {
 }
 
 #[test]
-fn two_labs_do_not_meet_and_leave_nothing() -> Result<()> {
+fn concurrent_labs_are_isolated_and_leave_nothing() -> Result<()> {
     let mut labs = [Lab::builder().start()?, Lab::builder().start()?];
     let mut left = Vec::new();
     for lab in &mut labs {
@@ -71,7 +71,7 @@ fn two_labs_do_not_meet_and_leave_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_panic_leaves_nothing() -> Result<()> {
+fn panicking_lab_leaves_nothing() -> Result<()> {
     let found = std::thread::spawn(|| {
         let lab = Lab::builder().start().expect("it starts");
         let found = (lab.name().to_owned(), directories(lab.dir()).expect("it has an inventory"));
@@ -85,7 +85,7 @@ fn a_panic_leaves_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_killed_owner_leaves_nothing() -> Result<()> {
+fn killed_lab_owner_leaves_nothing() -> Result<()> {
     let mut owner = Command::new(built("ovn-extaddr-lab")?).arg("keep").stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(owner.stdout.take().context("no pipe")?).read_line(&mut line)?;
@@ -123,7 +123,7 @@ impl Drop for Up<'_> {
 }
 
 #[test]
-fn a_lab_comes_up_is_probed_and_goes_down() -> Result<()> {
+fn lab_is_started_probed_and_stopped() -> Result<()> {
     let up = program(&["up", "--agent"])?;
     let name = up.split_once(" is up").context("a name")?.0.to_owned();
     let _up = Up(&name);
@@ -156,7 +156,7 @@ fn a_lab_comes_up_is_probed_and_goes_down() -> Result<()> {
 }
 
 #[test]
-fn a_lab_that_is_interrupted_while_it_comes_up_leaves_nothing() -> Result<()> {
+fn interrupted_lab_start_leaves_nothing() -> Result<()> {
     let mut up = Command::new(built("ovn-extaddr-lab")?)
         .args(["up", "--chassis", "2"])
         .stdout(Stdio::null())

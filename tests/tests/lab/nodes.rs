@@ -18,7 +18,7 @@ const KEY: &str = "ipv4.address.external";
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
 
 #[test]
-fn nodes_are_parted_and_agents_die() -> Result<()> {
+fn nodes_are_partitioned_and_agents_die_without_lost_rows() -> Result<()> {
     let mut nodes = Nodes::start(3)?;
     let mut net = Net::builder(1).ipv4_only().create(nodes.cluster())?;
     let instances = net.add_instances(10, Addressing::Static)?;
@@ -28,7 +28,7 @@ fn nodes_are_parted_and_agents_die() -> Result<()> {
     let stop = AtomicBool::new(false);
     let done = scope(|threads| {
         let load = threads.spawn(|| load(&net, &instances, &stop));
-        let done = suffer(&mut nodes);
+        let done = inject_faults(&mut nodes);
         stop.store(true, Ordering::Relaxed);
         load.join().expect("the load ends").and(done)
     });
@@ -73,7 +73,7 @@ fn load(net: &Net, instances: &[Instance], stop: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-fn suffer(nodes: &mut Nodes) -> Result<()> {
+fn inject_faults(nodes: &mut Nodes) -> Result<()> {
     eventually(TIMEOUT, "an agent commits", || Ok(nodes.agents().iter().any(|agent| commits(agent) > 0)))?;
     for n in 0..3 {
         part(nodes, n, "parted")?;

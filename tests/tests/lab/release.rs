@@ -9,7 +9,7 @@ use ovn_extaddr_tests::Protocol;
 use ovn_extaddr_tests::lab::{Family, Lab, facts};
 use serde_json::json;
 
-fn nothing_is_unexpected(lab: &mut Lab, chassis: usize) -> Result<()> {
+fn check_assumptions(lab: &mut Lab, chassis: usize) -> Result<()> {
     let (c1, c2) = (lab.instance("c1", chassis)?, lab.instance("c2", chassis)?);
     let facts = facts::measure(lab, &c1, &c2)?;
     assert!(facts.iter().all(|fact| fact.wrong.is_empty()), "\n{}", facts::table(&facts));
@@ -17,17 +17,17 @@ fn nothing_is_unexpected(lab: &mut Lab, chassis: usize) -> Result<()> {
 }
 
 #[test]
-fn the_facts_hold_on_one_chassis() -> Result<()> {
-    nothing_is_unexpected(&mut Lab::builder().start()?, 0)
+fn assumptions_about_ovn_hold_on_one_chassis() -> Result<()> {
+    check_assumptions(&mut Lab::builder().start()?, 0)
 }
 
 #[test]
-fn the_facts_hold_with_the_gateway_elsewhere() -> Result<()> {
-    nothing_is_unexpected(&mut Lab::builder().chassis(2).start()?, 1)
+fn assumptions_about_ovn_hold_with_the_gateway_on_another_chassis() -> Result<()> {
+    check_assumptions(&mut Lab::builder().chassis(2).start()?, 1)
 }
 
 #[test]
-fn a_row_without_port_range_beside_a_forward_is_a_hazard() -> Result<()> {
+fn row_without_port_range_beside_a_forward_is_a_hazard() -> Result<()> {
     let mut lab = Lab::builder().start()?;
     let c1 = lab.instance("c1", 0)?;
     for (family, external) in [(Family::V4, "203.0.113.10"), (Family::V6, "2001:db8::10")] {

@@ -41,12 +41,12 @@ fn all_rows(chassis: usize) -> Result<()> {
 }
 
 #[test]
-fn the_agent_s_rows_do_right_by_packets() -> Result<()> {
+fn rows_translate_packets_on_one_chassis() -> Result<()> {
     all_rows(1)
 }
 
 #[test]
-fn the_agent_s_rows_do_right_by_packets_with_the_gateway_elsewhere() -> Result<()> {
+fn rows_translate_packets_with_the_gateway_on_another_chassis() -> Result<()> {
     all_rows(2)
 }
 

@@ -52,14 +52,14 @@ fn play_family(stage: &Stage<'_>) -> Result<()> {
 }
 
 #[test]
-fn an_instance_in_an_instance() -> Result<()> {
+fn nested_instance_leaves_as_its_forward_address() -> Result<()> {
     let mut lab = Lab::builder().start()?;
     let [outer, inner] = lab.nested("outer", "inner", 0)?;
     play(&lab, &inner, &outer)
 }
 
 #[test]
-fn a_network_of_single_routes() -> Result<()> {
+fn instance_behind_host_routes_leaves_as_its_forward_address() -> Result<()> {
     let mut lab = Lab::builder().start()?;
     // As Incus does with ipv4.l3only and ipv6.l3only: the router's own network contains only the router.
     let (router, port) = (lab.net().router(), lab.net().internal_port());
@@ -151,7 +151,7 @@ fn joined(lab: &mut Lab, switch: &str, router_port: &str) -> Result<()> {
 }
 
 /// As in OVN-Kubernetes: instances on a distributed router, a switch, and a router that is entirely on one chassis.
-fn a_gateway_router_behind_a_join_switch(chassis: usize) -> Result<()> {
+fn play_behind_a_gateway_router(chassis: usize) -> Result<()> {
     let mut lab = Lab::builder().chassis(chassis).net(Net::builder(1).without_gateway()).start()?;
     let router = lab.net().router();
     lab.ovn().nbctl(&["set", "logical_router", &router, "options:chassis=gateway-1"])?;
@@ -172,17 +172,17 @@ fn a_gateway_router_behind_a_join_switch(chassis: usize) -> Result<()> {
 }
 
 #[test]
-fn a_gateway_router_on_the_instance_s_chassis() -> Result<()> {
-    a_gateway_router_behind_a_join_switch(1)
+fn instance_behind_a_gateway_router_on_its_chassis_leaves_as_its_forward_address() -> Result<()> {
+    play_behind_a_gateway_router(1)
 }
 
 #[test]
-fn a_gateway_router_on_another_chassis() -> Result<()> {
-    a_gateway_router_behind_a_join_switch(2)
+fn instance_behind_a_gateway_router_on_another_chassis_leaves_as_its_forward_address() -> Result<()> {
+    play_behind_a_gateway_router(2)
 }
 
 #[test]
-fn a_router_joined_to_another_by_peering() -> Result<()> {
+fn instance_behind_a_peered_router_leaves_as_its_forward_address() -> Result<()> {
     let mut lab = Lab::builder().start()?;
     let [pod1, pod2] = behind(&mut lab, 0, |lab| {
         let outer = lab.net().router();

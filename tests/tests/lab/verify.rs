@@ -37,7 +37,7 @@ fn without_range(lab: &mut Lab) -> Result<()> {
 }
 
 #[test]
-fn verify_says_what_becomes_of_packets() -> Result<()> {
+fn verify_reports_what_packets_show() -> Result<()> {
     let mut lab = Lab::builder().chassis(2).start()?;
     let (c1, c2) = (lab.instance("c1", 1)?, lab.instance("c2", 1)?);
     let mut agent = lab.agent()?;
@@ -98,7 +98,7 @@ fn verify_says_what_becomes_of_packets() -> Result<()> {
 }
 
 #[test]
-fn verify_says_that_the_gateway_is_gone() -> Result<()> {
+fn verify_reports_a_missing_gateway() -> Result<()> {
     let mut lab = Lab::builder().chassis(2).start()?;
     let (c1, c2) = (lab.instance("c1", 1)?, lab.instance("c2", 1)?);
     let agent = lab.agent()?;

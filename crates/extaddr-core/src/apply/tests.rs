@@ -65,7 +65,7 @@ fn contested() -> (Live, Applier) {
 }
 
 #[test]
-fn one_transaction_is_under_way_at_a_time() {
+fn at_most_one_transaction_is_pending() {
     let network = wanting();
     let mut applier = applier(&network);
     let mut live = Live::new(network);
@@ -80,7 +80,7 @@ fn one_transaction_is_under_way_at_a_time() {
 }
 
 #[test]
-fn what_had_no_effect_is_sent_again_ever_less_often() {
+fn transaction_without_effect_is_retried_ever_less_often() {
     let network = wanting();
     let mut applier = applier(&network);
     let mut live = Live::new(network);
@@ -102,7 +102,7 @@ fn what_had_no_effect_is_sent_again_ever_less_often() {
 }
 
 #[test]
-fn an_outcome_that_is_not_known_is_seen_in_the_database() {
+fn unknown_transaction_is_repeated_with_the_same_row_uuid() {
     let network = wanting();
     let mut applier = applier(&network);
     let live = Live::new(network);
@@ -112,7 +112,7 @@ fn an_outcome_that_is_not_known_is_seen_in_the_database() {
 }
 
 #[test]
-fn rows_are_contested_until_they_have_not_been_restored_for_a_while() {
+fn contention_expires_after_a_time_without_restoration() {
     let port = Arc::from("p1");
     let (mut live, mut applier) = contested();
     assert_eq!(applier.obstacle(live.parts().1, &port), Some(Obstacle::Contested));

@@ -11,7 +11,7 @@ fn after(start: Instant, seconds: u64) -> Instant {
 }
 
 #[test]
-fn the_first_losses_are_healed_at_once_and_later_ones_ever_less_often() {
+fn lost_rows_are_restored_at_once_and_then_ever_less_often() {
     let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..10 {
         fights.note(&subject(), vec![1], after(start, second));
@@ -30,7 +30,7 @@ fn the_first_losses_are_healed_at_once_and_later_ones_ever_less_often() {
 }
 
 #[test]
-fn rows_that_stay_are_out_of_the_fight() {
+fn row_that_stays_is_contested_no_longer() {
     let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..15 {
         fights.note(&subject(), vec![1], after(start, second));
@@ -45,7 +45,7 @@ fn rows_that_stay_are_out_of_the_fight() {
 }
 
 #[test]
-fn one_of_two_rows_can_be_lost_as_well() {
+fn repeated_loss_of_one_of_two_rows_is_contested() {
     let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     fights.note(&subject(), vec![1, 2], start);
     for second in 1..=10 {
@@ -57,7 +57,7 @@ fn one_of_two_rows_can_be_lost_as_well() {
 }
 
 #[test]
-fn what_the_operator_changes_is_no_fight() {
+fn changes_of_the_operator_are_not_contention() {
     let (mut fights, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..15 {
         // Another address each time.

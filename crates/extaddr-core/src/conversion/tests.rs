@@ -51,7 +51,7 @@ fn removed() -> Network {
 }
 
 #[test]
-fn a_vip_gives_way_to_a_row() {
+fn vip_is_converted_to_a_row() {
     assert_eq!(forwarded(&[]).conversions(), ["detach fw", &format!("insert {ROW}")]);
     // The other VIPs of a balancer stay.
     let network = forwarded(&[("203.0.113.11:80", "10.57.0.11:80")]);
@@ -72,7 +72,7 @@ fn a_vip_gives_way_to_a_row() {
 }
 
 #[test]
-fn a_vip_that_cannot_give_way_without_harm_stays() {
+fn vip_is_not_converted_where_that_would_do_harm() {
     type Change = fn(&mut Network);
     let cases: [(&str, Change); 9] = [
         ("another router needs the VIP", |n| {
@@ -126,7 +126,7 @@ fn a_vip_that_cannot_give_way_without_harm_stays() {
 }
 
 #[test]
-fn what_was_removed_is_restored_when_nobody_needs_the_row() {
+fn removed_vip_is_restored_once_the_row_is_unused() {
     for (mut network, restored) in [(detached(), "attach fw"), (removed(), "restore-vip fw 203.0.113.10")] {
         assert_eq!(network.conversions(), Vec::<String>::new(), "it is in use");
         assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
@@ -139,7 +139,7 @@ fn what_was_removed_is_restored_when_nobody_needs_the_row() {
 }
 
 #[test]
-fn a_row_whose_vip_the_cms_has_deleted_goes_too() {
+fn row_is_deleted_once_the_cms_deletes_its_vip() {
     for mut network in [detached(), removed()] {
         network.delete("Load_Balancer", "fw");
         assert_eq!(network.conversions(), [format!("delete {ROW}")]);
@@ -161,7 +161,7 @@ fn a_row_whose_vip_the_cms_has_deleted_goes_too() {
 }
 
 #[test]
-fn a_vip_that_somebody_brings_back_gives_way_again() {
+fn vip_that_reappears_is_converted_again() {
     let mut network = detached();
     network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
     assert_eq!(network.conversions(), ["detach fw"]);
@@ -180,7 +180,7 @@ fn a_vip_that_somebody_brings_back_gives_way_again() {
 }
 
 #[test]
-fn a_detached_balancer_with_a_new_vip_is_attached_without_the_other_one() {
+fn detached_balancer_with_a_new_vip_is_attached_without_the_converted_one() {
     let mut network = detached();
     let vips = map(&[(A, TARGET), ("203.0.113.11:80", "10.57.0.11:80")]);
     network.put("Load_Balancer", "fw", json!({"vips": vips}));
@@ -192,7 +192,7 @@ fn a_detached_balancer_with_a_new_vip_is_attached_without_the_other_one() {
 }
 
 #[test]
-fn a_balancer_may_lose_one_vip_and_then_be_detached_for_another_address() {
+fn balancer_with_a_removed_vip_may_be_detached_for_another_address() {
     const B: &str = "203.0.113.11";
     let mut network = forwarded(&[(B, "10.57.0.12")]);
     network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
@@ -208,7 +208,7 @@ fn a_balancer_may_lose_one_vip_and_then_be_detached_for_another_address() {
 }
 
 #[test]
-fn a_vip_whose_key_could_not_be_read_back_stays() {
+fn vip_whose_key_cannot_be_recorded_is_not_converted() {
     let mut network = forwarded(&[]);
     let vips = map(&[("203.0.113.10: 0", TARGET), ("203.0.113.11:80", "10.57.0.11:80")]);
     network.put("Load_Balancer", "fw", json!({"vips": vips}));
@@ -217,7 +217,7 @@ fn a_vip_whose_key_could_not_be_read_back_stays() {
 }
 
 #[test]
-fn of_two_groups_of_agents_with_a_row_each_that_with_the_lesser_name_keeps_it() {
+fn owner_with_the_lesser_name_keeps_its_conversion() {
     let mut network = detached();
     let undo = format!("attach {}", balancer_uuid(&network, "fw"));
     network.rules.owner = "second".parse().unwrap();
@@ -228,7 +228,7 @@ fn of_two_groups_of_agents_with_a_row_each_that_with_the_lesser_name_keeps_it() 
 }
 
 #[test]
-fn an_address_stays_announced() {
+fn conversion_keeps_an_address_announced() {
     let announcing = |enabled: &str, router: &str, port: Option<&str>, others: &[(&str, &str)]| {
         let mut network = forwarded(others);
         let options = [("dynamic-routing", enabled), ("dynamic-routing-redistribute", router)];
@@ -265,7 +265,7 @@ fn change_row(network: &mut Network, columns: serde_json::Value) {
 }
 
 #[test]
-fn a_row_that_somebody_changes_is_still_known() {
+fn changed_row_is_recognised_by_its_uuid() {
     // By its UUID, as rows of this kind are not searched for it. It forwards nothing, so that the VIP has to.
     let mut network = detached();
     change_row(&mut network, json!({"type": "snat"}));

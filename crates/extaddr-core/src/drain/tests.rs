@@ -39,7 +39,7 @@ fn draining(wanted: &str) -> Network {
 }
 
 #[test]
-fn an_override_that_ends_leaves_a_drain_row() {
+fn ended_override_leaves_a_drain_row() {
     let mut network = network("none");
     network.own_row("p1", A, TARGET, None);
     let delete = "delete snat 203.0.113.10 for 10.57.0.11";
@@ -53,7 +53,7 @@ fn an_override_that_ends_leaves_a_drain_row() {
 }
 
 #[test]
-fn a_drain_row_stays_until_its_time() {
+fn drain_row_is_deleted_when_its_time_is_over() {
     for (left, planned) in [(1, &[][..]), (300, &[]), (0, &[DELETE]), (301, &["update drain 203.0.113.10"])] {
         let mut network = network("none");
         drains_until(&mut network, NOW + left, TARGET);
@@ -65,7 +65,7 @@ fn a_drain_row_stays_until_its_time() {
 }
 
 #[test]
-fn a_drain_row_goes_when_it_has_no_use() {
+fn useless_drain_row_is_deleted() {
     assert_eq!(draining("none").plan("p1"), Vec::<String>::new());
     type Change = fn(&mut Network);
     let cases: [(&str, Change); 4] = [
@@ -94,7 +94,7 @@ fn a_drain_row_goes_when_it_has_no_use() {
 }
 
 #[test]
-fn a_drain_row_that_somebody_changed_is_written_again() {
+fn changed_drain_row_is_rewritten() {
     let mut network = network("none");
     let name = drains_until(&mut network, NOW + 100, TARGET);
     network.put("NAT", &name, json!({"external_port_range": "1-2"}));
@@ -106,7 +106,7 @@ fn a_drain_row_that_somebody_changed_is_written_again() {
 }
 
 #[test]
-fn the_next_time_is_the_end_or_when_the_row_is_short_enough() {
+fn next_drain_deadline_respects_a_shortened_drain_time() {
     let network = draining("none");
     let store = network.store();
     let rows: Vec<_> = store
@@ -129,7 +129,7 @@ fn the_next_time_is_the_end_or_when_the_row_is_short_enough() {
 }
 
 #[test]
-fn no_packet_has_the_address_of_a_drain_row() {
+fn internal_address_of_a_drain_row_is_unusable() {
     for n in 0..1000 {
         let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, &[n as u8, (n >> 8) as u8]);
         let IpAddr::V4(v4) = unused(uuid, Family::V4) else { panic!() };

@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_who_watches(steps in prop::collection::vec((0..6usize, 0..8u8, any::<bool>()), 0..100)) {
+        fn index_finds_all_watching_ports(steps in prop::collection::vec((0..6usize, 0..8u8, any::<bool>()), 0..100)) {
             let watch = |n: u8| match n {
                 0..6 => Dependency::Balancer(Uuid::from_u128(n.into())),
                 _ => Dependency::Anywhere(IpAddr::from([10, 0, 0, n])),

@@ -54,7 +54,7 @@ fn entry(store: &Store, engine: &Engine) -> Option<Entry> {
 }
 
 /// The port's only intent: address, source, state, reason.
-fn said(store: &Store, engine: &Engine) -> String {
+fn reported(store: &Store, engine: &Engine) -> String {
     entry(store, engine).map_or_else(
         || "-".to_owned(),
         |entry| {
@@ -81,12 +81,12 @@ fn with_row(network: &mut Network, external: &str) {
 }
 
 #[test]
-fn what_is_heard_counts_at_once_and_for_its_ports_alone() {
+fn source_update_redecides_only_its_ports_at_once() {
     let network = network();
     let mut store = network.store();
     let mut engine = expecting(&network, &store);
     engine.catch_up(&mut store, now());
-    assert_eq!(said(&store, &engine), "-");
+    assert_eq!(reported(&store, &engine), "-");
     for (update, expected) in [
         (SourceUpdate::Listed(vec![web1("203.0.113.10")]), "203.0.113.10 incus pending "),
         (SourceUpdate::Lost("away".to_owned()), "203.0.113.10 incus pending "),
@@ -100,12 +100,12 @@ fn what_is_heard_counts_at_once_and_for_its_ports_alone() {
         engine.take_update(&store, 0, update);
         let decided = engine.catch_up(&mut store, now());
         assert!(decided.iter().all(|port| **port == *PORT), "{decided:?}");
-        assert_eq!(said(&store, &engine), expected);
+        assert_eq!(reported(&store, &engine), expected);
     }
 }
 
 #[test]
-fn nothing_is_kept_of_ports_for_which_nothing_is_asked() {
+fn port_without_an_intent_has_no_entry() {
     let mut network = network();
     network.instance(&PORT.replace("000a-eth0", "000b-eth0"), "02:00:00:00:00:13 10.57.0.13");
     let mut store = network.store();
@@ -126,7 +126,7 @@ fn nothing_is_kept_of_ports_for_which_nothing_is_asked() {
 }
 
 #[test]
-fn the_port_s_own_key_comes_before_and_the_policy_after() {
+fn source_precedes_the_policy_and_follows_the_key_of_the_port() {
     let mut network = network();
     let policy = format!("[[rule]]\nport = \"{PORT}\"\nipv4 = \"203.0.113.11\"");
     network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
@@ -135,7 +135,7 @@ fn the_port_s_own_key_comes_before_and_the_policy_after() {
         let mut engine = expecting(network, &store);
         engine.take_update(&store, 0, update);
         engine.catch_up(&mut store, now());
-        said(&store, &engine)
+        reported(&store, &engine)
     };
     let asking = || SourceUpdate::Listed(vec![web1("203.0.113.10")]);
     assert_eq!(decide(&network, asking()), "203.0.113.10 incus pending ");
@@ -146,20 +146,20 @@ fn the_port_s_own_key_comes_before_and_the_policy_after() {
 }
 
 #[test]
-fn an_agent_that_never_heard_the_source_leaves_rows_alone() {
+fn unreachable_source_leaves_rows_unchanged() {
     let mut network = network();
     with_row(&mut network, "203.0.113.10");
     let mut store = network.store();
     let mut engine = expecting(&network, &store);
     engine.catch_up(&mut store, now());
-    assert_eq!(said(&store, &engine), "203.0.113.10 incus pending source-unreachable");
+    assert_eq!(reported(&store, &engine), "203.0.113.10 incus pending source-unreachable");
     assert!(engine.unsettled().is_empty(), "{:?}", engine.changes(&store, &ReconcileKey::Port(PORT.into())));
     engine.take_update(&store, 0, SourceUpdate::Lost("refused".to_owned()));
     assert!(engine.catch_up(&mut store, now()).is_empty());
     for (address, state) in [("203.0.113.10", "active"), ("203.0.113.11", "pending")] {
         engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1(address)]));
         engine.catch_up(&mut store, now());
-        assert_eq!(said(&store, &engine), format!("{address} incus {state} "));
+        assert_eq!(reported(&store, &engine), format!("{address} incus {state} "));
     }
     engine.take_update(&store, 0, SourceUpdate::Listed(Vec::new()));
     engine.catch_up(&mut store, now());
@@ -167,7 +167,7 @@ fn an_agent_that_never_heard_the_source_leaves_rows_alone() {
 }
 
 #[test]
-fn a_row_that_is_left_alone_goes_with_its_forward_and_its_port() {
+fn row_of_an_unreachable_source_is_deleted_with_its_forward_or_port() {
     for spoil in [
         |network: &mut Network| network.delete("Load_Balancer", "fw"),
         |network: &mut Network| network.delete("Logical_Switch_Port", PORT),
@@ -185,7 +185,7 @@ fn a_row_that_is_left_alone_goes_with_its_forward_and_its_port() {
 }
 
 #[test]
-fn an_intent_waits_for_its_port_under_the_instance_s_name() {
+fn intent_without_a_port_waits_under_the_name_of_its_instance() {
     let mut network = network();
     network.delete("Logical_Switch_Port", PORT);
     let store = network.store();
@@ -203,7 +203,7 @@ fn an_intent_waits_for_its_port_under_the_instance_s_name() {
 }
 
 #[test]
-fn a_fresh_look_decides_the_same() {
+fn recomputation_leads_to_the_same_decisions() {
     let network = network();
     let mut store = network.store();
     let mut engine = expecting(&network, &store);
@@ -229,7 +229,7 @@ fn explained(store: &Store, engine: &Engine) -> String {
 }
 
 #[test]
-fn what_a_source_said_is_told_from_what_is_presumed() {
+fn explanation_distinguishes_source_from_presumed_intents() {
     let mut network = network();
     with_row(&mut network, "203.0.113.10");
     let mut store = network.store();
@@ -243,7 +243,7 @@ fn what_a_source_said_is_told_from_what_is_presumed() {
 }
 
 #[test]
-fn only_overrides_tell_what_was_asked_for() {
+fn drain_row_is_no_presumed_intent() {
     let mut network = network();
     with_row(&mut network, "203.0.113.10");
     let store = network.store();
@@ -258,7 +258,7 @@ fn only_overrides_tell_what_was_asked_for() {
 }
 
 #[test]
-fn instances_that_cannot_be_told_apart_are_not_heeded() {
+fn instances_with_the_same_uuid_are_rejected_as_ambiguous() {
     let network = network();
     let mut store = network.store();
     let mut engine = expecting(&network, &store);
@@ -274,11 +274,11 @@ fn instances_that_cannot_be_told_apart_are_not_heeded() {
     assert!(entry.message.contains("have the same volatile.uuid"), "{}", entry.message);
     engine.take_update(&store, 0, SourceUpdate::Read(other("203.0.113.10")));
     engine.catch_up(&mut store, now());
-    assert_eq!(said(&store, &engine), "203.0.113.10 incus pending ", "they ask for the same");
+    assert_eq!(reported(&store, &engine), "203.0.113.10 incus pending ", "they ask for the same");
 }
 
 #[test]
-fn a_port_that_the_policy_names_and_that_is_not_there_is_waited_for() {
+fn missing_port_named_in_the_policy_is_reported_as_waiting() {
     let mut network = network();
     let policy = "[[rule]]\nport = \"p9\"\nipv4 = \"203.0.113.10\"\n[[rule]]\nport = \"p1\"\nipv4 = \"none\"";
     network.rules.policy = crate::policy::Policy::parse(policy).unwrap();
@@ -292,7 +292,7 @@ fn a_port_that_the_policy_names_and_that_is_not_there_is_waited_for() {
 }
 
 #[test]
-fn what_the_database_refuses_is_said() {
+fn refusal_of_the_database_is_reported() {
     let mut network = network();
     network.wants(PORT, "203.0.113.10");
     let mut store = network.store();

@@ -67,7 +67,7 @@ fn with(more: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_row_requires_its_port_and_its_forward() {
+fn row_requires_its_port_and_its_forward() {
     type Forward = fn(&mut Network);
     let cases: [(Forward, &[&str]); 4] = [
         (
@@ -120,7 +120,7 @@ fn a_row_requires_its_port_and_its_forward() {
 }
 
 #[test]
-fn an_allocated_address_is_required_where_it_is() {
+fn allocated_address_is_required_in_dynamic_addresses() {
     let mut network = wanting();
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network.put(
@@ -138,7 +138,7 @@ fn an_allocated_address_is_required_where_it_is() {
 }
 
 #[test]
-fn a_conversion_requires_what_it_removes() {
+fn conversion_requires_the_vips_it_removes() {
     let mut network = wanting();
     network.balancer("fw", &[(A, TARGET)], &["R"]);
     let conversion = |network: &Network| {
@@ -163,7 +163,7 @@ fn a_conversion_requires_what_it_removes() {
 }
 
 #[test]
-fn a_row_beside_a_conversion_requires_the_row_of_that() {
+fn row_beside_a_conversion_requires_the_conversion_row() {
     let mut network = wanting();
     network.balancer("fw", &[(A, TARGET)], &[]);
     let store = network.store();
@@ -174,7 +174,7 @@ fn a_row_beside_a_conversion_requires_the_row_of_that() {
 }
 
 #[test]
-fn each_family_requires_its_own_key() {
+fn every_family_requires_its_own_key() {
     let mut network = Network::new();
     network.wants("p1", "2001:db8::10");
     network.balancer("fw", &[("[2001:db8::10]:80", "[fd42:57::b]:80")], &["R"]);

@@ -144,7 +144,7 @@ fn found(network: &Network) -> Vec<Hazard> {
 }
 
 #[test]
-fn each_kind_is_found_where_it_is() {
+fn every_hazard_is_found_with_its_place() {
     for &(change, codes, place) in CASES {
         let mut network = Network::new();
         assert_eq!(network.hazards(), Vec::<&str>::new());
@@ -156,7 +156,7 @@ fn each_kind_is_found_where_it_is() {
 }
 
 #[test]
-fn there_is_a_network_for_each_kind() {
+fn every_hazard_has_a_test_network() {
     let found: BTreeSet<_> = CASES.iter().flat_map(|(_, codes, _)| codes.iter().copied()).collect();
     let network = Network::new();
     let kinds = kinds(&network.store(), &network.rules.owner);
@@ -164,7 +164,7 @@ fn there_is_a_network_for_each_kind() {
 }
 
 #[test]
-fn what_looks_like_a_hazard_and_is_none() {
+fn harmless_networks_have_no_hazards() {
     let harmless: [(&str, Edit); 17] = [
         ("a router without a gateway that has no NAT", |n| n.router("R2")),
         ("a row at a gateway port that it names, of several", |n| {
@@ -238,7 +238,7 @@ fn what_looks_like_a_hazard_and_is_none() {
 }
 
 #[test]
-fn only_some_of_many_places_are_named() {
+fn long_list_of_places_is_abbreviated() {
     let mut network = Network::new();
     for n in 1..=5 {
         network.nat(&format!("n{n}"), "R", "snat", "203.0.113.9", &format!("10.57.0.{n}"));
@@ -253,7 +253,7 @@ fn only_some_of_many_places_are_named() {
 }
 
 #[test]
-fn owners_are_counted_by_their_rows() {
+fn rows_are_counted_by_owner() {
     let mut network = Network::new();
     network.own_row("p1", "203.0.113.9", "10.57.0.11", None);
     network.own_row("p2", "203.0.113.9", "10.57.0.12", None);

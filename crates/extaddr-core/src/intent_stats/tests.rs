@@ -16,7 +16,7 @@ fn count(intent_stats: &IntentStats, state: State) -> usize {
 }
 
 #[test]
-fn what_did_not_change_is_not_said_again() {
+fn unchanged_status_is_not_reported_again() {
     let (mut intent_stats, port, now) = (IntentStats::new(false), "p".into(), Instant::now());
     let waiting = [status(State::Waiting, Some(Code::NoAddress))];
     let news = intent_stats.update(&port, &waiting, now);
@@ -39,7 +39,7 @@ fn what_did_not_change_is_not_said_again() {
 }
 
 #[test]
-fn an_intent_that_flaps_is_silenced_for_a_while() {
+fn flapping_intent_is_reported_a_limited_number_of_times() {
     let (mut intent_stats, port, start) = (IntentStats::new(false), "p".into(), Instant::now());
     let mut flap = |times: u64, at: Instant| -> Vec<StatusChange> {
         let states = (0..times).map(|i| if i % 2 == 0 { State::Pending } else { State::Active });
@@ -53,7 +53,7 @@ fn an_intent_that_flaps_is_silenced_for_a_while() {
 }
 
 #[test]
-fn routers_are_counted_where_asked_for() {
+fn intents_are_counted_per_router_on_request() {
     let (mut intent_stats, now) = (IntentStats::new(true), Instant::now());
     intent_stats.update(&"p".into(), &[status(State::Active, None)], now);
     intent_stats.update(&"q".into(), &[status(State::Active, None)], now);

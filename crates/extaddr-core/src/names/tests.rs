@@ -83,7 +83,7 @@ fn host(port: &str, name: &str) -> (&'static str, Value) {
 }
 
 #[test]
-fn what_the_database_has_names_a_port() {
+fn port_is_named_by_the_records_of_its_cms() {
     for (row, more, expected) in [
         (port("p1", &[]), None, None),
         (port("9f1c", &[("neutron:port_name", "web")]), None, Some("web")),
@@ -108,7 +108,7 @@ fn what_the_database_has_names_a_port() {
 }
 
 #[test]
-fn an_instance_is_known_by_each_of_its_names() {
+fn instance_is_found_by_each_of_its_names() {
     let rows = [port(&nic(A, "eth0"), &[]), port(&nic(B, "eth0"), &[]), port(&nic(B, "eth1"), &[])];
     let world = World::new(&rows).with(&[("default", "Web1", A), ("shop", "db", B)]);
     for text in ["Web1", "Web1/eth0", "default:Web1", "default:Web1/eth0"] {
@@ -122,7 +122,7 @@ fn an_instance_is_known_by_each_of_its_names() {
 }
 
 #[test]
-fn a_host_name_is_in_small_letters_and_the_source_knows_better() {
+fn name_of_the_source_precedes_the_lower_case_host_name() {
     let rows = [port(&nic(A, "eth0"), &[]), host(&nic(A, "eth0"), "web1.incus")];
     let world = World::new(&rows);
     assert_eq!(world.find("Web1"), Ok(nic(A, "eth0")));
@@ -135,7 +135,7 @@ fn a_host_name_is_in_small_letters_and_the_source_knows_better() {
 }
 
 #[test]
-fn several_ports_are_listed() {
+fn ambiguous_name_is_an_error_that_lists_the_ports() {
     let switch = json!({"name": "S", "ports": ["set", [["uuid", uuid(0)], ["uuid", uuid(1)]]]});
     let rows = [
         port(&nic(A, "eth0"), &[]),
@@ -160,13 +160,13 @@ fn several_ports_are_listed() {
 }
 
 #[test]
-fn the_name_of_a_port_comes_before_what_another_is_called() {
+fn port_name_precedes_the_display_name_of_another_port() {
     let rows = [port("web", &[]), port("p2", &[("neutron:port_name", "web")])];
     assert_eq!(World::new(&rows).find("web").as_deref(), Ok("web"));
 }
 
 #[test]
-fn instances_that_claim_to_be_the_same_give_no_name() {
+fn instances_with_the_same_uuid_do_not_name_a_port() {
     let rows = [port(&nic(A, "eth0"), &[]), host(&nic(A, "eth0"), "web1.incus")];
     let world = World::new(&rows).with(&[("default", "web1", A), ("evil", "bank", A)]);
     assert_eq!(world.names().name(&nic(A, "eth0")).as_deref(), Some("web1/eth0"));
@@ -174,7 +174,7 @@ fn instances_that_claim_to_be_the_same_give_no_name() {
 }
 
 #[test]
-fn what_is_not_there_is_told_from_what_is_mistyped() {
+fn absent_instance_is_distinguished_from_a_mistyped_name() {
     let rows = [port(&nic(A, "eth0"), &[]), port("p1", &[("neutron:port_name", "mail")])];
     let world = World::new(&rows).with(&[("default", "web1", A), ("shop", "db", B)]);
     for text in ["db", "shop:db", "db/eth0"] {
@@ -193,7 +193,7 @@ fn what_is_not_there_is_told_from_what_is_mistyped() {
 }
 
 #[test]
-fn a_port_for_which_an_intent_is_kept_has_its_names_while_it_is_gone() {
+fn absent_port_with_a_kept_intent_is_found_by_its_names() {
     let key = ovn_model::keys::kept_key(ovn_model::Family::V4, &nic(A, "eth0"));
     let kept = ("NB_Global", json!({"external_ids": map(&[(&key, "auto")])}));
     let world = World::new(&[kept]).with(&[("default", "web1", A)]);
@@ -202,7 +202,7 @@ fn a_port_for_which_an_intent_is_kept_has_its_names_while_it_is_gone() {
 }
 
 #[test]
-fn a_host_name_tells_the_port_of_an_instance_that_is_stopped() {
+fn stopped_instance_is_found_by_its_host_name() {
     // A row that LXD leaves behind, or that Incus has before the first start, has no name.
     let rows = [host(&nic(A, "eth0"), "web1.incus"), host(&nic(B, "eth0"), "")];
     let absent = |name: &str, uuid| Meaning::Absent { name: name.to_owned(), port: Some(nic(uuid, "eth0")) };
@@ -229,7 +229,7 @@ fn a_host_name_tells_the_port_of_an_instance_that_is_stopped() {
 }
 
 #[test]
-fn completions_are_short_and_mean_one_port() {
+fn completions_are_the_shortest_unambiguous_names() {
     let rows = [
         port(&nic(A, "eth0"), &[]),
         port(&nic(B, "eth0"), &[]),

@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::Network;
 
 #[test]
-fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
+fn vip_with_an_unsuitable_backend_is_ignored() {
     use VipFlaw::{BackendPort, Family, Gap, NoBackendPort, Unreadable};
     for (key, value, flaw) in [
         ("203.0.113.10", "10.57.0.11", None),
@@ -39,7 +39,7 @@ fn a_vip_is_passed_over_for_one_backend_that_does_not_fit() {
 }
 
 #[test]
-fn a_nat_row_is_passed_over_for_its_addresses() {
+fn nat_row_with_unsuitable_addresses_is_ignored() {
     use NatFlaw::{External, ExternalNetwork, Logical, Mask, Network as Prefix};
     for (kind, external, logical, flaw) in [
         ("snat", "203.0.113.10", "10.57.0.0/24", None),
@@ -83,7 +83,7 @@ fn a_nat_row_is_passed_over_for_its_addresses() {
 }
 
 #[test]
-fn a_nat_row_is_passed_over_for_its_port_range_and_what_it_is_limited_to() {
+fn nat_row_with_unsuitable_port_range_or_peers_is_ignored() {
     use serde_json::json;
 
     use crate::testing::{map, reference};
@@ -114,7 +114,7 @@ fn a_nat_row_is_passed_over_for_its_port_range_and_what_it_is_limited_to() {
 }
 
 #[test]
-fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
+fn dnat_row_for_a_router_address_is_used_only_beside_snat_or_a_vip() {
     use serde_json::json;
 
     use crate::testing::map;
@@ -172,7 +172,7 @@ fn a_router_keeps_its_own_address_unless_a_snat_row_or_a_vip_has_it() {
 }
 
 #[test]
-fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
+fn nat_row_is_assigned_to_one_gateway_port_or_ignored() {
     use NatFlaw::{GatewayPort, NoGatewayPort};
     // With R-ext and R-priv: the row's address and the port that it names.
     for (external, named, port) in [
@@ -207,7 +207,7 @@ fn a_nat_row_is_for_one_gateway_port_or_passed_over() {
 }
 
 #[test]
-fn a_release_without_the_column_needs_no_gateway_port() {
+fn release_without_the_gateway_port_column_needs_none() {
     let mut network = Network::new();
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     for (is_old, expected) in [(true, Ok(None)), (false, Err(NatFlaw::NoGatewayPort))] {
@@ -219,7 +219,7 @@ fn a_release_without_the_column_needs_no_gateway_port() {
 }
 
 #[test]
-fn a_router_that_is_bound_to_a_chassis_has_no_gateway_ports() {
+fn router_bound_to_a_chassis_has_no_gateway_ports() {
     let mut network = Network::new();
     network.put(
         "Logical_Router",
@@ -235,7 +235,7 @@ fn a_router_that_is_bound_to_a_chassis_has_no_gateway_ports() {
 }
 
 #[test]
-fn a_port_has_the_addresses_that_northd_counts() {
+fn addresses_of_a_port_are_those_northd_counts() {
     for (addresses, allocated, v4, v6) in [
         ("02:00:00:00:00:11 10.57.0.11 fd42:57::b", "", &["10.57.0.11"][..], &["fd42:57::b"][..]),
         ("02:00:00:00:00:11 10.57.0.12 10.57.0.11 10.57.0.12", "", &["10.57.0.11", "10.57.0.12"], &[]),

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_looked_for_in_all_that_is_shown() {
+    fn search_text_matches_every_shown_value() {
         for (text, expected) in [
             ("", true),
             ("  ", true),

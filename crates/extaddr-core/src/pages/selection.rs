@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_names_after_one_are_kept() {
+    fn selection_keeps_the_first_names_after_a_position() {
         let names = ["d", "a", "e", "c", "b", "c"];
         for (after, limit, expected, more) in [
             (None, 2, "a b", true),

@@ -56,7 +56,7 @@ fn text(entries: &[Entry]) -> String {
 }
 
 #[test]
-fn pages_are_the_list_in_parts() {
+fn pages_together_equal_the_list() {
     let (store, engine) = decided(&network());
     let all = text(&report::all(&store, &engine, |_| None));
     assert_eq!(all, "p0/v4 p1/v4 p3/v4 p4/v4 p55/v4 p55/v6 p6/v4 p7/v4");
@@ -76,7 +76,7 @@ fn pages_are_the_list_in_parts() {
 }
 
 #[test]
-fn a_filter_admits_what_the_list_would_keep_of_all() {
+fn page_filter_equals_the_filtered_list() {
     use State::{Pending, Rejected, Waiting};
     let (store, engine) = decided(&network());
     for (states, words, expected) in [
@@ -107,7 +107,7 @@ fn a_filter_admits_what_the_list_would_keep_of_all() {
 }
 
 #[test]
-fn a_walk_begins_again_where_the_engine_does() {
+fn walk_restarts_when_the_engine_recomputes() {
     let network = network();
     let (store, mut engine) = decided(&network);
     let mut walk = Walk::new(Filter::default(), None, 100);
@@ -119,7 +119,7 @@ fn a_walk_begins_again_where_the_engine_does() {
 
 /// Two sources have 150 stopped instances each, a hundred of them the same ones.
 #[test]
-fn instances_without_ports_are_on_pages_as_on_the_list() {
+fn instances_without_ports_appear_once_on_pages() {
     let instance = |number: u32| {
         let json = json!({
             "name": format!("web{number}"),

@@ -1,8 +1,8 @@
 //! Cases of docs/field-cases.md, and the decisions on them.
 
-mod asked;
 mod foreign;
 mod gateways;
+mod intents;
 mod paths;
 mod reasons;
 mod targets;
@@ -29,7 +29,7 @@ fn forwarded() -> Network {
 }
 
 #[test]
-fn an_address_that_is_forwarded_is_granted() {
+fn forwarded_address_is_granted() {
     assert_eq!(forwarded().outcome("p1"), GRANTED);
     let mut network = wanting("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
@@ -37,7 +37,7 @@ fn an_address_that_is_forwarded_is_granted() {
 }
 
 #[test]
-fn each_step_is_explained() {
+fn explanation_lists_every_step() {
     let network = forwarded();
     let checks = network.checks("p1");
     let steps = [
@@ -56,7 +56,7 @@ fn each_step_is_explained() {
 }
 
 #[test]
-fn source_ports_that_are_configured_may_be_listened_on() {
+fn configured_port_range_is_used_despite_listening_ports() {
     let mut network = forwarded();
     network.balancer("fw", &[("203.0.113.10:2000", "10.57.0.11:80")], &[]);
     let said = |network: &Network| {
@@ -87,7 +87,7 @@ fn source_ports_that_are_configured_may_be_listened_on() {
 }
 
 #[test]
-fn a_row_has_the_uuid_of_its_own_port() {
+fn row_uuid_is_independent_of_rows_that_exist() {
     let mut network = forwarded();
     let fresh = network.rows("p1");
     for (port, external) in [("p2", "203.0.113.10"), ("p1", "203.0.113.11"), ("p1", "203.0.113.10")] {
@@ -97,7 +97,7 @@ fn a_row_has_the_uuid_of_its_own_port() {
 }
 
 #[test]
-fn field_case_3_vips_that_northd_skips() {
+fn field_case_3_vip_that_northd_skips_is_no_forward() {
     for (wanted, key, value) in [
         ("203.0.113.10", "203.0.113.10", "10.57.0.11:80"),
         ("203.0.113.10", "203.0.113.10:80", "10.57.0.11"),
@@ -116,7 +116,7 @@ fn field_case_3_vips_that_northd_skips() {
 }
 
 #[test]
-fn field_case_3_vip_with_a_flaw_beside_one_without() {
+fn field_case_3_malformed_vip_beside_a_valid_one_is_ignored() {
     let mut network = wanting("203.0.113.10");
     let vips = [("203.0.113.10:80", "10.57.0.11:80"), ("203.0.113.10", "10.57.0.11:80")];
     network.balancer("fw", &vips, &["R"]);
@@ -144,7 +144,7 @@ fn field_case_4_vips_inside_the_network_are_no_forwards() {
 }
 
 #[test]
-fn field_case_4_other_networks_behind_the_router() {
+fn field_case_4_vip_in_another_network_behind_the_router_is_no_forward() {
     let mut network = forwarded();
     network.bind_to_chassis();
     network.router_port("R", "R-S2", &["10.58.0.1/24"]);
@@ -163,7 +163,7 @@ fn field_case_4_other_networks_behind_the_router() {
 }
 
 #[test]
-fn field_case_4_snat_to_an_address_inside_shows_no_side() {
+fn field_case_4_snat_to_an_inner_address_shows_no_outer_side() {
     for external in ["10.57.0.50", "10.57.0.1"] {
         let mut network = forwarded();
         network.bind_to_chassis();
@@ -204,7 +204,7 @@ fn field_case_4_dnat_rows_inside_the_networks_are_no_forwards() {
 }
 
 #[test]
-fn field_case_4_addresses_that_nobody_outside_can_send_to_are_no_forwards() {
+fn field_case_4_unroutable_addresses_are_no_forwards() {
     for address in [
         "169.254.169.254",
         "127.0.0.1",
@@ -232,7 +232,7 @@ fn field_case_4_addresses_that_nobody_outside_can_send_to_are_no_forwards() {
 }
 
 #[test]
-fn field_case_4_networks_behind_further_routers() {
+fn field_case_4_vip_in_a_network_behind_a_further_router_is_no_forward() {
     for bound in [false, true] {
         for (logical, inside) in [("10.58.0.0/16", true), ("10.59.0.0/16", false), ("0.0.0.0/0", false)] {
             let mut network = wanting("10.58.0.50");
@@ -252,7 +252,7 @@ fn field_case_4_networks_behind_further_routers() {
 }
 
 #[test]
-fn field_case_13_rows_for_another_gateway_port_never_meet() {
+fn field_case_13_row_of_another_gateway_port_does_not_conflict() {
     let mut network = forwarded();
     network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
     network.nat("private", "R", "snat", "192.0.2.50", "10.57.0.11");
@@ -290,7 +290,7 @@ fn field_case_27_nat_rows_that_northd_ignores_are_no_forwards() {
 }
 
 #[test]
-fn field_case_27_an_ignored_row_does_not_hinder_a_conversion() {
+fn field_case_27_ignored_row_does_not_prevent_a_conversion() {
     let mut network = wanting("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
     network.nat("ignored", "R", "dnat", "203.0.113.10", "fd42:57::b");
@@ -300,7 +300,7 @@ fn field_case_27_an_ignored_row_does_not_hinder_a_conversion() {
 }
 
 #[test]
-fn field_case_27_a_network_as_external_ip_is_no_forward_and_hinders_a_conversion() {
+fn field_case_27_network_as_external_ip_is_no_forward_and_prevents_a_conversion() {
     let mut network = wanting("203.0.113.10");
     network.nat("fw", "R", "dnat_and_snat", "203.0.113.0/24", "10.57.0.11");
     assert_eq!(network.outcome("p1"), "rejected not-a-forward");
@@ -331,7 +331,7 @@ fn field_case_28_foreign_rows_that_northd_ignores_fulfil_nothing() {
 }
 
 #[test]
-fn field_case_14_a_stale_allocation_does_not_count() {
+fn field_case_14_stale_dynamic_address_is_ignored() {
     let mut network = forwarded();
     network.put("Logical_Switch_Port", "p1", json!({"dynamic_addresses": "02:00:00:00:00:11 10.57.0.20"}));
     network.instance("p2", "02:00:00:00:00:12 10.57.0.20");
@@ -352,7 +352,7 @@ fn field_case_26_instances_that_share_an_address_have_the_same_source_ports() {
 }
 
 #[test]
-fn field_case_30_the_gateway_port_of_the_base_row_is_taken_of_two_in_one_network() {
+fn field_case_30_gateway_port_of_the_network_snat_is_preferred_in_one_network() {
     for port in ["R-ext", "R-ext2"] {
         let mut network = forwarded();
         network.gateway_port("R", "R-ext2", &["203.0.113.3/24"]);
@@ -362,7 +362,7 @@ fn field_case_30_the_gateway_port_of_the_base_row_is_taken_of_two_in_one_network
 }
 
 #[test]
-fn field_case_30_gateway_ports_of_a_router_that_is_bound_to_a_chassis() {
+fn field_case_30_row_on_a_router_bound_to_a_chassis_names_no_gateway_port() {
     let mut network = forwarded();
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     network.put("Logical_Router", "R", json!({"options": map(&[("chassis", "gateway-1")])}));
@@ -370,7 +370,7 @@ fn field_case_30_gateway_ports_of_a_router_that_is_bound_to_a_chassis() {
 }
 
 #[test]
-fn field_case_30_a_balancer_on_an_inner_router_and_on_the_outer_one() {
+fn field_case_30_balancer_on_inner_and_outer_router_is_granted_on_the_outer_one() {
     // S - inner - join - R: the inner router has no gateway.
     let mut network = Network::new();
     network.put("Logical_Switch", "join", json!({"name": "join"}));
@@ -442,7 +442,7 @@ fn field_case_32_link_local_addresses_get_no_rows() {
 }
 
 #[test]
-fn field_case_33_the_gateway_port_by_which_the_instance_leaves() {
+fn field_case_33_row_is_at_the_gateway_port_of_the_network_snat() {
     let mut network = wanting("192.0.2.10");
     network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
@@ -462,7 +462,7 @@ fn field_case_33_the_gateway_port_by_which_the_instance_leaves() {
 }
 
 #[test]
-fn field_case_17_a_forward_address_that_another_router_has() {
+fn field_case_17_forward_address_of_another_router_is_a_hazard() {
     let mut network = forwarded();
     network.router("R2");
     network.gateway_port("R2", "R2-ext", &["203.0.113.10/24"]);
@@ -493,7 +493,7 @@ fn field_case_17_a_forward_address_that_another_router_has() {
 }
 
 #[test]
-fn field_case_22_the_sentence_says_why_it_is_no_forward_here() {
+fn field_case_22_sentence_says_why_the_address_is_no_forward() {
     let mut network = wanting("10.57.0.50");
     network.balancer("inside", &[("10.57.0.50:80", "10.57.0.11:80")], &["R"]);
     assert!(network.sentence("p1").contains("in a network behind router R: a service among instances"));
@@ -512,7 +512,7 @@ fn field_case_22_the_sentence_says_why_it_is_no_forward_here() {
 }
 
 #[test]
-fn field_case_29_a_stateless_row_of_a_neighbour_takes_the_replies() {
+fn field_case_29_stateless_row_of_a_neighbour_is_a_conflict() {
     let mut network = wanting("203.0.113.10");
     network.nat("neighbour", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.12");
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
@@ -532,7 +532,7 @@ fn field_case_29_a_stateless_row_of_a_neighbour_takes_the_replies() {
 }
 
 #[test]
-fn field_case_5_so_many_ports_are_forwarded_that_too_few_are_left() {
+fn field_case_5_too_few_free_source_ports_are_a_refusal() {
     let listening = |ports: &mut dyn Iterator<Item = u16>| {
         let vips: Vec<_> =
             ports.map(|port| (format!("203.0.113.10:{port}"), format!("10.57.0.11:{port}"))).collect();
@@ -557,7 +557,7 @@ fn field_case_5_so_many_ports_are_forwarded_that_too_few_are_left() {
 }
 
 #[test]
-fn field_case_33_a_base_row_that_northd_ignores_tells_nothing() {
+fn field_case_33_ignored_network_snat_shows_no_gateway_port() {
     let mut network = wanting("192.0.2.10");
     network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);

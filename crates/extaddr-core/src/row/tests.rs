@@ -35,7 +35,7 @@ fn columns(network: &Network, purpose: Purpose) -> Value {
 }
 
 #[test]
-fn each_kind_of_row_has_its_columns_and_tags() {
+fn rows_of_every_role_have_their_columns_and_tags() {
     let network = Network::new();
     let store = network.store();
     let gateway_port = store.router_port(place(&store).1).unwrap().uuid;
@@ -74,7 +74,7 @@ fn each_kind_of_row_has_its_columns_and_tags() {
 }
 
 #[test]
-fn a_server_gets_only_columns_that_it_has() {
+fn old_server_gets_only_columns_that_it_has() {
     let mut network = Network::new();
     network.is_old = true;
     let columns = columns(&network, Purpose::Egress { port: "p1".into() });
@@ -83,7 +83,7 @@ fn a_server_gets_only_columns_that_it_has() {
 }
 
 #[test]
-fn peers_are_written_only_where_they_are_decided() {
+fn external_ips_are_written_only_if_decided() {
     let network = Network::new();
     let store = network.store();
     let set = Uuid::from_u128(5);
@@ -103,7 +103,7 @@ fn peers_are_written_only_where_they_are_decided() {
 }
 
 #[test]
-fn an_update_leaves_keys_of_others() {
+fn update_keeps_keys_of_others() {
     let mut network = Network::new();
     network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
     let store = network.store();
@@ -138,7 +138,7 @@ fn an_update_leaves_keys_of_others() {
 }
 
 #[test]
-fn a_row_that_somebody_limits_or_disables_is_written_again() {
+fn limited_or_disabled_row_is_rewritten() {
     let set = || crate::testing::reference("Address_Set", "peers");
     for (columns, is_written) in [
         (json!({}), true),

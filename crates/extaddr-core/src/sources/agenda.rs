@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_events_name_is_read_once() {
+    fn instance_of_several_events_is_read_once() {
         let mut agenda = Agenda::default();
         let profile = ProfileName { project: "default".into(), name: "web".into() };
         for event in [
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_includes_the_rest_but_not_what_comes_later() {
+    fn full_listing_replaces_earlier_items_only() {
         let mut agenda = Agenda::default();
         agenda.note(Event::Instance(instance("a"), None));
         agenda.note(Event::Everything);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_everything() {
+    fn many_instances_are_replaced_by_a_full_listing() {
         let mut agenda = Agenda::default();
         agenda.add_instances((0..MAX_SINGLES).map(|n| instance(&n.to_string())));
         assert_eq!(all(&mut agenda).len(), MAX_SINGLES);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_what_to_look_into() {
+    fn event_is_mapped_to_the_instance_or_profile_to_read() {
         let instance = |project, name| {
             Event::Instance(InstanceName::new(project, name), Some(InstanceName::new(project, "old")))
         };
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_say_nothing_and_what_is_none_is_an_error() {
+    fn irrelevant_event_is_ignored_and_a_malformed_one_is_an_error() {
         assert_eq!(Event::read(r#"{"type":"logging","metadata":{"message":"x"}}"#).unwrap(), Event::Nothing);
         assert_eq!(Event::read(r#"{"type":"lifecycle","metadata":null}"#).unwrap(), Event::Nothing);
         for text in ["", "{}", "[]", "x", r#"{"type":"lifecycle","metadata":{"action":1}}"#] {

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nic_s_own_key_comes_first() {
+    fn key_of_the_nic_precedes_the_key_of_the_instance() {
         let some = |text: &str| Some(text.to_owned());
         let shared = json!({"user.eth0.ipv4.address.external": "203.0.113.2", "user.eth1.ipv6.address.external": "auto"});
         for (nic, config, native, expected) in [
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_tells_the_key_by_which_it_was_made() {
+    fn intent_names_the_key_it_was_read_from() {
         for (nic, config, key) in [
             (json!({"user.ipv4.address.external": "auto"}), json!({}), "user.ipv4.address.external"),
             (json!({"ipv4.address.external": "203.0.113.1"}), json!({}), "ipv4.address.external"),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_of_which_the_cms_cannot_say_anything_is_not_one_without_keys() {
+    fn unreadable_instance_differs_from_one_without_keys() {
         // As Incus lists instances on a member that is down.
         for json in [
             json!({"name": "web1", "status": "Error", "status_code": 112, "location": "node2"}),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_that_no_port_can_have_is_none() {
+    fn malformed_instance_uuid_is_ignored() {
         for uuid in ["", "web", &UUID.to_uppercase(), &UUID.replace('-', "")] {
             let instance = read(json!({"name": "web1", "config": {"volatile.uuid": uuid}}), false);
             assert_eq!(instance.content.unwrap().uuid, None, "{uuid}");
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_and_what_is_wrong_is_refused() {
+    fn long_value_is_truncated_and_malformed_instance_refused() {
         let long = "9".repeat(100_000);
         let [v4, _] = asked(json!({"user.ipv4.address.external": long}), json!({}), false);
         assert_eq!(v4.unwrap().chars().count(), MAX_VALUE + 1);

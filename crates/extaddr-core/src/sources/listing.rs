@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_and_projects_are_chosen() {
+    fn listing_is_parsed_and_filtered_by_project() {
         let text = r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"",
             "metadata":[{"name":"a","project":"default"},{"name":"b","project":"hidden"},{"name":"c","config":{"x":"y"}}]}"#;
         assert_eq!(names(text), Ok(vec!["default:a".to_owned(), "default:c".to_owned()]));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_no_list_is_an_error_and_never_an_empty_list() {
+    fn truncated_or_malformed_listing_is_an_error() {
         let text = r#"{"metadata":[{"name":"a"},{"name":"b"}],"type":"sync"}"#;
         for end in 0..text.len() {
             assert!(names(&text[..end]).is_err(), "{}", &text[..end]);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_request_was_refused_is_told_in_a_line() {
+    fn error_of_the_cms_is_reported_in_one_line() {
         let body =
             br#"{"type":"error","status":"","error_code":403,"error":"Forbidden\nindeed","metadata":null}"#;
         assert_eq!(error_text(body), "Forbidden\\nindeed");

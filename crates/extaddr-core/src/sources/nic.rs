@@ -79,7 +79,7 @@ mod tests {
     const UUID: &str = "3d1c6f0a-9a64-4e0e-8a4e-0d6c7f3b2a11";
 
     #[test]
-    fn a_port_is_of_the_nic_that_its_name_says() {
+    fn port_name_is_parsed_into_its_nic() {
         let uuid = Uuid::parse_str(UUID).unwrap();
         for (kind, network, device) in [
             (Kind::Incus, "2", "eth0"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_of_no_nic() {
+    fn other_port_names_have_no_nic() {
         let upper = UUID.to_uppercase();
         let simple = UUID.replace('-', "");
         for name in [

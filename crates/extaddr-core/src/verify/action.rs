@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn actions_of_every_release_are_read() {
+    fn flow_actions_of_every_release_are_parsed() {
         let to = |address: &str, range: Option<(u16, u16)>, is_in_common_zone| {
             let ports = range.map(|(first, last)| PortRange { first, last });
             Action::Translate(Translation { address: address.parse().unwrap(), ports, is_in_common_zone })

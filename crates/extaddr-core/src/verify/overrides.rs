@@ -77,7 +77,7 @@ mod tests {
     use crate::testing::{Network, map};
 
     #[test]
-    fn each_port_has_its_turn_and_those_that_change_are_left_out() {
+    fn settled_overrides_are_verified_in_turn() {
         let mut network = Network::new();
         for n in 1..=5 {
             let (port, address) = (format!("p{n}"), format!("10.57.0.1{n}"));

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_match_takes_a_packet_or_does_not_or_nobody_knows() {
+    fn match_of_a_packet_is_true_false_or_unknown() {
         let (yes, no, unknown) = (Some(true), Some(false), None);
         for (text, expected) in [
             ("1", yes),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_a_range_may_be_met_and_one_beside_it_is_not() {
+    fn match_of_a_port_range_is_unknown_inside_and_false_outside() {
         let (yes, no, unknown) = (Some(true), Some(false), None);
         for (transport, first, last, text, expected) in [
             (Transport::Tcp, 1024, 39_999, "ip4 && ip4.dst == 203.0.113.10 && tcp && tcp.dst == 80", no),

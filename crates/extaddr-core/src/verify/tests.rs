@@ -144,7 +144,7 @@ fn message(findings: &Findings, code: Code) -> &str {
 }
 
 #[test]
-fn what_works_is_verified_on_every_release() {
+fn working_override_is_verified_on_every_release() {
     for flows in [OVN_23_03, OVN_26_03, GATEWAY_ROUTER] {
         let findings = Site::new(flows).verify();
         assert_eq!(bad(&findings), [""; 0], "{findings:#?}");
@@ -155,7 +155,7 @@ fn what_works_is_verified_on_every_release() {
 }
 
 #[test]
-fn ipv6_is_verified_by_its_own_priority() {
+fn ipv6_override_is_verified_with_its_flow_priority() {
     let mut site = Site::new(OVN_26_03);
     site.wanted.internal = "fd42:57::b".parse().unwrap();
     site.wanted.external = "2001:db8::10".parse().unwrap();
@@ -293,7 +293,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn each_check_finds_what_it_is_for() {
+fn every_check_detects_its_fault() {
     for flows in [OVN_23_03, OVN_26_03] {
         for (name, change, expected) in CASES {
             let mut site = Site::new(flows);
@@ -312,7 +312,7 @@ fn each_check_finds_what_it_is_for() {
 }
 
 #[test]
-fn what_becomes_of_packets_instead_is_said() {
+fn missing_snat_flow_reports_the_address_in_effect() {
     let mut site = Site::new(OVN_26_03);
     site.without("05316a14");
     let findings = site.verify();
@@ -321,7 +321,7 @@ fn what_becomes_of_packets_instead_is_said() {
 }
 
 #[test]
-fn replies_are_lost_to_a_load_balancer_where_zones_are_apart() {
+fn replies_taken_by_a_load_balancer_are_found_with_separate_zones() {
     let port_less = "lr_in_unsnat 120 1badbad1 | ip4 && ip4.dst == 203.0.113.10 && tcp | next;";
     let in_range =
         "lr_in_unsnat 120 1badbad1 | ip4 && ip4.dst == 203.0.113.10 && udp && udp.dst == 2000 | next;";
@@ -347,7 +347,7 @@ fn replies_are_lost_to_a_load_balancer_where_zones_are_apart() {
 }
 
 #[test]
-fn a_row_for_one_of_two_gateway_ports_is_looked_for_there() {
+fn flow_is_looked_up_at_the_named_gateway_port() {
     let two = |named: &str| {
         let mut site = Site::new(OVN_26_03);
         let second = Gateway {
@@ -371,7 +371,7 @@ fn a_row_for_one_of_two_gateway_ports_is_looked_for_there() {
 }
 
 #[test]
-fn peers_that_a_row_is_limited_to_are_said() {
+fn restriction_to_peers_is_reported() {
     let mut site = Site::new(OVN_26_03);
     site.flows = site.flows.replace(
         " && (!ct.trk || !ct.rpl) | ct_snat(203.0.113.10",
@@ -383,7 +383,7 @@ fn peers_that_a_row_is_limited_to_are_said() {
 }
 
 #[test]
-fn a_chassis_of_a_release_without_private_rows_says_what_it_has_done() {
+fn nb_cfg_of_the_chassis_row_is_read_on_old_releases() {
     for (done, expected) in [(Some(5), &[][..]), (None, &["chassis unknown"])] {
         let mut site = Site::new(OVN_23_03);
         for chassis in site.southbound.chassis.values_mut() {

@@ -184,14 +184,14 @@ proptest! {
     #![proptest_config(case::config())]
 
     #[test]
-    fn what_is_converted_comes_back_as_it_was(case in Cases::Network) {
+    fn converted_vips_are_restored_unchanged(case in Cases::Network) {
         run(&case);
     }
 }
 
 /// The checked cases must not be trivial.
 #[test]
-fn addresses_are_converted_often_enough() {
+fn random_cases_contain_conversions() {
     let converted: usize = (0..300).map(|n| run(&case::nth(Cases::Network, n))).sum();
     assert!(converted >= 5, "{converted}");
 }

@@ -3,9 +3,9 @@
 //! Nothing of the engine or the store is used here, except the UUIDs of our rows and the codes of reasons.
 
 mod address;
-mod asked;
 mod changes;
 mod forwards;
+mod intents;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};

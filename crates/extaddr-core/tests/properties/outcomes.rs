@@ -252,7 +252,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 // ===== the outcomes =====
 
 #[test]
-fn what_is_committed_is_done() {
+fn committed_transaction_settles_its_ports() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     assert!(stage.send().is_none(), "one at a time");
@@ -267,7 +267,7 @@ fn what_is_committed_is_done() {
 /// Regression: openshift/ovn-kubernetes#717 to #719: a server that reports success, and sends no change. The applier
 /// does not wait for an update that may never come, and does not write repeatedly.
 #[test]
-fn what_is_committed_without_an_effect_is_tried_again_ever_less_often() {
+fn committed_transaction_without_effect_is_retried_ever_less_often() {
     let mut stage = Stage::new(2);
     for attempt in 0..5 {
         let sent = stage.send().unwrap();
@@ -284,7 +284,7 @@ fn what_is_committed_without_an_effect_is_tried_again_ever_less_often() {
 
 /// A dependency of a decision changed while the transaction was under way.
 #[test]
-fn a_failed_precondition_is_decided_again() {
+fn failed_precondition_is_decided_again() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     stage.ask(1, None);
@@ -298,7 +298,7 @@ fn a_failed_precondition_is_decided_again() {
 
 /// The update that would show the reason does not come: the port waits, longer each time, and others do not.
 #[test]
-fn a_failed_precondition_without_a_reason_holds_back_its_port_alone() {
+fn failed_precondition_without_a_reason_delays_only_its_port() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     let at = operation_for(&sent.transaction, "wait", 1);
@@ -314,7 +314,7 @@ fn a_failed_precondition_without_a_reason_holds_back_its_port_alone() {
 
 /// Neither is caused by a port: everything is sent again, after a moment and while the agent has the lock.
 #[test]
-fn a_lost_lock_and_an_unavailable_database_are_nobody_s_fault() {
+fn lost_lock_or_unavailable_database_delays_no_port() {
     for error in ["not owner", "canceled", "database not available", "not allowed", "cluster error"] {
         let mut stage = Stage::new(3);
         let sent = stage.send().unwrap();
@@ -334,7 +334,7 @@ fn a_lost_lock_and_an_unavailable_database_are_nobody_s_fault() {
 
 /// A foreign row has the UUID of one of our rows.
 #[test]
-fn a_conflict_holds_back_its_port_ever_longer_and_nobody_else() {
+fn conflict_delays_only_its_port_ever_longer() {
     let mut stage = Stage::new(5);
     let sent = stage.send().unwrap();
     let at = operation_for(&sent.transaction, "insert", 2);
@@ -364,7 +364,7 @@ fn a_conflict_holds_back_its_port_ever_longer_and_nobody_else() {
 
 /// Rows that are deleted at once while others wait are not deleted more often than others.
 #[test]
-fn a_removal_that_is_refused_or_has_no_effect_waits_ever_longer() {
+fn refused_or_ineffective_deletion_is_delayed_ever_longer() {
     for refusing in [true, false] {
         let mut stage = Stage::new(2);
         assert_eq!(stage.settle(), 1);
@@ -388,7 +388,7 @@ fn a_removal_that_is_refused_or_has_no_effect_waits_ever_longer() {
 }
 
 #[test]
-fn a_permanent_error_is_told_with_operation_and_reason_and_isolates_its_port() {
+fn permanent_error_reports_operation_and_reason_and_isolates_its_port() {
     let mut stage = Stage::new(4);
     let sent = stage.send().unwrap();
     let at = operation_for(&sent.transaction, "insert", 3);
@@ -404,7 +404,7 @@ fn a_permanent_error_is_told_with_operation_and_reason_and_isolates_its_port() {
 
 /// The server does not say which port it is: they are divided until it is known.
 #[test]
-fn a_refusal_of_the_whole_is_narrowed_down_to_the_one_at_fault() {
+fn refusal_of_a_whole_transaction_is_narrowed_down_to_the_port() {
     for (ports, culprit) in [(1, 0), (2, 1), (9, 4), (100, 77), (MANY, 170)] {
         let mut stage = Stage::new(ports);
         let mut transactions = 0;
@@ -429,7 +429,7 @@ fn a_refusal_of_the_whole_is_narrowed_down_to_the_one_at_fault() {
 // ===== the unknown one =====
 
 #[test]
-fn an_unknown_transaction_that_happened_is_found_done() {
+fn unknown_transaction_that_was_committed_is_recognised() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     stage.database = execute(&stage.database, &sent.transaction).unwrap();
@@ -440,7 +440,7 @@ fn an_unknown_transaction_that_happened_is_found_done() {
 }
 
 #[test]
-fn an_unknown_transaction_that_did_not_happen_is_sent_again_as_it_was() {
+fn unknown_transaction_that_was_not_committed_is_repeated_unchanged() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     assert_eq!(stage.end(&sent, Outcome::Unknown), Fate::Unknown);
@@ -454,7 +454,7 @@ fn an_unknown_transaction_that_did_not_happen_is_sent_again_as_it_was() {
 /// Regression: ovn-kubernetes#2764, whose repeated transactions doubled rows. The first one was under way all the time
 /// and arrives before its repetition, or after it.
 #[test]
-fn an_unknown_transaction_that_happens_late_doubles_nothing() {
+fn unknown_transaction_that_is_committed_late_doubles_nothing() {
     for repeated_first in [false, true] {
         let mut stage = Stage::new(3);
         let lost = stage.send().unwrap();
@@ -482,7 +482,7 @@ fn an_unknown_transaction_that_happens_late_doubles_nothing() {
 const MANY: u32 = 250;
 
 #[test]
-fn more_than_fits_is_divided() {
+fn changes_beyond_the_limit_are_divided_into_transactions() {
     let mut stage = Stage::new(MANY);
     let mut sizes = Vec::new();
     while let Some(sent) = stage.send() {
@@ -496,7 +496,7 @@ fn more_than_fits_is_divided() {
 
 /// The connection breaks in the middle of the parts, and the interrupted part was committed or not.
 #[test]
-fn an_unknown_part_in_the_middle_leads_to_the_same_end() {
+fn unknown_part_of_a_divided_change_leads_to_the_same_rows() {
     let usual = Stage::new(MANY).settle();
     for broken in 0..usual {
         for happened in [false, true] {
@@ -522,7 +522,7 @@ fn an_unknown_part_in_the_middle_leads_to_the_same_end() {
 
 /// One port of many is refused by its row, in one part of several: the others are served without it.
 #[test]
-fn a_refused_port_of_one_part_holds_back_no_other_part() {
+fn refused_port_does_not_delay_other_parts() {
     let culprit = MANY / 2;
     let mut stage = Stage::new(MANY);
     let mut transactions = 0;

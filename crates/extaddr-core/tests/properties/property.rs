@@ -235,14 +235,14 @@ proptest! {
 
     /// Regression: ovn-kubernetes#2764, whose `wait` has no timeout and blocks forever: our timeouts are all zero.
     #[test]
-    fn the_engine_agrees_with_looking_at_everything(case in Cases::Still) {
+    fn engine_agrees_with_a_scan_of_the_database(case in Cases::Still) {
         run(&case);
     }
 }
 
 /// The comparison must not be trivial: all outcomes occur often enough.
 #[test]
-fn the_cases_lead_to_every_verdict() {
+fn random_cases_contain_every_decision() {
     let (mut count, owner) = (BTreeMap::new(), Owner::default());
     for n in 0..SURVEYED {
         let Case { start: mut database, mut settings, steps, .. } = case::nth(Cases::Still, n);

@@ -250,14 +250,14 @@ proptest! {
     #![proptest_config(case::config())]
 
     #[test]
-    fn what_stays_for_a_while_stays_exactly_as_long(case in Cases::Timed) {
+    fn held_and_draining_rows_stay_exactly_their_time(case in Cases::Timed) {
         run(&case);
     }
 }
 
 /// The checked cases must not be trivial.
 #[test]
-fn rows_are_held_and_drain_often_enough() {
+fn random_cases_contain_held_and_draining_rows() {
     let mut all = Seen::default();
     for n in 0..100 {
         let Seen { held, expired, drained, ended } = run(&case::nth(Cases::Timed, n));

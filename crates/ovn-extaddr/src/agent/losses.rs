@@ -79,7 +79,9 @@ fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, exter
 pub(super) fn say(losses: &[Loss]) {
     for Loss { port, family, router, external, restored, found } in losses.iter().take(MAX_NAMED) {
         match found {
-            None => warn!(%port, %family, %router, %external, row = %restored, "row restored: it had been deleted"),
+            None => {
+                warn!(%port, %family, %router, %external, row = %restored, "row restored: it had been deleted")
+            }
             Some(found) => {
                 warn!(%port, %family, %router, %external, row = %restored, %found, "row restored: it had been modified");
             }

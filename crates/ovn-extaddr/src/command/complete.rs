@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_those_of_every_command() {
+    fn completion_reads_the_global_options_of_any_command() {
         let command = Cli::command();
         let matches = command
             .ignore_errors(true)

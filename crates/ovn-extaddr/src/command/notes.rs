@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_up_is_told_and_first_what_somebody_has_to_act_for() {
+    fn notes_list_unfulfilled_intents_with_those_to_act_on_first() {
         let entries = [
             entry("a", State::Active, None, "10.57.0.11 leaves as 203.0.113.10"),
             entry("b", State::Waiting, Some("no-address"), "it has no address"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn many_end_with_how_to_see_all() {
+    fn long_notes_end_with_the_command_that_shows_all() {
         let mut entries: Vec<_> = (0..25)
             .map(|n| entry(&format!("p{n:02}"), State::Waiting, Some("no-port"), "start it"))
             .collect();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_no_wider_than_a_table() {
+    fn notes_are_wrapped_at_the_width_of_tables() {
         let long = "incus-net1-instance-3d1c6f0a-7a55-4c0e-9b51-6b0c7d1a0001-eth0";
         let message = format!("{} {}", ["word"; 40].join(" "), "x".repeat(120));
         let text = rendered(&[entry(long, State::Rejected, Some("no-address"), &message)]);

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_do_not_reach_the_terminal() {
+    fn control_characters_are_escaped_for_the_terminal() {
         assert_eq!(clean("tür \u{1b}[31m\r\nred"), "tür \\u{1b}[31m\\r\\nred");
         assert!(matches!(clean("plain"), Cow::Borrowed("plain")));
     }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_whole() {
+    fn fitting_cells_are_not_truncated() {
         let row = [
             "customer-7:frontend-01/eth0",
             "203.0.113.101",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_in_its_middle_unless_it_may_be_wide() {
+    fn long_cells_are_truncated_in_their_middle_unless_wide() {
         let long =
             [PORT, "2001:db8:1:2:216:3eff:fe11:2233", "fd42:57:1::b, 10.57.0.11", "-", "waiting", "no-port"];
         let odd =
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_text_is_as_wide_as_it_may_be() {
+    fn truncated_cell_uses_its_whole_width() {
         for (text, head, width, expected) in [
             ("abcdefgh", 0, 8, "abcdefgh"),
             ("abcdefgh", 0, 7, "abc…fgh"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_use_in_part_is_cut_last() {
+    fn whole_cells_are_truncated_last() {
         let addresses = ["2001:db8:1:2:3:4:5:6"; 3];
         let cells = |port: &str| {
             let [a, b, c] = addresses.map(Cell::whole);

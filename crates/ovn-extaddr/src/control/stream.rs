@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn commands_are_answered_in_turn() {
+    async fn commands_are_answered_in_order() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut control = ControlStream::new(ours);
         let asked =
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_may_come_in_pieces() {
+    async fn command_received_in_pieces_is_parsed() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut control = ControlStream::new(ours);
         for piece in [&br#"{"id":0,"meth"#[..], br#"od":"status","params":["#, b"]}"] {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_a_command_is_an_error() {
+    async fn malformed_command_is_an_error() {
         let long = format!("\"{}", "x".repeat(MAX_COMMAND_BYTES));
         for text in ["nonsense", r#"{"id":0,"method":"status","params":[5]}"#, &long] {
             let (ours, mut theirs) = UnixStream::pair().unwrap();

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_local_page_is_where_nobody_else_gets_at() {
+    fn local_page_is_allowed_only_on_loopback_and_unix_sockets() {
         use StatusPage::{Any, Local, Off};
         for (page, metrics, allowed) in [
             (Off, None, true),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_page_has_no_name_that_others_could_give() {
+    fn local_page_admits_only_loopback_host_headers() {
         let admits = |page: StatusPage, is_tcp: bool, hosts: &[&str]| {
             let mut headers = HeaderMap::new();
             for host in hosts {

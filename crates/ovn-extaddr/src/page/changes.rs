@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn transactions_are_told_with_their_outcome_the_newest_first() {
+    fn transactions_are_listed_newest_first_with_their_outcome() {
         let text = [
             sending(1, 1),
             outcome(1, "committed", None),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_file_the_end_is_read() {
+    fn only_the_end_of_a_long_audit_file_is_read() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         for number in 0..2000 {
             file.write_all(sending(number, 1).as_bytes()).unwrap();

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_written_for_people() {
+    fn durations_are_formatted_in_two_units() {
         for (seconds, text) in [
             (0, "0 s"),
             (59, "59 s"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_intents_is_said_as_it_is_meant() {
+    fn number_of_intents_is_phrased_by_query_and_page() {
         let all = Query::default();
         let some = Query::parse("q=a").unwrap();
         for (found, shown, query, text) in [

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_in_a_link_stays_a_name() {
+    fn port_names_in_links_are_percent_encoded() {
         for (port, link) in [
             ("incus-net2-instance-a-eth0", "/port/incus-net2-instance-a-eth0"),
             ("ns/pod", "/port/ns/pod"),

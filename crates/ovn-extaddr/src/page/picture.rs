@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_is_open_as_far_as_it_is_known() {
+    fn arrows_are_open_up_to_the_first_unknown_station() {
         let of = |entry: &Entry| open(&Picture::new(entry, Orientation::Across, "0"));
         assert_eq!(of(&entry(State::Active)), [true; 4]);
         assert_eq!(of(&entry(State::Pending)), [true, true, true, false]);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_and_arrows_are_within_the_picture_and_do_not_touch() {
+    fn boxes_and_arrows_fit_the_picture_without_touching() {
         for orientation in [Orientation::Across, Orientation::Down] {
             let picture = Picture::new(&entry(State::Active), orientation, "0");
             assert_eq!((picture.stations.len(), picture.arrows.len()), (5, 4));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_in_words_what_it_shows() {
+    fn picture_has_a_text_alternative() {
         let named = Entry { name: Some("shop:web1/eth0".to_owned()), ..entry(State::Active) };
         assert_eq!(
             Picture::new(&named, Orientation::Down, "0").text,
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_in_the_middle() {
+    fn long_label_is_truncated_in_its_middle() {
         for (text, most, expected) in [
             ("abcdef", 6, "abcdef"),
             ("abcdefg", 6, "abc…fg"),

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_read_and_written() {
+    fn query_string_is_parsed_and_rendered() {
         for (query, link) in [
             ("", "/"),
             ("q=&state=", "/"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_name() {
+    fn invalid_query_parameter_is_refused_by_name() {
         let long = format!("q={}", "a".repeat(257));
         for (query, part) in [
             ("state=ready", "state \"ready\" is none of active"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn links_keep_what_else_is_asked_for() {
+    fn links_keep_the_other_query_parameters() {
         let query = Query::parse("q=web&state=active&after=b").unwrap();
         assert_eq!(query.in_state(Some(State::Rejected)).link("/"), "/?state=rejected&q=web");
         assert_eq!(query.in_state(None).link("/"), "/?q=web");

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_shape_is_shown_as_a_number() {
+    fn invisible_characters_are_shown_as_escapes() {
         assert_eq!(visible("web\u{202e}1\u{200b}\n tür"), "web\\u{202e}1\\u{200b}\\u{a} tür");
         assert_eq!(visible("we\u{ad}b\u{3164}\u{e0041}"), "we\\u{ad}b\\u{3164}\\u{e0041}");
         assert!(matches!(visible("plain"), Cow::Borrowed("plain")));

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_stands_out_from_its_ground_by_day_and_night() {
+    fn text_has_sufficient_contrast_in_both_colour_schemes() {
         let (light, dark) = STYLE.split_once("@media (prefers-color-scheme: dark)").unwrap();
         let light = colours(light);
         let dark = colours(dark.split_once("\n}\n").unwrap().0);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_named_in_one_place() {
+    fn colours_are_defined_in_one_place() {
         let (_, rules) = STYLE.rsplit_once("/* Rules */").unwrap();
         assert!(!rules.contains('#'), "a colour outside the lists");
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"), "nothing else is loaded");

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_is_looked_for_where_deployments_put_it() {
+    fn northbound_socket_is_found_where_deployments_put_it() {
         const NAME: &str = "ovnnb_db.sock";
         let usual = "/var/run/ovn/ovnnb_db.sock";
         let microovn = "/var/snap/microovn/common/run/central/ovnnb_db.sock";

@@ -24,7 +24,7 @@ fn mistake(text: &str) -> String {
 }
 
 #[test]
-fn drop_ins_are_laid_over_the_file_by_name_and_the_nearer_directory_wins() {
+fn drop_ins_override_the_file_in_order_and_by_directory() {
     let configuration = read(&[
         ("etc/ovn-extaddr/config.toml", "drain = 1\nowner = \"a\"\nhold-down = 1"),
         ("usr/lib/ovn-extaddr/config.d/10-vendor.toml", "drain = 2\nauto = true"),
@@ -63,12 +63,12 @@ fn drop_ins_are_laid_over_the_file_by_name_and_the_nearer_directory_wins() {
 }
 
 #[test]
-fn nothing_at_all_is_a_configuration() {
+fn missing_configuration_files_are_accepted() {
     assert!(read(&[]).unwrap().files.is_empty());
 }
 
 #[test]
-fn a_file_that_is_named_stands_alone() {
+fn explicit_file_is_read_without_drop_ins() {
     let root =
         root(&[("etc/ovn-extaddr/config.d/10-more.toml", "drain = 9"), ("elsewhere.toml", "hold-down = 3")]);
     let named = root.path().join("elsewhere.toml");
@@ -79,7 +79,7 @@ fn a_file_that_is_named_stands_alone() {
 }
 
 #[test]
-fn mistakes_are_told_with_line_and_suggestion() {
+fn configuration_error_names_line_and_suggestion() {
     let file = "/etc/ovn-extaddr/config.toml";
     assert_eq!(
         mistake("drain = 1\n\ndrian = 3"),

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cms_is_where_its_url_says_or_on_this_machine() {
+    fn cms_url_defaults_to_the_local_unix_socket() {
         for (text, expected) in [
             ("kind = \"incus\"".to_owned(), "Incus at unix:/var/lib/incus/unix.socket"),
             ("kind = \"lxd\"".to_owned(), "LXD at unix:/var/lib/lxd/unix.socket"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn invalid_source_is_refused_with_the_reason() {
         for (text, part) in [
             (String::new(), "missing field `kind`"),
             ("kind = \"nova\"".to_owned(), "unknown variant `nova`"),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn projects_are_heeded_by_their_names() {
+    fn projects_are_selected_by_name_patterns() {
         let cms: Cms = toml::from_str("kind = \"incus\"\nprojects = [\"default\", \"shop-*\"]").unwrap();
         assert!(
             cms.includes_project("default")

@@ -22,7 +22,7 @@ fn challenger() -> (Takeover, Instant) {
 }
 
 #[test]
-fn who_does_not_answer_is_dead() {
+fn holder_that_does_not_answer_a_challenge_is_dead() {
     let (mut takeover, granted) = challenger();
     assert_eq!(takeover.next_deadline(), Some(granted + GRACE));
     assert!(!takeover.is_unanswered(granted + GRACE - MOMENT));
@@ -33,7 +33,7 @@ fn who_does_not_answer_is_dead() {
 }
 
 #[test]
-fn who_answers_is_asked_ever_less_often() {
+fn holder_that_answers_is_challenged_ever_less_often() {
     let (mut takeover, mut now) = challenger();
     for answered in 1..10 {
         assert_eq!(takeover.stolen(now), Stolen::Concede);
@@ -49,7 +49,7 @@ fn who_answers_is_asked_ever_less_often() {
 }
 
 #[test]
-fn who_is_challenged_by_several_at_once_lives_none_the_less() {
+fn lock_is_reclaimed_after_several_challenges_at_once() {
     let (mut takeover, now) = (takeover(), Instant::now());
     takeover.granted(now);
     for challenge in 1..=ROUNDS {
@@ -60,7 +60,7 @@ fn who_is_challenged_by_several_at_once_lives_none_the_less() {
 }
 
 #[test]
-fn what_is_done_in_time_is_no_reason() {
+fn changes_done_in_time_cause_no_challenge() {
     let (mut takeover, mut now) = (takeover(), Instant::now());
     for _ in 0..10 {
         assert!(!takeover.watch(false, now));
@@ -70,7 +70,7 @@ fn what_is_done_in_time_is_no_reason() {
 }
 
 #[test]
-fn who_lives_takes_the_lock_back() {
+fn lock_is_reclaimed_after_steal() {
     let (mut takeover, now) = (takeover(), Instant::now());
     takeover.granted(now);
     for n in 1..4 {
@@ -85,7 +85,7 @@ fn who_lives_takes_the_lock_back() {
 
 /// A frozen agent learns late that its lock was stolen. The agent that took over is alive as well.
 #[test]
-fn a_duel_has_an_end() {
+fn two_live_agents_stop_stealing_from_each_other() {
     let (mut frozen, mut active) = (takeover(), challenger());
     let now = active.1 + TIMEOUT;
     assert!(active.0.is_unanswered(now));
@@ -105,14 +105,14 @@ fn a_duel_has_an_end() {
 
 /// If several challenge a dead agent at once, the last one gets the lock.
 #[test]
-fn challengers_make_room_for_each_other() {
+fn challenger_concedes_to_the_next_challenger() {
     let ((mut one, now), (mut two, _)) = (challenger(), challenger());
     assert_eq!(one.stolen(now), Stolen::Concede);
     assert!(two.is_unanswered(now + 2 * GRACE));
 }
 
 #[test]
-fn another_connection_is_another_start() {
+fn lost_connection_resets_the_takeover() {
     let (mut takeover, now) = challenger();
     takeover.lost();
     assert!(!takeover.is_challenging());
@@ -122,7 +122,7 @@ fn another_connection_is_another_start() {
 }
 
 #[test]
-fn patience_may_be_endless() {
+fn takeover_can_be_disabled() {
     let (mut takeover, now) = (Takeover::new(None), Instant::now());
     assert!(!takeover.watch(false, now) && !takeover.watch(false, now + 1000 * TIMEOUT));
     assert_eq!(takeover.next_deadline(), None);

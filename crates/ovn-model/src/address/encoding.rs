@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ethernet_address_is_encoded_once() {
+    fn ethernet_address_shared_by_both_columns_is_encoded_once() {
         let (mac, other) = ("0a:00:00:00:00:01", "0a:00:00:00:00:02");
         let mut encoder = Encoder::default();
         for text in [mac, "unknown", &format!("{mac} 10.0.0.2"), other] {
@@ -281,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_the_same_element(
+        fn packed_element_equals_the_parsed_element(
             mac in "[0-9a-f]{2}(:[0-9a-fA]{2}){5}",
             v4 in prop::collection::vec(any::<Ipv4Addr>(), 0..3),
             v6 in prop::collection::vec(any::<Ipv6Addr>(), 0..3),

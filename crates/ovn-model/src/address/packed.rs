@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_holds_what_it_was_given() {
+    fn packed_bytes_are_recovered_inline_and_on_the_heap() {
         assert_eq!(size_of::<Packed>(), 32);
         for length in 0..100 {
             let bytes = vec![7; length];

@@ -11,7 +11,7 @@ fn only(text: &str) -> (ElementKind, String, bool) {
 }
 
 #[test]
-fn elements_mean_what_northd_makes_of_them() {
+fn address_elements_are_read_as_by_northd() {
     use ElementKind::*;
     for (text, kind, meaning, doubtful) in [
         ("unknown", Unknown, "", false),
@@ -53,7 +53,7 @@ fn elements_mean_what_northd_makes_of_them() {
 }
 
 #[test]
-fn a_bad_element_leaves_the_others() {
+fn malformed_element_leaves_the_other_addresses() {
     let texts = ["what", "0a:00:00:00:00:01 10.0.0.2", "unknown", "dynamic 10.0.0.9"];
     let packed = PortAddresses::new(texts, None);
     let set = packed.addresses();
@@ -64,7 +64,7 @@ fn a_bad_element_leaves_the_others() {
 }
 
 #[test]
-fn there_may_be_any_number_of_addresses() {
+fn port_holds_hundreds_of_addresses() {
     let text = std::iter::once("0a:00:00:00:00:01".to_owned())
         .chain((0..300).map(|n| format!("10.0.{}.{}", n / 256, n % 256)));
     let packed = PortAddresses::new([&*text.collect::<Vec<_>>().join(" ")], None);

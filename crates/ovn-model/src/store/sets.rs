@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_difference_is_symmetric(
+        fn difference_of_sorted_sets_is_symmetric(
             a in prop::collection::btree_set(0..40u8, 0..30),
             b in prop::collection::btree_set(0..40u8, 0..30),
         ) {

@@ -171,7 +171,7 @@ mod tests {
     use crate::Mac;
 
     #[test]
-    fn the_columns_are_in_the_order_of_their_indexes() {
+    fn columns_are_in_the_order_of_their_indexes() {
         let names = <PortAddresses as ColumnGroup>::COLUMNS.iter().map(|column| column.name);
         assert_eq!(names.collect::<Vec<_>>(), ["addresses", "dynamic_addresses"]);
         assert_eq!(PortAddresses::column_index("addresses"), Some(ADDRESSES));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn one_column_changes_without_the_other() {
+    fn address_columns_change_independently() {
         let (asks, other) = ("0a:00:00:00:00:01 dynamic", "0a:00:00:00:00:02 10.0.0.3");
         let has = "0a:00:00:00:00:01 10.0.0.2 fd42::2";
         let before = PortAddresses::new([asks], Some(has));
@@ -232,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn texts_are_recovered_and_differences_are_symmetric(
+        fn texts_of_addresses_are_recovered_after_differences(
             a in prop::collection::btree_set(text(), 0..4),
             b in prop::collection::btree_set(text(), 0..4),
             allocated in prop::array::uniform2(prop::option::of(text())),

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_on_an_address_are_found_among_others() {
+    fn vips_of_an_address_are_found_among_others() {
         for keys in [
             &[][..],
             &["10.0.0.1:80"],

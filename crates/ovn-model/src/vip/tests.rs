@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn endpoints_have_several_spellings() {
+fn spellings_of_an_endpoint_are_parsed_to_its_canonical_form() {
     for (text, canonical) in [
         ("1.2.3.4:80", "1.2.3.4:80"),
         ("1.2.3.4:0080", "1.2.3.4:80"),
@@ -41,7 +41,7 @@ fn endpoints_have_several_spellings() {
 }
 
 #[test]
-fn what_is_no_endpoint_is_refused() {
+fn malformed_endpoint_is_refused() {
     for text in [
         "",
         ":",
@@ -73,7 +73,7 @@ fn what_is_no_endpoint_is_refused() {
 }
 
 #[test]
-fn backends_may_be_many_none_or_partly_bad() {
+fn malformed_backend_leaves_the_other_backends_of_a_vip() {
     for (value, backends, doubtful) in [
         ("", "", false),
         (",", "", false),
@@ -99,13 +99,13 @@ fn backends_may_be_many_none_or_partly_bad() {
 
 proptest! {
     #[test]
-    fn rendering_and_parsing_agree(address: IpAddr, port: u16) {
+    fn rendered_endpoint_is_parsed_to_itself(address: IpAddr, port: u16) {
         let endpoint = Endpoint { address, port: NonZeroU16::new(port) };
         prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Some(endpoint));
     }
 
     #[test]
-    fn texts_are_recovered(key in "[0-9.:\\[\\]a-f]{0,16}", port in 0..99u16, value in "[0-9.:,\\[\\]a-f]{0,24}") {
+    fn vip_texts_are_recovered(key in "[0-9.:\\[\\]a-f]{0,16}", port in 0..99u16, value in "[0-9.:,\\[\\]a-f]{0,24}") {
         for key in [key, format!("10.0.0.1:{port:03}"), format!("[FD42:0::1]:{port}")] {
             if let Some(vip) = Vip::parse(&key, &value) {
                 prop_assert_eq!((&*vip.key(), &*vip.value()), (&*key, &*value));
@@ -117,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn field_case_16_pairs_with_variables_are_no_mistakes() {
+fn field_case_16_vips_with_template_variables_are_no_problems() {
     use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate, Uuid, declared_schema};
 
     use crate::Store;

@@ -35,7 +35,7 @@ fn deltas(cache: &mut Cache) -> Vec<(u128, Option<Row>, Option<Row>)> {
 }
 
 #[test]
-fn what_the_server_lacks_is_told_or_refused() {
+fn missing_column_is_reported_or_refused_if_required() {
     let all = Selection::table("T").columns(["n", "future"]);
     let mut cache = Cache::new([all.clone(), Selection::table("U")]);
     let requests = cache.declare(&one()).unwrap();
@@ -59,7 +59,7 @@ fn what_the_server_lacks_is_told_or_refused() {
 }
 
 #[test]
-fn deltas_not_taken_are_joined() {
+fn pending_deltas_of_a_row_are_merged() {
     let n = |n: i64| Row::new().with("n", n);
     let mut cache = Cache::everything();
     cache.declare(&one()).unwrap();
@@ -72,7 +72,7 @@ fn deltas_not_taken_are_joined() {
 }
 
 #[test]
-fn another_schema_is_a_difference_too() {
+fn schema_change_yields_deltas() {
     let mut cache = Cache::everything();
     cache.declare(&one()).unwrap();
     snapshot(&mut cache, &[(1, r#"{"n":1}"#), (2, r#"{"n":2}"#)]);
@@ -107,7 +107,7 @@ fn another_schema_is_a_difference_too() {
 }
 
 #[test]
-fn a_contradiction_says_what_it_is() {
+fn contradicting_update_is_an_error_that_names_its_kind() {
     let mut cache = Cache::everything();
     cache.declare(&one()).unwrap();
     snapshot(&mut cache, &[(1, "{}")]);

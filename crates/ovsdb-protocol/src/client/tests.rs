@@ -67,7 +67,7 @@ fn comment() -> Transaction {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_come_in_any_order() {
+async fn replies_are_accepted_in_any_order() {
     let server = Server::unix();
     let Connected { client, running, mut peer } = connected(&server).await;
     let script = async {
@@ -104,7 +104,7 @@ async fn replies_come_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_call_is_cancelled_and_its_late_reply_too() {
+async fn dropped_call_is_cancelled_and_its_late_reply_ignored() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let transaction = comment();
@@ -128,7 +128,7 @@ async fn a_dropped_call_is_cancelled_and_its_late_reply_too() {
 
 /// Rule: a request that was cancelled is never answered, unless the session is aware of schema changes.
 #[tokio::test(start_paused = true)]
-async fn cancelled_calls_do_not_use_the_connection_up() {
+async fn cancelled_calls_do_not_exhaust_the_limit_of_requests() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let transaction = comment();
@@ -144,7 +144,7 @@ async fn cancelled_calls_do_not_use_the_connection_up() {
 
 /// Regression: libovsdb and others, which report "not connected" without the cause.
 #[tokio::test(start_paused = true)]
-async fn a_call_at_a_cut_ends_and_says_why_and_the_next_one_has_another_connection() {
+async fn interrupted_call_reports_the_cause_and_the_next_call_reconnects() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let script = async {
@@ -170,7 +170,7 @@ async fn a_call_at_a_cut_ends_and_says_why_and_the_next_one_has_another_connecti
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_a_server_waits_as_long_as_it_is_told() {
+async fn call_without_a_server_waits_for_its_timeout() {
     let server = Server::unix();
     let gone = Server::unix().endpoint();
     let remotes = format!("{},{gone}", server.endpoint());
@@ -216,7 +216,7 @@ async fn a_call_without_a_server_waits_as_long_as_it_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_transaction_is_an_outcome() {
+async fn refused_transaction_is_an_outcome_and_not_an_error() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let script = async {
@@ -231,7 +231,7 @@ async fn a_refused_transaction_is_an_outcome() {
 
 /// Rule: a client whose lock was stolen stays in the queue; a lock is released with its handle.
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_asked_for_on_every_connection_until_it_is_dropped() {
+async fn lock_is_requested_on_every_connection_until_it_is_dropped() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let (saw, seen) = oneshot::channel();
@@ -272,7 +272,7 @@ async fn a_lock_is_asked_for_on_every_connection_until_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_cannot_be_stolen_at_once_is_stolen_on_the_next_connection() {
+async fn lock_that_cannot_be_stolen_is_stolen_on_the_next_connection() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let script = async {
@@ -295,7 +295,7 @@ async fn a_lock_that_cannot_be_stolen_at_once_is_stolen_on_the_next_connection()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_stolen_once_there_is_a_connection() {
+async fn steal_waits_for_a_connection() {
     let server = Server::unix();
     let Connected { client, mut peer, .. } = connected(&server).await;
     let script = async {
@@ -338,7 +338,7 @@ async fn dropped_after_each_poll<T>(call: impl Fn() -> std::pin::Pin<Box<dyn Fut
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_released_wherever_its_request_is_dropped() {
+async fn lock_is_released_if_its_request_is_dropped_in_any_state() {
     let server = Server::unix();
     let Connected { client, mut peer, running } = connected(&server).await;
     let name: crate::lock::LockName = "leader".parse().unwrap();
@@ -378,7 +378,7 @@ async fn a_lock_is_released_wherever_its_request_is_dropped() {
 
 /// A conversion of the schema ends the monitors, and the rows by the new schema take a while.
 #[tokio::test(start_paused = true)]
-async fn a_client_whose_driver_ended_says_so() {
+async fn client_whose_driver_ended_reports_an_error() {
     let server = Server::unix();
     let Connected { client, running, .. } = connected(&server).await;
     running.abort();
@@ -387,7 +387,7 @@ async fn a_client_whose_driver_ended_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_answers_nothing_is_asked_only_so_much() {
+async fn calls_to_a_silent_server_are_bounded() {
     let server = Server::unix();
     let Connected { client, peer, .. } = connected(&server).await;
     let calls = (0..1025).map(|_| {

@@ -20,7 +20,7 @@ fn strings(text: &str) -> Result<Vec<(String, String)>, DecodeError> {
 }
 
 #[test]
-fn a_bare_atom_is_a_one_element_set() {
+fn bare_atom_is_read_as_a_set_of_one() {
     for (text, atom) in [
         ("5", "Integer(5)"),
         ("-9223372036854775808", "Integer(-9223372036854775808)"),
@@ -47,7 +47,7 @@ fn maps_are_read_in_order_with_escapes_undone() {
 }
 
 #[test]
-fn malformed_text_is_an_error_that_says_where() {
+fn malformed_value_is_an_error_with_its_offset() {
     for text in [
         "",
         "nul",

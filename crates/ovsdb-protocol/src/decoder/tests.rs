@@ -55,14 +55,14 @@ fn announced() -> Vec<(u64, MonitorMethod)> {
 
 /// Found by fuzzing: a reply with parameters was reordered forever.
 #[test]
-fn a_reply_with_parameters_is_no_endless_loop() {
+fn reply_with_params_is_decoded_without_a_loop() {
     let text = r#"{"id":8,"result":5,"params":[]}{"params":[],"result":[1],"id":8}"#;
     let (seen, error) = decode([text.as_bytes()], &announced());
     assert_eq!((seen.len(), error), (2, None), "{seen:?}");
 }
 
 #[test]
-fn rows_come_one_by_one_between_begin_and_end() {
+fn rows_are_decoded_one_by_one_between_begin_and_end() {
     let all = samples().concat();
     let (seen, error) = decode([all.as_bytes()], &announced());
     assert_eq!(error, None);
@@ -77,7 +77,7 @@ fn rows_come_one_by_one_between_begin_and_end() {
 /// Regression: vexxhost/ovsdb-client, which fails at two messages in one read: messages have no separator, and a read
 /// may end anywhere.
 #[test]
-fn any_two_pieces_give_the_same() {
+fn message_split_at_any_byte_is_decoded_alike() {
     let all = samples().concat();
     let whole = decode([all.as_bytes()], &announced());
     for split in 0..all.len() {
@@ -88,7 +88,7 @@ fn any_two_pieces_give_the_same() {
 }
 
 #[test]
-fn what_is_not_the_protocol_is_an_error_that_says_where() {
+fn malformed_message_is_an_error_with_its_offset() {
     for (text, at, expected) in [
         ("[]", 0, "a JSON object"),
         ("  5", 2, "a JSON object"),
@@ -119,7 +119,7 @@ fn what_is_not_the_protocol_is_an_error_that_says_where() {
 
 /// Rule: nesting, texts and numbers have bounds (1000 levels in lib/json.c), a message has none.
 #[test]
-fn memory_stays_bounded_whatever_comes() {
+fn nesting_and_length_of_received_values_are_bounded() {
     let (_, error) = decode([&b"{\"id\":1,\"result\":"[..], "[".repeat(1000).as_bytes()], &[]);
     assert_eq!(error.map(|e| e.expected), Some("less nesting".to_owned()));
     let endless = "x".repeat(1 << 12);
@@ -130,7 +130,7 @@ fn memory_stays_bounded_whatever_comes() {
 }
 
 #[test]
-fn a_message_with_rows_may_be_longer_than_any_limit() {
+fn message_with_rows_may_exceed_the_value_limit() {
     let row = format!(r#""{ROW}":{{"initial":{{"name":"{}"}}}}"#, "n".repeat(1000));
     let text = format!(
         r#"{{"id":7,"result":[true,"{NIL}",{{"T":{{{}}}}}],"error":null}}"#,
@@ -187,7 +187,7 @@ fn message() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn cuts_never_matter(
+    fn messages_split_at_random_bytes_are_decoded_alike(
         messages in prop::collection::vec(message(), 1..5),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn damage_is_an_error_or_another_message_but_never_a_panic(
+    fn damaged_message_never_panics(
         messages in prop::collection::vec(message(), 1..3),
         at in any::<prop::sample::Index>(),
         damage in prop::collection::vec(any::<u8>(), 0..4),
@@ -216,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         decode([&bytes[..]], &announced());
     }
 }

@@ -22,7 +22,7 @@ fn applied(mut current: Datum, diff: Datum, column: &ColumnType) -> Result<Datum
 
 /// Rule: a set or map of at most one element is replaced.
 #[test]
-fn single_values_are_replaced() {
+fn difference_of_a_single_value_replaces_it() {
     let scalar = column(false, 1, Max::Limited(1));
     assert_eq!(applied(1.into(), 2.into(), &scalar), Ok(2.into()));
     assert_eq!(applied(1.into(), 1.into(), &scalar), Ok(1.into()));
@@ -39,7 +39,7 @@ fn single_values_are_replaced() {
 
 /// Rule: the difference of a set is the symmetric one.
 #[test]
-fn sets_differ_by_what_only_one_has() {
+fn difference_of_sets_is_symmetric() {
     // The example of the server: {1,2} -> {2,3}.
     let set = column(false, 0, Max::Unlimited);
     let (old, new) = (Datum::set([1, 2]), Datum::set([2, 3]));
@@ -52,7 +52,7 @@ fn sets_differ_by_what_only_one_has() {
 
 /// Rule: the difference of a map has new pairs, changed ones with the new value, and removed ones with the old.
 #[test]
-fn maps_differ_by_pairs() {
+fn difference_of_maps_holds_pairs() {
     let map = column(true, 0, Max::Unlimited);
     let old = Datum::map([(1, 1), (2, 2), (3, 3)]);
     let new = Datum::map([(2, 2), (3, 4), (5, 5)]);
@@ -64,7 +64,7 @@ fn maps_differ_by_pairs() {
 
 /// A conversion of the schema may leave values that violate its bounds: the client accepts them.
 #[test]
-fn outcomes_of_any_size_are_taken() {
+fn applied_difference_may_exceed_the_bounds_of_its_column() {
     let some = column(false, 1, Max::Limited(2));
     assert_eq!(applied(Datum::set([1, 2]), Datum::set([1, 2]), &some), Ok(Datum::empty()));
     assert_eq!(applied(Datum::set([1, 2]), 3.into(), &some), Ok(Datum::set([1, 2, 3])));
@@ -73,7 +73,7 @@ fn outcomes_of_any_size_are_taken() {
 }
 
 #[test]
-fn differences_of_another_type_are_errors() {
+fn difference_of_another_type_is_an_error() {
     let set = column(false, 0, Max::Unlimited);
     let map = column(true, 0, Max::Unlimited);
     assert!(matches!(applied(1.into(), "a".into(), &set), Err(DiffError::Difference(_))));
@@ -127,7 +127,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn applying_the_difference_leads_to_the_new_value((column, [old, new], _) in case()) {
+    fn applied_difference_yields_the_new_value((column, [old, new], _) in case()) {
         match diff(&old, &new, &column) {
             None => prop_assert_eq!(old, new),
             Some(diff) => {
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn applying_any_difference_follows_the_model((column, [current, _], diff) in case()) {
+    fn applied_difference_agrees_with_the_model((column, [current, _], diff) in case()) {
         let expected = model(&current, &diff, &column);
         prop_assert_eq!(pairs(&applied(current, diff, &column).unwrap()), expected);
     }

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_needs_no_resolver_is_one_destination() {
+    async fn endpoint_without_a_host_name_is_one_destination() {
         for text in ["unix:/run/db.sock", "tcp:192.0.2.1:6641", "ssl:[2001:db8::1]:6641"] {
             let endpoint: Endpoint = text.parse().unwrap();
             let destinations = endpoint.resolve().await.unwrap();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_shown_with_the_address_that_it_has() {
+    async fn resolved_destination_is_shown_with_name_and_address() {
         let endpoint: Endpoint = "tcp:localhost:6641".parse().unwrap();
         for destination in endpoint.resolve().await.unwrap() {
             let address = destination.address().unwrap();
@@ -107,7 +107,7 @@ mod tests {
 
     /// A zone has become a number when the connection is made.
     #[tokio::test]
-    async fn the_zone_of_an_address_is_resolved() {
+    async fn zone_of_an_ipv6_address_is_resolved() {
         let endpoint: Endpoint = "tcp:[fe80::1%1]:6641".parse().unwrap();
         let destinations = endpoint.resolve().await.unwrap();
         let [Destination { address: Some(SocketAddr::V6(address)), .. }] = destinations[..] else {

@@ -114,7 +114,7 @@ mod tests {
     const ID: &str = "5ed7e0c8-4f8e-4b8a-9d3f-0c7b3b7b0a11";
 
     #[test]
-    fn lists_are_read_and_written() {
+    fn list_of_remotes_is_parsed_and_rendered() {
         for (text, canonical) in [
             ("tcp:a:1, tcp:b:2,unix:c", "tcp:a:1,tcp:b:2,unix:c"),
             (" tcp:a:1 ,\ttcp:[b]:2 ", "tcp:a:1,tcp:b:2"),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn malformed_list_of_remotes_is_refused_with_the_reason() {
         let twice = format!("cid:{ID},tcp:a:1,cid:{}", Uuid::nil());
         let alone = format!("cid:{ID}");
         for (text, why) in [
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_names_of_sockets_are_those_in_a_directory() {
+    fn relative_socket_names_are_resolved_in_a_directory() {
         let remotes: Remotes = "unix:a.sock,unix:/b.sock,tcp:c:1".parse().unwrap();
         let remotes = remotes.relative_to(Path::new("/run/ovn"));
         assert_eq!(remotes.to_string(), "unix:/run/ovn/a.sock,unix:/b.sock,tcp:c:1");
@@ -164,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "([a-z]{0,4}:|[,:%\\[\\]. 0-9a-f/]){0,12}") {
+        fn rendered_list_of_remotes_is_parsed_to_itself(text in "([a-z]{0,4}:|[,:%\\[\\]. 0-9a-f/]){0,12}") {
             if let Ok(remotes) = text.parse::<Remotes>() {
                 prop_assert_eq!(remotes.to_string().parse::<Remotes>(), Ok(remotes));
             }

@@ -6,7 +6,7 @@ use super::*;
 
 /// Rule: the name of a lock is an `<id>`; anything else is a syntax error.
 #[test]
-fn names_are_ids() {
+fn lock_name_must_be_an_id() {
     assert!("ovn_extaddr".parse::<LockName>().is_ok());
     for text in ["ovn-extaddr", "", "1a", "a b"] {
         assert!(text.parse::<LockName>().is_err(), "{text}");
@@ -34,7 +34,7 @@ const EVENTS: [Event; 6] = [
 ];
 
 #[test]
-fn each_event_in_each_state() {
+fn lock_state_machine_handles_every_event_in_every_state() {
     use LockMethod::{Lock as ByLock, Steal};
     use State::{Asked, Held, Idle, Waiting};
     let asked = |method, is_waiting| Asked { method, is_waiting };
@@ -259,7 +259,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     /// Once nothing is on its way, the status is what the server says.
     #[test]
-    fn it_agrees_with_the_server(steps in steps()) {
+    fn lock_status_agrees_with_the_server(steps in steps()) {
         let mut model = Model::new();
         for step in steps {
             model.step(step);

@@ -11,7 +11,7 @@ fn refused(result: &str, operations: usize) -> TransactError {
 }
 
 #[test]
-fn every_operation_has_its_result() {
+fn result_of_every_operation_is_parsed() {
     let text = format!(r#"[{INSERTED},{{"count":2}},{{"rows":[{{"name":"a"}},{{}}]}},{{}}]"#);
     let Ok(Outcome::Committed(results)) = Outcome::from_result(&text, 4) else {
         panic!("{text}");
@@ -24,13 +24,13 @@ fn every_operation_has_its_result() {
 }
 
 #[test]
-fn a_transaction_of_nothing_is_committed() {
+fn empty_transaction_is_committed() {
     assert!(matches!(Outcome::from_result("[]", 0), Ok(Outcome::Committed(results)) if results.is_empty()));
 }
 
 /// Rule: in the result of a refused transaction, nulls follow the error, one for each operation that was not executed.
 #[test]
-fn the_failed_operation_is_found_before_the_nulls() {
+fn failed_operation_is_found_before_the_nulls() {
     // As ovsdb-server 3.1.0 sends it.
     let text = r#"[{"count":1},{"details":"\"where\" clause test failed","error":"timed out"},null,null]"#;
     let error = refused(text, 4);
@@ -43,7 +43,7 @@ fn the_failed_operation_is_found_before_the_nulls() {
 
 /// Rule: a failed commit adds an element to results that all look like success.
 #[test]
-fn one_element_more_is_a_refusal_of_the_commit() {
+fn additional_result_is_a_refusal_of_the_commit() {
     let text = format!(r#"[{INSERTED},{{"error":"constraint violation","details":"2 rows"}}]"#);
     let error = refused(&text, 1);
     assert_eq!((error.operation, error.class()), (None, ErrorClass::Conflict));
@@ -56,7 +56,7 @@ fn one_element_more_is_a_refusal_of_the_commit() {
 }
 
 #[test]
-fn replies_of_another_form_are_refused() {
+fn malformed_transact_reply_is_refused() {
     let result = |text, operations| Outcome::from_result(text, operations).unwrap_err();
     assert!(matches!(result("[{}]", 2), MalformedReply::Length { expected: 2, found: 1 }));
     assert!(matches!(result("[{},{}]", 1), MalformedReply::Length { expected: 1, found: 2 }));
@@ -78,7 +78,7 @@ fn replies_of_another_form_are_refused() {
 
 /// Regression: holodekk, which accepts only strings as errors; ovsdb-server sends both forms, without a `result`.
 #[test]
-fn errors_are_strings_or_objects() {
+fn error_may_be_a_string_or_an_object() {
     let error = DatabaseError::parse(r#""canceled""#).unwrap();
     assert_eq!(error, DatabaseError { error: "canceled".into(), details: None, syntax: None });
     let error = DatabaseError::parse(
@@ -94,7 +94,7 @@ fn errors_are_strings_or_objects() {
 }
 
 #[test]
-fn quoted_syntax_is_cut_between_characters() {
+fn long_syntax_of_an_error_is_truncated_between_characters() {
     let error = DatabaseError { error: "e".into(), details: None, syntax: Some("\u{e9}".repeat(500)) };
     assert_eq!(error.to_string(), format!("e (in {}...)", "\u{e9}".repeat(200)));
 }
@@ -131,7 +131,7 @@ fn every_error_has_a_class() {
 
 /// A dry run ends with an abort, which fails after all results of interest.
 #[test]
-fn a_refusal_has_the_results_of_the_operations_before() {
+fn refusal_has_the_results_of_preceding_operations() {
     let refusal = refused(r#"[{"rows":[{"n":1}]},{"count":2},{"error":"aborted"},null]"#, 4);
     assert_eq!((refusal.operation, refusal.class()), (Some(2), ErrorClass::Aborted));
     assert_eq!(refusal.results.rows(0), Some([Row::new().with("n", 1)].as_slice()));

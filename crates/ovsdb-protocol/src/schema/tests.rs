@@ -51,7 +51,7 @@ fn port(column: &str) -> ColumnType {
 }
 
 #[test]
-fn outline_of_a_schema_is_read() {
+fn schema_tables_and_columns_are_parsed() {
     let schema = schema();
     assert_eq!((schema.name.as_str(), schema.version.as_str()), ("OVN_Northbound", "7.3.0"));
     assert_eq!(schema.checksum.as_deref(), Some("3546526738 35222"));
@@ -67,7 +67,7 @@ fn outline_of_a_schema_is_read() {
 }
 
 #[test]
-fn without_any_root_table_all_are() {
+fn all_tables_are_roots_where_none_is_marked() {
     let schema = DatabaseSchema::parse(
         r#"{"name":"d","tables":{"a":{"columns":{}},"b":{"columns":{},"isRoot":false}}}"#,
     )
@@ -77,7 +77,7 @@ fn without_any_root_table_all_are() {
 }
 
 #[test]
-fn predicates_tell_the_kinds_of_columns_apart() {
+fn column_predicates_distinguish_maps_and_scalars() {
     let schema = schema();
     let kinds = |table, column| {
         let column = &schema.column(table, column).unwrap().column_type;
@@ -94,7 +94,7 @@ fn predicates_tell_the_kinds_of_columns_apart() {
 }
 
 #[test]
-fn constraints_are_read() {
+fn column_constraints_are_parsed() {
     assert_eq!(port("tag").key.constraint, Constraint::Integer { min: 1, max: 4095 });
     assert_eq!(port("tag_request").key.constraint, Constraint::Integer { min: i64::MIN, max: 4095 });
     assert_eq!(port("rate").key.constraint, Constraint::Real { min: 0.5, max: f64::MAX });
@@ -108,7 +108,7 @@ fn constraints_are_read() {
 }
 
 #[test]
-fn references_name_their_table_and_are_strong_unless_told() {
+fn references_are_strong_by_default() {
     let schema = schema();
     let key = |column| &schema.column("Logical_Switch", column).unwrap().column_type.key;
     let reference = |column| (key(column).ref_table(), key(column).ref_type());
@@ -119,7 +119,7 @@ fn references_name_their_table_and_are_strong_unless_told() {
 }
 
 #[test]
-fn defaults_are_those_of_the_server() {
+fn column_defaults_are_those_of_the_server() {
     let empty_map = Datum::map::<Atom, Atom>([]);
     let schema = schema();
     let default = |table, column| schema.column(table, column).unwrap().column_type.default_datum();
@@ -136,7 +136,7 @@ fn defaults_are_those_of_the_server() {
 }
 
 #[test]
-fn malformed_types_are_blamed_on_their_column() {
+fn malformed_column_type_is_an_error_of_its_column() {
     for (json, reason) in [
         (r#""int""#, r#"expected an atomic type, found "int""#),
         ("5", "expected a type, found 5"),
@@ -170,7 +170,7 @@ fn malformed_types_are_blamed_on_their_column() {
 }
 
 #[test]
-fn text_without_the_outline_of_a_schema_is_refused() {
+fn malformed_schema_is_refused() {
     for text in ["", "[]", "null", "{}", r#"{"name":"d"}"#, r#"{"name":"d","tables":{"t":{}}}"#] {
         assert!(matches!(DatabaseSchema::parse(text), Err(SchemaError::Json(_))), "{text}");
     }
@@ -239,7 +239,7 @@ fn database() -> impl Strategy<Value = DatabaseSchema> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(schema in database()) {
+    fn serialized_schema_is_parsed_to_itself(schema in database()) {
         let text = serde_json::to_string(&schema).unwrap();
         prop_assert_eq!(&DatabaseSchema::parse(&text).unwrap(), &schema, "{}", text);
         prop_assert_eq!(&serde_json::from_str::<DatabaseSchema>(&text).unwrap(), &schema, "{}", text);

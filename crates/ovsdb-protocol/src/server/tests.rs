@@ -30,7 +30,7 @@ fn server(
 
 /// Regression: libovsdb, which treats every model except `clustered` as a leader.
 #[test]
-fn the_truth_table_of_servers() {
+fn server_policy_decides_by_model_role_and_index() {
     use ServerRole as Role;
     use ServerUnusable as No;
     use StorageModel::{Clustered, Relay, Standalone};
@@ -101,7 +101,7 @@ fn the_truth_table_of_servers() {
 }
 
 #[test]
-fn the_least_index_only_grows_and_can_be_reset() {
+fn least_index_only_grows_until_it_is_reset() {
     let mut policy = Policy::new(true, None);
     let at = |cid, index| server("clustered", [true; 3], Some(cid), Some(index));
     policy.record_index(&at(1, 10));
@@ -114,7 +114,7 @@ fn the_least_index_only_grows_and_can_be_reset() {
 
 /// Rule: old servers lack columns of `_Server`.
 #[test]
-fn columns_that_a_server_lacks_are_none() {
+fn missing_columns_of_the_server_database_are_none() {
     assert_eq!(read(&json!({}), None), ServerDatabase::default());
     let odd = json!({"model": 7, "connected": "yes", "schema": "", "cid": 1, "leader": ["set", []]});
     assert_eq!(read(&odd, None), ServerDatabase::default());

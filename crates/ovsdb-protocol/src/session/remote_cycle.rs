@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn all_are_tried_before_a_pause() {
+    fn every_remote_and_address_is_tried_before_a_pause() {
         for (remotes, names, expected) in [
             ("unix:a", &[][..], "unix:a | unix:a | unix:a | unix:a | unix:a | unix:a |"),
             ("unix:a,unix:b", &[], "unix:a unix:b | unix:a unix:b | unix:a unix:b |"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_resolved_again_continues_after_the_last_address() {
+    fn host_name_resolved_again_continues_after_the_last_address() {
         let mut cycle = cycle("tcp:n:1");
         assert_eq!(attempts(&mut cycle, 3, &[("n", &[1, 2, 3])]), "1 2 3 |");
         // Resolvers change the order, and addresses come and go.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_success_the_others_are_tried_at_once() {
+    fn remaining_remotes_are_tried_at_once_after_a_success() {
         let names: &[(&str, &[u8])] = &[("n", &[1, 2, 3])];
         let mut cycle = cycle("tcp:n:1");
         assert_eq!(attempts(&mut cycle, 2, names), "1 2");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn another_list_continues_after_the_current_remote() {
+    fn replaced_list_continues_after_the_current_remote() {
         let mut cycle = cycle("unix:a,unix:b");
         assert_eq!(attempts(&mut cycle, 1, &[]), "unix:a");
         let present = "unix:a".parse().unwrap();

@@ -76,7 +76,7 @@ fn read(row: &mut All, text: &str, is_difference: bool, problems: &mut Problems)
 }
 
 #[test]
-fn a_declaration_says_what_to_monitor() {
+fn table_declaration_yields_its_monitor_request() {
     let names: Vec<_> = All::TABLE.columns.iter().map(|column| column.name).collect();
     let expected = "name number share flag type maybe refs words counts options priority external_ids";
     assert_eq!(names.join(" "), expected);
@@ -92,7 +92,7 @@ fn a_declaration_says_what_to_monitor() {
 }
 
 #[test]
-fn a_schema_that_does_not_fit_is_refused_with_the_column_named() {
+fn schema_with_a_missing_or_mistyped_column_is_refused() {
     let refused = |from, to| {
         let text = SCHEMA.replace(from, to);
         monitor_requests([&All::TABLE], &schema(&text)).unwrap_err().to_string()
@@ -152,7 +152,7 @@ fn values_and_differences_are_read_into_fields() {
 }
 
 #[test]
-fn a_value_that_is_not_understood_is_a_problem_of_its_own() {
+fn malformed_value_is_a_problem_of_its_column() {
     let mut problems = Problems::default();
     let mut row = All::with_uuid(Uuid::nil());
     read(
@@ -177,7 +177,7 @@ fn a_value_that_is_not_understood_is_a_problem_of_its_own() {
 }
 
 #[test]
-fn rows_to_write_are_made_of_the_same_declaration() {
+fn typed_rows_are_written_by_the_table_declaration() {
     let row = TypedRow::new()
         .with(All::COLUMNS.name, "n")
         .with(All::COLUMNS.kind, Kind::Both)

@@ -48,7 +48,7 @@ fn modify(text: &str) -> RowChange<'_> {
 }
 
 /// Renders the changes: the names before and after.
-fn told(tables: &mut Tables) -> Vec<(Option<String>, Option<String>)> {
+fn changed_names(tables: &mut Tables) -> Vec<(Option<String>, Option<String>)> {
     let name = |row: &Option<Arc<Row>>| row.as_ref().map(|row| row.name.clone());
     tables.take_changes::<Row>().iter().map(|change| (name(&change.old), name(&change.new))).collect()
 }
@@ -58,22 +58,22 @@ fn names(pairs: &[(Option<&str>, Option<&str>)]) -> Vec<(Option<String>, Option<
 }
 
 #[test]
-fn true_differences_are_told_however_often_a_snapshot_comes() {
+fn repeated_snapshot_reports_only_true_differences() {
     let mut tables = tables();
     let all = [(1, insert(r#"{"name":"a"}"#)), (2, insert(r#"{"name":"b","tags":["set",["x","y"]]}"#))];
     feed(&mut tables, Batch::Snapshot, &all).unwrap();
-    assert_eq!(told(&mut tables), names(&[(None, Some("a")), (None, Some("b"))]));
+    assert_eq!(changed_names(&mut tables), names(&[(None, Some("a")), (None, Some("b"))]));
     feed(&mut tables, Batch::Snapshot, &all).unwrap();
-    assert_eq!(told(&mut tables), []);
+    assert_eq!(changed_names(&mut tables), []);
     feed(&mut tables, Batch::Delta, &[(2, modify(r#"{"tags":"x"}"#))]).unwrap();
     feed(&mut tables, Batch::Snapshot, &all[1..]).unwrap();
     // The second row has the same content again as when the changes were taken.
-    assert_eq!(told(&mut tables), names(&[(Some("a"), None)]));
+    assert_eq!(changed_names(&mut tables), names(&[(Some("a"), None)]));
     assert_eq!(tables.table::<Row>().unwrap().len(), 1);
 }
 
 #[test]
-fn readers_see_nothing_of_a_batch_before_its_commit() {
+fn batch_is_invisible_before_its_commit() {
     let mut tables = tables();
     feed(&mut tables, Batch::Snapshot, &[(1, insert(r#"{"name":"a"}"#))]).unwrap();
     tables.begin(Batch::Delta);
@@ -86,7 +86,7 @@ fn readers_see_nothing_of_a_batch_before_its_commit() {
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn contradicting_update_is_refused() {
     for (batch, changes) in [
         (Batch::Delta, vec![(1, modify("{}"))]),
         (Batch::Delta, vec![(1, RowChange::Delete)]),
@@ -98,7 +98,7 @@ fn contradictions_are_refused() {
 }
 
 #[test]
-fn an_unreadable_value_is_a_problem_of_its_column_until_a_whole_value_arrives() {
+fn unreadable_value_is_a_problem_until_a_whole_value_arrives() {
     let mut tables = tables();
     let bad = r#"{"name":"a","tags":["set",[1]],"options":["map",[["size","1"]]]}"#;
     feed(&mut tables, Batch::Snapshot, &[(1, insert(bad))]).unwrap();

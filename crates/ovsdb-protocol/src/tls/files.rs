@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_ca_certificate_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         for length in [1, 2, 3, 47, 48, 49, 1000] {
             let der: Vec<u8> = (0..length).map(|n| u8::try_from((n * 7 + 1) % 256).unwrap()).collect();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_broken_is_said() {
+    fn missing_or_malformed_certificate_file_is_an_error_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x");
         let text = |file: &Path| certificates(&file.into()).unwrap_err().to_string();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_encrypted_is_named_as_such() {
+    fn encrypted_private_key_is_an_error_that_says_so() {
         for text in [
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
             "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",

@@ -16,7 +16,7 @@ fn check(append: impl FnOnce(&mut Transaction) -> usize, expected: serde_json::V
 }
 
 #[test]
-fn inserts_carry_the_names_of_their_rows() {
+fn insert_carries_the_name_of_its_row() {
     let row = || Row::new().with("a", 1);
     check(|t| t.insert("T", Row::new()), json!({"op": "insert", "table": "T", "row": {}}));
     check(
@@ -31,7 +31,7 @@ fn inserts_carry_the_names_of_their_rows() {
 }
 
 #[test]
-fn selects_name_columns_only_if_asked() {
+fn select_names_columns_only_on_request() {
     check(|t| t.select("T", []), json!({"op": "select", "table": "T", "where": []}));
     check(
         |t| t.select_columns("T", [Condition::uuid(UUID)], ["a", "b"]),
@@ -52,7 +52,7 @@ fn empty_conditions_rows_and_columns_are_written() {
 }
 
 #[test]
-fn waits_without_timeout_have_no_such_member() {
+fn wait_without_a_timeout_omits_the_member() {
     let wait = |timeout| Operation::Wait {
         timeout,
         table: "T".into(),
@@ -69,7 +69,7 @@ fn waits_without_timeout_have_no_such_member() {
 }
 
 #[test]
-fn remaining_operations_have_their_members() {
+fn other_operations_are_serialized_as_in_rfc_7047() {
     check(|t| t.commit(true), json!({"op": "commit", "durable": true}));
     check(Transaction::abort, json!({"op": "abort"}));
     check(|t| t.comment("why"), json!({"op": "comment", "comment": "why"}));
@@ -77,7 +77,7 @@ fn remaining_operations_have_their_members() {
 }
 
 #[test]
-fn functions_have_their_symbols() {
+fn condition_functions_are_serialized_as_symbols() {
     let names = [
         (Function::Equal, "=="),
         (Function::NotEqual, "!="),
@@ -100,7 +100,7 @@ fn functions_have_their_symbols() {
 }
 
 #[test]
-fn mutators_have_their_symbols() {
+fn mutators_are_serialized_as_symbols() {
     let names = [
         (Mutator::Add, "+="),
         (Mutator::Subtract, "-="),
@@ -142,13 +142,13 @@ fn operations_keep_their_order_and_refer_to_new_rows() {
 }
 
 #[test]
-fn a_key_of_a_map_is_set_by_two_mutations() {
+fn map_key_is_set_by_delete_and_insert_mutations() {
     let text = serde_json::to_string(&Mutation::set_key("external_ids", "k", "v")).unwrap();
     assert_eq!(text, r#"[["external_ids","delete","k"],["external_ids","insert",["map",[["k","v"]]]]]"#);
 }
 
 #[test]
-fn conditions_may_be_mere_booleans() {
+fn condition_may_be_a_boolean() {
     let conditions = [Condition::Boolean(true), Condition::excludes("c", 1)];
     assert_eq!(serde_json::to_string(&conditions).unwrap(), r#"[true,["c","excludes",1]]"#);
 }
@@ -222,7 +222,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(operations in prop::collection::vec(operation(), 0..4)) {
+    fn serialized_transaction_is_parsed_to_itself(operations in prop::collection::vec(operation(), 0..4)) {
         let transaction = Transaction { database: "D".to_owned(), operations };
         let text = serde_json::to_string(&transaction).unwrap();
         prop_assert_eq!(serde_json::from_str::<Transaction>(&text).unwrap(), transaction, "{}", text);

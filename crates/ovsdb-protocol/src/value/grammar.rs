@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn both_readers_take_the_same() {
+    fn both_value_parsers_accept_the_same_text() {
         let pair = |key: Atom, value: Atom| Datum::map([(key, value)]);
         for (text, datum) in [
             ("0", integer(0)),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn both_readers_refuse_the_same() {
+    fn both_value_parsers_refuse_the_same_text() {
         for text in [
             "",
             "null",

@@ -37,7 +37,7 @@ fn complaint(text: &str, column: &ColumnType) -> String {
 }
 
 #[test]
-fn every_value_has_one_json_both_ways() {
+fn values_are_serialized_and_parsed_as_in_rfc_7047() {
     let empty_map = Datum::map::<Atom, Atom>([]);
     for (datum, json) in [
         (Datum::scalar(5), "5"),
@@ -65,7 +65,7 @@ fn every_value_has_one_json_both_ways() {
 
 /// Rule: a set of one arrives as the bare atom.
 #[test]
-fn a_tagged_set_of_one_is_the_bare_atom() {
+fn tagged_set_of_one_equals_the_bare_atom() {
     assert_eq!(serde_json::from_str::<Datum>(r#"["set",["a"]]"#).unwrap(), Datum::scalar("a"));
     let set = format!(r#"["set",[{UUID_JSON}]]"#);
     assert_eq!(serde_json::from_str::<Datum>(&set).unwrap(), Datum::scalar(UUID));
@@ -108,7 +108,7 @@ fn reals_without_json_are_not_written_as_null() {
 }
 
 #[test]
-fn zeros_are_equal_and_types_are_not() {
+fn zeros_of_either_sign_are_equal_and_atoms_of_other_types_are_not() {
     let hash = |atom: &Atom| {
         let mut hasher = DefaultHasher::new();
         atom.hash(&mut hasher);
@@ -124,7 +124,7 @@ fn zeros_are_equal_and_types_are_not() {
 }
 
 #[test]
-fn numbers_take_the_type_of_their_column() {
+fn number_takes_the_type_of_its_column() {
     let integer = ColumnType::scalar(AtomicType::Integer);
     let real = ColumnType::scalar(AtomicType::Real);
     assert_eq!(read("3", &real).unwrap(), Datum::scalar(3.0));
@@ -142,7 +142,7 @@ fn numbers_take_the_type_of_their_column() {
 }
 
 #[test]
-fn the_shape_must_be_that_of_the_column() {
+fn collection_of_another_kind_than_the_column_is_refused() {
     let strings = set(AtomicType::String);
     let mapping = map(AtomicType::String, AtomicType::Integer);
     assert_eq!(complaint(r#"["map",[]]"#, &strings), "expected a set, found a map");
@@ -152,7 +152,7 @@ fn the_shape_must_be_that_of_the_column() {
 }
 
 #[test]
-fn the_number_of_elements_is_checked() {
+fn number_of_elements_is_checked_against_the_column() {
     let scalar = ColumnType::scalar(AtomicType::Integer);
     let pairs = ColumnType { max: Max::Limited(2), ..set(AtomicType::Integer) };
     assert_eq!(complaint(r#"["set",[]]"#, &scalar), "expected 1 to 1 elements, found 0");
@@ -163,7 +163,7 @@ fn the_number_of_elements_is_checked() {
 }
 
 #[test]
-fn complaints_name_the_atom_and_its_place() {
+fn conformance_error_names_the_atom_and_its_place() {
     let mapping = map(AtomicType::String, AtomicType::Integer);
     assert_eq!(
         complaint(r#"["map",[["a",1],["b","x"]]]"#, &mapping),
@@ -179,7 +179,7 @@ fn complaints_name_the_atom_and_its_place() {
 }
 
 #[test]
-fn constraints_hold_for_every_atom() {
+fn constraints_are_checked_for_every_atom() {
     let color = Constraint::Enum(["red", "blue"].map(Atom::from).into());
     let color = constrained(AtomicType::String, color);
     let port = constrained(AtomicType::Integer, Constraint::Integer { min: 1, max: 9 });
@@ -204,14 +204,14 @@ fn constraints_hold_for_every_atom() {
 }
 
 #[test]
-fn named_uuids_pass_for_uuids() {
+fn named_uuid_conforms_to_a_uuid_column() {
     let named = Datum::scalar(Atom::NamedUuid("new".into()));
     assert!(named.clone().conform(&set(AtomicType::Uuid)).is_ok());
     assert!(named.conform(&set(AtomicType::String)).is_err());
 }
 
 #[test]
-fn accessors_look_at_single_elements() {
+fn datum_accessors_return_single_elements() {
     assert_eq!(Datum::scalar("a").as_str(), Some("a"));
     assert_eq!(Datum::scalar(7).as_integer(), Some(7));
     assert_eq!(Datum::scalar(7).as_str(), None);
@@ -226,7 +226,7 @@ fn accessors_look_at_single_elements() {
 }
 
 #[test]
-fn rows_are_objects_and_know_their_columns() {
+fn row_is_serialized_as_an_object() {
     let row = Row::new().with("name", "ls0").with("tag", Datum::empty());
     let json = r#"{"name":"ls0","tag":["set",[]]}"#;
     assert_eq!(serde_json::to_string(&row).unwrap(), json);
@@ -276,20 +276,20 @@ fn datum() -> impl Strategy<Value = Datum> {
 
 proptest! {
     #[test]
-    fn reading_undoes_writing(datum in datum()) {
+    fn serialized_datum_is_parsed_to_itself(datum in datum()) {
         let json = serde_json::to_string(&datum).unwrap();
         prop_assert_eq!(serde_json::from_str::<Datum>(&json).unwrap(), datum);
     }
 
     #[test]
-    fn equal_atoms_are_equal_in_every_way(a in atom(), b in atom()) {
+    fn atom_order_agrees_with_equality(a in atom(), b in atom()) {
         prop_assert_eq!(a == b, a.cmp(&b) == Ordering::Equal);
         prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
         prop_assert_eq!(&a, &a.clone());
     }
 
     #[test]
-    fn conforming_twice_changes_nothing(datum in datum()) {
+    fn conform_is_idempotent(datum in datum()) {
         for column in [set(AtomicType::Real), set(AtomicType::Integer), map(AtomicType::Real, AtomicType::Real)] {
             if let Ok(once) = datum.clone().conform(&column) {
                 prop_assert_eq!(once.clone().conform(&column), Ok(once));
@@ -299,7 +299,7 @@ proptest! {
 }
 
 #[test]
-fn numbers_and_texts_become_atoms_where_nothing_is_lost() {
+fn numbers_convert_to_atoms_only_without_loss() {
     assert_eq!(
         [Atom::from(7_u8), 7_u16.into(), 7_u32.into(), 7_i8.into(), 7_i16.into()],
         [7, 7, 7, 7, 7].map(Atom::Integer)
@@ -313,7 +313,7 @@ fn numbers_and_texts_become_atoms_where_nothing_is_lost() {
 }
 
 #[test]
-fn collections_become_data() {
+fn collections_convert_to_datums() {
     assert_eq!(Datum::from(vec!["b", "a", "b"]), Datum::set(["a", "b"]));
     assert_eq!(Datum::from([1, 2]), Datum::set([1, 2]));
     assert_eq!(Datum::from(std::collections::BTreeSet::from([1])), Datum::scalar(1));
@@ -323,7 +323,7 @@ fn collections_become_data() {
 
 /// The real `3.0` arrives as `3`.
 #[test]
-fn an_integer_passes_for_a_real_where_no_schema_tells() {
+fn integer_reads_as_a_real_without_a_schema() {
     let row: Row = serde_json::from_str(r#"{"r":3}"#).unwrap();
     let read = row.get("r").unwrap();
     assert_eq!((read.as_real(), read.as_integer()), (Some(3.0), Some(3)));

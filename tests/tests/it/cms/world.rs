@@ -13,10 +13,10 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use super::books::{Books, Forward, Guest, Kind, Shape};
+use super::expected_state::{ExpectedState, Forward, Guest, Kind, Shape};
 use super::view;
+use crate::fixture::{Random, SOON, V4, wait_until_settled};
 use crate::rules::ours;
-use crate::scene::{Random, SOON, V4, wait_until_settled};
 
 const KINDS: [Kind; 4] = [Kind::Incus72, Kind::Incus73, Kind::Lxd, Kind::Neutron];
 const GUESTS: u32 = 4;
@@ -38,7 +38,7 @@ pub(super) struct World {
 }
 
 struct Network {
-    books: Books,
+    expected: ExpectedState,
     /// In the database with the agent, and in its twin.
     nets: [Net; 2],
     addresses: [Ipv4Addr; 3],
@@ -62,7 +62,11 @@ impl World {
             });
             let address = |last: u8| Ipv4Addr::new(203, 0, 113, 100 + 10 * id + last);
             networks.push(Network {
-                books: Books { kind, forwards: BTreeMap::new(), guests: guests.collect::<Result<_>>()? },
+                expected: ExpectedState {
+                    kind,
+                    forwards: BTreeMap::new(),
+                    guests: guests.collect::<Result<_>>()?,
+                },
                 nets,
                 addresses: [address(0), address(1), address(2)],
                 floating: address(5),
@@ -77,7 +81,7 @@ impl World {
     /// Makes an edit, and describes it.
     pub(super) fn step(&mut self) -> Result<String> {
         let at = self.below(self.networks.len() as u64);
-        let kind = self.networks[at].books.kind;
+        let kind = self.networks[at].expected.kind;
         let said = match self.below(20) {
             0..=4 => self.edit_forward(at)?,
             5 => self.delete_forward(at)?,
@@ -105,8 +109,8 @@ impl World {
     /// Checks everything that has to hold at rest.
     pub(super) fn rests(&self) -> Result<()> {
         let expected: BTreeSet<String> =
-            self.networks.iter().flat_map(|network| network.books.rows()).collect();
-        eventually(SOON, "the agent's rows are those that the books call for", || {
+            self.networks.iter().flat_map(|network| network.expected.rows()).collect();
+        eventually(SOON, "the agent's rows are those that the records call for", || {
             let found = ours(&self.ovn.nb)?;
             let missing: Vec<_> = expected.difference(&found).collect();
             let extra: Vec<_> = found.difference(&expected).collect();
@@ -155,7 +159,7 @@ impl World {
             forward.ports.insert((protocol, port.try_into()?), (target, 80));
         }
         if self.below(2) == 0 {
-            let shape = match self.networks[at].books.kind {
+            let shape = match self.networks[at].expected.kind {
                 Kind::Incus72 => Some(Shape::Vips),
                 Kind::Incus73 => Some(Shape::Dnat),
                 Kind::Lxd => Some(Shape::TcpVip),
@@ -168,24 +172,24 @@ impl World {
         }
         self.write_forward(at, listen, &forward)?;
         let said = format!("{listen} is {forward:?}");
-        self.networks[at].books.forwards.insert(listen, forward);
+        self.networks[at].expected.forwards.insert(listen, forward);
         Ok(said)
     }
 
     fn delete_forward(&mut self, at: usize) -> Result<String> {
         let listen = self.address(at);
         self.write_forward(at, listen, &Forward::default())?;
-        self.networks[at].books.forwards.remove(&listen);
+        self.networks[at].expected.forwards.remove(&listen);
         Ok(format!("{listen} is no forward"))
     }
 
     fn write_forward(&self, at: usize, listen: Ipv4Addr, forward: &Forward) -> Result<()> {
-        let Network { books, nets, .. } = &self.networks[at];
+        let Network { expected, nets, .. } = &self.networks[at];
         for net in nets {
-            match books.kind {
+            match expected.kind {
                 Kind::Incus72 | Kind::Incus73 => {
                     // One transaction to delete rows, one for the balancers, one for the new row.
-                    if books.kind == Kind::Incus73 {
+                    if expected.kind == Kind::Incus73 {
                         remove_nats(net, &["dnat"], listen)?;
                     }
                     for protocol in PROTOCOLS {
@@ -197,7 +201,7 @@ impl World {
                 }
                 Kind::Lxd | Kind::Neutron => {
                     let server = if std::ptr::eq(net, &nets[0]) { &self.ovn.nb } else { &self.twin };
-                    let old = books.forwards.get(&listen).cloned().unwrap_or_default();
+                    let old = expected.forwards.get(&listen).cloned().unwrap_or_default();
                     for protocol in PROTOCOLS {
                         edit_in_place(server, net, protocol, listen, &old, forward)?;
                     }
@@ -224,13 +228,13 @@ impl World {
 
     fn float(&mut self, at: usize) -> Result<String> {
         let who = self.below(u64::from(GUESTS));
-        let Network { books, nets, floating, .. } = &mut self.networks[at];
-        let guest = &mut books.guests[who];
+        let Network { expected, nets, floating, .. } = &mut self.networks[at];
+        let guest = &mut expected.guests[who];
         let wanted = guest.floating.is_none().then_some(*floating);
-        for guest in &mut books.guests {
+        for guest in &mut expected.guests {
             guest.floating = None;
         }
-        let guest = &mut books.guests[who];
+        let guest = &mut expected.guests[who];
         guest.floating = wanted;
         for net in &*nets {
             remove_nats(net, &["dnat_and_snat"], *floating)?;
@@ -243,8 +247,8 @@ impl World {
 
     fn stop_or_start(&mut self, at: usize) -> Result<String> {
         let who = self.below(u64::from(GUESTS));
-        let Network { books, nets, .. } = &mut self.networks[at];
-        let guest = &mut books.guests[who];
+        let Network { expected, nets, .. } = &mut self.networks[at];
+        let guest = &mut expected.guests[who];
         if guest.floating.is_some() {
             return Ok("nothing".to_owned());
         }
@@ -270,8 +274,8 @@ impl World {
     /// An instance gets another address, or two swap their addresses.
     fn readdress(&mut self, at: usize) -> Result<String> {
         let (one, two) = (self.below(u64::from(GUESTS)), self.below(u64::from(GUESTS)));
-        let Network { books, .. } = &mut self.networks[at];
-        let guests = &mut books.guests;
+        let Network { expected, .. } = &mut self.networks[at];
+        let guests = &mut expected.guests;
         if guests[one].floating.is_some() || guests[two].floating.is_some() {
             return Ok("nothing".to_owned());
         }
@@ -297,7 +301,7 @@ impl World {
     fn write_whole_router(&mut self, at: usize) -> Result<String> {
         // The VIPs that were removed from balancers are not in a router row, so nothing here could restore them.
         let is_mixed = |forward: &Forward| forward.default.is_some() && !forward.ports.is_empty();
-        if self.networks[at].books.forwards.values().any(is_mixed) {
+        if self.networks[at].expected.forwards.values().any(is_mixed) {
             return Ok("nothing".to_owned());
         }
         let router = self.networks[at].nets[0].router();
@@ -346,7 +350,7 @@ impl World {
     fn upgrade(&mut self, at: usize) -> Result<String> {
         // Rarely, since this cannot be undone.
         let now = self.below(5) == 0;
-        let kind = &mut self.networks[at].books.kind;
+        let kind = &mut self.networks[at].expected.kind;
         if *kind != Kind::Incus72 || !now {
             return Ok("nothing".to_owned());
         }
@@ -358,8 +362,8 @@ impl World {
 
     fn wish(&mut self, at: usize) -> Result<String> {
         let (who, what) = (self.below(u64::from(GUESTS)), self.below(8));
-        let Network { books, nets, addresses, .. } = &mut self.networks[at];
-        let guest = &mut books.guests[who];
+        let Network { expected, nets, addresses, .. } = &mut self.networks[at];
+        let guest = &mut expected.guests[who];
         if !guest.running {
             return Ok("nothing".to_owned());
         }
@@ -393,7 +397,7 @@ impl World {
     /// A target for a forward: an instance, whose address may change later.
     fn target(&mut self, at: usize) -> Ipv4Addr {
         let who = self.below(u64::from(GUESTS));
-        self.networks[at].books.guests[who].address
+        self.networks[at].expected.guests[who].address
     }
 }
 

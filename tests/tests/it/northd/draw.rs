@@ -1,7 +1,7 @@
 //! Random routers, with what CMSes and people write, including errors.
 
 use super::case::{Balancer, Case, Gateway, INSTANCES, Nat, Place, Port, Row, instance};
-use crate::scene::{Random, V4, V6};
+use crate::fixture::{Random, V4, V6};
 
 /// Addresses in outer networks, in no network of the router, or in inner ones.
 const EXTERNAL_V4: [&str; 7] = [

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Agent, Machine, Output, eventually};
 
 use super::{EXPOSURE, ROOT, journal};
-use crate::scene::SOON;
+use crate::fixture::SOON;
 
 /// Installs with `scripts/install`, as in docs/install.md for systems other than Debian.
 fn installed() -> Result<(Machine, u32)> {
@@ -29,7 +29,7 @@ fn installed() -> Result<(Machine, u32)> {
 }
 
 #[test]
-fn a_service_starts_reloads_and_ends_with_this_systemd() -> Result<()> {
+fn service_starts_reloads_and_stops_with_the_installed_systemd() -> Result<()> {
     let (machine, version) = installed()?;
     println!("systemd {version}");
     let shown = |property: &str| -> Result<String> {

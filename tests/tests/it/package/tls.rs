@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Authority, Machine, Pki, eventually};
 
 use super::journal;
-use crate::scene::SOON;
+use crate::fixture::SOON;
 
 const UNIT: &str = "/etc/systemd/system/ovn-extaddr.service.d";
 
 /// Makes the database listen with TLS for the agent only, and the service reach it as its own user; then restores
 /// everything.
-pub(super) fn a_service_over_tls(machine: &Machine) -> Result<()> {
+pub(super) fn run_service_over_tls(machine: &Machine) -> Result<()> {
     let pki = Pki::new()?;
     let (server, agent) = (pki.issue("nb", Authority::Controller)?, pki.issue("agent", Authority::Switch)?);
     machine.sh("mkdir -m 700 /root/pki")?;

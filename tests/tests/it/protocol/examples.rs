@@ -9,7 +9,7 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::SOON;
+use crate::fixture::SOON;
 
 const CRATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/ovsdb-protocol");
 
@@ -27,7 +27,7 @@ fn with_a_switch() -> Result<OvsdbServer> {
 }
 
 #[test]
-fn the_readme_shows_what_is_run_here() -> Result<()> {
+fn readme_shows_the_tested_examples() -> Result<()> {
     let readme = fs::read_to_string(format!("{CRATE}/README.md"))?;
     let shown =
         readme.split("```rust").skip(1).filter_map(|block| block.split_once('\n')?.1.split("```").next());
@@ -47,7 +47,7 @@ fn the_readme_shows_what_is_run_here() -> Result<()> {
 
 /// The example of the README: typed tables of a cluster whose leader is killed, and a typed row for each new one.
 #[test]
-fn a_controller_survives_the_leader_of_its_cluster() -> Result<()> {
+fn controller_example_survives_the_loss_of_the_leader() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let log = cluster.dir().join("controller.log");
     let _controller = Daemon::spawn(example("controller", &[&cluster.remotes()])?, &log)?;
@@ -69,7 +69,7 @@ fn a_controller_survives_the_leader_of_its_cluster() -> Result<()> {
 }
 
 #[test]
-fn a_switch_is_renamed_and_the_outcome_told() -> Result<()> {
+fn rename_example_renames_a_switch_and_prints_the_outcome() -> Result<()> {
     let server = with_a_switch()?;
     let rename = |old: &str, new: &str| -> Result<String> {
         Output::capture(example("rename", &[&server.remote(), old, new])?)?.success()
@@ -85,7 +85,7 @@ fn a_switch_is_renamed_and_the_outcome_told() -> Result<()> {
 }
 
 #[test]
-fn databases_are_listed_with_their_tables() -> Result<()> {
+fn list_dbs_example_prints_databases_and_tables() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let listed = Output::capture(example("list_dbs", &[&server.remote()])?)?.success()?;
     for part in ["OVN_Northbound ", "  Logical_Switch_Port: ", "_Server "] {
@@ -95,7 +95,7 @@ fn databases_are_listed_with_their_tables() -> Result<()> {
 }
 
 #[test]
-fn changes_are_printed_and_a_restart_of_the_server_is_got_over() -> Result<()> {
+fn monitor_examples_survive_a_restart_of_the_server() -> Result<()> {
     let mut server = with_a_switch()?;
     let remote = server.remote();
     let logs = server.dir().to_owned();
@@ -118,7 +118,7 @@ fn changes_are_printed_and_a_restart_of_the_server_is_got_over() -> Result<()> {
 
 /// The tables of Open vSwitch, with the installed schema.
 #[test]
-fn bridges_are_shown_and_a_port_is_added() -> Result<()> {
+fn bridges_example_prints_bridges_and_adds_a_port() -> Result<()> {
     let server = OvsdbServer::open_vswitch()?;
     let bridges = |arguments: &[&str]| {
         let remote = server.remote();
@@ -154,7 +154,7 @@ fn bridges_are_shown_and_a_port_is_added() -> Result<()> {
 
 /// The tables of OVN's Southbound database, with the installed schema.
 #[test]
-fn port_bindings_are_shown_and_followed() -> Result<()> {
+fn port_bindings_example_prints_and_follows_bindings() -> Result<()> {
     let server = OvsdbServer::southbound()?;
     let chassis = |name: &str| {
         let encap = json!({"op": "insert", "table": "Encap", "uuid-name": format!("e_{name}"),

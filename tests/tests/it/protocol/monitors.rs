@@ -65,7 +65,7 @@ fn churn(server: &OvsdbServer, seed: u64) -> Result<()> {
 
 /// Regression: henrybarreto/ovsdb, to which all rows of `monitor_cond` are empty.
 #[tokio::test]
-async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
+async fn all_monitor_versions_report_the_same_rows() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).create(&server)?;
     let instance = net.add_instance(Addressing::Static)?;
@@ -104,7 +104,7 @@ async fn all_generations_of_monitors_tell_the_same() -> Result<()> {
 
 /// Regression: libovsdb, which drops events when its reader is slow. The server joins changes instead.
 #[tokio::test]
-async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
+async fn slow_reader_arrives_at_the_same_content() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut follower = Follower::new(&server)?;
     follower.synced().await?;
@@ -119,7 +119,7 @@ async fn a_slow_reader_gets_to_the_same_content() -> Result<()> {
 
 /// Rule: a row that starts to match a condition is inserted, and one that ceases to is deleted.
 #[tokio::test]
-async fn only_the_selected_columns_and_rows_arrive() -> Result<()> {
+async fn monitor_conditions_limit_columns_and_rows() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let add = |name: &str| json!({"op": "insert", "table": "Address_Set", "row": {"name": name}});
     server.transact(vec![add("a"), add("b"), add("c")])?;
@@ -175,7 +175,7 @@ struct Nope {
 }
 
 #[tokio::test]
-async fn a_client_keeps_typed_tables() -> Result<()> {
+async fn client_keeps_typed_tables() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     let insert = |name: &str| {
@@ -216,7 +216,7 @@ async fn a_client_keeps_typed_tables() -> Result<()> {
 /// Regression: openshift/ovn-kubernetes#931 and ovn-kubernetes#2754, where parsing takes ten seconds and breaks the
 /// connection.
 #[tokio::test]
-async fn five_thousand_rows_take_no_time() -> Result<()> {
+async fn five_thousand_rows_are_read_in_time() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let rows = |from: u32| -> Vec<Value> {
         let ids = |n: u32| json_map([("number", n.to_string()), ("text", "\"\\é".repeat(20))]);

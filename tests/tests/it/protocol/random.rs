@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::monitors::older;
 use super::{Follower, SOON, unify_reals, values};
-use crate::scene::{Random, seed_and_steps};
+use crate::fixture::{Random, seed_and_steps};
 
 const DATABASE: &str = "Types";
 
@@ -50,7 +50,7 @@ struct Thing {
 }
 
 #[tokio::test]
-async fn copies_are_what_the_server_has_however_conditions_and_connections_change() -> Result<()> {
+async fn caches_equal_the_server_after_random_conditions_and_disconnections() -> Result<()> {
     let (seed, steps) = seed_and_steps(600)?;
     let mut random = Random(seed);
     let mut server = Arc::new(server()?);

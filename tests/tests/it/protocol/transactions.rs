@@ -30,7 +30,7 @@ fn set(name: &str) -> Row {
 }
 
 #[tokio::test]
-async fn a_server_tells_its_databases_and_their_schemas() -> Result<()> {
+async fn databases_and_schemas_are_listed() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     client.echo().await?;
@@ -52,7 +52,7 @@ async fn a_server_tells_its_databases_and_their_schemas() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_operation_has_its_result() -> Result<()> {
+async fn every_operation_returns_its_result() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     let lock: LockName = "leader".parse()?;
@@ -110,7 +110,7 @@ async fn every_operation_has_its_result() -> Result<()> {
 
 /// Regression: libovsdb, whose integers pass through floats and are rounded beyond 2^53.
 #[tokio::test]
-async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> {
+async fn integers_reals_and_strings_are_stored_unchanged() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     for integer in [i64::MIN, -1, (1 << 53) + 1, i64::MAX] {
@@ -153,7 +153,7 @@ async fn numbers_and_texts_of_any_kind_arrive_as_they_were_sent() -> Result<()> 
 
 /// Regression: libovsdb, which waits for a "duplicate uuid name" that the server never sends.
 #[tokio::test]
-async fn every_refusal_has_its_class() -> Result<()> {
+async fn every_server_error_has_its_class() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     commit(&client, |t| {
@@ -239,7 +239,7 @@ async fn every_refusal_has_its_class() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
+async fn wait_operation_ends_when_another_client_satisfies_it() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let waiting = client(&server).await?;
     let other = client(&server).await?;
@@ -268,7 +268,7 @@ async fn a_wait_ends_when_another_client_makes_it_true() -> Result<()> {
 
 /// Regression: libovsdb, which forgets requests that it gives up, while the server does not.
 #[tokio::test]
-async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
+async fn dropped_transaction_is_cancelled() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     let mut transaction = Transaction::new(NB);
@@ -296,7 +296,7 @@ async fn a_dropped_transaction_is_withdrawn() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_lock_goes_from_one_client_to_the_next() -> Result<()> {
+async fn lock_passes_from_one_client_to_the_next() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let (one, two) = (client(&server).await?, client(&server).await?);
     let name: LockName = "leader".parse()?;
@@ -323,7 +323,7 @@ async fn a_lock_goes_from_one_client_to_the_next() -> Result<()> {
 /// Rule: the server ends the monitors of clients that are aware of conversions, and sends the rows of the new schema to
 /// those that request them.
 #[tokio::test]
-async fn a_client_converts_its_database() -> Result<()> {
+async fn client_converts_its_database() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let client = client(&server).await?;
     commit(&client, |t| {

@@ -178,7 +178,7 @@ fn bad() -> Vec<(&'static str, Datum)> {
 
 /// Accepted values conform to the server's schema and come back unchanged, by a select and by a monitor.
 #[tokio::test]
-async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
+async fn accepted_values_are_returned_unchanged() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let schema = client.get_schema("Types").await?;
@@ -230,7 +230,7 @@ async fn what_is_accepted_comes_back_as_it_was() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_refused_does_not_conform() -> Result<()> {
+async fn refused_values_do_not_conform() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let schema = client.get_schema("Types").await?;
@@ -249,7 +249,7 @@ async fn what_is_refused_does_not_conform() -> Result<()> {
 
 /// A strong reference keeps its row, a weak one is removed with it.
 #[tokio::test]
-async fn references_go_their_ways() -> Result<()> {
+async fn strong_references_keep_rows_and_weak_ones_are_removed() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let mut follower = follower(&server, Cache::everything())?;
@@ -281,7 +281,7 @@ async fn references_go_their_ways() -> Result<()> {
 /// ovsdb-server writes 15 digits of a real, so that two elements of a set may have the same text and the largest
 /// doubles become invalid.
 #[tokio::test]
-async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Result<()> {
+async fn unreadable_values_of_the_server_are_problems_of_their_columns() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let row = Row::new().with("some", 1).with("string", "fine");
@@ -325,7 +325,7 @@ async fn values_that_the_server_cannot_write_are_problems_of_their_own() -> Resu
 
 /// ovsdb-server hangs up at a NUL and at a subnormal, and everything under way becomes unknown.
 #[tokio::test]
-async fn what_the_server_hangs_up_at_is_not_sent() -> Result<()> {
+async fn value_at_which_the_server_hangs_up_is_not_sent() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let waiting = client.clone();
@@ -411,7 +411,7 @@ async fn conditions_on_other_columns_do_not_crash_the_server() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_what_would_happen() -> Result<()> {
+async fn dry_run_transaction_reports_its_results_and_changes_nothing() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let row = Row::new().with("some", 1);
@@ -435,7 +435,7 @@ async fn a_dry_run_tells_what_would_happen() -> Result<()> {
 }
 
 #[tokio::test]
-async fn only_the_selected_events_arrive() -> Result<()> {
+async fn select_member_limits_the_reported_events() -> Result<()> {
     let server = server()?;
     let client = client(&server).await?;
     let target = |name: &str| Row::new().with("name", name);
@@ -485,7 +485,7 @@ impl Replica for Events {
 
 /// No server would accept the request, so the session does not try again.
 #[tokio::test]
-async fn an_invalid_selection_fails_once() -> Result<()> {
+async fn invalid_monitor_condition_fails_once() -> Result<()> {
     let server = server()?;
     let rows = RowFilter::Any(vec![Condition::eq("string", "\0")]);
     let mut follower = follower(&server, Cache::new([Selection::table("Thing").rows(rows)]))?;

@@ -7,7 +7,7 @@ use ovn_extaddr_tests::{Instance, Nat, Net, OvsdbServer, Protocol, json_map, uui
 use serde_json::{Value, json};
 
 use super::table::Case;
-use crate::scene::{Scene, V4, ip};
+use crate::fixture::{Fixture, V4, ip};
 
 /// A network with one instance that requests `external`, which is not a forward yet.
 pub(super) struct Site {
@@ -96,20 +96,20 @@ impl Site {
     }
 
     /// Puts a foreign row in the place of this port's row.
-    pub(super) fn occupy_row(&self, scene: &Scene) -> Result<()> {
+    pub(super) fn occupy_row(&self, fixture: &Fixture) -> Result<()> {
         self.forwarded()?;
-        scene.agent.appctl(&["pause"])?;
+        fixture.agent.appctl(&["pause"])?;
         self.wants_external()?;
-        let plan: Vec<Value> = serde_json::from_str(&scene.cli.run(&["plan", "--json"])?.success()?)?;
+        let plan: Vec<Value> = serde_json::from_str(&fixture.cli.run(&["plan", "--json"])?.success()?)?;
         let ours = plan.iter().find(|change| change["port"] == self.instance.port.as_str());
         let uuid = ours.and_then(|change| change["nat"].as_str()).context("a row is planned")?;
         let row = json!({"type": "snat", "external_ip": "198.51.100.9", "logical_ip": "192.0.2.77"});
-        scene.server.transact(vec![
+        fixture.server.transact(vec![
             json!({"op": "insert", "table": "NAT", "uuid": uuid, "row": row}),
             json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", self.net.router()]],
                 "mutations": [["nat", "insert", uuid_ref(uuid)]]}),
         ])?;
-        scene.agent.appctl(&["resume"]).map(drop)
+        fixture.agent.appctl(&["resume"]).map(drop)
     }
 
     pub(super) fn has_address(&self) -> Result<()> {

@@ -7,9 +7,9 @@ use ovn_extaddr_tests::{Addressing, DefaultTarget, Net, NetBuilder, Protocol, js
 use serde_json::json;
 
 use super::site::{Site, join, join_another, uuid_of};
-use crate::scene::{Scene, V4, ip};
+use crate::fixture::{Fixture, V4, ip};
 
-/// The policy file of a scene.
+/// The policy file of a case.
 pub(super) const POLICY: &str = "policy.toml";
 
 /// One reason against a grant, in its own network.
@@ -21,8 +21,8 @@ pub(super) struct Case {
     pub(super) cure: &'static str,
     pub(super) build: fn(NetBuilder) -> NetBuilder,
     pub(super) addressing: Addressing,
-    pub(super) spoil: fn(&Scene, &Site) -> Result<()>,
-    pub(super) mend: fn(&Scene, &Site) -> Result<()>,
+    pub(super) spoil: fn(&Fixture, &Site) -> Result<()>,
+    pub(super) mend: fn(&Fixture, &Site) -> Result<()>,
 }
 
 fn usual(net: NetBuilder) -> NetBuilder {
@@ -33,8 +33,8 @@ fn usual(net: NetBuilder) -> NetBuilder {
 /// the sentence with the cure.
 fn case(
     expected: &'static str,
-    spoil: fn(&Scene, &Site) -> Result<()>,
-    mend: fn(&Scene, &Site) -> Result<()>,
+    spoil: fn(&Fixture, &Site) -> Result<()>,
+    mend: fn(&Fixture, &Site) -> Result<()>,
 ) -> Case {
     let (state, cure) = expected.split_once(": ").unwrap_or((expected, ""));
     Case { state, cure, build: usual, addressing: Addressing::Static, spoil, mend }
@@ -105,11 +105,11 @@ pub(super) fn usual_cases() -> Vec<Case> {
         ),
         case(
             "rejected no-router: join the one that has the forward",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
-                join(&scene.server, site, "delete")
+                join(&fixture.server, site, "delete")
             },
-            |scene, site| join(&scene.server, site, "insert"),
+            |fixture, site| join(&fixture.server, site, "insert"),
         ),
         case(
             "rejected no-forward-for-auto: create one, or name an address",
@@ -174,13 +174,13 @@ pub(super) fn usual_cases() -> Vec<Case> {
         ),
         case(
             "conflict stateless-nat: remove the row or its options:stateless",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
                 let neighbour = site.internal()?.to_string().replace(".11", ".99");
                 let uuid = site.net.add_nat("dnat_and_snat", site.external, &neighbour)?;
                 let named = json!([["_uuid", "==", uuid_ref(&uuid)]]);
                 let row = json!({"options": json_map([("stateless", "true")])});
-                scene
+                fixture
                     .server
                     .transact(vec![json!({"op": "update", "table": "NAT", "where": named, "row": row})])
                     .map(drop)
@@ -189,13 +189,13 @@ pub(super) fn usual_cases() -> Vec<Case> {
         ),
         case(
             "conflict distributed-nat: remove these two of the row",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
                 let neighbour = site.internal()?.to_string().replace(".11", ".99");
                 let uuid = site.net.add_nat("dnat_and_snat", site.external, &neighbour)?;
                 let named = json!([["_uuid", "==", uuid_ref(&uuid)]]);
                 let row = json!({"external_mac": "10:66:6a:ff:00:99", "logical_port": "neighbour"});
-                scene
+                fixture
                     .server
                     .transact(vec![json!({"op": "update", "table": "NAT", "where": named, "row": row})])
                     .map(drop)
@@ -207,23 +207,23 @@ pub(super) fn usual_cases() -> Vec<Case> {
             build: |net| net.ipv4_only().uplinks(&["198.51.100.2/24"]),
             ..case(
                 "conflict distributed-balancer: forward an address of a gateway port's network, take that option off",
-                |scene, site| {
+                |fixture, site| {
                     site.complete()?;
-                    site.distributes(&scene.server, true)
+                    site.distributes(&fixture.server, true)
                 },
-                |scene, site| site.distributes(&scene.server, false),
+                |fixture, site| site.distributes(&fixture.server, false),
             )
         },
         Case {
             build: |net| net.ipv4_only(),
             ..case(
                 "conflict stateless-balancer: take that option off",
-                |scene, site| {
-                    site.has_second_gateway(&scene.server)?;
+                |fixture, site| {
+                    site.has_second_gateway(&fixture.server)?;
                     site.complete()?;
-                    site.set_balancer_option(&scene.server, Some("use_stateless_nat"))
+                    site.set_balancer_option(&fixture.server, Some("use_stateless_nat"))
                 },
-                |scene, site| site.set_balancer_option(&scene.server, None),
+                |fixture, site| site.set_balancer_option(&fixture.server, None),
             )
         },
         case(
@@ -260,17 +260,17 @@ pub(super) fn usual_cases() -> Vec<Case> {
         ),
         case(
             "rejected ambiguous-router: remove it from one",
-            |scene, site| {
+            |fixture, site| {
                 // A second router on the instances' switch, which has the same address.
-                let second = Net::builder(1000).ipv4_only().create(&scene.server)?;
+                let second = Net::builder(1000).ipv4_only().create(&fixture.server)?;
                 let target = (site.internal()?, 443).into();
                 second.add_forwards(Protocol::Tcp, &[((site.external, 443).into(), target)])?;
-                join_another(&scene.server, site, &second)?;
+                join_another(&fixture.server, site, &second)?;
                 site.complete()
             },
-            |scene, _| {
+            |fixture, _| {
                 let routers = json!([["name", "==", "incus-net1000-lr"]]);
-                scene
+                fixture
                     .server
                     .transact(vec![json!({"op": "update", "table": "Logical_Router", "where": routers,
                         "row": {"load_balancer": json_set([])}})])
@@ -280,20 +280,22 @@ pub(super) fn usual_cases() -> Vec<Case> {
     ];
     cases.push(case(
         "rejected router-disabled: enable it",
-        |scene, site| {
+        |fixture, site| {
             site.complete()?;
-            site.set(&scene.server, "Logical_Router", &site.net.router(), json!({"enabled": false}))
+            site.set(&fixture.server, "Logical_Router", &site.net.router(), json!({"enabled": false}))
         },
-        |scene, site| site.set(&scene.server, "Logical_Router", &site.net.router(), json!({"enabled": true})),
+        |fixture, site| {
+            site.set(&fixture.server, "Logical_Router", &site.net.router(), json!({"enabled": true}))
+        },
     ));
     cases.push(Case {
         build: |net| net.ipv4_only().without_gateway(),
         ..case(
             "rejected no-gateway: give it a gateway",
             |_, site| site.complete(),
-            |scene, site| {
+            |fixture, site| {
                 let options = json_map([("chassis", "gateway-1")]);
-                site.set(&scene.server, "Logical_Router", &site.net.router(), json!({"options": options}))
+                site.set(&fixture.server, "Logical_Router", &site.net.router(), json!({"options": options}))
             },
         )
     });
@@ -305,13 +307,13 @@ pub(super) fn usual_cases() -> Vec<Case> {
                 site.net.add_second_gateway(&["192.0.2.2/24"])?;
                 site.complete()
             },
-            |scene, site| {
-                let port = uuid_of(&scene.server, "Logical_Router_Port", &site.net.gateway_port())?;
+            |fixture, site| {
+                let port = uuid_of(&fixture.server, "Logical_Router_Port", &site.net.gateway_port())?;
                 let subnet = site.net.subnet4().context("it has IPv4")?;
                 let uuid = site.net.add_nat("snat", ip("198.51.100.1"), &subnet)?;
                 let base = json!([["_uuid", "==", uuid_ref(&uuid)]]);
                 let row = json!({"gateway_port": uuid_ref(&port)});
-                scene
+                fixture
                     .server
                     .transact(vec![json!({"op": "update", "table": "NAT", "where": base, "row": row})])
                     .map(drop)
@@ -345,58 +347,58 @@ pub(super) fn usual_cases() -> Vec<Case> {
             )
         });
     }
-    cases.extend(of_ports());
+    cases.extend(port_cases());
     cases
 }
 
 /// Problems of the port itself, or of the source.
-fn of_ports() -> Vec<Case> {
+fn port_cases() -> Vec<Case> {
     vec![
         case(
             "rejected port-disabled: enable it (`ovn-nbctl lsp-set-enabled`",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
                 let uplink = format!("{}-lsp-router", site.net.internal_switch());
-                site.set(&scene.server, "Logical_Switch_Port", &uplink, json!({"enabled": false}))
+                site.set(&fixture.server, "Logical_Switch_Port", &uplink, json!({"enabled": false}))
             },
-            |scene, site| {
+            |fixture, site| {
                 let uplink = format!("{}-lsp-router", site.net.internal_switch());
-                site.set(&scene.server, "Logical_Switch_Port", &uplink, json!({"enabled": true}))
+                site.set(&fixture.server, "Logical_Switch_Port", &uplink, json!({"enabled": true}))
             },
         ),
         case(
             "rejected not-an-instance: remove ipv4.address.external from this one",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
                 let row = json!({"type": "localport"});
-                site.set(&scene.server, "Logical_Switch_Port", &site.instance.port, row)
+                site.set(&fixture.server, "Logical_Switch_Port", &site.instance.port, row)
             },
-            |scene, site| {
-                site.set(&scene.server, "Logical_Switch_Port", &site.instance.port, json!({"type": ""}))
+            |fixture, site| {
+                site.set(&fixture.server, "Logical_Switch_Port", &site.instance.port, json!({"type": ""}))
             },
         ),
         case(
             "waiting no-switch: add it to one",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
-                site.attach(&scene.server, "delete")
+                site.attach(&fixture.server, "delete")
             },
-            |scene, site| site.attach(&scene.server, "insert"),
+            |fixture, site| site.attach(&fixture.server, "insert"),
         ),
         case(
             "waiting no-port: create it, or correct the policy",
-            |scene, site| {
+            |fixture, site| {
                 site.forwarded()?;
                 site.net.remove_instance(&site.instance.port)?;
                 // Where ports need no switch, they are not deleted with it.
                 let named = json!([["name", "==", site.instance.port]]);
                 let delete = json!({"op": "delete", "table": "Logical_Switch_Port", "where": named});
-                scene.server.transact(vec![delete])?;
+                fixture.server.transact(vec![delete])?;
                 let rule =
                     format!("[[rule]]\nport = \"{}\"\nipv4 = \"{}\"\n", site.instance.port, site.external);
-                Ok(fs::write(scene.cli.dir().join(POLICY), rule)?)
+                Ok(fs::write(fixture.cli.dir().join(POLICY), rule)?)
             },
-            |scene, site| site.add_port(&scene.server, &site.instance.port, json_map::<&str, &str>([])),
+            |fixture, site| site.add_port(&fixture.server, &site.instance.port, json_map::<&str, &str>([])),
         ),
         case(
             "rejected not-a-target: add a forward to it, or turn require-target off",
@@ -409,28 +411,28 @@ fn of_ports() -> Vec<Case> {
         case(
             // Of two ports with one address neither gets it.
             "conflict duplicate-address: give one of them another",
-            |scene, site| {
+            |fixture, site| {
                 site.complete()?;
                 let wanted = json_map([(V4, site.external.to_string())]);
-                site.add_port(&scene.server, &site.rival(), wanted)
+                site.add_port(&fixture.server, &site.rival(), wanted)
             },
-            |scene, site| {
+            |fixture, site| {
                 let named = json!([["name", "==", site.rival()]]);
                 site.net.remove_instance(&site.rival())?;
                 let delete = json!({"op": "delete", "table": "Logical_Switch_Port", "where": named});
-                scene.server.transact(vec![delete]).map(drop)
+                fixture.server.transact(vec![delete]).map(drop)
             },
         ),
         case(
             "pending refused: will be asked again",
-            |scene, site| site.occupy_row(scene),
+            |fixture, site| site.occupy_row(fixture),
             |_, site| site.remove_foreign(),
         ),
     ]
 }
 
 /// Refusals that occur only where addresses without a forward are allowed on some routers.
-pub(super) fn of_allowed() -> Vec<Case> {
+pub(super) fn allowed_cases() -> Vec<Case> {
     vec![case(
         "rejected not-permitted: create the forward, or add its prefix to allow in the configuration",
         |_, site| site.wants_external(),

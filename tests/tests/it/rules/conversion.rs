@@ -12,7 +12,7 @@ use ovn_extaddr_tests::{
 use serde_json::{Value, json};
 
 use super::{A, B, Case, attached, become_rows, converted, egress, foreign, ours, set};
-use crate::scene::{Random, SOON, V4, V6, ip, wait_until_settled};
+use crate::fixture::{Random, SOON, V4, V6, ip, wait_until_settled};
 
 /// How often the agent is killed at a random moment.
 const KILLS: u64 = 25;
@@ -28,7 +28,7 @@ const ENDS: [(&str, End); 4] = [
 ];
 
 #[test]
-fn a_balancer_with_nothing_else_is_taken_off_the_router_and_put_back() -> Result<()> {
+fn balancer_with_one_vip_is_detached_and_attached_again() -> Result<()> {
     for (how, end) in ENDS {
         let case = Case::start("")?;
         case.default_target(A)?;
@@ -48,7 +48,7 @@ fn a_balancer_with_nothing_else_is_taken_off_the_router_and_put_back() -> Result
 }
 
 #[test]
-fn from_a_balancer_with_more_just_the_vip_is_taken() -> Result<()> {
+fn balancer_with_several_vips_loses_only_the_converted_one() -> Result<()> {
     for (how, end) in ENDS {
         let case = Case::start("")?;
         case.default_target(A)?;
@@ -61,7 +61,7 @@ fn from_a_balancer_with_more_just_the_vip_is_taken() -> Result<()> {
         assert_eq!(case.net.vips(Protocol::Tcp, ip(A))?, vips(&[(&key, target)]));
         assert_eq!(case.net.vips(Protocol::Udp, ip(A))?, vips(&[(A, "10.57.1.11")]));
         // Source ports that are still forwarded stay excluded.
-        let list = case.scene.cli.list_json()?;
+        let list = case.fixture.cli.list_json()?;
         assert_eq!(list[0]["port_range"], "1024-65535");
         end(&case)?;
         case.becomes([]).context(how)?;
@@ -72,7 +72,7 @@ fn from_a_balancer_with_more_just_the_vip_is_taken() -> Result<()> {
 
 /// As in kube-ovn: the balancer is on no switch, so that without the router it is attached to nothing.
 #[test]
-fn a_balancer_on_the_router_only_comes_back_from_nowhere() -> Result<()> {
+fn balancer_without_a_switch_is_restored() -> Result<()> {
     for mixed in [false, true] {
         let case = Case::start("")?;
         case.default_target(A)?;
@@ -80,10 +80,10 @@ fn a_balancer_on_the_router_only_comes_back_from_nowhere() -> Result<()> {
             case.forward(A, 443)?;
         }
         mutate(
-            &case.scene.server,
+            &case.fixture.server,
             "Logical_Switch",
             &case.net.internal_switch(),
-            json!(["load_balancer", "delete", all(&case)?]),
+            json!(["load_balancer", "delete", all_balancers(&case)?]),
         )?;
         let before = case.foreign()?;
         for (how, end) in &ENDS[..3] {
@@ -103,8 +103,8 @@ fn a_balancer_on_the_router_only_comes_back_from_nowhere() -> Result<()> {
 }
 
 /// All load balancers.
-fn all(case: &Case) -> Result<Value> {
-    let found = case.scene.server.transact(vec![
+fn all_balancers(case: &Case) -> Result<Value> {
+    let found = case.fixture.server.transact(vec![
         json!({"op": "select", "table": "Load_Balancer", "where": [], "columns": ["_uuid"]}),
     ])?;
     let rows = found[0]["rows"].as_array().context("rows")?;
@@ -112,7 +112,7 @@ fn all(case: &Case) -> Result<Value> {
 }
 
 #[test]
-fn a_balancer_of_several_addresses_keeps_the_others() -> Result<()> {
+fn balancer_of_several_addresses_keeps_the_others() -> Result<()> {
     let case = Case::start("")?;
     // Incus does not do this, but others may.
     case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.11"), (B, "10.57.1.12")]))?;
@@ -134,7 +134,7 @@ fn a_balancer_of_several_addresses_keeps_the_others() -> Result<()> {
 }
 
 #[test]
-fn ipv6_is_converted_too_in_any_spelling() -> Result<()> {
+fn ipv6_vip_is_converted_in_any_spelling() -> Result<()> {
     let case = Case::start("")?;
     let address = ip("2001:db8::65");
     case.net.set_vips(Protocol::Tcp, address, &vips(&[("2001:DB8:0::65", "FD42:57:1::B")]))?;
@@ -162,16 +162,16 @@ const SPOILED: [(&str, Spoil); 8] = [
         case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.11,10.57.1.12")]))
     }),
     ("balancers that disagree", |case| case.net.set_vips(Protocol::Tcp, ip(A), &vips(&[(A, "10.57.1.12")]))),
-    ("a group", |case| group(&case.scene.server, &case.net)),
+    ("a group", |case| group(&case.fixture.server, &case.net)),
     ("a group, beside VIPs with ports", |case| {
         case.forward(A, 443)?;
-        group(&case.scene.server, &case.net)
+        group(&case.fixture.server, &case.net)
     }),
     ("another router, beside VIPs with ports", |case| {
-        let other = Net::builder(2).create(&case.scene.server)?;
+        let other = Net::builder(2).create(&case.fixture.server)?;
         case.forward(A, 443)?;
         let name = case.net.balancer(Protocol::Tcp, ip(A));
-        attach(&case.scene.server, &other.router(), &name)
+        attach(&case.fixture.server, &other.router(), &name)
     }),
     ("a dnat row", |case| case.net.add_nat("dnat", ip(A), "10.57.1.12").map(drop)),
     ("a dnat row to the same", |case| case.net.add_nat("dnat", ip(A), "10.57.1.11").map(drop)),
@@ -179,7 +179,7 @@ const SPOILED: [(&str, Spoil); 8] = [
 ];
 
 #[test]
-fn what_cannot_be_converted_is_rejected_and_left_alone() -> Result<()> {
+fn inconvertible_default_target_is_rejected_and_left_unchanged() -> Result<()> {
     for (why, spoil) in SPOILED {
         let case = Case::start("")?;
         case.default_target(A)?;
@@ -194,7 +194,7 @@ fn what_cannot_be_converted_is_rejected_and_left_alone() -> Result<()> {
 }
 
 #[test]
-fn what_can_no_longer_be_converted_is_put_back() -> Result<()> {
+fn default_target_that_becomes_inconvertible_is_restored() -> Result<()> {
     for (why, spoil) in SPOILED {
         let case = Case::start("")?;
         case.default_target(A)?;
@@ -210,17 +210,17 @@ fn what_can_no_longer_be_converted_is_put_back() -> Result<()> {
 }
 
 #[test]
-fn a_balancer_of_nothing_else_stays_on_other_routers() -> Result<()> {
+fn detached_balancer_stays_on_other_routers() -> Result<()> {
     let case = Case::start("")?;
-    let other = Net::builder(2).create(&case.scene.server)?;
+    let other = Net::builder(2).create(&case.fixture.server)?;
     case.default_target(A)?;
     for protocol in [Protocol::Tcp, Protocol::Udp] {
-        attach(&case.scene.server, &other.router(), &case.net.balancer(protocol, ip(A)))?;
+        attach(&case.fixture.server, &other.router(), &case.net.balancer(protocol, ip(A)))?;
     }
     let before = case.foreign()?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
-    let there = case.scene.server.transact(vec![
+    let there = case.fixture.server.transact(vec![
         json!({"op": "select", "table": "Logical_Router", "where": [["name", "==", other.router()]]}),
     ])?;
     assert_eq!(ovn_extaddr_tests::set_column(&there[0]["rows"][0]["load_balancer"]).len(), 2);
@@ -231,15 +231,15 @@ fn a_balancer_of_nothing_else_stays_on_other_routers() -> Result<()> {
 }
 
 #[test]
-fn with_reject_nothing_is_converted_and_what_was_is_put_back() -> Result<()> {
+fn reject_setting_prevents_and_reverts_conversions() -> Result<()> {
     let case = Case::start("default-target = \"convert\"")?;
     case.default_target(A)?;
     let before = case.foreign()?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
     let reject = "drain = 0\nhold-down = 0\ndefault-target = \"reject\"\n";
-    case.scene.cli.write_config(reject)?;
-    case.scene.agent.write_config(reject)?;
+    case.fixture.cli.write_config(reject)?;
+    case.fixture.agent.write_config(reject)?;
     case.becomes([])?;
     case.state(&case.one, "rejected default-target")?;
     assert_eq!(case.foreign()?, before);
@@ -277,7 +277,7 @@ fn auto_finds_a_default_target_before_and_after_its_conversion() -> Result<()> {
 }
 
 #[test]
-fn a_default_target_stays_converted_while_its_address_drains() -> Result<()> {
+fn default_target_stays_converted_while_its_address_drains() -> Result<()> {
     let case = Case::start("drain = 6")?;
     case.default_target(A)?;
     let before = case.foreign()?;
@@ -293,24 +293,24 @@ fn a_default_target_stays_converted_while_its_address_drains() -> Result<()> {
 // ===== the agent goes =====
 
 #[test]
-fn cleanup_puts_everything_back() -> Result<()> {
+fn cleanup_restores_converted_vips() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.forward(A, 443)?;
     let before = case.foreign()?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
-    let Case { mut scene, net, one, .. } = case;
-    scene.agent.kill9()?;
-    scene.cli.run(&["cleanup"])?.success()?;
-    assert_eq!(ours(&scene.server)?, set([]));
-    assert_eq!(foreign(&scene.server)?, before);
+    let Case { mut fixture, net, one, .. } = case;
+    fixture.agent.kill9()?;
+    fixture.cli.run(&["cleanup"])?.success()?;
+    assert_eq!(ours(&fixture.server)?, set([]));
+    assert_eq!(foreign(&fixture.server)?, before);
     assert_eq!(net.external_ids(&one.port)?.get(V4).map(String::as_str), Some(A), "the wish is not ours");
     Ok(())
 }
 
 #[test]
-fn a_kill_at_any_moment_loses_nothing_of_what_was_converted() -> Result<()> {
+fn kill_at_any_moment_loses_no_converted_vip() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).create(&server)?;
     let instances = net.add_instances(4, Addressing::Static)?;
@@ -364,14 +364,14 @@ fn consistent(server: &OvsdbServer, net: &Net) -> Result<()> {
 }
 
 #[test]
-fn another_owner_s_conversion_is_not_ours() -> Result<()> {
+fn conversion_of_another_owner_is_left_unchanged() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
-    let before = case.scene.server.dump()?;
+    let before = case.fixture.server.dump()?;
     // To this agent, the rows are foreign and fulfil the intent already.
-    let mut other = Agent::builder(case.scene.server.remote()).args(&["--owner", "other"]).start()?;
+    let mut other = Agent::builder(case.fixture.server.remote()).args(&["--owner", "other"]).start()?;
     other.wait_for_log("synchronised")?;
     eventually(SOON, "it says so", || {
         let state = super::agent_state(&other, &case.one.port)?;
@@ -379,7 +379,7 @@ fn another_owner_s_conversion_is_not_ours() -> Result<()> {
         Ok(true)
     })?;
     other.stop()?;
-    assert_eq!(case.scene.server.dump()?, before);
+    assert_eq!(case.fixture.server.dump()?, before);
     Ok(())
 }
 
@@ -424,7 +424,7 @@ fn group(server: &OvsdbServer, net: &Net) -> Result<()> {
 /// Sets a VIP of a balancer and leaves the balancer where it is.
 pub(super) fn put_vip(case: &Case, protocol: Protocol, key: &str, value: &str) -> Result<()> {
     let name = case.net.balancer(protocol, ip(A));
-    let server = &case.scene.server;
+    let server = &case.fixture.server;
     mutate(server, "Load_Balancer", &name, json!(["vips", "delete", ["set", [key]]]))?;
     mutate(server, "Load_Balancer", &name, json!(["vips", "insert", json_map([(key, value)])]))
 }

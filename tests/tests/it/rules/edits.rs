@@ -5,7 +5,7 @@ use ovn_extaddr_tests::{DefaultTarget, Protocol, eventually};
 
 use super::conversion::{detach, put_vip, vips};
 use super::{A, Case, converted, egress, set};
-use crate::scene::{SOON, ip};
+use crate::fixture::{SOON, ip};
 
 /// A CMS's edit of a default target, and the instance that it forwards to in the end: 0 is none.
 type Edit = fn(&Case) -> Result<usize>;
@@ -43,7 +43,7 @@ const EDITS: [(&str, Edit); 8] = [
 ];
 
 #[test]
-fn the_cms_may_edit_what_is_converted() -> Result<()> {
+fn edits_of_the_cms_to_a_converted_balancer_take_effect() -> Result<()> {
     for (what, edit) in EDITS {
         edited(what, edit, false)?;
     }
@@ -51,7 +51,7 @@ fn the_cms_may_edit_what_is_converted() -> Result<()> {
 }
 
 #[test]
-fn the_cms_may_edit_what_is_converted_beside_other_vips() -> Result<()> {
+fn edits_of_the_cms_beside_other_vips_take_effect() -> Result<()> {
     for (what, edit) in EDITS {
         edited(what, edit, true)?;
     }
@@ -94,7 +94,7 @@ fn edited(what: &str, edit: Edit, mixed: bool) -> Result<()> {
 }
 
 #[test]
-fn a_forward_that_goes_for_good_leaves_nothing() -> Result<()> {
+fn deleted_converted_forward_leaves_nothing() -> Result<()> {
     for mixed in [false, true] {
         let case = Case::start("")?;
         let before = case.foreign()?;
@@ -113,7 +113,7 @@ fn a_forward_that_goes_for_good_leaves_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_default_target_that_goes_leaves_the_ports() -> Result<()> {
+fn deleted_default_target_leaves_forwarded_ports() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.forward(A, 443)?;
@@ -131,7 +131,7 @@ fn a_default_target_that_goes_leaves_the_ports() -> Result<()> {
 }
 
 #[test]
-fn a_port_that_is_added_in_place_is_forwarded_at_once() -> Result<()> {
+fn port_added_to_a_detached_balancer_is_forwarded_at_once() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.annotate(&case.one, Some(A))?;
@@ -154,14 +154,14 @@ fn a_port_that_is_added_in_place_is_forwarded_at_once() -> Result<()> {
 }
 
 #[test]
-fn a_balancer_that_the_cms_takes_off_the_router_is_made_whole() -> Result<()> {
+fn vip_is_restored_in_a_balancer_that_the_cms_detaches() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.forward(A, 443)?;
     let before = case.net.vips(Protocol::Tcp, ip(A))?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
-    detach(&case.scene.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
+    detach(&case.fixture.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
     eventually(SOON, "the VIP is back", || {
         let found = case.net.vips(Protocol::Tcp, ip(A))?;
         ensure!(found == before, "there are {found:?}");
@@ -169,7 +169,7 @@ fn a_balancer_that_the_cms_takes_off_the_router_is_made_whole() -> Result<()> {
     })?;
     // That of UDP is still converted.
     case.becomes([egress(&case.one, A), converted(A, &case.one)])?;
-    detach(&case.scene.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
+    detach(&case.fixture.server, &case.net.router(), &case.net.balancer(Protocol::Tcp, ip(A)))?;
     case.annotate(&case.one, None)?;
     case.becomes([])?;
     assert_eq!(case.attached(A)?, set(["router udp", "switch tcp", "switch udp"]));

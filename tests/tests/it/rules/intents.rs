@@ -10,7 +10,7 @@ use ovn_extaddr_tests::{Addressing, Net, Protocol, eventually, json_set, set_col
 use serde_json::{Value, json};
 
 use super::{A, B, Case, agent_state, converted, drain, egress, ours, set};
-use crate::scene::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
+use crate::fixture::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
 
 impl Case {
     /// Writes a policy file next to the configuration, and returns the configuration's line that names it.
@@ -21,11 +21,11 @@ impl Case {
     }
 
     fn policy_file(&self) -> PathBuf {
-        self.scene.agent.dir().join("policy.toml")
+        self.fixture.agent.dir().join("policy.toml")
     }
 
     fn source(&self, instance: &ovn_extaddr_tests::Instance) -> Result<Value> {
-        let list = self.scene.cli.list_json()?;
+        let list = self.fixture.cli.list_json()?;
         let entry = list.iter().find(|entry| entry["port"] == instance.port && entry["family"] == "ipv4");
         Ok(entry.context("no such entry")?["source"].clone())
     }
@@ -33,7 +33,7 @@ impl Case {
     /// Waits until the agent has logged this once more.
     fn logs(&self, text: &str, times: usize) -> Result<()> {
         eventually(SOON, &format!("the agent says {text:?} {times} times"), || {
-            let log = self.scene.agent.log();
+            let log = self.fixture.agent.log();
             ensure!(log.matches(text).count() >= times, "{log}");
             Ok(true)
         })
@@ -47,7 +47,7 @@ const WRONG: &str = "the old one stays";
 // ===== the policy file =====
 
 #[test]
-fn the_policy_speaks_for_ports_by_name_switch_and_router() -> Result<()> {
+fn policy_rules_select_ports_by_name_switch_and_router() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     case.forward(B, 80)?;
@@ -68,7 +68,7 @@ fn the_policy_speaks_for_ports_by_name_switch_and_router() -> Result<()> {
 }
 
 #[test]
-fn a_port_speaks_before_the_policy_and_the_first_rule_before_the_next() -> Result<()> {
+fn port_key_precedes_the_policy_and_earlier_rules_precede_later_ones() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     case.forward(B, 80)?;
@@ -94,13 +94,13 @@ fn a_port_speaks_before_the_policy_and_the_first_rule_before_the_next() -> Resul
 }
 
 #[test]
-fn a_port_that_the_policy_names_may_come_later() -> Result<()> {
+fn policy_applies_to_a_port_created_later() -> Result<()> {
     let mut case = Case::start("")?;
     case.forward(A, 80)?;
     let later = "incus-net1-instance-00000000-0000-4000-8000-000100000003-eth0";
     let policy = case.write_policy(&format!("[[rule]]\nport = \"{later}\"\nipv4 = \"{A}\"\n"))?;
     case.configure(&format!("{PROMPT}{policy}"))?;
-    case.scene.wait_for_state(later, V4, "waiting no-port")?;
+    case.fixture.wait_for_state(later, V4, "waiting no-port")?;
     let three = case.net.add_instance(Addressing::Static)?;
     assert_eq!(three.port, later);
     case.becomes([egress(&three, A)])
@@ -108,11 +108,11 @@ fn a_port_that_the_policy_names_may_come_later() -> Result<()> {
 
 /// As kubelet updates a ConfigMap's volume: the file is a link through `..data`, which is replaced by another link.
 #[test]
-fn a_policy_in_a_volume_of_kubernetes_is_read_again() -> Result<()> {
+fn policy_in_a_kubernetes_volume_is_reloaded() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     case.forward(B, 80)?;
-    let volume = case.scene.agent.dir().join("volume");
+    let volume = case.fixture.agent.dir().join("volume");
     fs::create_dir(&volume)?;
     let publish = |version: &str, address: &str| -> Result<()> {
         fs::create_dir(volume.join(version))?;
@@ -130,7 +130,7 @@ fn a_policy_in_a_volume_of_kubernetes_is_read_again() -> Result<()> {
 }
 
 #[test]
-fn a_change_of_the_policy_file_counts_by_itself() -> Result<()> {
+fn changed_policy_file_is_reloaded() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     case.forward(B, 80)?;
@@ -142,7 +142,7 @@ fn a_change_of_the_policy_file_counts_by_itself() -> Result<()> {
     case.write_policy(&rule(B))?;
     case.becomes([egress(&case.one, B)])?;
     // As an editor does it: a new file takes the place of the old one.
-    let new = case.scene.agent.dir().join("new");
+    let new = case.fixture.agent.dir().join("new");
     fs::write(&new, rule(A))?;
     fs::rename(new, case.policy_file())?;
     case.becomes([egress(&case.one, A)])
@@ -151,14 +151,14 @@ fn a_change_of_the_policy_file_counts_by_itself() -> Result<()> {
 // ===== reload =====
 
 #[test]
-fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
+fn invalid_file_is_reported_with_its_line_and_the_old_one_stays_in_force() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     let policy = case.write_policy(&format!("[[rule]]\nport = \"*\"\nipv4 = \"{A}\"\n"))?;
     let good = format!("{PROMPT}{policy}");
     case.configure(&good)?;
     case.becomes([egress(&case.one, A), egress(&case.two, A)])?;
-    let before = versions(&case.scene.server, OWNER)?;
+    let before = versions(&case.fixture.server, OWNER)?;
 
     for (wrong, line) in [
         (format!("{good}hold-dwn = 5\n"), ":4:"),
@@ -168,40 +168,40 @@ fn a_bad_file_is_told_of_with_its_line_and_the_old_one_stays() -> Result<()> {
         (format!("{PROMPT}policy = \"/nonexistent/policy\"\n"), "/nonexistent/policy"),
         (format!("{good}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/33\"]\n"), ":6:"),
     ] {
-        let old = case.scene.agent.log().len();
-        case.scene.agent.write_config(&wrong)?;
+        let old = case.fixture.agent.log().len();
+        case.fixture.agent.write_config(&wrong)?;
         eventually(SOON, "the agent says what is wrong", || {
-            let log = case.scene.agent.log();
+            let log = case.fixture.agent.log();
             let log = log.get(old..).unwrap_or_default();
             ensure!(log.contains("stays") && log.contains(line), "no {line} in {log}");
             Ok(true)
         })
         .with_context(|| wrong.clone())?;
     }
-    let old = case.scene.agent.log().len();
+    let old = case.fixture.agent.log().len();
     case.write_policy("[[rule]]\nport = \"*\"\n\nipv4 = \"web\"\n")?;
-    case.scene.agent.write_config(&good)?;
+    case.fixture.agent.write_config(&good)?;
     eventually(SOON, "the agent says what is wrong with the policy", || {
-        let log = case.scene.agent.log();
+        let log = case.fixture.agent.log();
         let log = log.get(old..).unwrap_or_default();
         ensure!(log.contains(WRONG) && log.contains("policy.toml") && log.contains(":4:"), "{log}");
         Ok(true)
     })?;
-    assert_eq!(versions(&case.scene.server, OWNER)?, before, "nothing was touched");
+    assert_eq!(versions(&case.fixture.server, OWNER)?, before, "nothing was touched");
     // The agent still sees changes.
     case.write_policy(&format!("[[rule]]\nport = \"{}\"\nipv4 = \"{A}\"\n", case.one.port))?;
     case.becomes([egress(&case.one, A)])
 }
 
 #[test]
-fn a_signal_has_the_configuration_read_again() -> Result<()> {
+fn sighup_reloads_the_configuration() -> Result<()> {
     let mut case = Case::start("")?;
-    let times = case.scene.agent.log().matches(RELOADED).count();
-    case.scene.agent.daemon().signal("HUP")?;
+    let times = case.fixture.agent.log().matches(RELOADED).count();
+    case.fixture.agent.daemon().signal("HUP")?;
     case.logs(RELOADED, times + 1)?;
     // A file that seems to be gone is an error as well.
-    fs::remove_file(case.scene.agent.dir().join("config.toml"))?;
-    case.scene.agent.daemon().signal("HUP")?;
+    fs::remove_file(case.fixture.agent.dir().join("config.toml"))?;
+    case.fixture.agent.daemon().signal("HUP")?;
     case.logs(WRONG, 1)?;
     case.forward(A, 80)?;
     case.annotate(&case.one, Some(A))?;
@@ -211,7 +211,7 @@ fn a_signal_has_the_configuration_read_again() -> Result<()> {
 // ===== auto =====
 
 #[test]
-fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
+fn default_auto_grants_every_sole_target_its_address() -> Result<()> {
     type Speaker = (&'static str, &'static str, fn(&Case, bool) -> Result<()>);
     let speakers: [Speaker; 3] = [
         ("router", "router", |case, on| case.net.annotate_router("address.external", on.then_some("auto"))),
@@ -231,7 +231,7 @@ fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
         case.becomes([egress(&case.one, A)]).context(who)?;
         assert_eq!(case.source(&case.one)?, source);
         // An instance without a forward has no intent, unless the policy names it.
-        let list = case.scene.cli.list_json()?;
+        let list = case.fixture.cli.list_json()?;
         let of_three = list.iter().filter(|entry| entry["port"] == three.port).count();
         assert_eq!(of_three, usize::from(who == "policy"), "{who}: {list:?}");
 
@@ -262,9 +262,9 @@ fn auto_for_all_gives_every_sole_target_its_address() -> Result<()> {
 }
 
 #[test]
-fn a_router_speaks_for_the_ports_behind_it_only() -> Result<()> {
+fn auto_on_a_router_applies_only_to_ports_behind_it() -> Result<()> {
     let case = Case::start("")?;
-    let mut other = Net::builder(2).create(&case.scene.server)?;
+    let mut other = Net::builder(2).create(&case.fixture.server)?;
     let there = other.add_instance(Addressing::Static)?;
     other.add_forward(ip(B), 80, there.v4()?, 80)?;
     case.forward(A, 80)?;
@@ -279,7 +279,7 @@ fn a_router_speaks_for_the_ports_behind_it_only() -> Result<()> {
 // ===== what may be requested =====
 
 #[test]
-fn an_address_without_a_forward_may_be_allowed() -> Result<()> {
+fn allowed_address_is_granted_without_a_forward() -> Result<()> {
     let case = Case::start("")?;
     case.annotate(&case.one, Some(A))?;
     case.state(&case.one, "rejected not-a-forward")?;
@@ -303,9 +303,9 @@ fn an_address_without_a_forward_may_be_allowed() -> Result<()> {
 }
 
 #[test]
-fn what_another_network_has_is_never_allowed() -> Result<()> {
+fn address_of_another_network_is_never_allowed() -> Result<()> {
     let case = Case::start("")?;
-    let mut other = Net::builder(2).uplinks(&["203.0.113.3/24"]).create(&case.scene.server)?;
+    let mut other = Net::builder(2).uplinks(&["203.0.113.3/24"]).create(&case.fixture.server)?;
     let there = other.add_instance(Addressing::Static)?;
     case.configure(&format!("{PROMPT}[[allow]]\nrouter = \"*\"\nprefixes = [\"203.0.113.0/24\"]\n"))?;
     // The address of its gateway, which it leaves with, too.
@@ -318,42 +318,42 @@ fn what_another_network_has_is_never_allowed() -> Result<()> {
     case.becomes([egress(&case.one, A)])?;
     other.annotate(&there.port, V4, Some(A))?;
     let states = || -> Result<_> {
-        let list = case.scene.cli.list_json()?;
-        Ok(list.iter().map(crate::scene::state_of).collect::<BTreeSet<_>>())
+        let list = case.fixture.cli.list_json()?;
+        Ok(list.iter().map(crate::fixture::state_of).collect::<BTreeSet<_>>())
     };
     eventually(SOON, "one of them has it", || {
         let found = states()?;
         ensure!(found == set(["active", "rejected not-permitted"]), "they are {found:?}");
         Ok(true)
     })?;
-    wait_until_settled(&case.scene.cli)?;
-    let winner = ours(&case.scene.server)?;
+    wait_until_settled(&case.fixture.cli)?;
+    let winner = ours(&case.fixture.server)?;
     assert_eq!(winner.len(), 1, "{winner:?}");
     // A port that gets it while the winner's intent is gone loses it again.
     for instance in [&case.one, &there] {
         let net = if instance.port == there.port { &other } else { &case.net };
         net.annotate(&instance.port, V4, None)?;
-        eventually(SOON, "the other one has it", || Ok(ours(&case.scene.server)?.len() == 1))?;
+        eventually(SOON, "the other one has it", || Ok(ours(&case.fixture.server)?.len() == 1))?;
         net.annotate(&instance.port, V4, Some(A))?;
         eventually(SOON, "it is as it was", || {
-            let found = ours(&case.scene.server)?;
+            let found = ours(&case.fixture.server)?;
             ensure!(found == winner, "they are {found:?}");
             Ok(true)
         })?;
-        wait_until_settled(&case.scene.cli)?;
+        wait_until_settled(&case.fixture.cli)?;
     }
     // The other network becomes the address's home.
     let uplink = json_set([json!("203.0.113.3/24"), json!("203.0.113.101/32")]);
     case.annotate(&case.one, Some(A))?;
     other.annotate(&there.port, V4, None)?;
     case.becomes([egress(&case.one, A)])?;
-    case.scene.server.transact(vec![json!({"op": "update", "table": "Logical_Router_Port",
+    case.fixture.server.transact(vec![json!({"op": "update", "table": "Logical_Router_Port",
         "where": [["name", "==", other.gateway_port()]], "row": {"networks": uplink}})])?;
     case.becomes([])
 }
 
 #[test]
-fn the_target_itself_may_be_required() -> Result<()> {
+fn require_target_limits_an_address_to_targets_of_its_forwards() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     case.annotate(&case.two, Some(A))?;
@@ -370,7 +370,7 @@ fn the_target_itself_may_be_required() -> Result<()> {
 // ===== the port range =====
 
 #[test]
-fn the_range_of_all_who_share_an_address_follows_its_ports() -> Result<()> {
+fn port_range_of_a_shared_address_follows_its_listening_ports() -> Result<()> {
     let case = Case::start("")?;
     case.forward(A, 80)?;
     case.forward(B, 80)?;
@@ -402,10 +402,10 @@ fn the_range_of_all_who_share_an_address_follows_its_ports() -> Result<()> {
     case.net.add_group_forward("group", "203.0.113.101:50000".parse()?, (target, 53).into())?;
     range("20001-39999")?;
     // Another address makes no difference.
-    let before = versions(&case.scene.server, OWNER)?;
+    let before = versions(&case.fixture.server, OWNER)?;
     case.forward(B, 30_000)?;
     range("20001-39999")?;
-    assert_eq!(versions(&case.scene.server, OWNER)?, before);
+    assert_eq!(versions(&case.fixture.server, OWNER)?, before);
     case.configure(&format!("{PROMPT}port-range = \"off\"\n"))?;
     range("")?;
     case.configure(&format!("{PROMPT}port-range = \"5000-6000\"\n"))?;
@@ -419,7 +419,7 @@ fn the_range_of_all_who_share_an_address_follows_its_ports() -> Result<()> {
 // ===== the gateway port =====
 
 #[test]
-fn a_gateway_port_that_is_made_anew_is_named_again() -> Result<()> {
+fn recreated_gateway_port_is_named_again() -> Result<()> {
     let case = Case::start("")?;
     let second = case.net.add_second_gateway(&["198.51.100.2/24"])?;
     case.forward(A, 80)?;
@@ -445,7 +445,7 @@ fn a_gateway_port_that_is_made_anew_is_named_again() -> Result<()> {
 
 /// OVN forwards a VIP at each gateway port, and a row of a conversion would at one.
 #[test]
-fn a_default_target_is_not_converted_any_more_once_there_is_a_second_gateway_port() -> Result<()> {
+fn second_gateway_port_reverts_the_conversion() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.annotate(&case.one, Some(A))?;
@@ -458,7 +458,7 @@ fn a_default_target_is_not_converted_any_more_once_there_is_a_second_gateway_por
 
 /// northd uses a row without a gateway port at the port whose network has its address: so does the agent.
 #[test]
-fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
+fn gateway_port_of_the_network_snat_serves_other_addresses() -> Result<()> {
     let case = Case::start("")?;
     let home =
         case.net.nats()?.into_iter().find(|nat| nat.external_ip == "203.0.113.2").context("its own")?;
@@ -467,7 +467,7 @@ fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
     case.forward("192.0.2.12", 80)?;
     case.annotate(&case.one, Some("192.0.2.12"))?;
     case.becomes([egress(&case.one, "192.0.2.12")])?;
-    let list = case.scene.cli.list_json()?;
+    let list = case.fixture.cli.list_json()?;
     assert_eq!(list[0]["gateway_port"], *case.net.gateway_port(), "{list:?}");
     // Without that row nothing determines the gateway port.
     case.net.remove_nat(&home.uuid)?;
@@ -476,7 +476,7 @@ fn an_address_of_no_gateway_leaves_where_the_network_leaves() -> Result<()> {
 }
 
 #[test]
-fn what_drains_names_the_new_port_too() -> Result<()> {
+fn drain_row_names_the_recreated_gateway_port() -> Result<()> {
     let address = "198.51.100.50";
     let case = Case::start("drain = 3000")?;
     let second = case.net.add_second_gateway(&["198.51.100.2/24"])?;
@@ -505,7 +505,7 @@ fn named_by(case: &Case) -> Result<Vec<Option<String>>> {
 
 /// Deletes a router port and makes it again in the same transaction.
 fn recreate(case: &Case, port: &str) -> Result<()> {
-    let server = &case.scene.server;
+    let server = &case.fixture.server;
     let found = server.transact(vec![
         json!({"op": "select", "table": "Logical_Router_Port", "where": [["name", "==", port]]}),
     ])?;
@@ -528,14 +528,14 @@ fn recreate(case: &Case, port: &str) -> Result<()> {
 // ===== from one instance to another =====
 
 #[test]
-fn an_address_moves_from_one_instance_to_another() -> Result<()> {
+fn forward_address_moves_to_another_instance() -> Result<()> {
     let case = Case::start("drain = 3000")?;
     case.forward(A, 80)?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A)])?;
     // The forward and the intent in one transaction.
     let wish = json!(["map", [[V4, A]]]);
-    case.scene.server.transact(vec![
+    case.fixture.server.transact(vec![
         json!({"op": "mutate", "table": "Logical_Switch_Port", "where": [["name", "==", case.one.port]],
             "mutations": [["external_ids", "delete", wish]]}),
         json!({"op": "mutate", "table": "Logical_Switch_Port", "where": [["name", "==", case.two.port]],
@@ -548,7 +548,7 @@ fn an_address_moves_from_one_instance_to_another() -> Result<()> {
 }
 
 #[test]
-fn an_internal_address_moves_from_one_instance_to_another() -> Result<()> {
+fn internal_address_moves_to_another_instance() -> Result<()> {
     for config in ["", "drain = 3000"] {
         let case = Case::start(config)?;
         case.forward(A, 80)?;
@@ -560,23 +560,23 @@ fn an_internal_address_moves_from_one_instance_to_another() -> Result<()> {
             json!({"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", port]],
                 "row": {"addresses": format!("00:00:00:00:00:01 {address}")}})
         };
-        case.scene
+        case.fixture
             .server
             .transact(vec![write(&case.one.port, "10.57.1.12"), write(&case.two.port, "10.57.1.11")])?;
         let row = |address: &str, port: &str| format!("{address} leaves as {A} for {port}");
         case.becomes([row("10.57.1.12", &case.one.port), row("10.57.1.11", &case.two.port)])?;
         // One is deleted, and the other gets both its addresses, in one transaction.
-        let gone = case.scene.server.transact(vec![
+        let gone = case.fixture.server.transact(vec![
             json!({"op": "select", "table": "Logical_Switch_Port", "where": [["name", "==", case.one.port]]}),
         ])?;
         let uuid = gone[0]["rows"][0]["_uuid"].clone();
-        case.scene.server.transact(vec![
+        case.fixture.server.transact(vec![
             json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", case.net.internal_switch()]],
                 "mutations": [["ports", "delete", uuid]]}),
             write(&case.two.port, "10.57.1.11 10.57.1.12"),
         ])?;
         case.becomes([row("10.57.1.12", &case.two.port), row("10.57.1.11", &case.two.port)])?;
-        assert_eq!(agent_state(&case.scene.agent, &case.two.port)?, "active");
+        assert_eq!(agent_state(&case.fixture.agent, &case.two.port)?, "active");
     }
     Ok(())
 }

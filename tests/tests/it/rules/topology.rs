@@ -5,14 +5,14 @@ use ovn_extaddr_tests::{Addressing, Net, json_map, set_column, uuid_ref};
 use serde_json::json;
 
 use super::{A, B, Case, egress};
-use crate::scene::{V4, ip};
+use crate::fixture::{V4, ip};
 
 /// Joins two routers as Incus' local peering does.
 fn peer(case: &Case, other: &Net) -> Result<()> {
     let ends = [(&case.net, other, "10.57.1.1/24"), (other, &case.net, "10.57.2.1/24")];
     for (number, (here, there, network)) in ends.into_iter().enumerate() {
         let name = |a: &Net, b: &Net| format!("{}-lrp-peer-{}", a.router(), b.prefix());
-        let done = case.scene.server.transact(vec![
+        let done = case.fixture.server.transact(vec![
             json!({"op": "insert", "table": "Logical_Router_Port", "uuid-name": "port", "row": {
                 "name": name(here, there), "peer": name(there, here),
                 "mac": format!("0a:00:00:00:02:0{number}"), "networks": network,
@@ -26,9 +26,9 @@ fn peer(case: &Case, other: &Net) -> Result<()> {
 }
 
 #[test]
-fn peered_networks_keep_their_addresses_to_themselves() -> Result<()> {
+fn peered_networks_do_not_share_forward_addresses() -> Result<()> {
     let case = Case::start("")?;
-    let mut other = Net::builder(2).create(&case.scene.server)?;
+    let mut other = Net::builder(2).create(&case.fixture.server)?;
     let there = other.add_instance(Addressing::Static)?;
     peer(&case, &other)?;
     case.forward(A, 80)?;
@@ -41,7 +41,7 @@ fn peered_networks_keep_their_addresses_to_themselves() -> Result<()> {
         case.becomes([])?;
     }
     other.annotate(&there.port, V4, Some(A))?;
-    case.scene.wait_for_state(&there.port, V4, "rejected not-a-forward")?;
+    case.fixture.wait_for_state(&there.port, V4, "rejected not-a-forward")?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A)])?;
     other.annotate(&there.port, V4, Some(B))?;
@@ -49,10 +49,10 @@ fn peered_networks_keep_their_addresses_to_themselves() -> Result<()> {
 }
 
 #[test]
-fn of_a_router_behind_two_gateway_routers_the_one_that_forwards_here_counts() -> Result<()> {
+fn gateway_router_with_the_forward_is_selected_of_two() -> Result<()> {
     let case = Case::start("")?;
     // As in OVN-Kubernetes: a switch joins the instances' router to the gateway routers.
-    let server = &case.scene.server;
+    let server = &case.fixture.server;
     let other = Net::builder(2).create(server)?;
     for (switch, port, name) in
         [(case.net.internal_switch(), "to-1", "join-1"), (other.internal_switch(), "to-2", "join-2")]
@@ -95,13 +95,13 @@ fn of_a_router_behind_two_gateway_routers_the_one_that_forwards_here_counts() ->
     // Both have the address, and neither forwards it to this instance.
     case.forward(A, 80)?;
     other.add_forward(ip(A), 80, ip("10.57.2.77"), 80)?;
-    case.scene.wait_for_state("pod", V4, "rejected ambiguous-router")?;
+    case.fixture.wait_for_state("pod", V4, "rejected ambiguous-router")?;
     other.add_forward(ip(A), 81, ip("10.244.0.9"), 80)?;
     case.becomes([row()])?;
     assert!(case.net.nats()?.iter().all(|nat| nat.external_ids.is_empty()), "the row is on the other router");
     // Both forward it to this instance.
     case.net.add_forward(ip(A), 81, ip("10.244.0.9"), 80)?;
-    case.scene.wait_for_state("pod", V4, "rejected ambiguous-router")?;
+    case.fixture.wait_for_state("pod", V4, "rejected ambiguous-router")?;
     case.becomes([])?;
     other.remove_forward(ip(A))?;
     case.becomes([row()])?;
@@ -115,6 +115,6 @@ fn of_a_router_behind_two_gateway_routers_the_one_that_forwards_here_counts() ->
         json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", case.net.internal_switch()]],
             "mutations": [["ports", "delete", uuid_ref(uuid)]]}),
     ])?;
-    case.scene.wait_for_state("pod", V4, "rejected not-a-forward")?;
+    case.fixture.wait_for_state("pod", V4, "rejected not-a-forward")?;
     case.becomes([])
 }

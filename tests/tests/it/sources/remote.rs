@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{ONE, Stage};
-use crate::scene::SOON;
+use crate::fixture::SOON;
 
 /// A TLS proxy before the socket of a CMS, which only accepts clients whose certificate this CA has signed.
 fn listen(server: &Certified, clients: &Path, socket: PathBuf) -> Result<SocketAddr> {
@@ -65,7 +65,7 @@ fn config(address: SocketAddr, client: &Certified, server: &Path) -> String {
 }
 
 #[test]
-fn a_cms_is_known_by_its_certificate_and_knows_us_by_ours() -> Result<()> {
+fn cms_and_agent_authenticate_by_certificates() -> Result<()> {
     let stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
@@ -73,10 +73,10 @@ fn a_cms_is_known_by_its_certificate_and_knows_us_by_ours() -> Result<()> {
     let (server, other) =
         (pki.issue("incus", Authority::Controller)?, pki.issue("other", Authority::Controller)?);
     let (us, stranger) = (pki.issue("us", Authority::Switch)?, pki.issue("stranger", Authority::Controller)?);
-    let socket = stage.scene.agent.dir().join("none");
+    let socket = stage.fixture.agent.dir().join("none");
     let behind = stage.socket();
     let address = listen(&server, &pki.ca_cert(Authority::Switch), behind)?;
-    let cli = Cli::new(stage.scene.server.remote())?;
+    let cli = Cli::new(stage.fixture.server.remote())?;
     let told = |text: &str| -> Result<String> {
         cli.write_config(text)?;
         Ok(cli.run(&["list"])?.stderr)
@@ -99,7 +99,7 @@ fn a_cms_is_known_by_its_certificate_and_knows_us_by_ours() -> Result<()> {
         ensure!(cli.run(&["plan", "--exit-code"])?.code() == Some(0));
     }
     // The agent moves there, and follows.
-    stage.scene.agent.write_config(&right)?;
+    stage.fixture.agent.write_config(&right)?;
     eventually(SOON, "it is read there", || {
         Ok(stage.source_line()?.contains("https://") && stage.source_line()?.contains("1 instances"))
     })?;

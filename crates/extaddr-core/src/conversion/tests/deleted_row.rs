@@ -50,7 +50,7 @@ fn made_again(removal: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_removed_is_restored_and_the_conversion_made_again() {
+fn deleted_row_is_restored_after_its_vip() {
     for Way { network, restored, restore, removal } in WAYS {
         let mut live = Live::new(network());
         assert_eq!(live.conversions(), Vec::<String>::new());
@@ -62,7 +62,7 @@ fn what_was_removed_is_restored_and_the_conversion_made_again() {
 }
 
 #[test]
-fn what_somebody_restores_with_it_is_not_restored_twice() {
+fn vip_restored_by_others_is_not_restored_twice() {
     for Way { network, restore, removal, .. } in WAYS {
         let mut live = Live::new(network());
         live.edit(|network| {
@@ -74,7 +74,7 @@ fn what_somebody_restores_with_it_is_not_restored_twice() {
 }
 
 #[test]
-fn nothing_is_restored_of_a_balancer_that_is_deleted_with_it() {
+fn deleted_balancer_is_not_restored() {
     for Way { network, .. } in WAYS {
         let mut live = Live::new(network());
         live.edit(|network| {
@@ -86,7 +86,7 @@ fn nothing_is_restored_of_a_balancer_that_is_deleted_with_it() {
 }
 
 #[test]
-fn a_balancer_is_not_attached_to_a_router_that_comes_after_the_one_it_was_on() {
+fn balancer_is_not_attached_to_a_successor_of_its_router() {
     let without_its_router = |network: fn() -> Network| {
         let mut live = Live::new(network());
         live.edit(|network| {
@@ -112,7 +112,7 @@ fn set_record(network: &mut Network, record: Option<&str>) {
 }
 
 #[test]
-fn a_record_that_somebody_removes_from_the_row_is_still_known() {
+fn removed_undo_record_is_remembered() {
     for Way { network, restored, .. } in WAYS {
         let mut live = Live::new(network());
         live.edit(|network| set_record(network, None));
@@ -121,7 +121,7 @@ fn a_record_that_somebody_removes_from_the_row_is_still_known() {
 }
 
 #[test]
-fn a_part_of_the_record_that_somebody_removes_is_written_again() {
+fn shortened_undo_record_is_rewritten() {
     let mut network = forwarded(&[]);
     network.balancer("fw-udp", &[(A, TARGET)], &["R"]);
     let [tcp, udp] = ["fw", "fw-udp"].map(|name| format!("attach {}", balancer_uuid(&network, name)));

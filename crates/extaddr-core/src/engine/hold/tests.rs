@@ -49,7 +49,7 @@ fn forward_elsewhere(network: &mut Network) {
 }
 
 #[test]
-fn a_row_outlives_its_forward_for_the_hold_down() {
+fn row_is_held_for_the_hold_down_after_its_forward() {
     let mut live = Live::new(overridden());
     assert_eq!(live.plan("p1"), SETTLED);
     live.edit(unforward);
@@ -62,7 +62,7 @@ fn a_row_outlives_its_forward_for_the_hold_down() {
 }
 
 #[test]
-fn a_forward_that_comes_back_and_goes_has_the_whole_time_again() {
+fn forward_that_returns_restarts_the_hold_down() {
     let mut live = Live::new(overridden());
     live.edit(unforward);
     live.pass(ALMOST);
@@ -77,7 +77,7 @@ fn a_forward_that_comes_back_and_goes_has_the_whole_time_again() {
 }
 
 #[test]
-fn a_row_goes_at_once_where_something_else_changes() {
+fn other_changes_delete_a_held_row_at_once() {
     type Edit = fn(&mut Network);
     let cases: [(&str, Edit, &[&str]); 5] = [
         ("another network has the address", forward_elsewhere, &[DELETE]),
@@ -97,7 +97,7 @@ fn a_row_goes_at_once_where_something_else_changes() {
 }
 
 #[test]
-fn a_row_stays_while_no_other_network_has_the_address() {
+fn row_is_not_held_while_another_network_has_the_address() {
     let mut live = Live::new(overridden());
     live.edit(unforward);
     live.pass(ALMOST);
@@ -111,7 +111,7 @@ fn a_row_stays_while_no_other_network_has_the_address() {
 }
 
 #[test]
-fn the_row_of_an_intent_for_any_address_stays_too() {
+fn row_of_an_auto_intent_is_held_too() {
     let mut network = overridden();
     network.wants("p1", "auto");
     let mut live = Live::new(network);
@@ -123,7 +123,7 @@ fn the_row_of_an_intent_for_any_address_stays_too() {
 }
 
 #[test]
-fn a_port_that_asks_for_nothing_itself_is_not_reported() {
+fn held_row_of_a_port_without_its_own_intent_is_not_reported() {
     let mut network = overridden();
     network.rules.auto = true;
     network.put("Logical_Switch_Port", "p1", json!({"external_ids": ["map", []]}));
@@ -162,7 +162,7 @@ fn draining() -> Network {
 }
 
 #[test]
-fn a_drain_row_outlives_its_forward_for_the_hold_down() {
+fn drain_row_is_held_for_the_hold_down_after_its_forward() {
     const DELETE: &str = "delete drain 203.0.113.10";
     let mut live = Live::new(draining());
     assert_eq!(live.plan("p1"), SETTLED);

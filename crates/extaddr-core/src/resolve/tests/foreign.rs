@@ -19,7 +19,7 @@ fn beside(external: &str, columns: Value) -> Network {
 }
 
 #[test]
-fn field_case_6_which_of_the_packets_a_foreign_row_translates() {
+fn field_case_6_foreign_row_decides_by_the_packets_it_translates() {
     let conflict = "conflict foreign-nat";
     for (columns, with_the_address, with_another) in [
         (json!({}), "foreign", conflict),
@@ -44,7 +44,7 @@ fn field_case_6_which_of_the_packets_a_foreign_row_translates() {
 }
 
 #[test]
-fn field_case_6_the_networks_own_row_uses_the_address() {
+fn field_case_6_network_snat_with_the_address_is_foreign() {
     for (columns, outcome) in [
         (json!({}), "foreign"),
         (json!({"exempted_ext_ips": address_set()}), "foreign"),
@@ -63,7 +63,7 @@ fn field_case_6_the_networks_own_row_uses_the_address() {
 }
 
 #[test]
-fn field_case_6_what_the_networks_own_row_exempts() {
+fn field_case_6_exemptions_of_the_network_snat_are_a_hazard() {
     let mut network = forwarded();
     network.put("NAT", "base", json!({"exempted_ext_ips": address_set()}));
     assert_eq!(network.outcome("p1"), GRANTED);
@@ -100,7 +100,7 @@ fn own(network: &Network) -> &'static str {
 }
 
 #[test]
-fn field_case_6_a_match_comes_before_all_rows_without_one() {
+fn field_case_6_row_with_a_match_precedes_rows_without_one() {
     let mut network = forwarded();
     network.nat("policy", "R", "snat", "203.0.113.9", "10.57.0.0/24");
     network.put("NAT", "policy", json!({"match": "ip4.dst == 198.51.100.0/24"}));
@@ -113,7 +113,7 @@ fn field_case_6_a_match_comes_before_all_rows_without_one() {
 }
 
 #[test]
-fn field_case_29_a_distributed_row_of_a_neighbour_takes_the_replies() {
+fn field_case_29_distributed_row_of_a_neighbour_is_a_conflict() {
     let distributed = json!({"external_mac": "02:00:00:00:00:99", "logical_port": "p2"});
     let mut network = wanting("203.0.113.10");
     network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
@@ -142,7 +142,7 @@ fn field_case_29_a_distributed_row_of_a_neighbour_takes_the_replies() {
 }
 
 #[test]
-fn field_case_14_an_address_that_two_ports_have_gets_no_row() {
+fn field_case_14_internal_address_of_two_ports_gets_no_row() {
     let duplicate = "conflict duplicate-address";
     let mut network = forwarded();
     network.instance("p2", "02:00:00:00:00:12 10.57.0.11");
@@ -167,7 +167,7 @@ fn field_case_14_an_address_that_two_ports_have_gets_no_row() {
 }
 
 #[test]
-fn of_two_groups_of_agents_with_a_row_each_that_with_the_lesser_name_keeps_it() {
+fn owner_with_the_lesser_name_keeps_its_override() {
     let group = |network: &mut Network, owner: &str| network.rules.owner = owner.parse().unwrap();
     // Both with the same address, and with different ones, as by their policies.
     for other in ["203.0.113.10", "203.0.113.11"] {

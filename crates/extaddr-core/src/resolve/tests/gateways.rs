@@ -17,7 +17,7 @@ fn two_uplinks() -> Network {
 }
 
 #[test]
-fn field_case_34_an_override_stays_where_it_is() {
+fn field_case_34_override_keeps_its_gateway_port() {
     for (first, later) in [("R-ext", "R-ext2"), ("R-ext2", "R-ext")] {
         let mut network = two_uplinks();
         network.nat_at("base", first);
@@ -40,7 +40,7 @@ fn field_case_34_an_override_stays_where_it_is() {
 }
 
 #[test]
-fn field_case_34_an_address_goes_where_it_is_at_home() {
+fn field_case_34_override_moves_to_the_gateway_port_whose_network_holds_the_address() {
     let mut network = two_uplinks();
     network.own_row("p1", "192.0.2.10", "10.57.0.11", Some("R-ext2"));
     network.put("Logical_Router_Port", "R-ext", json!({"networks": "192.0.2.2/24"}));
@@ -48,7 +48,7 @@ fn field_case_34_an_address_goes_where_it_is_at_home() {
 }
 
 #[test]
-fn field_case_35_a_drain_row_at_the_gateway_port_that_is_left() {
+fn field_case_35_drain_row_stays_at_the_former_gateway_port() {
     let mut network = two_uplinks();
     network.own_row("p1", "192.0.2.10", "10.57.0.11", Some("R-ext2"));
     network.nat_at("base", "R-ext");
@@ -75,7 +75,7 @@ fn field_case_35_a_drain_row_at_the_gateway_port_that_is_left() {
 }
 
 #[test]
-fn field_case_19_a_drain_row_goes_with_its_forward() {
+fn field_case_19_drain_row_is_deleted_with_its_forward() {
     let mut network = Network::new();
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network.balancer("other", &[("203.0.113.11:80", "10.57.0.11:80")], &["R"]);
@@ -88,7 +88,7 @@ fn field_case_19_a_drain_row_goes_with_its_forward() {
 }
 
 #[test]
-fn field_case_36_explain_says_what_a_change_does_to_connections() {
+fn field_case_36_explain_reports_the_effect_of_a_change_on_connections() {
     let mut network = super::forwarded();
     let said = |network: &Network| network.checks("p1").iter().any(|check| check.starts_with("change: "));
     assert!(said(&network));
@@ -99,7 +99,7 @@ fn field_case_36_explain_says_what_a_change_does_to_connections() {
 }
 
 #[test]
-fn field_case_33_what_leaves_elsewhere_does_not_have_the_address() {
+fn field_case_33_other_gateway_ports_of_the_network_are_a_hazard() {
     let hazard =
         |network: &Network| network.checks("p1").into_iter().find(|check| check.starts_with("!gateway-port"));
     let mut network = super::forwarded();
@@ -117,7 +117,7 @@ fn field_case_33_what_leaves_elsewhere_does_not_have_the_address() {
 }
 
 #[test]
-fn field_case_33_a_cure_where_nothing_tells_the_gateway_port() {
+fn field_case_33_unknown_gateway_port_is_a_refusal_with_a_cure() {
     let mut network = two_uplinks();
     network.delete("NAT", "base");
     assert_eq!(network.outcome("p1"), "rejected no-gateway-port");
@@ -135,7 +135,7 @@ fn field_case_12_a_default_target_beside_several_gateway_ports_is_not_converted(
 }
 
 #[test]
-fn field_case_29_a_balancer_without_connection_tracking_leads_to_the_instance() {
+fn field_case_29_stateless_balancer_is_a_conflict() {
     let stateless = |text: &str| json!({"options": map(&[("use_stateless_nat", text)])});
     // The option has an effect if there are several gateway ports.
     let mut network = super::forwarded();
@@ -159,7 +159,7 @@ fn field_case_29_a_balancer_without_connection_tracking_leads_to_the_instance() 
 }
 
 #[test]
-fn a_row_for_another_address_keeps_no_gateway_port() {
+fn row_for_another_address_does_not_keep_its_gateway_port() {
     for port in ["R-ext", "R-ext2"] {
         let mut network = two_uplinks();
         network.nat("more", "R", "snat", "203.0.113.2", "10.57.0.0/24");
@@ -171,7 +171,7 @@ fn a_row_for_another_address_keeps_no_gateway_port() {
 }
 
 #[test]
-fn a_drain_row_names_a_gateway_port_only_where_there_are_several() {
+fn drain_row_names_a_gateway_port_only_if_there_are_several() {
     let mut network = wanting("203.0.113.11");
     let vips = [("203.0.113.10:80", "10.57.0.11:80"), ("203.0.113.11:80", "10.57.0.11:80")];
     network.balancer("fw", &vips, &["R"]);
@@ -186,7 +186,7 @@ fn a_drain_row_names_a_gateway_port_only_where_there_are_several() {
 }
 
 #[test]
-fn an_old_server_has_neither_gateway_ports_nor_source_ports_of_rows() {
+fn old_server_gets_rows_without_gateway_port_and_port_range() {
     let mut network = two_uplinks();
     network.is_old = true;
     assert_eq!(network.outcome("p1"), "granted 192.0.2.10 for 10.57.0.11");
@@ -195,7 +195,7 @@ fn an_old_server_has_neither_gateway_ports_nor_source_ports_of_rows() {
 }
 
 #[test]
-fn what_neutron_does_to_a_router_beside_an_override_is_told() {
+fn explain_warns_of_neutron_routers() {
     let mut network = wanting("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     let told = |network: &Network| network.checks("p1").iter().any(|check| check.starts_with("!neutron: "));

@@ -22,7 +22,7 @@ fn leaf() -> Network {
 }
 
 #[test]
-fn field_case_8_switches_that_are_joined_directly() {
+fn field_case_8_router_is_found_across_peered_switches() {
     let mut network = leaf();
     assert_eq!(network.outcome("p1"), GRANTED);
     // Each must name the other (northd/northd.c, `join_logical_ports`).
@@ -37,7 +37,7 @@ fn field_case_8_switches_that_are_joined_directly() {
 }
 
 #[test]
-fn field_case_8_a_ring_of_switches_and_a_chain() {
+fn field_case_8_rings_and_chains_of_switches_are_traversed() {
     let mut network = leaf();
     for (one, other) in [("leaf", "S2"), ("S2", "S")] {
         for switch in [one, other] {
@@ -56,7 +56,7 @@ fn field_case_8_a_ring_of_switches_and_a_chain() {
 }
 
 #[test]
-fn field_case_31_disabled_ports_on_the_way() {
+fn field_case_31_disabled_port_on_the_path_is_a_refusal() {
     for (table, name) in
         [("Logical_Switch_Port", "S-R-S"), ("Logical_Router_Port", "R-S"), ("Logical_Router_Port", "R-ext")]
     {
@@ -83,7 +83,7 @@ fn field_case_31_disabled_ports_on_the_way() {
 }
 
 #[test]
-fn field_case_31_another_way_is_taken() {
+fn field_case_31_path_around_a_disabled_port_is_taken() {
     // R2 is joined with the switch, too, and its way is open.
     let mut network = forwarded();
     network.router("R2");
@@ -103,7 +103,7 @@ fn field_case_31_another_way_is_taken() {
 }
 
 #[test]
-fn field_case_31_disabled_ports_between_routers() {
+fn field_case_31_disabled_port_between_routers_is_a_refusal() {
     // S - inner - R by a peering.
     let mut network = forwarded();
     network.router("inner");
@@ -124,7 +124,7 @@ fn field_case_31_disabled_ports_between_routers() {
 }
 
 #[test]
-fn field_case_31_all_ways_out_are_disabled() {
+fn field_case_31_router_with_all_outer_ports_disabled_is_a_refusal() {
     let disable = |network: &mut Network, port: &str| {
         network.put("Logical_Router_Port", port, json!({"enabled": false}));
     };
@@ -144,7 +144,7 @@ fn field_case_31_all_ways_out_are_disabled() {
 }
 
 #[test]
-fn field_case_14_an_address_on_two_switches_that_are_joined() {
+fn field_case_14_duplicate_address_across_peered_switches_is_a_conflict() {
     let mut network = leaf();
     network.instance("p2", "02:00:00:00:00:12 10.57.0.11");
     assert_eq!(network.outcome("p1"), "conflict duplicate-address");
@@ -176,7 +176,7 @@ fn chain(length: u8) -> Network {
 }
 
 #[test]
-fn only_so_many_routers_are_walked_over() {
+fn path_search_is_limited_to_four_routers() {
     for length in 1..=4 {
         assert_eq!(chain(length).outcome("p1"), GRANTED, "{length} routers");
     }
@@ -184,14 +184,14 @@ fn only_so_many_routers_are_walked_over() {
 }
 
 #[test]
-fn what_is_behind_a_gateway_is_outside() {
+fn path_search_stops_at_a_gateway_router() {
     let mut network = chain(3);
     network.put("Logical_Router", "c2", json!({"options": map(&[("chassis", "gateway-1")])}));
     assert_eq!(network.outcome("p1"), "rejected not-a-forward");
 }
 
 #[test]
-fn the_nearest_of_two_routers_is_taken() {
+fn nearest_router_with_the_forward_is_selected() {
     let mut network = chain(3);
     network.balancer("first", &[("203.0.113.10:80", "10.57.0.11:80")], &["c1", "c2"]);
     network.put("Logical_Router_Port", "ext", json!({"ha_chassis_group": ["set", []]}));

@@ -170,7 +170,7 @@ const CASES: &[(Edit, &str, &str)] = &[
 ];
 
 #[test]
-fn each_reason_is_found_and_said() {
+fn every_reason_has_its_outcome_and_sentence() {
     for &(change, outcome, part) in CASES {
         let mut network = forwarded();
         change(&mut network);
@@ -181,7 +181,7 @@ fn each_reason_is_found_and_said() {
 }
 
 #[test]
-fn there_is_a_network_for_each_reason() {
+fn every_reason_has_a_test_network() {
     let found = CASES.iter().filter_map(|(_, outcome, _)| outcome.split(' ').nth(1));
     let found: BTreeSet<_> = found.chain(ELSEWHERE.map(Code::name)).collect();
     assert_eq!(found, Code::ALL.iter().map(|code| code.name()).collect());

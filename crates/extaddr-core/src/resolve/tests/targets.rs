@@ -29,7 +29,7 @@ fn virtual_target(wanted: &str) -> Network {
 }
 
 #[test]
-fn field_case_18_a_forward_to_an_address_that_moves_leads_to_its_parents() {
+fn field_case_18_forward_to_a_virtual_port_leads_to_its_parents() {
     let granted = |port: u8| format!("granted 203.0.113.10 for 10.57.0.{port} ports 1024-65535");
     for wanted in ["203.0.113.10", "auto"] {
         let mut network = virtual_target(wanted);
@@ -62,7 +62,7 @@ fn field_case_18_a_forward_to_an_address_that_moves_leads_to_its_parents() {
 }
 
 #[test]
-fn field_case_18_a_default_target_that_moves_is_converted() {
+fn field_case_18_default_target_on_a_virtual_port_is_converted() {
     let mut network = virtual_target("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10", "10.57.0.100")], &["R"]);
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
@@ -80,7 +80,7 @@ fn bound(router: &[(&str, &str)], balancer: &[(&str, &str)]) -> Network {
 }
 
 #[test]
-fn field_case_12_the_source_that_the_instance_sees_stays() {
+fn field_case_12_conversion_keeps_the_source_that_the_instance_sees() {
     let (lb, dnat) = ("lb_force_snat_ip", "dnat_force_snat_ip");
     for (router, balancer, is_converted) in [
         (&[][..], &[][..], true),
@@ -126,7 +126,7 @@ fn field_case_12_the_source_that_the_instance_sees_stays() {
 }
 
 #[test]
-fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
+fn field_case_16_template_vips_are_neither_forwards_nor_problems() {
     let template = json!({"options": map(&[("template", "true")])});
     let mut network = wanting("203.0.113.10");
     for vips in [
@@ -156,7 +156,7 @@ fn field_case_16_templates_are_no_forwards_and_no_mistakes() {
 }
 
 #[test]
-fn a_balancer_that_is_distributed_takes_replies_to_any_chassis() {
+fn distributed_balancer_outside_the_gateway_network_is_a_conflict() {
     // The address, whether the balancer is distributed, whether the router is bound to a chassis, and the decision.
     for (address, distributed, bound, outcome) in [
         ("198.51.100.10", "true", false, "conflict distributed-balancer"),
@@ -178,7 +178,7 @@ fn a_balancer_that_is_distributed_takes_replies_to_any_chassis() {
 }
 
 #[test]
-fn field_case_16_source_ports_keep_off_templates_and_refused_vips() {
+fn field_case_16_port_range_avoids_ports_of_templates_and_ignored_vips() {
     for (template, range) in [("true", "1024-39999"), ("false", "1024-39999")] {
         let mut network = forwarded();
         network.balancer("other", &[("203.0.113.10:40000", "10.57.0.12:80")], &["R"]);

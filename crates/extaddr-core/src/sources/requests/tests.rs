@@ -35,7 +35,7 @@ fn port(uuid: &str) -> String {
 }
 
 /// The intent for the port of a UUID, in a word.
-fn said(requests: &Requests, uuid: &str) -> String {
+fn looked_up(requests: &Requests, uuid: &str) -> String {
     match requests.look_up(&port(uuid), Family::V4) {
         Lookup::None => "silent".to_owned(),
         Lookup::Unknown(kind) => format!("{} unheard", kind.name()),
@@ -50,7 +50,7 @@ fn affected(uuids: &[&str], presumed: bool) -> Affected {
 }
 
 #[test]
-fn a_second_listing_changes_just_what_differs() {
+fn second_listing_affects_only_changed_instances() {
     let mut requests = Requests::new([Kind::Incus]);
     let list =
         |address: &str| SourceUpdate::Listed(vec![asking("a", A, address), asking("b", B, "203.0.113.2")]);
@@ -58,18 +58,18 @@ fn a_second_listing_changes_just_what_differs() {
     assert_eq!(requests.take(0, list("203.0.113.1")), affected(&[], false));
     assert_eq!(requests.take(0, list("203.0.113.9")), affected(&[A], false));
     assert_eq!(
-        (&*said(&requests, A), &*said(&requests, B)),
+        (&*looked_up(&requests, A), &*looked_up(&requests, B)),
         ("default:a 203.0.113.9", "default:b 203.0.113.2")
     );
     assert_eq!(
         requests.take(0, SourceUpdate::Listed(vec![asking("b", B, "203.0.113.2")])),
         affected(&[A], false)
     );
-    assert_eq!(said(&requests, A), "silent");
+    assert_eq!(looked_up(&requests, A), "silent");
 }
 
 #[test]
-fn one_instance_changes_by_what_was_read_of_it() {
+fn read_instance_affects_its_own_ports() {
     let mut requests = Requests::new([Kind::Incus]);
     requests.take(0, SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1")]));
     assert_eq!(requests.take(0, SourceUpdate::Read(asking("a", A, "203.0.113.1"))), affected(&[], false));
@@ -81,20 +81,20 @@ fn one_instance_changes_by_what_was_read_of_it() {
         affected(&[A], false)
     );
     assert_eq!(requests.take(0, SourceUpdate::Gone(InstanceName::new("default", "b"))), affected(&[], false));
-    assert_eq!((&*said(&requests, A), &*said(&requests, B)), ("default:a 203.0.113.1", "silent"));
+    assert_eq!((&*looked_up(&requests, A), &*looked_up(&requests, B)), ("default:a 203.0.113.1", "silent"));
     assert_eq!(requests.take(0, SourceUpdate::Read(silent("a", A))), affected(&[A], false));
-    assert_eq!(said(&requests, A), "silent");
+    assert_eq!(looked_up(&requests, A), "silent");
 }
 
 #[test]
-fn what_cannot_be_reached_withdraws_nothing() {
+fn lost_source_withdraws_no_intents() {
     let mut requests = Requests::new([Kind::Incus]);
-    assert_eq!(said(&requests, A), "incus unheard");
+    assert_eq!(looked_up(&requests, A), "incus unheard");
     assert_eq!(requests.take(0, SourceUpdate::Lost("refused".to_owned())), affected(&[], false));
-    assert_eq!(said(&requests, A), "incus unheard");
+    assert_eq!(looked_up(&requests, A), "incus unheard");
     requests.take(0, SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1")]));
     assert_eq!(requests.take(0, SourceUpdate::Lost("broken".to_owned())), affected(&[], false));
-    assert_eq!((&*said(&requests, A), &*said(&requests, B)), ("default:a 203.0.113.1", "silent"));
+    assert_eq!((&*looked_up(&requests, A), &*looked_up(&requests, B)), ("default:a 203.0.113.1", "silent"));
     let status = requests.statuses().next().unwrap();
     assert_eq!((status.failure.as_deref(), status.was_read), (Some("broken"), true));
     requests.take(0, SourceUpdate::Listed(Vec::new()));
@@ -102,46 +102,49 @@ fn what_cannot_be_reached_withdraws_nothing() {
 }
 
 #[test]
-fn an_instance_that_cannot_be_read_withdraws_nothing_either() {
+fn unreadable_instance_keeps_its_intents() {
     let mut requests = Requests::new([Kind::Incus]);
     let listed = SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1"), unreadable("b")]);
     assert_eq!(requests.take(0, listed), affected(&[A], false));
     // `b` may have any UUID that no other has.
-    assert_eq!((&*said(&requests, A), &*said(&requests, B)), ("default:a 203.0.113.1", "incus unheard"));
+    assert_eq!(
+        (&*looked_up(&requests, A), &*looked_up(&requests, B)),
+        ("default:a 203.0.113.1", "incus unheard")
+    );
     requests.take(0, SourceUpdate::Listed(vec![unreadable("a"), unreadable("b")]));
-    assert_eq!(said(&requests, A), "default:a 203.0.113.1");
+    assert_eq!(looked_up(&requests, A), "default:a 203.0.113.1");
     assert_eq!(requests.take(0, SourceUpdate::Read(silent("b", B))), affected(&[B], true));
-    assert_eq!(said(&requests, B), "silent");
+    assert_eq!(looked_up(&requests, B), "silent");
 }
 
 #[test]
-fn nobody_speaks_for_the_instance_of_another() {
+fn instances_with_the_same_uuid_are_ambiguous() {
     let mut requests = Requests::new([Kind::Incus]);
     requests.take(
         0,
         SourceUpdate::Listed(vec![asking("a", A, "203.0.113.1"), asking("evil:a", A, "203.0.113.2")]),
     );
-    assert_eq!(said(&requests, A), "default:a or evil:a");
+    assert_eq!(looked_up(&requests, A), "default:a or evil:a");
     assert_eq!(requests.name(&port(A)), None);
     // Not by an intent if the other has none either, nor by having none.
     requests.take(0, SourceUpdate::Read(silent("a", A)));
-    assert_eq!(said(&requests, A), "default:a or evil:a");
+    assert_eq!(looked_up(&requests, A), "default:a or evil:a");
     assert_eq!(requests.take(0, SourceUpdate::Gone(InstanceName::new("evil", "a"))), affected(&[A], false));
-    assert_eq!(said(&requests, A), "silent");
+    assert_eq!(looked_up(&requests, A), "silent");
     // A move makes a copy that has the UUID for a while.
     requests.take(0, SourceUpdate::Read(asking("a", A, "203.0.113.1")));
     requests.take(0, SourceUpdate::Read(asking("move-of-a", A, "203.0.113.1")));
-    assert!(said(&requests, A).ends_with(" 203.0.113.1"));
+    assert!(looked_up(&requests, A).ends_with(" 203.0.113.1"));
 }
 
 #[test]
-fn the_first_source_that_speaks_wins_and_others_are_of_another_kind() {
+fn first_configured_source_with_an_intent_wins() {
     let mut requests = Requests::new([Kind::Incus, Kind::Lxd, Kind::Incus]);
     requests.take(2, SourceUpdate::Listed(vec![asking("late", A, "203.0.113.2")]));
-    assert_eq!(said(&requests, A), "default:late 203.0.113.2");
+    assert_eq!(looked_up(&requests, A), "default:late 203.0.113.2");
     requests.take(0, SourceUpdate::Listed(vec![asking("early", A, "203.0.113.1")]));
-    assert_eq!(said(&requests, A), "default:early 203.0.113.1");
-    assert_eq!(said(&requests, B), "silent");
+    assert_eq!(looked_up(&requests, A), "default:early 203.0.113.1");
+    assert_eq!(looked_up(&requests, B), "silent");
     let lxd = port(A).replace("incus", "lxd");
     assert_eq!(requests.look_up(&lxd, Family::V4), Lookup::Unknown(Kind::Lxd));
     assert_eq!(requests.look_up(&port(A), Family::V6), Lookup::None);

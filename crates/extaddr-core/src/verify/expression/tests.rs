@@ -27,7 +27,7 @@ fn not(inner: Expression) -> Expression {
 }
 
 #[test]
-fn matches_of_every_release_are_read() {
+fn flow_matches_of_every_release_are_parsed() {
     use Expression::{All, Any, Constant, Resident};
     let resident = || Resident("cr-R-ext".to_owned());
     for (text, expected) in [
@@ -82,7 +82,7 @@ fn matches_of_every_release_are_read() {
 }
 
 #[test]
-fn what_is_not_understood_is_opaque_and_leaves_its_neighbours_alone() {
+fn unknown_expression_is_opaque_and_leaves_its_neighbours() {
     for text in ["", "ip &&", "ip4.src ==", "(ip", "ip)", "inport == \"x", "#", "ip ip", "{1}", "tür"] {
         assert_eq!(Expression::parse(text), Expression::Opaque, "{text}");
     }
@@ -161,13 +161,13 @@ fn expression() -> impl Strategy<Value = Expression> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_again(expression in expression()) {
+    fn written_expression_is_parsed_to_itself(expression in expression()) {
         let text = written(&expression);
         prop_assert_eq!(Expression::parse(&text), expression, "{}", text);
     }
 
     #[test]
-    fn any_text_is_read(text in "([ -~]|ü|ip4\\.src|==|&&|\\|\\||[(){}!\"]|10\\.0\\.0\\.0/8|\\$as| ){0,40}") {
+    fn any_text_is_parsed(text in "([ -~]|ü|ip4\\.src|==|&&|\\|\\||[(){}!\"]|10\\.0\\.0\\.0/8|\\$as| ){0,40}") {
         Expression::parse(&text);
     }
 }

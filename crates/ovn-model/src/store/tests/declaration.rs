@@ -12,7 +12,7 @@ fn schema(keep: impl Fn(&str, &ColumnSpec) -> bool) -> DatabaseSchema {
 
 /// Regression: ovn-kubernetes#1089 and ovn-org/ovn#223, whose monitors have conditions of thousands of clauses.
 #[test]
-fn all_that_matters_is_asked_for_and_nothing_else() {
+fn monitor_requests_name_only_tables_and_columns_in_use() {
     let requests = Store::new().declare(&schema(|_, _| true)).unwrap();
     assert!(requests.keys().map(|table| &**table).eq([
         "Load_Balancer",
@@ -30,7 +30,7 @@ fn all_that_matters_is_asked_for_and_nothing_else() {
 /// Regression: libovsdb#235, libovsdb#244, libovsdb#448, ovn-kubernetes#2831 and ovn-org/ovn#70: with one unknown
 /// column nothing works.
 #[test]
-fn an_old_server_is_asked_for_what_it_has() {
+fn monitor_requests_omit_columns_that_an_old_server_lacks() {
     let mut store = Store::new();
     let requests = store.declare(&schema(|_, column| !column.is_optional)).unwrap();
     assert!(!requests.contains_key("Load_Balancer_Group"));
@@ -45,7 +45,7 @@ fn an_old_server_is_asked_for_what_it_has() {
 }
 
 #[test]
-fn what_cannot_be_done_without_is_named() {
+fn missing_required_column_is_an_error_that_names_it() {
     let missing = |table: &'static str, column: &'static str| {
         Store::new().declare(&schema(|t, c| (t, c.name) != (table, column))).unwrap_err().to_string()
     };
@@ -58,7 +58,7 @@ fn what_cannot_be_done_without_is_named() {
 }
 
 #[test]
-fn other_columns_change_everything() {
+fn snapshot_with_other_columns_changes_everything() {
     let mut store = Store::new();
     let snapshot = |store: &mut Store, schema: &DatabaseSchema| {
         store.declare(schema).unwrap();

@@ -41,7 +41,7 @@ fn refused(store: &mut Store, update: &Update) -> ApplyError {
 }
 
 #[test]
-fn what_contradicts_the_store_is_refused() {
+fn update_that_contradicts_the_store_is_refused() {
     let mut store = filled(&[Update::new(PORT, 1, "insert", r#"{"name":"p"}"#)]);
     for update in [
         Update::new(PORT, 1, "insert", r#"{"name":"p"}"#),
@@ -63,7 +63,7 @@ fn what_contradicts_the_store_is_refused() {
 
 /// The difference of a set that cannot be read leaves the set unknown, and the rest of the database unchanged.
 #[test]
-fn an_unreadable_difference_is_a_problem_of_its_column() {
+fn unreadable_difference_is_a_problem_of_its_column() {
     let mut store =
         filled(&[Update::new(PORT, 1, "insert", r#"{"name":"p","addresses":"0a:00:00:00:00:01 10.0.0.2"}"#)]);
     let bad = Update::new(PORT, 1, "modify", r#"{"name":"q","addresses":["set",["router",5]]}"#);
@@ -81,7 +81,7 @@ fn an_unreadable_difference_is_a_problem_of_its_column() {
 }
 
 #[test]
-fn a_row_with_bad_values_stays_usable_and_can_go() {
+fn row_with_bad_values_stays_usable_and_can_be_deleted() {
     let bad = r#"{"type":"what","external_ip":"x","logical_ip":["map",[]],"match":5,
         "external_ids":["map",[["ovn-extaddr:port","p"],["other","o"]]]}"#;
     let mut store = filled(&[Update::new("NAT", 1, "insert", bad)]);
@@ -106,7 +106,7 @@ fn a_row_with_bad_values_stays_usable_and_can_go() {
 }
 
 #[test]
-fn a_row_is_known_by_its_name_in_whatever_order_it_and_its_router_arrive() {
+fn own_row_is_recognised_before_and_after_its_router_arrives() {
     let address = "10.0.0.2".parse().unwrap();
     let ours = naming::row_uuid("o", "egress", Uuid::from_u128(2), address, "p").as_u128();
     let tags = r#"[["ovn-extaddr:owner","o"],["ovn-extaddr:port","p"],["ovn-extaddr:role","egress"]]"#;
@@ -148,7 +148,7 @@ fn a_row_is_known_by_its_name_in_whatever_order_it_and_its_router_arrive() {
 }
 
 #[test]
-fn of_a_balancer_only_the_changed_vip_is_told() {
+fn changed_vip_is_the_only_reported_change_of_its_balancer() {
     let vips = |n: u8| format!(r#"["192.0.2.{n}:80","10.0.0.{n}:80"]"#);
     let all = format!(r#"{{"vips":["map",[{}]]}}"#, (0..200).map(vips).collect::<Vec<_>>().join(","));
     let router = format!(r#"{{"load_balancer":{}}}"#, uuid(1));
@@ -172,7 +172,7 @@ fn of_a_balancer_only_the_changed_vip_is_told() {
 }
 
 #[test]
-fn a_rename_tells_both_names() {
+fn rename_of_a_port_reports_both_names() {
     let mut store = filled(&[Update::new(PORT, 1, "insert", r#"{"name":"old"}"#)]);
     let changes = after(&mut store, &[Update::new(PORT, 1, "modify", r#"{"name":"new"}"#)]);
     assert_eq!(changes, ["new", "old"].map(|name| Change::Port(name.into())));
@@ -183,7 +183,7 @@ fn a_rename_tells_both_names() {
 }
 
 #[test]
-fn a_router_port_marks_all_that_it_joins() {
+fn changed_router_port_reports_all_nodes_that_it_joins() {
     let link = r#"{"name":"p","type":"router","options":["map",[["router-port","l"]]]}"#;
     let mut store = filled(&[
         Update::new(SWITCH, 1, "insert", &format!(r#"{{"ports":{}}}"#, uuid(2))),
@@ -211,7 +211,7 @@ fn a_router_port_marks_all_that_it_joins() {
 }
 
 #[test]
-fn a_handle_is_not_given_away_before_its_end_is_told() {
+fn handle_is_not_reused_before_its_deletion_is_reported() {
     let mut store = filled(&[Update::new(ROUTER, 1, "insert", "{}")]);
     let (old, _) = store.routers().next().unwrap();
     let replaced = [Update::new(ROUTER, 1, "delete", ""), Update::new(ROUTER, 2, "insert", "{}")];
@@ -226,7 +226,7 @@ fn a_handle_is_not_given_away_before_its_end_is_told() {
 }
 
 #[test]
-fn large_tables_and_sets_work() {
+fn store_holds_large_tables_and_sets() {
     let name = |n: u128| {
         let columns =
             format!(r#"{{"name":"p{n}","addresses":"0a:00:00:00:00:01 10.0.{}.{}"}}"#, n / 256, n % 256);
@@ -255,7 +255,7 @@ fn large_tables_and_sets_work() {
 }
 
 #[test]
-fn names_are_shared() {
+fn port_name_shares_its_memory_with_tags() {
     let tags = format!(r#"{{"external_ids":["map",[["{}","p"]]]}}"#, keys::PORT);
     let store =
         filled(&[Update::new(PORT, 1, "insert", r#"{"name":"p"}"#), Update::new("NAT", 2, "insert", &tags)]);
@@ -264,7 +264,7 @@ fn names_are_shared() {
 }
 
 #[test]
-fn rows_are_small() {
+fn rows_keep_their_size_limits() {
     // The databases for measurements have 100,000 of the first.
     assert_eq!(size_of::<crate::Port>(), 80);
     // A column that few rows use is Rare, or in a group. If a row has to become larger, docs/performance.md says the price.

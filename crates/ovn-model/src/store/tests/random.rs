@@ -334,7 +334,7 @@ proptest! {
 
     /// Rule: references may lead to rows that arrive later or never.
     #[test]
-    fn the_store_agrees_with_looking_at_everything(seed: u64) {
+    fn store_agrees_with_a_scan_of_all_rows(seed: u64) {
         run(seed, 8);
     }
 }

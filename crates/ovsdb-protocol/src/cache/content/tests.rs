@@ -81,7 +81,7 @@ fn deltas(cache: &mut Content) -> Vec<(u128, Option<Row>, Option<Row>)> {
 
 /// Rule: an inserted row lacks columns with default values, even if that is every column.
 #[test]
-fn inserted_rows_have_all_columns_with_their_defaults() {
+fn inserted_row_has_the_defaults_of_omitted_columns() {
     let mut cache = empty();
     cache.begin(Batch::Delta);
     cache.insert("A", id(1), Row::new().with("s", 5.0)).unwrap();
@@ -126,7 +126,7 @@ fn changes_of_one_batch_become_one_delta_per_row() {
 }
 
 #[test]
-fn a_snapshot_yields_only_the_differences() {
+fn snapshot_yields_deltas_only_for_differences() {
     let mut cache = cache();
     cache.begin(Batch::Delta);
     cache.insert("B", id(2), b(2)).unwrap();
@@ -154,7 +154,7 @@ fn a_snapshot_yields_only_the_differences() {
 }
 
 #[test]
-fn contradictions_discard_the_batch() {
+fn contradicting_update_discards_its_batch() {
     type Change = fn(&mut Content) -> Result<(), CacheError>;
     let contradictions: [Change; 7] = [
         |cache| cache.insert("B", id(1), b(7)),
@@ -182,7 +182,7 @@ fn contradictions_discard_the_batch() {
 }
 
 #[test]
-fn a_snapshot_knows_only_its_own_rows() {
+fn snapshot_knows_only_its_own_rows() {
     let mut cache = cache();
     cache.begin(Batch::Snapshot);
     assert!(matches!(cache.modify("B", id(1), b(2)), Err(CacheError::Absent { .. })));
@@ -192,7 +192,7 @@ fn a_snapshot_knows_only_its_own_rows() {
 }
 
 #[test]
-fn beginning_again_discards_a_batch_cut_short() {
+fn new_batch_discards_an_unfinished_one() {
     let mut cache = cache();
     cache.begin(Batch::Snapshot);
     cache.insert("B", id(5), b(5)).unwrap();
@@ -218,7 +218,7 @@ fn update<'a>(cache: &mut Content, change: fn(Columns<'a>) -> RowChange<'a>, tex
 
 /// Such as a set of two reals with the same text in ovsdb-server's notation.
 #[test]
-fn an_unreadable_value_is_missing_until_a_whole_new_one_comes() {
+fn unreadable_value_is_missing_until_a_whole_value_arrives() {
     let mut cache = empty();
     let row = |cache: &Content| serde_json::to_string(&**cache.get("A", &id(1)).unwrap()).unwrap();
     update(&mut cache, RowChange::Insert, r#"{"n":1e999,"o":"x","s":["set",[1,1]],"m":["map",[["a","b"]]]}"#);
@@ -252,7 +252,7 @@ fn an_unreadable_value_is_missing_until_a_whole_new_one_comes() {
 }
 
 #[test]
-fn problems_are_those_of_the_committed_content() {
+fn problems_follow_the_committed_content() {
     let mut cache = empty();
     update(&mut cache, RowChange::Insert, r#"{"n":"x"}"#);
     cache.begin(Batch::Snapshot);
@@ -270,7 +270,7 @@ fn problems_are_those_of_the_committed_content() {
 
 /// A conversion of the schema may leave values that its constraints forbid.
 #[test]
-fn what_the_constraints_forbid_is_taken() {
+fn value_outside_its_constraints_is_accepted_from_the_server() {
     let schema = DatabaseSchema::parse(
         r#"{"name":"db","tables":{"A":{"columns":{
             "e":{"type":{"key":{"type":"string","enum":["set",["a","b"]]}}},
@@ -341,7 +341,7 @@ enum Delivery {
     Missed,
 }
 
-fn a_row() -> impl Strategy<Value = Row> {
+fn any_row() -> impl Strategy<Value = Row> {
     let set = prop::collection::btree_set(0_i64..4, 0..3);
     let map = prop::collection::btree_map(prop::sample::select(vec!["x", "y"]), 0_i64..3, 0..3);
     (0_i64..3, prop::option::of(prop::sample::select(vec!["p", "q"])), set, map).prop_map(|(n, o, s, m)| {
@@ -354,7 +354,7 @@ fn a_row() -> impl Strategy<Value = Row> {
 }
 
 fn state() -> impl Strategy<Value = State> {
-    let a = prop::collection::btree_map(0_u128..4, a_row(), 0..4);
+    let a = prop::collection::btree_map(0_u128..4, any_row(), 0..4);
     let b = prop::collection::btree_map(0_u128..4, (0_i64..3).prop_map(b), 0..4);
     (a, b).prop_map(|(a, b)| {
         let a = a.into_iter().map(|(uuid, row)| (("A", id(uuid)), row));
@@ -420,7 +420,7 @@ fn replay(copy: &mut BTreeMap<(Arc<str>, Uuid), Arc<Row>>, deltas: Vec<RowDelta>
 
 proptest! {
     #[test]
-    fn deltas_lead_to_the_present_content(
+    fn accumulated_deltas_equal_the_content(
         history in prop::collection::vec((state(), delivery()), 1..12),
         end in state(),
     ) {

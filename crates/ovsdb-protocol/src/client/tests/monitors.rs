@@ -53,7 +53,7 @@ fn client(server: &Server) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_come_as_changes_and_tables_at_the_same_time() {
+async fn monitored_rows_are_delivered_as_changes_and_as_tables() {
     let server = Server::unix();
     let client = client(&server);
     let script = async {
@@ -101,7 +101,7 @@ async fn rows_come_as_changes_and_tables_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_can_be_added_and_dropped_at_any_time() {
+async fn table_can_be_added_and_dropped_at_any_time() {
     let server = Server::unix();
     let client = client(&server);
     let script = async {
@@ -156,7 +156,7 @@ async fn a_table_can_be_added_and_dropped_at_any_time() {
 
 /// A table that no server has must not block the client otherwise.
 #[tokio::test(start_paused = true)]
-async fn a_monitor_that_cannot_be_is_given_up() {
+async fn impossible_monitor_fails_and_leaves_the_client_usable() {
     let server = Server::unix();
     let client = client(&server);
     let script = async {
@@ -177,7 +177,7 @@ async fn a_monitor_that_cannot_be_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_monitor_ends_with_the_driver() {
+async fn monitor_ends_with_the_driver() {
     let server = Server::unix();
     let (client, driver) = Client::connect(config(&server));
     let running = tokio::spawn(driver);

@@ -15,7 +15,7 @@ fn wanted(request: &Value) -> &Value {
 /// Rule: the rows come before the answer (ovsdb-server(7), `monitor_cond_change`). Regression: ae25f8c8f and c1691ccea
 /// of Open vSwitch, which resumed with other conditions than those of the rows.
 #[tokio::test(start_paused = true)]
-async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_connection() {
+async fn changed_conditions_insert_matching_rows_and_outlive_the_connection() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -64,7 +64,7 @@ async fn rows_that_come_to_match_are_inserted_and_the_conditions_outlive_the_con
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_change_leaves_the_conditions_as_they_were() {
+async fn refused_change_leaves_the_conditions_unchanged() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

@@ -5,7 +5,7 @@ use super::*;
 /// Regression: henrybarreto/ovsdb, whose writer waits for its reader. ovsdb-server reads nothing from a client that has
 /// not read its replies, so that both would wait forever.
 #[tokio::test(start_paused = true)]
-async fn both_sides_may_have_much_to_say_at_once() {
+async fn session_reads_while_its_writes_are_blocked() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -36,7 +36,7 @@ async fn both_sides_may_have_much_to_say_at_once() {
 
 /// Rule: back-off restarts after a connection that lasted, not after every established one.
 #[tokio::test(start_paused = true)]
-async fn back_off_grows_until_a_connection_lasts() {
+async fn backoff_grows_until_a_connection_lasts() {
     let server = Server::unix();
     let waits = async |consumer: &mut Consumer, count| {
         let mut waits = Vec::new();
@@ -101,7 +101,7 @@ async fn remotes_are_tried_in_turn_before_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_server_is_given_up() {
+async fn silent_server_is_disconnected_after_the_probe() {
     let server = Server::tcp().await;
     let script = async {
         // Before the snapshot the server may take long.
@@ -137,7 +137,7 @@ async fn a_silent_server_is_given_up() {
 
 /// Rule: every byte received is a sign of life (lib/reconnect.c).
 #[tokio::test(start_paused = true)]
-async fn a_slow_server_is_not_given_up() {
+async fn slow_server_stays_connected_while_bytes_arrive() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
@@ -163,7 +163,7 @@ async fn a_slow_server_is_not_given_up() {
 
 /// Regression: ovn-heater#200, where snapshots take longer than the server's probes.
 #[tokio::test(start_paused = true)]
-async fn the_server_is_answered_in_the_middle_of_a_snapshot() {
+async fn echo_request_is_answered_in_the_middle_of_a_snapshot() {
     let server = Server::unix();
     let content: Vec<_> = (1..10_000).map(|number| (number, 1)).collect();
     let script = async {
@@ -186,7 +186,7 @@ async fn the_server_is_answered_in_the_middle_of_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_messages_may_come_at_once() {
+async fn messages_received_in_one_read_are_all_handled() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -208,7 +208,7 @@ async fn several_messages_may_come_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_ends_a_connection_and_is_no_busy_loop() {
+async fn garbage_ends_the_connection_and_is_retried_with_pauses() {
     let server = Server::unix();
     let script = async {
         for _ in 0..3 {
@@ -240,7 +240,7 @@ async fn garbage_ends_a_connection_and_is_no_busy_loop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_lost_when_next_is_dropped() {
+async fn dropped_next_future_loses_no_event() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

@@ -80,7 +80,7 @@ fn one(kind: &str, table: &str, uuid: u128) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_without_tables_is_in_step_without_a_monitor() {
+async fn replica_without_tables_is_synced_without_a_monitor() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -125,7 +125,7 @@ async fn a_replica_without_tables_is_in_step_without_a_monitor() {
 /// Rule: requests are answered in order, so that updates of a monitor may arrive until its cancellation is answered,
 /// and none after.
 #[tokio::test(start_paused = true)]
-async fn what_a_cancelled_monitor_still_tells_is_dropped() {
+async fn update_of_a_cancelled_monitor_is_dropped() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -178,7 +178,7 @@ async fn what_a_cancelled_monitor_still_tells_is_dropped() {
 
 /// A declaration may change while the rows of the previous one arrive, or before.
 #[tokio::test(start_paused = true)]
-async fn rows_that_arrive_for_the_declaration_before_are_dropped() {
+async fn rows_for_the_previous_declaration_are_dropped() {
     for cut in 0..3 {
         let server = Server::unix();
         let script = async {
@@ -218,7 +218,7 @@ async fn rows_that_arrive_for_the_declaration_before_are_dropped() {
 
 /// A server with only an older method also refuses the newer one of the previous declaration.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_for_the_declaration_before_is_dropped() {
+async fn refusal_of_the_previous_declaration_is_dropped() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -251,7 +251,7 @@ async fn a_refusal_for_the_declaration_before_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declaration_that_finds_no_room_changes_nothing() {
+async fn declaration_beyond_the_limit_of_requests_changes_nothing() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

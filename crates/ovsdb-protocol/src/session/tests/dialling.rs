@@ -18,7 +18,7 @@ async fn listeners() -> (u16, Vec<SocketAddr>) {
 
 /// Rule: each address of a name is tried before a pause.
 #[tokio::test(start_paused = true)]
-async fn each_address_of_a_name_is_tried_before_a_pause() {
+async fn every_address_of_a_name_is_tried_before_a_pause() {
     let (port, all) = listeners().await;
     let remotes = format!("tcp:localhost:{port},unix:/nowhere").parse().unwrap();
     let mut consumer = Consumer::with(SessionConfig::new(remotes, "D"));
@@ -39,7 +39,7 @@ async fn each_address_of_a_name_is_tried_before_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_has_no_address_has_its_turn() {
+async fn unresolvable_name_counts_as_one_failed_attempt() {
     let remotes = "tcp:no..such..name:6641,unix:/nowhere".parse().unwrap();
     let mut consumer = Consumer::with(SessionConfig::new(remotes, "D"));
     for _ in 0..2 {
@@ -56,7 +56,7 @@ async fn a_name_that_has_no_address_has_its_turn() {
 /// A busy server has the same time for a TLS handshake as for its first answer.
 #[cfg(feature = "tls")]
 #[tokio::test(start_paused = true)]
-async fn a_handshake_has_ever_more_time() {
+async fn timeout_of_the_tls_handshake_grows_with_every_attempt() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let Endpoint::Tcp(host, port) = listener.local_addr().unwrap().into() else { panic!("it is one") };
     let mut config = SessionConfig::new(Endpoint::Ssl(host, port).into(), "D");

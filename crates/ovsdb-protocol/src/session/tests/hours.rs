@@ -6,7 +6,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Regression: libovsdb#391 and ovn-kubernetes#5437, whose probe blocks on the connection that it probes.
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_lasts_for_hours() {
+async fn idle_connection_lasts_for_hours() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
@@ -33,7 +33,7 @@ async fn an_idle_connection_lasts_for_hours() {
 /// The pauses neither end nor grow without bound, and the server is found within one of them. Regression: libovsdb,
 /// whose users all choose no pause, and which panicked after enough of them (libovsdb#497).
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
+async fn server_that_is_away_for_hours_is_found_on_its_return() {
     let server = Server::unix();
     let Endpoint::Unix(path) = server.endpoint() else { panic!("it is one") };
     let away = path.with_extension("away");
@@ -67,7 +67,7 @@ async fn a_server_that_is_away_for_hours_is_found_when_it_is_back() {
 /// ovn-kubernetes#2790 and ovn-kubernetes#4505, whose deadline is that of a connection, so that a snapshot that takes
 /// longer never arrives.
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
+async fn deadline_of_a_snapshot_is_extended_only_by_progress() {
     let server = Server::tcp().await;
     let script = async {
         // Hours of progress, ...
@@ -111,7 +111,7 @@ async fn the_deadline_of_a_snapshot_is_extended_by_progress_alone() {
 /// A lock that others have for hours is waited for, and the connection kept; a transaction that is not answered for
 /// hours stays pending as long as the server is alive: it may contain a wait.
 #[tokio::test(start_paused = true)]
-async fn what_is_waited_for_may_take_hours() {
+async fn lock_and_transaction_stay_pending_for_hours() {
     let server = Server::tcp().await;
     let script = async {
         let mut peer = server.accept().await;
@@ -146,7 +146,7 @@ async fn what_is_waited_for_may_take_hours() {
 
 /// Regression: libovsdb#395: a Unix socket reports the end of its peer, and the only server need not be probed.
 #[tokio::test(start_paused = true)]
-async fn the_only_server_is_not_probed_over_a_unix_socket() {
+async fn only_server_is_not_probed_over_a_unix_socket() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_transaction_at_a_cut_is_unknown_once() {
+async fn interrupted_transaction_is_reported_unknown_once() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -78,7 +78,7 @@ async fn a_transaction_at_a_cut_is_unknown_once() {
 
 /// Rule: a lock ends with its connection, and a client whose lock was stolen stays in the queue.
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_asked_for_on_every_connection() {
+async fn lock_is_requested_on_every_connection() {
     let server = Server::unix();
     let handshake = async |locked: bool| {
         let mut peer = server.accept().await;
@@ -124,7 +124,7 @@ async fn a_lock_is_asked_for_on_every_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_is_not_wanted_is_given_back() {
+async fn lock_that_is_no_longer_wanted_is_released() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -156,7 +156,7 @@ async fn a_lock_that_is_not_wanted_is_given_back() {
 /// ovsdb-server refuses a second request for a lock while there is one, so the session releases its request before it
 /// steals the lock.
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_stolen_where_it_is_waited_for() {
+async fn waiting_lock_request_is_replaced_by_a_steal() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -195,7 +195,7 @@ async fn a_lock_is_stolen_where_it_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_finds_room_among_too_many_requests() {
+async fn lock_request_is_sent_beyond_the_limit_of_requests() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -223,7 +223,7 @@ async fn a_lock_finds_room_among_too_many_requests() {
 
 /// Rule: a read-only server, such as a backup of a standalone one, refuses locks with a bare string.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_refuses_the_lock_is_left() {
+async fn server_that_refuses_the_lock_is_left() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

@@ -4,7 +4,7 @@ use super::*;
 
 /// Rule: an old server supports neither `monitor_cond_since` nor `monitor_cond`, nor `_Server`.
 #[tokio::test(start_paused = true)]
-async fn methods_fall_back_to_the_oldest() {
+async fn session_falls_back_to_older_monitor_methods() {
     for unknown in 0..3 {
         let server = Server::unix();
         let script = async {
@@ -43,7 +43,7 @@ async fn methods_fall_back_to_the_oldest() {
 
 /// Regression: Open vSwitch's Python client, which hangs forever if a monitor is refused with another error.
 #[tokio::test(start_paused = true)]
-async fn another_error_than_an_unknown_method_is_no_reason_to_fall_back() {
+async fn refused_monitor_falls_back_only_on_an_unknown_method() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -59,7 +59,7 @@ async fn another_error_than_an_unknown_method_is_no_reason_to_fall_back() {
 /// Regression: ovs-issues#298 and libovsdb, which forget the id of a reply whose `found` is false and later apply
 /// differences to the wrong rows.
 #[tokio::test(start_paused = true)]
-async fn the_last_transaction_is_taken_from_every_reply_and_update() {
+async fn last_transaction_id_is_taken_from_every_reply_and_update() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -111,7 +111,7 @@ async fn the_last_transaction_is_taken_from_every_reply_and_update() {
 /// Regression: libovsdb#267, libovsdb#457, libovsdb#464, libovsdb#488, ovn-kubernetes#2666, ovn-kubernetes#2719 and
 /// ovn-kubernetes#6738: deadlocks and panics if a server hangs up.
 #[tokio::test(start_paused = true)]
-async fn a_cut_at_any_byte_leads_to_the_right_content() {
+async fn connection_lost_at_any_byte_leads_to_the_right_content() {
     let before = [(1, 1), (2, 2), (3, 0)];
     let delta = json!({"T": {
         id(1): {"delete": null},
@@ -182,7 +182,7 @@ async fn a_cut_at_any_byte_leads_to_the_right_content() {
 /// Rule: differences apply only to the same conditions, columns and schema (Open vSwitch ae25f8c8f, c1691ccea,
 /// 1daced2cd).
 #[tokio::test(start_paused = true)]
-async fn another_schema_is_not_resumed() {
+async fn monitor_is_not_resumed_with_another_schema() {
     let [n, s] = [json!({"type": "integer"}), json!({"type": "string"})];
     let schemas = [
         schema("1.0.0", &json!({"n": n})),
@@ -220,7 +220,7 @@ async fn another_schema_is_not_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
+async fn schema_without_required_columns_is_refused_and_retried() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -243,7 +243,7 @@ async fn a_schema_that_lacks_too_much_is_refused_and_tried_again() {
 
 /// Regression: kube-ovn#2621 and kube-ovn#4519, "cache inconsistent" forever: libovsdb ignores errors of update3.
 #[tokio::test(start_paused = true)]
-async fn a_contradiction_fetches_everything_as_a_difference() {
+async fn contradicting_update_refetches_everything_as_a_difference() {
     let contradictions = [
         change(9, &json!({"modify": {"n": 2}})),
         change(9, &json!({"delete": null})),
@@ -284,7 +284,7 @@ async fn a_contradiction_fetches_everything_as_a_difference() {
 
 /// ovsdb-server writes values that cannot be read.
 #[tokio::test(start_paused = true)]
-async fn an_unreadable_value_stops_nothing() {
+async fn unreadable_value_does_not_stop_the_session() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -312,7 +312,7 @@ async fn an_unreadable_value_stops_nothing() {
 
 /// No server would accept the request, so it is not tried again.
 #[tokio::test(start_paused = true)]
-async fn an_invalid_monitor_request_fails_once() {
+async fn invalid_monitor_request_fails_once() {
     for stage in 0..2 {
         let server = Server::unix();
         let script = async {
@@ -343,7 +343,7 @@ async fn an_invalid_monitor_request_fails_once() {
 
 /// Rule: an update is a difference from the reply to its monitor request, and from nothing else.
 #[tokio::test(start_paused = true)]
-async fn an_update_for_no_monitor_is_an_error() {
+async fn update_of_an_unknown_monitor_is_an_error() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

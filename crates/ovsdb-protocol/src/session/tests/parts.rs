@@ -53,7 +53,7 @@ fn insert(table: &str, uuid: u128, n: i64) -> Value {
 /// A request is handled when the reply to the previous one is sent, and rows, if there are any, precede the reply to
 /// `monitor_cond_change` (ovsdb-server(7)).
 #[tokio::test(start_paused = true)]
-async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
+async fn load_stages_are_requested_together_and_committed_together() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -111,7 +111,7 @@ async fn all_parts_are_asked_for_at_once_and_seen_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_lost_between_parts_has_changed_nothing() {
+async fn connection_lost_between_load_stages_changes_nothing() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -144,7 +144,7 @@ async fn a_connection_that_is_lost_between_parts_has_changed_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_changes_no_conditions_is_asked_for_all_rows_at_once() {
+async fn server_without_monitor_cond_change_is_asked_for_all_rows() {
     for knows_since in [true, false] {
         let server = Server::unix();
         let script = async {
@@ -186,7 +186,7 @@ async fn a_server_that_changes_no_conditions_is_asked_for_all_rows_at_once() {
 
 /// The schema may be converted at any time, which ends all monitors.
 #[tokio::test(start_paused = true)]
-async fn a_conversion_between_parts_starts_from_nothing() {
+async fn schema_conversion_between_load_stages_restarts_the_snapshot() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -215,7 +215,7 @@ async fn a_conversion_between_parts_starts_from_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_before_the_first_is_an_error() {
+async fn rows_of_a_later_stage_before_the_first_are_an_error() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -230,7 +230,7 @@ async fn a_part_before_the_first_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_ahead_counts_though_the_server_hung_up_behind_it() {
+async fn data_received_before_a_hangup_is_processed() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;

@@ -17,7 +17,7 @@ async fn synced() -> (Consumer, Peer, Server) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_request_can_be_made_and_ends_once() {
+async fn every_request_ends_once() {
     let (mut consumer, mut peer, _server) = synced().await;
     consumer.session.request("list_dbs", &[(); 0]).unwrap();
     consumer.session.request("frobnicate", &[1]).unwrap();
@@ -45,7 +45,7 @@ async fn any_request_can_be_made_and_ends_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_session_keeps_track_of_is_not_to_be_had_past_it() {
+async fn methods_that_the_session_tracks_are_refused_as_requests() {
     let (mut consumer, _peer, _server) = synced().await;
     for method in ["monitor", "monitor_cond_since", "lock", "steal", "cancel"] {
         let error = consumer.session.request(method, &[(); 0]).unwrap_err().to_string();
@@ -55,7 +55,7 @@ async fn what_the_session_keeps_track_of_is_not_to_be_had_past_it() {
 
 /// Rule: a request that was cancelled may be answered or not (`ovsdb_jsonrpc_trigger_complete`).
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_is_cancelled_and_not_heard_of_again() {
+async fn abandoned_transaction_is_cancelled_and_its_reply_dropped() {
     let (mut consumer, mut peer, _server) = synced().await;
     let mut transaction = Transaction::new("D");
     transaction.comment("why");
@@ -83,7 +83,7 @@ async fn what_is_given_up_is_cancelled_and_not_heard_of_again() {
 
 /// Rule: a conversion ends the monitors first, then answers.
 #[tokio::test(start_paused = true)]
-async fn a_conversion_is_answered_and_taken_up() {
+async fn schema_conversion_is_answered_and_adopted() {
     let (mut consumer, mut peer, _server) = synced().await;
     let schema = schema("2.0.0", &json!({"n": {"type": "integer"}, "m": {"type": "integer"}}));
     consumer.session.convert(&schema).unwrap();
@@ -104,7 +104,7 @@ async fn a_conversion_is_answered_and_taken_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_can_be_named_at_any_time() {
+async fn lock_can_be_set_on_a_running_session() {
     let (mut consumer, mut peer, _server) = synced().await;
     assert_eq!(consumer.session.lock_status(), LockStatus::None);
     consumer.session.set_lock("one".parse().unwrap()).unwrap();

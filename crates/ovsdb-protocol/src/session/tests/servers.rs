@@ -88,7 +88,7 @@ async fn disconnection(consumer: &mut Consumer) -> (String, Duration) {
 
 /// Rule: `index` changes with every commit, so it is selected and not monitored.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_will_not_do_is_left_for_the_next() {
+async fn unusable_server_is_left_for_the_next() {
     let (follower, leader) = (Server::unix(), Server::unix());
     let script = async {
         let mut peer = follower.accept().await;
@@ -113,7 +113,7 @@ async fn a_server_that_will_not_do_is_left_for_the_next() {
 
 /// Regression: libovsdb#390, a deadlock between a change of the leader and an update.
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_steps_down_is_left_at_once() {
+async fn leader_that_steps_down_is_left_at_once() {
     for (change, why) in [
         (json!({"leader": false}), "the server is not the leader of its cluster"),
         (json!({"connected": false}), "the server has lost the majority of its cluster"),
@@ -146,7 +146,7 @@ async fn a_leader_that_steps_down_is_left_at_once() {
 /// If there is no other server, asking the same one again at once would be a busy loop. Regression: libovsdb's users,
 /// who all choose no pause.
 #[tokio::test(start_paused = true)]
-async fn the_only_server_is_not_asked_again_at_once() {
+async fn only_server_is_retried_after_a_pause() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -162,7 +162,7 @@ async fn the_only_server_is_not_asked_again_at_once() {
 
 /// Regression: Open vSwitch 89b522aee: after a restoration all servers are stale forever.
 #[tokio::test(start_paused = true)]
-async fn a_stale_server_is_left_until_the_index_is_reset() {
+async fn stale_server_is_left_until_the_index_is_reset() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -196,7 +196,7 @@ async fn a_stale_server_is_left_until_the_index_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_without_the_database_is_left() {
+async fn server_without_the_database_is_left() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -219,7 +219,7 @@ async fn a_server_without_the_database_is_left() {
 
 /// A server lacks columns, and conditional monitors, which is known only after a request for one.
 #[tokio::test(start_paused = true)]
-async fn an_older_description_is_understood() {
+async fn server_database_with_missing_columns_is_understood() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -257,7 +257,7 @@ async fn an_older_description_is_understood() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lock_goes_with_the_leadership() {
+async fn lock_is_requested_only_at_the_leader() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -295,7 +295,7 @@ async fn the_lock_goes_with_the_leadership() {
 
 /// Regression: libovsdb, which does not handle schema changes at run time.
 #[tokio::test(start_paused = true)]
-async fn a_converted_schema_is_taken_up_on_the_same_connection() {
+async fn converted_schema_is_adopted_on_the_same_connection() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -333,7 +333,7 @@ async fn a_converted_schema_is_taken_up_on_the_same_connection() {
 /// A frozen server accepts connections, on a Unix socket too, and sends nothing. It gets more time only if it turns out
 /// to be the only one. Regression: libovsdb#389, whose timeout for a slow server never grows.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_is_left() {
+async fn silent_server_is_left_after_a_growing_timeout() {
     let server = Server::unix();
     let script = async {
         let mut waits = Vec::new();
@@ -358,7 +358,7 @@ async fn a_server_that_says_nothing_is_left() {
 /// A backup of Open vSwitch 3.3 and newer behaves like any other server until a write, and a server becomes a backup
 /// without notifying its clients.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_refuses_a_write_as_a_backup_does_is_left_at_once() {
+async fn backup_server_that_refuses_a_write_is_left_at_once() {
     let (old, new) = (Server::unix(), Server::unix());
     let script = async {
         let mut peer = old.accept().await;
@@ -393,7 +393,7 @@ async fn a_server_that_refuses_a_write_as_a_backup_does_is_left_at_once() {
 
 /// Each would be asked for a snapshot without a pause as long as there is something to write.
 #[tokio::test(start_paused = true)]
-async fn servers_that_all_refuse_writes_are_not_hammered() {
+async fn servers_that_all_refuse_writes_are_retried_with_pauses() {
     let servers = [Server::unix(), Server::unix()];
     let backup = |server| async move {
         let server: &Server = server;
@@ -428,7 +428,7 @@ async fn servers_that_all_refuse_writes_are_not_hammered() {
 
 /// Writes to the server's own databases are refused by every server, and so are invalid ones.
 #[tokio::test(start_paused = true)]
-async fn other_refusals_are_no_reason_to_leave() {
+async fn refused_transaction_of_another_kind_keeps_the_connection() {
     let server = Server::unix();
     let script = async {
         let mut peer = server.accept().await;
@@ -455,7 +455,7 @@ async fn other_refusals_are_no_reason_to_leave() {
 
 /// Rule: a connection to a remote that is still listed stays (Open vSwitch's Python client drops it).
 #[tokio::test(start_paused = true)]
-async fn a_changed_list_of_remotes_drops_no_good_connection() {
+async fn changed_list_of_remotes_keeps_a_listed_connection() {
     let [a, b, c] = [Server::unix(), Server::unix(), Server::unix()];
     let script = async {
         let mut first = a.accept().await;
@@ -481,14 +481,14 @@ async fn a_changed_list_of_remotes_drops_no_good_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cut_at_any_byte_of_a_described_server_leads_to_the_right_content() {
+async fn connection_lost_at_any_byte_of_the_whole_exchange_leads_to_the_right_content() {
     break_off_at_any_byte(drop).await;
 }
 
 /// Regression: mulgadc/spinifex#456 and every client without a probe: a connection that is half open hangs its users.
 /// The server or the network drops everything after any byte, and the connection is never closed.
 #[tokio::test(start_paused = true)]
-async fn silence_after_any_byte_of_a_described_server_leads_to_the_right_content() {
+async fn silence_after_any_byte_of_the_whole_exchange_leads_to_the_right_content() {
     // One at a time: all of them would exceed the usual limit of open files.
     let (mut held, mut ends) = (None, 0);
     break_off_at_any_byte(|peer| {

@@ -25,7 +25,7 @@ fn text(row: &Row) -> String {
 
 proptest! {
     #[test]
-    fn a_difference_leads_from_the_old_row_to_the_new_one(old in rows(), new in rows()) {
+    fn difference_applied_to_the_old_row_yields_the_new_row(old in rows(), new in rows()) {
         let mut problems = Problems::default();
         let [mut changed, mut fresh] = [Uuid::nil(); 2].map(All::with_uuid);
         read(&mut changed, &text(&old), false, &mut problems);
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn a_drawn_row_has_what_the_declaration_says(row in typed_row::<All>()) {
+    fn generated_row_satisfies_the_table_declaration(row in typed_row::<All>()) {
         // An enumeration is drawn from its words, since any other text would be a problem.
         prop_assert!(All::TABLE.column("type").unwrap().values.contains(&row.kind.as_str()));
         prop_assert!(row.pairs.keys().all(|key| key.starts_with("x-")));
@@ -52,7 +52,7 @@ proptest! {
 
 /// The keys of a map that the declaration names are drawn.
 #[test]
-fn what_is_read_of_maps_is_drawn() {
+fn generated_rows_cover_declared_map_keys() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let rows: Vec<_> =
         (0..100).map(|_| typed_row::<All>().new_tree(&mut runner).unwrap().current()).collect();

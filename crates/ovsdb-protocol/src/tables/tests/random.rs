@@ -75,7 +75,7 @@ fn is_equal(a: &BTreeMap<Uuid, Row>, b: &BTreeMap<Uuid, Row>) -> bool {
 
 proptest! {
     #[test]
-    fn a_table_is_what_its_batches_and_its_changes_lead_to(batches in batches(), every in 1_usize..4) {
+    fn table_agrees_with_a_model_after_random_batches(batches in batches(), every in 1_usize..4) {
         let (mut tables, mut rows, mut copy) = (tables(), BTreeMap::new(), BTreeMap::new());
         for (number, (is_snapshot, content)) in batches.into_iter().enumerate() {
             take(&mut tables, &mut rows, is_snapshot, content);

@@ -9,7 +9,7 @@ use ovn_extaddr_tests::{Addressing, DefaultTarget, Net, OvsdbServer, eventually,
 use serde_json::{Value, json};
 
 use super::{A, B, Case, agent_state, become_rows, converted, drain, egress, foreign, ours, set};
-use crate::scene::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
+use crate::fixture::{OWNER, SOON, V4, V6, ip, versions, wait_until_settled};
 
 /// What ends an override.
 type End = fn(&Case) -> Result<()>;
@@ -29,31 +29,31 @@ fn with_forwards(config: &str) -> Result<Case> {
 // ===== drain =====
 
 #[test]
-fn an_address_that_is_left_drains_and_goes_when_its_time_is_up() -> Result<()> {
+fn withdrawn_address_drains_until_its_time_is_over() -> Result<()> {
     for value in [Some(B), None, Some("none")] {
         let case = with_forwards("drain = 6")?;
         case.annotate(&case.one, value)?;
         let stays = value.filter(|value| *value == B).map(|value| egress(&case.one, value));
         let drained = eventually(SOON, "the old address drains", || {
-            let rows = ours(&case.scene.server)?;
+            let rows = ours(&case.fixture.server)?;
             ensure!(rows == stays.iter().cloned().chain([drain(&case.one, A)]).collect(), "{rows:#?}");
-            until(&case.scene.server)
+            drain_deadline(&case.fixture.server)
         })?;
         if stays.is_none() {
             eventually(SOON, "the agent says so", || {
-                Ok(agent_state(&case.scene.agent, &case.one.port)? == "draining")
+                Ok(agent_state(&case.fixture.agent, &case.one.port)? == "draining")
             })?;
         }
         // It is removed automatically, and not before it is due.
-        eventually(SOON, "the drain row goes", || Ok(until(&case.scene.server)?.is_none()))?;
+        eventually(SOON, "the drain row goes", || Ok(drain_deadline(&case.fixture.server)?.is_none()))?;
         assert!(seconds()? >= drained, "it was due at {drained}");
-        assert_eq!(ours(&case.scene.server)?, stays.into_iter().collect(), "{value:?}");
+        assert_eq!(ours(&case.fixture.server)?, stays.into_iter().collect(), "{value:?}");
     }
     Ok(())
 }
 
 #[test]
-fn an_address_that_is_taken_up_again_drains_no_more() -> Result<()> {
+fn readopted_address_stops_draining() -> Result<()> {
     let case = with_forwards(LONG)?;
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
@@ -66,12 +66,12 @@ fn an_address_that_is_taken_up_again_drains_no_more() -> Result<()> {
 }
 
 #[test]
-fn where_an_override_keeps_the_address_nothing_drains() -> Result<()> {
+fn override_that_keeps_its_address_leaves_no_drain_row() -> Result<()> {
     let case = with_forwards(LONG)?;
     // The row is rewritten, for another range of ports.
     case.forward(A, 50_000)?;
     eventually(SOON, "the range is another", || {
-        let list = case.scene.cli.list_json()?;
+        let list = case.fixture.cli.list_json()?;
         ensure!(list[0]["port_range"] == "1024-49999", "{list:?}");
         Ok(true)
     })?;
@@ -81,13 +81,13 @@ fn where_an_override_keeps_the_address_nothing_drains() -> Result<()> {
     let both = net.add_instance(Addressing::Fixed(vec![ip("10.57.1.50"), ip("10.57.1.51")]))?;
     net.annotate(&both.port, V4, Some(A))?;
     let row = |address: &str| format!("{address} leaves as {A} for {}", both.port);
-    become_rows(&case.scene.server, [egress(&case.one, A), row("10.57.1.50"), row("10.57.1.51")])?;
+    become_rows(&case.fixture.server, [egress(&case.one, A), row("10.57.1.50"), row("10.57.1.51")])?;
     net.add_nat("snat", ip(A), "10.57.1.51")?;
-    become_rows(&case.scene.server, [egress(&case.one, A), row("10.57.1.50")])
+    become_rows(&case.fixture.server, [egress(&case.one, A), row("10.57.1.50")])
 }
 
 #[test]
-fn what_drains_goes_with_the_port_its_address_or_the_forward() -> Result<()> {
+fn drain_row_is_deleted_with_its_port_address_or_forward() -> Result<()> {
     let ends: [(&str, End); 3] = [
         ("port", |case| case.net.remove_instance(&case.one.port)),
         ("address", |case| case.net.set_addresses(&case.one.port, &["00:00:00:00:00:99 10.57.1.99"])),
@@ -113,16 +113,16 @@ fn what_drains_goes_with_the_port_its_address_or_the_forward() -> Result<()> {
 }
 
 #[test]
-fn without_a_drain_time_nothing_drains_and_what_does_ends() -> Result<()> {
+fn drain_time_of_zero_ends_draining() -> Result<()> {
     let mut case = with_forwards("drain = 0")?;
-    let seen = case.scene.server.transactions()?.len();
+    let seen = case.fixture.server.transactions()?.len();
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B)])?;
     // The agent's only transaction since has drained nothing.
-    assert_eq!(case.scene.server.transactions()?.len(), seen + 2);
+    assert_eq!(case.fixture.server.transactions()?.len(), seen + 2);
 
     case.configure(&format!("{LONG}\nhold-down = 0\n"))?;
-    case.scene.agent.wait_for_log("configuration reloaded")?;
+    case.fixture.agent.wait_for_log("configuration reloaded")?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A), drain(&case.one, B)])?;
     case.configure("drain = 0\nhold-down = 0\n")?;
@@ -130,7 +130,7 @@ fn without_a_drain_time_nothing_drains_and_what_does_ends() -> Result<()> {
 }
 
 #[test]
-fn both_families_and_all_ports_drain_by_themselves() -> Result<()> {
+fn families_and_ports_drain_independently() -> Result<()> {
     let case = with_forwards(LONG)?;
     let v6 = "2001:db8::65";
     case.net.add_forward(ip(v6), 80, case.one.v6()?, 80)?;
@@ -146,14 +146,14 @@ fn both_families_and_all_ports_drain_by_themselves() -> Result<()> {
 }
 
 #[test]
-fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> {
+fn drain_row_ends_on_time_after_a_restart_of_the_agent() -> Result<()> {
     let mut case = with_forwards("drain = 8")?;
     case.annotate(&case.one, None)?;
     case.rows_become([drain(&case.one, A)])?;
-    let due = until(&case.scene.server)?.context("no drain row")?;
-    case.scene.agent.restart()?;
-    case.scene.agent.wait_for_log("synchronised")?;
-    assert_eq!(until(&case.scene.server)?, Some(due), "its time does not start again");
+    let due = drain_deadline(&case.fixture.server)?.context("no drain row")?;
+    case.fixture.agent.restart()?;
+    case.fixture.agent.wait_for_log("synchronised")?;
+    assert_eq!(drain_deadline(&case.fixture.server)?, Some(due), "its time does not start again");
     case.rows_become([])?;
     assert!(seconds()? >= due);
 
@@ -162,15 +162,15 @@ fn what_drains_outlives_the_agent_and_ends_on_time_all_the_same() -> Result<()> 
     case.rows_become([egress(&case.one, A)])?;
     case.annotate(&case.one, None)?;
     case.rows_become([drain(&case.one, A)])?;
-    case.scene.agent.kill9()?;
-    let due = until(&case.scene.server)?.context("no drain row")?;
+    case.fixture.agent.kill9()?;
+    let due = drain_deadline(&case.fixture.server)?.context("no drain row")?;
     eventually(SOON, "its time is up", || Ok(seconds()? > due))?;
-    case.scene.agent.restart()?;
+    case.fixture.agent.restart()?;
     case.becomes([])
 }
 
 #[test]
-fn cleanup_lets_connections_finish_when_told_to() -> Result<()> {
+fn cleanup_with_drain_leaves_drain_rows_until_their_end() -> Result<()> {
     let case = Case::start(LONG)?;
     case.forward(A, 80)?;
     case.forward(B, 80)?;
@@ -181,70 +181,70 @@ fn cleanup_lets_connections_finish_when_told_to() -> Result<()> {
     // A row that drains already does not drain longer than the others.
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A), egress(&case.two, B)])?;
-    let Case { mut scene, one, two, .. } = case;
-    scene.agent.kill9()?;
-    let mut command = scene.cli.command(&["cleanup", "--drain", "6"]);
+    let Case { mut fixture, one, two, .. } = case;
+    fixture.agent.kill9()?;
+    let mut command = fixture.cli.command(&["cleanup", "--drain", "6"]);
     let mut cleanup = command.stdout(Stdio::null()).spawn()?;
     let due = eventually(SOON, "all addresses drain", || {
-        let rows = ours(&scene.server)?;
+        let rows = ours(&fixture.server)?;
         ensure!(rows == [drain(&one, A), drain(&one, B), drain(&two, B)].into(), "{rows:#?}");
-        until(&scene.server)
+        drain_deadline(&fixture.server)
     })?;
     assert!(cleanup.wait()?.success());
     assert!(seconds()? >= due);
-    assert_eq!(ours(&scene.server)?, set([]));
-    assert_eq!(foreign(&scene.server)?, before);
+    assert_eq!(ours(&fixture.server)?, set([]));
+    assert_eq!(foreign(&fixture.server)?, before);
     Ok(())
 }
 
 #[test]
-fn cleanup_without_a_time_takes_everything_at_once() -> Result<()> {
+fn cleanup_without_drain_deletes_everything_at_once() -> Result<()> {
     let case = with_forwards(LONG)?;
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
-    let Case { mut scene, .. } = case;
-    scene.agent.kill9()?;
-    scene.cli.run(&["cleanup"])?.success()?;
-    assert_eq!(ours(&scene.server)?, set([]));
+    let Case { mut fixture, .. } = case;
+    fixture.agent.kill9()?;
+    fixture.cli.run(&["cleanup"])?.success()?;
+    assert_eq!(ours(&fixture.server)?, set([]));
     Ok(())
 }
 
 // ===== hold-down =====
 
 #[test]
-fn a_forward_that_is_back_in_time_was_never_gone() -> Result<()> {
+fn forward_that_returns_within_the_hold_down_changes_no_row() -> Result<()> {
     let case = with_forwards("hold-down = 3000")?;
-    let before = versions(&case.scene.server, OWNER)?;
+    let before = versions(&case.fixture.server, OWNER)?;
     for _ in 0..3 {
         case.net.remove_forward(ip(A))?;
         eventually(SOON, "the agent knows", || {
-            let state = agent_state(&case.scene.agent, &case.one.port)?;
+            let state = agent_state(&case.fixture.agent, &case.one.port)?;
             ensure!(state == "active not-a-forward", "it says {state}");
             Ok(true)
         })?;
         // A command does not know since when it is gone, and shows what is about to happen.
-        let plan = case.scene.cli.run(&["plan", "--exit-code"])?;
+        let plan = case.fixture.cli.run(&["plan", "--exit-code"])?;
         ensure!(plan.code() == Some(3) && plan.stdout.contains("1 to delete"), "{plan:?}");
         case.forward(A, 80)?;
         eventually(SOON, "the agent knows", || {
-            let state = agent_state(&case.scene.agent, &case.one.port)?;
+            let state = agent_state(&case.fixture.agent, &case.one.port)?;
             ensure!(state == "active", "it says {state}");
             Ok(true)
         })?;
     }
-    assert_eq!(versions(&case.scene.server, OWNER)?, before);
+    assert_eq!(versions(&case.fixture.server, OWNER)?, before);
     Ok(())
 }
 
 #[test]
-fn a_forward_that_stays_away_takes_the_override_along() -> Result<()> {
+fn override_is_deleted_when_the_hold_down_is_over() -> Result<()> {
     // With a drain or without: nothing returns to an address that the network does not have any more.
     for drain in ["", LONG] {
         let case = with_forwards(&format!("hold-down = 0.5\n{drain}"))?;
         case.net.remove_forward(ip(A))?;
         case.becomes([])?;
         eventually(SOON, "the agent says why", || {
-            let state = agent_state(&case.scene.agent, &case.one.port)?;
+            let state = agent_state(&case.fixture.agent, &case.one.port)?;
             ensure!(state == "rejected not-a-forward", "it says {state}");
             Ok(true)
         })?;
@@ -253,39 +253,39 @@ fn a_forward_that_stays_away_takes_the_override_along() -> Result<()> {
 }
 
 #[test]
-fn what_drains_does_so_on_when_the_forward_is_back_in_time() -> Result<()> {
+fn drain_row_survives_a_forward_that_returns_within_the_hold_down() -> Result<()> {
     for value in [None, Some(B)] {
         let case = with_forwards(&format!("hold-down = 3000\n{LONG}"))?;
         case.annotate(&case.one, value)?;
         let rows = || -> BTreeSet<_> {
             [drain(&case.one, A)].into_iter().chain(value.map(|value| egress(&case.one, value))).collect()
         };
-        eventually(SOON, "it drains", || Ok(ours(&case.scene.server)? == rows()))?;
-        let before = versions(&case.scene.server, OWNER)?;
+        eventually(SOON, "it drains", || Ok(ours(&case.fixture.server)? == rows()))?;
+        let before = versions(&case.fixture.server, OWNER)?;
         // As Incus edits a forward; another change shows that the agent has seen the removal.
         for _ in 0..3 {
             case.net.remove_forward(ip(A))?;
             let decided = decided(&case)?;
-            case.scene.agent.appctl(&["recompute"])?;
+            case.fixture.agent.appctl(&["recompute"])?;
             eventually(SOON, "the agent knows", || Ok(self::decided(&case)? > decided))?;
-            assert_eq!(ours(&case.scene.server)?, rows(), "{value:?}");
+            assert_eq!(ours(&case.fixture.server)?, rows(), "{value:?}");
             case.forward(A, 80)?;
         }
-        wait_until_settled(&case.scene.cli)?;
-        assert_eq!(versions(&case.scene.server, OWNER)?, before, "{value:?}");
+        wait_until_settled(&case.fixture.cli)?;
+        assert_eq!(versions(&case.fixture.server, OWNER)?, before, "{value:?}");
     }
     Ok(())
 }
 
 /// How many ports the agent has decided on so far.
 fn decided(case: &Case) -> Result<u64> {
-    let coverage = case.scene.agent.appctl(&["coverage/show"])?;
+    let coverage = case.fixture.agent.appctl(&["coverage/show"])?;
     let line = coverage.lines().find(|line| line.starts_with("decided_ports")).context("a line")?;
     Ok(line.rsplit(' ').next().context("a number")?.parse()?)
 }
 
 #[test]
-fn nothing_is_held_for_who_asks_for_something_else_or_is_gone() -> Result<()> {
+fn unset_intent_or_deleted_port_ends_the_hold_down() -> Result<()> {
     let ends: [(&str, End); 3] = [
         ("unset", |case| case.annotate(&case.one, None)),
         ("none", |case| case.annotate(&case.one, Some("none"))),
@@ -305,9 +305,9 @@ fn nothing_is_held_for_who_asks_for_something_else_or_is_gone() -> Result<()> {
 }
 
 #[test]
-fn an_address_that_another_router_takes_is_given_up_at_once() -> Result<()> {
+fn address_that_another_router_takes_is_withdrawn_at_once() -> Result<()> {
     let case = with_forwards("hold-down = 3000")?;
-    let mut other = Net::builder(2).create(&case.scene.server)?;
+    let mut other = Net::builder(2).create(&case.fixture.server)?;
     let there = other.add_instance(Addressing::Static)?;
     case.net.remove_forward(ip(A))?;
     other.add_forward(ip(A), 80, there.v4()?, 80)?;
@@ -324,7 +324,7 @@ fn an_address_that_another_router_takes_is_given_up_at_once() -> Result<()> {
 // ===== a fight =====
 
 #[test]
-fn a_row_that_somebody_keeps_removing_is_contested() -> Result<()> {
+fn repeatedly_deleted_row_is_contested() -> Result<()> {
     let case = with_forwards("")?;
     let row = || -> Result<Option<String>> {
         let rows = case.net.nats()?;
@@ -336,7 +336,7 @@ fn a_row_that_somebody_keeps_removing_is_contested() -> Result<()> {
             case.net.remove_nat(&uuid)?;
             removed += 1;
         }
-        let state = agent_state(&case.scene.agent, &case.one.port)?;
+        let state = agent_state(&case.fixture.agent, &case.one.port)?;
         ensure!(state == "contested", "it is {state} after {removed} removals");
         Ok(true)
     })?;
@@ -350,7 +350,7 @@ fn a_row_that_somebody_keeps_removing_is_contested() -> Result<()> {
 // ===== inside =====
 
 /// When the first of the drain rows ends, if there is one.
-fn until(server: &OvsdbServer) -> Result<Option<u64>> {
+fn drain_deadline(server: &OvsdbServer) -> Result<Option<u64>> {
     let found = server.transact(vec![json!({"op": "select", "table": "NAT", "where": [
         ["external_ids", "includes", ["map", [["ovn-extaddr:role", "drain"]]]],
     ]})])?;
@@ -376,13 +376,13 @@ fn seconds() -> Result<u64> {
 // ===== explain =====
 
 #[test]
-fn explain_tells_of_conversion_port_range_and_what_drains() -> Result<()> {
+fn explain_shows_conversion_port_range_and_drain_rows() -> Result<()> {
     let case = with_forwards(LONG)?;
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
     case.net.add_default_target(ip(B), case.one.v4()?, DefaultTarget::Vip)?;
     case.becomes([egress(&case.one, B), drain(&case.one, A), converted(B, &case.one)])?;
-    let output = case.scene.cli.run(&["explain", &case.one.port, "--json"])?;
+    let output = case.fixture.cli.run(&["explain", &case.one.port, "--json"])?;
     let explained: Value = serde_json::from_str(&output.stdout)?;
     let checks = &explained["intents"][0]["checks"];
     for (step, part) in [
@@ -401,10 +401,10 @@ fn explain_tells_of_conversion_port_range_and_what_drains() -> Result<()> {
 
 /// What an override, the agent's or not, cannot do is explained at the step that causes it.
 #[test]
-fn explain_tells_of_hazards() -> Result<()> {
+fn explain_shows_hazards() -> Result<()> {
     let case = with_forwards("port-range = \"30000-50000\"")?;
     let hazards = || -> Result<Vec<String>> {
-        let output = case.scene.cli.run(&["explain", &case.one.port, "--json"])?;
+        let output = case.fixture.cli.run(&["explain", &case.one.port, "--json"])?;
         let explained: Value = serde_json::from_str(&output.stdout)?;
         let checks = explained["intents"][0]["checks"].as_array().cloned().unwrap_or_default();
         let hazards = checks.iter().filter(|check| check["hazard"] == true);
@@ -416,7 +416,7 @@ fn explain_tells_of_hazards() -> Result<()> {
     case.becomes([egress(&case.one, A)])?;
     let found = hazards()?;
     assert!(found.len() == 1 && found[0].contains(&format!("{A} listens on (40000)")), "{found:?}");
-    let text = case.scene.cli.run(&["explain", &case.one.port])?.success()?;
+    let text = case.fixture.cli.run(&["explain", &case.one.port])?.success()?;
     assert!(text.contains("! port-range"), "{text}");
 
     case.net.add_default_target(ip(B), case.one.v4()?, DefaultTarget::Vip)?;

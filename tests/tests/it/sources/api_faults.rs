@@ -7,10 +7,10 @@ use ovn_extaddr_tests::{CmsApi, Fault, cms_instance, eventually};
 use serde_json::json;
 
 use super::{ONE, Stage, TWO, wait_for_source};
-use crate::scene::{OWNER, SOON, V4, owned};
+use crate::fixture::{OWNER, SOON, V4, owned};
 
 #[test]
-fn whatever_the_server_does_nothing_is_withdrawn() -> Result<()> {
+fn faults_of_the_cms_withdraw_no_intents() -> Result<()> {
     let mut stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
@@ -28,7 +28,7 @@ fn whatever_the_server_does_nothing_is_withdrawn() -> Result<()> {
         stage.api.set_fault(fault.clone());
         stage.api.drop_connections();
         wait_for_source(&stage, told)?;
-        ensure!(stage.leaves_now_as(ONE)?, "{fault:?}: {:?}", owned(&stage.scene.server, OWNER)?);
+        ensure!(stage.leaves_now_as(ONE)?, "{fault:?}: {:?}", owned(&stage.fixture.server, OWNER)?);
     }
     // Nor is it withdrawn if the server is gone, and changes in the meantime are caught up on.
     stage.api.stop();
@@ -42,7 +42,7 @@ fn whatever_the_server_does_nothing_is_withdrawn() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_event_ends_the_stream_and_nothing_else() -> Result<()> {
+fn malformed_event_ends_only_the_stream() -> Result<()> {
     let stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
@@ -57,47 +57,47 @@ fn what_is_no_event_ends_the_stream_and_nothing_else() -> Result<()> {
 }
 
 #[test]
-fn an_agent_that_never_reached_the_source_leaves_rows_alone() -> Result<()> {
+fn unreachable_source_leaves_rows_unchanged() -> Result<()> {
     let mut stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
     stage.api.stop();
-    stage.scene.agent.restart()?;
+    stage.fixture.agent.restart()?;
     wait_for_source(&stage, "not heard since the start")?;
-    stage.scene.wait_for_state(&stage.instance.port, V4, "pending source-unreachable")?;
-    let list = stage.scene.cli.run(&["list"])?;
+    stage.fixture.wait_for_state(&stage.instance.port, V4, "pending source-unreachable")?;
+    let list = stage.fixture.cli.run(&["list"])?;
     ensure!(
         list.stderr.contains("cannot read Incus at unix:") && list.stderr.contains("no such socket"),
         "{list:?}"
     );
-    let plan = stage.scene.cli.run(&["plan", "--exit-code"])?;
+    let plan = stage.fixture.cli.run(&["plan", "--exit-code"])?;
     ensure!(plan.code() == Some(0), "{plan:?}");
-    let doctor = stage.scene.cli.run(&["doctor"])?;
+    let doctor = stage.fixture.cli.run(&["doctor"])?;
     ensure!(doctor.code() == Some(1) && doctor.stdout.contains("source "), "{doctor:?}");
     ensure!(stage.leaves_now_as(ONE)?);
     // The database itself still counts: the row is removed with the forward.
     stage.net.remove_forward(ONE.parse()?)?;
-    stage.scene.wait_for_rows([])?;
+    stage.fixture.wait_for_rows([])?;
     stage.net.add_forward(ONE.parse()?, 443, stage.instance.v4()?, 443)?;
     stage.api.resume()?;
     stage.leaves_as(ONE)
 }
 
 #[test]
-fn a_server_that_is_silent_holds_up_nobody_for_long() -> Result<()> {
+fn silent_cms_does_not_delay_other_intents() -> Result<()> {
     let stage = Stage::with(|api| {
         api.set_fault(Fault::Silent);
         Ok(())
     })?;
     stage.net.annotate(&stage.instance.port, V4, Some(ONE))?;
     stage.leaves_as(ONE)?;
-    let list = stage.scene.cli.run(&["list", "--timeout=1"])?.success();
+    let list = stage.fixture.cli.run(&["list", "--timeout=1"])?.success();
     ensure!(list?.contains("active"));
     Ok(())
 }
 
 #[test]
-fn a_slow_server_is_waited_for() -> Result<()> {
+fn slow_cms_is_waited_for() -> Result<()> {
     let stage = Stage::with(|api| {
         api.set_fault(Fault::Slow(Duration::from_millis(700)));
         Ok(())
@@ -107,7 +107,7 @@ fn a_slow_server_is_waited_for() -> Result<()> {
 }
 
 #[test]
-fn instances_of_which_the_cms_cannot_say_anything_keep_what_they_have() -> Result<()> {
+fn unreadable_instances_keep_their_rows() -> Result<()> {
     let stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
@@ -120,16 +120,16 @@ fn instances_of_which_the_cms_cannot_say_anything_keep_what_they_have() -> Resul
     })?;
     let mut agent_is_new = stage;
     ensure!(agent_is_new.leaves_now_as(ONE)?);
-    agent_is_new.scene.agent.restart()?;
+    agent_is_new.fixture.agent.restart()?;
     wait_for_source(&agent_is_new, "1 of them unknown")?;
-    agent_is_new.scene.wait_for_state(&agent_is_new.instance.port, V4, "pending source-unreachable")?;
+    agent_is_new.fixture.wait_for_state(&agent_is_new.instance.port, V4, "pending source-unreachable")?;
     ensure!(agent_is_new.leaves_now_as(ONE)?);
     agent_is_new.api.put(agent_is_new.asking(TWO)?);
     agent_is_new.leaves_as(TWO)
 }
 
 #[test]
-fn a_large_listing_is_read_while_it_arrives() -> Result<()> {
+fn large_listing_is_parsed_while_it_arrives() -> Result<()> {
     let fill = |api: &CmsApi| {
         for n in 0..500 {
             let uuid = format!("00000000-0000-4000-8000-{n:012}");
@@ -143,7 +143,7 @@ fn a_large_listing_is_read_while_it_arrives() -> Result<()> {
     wait_for_source(&stage, "500 instances")?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
-    let memory = stage.scene.agent.appctl(&["memory/show"])?;
+    let memory = stage.fixture.agent.appctl(&["memory/show"])?;
     let rss = memory.split("rss-kB:").nth(1).and_then(|text| text.trim().parse::<u64>().ok());
     ensure!(rss.is_some_and(|kilobytes| kilobytes < 40_000), "{memory}");
     Ok(())

@@ -1,8 +1,8 @@
-//! A day in the life of a cluster, compressed: random operations of operators and CMSes, random faults, and at each
-//! rest point a comparison with an independent record.
+//! Random operations of operators and CMSes on a cluster, with random faults, and at each rest point a comparison with
+//! an independent record.
 //!
 //! The seed is printed. To replay, or to run longer: `OVN_EXTADDR_SEED=7 OVN_EXTADDR_STEPS=5000 cargo test -p
-//! ovn-extaddr-tests --test it day -- --nocapture`
+//! ovn-extaddr-tests --test it random_operations -- --nocapture`
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
 use serde_json::Value;
 
-use crate::scene::{OWNER, Random, V4, ip, owned, row, seed_and_steps, wait_until_settled};
+use crate::fixture::{OWNER, Random, V4, ip, owned, row, seed_and_steps, wait_until_settled};
 use crate::schema::{another, convert};
 
 /// The default number of steps of a run.
@@ -33,7 +33,7 @@ struct Site {
     forwards: BTreeMap<IpAddr, IpAddr>,
 }
 
-struct Day {
+struct Run {
     random: Random,
     sites: Vec<Site>,
     agents: Vec<Agent>,
@@ -45,21 +45,21 @@ struct Day {
 }
 
 #[test]
-fn a_day_in_the_life() -> Result<()> {
+fn rows_match_the_record_after_random_operations_and_faults() -> Result<()> {
     let (seed, steps) = seed_and_steps(STEPS)?;
-    let mut day = Day::begin(seed)?;
+    let mut run = Run::begin(seed)?;
     for step in 1..=steps {
-        let done = day.step().and_then(|()| if step % STRETCH == 0 { day.rest() } else { Ok(()) });
+        let done = run.step().and_then(|()| if step % STRETCH == 0 { run.rest() } else { Ok(()) });
         done.with_context(|| {
-            format!("seed {seed}, step {step}; since the last rest:\n  {}", day.story.join("\n  "))
+            format!("seed {seed}, step {step}; since the last rest:\n  {}", run.story.join("\n  "))
         })?;
     }
-    day.end().with_context(|| format!("the end of the day with seed {seed}"))
+    run.end().with_context(|| format!("the end of the run with seed {seed}"))
 }
 
-// ===== impl Day =====
+// ===== impl Run =====
 
-impl Day {
+impl Run {
     fn begin(seed: u64) -> Result<Self> {
         let cluster = Cluster::northbound(3)?;
         let mut sites = Vec::new();

@@ -19,7 +19,7 @@ fn insert(name: &str) -> Transaction {
 /// Regression: go-ovn#147, go-ovn#148 and openshift/ovn-kubernetes#620, which miss rows that were deleted meanwhile,
 /// and libovsdb, which adds every row a second time.
 #[tokio::test]
-async fn a_session_survives_its_server() -> Result<()> {
+async fn session_survives_a_restart_of_its_server() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).create(&server)?;
     let instances = net.add_instances(20, Addressing::Static)?;
@@ -61,7 +61,7 @@ fn net_port(follower: &Follower) -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_session_waits_for_its_server() -> Result<()> {
+async fn session_waits_for_its_server() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     server.stop()?;
     let mut follower = Follower::new(&server)?;
@@ -77,7 +77,7 @@ async fn a_session_waits_for_its_server() -> Result<()> {
 
 /// Rule: the changes of the client's own transaction are reported before its reply.
 #[tokio::test]
-async fn a_transaction_is_seen_before_it_is_complete() -> Result<()> {
+async fn update_of_an_own_transaction_precedes_its_reply() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut follower = Follower::new(&server)?;
     follower.synced().await?;
@@ -103,7 +103,7 @@ async fn a_transaction_is_seen_before_it_is_complete() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_transaction_at_a_crash_is_unknown() -> Result<()> {
+async fn transaction_interrupted_by_a_crash_is_unknown() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let mut follower = Follower::new(&server)?;
     follower.synced().await?;
@@ -135,7 +135,7 @@ async fn a_transaction_at_a_crash_is_unknown() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_lock_passes_to_the_next_session() -> Result<()> {
+async fn lock_passes_to_the_next_session() -> Result<()> {
     let mut server = OvsdbServer::northbound()?;
     let locked = || -> Result<Follower> {
         let mut config = SessionConfig::new(server.remote().parse()?, NB);
@@ -174,7 +174,7 @@ async fn next_lock(follower: &mut Follower) -> Result<LockStatus> {
 
 /// Rule: a standalone server does not report a conversion in `_Server`; `get_schema` shows it.
 #[tokio::test]
-async fn a_converted_schema_is_taken_up() -> Result<()> {
+async fn converted_schema_of_a_standalone_server_is_adopted() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     server.transact(vec![json!({"op": "insert", "table": "Address_Set", "row": {"name": "a"}})])?;
     let mut follower = Follower::new(&server)?;

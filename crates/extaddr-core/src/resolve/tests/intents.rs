@@ -19,7 +19,7 @@ fn policy(text: &str) -> Policy {
 }
 
 #[test]
-fn the_first_that_speaks_decides() {
+fn intent_sources_have_an_order_of_precedence() {
     let mut network = silent();
     assert_eq!(network.outcome("p1"), "");
     // The edit, the source and intent that follow, and the explanation.
@@ -57,7 +57,7 @@ fn the_first_that_speaks_decides() {
 }
 
 #[test]
-fn only_instances_are_spoken_for() {
+fn defaults_apply_to_instances_only() {
     let mut network = silent();
     network.rules.auto = true;
     network.rules.policy = policy("[[rule]]\nport = \"*\"\nipv4 = \"203.0.113.10\"");
@@ -69,7 +69,7 @@ fn only_instances_are_spoken_for() {
 }
 
 #[test]
-fn a_rule_knows_a_port_by_its_switch_and_its_routers() {
+fn policy_rule_matches_a_port_by_switch_and_router() {
     for (rule, is_asked) in [
         ("switch = \"S\"", true),
         ("switch = \"T\"", false),
@@ -85,7 +85,7 @@ fn a_rule_knows_a_port_by_its_switch_and_its_routers() {
 }
 
 #[test]
-fn nothing_is_said_of_ports_that_auto_has_nothing_for() {
+fn port_without_an_address_under_default_auto_is_not_reported() {
     for spoil in [
         |n: &mut Network| n.delete("Load_Balancer", "fw"),
         |n: &mut Network| n.delete("Logical_Switch_Port", "S-R-S"),
@@ -104,7 +104,7 @@ fn nothing_is_said_of_ports_that_auto_has_nothing_for() {
 }
 
 #[test]
-fn a_router_speaks_with_one_word() {
+fn router_key_other_than_auto_is_ignored() {
     let mut network = silent();
     let ids = json!({"external_ids": map(&[("address.external", "none")])});
     network.put("Logical_Router", "R", ids);
@@ -120,7 +120,7 @@ fn allowed() -> Network {
 }
 
 #[test]
-fn an_allowed_address_needs_no_forward() {
+fn allowed_address_needs_no_forward() {
     let granted = "granted 203.0.113.10 for 10.57.0.11";
     let mut network = allowed();
     assert_eq!(network.outcome("p1"), granted);
@@ -144,7 +144,7 @@ fn an_allowed_address_needs_no_forward() {
 }
 
 #[test]
-fn an_address_that_another_router_has_is_not_allowed() {
+fn address_of_another_router_is_not_allowed() {
     let others: [(Edit, &str); 6] = [
         (|n| n.balancer("fw2", &[("203.0.113.10:80", "10.60.0.11:80")], &["R2"]), "rejected not-permitted"),
         (|n| n.nat("other", "R2", "dnat", "203.0.113.10", "10.60.0.11"), "rejected not-permitted"),
@@ -166,7 +166,7 @@ fn an_address_that_another_router_has_is_not_allowed() {
 }
 
 #[test]
-fn an_allowed_address_is_on_the_nearest_router_that_is_open() {
+fn allowed_address_is_granted_on_the_nearest_usable_router() {
     let second = |network: &mut Network| {
         network.rules.allow = vec![allow("*", "203.0.113.0/28")];
         network.router("R2");
@@ -182,7 +182,7 @@ fn an_allowed_address_is_on_the_nearest_router_that_is_open() {
 }
 
 #[test]
-fn an_allowed_address_rests_on_what_all_routers_have() {
+fn allowed_address_is_watched_on_all_routers() {
     let anywhere = |network: &Network| {
         let address = "203.0.113.10".parse().unwrap();
         network.watched("p1").contains(&Dependency::Anywhere(address))

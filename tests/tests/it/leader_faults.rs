@@ -1,7 +1,7 @@
 //! A cluster that loses its leader repeatedly while intents are set and unset.
 //!
-//! `OVN_EXTADDR_FAULTS=50 cargo test -p ovn-extaddr-tests --test it campaign -- --nocapture` is the long form, whose
-//! table is in `docs/reliability.md`.
+//! `OVN_EXTADDR_FAULTS=50 cargo test -p ovn-extaddr-tests --test it leader_faults -- --nocapture` is the long form,
+//! whose table is in `docs/reliability.md`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -34,7 +34,7 @@ struct Times {
 }
 
 #[test]
-fn no_row_is_lost_or_doubled_whatever_happens_to_the_leader() -> Result<()> {
+fn rows_are_neither_lost_nor_doubled_by_faults_of_the_leader() -> Result<()> {
     let faults = match std::env::var("OVN_EXTADDR_FAULTS") {
         Ok(text) => text.parse().context("OVN_EXTADDR_FAULTS is no number")?,
         Err(_) => FAULTS,
@@ -42,7 +42,7 @@ fn no_row_is_lost_or_doubled_whatever_happens_to_the_leader() -> Result<()> {
     let mut cluster = Cluster::northbound(3)?;
     let load = Load::on(&cluster)?;
     let mut agents = [Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
-    let (times, intents) = load.during(|| suffer(&mut cluster, &agents, faults))?;
+    let (times, intents) = load.during(|| inject(&mut cluster, &agents, faults))?;
     load.settle(&cluster, &mut agents)?;
     println!("{intents} intents set or unset, {faults} faults");
     println!(
@@ -53,7 +53,7 @@ fn no_row_is_lost_or_doubled_whatever_happens_to_the_leader() -> Result<()> {
 }
 
 /// Causes the faults one after the other, and measures the recovery time of each.
-fn suffer(cluster: &mut Cluster, agents: &[Agent], faults: usize) -> Result<BTreeMap<Fault, Times>> {
+fn inject(cluster: &mut Cluster, agents: &[Agent], faults: usize) -> Result<BTreeMap<Fault, Times>> {
     let mut times: BTreeMap<Fault, Times> = BTreeMap::new();
     for fault in [Fault::Killed, Fault::Transferred, Fault::Frozen].into_iter().cycle().take(faults) {
         let old = cluster.leader()?;

@@ -43,7 +43,7 @@ struct Proxy {
 }
 
 #[tokio::test]
-async fn a_connection_may_break_after_any_byte() -> Result<()> {
+async fn connection_broken_after_any_byte_leads_to_one_row() -> Result<()> {
     let schema = tempfile::NamedTempFile::new()?;
     let thing = json!({"columns": {"name": {"type": "string"}}, "isRoot": true});
     let text = json!({"name": "Small", "version": "1.0.0", "tables": {"Thing": thing}});

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::conversion::attach;
 use super::{A, Case, agent_state, converted, egress, ours, set};
-use crate::scene::{SOON, ip};
+use crate::fixture::{SOON, ip};
 
 /// An instance with two internal addresses, both with an override, and another instance.
 fn two_addresses() -> Result<(Case, Instance)> {
@@ -34,17 +34,17 @@ fn move_second(case: &Case, both: &Instance) -> Result<()> {
             "row": {"addresses": format!("00:00:00:00:00:01 {addresses}")}})
     };
     let moved = vec![write(&both.port, "10.57.1.50"), write(&case.two.port, "10.57.1.12 10.57.1.51")];
-    case.scene.server.transact(moved).map(drop)
+    case.fixture.server.transact(moved).map(drop)
 }
 
 #[test]
-fn a_contested_row_does_not_hold_up_that_another_goes() -> Result<()> {
+fn contested_row_does_not_delay_a_deletion() -> Result<()> {
     let (case, both) = two_addresses()?;
     eventually(SOON, "it is contested", || {
         if let Some(uuid) = row_of(&case, "10.57.1.50")? {
             case.net.remove_nat(&uuid)?;
         }
-        let state = agent_state(&case.scene.agent, &both.port)?;
+        let state = agent_state(&case.fixture.agent, &both.port)?;
         ensure!(state == "contested", "it is {state}");
         Ok(true)
     })?;
@@ -53,7 +53,7 @@ fn a_contested_row_does_not_hold_up_that_another_goes() -> Result<()> {
     }
     move_second(&case, &both)?;
     eventually(SOON, "the address is given up", || {
-        let rows = ours(&case.scene.server)?;
+        let rows = ours(&case.fixture.server)?;
         // At once, not later together with what is contested.
         ensure!(rows.is_empty(), "there are {rows:?}");
         Ok(true)
@@ -62,23 +62,23 @@ fn a_contested_row_does_not_hold_up_that_another_goes() -> Result<()> {
 }
 
 #[test]
-fn a_refused_row_does_not_hold_up_that_another_goes() -> Result<()> {
+fn refused_row_does_not_delay_a_deletion() -> Result<()> {
     let (case, both) = two_addresses()?;
-    let other = Net::builder(2).ipv4_only().create(&case.scene.server)?;
+    let other = Net::builder(2).ipv4_only().create(&case.fixture.server)?;
     // Somebody else takes over the row: its UUID prevents a new one.
     let uuid = uuid_ref(&row_of(&case, "10.57.1.50")?.context("our row")?);
     let on = |router: String, verb: &str| {
         json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", router]],
             "mutations": [["nat", verb, uuid]]})
     };
-    case.scene.server.transact(vec![
+    case.fixture.server.transact(vec![
         json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid]],
             "row": {"external_ids": json_map::<&str, &str>([])}}),
         on(case.net.router(), "delete"),
         on(other.router(), "insert"),
     ])?;
     eventually(SOON, "it is refused", || {
-        let state = agent_state(&case.scene.agent, &both.port)?;
+        let state = agent_state(&case.fixture.agent, &both.port)?;
         ensure!(state == "pending refused", "it is {state}");
         Ok(true)
     })?;
@@ -87,7 +87,7 @@ fn a_refused_row_does_not_hold_up_that_another_goes() -> Result<()> {
 }
 
 #[test]
-fn an_override_leaves_an_address_whose_conversion_is_contested() -> Result<()> {
+fn contested_conversion_deletes_its_override() -> Result<()> {
     let case = Case::start("")?;
     case.default_target(A)?;
     case.annotate(&case.one, Some(A))?;
@@ -96,18 +96,18 @@ fn an_override_leaves_an_address_whose_conversion_is_contested() -> Result<()> {
     let balancer = case.net.balancer(Protocol::Tcp, ip(A));
     eventually(SOON, "it is contested", || {
         if !is_back()? {
-            attach(&case.scene.server, &case.net.router(), &balancer)?;
+            attach(&case.fixture.server, &case.net.router(), &balancer)?;
         }
-        let state = agent_state(&case.scene.agent, &case.one.port)?;
+        let state = agent_state(&case.fixture.agent, &case.one.port)?;
         ensure!(state == "contested", "it is {state}");
         Ok(true)
     })?;
     // Beside the VIP, the instance's own connections would break.
     eventually(SOON, "the override goes while the VIP is there", || {
         if !is_back()? {
-            attach(&case.scene.server, &case.net.router(), &balancer)?;
+            attach(&case.fixture.server, &case.net.router(), &balancer)?;
         }
-        let rows = ours(&case.scene.server)?;
+        let rows = ours(&case.fixture.server)?;
         ensure!(!rows.contains(&egress(&case.one, A)), "there are {rows:?}");
         Ok(true)
     })?;

@@ -11,8 +11,8 @@ use ovn_extaddr_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{
-    OWNER, Random, SOON, Scene, V4, V6, ip, owned, row, versions, wait_for_rows, wait_for_state,
+use crate::fixture::{
+    Fixture, OWNER, Random, SOON, V4, V6, ip, owned, row, versions, wait_for_rows, wait_for_state,
     wait_until_settled,
 };
 
@@ -20,7 +20,7 @@ use crate::scene::{
 const KILLS: u64 = 60;
 
 #[test]
-fn a_row_that_is_deleted_comes_back() -> Result<()> {
+fn deleted_row_is_restored() -> Result<()> {
     let ovn = Ovn::start()?;
     let (_agent, cli) = (Agent::start(ovn.nb.remote())?, Cli::new(ovn.nb.remote())?);
     let (net, instance) = overridden(&ovn.nb)?;
@@ -46,20 +46,20 @@ fn a_row_that_is_deleted_comes_back() -> Result<()> {
 }
 
 #[test]
-fn field_case_19_keys_of_others_in_our_rows_survive_an_update() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = overridden(&scene.server)?;
-    scene.wait_for_rows(both(&net, &instance))?;
+fn field_case_19_foreign_keys_in_own_rows_survive_an_update() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = overridden(&fixture.server)?;
+    fixture.wait_for_rows(both(&net, &instance))?;
     let ours = || -> Result<Vec<Value>> {
         let select = json!({"op": "select", "table": "NAT", "where": [["logical_ip", "==", "10.57.1.11"]]});
-        let rows = scene.server.transact(vec![select])?[0]["rows"].take();
+        let rows = fixture.server.transact(vec![select])?[0]["rows"].take();
         Ok(rows.as_array().context("rows")?.clone())
     };
     let uuid = ours()?[0]["_uuid"].clone();
     let named = || json!([["_uuid", "==", uuid]]);
     let add = |column: &str, key: &str, value: &str| json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [[column, "insert", json_map([(key, value)])]]});
     // An operator disables the announcement of the address, and adds a note; then the row is altered in every map.
-    scene.server.transact(vec![
+    fixture.server.transact(vec![
         add("options", "dynamic-routing-advertise", "false"),
         add("external_ids", "note", "ours"),
         json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [["options", "delete", "stateless"], ["external_ids", "delete", "ovn-extaddr:role"]]}),
@@ -83,25 +83,25 @@ fn field_case_19_keys_of_others_in_our_rows_survive_an_update() -> Result<()> {
 }
 
 #[test]
-fn rows_survive_a_cms_that_writes_all_snat_again() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = overridden(&scene.server)?;
-    scene.wait_for_rows(both(&net, &instance))?;
+fn rows_are_restored_after_the_cms_rewrites_all_snat() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = overridden(&fixture.server)?;
+    fixture.wait_for_rows(both(&net, &instance))?;
     for _ in 0..10 {
-        let before = versions(&scene.server, OWNER)?;
+        let before = versions(&fixture.server, OWNER)?;
         net.wipe_snat()?;
         eventually(SOON, "the rows are back", || {
-            let (now, rows) = (versions(&scene.server, OWNER)?, owned(&scene.server, OWNER)?);
+            let (now, rows) = (versions(&fixture.server, OWNER)?, owned(&fixture.server, OWNER)?);
             ensure!(now.is_disjoint(&before) && rows == both(&net, &instance).into(), "there is {rows:#?}");
             Ok(true)
         })?;
         assert_eq!(net.nats()?.len(), 4, "the network's own rows are as the CMS wrote them");
     }
-    wait_until_settled(&scene.cli)
+    wait_until_settled(&fixture.cli)
 }
 
 #[test]
-fn a_row_whose_columns_are_altered_is_set_right() -> Result<()> {
+fn altered_columns_are_repaired() -> Result<()> {
     alter(|_| {
         vec![
             json!({"external_ip": "198.51.100.9"}),
@@ -118,7 +118,7 @@ fn a_row_whose_columns_are_altered_is_set_right() -> Result<()> {
 }
 
 #[test]
-fn a_row_whose_tags_are_altered_is_set_right() -> Result<()> {
+fn altered_tags_are_repaired() -> Result<()> {
     alter(|port| {
         let tags = |port: &str, role: &str| {
             json_map([("ovn-extaddr:owner", OWNER), ("ovn-extaddr:port", port), ("ovn-extaddr:role", role)])
@@ -134,9 +134,9 @@ fn a_row_whose_tags_are_altered_is_set_right() -> Result<()> {
 
 /// Alters one of our rows repeatedly, but not so often that it becomes contested.
 fn alter(alterations: impl FnOnce(&str) -> Vec<Value>) -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = overridden(&scene.server)?;
-    scene.wait_for_rows(both(&net, &instance))?;
+    let fixture = Fixture::start()?;
+    let (net, instance) = overridden(&fixture.server)?;
+    fixture.wait_for_rows(both(&net, &instance))?;
     let ours = || -> Result<Vec<ovn_extaddr_tests::Nat>> {
         Ok(net.nats()?.into_iter().filter(|nat| !nat.external_ids.is_empty()).collect())
     };
@@ -145,7 +145,7 @@ fn alter(alterations: impl FnOnce(&str) -> Vec<Value>) -> Result<()> {
     for alteration in alterations(&instance.port) {
         let update =
             json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid]], "row": alteration});
-        scene.server.transact(vec![update])?;
+        fixture.server.transact(vec![update])?;
         eventually(SOON, "the row is as it was", || {
             let now = ours()?;
             ensure!(now == right, "it is {now:#?}");
@@ -153,23 +153,23 @@ fn alter(alterations: impl FnOnce(&str) -> Vec<Value>) -> Result<()> {
         })
         .with_context(|| alteration.to_string())?;
     }
-    scene.wait_for_rows(both(&net, &instance))
+    fixture.wait_for_rows(both(&net, &instance))
 }
 
 #[test]
-fn a_row_that_somebody_makes_his_own_is_left_to_him() -> Result<()> {
-    let scene = Scene::start()?;
-    let (net, instance) = overridden(&scene.server)?;
-    scene.wait_for_rows(both(&net, &instance))?;
-    scene.server.transact(vec![
+fn row_with_replaced_tags_is_left_as_foreign() -> Result<()> {
+    let fixture = Fixture::start()?;
+    let (net, instance) = overridden(&fixture.server)?;
+    fixture.wait_for_rows(both(&net, &instance))?;
+    fixture.server.transact(vec![
         json!({"op": "update", "table": "NAT", "where": [["external_ip", "==", "203.0.113.101"]],
         "row": {"external_ids": json_map([("mine", "now")])}}),
     ])?;
-    scene.wait_for_state(&instance.port, V4, "foreign")?;
+    fixture.wait_for_state(&instance.port, V4, "foreign")?;
     let foreign = net.nats()?;
     net.annotate(&instance.port, V4, None)?;
     net.annotate(&instance.port, V6, None)?;
-    scene.wait_for_rows([])?;
+    fixture.wait_for_rows([])?;
     assert_eq!(
         net.nats()?,
         foreign.into_iter().filter(|nat| nat.external_ip != "2001:db8::65").collect::<Vec<_>>()
@@ -195,34 +195,34 @@ const STEPS: [Step; 12] = [
 ];
 
 #[test]
-fn an_agent_that_is_killed_between_two_steps_catches_up() -> Result<()> {
-    let mut scene = Scene::start()?;
+fn agent_killed_between_two_steps_catches_up() -> Result<()> {
+    let mut fixture = Fixture::start()?;
     // Killed before the step and started after it; and killed right after it, in the middle of its work.
     for (step, at_work) in (0..STEPS.len()).flat_map(|step| [(step, false), (step, true)]) {
-        let mut net = Net::builder(1).create(&scene.server)?;
+        let mut net = Net::builder(1).create(&fixture.server)?;
         let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
         for (index, action) in STEPS.iter().enumerate() {
             if index == step && !at_work {
-                scene.agent.kill9()?;
+                fixture.agent.kill9()?;
             }
             action(&net, &one, &two)?;
             if index == step {
-                scene.agent.restart()?;
+                fixture.agent.restart()?;
             }
         }
-        scene
+        fixture
             .wait_for_rows([row(&net, &one, "203.0.113.102", "10.57.1.98")])
             .with_context(|| format!("step {step}, at work: {at_work}"))?;
         assert_eq!(net.nats()?.len(), 3);
         net.remove()?;
-        scene.wait_for_rows([])?;
+        fixture.wait_for_rows([])?;
     }
     Ok(())
 }
 
 /// Rule: a row without references is deleted at the end of its transaction, without an error.
 #[test]
-fn kills_at_random_moments_of_a_burst_leak_and_double_nothing() -> Result<()> {
+fn kills_during_a_burst_neither_leak_nor_double_rows() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).create(&server)?;
     let instances = net.add_instances(40, Addressing::Static)?;
@@ -301,21 +301,21 @@ fn both(net: &Net, instance: &Instance) -> [String; 2] {
 }
 
 #[test]
-fn a_row_that_the_database_refuses_holds_back_nobody_else() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let mut net = Net::builder(1).ipv4_only().create(&scene.server)?;
-    let other = Net::builder(2).ipv4_only().create(&scene.server)?;
+fn refused_row_does_not_delay_other_ports() -> Result<()> {
+    let mut fixture = Fixture::start()?;
+    let mut net = Net::builder(1).ipv4_only().create(&fixture.server)?;
+    let other = Net::builder(2).ipv4_only().create(&fixture.server)?;
     let instances = net.add_instances(6, Addressing::Static)?;
     net.add_forward(ip("203.0.113.101"), 443, instances[0].v4()?, 443)?;
     let expected = |instance: &Instance| Ok(row(&net, instance, "203.0.113.101", instance.v4()?));
     net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
-    scene.wait_for_rows([expected(&instances[0])?])?;
+    fixture.wait_for_rows([expected(&instances[0])?])?;
 
     // Somebody takes over the row on another router: its UUID prevents a new one.
-    scene.agent.kill9()?;
+    fixture.agent.kill9()?;
     let ours = net.nats()?.into_iter().find(|nat| !nat.external_ids.is_empty()).context("our row")?;
     let uuid = uuid_ref(&ours.uuid);
-    scene.server.transact(vec![
+    fixture.server.transact(vec![
         json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid]],
             "row": {"external_ids": json_map::<&str, &str>([])}}),
         json!({"op": "mutate", "table": "Logical_Router", "where": [["name", "==", net.router()]],
@@ -326,11 +326,11 @@ fn a_row_that_the_database_refuses_holds_back_nobody_else() -> Result<()> {
     for instance in &instances[1..] {
         net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
     }
-    scene.agent.restart()?;
+    fixture.agent.restart()?;
     let rest: Vec<_> = instances[1..].iter().map(expected).collect::<Result<_>>()?;
-    wait_for_rows(&scene.server, OWNER, rest)?;
+    wait_for_rows(&fixture.server, OWNER, rest)?;
     eventually(SOON, "the agent says which one is refused, and why", || {
-        let list: Vec<Value> = serde_json::from_str(&scene.agent.appctl(&["list"])?)?;
+        let list: Vec<Value> = serde_json::from_str(&fixture.agent.appctl(&["list"])?)?;
         for entry in &list {
             let refused = entry["port"] == instances[0].port.as_str();
             let expected = if refused { json!("refused") } else { json!(null) };
@@ -341,5 +341,5 @@ fn a_row_that_the_database_refuses_holds_back_nobody_else() -> Result<()> {
 
     other.remove_nat(&ours.uuid)?;
     let all: Vec<_> = instances.iter().map(expected).collect::<Result<_>>()?;
-    wait_for_rows(&scene.server, OWNER, all)
+    wait_for_rows(&fixture.server, OWNER, all)
 }

@@ -43,7 +43,7 @@ pub(super) struct Guest {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Books {
+pub(super) struct ExpectedState {
     pub(super) kind: Kind,
     pub(super) forwards: BTreeMap<Ipv4Addr, Forward>,
     pub(super) guests: Vec<Guest>,
@@ -68,7 +68,7 @@ impl Forward {
     }
 }
 
-impl Books {
+impl ExpectedState {
     /// The agent's rows that these records require.
     pub(super) fn rows(&self) -> BTreeSet<String> {
         let mut rows = BTreeSet::new();

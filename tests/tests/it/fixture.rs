@@ -22,14 +22,14 @@ pub(crate) const V6: &str = "ipv6.address.external";
 pub(crate) const OWNER: &str = "ovn-extaddr";
 
 /// A Northbound server and an agent.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     // In this order: the agent is dropped before its server.
     pub(crate) agent: Agent,
     pub(crate) cli: Cli,
     pub(crate) server: OvsdbServer,
 }
 
-impl Scene {
+impl Fixture {
     pub(crate) fn start() -> Result<Self> {
         Self::with_config(PROMPT)
     }
