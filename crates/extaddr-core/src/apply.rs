@@ -1,4 +1,4 @@
-//! The schedule of transactions: which changes to send when, and what their outcome means. Pure: time is an argument.
+//! The schedule of transactions, and the handling of their outcomes. Pure: time is an argument.
 
 #[cfg(test)]
 mod tests;
@@ -18,27 +18,28 @@ use crate::engine::{Engine, ReconcileKey};
 use crate::row::OwnRow;
 use crate::urgent_deletes;
 
-/// The most subjects in one transaction. The server does nothing else while it executes one: this many take it a few
-/// milliseconds. The number also bounds the agent's memory for a transaction.
+/// The number of keys from which on no more are added to a transaction. The server does nothing else while it executes one: this many
+/// take it a few milliseconds. The number also bounds the agent's memory for a transaction.
 const MAX_KEYS: usize = 100;
 
 /// The wait before changes that had no effect are sent again, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Sends the changes that the engine requires at once, in one transaction at a time, as large as necessary.
+/// A schedule by which the changes that the engine requires are sent at once, in one transaction at a time, as large
+/// as necessary.
 #[derive(Debug)]
 pub struct Applier {
     lock: LockName,
     in_flight: Option<(TransactionId, Batch)>,
-    /// The most subjects in the next transaction.
+    /// The number of keys from which on no more are added to the next transaction.
     limit: usize,
     /// By subject, and whether only its [`withdrawal`] is held, which does not wait for the rest.
     held: HashMap<(ReconcileKey, bool), Held>,
     fights: ContentionTracker,
     /// Ports whose [`obstacle`](Self::obstacle) may have changed.
     touched: BTreeSet<Arc<str>>,
-    /// When [`next`](Self::next) was last called.
+    /// The time of the last call of [`next`](Self::next).
     looked: Option<Instant>,
 }
 
@@ -51,7 +52,7 @@ struct Held {
     error: Arc<str>,
 }
 
-/// How a transaction ended.
+/// The subjects and the outcome of a transaction that has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Conclusion {
     /// The ports and conversions that it changed.
@@ -73,7 +74,7 @@ pub enum Fate {
     Unknown,
 }
 
-/// Why the changes of a port are not sent at the moment.
+/// The reason why the changes of a port are not sent at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The database refused them, with this error.
@@ -85,7 +86,7 @@ pub enum Obstacle {
 // ===== impl Applier =====
 
 impl Applier {
-    /// Sends only while this agent has `lock`.
+    /// Creates an applier that sends only while this agent has `lock`.
     pub fn new(lock: LockName) -> Self {
         Self {
             lock,
@@ -130,7 +131,7 @@ impl Applier {
         Some(Pending { applier: self, batch })
     }
 
-    /// Ends what was contested once rows have not been restored for long enough, whether this agent still writes or not.
+    /// Ends the contested state of rows that have not been restored for long enough, even if this agent does not write.
     pub fn expire(&mut self, engine: &Engine, now: Instant) {
         let forgotten = self.fights.forget_old(now);
         self.touch(engine, forgotten.iter());
@@ -142,7 +143,7 @@ impl Applier {
     }
 
     /// Returns a subject with its changes, and those that must happen together with them. An override beside a VIP that
-    /// has to be put out of the way breaks connections, and a conversion without an override has no use. If any of them
+    /// has to be converted breaks connections, and a conversion without an override has no use. If any of them
     /// waits, only the changes that cannot wait are sent.
     fn ready(
         &self,
@@ -365,7 +366,7 @@ impl Applier {
     }
 }
 
-/// Whether rows are deleted, and only drain rows are written.
+/// Returns whether rows are deleted, and only drain rows are written.
 fn is_withdrawal(changes: &[RowChange]) -> bool {
     let gives_up = |change: &RowChange| match change {
         RowChange::Delete(..) => true,
@@ -384,7 +385,7 @@ pub struct Pending<'a> {
 // ===== impl Pending =====
 
 impl Pending<'_> {
-    /// Returns what to send.
+    /// Returns the transaction to send.
     pub fn transaction(&self) -> &Transaction {
         &self.batch.transaction
     }

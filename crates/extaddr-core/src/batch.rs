@@ -15,7 +15,7 @@ use crate::rules::Rules;
 /// A transaction, and the subjects whose changes it makes.
 #[derive(Debug)]
 pub struct Batch {
-    /// What to send.
+    /// The transaction to send.
     pub transaction: Transaction,
     /// The subjects and their changes.
     pub subjects: BTreeMap<ReconcileKey, Vec<RowChange>>,
@@ -31,12 +31,12 @@ struct Builder<'a> {
     origins: Vec<Option<ReconcileKey>>,
     guards: BTreeSet<Guard>,
     routers: BTreeMap<RouterId, Sets>,
-    /// When a drain row that is written now expires.
+    /// The second, counted from 1970, at which a drain row that is written now expires.
     until: u64,
 }
 
-/// What to insert into and delete from the sets of a router: one mutation for each router and set, since each costs the
-/// server a copy of the whole set.
+/// The rows to insert into and delete from the sets of a router: one mutation for each router and set, since each costs
+/// the server a copy of the whole set.
 #[derive(Default)]
 struct Sets {
     nat: Toggle,

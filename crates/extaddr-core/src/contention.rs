@@ -1,5 +1,5 @@
-//! Detects that somebody keeps removing our rows. They are restored at once at first, then less and less often, since
-//! such a fight only causes load.
+//! Detection of rows that somebody keeps removing. They are restored at once at first, then less and less often, since
+//! restoring them only causes load.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use crate::change::RowChange;
 use crate::engine::ReconcileKey;
 
-/// Rows that were restored this often are contested.
+/// The number of restorations after which rows are contested.
 const MAX_RESTORES: u32 = 10;
 
-/// How long rows must stay until they are not contested any more: longer than the longest wait.
+/// The time for which rows must stay until they are not contested any more: longer than the longest wait.
 const WINDOW: Duration = Duration::from_secs(120);
 
 /// The wait before contested rows are restored, doubled each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// How often the rows of each subject were restored.
+/// The number of times that the rows of each subject were restored.
 #[derive(Debug, Default)]
 pub struct ContentionTracker {
     rounds: HashMap<ReconcileKey, Round>,
-    /// The subjects written and when, the oldest first.
+    /// The subjects written, with the times, the oldest first.
     written: VecDeque<(Instant, ReconcileKey)>,
 }
 
@@ -30,7 +30,7 @@ pub struct ContentionTracker {
 struct Round {
     heals: u32,
     last: Instant,
-    /// The last rows written, see [`content`].
+    /// The rows of the first write of the series, see [`content`].
     contents: Vec<u64>,
 }
 
@@ -132,7 +132,7 @@ impl Round {
         self.contents.contains(&content)
     }
 
-    /// When the rows may be restored; the time may have passed.
+    /// Returns the time at which the rows may be restored, which may have passed.
     fn until(&self) -> Option<Instant> {
         let excess = self.heals.checked_sub(MAX_RESTORES)?;
         Some(self.last + FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(MAX_WAIT))

@@ -72,13 +72,13 @@ pub struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
-    /// Collects them.
+    /// Collects the rows and VIPs.
     pub fn new(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
         let forwards: Vec<_> = forwards::on_address(store, owner, router, address).collect();
         Self::among(store, owner, router, address, &forwards)
     }
 
-    /// Collects them where the forwards of the address are known.
+    /// Collects the rows and VIPs where the forwards of the address are known.
     pub fn among(
         store: &'a Store,
         owner: &Owner,
@@ -132,7 +132,7 @@ impl<'a> Site<'a> {
             })
         };
         undo.retain(|undo| undo.targets(store, router, address).next().is_some() && !back(undo));
-        // What is restored once the conversion ends: not what is back already, possibly with another value.
+        // The VIPs to restore once the conversion ends: not those that are back already, possibly with another value.
         let out: Vec<_> = done.iter().filter(|done| !back(done)).collect();
         if hazards.is_empty() && undo.is_empty() {
             return Ok(None);

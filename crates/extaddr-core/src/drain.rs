@@ -122,7 +122,7 @@ fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
     row.is_some_and(|row| northd::port_addresses(row, Family::from(internal)).contains(&internal))
 }
 
-/// Whether the network has an external address.
+/// Returns whether the network has an external address.
 pub fn has_external(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
     forwards::on_address(store, &rules.owner, router, external).next().is_some()
         || is_allowed(store, rules, router, external)
@@ -176,7 +176,7 @@ impl Way {
 // ===== impl Connections =====
 
 impl Connections<'_> {
-    /// Whether they may continue: the port still has the internal address, and the network the external one.
+    /// Returns whether they may continue: the port still has the internal address, and the network the external one.
     pub fn may_go_on(self, store: &Store, rules: &Rules) -> bool {
         has_internal(store, self.port, self.internal)
             && has_external(store, rules, self.router, self.external)

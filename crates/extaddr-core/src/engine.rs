@@ -1,4 +1,4 @@
-//! Keeps the decisions up to date with the database, at a cost that depends only on what changed. Pure.
+//! The decisions, kept up to date with the database at a cost that depends only on the changes. Pure.
 
 mod dependencies;
 mod entry;
@@ -175,7 +175,7 @@ impl Engine {
         self.forget(store);
     }
 
-    /// Takes in news of a source, by its number. The ports concerned are decided again by the next
+    /// Takes in an update of a source, by its number. The ports concerned are decided again by the next
     /// [`update`](Self::update).
     pub fn take_update(&mut self, store: &Store, source: usize, update: SourceUpdate) {
         let affected = self.requests.take(source, update);
@@ -312,7 +312,7 @@ impl Engine {
         self.conversions.get(place).into_iter().flat_map(|conversion| &conversion.users)
     }
 
-    /// Whether overrides or drain rows need the conversion.
+    /// Returns whether overrides or drain rows need the conversion.
     fn is_used(&self, store: &Store, place: Place) -> bool {
         let (router, address) = place;
         let wanted = self.conversions.get(&place).is_some_and(|conversion| !conversion.users.is_empty());
@@ -326,7 +326,7 @@ impl Engine {
                 .any(|nat| matches!(self.rules.owner.role(nat), Some(Role::Egress | Role::Drain)))
     }
 
-    /// Whether a port may have an intent, from its own row or another source.
+    /// Returns whether a port may have an intent, from its own row or another source.
     fn may_have_intent(&self, store: &Store, port: &Port) -> bool {
         self.rules.has_rules_for_ports()
             || !self.auto_routers.is_empty()
@@ -337,8 +337,8 @@ impl Engine {
             })
     }
 
-    /// Whether a CMS has an intent for a port, or may have the one that our rows fulfil. Nothing is kept for the other
-    /// ports of its instances, which may be all ports: a later intent marks them.
+    /// Returns whether a CMS has an intent for a port, or may have the one that our rows fulfil. Nothing is kept for
+    /// the other ports of its instances, which may be all ports: a later intent marks them.
     fn is_requested(&self, store: &Store, port: &Port, family: Family) -> bool {
         match self.requests.look_up(&port.name, family) {
             Lookup::None => false,
@@ -391,7 +391,7 @@ impl Engine {
             self.queue.add(ReconcileKey::Conversion(*place));
         }
 
-        // How long a drained address stays is in its row; how long a held one stays is only known here.
+        // The time that a drained address stays is in its row; the time that a held one stays is only known here.
         let lost = draft.leaving.lost.values();
         let held = lost.map(|since| *since + self.rules.hold_down).filter(|at| now.instant < *at);
         let drained = drain::next_time(&self.rules, &owned, now.wall).map(|wall| now.when(wall));

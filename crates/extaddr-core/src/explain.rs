@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::forwards::Forward;
 
-/// Records the steps of a decision. The agent itself records none.
+/// A recorder of the steps of a decision. The agent itself records none.
 pub trait Trace {
-    /// A step went well.
+    /// Records a step that passed.
     fn passed(&mut self, step: &'static str, detail: impl FnOnce() -> String);
-    /// The intent may be granted, but not everything will work.
+    /// Records that the intent may be granted, but not everything will work.
     fn hazard(&mut self, step: &'static str, detail: impl FnOnce() -> String) {
         self.hazard_if(step, || Some(detail()));
     }
-    /// The same, where the check itself takes work.
+    /// Records the same, where the check itself takes work.
     fn hazard_if(&mut self, step: &'static str, detail: impl FnOnce() -> Option<String>);
 }
 

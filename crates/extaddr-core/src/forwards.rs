@@ -12,7 +12,7 @@ use crate::rules::Rules;
 use crate::topology::router_ports;
 use crate::{northd, undo};
 
-/// One reason why an address is a forward address of a router.
+/// A reason why an address is a forward address of a router.
 #[derive(Clone, Copy, Debug)]
 pub enum Forward<'a> {
     /// A VIP of a load balancer on the router.

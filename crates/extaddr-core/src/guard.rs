@@ -109,7 +109,7 @@ struct Fact<'a> {
 }
 
 impl<'a> Fact<'a> {
-    /// A condition on a row that has a name.
+    /// Returns a fact with one condition on a row that has a name.
     fn named<T: Table, V>(
         uuid: Uuid,
         name: &'a str,

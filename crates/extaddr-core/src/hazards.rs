@@ -19,7 +19,7 @@ use crate::{forwards, northd};
 use rows::{is_foreign, name, rows};
 use shared_address::shared_addresses;
 
-/// The most names that a sentence lists; it counts the others.
+/// The maximum number of names that a sentence lists; it counts the others.
 const MAX_NAMED: usize = 3;
 
 /// One kind of hazard, wherever it is.
@@ -27,11 +27,11 @@ const MAX_NAMED: usize = 3;
 pub struct Hazard {
     /// Its kind, as a code.
     pub code: &'static str,
-    /// Where it is.
+    /// The places where it is.
     pub places: Vec<String>,
-    /// What it means, in a sentence that the places follow.
+    /// Its meaning, in a sentence that the places follow.
     pub meaning: &'static str,
-    /// What to do about it.
+    /// The remedy.
     pub cure: &'static str,
     /// Whether something is wrong already; otherwise it is for information.
     pub is_wrong: bool,
@@ -255,7 +255,7 @@ fn templates(store: &Store) -> Vec<String> {
     names
 }
 
-/// Foreign rows with a match, on routers that have our own rows.
+/// Returns the foreign rows with a match, on routers that have our own rows.
 fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
     let has_overrides = |router| {
         let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
@@ -270,7 +270,7 @@ fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
     found.map(|(router, nat)| format!("{} if {}", described(store, router, nat), nat.matches())).collect()
 }
 
-/// Overrides that translate packets which the network's own SNAT does not.
+/// Returns the overrides that translate packets which the network's own SNAT does not.
 fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
     let base = |router, address: IpAddr| {
         let rows = store.network_snats(router);
@@ -290,7 +290,8 @@ fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
     found.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
-/// Rows that differ in the gateway port or match, by which OVN chooses between them, do not count.
+/// Returns the networks of routers that several rows translate. Rows that differ in the gateway port or match, by which
+/// OVN chooses between them, do not count.
 fn rivals(store: &Store) -> Vec<String> {
     let mut groups: BTreeMap<_, Vec<&Nat>> = BTreeMap::new();
     for (router, nat) in rows(store) {
@@ -368,7 +369,7 @@ fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
     places.into_iter().collect()
 }
 
-/// Rows that translate connections to an address with a forward that has a property.
+/// Returns the rows that translate connections to an address with a forward that has a property.
 fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Owner) -> Vec<String> {
     let makes = |nat: &Nat| forwards::is_egress(nat) && owner.role(nat) != Some(Role::Drain);
     let found = rows(store).filter(|(router, nat)| {
@@ -380,7 +381,7 @@ fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Ow
     found.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
-/// Whether a row may choose the port that is forwarded as a source port.
+/// Returns whether a row may choose the port that is forwarded as a source port.
 fn is_source(forward: &Forward<'_>, nat: &Nat) -> bool {
     // A row for both directions keeps the ports that connections have.
     let chooses = nat.kind == Some(NatKind::Snat);

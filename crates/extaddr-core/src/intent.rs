@@ -88,7 +88,7 @@ fn present(store: &Store, rules: &Rules, port: &Port, family: Family) -> Option<
 }
 
 impl Intent {
-    /// The written intent; `None` where it is `none`.
+    /// Returns the written intent; `None` where it is `none`.
     fn written(source: Source, text: &str, family: Family) -> Option<Self> {
         let wanted = parse(text, family).map_err(Reason::from).transpose()?;
         let text = Text::new(text.trim(), wanted.as_ref().ok());

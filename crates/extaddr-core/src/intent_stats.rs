@@ -14,10 +14,10 @@ use crate::reason::Code;
 use crate::report::IntentStatus;
 use crate::state::State;
 
-/// How often the same intent is logged within a [`WINDOW`]. One that flaps would hide all others.
+/// The maximum number of log lines of one intent within a [`WINDOW`]. One that keeps changing would hide all others.
 const MAX_REPORTED: u32 = 5;
 
-/// After this time an intent may be logged again.
+/// The time after which an intent may be logged again.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// The status of every intent, as it was last taken in.
@@ -39,7 +39,7 @@ struct Known {
     router: Option<RouterId>,
     /// A digest of all that a line in the log contains.
     digest: u64,
-    /// When the first of the recent lines was logged, and how many.
+    /// The time of the first of the recent log lines, and their number.
     since: Instant,
     said: u32,
     unsaid: u32,
@@ -52,7 +52,7 @@ pub struct StatusChange {
     pub state: Option<State>,
     /// Its address family.
     pub family: Family,
-    /// How many changes before it were not logged because there were too many.
+    /// The number of changes before it that were not logged because there were too many.
     pub untold: u32,
     /// Whether it is the last to be logged for a while.
     pub last: bool,
@@ -61,7 +61,7 @@ pub struct StatusChange {
 // ===== impl IntentStats =====
 
 impl IntentStats {
-    /// Counts by router too, if `by_router`.
+    /// Creates statistics that count by router too, if `by_router`.
     pub fn new(by_router: bool) -> Self {
         Self { routers: by_router.then(HashMap::new), ..Self::default() }
     }

@@ -1,5 +1,5 @@
-//! The rules of ovn-northd: the virtual addresses, NAT rows and port addresses for which it makes flows, and why it
-//! ignores others.
+//! The rules of ovn-northd: the virtual addresses, NAT rows and port addresses for which it makes flows, and the
+//! reasons why it ignores others.
 //!
 //! What northd ignores has no effect: it forwards nothing, translates nothing, and must never be converted to something
 //! that does. Each rule names the function of OVN that it follows.
@@ -22,7 +22,7 @@ use crate::topology::{gateway_ports, holds, router_ports};
 
 pub use seen::{SeenSource, seen_behind_balancer, seen_behind_dnat};
 
-/// Why northd ignores a virtual address as a whole.
+/// The reason why northd ignores a virtual address as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VipFlaw {
     /// A backend is not an address.
@@ -37,7 +37,7 @@ pub enum VipFlaw {
     Gap,
 }
 
-/// Why northd ignores a NAT row.
+/// The reason why northd ignores a NAT row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NatFlaw {
     /// `external_ip` is not an address.

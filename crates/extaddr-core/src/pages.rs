@@ -21,7 +21,7 @@ use crate::state::State;
 use filter::{Shown, Sieve};
 use selection::Selection;
 
-/// The places of the engine that are examined between two looks at the clock.
+/// The number of places of the engine that are examined between two checks of the time.
 const PLACES_AT_ONCE: usize = 64;
 
 /// A part of the list of intents.
@@ -33,7 +33,7 @@ pub struct Page {
     pub next: Option<Arc<str>>,
     /// The number of intents on all pages with the text of the filter, by state; `None` if it has no text.
     pub counts: Option<[usize; State::ALL.len()]>,
-    /// How many of the intents with the text are for missing ports. They are in `counts` too.
+    /// The number of intents with the text for missing ports. They are in `counts` too.
     pub absent: usize,
 }
 

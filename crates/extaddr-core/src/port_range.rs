@@ -6,7 +6,7 @@
 
 pub use ovn_model::PortRange;
 
-/// Well-known ports are not used.
+/// The lowest port that is used, above the well-known ones.
 const MIN_PORT: u16 = 1024;
 
 /// Returns the largest range above the well-known ports that contains none of `listening`, the lowest of equal ones.

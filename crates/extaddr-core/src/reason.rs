@@ -267,7 +267,7 @@ struct Context<'a> {
     router: Option<RouterId>,
 }
 
-/// Why an address that a router of the port has is not a forward address.
+/// The reason why an address that a router of the port has is not a forward address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoForward {
     /// It is in a network on the inner side of the router: a service among instances.
@@ -282,7 +282,7 @@ pub enum NoForward {
     Network(RouterId),
 }
 
-/// Why a VIP without a port is not converted.
+/// The reason why a VIP without a port is not converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unconvertible {
     /// The configuration says so.
@@ -315,7 +315,7 @@ impl From<InvalidWanted> for Reason {
 }
 
 impl Reason {
-    /// Says what is wrong and what to do about it.
+    /// Returns a sentence about the problem and what to do about it.
     pub fn sentence(&self, store: &Store, key: &Key<'_>, wanted: &str, router: Option<RouterId>) -> String {
         self.sentence_in(Context { store, key, wanted, router })
     }
@@ -333,7 +333,7 @@ impl Context<'_> {
         self.router.map_or("its router", |router| self.name(router))
     }
 
-    /// Returns what makes the gateway port of a router of Neutron again, where its maintenance has taken it.
+    /// Returns how to create the gateway port of a Neutron router again, where its maintenance has removed it.
     fn gateway_cure(&self) -> String {
         let router = self.router.filter(|router| is_neutron_router(self.store, *router));
         let id = router.map(|router| self.name(router).trim_start_matches("neutron-"));

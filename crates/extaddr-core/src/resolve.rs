@@ -222,7 +222,7 @@ fn unfit(question: Question<'_>, router: RouterId) -> Option<Reason> {
     (!is_gateway(store, router)).then_some(Reason::NoGateway)
 }
 
-/// Returns what takes replies to the port's connections, or their packets, beside its rows.
+/// Returns the reason if something besides the port's rows takes its packets, or replies to its connections.
 fn obstacle(place: Occupancy<'_>, found: &[Forward<'_>], internal: &[IpAddr]) -> Option<Reason> {
     let Occupancy { question, router, external, .. } = place;
     let store = question.store;
@@ -454,7 +454,8 @@ fn router_of<'a>(
     }
 }
 
-/// Finds why the routers that have an address do not forward it: a VIP that OVN uses and that is not a forward is inside.
+/// Returns the reason why the routers that have an address do not forward it: a VIP that OVN uses and that is not a
+/// forward is inside.
 fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
     let Question { store, reach, .. } = question;
     reach.routers.iter().find_map(|(router, _)| {

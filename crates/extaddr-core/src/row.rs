@@ -207,7 +207,7 @@ impl Purpose {
 pub struct DrainTags {
     /// The internal address whose connections it is for.
     pub internal: IpAddr,
-    /// When it expires.
+    /// The second, counted from 1970, at which it expires.
     pub until: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::ownership::Owner;
 use crate::policy::{Allow, Policy};
 use crate::port_range::PortRange;
 
-/// The default of `min-source-ports`: so many connections to one server port can exist at a time.
+/// The default of `min-source-ports`: the number of connections to one server port that can exist at a time.
 const MIN_SOURCE_PORTS: u16 = 128;
 
 /// Settings that decisions depend on.
@@ -17,17 +17,17 @@ const MIN_SOURCE_PORTS: u16 = 128;
 pub struct Rules {
     /// The owner.
     pub owner: Owner,
-    /// Which source ports an instance's own connections may have.
+    /// The source ports that an instance's own connections may have.
     pub port_range: PortRangeRule,
-    /// How many source ports there must be where they are chosen automatically.
+    /// The minimum number of source ports where they are chosen automatically.
     pub min_source_ports: u16,
-    /// How to handle an address that a port-less VIP forwards.
+    /// The handling of an address that a port-less VIP forwards.
     pub default_target: DefaultTargetRule,
-    /// How to handle peers that the network's own SNAT exempts.
+    /// The handling of peers that the network's own SNAT exempts.
     pub exemptions: ExemptionsRule,
-    /// How long the old address of a changed or withdrawn override finishes its connections.
+    /// The time for which the old address of a changed or withdrawn override finishes its connections.
     pub drain: Duration,
-    /// How long a forward may be gone before the override is deleted.
+    /// The time for which a forward may be gone before the override is deleted.
     pub hold_down: Duration,
     /// Whether every instance that is the sole target of one forward address gets it.
     pub auto: bool,
@@ -39,7 +39,7 @@ pub struct Rules {
     pub allow: Vec<Allow>,
 }
 
-/// `port-range`: how `external_port_range` is chosen.
+/// `port-range`: the choice of `external_port_range`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum PortRangeRule {
@@ -52,7 +52,7 @@ pub enum PortRangeRule {
     Fixed(PortRange),
 }
 
-/// `default-target`: how to handle an address that a port-less VIP forwards.
+/// `default-target`: the handling of an address that a port-less VIP forwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DefaultTargetRule {
@@ -63,7 +63,7 @@ pub enum DefaultTargetRule {
     Reject,
 }
 
-/// `exemptions`: how to handle a network's own SNAT for some peers only (`allowed_ext_ips`, `exempted_ext_ips`).
+/// `exemptions`: the handling of a network's own SNAT for some peers only (`allowed_ext_ips`, `exempted_ext_ips`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExemptionsRule {
@@ -77,7 +77,7 @@ pub enum ExemptionsRule {
 // ===== impl Rules =====
 
 impl Rules {
-    /// The usual rules for this owner.
+    /// Creates the default rules for this owner.
     pub fn new(owner: Owner) -> Self {
         Self {
             owner,

@@ -1,6 +1,6 @@
 //! "Did you mean": a guess at the name that was meant by one that does not exist. Pure.
 
-/// The most names that are listed if several contain the text.
+/// The maximum number of names that are listed if several contain the text.
 const MAX_SUGGESTIONS: usize = 3;
 
 /// Returns an addition to a message about `word`, which is not among `names`: a guess, or nothing.

@@ -53,7 +53,7 @@ pub(crate) fn allow(router: &str, prefix: &str) -> Allow {
     toml::from_str(&format!("router = \"{router}\"\nprefixes = [\"{prefix}\"]")).unwrap()
 }
 
-/// A name that is a UUID stands for itself.
+/// Returns the UUID of a row; a name that is a UUID is that of the row.
 fn uuid(table: &str, name: &str) -> Uuid {
     let made = || Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{table} {name}").as_bytes());
     Uuid::parse_str(name).unwrap_or_else(|_| made())

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ovn_model::{Node, Port, PortId, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 use uuid::Uuid;
 
-/// The most routers between an instance and the outside. OVN-Kubernetes needs two and a distributed router behind
-/// another one three; the bound stops loops of peerings.
+/// The maximum number of routers between an instance and the outside. OVN-Kubernetes needs two and a distributed router
+/// behind another one three; the bound stops loops of peerings.
 const MAX_HOPS: u8 = 4;
 
 /// The routers that can be reached from a switch.
@@ -216,7 +216,7 @@ pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (Ro
     there.filter(move |(_, row)| row.router == Some(router))
 }
 
-/// The ports of other routers that a router port is joined with directly.
+/// Returns the ports of other routers that a router port is joined with directly.
 fn peers_of(store: &Store, port: &RouterPort) -> Vec<RouterPortId> {
     let named = port.peer.as_deref().and_then(|peer| store.router_port_by_name(peer));
     named.into_iter().chain(store.peers_of(&port.name).iter().copied()).collect()

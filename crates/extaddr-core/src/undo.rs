@@ -10,7 +10,7 @@ use crate::northd;
 /// `NAT.external_ids` of a default target: the VIPs to restore when it is deleted.
 pub(crate) const UNDO: &str = "ovn-extaddr:undo";
 
-/// How a VIP was removed.
+/// The way in which a VIP was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Undo {
     /// The load balancer was detached from the router; it stays on switches.
@@ -39,7 +39,7 @@ pub fn targets<'a>(store: &'a Store, nat: &Nat) -> impl Iterator<Item = IpAddr> 
         .flat_map(|(undo, (router, address))| undo.targets(store, router, address))
 }
 
-/// Whether a load balancer was detached from the router for the conversion of any address.
+/// Returns whether a load balancer was detached from the router for the conversion of any address.
 fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
     let converted = store.nats_tagged_portless().iter().filter_map(|id| store.nat(*id));
     let mut here = converted.filter(|nat| nat.router == Some(router));
@@ -95,12 +95,12 @@ impl Undo {
         backends.into_iter()
     }
 
-    /// Whether it is undone at the router and not at the load balancer.
+    /// Returns whether it is undone at the router and not at the load balancer.
     pub fn needs_router(&self) -> bool {
         matches!(self, Self::Attach(_))
     }
 
-    /// Whether the VIP is still removed.
+    /// Returns whether the VIP is still removed.
     pub fn is_out(&self, store: &Store, router: RouterId) -> bool {
         let id = store.load_balancer_by_uuid(self.balancer());
         id.and_then(|id| Some((id, store.load_balancer(id)?))).is_some_and(|(id, row)| match self {
@@ -109,8 +109,8 @@ impl Undo {
         })
     }
 
-    /// Whether it is read back as it was written: a key such as `203.0.113.10: 0`, which northd accepts, has a separator
-    /// of the record in it.
+    /// Returns whether it is read back as it was written: a key such as `203.0.113.10: 0`, which northd accepts, has a
+    /// separator of the record in it.
     pub fn is_recordable(&self) -> bool {
         match self {
             Self::Attach(_) => true,

@@ -42,7 +42,7 @@ pub enum Text {
     Other(Box<str>),
 }
 
-/// Why a value is invalid.
+/// The reason why a value is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidWanted {
     /// It is an address of the other family.

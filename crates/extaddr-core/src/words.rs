@@ -1,6 +1,6 @@
 //! Closed sets of words, each with its documentation.
 
-/// Declares what sets of words have in common: the list of all, the word, and its documentation as the help text of an
+/// Declares the common parts of sets of words: the list of all, the word, and its documentation as the help text of an
 /// option.
 macro_rules! words {
     ($words:ident: $($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
@@ -8,7 +8,7 @@ macro_rules! words {
             /// All of them, in order.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// Returns what it stands for, in a sentence without a full stop.
+            /// Returns its description, a sentence without a full stop.
             pub fn description(self) -> &'static str {
                 match self {
                     $(Self::$name => concat!($($doc),+).trim().trim_end_matches('.'),)+

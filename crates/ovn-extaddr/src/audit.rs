@@ -17,17 +17,17 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 
-/// The file.
+/// The audit file.
 #[derive(Debug)]
 pub(crate) struct Audit {
     path: PathBuf,
     file: File,
-    /// Distinguishes the transactions of one process from those of another.
+    /// The id that distinguishes the transactions of one process from those of another.
     run: String,
     count: u64,
 }
 
-/// A change, and why.
+/// A change and its reason.
 #[derive(Debug, Serialize)]
 pub(crate) struct Because {
     #[serde(flatten)]

@@ -19,10 +19,10 @@ use tracing::{debug, warn};
 pub(crate) use self::stream::ControlCommand;
 use self::stream::ControlStream;
 
-/// The most commands that may wait for the loop. People and scripts send one at a time.
+/// The maximum number of commands that may wait for the loop. People and scripts send one at a time.
 const COMMANDS: usize = 16;
 
-/// How long a peer may take to read an answer whose delivery is awaited.
+/// The time that a peer may take to read an answer whose delivery is awaited.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A command to be answered.
@@ -45,12 +45,12 @@ pub(crate) struct Control {
 // ===== impl Asked =====
 
 impl Asked {
-    /// Answers. The peer may be gone.
+    /// Answers the command. The peer may be gone.
     pub(crate) fn answer(self, answer: Result<String, String>) {
         let _ = self.reply.send(answer);
     }
 
-    /// Answers, and waits until the peer could read it: for the last answer of a process.
+    /// Answers the command, and waits until the peer could read it: for the last answer of a process.
     pub(crate) async fn answer_and_wait(self, answer: Result<String, String>) {
         let _ = self.reply.send(answer);
         // The outcome does not matter.
@@ -117,7 +117,7 @@ fn write_pidfile(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// The directory of the sockets of OVN's daemons, or the one from systemd.
+/// Returns the directory of the sockets of OVN's daemons, or the one from systemd.
 fn run_directory() -> PathBuf {
     let given = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     // systemd may name several, separated by colons; the first is used.

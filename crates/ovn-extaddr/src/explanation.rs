@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::clock;
 
-/// What `explain --json` prints. Field names are stable.
+/// The output of `explain --json`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Explanation {
     pub(crate) port: String,
@@ -72,7 +72,7 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
     checks
 }
 
-/// The drain rows of the port's former addresses.
+/// Returns the drain rows of the port's former addresses, as checks.
 fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
     let now = clock::read(Instant::now()).wall;
     let owned = owned(store, engine.owner(), &port.name).into_iter();

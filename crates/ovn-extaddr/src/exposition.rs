@@ -30,14 +30,14 @@ use crate::http::question::{Question, QuestionSender};
 use crate::http::{ANSWER_TIMEOUT, HttpState};
 use routes::routes;
 
-/// The most connections at a time. Prometheus has one and a browser up to six; more are due to errors.
+/// The maximum number of connections at a time. Prometheus has one and a browser up to six; more are due to errors.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a connection may last. A request under way then has the same time again to end, so that slow clients do not
-/// block the few connections.
+/// The maximum age of a connection. A request under way then has the same time again to end, so that slow clients do
+/// not block the few connections.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// The longest request that is read, in bytes: target and headers.
+/// The maximum length of a request that is read, in bytes: target and headers.
 const MAX_REQUEST: usize = 16 << 10;
 
 /// The listener. It ends when dropped.
@@ -60,7 +60,7 @@ impl Exposition {
         Self { questions, asking: QuestionSender::new(sender), place: None, page, task: None }
     }
 
-    /// Changes where it listens; `None` for nowhere.
+    /// Changes the place where it listens; `None` for nowhere.
     ///
     /// # Errors
     /// It cannot listen there. Then it does not listen anywhere.

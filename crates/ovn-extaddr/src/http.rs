@@ -1,4 +1,4 @@
-//! What the metrics and the status page share: where to listen, the state for answering requests, plain responses.
+//! The common parts of metrics and status page: the place to listen, the state for requests, plain responses.
 
 pub mod access;
 pub mod listen;
@@ -16,10 +16,10 @@ use tokio::sync::{Semaphore, watch};
 use access::StatusPage;
 use question::QuestionSender;
 
-/// How long the loop may take to answer, and a client to send its request.
+/// The time that the loop may take to answer, and a client to send its request.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most requests for pages that are processed at a time, so that a scrape never waits for many.
+/// The maximum number of requests for pages that are processed at a time, so that a scrape never waits for many.
 const MAX_PAGES: usize = 4;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -28,7 +28,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 #[derive(Clone, Debug)]
 pub(crate) struct HttpState {
     pub(crate) asking: QuestionSender,
-    /// Who may see the status page, by the present configuration.
+    /// The access to the status page, by the present configuration.
     pub(crate) page: watch::Receiver<StatusPage>,
     /// Whether requests arrive over TCP.
     pub(crate) is_tcp: bool,

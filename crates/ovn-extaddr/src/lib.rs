@@ -1,4 +1,4 @@
-//! Gives OVN instances the address of their network forward for outbound connections too.
+//! The program ovn-extaddr: OVN instances get the address of their network forward for outbound connections too.
 //!
 //! The rules are in `extaddr-core`; this crate is the IO around them: [`agent`], [`command`], and [`sources`].
 

@@ -1,11 +1,11 @@
-//! The program: parses the command line and turns the outcome into an exit status.
+//! The program, which parses the command line and turns the outcome into an exit status.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use ovn_extaddr::command::Cli;
 
-/// musl's own allocator takes more CPU, and others more memory: docs/performance.md.
+/// The allocator: musl's own takes more CPU, and others more memory (docs/performance.md).
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -26,7 +26,7 @@ type Words = [(&'static str, String); 2];
 type Named = [(&'static str, String); 1];
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// From a millisecond, which a change takes on an idle machine, to half a minute.
+/// The bounds of latencies, in seconds: from a millisecond, which a change takes on an idle machine, to half a minute.
 const LATENCIES: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -325,12 +325,12 @@ fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metri
     metric
 }
 
-/// A gauge's number. No count exceeds it.
+/// Converts a count to the number of a gauge, which no count exceeds.
 pub(crate) fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Returns how many bytes of memory the process uses, if the kernel reports it.
+/// Returns the number of bytes of memory that the process uses, if the kernel reports it.
 pub(crate) fn resident_memory() -> Option<usize> {
     let pages: usize = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size())

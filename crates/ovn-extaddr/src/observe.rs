@@ -24,10 +24,10 @@ use crate::settings::Settings;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
 
-/// How often the progress is shown to a waiting person, also before the first time.
+/// The interval at which the progress is shown to a waiting person, and the time before the first one.
 const PROGRESS: Duration = Duration::from_millis(400);
 
-/// How long CMSes may take to send their intents, unless `--timeout` is shorter.
+/// The time that CMSes may take to send their intents, unless `--timeout` is shorter.
 pub(crate) const SOURCES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The database and the decisions that an agent would make.
@@ -51,7 +51,7 @@ impl Observer {
         let mut session = Session::new(settings.reading_session());
         let mut watchers = Watchers::start(&settings.cms);
         let (mut store, mut directory) = (Store::new(), Directory::default());
-        // How long a forward is gone is not known here. A row without one is about to be deleted, and is shown as that.
+        // The time since a forward is gone is not known here. A row without one is shown as about to be deleted.
         let mut engine = Engine::new(Rules { hold_down: Duration::ZERO, ..settings.rules.clone() });
         engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         synced(settings, &mut session, &mut Both(&mut store, &mut directory)).await?;
@@ -216,7 +216,7 @@ async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Rep
     }
 }
 
-/// Reports the sources that did not answer.
+/// Prints the sources that did not answer.
 fn tell_silent<'a>(sources: impl Iterator<Item = (&'a Cms, SourceStatus)>, limit: Duration) {
     for (cms, status) in sources.filter(|(_, status)| !status.was_read) {
         let why = status.failure.unwrap_or_else(|| format!("it is silent for {limit:?}"));

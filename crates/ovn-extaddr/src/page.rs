@@ -24,7 +24,7 @@ use crate::http::access::StatusPage;
 use crate::http::{ANSWER_TIMEOUT, HttpState, without_page};
 use error::{Format, HttpError};
 
-/// The longest target of a request, in bytes: a name of a port with all of its bytes escaped.
+/// The maximum length of a request's target, in bytes: a name of a port with all of its bytes escaped.
 const MAX_TARGET: usize = 4096;
 
 /// Returns the routes. If the page is off, they exist and answer as if they did not.

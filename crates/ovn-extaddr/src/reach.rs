@@ -15,19 +15,19 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::access;
 use crate::settings::Settings;
 
-/// How long one server may be silent before the next one is tried.
+/// The time for which one server may be silent before the next one is tried.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server may take for a transaction without --timeout.
+/// The time that the server may take for a transaction without --timeout.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// As [`TIMEOUT`], for a server that also renders large snapshots, during which it serves nobody else.
+/// The same as [`TIMEOUT`] for a server that also renders large snapshots, during which it serves no other client.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the server may take for a transaction that reads much.
+/// The time that the server may take for a transaction that reads much.
 pub(crate) const LONG_ANSWER: Duration = Duration::from_secs(120);
 
-/// When a command has to be done, by `--timeout`.
+/// The time by which a command has to be done, by `--timeout`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<Instant>);
 
@@ -40,7 +40,7 @@ impl Deadline {
         Self(settings.timeout.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
-    /// Starts a time now.
+    /// Starts this time now.
     pub(crate) fn after(limit: Duration) -> Self {
         Self(Some(Instant::now() + limit))
     }

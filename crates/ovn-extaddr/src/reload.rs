@@ -1,4 +1,4 @@
-//! Detects that the configuration is to be reloaded: SIGHUP, or a change of one of its files.
+//! Detection of requests to reload the configuration: SIGHUP, or a change of one of its files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,20 +13,20 @@ use tracing::warn;
 
 use crate::settings::{Options, Settings};
 
-/// How long to wait for an editor to finish: many write a file in several steps.
+/// The time to wait for an editor to finish: many write a file in several steps.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Detects requests to reload the configuration.
+/// A detector of requests to reload the configuration.
 #[derive(Debug)]
 pub(crate) struct Reload {
     options: Options,
     hangup: Signal,
     changes: mpsc::Receiver<()>,
     sender: mpsc::Sender<()>,
-    /// When to act on a detected change.
+    /// The time to act on a detected change.
     due: Option<Instant>,
     files: Vec<PathBuf>,
-    /// Watches until it is dropped; without one SIGHUP still works.
+    /// The watcher of the files, which works until it is dropped; without one SIGHUP still works.
     watcher: Option<RecommendedWatcher>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Service {
     alive: Option<Instant>,
     ready: bool,
     status: String,
-    /// The last status sent, and when.
+    /// The last status sent, with the time.
     told: Option<(String, Instant)>,
     failed: bool,
 }
@@ -84,13 +84,13 @@ impl Service {
         }
     }
 
-    /// Returns when [`beat`](Self::beat) is to be called even if nothing happens.
+    /// Returns the time at which [`beat`](Self::beat) is to be called even if nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let alive = self.interval.zip(self.alive).map(|(interval, last)| last + interval);
         alive.into_iter().chain(self.status_due()).min()
     }
 
-    /// When a changed status is to be sent.
+    /// Returns the time at which a changed status is to be sent.
     fn status_due(&self) -> Option<Instant> {
         self.told.as_ref().filter(|(text, _)| *text != self.status).map(|(_, at)| *at + STATUS_PAUSE)
     }

@@ -21,10 +21,10 @@ use crate::http::listen::Listen;
 use crate::sources::cms::Cms;
 use file::File;
 
-/// The longest time for draining connections, and for waiting for a forward or another agent.
+/// The maximum time for draining connections, and for waiting for a forward or another agent.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 
-/// How long changes may be outstanding before the agent that has the lock is challenged.
+/// The default time for which changes may be outstanding before the agent that has the lock is challenged.
 const TAKEOVER: Duration = Duration::from_secs(30);
 
 /// The socket of a Northbound server on this machine.
@@ -33,10 +33,11 @@ const DEFAULT_SOCKET: &str = "ovnnb_db.sock";
 /// The same of a Southbound server.
 const DEFAULT_SOUTHBOUND_SOCKET: &str = "ovnsb_db.sock";
 
-/// The longest reply of the Southbound database that is accepted, in bytes: 2,000,000 flows of NAT rows.
+/// The maximum length of a reply of the Southbound database, in bytes: 2,000,000 flows of NAT rows.
 const MAX_SOUTHBOUND_REPLY: usize = 1 << 30;
 
-/// How long a Southbound server may be silent before it is probed: it is silent while it searches millions of flows.
+/// The time for which a Southbound server may be silent before it is probed: it is silent while it searches millions of
+/// flows.
 const SOUTHBOUND_PROBE: Duration = Duration::from_secs(60);
 
 /// Options of every command.
@@ -117,21 +118,22 @@ pub struct Settings {
     pub cluster_id: Option<Uuid>,
     /// Whether commands that only read use only the leader of a cluster.
     pub leader_only: bool,
-    /// How long to wait for the database.
+    /// The time to wait for the database.
     pub timeout: Option<Duration>,
     /// The policy file, if there is one.
     pub policy: Option<PathBuf>,
     /// The log level, if it is set.
     pub log_level: Option<LevelFilter>,
-    /// Where metrics are offered.
+    /// The place where metrics are offered.
     pub metrics: Option<Listen>,
     /// Whether there are metrics for each router.
     pub metrics_by_router: bool,
-    /// Who may see the status page, which is offered where the metrics are.
+    /// The access to the status page, which is offered where the metrics are.
     pub status_page: StatusPage,
-    /// How long changes may be outstanding before the agent that has the lock is challenged. `None`: forever.
+    /// The time for which changes may be outstanding before the agent that has the lock is challenged. `None`:
+    /// forever.
     pub takeover: Option<Duration>,
-    /// How often overrides are verified in the Southbound database. `None`: never.
+    /// The interval at which overrides are verified in the Southbound database. `None`: never.
     pub verify_interval: Option<Duration>,
     /// The audit file.
     pub audit: Option<PathBuf>,
@@ -269,7 +271,7 @@ impl Settings {
         config
     }
 
-    /// As [`session`](Self::session), for commands that only read.
+    /// Returns the same as [`session`](Self::session), for commands that only read.
     pub fn reading_session(&self) -> SessionConfig {
         let mut config = self.session();
         config.leader_only = self.leader_only;

@@ -17,8 +17,8 @@ use crate::clock;
 use crate::reach::{self, Deadline};
 use crate::settings::Settings;
 
-/// The most routers or ports that are selected one by one. A server examines every row of a table for each select, but
-/// selecting more together also returns rows that are not needed.
+/// The maximum number of routers or ports that are selected one by one. A server examines every row of a table for each
+/// select, but selecting more together also returns rows that are not needed.
 const MAX_APART: usize = 8;
 
 /// The same for the flows of routers, of which there may be a million.
@@ -210,7 +210,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads where the routers' gateways and the instances' ports are.
+    /// Reads the bindings of the routers' gateways and the instances' ports.
     async fn bindings(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
         let datapaths: BTreeSet<Uuid> = southbound.datapaths.values().copied().collect();
         let of_gateways = &["logical_port", "type", "datapath", "options", "chassis"];

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 
-/// What `/api/v1/status` answers, and the command `status` prints. Field names are stable.
+/// The answer of `/api/v1/status` and of the command `status`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) role: &'static str,
@@ -30,7 +30,7 @@ pub(crate) struct Status {
     pub(crate) sources: Vec<String>,
     /// The last findings in the Southbound database; `null` if verification is off.
     pub(crate) verification: Option<String>,
-    /// Where metrics are offered.
+    /// The place where metrics are offered.
     pub(crate) metrics: Option<String>,
     /// `off`, `local` or `any`.
     pub(crate) status_page: &'static str,
@@ -48,7 +48,7 @@ pub(crate) struct DatabaseStatus {
     pub(crate) in_step: bool,
     /// The server's role in its cluster: `standalone`, `leader`, `follower` or `relay`.
     pub(crate) server: Option<&'static str>,
-    /// Why it is not in sync, if known.
+    /// The reason why it is not in sync, if known.
     pub(crate) error: Option<Failure>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Commit {
     pub(crate) changes: usize,
 }
 
-/// An error, and when it occurred.
+/// An error, with the time at which it occurred.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Failure {
     pub(crate) at: String,
@@ -82,7 +82,7 @@ pub(crate) struct Failure {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Configuration {
     pub(crate) files: Vec<PathBuf>,
-    /// Why the present files are not in force.
+    /// The reason why the present files are not in force.
     pub(crate) error: Option<String>,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for Commit {
 // ===== impl LockReport =====
 
 impl LockReport {
-    /// Describes who has it.
+    /// Describes the holder.
     pub(crate) fn sentence(&self) -> String {
         let since = self.since.map_or_else(String::new, |since| format!(" since {}", rfc3339(since)));
         match (self.state, self.epoch) {

@@ -11,41 +11,41 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an agent that is challenged may take to answer.
+/// The time that an agent that is challenged may take to answer.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often a challenged agent takes the lock back within that time. Several may challenge it at once, each of them
-/// once; one that continues is another agent that does the same.
+/// The number of times that a challenged agent takes the lock back within that time. Several may challenge it at once,
+/// each of them once; one that continues is another agent that does the same.
 const ROUNDS: u32 = 3;
 
-/// How often the time to the next challenge is doubled: changes that an agent never makes must not hide its death for
-/// long.
+/// The number of times that the time to the next challenge is doubled: changes that an agent never makes must not hide
+/// its death for long.
 const DOUBLINGS: u32 = 2;
 
 /// The state of the takeover: of the other agent's lock, and of our own.
 #[derive(Debug)]
 pub(crate) struct Takeover {
-    /// How long changes may be outstanding. `None`: forever.
+    /// The time for which changes may be outstanding. `None`: forever.
     patience: Option<Duration>,
-    /// Since when changes are outstanding, or the last challenge.
+    /// The time since which changes are outstanding, or of the last challenge.
     since: Option<Instant>,
     /// The number of challenges that were answered since.
     answered: u32,
     claim: Claim,
 }
 
-/// How this agent got the lock, or is going to.
+/// The way in which this agent got the lock, or is going to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
     /// It was this agent's turn, or it has kept the lock for long enough.
     Turn,
-    /// This agent challenges the former holder; the time is when the challenge ends, once it has the lock.
+    /// This agent challenges the former holder; the time is the end of the challenge, once it has the lock.
     Challenge(Option<Instant>),
-    /// This agent was challenged so often recently, the last time then, and takes the lock back or has done so.
+    /// This agent was challenged so many times recently, last at this time, and takes the lock back or has done so.
     Defence(u32, Instant),
 }
 
-/// What to do when the lock was stolen from this agent.
+/// The action after the lock was stolen from this agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stolen {
     /// Take it back, to show that this agent is alive.

@@ -1,4 +1,4 @@
-//! Changes by batches, in terms of what depends on them.
+//! Changes by batches, in terms of the ports, routers and addresses concerned.
 
 use std::collections::HashSet;
 use std::mem;
@@ -69,7 +69,7 @@ impl Changes {
     }
 }
 
-/// Collects changes until they are committed, then until they are taken.
+/// A collection of changes until they are committed, then until they are taken.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pending: Gathered,
@@ -82,7 +82,7 @@ struct Gathered {
     list: HashSet<Change>,
 }
 
-/// The first commit changes everything.
+/// Everything counts as changed by the first commit.
 impl Default for Recorder {
     fn default() -> Self {
         Self { pending: Gathered { everything: true, list: HashSet::new() }, committed: Gathered::default() }
@@ -113,7 +113,7 @@ impl Recorder {
         self.pending = Gathered { everything: true, list: HashSet::new() };
     }
 
-    /// Replaces the list by "everything" if it is longer than `limit`.
+    /// Commits the pending changes, and replaces the list by "everything" if it is longer than `limit`.
     pub(crate) fn commit(&mut self, limit: usize) {
         let pending = mem::take(&mut self.pending);
         self.committed.everything |= pending.everything;

@@ -40,20 +40,20 @@ macro_rules! handles {
 }
 
 handles! {
-    /// Identifies a row of `Logical_Switch`.
+    /// The handle of a row of `Logical_Switch`.
     SwitchId,
-    /// Identifies a row of `Logical_Switch_Port`.
+    /// The handle of a row of `Logical_Switch_Port`.
     PortId,
-    /// Identifies a row of `Logical_Router`.
+    /// The handle of a row of `Logical_Router`.
     RouterId,
-    /// Identifies a row of `Logical_Router_Port`.
+    /// The handle of a row of `Logical_Router_Port`.
     RouterPortId,
-    /// Identifies a row of `Load_Balancer`.
+    /// The handle of a row of `Load_Balancer`.
     LoadBalancerId,
-    /// Identifies a row of `Load_Balancer_Group`.
+    /// The handle of a row of `Load_Balancer_Group`.
     GroupId,
-    /// Identifies a row of `NAT`.
+    /// The handle of a row of `NAT`.
     NatId,
-    /// Identifies the row of `NB_Global`.
+    /// The handle of the row of `NB_Global`.
     NbGlobalId,
 }

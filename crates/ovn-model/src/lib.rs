@@ -1,5 +1,5 @@
 //! A model of an OVN Northbound database: typed rows of a few tables, their values
-//! parsed once, in a compact store that answers questions both ways along every reference.
+//! parsed once, in a compact store that can be searched along every reference in both directions.
 //!
 //! [`Store`] is the [`Replica`](ovsdb_protocol::Replica) of an OVSDB session. It requests only the columns that the
 //! server has and that some rule reads. After each committed batch, [`Store::take_changes`] returns the changes in

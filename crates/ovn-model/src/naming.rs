@@ -1,4 +1,4 @@
-//! The UUIDs of our own rows.
+//! The UUIDs of the agent's own rows.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 
 use crate::parsing::push_ip;
 
-/// The name space of the UUIDs of all our rows.
+/// The name space of the UUIDs of all the agent's rows.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x8f2c_5a3e_61d4_4b7f_9e0a_d3b1_c46f_7728);
 
 /// Returns the UUID of the row with this role on the router with UUID `router`, for an address and a port.
@@ -24,7 +24,7 @@ pub fn row_uuid(owner: &str, role: &str, router: Uuid, address: IpAddr, port: &s
     named_uuid(&name)
 }
 
-/// Returns the UUID of a name in our name space, of version 5 (RFC 9562 section 5.5).
+/// Returns the UUID of a name in this name space, of version 5 (RFC 9562 section 5.5).
 ///
 /// One has to be computed for each row; where the hardware supports SHA-1, this takes a fraction of the time.
 pub fn named_uuid(name: &str) -> Uuid {

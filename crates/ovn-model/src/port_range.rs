@@ -44,7 +44,7 @@ impl FromStr for PortRange {
 impl OriginalText for PortRange {
     const WHAT: &'static str = "a range of ports";
 
-    /// As in ovn-controller: either port may be surrounded by white space (lib/actions.c, `parse_ct_nat`).
+    /// Parses a range as ovn-controller does: white space may surround either port (lib/actions.c, `parse_ct_nat`).
     fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         Self::parse_ends(first.trim(), last.trim())

@@ -36,7 +36,7 @@ pub fn is_host(prefix: &IpNet) -> bool {
     prefix.prefix_len() == prefix.max_prefix_len()
 }
 
-/// Renders a prefix as `ovn-nbctl` does: that of a single address without its length.
+/// A prefix that is rendered as `ovn-nbctl` does: that of a single address without its length.
 #[derive(Clone, Copy, Debug)]
 pub struct Canonical<'a>(pub &'a IpNet);
 

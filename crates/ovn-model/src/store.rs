@@ -49,7 +49,7 @@ pub struct Store {
     problems: Problems,
 }
 
-/// How a load balancer is attached to a router.
+/// The way in which a load balancer is attached to a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachment {
     /// The router names it.
@@ -200,7 +200,7 @@ impl Store {
         routers.into_iter().flatten()
     }
 
-    /// Returns how a load balancer comes to be on a router, if it does.
+    /// Returns the attachment of a load balancer to a router, if there is one.
     pub fn attachment(&self, router: RouterId, balancer: LoadBalancerId) -> Option<Attachment> {
         self.load_balancer(balancer)?;
         let router = self.router(router)?;

@@ -1,4 +1,4 @@
-//! The declared tables: everything that is read from the Northbound database.
+//! The declared tables, which are all that is read from the Northbound database.
 //!
 //! To add a column, add a field to one of these; see CONTRIBUTING.md.
 

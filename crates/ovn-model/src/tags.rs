@@ -1,4 +1,4 @@
-//! The tags that mark a NAT row as ours.
+//! The tags that mark a NAT row as an agent's.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,7 +38,7 @@ impl Tags {
         self.suffixes().map(|(suffix, value)| ([own_keys::PREFIX, suffix].concat(), value))
     }
 
-    /// Returns what follows the prefix in the keys, and their values.
+    /// Returns the keys, without the prefix, and their values.
     fn suffixes(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {

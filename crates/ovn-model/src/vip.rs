@@ -32,7 +32,7 @@ pub struct Endpoint {
 /// A virtual address and its backends.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Vip {
-    /// What clients connect to.
+    /// The address that clients connect to.
     pub endpoint: Endpoint,
     value: Value,
 }
@@ -64,7 +64,7 @@ impl Endpoint {
         Self::parse_spelled(text.as_bytes()).map(|(endpoint, _)| endpoint)
     }
 
-    /// Also returns whether it is canonical.
+    /// Parses an endpoint, and returns whether it is canonical.
     fn parse_spelled(text: &[u8]) -> Option<(Self, bool)> {
         Self::parse_usual(text).or_else(|| Some((Self::parse_odd(str::from_utf8(text).ok()?)?, false)))
     }

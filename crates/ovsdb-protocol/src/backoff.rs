@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Pauses that grow by a quarter from one attempt to the next, so that the last is at most a fifth of the time since the
+/// Pauses that grow by a quarter from one attempt to the next, so that the last is about a fifth of the time since the
 /// first: an election of a second costs little more than a second. They have jitter, so that clients that lost the same
 /// server do not all return at the same time.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Starts at `min` and grows to `max`.
+    /// Creates pauses that start at `min` and grow to `max`.
     ///
     /// `min` is raised to a millisecond, and `max` to `min`.
     pub fn new(min: Duration, max: Duration) -> Self {
@@ -35,7 +35,7 @@ impl Backoff {
 }
 
 impl Default for Backoff {
-    /// From 100 ms to 8 s, the upper end being that of Open vSwitch.
+    /// Returns pauses from 100 ms to 8 s, which is also the maximum of Open vSwitch.
     fn default() -> Self {
         Self::new(Duration::from_millis(100), Duration::from_secs(8))
     }

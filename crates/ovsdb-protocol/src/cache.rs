@@ -20,7 +20,7 @@ use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
 use crate::value::{Datum, Row};
 
-/// A [`Replica`] of untyped rows for a [`Session`](crate::Session): the content of the selected tables, and how it
+/// A [`Replica`] of untyped rows for a [`Session`](crate::Session): the content of the selected tables, and its
 /// changes.
 ///
 /// # Behaviour
@@ -39,10 +39,10 @@ pub struct Cache {
     selections: Option<Vec<Selection>>,
     absent: Vec<Absent>,
     content: Content,
-    /// Receives the snapshot if `content` has other columns than the server.
+    /// The content that receives the snapshot if `content` has other columns than the server.
     next: Option<Content>,
-    /// The changes since the last [`Cache::take_deltas`], joined by row, so that they are bounded by the size of the
-    /// database.
+    /// The changes since the last [`Cache::take_deltas`], joined by row, so that they are bounded by the sizes of
+    /// the old and the new content.
     deltas: BTreeMap<(Arc<str>, Uuid), RowDelta>,
     error: Option<CacheError>,
 }
@@ -60,7 +60,7 @@ pub struct RowDelta {
     pub new: Option<Arc<Row>>,
 }
 
-/// How a row update contradicts the content. The session then fetches everything again.
+/// A contradiction between a row update and the content. The session then fetches everything again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
@@ -93,7 +93,7 @@ pub enum CacheError {
         table: String,
         /// The name of the row.
         uuid: Uuid,
-        /// What is wrong with the text.
+        /// The error in the text.
         #[source]
         source: crate::cursor::DecodeError,
     },

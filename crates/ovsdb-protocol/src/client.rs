@@ -34,10 +34,10 @@ use crate::transact::Transaction;
 /// beyond that.
 const MAX_COMMANDS: usize = 32;
 
-/// How long a call waits for a server by default: an election and a slow snapshot.
+/// The default limit on the time that a call waits for a server: an election and a slow snapshot.
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// A handle to a database that survives its connections and servers.
+/// A handle to a database that stays valid across connections and servers.
 ///
 /// [`connect`](Self::connect) creates it together with its [`Driver`], which owns a [`Session`](crate::Session) and does
 /// all the work. Clones are cheap, and share session, lock and monitors.
@@ -99,14 +99,14 @@ impl Client {
         (Self { commands, status, dropped, tables, database, wait, fail_fast: false }, driver)
     }
 
-    /// Sets how long calls of this handle wait for a server; `None` for ever.
+    /// Sets how long calls of this handle wait for a server; `None` for no limit.
     #[must_use]
     pub fn wait_at_most(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.wait = limit.into();
         self
     }
 
-    /// Makes calls of this handle fail as soon as every server has failed since one could be used.
+    /// Makes calls of this handle fail as soon as every server has failed since one could last be used.
     #[must_use]
     pub fn fail_fast(mut self) -> Self {
         self.fail_fast = true;
@@ -244,7 +244,7 @@ impl Client {
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         self.reply.close();
-        // A lock that arrived and was not taken has to be dropped before the driver looks.
+        // A lock that arrived and was not taken has to be dropped before the driver checks.
         drop(self.reply.try_recv());
         self.dropped.notify_one();
     }

@@ -1,4 +1,4 @@
-//! A pull parser over complete JSON text, shaped to OVSDB's notation (RFC 7047 section 5.1).
+//! A pull parser over complete JSON text, for OVSDB's notation (RFC 7047 section 5.1).
 //!
 //! Updates are decoded by this rather than into a tree of values: the consumer reads the atoms of a column directly
 //! from the receive buffer, without an allocation unless a string contains an escape.
@@ -27,7 +27,7 @@ pub enum AtomRef<'a> {
     Real(f64),
     /// A boolean.
     Boolean(bool),
-    /// A string; owned only where the text held an escape.
+    /// A string; owned only if the text contains an escape.
     String(Cow<'a, str>),
     /// A row reference or other UUID.
     Uuid(Uuid),
@@ -53,7 +53,7 @@ impl From<AtomRef<'_>> for Atom {
 pub struct DecodeError {
     /// Byte offset into the text being decoded.
     pub at: usize,
-    /// What was expected there.
+    /// A description of the text that was expected there.
     pub expected: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! The decoder from bytes to messages: splits the undelimited JSON-RPC stream, and monitor replies and updates
+//! The decoder from bytes to messages, which splits the undelimited JSON-RPC stream, and monitor replies and updates
 //! further into their rows, so that neither is ever in memory as a whole.
 
 mod frame;
@@ -22,7 +22,7 @@ use crate::monitor::MonitorMethod;
 use crate::row::{RowChange, RowUpdate};
 use crate::scan::{Limits, ScanError, Scanner};
 
-/// Splits a stream of bytes into [`Frame`]s.
+/// A decoder that splits a stream of bytes into [`Frame`]s.
 ///
 /// Write to [`Decoder::buffer`], then call [`Decoder::next`] until it returns `None`.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Decoder {
     members: Members,
     /// Monitor requests without a reply.
     expected: Vec<(u64, MonitorMethod)>,
-    /// The message with rows that is under way.
+    /// The message with rows that is being received.
     rows: RowsHead,
     has_rows: bool,
     /// Whether the tables are in an array.
@@ -50,7 +50,7 @@ pub(crate) struct Decoder {
 
 /// The result of a step.
 enum Step {
-    /// Nothing: it waits for bytes.
+    /// Nothing; more bytes are needed.
     Starved,
     Ahead,
     Found(Found),
@@ -193,7 +193,7 @@ impl Decoder {
         Ok(Step::Ahead)
     }
 
-    /// At the value of a member of the message.
+    /// Handles the value of a member of the message.
     fn member(&mut self, member: Member, first: u8) -> Result<Step, ProtocolError> {
         if let Some(wanted) = self.rows_ahead(member) {
             // An error reply has `null` here, or no such member at all.
@@ -220,8 +220,8 @@ impl Decoder {
         self.go(State::AfterValue)
     }
 
-    /// Whether the member holds rows, and how many elements come before the tables in its array,
-    /// `None` if there is no array.
+    /// Returns `None` if the member holds no rows, and else the number of elements before the tables in its array,
+    /// `Some(None)` if there is no array.
     fn rows_ahead(&self, member: Member) -> Option<Option<usize>> {
         match member {
             Member::Result if self.members.result.is_none() => {
@@ -272,7 +272,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The message is complete.
+    /// Handles the end of the message.
     fn finish(&mut self) -> Result<Step, ProtocolError> {
         self.state = State::Between;
         let expected = self.expected_method();

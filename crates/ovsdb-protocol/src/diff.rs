@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::schema::{ColumnType, ValueError};
 use crate::value::{Atom, Datum};
 
-/// Why a difference cannot be applied. The value is unchanged then, and known to be stale.
+/// The error of a difference that cannot be applied. The value is then unchanged, and known to be stale.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiffError {

@@ -6,10 +6,10 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-/// How much of the text before the fault is quoted in an error, in bytes.
+/// The maximum length of the text before the fault that an error quotes, in bytes.
 const MAX_QUOTED: usize = 80;
 
-/// Why a request has no JSON that ovsdb-server accepts. It shows the position by the text before it.
+/// The error of a request without JSON that ovsdb-server accepts. It shows the position by the text before it.
 #[derive(Debug)]
 pub(crate) struct EncodeError {
     fault: serde_json::Error,
@@ -37,7 +37,8 @@ pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, Encod
     }
 }
 
-/// Refuses values at which ovsdb-server closes the connection (`json_lex_number` and `json_lex_4hex` in lib/json.c).
+/// A formatter that refuses values at which ovsdb-server closes the connection (`json_lex_number` and `json_lex_4hex`
+/// in lib/json.c).
 struct Strict;
 
 impl Formatter for Strict {

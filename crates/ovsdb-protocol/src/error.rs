@@ -14,7 +14,7 @@ use crate::server::ServerUnusable;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// Why a request or a connection failed.
+/// The error of a request or a connection.
 ///
 /// `{error}` prints the error itself, and [`source`](StdError::source) leads to its causes. `{error:#}` prints all of
 /// them in one line, separated by colons: the form for a log or a user.
@@ -76,7 +76,7 @@ pub(crate) enum Kind {
     ColumnNotMonitored(String),
 }
 
-/// Why each server could not be used, in one line.
+/// The reason why each server could not be used, in one line.
 struct Listed<'a>(&'a [(Endpoint, Arc<Error>)]);
 
 // ===== impl Error =====

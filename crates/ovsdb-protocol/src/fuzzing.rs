@@ -30,7 +30,7 @@ pub fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
     seen
 }
 
-/// Whether a text is one JSON object, as far as the decoder checks.
+/// Returns whether a text is one JSON object, as far as the decoder checks.
 pub fn is_object(text: &str) -> bool {
     let end = Scanner::default().scan(text.as_bytes(), Limits { depth: 100, value: 1 << 16 });
     text.starts_with('{') && end == Ok(Some(text.len()))

@@ -1,5 +1,5 @@
-//! JSON-RPC 1.0 without its transport: matches replies to requests, answers requests of the peer, and detects a peer that is
-//! silent. No clock, no socket, no task.
+//! JSON-RPC 1.0 without its transport: it matches replies to requests, answers requests of the peer, and detects a
+//! silent peer. It has no clock, socket or task.
 
 pub(crate) mod message;
 
@@ -16,8 +16,8 @@ use crate::outcome::DatabaseError;
 /// that more would only wait there instead of here.
 const MAX_PENDING: usize = 1024;
 
-/// The number of requests beyond these that a connection may need for itself, such as those about a lock: the caller's must
-/// not keep it from them.
+/// The number of requests beyond these that are reserved for the connection itself, such as those about a lock:
+/// requests of the caller must not prevent them.
 const MAX_RESERVED: usize = 64;
 
 /// The number of bytes of replies that a peer may leave unread while it sends requests. ovsdb-server has one echo pending
@@ -27,8 +27,8 @@ const MAX_REPLY_BACKLOG: usize = 1 << 20;
 /// One side of a JSON-RPC connection (RFC 7047 section 4). `T` is a token that the caller attaches to a request and gets
 /// back with its reply.
 ///
-/// Feed it [`handle_message`](Self::handle_message), [`handle_activity`](Self::handle_activity) and
-/// [`handle_deadline`](Self::handle_deadline); send what is in [`outbox`](Self::outbox).
+/// Call [`handle_message`](Self::handle_message), [`handle_activity`](Self::handle_activity) and
+/// [`handle_deadline`](Self::handle_deadline) as they apply; send the bytes of [`outbox`](Self::outbox).
 #[derive(Debug)]
 pub(crate) struct JsonRpc<T> {
     next_id: u64,
@@ -50,25 +50,25 @@ pub(crate) enum Event<T> {
     Notification { method: String, params: Box<RawValue> },
 }
 
-/// Too many requests are pending.
+/// The error of too many pending requests.
 #[derive(Debug)]
 pub(crate) struct Busy<T>(pub(crate) T);
 
-/// The peer sends requests and does not read the replies.
+/// The error of a peer that sends requests and does not read the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PeerNotReading;
 
-/// The inactivity probe, as in Open vSwitch's lib/reconnect.c: an echo after one silent interval, the end after another.
-/// Every received byte counts as activity, so that a long message is not silence.
+/// The inactivity probe, as in Open vSwitch's lib/reconnect.c: an echo after one silent interval, an error after
+/// another. Every received byte counts as activity, so that a long message is not silence.
 #[derive(Debug)]
 struct Probe {
     interval: Option<Duration>,
     active: Instant,
-    /// When the echo was sent.
+    /// The time at which the echo was sent.
     probed: Option<Instant>,
 }
 
-/// The peer was silent for two probe intervals: for this time.
+/// The error of a peer that was silent for two probe intervals, with the time of its silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InactivityTimeout(pub(crate) Duration);
 
@@ -86,7 +86,7 @@ impl<T> JsonRpc<T> {
         self.request_within(MAX_PENDING, method, params, token)
     }
 
-    /// Queues a request that the connection itself needs: there is room for some although too many are pending.
+    /// Queues a request that the connection itself needs, for which room is reserved.
     pub(crate) fn request_reserved(&mut self, method: &str, params: &str, token: T) -> Result<u64, Busy<T>> {
         self.request_within(MAX_PENDING + MAX_RESERVED, method, params, token)
     }
@@ -169,7 +169,7 @@ impl<T> JsonRpc<T> {
         self.probe.probed = None;
     }
 
-    /// Returns when [`handle_deadline`](Self::handle_deadline) wants to be called.
+    /// Returns the time at which [`handle_deadline`](Self::handle_deadline) is to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let interval = self.probe.interval?;
         // Counted from the probe, not from the last activity: if this process was stopped for a while, the peer still

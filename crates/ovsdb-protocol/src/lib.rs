@@ -90,18 +90,18 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`ErrorClass`] tells whether another attempt makes sense. To make an attempt repeatable, choose the row's UUID
+//! [`ErrorClass`] says whether another attempt makes sense. To make an attempt repeatable, choose the row's UUID
 //! ([`TableOperations::insert_as`]), and state the preconditions ([`TableOperations::require`],
 //! [`Transaction::assert_lock`]).
 //!
-//! # Where to read on
+//! # Further reading
 //! - Typed rows: [`Table`], its derive, and [`Transaction::on`]; untyped ones: [`Row`], [`Datum`] and [`Atom`].
-//! - What to connect to, and how: [`SessionConfig`], [`Remotes`], [`TlsConfig`].
+//! - Connections: [`SessionConfig`], [`Remotes`], [`TlsConfig`].
 //! - An event loop: [`Session`], [`SessionEvent`], [`Replica`].
 //! - Tests of a program: the module `testing`, with the feature of that name.
 //!
 //! # Behaviour
-//! - What arrives is decoded row by row; no snapshot is ever in memory as JSON.
+//! - Received data is decoded row by row; no snapshot is ever in memory as JSON.
 //! - Whatever a server sends, nothing panics, and memory stays within [`Limits`] besides the rows themselves.
 //! - A session uses only the leader of a cluster, unless it is configured to use any server.
 //! - A transaction whose reply is lost is [`Outcome::Unknown`], which is not a failure; it is not sent again.

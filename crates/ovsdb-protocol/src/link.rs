@@ -1,4 +1,4 @@
-//! The IO of a connection: moves bytes between a stream and the decoder and protocol state.
+//! The IO of a connection, between a stream and the decoder and protocol state.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -29,20 +29,20 @@ pub(crate) struct Link<T> {
     pub(crate) rpc: JsonRpc<T>,
     /// Bytes that are received but not decoded yet, while the server prepares the rest of a snapshot.
     pub(crate) ahead: ReadAhead,
-    /// How the connection ended, while bytes are left to decode.
+    /// The error that ended the connection, while bytes are left to decode.
     end: Option<Error>,
     /// The number of bytes that may arrive in all: a bound on the handshake, which a peer could otherwise keep open by
     /// sending.
     pub(crate) limit: u64,
 }
 
-/// Takes the rows of monitor replies and updates as they arrive.
+/// A receiver of the rows of monitor replies and updates.
 pub(crate) trait RowHandler {
     fn begin(&mut self, head: &RowsHead) -> Result<(), Error>;
     fn row(&mut self, update: RowUpdate<'_>) -> Result<(), Error>;
 }
 
-/// What [`Link::drive`] received.
+/// A message that [`Link::drive`] received.
 #[derive(Debug)]
 pub(crate) enum Incoming<T> {
     Event(Event<T>),
@@ -55,7 +55,7 @@ impl<T> Link<T> {
         Self { stream, decoder, rpc, ahead: ReadAhead::default(), end: None, limit: u64::MAX }
     }
 
-    /// Sends and receives until a message arrived.
+    /// Sends and receives until a message has arrived.
     ///
     /// Reading and writing advance together: a server that has replies to send reads no requests, so that waiting for
     /// one direction alone could last for ever.

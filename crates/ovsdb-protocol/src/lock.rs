@@ -25,7 +25,7 @@ pub enum LockStatus {
     Held(u64),
 }
 
-/// How a lock is requested.
+/// The method of a lock request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockMethod {
     /// The client waits in the server's queue if another one holds the lock.
@@ -43,7 +43,7 @@ pub(crate) enum LockNotice {
     Stolen,
 }
 
-/// One lock, on all connections.
+/// The state of one lock, across connections.
 ///
 /// ```text
 /// Idle     -- ask ------------>  Asked

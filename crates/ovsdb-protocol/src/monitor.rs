@@ -12,7 +12,7 @@ use crate::transact::Condition;
 /// The columns and rows to monitor, by table.
 pub type MonitorRequests = BTreeMap<String, MonitorRequest>;
 
-/// Which columns and rows of a table to monitor.
+/// The columns, rows and events of a table to monitor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MonitorRequest {
     columns: Vec<String>,
@@ -21,7 +21,7 @@ pub struct MonitorRequest {
     load_stage: u8,
 }
 
-/// Which rows of a table to monitor.
+/// The rows of a table to monitor.
 ///
 /// On the wire several clauses mean *any of them* and no clause means *all rows*, unlike in a transaction, where
 /// several mean *all of them*. These variants exclude this mistake.
@@ -37,7 +37,7 @@ pub enum RowFilter<C = Condition> {
     Any(Vec<C>),
 }
 
-/// Which events of a table to monitor, RFC 7047 section 4.1.5 `<monitor-select>`. All by default.
+/// The events of a table to monitor, RFC 7047 section 4.1.5 `<monitor-select>`. All by default.
 ///
 /// A [`Replica`](crate::Replica) of the table's content needs all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -74,7 +74,7 @@ impl Default for MonitorSelect {
 // ===== impl MonitorRequest =====
 
 impl MonitorRequest {
-    /// Monitors these columns of all rows.
+    /// Creates a request to monitor these columns of all rows.
     pub fn columns<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> Self {
         Self {
             columns: columns.into_iter().map(Into::into).collect(),
@@ -101,7 +101,7 @@ impl MonitorRequest {
 
     /// Loads the table's rows in this stage of a snapshot; stage 0, the default, is the first.
     ///
-    /// ovsdb-server renders a whole reply before it sends the first byte, and serves nobody meanwhile. A
+    /// ovsdb-server renders a whole reply before it sends the first byte, and serves no other client meanwhile. A
     /// [`Session`](crate::Session) requests the stages one after the other, by `monitor_cond_change`, so that it
     /// decodes one while the server renders the next, and other clients are served in between. It is still one monitor,
     /// whose updates are whole transactions.

@@ -14,7 +14,7 @@ pub use error::{DatabaseError, ErrorClass};
 
 use crate::value::{Atom, Row};
 
-/// How a transaction ended, as far as this client can know.
+/// The outcome of a transaction, as far as this client can know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The transaction was executed.
@@ -45,7 +45,7 @@ pub enum OperationResult {
     Rows(Vec<Row>),
 }
 
-/// Why a transaction was not executed.
+/// The error of a transaction that was not executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", match operation {
     Some(index) => format!("operation {index} refused"),

@@ -16,7 +16,7 @@ pub struct Problem {
     pub uuid: Uuid,
     /// The column's name.
     pub column: Arc<str>,
-    /// What is wrong, in words.
+    /// A description of the problem.
     pub message: String,
 }
 
@@ -46,7 +46,7 @@ struct Entry {
 pub(crate) struct Finding<'a> {
     /// The column's name.
     pub(crate) column: &'a str,
-    /// What is wrong, in words.
+    /// A description of the problem.
     pub(crate) message: String,
     /// Whether the value is unknown, so that differences to it cannot be applied.
     pub(crate) is_unknown: bool,
@@ -136,14 +136,14 @@ impl Problems {
         self.retain(uuid, |entry| *entry.table != *table || *entry.column != *column);
     }
 
-    /// Returns the columns of a row of which nothing is known.
+    /// Returns the columns of a row whose values are unknown.
     pub(crate) fn unknown(&self, table: &str, uuid: Uuid) -> impl Iterator<Item = &str> {
         let entries = self.by_row.get(&uuid).into_iter().flatten();
         entries.filter(move |entry| entry.is_unknown && *entry.table == *table).map(|entry| &*entry.column)
     }
 
-    /// Takes over the findings of reading a row: the former problems of the columns that were read end. Returns whether the
-    /// row has a problem now.
+    /// Replaces the problems of the columns that were read with the findings. Returns whether the row has a problem
+    /// now.
     pub(crate) fn settle(
         &mut self,
         table: &str,

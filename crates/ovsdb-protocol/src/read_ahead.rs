@@ -38,7 +38,7 @@ impl ReadAhead {
         self.length == 0
     }
 
-    /// Receives bytes by `read`, which appends them to what it is given.
+    /// Receives bytes by `read`, which appends them to its argument.
     pub(crate) fn fill<R>(&mut self, read: impl FnOnce(&mut BytesMut) -> R) -> R {
         if self.chunks.back().is_none_or(|chunk| chunk.capacity() - chunk.len() < ROOM) {
             self.chunks.push_back(BytesMut::with_capacity(CHUNK));

@@ -12,7 +12,7 @@ use crate::schema::DatabaseSchema;
 /// A batch is `begin`, any number of `apply`, then `commit`; without `commit` if the connection breaks in between. Rows
 /// that were applied then stay, and a snapshot follows before the next `commit`.
 pub trait Replica {
-    /// Returns what to monitor, given the server's schema.
+    /// Returns the monitor requests, given the server's schema.
     ///
     /// # Errors
     /// The schema lacks something that the consumer requires; the message says what.
@@ -32,7 +32,7 @@ pub trait Replica {
     fn commit(&mut self);
 }
 
-/// How a batch relates to the content of the replica.
+/// The relation of a batch to the content of the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// All rows. Rows that are not among them are deleted at `commit`; an inserted row may exist already. If it is
@@ -42,11 +42,11 @@ pub enum Batch {
     Delta,
 }
 
-/// The schema lacks something that the consumer requires.
+/// The error of a schema that lacks something that the consumer requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaMismatch(pub String);
 
-/// A row update contradicts the content of the replica.
+/// The error of a row update that contradicts the content of the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplyError(pub &'static str);
 

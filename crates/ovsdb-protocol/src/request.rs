@@ -1,4 +1,4 @@
-//! JSON of requests, or the error that explains what is wrong with one.
+//! JSON of requests, with an error that explains what is wrong with one.
 
 use serde::Serialize;
 

@@ -34,7 +34,7 @@ pub enum RowChange<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Columns<'a>(&'a str);
 
-/// Takes the columns of a row, one after the other.
+/// A receiver of the columns of a row, one after the other.
 pub trait ColumnSink {
     /// Reads one column. A column that is not read is skipped.
     ///
@@ -111,7 +111,7 @@ impl<'a> Columns<'a> {
         self.0
     }
 
-    /// Hands every column to `sink`.
+    /// Passes every column to `sink`.
     ///
     /// # Errors
     /// The text as a whole is malformed. A single bad value is not an error: see [`ColumnSink`].

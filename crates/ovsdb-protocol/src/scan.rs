@@ -1,14 +1,14 @@
-//! Finds the end of a JSON value, without parsing it and without reading a byte twice.
+//! A search for the end of a JSON value that does not parse it and reads no byte twice.
 
 use crate::unescaped::unescaped_prefix_len;
 
 /// The maximum nesting and length of accepted values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The deepest nesting of arrays and objects. OVSDB needs eight levels; ovsdb-server itself refuses a thousand.
+    /// The maximum nesting of arrays and objects. OVSDB needs eight levels; ovsdb-server itself refuses a thousand.
     pub depth: usize,
-    /// The longest value, in bytes, that is kept in memory as a whole: a row, or a message without rows. A message with
-    /// rows may have any length.
+    /// The maximum length, in bytes, of a value that is kept in memory as a whole: a row, or a message without rows. A
+    /// message with rows may have any length.
     pub value: usize,
 }
 

@@ -16,7 +16,7 @@ use crate::value::{Datum, Row};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerDatabase {
-    /// How the database is stored.
+    /// The storage of the database.
     pub model: StorageModel,
     /// Whether the server is in contact with the majority of its cluster, or with the source of its relay.
     pub connected: bool,
@@ -32,7 +32,7 @@ pub struct ServerDatabase {
     pub index: Option<u64>,
 }
 
-/// How a server stores a database.
+/// The storage of a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorageModel {
     /// In a file of its own. Also assumed of a server without `_Server`.
@@ -57,7 +57,7 @@ pub enum ServerRole {
     Relay,
 }
 
-/// Why a server cannot be used.
+/// The reason why a server cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerUnusable {
@@ -89,7 +89,7 @@ pub enum ServerUnusable {
     },
 }
 
-/// Which servers can be used.
+/// The requirements on a server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
     /// Only the leader of a cluster, or a server without one.
@@ -189,7 +189,7 @@ impl Policy {
         Ok(role)
     }
 
-    /// Records the index of a server: that of no other may be lower.
+    /// Records the index of a server, below which others of its cluster are stale.
     pub(crate) fn record_index(&mut self, database: &ServerDatabase) {
         if let (Some(cluster), Some(index)) = (database.cluster_id, database.index) {
             let least = self.least.entry(cluster).or_default();

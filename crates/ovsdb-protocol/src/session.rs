@@ -1,4 +1,4 @@
-//! A database session: connects, reconnects, and keeps a [`Replica`] synchronised with the database.
+//! A connection to a database that is restored when it is lost, and keeps a [`Replica`] synchronised.
 
 mod config;
 mod connection;
@@ -49,7 +49,7 @@ pub struct Session {
     remotes: RemoteCycle,
     /// The address of the current connection or attempt, or else of the last one.
     address: Option<SocketAddr>,
-    /// How long a server may be silent during the handshake: [`SessionConfig::connect_timeout`], extended by
+    /// The time for which a server may be silent during the handshake: [`SessionConfig::connect_timeout`], extended by
     /// [`extend_handshake_timeout`](Self::extend_handshake_timeout).
     handshake_timeout: Duration,
 }
@@ -121,7 +121,7 @@ impl Session {
 
     /// Calls [`Replica::declare`] again, because its result would be different now. A snapshot follows, of which the
     /// replica learns the differences, and [`SessionEvent::Synced`] when it is complete. Until then transactions are not
-    /// accepted. Does nothing without a connection, or before the replica was asked the first time.
+    /// accepted. Does nothing without a connection, or before the first call of `declare` on it.
     ///
     /// # Errors
     /// [`Error::is_busy`]: too many requests are pending. Nothing has changed.

@@ -1,4 +1,4 @@
-//! Typed rows: declarations with `#[derive(Table)]`, and what follows from them.
+//! Typed rows, declared with `#[derive(Table)]`.
 //!
 //! ```
 //! use ovsdb_protocol::{Table, Uuid};
@@ -65,8 +65,8 @@ pub use schema::declared_schema;
 ///
 /// A column is named by its index in [`ColumnGroup::COLUMNS`].
 pub trait ColumnGroup: Sized {
-    /// What reading a column may change besides the row: `()` unless the declaration names a type. A store that refers
-    /// to rows by handles looks the handles up there.
+    /// The state that reading a column may change besides the row: `()` unless the declaration names a type. A store
+    /// that refers to rows by handles looks the handles up there.
     type Context: ?Sized;
 
     /// The declared columns. No two have the same name.
@@ -138,7 +138,7 @@ pub struct TableSpec {
     pub name: &'static str,
     /// The columns. Several fields of one struct may be parts of one column.
     pub columns: &'static [ColumnSpec],
-    /// The stage of a snapshot that brings the table: those of stage 0 come first. A session asks for one stage after
+    /// The stage of a snapshot that brings the table: those of stage 0 come first. A session requests one stage after
     /// the other, and decodes one while the server renders the next; see
     /// [`MonitorRequest::load_stage`](crate::MonitorRequest::load_stage).
     pub load_stage: u8,
@@ -146,7 +146,7 @@ pub struct TableSpec {
     pub is_optional: bool,
     /// The first release that is known to have all required columns; empty if the declaration does not say.
     pub since: &'static str,
-    /// What is lost without the table; empty if the declaration does not say.
+    /// The consequence of a missing table; empty if the declaration does not say.
     pub absent: &'static str,
 }
 
@@ -167,7 +167,7 @@ pub struct ColumnSpec {
     pub is_optional: bool,
     /// The release that introduced it; empty if the declaration does not say.
     pub since: &'static str,
-    /// What is lost without it; empty if the declaration does not say.
+    /// The consequence if it is missing; empty if the declaration does not say.
     pub absent: &'static str,
 }
 
@@ -204,7 +204,7 @@ pub enum ColumnKind {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ColumnSet(u64);
 
-/// Why a value was not read into a row as it is.
+/// The error of a value that was not read, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColumnError {
     /// The text is not a value of the column's type.
@@ -236,7 +236,7 @@ impl ColumnKind {
         }
     }
 
-    /// Returns true if a difference of such a column lists what changed, rather than the new value.
+    /// Returns true if a difference of such a column lists the changes, rather than the new value.
     pub fn is_collection(self) -> bool {
         matches!(self, Self::Set(_) | Self::Map(..))
     }

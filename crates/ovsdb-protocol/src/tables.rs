@@ -107,7 +107,7 @@ impl Tables {
     }
 
     /// Takes the changes of the rows of `T` since the last call, in the order of their UUIDs. Changes of the same row are
-    /// joined, so that there are never more than rows.
+    /// joined.
     pub fn take_changes<T: Table + Send + Sync + 'static>(&mut self) -> Vec<Change<T>> {
         let table = self.tables.iter_mut().find_map(|table| table.as_any_mut().downcast_mut());
         table.map(TableCache::take_changes).unwrap_or_default()

@@ -1,8 +1,8 @@
-//! TLS as Open vSwitch does it: both sides show a certificate, and each trusts one CA that was made for the purpose.
+//! TLS as Open vSwitch uses it: both sides show a certificate, and each trusts one CA that was made for the purpose.
 //!
-//! It also matters what is not done: certificates of the system are not trusted, the names in certificates do not count
-//! unless configured, because those from `ovs-pki` do not name hosts, and sessions are not resumed, so that every
-//! connection is verified against the present files.
+//! Certificates of the system are not trusted. The names in certificates do not count unless configured, because those
+//! from `ovs-pki` do not name hosts. Sessions are not resumed, so that every connection is verified against the present
+//! files.
 
 #[cfg(feature = "tls")]
 mod certificate;
@@ -58,7 +58,7 @@ pub struct TlsConfig {
 
 #[cfg(feature = "tls")]
 impl From<Arc<ClientConfig>> for TlsConfig {
-    /// Uses this configuration of rustls, which alone determines trust and client certificates.
+    /// Creates a configuration from one of rustls, which alone determines trust and client certificates.
     fn from(client_config: Arc<ClientConfig>) -> Self {
         Self { client_config: Some(client_config), ..Self::default() }
     }
@@ -86,7 +86,7 @@ impl Eq for TlsConfig {}
 
 #[cfg(not(feature = "tls"))]
 impl TlsConfig {
-    /// Explains why it cannot connect.
+    /// Fails with the reason why it cannot connect.
     #[expect(clippy::unused_async, reason = "as with the feature")]
     pub(crate) async fn dial(
         &self,

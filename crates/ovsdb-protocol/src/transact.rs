@@ -181,7 +181,7 @@ impl Transaction {
         self.operations.len()
     }
 
-    /// Returns true without operations.
+    /// Returns true if there are no operations.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }

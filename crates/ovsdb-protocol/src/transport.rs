@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long connecting to a server may take.
+/// The timeouts of connecting to a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DialTimeouts {
-    /// Until the connection is accepted, which the kernel does on behalf of a busy server.
+    /// The time until the connection is accepted, which the kernel does on behalf of a busy server.
     pub(crate) connect: Duration,
-    /// Until a TLS handshake is done, which a busy server may delay. When the CA's certificate is bootstrapped, this
-    /// applies to each of the two handshakes.
+    /// The time until a TLS handshake is done, which a busy server may delay. When the CA's certificate is
+    /// bootstrapped, this applies to each of the two handshakes.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no handshake"))]
     pub(crate) handshake: Duration,
 }

@@ -1,6 +1,6 @@
 //! Database values and their JSON, [RFC 7047 section 5.1].
 //!
-//! A [`Datum`] is what one column of one row holds: a set or a map of [`Atom`]s. Scalars and optional values are sets
+//! A [`Datum`] is the value of one column of one row: a set or a map of [`Atom`]s. Scalars and optional values are sets
 //! of one and of at most one element, as they are inside the server, so that one type serves every column. JSON alone
 //! does not distinguish a real `3` from an integer `3`, nor an empty set from an absent scalar: [`Datum::conform`]
 //! resolves that with the column type of the schema. A real without fraction that was read without one, for example by

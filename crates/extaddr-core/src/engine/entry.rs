@@ -25,11 +25,11 @@ pub(super) struct Entry {
 /// The rows of a port that expire with time.
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
-    /// When the forward of an address was lost.
+    /// The times at which the forwards of addresses were lost.
     pub(super) lost: BTreeMap<Loss, Instant>,
     /// The rows whose forwards may still come back.
     pub(super) held: Vec<NatId>,
-    /// When to decide again.
+    /// The time at which to decide again.
     pub(super) due: Option<Instant>,
 }
 
@@ -52,12 +52,12 @@ pub(super) struct Draft {
 }
 
 impl Entry {
-    /// An entry that has only expiring rows.
+    /// Creates an entry that has only expiring rows.
     pub(super) fn leaving(leaving: Leaving) -> Self {
         Self { leaving: Some(Box::new(leaving)), ..Self::default() }
     }
 
-    /// Whether the decisions have a dependency.
+    /// Returns whether the decisions have a dependency.
     pub(super) fn watches(&self, watch: &Dependency) -> bool {
         self.watched.binary_search(watch).is_ok()
     }
@@ -67,12 +67,12 @@ impl Entry {
         self.leaving.as_ref().map_or(&[], |leaving| &leaving.held)
     }
 
-    /// Returns when a forward was lost.
+    /// Returns the time at which a forward was lost.
     pub(super) fn lost(&self, loss: Loss) -> Option<Instant> {
         self.leaving.as_ref()?.lost.get(&loss).copied()
     }
 
-    /// Returns when to decide again.
+    /// Returns the time at which to decide again.
     pub(super) fn due(&self) -> Option<Instant> {
         self.leaving.as_ref()?.due
     }

@@ -14,7 +14,7 @@ use crate::sources::nic::Nic;
 pub(super) struct Located(HashMap<(Kind, Uuid), Vec<Arc<str>>>);
 
 impl Located {
-    /// Collects them from all ports.
+    /// Collects the instances' ports from all ports.
     pub(super) fn all(store: &Store) -> Self {
         let mut located = Self::default();
         for (_, port) in store.ports() {

@@ -11,7 +11,7 @@ use hashbrown::hash_table::Entry as Place;
 use super::entry::Entry;
 use super::reconcile_key::ReconcileKey;
 
-/// Identifies a port in the tables of the engine. It is used again after the port is forgotten.
+/// The number of a port in the tables of the engine. It is used again after the port is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Number(u32);
 

@@ -8,7 +8,7 @@ use super::reconcile_key::ReconcileKey;
 /// The subjects to be decided again.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Whether all subjects are.
+    /// Whether all subjects are to be decided again.
     all: bool,
     /// Ports come before the conversions that they need.
     dirty: BTreeSet<ReconcileKey>,

@@ -1,4 +1,4 @@
-//! What is reconciled as one: a port, or a conversion.
+//! The subjects that are reconciled as one: a port, or a conversion.
 
 use std::sync::Arc;
 

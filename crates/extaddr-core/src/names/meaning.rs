@@ -1,9 +1,9 @@
 //! The port that a text means, and the error if it means none or several.
 
-/// The most ports that an error lists.
+/// The maximum number of ports that an error lists.
 const MAX_LISTED: usize = 10;
 
-/// What a text means.
+/// The meaning of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The port of this name.

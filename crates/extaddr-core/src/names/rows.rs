@@ -29,7 +29,7 @@ pub(super) struct PortRow {
     namespace: Option<String>,
 }
 
-/// A switch, to tell ports apart.
+/// A switch, to distinguish ports.
 #[derive(Clone, Debug, Table)]
 #[ovsdb(table = "Logical_Switch")]
 pub(super) struct SwitchRow {

@@ -17,7 +17,7 @@ use crate::wanted::{Text, Wanted};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     states: Vec<State>,
-    /// In lower case.
+    /// The text, in lower case.
     text: String,
 }
 
@@ -26,9 +26,9 @@ pub struct Filter {
 pub(super) struct Sieve {
     /// Whether addresses may contain the text.
     addresses: bool,
-    /// Whether reasons do.
+    /// Whether reasons may contain the text.
     reasons: bool,
-    /// The routers whose names do.
+    /// The routers whose names contain the text.
     routers: HashSet<RouterId>,
 }
 
@@ -47,8 +47,9 @@ pub(super) struct Shown<'a> {
 // ===== impl Filter =====
 
 impl Filter {
-    /// Admits intents in one of these states (in any state if the list is empty) that have the text in the name or
-    /// display name of their port, the name of their router, an address, or the code of their reason. Case is ignored.
+    /// Creates a filter that admits intents in one of these states (in any state if the list is empty) that have the
+    /// text in the name or display name of their port, the name of their router, an address, or the code of their
+    /// reason. Case is ignored.
     pub fn new(states: Vec<State>, text: &str) -> Self {
         Self { states, text: text.trim().to_lowercase() }
     }
@@ -72,7 +73,7 @@ impl Filter {
         self.states.is_empty() || self.states.contains(&state)
     }
 
-    /// Whether one of the fields has the text.
+    /// Returns whether one of the fields has the text.
     pub(super) fn shows(&self, shown: &Shown<'_>) -> bool {
         self.text.is_empty()
             || [Some(shown.port), shown.name, shown.router, Some(shown.wanted), shown.reason.map(Code::name)]
@@ -90,8 +91,8 @@ impl Filter {
         address.to_string().contains(&*self.text)
     }
 
-    /// Whether an intent with this decision may be in an admitted state, see `report`. An intent with a held row is
-    /// active.
+    /// Returns whether an intent with this decision may be in an admitted state, see `report`. An intent with a held
+    /// row is active.
     fn may_admit(&self, decision: &Decision) -> bool {
         let state = match &decision.verdict {
             Verdict::Granted(_) => {
@@ -126,7 +127,8 @@ impl Sieve {
         }
     }
 
-    /// Whether a port needs a detailed check, since one of its intents may be admitted. `name` is its display name.
+    /// Returns whether a port needs a detailed check, since one of its intents may be admitted. `name` is its display
+    /// name.
     pub(super) fn lets_pass(
         &self,
         filter: &Filter,
@@ -191,7 +193,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Most names have no capital letters.
+/// Returns a text in lower case. Most names have no capital letters.
 fn lowercase(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         Cow::Borrowed(text)

@@ -17,7 +17,7 @@ impl Selection {
         Self { after, limit, kept: BTreeSet::new() }
     }
 
-    /// Whether a name would be kept.
+    /// Returns whether a name would be kept.
     pub(super) fn admits(&self, name: &str) -> bool {
         self.after.as_deref().is_none_or(|after| name > after)
             && (self.kept.len() <= self.limit || self.kept.last().is_some_and(|last| name < &**last))

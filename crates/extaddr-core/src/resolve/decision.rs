@@ -1,4 +1,4 @@
-//! Decisions on intents, and what they depend on.
+//! Decisions on intents, and their dependencies.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,9 +69,9 @@ pub struct Grant {
 /// Something that a decision depends on, besides the port and the nodes visited from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dependency {
-    /// What a router does with an address.
+    /// The use of an address by a router.
     Address(RouterId, IpAddr),
-    /// What any router does with an address.
+    /// The use of an address by any router.
     Anywhere(IpAddr),
     /// A load balancer, wherever it is.
     Balancer(Uuid),

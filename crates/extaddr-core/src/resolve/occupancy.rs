@@ -14,7 +14,7 @@ use crate::northd;
 use crate::reason::Reason;
 use crate::rules::ExemptionsRule;
 
-/// Where the rows of a port would be.
+/// The place where the rows of a port would be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occupancy<'a> {
     pub(super) question: Question<'a>,
@@ -25,8 +25,8 @@ pub(super) struct Occupancy<'a> {
 }
 
 impl<'a> Occupancy<'a> {
-    /// Finds whether a foreign row translates `internal` already: `Ok(Some)` if to `external`, an error if to something
-    /// else.
+    /// Returns whether a foreign row translates `internal` already: `Ok(Some)` if to `external`, an error if to
+    /// something else.
     pub(super) fn occupant(self, internal: IpAddr) -> Result<Option<NatId>, Verdict> {
         let Self { question: Question { store, .. }, router, external, .. } = self;
         let is_overridden = LazyCell::new(|| self.is_overridden(internal));

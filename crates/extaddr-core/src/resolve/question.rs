@@ -1,4 +1,4 @@
-//! What a decision is made from.
+//! The inputs of a decision.
 
 use ovn_model::{Family, Port, Store};
 
@@ -6,7 +6,7 @@ use crate::rules::Rules;
 use crate::sources::requests::Requests;
 use crate::topology::Reach;
 
-/// Everything a decision is made from.
+/// The inputs of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The database.
@@ -15,7 +15,7 @@ pub struct Question<'a> {
     pub rules: &'a Rules,
     /// The intents of CMSes.
     pub requests: &'a Requests,
-    /// What can be reached from the port's switch.
+    /// The reach of the port's switch.
     pub reach: &'a Reach,
     /// The port.
     pub port: &'a Port,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::event::{Event, ProfileName};
 use super::nic::InstanceName;
 
-/// The most instances and profiles to read one by one. For more, a listing costs less.
+/// The maximum number of instances and profiles that are read one by one. For more, a listing costs less.
 const MAX_SINGLES: usize = 256;
 
 /// The items to be read. An item that is added twice is read once.
@@ -16,7 +16,7 @@ pub struct Agenda {
     instances: BTreeSet<InstanceName>,
 }
 
-/// Something to read.
+/// An item to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// All instances.
@@ -28,7 +28,7 @@ pub enum Item {
 }
 
 impl Agenda {
-    /// Adds what an event names.
+    /// Adds the items that an event names.
     pub fn note(&mut self, event: Event) {
         match event {
             Event::Nothing => {}

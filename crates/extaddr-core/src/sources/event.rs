@@ -31,7 +31,7 @@ pub enum Event {
     Nothing,
 }
 
-/// Names a profile.
+/// The name of a profile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProfileName {
     /// The project.

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::nic::{InstanceName, instance_uuid};
 
-/// No address and no word is as long; a longer value is cut and reported as invalid.
+/// The maximum length of a value, above that of any address or word. A longer one is cut and reported as invalid.
 const MAX_VALUE: usize = 64;
 
-/// The most NICs of an instance that are used. The CMSes have fewer.
+/// The maximum number of NICs of an instance that are used. The CMSes have fewer.
 const MAX_NICS: usize = 256;
 
 /// The project where none is named.
@@ -22,7 +22,7 @@ pub(super) const DEFAULT_PROJECT: &str = "default";
 /// The relevant parts of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// What its users call it.
+    /// The name by which its users know it.
     pub name: InstanceName,
     /// Its intents; `None` if the CMS does not know them, as for instances on a cluster member that is down: it lists
     /// only their names.
@@ -45,7 +45,7 @@ pub struct NicIntents([Option<IntentText>; 2]);
 /// The intent for a NIC and family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IntentText {
-    /// Where it is written.
+    /// The place where it is written.
     pub place: KeyPlace,
     /// The value, as it was written.
     pub text: Box<str>,
@@ -149,7 +149,7 @@ fn asked(
     Some(IntentText { place, text })
 }
 
-/// Selects the relevant keys of a map.
+/// A type of keys of a map, which selects the relevant ones.
 trait Key {
     fn matters(key: &str) -> bool;
 }

@@ -8,7 +8,7 @@ use serde_json::Deserializer as Json;
 
 use super::instance::{Instance, InstanceJson};
 
-/// The most instances of one CMS. No CMS has more.
+/// The maximum number of instances of one CMS. No CMS has more.
 const MAX_INSTANCES: usize = 200_000;
 
 /// The maximum length of an error of the API in our messages.

@@ -50,7 +50,7 @@ pub(super) fn instance_uuid(text: &str) -> Option<Uuid> {
     (uuid.hyphenated().encode_lower(&mut buffer) == text).then_some(uuid)
 }
 
-/// Names an instance as its users do.
+/// The name of an instance, as its users write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceName {
     /// The project.
@@ -60,7 +60,7 @@ pub struct InstanceName {
 }
 
 impl InstanceName {
-    /// Names an instance of a project.
+    /// Creates the name of an instance of a project.
     pub fn new(project: &str, name: &str) -> Self {
         Self { project: project.into(), name: name.into() }
     }

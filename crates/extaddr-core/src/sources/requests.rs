@@ -42,17 +42,17 @@ pub struct Affected {
 /// The intent for a port and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
-    /// Nothing.
+    /// There is none.
     None,
-    /// Not known: the source was not read since the start, or does not know the intents of all its instances.
+    /// It is not known: the source was not read since the start, or does not know the intents of all its instances.
     Unknown(Kind),
-    /// This.
+    /// There is this one.
     Found {
         /// The CMS.
         kind: Kind,
         /// The instance.
         instance: &'a InstanceName,
-        /// What.
+        /// The intent.
         written: &'a IntentText,
     },
     /// Two instances have the same UUID and different intents.
@@ -64,7 +64,7 @@ pub enum Lookup<'a> {
 pub struct SourceStatus {
     /// Whether it was read since the start.
     pub was_read: bool,
-    /// Why it cannot be reached now.
+    /// The reason why it cannot be reached now.
     pub failure: Option<String>,
     /// The number of its instances.
     pub instances: usize,

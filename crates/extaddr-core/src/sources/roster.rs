@@ -20,7 +20,7 @@ pub(super) struct Roster {
     instances: HashMap<Arc<InstanceName>, Option<Content>>,
     /// The instances of a UUID, nearly always one.
     holders: HashMap<Uuid, Vec<Arc<InstanceName>>>,
-    /// How many of the instances are `None`.
+    /// The number of instances that are `None`.
     unknown: usize,
 }
 
@@ -121,7 +121,7 @@ impl Roster {
         self.instances.keys()
     }
 
-    /// Whether a NIC that is not known may have an intent.
+    /// Returns whether a NIC that is not known may have an intent.
     pub(super) fn may_not_know(&self) -> bool {
         !self.was_read || self.unknown > 0
     }

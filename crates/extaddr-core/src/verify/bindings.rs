@@ -1,9 +1,9 @@
-//! The checks of bindings: where the gateway and the instance are, and whether that chassis is up to date.
+//! The checks of bindings: the chassis of the gateway and of the instance, and whether the former is up to date.
 
 use super::check::{Check, Code, Override};
 use super::southbound::{Chassis, Gateway, Northbound, Southbound};
 
-/// How long a chassis may take for a change before it counts as out of date.
+/// The time that a chassis may take for a change before it counts as out of date, in milliseconds.
 const MAX_LAG_MS: u64 = 60_000;
 
 /// Checks that the instance's port is on a chassis and up.

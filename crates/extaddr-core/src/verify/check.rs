@@ -32,25 +32,25 @@ pub struct Override {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
-    /// That there is an override, whose row is in the Northbound database.
+    /// The existence of an override, whose row is in the Northbound database.
     Override,
-    /// That ovn-northd has brought the Northbound database's changes to the Southbound one.
+    /// The transfer of the Northbound database's changes to the Southbound one by ovn-northd.
     InStep,
-    /// That the router has a datapath.
+    /// The datapath of the router.
     Datapath,
-    /// That a flow gives the instance the address.
+    /// The flow that gives the instance the address.
     Snat,
-    /// That no other flow takes its packets first.
+    /// The absence of other flows that take its packets first.
     Rival,
-    /// That a flow translates replies back.
+    /// The flow that translates replies back.
     Unsnat,
-    /// That nothing keeps replies from that flow.
+    /// The absence of flows that keep replies from that flow.
     Replies,
-    /// That the gateway is on a chassis.
+    /// The chassis of the gateway.
     Gateway,
-    /// That this chassis follows.
+    /// The progress of this chassis.
     Chassis,
-    /// That the instance's port is on a chassis and up.
+    /// The chassis of the instance's port, which must be up.
     Port,
 }
 
@@ -75,7 +75,7 @@ pub struct Check {
     pub outcome: Outcome,
     /// The finding.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub cure: Option<String>,
 }
 
@@ -158,5 +158,5 @@ impl Check {
     }
 }
 
-/// What to do if ovn-northd does not work.
+/// The remedy if ovn-northd does not work.
 pub(super) const CURE_OF_NORTHD: &str = "see whether ovn-northd runs, is active and not paused (`ovn-appctl -t ovn-northd status`), and what it logs";

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 #[cfg(test)]
 mod tests;
 
-/// How deeply expressions may be nested. ovn-northd nests two or three levels; expressions of users are nested in these.
+/// The maximum nesting of expressions. ovn-northd nests two or three levels; expressions of users are nested in these.
 const MAX_DEPTH: usize = 64;
 
 /// An expression of OVN.
@@ -27,7 +27,7 @@ pub(super) enum Expression {
     Compare {
         /// The field, such as `ip4.src`.
         field: String,
-        /// How it is compared.
+        /// The relation between the field and the operands.
         relation: Relation,
         /// The operands.
         values: Vec<Value>,
@@ -40,7 +40,7 @@ pub(super) enum Expression {
     Opaque,
 }
 
-/// How a field is compared.
+/// The relation between a field and its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
     /// `==`

@@ -8,7 +8,7 @@ use super::packet::{Packet, Transport};
 use super::southbound::{Flow, Gateway, SNAT_STAGE, Stage, Stages, UNSNAT_STAGE};
 use crate::port_range::PortRange;
 
-/// The most flows of a kind that a message names.
+/// The maximum number of flows of a kind that a message names.
 const MAX_NAMED: usize = 3;
 
 /// The amount by which the priority of a rule of a router with gateway ports is raised.
@@ -17,7 +17,7 @@ const OF_GATEWAY_PORT: i64 = 128;
 /// The result of the checks of a router's flows.
 pub(super) struct Verdict<'a> {
     pub(super) checks: Vec<Check>,
-    /// Where the translation happens.
+    /// The gateway at which the translation happens.
     pub(super) gateway: Option<&'a Gateway>,
     /// Whether the translating flow exists.
     pub(super) is_there: bool,

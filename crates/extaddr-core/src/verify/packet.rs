@@ -1,4 +1,4 @@
-//! Packets with some known fields, and whether a match accepts them.
+//! Packets with some known fields, and the evaluation of matches for them.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use ovn_model::Family;
 use super::expression::{Expression, Relation, Value};
 use crate::port_range::PortRange;
 
-/// What a packet carries.
+/// The transport protocol of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     /// TCP
@@ -20,7 +20,7 @@ pub(super) enum Transport {
     Icmp,
 }
 
-/// A packet at a router, of a connection that an instance began. What is `None` may be anything.
+/// A packet at a router, of a connection that an instance began. A field that is `None` may have any value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
     /// The family of its addresses.
@@ -35,7 +35,7 @@ pub(super) struct Packet<'a> {
     pub(super) outport: Option<&'a str>,
     /// A port on the chassis where the packet is.
     pub(super) resident: Option<&'a str>,
-    /// What it carries.
+    /// Its transport protocol.
     pub(super) transport: Option<Transport>,
     /// The range of its destination port.
     pub(super) to_port: Option<PortRange>,
@@ -143,7 +143,7 @@ impl Packet<'_> {
             }
             _ => None,
         };
-        // A set in braces stands for any of its members.
+        // A set in braces means any of its members.
         let mut found = Some(false);
         for value in values {
             match equals(value) {

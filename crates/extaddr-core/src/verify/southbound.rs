@@ -21,7 +21,7 @@ pub struct Northbound {
     pub nb_cfg: i64,
     /// The last change that ovn-northd has done.
     pub sb_cfg: i64,
-    /// When that was done, in milliseconds since 1970; 0 if it is not known.
+    /// The time at which that was done, in milliseconds since 1970; 0 if it is not known.
     pub sb_cfg_timestamp: u64,
 }
 
@@ -32,7 +32,7 @@ pub struct Southbound {
     pub nb_cfg: i64,
     /// The datapath of each router, by the router's row in the Northbound database.
     pub datapaths: HashMap<Uuid, Uuid>,
-    /// Where the gateways of each datapath are.
+    /// The gateways of each datapath.
     pub gateways: HashMap<Uuid, Vec<Gateway>>,
     /// The bindings of instances' ports, by name.
     pub ports: HashMap<String, Binding>,
@@ -55,7 +55,7 @@ pub struct Gateway {
     pub chassis: Option<Uuid>,
 }
 
-/// Where a port is.
+/// The binding of a port to a chassis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Binding {
     /// The chassis that has it.
@@ -73,7 +73,7 @@ pub struct Chassis {
     pub hostname: String,
     /// The last requested change that it has done; `None` if it does not report it.
     pub nb_cfg: Option<i64>,
-    /// When that was done, in milliseconds since 1970; 0 if it is not known.
+    /// The time at which that was done, in milliseconds since 1970; 0 if it is not known.
     pub nb_cfg_timestamp: u64,
     /// Whether the release has a `Chassis_Private` row for each chassis, which the chassis deletes when it ends.
     pub has_private_row: bool,
@@ -84,9 +84,9 @@ pub struct Chassis {
 pub struct Flow {
     /// Flows of higher priority come first; among equal ones the order is undefined.
     pub priority: i64,
-    /// What it matches.
+    /// The packets that it matches, as an expression.
     pub matching: Box<str>,
-    /// What it does.
+    /// The actions on these packets.
     pub actions: Box<str>,
     /// The first eight digits of the UUID of the Northbound row that it is made from, if ovn-northd records it.
     pub hint: Option<Box<str>>,

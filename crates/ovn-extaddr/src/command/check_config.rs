@@ -32,7 +32,7 @@ struct Setting {
 }
 
 impl CheckConfig {
-    /// Reaching this is the check: invalid settings were refused before.
+    /// Prints the settings. There is nothing left to check: invalid settings were refused before.
     pub(super) fn run(&self, settings: &Settings, palette: Palette) -> anyhow::Result<ExitCode> {
         let found = found(settings);
         self.output.print_all(&found, || text(settings, &found, palette))?;

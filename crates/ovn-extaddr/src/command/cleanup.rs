@@ -17,7 +17,7 @@ use crate::command::output::print;
 use crate::observe::synced;
 use crate::settings::Settings;
 
-/// The most refusals in a row that are tolerated.
+/// The maximum number of refusals in a row that are tolerated.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// Removes all rows of the owner.

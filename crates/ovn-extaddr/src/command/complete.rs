@@ -16,13 +16,13 @@ use crate::observe::Lookup;
 use crate::reach::{Deadline, database};
 use crate::settings::{Options, Settings};
 
-/// How long a completion may take.
+/// The time that a completion may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// More candidates are of no use, and shells ask before they show so many.
+/// The maximum number of candidates: more are of no use, and shells ask before they show so many.
 const MAX_CANDIDATES: usize = 500;
 
-/// How much of that CMSes may take; afterwards the names in the database are offered alone.
+/// The part of that time that CMSes may take; afterwards the names in the database are offered alone.
 const SOURCES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Offers the ports of instances, by their display names.
@@ -69,7 +69,7 @@ fn settings() -> Option<Settings> {
     Some(settings)
 }
 
-/// The options on the line so far, so that the same database is read as by the command.
+/// Returns the options on the line so far, so that the same database is read as by the command.
 fn options() -> Option<Options> {
     // The shell passes: program -- words of the line.
     let mut words: Vec<OsString> = env::args_os().skip_while(|word| word != "--").skip(1).collect();

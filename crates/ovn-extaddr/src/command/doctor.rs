@@ -43,7 +43,7 @@ struct Finding {
     level: Level,
     /// The finding.
     message: String,
-    /// What to do about it.
+    /// The remedy.
     cure: Option<String>,
 }
 
@@ -243,7 +243,7 @@ fn owners(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
     }
 }
 
-/// It is not known for how long a port has been gone.
+/// Returns a note on kept intents for missing ports. It is not known for how long a port has been gone.
 fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let absent = store.all_kept().map(|(port, ..)| port).filter(|port| store.port_by_name(port).is_none());
     let absent = absent.map(|port| match names.name(port) {
@@ -256,7 +256,7 @@ fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     (!absent.is_empty()).then(|| Finding::new("kept", Level::Note, message(), cure))
 }
 
-/// Ports whose intents are in their own keys, which their CMS deletes with them.
+/// Returns a note on ports whose intents are in their own keys, which their CMS deletes with them.
 fn perishable(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let asking = store.ports().map(|(_, port)| port);
     let asking = asking.filter(|port| Family::ALL.iter().any(|family| port.external(*family).is_some()));

@@ -51,7 +51,7 @@ struct Listed {
     targets: Vec<Target>,
     /// The load balancer's name, or the NAT row's UUID.
     from: String,
-    /// Why OVN does not forward it, as a code of `list`.
+    /// The reason why OVN does not forward it, as a code of `list`.
     ignored: Option<Code>,
     /// The ports whose own connections have the address.
     used_by: Vec<String>,

@@ -21,10 +21,10 @@ use crate::command::words::words;
 use crate::observe::Observer;
 use crate::settings::Settings;
 
-/// Changes within this time are shown as one.
+/// The time within which changes are shown as one.
 const BURST: Duration = Duration::from_millis(50);
 
-/// Clears the screen from the top left corner on.
+/// The sequence that clears the screen from the top left corner on.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// The shown state of an intent.
@@ -95,7 +95,7 @@ impl List {
         }
     }
 
-    /// Returns what differs from the shown state, and records it.
+    /// Returns the differences from the shown state, and records them.
     fn changes(
         &self,
         shown: &mut BTreeMap<(String, String), Shown>,

@@ -77,7 +77,7 @@ fn page(command: &Command, title: &str, is_main: bool) -> anyhow::Result<(String
     Ok((format!("{title}.{SECTION}"), String::from_utf8(text)?))
 }
 
-/// The sections that do not follow from the definitions of the options.
+/// Returns the sections that do not follow from the definitions of the options.
 fn closing() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::style::{HEADING, Palette, clean};
 use super::table::MAX_WIDTH;
 
-/// Nobody reads more at once.
+/// The maximum number of notes: nobody reads more at once.
 const MAX_NOTES: usize = 20;
 
 /// The indentation of every line of a note except the first.
@@ -34,7 +34,7 @@ fn is_held_up(entry: &Entry) -> bool {
     entry.reason.is_some() || entry.state == State::Contested
 }
 
-/// Intents that wait or are pending are usually fulfilled without action.
+/// Returns whether a state usually needs action, unlike that of intents that wait or are pending.
 fn needs_somebody(state: State) -> bool {
     matches!(state, State::Rejected | State::Conflict | State::Contested)
 }

@@ -20,7 +20,7 @@ pub(super) enum When {
     Never,
 }
 
-/// Whether and how to colour.
+/// The colours of the output, or none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Palette {
     on: bool,

@@ -12,7 +12,7 @@ pub(super) const MAX_WIDTH: usize = 100;
 /// The minimum width of a column.
 const MIN_COLUMN: usize = 8;
 
-/// Blanks between columns.
+/// The number of blanks between columns.
 const GAP: usize = 2;
 
 /// A cell of a table.
@@ -20,7 +20,7 @@ const GAP: usize = 2;
 pub(super) struct Cell {
     text: String,
     style: Option<Style>,
-    /// How much of its beginning is kept while other columns can be cut.
+    /// The width of its beginning that is kept while other columns can be cut.
     head: usize,
 }
 
@@ -29,12 +29,12 @@ impl Cell {
         Self { text: clean(text).into_owned(), style: Some(style), head: usize::MAX }
     }
 
-    /// A text that must not be cut, such as an address.
+    /// Creates a cell with a text that must not be cut, such as an address.
     pub(super) fn whole(text: impl AsRef<str>) -> Self {
         Self::with_head(text, usize::MAX)
     }
 
-    /// A text whose first `head` columns must not be cut.
+    /// Creates a cell with a text whose first `head` columns must not be cut.
     pub(super) fn with_head(text: impl AsRef<str>, head: usize) -> Self {
         Self { head, ..Self::from(text) }
     }

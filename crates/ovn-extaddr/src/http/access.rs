@@ -23,7 +23,7 @@ pub enum StatusPage {
     Any,
 }
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The request names another host: possibly a site that makes a browser read the page.
@@ -92,7 +92,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether a host is an address, or the name that means this machine everywhere.
+/// Returns whether a host is an address, or the name that means this machine everywhere.
 fn is_fixed(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     host.eq_ignore_ascii_case("localhost")

@@ -1,4 +1,4 @@
-//! Where to listen.
+//! The places to listen.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where to listen: `ADDRESS:PORT`, or `unix:PATH`.
+/// A place to listen: `ADDRESS:PORT`, or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Listen {

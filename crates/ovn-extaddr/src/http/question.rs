@@ -23,7 +23,7 @@ pub(crate) enum Question {
 #[derive(Clone, Debug)]
 pub(crate) struct QuestionSender(mpsc::Sender<Question>);
 
-/// The loop has ended.
+/// The error of a question after the loop has ended.
 #[derive(Debug)]
 pub(crate) struct LoopEnded;
 

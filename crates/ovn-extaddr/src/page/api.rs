@@ -14,18 +14,19 @@ use crate::http::HttpState;
 use crate::http::question::{LoopEnded, Question, QuestionSender};
 use extaddr_core::pages::{Page, Walk};
 
-/// An element for each intent, as in `list --json`. If there are more, the header `Link` has the next page.
+/// Answers with an element for each intent, as in `list --json`. If there are more, the header `Link` has the next
+/// page.
 pub(super) async fn intents(State(state): State<HttpState>, uri: Uri) -> Response {
     answer(listed(&state, &uri).await)
 }
 
-/// The agent's status.
+/// Answers with the agent's status.
 pub(super) async fn status(State(state): State<HttpState>) -> Response {
     let status = state.asking.ask(Question::Status).await;
     answer(status.map(|status| json(&*status)).map_err(Into::into))
 }
 
-/// The explanation of a port, as in `explain --json`.
+/// Answers with the explanation of a port, as in `explain --json`.
 pub(super) async fn port(
     State(state): State<HttpState>,
     name: Result<Path<String>, PathRejection>,

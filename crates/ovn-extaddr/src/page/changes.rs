@@ -9,16 +9,16 @@ use serde::Deserialize;
 
 use super::render::visible;
 
-/// How much of the end of the file is read, in bytes. A longer transaction is not shown.
+/// The length of the end of the file that is read, in bytes. A longer transaction is not shown.
 const MAX_TAIL: u64 = 256 << 10;
 
-/// The most lines that are read: most transactions have two.
+/// The maximum number of lines that are read: most transactions have two.
 const MAX_LINES: usize = 40;
 
-/// The most transactions that are shown.
+/// The maximum number of transactions that are shown.
 const MAX_TRANSACTIONS: usize = 20;
 
-/// The most changes of a transaction that are shown one by one.
+/// The maximum number of changes of a transaction that are shown one by one.
 const MAX_CHANGES: usize = 5;
 
 /// A transaction and its outcome.
@@ -29,7 +29,7 @@ pub(super) struct Recent {
     pub(super) outcome: String,
     pub(super) error: Option<String>,
     pub(super) changes: Vec<RecentChange>,
-    /// How many further changes it has.
+    /// The number of its further changes.
     pub(super) more: usize,
 }
 

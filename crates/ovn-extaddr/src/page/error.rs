@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::render::{html, json, visible};
 use crate::http::question::LoopEnded;
 
-/// The error.
+/// The error of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HttpError {
     status: StatusCode,
@@ -41,7 +41,7 @@ struct ErrorPage<'a> {
 // ===== impl Format =====
 
 impl Format {
-    /// Requests for paths of the API come from programs.
+    /// Returns the format for a path. Requests for paths of the API come from programs.
     pub(super) fn for_uri(uri: &Uri) -> Self {
         if uri.path().starts_with("/api/") { Self::Json } else { Self::Html }
     }
@@ -54,12 +54,12 @@ impl HttpError {
         Self { status, message: message.into() }
     }
 
-    /// The query is invalid.
+    /// Creates the error of an invalid query.
     pub(super) fn query(message: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The loop does not answer in time.
+    /// Creates the error of a loop that does not answer in time.
     pub(super) fn hangs() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the agent's loop does not answer")
     }

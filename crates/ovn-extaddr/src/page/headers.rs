@@ -7,11 +7,11 @@ use axum::http::header::{
 };
 use axum::response::Response;
 
-/// Only our own style sheet is loaded, no script runs, and no other site frames the page.
+/// The content security policy: only our own style sheet is loaded, no script runs, and no other site frames the page.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// All of them. Names of ports and instances must not get into caches, or to linked sites.
+/// All headers. Names of ports and instances must not get into caches, or to linked sites.
 const HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -21,7 +21,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// Adds them to a response.
+/// Adds the headers to a response.
 pub(crate) fn add(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -9,13 +9,13 @@ use form_urlencoded::Serializer;
 /// The default number of ports on a page.
 const LIMIT: usize = 100;
 
-/// The most ports on a page.
+/// The maximum number of ports on a page.
 const MAX_LIMIT: usize = 1000;
 
-/// The longest text to search for, in bytes.
+/// The maximum length of a text to search for, in bytes.
 const MAX_TEXT: usize = 256;
 
-/// The longest name of a port, in bytes.
+/// The maximum length of the name of a port, in bytes.
 const MAX_NAME: usize = 1024;
 
 /// The requested intents.
@@ -82,22 +82,22 @@ impl Query {
         Walk::new(filter, self.after.as_deref().map(Arc::from), self.limit)
     }
 
-    /// Whether it is the first page.
+    /// Returns whether it is the first page.
     pub(super) fn is_first(&self) -> bool {
         self.after.is_none()
     }
 
-    /// The same query from the first page on.
+    /// Returns the same query from the first page on.
     pub(super) fn first(&self) -> Self {
         Self { after: None, ..self.clone() }
     }
 
-    /// The same query from after a port on.
+    /// Returns the same query from after a port on.
     pub(super) fn after(&self, port: &str) -> Self {
         Self { after: Some(port.to_owned()), ..self.clone() }
     }
 
-    /// The same query for one state, or all, from the first page on.
+    /// Returns the same query for one state, or all, from the first page on.
     pub(super) fn in_state(&self, state: Option<State>) -> Self {
         Self { states: state.into_iter().collect(), ..self.first() }
     }

@@ -1,4 +1,4 @@
-//! A configuration file: its keys, and how one file overrides another.
+//! A configuration file: its keys, and the rules by which one file overrides another.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

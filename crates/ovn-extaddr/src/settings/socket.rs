@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-/// Where OVN's packages, kube-ovn and Kolla have the sockets.
+/// The directory of the sockets of OVN's packages, kube-ovn and Kolla.
 const USUAL: &str = "/var/run/ovn";
 
-/// Where MicroOVN has them.
+/// The directory of MicroOVN's sockets.
 const MICROOVN: &str = "/var/snap/microovn/common/run/central";
 
-/// Exists as soon as that snap is installed.
+/// A directory that exists as soon as that snap is installed.
 const SNAP: &str = "/var/snap/microovn/common";
 
 /// Returns the possible places of a server's socket, of which the first existing one counts: in `OVN_RUNDIR`, as for

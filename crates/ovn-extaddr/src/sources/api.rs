@@ -23,20 +23,20 @@ use super::cms::{Cms, Place};
 use super::stream;
 use crate::access;
 
-/// How long a server may take to start its answer: it first renders the whole listing, including other members of its
-/// cluster.
+/// The time that a server may take to start its answer: it first renders the whole listing, including other members of
+/// its cluster.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long it may be silent within an answer.
+/// The time for which it may be silent within an answer.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest listing. A listing of 10,000 instances has some fifty megabytes; it is read while it arrives.
+/// The maximum length of a listing, in bytes. One of 10,000 instances has some 50 MB; it is read while it arrives.
 const MAX_LISTING: usize = 2 << 30;
 
-/// The longest answer about one object.
+/// The maximum length of an answer about one object, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// The most chunks of a listing that wait to be parsed.
+/// The maximum number of chunks of a listing that wait to be parsed.
 const MAX_WAITING: usize = 4;
 
 /// The escaped characters in a path.
@@ -48,7 +48,7 @@ pub(super) struct Api<'a> {
     connection: Option<Connection>,
 }
 
-/// Why a request failed.
+/// The error of a request.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// The status of the answer, if there was one.
@@ -179,7 +179,7 @@ impl Failure {
         Self { status: None, text }
     }
 
-    /// The server refused; its explanation may be empty.
+    /// Creates the error of a server that refused; its explanation may be empty.
     pub(super) fn refused(status: StatusCode, why: &str) -> Self {
         let cure = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -192,7 +192,7 @@ impl Failure {
         Self { status: Some(status), text: format!("the server answers {status}{why}{cure}") }
     }
 
-    /// There is no connection.
+    /// Creates the error of a CMS to which there is no connection.
     pub(super) fn unreachable(cms: &Cms, error: &io::Error) -> Self {
         let hint = match (&cms.place, error.kind()) {
             (Place::Unix(path), io::ErrorKind::PermissionDenied) => format!(": {}", access::advice(path)),
@@ -229,7 +229,7 @@ impl Read for Chunks {
     }
 }
 
-/// Passes a body on while somebody receives it.
+/// Passes a body on while the receiver exists.
 async fn pass_on(mut body: Incoming, sender: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), Failure> {
     let mut length = 0;
     while let Some(chunk) = next_chunk(&mut body).await? {
@@ -271,7 +271,7 @@ async fn collect(body: Incoming) -> Result<Bytes, Failure> {
     }
 }
 
-/// The host of a request.
+/// Returns the host of a request.
 pub(super) fn host(place: &Place) -> String {
     match place {
         Place::Unix(_) => "localhost".to_owned(),
@@ -283,7 +283,7 @@ fn encoded(text: &str) -> impl fmt::Display {
     utf8_percent_encode(text, IN_PATH)
 }
 
-/// An error with its causes.
+/// Returns an error with its causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

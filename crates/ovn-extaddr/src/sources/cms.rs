@@ -16,7 +16,7 @@ const DEFAULT_PORT: u16 = 8443;
 pub struct Cms {
     /// Its kind.
     pub kind: Kind,
-    /// Where its API is.
+    /// The place of its API.
     pub place: Place,
     /// The projects that count, by their names.
     pub projects: Vec<Glob>,
@@ -24,7 +24,7 @@ pub struct Cms {
     pub native: bool,
 }
 
-/// Where an API is.
+/// The place of an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A Unix socket.

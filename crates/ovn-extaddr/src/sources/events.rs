@@ -16,13 +16,13 @@ use super::api::{Failure, host};
 use super::cms::Cms;
 use super::stream::{Stream, connect};
 
-/// How long the server may be silent before it is probed, and then before it counts as dead.
+/// The time for which the server may be silent before it is probed, and then before it counts as dead.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the server may take to open the stream.
+/// The time that the server may take to open the stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest event. Events have some hundred bytes.
+/// The maximum length of an event, in bytes. Events have some hundred bytes.
 const MAX_EVENT: usize = 1 << 20;
 
 /// The stream of lifecycle events.

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::cms::{Place, TlsFiles};
 
-/// How long a connection with its handshake may take.
+/// The time that a connection with its handshake may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection.
@@ -101,7 +101,7 @@ fn explain(error: io::Error, files: &TlsFiles) -> io::Error {
     }
 }
 
-/// Trusts one certificate, whatever its names and dates: the CMSes create their own, and clients store them.
+/// A verifier that trusts one certificate, whatever its names and dates: CMSes create theirs, and clients store them.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,

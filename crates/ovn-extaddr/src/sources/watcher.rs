@@ -1,4 +1,4 @@
-//! The task of each source: it listens to events, reads what they name, and reports to the loop.
+//! The task of each source, which listens to events, reads what they name, and reports to the loop.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -18,14 +18,14 @@ use super::api::{Api, Failure};
 use super::cms::Cms;
 use super::events::Events;
 
-/// The most reports that wait for the loop. A task that is ahead waits, and so does its source.
+/// The maximum number of reports that wait for the loop. A task that is ahead waits, and so does its source.
 const MAX_WAITING: usize = 16;
 
 /// The pauses between attempts to reach a source.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(20);
 
-/// After this time everything is read even without events, to find changes that events do not report.
+/// The time after which everything is read even without events, to find changes that events do not report.
 const RELIST: Duration = Duration::from_secs(30 * 60);
 
 /// The same if the source does not know the intents of some instances.
@@ -36,7 +36,7 @@ const RELIST_UNKNOWN: Duration = Duration::from_secs(60);
 pub struct Report {
     /// The number of the source, counted from 0.
     pub source: usize,
-    /// The news.
+    /// The update.
     pub news: SourceUpdate,
 }
 
@@ -87,7 +87,7 @@ impl Watchers {
     }
 }
 
-/// Sends reports of a source to the loop.
+/// A sender of reports of a source to the loop.
 struct Teller {
     source: usize,
     sender: mpsc::Sender<Report>,

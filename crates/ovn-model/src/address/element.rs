@@ -11,7 +11,7 @@ use super::mac::Mac;
 use crate::parsing::parse_ip;
 use crate::prefix::parse_prefix;
 
-/// What an element means (ovn-nb(5)).
+/// The kind of an element (ovn-nb(5)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ElementKind {
     /// `Ethernet [IPv4 ...] [IPv6 ...]`: these are the port's.

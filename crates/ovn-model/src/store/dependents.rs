@@ -63,7 +63,7 @@ impl Recorded for Port {
     }
 }
 
-/// Returns true if two versions of a port join their switch with the same things.
+/// Returns true if two versions of a port join their switch with the same routers and switches.
 fn joins_alike(old: &Port, new: &Port) -> bool {
     let ends = |port: &'_ Port| (port.kind, port.switch, port.is_disabled());
     // Only ports of type `switch` are identified by their names there.

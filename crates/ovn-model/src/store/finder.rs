@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-/// Finds rows by the hash of a key in them, where a map from UUIDs or names would duplicate the keys.
+/// A table that finds rows by the hash of a key in them, where a map from UUIDs or names would duplicate the keys.
 ///
 /// The hash is stored with the handle, so that the table grows without access to the rows.
 #[derive(Debug)]

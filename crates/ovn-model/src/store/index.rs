@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 
 use super::sets::{self, IdSet};
 
-/// Finds the rows that have a key, sorted.
+/// The rows that have a key, sorted, by the key.
 #[derive(Debug)]
 pub(crate) struct Index<K, I>(HashMap<K, IdSet<I>, RandomState>);
 

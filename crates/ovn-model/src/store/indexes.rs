@@ -15,13 +15,13 @@ use crate::id::{LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId}
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, PortKind, Router, RouterPort, Switch};
 use crate::vip::Vip;
 
-/// From names, addresses and the like to the rows that have them.
+/// Indexes from names, addresses and other keys to the rows that have them.
 #[derive(Debug, Default)]
 pub(crate) struct Indexes {
     hasher: RandomState,
     port_names: Finder<PortId>,
     router_port_names: Finder<RouterPortId>,
-    /// By the router port that a switch port leads to.
+    /// The switch ports, by the router port that they lead to.
     pub(crate) leading: Index<Box<str>, PortId>,
     /// The ports of type `router` of a switch.
     pub(crate) router_type: Index<SwitchId, PortId>,
@@ -29,25 +29,25 @@ pub(crate) struct Indexes {
     pub(crate) switch_type: Index<SwitchId, PortId>,
     /// The ports of a switch that lead to physical networks.
     pub(crate) physical: Index<SwitchId, PortId>,
-    /// By the port of another switch that a port of type `switch` names.
+    /// The ports of type `switch`, by the port of another switch that they name.
     pub(crate) switch_peers: Index<Box<str>, PortId>,
     /// The ports of type `virtual`, by the ports that may have their address.
     pub(crate) virtuals: Index<Box<str>, PortId>,
     /// The instances' ports, by switch and address.
     addresses: Finder<PortId>,
     pub(crate) peers: Index<Box<str>, RouterPortId>,
-    /// By the addresses of their VIPs.
+    /// The load balancers, by the addresses of their VIPs.
     vips: Finder<LoadBalancerId>,
-    /// By the addresses of their backends.
+    /// The load balancers, by the addresses of their backends.
     backends: Finder<LoadBalancerId>,
     /// The number of load balancers with options: mostly there are none.
     pub(crate) balancers_with_options: usize,
     pub(crate) externals: Index<(RouterId, IpAddr), NatId>,
     pub(crate) host_snats: Index<(RouterId, IpAddr), NatId>,
-    /// Those whose external address is a network.
+    /// The NAT rows whose external address is a network.
     pub(crate) external_networks: Index<RouterId, NatId>,
     pub(crate) network_snats: Index<RouterId, NatId>,
-    /// By router and single internal address: each override has an entry.
+    /// The NAT rows, by router and single internal address: each override has an entry.
     logicals: Finder<NatId>,
     /// The tagged rows that are for a port, by its name.
     tagged: Finder<NatId>,
@@ -207,7 +207,7 @@ impl Indexes {
         self.tagged.rows().chain(self.portless.iter().copied())
     }
 
-    /// Returns how many NAT rows are tagged.
+    /// Returns the number of tagged NAT rows.
     pub(crate) fn tagged_count(&self) -> usize {
         self.tagged.len() + self.portless.len()
     }

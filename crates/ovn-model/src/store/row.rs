@@ -1,4 +1,4 @@
-//! Row types of the store: where their rows are, and how they are linked with others.
+//! Row types of the store: the places of their rows, and the links between them.
 
 use super::Store;
 use super::slabs::{Slabs, Stored};

@@ -27,7 +27,7 @@ pub(crate) struct Slab<R: Slot> {
 
 const CHUNK: usize = 512;
 
-/// The most references that are looked up together.
+/// The maximum number of references that are looked up together.
 pub(crate) const MAX_INTERNED: usize = 64;
 
 /// The effect of an update on a row.

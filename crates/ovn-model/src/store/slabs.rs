@@ -1,4 +1,4 @@
-//! The rows of all tables, and what follows from the list of tables.
+//! The rows of all tables, and code for each table of the list.
 
 use ovsdb_protocol::{
     ApplyError, AtomicType, Batch, Column, ColumnError, ColumnKind, DatumReader, RowChange, Table, TableSpec,

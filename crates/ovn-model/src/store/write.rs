@@ -16,7 +16,7 @@ use super::slabs::{Stored, TABLES};
 use super::slot::{Meta, Slot};
 use super::{Network, Store, owner};
 
-/// More changes than this, and more than there are ports, are reported as everything.
+/// The maximum number of changes that are listed, unless there are more ports. More are reported as everything.
 const MAX_LISTED_CHANGES: usize = 1000;
 
 impl Replica for Store {

@@ -22,7 +22,7 @@ pub struct Port {
     pub uuid: Uuid,
     /// Its name.
     pub name: Arc<str>,
-    /// What is behind the port.
+    /// The kind of the port.
     #[ovsdb(column = "type")]
     pub kind: PortKind,
     /// Whether OVN uses the port; it drops all packets if this is false.
@@ -65,7 +65,7 @@ pub(crate) struct PortLinks {
     virtual_parents: Option<Box<str>>,
 }
 
-/// What is behind a switch port.
+/// The kind of a switch port, by what is behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, AtomValue)]
 pub enum PortKind {
     /// An instance: type `""`.
@@ -85,7 +85,7 @@ pub enum PortKind {
     /// A physical network that a chassis is the gateway to: type `l2gateway`.
     #[ovsdb(name = "l2gateway")]
     L2Gateway,
-    /// What is behind a VTEP gateway: type `vtep`.
+    /// A VTEP gateway: type `vtep`.
     Vtep,
     /// Something else, such as `remote`.
     #[ovsdb(other)]

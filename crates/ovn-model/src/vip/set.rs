@@ -16,7 +16,7 @@ pub struct Vips {
     bad: Option<Box<Pairs>>,
 }
 
-/// Whether a pair names variables, which are valid with an option of the load balancer.
+/// Returns whether a pair names variables, which are valid with an option of the load balancer.
 fn names_variables(key: &str, value: &str) -> bool {
     key.contains(VARIABLE) || value.contains(VARIABLE)
 }

@@ -32,7 +32,7 @@ pub struct Absent {
 // ===== impl Selection =====
 
 impl Selection {
-    /// Selects all columns of a table, in all its rows.
+    /// Creates a selection of all columns of a table, in all its rows.
     pub fn table(name: impl Into<String>) -> Self {
         Self {
             table: name.into(),

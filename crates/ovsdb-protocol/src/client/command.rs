@@ -11,7 +11,7 @@ use crate::monitor::RowFilter;
 use crate::outcome::Outcome;
 use crate::tables::Tables;
 
-/// Where the result of a call goes.
+/// The sender of the result of a call.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// The result of a request.

@@ -1,4 +1,4 @@
-//! The driver of a client: owns the session, and executes the commands of the handles.
+//! The driver of a client, which owns the session and executes the commands of the handles.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,8 +18,8 @@ use crate::outcome::Outcome;
 use crate::session::{ConditionId, RequestId, Session, SessionConfig, SessionEvent};
 use crate::transact::TransactionId;
 
-/// The work of a [`Client`](super::Client): a future that connects, reconnects, sends and receives, and ends when all
-/// handles are dropped. Spawn it.
+/// The future that does the work of a [`Client`](super::Client): it connects, reconnects, sends and receives, and ends
+/// when all handles are dropped. Spawn it.
 ///
 /// Dropping it closes the connection, and makes all calls fail.
 #[must_use = "a client does nothing unless its driver is polled: spawn it"]
@@ -206,7 +206,7 @@ impl State {
             },
             Command::Release { reply } => {
                 let released = session.want_lock(false);
-                // Otherwise it is released when there is room, for its handle is dropped.
+                // Otherwise it is released when there is room, since its handle is dropped.
                 if released.is_ok() {
                     self.lock = None;
                 }
@@ -215,8 +215,8 @@ impl State {
         }
     }
 
-    /// Steals the lock for the caller who waits for that. It has effect where the lock is waited for, and is tried again
-    /// whenever it becomes so.
+    /// Steals the lock for the caller that waits for it. This has an effect only while the session waits for the lock,
+    /// and is repeated whenever it begins to wait.
     fn steal(&mut self) {
         if self.stealing.as_ref().is_some_and(Reply::is_closed) {
             self.stealing = None;

@@ -48,7 +48,7 @@ impl Client {
 // ===== impl Lock =====
 
 impl Lock {
-    /// Returns its status.
+    /// Returns the status of the lock.
     pub fn status(&self) -> LockStatus {
         *self.status.borrow()
     }

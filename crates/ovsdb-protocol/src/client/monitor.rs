@@ -36,7 +36,7 @@ pub struct Monitor<T> {
 #[derive(Clone, Debug)]
 pub(super) struct SharedTables {
     tables: Arc<RwLock<Tables>>,
-    /// Counts commits.
+    /// The number of commits.
     commits: watch::Sender<u64>,
 }
 

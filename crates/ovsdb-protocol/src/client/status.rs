@@ -16,9 +16,9 @@ pub struct Status {
     pub remote: Option<Endpoint>,
     /// The role of that server.
     pub role: Option<ServerRole>,
-    /// Whether every server has failed since one could be used.
+    /// Whether every server has failed since one could last be used.
     pub all_failed: bool,
-    /// Why servers could not be used or connections broke: the last error of each since one could be used.
+    /// The last error of each server since one could last be used: why it could not be used, or its connection broke.
     pub failures: Vec<(Endpoint, Arc<Error>)>,
 }
 

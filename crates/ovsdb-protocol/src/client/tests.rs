@@ -376,7 +376,6 @@ async fn lock_is_released_if_its_request_is_dropped_in_any_state() {
     running.abort();
 }
 
-/// A conversion of the schema ends the monitors, and the rows by the new schema take a while.
 #[tokio::test(start_paused = true)]
 async fn client_whose_driver_ended_reports_an_error() {
     let server = Server::unix();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{AtomRef, Cursor, DecodeError, Tag};
 use crate::value::{Atom, Datum};
 
-/// Reads one datum: an atom, a set or a map.
+/// A reader of one datum: an atom, a set or a map.
 #[derive(Debug)]
 pub struct DatumReader<'c, 'a> {
     pub(super) cursor: &'c mut Cursor<'a>,

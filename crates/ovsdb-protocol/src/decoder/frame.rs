@@ -36,7 +36,7 @@ impl Default for RowsSource {
     }
 }
 
-/// Why the peer sent rows.
+/// The reason why the peer sent rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RowsSource {
     /// A reply to the monitor request with this id.
@@ -50,7 +50,7 @@ pub(crate) enum RowsSource {
 pub struct ProtocolError {
     /// Offset in the stream of bytes received on this connection.
     pub at: u64,
-    /// What was expected there.
+    /// A description of the input that was expected there.
     pub expected: String,
 }
 

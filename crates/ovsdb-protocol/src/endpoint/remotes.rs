@@ -89,7 +89,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a text starts like an endpoint.
+/// Returns whether a text starts like an endpoint.
 fn begins(text: &str) -> bool {
     let text = text.trim_start();
     let letters = text.bytes().take_while(u8::is_ascii_lowercase).count();

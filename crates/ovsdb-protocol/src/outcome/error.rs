@@ -43,7 +43,7 @@ impl DatabaseError {
         serde_json::from_str(text)
     }
 
-    /// Whether it refuses a write because the server is read-only, or the database is one of the server's own.
+    /// Returns whether it refuses a write because the server is read-only, or the database is one of the server's own.
     pub(crate) fn is_read_only(&self) -> bool {
         self.error == "not allowed"
     }
@@ -69,7 +69,7 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
-/// What a caller may do about a refused transaction.
+/// The class of a refused transaction's error, by what the caller may do about it.
 ///
 /// | class          | errors                                                                                     |
 /// |----------------|--------------------------------------------------------------------------------------------|

@@ -68,7 +68,7 @@ pub enum Constraint {
     Reference {
         /// The name of the table.
         table: String,
-        /// What happens when that row is deleted.
+        /// The effect of the deletion of that row.
         ref_type: RefType,
     },
 }

@@ -1,4 +1,4 @@
-//! Fitting a value to its column.
+//! The conversion of values to the types of their columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,7 +27,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a value does not fit its column type.
+/// The error of a value that does not fit its column type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {
@@ -79,7 +79,7 @@ pub enum ValueError {
     },
 }
 
-/// Why a row does not fit its table.
+/// The error of a row that does not fit its table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
@@ -91,7 +91,7 @@ pub enum RowError {
     Value {
         /// The name of the column.
         column: String,
-        /// What is wrong with its value.
+        /// The error of its value.
         #[source]
         source: ValueError,
     },

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max, RefType, TableSchema};
 use crate::value::{Atom, AtomicType, Datum};
 
-/// Why a text is not a database schema.
+/// The error of a text that is not a database schema.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -22,7 +22,7 @@ pub enum SchemaError {
         table: String,
         /// The name of the column.
         column: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

@@ -13,8 +13,8 @@ use crate::tls::TlsConfig;
 /// The configuration of a [`Session`](crate::Session) or [`Client`](crate::Client).
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// Where the database's servers listen. Names are resolved at each attempt, and each of their addresses counts as a
-    /// remote of its own.
+    /// The endpoints of the database's servers. Names are resolved at each attempt, and each of their addresses counts
+    /// as a remote of its own.
     pub remotes: Remotes,
     /// The database's name.
     pub database: String,

@@ -28,7 +28,7 @@ const MAX_READ_AHEAD: usize = 32 << 20;
 /// The number of bytes that a server may send before rows are requested: two schemas, and rows of `_Server`.
 pub(super) const MAX_HANDSHAKE_BYTES: u64 = 16 << 20;
 
-/// What a session is doing about its connection.
+/// The phase of a session's connection.
 pub(super) enum Phase {
     /// Pausing until this time.
     Waiting(Instant),

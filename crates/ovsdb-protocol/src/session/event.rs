@@ -26,7 +26,7 @@ pub enum SessionEvent {
     Connected(Endpoint),
     /// The replica is synchronised with the database.
     Synced {
-        /// True if differences to what it had were enough, false if all rows were fetched.
+        /// True if the server sent only the differences, false if all rows were fetched.
         resumed: bool,
     },
     /// An update was committed to the replica.
@@ -51,7 +51,7 @@ pub enum SessionEvent {
     ConditionChanged {
         /// Its id.
         id: ConditionId,
-        /// Success, or why the previous conditions still hold.
+        /// Success, or the reason why the previous conditions still hold.
         result: Result<(), Error>,
     },
     /// The connection was lost, or an attempt to connect failed.

@@ -1,4 +1,4 @@
-//! Making and losing connections: which server is next, and when.
+//! The start and the end of connections, and the choice of the next server.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::jsonrpc::JsonRpc;
 use crate::link::Link;
 use crate::server::ServerUnusable;
 
-/// Longer than any process lives, and short enough to be added to an instant.
+/// A time longer than the life of any process, and short enough to be added to an instant.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// How long a read-only server must have served, so that leaving it does not count as a failed attempt.
+/// The time for which a read-only server must have served, so that leaving it does not count as a failed attempt.
 const READ_ONLY_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Session {

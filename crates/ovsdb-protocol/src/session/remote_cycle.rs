@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use crate::endpoint::{Destination, Endpoint, Remotes};
 
-/// Cycles through remotes, and through the addresses of each name. A name is resolved again at each of its turns, and each
-/// of its addresses counts as a remote of its own.
+/// A cycle through remotes, and through the addresses of each name. A name is resolved again at each of its turns, and
+/// each of its addresses counts as a remote of its own.
 #[derive(Debug)]
 pub(crate) struct RemoteCycle {
     remotes: Remotes,
-    /// What the last resolution of each remote returned.
+    /// The result of the last resolution of each remote.
     known: Vec<Known>,
     /// The index of the remote after the current one.
     next: usize,
@@ -20,7 +20,7 @@ pub(crate) struct RemoteCycle {
     tried: usize,
 }
 
-/// What the last resolution of a remote returned.
+/// The result of the last resolution of a remote.
 #[derive(Clone, Debug)]
 struct Known {
     /// The number of its addresses.
@@ -29,7 +29,7 @@ struct Known {
     last: Option<SocketAddr>,
 }
 
-/// What to do next.
+/// The next step of a session without a connection.
 #[derive(Debug)]
 pub(crate) enum NextStep {
     /// Resolve this name, and call [`RemoteCycle::resolved`] or [`RemoteCycle::unresolved`].
@@ -46,7 +46,7 @@ impl RemoteCycle {
         Self { remotes, known, next: 0, rest: VecDeque::new(), tried: 0 }
     }
 
-    /// Returns what to do next.
+    /// Returns the next step.
     pub(crate) fn next_step(&mut self) -> NextStep {
         if let Some(destination) = self.rest.pop_front() {
             self.tried += 1;

@@ -19,7 +19,7 @@ pub(crate) const SERVER: &str = "_Server";
 /// Its only table.
 const TABLE: &str = "Database";
 
-/// What is known of the server from `_Server`.
+/// The state of the `_Server` monitor on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct ServerMonitor {
     rows: BTreeMap<Uuid, Row>,
@@ -51,7 +51,7 @@ pub(crate) enum ServerInfo {
 }
 
 impl ServerMonitor {
-    /// Returns what to monitor in `_Server`; `None` if its schema lacks what is needed.
+    /// Returns the monitor requests for `_Server`; `None` if its schema lacks what is needed.
     pub(crate) fn requests(schema: &DatabaseSchema, database: &str) -> Option<MonitorRequests> {
         let table = schema.table(TABLE)?;
         table.column("name")?;
@@ -103,7 +103,7 @@ impl ServerMonitor {
         self.index = index;
     }
 
-    /// Returns what is known of the database, or `None` while a reply is missing.
+    /// Returns the information on the database, or `None` while a reply is missing.
     pub(crate) fn info(&self, database: &str) -> Option<ServerInfo> {
         match self.answer {
             Answer::Pending => None,

@@ -60,9 +60,9 @@ pub(crate) struct SessionState {
     /// Whether the lock is to be requested at all.
     wants_lock: bool,
     policy: Policy,
-    /// Whether snapshots are loaded in stages: until a server refuses that. Others of its cluster are of the same kind.
+    /// Whether snapshots are loaded in stages: until a server refuses that, as the others of its cluster then would.
     can_stage: bool,
-    /// What the replica has, if that can be resumed from.
+    /// The state that the replica can be resumed from, if there is one.
     resume_point: Option<ResumePoint>,
     /// The rows of tables to monitor that the caller chose instead of those that the replica declares.
     conditions: BTreeMap<String, RowFilter>,

@@ -44,7 +44,7 @@ pub trait AtomValue: Sized {
     /// Returns the value as the database has it.
     fn to_atom(&self) -> Atom;
 
-    /// Takes a new value. A type whose values share memory may keep the one it has if it is the same.
+    /// Replaces the value. A type whose values share memory may keep the one it has if it is the same.
     ///
     /// # Errors
     /// As [`AtomValue::from_atom`].
@@ -253,7 +253,7 @@ impl<C: ?Sized, K: AtomValue + Ord, V: AtomValue + PartialEq> Column<C> for BTre
 
 /// Removes from a sorted set the elements that it has, and inserts the others; `toggled` is sorted, without duplicates.
 pub fn toggle_sorted<T: Ord>(set: &mut Vec<T>, toggled: Vec<T>) {
-    /// Up to this many elements are inserted one by one, which moves the rest of the set each time.
+    /// The maximum number of elements that are inserted one by one, which moves the rest of the set each time.
     const MAX_SINGLE: usize = 8;
 
     if set.is_empty() {

@@ -38,7 +38,7 @@ pub struct TypedCondition<T> {
     table: PhantomData<fn() -> T>,
 }
 
-/// Which rows of the table of `T` to monitor.
+/// The rows of the table of `T` to monitor.
 pub type TypedRowFilter<T> = RowFilter<TypedCondition<T>>;
 
 impl<T> TypedCondition<T> {

@@ -41,7 +41,7 @@ pub trait IntoColumn<V> {
 // ===== impl Field =====
 
 impl<T, V> Field<T, V> {
-    /// Names a column, for the derive.
+    /// Creates the field of a column, for the derive.
     #[doc(hidden)]
     pub const fn new(name: &'static str) -> Self {
         Self { name, types: PhantomData }
@@ -81,7 +81,7 @@ impl<T, V> Field<T, V> {
 // ===== impl KeyField =====
 
 impl<T> KeyField<T> {
-    /// Names a key, for the derive.
+    /// Creates the field of a key, for the derive.
     #[doc(hidden)]
     pub const fn new(column: &'static str, key: &'static str) -> Self {
         Self { column, key, types: PhantomData }
@@ -117,7 +117,7 @@ impl<T> KeyField<T> {
 // ===== impl PairsField =====
 
 impl<T> PairsField<T> {
-    /// Names the column and the prefix, for the derive.
+    /// Creates the field of the keys with a prefix, for the derive.
     #[doc(hidden)]
     pub const fn new(column: &'static str, prefix: &'static str) -> Self {
         Self { column, prefix, types: PhantomData }
@@ -204,7 +204,7 @@ scalars! {
     String => String, Box<str>, Arc<str>;
 }
 
-/// A text as the database is to have it.
+/// The text is written unchanged.
 impl<T> IntoColumn<Original<T>> for &str {
     fn into_column(self) -> Datum {
         Datum::scalar(self)

@@ -1,4 +1,4 @@
-//! Indexes of typed tables: the columns whose values rows are found by.
+//! Indexes of typed tables, which find rows by the values of a column.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -55,13 +55,13 @@ pub struct IndexSpec<T> {
     hash_keys: HashKeys<T>,
 }
 
-/// Calls the function with the hash of each key of a row.
+/// A function that calls another one with the hash of each key of a row.
 type HashKeys<T> = fn(&T, &RandomState, &mut dyn FnMut(u64));
 
 // ===== impl Index =====
 
 impl<T, F> Index<T, F> {
-    /// Names an index by its place in [`Table::INDEXES`](super::Table::INDEXES), for the derive.
+    /// Creates the index at this place in [`Table::INDEXES`](super::Table::INDEXES), for the derive.
     #[doc(hidden)]
     pub const fn new(number: usize, field: fn(&T) -> &F) -> Self {
         Self { number, field }
@@ -100,7 +100,7 @@ impl<T, F> fmt::Debug for Index<T, F> {
 // ===== impl IndexSpec =====
 
 impl<T> IndexSpec<T> {
-    /// Describes an index, for the derive.
+    /// Creates the declaration of an index, for the derive.
     #[doc(hidden)]
     pub const fn new(column: &'static str, hash_keys: HashKeys<T>) -> Self {
         Self { column, hash_keys }

@@ -33,7 +33,7 @@ pub trait OriginalText: Sized {
 
 /// The value of a string column, parsed, and the text itself if it is not the canonical one.
 ///
-/// The empty string is not a value. A text that cannot be parsed is kept too, without a value.
+/// A text that cannot be parsed is kept too, without a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Original<T> {
     /// The column is empty, or the key is absent.

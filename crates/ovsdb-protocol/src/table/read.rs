@@ -66,7 +66,7 @@ struct Reader<'r, T: Table> {
     replaced: ColumnSet,
     /// The columns that were read.
     read: ColumnSet,
-    /// What was wrong with some of them.
+    /// The errors of some of them.
     errors: Vec<(usize, ColumnError)>,
 }
 

@@ -25,7 +25,7 @@ pub struct Missing {
     pub column: Option<usize>,
 }
 
-/// Returns what to monitor of the declared tables, and which columns of each the server has.
+/// Returns the monitor requests for the declared tables, and the columns of each that the server has.
 ///
 /// # Errors
 /// The server lacks a table or a column that is not optional, or has it with another type.
@@ -94,7 +94,7 @@ impl Missing {
         self.column.map_or(self.table.since, |column| self.table.columns[column].since)
     }
 
-    /// Returns what is lost without it; empty if the declaration does not say.
+    /// Returns the consequence of its absence; empty if the declaration does not say.
     pub fn consequence(&self) -> &'static str {
         self.column.map_or(self.table.absent, |column| self.table.columns[column].absent)
     }

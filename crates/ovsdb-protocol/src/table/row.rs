@@ -25,7 +25,7 @@ pub struct TypedRow<T> {
     table: PhantomData<fn() -> T>,
 }
 
-/// Appends operations on one table to a transaction: see [`Transaction::on`]. Each method returns the operation's index.
+/// A builder of operations on one table: see [`Transaction::on`]. Each method returns the operation's index.
 #[derive(Debug)]
 pub struct TableOperations<'t, T> {
     transaction: &'t mut Transaction,
@@ -95,7 +95,7 @@ impl<T> From<TypedRow<T>> for Row {
 // ===== impl TableOperations =====
 
 impl Transaction {
-    /// Appends operations on the table of `T`.
+    /// Returns a builder that appends operations on the table of `T`.
     pub fn on<T: Table>(&mut self) -> TableOperations<'_, T> {
         TableOperations { transaction: self, table: PhantomData }
     }

@@ -27,7 +27,7 @@ pub fn declared_schema<'t>(
 }
 
 impl ColumnKind {
-    /// Returns the type of a column that holds exactly what fields of this kind can hold.
+    /// Returns the type of a column that holds exactly the values that fields of this kind can hold.
     pub fn column_type(self) -> ColumnType {
         let (key, value, min, max) = match self {
             Self::Scalar(key) => (key, None, 1, Max::Limited(1)),

@@ -92,12 +92,12 @@ impl<T: Table> TableCache<T> {
         self.rows.len()
     }
 
-    /// Returns true without rows.
+    /// Returns true if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Returns which columns the server has.
+    /// Returns the columns that the server has.
     pub fn layout(&self) -> TableLayout {
         self.layout
     }
@@ -128,8 +128,8 @@ impl<T: Table> TableCache<T> {
         }
     }
 
-    /// Takes in a snapshot when there are no rows yet. Building trees from sorted rows takes a fraction of the time of
-    /// single insertions.
+    /// Makes a snapshot the content when there are no rows yet. Building trees from sorted rows takes a fraction of the
+    /// time of single insertions.
     fn fill(&mut self, staged: BTreeMap<Uuid, Option<Arc<T>>>) {
         self.rows = staged.into_iter().filter_map(|(uuid, row)| Some((uuid, row?))).collect();
         for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {

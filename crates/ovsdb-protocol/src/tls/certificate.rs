@@ -18,12 +18,12 @@ impl Certificate {
         CertificateInner::from_der(der).ok().map(Self)
     }
 
-    /// Whether it is of X.509 version 1, which has no extensions.
+    /// Returns whether it is of X.509 version 1, which has no extensions.
     pub(super) fn is_version_1(&self) -> bool {
         self.0.tbs_certificate().version() == Version::V1
     }
 
-    /// Whether it claims to be self-signed.
+    /// Returns whether it claims to be self-signed.
     pub(super) fn is_self_issued(&self) -> bool {
         self.0.tbs_certificate().issuer() == self.0.tbs_certificate().subject()
     }

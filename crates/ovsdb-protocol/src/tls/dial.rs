@@ -112,14 +112,14 @@ fn described(source: Option<&PemSource>) -> String {
     source.map_or_else(String::new, |source| format!(" {source}"))
 }
 
-/// The name for SNI and, if configured, the name to verify.
+/// Returns the name for SNI and, if configured, for verification.
 fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     // The zone of an IPv6 address has only a local meaning.
     let host = if host.contains(':') { host.split('%').next().unwrap_or_default() } else { host };
     ServerName::try_from(host.to_owned()).map_err(|_| refusal(format!("\"{host}\" is not a valid host name")))
 }
 
-/// The CA's certificate among those that an unverified server sent: the last one, which must be self-signed.
+/// Returns the CA's certificate among those that an unverified server sent: the last one, which must be self-signed.
 fn sent_ca<'a>(chain: &'a [CertificateDer<'static>]) -> io::Result<&'a CertificateDer<'static>> {
     let last = chain.last().ok_or_else(|| refusal("the server sent no certificate"))?;
     match Certificate::read(last) {

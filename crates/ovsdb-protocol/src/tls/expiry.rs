@@ -15,7 +15,7 @@ pub struct Expiry {
     pub source: PemSource,
     /// The common name of its owner, if there is one.
     pub subject: Option<String>,
-    /// When it expires; `None` if that cannot be read.
+    /// The time at which it expires; `None` if that cannot be read.
     pub not_after: Option<SystemTime>,
 }
 

@@ -53,7 +53,7 @@ pub(super) fn explain(error: &Error, config: &TlsConfig, leaf: Option<&[u8]>) ->
     }
 }
 
-/// The owner of the certificate, as far as it is named.
+/// Returns the owner of the certificate, as far as it is named.
 fn described(certificate: Option<&Certificate>) -> String {
     let subject = certificate.and_then(Certificate::subject);
     subject.map_or_else(String::new, |subject| format!(" \"{subject}\""))
@@ -160,7 +160,7 @@ fn place(source: Option<&PemSource>) -> String {
     source.map_or_else(String::new, PemSource::to_string)
 }
 
-/// The approximate time between two points in time.
+/// Returns the approximate time between two points in time.
 fn span(from: UnixTime, to: UnixTime) -> String {
     match to.as_secs().saturating_sub(from.as_secs()) {
         seconds @ 0..120 => format!("{seconds} seconds"),

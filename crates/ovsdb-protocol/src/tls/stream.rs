@@ -12,8 +12,8 @@ use tokio_rustls::rustls::Error;
 use super::TlsConfig;
 use super::explain::explain_io;
 
-/// Accepts an end without TLS's `close_notify`, which Open vSwitch often omits. This is safe, because a truncated
-/// message is detected as such.
+/// A TLS stream that accepts an end without TLS's `close_notify`, which Open vSwitch often omits. This is safe, because
+/// a truncated message is detected as such.
 ///
 /// With TLS 1.3 a server checks the client's certificate only after the client has completed the handshake, so that its
 /// refusal arrives instead of the first bytes, and has to be explained here.
@@ -27,7 +27,7 @@ impl TolerantStream {
         Self { inner, config }
     }
 
-    /// A server that hangs up sends the reason first: it can still be read, whereas writing only fails.
+    /// Returns the reason that a server sent before it hung up, which can be read although writing fails.
     fn reason(&mut self, error: io::Error, cx: &mut Context<'_>) -> io::Error {
         let mut byte = [0];
         match Pin::new(&mut self.inner).poll_read(cx, &mut ReadBuf::new(&mut byte)) {

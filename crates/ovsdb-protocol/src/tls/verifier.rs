@@ -18,7 +18,7 @@ use super::explain::V1;
 use super::refusal::refusal;
 use super::{PemSource, files};
 
-/// Verifies the server of one connection, and keeps its certificate.
+/// A verifier of the server of one connection, which keeps its certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
     trust: Trust,
@@ -38,7 +38,7 @@ enum Trust {
 // ===== impl Verifier =====
 
 impl Verifier {
-    /// Trusts servers whose certificates these CAs signed, and checks their names if configured.
+    /// Creates a verifier that trusts servers with certificates of these CAs, and checks their names if configured.
     pub(super) fn new(
         ca_cert: &PemSource,
         host_name: bool,
@@ -55,7 +55,7 @@ impl Verifier {
         Ok(Self { trust: Trust::Cas { roots, host_name }, provider, leaf: OnceLock::new() })
     }
 
-    /// Trusts everybody.
+    /// Creates a verifier that trusts every server.
     pub(super) fn trusting_everybody(provider: Arc<CryptoProvider>) -> Self {
         Self { trust: Trust::Everybody, provider, leaf: OnceLock::new() }
     }
@@ -118,7 +118,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Replaces webpki's error for a certificate of version 1, which is not helpful.
+/// The error for a certificate of version 1, instead of webpki's, which is not helpful.
 #[derive(Debug)]
 struct Version1;
 

@@ -21,7 +21,7 @@ pub enum Atom {
     Integer(i64),
     /// A double. JSON has no infinities and no NaN: serializing one is an error.
     Real(f64),
-    /// A truth value.
+    /// A boolean.
     Boolean(bool),
     /// A string without NUL, which the server refuses.
     String(String),
@@ -61,7 +61,7 @@ impl Atom {
         }
     }
 
-    /// Returns the truth value, if this is one.
+    /// Returns the boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Boolean(value) => Some(*value),

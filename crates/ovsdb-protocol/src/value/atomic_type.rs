@@ -9,7 +9,7 @@ pub enum AtomicType {
     Integer,
     /// A double.
     Real,
-    /// A truth value.
+    /// A boolean.
     Boolean,
     /// A string.
     String,

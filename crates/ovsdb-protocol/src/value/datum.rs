@@ -55,7 +55,7 @@ impl Datum {
         }
     }
 
-    /// Returns true without elements or pairs.
+    /// Returns true if there are no elements or pairs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -34,7 +34,7 @@ impl Serialize for Atom {
     }
 }
 
-/// Writes a map as an array of pairs.
+/// A map that is written as an array of pairs.
 struct PairsOf<'a>(&'a BTreeMap<Atom, Atom>);
 
 impl Serialize for PairsOf<'_> {
@@ -144,7 +144,7 @@ impl<'de> Deserialize<'de> for Atom {
     }
 }
 
-/// Reads the array of atoms inside of a set.
+/// The elements of a set, read from an array of atoms.
 struct Elements(BTreeSet<Atom>);
 
 impl<'de> Deserialize<'de> for Elements {
@@ -173,7 +173,7 @@ impl<'de> Deserialize<'de> for Elements {
     }
 }
 
-/// Reads the array of pairs inside of a map.
+/// The pairs of a map, read from an array of pairs.
 struct Pairs(BTreeMap<Atom, Atom>);
 
 impl<'de> Deserialize<'de> for Pairs {

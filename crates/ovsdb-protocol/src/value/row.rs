@@ -58,7 +58,7 @@ impl Row {
         self.0.len()
     }
 
-    /// Returns true without columns.
+    /// Returns true if there are no columns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{Finding, Level};
 
-/// An answer to `status` is a few lines.
+/// The maximum length of an answer to `status`, which is a few lines, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
 pub(super) async fn look(limit: Duration) -> Vec<Finding> {

@@ -7,7 +7,7 @@ use ovsdb_protocol::TlsConfig;
 use super::{Finding, Level};
 use crate::clock::rfc3339;
 
-/// Certificates that expire within this time cause a warning.
+/// The time before the expiry of a certificate from which it causes a warning.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) fn look(tls: &TlsConfig) -> Vec<Finding> {

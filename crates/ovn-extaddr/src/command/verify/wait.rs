@@ -19,7 +19,7 @@ use crate::reach::Deadline;
 use crate::settings::Settings;
 use crate::southbound::{Databases, Sessions};
 
-/// How long to wait unless `--timeout` says otherwise.
+/// The time to wait unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two verifications, besides the time that one takes.

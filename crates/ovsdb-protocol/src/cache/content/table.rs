@@ -183,7 +183,7 @@ impl Table {
     }
 }
 
-/// Reads columns into a row. One whose value cannot be read is removed.
+/// A reader of columns into a row. A column whose value cannot be read is removed.
 struct RowReader<'a> {
     types: &'a BTreeMap<String, ColumnType>,
     row: &'a mut Row,

@@ -4,7 +4,7 @@ use crate::monitor::MonitorMethod;
 use crate::session::{ConditionId, RequestId};
 use crate::transact::TransactionId;
 
-/// A request that was sent, which its reply is matched with.
+/// A request that was sent, to which its reply is matched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
     /// `set_db_change_aware`. Servers before Open vSwitch 2.9 reject it; the error is ignored.

@@ -1,4 +1,4 @@
-//! Changes of conditions: which rows of a table are monitored.
+//! Changes of the conditions on the rows to monitor.
 
 use std::sync::Arc;
 

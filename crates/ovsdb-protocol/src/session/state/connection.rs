@@ -34,7 +34,7 @@ pub(super) struct ConnectionState {
     /// The request for the index, if `_Server` has that column, and whether it is pending.
     pub(super) index_request: Option<Transaction>,
     pub(super) index_requested: bool,
-    /// What is monitored of `_Server`, and the id of the request whose reply has its rows.
+    /// The monitor requests for `_Server`, and the id of the request whose reply has the rows.
     pub(super) server_requests: MonitorRequests,
     pub(super) server_monitor_request: Option<u64>,
     /// The monitor whose rows arrive.
@@ -73,7 +73,7 @@ pub(super) struct ResumePoint {
     pub(super) last: Uuid,
 }
 
-/// What is monitored, of which database.
+/// The monitored rows and columns, and the schema and cluster of their database.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
     pub(super) schema: DatabaseSchema,

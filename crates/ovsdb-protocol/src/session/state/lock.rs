@@ -1,4 +1,4 @@
-//! The lock: requested from servers that can grant it, released, and stolen.
+//! Requests, releases and steals of the lock.
 
 use serde_json::value::RawValue;
 
@@ -56,7 +56,7 @@ impl SessionState {
         match (role.grants_locks() && self.wants_lock, lock.is_asked()) {
             (true, false) => {
                 let (params, number) = (lock.name().params(), lock.ask(LockMethod::Lock));
-                // What was not sent was not requested.
+                // The lock is not requested if the request was not sent.
                 send(rpc, "lock", &params, Call::Lock(number)).inspect_err(|_| self.lock_lost())?;
             }
             (false, true) => {

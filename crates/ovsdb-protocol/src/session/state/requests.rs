@@ -88,7 +88,7 @@ impl SessionState {
             && !self.database.starts_with('_')
             && matches!(&outcome, Outcome::Refused(refusal) if refusal.error.is_read_only());
         let event = SessionEvent::Completed { id, outcome };
-        // What it changed arrives with the rows of the next monitor.
+        // Its changes arrive with the rows of the next monitor.
         if committed && !self.connection.synced {
             self.connection.deferred.push(event)
         } else {

@@ -1,4 +1,4 @@
-//! Rows: requested, handed to the replica, and committed.
+//! The request of rows, their transfer to the replica, and the commits.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(super) enum Source {
     Cancelled,
 }
 
-/// Hands rows to the replica, or to the monitor of `_Server`.
+/// A receiver that passes rows to the replica, or to the monitor of `_Server`.
 pub(crate) struct Feed<'a, R> {
     pub(crate) state: &'a mut SessionState,
     pub(crate) replica: &'a mut R,
@@ -80,7 +80,7 @@ impl SessionState {
         Ok(())
     }
 
-    /// The rows of a message are complete.
+    /// Handles the end of a message with rows.
     pub(crate) fn rows_complete(
         &mut self,
         head: RowsHead,
@@ -112,7 +112,7 @@ impl SessionState {
         Ok(())
     }
 
-    /// A load stage of the snapshot is complete: the server sends its rows before the reply.
+    /// Handles the end of a load stage of the snapshot, whose rows the server sends before the reply.
     pub(super) fn stage_complete(
         &mut self,
         result: Result<Box<RawValue>, DatabaseError>,
@@ -140,7 +140,7 @@ impl SessionState {
         Ok(())
     }
 
-    /// The replica monitors nothing.
+    /// Synchronises a replica that monitors nothing.
     pub(super) fn synced_without_rows(
         &mut self,
         view: View,
