@@ -1,5 +1,8 @@
 //! The changes of many subjects as one transaction.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovn_model::{LoadBalancer, Nat, Router, RouterId, Store};

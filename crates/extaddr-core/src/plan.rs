@@ -1,5 +1,8 @@
 //! The changes of the database: the desired rows compared with the present ones. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use ovn_model::{NatId, Store};

@@ -124,6 +124,13 @@ impl Network {
         self.rows.keys().find(|(table, name)| uuid(table, name) == row).map(|(_, name)| &**name)
     }
 
+    /// Replaces the UUIDs of rows by `<TABLE NAME>`; rows that are not there keep theirs.
+    pub(crate) fn with_names(&self, text: &str) -> String {
+        self.rows.keys().fold(text.to_owned(), |text, (table, name)| {
+            text.replace(&uuid(table, name).to_string(), &format!("<{table} {name}>"))
+        })
+    }
+
     /// Deletes a row, to which references stay.
     pub(crate) fn delete(&mut self, table: &'static str, name: &str) {
         self.rows.remove(&(table, name.to_owned()));

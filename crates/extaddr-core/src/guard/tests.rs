@@ -7,6 +7,7 @@ use ovsdb_protocol::LockName;
 use serde_json::{Value, json};
 
 use crate::batch;
+use crate::engine::ReconcileKey;
 use crate::ownership::Role;
 use crate::testing::{Network, map, reference};
 use crate::undo::UNDO;
@@ -28,9 +29,14 @@ fn wanting() -> Network {
 
 /// Returns the facts that all changes together require, sorted: a table, the row's anchor, and a condition each.
 fn required(network: &Network) -> Vec<String> {
+    required_by(network, |_| true)
+}
+
+/// Returns the same for the changes of some keys.
+fn required_by(network: &Network, is_included: impl Fn(&ReconcileKey) -> bool) -> Vec<String> {
     let (store, engine) = network.decided();
-    let subjects: BTreeMap<_, _> =
-        engine.unsettled().iter().map(|subject| (subject.clone(), engine.changes(&store, subject))).collect();
+    let keys = engine.unsettled().iter().filter(|key| is_included(key));
+    let subjects: BTreeMap<_, _> = keys.map(|key| (key.clone(), engine.changes(&store, key))).collect();
     let lock: LockName = "ovn_extaddr".parse().unwrap();
     let batch = batch::merge(&store, &engine, &lock, subjects);
     let transaction = serde_json::to_value(&batch.transaction).unwrap();
@@ -159,6 +165,16 @@ fn conversion_requires_the_vips_it_removes() {
     assert_eq!(
         conversion(&network),
         ["Load_Balancer fw: vips [[\"203.0.113.10\",\"10.57.0.11\"]]", "Logical_Router R: load_balancer fw"]
+    );
+}
+
+#[test]
+fn conversion_without_its_override_requires_the_vip() {
+    let mut network = wanting();
+    network.balancer("fw", &[(A, TARGET), ("203.0.113.11:80", TARGET)], &["R"]);
+    assert_eq!(
+        required_by(&network, |key| matches!(key, ReconcileKey::Conversion(_))),
+        ["Load_Balancer fw: vips [[\"203.0.113.10\",\"10.57.0.11\"]]"]
     );
 }
 
