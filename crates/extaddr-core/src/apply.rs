@@ -36,11 +36,11 @@ pub struct Applier {
     limit: usize,
     /// By subject, and whether only its [`withdrawal`] is held, which does not wait for the rest.
     held: HashMap<(ReconcileKey, bool), Held>,
-    fights: ContentionTracker,
+    contention: ContentionTracker,
     /// Ports whose [`obstacle`](Self::obstacle) may have changed.
     touched: BTreeSet<Arc<str>>,
     /// The time of the last call of [`next`](Self::next).
-    looked: Option<Instant>,
+    last_call: Option<Instant>,
 }
 
 /// Changes that had no effect, and are not sent again for a while unless they differ.
@@ -54,18 +54,18 @@ struct Held {
 
 /// The subjects and the outcome of a transaction that has ended.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Conclusion {
+pub struct TransactionReport {
     /// The ports and conversions that it changed.
     pub subjects: Vec<ReconcileKey>,
     /// The number of changes in it.
     pub changes: usize,
     /// Its outcome.
-    pub fate: Fate,
+    pub outcome: TransactionOutcome,
 }
 
 /// The outcome of a transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum TransactionOutcome {
     /// It was committed.
     Committed,
     /// It was refused. Changes that can be sent again are.
@@ -93,9 +93,9 @@ impl Applier {
             in_flight: None,
             limit: MAX_KEYS,
             held: HashMap::new(),
-            fights: ContentionTracker::default(),
+            contention: ContentionTracker::default(),
             touched: BTreeSet::new(),
-            looked: None,
+            last_call: None,
         }
     }
 
@@ -104,7 +104,7 @@ impl Applier {
         if self.in_flight.is_some() {
             return None;
         }
-        self.looked = Some(now.instant);
+        self.last_call = Some(now.instant);
         self.held.retain(|(subject, part), held| {
             engine.unsettled().contains(subject) || (*part && now.instant < held.until + MAX_WAIT)
         });
@@ -133,13 +133,13 @@ impl Applier {
 
     /// Ends the contested state of rows that have not been restored for long enough, even if this agent does not write.
     pub fn expire(&mut self, engine: &Engine, now: Instant) {
-        let forgotten = self.fights.forget_old(now);
+        let forgotten = self.contention.forget_old(now);
         self.touch(engine, forgotten.iter());
     }
 
     /// Returns when something ceases to be contested; [`expire`](Self::expire) is to be called then.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.fights.next_expiry()
+        self.contention.next_expiry()
     }
 
     /// Returns a subject with its changes, and those that must happen together with them. An override beside a VIP that
@@ -230,14 +230,14 @@ impl Applier {
     /// [`next`](Self::next).
     pub fn next_deadline(&self) -> Option<Instant> {
         let held = self.held.values().map(|held| held.until);
-        let waits = held.chain(self.fights.deadlines()).filter(|at| self.looked < Some(*at));
+        let waits = held.chain(self.contention.deadlines()).filter(|at| self.last_call < Some(*at));
         waits.min().filter(|_| self.in_flight.is_none())
     }
 
     /// Returns why the changes of a port, or of a conversion that it needs, are not sent, if
     /// something is wrong with them.
     pub fn obstacle(&self, engine: &Engine, port: &Arc<str>) -> Option<Obstacle> {
-        if self.held.is_empty() && self.fights.is_empty() {
+        if self.held.is_empty() && self.contention.is_empty() {
             return None;
         }
         let needed = || engine.conversions_of(port).map(ReconcileKey::Conversion);
@@ -247,7 +247,7 @@ impl Applier {
             let held = parts.filter_map(|part| self.held.get(&(subject.clone(), part))).next();
             held.map(|held| Obstacle::Refused(Arc::clone(&held.error)))
         };
-        let contested = || subjects().any(|subject| self.fights.is_contested(&subject));
+        let contested = || subjects().any(|subject| self.contention.is_contested(&subject));
         subjects().find_map(held).or_else(|| contested().then_some(Obstacle::Contested))
     }
 
@@ -259,19 +259,19 @@ impl Applier {
         store: &Store,
         engine: &Engine,
         now: Now,
-    ) -> Option<Conclusion> {
+    ) -> Option<TransactionReport> {
         let (_, batch) = self.in_flight.take_if(|(in_flight, _)| *in_flight == id)?;
         let now = now.instant;
         let subjects: Vec<_> = batch.subjects.keys().cloned().collect();
         let changes = batch.subjects.values().map(Vec::len).sum();
         self.touch(engine, subjects.iter());
-        let fate = match outcome {
+        let outcome = match outcome {
             Outcome::Committed(_) => {
                 self.limit = MAX_KEYS;
                 for (subject, changes) in batch.subjects {
                     let whole = !engine.unsettled().contains(&subject) || !is_withdrawal(&changes);
                     if whole {
-                        self.fights.committed(&subject, &changes, now);
+                        self.contention.committed(&subject, &changes, now);
                     }
                     let why = "it was committed and had no effect";
                     let held = self.hold_if_same(subject.clone(), changes, why, store, engine, now);
@@ -279,18 +279,18 @@ impl Applier {
                         self.held.remove(&(subject, !whole));
                     }
                 }
-                Fate::Committed
+                TransactionOutcome::Committed
             }
             Outcome::Refused(refusal) => {
                 let message = format!("{refusal}: {}", refusal.error);
                 for (subject, changes) in self.suspects(batch, &refusal) {
                     self.hold_if_same(subject, changes, &message, store, engine, now);
                 }
-                Fate::Refused(message)
+                TransactionOutcome::Refused(message)
             }
-            Outcome::Unknown => Fate::Unknown,
+            Outcome::Unknown => TransactionOutcome::Unknown,
         };
-        Some(Conclusion { subjects, changes, fate })
+        Some(TransactionReport { subjects, changes, outcome })
     }
 
     /// Returns the ports whose [`obstacle`](Self::obstacle) may have changed since the last call.
@@ -326,7 +326,7 @@ impl Applier {
     }
 
     fn waits(&self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) -> bool {
-        self.is_held(subject, false, changes, now) || self.fights.waits(subject, changes, now)
+        self.is_held(subject, false, changes, now) || self.contention.waits(subject, changes, now)
     }
 
     fn is_held(&self, subject: &ReconcileKey, part: bool, changes: &[RowChange], now: Instant) -> bool {

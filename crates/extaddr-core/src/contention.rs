@@ -28,7 +28,7 @@ pub struct ContentionTracker {
 
 #[derive(Clone, Debug)]
 struct Round {
-    heals: u32,
+    restores: u32,
     last: Instant,
     /// The rows of the first write of the series, see [`content`].
     contents: Vec<u64>,
@@ -51,10 +51,10 @@ impl ContentionTracker {
         }
         match self.rounds.get_mut(subject) {
             Some(round) if contents.iter().any(|content| round.has(*content)) => {
-                round.heals += 1;
+                round.restores += 1;
                 round.last = now;
             }
-            _ => drop(self.rounds.insert(subject.clone(), Round { heals: 0, last: now, contents })),
+            _ => drop(self.rounds.insert(subject.clone(), Round { restores: 0, last: now, contents })),
         }
         self.written.push_back((now, subject.clone()));
     }
@@ -86,17 +86,17 @@ impl ContentionTracker {
 
     /// Returns whether somebody keeps removing the rows.
     pub fn is_contested(&self, subject: &ReconcileKey) -> bool {
-        self.rounds.get(subject).is_some_and(|round| round.heals >= MAX_RESTORES)
+        self.rounds.get(subject).is_some_and(|round| round.restores >= MAX_RESTORES)
     }
 
     /// Returns whether the rows wait to be restored.
     pub fn waits(&self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) -> bool {
-        self.rests(subject, now)
+        self.waiting_round(subject, now)
             .is_some_and(|round| changes.iter().filter_map(content).any(|content| round.has(content)))
     }
 
     /// Returns the round of a subject whose rows wait to be restored.
-    fn rests(&self, subject: &ReconcileKey, now: Instant) -> Option<&Round> {
+    fn waiting_round(&self, subject: &ReconcileKey, now: Instant) -> Option<&Round> {
         self.rounds.get(subject).filter(|round| round.until().is_some_and(|until| now < until))
     }
 
@@ -134,7 +134,7 @@ impl Round {
 
     /// Returns the time at which the rows may be restored, which may have passed.
     fn until(&self) -> Option<Instant> {
-        let excess = self.heals.checked_sub(MAX_RESTORES)?;
+        let excess = self.restores.checked_sub(MAX_RESTORES)?;
         Some(self.last + FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(MAX_WAIT))
     }
 }

@@ -41,8 +41,8 @@ struct Known {
     digest: u64,
     /// The time of the first of the recent log lines, and their number.
     since: Instant,
-    said: u32,
-    unsaid: u32,
+    logged: u32,
+    suppressed: u32,
 }
 
 /// A change that is worth a line in the log.
@@ -53,7 +53,7 @@ pub struct StatusChange {
     /// Its address family.
     pub family: Family,
     /// The number of changes before it that were not logged because there were too many.
-    pub untold: u32,
+    pub suppressed: u32,
     /// Whether it is the last to be logged for a while.
     pub last: bool,
 }
@@ -79,26 +79,26 @@ impl IntentStats {
     }
 
     /// Reserves capacity for that many ports.
-    pub fn expect(&mut self, ports: usize) {
+    pub fn reserve(&mut self, ports: usize) {
         self.known.reserve(ports.saturating_sub(self.known.len()));
     }
 
     /// Takes in the present status of the intents of a port. Returns the changes.
     pub fn update(&mut self, port: &Arc<str>, statuses: &[IntentStatus], now: Instant) -> Vec<StatusChange> {
         let old = self.known.get(port).cloned().unwrap_or_default();
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         let known = statuses.iter().map(|status| {
             let before = old.iter().find(|known| known.family == status.family);
-            Known::new(status, self.hasher.hash_one(status), before, now, &mut news)
+            Known::new(status, self.hasher.hash_one(status), before, now, &mut changes)
         });
         let known: SmallVec<[_; 1]> = known.collect();
         old.iter().for_each(|before| self.count(before, false));
         known.iter().for_each(|after| self.count(after, true));
         let gone = old.iter().filter(|before| known.iter().all(|after| after.family != before.family));
-        news.extend(gone.map(|gone| StatusChange {
+        changes.extend(gone.map(|gone| StatusChange {
             state: None,
             family: gone.family,
-            untold: gone.unsaid,
+            suppressed: gone.suppressed,
             last: false,
         }));
         if !known.is_empty() {
@@ -106,7 +106,7 @@ impl IntentStats {
         } else if !old.is_empty() {
             self.known.remove(port);
         }
-        news
+        changes
     }
 
     /// Returns whether it equals the last status of an intent.
@@ -163,7 +163,7 @@ impl Known {
         digest: u64,
         before: Option<&Self>,
         now: Instant,
-        news: &mut Vec<StatusChange>,
+        changes: &mut Vec<StatusChange>,
     ) -> Self {
         let IntentStatus { family, state, reason, router, .. } = status;
         let fresh = |since| Self {
@@ -173,24 +173,24 @@ impl Known {
             router: *router,
             digest,
             since,
-            said: 0,
-            unsaid: 0,
+            logged: 0,
+            suppressed: 0,
         };
         let mut known = match before {
             Some(before) if before.digest == digest => return before.clone(),
             Some(before) if now < before.since + WINDOW => {
-                Self { said: before.said, unsaid: before.unsaid, ..fresh(before.since) }
+                Self { logged: before.logged, suppressed: before.suppressed, ..fresh(before.since) }
             }
-            Some(before) => Self { unsaid: before.unsaid, ..fresh(now) },
+            Some(before) => Self { suppressed: before.suppressed, ..fresh(now) },
             None => fresh(now),
         };
-        if known.said < MAX_REPORTED {
-            known.said += 1;
-            let untold = std::mem::take(&mut known.unsaid);
-            let last = known.said == MAX_REPORTED;
-            news.push(StatusChange { state: Some(*state), family: *family, untold, last });
+        if known.logged < MAX_REPORTED {
+            known.logged += 1;
+            let suppressed = std::mem::take(&mut known.suppressed);
+            let last = known.logged == MAX_REPORTED;
+            changes.push(StatusChange { state: Some(*state), family: *family, suppressed, last });
         } else {
-            known.unsaid += 1;
+            known.suppressed += 1;
         }
         known
     }

@@ -1,11 +1,11 @@
 //! `ovn-extaddr run`: the loop that owns the state. Events of the session come in, transactions go out.
 
-mod accounts;
 mod answers;
 mod commands;
 mod configuration;
 mod locking;
 mod losses;
+mod reporting;
 mod sources;
 mod standing;
 mod tracker;
@@ -190,7 +190,7 @@ impl Agent {
         let Inputs { signals, reload, control, exposition, watchers } = inputs;
         loop {
             self.summarize();
-            self.service.beat(now().instant);
+            self.service.send_due(now().instant);
             let deadline = self.next_deadline();
             tokio::select! {
                 name = signals.next() => return name,
@@ -198,7 +198,7 @@ impl Agent {
                     self.service.reloading();
                     self.reload(reload.read(), exposition, watchers);
                     self.decide();
-                    self.tell();
+                    self.report();
                     self.service.reloaded();
                 }
                 asked = control.next() => {
@@ -210,7 +210,7 @@ impl Agent {
                     asked.answer(answer);
                 }
                 question = exposition.next() => self.answer(question, exposition),
-                report = watchers.next() => self.heard(report),
+                report = watchers.next() => self.take_source_report(report),
                 verdicts = self.verification.next() => self.verified(verdicts),
                 event = self.session.next(&mut self.store) => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
@@ -227,7 +227,7 @@ impl Agent {
                     break;
                 }
             }
-            self.tell();
+            self.report();
             self.check_active();
             self.verify_when_due();
         }
@@ -238,11 +238,12 @@ impl Agent {
         let retry = self.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().into_iter().chain(self.applier.next_expiry()).min();
         let decide = decide.filter(|_| self.may_decide());
-        let hear = self.sources.deadline(now().instant);
-        let tell = self.service.next_deadline();
-        let look = self.election.takeover.next_deadline().filter(|_| self.session.is_synced());
+        let source = self.sources.deadline(now().instant);
+        let service = self.service.next_deadline();
+        let takeover = self.election.takeover.next_deadline().filter(|_| self.session.is_synced());
         let verify = self.verification.next_deadline();
-        let deadlines = retry.into_iter().chain(decide).chain(tell).chain(look).chain(hear).chain(verify);
+        let deadlines =
+            retry.into_iter().chain(decide).chain(service).chain(takeover).chain(source).chain(verify);
         deadlines.min().map(Instant::from_std)
     }
 
@@ -260,7 +261,7 @@ impl Agent {
             let event = self.session.next(&mut self.store).await;
             self.event(event);
         }
-        self.tell();
+        self.report();
     }
 
     async fn ready_event(&mut self) -> Option<SessionEvent> {
@@ -288,10 +289,8 @@ impl Agent {
             SessionEvent::Completed { id, outcome } => {
                 // The outcome is judged by the database after it.
                 self.decide();
-                if let Some(conclusion) =
-                    self.applier.completed(id, outcome, &self.store, &self.engine, now())
-                {
-                    self.concluded(&conclusion);
+                if let Some(report) = self.applier.completed(id, outcome, &self.store, &self.engine, now()) {
+                    self.concluded(&report);
                 }
             }
             SessionEvent::Disconnected { remote, error, retry } => self.disconnected(&remote, &error, retry),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::SystemTime;
 
-use extaddr_core::apply::Fate;
+use extaddr_core::apply::TransactionOutcome;
 use extaddr_core::difference::PlannedChange;
 use serde::Serialize;
 
@@ -85,11 +85,11 @@ impl Audit {
     }
 
     /// Records the outcome of the transaction that was sent last.
-    pub(crate) fn concluded(&mut self, fate: &Fate) -> io::Result<()> {
-        let (event, error) = match fate {
-            Fate::Committed => ("committed", None),
-            Fate::Refused(error) => ("refused", Some(error.as_str())),
-            Fate::Unknown => ("unknown", Some("the connection broke before the answer")),
+    pub(crate) fn concluded(&mut self, outcome: &TransactionOutcome) -> io::Result<()> {
+        let (event, error) = match outcome {
+            TransactionOutcome::Committed => ("committed", None),
+            TransactionOutcome::Refused(error) => ("refused", Some(error.as_str())),
+            TransactionOutcome::Unknown => ("unknown", Some("the connection broke before the answer")),
         };
         self.write(event, Outcome { error })
     }
@@ -125,10 +125,10 @@ mod tests {
         let sent = Sent { owner: "o", server: "unix:/s".to_owned(), lock_epoch: 1, changes: Vec::new() };
         audit.sending(&sent).unwrap();
         std::fs::rename(&path, &moved).unwrap();
-        audit.concluded(&Fate::Committed).unwrap();
+        audit.concluded(&TransactionOutcome::Committed).unwrap();
         audit.reopen().unwrap();
         audit.sending(&sent).unwrap();
-        audit.concluded(&Fate::Refused("no".to_owned())).unwrap();
+        audit.concluded(&TransactionOutcome::Refused("no".to_owned())).unwrap();
         let read = |path: &Path| -> Vec<serde_json::Value> {
             let text = std::fs::read_to_string(path).unwrap();
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

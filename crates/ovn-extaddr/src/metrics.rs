@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use extaddr_core::apply::Fate;
+use extaddr_core::apply::TransactionOutcome;
 use extaddr_core::difference::Action;
 use extaddr_core::state::State;
 use extaddr_core::verify::Outcome;
@@ -248,11 +248,11 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn concluded(&self, fate: &Fate) {
-        let outcome = match fate {
-            Fate::Committed => "committed",
-            Fate::Refused(_) => "refused",
-            Fate::Unknown => "unknown",
+    pub(crate) fn concluded(&self, outcome: &TransactionOutcome) {
+        let outcome = match outcome {
+            TransactionOutcome::Committed => "committed",
+            TransactionOutcome::Refused(_) => "refused",
+            TransactionOutcome::Unknown => "unknown",
         };
         self.transactions.get_or_create(&[("outcome", outcome)]).inc();
     }

@@ -56,7 +56,10 @@ impl Observer {
         engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         synced(settings, &mut session, &mut Both(&mut store, &mut directory)).await?;
         let limit = settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT));
-        hear(&mut watchers, limit, |report| engine.take_update(&store, report.source, report.news)).await;
+        receive_reports(&mut watchers, limit, |report| {
+            engine.take_update(&store, report.source, report.update)
+        })
+        .await;
         tell_silent(watchers.sources().iter().zip(engine.requests().statuses()), limit);
         let mut observer = Self { session, watchers, directory, store, engine };
         observer.decide();
@@ -92,7 +95,7 @@ impl Observer {
             let event = tokio::select! {
                 event = self.session.next(&mut replicas) => event,
                 report = self.watchers.next() => {
-                    self.engine.take_update(&self.store, report.source, report.news);
+                    self.engine.take_update(&self.store, report.source, report.update);
                     break;
                 }
             };
@@ -117,8 +120,8 @@ impl Observer {
             let event = tokio::select! {
                 event = self.session.next(&mut replicas) => event,
                 report = self.watchers.next() => {
-                    let is_lost = matches!(report.news, SourceUpdate::Lost(_));
-                    self.engine.take_update(&self.store, report.source, report.news);
+                    let is_lost = matches!(report.update, SourceUpdate::Lost(_));
+                    self.engine.take_update(&self.store, report.source, report.update);
                     if self.session.is_synced() && !is_lost { break } else { continue }
                 }
                 () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => break,
@@ -160,7 +163,8 @@ impl Lookup {
         // A follower's copy is sufficient.
         config.leader_only = false;
         synced(settings, &mut Session::new(config), &mut directory).await?;
-        hear(&mut watchers, limit, |report| drop(requests.take(report.source, report.news))).await;
+        receive_reports(&mut watchers, limit, |report| drop(requests.take(report.source, report.update)))
+            .await;
         let statuses = watchers.sources().iter().zip(requests.statuses());
         let silent = statuses.filter(|(_, status)| !status.was_read).map(|(cms, _)| cms.to_string());
         let silent = silent.collect();
@@ -208,7 +212,7 @@ impl Replica for Both<'_> {
 }
 
 /// Waits for one report of every CMS, even if only that it cannot be reached.
-async fn hear(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Report)) {
+async fn receive_reports(watchers: &mut Watchers, limit: Duration, mut take: impl FnMut(Report)) {
     let deadline = tokio::time::Instant::now() + limit;
     while watchers.is_quiet() {
         let Ok(report) = timeout_at(deadline, watchers.next()).await else { break };
@@ -294,18 +298,18 @@ impl Progress {
     fn show(&mut self, session: &Session) {
         let remote = session.remote().map_or_else(String::new, |remote| format!(" from {remote}"));
         let (bytes, rows) = session.received();
-        self.say(&format!("Reading {DATABASE}{remote}: {} kB, {rows} rows", bytes / 1000));
+        self.write_status(&format!("Reading {DATABASE}{remote}: {} kB, {rows} rows", bytes / 1000));
         self.is_shown = true;
     }
 
     fn clear(&self) {
         if self.is_shown {
-            self.say("");
+            self.write_status("");
         }
     }
 
     /// Overwrites the line. A failure to write is ignored.
-    fn say(&self, text: &str) {
+    fn write_status(&self, text: &str) {
         let mut terminal = io::stderr().lock();
         let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());
     }

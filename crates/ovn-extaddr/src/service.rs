@@ -15,11 +15,11 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Service {
     /// The interval of watchdog signals, if requested: half of the watchdog's timeout.
     interval: Option<Duration>,
-    alive: Option<Instant>,
+    last_watchdog: Option<Instant>,
     ready: bool,
     status: String,
     /// The last status sent, with the time.
-    told: Option<(String, Instant)>,
+    last_status: Option<(String, Instant)>,
     failed: bool,
 }
 
@@ -27,14 +27,21 @@ impl Service {
     /// Reads the service manager's requests.
     pub(crate) fn new() -> Self {
         let interval = sd_notify::watchdog_enabled().map(|limit| limit / 2);
-        Self { interval, alive: None, ready: false, status: String::new(), told: None, failed: false }
+        Self {
+            interval,
+            last_watchdog: None,
+            ready: false,
+            status: String::new(),
+            last_status: None,
+            failed: false,
+        }
     }
 
     /// Reports readiness, after the first decision.
     pub(crate) fn ready(&mut self) {
         if !self.ready {
             self.ready = true;
-            self.tell(&[NotifyState::Ready]);
+            self.notify(&[NotifyState::Ready]);
         }
     }
 
@@ -46,7 +53,7 @@ impl Service {
     pub(crate) fn reloading(&mut self) {
         if self.ready {
             match NotifyState::monotonic_usec_now() {
-                Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+                Ok(now) => self.notify(&[NotifyState::Reloading, now]),
                 Err(error) => warn!(%error, "cannot read the clock"),
             }
         }
@@ -55,13 +62,13 @@ impl Service {
     /// Reports that the configuration was read.
     pub(crate) fn reloaded(&mut self) {
         if self.ready {
-            self.tell(&[NotifyState::Ready]);
+            self.notify(&[NotifyState::Ready]);
         }
     }
 
     /// Reports that the agent is about to end.
     pub(crate) fn stopping(&mut self, why: &str) {
-        self.tell(&[NotifyState::Stopping, NotifyState::Status(why)]);
+        self.notify(&[NotifyState::Stopping, NotifyState::Status(why)]);
     }
 
     /// Sets the status line.
@@ -70,32 +77,32 @@ impl Service {
     }
 
     /// Sends the messages that are due. Called by the loop in each iteration.
-    pub(crate) fn beat(&mut self, now: Instant) {
+    pub(crate) fn send_due(&mut self, now: Instant) {
         if let Some(interval) = self.interval
-            && self.alive.is_none_or(|last| now >= last + interval)
+            && self.last_watchdog.is_none_or(|last| now >= last + interval)
         {
-            self.alive = Some(now);
-            self.tell(&[NotifyState::Watchdog]);
+            self.last_watchdog = Some(now);
+            self.notify(&[NotifyState::Watchdog]);
         }
-        if self.told.is_none() || self.status_due().is_some_and(|due| now >= due) {
+        if self.last_status.is_none() || self.status_due().is_some_and(|due| now >= due) {
             let status = self.status.clone();
-            self.tell(&[NotifyState::Status(&status)]);
-            self.told = Some((status, now));
+            self.notify(&[NotifyState::Status(&status)]);
+            self.last_status = Some((status, now));
         }
     }
 
-    /// Returns the time at which [`beat`](Self::beat) is to be called even if nothing happens.
+    /// Returns the time at which [`send_due`](Self::send_due) is to be called even if nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let alive = self.interval.zip(self.alive).map(|(interval, last)| last + interval);
-        alive.into_iter().chain(self.status_due()).min()
+        let last_watchdog = self.interval.zip(self.last_watchdog).map(|(interval, last)| last + interval);
+        last_watchdog.into_iter().chain(self.status_due()).min()
     }
 
     /// Returns the time at which a changed status is to be sent.
     fn status_due(&self) -> Option<Instant> {
-        self.told.as_ref().filter(|(text, _)| *text != self.status).map(|(_, at)| *at + STATUS_PAUSE)
+        self.last_status.as_ref().filter(|(text, _)| *text != self.status).map(|(_, at)| *at + STATUS_PAUSE)
     }
 
-    fn tell(&mut self, state: &[NotifyState<'_>]) {
+    fn notify(&mut self, state: &[NotifyState<'_>]) {
         if let Err(error) = sd_notify::notify(state)
             && !self.failed
         {

@@ -34,9 +34,14 @@ fn send(live: &Live, applier: &mut Applier, number: u64) -> Option<TransactionId
     Some(id)
 }
 
-fn end(live: &Live, applier: &mut Applier, id: TransactionId, outcome: Outcome) -> Option<Fate> {
+fn end(
+    live: &Live,
+    applier: &mut Applier,
+    id: TransactionId,
+    outcome: Outcome,
+) -> Option<TransactionOutcome> {
     let (store, engine, now) = live.parts();
-    applier.completed(id, outcome, store, engine, now).map(|conclusion| conclusion.fate)
+    applier.completed(id, outcome, store, engine, now).map(|report| report.outcome)
 }
 
 fn committed() -> Outcome {
@@ -57,7 +62,7 @@ fn contested() -> (Live, Applier) {
     for number in 0..=11 {
         let id = send(&live, &mut applier, number).expect("the row is missing");
         live.edit(|network| network.own_row("p1", A, TARGET, None));
-        assert_eq!(end(&live, &mut applier, id, committed()), Some(Fate::Committed));
+        assert_eq!(end(&live, &mut applier, id, committed()), Some(TransactionOutcome::Committed));
         live.edit(remove_row);
         live.pass(Duration::from_secs(2));
     }
@@ -73,7 +78,7 @@ fn at_most_one_transaction_is_pending() {
     assert!(applier.is_busy() && applier.is_under_way(&Arc::from("p1")));
     assert_eq!(send(&live, &mut applier, 2), None);
     live.edit(|network| network.own_row("p1", A, TARGET, None));
-    assert_eq!(end(&live, &mut applier, id, committed()), Some(Fate::Committed));
+    assert_eq!(end(&live, &mut applier, id, committed()), Some(TransactionOutcome::Committed));
     assert!(!applier.is_busy());
     assert_eq!(send(&live, &mut applier, 3), None, "nothing is left to change");
     assert_eq!(end(&live, &mut applier, id, committed()), None, "it is known");
@@ -107,7 +112,7 @@ fn unknown_transaction_is_repeated_with_the_same_row_uuid() {
     let mut applier = applier(&network);
     let live = Live::new(network);
     let id = send(&live, &mut applier, 1).unwrap();
-    assert_eq!(end(&live, &mut applier, id, Outcome::Unknown), Some(Fate::Unknown));
+    assert_eq!(end(&live, &mut applier, id, Outcome::Unknown), Some(TransactionOutcome::Unknown));
     assert!(send(&live, &mut applier, 2).is_some(), "the row has the same UUID, so it is inserted once");
 }
 

@@ -12,61 +12,61 @@ fn after(start: Instant, seconds: u64) -> Instant {
 
 #[test]
 fn lost_rows_are_restored_at_once_and_then_ever_less_often() {
-    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
+    let (mut contention, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..10 {
-        fights.note(&subject(), vec![1], after(start, second));
-        assert!(!fights.is_contested(&subject()), "{second}");
-        assert!(fights.rests(&subject(), after(start, second)).is_none());
+        contention.note(&subject(), vec![1], after(start, second));
+        assert!(!contention.is_contested(&subject()), "{second}");
+        assert!(contention.waiting_round(&subject(), after(start, second)).is_none());
     }
     let mut now = after(start, 10);
     for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
-        fights.note(&subject(), vec![1], now);
-        assert!(fights.is_contested(&subject()));
-        assert_eq!(fights.deadlines().min(), Some(after(now, wait)));
-        assert!(fights.rests(&subject(), after(now, wait - 1)).is_some_and(|round| round.has(1)));
+        contention.note(&subject(), vec![1], now);
+        assert!(contention.is_contested(&subject()));
+        assert_eq!(contention.deadlines().min(), Some(after(now, wait)));
+        assert!(contention.waiting_round(&subject(), after(now, wait - 1)).is_some_and(|round| round.has(1)));
         now = after(now, wait);
-        assert!(fights.rests(&subject(), now).is_none());
+        assert!(contention.waiting_round(&subject(), now).is_none());
     }
 }
 
 #[test]
 fn row_that_stays_is_contested_no_longer() {
-    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
+    let (mut contention, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..15 {
-        fights.note(&subject(), vec![1], after(start, second));
+        contention.note(&subject(), vec![1], after(start, second));
     }
-    fights.forget_old(after(start, 100));
-    assert!(fights.is_contested(&subject()));
-    assert_eq!(fights.next_expiry(), Some(after(start, 14 + 120)));
-    fights.forget_old(after(start, 200));
-    assert!(!fights.is_contested(&subject()));
-    assert_eq!(fights.deadlines().count(), 0);
-    assert_eq!(fights.next_expiry(), None);
+    contention.forget_old(after(start, 100));
+    assert!(contention.is_contested(&subject()));
+    assert_eq!(contention.next_expiry(), Some(after(start, 14 + 120)));
+    contention.forget_old(after(start, 200));
+    assert!(!contention.is_contested(&subject()));
+    assert_eq!(contention.deadlines().count(), 0);
+    assert_eq!(contention.next_expiry(), None);
 }
 
 #[test]
 fn repeated_loss_of_one_of_two_rows_is_contested() {
-    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
-    fights.note(&subject(), vec![1, 2], start);
+    let (mut contention, start) = (ContentionTracker::default(), Instant::now());
+    contention.note(&subject(), vec![1, 2], start);
     for second in 1..=10 {
-        fights.note(&subject(), vec![2], after(start, second));
+        contention.note(&subject(), vec![2], after(start, second));
     }
-    assert!(fights.is_contested(&subject()));
-    let round = fights.rests(&subject(), after(start, 10)).unwrap();
+    assert!(contention.is_contested(&subject()));
+    let round = contention.waiting_round(&subject(), after(start, 10)).unwrap();
     assert!(round.has(2) && !round.has(3), "what is new does not wait");
 }
 
 #[test]
 fn changes_of_the_operator_are_not_contention() {
-    let (mut fights, start) = (ContentionTracker::default(), Instant::now());
+    let (mut contention, start) = (ContentionTracker::default(), Instant::now());
     for second in 0..15 {
         // Another address each time.
-        fights.note(&subject(), vec![second], after(start, second));
+        contention.note(&subject(), vec![second], after(start, second));
     }
     for second in 15..30 {
         // Set and unset alternately.
-        fights.note(&subject(), vec![1], after(start, second));
-        fights.note(&subject(), Vec::new(), after(start, second));
+        contention.note(&subject(), vec![1], after(start, second));
+        contention.note(&subject(), Vec::new(), after(start, second));
     }
-    assert!(!fights.is_contested(&subject()));
+    assert!(!contention.is_contested(&subject()));
 }

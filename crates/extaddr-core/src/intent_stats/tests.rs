@@ -19,10 +19,10 @@ fn count(intent_stats: &IntentStats, state: State) -> usize {
 fn unchanged_status_is_not_reported_again() {
     let (mut intent_stats, port, now) = (IntentStats::new(false), "p".into(), Instant::now());
     let waiting = [status(State::Waiting, Some(Code::NoAddress))];
-    let news = intent_stats.update(&port, &waiting, now);
+    let changes = intent_stats.update(&port, &waiting, now);
     assert_eq!(
-        news,
-        [StatusChange { state: Some(State::Waiting), family: Family::V4, untold: 0, last: false }]
+        changes,
+        [StatusChange { state: Some(State::Waiting), family: Family::V4, suppressed: 0, last: false }]
     );
     assert_eq!(intent_stats.update(&port, &waiting, now), []);
     assert_eq!(count(&intent_stats, State::Waiting), 1);
@@ -33,7 +33,7 @@ fn unchanged_status_is_not_reported_again() {
     assert_eq!(intent_stats.reasons()[&Code::NoAddress], 0, "a gauge goes back to zero");
 
     let gone = intent_stats.update(&port, &[], now);
-    assert_eq!(gone, [StatusChange { state: None, family: Family::V4, untold: 0, last: false }]);
+    assert_eq!(gone, [StatusChange { state: None, family: Family::V4, suppressed: 0, last: false }]);
     assert_eq!(intent_stats.update(&port, &[], now), []);
     assert!(intent_stats.counts().all(|(_, count)| count == 0) && intent_stats.ports().next().is_none());
 }
@@ -45,11 +45,11 @@ fn flapping_intent_is_reported_a_limited_number_of_times() {
         let states = (0..times).map(|i| if i % 2 == 0 { State::Pending } else { State::Active });
         states.flat_map(|state| intent_stats.update(&port, &[status(state, None)], at)).collect()
     };
-    let news = flap(100, start);
-    assert_eq!(news.len(), MAX_REPORTED as usize);
-    assert_eq!(news.iter().filter(|news| news.last).count(), 1);
-    let news = flap(2, start + WINDOW);
-    assert_eq!(news.iter().map(|news| news.untold).collect::<Vec<_>>(), [95, 0]);
+    let changes = flap(100, start);
+    assert_eq!(changes.len(), MAX_REPORTED as usize);
+    assert_eq!(changes.iter().filter(|changes| changes.last).count(), 1);
+    let changes = flap(2, start + WINDOW);
+    assert_eq!(changes.iter().map(|changes| changes.suppressed).collect::<Vec<_>>(), [95, 0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use extaddr_core::apply::{Applier, Fate, Obstacle};
+use extaddr_core::apply::{Applier, Obstacle, TransactionOutcome};
 use extaddr_core::clock::Now;
 use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::ownership::Owner;
@@ -68,7 +68,7 @@ impl Stage {
     }
 
     /// The server executes it, and reports the changes before the outcome.
-    fn execute(&mut self, sent: &Sent) -> Fate {
+    fn execute(&mut self, sent: &Sent) -> TransactionOutcome {
         match execute(&self.database, &sent.transaction) {
             Ok(after) => {
                 self.follow(after);
@@ -82,11 +82,11 @@ impl Stage {
     }
 
     /// It ends with this outcome, as far as the client knows.
-    fn end(&mut self, sent: &Sent, outcome: Outcome) -> Fate {
+    fn end(&mut self, sent: &Sent, outcome: Outcome) -> TransactionOutcome {
         let concluded = self.applier.completed(sent.id, outcome, &self.store, &self.engine, self.now);
-        let conclusion = concluded.expect("it was on its way");
-        assert_eq!(conclusion.subjects.len(), sent.ports.len());
-        conclusion.fate
+        let report = concluded.expect("it was on its way");
+        assert_eq!(report.subjects.len(), sent.ports.len());
+        report.outcome
     }
 
     /// The database has changed to this.
@@ -111,8 +111,8 @@ impl Stage {
     fn settle(&mut self) -> usize {
         for count in 0..100 {
             let Some(sent) = self.send() else { return count };
-            let fate = self.execute(&sent);
-            assert_eq!(fate, Fate::Committed);
+            let outcome = self.execute(&sent);
+            assert_eq!(outcome, TransactionOutcome::Committed);
         }
         panic!("it goes on and on");
     }
@@ -256,7 +256,7 @@ fn committed_transaction_settles_its_ports() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     assert!(stage.send().is_none(), "one at a time");
-    assert_eq!(stage.execute(&sent), Fate::Committed);
+    assert_eq!(stage.execute(&sent), TransactionOutcome::Committed);
     assert_eq!(stage.served(), names(0..3));
     assert!(stage.send().is_none() && stage.applier.next_deadline().is_none());
     // Its outcome counts once, and that of another transaction does not count.
@@ -271,7 +271,7 @@ fn committed_transaction_without_effect_is_retried_ever_less_often() {
     let mut stage = Stage::new(2);
     for attempt in 0..5 {
         let sent = stage.send().unwrap();
-        assert_eq!(stage.end(&sent, committed(&sent.transaction)), Fate::Committed);
+        assert_eq!(stage.end(&sent, committed(&sent.transaction)), TransactionOutcome::Committed);
         assert!(stage.send().is_none(), "attempt {attempt}");
         assert!(is_refused(stage.obstacle(&name(1)), &["it was committed and had no effect"]));
         let until = stage.applier.next_deadline().unwrap();
@@ -288,7 +288,9 @@ fn failed_precondition_is_decided_again() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     stage.ask(1, None);
-    let Fate::Refused(why) = stage.execute(&sent) else { panic!("it rests on the intent of another time") };
+    let TransactionOutcome::Refused(why) = stage.execute(&sent) else {
+        panic!("it rests on the intent of another time")
+    };
     assert!(why.contains("timed out"), "{why}");
     // The present state leads to another decision, so nothing has to wait.
     assert_eq!(stage.settle(), 1);
@@ -318,7 +320,8 @@ fn lost_lock_or_unavailable_database_delays_no_port() {
     for error in ["not owner", "canceled", "database not available", "not allowed", "cluster error"] {
         let mut stage = Stage::new(3);
         let sent = stage.send().unwrap();
-        let Fate::Refused(why) = stage.end(&sent, refused(&sent.transaction, Some(0), error)) else {
+        let TransactionOutcome::Refused(why) = stage.end(&sent, refused(&sent.transaction, Some(0), error))
+        else {
             panic!("{error}")
         };
         assert!(why.contains(error), "{why}");
@@ -327,7 +330,7 @@ fn lost_lock_or_unavailable_database_delays_no_port() {
         stage.wait(FIRST);
         let sent = stage.send().unwrap();
         assert_eq!(sent.ports, names(0..3), "{error}: all of them");
-        assert_eq!(stage.execute(&sent), Fate::Committed);
+        assert_eq!(stage.execute(&sent), TransactionOutcome::Committed);
         assert_eq!(stage.served(), names(0..3));
     }
 }
@@ -392,9 +395,9 @@ fn permanent_error_reports_operation_and_reason_and_isolates_its_port() {
     let mut stage = Stage::new(4);
     let sent = stage.send().unwrap();
     let at = operation_for(&sent.transaction, "insert", 3);
-    let fate = stage.end(&sent, refused(&sent.transaction, Some(at), "constraint violation"));
+    let outcome = stage.end(&sent, refused(&sent.transaction, Some(at), "constraint violation"));
     let expected = format!("operation {at} refused: constraint violation: as the test says");
-    assert_eq!(fate, Fate::Refused(expected.clone()));
+    assert_eq!(outcome, TransactionOutcome::Refused(expected.clone()));
     assert_eq!(stage.obstacle(&name(3)), Some(Obstacle::Refused(expected.into())));
     assert_eq!(stage.applier.take_touched().len(), 4);
     assert_eq!(stage.settle(), 1);
@@ -413,7 +416,7 @@ fn refusal_of_a_whole_transaction_is_narrowed_down_to_the_port() {
             if sent.ports.contains(&name(culprit)) {
                 stage.end(&sent, refused(&sent.transaction, None, "constraint violation"));
             } else {
-                assert_eq!(stage.execute(&sent), Fate::Committed);
+                assert_eq!(stage.execute(&sent), TransactionOutcome::Committed);
             }
         }
         assert_eq!(stage.served(), names((0..ports).filter(|n| *n != culprit)), "of {ports}");
@@ -433,7 +436,7 @@ fn unknown_transaction_that_was_committed_is_recognised() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
     stage.database = execute(&stage.database, &sent.transaction).unwrap();
-    assert_eq!(stage.end(&sent, Outcome::Unknown), Fate::Unknown);
+    assert_eq!(stage.end(&sent, Outcome::Unknown), TransactionOutcome::Unknown);
     stage.resync();
     assert!(stage.send().is_none());
     assert_eq!(stage.served(), names(0..3));
@@ -443,11 +446,11 @@ fn unknown_transaction_that_was_committed_is_recognised() {
 fn unknown_transaction_that_was_not_committed_is_repeated_unchanged() {
     let mut stage = Stage::new(3);
     let sent = stage.send().unwrap();
-    assert_eq!(stage.end(&sent, Outcome::Unknown), Fate::Unknown);
+    assert_eq!(stage.end(&sent, Outcome::Unknown), TransactionOutcome::Unknown);
     stage.resync();
     let again = stage.send().unwrap();
     assert_eq!(to_value(&again.transaction).unwrap(), to_value(&sent.transaction).unwrap(), "UUIDs included");
-    assert_eq!(stage.execute(&again), Fate::Committed);
+    assert_eq!(stage.execute(&again), TransactionOutcome::Committed);
     assert_eq!(stage.served(), names(0..3));
 }
 
@@ -462,12 +465,14 @@ fn unknown_transaction_that_is_committed_late_doubles_nothing() {
         stage.resync();
         let again = stage.send().unwrap();
         if repeated_first {
-            assert_eq!(stage.execute(&again), Fate::Committed);
+            assert_eq!(stage.execute(&again), TransactionOutcome::Committed);
             assert!(execute(&stage.database, &lost.transaction).is_err(), "it comes too late to do anything");
         } else {
             let after = execute(&stage.database, &lost.transaction).unwrap();
             stage.follow(after);
-            let Fate::Refused(why) = stage.execute(&again) else { panic!("it is there already") };
+            let TransactionOutcome::Refused(why) = stage.execute(&again) else {
+                panic!("it is there already")
+            };
             assert!(why.contains("duplicate uuid"), "{why}");
         }
         assert!(stage.send().is_none());
@@ -487,7 +492,7 @@ fn changes_beyond_the_limit_are_divided_into_transactions() {
     let mut sizes = Vec::new();
     while let Some(sent) = stage.send() {
         sizes.push(sent.ports.len());
-        assert_eq!(stage.execute(&sent), Fate::Committed);
+        assert_eq!(stage.execute(&sent), TransactionOutcome::Committed);
     }
     assert!(sizes.len() > 2 && sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
     assert_eq!(sizes.iter().sum::<usize>(), MANY as usize);
@@ -507,10 +512,10 @@ fn unknown_part_of_a_divided_change_leads_to_the_same_rows() {
                     if happened {
                         stage.database = execute(&stage.database, &sent.transaction).unwrap();
                     }
-                    assert_eq!(stage.end(&sent, Outcome::Unknown), Fate::Unknown);
+                    assert_eq!(stage.end(&sent, Outcome::Unknown), TransactionOutcome::Unknown);
                     stage.resync();
                 } else {
-                    assert_eq!(stage.execute(&sent), Fate::Committed);
+                    assert_eq!(stage.execute(&sent), TransactionOutcome::Committed);
                 }
                 parts += 1;
             }
@@ -532,7 +537,7 @@ fn refused_port_does_not_delay_other_parts() {
             let at = operation_for(&sent.transaction, "insert", culprit);
             stage.end(&sent, refused(&sent.transaction, Some(at), "duplicate uuid"));
         } else {
-            assert_eq!(stage.execute(&sent), Fate::Committed);
+            assert_eq!(stage.execute(&sent), TransactionOutcome::Committed);
         }
     }
     assert_eq!(stage.served(), names((0..MANY).filter(|n| *n != culprit)));

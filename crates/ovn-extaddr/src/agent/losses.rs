@@ -76,7 +76,7 @@ fn was_there(engine: &Engine, intent_stats: &IntentStats, port: &Arc<str>, exter
 }
 
 /// Logs them.
-pub(super) fn say(losses: &[Loss]) {
+pub(super) fn log(losses: &[Loss]) {
     for Loss { port, family, router, external, restored, found } in losses.iter().take(MAX_NAMED) {
         match found {
             None => {

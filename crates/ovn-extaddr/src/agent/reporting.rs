@@ -17,43 +17,43 @@ const MAX_NAMED: usize = 50;
 
 impl Agent {
     /// Reports news, and the first synchronisation when it is complete.
-    pub(super) fn tell(&mut self) {
-        self.account();
+    pub(super) fn report(&mut self) {
+        self.report_statuses();
         if self.may_decide() && !self.service.is_ready() {
             self.summarize();
             self.service.ready();
         }
     }
 
-    fn account(&mut self) {
+    fn report_statuses(&mut self) {
         // Nothing is reported while the copy is out of sync, or new sources are not read, since the intents are not known then.
         if !self.may_decide() {
             return;
         }
-        let mut told = self.tracker.take_untold();
-        told.extend(self.applier.take_touched());
+        let mut ports = self.tracker.take_unreported();
+        ports.extend(self.applier.take_touched());
         // For more, examining some twice costs less than removing repetitions.
-        if told.len() <= 2 * MAX_NAMED {
-            told.sort_unstable();
-            told.dedup();
+        if ports.len() <= 2 * MAX_NAMED {
+            ports.sort_unstable();
+            ports.dedup();
         }
         // A port whose changes are under way is reported when they are done: the applier marks it then.
-        if told.len() <= MAX_NAMED {
-            told.retain(|port| !self.applier.is_under_way(port));
+        if ports.len() <= MAX_NAMED {
+            ports.retain(|port| !self.applier.is_under_way(port));
         }
-        if told.is_empty() {
+        if ports.is_empty() {
             return;
         }
         let now = now().instant;
-        let (mut news, mut intents) = (Vec::new(), 0);
-        self.tracker.stats.expect(told.len());
-        for port in told {
+        let (mut changes, mut intents) = (Vec::new(), 0);
+        self.tracker.stats.reserve(ports.len());
+        for port in ports {
             let obstacle = self.applier.obstacle(&self.engine, &port);
             let statuses = report::statuses(&self.store, &self.engine, &port, obstacle.as_ref());
             let of_port = self.tracker.stats.update(&port, &statuses, now);
             intents += of_port.len();
             if intents <= MAX_NAMED {
-                news.extend(of_port.into_iter().map(|news| (Arc::clone(&port), news)));
+                changes.extend(of_port.into_iter().map(|change| (Arc::clone(&port), change)));
             }
         }
         self.metrics.set_intents(self.tracker.stats.counts());
@@ -64,16 +64,16 @@ impl Agent {
             let to_change = self.engine.unsettled().len();
             info!(intents, to_change, "decided");
         } else {
-            news.sort_by(|(a, _), (b, _)| a.cmp(b));
-            news.iter().for_each(|(port, news)| self.say(port, news));
+            changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+            changes.iter().for_each(|(port, change)| self.log_change(port, change));
         }
     }
 
     /// Logs the state of an intent.
-    fn say(&self, port: &Arc<str>, news: &StatusChange) {
-        let family = news.family.to_string();
-        let unlogged = Some(news.untold).filter(|untold| *untold > 0);
-        if news.state.is_none() {
+    fn log_change(&self, port: &Arc<str>, change: &StatusChange) {
+        let family = change.family.to_string();
+        let unlogged = Some(change.suppressed).filter(|count| *count > 0);
+        if change.state.is_none() {
             info!(%port, %family, unlogged, "intent removed");
             return;
         }
@@ -93,7 +93,7 @@ impl Agent {
                 }
             }
         }
-        if news.last {
+        if change.last {
             warn!(%port, %family, "intent changes too often: not logged for a while");
         }
     }

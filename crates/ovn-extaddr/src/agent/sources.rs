@@ -26,8 +26,8 @@ pub(super) struct Sources {
 /// When a source was last read and lost.
 #[derive(Clone, Debug, Default)]
 struct Times {
-    has_spoken: bool,
-    heard: Option<SystemTime>,
+    has_reported: bool,
+    last_report: Option<SystemTime>,
     lost: Option<SystemTime>,
 }
 
@@ -52,16 +52,16 @@ impl Agent {
     }
 
     /// Takes in a report of a source.
-    pub(super) fn heard(&mut self, report: Report) {
-        let Report { source, news } = report;
+    pub(super) fn take_source_report(&mut self, report: Report) {
+        let Report { source, update } = report;
         let Sources { cms, times, .. } = &mut self.sources;
         let (Some(cms), Some(times)) = (cms.get(source), times.get_mut(source)) else {
             return;
         };
         let name = cms.to_string();
         let label = [("source", name.clone())];
-        times.has_spoken = true;
-        match &news {
+        times.has_reported = true;
+        match &update {
             SourceUpdate::Lost(why) => {
                 times.lost = Some(SystemTime::now());
                 self.metrics.source_failures.get_or_create(&label).inc();
@@ -73,19 +73,19 @@ impl Agent {
             }
             SourceUpdate::Listed(instances) => {
                 let was_lost = times.lost.take().is_some();
-                if times.heard.is_none() || was_lost {
+                if times.last_report.is_none() || was_lost {
                     info!(source = %name, instances = instances.len(), "reading a source");
                 }
-                times.heard = Some(SystemTime::now());
+                times.last_report = Some(SystemTime::now());
                 self.metrics.source_listings.get_or_create(&label).inc();
             }
             SourceUpdate::Read(_) | SourceUpdate::Gone(_) => {
-                times.heard = Some(SystemTime::now());
+                times.last_report = Some(SystemTime::now());
                 self.metrics.source_updates.get_or_create(&label).inc();
             }
         }
-        self.engine.take_update(&self.store, source, news);
-        if self.sources.times.iter().all(|times| times.has_spoken) {
+        self.engine.take_update(&self.store, source, update);
+        if self.sources.times.iter().all(|times| times.has_reported) {
             self.sources.until = None;
         }
     }
@@ -119,7 +119,7 @@ impl Agent {
             };
             match failure {
                 Some(why) => format!("{cms}: cannot be read{}: {why}; {known}", when(times.lost)),
-                None => format!("{cms}: {known}{}", when(times.heard)),
+                None => format!("{cms}: {known}{}", when(times.last_report)),
             }
         };
         sources.map(line).collect()

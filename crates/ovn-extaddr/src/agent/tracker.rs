@@ -18,7 +18,7 @@ pub(super) struct IntentTracker {
     /// The same for conversions, of which there are few.
     conversions: HashMap<Place, Instant>,
     /// Ports that may have to be reported, possibly with repetitions.
-    untold: Vec<Arc<str>>,
+    unreported: Vec<Arc<str>>,
 }
 
 impl IntentTracker {
@@ -28,7 +28,7 @@ impl IntentTracker {
             generation: 0,
             unsettled: HashMap::new(),
             conversions: HashMap::new(),
-            untold: Vec::new(),
+            unreported: Vec::new(),
         }
     }
 
@@ -58,12 +58,12 @@ impl IntentTracker {
         });
         let before = std::mem::take(&mut self.conversions);
         self.conversions.extend(conversions.map(|place| (place, before.get(&place).copied().unwrap_or(now))));
-        self.untold.append(&mut decided);
+        self.unreported.append(&mut decided);
     }
 
     /// Takes the ports that may have to be reported.
-    pub(super) fn take_untold(&mut self) -> Vec<Arc<str>> {
-        std::mem::take(&mut self.untold)
+    pub(super) fn take_unreported(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.unreported)
     }
 
     /// Returns since when the rows of a port differ from the desired state.

@@ -145,7 +145,7 @@ impl Agent {
             row.filter(|row| row.router.is_some() && engine.owner().owns(row))
         };
         verification.found.retain(|uuid, _| is_there(uuid).is_some());
-        let mut told = 0;
+        let mut logged = 0;
         for Verdict { row, findings } in verdicts {
             // Overrides that changed meanwhile are verified in the next round.
             if !overrides(store, engine.owner(), &row.port).contains(&row) {
@@ -158,13 +158,13 @@ impl Agent {
             if has_failed == (before == Some(Outcome::Failed)) {
                 continue;
             }
-            told += 1;
-            if told <= MAX_NAMED {
-                tell(&row, outcome, &findings.checks);
+            logged += 1;
+            if logged <= MAX_NAMED {
+                log_outcome(&row, outcome, &findings.checks);
             }
         }
-        if told > MAX_NAMED {
-            let overrides = told - MAX_NAMED;
+        if logged > MAX_NAMED {
+            let overrides = logged - MAX_NAMED;
             warn!(overrides, "more overrides began or ceased to fail");
         }
     }
@@ -249,7 +249,7 @@ fn judged(checks: &[Check]) -> Outcome {
 }
 
 /// Logs that an override fails these checks, or no longer does.
-fn tell(row: &Override, outcome: Outcome, checks: &[Check]) {
+fn log_outcome(row: &Override, outcome: Outcome, checks: &[Check]) {
     let Override { port, router, internal, external, .. } = row;
     if outcome != Outcome::Failed {
         let outcome = outcome.name();

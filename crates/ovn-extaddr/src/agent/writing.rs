@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use extaddr_core::apply::{Conclusion, Fate};
+use extaddr_core::apply::{TransactionOutcome, TransactionReport};
 use extaddr_core::change::RowChange;
 use extaddr_core::difference::{Action, planned_change};
 use extaddr_core::engine::{Engine, ReconcileKey};
@@ -100,16 +100,16 @@ impl Agent {
     }
 
     /// Handles the end of a transaction.
-    pub(super) fn concluded(&mut self, conclusion: &Conclusion) {
-        let Conclusion { subjects, changes, fate } = conclusion;
+    pub(super) fn concluded(&mut self, report: &TransactionReport) {
+        let TransactionReport { subjects, changes, outcome } = report;
         let under_way = self.writing.under_way.take();
-        self.metrics.concluded(fate);
-        let written = self.writing.audit.as_mut().map(|audit| audit.concluded(fate));
+        self.metrics.concluded(outcome);
+        let written = self.writing.audit.as_mut().map(|audit| audit.concluded(outcome));
         self.check_audit(written);
-        match fate {
-            Fate::Committed => {
+        match outcome {
+            TransactionOutcome::Committed => {
                 info!(keys = subjects.len(), changes, "transaction committed");
-                losses::say(under_way.as_ref().map_or(&[], |under_way| &under_way.losses));
+                losses::log(under_way.as_ref().map_or(&[], |under_way| &under_way.losses));
                 self.past.committed = Some((SystemTime::now(), *changes));
                 self.repeats.forget("refused");
                 for since in under_way.iter().flat_map(|under_way| &under_way.since) {
@@ -119,14 +119,16 @@ impl Agent {
                     self.metrics.changes.get_or_create(&[("action", action.name())]).inc();
                 }
             }
-            Fate::Refused(error) => {
+            TransactionOutcome::Refused(error) => {
                 self.past.refused = Some((SystemTime::now(), error.clone()));
                 if let Some(repeated) = self.repeats.admit("refused", error, now().instant) {
                     let repeated = Some(repeated).filter(|count| *count > 0);
                     warn!(%error, repeated, "transaction refused");
                 }
             }
-            Fate::Unknown => warn!("transaction outcome unknown: the connection broke before the reply"),
+            TransactionOutcome::Unknown => {
+                warn!("transaction outcome unknown: the connection broke before the reply")
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use extaddr_core::apply::{Applier, Fate};
+use extaddr_core::apply::{Applier, TransactionOutcome};
 use extaddr_core::engine::Engine;
 use extaddr_core::rules::Rules;
 use ovn_model::Store;
@@ -72,13 +72,13 @@ impl Cleanup {
             match event {
                 SessionEvent::Completed { id, outcome } => {
                     engine.catch_up(&mut store, now());
-                    let conclusion = applier.completed(id, outcome, &store, &engine, now());
+                    let report = applier.completed(id, outcome, &store, &engine, now());
                     // Somebody else may have changed the same router at the same time.
-                    match conclusion.map(|conclusion| conclusion.fate) {
-                        Some(Fate::Refused(error)) if refusals == MAX_ATTEMPTS => {
+                    match report.map(|report| report.outcome) {
+                        Some(TransactionOutcome::Refused(error)) if refusals == MAX_ATTEMPTS => {
                             bail!("the database refused to remove rows: {error}");
                         }
-                        Some(Fate::Refused(_)) => refusals += 1,
+                        Some(TransactionOutcome::Refused(_)) => refusals += 1,
                         _ => refusals = 0,
                     }
                 }

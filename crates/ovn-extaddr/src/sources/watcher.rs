@@ -37,7 +37,7 @@ pub struct Report {
     /// The number of the source, counted from 0.
     pub source: usize,
     /// The update.
-    pub news: SourceUpdate,
+    pub update: SourceUpdate,
 }
 
 /// The tasks of all sources. They end when it is dropped.
@@ -56,8 +56,8 @@ impl Watchers {
         let (sender, reports) = mpsc::channel(MAX_WAITING);
         let mut tasks = JoinSet::new();
         for (source, cms) in sources.iter().cloned().enumerate() {
-            let teller = Teller { source, sender: sender.clone() };
-            tasks.spawn(async move { watch(&cms, &teller).await });
+            let reporter = Reporter { source, sender: sender.clone() };
+            tasks.spawn(async move { watch(&cms, &reporter).await });
         }
         Self { sources: sources.to_vec(), reports, quiet: vec![true; sources.len()], _tasks: tasks }
     }
@@ -88,32 +88,32 @@ impl Watchers {
 }
 
 /// A sender of reports of a source to the loop.
-struct Teller {
+struct Reporter {
     source: usize,
     sender: mpsc::Sender<Report>,
 }
 
-impl Teller {
-    async fn tell(&self, news: SourceUpdate) {
+impl Reporter {
+    async fn report(&self, update: SourceUpdate) {
         // If the loop has ended, this task ends soon too.
-        let _ = self.sender.send(Report { source: self.source, news }).await;
+        let _ = self.sender.send(Report { source: self.source, update }).await;
     }
 }
 
 /// Watches a source forever.
-async fn watch(cms: &Cms, teller: &Teller) {
+async fn watch(cms: &Cms, reporter: &Reporter) {
     let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     loop {
-        let Err(failure) = follow(cms, teller, &mut backoff).await;
+        let Err(failure) = follow(cms, reporter, &mut backoff).await;
         let pause = backoff.next_wait();
         debug!(%cms, %failure, ?pause, "lost a source");
-        teller.tell(SourceUpdate::Lost(failure.to_string())).await;
+        reporter.report(SourceUpdate::Lost(failure.to_string())).await;
         sleep(pause).await;
     }
 }
 
 /// Reads everything, then follows the events of a source until an error.
-async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Infallible, Failure> {
+async fn follow(cms: &Cms, reporter: &Reporter, backoff: &mut Backoff) -> Result<Infallible, Failure> {
     // Events first: they report changes that happen while everything is read.
     let mut events = Events::open(cms).await?;
     let mut api = Api::new(cms);
@@ -140,22 +140,22 @@ async fn follow(cms: &Cms, teller: &Teller, backoff: &mut Backoff) -> Result<Inf
         match done {
             Done::Nothing => {}
             Done::Users(names) => agenda.add_instances(names),
-            Done::SourceUpdate(news) => {
-                let unknown = |news: &SourceUpdate| match news {
+            Done::SourceUpdate(update) => {
+                let unknown = |update: &SourceUpdate| match update {
                     SourceUpdate::Listed(instances) => {
                         instances.iter().any(|instance| instance.content.is_none())
                     }
                     SourceUpdate::Read(instance) => instance.content.is_none(),
                     SourceUpdate::Gone(_) | SourceUpdate::Lost(_) => false,
                 };
-                let has_unknown = unknown(&news);
-                if has_unknown || matches!(news, SourceUpdate::Listed(_)) {
+                let has_unknown = unknown(&update);
+                if has_unknown || matches!(update, SourceUpdate::Listed(_)) {
                     relist = Instant::now() + if has_unknown { RELIST_UNKNOWN } else { RELIST };
                 }
-                if matches!(news, SourceUpdate::Listed(_)) {
+                if matches!(update, SourceUpdate::Listed(_)) {
                     backoff.reset();
                 }
-                teller.tell(news).await;
+                reporter.report(update).await;
             }
         }
     }
