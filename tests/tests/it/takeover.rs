@@ -115,7 +115,7 @@ fn lock_of_an_unnoticed_dead_holder_is_stolen() -> Result<()> {
 
     // It finds that the lock was stolen, and tries to take it back; but the other one lives, too.
     first.daemon().signal("CONT")?;
-    first.wait_for_log("another agent took the lock to see whether this one is alive")?;
+    first.wait_for_log("another agent stole the lock to check that this one is alive")?;
     first.wait_for_log("standby: another agent has taken the lock back")?;
     place.ask(1, Some(EXTERNAL))?;
     wait_for_rows(&place.server, OWNER, [place.row(0)?, place.row(1)?])?;
@@ -146,7 +146,7 @@ fn live_agent_with_other_rules_keeps_the_lock() -> Result<()> {
     second.appctl(&["version"])?;
     second.wait_for_log(ASKED)?;
     second.wait_for_log("standby: another agent has taken the lock back")?;
-    first.wait_for_log("another agent took the lock to see whether this one is alive")?;
+    first.wait_for_log("another agent stole the lock to check that this one is alive")?;
     place.clock.set(TOO_LONG + NO_ANSWER)?;
     second.appctl(&["version"])?;
     place.ask(0, None)?;

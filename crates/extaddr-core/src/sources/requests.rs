@@ -161,9 +161,8 @@ impl Requests {
 
     /// Returns whether a source may have an intent for the port of that name.
     pub fn may_have_intent_for(&self, port: &str) -> bool {
-        !self.is_empty()
-            && Nic::from_port_name(port)
-                .is_some_and(|nic| self.sources.iter().any(|source| source.roster.kind == nic.kind))
+        Nic::from_port_name(port)
+            .is_some_and(|nic| self.sources.iter().any(|source| source.roster.kind == nic.kind))
     }
 
     /// Returns all NICs with intents, in no order; a NIC appears twice if two sources have it.

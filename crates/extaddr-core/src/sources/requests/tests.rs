@@ -152,3 +152,13 @@ fn first_configured_source_with_an_intent_wins() {
     assert_eq!(requests.name(&port(A)).as_deref(), Some("default:early/eth0"));
     assert_eq!(requests.take(7, SourceUpdate::Listed(Vec::new())), affected(&[], false));
 }
+
+#[test]
+fn source_may_have_intents_for_ports_of_its_kind_only() {
+    let incus = Requests::new([Kind::Incus]);
+    let cases = [(port(A), true), (port(A).replace("incus", "lxd"), false), ("p1".to_owned(), false)];
+    for (port, expected) in cases {
+        assert_eq!(incus.may_have_intent_for(&port), expected, "{port}");
+        assert!(!Requests::default().may_have_intent_for(&port), "{port}");
+    }
+}
