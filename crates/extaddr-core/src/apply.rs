@@ -167,7 +167,7 @@ impl Applier {
                     .map(|port| {
                         (
                             ReconcileKey::Port(Arc::clone(port)),
-                            urgent_deletes::off_address(store, engine.owner(), port, *place),
+                            urgent_deletes::off_address(engine.network(store), port, *place),
                         )
                     })
                     .collect()
@@ -200,7 +200,7 @@ impl Applier {
                 let mut users = engine.users_of(place).peekable();
                 // If another user has its row already, the conversion is for that one.
                 let absent = |user: &Arc<str>| {
-                    urgent_deletes::off_address(store, engine.owner(), user, *place).is_empty()
+                    urgent_deletes::off_address(engine.network(store), user, *place).is_empty()
                 };
                 let late = |user: &Arc<str>| waits(&ReconcileKey::Port(Arc::clone(user))) && absent(user);
                 if users.peek().is_some() && users.all(late) {

@@ -114,7 +114,7 @@ impl Builder<'_> {
                     Some((decisions.iter().find(|d| d.rows(name).any(|own| own == *row))?, row))
                 });
                 decided
-                    .flat_map(|(d, row)| guard::for_row(self.store, &self.rules.owner, id, d, row))
+                    .flat_map(|(d, row)| guard::for_row(self.rules.network(self.store), id, d, row))
                     .collect()
             }
         };

@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use crate::change::RowChange;
 use crate::forwards::{self, Forward};
+use crate::network::Network;
 use crate::northd;
-use crate::ownership::{Owner, Role};
+use crate::ownership::Role;
 use crate::reason::{Reason, Unconvertible};
 use crate::row::{OwnRow, Purpose};
 use crate::rules::{DefaultTargetRule, Rules};
@@ -33,19 +34,15 @@ pub struct Conversion {
 }
 
 /// Returns our row for a converted address, if there is one.
-pub fn current<'a>(
-    store: &'a Store,
-    owner: &Owner,
-    router: RouterId,
-    address: IpAddr,
-) -> Option<(NatId, &'a Nat)> {
+pub fn current<'a>(network: Network<'a, '_>, router: RouterId, address: IpAddr) -> Option<(NatId, &'a Nat)> {
+    let Network { store, owner } = network;
     let is_ours = |nat: &Nat| owner.role(nat) == Some(Role::DefaultTarget);
     let rows = store.nats_by_external(router, address).iter().filter_map(|id| Some((*id, store.nat(*id)?)));
     // A row that somebody changed to another kind is found by its UUID: there may be thousands of that kind.
     let known = || {
         // Rows of conversions have no port tag. Mostly there are none.
         store.nats_tagged_portless().first()?;
-        let id = store.nat_by_uuid(row_uuid(store, owner, router, address))?;
+        let id = store.nat_by_uuid(row_uuid(network, router, address))?;
         Some((id, store.nat(id)?)).filter(|(_, nat)| {
             is_ours(nat) && nat.router == Some(router) && nat.external_ip() == Some(address)
         })
@@ -53,7 +50,8 @@ pub fn current<'a>(
     rows.into_iter().find(|(_, nat)| is_ours(nat)).or_else(known)
 }
 
-fn row_uuid(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> Uuid {
+fn row_uuid(network: Network<'_, '_>, router: RouterId, address: IpAddr) -> Uuid {
+    let Network { store, owner } = network;
     let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);
     owner.row_uuid(Role::DefaultTarget, router_uuid, address, "")
 }
@@ -73,20 +71,20 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// Collects the rows and VIPs.
-    pub fn new(store: &'a Store, owner: &Owner, router: RouterId, address: IpAddr) -> Self {
-        let forwards: Vec<_> = forwards::on_address(store, owner, router, address).collect();
-        Self::among(store, owner, router, address, &forwards)
+    pub fn new(network: Network<'a, '_>, router: RouterId, address: IpAddr) -> Self {
+        let forwards: Vec<_> = forwards::on_address(network, router, address).collect();
+        Self::among(network, router, address, &forwards)
     }
 
     /// Collects the rows and VIPs where the forwards of the address are known.
     pub fn among(
-        store: &'a Store,
-        owner: &Owner,
+        network: Network<'a, '_>,
         router: RouterId,
         address: IpAddr,
         forwards: &[Forward<'a>],
     ) -> Self {
-        let current = current(store, owner, router, address);
+        let store = network.store;
+        let current = current(network, router, address);
         let done = current.map(|(_, nat)| undo_of(nat)).unwrap_or_default();
         let hazard = |forward: &Forward<'a>| match *forward {
             Forward::Vip(id, vip) if vip.endpoint.port.is_none() => Some((id, store.load_balancer(id)?, vip)),
@@ -195,7 +193,7 @@ impl<'a> Site<'a> {
         moves.extend(returns.filter_map(|done| done.reverse(store, router)));
         let row = OwnRow {
             router,
-            uuid: row_uuid(store, owner, router, address),
+            uuid: row_uuid(rules.network(store), router, address),
             purpose: Purpose::DefaultTarget { undo },
             external: address,
             logical: target,

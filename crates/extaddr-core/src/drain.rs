@@ -124,7 +124,7 @@ fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
 
 /// Returns whether the network has an external address.
 pub fn has_external(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
-    forwards::on_address(store, &rules.owner, router, external).next().is_some()
+    forwards::on_address(rules.network(store), router, external).next().is_some()
         || is_allowed(store, rules, router, external)
 }
 
@@ -197,7 +197,7 @@ impl Connections<'_> {
             // They continue where they were made; where that is not a gateway port any more, and no other is known, it
             // does not matter.
             gateway_port: gateway::named(store, router, before.gateway_port).or_else(|| {
-                gateway::port(store, &rules.owner, router, external, &[internal], || None)
+                gateway::port(rules.network(store), router, external, &[internal], || None)
                     .unwrap_or(before.gateway_port)
             }),
             external_ips: None,

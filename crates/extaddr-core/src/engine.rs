@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::change::RowChange;
 use crate::clock::Now;
 use crate::conversion::Site;
+use crate::network::Network;
 use crate::owned::{owned, owned_among};
 use crate::ownership::{Owner, Role};
 use crate::plan::{self, Wanted};
@@ -150,6 +151,11 @@ impl Engine {
     /// Returns the owner.
     pub fn owner(&self) -> &Owner {
         &self.rules.owner
+    }
+
+    /// Returns the database as the owner sees it.
+    pub fn network<'a>(&self, store: &'a Store) -> Network<'a, '_> {
+        self.rules.network(store)
     }
 
     /// Returns the rules.
@@ -287,12 +293,12 @@ impl Engine {
             ReconcileKey::Port(port) => {
                 let PortOutcome { decisions, held, .. } = self.outcome(port);
                 let wanted = Wanted { port, decisions, held };
-                let owned = owned(store, &self.rules.owner, port);
+                let owned = owned(self.rules.network(store), port);
                 plan::changes(store, &self.rules, wanted, &owned, self.wall)
             }
             ReconcileKey::Conversion(place) => {
                 let memory = self.conversions.get(place).map_or(&[][..], |conversion| &conversion.memory);
-                let mut site = Site::new(store, &self.rules.owner, place.0, place.1);
+                let mut site = Site::new(self.rules.network(store), place.0, place.1);
                 site.remember(memory);
                 if site.memory().is_none() && !memory.is_empty() {
                     return conversion::restoration(store, place.0, memory);
@@ -351,10 +357,10 @@ impl Engine {
     fn decide(&mut self, store: &Store, Candidate { name, port, tagged }: Candidate<'_>, now: Now) {
         let number = self.ports.number(name);
         let old = std::mem::take(self.ports.entry_mut(number));
-        let owned = owned_among(store, &self.rules.owner, name, &tagged);
+        let owned = owned_among(self.rules.network(store), name, &tagged);
         let mut draft = self.examine(store, port);
         self.hold(store, &owned, &old, &mut draft, now);
-        draft.watch_leaving(store, &self.rules.owner, &owned);
+        draft.watch_leaving(self.rules.network(store), &owned);
 
         self.reaches.relocate(number, old.switch, draft.switch);
         for watch in difference(&old.watched, &draft.watched) {
@@ -421,7 +427,7 @@ impl Engine {
     /// Decides on the conversion of an address.
     fn convert(&mut self, store: &Store, place: Place) {
         let (router, address) = place;
-        let site = Site::new(store, &self.rules.owner, router, address);
+        let site = Site::new(self.rules.network(store), router, address);
         let mut balancers: Vec<_> = site.balancers().collect();
         let there = site.memory().is_some();
         let router_uuid = store.router(router).map_or_else(Uuid::nil, |row| row.uuid);

@@ -7,7 +7,8 @@ use std::num::NonZeroU16;
 use ipnet::IpNet;
 use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, RouterPort, Store, Vip};
 
-use crate::ownership::{Owner, Role};
+use crate::network::Network;
+use crate::ownership::Role;
 use crate::rules::Rules;
 use crate::topology::router_ports;
 use crate::{northd, undo};
@@ -25,11 +26,11 @@ pub enum Forward<'a> {
 
 /// Returns why `address` is a forward address of `router`; nothing if it is not.
 pub fn on_address<'a>(
-    store: &'a Store,
-    owner: &Owner,
+    network: Network<'a, '_>,
     router: RouterId,
     address: IpAddr,
-) -> impl Iterator<Item = Forward<'a>> {
+) -> impl Iterator<Item = Forward<'a>> + use<'a> {
+    let store = network.store;
     let balancers = store.balancers_with_vip(address);
     // The same for all, and not computed where there are none.
     let is_internal = LazyCell::new(move || is_internal(store, router, address));
@@ -38,7 +39,7 @@ pub fn on_address<'a>(
         balancers.filter_map(move |id| Some((id, store.load_balancer(id)?))).flat_map(move |(id, row)| {
             used_vips(row, row.vips_on(address)).map(move |vip| Forward::Vip(id, vip))
         });
-    vips.chain(rows(store, owner, router, store.nats_by_external(router, address).iter().copied()))
+    vips.chain(rows(network, router, store.nats_by_external(router, address).iter().copied()))
 }
 
 /// Returns whether another network than that of `router` has the address: one of its routers forwards it, has it, or
@@ -46,7 +47,8 @@ pub fn on_address<'a>(
 ///
 /// Of our own overrides on several routers, those on the router with the least UUID have it: so every agent decides the
 /// same, whichever came first.
-pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpAddr) -> bool {
+pub fn is_elsewhere(network: Network<'_, '_>, router: RouterId, address: IpAddr) -> bool {
+    let Network { store, owner } = network;
     let uuid = |router| store.router(router).map(|row| row.uuid);
     store.routers().filter(|(other, _)| *other != router).any(|(other, row)| {
         let rows = store.host_snats(other, address).iter().chain(store.nats_by_external(other, address));
@@ -54,7 +56,7 @@ pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpA
             None => is_egress(nat),
             Some(role) => role == Role::Egress && Some(row.uuid) < uuid(router),
         };
-        on_address(store, owner, other, address).next().is_some()
+        on_address(network, other, address).next().is_some()
             || rows.filter_map(|id| store.nat(*id)).any(leaves)
             || router_ports(store, other)
                 .any(|(_, port)| port.networks.iter().any(|net| net.addr() == address))
@@ -65,7 +67,7 @@ pub fn is_elsewhere(store: &Store, owner: &Owner, router: RouterId, address: IpA
 /// says so, and no other network has it.
 pub fn is_allowed(store: &Store, rules: &Rules, router: RouterId, external: IpAddr) -> bool {
     store.router(router).is_some_and(|row| rules.permits(&row.name, external))
-        && !is_elsewhere(store, &rules.owner, router, external)
+        && !is_elsewhere(rules.network(store), router, external)
 }
 
 /// Returns whether a row changes the source of what leaves. A row for both directions whose external address is written
@@ -75,13 +77,14 @@ pub fn is_egress(nat: &Nat) -> bool {
 }
 
 /// Returns the addresses that `router` sends to `target`, possibly among other targets.
-pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
+pub fn leading_to(network: Network<'_, '_>, router: RouterId, target: IpAddr) -> Vec<IpAddr> {
+    let store = network.store;
     let balancers = store.balancers_with_backend(target).filter(|id| store.attachment(router, *id).is_some());
     let vips = balancers.filter_map(|id| store.load_balancer(id)).flat_map(|row| {
         let vips = used_vips(row, &row.vips).filter(|vip| vip.backends().iter().any(|b| b.address == target));
         vips.map(|vip| vip.endpoint.address).filter(|address| !is_internal(store, router, *address))
     });
-    let rows = rows(store, owner, router, store.nats_by_logical(router, target));
+    let rows = rows(network, router, store.nats_by_logical(router, target));
     let mut found: Vec<_> = vips.chain(rows.iter().filter_map(Forward::address)).collect();
     found.sort_unstable();
     found.dedup();
@@ -89,12 +92,13 @@ pub fn leading_to(store: &Store, owner: &Owner, router: RouterId, target: IpAddr
 }
 
 /// Returns all forwards of `router`, sorted by address and port.
-pub fn on_router<'a>(store: &'a Store, owner: &'a Owner, router: RouterId) -> Vec<Forward<'a>> {
+pub fn on_router<'a>(network: Network<'a, '_>, router: RouterId) -> Vec<Forward<'a>> {
+    let store = network.store;
     let vips = store.load_balancers_of(router).filter_map(|id| Some((id, store.load_balancer(id)?)));
     let vips = vips.flat_map(|(id, row)| used_vips(row, &row.vips).map(move |vip| Forward::Vip(id, vip)));
     let vips = vips.filter(|vip| vip.address().is_some_and(|address| !is_internal(store, router, address)));
     let mut found: Vec<_> =
-        vips.chain(rows(store, owner, router, store.nats_of(router).iter().copied())).collect();
+        vips.chain(rows(network, router, store.nats_of(router).iter().copied())).collect();
     found.sort_by_key(|forward| (forward.address(), forward.port()));
     found
 }
@@ -105,18 +109,18 @@ fn used_vips<'a>(balancer: &'a LoadBalancer, vips: &'a [Vip]) -> impl Iterator<I
 }
 
 fn rows<'a>(
-    store: &'a Store,
-    owner: &Owner,
+    network: Network<'a, '_>,
     router: RouterId,
     ids: impl IntoIterator<Item = NatId>,
 ) -> Vec<Forward<'a>> {
-    let rows = ids.into_iter().filter_map(|id| Some((id, store.nat(id)?)));
+    let rows = ids.into_iter().filter_map(|id| Some((id, network.store.nat(id)?)));
     // A row that several routers refer to belongs to only one.
     let here = rows.filter(|(_, nat)| nat.router == Some(router));
-    here.filter_map(|(id, nat)| row(store, owner, id, nat)).collect()
+    here.filter_map(|(id, nat)| row(network, id, nat)).collect()
 }
 
-fn row<'a>(store: &'a Store, owner: &Owner, id: NatId, nat: &'a Nat) -> Option<Forward<'a>> {
+fn row<'a>(network: Network<'a, '_>, id: NatId, nat: &'a Nat) -> Option<Forward<'a>> {
+    let Network { store, owner } = network;
     if owner.owns(nat) {
         let converted = owner.role(nat) == Some(Role::DefaultTarget);
         // The VIP that it replaces must still exist in its balancer; otherwise the forward is gone.
@@ -256,7 +260,7 @@ mod tests {
         let named =
             |name: &str| store.routers().find(|(_, row)| &*row.name == name).map(|(id, _)| id).unwrap();
         [others[0], others[1], "R"]
-            .map(|name| is_elsewhere(&store, &network.rules.owner, named(name), A.parse().unwrap()))
+            .map(|name| is_elsewhere(network.rules.network(&store), named(name), A.parse().unwrap()))
     }
 
     #[test]

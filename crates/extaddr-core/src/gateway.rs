@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ovn_model::{Nat, RouterId, RouterPortId, Store};
 
+use crate::network::Network;
 use crate::northd;
-use crate::ownership::Owner;
 use crate::reason::Reason;
 use crate::topology::{gateway_ports, holds};
 
@@ -20,13 +20,13 @@ use crate::topology::{gateway_ports, holds};
 /// # Errors
 /// Neither the ports' networks nor that SNAT determine a port.
 pub fn port(
-    store: &Store,
-    owner: &Owner,
+    network: Network<'_, '_>,
     router: RouterId,
     external: IpAddr,
     internal: &[IpAddr],
     current: impl FnOnce() -> Option<RouterPortId>,
 ) -> Result<Option<RouterPortId>, Reason> {
+    let store = network.store;
     if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
         return Ok(None);
     }
@@ -34,7 +34,7 @@ pub fn port(
         gateway_ports(store, router).filter(|port| holds(store, *port, external)).collect();
     // Of several possible ones, the one with the least UUID: every agent chooses the same.
     home.sort_unstable_by_key(|port| store.router_port(*port).map(|row| row.uuid));
-    let leaving = leaving(store, owner, router, internal);
+    let leaving = leaving(network, router, internal);
     let both: Vec<_> = leaving.iter().copied().filter(|port| home.contains(port)).collect();
     let candidates = [both, home, leaving].into_iter().find(|ports| !ports.is_empty()).unwrap_or_default();
     let stays = current().filter(|port| candidates.contains(port));
@@ -44,13 +44,12 @@ pub fn port(
 /// Returns the gateway ports by which the SNAT of the instance's networks leaves, if the row's own is not among them:
 /// packets that are routed there leave without the row's translation.
 pub fn other_ways(
-    store: &Store,
-    owner: &Owner,
+    network: Network<'_, '_>,
     router: RouterId,
     internal: &[IpAddr],
     chosen: Option<RouterPortId>,
 ) -> Vec<RouterPortId> {
-    let mut ports = leaving(store, owner, router, internal);
+    let mut ports = leaving(network, router, internal);
     if chosen.is_none_or(|chosen| ports.contains(&chosen)) {
         ports.clear();
     }
@@ -59,7 +58,8 @@ pub fn other_ways(
 }
 
 /// Returns the gateway ports by which the SNAT of the instance's networks leaves, that of the longest prefix first.
-fn leaving(store: &Store, owner: &Owner, router: RouterId, internal: &[IpAddr]) -> Vec<RouterPortId> {
+fn leaving(network: Network<'_, '_>, router: RouterId, internal: &[IpAddr]) -> Vec<RouterPortId> {
+    let Network { store, owner } = network;
     let rows = store.network_snats(router).filter(|(_, nat)| !owner.owns(nat));
     let leaving = rows.filter_map(|(_, nat)| {
         let network = nat.logical_ip()?;

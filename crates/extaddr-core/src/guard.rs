@@ -16,8 +16,8 @@ use ovsdb_protocol::{Condition, Datum, Field, Row, Table, Transaction, TypedCond
 
 use crate::change::RowChange;
 use crate::forwards::{self, Forward};
+use crate::network::Network;
 use crate::northd;
-use crate::ownership::Owner;
 use crate::resolve::Decision;
 use crate::row::OwnRow;
 
@@ -47,12 +47,13 @@ pub enum Guard {
 }
 
 /// Returns the facts that a row to be written depends on.
-pub fn for_row(store: &Store, owner: &Owner, id: PortId, decision: &Decision, row: &OwnRow) -> Vec<Guard> {
+pub fn for_row(network: Network<'_, '_>, id: PortId, decision: &Decision, row: &OwnRow) -> Vec<Guard> {
+    let store = network.store;
     let mut guards = vec![Guard::Intent(id, decision.family), Guard::Internal(id, row.logical)];
     guards.extend(store.port(id).and_then(|port| port.switch).map(|switch| Guard::Switch(switch, id)));
     // One forward of the address is enough; the one that leads to this port is the least likely to be removed.
     let leads_here = |forward: &Forward<'_>| forward.targets().any(|target| target == row.logical);
-    let forwards: Vec<_> = forwards::on_address(store, owner, row.router, row.external).collect();
+    let forwards: Vec<_> = forwards::on_address(network, row.router, row.external).collect();
     match forwards.iter().find(|f| leads_here(f)).or_else(|| forwards.first()) {
         Some(Forward::Vip(balancer, vip)) => {
             guards.push(Guard::Vip(*balancer, vip.endpoint.address, vip.endpoint.port.map(Into::into)));

@@ -12,8 +12,9 @@ use ovn_model::{Family, LoadBalancer, Nat, NatKind, RouterId, Store};
 
 use crate::explain::Check;
 use crate::forwards::Forward;
+use crate::network::Network;
 use crate::northd::NatFlaw;
-use crate::ownership::{Owner, Role};
+use crate::ownership::Role;
 use crate::topology::{is_gateway, is_neutron_router, reach};
 use crate::{forwards, northd};
 use rows::{is_foreign, name, rows};
@@ -38,12 +39,13 @@ pub struct Hazard {
 }
 
 /// Returns all hazards.
-pub fn all(store: &Store, owner: &Owner) -> Vec<Hazard> {
-    kinds(store, owner).into_iter().filter(|hazard| !hazard.places.is_empty()).collect()
+pub fn all(network: Network<'_, '_>) -> Vec<Hazard> {
+    kinds(network).into_iter().filter(|hazard| !hazard.places.is_empty()).collect()
 }
 
 /// Returns all kinds of hazards, also those without a place.
-fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
+fn kinds(network: Network<'_, '_>) -> [Hazard; 18] {
+    let store = network.store;
     [
         Hazard {
             code: "nat-without-gateway",
@@ -89,21 +91,21 @@ fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
         },
         Hazard {
             code: "match-first",
-            places: with_match(store, owner),
+            places: with_match(network),
             meaning: "NAT rows with a match, which OVN takes before all rows without one: what matches does not leave with the address of an override",
             cure: "nothing, where that is meant; or remove the match",
             is_wrong: false,
         },
         Hazard {
             code: "exemptions",
-            places: unlimited(store, owner),
+            places: unlimited(network),
             meaning: "overrides for all peers, where the network's own SNAT is for some only (allowed_ext_ips, exempted_ext_ips)",
             cure: "exemptions = \"inherit\", if these peers shall be left as they are: the address set cannot be deleted then as long as an override refers to it",
             is_wrong: false,
         },
         Hazard {
             code: "address-of-router",
-            places: shared_addresses(store, owner),
+            places: shared_addresses(network),
             meaning: "forward addresses that another router in the same network outside has on a port or in an SNAT row: both answer ARP and neighbour requests for them",
             cure: "remove the address from the other router, or forward another one",
             is_wrong: true,
@@ -131,28 +133,28 @@ fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
         },
         Hazard {
             code: "forward-twice",
-            places: forwards_twice(store, owner),
+            places: forwards_twice(network),
             meaning: "addresses that several routers forward",
             cure: "remove the forward from all but one: an instance that reaches several of them is refused",
             is_wrong: false,
         },
         Hazard {
             code: "default-target",
-            places: default_targets(store, owner),
+            places: default_targets(network),
             meaning: "forwards of all ports of an address by a VIP without a port, beside which OVN breaks replies to the instance's own TCP connections",
             cure: "nothing, where default-target = \"convert\": an override replaces it; or forward single ports",
             is_wrong: false,
         },
         Hazard {
             code: "default-target-snat",
-            places: leaving(store, |forward, _| forward.is_default_target(), owner),
+            places: leaving(network, |forward, _| forward.is_default_target()),
             meaning: "SNAT rows with an address of which a VIP without a port forwards everything, so that OVN breaks replies to TCP connections made with it",
             cure: "remove the row, and ask for the address on the port, which converts the VIP; or forward single ports",
             is_wrong: true,
         },
         Hazard {
             code: "listening-source-port",
-            places: leaving(store, is_source, owner),
+            places: leaving(network, is_source),
             meaning: "SNAT rows that may choose a source port which their address forwards: such connections break",
             cure: "port-range = \"auto\" for those of the agent; for others an external_port_range without these ports",
             is_wrong: false,
@@ -166,7 +168,7 @@ fn kinds(store: &Store, owner: &Owner) -> [Hazard; 18] {
         },
         Hazard {
             code: "neutron",
-            places: neutron_routers(store, owner),
+            places: neutron_routers(network),
             meaning: "routers of Neutron with overrides: each edit in Neutron makes their gateway port again, which may move them to another chassis, and Neutron's maintenance of such a router may leave it without one",
             cure: "nothing; where a router has lost its gateway port, any edit makes it again: `openstack router set --description repaired ROUTER`",
             is_wrong: false,
@@ -256,7 +258,8 @@ fn templates(store: &Store) -> Vec<String> {
 }
 
 /// Returns the foreign rows with a match, on routers that have our own rows.
-fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
+fn with_match(network: Network<'_, '_>) -> Vec<String> {
+    let Network { store, owner } = network;
     let has_overrides = |router| {
         let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));
         rows.any(|nat| owner.role(nat) == Some(Role::Egress))
@@ -271,7 +274,8 @@ fn with_match(store: &Store, owner: &Owner) -> Vec<String> {
 }
 
 /// Returns the overrides that translate packets which the network's own SNAT does not.
-fn unlimited(store: &Store, owner: &Owner) -> Vec<String> {
+fn unlimited(network: Network<'_, '_>) -> Vec<String> {
+    let Network { store, owner } = network;
     let base = |router, address: IpAddr| {
         let rows = store.network_snats(router);
         let rows = rows.filter(|(_, nat)| nat.matches().is_empty() && northd::nat_flaw(store, nat).is_none());
@@ -340,10 +344,11 @@ fn addresses_twice(store: &Store) -> Vec<String> {
         .collect()
 }
 
-fn forwards_twice(store: &Store, owner: &Owner) -> Vec<String> {
+fn forwards_twice(network: Network<'_, '_>) -> Vec<String> {
+    let store = network.store;
     let mut routers: BTreeMap<IpAddr, BTreeSet<RouterId>> = BTreeMap::new();
     for (router, _) in store.routers() {
-        for forward in forwards::on_router(store, owner, router) {
+        for forward in forwards::on_router(network, router) {
             if let Some(address) = forward.address() {
                 routers.entry(address).or_default().insert(router);
             }
@@ -357,10 +362,11 @@ fn forwards_twice(store: &Store, owner: &Owner) -> Vec<String> {
         .collect()
 }
 
-fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
+fn default_targets(network: Network<'_, '_>) -> Vec<String> {
+    let store = network.store;
     let mut places = BTreeSet::new();
     for (router, row) in store.routers() {
-        for forward in forwards::on_router(store, owner, router) {
+        for forward in forwards::on_router(network, router) {
             if let (true, Some(address)) = (forward.is_default_target(), forward.address()) {
                 places.insert(format!("{address} on {}", row.name));
             }
@@ -370,12 +376,13 @@ fn default_targets(store: &Store, owner: &Owner) -> Vec<String> {
 }
 
 /// Returns the rows that translate connections to an address with a forward that has a property.
-fn leaving(store: &Store, is_so: impl Fn(&Forward<'_>, &Nat) -> bool, owner: &Owner) -> Vec<String> {
+fn leaving(network: Network<'_, '_>, is_so: impl Fn(&Forward<'_>, &Nat) -> bool) -> Vec<String> {
+    let Network { store, owner } = network;
     let makes = |nat: &Nat| forwards::is_egress(nat) && owner.role(nat) != Some(Role::Drain);
     let found = rows(store).filter(|(router, nat)| {
         makes(nat)
             && nat.external_ip().is_some_and(|address| {
-                forwards::on_address(store, owner, *router, address).any(|forward| is_so(&forward, nat))
+                forwards::on_address(network, *router, address).any(|forward| is_so(&forward, nat))
             })
     });
     found.map(|(router, nat)| described(store, router, nat)).collect()
@@ -399,7 +406,8 @@ fn foreign_overrides(store: &Store) -> Vec<String> {
     foreign.map(|(router, nat)| described(store, router, nat)).collect()
 }
 
-fn neutron_routers(store: &Store, owner: &Owner) -> Vec<String> {
+fn neutron_routers(network: Network<'_, '_>) -> Vec<String> {
+    let Network { store, owner } = network;
     // A row for connections that finish has another address than the gateway's, too.
     let has_rows = |router| {
         let mut rows = store.nats_of(router).iter().filter_map(|id| store.nat(*id));

@@ -7,6 +7,7 @@
 
 // Inputs.
 pub mod clock;
+pub mod network;
 pub mod ownership;
 pub mod port_range;
 pub mod sources;

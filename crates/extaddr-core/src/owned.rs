@@ -1,8 +1,9 @@
 //! The rows that an owner has in the database.
 
-use ovn_model::{Nat, NatId, RouterId, Store};
+use ovn_model::{Nat, NatId, RouterId};
 
-use crate::ownership::{Owner, Role};
+use crate::network::Network;
+use crate::ownership::Role;
 
 /// One of our rows, on its router.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +20,13 @@ pub struct Owned<'a> {
 
 /// Returns our rows for a port, with their routers. The server deletes a row that no router refers to with the next
 /// commit.
-pub fn owned<'a>(store: &'a Store, owner: &Owner, port: &str) -> Vec<Owned<'a>> {
-    owned_among(store, owner, port, &store.nats_tagged(port))
+pub fn owned<'a>(network: Network<'a, '_>, port: &str) -> Vec<Owned<'a>> {
+    owned_among(network, port, &network.store.nats_tagged(port))
 }
 
 /// Returns the same where the rows tagged with the port are known.
-pub fn owned_among<'a>(store: &'a Store, owner: &Owner, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
+pub fn owned_among<'a>(network: Network<'a, '_>, port: &str, tagged: &[NatId]) -> Vec<Owned<'a>> {
+    let Network { store, owner } = network;
     let rows = tagged.iter().filter_map(|id| {
         let nat = store.nat(*id)?;
         // Nearly all rows are overrides, and this check is cheap.

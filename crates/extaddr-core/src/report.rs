@@ -74,7 +74,7 @@ pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option
     let decided = decisions.iter();
     let mut entries: Vec<_> =
         decided.map(|decision| entry(store, engine, port, decision, held, &changes, obstacle)).collect();
-    for Owned { router, nat, role, .. } in owned(store, engine.owner(), port) {
+    for Owned { router, nat, role, .. } in owned(engine.network(store), port) {
         if role == Some(Role::Drain) {
             let family = nat.external_ip().map(Family::from);
             let entry =
@@ -256,7 +256,7 @@ pub fn statuses(
     if !leaves && !unsettled {
         return statuses;
     }
-    let owned = owned(store, engine.owner(), port).into_iter();
+    let owned = owned(engine.network(store), port).into_iter();
     for Owned { router, nat, .. } in owned.filter(|row| row.role == Some(Role::Drain)) {
         let Some((external, tags)) = nat.external_ip().zip(DrainTags::read(nat)) else { continue };
         if statuses.iter().all(|status| status.family != Family::from(external)) {
@@ -371,7 +371,7 @@ fn entry(
         _ => {
             let egress =
                 |row: &Owned<'_>| row.role == Some(Role::Egress) && of_family(row.nat, decision.family);
-            let there = owned(store, engine.owner(), port).into_iter().filter(egress);
+            let there = owned(engine.network(store), port).into_iter().filter(egress);
             there.map(|row| row.nat.uuid).collect()
         }
     };

@@ -24,7 +24,7 @@ use crate::northd;
 use crate::ownership::Role;
 use crate::port_range::{self, PortRange};
 use crate::reason::{NoForward, Reason, Unconvertible};
-use crate::rules::{PortRangeRule, Rules};
+use crate::rules::PortRangeRule;
 use crate::topology::{disabled_gateway, disabled_outside, is_disabled, is_gateway, is_neutron_router};
 use crate::wanted::{Source, Wanted};
 pub use decision::{Decision, Dependency, Grant, Place, Verdict};
@@ -142,7 +142,7 @@ fn decide(
     }
 
     let current = || current_gateway_port(question, router, external, &decision.internal);
-    let gateway_port = gateway::port(store, &rules.owner, router, external, &decision.internal, current);
+    let gateway_port = gateway::port(rules.network(store), router, external, &decision.internal, current);
     let place = Occupancy { question, router, external, gateway_port: gateway_port.clone().ok().flatten() };
     let leaves_by = gateway_port.as_ref().ok().and_then(|port| {
         let port = northd::gateway_of(store, router, *port, Some(external)).ok().flatten()?;
@@ -174,7 +174,7 @@ fn decide(
     if idle.contains(&None) {
         return Err(Verdict::Rejected(Reason::DefaultTarget(Unconvertible::Shared)));
     }
-    let site = Site::among(store, &rules.owner, router, external, &found);
+    let site = Site::among(rules.network(store), router, external, &found);
     watched.extend(site.balancers().map(Dependency::Balancer));
     let conversion = site.needed(store, rules).map_err(Verdict::Rejected)?;
     if let Some(conversion) = &conversion {
@@ -190,7 +190,7 @@ fn decide(
     if let Some(row) = gateway_port.and_then(|id| store.router_port(id)) {
         trace.passed("gateway-port", || row.name.to_string());
         trace.hazard_if("gateway-port", || {
-            let others = gateway::other_ways(store, &rules.owner, router, &decision.internal, gateway_port);
+            let others = gateway::other_ways(rules.network(store), router, &decision.internal, gateway_port);
             let others = others.iter().filter_map(|id| store.router_port(*id)).map(|port| &port.name);
             let others = Some(Check::list(others)).filter(|others| !others.is_empty())?;
             Some(format!("{}: {external} is at home there; what leaves by {others}, as the SNAT of the instance's network does, does not have it", row.name))
@@ -357,18 +357,18 @@ fn sole_forward(
     internal: &[IpAddr],
     watched: &mut Vec<Dependency>,
 ) -> Result<IpAddr, Reason> {
-    let Question { store, rules: Rules { owner, .. }, reach, family, .. } = question;
+    let Question { store, rules, reach, family, .. } = question;
+    let network = rules.network(store);
     let mut found: SmallVec<[(RouterId, IpAddr); 4]> = SmallVec::new();
     for (router, _) in &reach.routers {
         for target in internal {
-            for address in forwards::leading_to(store, owner, *router, *target) {
+            for address in forwards::leading_to(network, *router, *target) {
                 if Family::from(address) != family {
                     continue;
                 }
                 watched.push(Dependency::Address(*router, address));
                 let alone = !is_neighbour(store, *router, address, internal)
-                    && forwards::on_address(store, owner, *router, address)
-                        .all(|f| f.leads_only_to(internal));
+                    && forwards::on_address(network, *router, address).all(|f| f.leads_only_to(internal));
                 if alone {
                     found.push((*router, address));
                 }
@@ -401,7 +401,7 @@ fn forwards_at<'a>(
 ) -> impl Iterator<Item = Forward<'a>> + use<'a> {
     let Question { store, rules, .. } = question;
     let is_outside = !is_neighbour(store, router, external, internal);
-    forwards::on_address(store, &rules.owner, router, external).filter(move |_| is_outside)
+    forwards::on_address(rules.network(store), router, external).filter(move |_| is_outside)
 }
 
 /// Finds the router that has the address: one that sends it to this port rather than another, then a gateway, then the

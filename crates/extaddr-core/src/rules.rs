@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ovn_model::Store;
 use serde::Deserialize;
 
+use crate::network::Network;
 use crate::ownership::Owner;
 use crate::policy::{Allow, Policy};
 use crate::port_range::PortRange;
@@ -77,6 +79,11 @@ pub enum ExemptionsRule {
 // ===== impl Rules =====
 
 impl Rules {
+    /// Returns the database as the owner sees it.
+    pub fn network<'a>(&self, store: &'a Store) -> Network<'a, '_> {
+        Network { store, owner: &self.owner }
+    }
+
     /// Creates the default rules for this owner.
     pub fn new(owner: Owner) -> Self {
         Self {

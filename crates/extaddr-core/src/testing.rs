@@ -337,6 +337,6 @@ impl Network {
 
     /// Returns the codes of all hazards.
     pub(crate) fn hazards(&self) -> Vec<&'static str> {
-        hazards::all(&self.store(), &self.rules.owner).iter().map(|hazard| hazard.code).collect()
+        hazards::all(self.rules.network(&self.store())).iter().map(|hazard| hazard.code).collect()
     }
 }

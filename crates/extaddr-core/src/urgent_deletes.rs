@@ -7,8 +7,9 @@ use ovn_model::{Nat, NatId, RouterId, Store};
 
 use crate::change::RowChange;
 use crate::drain::Connections;
+use crate::network::Network;
 use crate::owned::owned;
-use crate::ownership::{Owner, Role};
+use crate::ownership::Role;
 use crate::resolve::Place;
 use crate::row::OwnRow;
 use crate::rules::Rules;
@@ -49,13 +50,8 @@ pub(crate) fn among(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[Ro
 
 /// Returns the changes that delete a port's overrides with an address: if the address cannot be converted, they break
 /// the connections that the port makes.
-pub(crate) fn off_address(
-    store: &Store,
-    owner: &Owner,
-    port: &str,
-    (router, address): Place,
-) -> Vec<RowChange> {
-    let rows = owned(store, owner, port).into_iter().filter(|row| {
+pub(crate) fn off_address(network: Network<'_, '_>, port: &str, (router, address): Place) -> Vec<RowChange> {
+    let rows = owned(network, port).into_iter().filter(|row| {
         row.router == router && row.nat.external_ip() == Some(address) && row.role == Some(Role::Egress)
     });
     rows.map(|row| RowChange::Delete(row.id, row.router)).collect()

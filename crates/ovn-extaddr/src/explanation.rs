@@ -75,7 +75,7 @@ fn checks(store: &Store, engine: &Engine, port: &Port, entry: &Entry) -> Vec<Che
 /// Returns the drain rows of the port's former addresses, as checks.
 fn drains(store: &Store, engine: &Engine, port: &Port, family: Family) -> Vec<Check> {
     let now = clock::read(Instant::now()).wall;
-    let owned = owned(store, engine.owner(), &port.name).into_iter();
+    let owned = owned(engine.network(store), &port.name).into_iter();
     let drains = owned.filter(|row| row.role == Some(Role::Drain));
     let checks = drains.filter_map(|Owned { nat, .. }| {
         let external = nat.external_ip().filter(|address| Family::from(*address) == family)?;

@@ -5,6 +5,7 @@ mod deleted_row;
 use serde_json::json;
 
 use super::*;
+use crate::ownership::Owner;
 use crate::testing::{Live, Network, map, reference};
 use crate::undo::UNDO;
 

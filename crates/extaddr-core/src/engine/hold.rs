@@ -8,8 +8,9 @@ use ovn_model::Store;
 use super::Engine;
 use super::entry::{Draft, Entry, Loss};
 use crate::clock::Now;
+use crate::network::Network;
 use crate::owned::Owned;
-use crate::ownership::{Owner, Role};
+use crate::ownership::Role;
 use crate::reason::Reason;
 use crate::resolve::{Dependency, Verdict};
 use crate::topology::Reach;
@@ -33,7 +34,7 @@ impl Engine {
             let mut held = Vec::new();
             for Owned { id, router, nat, .. } in rows {
                 let Some(address) = nat.external_ip() else { continue };
-                if forwards::is_elsewhere(store, &self.rules.owner, *router, address) {
+                if forwards::is_elsewhere(self.rules.network(store), *router, address) {
                     // As long as the row is not deleted, that may change.
                     elsewhere.push(Dependency::Anywhere(address));
                 } else {
@@ -48,7 +49,7 @@ impl Engine {
             let Some(address) = nat.external_ip() else { continue };
             if *role == Some(Role::Drain)
                 && !drain::has_external(store, &self.rules, *router, address)
-                && !forwards::is_elsewhere(store, &self.rules.owner, *router, address)
+                && !forwards::is_elsewhere(self.rules.network(store), *router, address)
             {
                 losses.push((Loss::Drain(nat.uuid), vec![*id]));
             }
@@ -72,7 +73,7 @@ impl Engine {
 
 impl Draft {
     /// Watches the addresses of rows that stay only while the network has them.
-    pub(super) fn watch_leaving(&mut self, store: &Store, owner: &Owner, owned: &[Owned<'_>]) {
+    pub(super) fn watch_leaving(&mut self, network: Network<'_, '_>, owned: &[Owned<'_>]) {
         for Owned { id, router, nat, role } in owned {
             let held = self.leaving.held.contains(id);
             let Some(address) = nat.external_ip().filter(|_| held || *role == Some(Role::Drain)) else {
@@ -80,7 +81,7 @@ impl Draft {
             };
             self.watched.push(Dependency::Address(*router, address));
             // While it is forwarded here, no other network can have it.
-            if held || forwards::on_address(store, owner, *router, address).next().is_none() {
+            if held || forwards::on_address(network, *router, address).next().is_none() {
                 self.watched.push(Dependency::Anywhere(address));
             }
         }

@@ -56,7 +56,7 @@ impl Engine {
     }
 
     pub(super) fn mark_conversion(&mut self, store: &Store, place: Place) {
-        let converted = conversion::current(store, &self.rules.owner, place.0, place.1).is_some();
+        let converted = conversion::current(self.rules.network(store), place.0, place.1).is_some();
         if converted || self.conversions.contains_key(&place) {
             self.queue.add(ReconcileKey::Conversion(place));
         }

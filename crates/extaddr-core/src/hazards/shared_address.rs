@@ -7,7 +7,7 @@ use ovn_model::{NatKind, RouterId, RouterPort, RouterPortId, Store, SwitchId};
 
 use super::rows::{is_foreign, name, rows};
 use crate::forwards::Forward;
-use crate::ownership::Owner;
+use crate::network::Network;
 use crate::topology::{gateway_ports, is_disabled, is_gateway, router_ports};
 use crate::{forwards, northd};
 
@@ -26,11 +26,12 @@ struct Links {
 }
 
 /// Returns the forward addresses that another router in the same network has on a port or in an SNAT row.
-pub(super) fn shared_addresses(store: &Store, owner: &Owner) -> Vec<String> {
+pub(super) fn shared_addresses(network: Network<'_, '_>) -> Vec<String> {
+    let store = network.store;
     let holders = holders(store);
     let mut places = BTreeSet::new();
     for (router, row) in store.routers() {
-        for address in forwards::on_router(store, owner, router).iter().filter_map(Forward::address) {
+        for address in forwards::on_router(network, router).iter().filter_map(Forward::address) {
             let others = holders.get(&address).into_iter().flatten().filter(|holder| holder.router != router);
             let met = others.filter(|holder| {
                 let ports = router_ports(store, router).map(|(_, port)| port);

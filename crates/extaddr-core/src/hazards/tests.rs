@@ -140,7 +140,7 @@ const CASES: &[(Edit, &[&str], &str)] = &[
 ];
 
 fn found(network: &Network) -> Vec<Hazard> {
-    all(&network.store(), &network.rules.owner)
+    all(network.rules.network(&network.store()))
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn every_hazard_is_found_with_its_place() {
 fn every_hazard_has_a_test_network() {
     let found: BTreeSet<_> = CASES.iter().flat_map(|(_, codes, _)| codes.iter().copied()).collect();
     let network = Network::new();
-    let kinds = kinds(&network.store(), &network.rules.owner);
+    let kinds = kinds(network.rules.network(&network.store()));
     assert_eq!(found, kinds.iter().map(|hazard| hazard.code).collect());
 }
 

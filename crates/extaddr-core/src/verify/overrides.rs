@@ -7,12 +7,14 @@ use ovn_model::Store;
 
 use super::check::Override;
 use crate::engine::Engine;
+use crate::network::Network;
 use crate::owned::owned;
-use crate::ownership::{Owner, Role};
+use crate::ownership::Role;
 
 /// Returns the overrides of a port in the Northbound database, whether still wanted or not.
-pub fn overrides(store: &Store, owner: &Owner, port: &str) -> Vec<Override> {
-    let rows = owned(store, owner, port).into_iter().filter(|row| row.role == Some(Role::Egress));
+pub fn overrides(network: Network<'_, '_>, port: &str) -> Vec<Override> {
+    let store = network.store;
+    let rows = owned(network, port).into_iter().filter(|row| row.role == Some(Role::Egress));
     let overrides = rows.filter_map(|row| {
         let router = store.router(row.router)?;
         let gateway_port = row.nat.gateway_port.and_then(|port| store.router_port(port));
@@ -56,7 +58,7 @@ impl Round {
         names.sort_unstable();
         // Rows that are about to change are verified after the change.
         names.retain(|name| !engine.is_unsettled(name));
-        names.iter().flat_map(|name| overrides(store, engine.owner(), name)).collect()
+        names.iter().flat_map(|name| overrides(engine.network(store), name)).collect()
     }
 
     /// Makes the next part the same as the last one, which could not be verified.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use extaddr_core::change::RowChange;
 use extaddr_core::engine::{Engine, ReconcileKey};
 use extaddr_core::forwards;
+use extaddr_core::network::Network;
 use extaddr_core::ownership::Owner;
 use extaddr_core::report;
 use extaddr_core::resolve;
@@ -77,8 +78,9 @@ pub(crate) fn reached(store: &Store) -> BTreeMap<Uuid, BTreeMap<Uuid, usize>> {
 /// What each router forwards, sorted.
 pub(crate) fn forwards(store: &Store, owner: &Owner) -> BTreeMap<Uuid, BTreeSet<Forward>> {
     let forwards = store.routers().map(|(id, router)| {
-        let found =
-            forwards::on_router(store, owner, id).into_iter().filter_map(|found| forward(store, found));
+        let found = forwards::on_router(Network { store, owner }, id)
+            .into_iter()
+            .filter_map(|found| forward(store, found));
         (router.uuid, found.collect())
     });
     forwards.collect()

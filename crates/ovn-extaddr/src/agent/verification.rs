@@ -148,7 +148,7 @@ impl Agent {
         let mut logged = 0;
         for Verdict { row, findings } in verdicts {
             // Overrides that changed meanwhile are verified in the next round.
-            if !overrides(store, engine.owner(), &row.port).contains(&row) {
+            if !overrides(engine.network(store), &row.port).contains(&row) {
                 verification.found.remove(&row.nat);
                 continue;
             }

@@ -216,7 +216,7 @@ fn database(store: &Store, engine: &Engine, names: &PortNames<'_>, findings: &mu
     intents(store, engine, findings);
     findings.extend(kept(store, names));
     findings.extend(perishable(store, names));
-    let hazards = hazards::all(store, engine.owner());
+    let hazards = hazards::all(engine.network(store));
     if hazards.is_empty() {
         findings.push(Finding::good("network", "no hazards"));
     }

@@ -85,7 +85,7 @@ impl Forwards {
         let mut listed: Vec<_> = routers
             .iter()
             .flat_map(|(id, _)| {
-                forwards::on_router(store, engine.owner(), *id).into_iter().map(move |f| (*id, f))
+                forwards::on_router(engine.network(store), *id).into_iter().map(move |f| (*id, f))
             })
             .map(|(router, forward)| listed(store, &instances, &users, router, &forward))
             .collect();

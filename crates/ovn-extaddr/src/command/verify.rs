@@ -151,7 +151,7 @@ async fn look(
 
 /// Returns our existing rows for an intent, whether granted or not.
 fn overrides_of(observer: &Observer, entry: &Entry) -> Vec<Override> {
-    let mut rows = overrides(&observer.store, observer.engine.owner(), &entry.port);
+    let mut rows = overrides(observer.engine.network(&observer.store), &entry.port);
     rows.retain(|row| Family::from(row.external).to_string() == entry.family);
     rows
 }

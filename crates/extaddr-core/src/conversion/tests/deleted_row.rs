@@ -6,7 +6,7 @@ use super::*;
 fn delete_row(network: &mut Network) {
     let store = network.store();
     let (router, _) = store.routers().next().unwrap();
-    let (_, row) = current(&store, &network.rules.owner, router, A.parse().unwrap()).unwrap();
+    let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
     network.delete("NAT", &row.uuid.to_string());
 }
 
@@ -105,7 +105,7 @@ fn balancer_is_not_attached_to_a_successor_of_its_router() {
 fn set_record(network: &mut Network, record: Option<&str>) {
     let store = network.store();
     let (router, _) = store.routers().next().unwrap();
-    let (_, row) = current(&store, &network.rules.owner, router, A.parse().unwrap()).unwrap();
+    let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
     let mut tags = vec![("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:role", "default-target")];
     tags.extend(record.map(|record| (UNDO, record)));
     network.put("NAT", &row.uuid.to_string(), json!({"external_ids": map(&tags)}));
