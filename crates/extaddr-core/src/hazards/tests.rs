@@ -260,3 +260,40 @@ fn rows_are_counted_by_owner() {
     network.nat("foreign", "R", "snat", "203.0.113.3", "10.58.0.0/24");
     assert_eq!(owners(&network.store()), [("ovn-extaddr".to_owned(), 2)].into());
 }
+
+#[test]
+fn only_routers_that_answer_for_the_address_share_it() {
+    let forwarded = |edit: Edit| {
+        let mut network = Network::new();
+        network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
+        network.router("R2");
+        edit(&mut network);
+        network.hazards().contains(&"address-of-router")
+    };
+    fn snat(n: &mut Network) {
+        n.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+        n.nat("two", "R2", "snat", "203.0.113.10", "10.58.0.0/24");
+    }
+    assert!(forwarded(snat));
+    let others: [(&str, Edit); 4] = [
+        ("its row only forwards", |n| {
+            snat(n);
+            n.put("NAT", "two", json!({"type": "dnat", "logical_ip": "10.58.0.11"}));
+        }),
+        ("its row is an agent's", |n| {
+            snat(n);
+            n.put("NAT", "two", json!({"external_ids": map(&[(ovn_model::keys::OWNER, "other")])}));
+        }),
+        ("it has no gateway", |n| {
+            n.router_port("R2", "R2-ext", &["203.0.113.3/24"]);
+            n.nat("two", "R2", "snat", "203.0.113.10", "10.58.0.0/24");
+        }),
+        ("its port is joined to another router only", |n| {
+            n.router_port("R2", "R2-ext", &["203.0.113.10/24"]);
+            n.put("Logical_Router_Port", "R2-ext", json!({"peer": "R3-in"}));
+        }),
+    ];
+    for (why, edit) in others {
+        assert!(!forwarded(edit), "{why}");
+    }
+}
