@@ -28,6 +28,14 @@ const CASES: &[(Edit, &[&str], &str)] = &[
         "fd42:57::/64 as 203.0.113.9 on R (",
     ),
     (
+        |n| {
+            n.gateway_port("R", "R-ext", &["203.0.113.2/24", "203.0.113.7/24"]);
+            n.nat("own", "R", "dnat", "203.0.113.7", "10.57.0.11");
+        },
+        &["nat-ignored"],
+        "10.57.0.11 as 203.0.113.7 on R (",
+    ),
+    (
         |n| n.nat("all", "R", "dnat_and_snat", "198.51.100.0/24", "10.57.0.11"),
         &["nat-network"],
         "10.57.0.11 as 198.51.100.0/24 on R",
@@ -53,6 +61,16 @@ const CASES: &[(Edit, &[&str], &str)] = &[
         },
         &["match-first"],
         "10.57.0.0/24 as 203.0.113.9 on R if tcp",
+    ),
+    (
+        |n| {
+            n.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+            n.nat("policy", "R", "snat", "203.0.113.9", "10.57.0.0/28");
+            let peers = reference("Address_Set", "peers");
+            n.put("NAT", "policy", json!({"match": "tcp", "exempted_ext_ips": peers}));
+        },
+        &["match-first"],
+        "10.57.0.0/28 as 203.0.113.9 on R if tcp",
     ),
     (
         |n| {
