@@ -156,6 +156,10 @@ fn field_case_29_stateless_balancer_is_a_conflict() {
     assert_eq!(network.outcome("p1"), "conflict stateless-balancer");
     network.balancer("other", &[("198.51.100.10:443", "10.57.0.12:443")], &["R"]);
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535 at R-ext");
+    // A VIP that OVN ignores does not count, whatever its balancer has besides.
+    let vips = [("198.51.100.10:443", "10.57.0.12:443"), ("198.51.100.11:443", "10.57.0.11")];
+    network.balancer("other", &vips, &["R"]);
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535 at R-ext");
 }
 
 #[test]

@@ -103,6 +103,20 @@ fn field_case_31_path_around_a_disabled_port_is_taken() {
 }
 
 #[test]
+fn router_that_forwards_to_the_port_is_taken_before_one_that_forwards_elsewhere() {
+    let mut network = forwarded();
+    network.rules.require_target = true;
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.12:80")], &["R"]);
+    assert_eq!(network.outcome("p1"), "rejected not-a-target");
+    network.router("R2");
+    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+    network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+    network.join("S", "R2-S");
+    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
 fn field_case_31_disabled_port_between_routers_is_a_refusal() {
     // S - inner - R by a peering.
     let mut network = forwarded();

@@ -146,6 +146,8 @@ fn field_case_16_template_vips_are_neither_forwards_nor_problems() {
         network.wants("p1", "auto");
         assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto", "{vips:?}");
     }
+    network.wants("p1", "203.0.113.10");
+    assert!(network.sentence("p1").contains("is of a template"), "{}", network.sentence("p1"));
     // Beside a forward it changes nothing.
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     assert_eq!(network.outcome("p1"), GRANTED);
