@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::ownership::Owner;
+use crate::resolve::Dependency;
 use crate::testing::{Live, Network, map, reference};
 use crate::undo::UNDO;
 
@@ -278,4 +279,12 @@ fn changed_row_is_recognised_by_its_uuid() {
     let mut live = Live::new(detached());
     live.edit(|network| change_row(network, json!({"external_ip": "203.0.113.99"})));
     assert_eq!(live.conversions(), ["attach fw", "attach fw", "delete dnat 203.0.113.99 to 10.57.0.11"]);
+}
+
+#[test]
+fn decision_depends_on_the_balancers_of_its_conversion() {
+    for network in [forwarded(&[]), detached()] {
+        let balancer = balancer_uuid(&network, "fw").parse().unwrap();
+        assert!(network.watched("p1").contains(&Dependency::Balancer(balancer)));
+    }
 }
