@@ -63,6 +63,36 @@ fn field_case_6_network_snat_with_the_address_is_foreign() {
 }
 
 #[test]
+fn network_snat_with_the_address_yields_only_to_a_longer_prefix_at_its_gateway_port() {
+    let mut network = forwarded();
+    network.put("NAT", "base", json!({"external_ip": "203.0.113.10"}));
+    // OVN may choose either of two rows for one network.
+    network.nat("again", "R", "snat", "203.0.113.3", "10.57.0.0/255.255.255.0");
+    assert_eq!(network.outcome("p1"), "foreign");
+
+    let mut network = forwarded();
+    network.put("NAT", "base", json!({"external_ip": "203.0.113.10"}));
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.nat_at("base", "R-ext");
+    network.nat("part", "R", "snat", "198.51.100.5", "10.57.0.0/28");
+    network.nat_at("part", "R-ext2");
+    assert_eq!(network.outcome("p1"), "foreign");
+}
+
+#[test]
+fn snat_of_another_network_has_no_exemptions_for_the_port() {
+    let mut network = forwarded();
+    network.nat("else", "R", "snat", "203.0.113.9", "10.99.0.0/28");
+    network.put("NAT", "else", json!({"exempted_ext_ips": address_set()}));
+    let hazards = |network: &Network, code: &str| {
+        network.checks("p1").iter().filter(|check| check.starts_with(code)).count()
+    };
+    assert_eq!(hazards(&network, "!exemptions: "), 0);
+    network.put("NAT", "base", json!({"exempted_ext_ips": address_set()}));
+    assert_eq!((hazards(&network, "!exemptions: "), hazards(&network, "!match: ")), (1, 0));
+}
+
+#[test]
 fn field_case_6_exemptions_of_the_network_snat_are_a_hazard() {
     let mut network = forwarded();
     network.put("NAT", "base", json!({"exempted_ext_ips": address_set()}));
