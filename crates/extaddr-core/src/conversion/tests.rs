@@ -288,3 +288,17 @@ fn decision_depends_on_the_balancers_of_its_conversion() {
         assert!(network.watched("p1").contains(&Dependency::Balancer(balancer)));
     }
 }
+
+#[test]
+fn removed_vip_stays_recorded_when_another_balancer_gets_one() {
+    for mut network in [detached(), removed()] {
+        network.balancer("fw2", &[(A, TARGET)], &["R"]);
+        let (store, engine) = network.decided();
+        let changes = engine.unsettled().iter().flat_map(|key| engine.changes(&store, key));
+        let recorded = changes.filter_map(|change| match &change.row()?.purpose {
+            Purpose::DefaultTarget { undo } => Some(undo.len()),
+            _ => None,
+        });
+        assert_eq!(recorded.collect::<Vec<_>>(), [2]);
+    }
+}
