@@ -82,7 +82,7 @@ scenario_router_edited() {
 }
 
 scenario_router_edited_often() {
-    # More often than rows are put back at once.
+    # More often than rows are restored at once.
     ask c1 203.0.113.10
     expect c1 203.0.113.10
     local edit

@@ -18,8 +18,8 @@ use crate::engine::{Engine, ReconcileKey};
 use crate::row::OwnRow;
 use crate::urgent_deletes;
 
-/// The number of keys from which on no more are added to a transaction. The server does nothing else while it executes one: this many
-/// take it a few milliseconds. The number also bounds the agent's memory for a transaction.
+/// The number of keys from which on no more are added to a transaction. The server does nothing else while it executes
+/// one: this many take it a few milliseconds. The number also bounds the agent's memory for a transaction.
 const MAX_KEYS: usize = 100;
 
 /// The wait before changes that had no effect are sent again, doubled each time.

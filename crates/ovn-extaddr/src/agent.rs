@@ -118,7 +118,7 @@ impl Run {
             watchers: Watchers::start(&settings.cms),
         };
         info!(
-            version = env!("CARGO_PKG_VERSION"),
+            version = %env!("CARGO_PKG_VERSION"),
             remotes = %settings.remotes,
             owner = %settings.rules.owner,
             dry_run = self.dry_run,
@@ -130,11 +130,11 @@ impl Run {
                 .exposition
                 .listen(Some(place), settings.status_page)
                 .with_context(|| format!("cannot serve metrics on {place}"))?;
-            info!(address = %place, status_page = settings.status_page.name(), "serving metrics");
+            info!(address = %place, status_page = %settings.status_page.name(), "serving metrics");
         }
         let mut agent = Agent::new(settings, self.dry_run, log)?;
         let name = agent.run_until(&mut inputs).await;
-        info!(signal = name, "stopping");
+        info!(signal = %name, "stopping");
         agent.service.stopping("stopping");
         if timeout(GRACE, agent.finish()).await.is_err() {
             warn!("transaction outcome unknown: stopped before the reply");
@@ -300,14 +300,16 @@ impl Agent {
 
     fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
         self.metrics.disconnects.inc();
-        let place = access::place(remote, self.session.address());
+        let address = self.session.address();
+        let place = access::place(remote, address);
         let causes = format!("{error:#}");
         let text = format!("{place}: {causes}");
         self.past.lost = Some((SystemTime::now(), text.clone()));
         if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
             let repeated = Some(repeated).filter(|count| *count > 0);
             let cure = access::hint(remote, error).map(tracing::field::display);
-            warn!(remote = %place, error = %causes, cure, ?retry, repeated, "disconnected");
+            let address = address.map(|address| tracing::field::display(address.ip()));
+            warn!(%remote, error = %causes, address, cure, ?retry, repeated, "disconnected");
         }
     }
 

@@ -129,7 +129,7 @@ impl Observer {
             match event {
                 SessionEvent::Updated | SessionEvent::Synced { .. } if self.session.is_synced() => break,
                 SessionEvent::Disconnected { remote, error, .. } => {
-                    tracing::warn!(%remote, %error, "disconnected");
+                    tracing::warn!(%remote, error = format_args!("{error:#}"), "disconnected");
                 }
                 _ => {}
             }

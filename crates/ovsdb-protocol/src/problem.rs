@@ -127,7 +127,7 @@ impl Problems {
             }
             self.listed += 1;
         }
-        tracing::warn!(table, %uuid, column, message, "value not understood");
+        tracing::warn!(%table, %uuid, %column, detail = %message, "value not understood");
         entry.message = Some(message);
     }
 

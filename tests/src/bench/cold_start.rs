@@ -9,7 +9,7 @@ use super::figure::{Figure, Goal, Series};
 use super::ground::Ground;
 use super::peers::Peers;
 use super::raw::Raw;
-use super::subject::{Subject, number_before};
+use super::subject::{Subject, number};
 use super::usage::Usage;
 use super::{Bench, MIB};
 use crate::generate::Estate;
@@ -76,14 +76,14 @@ impl Runs {
         let subject = Subject::start(&ground.remote(), arguments)?;
         let (wall, line) = subject.wait(" decided ")?;
         let usage = subject.usage()?;
-        let (intents, decided) = (ground.estate.intents(), number_before(&line, " intents")?);
+        let (intents, decided) = (ground.estate.intents(), number(&line, "intents")?);
         ensure!(decided == u64::from(intents), "{intents} instances ask, and the agent decided on {decided}");
         sleep(bench.rest);
         self.steady.push(subject.usage()?.resident);
         subject.stop()?;
         ground.calm()?;
         self.push((wall, usage));
-        number_before(&line, " to change")
+        number(&line, "to_change")
     }
 
     fn push(&mut self, (wall, usage): (Duration, Usage)) {

@@ -123,11 +123,3 @@ pub(super) fn number(line: &str, key: &str) -> Result<u64> {
     let found = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     found.and_then(|text| text.parse().ok()).with_context(|| format!("no {key} in the agent's line {line}"))
 }
-
-/// The number before some words.
-pub(super) fn number_before(line: &str, words: &str) -> Result<u64> {
-    let found = line.split_once(words).and_then(|(before, _)| before.rsplit(' ').next());
-    found
-        .and_then(|text| text.parse().ok())
-        .with_context(|| format!("no number of{words} in the agent's line {line}"))
-}

@@ -94,7 +94,7 @@ fn field_case_7_every_address_of_a_host_name_is_tried() -> Result<()> {
     net.annotate(&instance.port, V4, None)?;
     wait_for_rows(&cluster, OWNER, [])?;
     at(&agent, new)?;
-    agent.wait_for_log("(127.0.0.2) error=Connection refused")
+    agent.wait_for_log("error=Connection refused (os error 111) address=127.0.0.2")
 }
 
 /// Rule: ovsdb(7) and Open vSwitch's programs: brackets around any host, `cid:` among the remotes, sockets by relative

@@ -42,7 +42,7 @@ fn floods() -> [Flood; 8] {
         flood(b"{\"id\":1,\"result\":", b"[[]],", "does not speak OVSDB"),
         flood(b"", b" \n", "before the requested rows"),
         // Which of two bounds it reaches first depends on the size of the kernel's buffers.
-        Flood { listens: false, ..flood(b"", ECHO, ": the server ") },
+        Flood { listens: false, ..flood(b"", ECHO, "error=the server ") },
         flood(
             b"",
             br#"{"id":null,"method":"update3","params":["nobody's","00000000-0000-0000-0000-000000000000",{}]}"#,

@@ -161,8 +161,8 @@ impl Requests {
 
     /// Returns whether a source may have an intent for the port of that name.
     pub fn may_have_intent_for(&self, port: &str) -> bool {
-        Nic::from_port_name(port)
-            .is_some_and(|nic| self.sources.iter().any(|source| source.roster.kind == nic.kind))
+        let has = |kind| Nic::from_port_name(port).is_some_and(|nic| nic.kind == kind);
+        self.sources.iter().any(|source| has(source.roster.kind))
     }
 
     /// Returns all NICs with intents, in no order; a NIC appears twice if two sources have it.

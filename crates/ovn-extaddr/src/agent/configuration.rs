@@ -103,7 +103,8 @@ impl Agent {
             match audit.as_deref().map(Audit::open).transpose() {
                 Ok(audit) => self.writing.audit = audit,
                 Err(error) => {
-                    error!(file = ?audit, %error, "cannot open the audit file; the old one stays: {error}")
+                    let file = audit.as_deref().map(|file| tracing::field::display(file.display()));
+                    error!(file, %error, "cannot open the audit file: the old one stays in force");
                 }
             }
         }

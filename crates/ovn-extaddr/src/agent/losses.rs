@@ -11,6 +11,7 @@ use extaddr_core::intent_stats::IntentStats;
 use extaddr_core::report::IntentStatus;
 use extaddr_core::state::State;
 use ovn_model::{Family, Store};
+use tracing::field::display;
 use tracing::warn;
 
 /// The most rows of a transaction that are logged one by one; of the others only the number is logged.
@@ -25,7 +26,7 @@ pub(super) struct Loss {
     external: IpAddr,
     /// The row that was restored.
     restored: String,
-    /// What it had been changed to; `None` if it was deleted.
+    /// Its content before; `None` if it was deleted. It is the same where other columns were changed.
     found: Option<String>,
 }
 
@@ -83,7 +84,8 @@ pub(super) fn log(losses: &[Loss]) {
                 warn!(%port, %family, %router, %external, row = %restored, "row restored: it had been deleted")
             }
             Some(found) => {
-                warn!(%port, %family, %router, %external, row = %restored, %found, "row restored: it had been modified");
+                let found = Some(found).filter(|found| *found != restored).map(display);
+                warn!(%port, %family, %router, %external, row = %restored, found, "row restored: it had been modified");
             }
         }
     }

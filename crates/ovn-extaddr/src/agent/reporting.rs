@@ -16,7 +16,7 @@ use crate::metrics::number;
 const MAX_NAMED: usize = 50;
 
 impl Agent {
-    /// Reports news, and the first synchronisation when it is complete.
+    /// Reports changed states, and the first synchronisation when it is complete.
     pub(super) fn report(&mut self) {
         self.report_statuses();
         if self.may_decide() && !self.service.is_ready() {

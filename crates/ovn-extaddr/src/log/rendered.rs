@@ -10,10 +10,10 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::layer::Context;
 
-/// The most fields of an event; the macros of `tracing` allow no more.
+/// The maximum number of fields of an event; further ones would be left out of the entry, but not of its message.
 const MAX_FIELDS: usize = 32;
 
-/// A layer that passes events on with all fields in the message, as terminals show them.
+/// A layer that passes events on with all fields in the message, as terminals show them. The program has no spans.
 pub(super) struct Rendered<L>(pub(super) L);
 
 /// The fields of an event as text, without the message.
@@ -30,7 +30,7 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for Rendered<L> {
         let (Some(name), Ok(())) = (metadata.fields().field("message"), rendered) else {
             return self.0.on_event(event, context);
         };
-        fields.0.push((name.clone(), message));
+        fields.0.insert(0, (name.clone(), message));
         // Empty places have a name, too.
         let values: [_; MAX_FIELDS] = array::from_fn(|at| match fields.0.get(at) {
             Some((field, value)) => (field, Some(value as &dyn Value)),
@@ -55,5 +55,48 @@ impl Fields {
         if field.name() != "message" {
             self.0.push((field.clone(), value));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::with_default;
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// The fields of all events, as the journal gets them.
+    #[derive(Clone, Default)]
+    struct Journal(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Journal {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            event.record(&mut Self::clone(self));
+        }
+    }
+
+    impl Visit for Journal {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            self.0.lock().unwrap().push(format!("{field}={value:?}"));
+        }
+
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.0.lock().unwrap().push(format!("{field}={value}"));
+        }
+    }
+
+    #[test]
+    fn message_has_the_fields_and_each_is_kept() {
+        let journal = Journal::default();
+        with_default(Registry::default().with(Rendered(journal.clone())), || {
+            let absent: Option<u32> = None;
+            tracing::warn!(port = %"p1", absent, count = 3, "row restored");
+            tracing::info!("synchronised");
+        });
+        let message = "message=row restored port=p1 count=3";
+        assert_eq!(*journal.0.lock().unwrap(), [message, "port=p1", "count=3", "message=synchronised"]);
     }
 }

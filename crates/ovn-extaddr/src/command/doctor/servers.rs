@@ -115,7 +115,7 @@ async fn lock(client: &Client, settings: &Settings, limit: Duration) -> Finding 
         Ok(Ok(true)) => Finding::new(
             "lock",
             Level::Warning,
-            format!("no agent of owner {owner} is active: nothing is written or healed"),
+            format!("no agent of owner {owner} is active: nothing is written or restored"),
             "start one: systemctl start ovn-extaddr, or ovn-extaddr run",
         ),
         Ok(Err(error)) => {
