@@ -84,13 +84,15 @@ impl Agent {
             let (reason, state_name) = (reason.map(Code::name).map(display), display(state.name()));
             let external = external.map(display);
             let (name, router, detail) = (name.map(display), router.map(display), display(message));
+            // The level of an event is a constant.
+            macro_rules! log {
+                ($level:ident) => {
+                    $level!(%port, name, %family, state = state_name, reason, router, external, unlogged, detail, "intent status changed")
+                };
+            }
             match state {
-                State::Active | State::Foreign | State::Pending | State::Draining => {
-                    info!(%port, name, %family, state = state_name, reason, router, external, unlogged, detail, "intent status changed");
-                }
-                _ => {
-                    warn!(%port, name, %family, state = state_name, reason, router, external, unlogged, detail, "intent status changed");
-                }
+                State::Active | State::Foreign | State::Pending | State::Draining => log!(info),
+                _ => log!(warn),
             }
         }
         if change.last {
