@@ -31,7 +31,7 @@ pub struct Departure<'a> {
 
 /// An external address on a router, and the gateway port by which connections with it leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct ReplyPath {
     router: RouterId,
     external: IpAddr,
     /// An error where OVN ignores every row for it.
@@ -64,24 +64,24 @@ pub struct Connections<'a> {
 
 /// Returns the changes of the drain rows of a port.
 ///
-/// `staying` are the ways of its desired overrides: where one of them keeps the address at the same gateway port,
+/// `staying` are the reply paths of its desired overrides: where one of them keeps the address at the same gateway port,
 /// nothing has to be drained.
 pub fn changes(
     store: &Store,
     rules: &Rules,
     Drains { port, rows, held }: Drains<'_>,
     departures: &[Departure<'_>],
-    staying: &[Way],
+    staying: &[ReplyPath],
     wall: u64,
 ) -> Vec<RowChange> {
     let mut changes = Vec::new();
     let mut wanted: Vec<OwnRow> = Vec::new();
     for Departure { router, nat } in departures {
         let (Some(external), Some(internal)) = (nat.external_ip(), nat.logical_host()) else { continue };
-        let useful = !stays(staying, Way::current(store, *router, nat, external))
+        let useful = !stays(staying, ReplyPath::current(store, *router, nat, external))
             && !wanted.iter().any(|row| row.external == external);
         let connections = Connections { port, router: *router, internal, external };
-        if useful && !rules.drain.is_zero() && connections.may_go_on(store, rules) {
+        if useful && !rules.drain.is_zero() && connections.may_continue(store, rules) {
             wanted.push(connections.row(store, rules, nat, None));
         }
     }
@@ -90,7 +90,7 @@ pub fn changes(
         let kept = DrainTags::read(nat).zip(nat.external_ip()).filter(|(tags, external)| {
             wall < tags.until
                 && !rules.drain.is_zero()
-                && !stays(staying, Way::current(store, *router, nat, *external))
+                && !stays(staying, ReplyPath::current(store, *router, nat, *external))
                 && has_internal(store, port, tags.internal)
                 && (held.contains(id) || has_external(store, rules, *router, *external))
         });
@@ -113,8 +113,8 @@ pub fn changes(
     changes
 }
 
-fn stays(staying: &[Way], way: Way) -> bool {
-    staying.iter().any(|other| other.leads_as(way))
+fn stays(staying: &[ReplyPath], path: ReplyPath) -> bool {
+    staying.iter().any(|other| other.carries_replies_of(path))
 }
 
 fn has_internal(store: &Store, port: &str, internal: IpAddr) -> bool {
@@ -149,25 +149,25 @@ pub fn next_time(rules: &Rules, owned: &[Owned<'_>], wall: u64) -> Option<u64> {
     times.filter(|time| *time > wall).min()
 }
 
-// ===== impl Way =====
+// ===== impl ReplyPath =====
 
-impl Way {
-    /// Returns the way of a desired row.
+impl ReplyPath {
+    /// Returns the reply path of a desired row.
     pub fn wanted(store: &Store, row: &OwnRow) -> Self {
         let OwnRow { router, external, gateway_port, .. } = *row;
         let gateway_port = northd::gateway_of(store, router, gateway_port, Some(external));
         Self { router, external, gateway_port }
     }
 
-    /// Returns the way of a row in the database.
+    /// Returns the reply path of a row in the database.
     pub fn current(store: &Store, router: RouterId, nat: &Nat, external: IpAddr) -> Self {
         let gateway_port = northd::gateway_of(store, router, nat.gateway_port, Some(external));
         Self { router, external, gateway_port }
     }
 
-    /// Returns whether a row for this way translates replies on the other one. Connections that no row translates are
+    /// Returns whether a row with this path translates the replies of the other one, too. Connections that no row translates are
     /// lost already.
-    fn leads_as(self, other: Self) -> bool {
+    fn carries_replies_of(self, other: Self) -> bool {
         (self.router, self.external) == (other.router, other.external)
             && (self.gateway_port == other.gateway_port || other.gateway_port.is_err())
     }
@@ -177,7 +177,7 @@ impl Way {
 
 impl Connections<'_> {
     /// Returns whether they may continue: the port still has the internal address, and the network the external one.
-    pub fn may_go_on(self, store: &Store, rules: &Rules) -> bool {
+    pub fn may_continue(self, store: &Store, rules: &Rules) -> bool {
         has_internal(store, self.port, self.internal)
             && has_external(store, rules, self.router, self.external)
     }

@@ -247,12 +247,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::Network;
+    use crate::testing::NetworkBuilder;
 
     const A: &str = "203.0.113.10";
 
     /// Returns whether `A` is elsewhere for a router with the least or the greatest of all UUIDs beside `R`, and for `R`.
-    fn is_elsewhere_for(network: &Network) -> [bool; 3] {
+    fn is_elsewhere_for(network: &NetworkBuilder) -> [bool; 3] {
         let mut network = network.clone();
         let others = ["00000000-0000-4000-8000-000000000001", "ffffffff-ffff-4fff-bfff-ffffffffffff"];
         others.iter().for_each(|name| network.router(name));
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn address_of_another_router_counts_as_elsewhere() {
-        let network = Network::new();
+        let network = NetworkBuilder::new();
         assert_eq!(is_elsewhere_for(&network), [false; 3]);
         let mut forwarded = network.clone();
         forwarded.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
@@ -280,11 +280,11 @@ mod tests {
 
     #[test]
     fn override_on_the_router_with_the_least_uuid_keeps_its_address() {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.own_row("p1", A, "10.57.0.11", None);
         assert_eq!(is_elsewhere_for(&network), [false, true, false]);
         // A row that drains has no claim.
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         let name = network.row_of_role(Role::Drain, "p1", A, &[]);
         network.put("NAT", &name, json!({"type": "snat", "external_ip": A, "logical_ip": "240.0.0.1"}));
         assert_eq!(is_elsewhere_for(&network), [false; 3]);
@@ -314,7 +314,7 @@ mod tests {
             (Some(("203.0.113.2", "203.0.113.0/25")), "203.0.113.200", false),
         ];
         for (snat, address, internal) in cases {
-            let mut network = Network::new();
+            let mut network = NetworkBuilder::new();
             network.bind_to_chassis();
             network.router_port("R", "R-T", &["192.168.7.1/24"]);
             network.delete("NAT", "base");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ovn_model::{NatId, Store};
 
 use crate::change::RowChange;
-use crate::drain::{self, Departure, Drains, Way};
+use crate::drain::{self, Departure, Drains, ReplyPath};
 use crate::owned::Owned;
 use crate::ownership::Role;
 use crate::resolve::Decision;
@@ -45,15 +45,14 @@ pub fn changes(
     if owned.iter().all(is_right) && desired.iter().all(|row| is_there(&row)) {
         return Vec::new();
     }
-    let mut staying: Vec<_> = desired.iter().map(|row| Way::wanted(store, row)).collect();
+    let mut staying: Vec<_> = desired.iter().map(|row| ReplyPath::wanted(store, row)).collect();
     let (mut changes, mut departures) = (Vec::new(), Vec::new());
     for row @ Owned { id, router, nat, role } in owned {
         let departure = Departure { router: *router, nat };
         match successor(row) {
             None if *role == Some(Role::Drain) => {}
-            None if wanted.held.contains(id) => {
-                staying.extend(nat.external_ip().map(|external| Way::current(store, *router, nat, external)))
-            }
+            None if wanted.held.contains(id) => staying
+                .extend(nat.external_ip().map(|external| ReplyPath::current(store, *router, nat, external))),
             None => {
                 changes.push(RowChange::Delete(*id, *router));
                 departures.push(departure);

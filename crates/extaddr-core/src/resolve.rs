@@ -166,7 +166,7 @@ fn decide(
         }
         return Ok(Verdict::Foreign(nat));
     }
-    if let Some(reason) = obstacle(place, &found, &missing) {
+    if let Some(reason) = conflict(place, &found, &missing) {
         return Err(Verdict::Conflict(reason));
     }
     trace.passed("place", || "no foreign row translates the port's addresses".to_owned());
@@ -223,7 +223,7 @@ fn unfit(question: Question<'_>, router: RouterId) -> Option<Reason> {
 }
 
 /// Returns the reason if something besides the port's rows takes its packets, or replies to its connections.
-fn obstacle(place: Occupancy<'_>, found: &[Forward<'_>], internal: &[IpAddr]) -> Option<Reason> {
+fn conflict(place: Occupancy<'_>, found: &[Forward<'_>], internal: &[IpAddr]) -> Option<Reason> {
     let Occupancy { question, router, external, .. } = place;
     let store = question.store;
     let is_spread = |id: &LoadBalancerId| {

@@ -28,7 +28,7 @@ use crate::topology::reach;
 
 /// A network whose rows have names, from which their UUIDs are derived.
 #[derive(Clone)]
-pub(crate) struct Network {
+pub(crate) struct NetworkBuilder {
     rows: BTreeMap<(&'static str, String), serde_json::Map<String, Value>>,
     pub(crate) rules: Rules,
     /// Whether the server's release has neither gateway ports nor source ports of NAT rows.
@@ -36,7 +36,7 @@ pub(crate) struct Network {
 }
 
 /// An edit of a network.
-pub(crate) type Edit = fn(&mut Network);
+pub(crate) type Edit = fn(&mut NetworkBuilder);
 
 /// Returns a map in OVSDB's notation.
 pub(crate) fn map(pairs: &[(&str, &str)]) -> Value {
@@ -98,7 +98,7 @@ fn lines(store: &Store, engine: &Engine, port: Option<&str>) -> Vec<String> {
     lines
 }
 
-impl Network {
+impl NetworkBuilder {
     /// Returns a router `R` with the gateway port `R-ext`, 203.0.113.2/24, and the port `R-S`, 10.57.0.1/24 and
     /// fd42:57::1/64, to the switch `S` with the instance port `p1`, 10.57.0.11 and fd42:57::b, and the SNAT of 10.57.0.0/24.
     pub(crate) fn new() -> Self {

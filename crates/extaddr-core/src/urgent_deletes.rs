@@ -21,7 +21,7 @@ pub(crate) fn among(store: &Store, rules: &Rules, port: &Arc<str>, changes: &[Ro
     let is_tenable = |nat: &Nat, router: RouterId| {
         let place = nat.external_ip().zip(nat.logical_host());
         place.is_some_and(|(external, internal)| {
-            Connections { port, router, internal, external }.may_go_on(store, rules)
+            Connections { port, router, internal, external }.may_continue(store, rules)
         })
     };
     let given_up = |change: &RowChange| -> Option<(NatId, RouterId)> {

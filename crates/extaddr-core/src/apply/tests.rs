@@ -8,21 +8,21 @@ use ovsdb_protocol::testing::transaction_id;
 use super::*;
 use crate::ownership::Role;
 use crate::rules::PortRangeRule;
-use crate::testing::{Live, Network};
+use crate::testing::{Live, NetworkBuilder};
 
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
 
 /// A network where `p1` wants an address that is forwarded to it.
-fn wanting() -> Network {
-    let mut network = Network::new();
+fn wanting() -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.rules.port_range = PortRangeRule::Off;
     network.wants("p1", A);
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network
 }
 
-fn applier(network: &Network) -> Applier {
+fn applier(network: &NetworkBuilder) -> Applier {
     Applier::new(network.rules.owner.lock())
 }
 
@@ -49,7 +49,7 @@ fn committed() -> Outcome {
 }
 
 /// Somebody removes our row.
-fn remove_row(network: &mut Network) {
+fn remove_row(network: &mut NetworkBuilder) {
     let name = network.row_of_role(Role::Egress, "p1", TARGET, &[]);
     network.delete("NAT", &name);
 }

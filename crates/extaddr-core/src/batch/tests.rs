@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::apply::Applier;
 use crate::clock::Now;
-use crate::testing::Network;
+use crate::testing::NetworkBuilder;
 
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
 
 /// Checks the operations of the first transaction, one in each line.
 #[track_caller]
-fn check(network: &Network, expected: &Expect) {
+fn check(network: &NetworkBuilder, expected: &Expect) {
     let (store, engine) = network.decided();
     let mut applier = Applier::new(network.rules.owner.lock());
     let now = Now { instant: Instant::now(), wall: engine.wall() };
@@ -28,8 +28,8 @@ fn check(network: &Network, expected: &Expect) {
 }
 
 /// A network where a VIP forwards the address to `p1`.
-fn forwarded(vip: &str, backend: &str) -> Network {
-    let mut network = Network::new();
+fn forwarded(vip: &str, backend: &str) -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.balancer("fw", &[(vip, backend)], &["R"]);
     network
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::ownership::Owner;
 use crate::resolve::Dependency;
-use crate::testing::{Live, Network, map, reference};
+use crate::testing::{Live, NetworkBuilder, map, reference};
 use crate::undo::UNDO;
 
 const A: &str = "203.0.113.10";
@@ -15,27 +15,27 @@ const TARGET: &str = "10.57.0.11";
 const ROW: &str = "dnat 203.0.113.10 to 10.57.0.11";
 
 /// A network where `p1` wants an address that a VIP of `fw` forwards to it, among other VIPs.
-fn forwarded(others: &[(&str, &str)]) -> Network {
-    let mut network = Network::new();
+fn forwarded(others: &[(&str, &str)]) -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.wants("p1", A);
     let vips: Vec<_> = [(A, TARGET)].into_iter().chain(others.iter().copied()).collect();
     network.balancer("fw", &vips, &["R"]);
     network
 }
 
-fn balancer_uuid(network: &Network, name: &str) -> String {
+fn balancer_uuid(network: &NetworkBuilder, name: &str) -> String {
     let store = network.store();
     store.load_balancers().find(|(_, row)| &*row.name == name).map(|(_, row)| row.uuid.to_string()).unwrap()
 }
 
 /// Adds our row of an address with this record of what was removed.
-fn convert(network: &mut Network, address: &str, target: &str, undo: &str) {
+fn convert(network: &mut NetworkBuilder, address: &str, target: &str, undo: &str) {
     let name = network.row_of_role(Role::DefaultTarget, "", address, &[(UNDO, undo)]);
     network.put("NAT", &name, json!({"type": "dnat", "external_ip": address, "logical_ip": target}));
 }
 
 /// The network of `forwarded`, converted by a detached balancer.
-fn detached() -> Network {
+fn detached() -> NetworkBuilder {
     let mut network = forwarded(&[]);
     let undo = format!("attach {}", balancer_uuid(&network, "fw"));
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
@@ -44,7 +44,7 @@ fn detached() -> Network {
 }
 
 /// The network of `forwarded`, converted by a removed VIP of a balancer with another one.
-fn removed() -> Network {
+fn removed() -> NetworkBuilder {
     let mut network = forwarded(&[]);
     network.put("Load_Balancer", "fw", json!({"vips": map(&[("203.0.113.11:80", TARGET)])}));
     let undo = format!("restore {} {A} {TARGET}", balancer_uuid(&network, "fw"));
@@ -75,7 +75,7 @@ fn vip_is_converted_to_a_row() {
 
 #[test]
 fn vip_is_not_converted_where_that_would_do_harm() {
-    type Change = fn(&mut Network);
+    type Change = fn(&mut NetworkBuilder);
     let cases: [(&str, Change); 9] = [
         ("another router needs the VIP", |n| {
             n.put(
@@ -260,7 +260,7 @@ fn conversion_keeps_an_address_announced() {
 }
 
 /// Sets columns of our row.
-fn change_row(network: &mut Network, columns: serde_json::Value) {
+fn change_row(network: &mut NetworkBuilder, columns: serde_json::Value) {
     let store = network.store();
     let (_, row) = store.nats().find(|(_, nat)| network.rules.owner.owns(nat)).unwrap();
     network.put("NAT", &row.uuid.to_string(), columns);

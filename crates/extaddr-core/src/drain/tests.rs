@@ -5,17 +5,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::testing::Network;
+use crate::testing::NetworkBuilder;
 
-/// The time of the engine in `Network::plan`.
+/// The time of the engine in `NetworkBuilder::plan`.
 const NOW: u64 = 1_800_000_000;
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
 const DELETE: &str = "delete drain 203.0.113.10";
 
 /// A network that forwards `A` to `p1`, which wants another address or none; connections drain for 300 seconds.
-fn network(wanted: &str) -> Network {
-    let mut network = Network::new();
+fn network(wanted: &str) -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.rules.drain = Duration::from_secs(300);
     network.wants("p1", wanted);
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
@@ -23,7 +23,7 @@ fn network(wanted: &str) -> Network {
 }
 
 /// Adds the drain row of `p1` for `A` that ends at a time. Returns its name.
-fn drains_until(network: &mut Network, until: u64, internal: &str) -> String {
+fn drains_until(network: &mut NetworkBuilder, until: u64, internal: &str) -> String {
     let tags = [("ovn-extaddr:internal", internal), ("ovn-extaddr:until", &until.to_string())];
     let name = network.row_of_role(Role::Drain, "p1", A, &tags);
     let logical = unused(name.parse().unwrap(), Family::V4).to_string();
@@ -32,7 +32,7 @@ fn drains_until(network: &mut Network, until: u64, internal: &str) -> String {
 }
 
 /// The same network with a drain row that has 100 seconds left.
-fn draining(wanted: &str) -> Network {
+fn draining(wanted: &str) -> NetworkBuilder {
     let mut network = network(wanted);
     drains_until(&mut network, NOW + 100, TARGET);
     network
@@ -67,7 +67,7 @@ fn drain_row_is_deleted_when_its_time_is_over() {
 #[test]
 fn useless_drain_row_is_deleted() {
     assert_eq!(draining("none").plan("p1"), Vec::<String>::new());
-    type Change = fn(&mut Network);
+    type Change = fn(&mut NetworkBuilder);
     let cases: [(&str, Change); 4] = [
         ("nothing drains any more", |n| n.rules.drain = Duration::ZERO),
         ("the port has another address", |n| n.instance("p1", "02:00:00:00:00:11 10.57.0.19")),

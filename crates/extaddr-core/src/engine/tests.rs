@@ -13,15 +13,15 @@ use crate::report::{self, Entry};
 use crate::sources::Kind;
 use crate::sources::instance::{Instance, InstanceJson};
 use crate::sources::nic::InstanceName;
-use crate::testing::{Network, map};
+use crate::testing::{NetworkBuilder, map};
 use crate::topology::reach;
 
 const UUID: &str = "00000000-0000-4000-8000-00000000000a";
 const PORT: &str = "incus-net2-instance-00000000-0000-4000-8000-00000000000a-eth0";
 
 /// A network with the port of an instance, and two forwards to it.
-fn network() -> Network {
-    let mut network = Network::new();
+fn network() -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.instance(PORT, "02:00:00:00:00:12 10.57.0.12");
     let vips = [("203.0.113.10:80", "10.57.0.12:80"), ("203.0.113.11:80", "10.57.0.12:80")];
     network.balancer("fw", &vips, &["R"]);
@@ -43,7 +43,7 @@ fn now() -> Now {
 }
 
 /// An engine with an Incus as a source that was not read yet.
-fn expecting(network: &Network, store: &Store) -> Engine {
+fn expecting(network: &NetworkBuilder, store: &Store) -> Engine {
     let mut engine = Engine::new(network.rules.clone());
     engine.set_requests(store, Requests::new([Kind::Incus]));
     engine
@@ -65,7 +65,7 @@ fn reported(store: &Store, engine: &Engine) -> String {
 }
 
 /// Inserts the row that the port has from an earlier decision.
-fn with_row(network: &mut Network, external: &str) {
+fn with_row(network: &mut NetworkBuilder, external: &str) {
     let store = network.store();
     let router = store.routers().find(|(_, router)| *router.name == *"R").unwrap().1.uuid;
     let uuid = network.rules.owner.row_uuid(Role::Egress, router, "10.57.0.12".parse().unwrap(), PORT);
@@ -130,7 +130,7 @@ fn source_precedes_the_policy_and_follows_the_key_of_the_port() {
     let mut network = network();
     let policy = format!("[[rule]]\nport = \"{PORT}\"\nipv4 = \"203.0.113.11\"");
     network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
-    let decide = |network: &Network, update: SourceUpdate| {
+    let decide = |network: &NetworkBuilder, update: SourceUpdate| {
         let mut store = network.store();
         let mut engine = expecting(network, &store);
         engine.take_update(&store, 0, update);
@@ -169,8 +169,8 @@ fn unreachable_source_leaves_rows_unchanged() {
 #[test]
 fn row_of_an_unreachable_source_is_deleted_with_its_forward_or_port() {
     for spoil in [
-        |network: &mut Network| network.delete("Load_Balancer", "fw"),
-        |network: &mut Network| network.delete("Logical_Switch_Port", PORT),
+        |network: &mut NetworkBuilder| network.delete("Load_Balancer", "fw"),
+        |network: &mut NetworkBuilder| network.delete("Logical_Switch_Port", PORT),
     ] {
         let mut network = network();
         network.rules.hold_down = std::time::Duration::ZERO;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::batch;
 use crate::engine::ReconcileKey;
 use crate::ownership::Role;
-use crate::testing::{Network, map, reference};
+use crate::testing::{NetworkBuilder, map, reference};
 use crate::undo::UNDO;
 
 const A: &str = "203.0.113.10";
@@ -21,19 +21,19 @@ const PORT: [&str; 3] = [
 ];
 
 /// A network where `p1` wants an address.
-fn wanting() -> Network {
-    let mut network = Network::new();
+fn wanting() -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.wants("p1", A);
     network
 }
 
 /// Returns the facts that all changes together require, sorted: a table, the row's anchor, and a condition each.
-fn required(network: &Network) -> Vec<String> {
+fn required(network: &NetworkBuilder) -> Vec<String> {
     required_by(network, |_| true)
 }
 
 /// Returns the same for the changes of some keys.
-fn required_by(network: &Network, is_included: impl Fn(&ReconcileKey) -> bool) -> Vec<String> {
+fn required_by(network: &NetworkBuilder, is_included: impl Fn(&ReconcileKey) -> bool) -> Vec<String> {
     let (store, engine) = network.decided();
     let keys = engine.unsettled().iter().filter(|key| is_included(key));
     let subjects: BTreeMap<_, _> = keys.map(|key| (key.clone(), engine.changes(&store, key))).collect();
@@ -74,7 +74,7 @@ fn with(more: &[&str]) -> Vec<String> {
 
 #[test]
 fn row_requires_its_port_and_its_forward() {
-    type Forward = fn(&mut Network);
+    type Forward = fn(&mut NetworkBuilder);
     let cases: [(Forward, &[&str]); 4] = [
         (
             |n| n.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]),
@@ -147,7 +147,7 @@ fn allocated_address_is_required_in_dynamic_addresses() {
 fn conversion_requires_the_vips_it_removes() {
     let mut network = wanting();
     network.balancer("fw", &[(A, TARGET)], &["R"]);
-    let conversion = |network: &Network| {
+    let conversion = |network: &NetworkBuilder| {
         let mut facts = required(network);
         facts.retain(|fact| !PORT.contains(&&**fact));
         facts
@@ -191,7 +191,7 @@ fn row_beside_a_conversion_requires_the_conversion_row() {
 
 #[test]
 fn every_family_requires_its_own_key() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.wants("p1", "2001:db8::10");
     network.balancer("fw", &[("[2001:db8::10]:80", "[fd42:57::b]:80")], &["R"]);
     let facts = required(&network);

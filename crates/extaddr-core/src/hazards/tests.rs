@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Edit, Network, map, reference};
+use crate::testing::{Edit, NetworkBuilder, map, reference};
 
 const NEUTRON: &str = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
 
@@ -157,14 +157,14 @@ const CASES: &[(Edit, &[&str], &str)] = &[
     ),
 ];
 
-fn found(network: &Network) -> Vec<Hazard> {
+fn found(network: &NetworkBuilder) -> Vec<Hazard> {
     all(network.rules.network(&network.store()))
 }
 
 #[test]
 fn every_hazard_is_found_with_its_place() {
     for &(change, codes, place) in CASES {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         assert_eq!(network.hazards(), Vec::<&str>::new());
         change(&mut network);
         assert_eq!(network.hazards(), codes);
@@ -176,7 +176,7 @@ fn every_hazard_is_found_with_its_place() {
 #[test]
 fn every_hazard_has_a_test_network() {
     let found: BTreeSet<_> = CASES.iter().flat_map(|(_, codes, _)| codes.iter().copied()).collect();
-    let network = Network::new();
+    let network = NetworkBuilder::new();
     let kinds = kinds(network.rules.network(&network.store()));
     assert_eq!(found, kinds.iter().map(|hazard| hazard.code).collect());
 }
@@ -249,7 +249,7 @@ fn harmless_networks_have_no_hazards() {
         ("a row of ours", |n| n.own_row("p1", "203.0.113.9", "10.57.0.11", None)),
     ];
     for (what, change) in harmless {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         change(&mut network);
         assert_eq!(network.hazards(), Vec::<&str>::new(), "{what}");
     }
@@ -257,7 +257,7 @@ fn harmless_networks_have_no_hazards() {
 
 #[test]
 fn long_list_of_places_is_abbreviated() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     for n in 1..=5 {
         network.nat(&format!("n{n}"), "R", "snat", "203.0.113.9", &format!("10.57.0.{n}"));
     }
@@ -272,7 +272,7 @@ fn long_list_of_places_is_abbreviated() {
 
 #[test]
 fn rows_are_counted_by_owner() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.own_row("p1", "203.0.113.9", "10.57.0.11", None);
     network.own_row("p2", "203.0.113.9", "10.57.0.12", None);
     network.nat("foreign", "R", "snat", "203.0.113.3", "10.58.0.0/24");
@@ -282,13 +282,13 @@ fn rows_are_counted_by_owner() {
 #[test]
 fn only_routers_that_answer_for_the_address_share_it() {
     let forwarded = |edit: Edit| {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
         network.router("R2");
         edit(&mut network);
         network.hazards().contains(&"address-of-router")
     };
-    fn snat(n: &mut Network) {
+    fn snat(n: &mut NetworkBuilder) {
         n.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
         n.nat("two", "R2", "snat", "203.0.113.10", "10.58.0.0/24");
     }

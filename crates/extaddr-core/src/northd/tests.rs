@@ -1,7 +1,7 @@
 use ovn_model::Family::{V4, V6};
 
 use super::*;
-use crate::testing::Network;
+use crate::testing::NetworkBuilder;
 
 #[test]
 fn vip_with_an_unsuitable_backend_is_ignored() {
@@ -73,7 +73,7 @@ fn nat_row_with_unsuitable_addresses_is_ignored() {
         ("dnat", "c1", "10.57.0.11", Some(External)),
         ("dnat", "", "10.57.0.11", Some(External)),
     ] {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.delete("NAT", "base");
         network.nat("row", "R", kind, external, logical);
         let store = network.store();
@@ -103,7 +103,7 @@ fn nat_row_with_unsuitable_port_range_or_peers_is_ignored() {
         (json!({"exempted_ext_ips": set()}), None),
         (json!({"allowed_ext_ips": set(), "exempted_ext_ips": set()}), Some(NatFlaw::ExternalIps)),
     ] {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.delete("NAT", "base");
         network.nat("row", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.11");
         network.put("NAT", "row", columns.clone());
@@ -119,8 +119,8 @@ fn dnat_row_for_a_router_address_is_used_only_beside_snat_or_a_vip() {
 
     use crate::testing::map;
     /// An edit beside a `dnat` row for 203.0.113.2, the address of `R-ext`, and whether the row is used then.
-    type Case = (&'static str, fn(&mut Network), bool);
-    fn forces(network: &mut Network, options: &[(&str, &str)]) {
+    type Case = (&'static str, fn(&mut NetworkBuilder), bool);
+    fn forces(network: &mut NetworkBuilder, options: &[(&str, &str)]) {
         network.put("Logical_Router", "R", json!({"options": map(options)}));
     }
     let cases: [Case; 10] = [
@@ -157,7 +157,7 @@ fn dnat_row_for_a_router_address_is_used_only_beside_snat_or_a_vip() {
     ];
     for (what, add, heeded) in cases {
         for kind in ["dnat", "dnat_and_snat"] {
-            let mut network = Network::new();
+            let mut network = NetworkBuilder::new();
             network.delete("NAT", "base");
             network.nat("row", "R", kind, "203.0.113.2", "10.57.0.12");
             add(&mut network);
@@ -189,7 +189,7 @@ fn nat_row_is_assigned_to_one_gateway_port_or_ignored() {
         ("203.0.113.10", Some("R2-ext"), Err(GatewayPort)),
         ("203.0.113.10", Some("no-such-port"), Err(GatewayPort)),
     ] {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.delete("NAT", "base");
         network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
         network.router("R2");
@@ -208,7 +208,7 @@ fn nat_row_is_assigned_to_one_gateway_port_or_ignored() {
 
 #[test]
 fn release_without_the_gateway_port_column_needs_none() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     for (is_old, expected) in [(true, Ok(None)), (false, Err(NatFlaw::NoGatewayPort))] {
         network.is_old = is_old;
@@ -220,7 +220,7 @@ fn release_without_the_gateway_port_column_needs_none() {
 
 #[test]
 fn router_bound_to_a_chassis_has_no_gateway_ports() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.put(
         "Logical_Router",
         "R",
@@ -262,7 +262,7 @@ fn addresses_of_a_port_are_those_northd_counts() {
             &["fec0::1"],
         ),
     ] {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.instance("p2", addresses);
         if !allocated.is_empty() {
             network.put("Logical_Switch_Port", "p2", serde_json::json!({"dynamic_addresses": allocated}));

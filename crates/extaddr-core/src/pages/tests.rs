@@ -7,12 +7,12 @@ use crate::clock::Now;
 use crate::sources::Kind;
 use crate::sources::instance::InstanceJson;
 use crate::sources::requests::{Requests, SourceUpdate};
-use crate::testing::Network;
+use crate::testing::NetworkBuilder;
 
 /// A network with `p0` to `p8`: three of them granted, three rejected, three without an intent; and intents for missing
 /// ports.
-fn network() -> Network {
-    let mut network = Network::new();
+fn network() -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.delete("Logical_Switch_Port", "p1");
     for number in 0..9 {
         let (port, address) = (format!("p{number}"), format!("10.57.0.{}", 20 + number));
@@ -33,7 +33,7 @@ fn network() -> Network {
     network
 }
 
-fn decided(network: &Network) -> (Store, Engine) {
+fn decided(network: &NetworkBuilder) -> (Store, Engine) {
     let (mut store, mut engine) = (network.store(), Engine::new(network.rules.clone()));
     engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });
     (store, engine)

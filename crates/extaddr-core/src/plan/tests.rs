@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::rules::PortRangeRule;
-use crate::testing::Network;
+use crate::testing::NetworkBuilder;
 
 #[test]
 fn row_that_is_right_is_not_written_with_one_that_is_wrong() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.rules.port_range = PortRangeRule::Off;
     network.wants("p1", "203.0.113.10");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);

@@ -10,19 +10,19 @@ mod targets;
 use serde_json::json;
 
 use crate::rules::PortRangeRule;
-use crate::testing::{Network, map};
+use crate::testing::{NetworkBuilder, map};
 
 const GRANTED: &str = "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535";
 
 /// The base of all cases: `p1` has an intent for an address.
-fn wanting(address: &str) -> Network {
-    let mut network = Network::new();
+fn wanting(address: &str) -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.wants("p1", address);
     network
 }
 
 /// The same, and the address is forwarded.
-fn forwarded() -> Network {
+fn forwarded() -> NetworkBuilder {
     let mut network = wanting("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network
@@ -59,7 +59,7 @@ fn explanation_lists_every_step() {
 fn configured_port_range_is_used_despite_listening_ports() {
     let mut network = forwarded();
     network.balancer("fw", &[("203.0.113.10:2000", "10.57.0.11:80")], &[]);
-    let said = |network: &Network| {
+    let said = |network: &NetworkBuilder| {
         network.checks("p1").into_iter().find(|check| check.contains("port-range: ")).unwrap()
     };
     for (rule, outcome, explained) in [
@@ -125,7 +125,7 @@ fn field_case_3_malformed_vip_beside_a_valid_one_is_ignored() {
 
 #[test]
 fn field_case_4_vips_inside_the_network_are_no_forwards() {
-    let inside = |network: &mut Network| {
+    let inside = |network: &mut NetworkBuilder| {
         network.balancer("inside", &[("10.57.0.50:80", "10.57.0.11:8080")], &["R"]);
     };
     let mut network = wanting("10.57.0.50");
@@ -372,7 +372,7 @@ fn field_case_30_row_on_a_router_bound_to_a_chassis_names_no_gateway_port() {
 #[test]
 fn field_case_30_balancer_on_inner_and_outer_router_is_granted_on_the_outer_one() {
     // S - inner - join - R: the inner router has no gateway.
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.put("Logical_Switch", "join", json!({"name": "join"}));
     network.router("inner");
     network.router_port("inner", "inner-S", &["10.57.0.2/24"]);

@@ -4,7 +4,7 @@ use ovsdb_protocol::Row;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{Network, map};
+use crate::testing::{NetworkBuilder, map};
 
 /// The router `R` and its gateway port.
 fn place(store: &Store) -> (RouterId, RouterPortId) {
@@ -28,7 +28,7 @@ fn row(store: &Store, purpose: Purpose) -> OwnRow {
     }
 }
 
-fn columns(network: &Network, purpose: Purpose) -> Value {
+fn columns(network: &NetworkBuilder, purpose: Purpose) -> Value {
     let store = network.store();
     let row = row(&store, purpose);
     serde_json::to_value(Row::from(row.columns(&store, &network.rules.owner, 7))).unwrap()
@@ -36,7 +36,7 @@ fn columns(network: &Network, purpose: Purpose) -> Value {
 
 #[test]
 fn rows_of_every_role_have_their_columns_and_tags() {
-    let network = Network::new();
+    let network = NetworkBuilder::new();
     let store = network.store();
     let gateway_port = store.router_port(place(&store).1).unwrap().uuid;
     let expected = |kind: &str, tags: &[(&str, &str)]| {
@@ -75,7 +75,7 @@ fn rows_of_every_role_have_their_columns_and_tags() {
 
 #[test]
 fn old_server_gets_only_columns_that_it_has() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.is_old = true;
     let columns = columns(&network, Purpose::Egress { port: "p1".into() });
     let names: Vec<_> = columns.as_object().unwrap().keys().map(String::as_str).collect();
@@ -84,7 +84,7 @@ fn old_server_gets_only_columns_that_it_has() {
 
 #[test]
 fn external_ips_are_written_only_if_decided() {
-    let network = Network::new();
+    let network = NetworkBuilder::new();
     let store = network.store();
     let set = Uuid::from_u128(5);
     let none = json!(["set", []]);
@@ -104,7 +104,7 @@ fn external_ips_are_written_only_if_decided() {
 
 #[test]
 fn update_keeps_keys_of_others() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
     let store = network.store();
     let (_, there) = store.nats().find(|(_, nat)| network.rules.owner.owns(nat)).unwrap();
@@ -148,7 +148,7 @@ fn limited_or_disabled_row_is_rewritten() {
         (json!({"external_mac": "02:00"}), false),
         (json!({"allowed_ext_ips": set(), "exempted_ext_ips": set()}), false),
     ] {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
         let store = network.store();
         let (_, nat) = store.nats().find(|(_, nat)| !nat.tags.is_empty()).unwrap();

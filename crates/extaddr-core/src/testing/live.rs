@@ -6,13 +6,13 @@ use ovn_model::Store;
 use ovsdb_protocol::{Batch, Columns, Replica, RowChange, RowUpdate};
 use serde_json::Value;
 
-use super::{Network, lines, outcome, uuid};
+use super::{NetworkBuilder, lines, outcome, uuid};
 use crate::clock::Now;
 use crate::engine::Engine;
 
 /// A network, and an engine that has seen all its edits.
 pub(crate) struct Live {
-    network: Network,
+    network: NetworkBuilder,
     store: Store,
     engine: Engine,
     now: Now,
@@ -20,7 +20,7 @@ pub(crate) struct Live {
 
 impl Live {
     /// Returns one whose engine has seen the network as it is.
-    pub(crate) fn new(network: Network) -> Self {
+    pub(crate) fn new(network: NetworkBuilder) -> Self {
         let (store, engine) = (network.store(), Engine::new(network.rules.clone()));
         let now = Now { instant: Instant::now(), wall: 1_800_000_000 };
         let mut live = Self { network, store, engine, now };
@@ -29,7 +29,7 @@ impl Live {
     }
 
     /// Edits the network in one transaction.
-    pub(crate) fn edit(&mut self, edit: impl FnOnce(&mut Network)) {
+    pub(crate) fn edit(&mut self, edit: impl FnOnce(&mut NetworkBuilder)) {
         let before = self.network.rows.clone();
         edit(&mut self.network);
         self.store.begin(Batch::Delta);
@@ -62,17 +62,17 @@ impl Live {
         (&self.store, &self.engine, self.now)
     }
 
-    /// Returns the decisions on a port, as [`Network::outcome`] does.
+    /// Returns the decisions on a port, as [`NetworkBuilder::outcome`] does.
     pub(crate) fn outcome(&self, port: &str) -> String {
         outcome(&self.store, &self.engine, port)
     }
 
-    /// Returns the changes for a port, as [`Network::plan`] does.
+    /// Returns the changes for a port, as [`NetworkBuilder::plan`] does.
     pub(crate) fn plan(&self, port: &str) -> Vec<String> {
         lines(&self.store, &self.engine, Some(port))
     }
 
-    /// Returns the changes of conversions, as [`Network::conversions`] does.
+    /// Returns the changes of conversions, as [`NetworkBuilder::conversions`] does.
     pub(crate) fn conversions(&self) -> Vec<String> {
         lines(&self.store, &self.engine, None)
     }

@@ -76,11 +76,11 @@ mod tests {
 
     use super::*;
     use crate::clock::Now;
-    use crate::testing::{Network, map};
+    use crate::testing::{NetworkBuilder, map};
 
     #[test]
     fn settled_overrides_are_verified_in_turn() {
-        let mut network = Network::new();
+        let mut network = NetworkBuilder::new();
         for n in 1..=5 {
             let (port, address) = (format!("p{n}"), format!("10.57.0.1{n}"));
             network.instance(&port, &format!("02:00:00:00:00:1{n} {address}"));

@@ -172,11 +172,11 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
     };
     for row in before.iter().filter(departed).filter(|row| !stays(row)) {
         let internal = row.logical.parse().expect("an address");
-        let may_go_on = settings.drain > 0
+        let may_continue = settings.drain > 0
             && oracle.addresses_of(&row.port).contains(&internal)
             && oracle.has_external(row.router, row.external);
         let until = drain_of(row).and_then(|drain| Some(drain.drains?.1));
-        if may_go_on {
+        if may_continue {
             assert_eq!(until, Some(wall + settings.drain), "for {}", in_words(row));
             seen.drained += 1;
         }

@@ -84,7 +84,7 @@ impl Indexes {
     }
 
     /// Indexes a port of type `virtual` by the ports that may have its address.
-    fn readopt(&mut self, edit: &Edit<'_, Port>) {
+    fn index_virtual_parents(&mut self, edit: &Edit<'_, Port>) {
         let [from, to] = [edit.old, edit.new].map(|port| {
             let mut parents: Vec<_> = port.into_iter().flat_map(Port::virtual_parents).collect();
             parents.sort_unstable();
@@ -114,11 +114,11 @@ impl Indexes {
         file(&mut self.router_type, |kind| kind == PortKind::Router);
         file(&mut self.switch_type, |kind| kind == PortKind::Switch);
         file(&mut self.physical, PortKind::is_physical);
-        self.readdress(slabs, id, placed);
+        self.index_addresses(slabs, id, placed);
     }
 
     /// Indexes a port by each of its addresses once.
-    fn readdress(&mut self, slabs: &Slabs, id: PortId, placed: [Option<(&Port, Option<SwitchId>)>; 2]) {
+    fn index_addresses(&mut self, slabs: &Slabs, id: PortId, placed: [Option<(&Port, Option<SwitchId>)>; 2]) {
         let is_same = |(old, from): (&Port, _), (new, to): (&Port, _)| {
             from == to && old.kind.is_instance() == new.kind.is_instance() && old.addresses == new.addresses
         };
@@ -265,7 +265,7 @@ impl Indexed for Port {
         let [from, to] = edit.map(Self::switch_peer);
         indexes.switch_peers.moved(edit.id, from, to, |name| name.into());
         if edit.rows().any(|port| port.kind == PortKind::Virtual) {
-            indexes.readopt(edit);
+            indexes.index_virtual_parents(edit);
         }
         indexes.place_port(slabs, edit.id, edit.map(|port| Some((port, port.switch))));
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Deletes our row.
-fn delete_row(network: &mut Network) {
+fn delete_row(network: &mut NetworkBuilder) {
     let store = network.store();
     let (router, _) = store.routers().next().unwrap();
     let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
@@ -11,31 +11,31 @@ fn delete_row(network: &mut Network) {
 }
 
 /// Attaches the balancer to the router.
-fn attach(network: &mut Network) {
+fn attach(network: &mut NetworkBuilder) {
     network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
 }
 
 /// Gives the balancer its VIP back.
-fn restore(network: &mut Network) {
+fn restore(network: &mut NetworkBuilder) {
     let vips = map(&[(A, TARGET), ("203.0.113.11:80", TARGET)]);
     network.put("Load_Balancer", "fw", json!({"vips": vips}));
 }
 
 /// A way to remove a VIP.
-struct Way {
+struct VipRemoval {
     /// The converted network.
-    network: fn() -> Network,
+    network: fn() -> NetworkBuilder,
     /// The change that restores the VIP.
     restored: &'static str,
     /// The same as an edit.
-    restore: fn(&mut Network),
+    restore: fn(&mut NetworkBuilder),
     /// The change that removes it once more.
     removal: &'static str,
 }
 
-const WAYS: [Way; 2] = [
-    Way { network: detached, restored: "attach fw", restore: attach, removal: "detach fw" },
-    Way {
+const REMOVALS: [VipRemoval; 2] = [
+    VipRemoval { network: detached, restored: "attach fw", restore: attach, removal: "detach fw" },
+    VipRemoval {
         network: removed,
         restored: "restore-vip fw 203.0.113.10",
         restore,
@@ -51,7 +51,7 @@ fn made_again(removal: &str) -> Vec<String> {
 
 #[test]
 fn deleted_row_is_restored_after_its_vip() {
-    for Way { network, restored, restore, removal } in WAYS {
+    for VipRemoval { network, restored, restore, removal } in REMOVALS {
         let mut live = Live::new(network());
         assert_eq!(live.conversions(), Vec::<String>::new());
         live.edit(delete_row);
@@ -63,7 +63,7 @@ fn deleted_row_is_restored_after_its_vip() {
 
 #[test]
 fn vip_restored_by_others_is_not_restored_twice() {
-    for Way { network, restore, removal, .. } in WAYS {
+    for VipRemoval { network, restore, removal, .. } in REMOVALS {
         let mut live = Live::new(network());
         live.edit(|network| {
             delete_row(network);
@@ -75,7 +75,7 @@ fn vip_restored_by_others_is_not_restored_twice() {
 
 #[test]
 fn deleted_balancer_is_not_restored() {
-    for Way { network, .. } in WAYS {
+    for VipRemoval { network, .. } in REMOVALS {
         let mut live = Live::new(network());
         live.edit(|network| {
             delete_row(network);
@@ -87,7 +87,7 @@ fn deleted_balancer_is_not_restored() {
 
 #[test]
 fn balancer_is_not_attached_to_a_successor_of_its_router() {
-    let without_its_router = |network: fn() -> Network| {
+    let without_its_router = |network: fn() -> NetworkBuilder| {
         let mut live = Live::new(network());
         live.edit(|network| {
             delete_row(network);
@@ -102,7 +102,7 @@ fn balancer_is_not_attached_to_a_successor_of_its_router() {
 }
 
 /// Somebody changes the record of our row, or removes it.
-fn set_record(network: &mut Network, record: Option<&str>) {
+fn set_record(network: &mut NetworkBuilder, record: Option<&str>) {
     let store = network.store();
     let (router, _) = store.routers().next().unwrap();
     let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
@@ -113,7 +113,7 @@ fn set_record(network: &mut Network, record: Option<&str>) {
 
 #[test]
 fn removed_undo_record_is_remembered() {
-    for Way { network, restored, .. } in WAYS {
+    for VipRemoval { network, restored, .. } in REMOVALS {
         let mut live = Live::new(network());
         live.edit(|network| set_record(network, None));
         assert!(live.conversions().contains(&restored.to_owned()), "{:?}", live.conversions());

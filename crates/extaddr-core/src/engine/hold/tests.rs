@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::ownership::Role;
 use crate::rules::PortRangeRule;
-use crate::testing::{Live, Network, reference};
+use crate::testing::{Live, NetworkBuilder, reference};
 
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
@@ -18,8 +18,8 @@ const HOLD_DOWN: Duration = Duration::from_secs(2);
 const ALMOST: Duration = Duration::from_millis(1_999);
 
 /// A network that forwards `A` to `p1`, which wants an address or none.
-fn forwarded(wanted: &str) -> Network {
-    let mut network = Network::new();
+fn forwarded(wanted: &str) -> NetworkBuilder {
+    let mut network = NetworkBuilder::new();
     network.rules.port_range = PortRangeRule::Off;
     network.wants("p1", wanted);
     forward(&mut network);
@@ -27,23 +27,23 @@ fn forwarded(wanted: &str) -> Network {
 }
 
 /// The same, with the row of its override.
-fn overridden() -> Network {
+fn overridden() -> NetworkBuilder {
     let mut network = forwarded(A);
     network.own_row("p1", A, TARGET, None);
     network
 }
 
-fn forward(network: &mut Network) {
+fn forward(network: &mut NetworkBuilder) {
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
 }
 
-fn unforward(network: &mut Network) {
+fn unforward(network: &mut NetworkBuilder) {
     network.delete("Load_Balancer", "fw");
 }
 
 /// Another network forwards the address.
-fn forward_elsewhere(network: &mut Network) {
+fn forward_elsewhere(network: &mut NetworkBuilder) {
     network.router("R2");
     network.balancer("fw2", &[("203.0.113.10:80", "10.58.0.11:80")], &["R2"]);
 }
@@ -78,7 +78,7 @@ fn forward_that_returns_restarts_the_hold_down() {
 
 #[test]
 fn other_changes_delete_a_held_row_at_once() {
-    type Edit = fn(&mut Network);
+    type Edit = fn(&mut NetworkBuilder);
     let cases: [(&str, Edit, &[&str]); 5] = [
         ("another network has the address", forward_elsewhere, &[DELETE]),
         ("the port wants nothing", |n| n.wants("p1", "none"), &[DELETE]),
@@ -152,7 +152,7 @@ fn held_row_of_a_port_without_its_own_intent_is_not_reported() {
 }
 
 /// A network where connections of `p1` with the address finish.
-fn draining() -> Network {
+fn draining() -> NetworkBuilder {
     let mut network = forwarded("none");
     let tags = [("ovn-extaddr:internal", TARGET), ("ovn-extaddr:until", "1800000100")];
     let name = network.row_of_role(Role::Drain, "p1", A, &tags);

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::{GRANTED, forwarded, wanting};
 use crate::rules::{ExemptionsRule, PortRangeRule};
-use crate::testing::{Network, map, reference};
+use crate::testing::{NetworkBuilder, map, reference};
 
 fn address_set() -> Value {
     reference("Address_Set", "peers")
 }
 
 /// A foreign row for `p1`'s address, with more columns.
-fn beside(external: &str, columns: Value) -> Network {
+fn beside(external: &str, columns: Value) -> NetworkBuilder {
     let mut network = forwarded();
     network.nat("foreign", "R", "snat", external, "10.57.0.11");
     network.put("NAT", "foreign", columns);
@@ -84,7 +84,7 @@ fn snat_of_another_network_has_no_exemptions_for_the_port() {
     let mut network = forwarded();
     network.nat("else", "R", "snat", "203.0.113.9", "10.99.0.0/28");
     network.put("NAT", "else", json!({"exempted_ext_ips": address_set()}));
-    let hazards = |network: &Network, code: &str| {
+    let hazards = |network: &NetworkBuilder, code: &str| {
         network.checks("p1").iter().filter(|check| check.starts_with(code)).count()
     };
     assert_eq!(hazards(&network, "!exemptions: "), 0);
@@ -123,7 +123,7 @@ fn field_case_6_exemptions_of_the_network_snat_are_a_hazard() {
 }
 
 /// The UUID of our row for `p1`.
-fn own(network: &Network) -> &'static str {
+fn own(network: &NetworkBuilder) -> &'static str {
     let store = network.store();
     let (_, nat) = store.tagged_nats().next().unwrap();
     nat.uuid.to_string().leak()
@@ -198,7 +198,7 @@ fn field_case_14_internal_address_of_two_ports_gets_no_row() {
 
 #[test]
 fn owner_with_the_lesser_name_keeps_its_override() {
-    let group = |network: &mut Network, owner: &str| network.rules.owner = owner.parse().unwrap();
+    let group = |network: &mut NetworkBuilder, owner: &str| network.rules.owner = owner.parse().unwrap();
     // Both with the same address, and with different ones, as by their policies.
     for other in ["203.0.113.10", "203.0.113.11"] {
         let mut network = forwarded();

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::wanting;
-use crate::testing::{Network, map};
+use crate::testing::{NetworkBuilder, map};
 
 const GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
 
 /// Two gateway ports, and an address in the networks of neither.
-fn two_uplinks() -> Network {
+fn two_uplinks() -> NetworkBuilder {
     let mut network = wanting("192.0.2.10");
     network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
@@ -76,7 +76,7 @@ fn field_case_35_drain_row_stays_at_the_former_gateway_port() {
 
 #[test]
 fn field_case_19_drain_row_is_deleted_with_its_forward() {
-    let mut network = Network::new();
+    let mut network = NetworkBuilder::new();
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
     network.balancer("other", &[("203.0.113.11:80", "10.57.0.11:80")], &["R"]);
     network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
@@ -90,7 +90,8 @@ fn field_case_19_drain_row_is_deleted_with_its_forward() {
 #[test]
 fn field_case_36_explain_reports_the_effect_of_a_change_on_connections() {
     let mut network = super::forwarded();
-    let said = |network: &Network| network.checks("p1").iter().any(|check| check.starts_with("change: "));
+    let said =
+        |network: &NetworkBuilder| network.checks("p1").iter().any(|check| check.starts_with("change: "));
     assert!(said(&network));
     // A forward of a whole address has no port that is listened on.
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
@@ -100,8 +101,9 @@ fn field_case_36_explain_reports_the_effect_of_a_change_on_connections() {
 
 #[test]
 fn field_case_33_other_gateway_ports_of_the_network_are_a_hazard() {
-    let hazard =
-        |network: &Network| network.checks("p1").into_iter().find(|check| check.starts_with("!gateway-port"));
+    let hazard = |network: &NetworkBuilder| {
+        network.checks("p1").into_iter().find(|check| check.starts_with("!gateway-port"))
+    };
     let mut network = super::forwarded();
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     network.nat_at("base", "R-ext");
@@ -202,7 +204,8 @@ fn old_server_gets_rows_without_gateway_port_and_port_range() {
 fn explain_warns_of_neutron_routers() {
     let mut network = wanting("203.0.113.10");
     network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
-    let told = |network: &Network| network.checks("p1").iter().any(|check| check.starts_with("!neutron: "));
+    let told =
+        |network: &NetworkBuilder| network.checks("p1").iter().any(|check| check.starts_with("!neutron: "));
     assert!(!told(&network));
     let name = "neutron-6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001";
     network.put("Logical_Router", "R", json!({"name": name}));

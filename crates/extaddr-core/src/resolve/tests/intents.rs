@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{GRANTED, forwarded};
 use crate::policy::Policy;
 use crate::resolve::Dependency;
-use crate::testing::{Edit, Network, allow, map};
+use crate::testing::{Edit, NetworkBuilder, allow, map};
 
 /// The network without any intent.
-fn silent() -> Network {
+fn silent() -> NetworkBuilder {
     let mut network = forwarded();
     network.put("Logical_Switch_Port", "p1", json!({"external_ids": map(&[])}));
     network
@@ -87,9 +87,11 @@ fn policy_rule_matches_a_port_by_switch_and_router() {
 #[test]
 fn port_without_an_address_under_default_auto_is_not_reported() {
     for spoil in [
-        |n: &mut Network| n.delete("Load_Balancer", "fw"),
-        |n: &mut Network| n.delete("Logical_Switch_Port", "S-R-S"),
-        |n: &mut Network| n.put("Logical_Switch_Port", "p1", json!({"addresses": "02:00:00:00:00:11"})),
+        |n: &mut NetworkBuilder| n.delete("Load_Balancer", "fw"),
+        |n: &mut NetworkBuilder| n.delete("Logical_Switch_Port", "S-R-S"),
+        |n: &mut NetworkBuilder| {
+            n.put("Logical_Switch_Port", "p1", json!({"addresses": "02:00:00:00:00:11"}))
+        },
     ] {
         let mut network = silent();
         network.rules.auto = true;
@@ -112,7 +114,7 @@ fn router_key_other_than_auto_is_ignored() {
 }
 
 /// 203.0.113.10 is allowed on `R`, and nothing forwards it.
-fn allowed() -> Network {
+fn allowed() -> NetworkBuilder {
     let mut network = forwarded();
     network.delete("Load_Balancer", "fw");
     network.rules.allow = vec![allow("R", "203.0.113.0/28")];
@@ -167,7 +169,7 @@ fn address_of_another_router_is_not_allowed() {
 
 #[test]
 fn allowed_address_is_granted_on_the_nearest_usable_router() {
-    let second = |network: &mut Network| {
+    let second = |network: &mut NetworkBuilder| {
         network.rules.allow = vec![allow("*", "203.0.113.0/28")];
         network.router("R2");
         network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
@@ -183,7 +185,7 @@ fn allowed_address_is_granted_on_the_nearest_usable_router() {
 
 #[test]
 fn allowed_address_is_watched_on_all_routers() {
-    let anywhere = |network: &Network| {
+    let anywhere = |network: &NetworkBuilder| {
         let address = "203.0.113.10".parse().unwrap();
         network.watched("p1").contains(&Dependency::Anywhere(address))
     };

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{GRANTED, forwarded};
-use crate::testing::{Network, map};
+use crate::testing::{NetworkBuilder, map};
 
 fn joint(peer: &str) -> Value {
     json!({"type": "switch", "peer": peer})
 }
 
 /// `p1` on a switch that is joined with `S` by ports of type `switch`.
-fn leaf() -> Network {
+fn leaf() -> NetworkBuilder {
     let mut network = forwarded();
     network.put("Logical_Switch", "S", json!({"ports": ["set", []]}));
     network.join("S", "R-S");
@@ -139,7 +139,7 @@ fn field_case_31_disabled_port_between_routers_is_a_refusal() {
 
 #[test]
 fn field_case_31_router_with_all_outer_ports_disabled_is_a_refusal() {
-    let disable = |network: &mut Network, port: &str| {
+    let disable = |network: &mut NetworkBuilder, port: &str| {
         network.put("Logical_Router_Port", port, json!({"enabled": false}));
     };
     let mut network = forwarded();
@@ -167,7 +167,7 @@ fn field_case_14_duplicate_address_across_peered_switches_is_a_conflict() {
 }
 
 /// A chain of routers, the last of which is a gateway and has the forward.
-fn chain(length: u8) -> Network {
+fn chain(length: u8) -> NetworkBuilder {
     let mut network = forwarded();
     network.delete("Logical_Switch_Port", "S-R-S");
     network.delete("Logical_Router", "R");

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{GRANTED, forwarded, wanting};
-use crate::testing::{Network, map, reference};
+use crate::testing::{NetworkBuilder, map, reference};
 
 #[test]
 fn field_case_18_external_ports_are_instances() {
@@ -19,7 +19,7 @@ fn field_case_18_external_ports_are_instances() {
 const OPTIONS: [(&str, &str); 2] = [("virtual-ip", "10.57.0.100"), ("virtual-parents", "p1,p2")];
 
 /// 10.57.0.100 moves between `p1` and `p2`, and is forwarded.
-fn virtual_target(wanted: &str) -> Network {
+fn virtual_target(wanted: &str) -> NetworkBuilder {
     let mut network = wanting(wanted);
     network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
     network.instance("p3", "02:00:00:00:00:13 10.57.0.13");
@@ -69,7 +69,7 @@ fn field_case_18_default_target_on_a_virtual_port_is_converted() {
 }
 
 /// A default target on a router that is bound to a chassis.
-fn bound(router: &[(&str, &str)], balancer: &[(&str, &str)]) -> Network {
+fn bound(router: &[(&str, &str)], balancer: &[(&str, &str)]) -> NetworkBuilder {
     let mut network = wanting("203.0.113.10");
     network.bind_to_chassis();
     let options: Vec<_> = router.iter().copied().chain([("chassis", "gateway-1")]).collect();
