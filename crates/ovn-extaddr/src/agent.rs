@@ -34,7 +34,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::exposition::Exposition;
 use crate::log::LogControl;
-use crate::log_throttle::LogThrottle;
+use crate::log_throttle::{Admitted, LogThrottle};
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::role::Role;
@@ -48,7 +48,7 @@ use locking::{Election, spread};
 use sources::Sources;
 use tracker::IntentTracker;
 use verification::Verification;
-use writing::{Past, Writing};
+use writing::Writing;
 
 /// How long a transaction under way may delay the end of the agent.
 const GRACE: Duration = Duration::from_secs(5);
@@ -63,23 +63,25 @@ pub struct Run {
 
 /// Everything that the loop owns.
 struct Agent {
-    session: Session,
-    store: Store,
+    northbound: Northbound,
     engine: Engine,
-    applier: Applier,
     election: Election,
     tracker: IntentTracker,
     writing: Writing,
-    past: Past,
     repeats: LogThrottle,
     metrics: Metrics,
-    /// How many of the bytes received on the connection are counted.
-    counted: u64,
     service: Service,
     sources: Sources,
     verification: Verification,
-    log: LogControl,
     configured: Configured,
+}
+
+/// The copy of the Northbound database, and the session that keeps it in sync.
+struct Northbound {
+    session: Session,
+    store: Store,
+    /// Why the connection was lost last.
+    lost: Option<(SystemTime, String)>,
 }
 
 /// The inputs of the loop besides the database.
@@ -160,22 +162,18 @@ impl Agent {
         });
         let audit = audit.transpose()?;
         Ok(Self {
-            session: Session::new(config),
-            store,
+            northbound: Northbound { session: Session::new(config), store, lost: None },
             engine,
-            applier: Applier::new(lock),
             election: Election::new(dry_run, Takeover::new(settings.takeover.map(spread))),
             tracker: IntentTracker::new(settings.metrics_by_router),
-            writing: Writing::new(audit),
-            past: Past::default(),
+            writing: Writing::new(Applier::new(lock), audit),
             repeats: LogThrottle::default(),
             metrics: Metrics::new(),
-            counted: 0,
             service: Service::new(),
             sources: Sources::new(settings.cms, now().instant),
             verification,
-            log,
             configured: Configured {
+                log,
                 remotes: settings.remotes,
                 tls: settings.tls,
                 cluster_id: settings.cluster_id,
@@ -209,10 +207,10 @@ impl Agent {
                     }
                     asked.answer(answer);
                 }
-                question = exposition.next() => self.answer(question, exposition),
+                query = exposition.next() => self.answer(query, exposition),
                 report = watchers.next() => self.take_source_report(report),
                 verdicts = self.verification.next() => self.verified(verdicts),
-                event = self.session.next(&mut self.store) => self.event(event),
+                event = self.northbound.next() => self.event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
             // All available events are taken in before decisions are made: a burst of updates leads to one decision,
@@ -235,12 +233,12 @@ impl Agent {
 
     /// When something is to be done although no event occurs.
     fn next_deadline(&self) -> Option<Instant> {
-        let retry = self.applier.next_deadline().filter(|_| self.may_write());
-        let decide = self.engine.next_deadline().into_iter().chain(self.applier.next_expiry()).min();
+        let retry = self.writing.applier.next_deadline().filter(|_| self.may_write());
+        let decide = self.engine.next_deadline().into_iter().chain(self.writing.applier.next_expiry()).min();
         let decide = decide.filter(|_| self.may_decide());
         let source = self.sources.deadline(now().instant);
         let service = self.service.next_deadline();
-        let takeover = self.election.takeover.next_deadline().filter(|_| self.session.is_synced());
+        let takeover = self.election.takeover.next_deadline().filter(|_| self.northbound.session.is_synced());
         let verify = self.verification.next_deadline();
         let deadlines =
             retry.into_iter().chain(decide).chain(service).chain(takeover).chain(source).chain(verify);
@@ -248,17 +246,17 @@ impl Agent {
     }
 
     fn role(&self) -> Role {
-        self.election.role(self.session.lock_status())
+        self.election.role(self.northbound.session.lock_status())
     }
 
     fn may_write(&self) -> bool {
-        self.role() == Role::Active && self.session.is_synced()
+        self.role() == Role::Active && self.northbound.session.is_synced()
     }
 
     /// Waits for the transaction under way.
     async fn finish(&mut self) {
-        while self.applier.is_busy() {
-            let event = self.session.next(&mut self.store).await;
+        while self.writing.applier.is_busy() {
+            let event = self.northbound.next().await;
             self.event(event);
         }
         self.report();
@@ -267,7 +265,7 @@ impl Agent {
     async fn ready_event(&mut self) -> Option<SessionEvent> {
         tokio::select! {
             biased;
-            event = self.session.next(&mut self.store) => Some(event),
+            event = self.northbound.next() => Some(event),
             () = ready(()) => None,
         }
     }
@@ -275,11 +273,11 @@ impl Agent {
     fn event(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::Connected(remote) => {
-                self.counted = 0;
+                self.metrics.connected();
                 debug!(%remote, "connected");
             }
             SessionEvent::Synced { resumed } => {
-                let (bytes, rows) = self.session.received();
+                let (bytes, rows) = self.northbound.session.received();
                 info!(resumed, bytes, rows, "synchronised with the database");
                 self.repeats.forget("disconnected");
                 self.count_resync(resumed, bytes);
@@ -289,7 +287,9 @@ impl Agent {
             SessionEvent::Completed { id, outcome } => {
                 // The outcome is judged by the database after it.
                 self.decide();
-                if let Some(report) = self.applier.completed(id, outcome, &self.store, &self.engine, now()) {
+                if let Some(report) =
+                    self.writing.applier.completed(id, outcome, &self.northbound.store, &self.engine, now())
+                {
                     self.concluded(&report);
                 }
             }
@@ -300,13 +300,12 @@ impl Agent {
 
     fn disconnected(&mut self, remote: &Endpoint, error: &Error, retry: Duration) {
         self.metrics.disconnects.inc();
-        let address = self.session.address();
+        let address = self.northbound.session.address();
         let place = access::place(remote, address);
         let causes = format!("{error:#}");
         let text = format!("{place}: {causes}");
-        self.past.lost = Some((SystemTime::now(), text.clone()));
-        if let Some(repeated) = self.repeats.admit("disconnected", &text, now().instant) {
-            let repeated = Some(repeated).filter(|count| *count > 0);
+        self.northbound.lost = Some((SystemTime::now(), text.clone()));
+        if let Some(Admitted { repeated }) = self.repeats.admit("disconnected", &text, now().instant) {
             let cure = access::hint(remote, error).map(tracing::field::display);
             let address = address.map(|address| tracing::field::display(address.ip()));
             warn!(%remote, error = %causes, address, cure, ?retry, repeated, "disconnected");
@@ -319,13 +318,22 @@ impl Agent {
             return;
         }
         let start = now();
-        let decided = self.engine.catch_up(&mut self.store, start);
+        let decided = self.engine.catch_up(&mut self.northbound.store, start);
         if !decided.is_empty() {
             self.metrics.decisions.observe(start.instant.elapsed().as_secs_f64());
             self.metrics.decided.inc_by(decided.len() as u64);
         }
-        self.applier.expire(&self.engine, start.instant);
+        self.writing.applier.expire(&self.engine, start.instant);
         self.tracker.note(&self.engine, decided, start.instant);
+    }
+}
+
+// ===== impl Northbound =====
+
+impl Northbound {
+    /// Waits for an event of the session. No event is lost when the future is dropped.
+    async fn next(&mut self) -> SessionEvent {
+        self.session.next(&mut self.store).await
     }
 }
 

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use crate::http::access::StatusPage;
 use crate::http::listen::Listen;
-use crate::http::question::{Question, QuestionSender};
+use crate::http::state_query::{StateQuery, StateQuerySender};
 use crate::http::{ANSWER_TIMEOUT, HttpState};
 use routes::routes;
 
@@ -43,8 +43,8 @@ const MAX_REQUEST: usize = 16 << 10;
 /// The listener. It ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Exposition {
-    questions: mpsc::Receiver<Question>,
-    asking: QuestionSender,
+    queries: mpsc::Receiver<StateQuery>,
+    sender: StateQuerySender,
     place: Option<Listen>,
     page: watch::Sender<StatusPage>,
     task: Option<JoinHandle<()>>,
@@ -55,9 +55,9 @@ pub(crate) struct Exposition {
 impl Exposition {
     /// Creates a listener without a place to listen.
     pub(crate) fn new() -> Self {
-        let (sender, questions) = mpsc::channel(MAX_CONNECTIONS);
+        let (sender, queries) = mpsc::channel(MAX_CONNECTIONS);
         let page = watch::Sender::new(StatusPage::Off);
-        Self { questions, asking: QuestionSender::new(sender), place: None, page, task: None }
+        Self { queries, sender: StateQuerySender::new(sender), place: None, page, task: None }
     }
 
     /// Changes the place where it listens; `None` for nowhere.
@@ -71,7 +71,7 @@ impl Exposition {
             return Ok(());
         }
         self.close();
-        let state = |is_tcp| HttpState::new(self.asking.clone(), self.page.subscribe(), is_tcp);
+        let state = |is_tcp| HttpState::new(self.sender.clone(), self.page.subscribe(), is_tcp);
         self.task = match place {
             None => None,
             Some(Listen::Tcp(address)) => {
@@ -91,13 +91,13 @@ impl Exposition {
         Ok(())
     }
 
-    /// Waits for the next question.
+    /// Waits for the next query.
     ///
     /// # Cancel safety
-    /// No question is lost when the future is dropped.
-    pub(crate) async fn next(&mut self) -> Question {
-        match self.questions.recv().await {
-            Some(question) => question,
+    /// No query is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> StateQuery {
+        match self.queries.recv().await {
+            Some(query) => query,
             None => std::future::pending().await,
         }
     }

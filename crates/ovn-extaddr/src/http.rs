@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod listen;
-pub(crate) mod question;
+pub(crate) mod state_query;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use axum::response::Response;
 use tokio::sync::{Semaphore, watch};
 
 use access::StatusPage;
-use question::QuestionSender;
+use state_query::StateQuerySender;
 
 /// The time that the loop may take to answer, and a client to send its request.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// The state for answering requests.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpState {
-    pub(crate) asking: QuestionSender,
+    pub(crate) queries: StateQuerySender,
     /// The access to the status page, by the present configuration.
     pub(crate) page: watch::Receiver<StatusPage>,
     /// Whether requests arrive over TCP.
@@ -37,8 +37,8 @@ pub(crate) struct HttpState {
 }
 
 impl HttpState {
-    pub(crate) fn new(asking: QuestionSender, page: watch::Receiver<StatusPage>, is_tcp: bool) -> Self {
-        Self { asking, page, is_tcp, turns: Arc::new(Semaphore::new(MAX_PAGES)) }
+    pub(crate) fn new(queries: StateQuerySender, page: watch::Receiver<StatusPage>, is_tcp: bool) -> Self {
+        Self { queries, page, is_tcp, turns: Arc::new(Semaphore::new(MAX_PAGES)) }
     }
 }
 

@@ -48,9 +48,11 @@ pub(crate) struct Metrics {
     pub(crate) resyncs: Family<Word, Counter>,
     pub(crate) resync_bytes: Family<Word, Counter>,
     pub(crate) received_bytes: Counter,
+    /// How many of the bytes received on the connection are counted.
+    counted_bytes: u64,
     pub(crate) disconnects: Counter,
-    pub(crate) in_step: Gauge,
-    pub(crate) in_step_time: Seconds,
+    pub(crate) synced: Gauge,
+    pub(crate) synced_time: Seconds,
     pub(crate) source_reached: Family<Named, Gauge>,
     pub(crate) source_instances: Family<Named, Gauge>,
     pub(crate) source_unknown: Family<Named, Gauge>,
@@ -127,25 +129,26 @@ impl Metrics {
                 "Bytes received from database servers",
                 Counter::default(),
             ),
+            counted_bytes: 0,
             disconnects: add(
                 r,
                 "disconnects",
                 "Connections that broke or could not be made",
                 Counter::default(),
             ),
-            in_step: add(
+            synced: add(
                 r,
-                "database_in_step",
-                "Whether the copy of the database is in step",
+                "database_synced",
+                "Whether the copy of the database is synchronised",
                 Gauge::default(),
             ),
-            in_step_time: add(
+            synced_time: add(
                 r,
-                "database_in_step_timestamp_seconds",
-                "When the copy of the database was last known to be in step",
+                "database_synced_timestamp_seconds",
+                "When the copy of the database was last known to be synchronised",
                 Seconds::default(),
             ),
-            source_reached: add(r, "source_reached", "Whether a source is in step", Family::default()),
+            source_reached: add(r, "source_reached", "Whether a source is synchronised", Family::default()),
             source_instances: add(r, "source_instances", "Instances of a source", Family::default()),
             source_unknown: add(
                 r,
@@ -289,9 +292,20 @@ impl Metrics {
         }
     }
 
+    /// Records a new connection, on which nothing has been received.
+    pub(crate) fn connected(&mut self) {
+        self.counted_bytes = 0;
+    }
+
+    /// Records how many bytes were received on the connection. Those received after the last call are not counted.
+    pub(crate) fn count_received(&mut self, bytes: u64) {
+        self.received_bytes.inc_by(bytes.saturating_sub(self.counted_bytes));
+        self.counted_bytes = bytes;
+    }
+
     /// Records that the copy of the database is in sync, or was until now.
-    pub(crate) fn seen_in_step(&self) {
-        self.in_step_time.set(unix_time());
+    pub(crate) fn seen_synced(&self) {
+        self.synced_time.set(unix_time());
     }
 
     /// Records that overrides were verified.

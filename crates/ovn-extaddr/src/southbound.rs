@@ -258,20 +258,20 @@ impl Reader {
     /// Each select is a separate request: a server has to examine every flow for it, and serves nobody meanwhile.
     async fn flows(&self, overrides: &[Override], southbound: &mut Southbound) -> anyhow::Result<()> {
         let datapaths: BTreeSet<Uuid> = southbound.datapaths.values().copied().collect();
-        let mut questions = Vec::new();
+        let mut selects = Vec::new();
         if datapaths.len() <= MAX_ROUTERS_APART {
-            questions
+            selects
                 .extend(datapaths.iter().map(|datapath| vec![Condition::eq("logical_datapath", *datapath)]));
             // Flows that several datapaths share.
-            questions.extend(
+            selects.extend(
                 STAGES.map(|stage| vec![Condition::eq("logical_datapath", Datum::empty()), of_stage(stage)]),
             );
         } else {
-            questions.extend(STAGES.map(|stage| vec![of_stage(stage)]));
+            selects.extend(STAGES.map(|stage| vec![of_stage(stage)]));
         }
         let addresses = overrides.iter().flat_map(|wanted| [wanted.internal, wanted.external]).collect();
         let mut groups = HashMap::new();
-        for conditions in questions {
+        for conditions in selects {
             let flows = flow::read(&self.client, &self.schema, self.deadline, conditions).await?;
             let unknown =
                 flows.iter().filter_map(|flow| flow.group).filter(|group| !groups.contains_key(group));

@@ -45,7 +45,7 @@ pub(crate) struct Status {
 pub(crate) struct DatabaseStatus {
     pub(crate) remote: Option<String>,
     /// Whether the copy of it is in sync.
-    pub(crate) in_step: bool,
+    pub(crate) synced: bool,
     /// The server's role in its cluster: `standalone`, `leader`, `follower` or `relay`.
     pub(crate) server: Option<&'static str>,
     /// The reason why it is not in sync, if known.
@@ -128,7 +128,7 @@ impl LockReport {
 impl DatabaseStatus {
     /// Describes where it is, and whether the copy is in sync.
     pub(crate) fn sentence(&self) -> String {
-        let step = if self.in_step { "synchronised" } else { "not synchronised" };
+        let step = if self.synced { "synchronised" } else { "not synchronised" };
         format!("{} ({step})", self.remote.as_deref().unwrap_or("none"))
     }
 }

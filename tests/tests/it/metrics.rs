@@ -77,7 +77,7 @@ fn events_are_counted_in_metrics() -> Result<()> {
     is(&metrics, "ovn_extaddr_role{role=\"active\"}", 1.0);
     is(&metrics, "ovn_extaddr_role{role=\"standby\"}", 0.0);
     is(&metrics, "ovn_extaddr_lock_epoch", 1.0);
-    is(&metrics, "ovn_extaddr_database_in_step", 1.0);
+    is(&metrics, "ovn_extaddr_database_synced", 1.0);
     is(&metrics, "ovn_extaddr_resyncs_total{kind=\"snapshot\"}", 1.0);
     is(&metrics, "ovn_extaddr_unsettled", 0.0);
     is(&metrics, "ovn_extaddr_reloads_total{outcome=\"taken\"}", 1.0);
@@ -95,7 +95,7 @@ fn events_are_counted_in_metrics() -> Result<()> {
     eventually(SOON, "it is out of step", || {
         let metrics = scrape(&fixture.agent)?;
         let lost = value(&metrics, "ovn_extaddr_disconnects_total").unwrap_or_default();
-        Ok(value(&metrics, "ovn_extaddr_database_in_step") == Some(0.0) && lost >= 1.0)
+        Ok(value(&metrics, "ovn_extaddr_database_synced") == Some(0.0) && lost >= 1.0)
     })?;
     fixture.server.start()?;
     fixture.agent.wait_for_log("synchronised with the database resumed=")

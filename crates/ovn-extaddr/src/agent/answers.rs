@@ -12,34 +12,34 @@ use extaddr_core::sources::nic::{InstanceName, Nic};
 use super::Agent;
 use crate::explanation::Explanation;
 use crate::exposition::Exposition;
-use crate::http::question::Question;
+use crate::http::state_query::StateQuery;
 
 /// How long a step of a walk may take: updates of the database must not wait for a request of a page.
 const MAX_STEP: Duration = Duration::from_millis(1);
 
 impl Agent {
-    /// Answers a question. The connection may be closed already.
-    pub(super) fn answer(&mut self, question: Question, exposition: &Exposition) {
-        match question {
-            Question::Metrics(answer) => drop(answer.send(self.exposed())),
-            Question::Status(answer) => drop(answer.send(Box::new(self.status(exposition)))),
-            Question::Walk(mut walk, answer) => {
+    /// Answers a query. The connection may be closed already.
+    pub(super) fn answer(&mut self, query: StateQuery, exposition: &Exposition) {
+        match query {
+            StateQuery::Metrics(answer) => drop(answer.send(self.exposed())),
+            StateQuery::Status(answer) => drop(answer.send(Box::new(self.status(exposition)))),
+            StateQuery::Walk(mut walk, answer) => {
                 self.advance(&mut walk);
                 let _ = answer.send(walk);
             }
-            Question::Port(name, answer) => drop(answer.send(self.explained(&name))),
+            StateQuery::Port(name, answer) => drop(answer.send(self.explained(&name))),
         }
     }
 
     fn advance(&self, walk: &mut Walk) {
         let end = Instant::now() + MAX_STEP;
-        let obstacle = |port: &Arc<str>| self.applier.obstacle(&self.engine, port);
-        walk.advance(&self.store, &self.engine, obstacle, || Instant::now() < end);
+        let obstacle = |port: &Arc<str>| self.writing.applier.obstacle(&self.engine, port);
+        walk.advance(&self.northbound.store, &self.engine, obstacle, || Instant::now() < end);
     }
 
     /// Explains the port of that name, or of the NIC with that display name.
     fn explained(&self, text: &str) -> Result<Explanation, String> {
-        let Self { store, engine, .. } = self;
+        let (store, engine) = (&self.northbound.store, &self.engine);
         if let Some(explanation) = self.explained_port(text) {
             return Ok(explanation);
         }
@@ -69,7 +69,7 @@ impl Agent {
     }
 
     fn explained_port(&self, name: &str) -> Option<Explanation> {
-        let Self { store, engine, applier, .. } = self;
+        let (store, engine, applier) = (&self.northbound.store, &self.engine, &self.writing.applier);
         let called = engine.requests().name(name);
         let port = Arc::from(name);
         let entries = report::entries(store, engine, &port, applier.obstacle(engine, &port).as_ref());

@@ -42,18 +42,19 @@ impl Agent {
             "version" => Ok(concat!("ovn-extaddr ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
             "status" => Ok(self.status(exposition).to_string()),
             "nb-connection-status" => {
-                Ok(if self.session.is_synced() { "connected\n" } else { "not connected\n" }.to_owned())
+                Ok(if self.northbound.session.is_synced() { "connected\n" } else { "not connected\n" }
+                    .to_owned())
             }
             "list" => serde_json::to_string_pretty(&self.entries())
                 .map(|text| text + "\n")
                 .map_err(|error| error.to_string()),
             "nb-cluster-state-reset" => {
-                self.session.reset_min_index();
+                self.northbound.session.reset_min_index();
                 Ok(String::new())
             }
             "recompute" => {
                 let rules = self.engine.rules().clone();
-                self.engine.set_rules(&self.store, rules);
+                self.engine.set_rules(&self.northbound.store, rules);
                 Ok(String::new())
             }
             "pause" => self.pause(true),
@@ -61,7 +62,7 @@ impl Agent {
             "is-paused" => Ok(format!("{}\n", self.election.paused)),
             "memory/show" => Ok(self.memory()),
             "coverage/show" => Ok(self.coverage()),
-            "vlog/list" => Ok(self.log.list()),
+            "vlog/list" => Ok(self.configured.log.list()),
             "vlog/set" => self.set_log(arguments),
             "exit" => Ok(String::new()),
             #[cfg(debug_assertions)]
@@ -74,7 +75,7 @@ impl Agent {
     fn pause(&mut self, paused: bool) -> Answer {
         if self.election.paused != paused {
             if !self.election.dry_run {
-                self.session.want_lock(!paused).map_err(|error| error.to_string())?;
+                self.northbound.session.want_lock(!paused).map_err(|error| error.to_string())?;
             }
             self.election.paused = paused;
             match paused {
@@ -89,22 +90,24 @@ impl Agent {
         if arguments.is_empty() {
             return Err("\"vlog/set\" command requires at least 1 argument".to_owned());
         }
-        arguments.iter().try_for_each(|words| self.log.set(words))?;
+        arguments.iter().try_for_each(|words| self.configured.log.set(words))?;
         Ok(String::new())
     }
 
     fn entries(&self) -> Vec<Entry> {
-        report::all(&self.store, &self.engine, |port| self.applier.obstacle(&self.engine, port))
+        report::all(&self.northbound.store, &self.engine, |port| {
+            self.writing.applier.obstacle(&self.engine, port)
+        })
     }
 
     /// The objects in memory, in the form of ovs-appctl(8).
     fn memory(&self) -> String {
         let counts = [
-            ("ports", self.store.ports().count()),
-            ("switches", self.store.switches().count()),
-            ("routers", self.store.routers().count()),
-            ("load-balancers", self.store.load_balancers().count()),
-            ("nats", self.store.nats().count()),
+            ("ports", self.northbound.store.ports().count()),
+            ("switches", self.northbound.store.switches().count()),
+            ("routers", self.northbound.store.routers().count()),
+            ("load-balancers", self.northbound.store.load_balancers().count()),
+            ("nats", self.northbound.store.nats().count()),
             ("decided", self.engine.ports().count()),
             ("unsettled", self.engine.unsettled().len()),
             ("rss-kB", resident_memory().unwrap_or_default() / 1024),

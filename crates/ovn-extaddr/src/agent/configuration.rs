@@ -8,12 +8,14 @@ use tracing::{error, info};
 use super::{Agent, spread};
 use crate::audit::Audit;
 use crate::exposition::Exposition;
+use crate::log::LogControl;
 use crate::settings::Settings;
 use crate::sources::watcher::Watchers;
 use crate::southbound::Sessions;
 
-/// The parts of the settings in force that are compared with new ones.
+/// The settings in force that no other part has.
 pub(super) struct Configured {
+    pub(super) log: LogControl,
     pub(super) remotes: Remotes,
     pub(super) tls: TlsConfig,
     pub(super) cluster_id: Option<Uuid>,
@@ -75,12 +77,12 @@ impl Agent {
             ..
         } = settings;
         self.configured.files = files;
-        self.engine.set_rules(&self.store, rules);
+        self.engine.set_rules(&self.northbound.store, rules);
         self.watch_others(cms, watchers);
         self.election.takeover.set_patience(takeover.map(spread));
         if remotes != self.configured.remotes {
             info!(%remotes, "remotes changed");
-            self.session.set_remotes(remotes.clone());
+            self.northbound.session.set_remotes(remotes.clone());
             self.configured.remotes = remotes;
         }
         // The TLS files themselves are read at each connection.
@@ -91,7 +93,7 @@ impl Agent {
             );
         }
         if let Some(level) = log_level
-            && let Err(error) = self.log.set_usual(level)
+            && let Err(error) = self.configured.log.set_usual(level)
         {
             error!(%error, "cannot change the log level");
         }

@@ -15,12 +15,14 @@ pub(super) struct Election {
     pub(super) paused: bool,
     /// Whether the agent had the lock at the last lock event.
     had_lock: bool,
+    /// When the agent was granted the lock last.
+    pub(super) lock_since: Option<SystemTime>,
     pub(super) takeover: Takeover,
 }
 
 impl Election {
     pub(super) fn new(dry_run: bool, takeover: Takeover) -> Self {
-        Self { dry_run, paused: false, had_lock: false, takeover }
+        Self { dry_run, paused: false, had_lock: false, lock_since: None, takeover }
     }
 
     pub(super) fn role(&self, lock: LockStatus) -> Role {
@@ -41,7 +43,7 @@ impl Agent {
         match status {
             LockStatus::Held(epoch) => {
                 self.metrics.lock_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
-                self.past.lock = Some(SystemTime::now());
+                self.election.lock_since = Some(SystemTime::now());
                 self.election.takeover.granted(now().instant);
                 if !self.election.takeover.is_challenging() {
                     info!(epoch, "active: this agent has the lock");
@@ -72,7 +74,7 @@ impl Agent {
 
     /// Checks, on standby, whether the agent that has the lock does its work, and takes over from a dead one.
     pub(super) fn check_active(&mut self) {
-        if self.role() != Role::Standby || !self.session.is_synced() {
+        if self.role() != Role::Standby || !self.northbound.session.is_synced() {
             return;
         }
         let now = now().instant;
@@ -90,7 +92,7 @@ impl Agent {
     }
 
     fn steal_lock(&mut self) {
-        if let Err(error) = self.session.steal_lock() {
+        if let Err(error) = self.northbound.session.steal_lock() {
             // It is tried again next time.
             self.election.takeover.lost();
             error!(error = format_args!("{error:#}"), "cannot steal the lock");

@@ -31,7 +31,7 @@ impl Agent {
             return;
         }
         let mut ports = self.tracker.take_unreported();
-        ports.extend(self.applier.take_touched());
+        ports.extend(self.writing.applier.take_touched());
         // For more, examining some twice costs less than removing repetitions.
         if ports.len() <= 2 * MAX_NAMED {
             ports.sort_unstable();
@@ -39,7 +39,7 @@ impl Agent {
         }
         // A port whose changes are under way is reported when they are done: the applier marks it then.
         if ports.len() <= MAX_NAMED {
-            ports.retain(|port| !self.applier.is_under_way(port));
+            ports.retain(|port| !self.writing.applier.is_under_way(port));
         }
         if ports.is_empty() {
             return;
@@ -48,8 +48,8 @@ impl Agent {
         let (mut changes, mut intents) = (Vec::new(), 0);
         self.tracker.stats.reserve(ports.len());
         for port in ports {
-            let obstacle = self.applier.obstacle(&self.engine, &port);
-            let statuses = report::statuses(&self.store, &self.engine, &port, obstacle.as_ref());
+            let obstacle = self.writing.applier.obstacle(&self.engine, &port);
+            let statuses = report::statuses(&self.northbound.store, &self.engine, &port, obstacle.as_ref());
             let of_port = self.tracker.stats.update(&port, &statuses, now);
             intents += of_port.len();
             if intents <= MAX_NAMED {
@@ -77,8 +77,8 @@ impl Agent {
             info!(%port, %family, unlogged, "intent removed");
             return;
         }
-        let obstacle = self.applier.obstacle(&self.engine, port);
-        let entries = report::entries(&self.store, &self.engine, port, obstacle.as_ref());
+        let obstacle = self.writing.applier.obstacle(&self.engine, port);
+        let entries = report::entries(&self.northbound.store, &self.engine, port, obstacle.as_ref());
         for entry in entries.into_iter().filter(|entry| entry.family == family) {
             let Entry { name, state, reason, message, router, external, .. } = entry;
             let (reason, state_name) = (reason.map(Code::name).map(display), display(state.name()));
@@ -105,13 +105,14 @@ impl Agent {
         let counts = self.tracker.stats.counts().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
         let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
-        let step = if self.session.is_synced() { "" } else { "; not synchronised with the database" };
+        let step =
+            if self.northbound.session.is_synced() { "" } else { "; not synchronised with the database" };
         let wrong = if self.configured.wrong.is_some() { "; the configuration files are wrong" } else { "" };
         self.service.set_status(format!("{}: {counts}{step}{wrong}", self.role().name()));
         self.metrics.set_role(self.role());
-        self.count_received();
-        if self.session.is_synced() {
-            self.metrics.seen_in_step();
+        self.metrics.count_received(self.northbound.session.received().0);
+        if self.northbound.session.is_synced() {
+            self.metrics.seen_synced();
         }
     }
 
@@ -122,23 +123,16 @@ impl Agent {
         self.metrics.resync_bytes.get_or_create(&kind).inc_by(bytes);
     }
 
-    fn count_received(&mut self) {
-        let (bytes, _) = self.session.received();
-        // The last bytes of a connection, received after the last call, are not counted.
-        self.metrics.received_bytes.inc_by(bytes.saturating_sub(self.counted));
-        self.counted = bytes;
-    }
-
     /// Renders the metrics.
     pub(super) fn exposed(&mut self) -> String {
         self.summarize();
         self.count_sources();
         let metrics = &self.metrics;
-        metrics.in_step.set(i64::from(self.session.is_synced()));
+        metrics.synced.set(i64::from(self.northbound.session.is_synced()));
         metrics.unsettled.set(number(self.engine.unsettled().len()));
         let oldest = self.tracker.oldest_unsettled().map_or(0.0, |since| since.elapsed().as_secs_f64());
         metrics.oldest_unsettled.set(oldest);
-        let name = |id| self.store.router(id).map(|row| row.name.to_string());
+        let name = |id| self.northbound.store.router(id).map(|row| row.name.to_string());
         let routers = self.tracker.stats.routers();
         let routers = routers
             .map(|(router, state, count)| (router.and_then(name).unwrap_or_default(), state, count))

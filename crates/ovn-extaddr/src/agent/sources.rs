@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::{Agent, now};
 use crate::clock::rfc3339;
+use crate::log_throttle::Admitted;
 use crate::metrics::number;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
@@ -48,7 +49,7 @@ impl Agent {
     /// Whether decisions can be made: the database is read, and each source has reported or the wait is over. Without
     /// the sources' intents many rows would be written and removed again.
     pub(super) fn may_decide(&self) -> bool {
-        self.session.is_synced() && self.sources.deadline(now().instant).is_none()
+        self.northbound.session.is_synced() && self.sources.deadline(now().instant).is_none()
     }
 
     /// Takes in a report of a source.
@@ -65,9 +66,9 @@ impl Agent {
             SourceUpdate::Lost(why) => {
                 times.lost = Some(SystemTime::now());
                 self.metrics.source_failures.get_or_create(&label).inc();
-                if let Some(repeated) = self.repeats.admit("source", &format!("{name}: {why}"), now().instant)
+                if let Some(Admitted { repeated }) =
+                    self.repeats.admit("source", &format!("{name}: {why}"), now().instant)
                 {
-                    let repeated = Some(repeated).filter(|count| *count > 0);
                     warn!(source = %name, error = %why, repeated, "cannot read a source: its last known intents stay in force");
                 }
             }
@@ -84,7 +85,7 @@ impl Agent {
                 self.metrics.source_updates.get_or_create(&label).inc();
             }
         }
-        self.engine.take_update(&self.store, source, update);
+        self.engine.take_update(&self.northbound.store, source, update);
         if self.sources.times.iter().all(|times| times.has_reported) {
             self.sources.until = None;
         }
@@ -97,7 +98,7 @@ impl Agent {
         }
         info!(sources = cms.len(), "sources changed");
         *watchers = Watchers::start(&cms);
-        self.engine.set_requests(&self.store, Requests::new(cms.iter().map(|cms| cms.kind)));
+        self.engine.set_requests(&self.northbound.store, Requests::new(cms.iter().map(|cms| cms.kind)));
         self.sources = Sources::new(cms, now().instant);
         self.metrics.forget_sources();
     }

@@ -20,9 +20,9 @@ impl Agent {
             database: self.database(),
             lock: self.lock(),
             to_change: self.engine.unsettled().len(),
-            under_way: self.applier.is_busy(),
-            last_commit: self.past.committed.map(commit),
-            last_refusal: self.past.refused.as_ref().map(Failure::new),
+            under_way: self.writing.applier.is_busy(),
+            last_commit: self.writing.committed.map(commit),
+            last_refusal: self.writing.refused.as_ref().map(Failure::new),
             configuration: Configuration {
                 files: self.configured.files.clone(),
                 error: self.configured.wrong.clone(),
@@ -37,19 +37,23 @@ impl Agent {
     }
 
     fn database(&self) -> DatabaseStatus {
-        let in_step = self.session.is_synced();
+        let synced = self.northbound.session.is_synced();
         DatabaseStatus {
-            remote: self.session.remote().map(|remote| access::place(remote, self.session.address())),
-            in_step,
-            server: self.session.role().map(server_word),
-            error: self.past.lost.as_ref().filter(|_| !in_step).map(Failure::new),
+            remote: self
+                .northbound
+                .session
+                .remote()
+                .map(|remote| access::place(remote, self.northbound.session.address())),
+            synced,
+            server: self.northbound.session.role().map(server_word),
+            error: self.northbound.lost.as_ref().filter(|_| !synced).map(Failure::new),
         }
     }
 
     fn lock(&self) -> LockReport {
-        let (state, since, epoch) = match self.session.lock_status() {
+        let (state, since, epoch) = match self.northbound.session.lock_status() {
             LockStatus::Held(_) if self.election.takeover.is_challenging() => ("challenged", None, None),
-            LockStatus::Held(epoch) => ("held", self.past.lock, Some(epoch)),
+            LockStatus::Held(epoch) => ("held", self.election.lock_since, Some(epoch)),
             LockStatus::Waiting => ("waiting", None, None),
             LockStatus::None => ("none", None, None),
         };

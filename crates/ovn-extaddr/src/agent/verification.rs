@@ -15,8 +15,9 @@ use tokio::time::sleep;
 use tracing::field::display;
 use tracing::{info, warn};
 
-use super::{Agent, now};
+use super::{Agent, Northbound, now};
 use crate::clock::rfc3339;
+use crate::log_throttle::Admitted;
 use crate::metrics::number;
 use crate::reach::Deadline;
 use crate::southbound::{Databases, Sessions, Verdict};
@@ -106,7 +107,7 @@ impl Agent {
             self.count_verified();
             return;
         }
-        let rows = self.verification.round.next(&self.store, &self.engine, MAX_PORTS);
+        let rows = self.verification.round.next(&self.northbound.store, &self.engine, MAX_PORTS);
         let sessions = self.verification.sessions.clone();
         let delay = RECHECK_DELAY.min(interval);
         self.verification.look.spawn(verify_in_thread(sessions, rows, delay));
@@ -124,8 +125,7 @@ impl Agent {
             Err(error) => {
                 self.verification.round.repeat();
                 let error = format!("{error:#}");
-                if let Some(repeated) = self.repeats.admit("verification", &error, now) {
-                    let repeated = Some(repeated).filter(|count| *count > 0);
+                if let Some(Admitted { repeated }) = self.repeats.admit("verification", &error, now) {
                     warn!(%error, repeated, "cannot verify overrides");
                 }
             }
@@ -139,7 +139,7 @@ impl Agent {
     }
 
     fn take_verdicts(&mut self, verdicts: Vec<Verdict>) {
-        let Self { store, engine, verification, .. } = self;
+        let Self { northbound: Northbound { store, .. }, engine, verification, .. } = self;
         let is_there = |uuid: &Uuid| {
             let row = store.nat_by_uuid(*uuid).and_then(|id| store.nat(id));
             row.filter(|row| row.router.is_some() && engine.owner().owns(row))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use extaddr_core::apply::{TransactionOutcome, TransactionReport};
+use extaddr_core::apply::{Applier, TransactionOutcome, TransactionReport};
 use extaddr_core::change::RowChange;
 use extaddr_core::difference::{Action, planned_change};
 use extaddr_core::engine::{Engine, ReconcileKey};
@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::losses::{self, Loss};
 use super::{Agent, now};
 use crate::audit::{Audit, Because, Sent};
+use crate::log_throttle::Admitted;
 
 /// The data of a transaction under way.
 #[derive(Debug)]
@@ -26,26 +27,21 @@ struct UnderWay {
     losses: Vec<Loss>,
 }
 
-/// Past events, for `status`.
-#[derive(Debug, Default)]
-pub(super) struct Past {
-    pub(super) lock: Option<SystemTime>,
-    pub(super) committed: Option<(SystemTime, usize)>,
-    pub(super) refused: Option<(SystemTime, String)>,
-    /// Why the connection was lost last.
-    pub(super) lost: Option<(SystemTime, String)>,
-}
-
-/// The transaction under way, and the audit file.
+/// What is written to the database, and to the audit file about it.
 #[derive(Debug)]
 pub(super) struct Writing {
+    pub(super) applier: Applier,
     under_way: Option<UnderWay>,
     pub(super) audit: Option<Audit>,
+    /// When the last transaction was committed, and how many changes it had.
+    pub(super) committed: Option<(SystemTime, usize)>,
+    /// When a transaction was refused last, and why.
+    pub(super) refused: Option<(SystemTime, String)>,
 }
 
 impl Writing {
-    pub(super) fn new(audit: Option<Audit>) -> Self {
-        Self { under_way: None, audit }
+    pub(super) fn new(applier: Applier, audit: Option<Audit>) -> Self {
+        Self { applier, under_way: None, audit, committed: None, refused: None }
     }
 }
 
@@ -55,7 +51,7 @@ impl Agent {
         if !self.may_write() {
             return false;
         }
-        let Some(pending) = self.applier.next(&self.store, &self.engine, now()) else {
+        let Some(pending) = self.writing.applier.next(&self.northbound.store, &self.engine, now()) else {
             return false;
         };
         let ports = pending.subjects().keys().filter_map(|subject| match subject {
@@ -66,21 +62,27 @@ impl Agent {
         let under_way = UnderWay {
             since: ports.collect(),
             actions: changes.map(Action::from).collect(),
-            losses: losses::find(&self.store, &self.engine, &self.tracker.stats, pending.subjects()),
+            losses: losses::find(
+                &self.northbound.store,
+                &self.engine,
+                &self.tracker.stats,
+                pending.subjects(),
+            ),
         };
         let written = self.writing.audit.as_mut().map(|audit| {
             let changes = pending.subjects().iter().flat_map(|(subject, changes)| {
-                changes.iter().map(|change| because(&self.store, &self.engine, subject, change))
+                changes.iter().map(|change| because(&self.northbound.store, &self.engine, subject, change))
             });
-            let epoch = if let LockStatus::Held(epoch) = self.session.lock_status() { epoch } else { 0 };
+            let epoch =
+                if let LockStatus::Held(epoch) = self.northbound.session.lock_status() { epoch } else { 0 };
             audit.sending(&Sent {
                 owner: self.engine.owner().as_str(),
-                server: self.session.remote().map_or_else(String::new, ToString::to_string),
+                server: self.northbound.session.remote().map_or_else(String::new, ToString::to_string),
                 lock_epoch: epoch,
                 changes: changes.collect(),
             })
         });
-        match self.session.transact(pending.transaction()) {
+        match self.northbound.session.transact(pending.transaction()) {
             Ok(id) => {
                 pending.sent(id);
                 self.writing.under_way = Some(under_way);
@@ -110,7 +112,7 @@ impl Agent {
             TransactionOutcome::Committed => {
                 info!(keys = subjects.len(), changes, "transaction committed");
                 losses::log(under_way.as_ref().map_or(&[], |under_way| &under_way.losses));
-                self.past.committed = Some((SystemTime::now(), *changes));
+                self.writing.committed = Some((SystemTime::now(), *changes));
                 self.repeats.forget("refused");
                 for since in under_way.iter().flat_map(|under_way| &under_way.since) {
                     self.metrics.update_to_commit.observe(since.elapsed().as_secs_f64());
@@ -120,9 +122,8 @@ impl Agent {
                 }
             }
             TransactionOutcome::Refused(error) => {
-                self.past.refused = Some((SystemTime::now(), error.clone()));
-                if let Some(repeated) = self.repeats.admit("refused", error, now().instant) {
-                    let repeated = Some(repeated).filter(|count| *count > 0);
+                self.writing.refused = Some((SystemTime::now(), error.clone()));
+                if let Some(Admitted { repeated }) = self.repeats.admit("refused", error, now().instant) {
                     warn!(%error, repeated, "transaction refused");
                 }
             }

@@ -10,7 +10,7 @@ use axum::routing::get;
 use tokio::time::timeout;
 
 use crate::http::access::StatusPage;
-use crate::http::question::Question;
+use crate::http::state_query::StateQuery;
 use crate::http::{ANSWER_TIMEOUT, HttpState, plain, response};
 use crate::page;
 
@@ -38,7 +38,7 @@ async fn only_read(State(state): State<HttpState>, request: Request, next: Next)
 }
 
 async fn metrics(State(state): State<HttpState>) -> Response {
-    match timeout(ANSWER_TIMEOUT, state.asking.ask(Question::Metrics)).await {
+    match timeout(ANSWER_TIMEOUT, state.queries.ask(StateQuery::Metrics)).await {
         Ok(Ok(text)) => response(StatusCode::OK, OPEN_METRICS, text),
         _ => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent's loop does not answer\n"),
     }

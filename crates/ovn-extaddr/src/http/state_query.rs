@@ -1,4 +1,4 @@
-//! Questions of connections to the agent's loop, which owns the state, and the way to ask them.
+//! Queries of connections to the agent's loop, which owns the state, and the channel for them.
 
 use extaddr_core::pages::Walk;
 use tokio::sync::{mpsc, oneshot};
@@ -6,9 +6,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::explanation::Explanation;
 use crate::status::Status;
 
-/// A question with the channel for its answer. The receiver may be gone.
+/// A query with the channel for its answer. The receiver may be gone.
 #[derive(Debug)]
-pub(crate) enum Question {
+pub(crate) enum StateQuery {
     /// All metrics as text.
     Metrics(oneshot::Sender<String>),
     /// The agent's status.
@@ -19,26 +19,26 @@ pub(crate) enum Question {
     Port(String, oneshot::Sender<Result<Explanation, String>>),
 }
 
-/// The sender of questions to the loop.
+/// The sender of queries to the loop.
 #[derive(Clone, Debug)]
-pub(crate) struct QuestionSender(mpsc::Sender<Question>);
+pub(crate) struct StateQuerySender(mpsc::Sender<StateQuery>);
 
-/// The error of a question after the loop has ended.
+/// The error of a query after the loop has ended.
 #[derive(Debug)]
 pub(crate) struct LoopEnded;
 
-impl QuestionSender {
-    pub(crate) fn new(sender: mpsc::Sender<Question>) -> Self {
+impl StateQuerySender {
+    pub(crate) fn new(sender: mpsc::Sender<StateQuery>) -> Self {
         Self(sender)
     }
 
-    /// Sends a question, and waits for the answer without a limit.
+    /// Sends a query, and waits for the answer without a limit.
     pub(crate) async fn ask<T>(
         &self,
-        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+        query: impl FnOnce(oneshot::Sender<T>) -> StateQuery,
     ) -> Result<T, LoopEnded> {
         let (sender, receiver) = oneshot::channel();
-        self.0.send(question(sender)).await.map_err(|_| LoopEnded)?;
+        self.0.send(query(sender)).await.map_err(|_| LoopEnded)?;
         receiver.await.map_err(|_| LoopEnded)
     }
 }

@@ -11,7 +11,7 @@ use super::query::Query;
 use super::render::json;
 use crate::explanation::Explanation;
 use crate::http::HttpState;
-use crate::http::question::{LoopEnded, Question, QuestionSender};
+use crate::http::state_query::{LoopEnded, StateQuery, StateQuerySender};
 use extaddr_core::pages::{Page, Walk};
 
 /// Answers with an element for each intent, as in `list --json`. If there are more, the header `Link` has the next
@@ -22,7 +22,7 @@ pub(super) async fn intents(State(state): State<HttpState>, uri: Uri) -> Respons
 
 /// Answers with the agent's status.
 pub(super) async fn status(State(state): State<HttpState>) -> Response {
-    let status = state.asking.ask(Question::Status).await;
+    let status = state.queries.ask(StateQuery::Status).await;
     answer(status.map(|status| json(&*status)).map_err(Into::into))
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn port(
 
 async fn listed(state: &HttpState, uri: &Uri) -> Result<Response, HttpError> {
     let query = Query::parse(uri.query().unwrap_or_default()).map_err(HttpError::query)?;
-    let Page { entries, next, .. } = walk(&state.asking, query.walk()).await?;
+    let Page { entries, next, .. } = walk(&state.queries, query.walk()).await?;
     let mut response = json(&entries);
     let next = next.map(|next| format!("<{}>; rel=\"next\"", query.after(&next).link(uri.path())));
     if let Some(Ok(link)) = next.map(HeaderValue::try_from) {
@@ -46,10 +46,10 @@ async fn listed(state: &HttpState, uri: &Uri) -> Result<Response, HttpError> {
 }
 
 /// Makes a page in the loop, step by step.
-pub(super) async fn walk(asking: &QuestionSender, walk: Walk) -> Result<Page, LoopEnded> {
+pub(super) async fn walk(queries: &StateQuerySender, walk: Walk) -> Result<Page, LoopEnded> {
     let mut walk = Box::new(walk);
     while !walk.is_done() {
-        walk = asking.ask(|answer| Question::Walk(walk, answer)).await?;
+        walk = queries.ask(|answer| StateQuery::Walk(walk, answer)).await?;
     }
     Ok(walk.into_page())
 }
@@ -60,7 +60,7 @@ pub(super) async fn explained(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Explanation, HttpError> {
     let Path(name) = name.map_err(|_| HttpError::query("the name of the port is not in UTF-8".to_owned()))?;
-    let explanation = state.asking.ask(|answer| Question::Port(name, answer)).await?;
+    let explanation = state.queries.ask(|answer| StateQuery::Port(name, answer)).await?;
     explanation.map_err(|error| HttpError::new(StatusCode::NOT_FOUND, error))
 }
 

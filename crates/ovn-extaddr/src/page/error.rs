@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::render::{html, json, visible};
-use crate::http::question::LoopEnded;
+use crate::http::state_query::LoopEnded;
 
 /// The error of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::intent::{Badge, Row};
 use super::query::Query;
 use super::render::{html, visible};
 use crate::http::HttpState;
-use crate::http::question::Question;
+use crate::http::state_query::StateQuery;
 use crate::status::Status;
 
 #[derive(Template)]
@@ -62,8 +62,8 @@ pub(super) async fn show(Shared(state): Shared<HttpState>, uri: Uri) -> Response
 
 async fn page(state: &HttpState, uri: &Uri) -> Result<HomePage, HttpError> {
     let query = Query::parse(uri.query().unwrap_or_default()).map_err(HttpError::query)?;
-    let page = walk(&state.asking, query.walk()).await?;
-    let status = state.asking.ask(Question::Status).await?;
+    let page = walk(&state.queries, query.walk()).await?;
+    let status = state.queries.ask(StateQuery::Status).await?;
     let changes = match status.audit.clone() {
         None => Changes::NoAudit,
         Some(path) => {
@@ -144,7 +144,7 @@ fn said(found: usize, shown: usize, query: &Query) -> String {
 
 fn alarms(status: &Status) -> Vec<(&'static str, String)> {
     let mut alarms = Vec::new();
-    if !status.database.in_step {
+    if !status.database.synced {
         let why = status.database.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         alarms.push((
             "Database",
