@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use ovsdb_protocol::Results;
 use ovsdb_protocol::testing::transaction_id;
+use serde_json::json;
 
 use super::*;
+use crate::difference::Action;
 use crate::ownership::Role;
 use crate::rules::PortRangeRule;
-use crate::testing::{Live, NetworkBuilder};
+use crate::testing::{Live, NetworkBuilder, reference};
+use crate::undo::UNDO;
 
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
@@ -54,17 +57,36 @@ fn remove_row(network: &mut NetworkBuilder) {
     network.delete("NAT", &name);
 }
 
+/// The same network with two addresses of `p1`, of which the second one has its row.
+fn two_addresses() -> NetworkBuilder {
+    let mut network = wanting();
+    network.put("Logical_Switch_Port", "p1", json!({"addresses": "02:00:00:00:00:11 10.57.0.11 10.57.0.12"}));
+    network.own_row("p1", A, "10.57.0.12", None);
+    network
+}
+
+/// Takes the second address away from the port.
+fn give_up(network: &mut NetworkBuilder) {
+    network.put("Logical_Switch_Port", "p1", json!({"addresses": "02:00:00:00:00:11 10.57.0.11"}));
+}
+
+/// Returns the changes of the transaction that is to be sent.
+fn next(live: &Live, applier: &mut Applier) -> Vec<&'static str> {
+    let (store, engine, now) = live.parts();
+    let pending = applier.next(store, engine, now).expect("something is to be sent");
+    pending.subjects().values().flatten().map(|change| Action::from(change).name()).collect()
+}
+
 /// Has the row of `p1` removed and restored once more often than that is not contested. Returns the network and applier.
-fn contested() -> (Live, Applier) {
-    let network = wanting();
+fn contested(network: NetworkBuilder) -> (Live, Applier) {
     let mut applier = applier(&network);
     let mut live = Live::new(network);
     for number in 0..=11 {
+        live.pass(Duration::from_secs(2));
         let id = send(&live, &mut applier, number).expect("the row is missing");
         live.edit(|network| network.own_row("p1", A, TARGET, None));
         assert_eq!(end(&live, &mut applier, id, committed()), Some(TransactionOutcome::Committed));
         live.edit(remove_row);
-        live.pass(Duration::from_secs(2));
     }
     (live, applier)
 }
@@ -119,7 +141,7 @@ fn unknown_transaction_is_repeated_with_the_same_row_uuid() {
 #[test]
 fn contention_expires_after_a_time_without_restoration() {
     let port = Arc::from("p1");
-    let (mut live, mut applier) = contested();
+    let (mut live, mut applier) = contested(wanting());
     assert_eq!(applier.obstacle(live.parts().1, &port), Some(Obstacle::Contested));
     // The agent does not write any more: nothing is sent.
     applier.take_touched();
@@ -130,4 +152,48 @@ fn contention_expires_after_a_time_without_restoration() {
     assert_eq!(applier.obstacle(live.parts().1, &port), None);
     assert!(applier.take_touched().contains(&port), "that is to be reported");
     assert_eq!(applier.next_expiry(), None);
+}
+
+#[test]
+fn contested_row_does_not_delay_a_deletion() {
+    let (mut live, mut applier) = contested(two_addresses());
+    live.edit(give_up);
+    assert_eq!(next(&live, &mut applier), ["delete"]);
+}
+
+#[test]
+fn refused_row_does_not_delay_a_deletion() {
+    let network = two_addresses();
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    live.edit(give_up);
+    // The deletion and the insertion have no effect: the whole waits, but not the deletion.
+    let id = send(&live, &mut applier, 1).unwrap();
+    end(&live, &mut applier, id, committed());
+    assert_eq!(next(&live, &mut applier), ["delete"]);
+}
+
+#[test]
+fn contested_conversion_deletes_its_override() {
+    let mut network = NetworkBuilder::new();
+    network.wants("p1", A);
+    network.balancer("fw", &[(A, TARGET)], &[]);
+    network.own_row("p1", A, TARGET, None);
+    let undo = format!("attach {}", network.store().load_balancers().next().unwrap().1.uuid);
+    let name = network.row_of_role(Role::DefaultTarget, "", A, &[(UNDO, &undo)]);
+    network.put("NAT", &name, json!({"type": "dnat", "external_ip": A, "logical_ip": TARGET}));
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    let attach = |network: &mut NetworkBuilder| {
+        network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+    };
+    for number in 0..=11 {
+        live.pass(Duration::from_secs(2));
+        live.edit(attach);
+        let id = send(&live, &mut applier, number).expect("the balancer is attached");
+        live.edit(|network| network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]})));
+        end(&live, &mut applier, id, committed());
+    }
+    live.edit(attach);
+    assert_eq!(next(&live, &mut applier), ["delete"], "the override: beside the VIP, replies would break");
 }

@@ -1,18 +1,21 @@
 //! What becomes of the VIPs of an address that `p1` wants, and what is restored.
 
 mod deleted_row;
+mod edits;
+mod ends;
 
 use serde_json::json;
 
 use super::*;
 use crate::ownership::Owner;
 use crate::resolve::Dependency;
-use crate::testing::{Live, NetworkBuilder, map, reference};
-use crate::undo::UNDO;
+use crate::testing::{Edit, Live, NetworkBuilder, map, reference};
+use crate::undo::{UNDO, Undo};
 
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
 const ROW: &str = "dnat 203.0.113.10 to 10.57.0.11";
+const DELETE: &str = "delete dnat 203.0.113.10 to 10.57.0.11";
 
 /// A network where `p1` wants an address that a VIP of `fw` forwards to it, among other VIPs.
 fn forwarded(others: &[(&str, &str)]) -> NetworkBuilder {
@@ -52,16 +55,56 @@ fn removed() -> NetworkBuilder {
     network
 }
 
+/// The network of `forwarded` with a second balancer, as for another protocol.
+fn two_balancers() -> NetworkBuilder {
+    let mut network = forwarded(&[]);
+    network.balancer("fw-udp", &[(A, TARGET)], &["R"]);
+    network
+}
+
+/// Puts another balancer with the address on the router, by a group.
+fn grouped(network: &mut NetworkBuilder) {
+    network.balancer("fw2", &[(A, TARGET)], &[]);
+    let group = reference("Load_Balancer_Group", "g");
+    network.put("Load_Balancer_Group", "g", json!({"load_balancer": reference("Load_Balancer", "fw2")}));
+    network.put("Logical_Router", "R", json!({"load_balancer_group": group}));
+}
+
+/// Deletes our row.
+fn delete_row(network: &mut NetworkBuilder) {
+    let store = network.store();
+    let (router, _) = store.routers().next().unwrap();
+    let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
+    network.delete("NAT", &row.uuid.to_string());
+}
+
+/// Returns what our row records once the changes are made, with names in the place of UUIDs.
+fn recorded(network: &NetworkBuilder) -> String {
+    let (store, engine) = network.decided();
+    let changes: Vec<_> = engine.unsettled().iter().flat_map(|key| engine.changes(&store, key)).collect();
+    let undo = changes.iter().find_map(|change| match &change.row()?.purpose {
+        Purpose::DefaultTarget { undo } => Some(Undo::list_to_text(undo)),
+        _ => None,
+    });
+    network.with_names(&undo.unwrap_or_default())
+}
+
+fn sorted<'a>(changes: &[&'a str]) -> Vec<&'a str> {
+    let mut changes = changes.to_vec();
+    changes.sort_unstable();
+    changes
+}
+
 #[test]
 fn vip_is_converted_to_a_row() {
     assert_eq!(forwarded(&[]).conversions(), ["detach fw", &format!("insert {ROW}")]);
     // The other VIPs of a balancer stay.
     let network = forwarded(&[("203.0.113.11:80", "10.57.0.11:80")]);
     assert_eq!(network.conversions(), [&format!("insert {ROW}"), "remove-vip fw 203.0.113.10"]);
-    // Several balancers, such as one for each protocol.
-    let mut network = forwarded(&[]);
-    network.balancer("fw-udp", &[(A, TARGET)], &["R"]);
-    assert_eq!(network.conversions(), ["detach fw", "detach fw-udp", &format!("insert {ROW}")]);
+    // So do forwarded ports of the address.
+    let network = forwarded(&[("203.0.113.10:40000", "10.57.0.12:80")]);
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-39999 converted");
+    assert_eq!(two_balancers().conversions(), ["detach fw", "detach fw-udp", &format!("insert {ROW}")]);
     // A detached balancer stays on other routers.
     let mut network = forwarded(&[]);
     network.router("R2");
@@ -75,8 +118,7 @@ fn vip_is_converted_to_a_row() {
 
 #[test]
 fn vip_is_not_converted_where_that_would_do_harm() {
-    type Change = fn(&mut NetworkBuilder);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Edit); 12] = [
         ("another router needs the VIP", |n| {
             n.put(
                 "Load_Balancer",
@@ -106,6 +148,9 @@ fn vip_is_not_converted_where_that_would_do_harm() {
             n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, "10.57.0.11,10.57.0.12")])}));
         }),
         ("a foreign row forwards the address", |n| n.nat("theirs", "R", "dnat_and_snat", A, "10.57.0.12")),
+        ("a foreign row forwards it to the same target", |n| n.nat("theirs", "R", "dnat", A, TARGET)),
+        ("balancers disagree", |n| n.balancer("fw2", &[(A, "10.57.0.12")], &["R"])),
+        ("another one is on the router by a group", grouped),
         ("the configuration forbids it", |n| n.rules.default_target = DefaultTargetRule::Reject),
         ("there are several gateway ports", |n| n.gateway_port("R", "R-ext2", &["198.51.100.2/24"])),
     ];
@@ -113,10 +158,10 @@ fn vip_is_not_converted_where_that_would_do_harm() {
         let mut network = forwarded(&[]);
         change(&mut network);
         assert_eq!(network.conversions(), Vec::<String>::new(), "{what}");
-        assert!(!network.outcome("p1").contains("converted"), "{what}");
+        assert_eq!(network.outcome("p1"), "rejected default-target", "{what}");
     }
     // A foreign row that only translates, or that OVN ignores, is not in the way.
-    let harmless: [Change; 2] = [
+    let harmless: [Edit; 2] = [
         |n| n.nat("theirs", "R", "snat", A, "10.57.0.12"),
         |n| n.nat("theirs", "R", "dnat", A, "fd42:57::c"),
     ];
@@ -133,10 +178,7 @@ fn removed_vip_is_restored_once_the_row_is_unused() {
         assert_eq!(network.conversions(), Vec::<String>::new(), "it is in use");
         assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
         network.wants("p1", "none");
-        let delete = format!("delete {ROW}");
-        let mut expected = [restored, &delete];
-        expected.sort_unstable();
-        assert_eq!(network.conversions(), expected);
+        assert_eq!(network.conversions(), sorted(&[restored, DELETE]));
     }
 }
 
@@ -144,13 +186,13 @@ fn removed_vip_is_restored_once_the_row_is_unused() {
 fn row_is_deleted_once_the_cms_deletes_its_vip() {
     for mut network in [detached(), removed()] {
         network.delete("Load_Balancer", "fw");
-        assert_eq!(network.conversions(), [format!("delete {ROW}")]);
+        assert_eq!(network.conversions(), [DELETE]);
         assert_eq!(network.outcome("p1"), "rejected not-a-forward");
     }
     // So does one whose balancer has lost the VIP while it was detached.
     let mut network = detached();
     network.put("Load_Balancer", "fw", json!({"vips": map(&[("203.0.113.11:80", TARGET)])}));
-    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    assert_eq!(network.conversions(), ["attach fw", DELETE]);
     // OVN takes no VIP of a template for a forward.
     for (mut network, restored) in [(detached(), "attach fw"), (removed(), "restore-vip fw 203.0.113.10")] {
         network.put("Load_Balancer", "fw", json!({"options": map(&[("template", "true")])}));
@@ -159,7 +201,7 @@ fn row_is_deleted_once_the_cms_deletes_its_vip() {
     // A removed VIP counts as long as its balancer is on the router.
     let mut network = removed();
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
-    assert_eq!(network.conversions(), [&format!("delete {ROW}"), "restore-vip fw 203.0.113.10"]);
+    assert_eq!(network.conversions(), [DELETE, "restore-vip fw 203.0.113.10"]);
 }
 
 #[test]
@@ -179,6 +221,7 @@ fn vip_that_reappears_is_converted_again() {
         network.conversions(),
         ["remove-vip fw 203.0.113.10", "update dnat 203.0.113.10 to 10.57.0.12"]
     );
+    assert_eq!(recorded(&network), "restore <Load_Balancer fw> 203.0.113.10 10.57.0.12");
 }
 
 #[test]
@@ -190,7 +233,7 @@ fn detached_balancer_with_a_new_vip_is_attached_without_the_converted_one() {
     // Where another router needs the VIP, it is restored.
     network.router("R2");
     network.put("Logical_Router", "R2", json!({"load_balancer": reference("Load_Balancer", "fw")}));
-    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    assert_eq!(network.conversions(), ["attach fw", DELETE]);
 }
 
 #[test]
@@ -207,6 +250,58 @@ fn balancer_with_a_removed_vip_may_be_detached_for_another_address() {
     assert_eq!(network.conversions(), Vec::<String>::new());
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
     assert_eq!(network.outcome("p2"), "granted 203.0.113.11 for 10.57.0.12 converted");
+    // Its VIP is restored although the balancer stays detached, and then the balancer is attached without the other one.
+    network.wants("p1", "none");
+    assert_eq!(network.conversions(), [DELETE, "restore-vip fw 203.0.113.10"]);
+    delete_row(&mut network);
+    network.put("Load_Balancer", "fw", json!({"vips": map(&[(A, TARGET), (B, "10.57.0.12")])}));
+    assert_eq!(
+        network.conversions(),
+        ["attach fw", "remove-vip fw 203.0.113.11", "update dnat 203.0.113.11 to 10.57.0.12"]
+    );
+    assert_eq!(network.outcome("p2"), "granted 203.0.113.11 for 10.57.0.12 converted");
+}
+
+#[test]
+fn vip_is_recorded_as_it_is_written() {
+    let mut network = NetworkBuilder::new();
+    network.wants("p1", "2001:db8::10");
+    let vips = [("2001:DB8:0::10", "FD42:57:0::B"), ("[2001:db8::10]:53", "[fd42:57::b]:53")];
+    network.balancer("fw", &vips, &["R"]);
+    assert_eq!(
+        network.conversions(),
+        ["insert dnat 2001:db8::10 to fd42:57::b", "remove-vip fw 2001:DB8:0::10"]
+    );
+    assert_eq!(recorded(&network), "restore <Load_Balancer fw> 2001:DB8:0::10 FD42:57:0::B");
+}
+
+#[test]
+fn auto_finds_an_address_before_and_after_its_conversion() {
+    for mut network in [forwarded(&[]), detached()] {
+        network.wants("p1", "auto");
+        assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 converted");
+        network.balancer("fw2", &[("203.0.113.11", TARGET)], &["R"]);
+        assert_eq!(network.outcome("p1"), "rejected ambiguous-auto");
+    }
+}
+
+#[test]
+fn explain_shows_a_conversion() {
+    let checks = detached().checks("p1");
+    for start in
+        ["forward: 203.0.113.10 leads to 10.57.0.11 (row ", "conversion: all ports of 203.0.113.10 lead to"]
+    {
+        assert!(checks.iter().any(|check| check.starts_with(start)), "{checks:?}");
+    }
+}
+
+#[test]
+fn conversion_of_another_owner_is_foreign() {
+    let mut network = detached();
+    network.own_row("p1", A, TARGET, None);
+    network.rules.owner = "other".parse().unwrap();
+    assert_eq!(network.outcome("p1"), "foreign");
+    assert_eq!((network.conversions(), network.plan("p1")), (Vec::new(), Vec::new()));
 }
 
 #[test]
@@ -224,7 +319,7 @@ fn owner_with_the_lesser_name_keeps_its_conversion() {
     let undo = format!("attach {}", balancer_uuid(&network, "fw"));
     network.rules.owner = "second".parse().unwrap();
     convert(&mut network, A, TARGET, &undo);
-    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    assert_eq!(network.conversions(), ["attach fw", DELETE]);
     network.rules.owner = Owner::default();
     assert_eq!(network.conversions(), Vec::<String>::new());
 }
@@ -271,10 +366,12 @@ fn changed_row_is_recognised_by_its_uuid() {
     // By its UUID, as rows of this kind are not searched for it. It forwards nothing, so that the VIP has to.
     let mut network = detached();
     change_row(&mut network, json!({"type": "snat"}));
-    assert_eq!(network.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    assert_eq!(network.conversions(), ["attach fw", DELETE]);
+    network.wants("p1", "none");
+    assert_eq!(network.conversions(), ["attach fw", DELETE]);
     let mut live = Live::new(detached());
     live.edit(|network| change_row(network, json!({"type": "snat"})));
-    assert_eq!(live.conversions(), ["attach fw", &format!("delete {ROW}")]);
+    assert_eq!(live.conversions(), ["attach fw", DELETE]);
     // With another address it is for that one, which nobody wants. Both conversions restore the VIP: it is a set.
     let mut live = Live::new(detached());
     live.edit(|network| change_row(network, json!({"external_ip": "203.0.113.99"})));

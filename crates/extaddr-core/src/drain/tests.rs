@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::report;
+use crate::rules::PortRangeRule;
 use crate::testing::NetworkBuilder;
 
 /// The time of the engine in `NetworkBuilder::plan`.
@@ -137,4 +139,44 @@ fn internal_address_of_a_drain_row_is_unusable() {
         let IpAddr::V6(v6) = unused(uuid, Family::V6) else { panic!() };
         assert_eq!(v6.segments()[..4], [0x100, 0, 0, 0]);
     }
+}
+
+#[test]
+fn withdrawn_intent_is_reported_as_draining() {
+    let (store, engine) = draining("none").decided();
+    let port = Arc::from("p1");
+    assert_eq!(report::entries(&store, &engine, &port, None)[0].state.name(), "draining");
+    assert_eq!(report::statuses(&store, &engine, &port, None)[0].state.name(), "draining");
+}
+
+#[test]
+fn override_that_keeps_its_address_leaves_no_drain_row() {
+    // Its source ports change.
+    let mut network = network(A);
+    network.own_row("p1", A, TARGET, None);
+    assert_eq!(network.plan("p1"), ["update snat 203.0.113.10 for 10.57.0.11 ports 1024-65535"]);
+    // One of two internal addresses does not need its row any more.
+    network.rules.port_range = PortRangeRule::Off;
+    network.instance("p1", "02:00:00:00:00:11 10.57.0.11 10.57.0.12");
+    network.own_row("p1", A, "10.57.0.12", None);
+    network.nat("theirs", "R", "snat", A, "10.57.0.12");
+    assert_eq!(network.plan("p1"), ["delete snat 203.0.113.10 for 10.57.0.12"]);
+}
+
+#[test]
+fn families_and_ports_drain_independently() {
+    let mut network = network("none");
+    network.balancer("fw6", &[("[2001:db8::10]:80", "[fd42:57::b]:80")], &["R"]);
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12");
+    network.own_row("p1", A, TARGET, None);
+    network.own_row("p1", "2001:db8::10", "fd42:57::b", None);
+    network.own_row("p2", A, "10.57.0.12", None);
+    let changes = [
+        "delete snat 2001:db8::10 for fd42:57::b",
+        "delete snat 203.0.113.10 for 10.57.0.11",
+        "insert drain 2001:db8::10",
+        "insert drain 203.0.113.10",
+    ];
+    assert_eq!(network.plan("p1"), changes);
+    assert_eq!(network.plan("p2"), ["delete snat 203.0.113.10 for 10.57.0.12", "insert drain 203.0.113.10"]);
 }

@@ -101,7 +101,27 @@ fn source_update_redecides_only_its_ports_at_once() {
         let decided = engine.catch_up(&mut store, now());
         assert!(decided.iter().all(|port| **port == *PORT), "{decided:?}");
         assert_eq!(reported(&store, &engine), expected);
+        if expected.contains("rejected") {
+            let message = entry(&store, &engine).unwrap().message;
+            let key = "set user.eth0.ipv4.address.external of instance web1 in project default to";
+            assert!(message.contains(key), "{message}");
+        }
     }
+}
+
+#[test]
+fn unreadable_instance_leaves_rows_unchanged() {
+    let mut network = network();
+    with_row(&mut network, "203.0.113.10");
+    let mut store = network.store();
+    let mut engine = expecting(&network, &store);
+    let unreadable = json!({"name": "web1", "status": "Error"});
+    let instance = serde_json::from_value::<InstanceJson>(unreadable).unwrap().read(false);
+    engine.take_update(&store, 0, SourceUpdate::Listed(vec![instance]));
+    engine.catch_up(&mut store, now());
+    assert_eq!(reported(&store, &engine), "203.0.113.10 incus pending source-unreachable");
+    assert!(engine.unsettled().is_empty());
+    assert_eq!(engine.requests().statuses().next().unwrap().unknown, 1);
 }
 
 #[test]

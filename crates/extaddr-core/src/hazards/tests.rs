@@ -315,3 +315,24 @@ fn only_routers_that_answer_for_the_address_share_it() {
         assert!(!forwarded(edit), "{why}");
     }
 }
+
+#[test]
+fn every_kind_of_hazard_has_a_meaning_a_cure_and_a_level() {
+    let network = NetworkBuilder::new();
+    let store = network.store();
+    let kinds = kinds(network.rules.network(&store));
+    assert!(kinds.iter().all(|hazard| hazard.cure.len() > 3 && hazard.meaning.len() > 3));
+    let wrong = kinds.iter().filter(|hazard| hazard.is_wrong).map(|hazard| hazard.code);
+    let expected = [
+        "nat-without-gateway",
+        "nat-without-gateway-port",
+        "nat-ignored",
+        "nat-network",
+        "vip-ignored",
+        "address-of-router",
+        "rival-snat",
+        "address-twice",
+        "default-target-snat",
+    ];
+    assert_eq!(wrong.collect::<Vec<_>>(), expected);
+}

@@ -28,6 +28,7 @@ fn network() -> NetworkBuilder {
     let kept = [
         ("ovn-extaddr:ipv4.address.external:p55", "auto"),
         ("ovn-extaddr:ipv6.address.external:p55", "auto"),
+        ("ovn-extaddr:ipv4.address.external:p56", "none"),
     ];
     network.put("NB_Global", "global", json!({"external_ids": crate::testing::map(&kept)}));
     network

@@ -1,6 +1,7 @@
 //! Cases of docs/field-cases.md, and the decisions on them.
 
 mod foreign;
+mod found;
 mod gateways;
 mod intents;
 mod paths;
@@ -131,6 +132,11 @@ fn field_case_4_vips_inside_the_network_are_no_forwards() {
     let mut network = wanting("10.57.0.50");
     inside(&mut network);
     assert_eq!(network.outcome("p1"), "rejected not-a-forward", "a gateway port shows what is inside");
+    let mut routed = network.clone();
+    routed.delete("NAT", "base");
+    assert_eq!(routed.outcome("p1"), "rejected not-a-forward", "without SNAT, too");
+    routed.wants("p1", "auto");
+    assert_eq!(routed.outcome("p1"), "rejected no-forward-for-auto");
     network.bind_to_chassis();
     assert_eq!(network.outcome("p1"), "rejected not-a-forward", "SNAT does");
     network.put("NAT", "base", json!({"external_ip": "203.0.113.5"}));

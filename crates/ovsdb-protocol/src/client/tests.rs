@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, yield_now};
 use super::*;
 use crate::lock::LockStatus;
 use crate::scripted::{Peer, Server};
+use crate::value::{Datum, Row};
 
 /// A client whose driver runs, and the server's end of its connection.
 struct Connected {
@@ -402,4 +403,22 @@ async fn calls_to_a_silent_server_are_bounded() {
     }
     assert_eq!(refused, 1);
     drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn value_at_which_the_server_hangs_up_is_not_sent() {
+    let server = Server::unix();
+    let Connected { client, mut peer, .. } = connected(&server).await;
+    for value in [Datum::from("a\0b"), f64::from_bits(1).into(), f64::INFINITY.into()] {
+        let mut bad = Transaction::new("D");
+        bad.insert("T", Row::new().with("c", value));
+        let error = client.transact(&bad).await.unwrap_err();
+        assert!(error.is_invalid_request() && !error.is_disconnected(), "{error:#}");
+    }
+    // The echo is the first that the server sees.
+    let script = async {
+        let echo = peer.expect("echo").await;
+        peer.reply(&echo, &json!([])).await;
+    };
+    join!(script, async { client.echo().await.unwrap() });
 }

@@ -2,14 +2,6 @@
 
 use super::*;
 
-/// Deletes our row.
-fn delete_row(network: &mut NetworkBuilder) {
-    let store = network.store();
-    let (router, _) = store.routers().next().unwrap();
-    let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
-    network.delete("NAT", &row.uuid.to_string());
-}
-
 /// Attaches the balancer to the router.
 fn attach(network: &mut NetworkBuilder) {
     network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
@@ -122,8 +114,7 @@ fn removed_undo_record_is_remembered() {
 
 #[test]
 fn shortened_undo_record_is_rewritten() {
-    let mut network = forwarded(&[]);
-    network.balancer("fw-udp", &[(A, TARGET)], &["R"]);
+    let mut network = two_balancers();
     let [tcp, udp] = ["fw", "fw-udp"].map(|name| format!("attach {}", balancer_uuid(&network, name)));
     network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
     convert(&mut network, A, TARGET, &format!("{tcp}; {udp}"));

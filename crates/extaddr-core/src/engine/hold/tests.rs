@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::ownership::Role;
 use crate::rules::PortRangeRule;
-use crate::testing::{Live, NetworkBuilder, reference};
+use crate::testing::{Edit, Live, NetworkBuilder, reference};
 
 const A: &str = "203.0.113.10";
 const TARGET: &str = "10.57.0.11";
@@ -78,21 +78,27 @@ fn forward_that_returns_restarts_the_hold_down() {
 
 #[test]
 fn other_changes_delete_a_held_row_at_once() {
-    type Edit = fn(&mut NetworkBuilder);
-    let cases: [(&str, Edit, &[&str]); 5] = [
-        ("another network has the address", forward_elsewhere, &[DELETE]),
-        ("the port wants nothing", |n| n.wants("p1", "none"), &[DELETE]),
-        ("it wants another address", |n| n.wants("p1", "203.0.113.11"), &[DELETE]),
-        ("the port has another address", |n| n.instance("p1", "02:00:00:00:00:11 10.57.0.19"), &[DELETE]),
-        ("the router is not the port's any more", |n| n.delete("Logical_Switch_Port", "S-R-S"), &[DELETE]),
+    let cases: [(&str, Edit); 7] = [
+        ("another network has the address", forward_elsewhere),
+        ("the port wants nothing", |n| n.wants("p1", "none")),
+        ("its key is unset", |n| n.put("Logical_Switch_Port", "p1", json!({"external_ids": ["map", []]}))),
+        ("it wants another address", |n| n.wants("p1", "203.0.113.11")),
+        ("the port has another address", |n| n.instance("p1", "02:00:00:00:00:11 10.57.0.19")),
+        ("the port is gone", |n| n.delete("Logical_Switch_Port", "p1")),
+        ("the router is not the port's any more", |n| n.delete("Logical_Switch_Port", "S-R-S")),
     ];
-    for (what, edit, planned) in cases {
+    for (what, edit) in cases {
         let mut live = Live::new(overridden());
         live.edit(|network| {
             unforward(network);
             edit(network);
         });
-        assert_eq!(live.plan("p1"), planned, "{what}");
+        assert_eq!(live.plan("p1"), [DELETE], "{what}");
+        let mut live = Live::new(overridden());
+        live.edit(unforward);
+        live.pass(ALMOST);
+        live.edit(edit);
+        assert_eq!(live.plan("p1"), [DELETE], "{what}, while the row is held");
     }
 }
 

@@ -218,3 +218,13 @@ fn owner_with_the_lesser_name_keeps_its_override() {
         assert!(network.plan("p1").contains(&delete), "{:?}", network.plan("p1"));
     }
 }
+
+#[test]
+fn default_target_beside_a_foreign_row_is_a_hazard() {
+    let mut network = wanting("203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10", "10.57.0.11")], &["R"]);
+    network.nat("foreign", "R", "snat", "203.0.113.10", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), "foreign");
+    let hazard = "!conversion: a VIP forwards all ports of 203.0.113.10";
+    assert!(network.checks("p1").iter().any(|check| check.starts_with(hazard)));
+}

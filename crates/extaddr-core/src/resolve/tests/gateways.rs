@@ -1,8 +1,10 @@
 //! Several gateway ports, and the rows at each.
 
+use ovn_model::Family;
 use serde_json::json;
 
 use super::wanting;
+use crate::ownership::Role;
 use crate::testing::{NetworkBuilder, map};
 
 const GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
@@ -215,4 +217,24 @@ fn explain_warns_of_neutron_routers() {
     assert_eq!(network.outcome("p1"), "rejected no-gateway");
     let cure = "`openstack router set --description repaired 6b0c7d1a-7a55-4c0e-9b51-3d1c6f0a0001`";
     assert!(told(&network) && network.sentence("p1").ends_with(cure), "{}", network.sentence("p1"));
+}
+
+#[test]
+fn network_snat_without_a_gateway_port_decides_by_its_own_address() {
+    let mut network = two_uplinks();
+    network.put("NAT", "base", json!({"gateway_port": ["set", []]}));
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "203.0.113.2 is at home there");
+}
+
+#[test]
+fn drain_row_without_its_gateway_port_is_rewritten() {
+    let mut network = two_uplinks();
+    network.wants("p1", "none");
+    let tags = [("ovn-extaddr:internal", "10.57.0.11"), ("ovn-extaddr:until", "1800000100")];
+    let name = network.row_of_role(Role::Drain, "p1", "192.0.2.10", &tags);
+    let logical = crate::drain::unused(name.parse().unwrap(), Family::V4).to_string();
+    network.put("NAT", &name, json!({"type": "snat", "external_ip": "192.0.2.10", "logical_ip": logical}));
+    assert_eq!(network.plan("p1"), ["update drain 192.0.2.10 at R-ext2"]);
+    network.nat_at(&name, "R-ext2");
+    assert_eq!(network.plan("p1"), [""; 0]);
 }

@@ -195,3 +195,19 @@ fn allowed_address_is_watched_on_all_routers() {
     network.rules.allow = vec![allow("R", "203.0.113.0/28")];
     assert!(!anywhere(&network), "it is forwarded here");
 }
+
+#[test]
+fn families_are_decided_independently() {
+    let ipv6 = "granted 2001:db8::10 for fd42:57::b ports 1024-65535";
+    for (v4, v6, outcome) in [
+        ("203.0.113.10", "2001:db8::10", format!("{GRANTED}; {ipv6}")),
+        ("203.0.113.10", "web", format!("{GRANTED}; rejected invalid-address")),
+        ("none", "auto", ipv6.to_owned()),
+    ] {
+        let mut network = forwarded();
+        network.balancer("fw6", &[("[2001:db8::10]:80", "[fd42:57::b]:80")], &["R"]);
+        let keys = map(&[("ipv4.address.external", v4), ("ipv6.address.external", v6)]);
+        network.put("Logical_Switch_Port", "p1", json!({"external_ids": keys}));
+        assert_eq!(network.outcome("p1"), outcome);
+    }
+}

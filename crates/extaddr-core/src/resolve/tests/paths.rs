@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{GRANTED, forwarded};
+use super::{GRANTED, forwarded, wanting};
 use crate::testing::{NetworkBuilder, map};
 
 fn joint(peer: &str) -> Value {
@@ -112,8 +112,25 @@ fn router_that_forwards_to_the_port_is_taken_before_one_that_forwards_elsewhere(
     network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
     network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
     network.join("S", "R2-S");
-    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.13:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), "rejected ambiguous-router", "both lead elsewhere");
+    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &[]);
     assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
+fn peer_router_with_a_gateway_port_is_another_network() {
+    let mut network = forwarded();
+    network.router("R2");
+    network.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+    for (router, port, peer) in [("R", "R-R2", "R2-R"), ("R2", "R2-R", "R-R2")] {
+        network.router_port(router, port, &["100.64.0.1/24"]);
+        network.put("Logical_Router_Port", port, json!({"peer": peer}));
+    }
+    // Even a forward to this very instance.
+    network.balancer("fw2", &[("203.0.113.11:80", "10.57.0.11:80")], &["R2"]);
+    network.wants("p1", "203.0.113.11");
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward");
 }
 
 #[test]
@@ -211,4 +228,31 @@ fn nearest_router_with_the_forward_is_selected() {
     network.put("Logical_Router_Port", "ext", json!({"ha_chassis_group": ["set", []]}));
     assert_eq!(network.outcome("p1"), "rejected no-gateway");
     assert!(network.sentence("p1").starts_with("c1 has no gateway port"), "{}", network.sentence("p1"));
+}
+
+#[test]
+fn path_search_stops_at_a_router_with_a_gateway_port() {
+    // R's gateway port leads to a switch where another router with a gateway port is.
+    let mut network = wanting("198.51.100.10");
+    network.router("R0");
+    network.gateway_port("R0", "R0-ext", &["198.51.100.2/24"]);
+    network.router_port("R0", "R0-X", &["203.0.113.1/24"]);
+    network.put("Logical_Switch", "X", json!({"name": "X"}));
+    network.join("X", "R-ext");
+    network.join("X", "R0-X");
+    network.nat("out", "R0", "snat", "198.51.100.2", "0.0.0.0/0");
+    network.balancer("fw", &[("198.51.100.10:80", "10.57.0.11:80")], &["R0"]);
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward");
+    network.wants("p1", "auto");
+    assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto");
+}
+
+#[test]
+fn router_is_not_entered_by_its_gateway_port() {
+    let mut network = forwarded();
+    network.put("Logical_Switch", "ext", json!({"name": "ext"}));
+    network.join("ext", "R-ext");
+    network.switch_port("ext", "outsider", json!({"addresses": "02:00:00:00:00:99 203.0.113.200"}));
+    network.wants("outsider", "203.0.113.10");
+    assert_eq!(network.outcome("outsider"), "rejected no-router");
 }

@@ -128,6 +128,21 @@ const CASES: &[(Edit, &str, &str)] = &[
         "both 203.0.113.10 and 203.0.113.11 lead to this port alone: set ipv4.address.external to one",
     ),
     (
+        |n| n.nat("both", "R", "dnat_and_snat", "203.0.113.22", "10.57.0.11"),
+        "conflict foreign-nat",
+        "already to 203.0.113.22",
+    ),
+    (
+        // An address that is routed to the instance, for which the router only answers ARP (canonical/lxd#8031).
+        |n| {
+            n.delete("Load_Balancer", "fw");
+            n.nat("identity", "R", "dnat_and_snat", "203.0.113.10", "203.0.113.10");
+            n.put("NAT", "identity", json!({"logical_port": "p1", "external_mac": "02:00:00:00:00:11"}));
+        },
+        "rejected not-a-forward",
+        "203.0.113.10 is not a forward address",
+    ),
+    (
         |n| n.nat("foreign", "R", "snat", "203.0.113.11", "10.57.0.11"),
         "conflict foreign-nat",
         "translates the port's address already to 203.0.113.11",

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{GRANTED, forwarded, wanting};
-use crate::testing::{NetworkBuilder, map, reference};
+use crate::testing::{Edit, NetworkBuilder, map, reference};
 
 #[test]
 fn field_case_18_external_ports_are_instances() {
@@ -220,4 +220,45 @@ fn field_case_16_port_range_avoids_ports_of_templates_and_ignored_vips() {
     network.balancer("other", &[("203.0.113.11:40000", "10.57.0.12:80")], &["R"]);
     network.put("Load_Balancer", "other", json!({"options": map(&[("template", "true")])}));
     assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
+fn every_kind_of_forward_is_granted() {
+    let plain = "granted 203.0.113.10 for 10.57.0.11";
+    let kinds: [(&str, Edit, &str); 3] = [
+        (
+            "UDP",
+            |n| {
+                n.balancer("udp", &[("203.0.113.10:53", "10.57.0.11:53")], &["R"]);
+                n.put("Load_Balancer", "udp", json!({"protocol": "udp"}));
+            },
+            GRANTED,
+        ),
+        ("elsewhere", |n| n.nat("dnat", "R", "dnat", "203.0.113.10", "10.57.0.200"), plain),
+        (
+            "two rows",
+            |n| {
+                n.nat("dnat", "R", "dnat", "203.0.113.10", "10.57.0.200");
+                n.nat("again", "R", "dnat", "203.0.113.10", "10.57.0.201");
+            },
+            plain,
+        ),
+    ];
+    for (kind, make, outcome) in kinds {
+        let mut network = wanting("203.0.113.10");
+        make(&mut network);
+        assert_eq!(network.outcome("p1"), outcome, "{kind}");
+    }
+}
+
+#[test]
+fn auto_takes_the_address_whose_forwards_all_lead_to_the_port() {
+    let mut network = wanting("auto");
+    let vips = [("203.0.113.10:80", "10.57.0.11:80"), ("203.0.113.10:443", "10.57.0.11:443")];
+    network.balancer("fw", &vips, &["R"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+    network.balancer("fw2", &[("203.0.113.10:25", "10.57.0.12:25")], &["R"]);
+    assert_eq!(network.outcome("p1"), "rejected no-forward-for-auto");
+    network.nat("dnat", "R", "dnat", "203.0.113.11", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), "granted 203.0.113.11 for 10.57.0.11");
 }
