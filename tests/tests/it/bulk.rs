@@ -69,22 +69,6 @@ fn thousand_intents_of_one_transaction_are_granted_in_few_transactions() -> Resu
     Ok(())
 }
 
-#[test]
-fn rejected_intents_do_not_delay_other_ports() -> Result<()> {
-    let ovn = Ovn::start()?;
-    let (net, instances) = network(&ovn, 1)?;
-    let _agent = Agent::start(ovn.nb.remote())?;
-    // Every other port has an intent that cannot be granted.
-    let asked = instances.iter().enumerate().map(|(index, instance)| {
-        let address = if index % 2 == 0 { external(&net) } else { "203.0.113.250".to_owned() };
-        intent(instance, "insert", &address)
-    });
-    ovn.nb.transact(asked.collect())?;
-    let granted = instances.iter().step_by(2);
-    let rows = granted.map(|instance| Ok(row(&net, instance, external(&net), instance.v4()?)));
-    wait_for_rows(&ovn.nb, OWNER, rows.collect::<Result<Vec<_>>>()?)
-}
-
 /// A network of fifty instances, each of which has a port of the network's one forward address.
 fn network(ovn: &Ovn, id: u32) -> Result<(Net, Vec<Instance>)> {
     let mut net = Net::builder(id).create(&ovn.nb)?;

@@ -53,69 +53,30 @@ fn doctor_finds_nothing_in_a_healthy_network() -> Result<()> {
 }
 
 #[test]
-fn doctor_names_every_hazard_with_its_cure() -> Result<()> {
+fn doctor_reports_hazards_intents_and_owners_with_cures() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let cli = Cli::new(server.remote())?;
     let mut net = Net::builder(1).create(&server)?;
     let instance = net.add_instance(Addressing::Static)?;
     let second = net.add_instance(Addressing::Static)?;
-    let (one, two) = (instance.v4()?, second.v4()?);
-    net.add_default_target(ip("203.0.113.105"), one, DefaultTarget::Vip)?;
-    net.add_nat("snat", ip("203.0.113.9"), &one.to_string())?;
-    net.add_nat("snat", ip("203.0.113.8"), &format!("{one}/32"))?;
-    // doctor does not write, so its commands do not contain this.
-    let uuid = net.add_nat("dnat", ip("2001:db8::99"), "fd42:57:1::c")?;
-    server.transact(vec![json!({"op": "update", "table": "NAT",
-        "where": [["_uuid", "==", ["uuid", uuid]]], "row": {"external_ip": "2001:DB8:0::99"}})])?;
-    net.add_nat("snat", ip("203.0.113.105"), &two.to_string())?;
-    net.add_nat("snat", ip("203.0.113.110"), &two.to_string())?;
-    let other = net.add_nat("snat", ip("203.0.113.7"), &two.to_string())?;
+    net.add_default_target(ip("203.0.113.105"), instance.v4()?, DefaultTarget::Vip)?;
+    let other = net.add_nat("snat", ip("203.0.113.7"), &second.v4()?.to_string())?;
     server.transact(vec![
         json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", ["uuid", other]]],
         "row": {"external_ids": json_map([("ovn-extaddr:owner", "gone")])}}),
     ])?;
-    let mut far = Net::builder(2).without_gateway().create(&server)?;
-    let behind = far.add_instance(Addressing::Static)?;
-    far.add_forward(ip("203.0.113.110"), 80, behind.v4()?, 80)?;
-    net.add_forward(ip("203.0.113.110"), 80, one, 80)?;
-    net.add_forward(ip("203.0.113.112"), 80, ip("fd42:57:1::b"), 80)?;
-    net.add_nat("dnat", ip("203.0.113.111"), "fd42:57:1::b")?;
-    net.add_forward(ip("198.51.100.2"), 80, one, 80)?;
     net.annotate(&second.port, V4, Some("203.0.113.99"))?;
-    let mut wide = Net::builder(3).create(&server)?;
-    wide.add_second_gateway(&["198.51.100.2/24"])?;
-    wide.add_nat("snat", ip("192.0.2.9"), "10.57.3.128/25")?;
-    let shared = Addressing::Fixed(vec![ip("10.57.3.50")]);
-    let waiting = wide.add_instances(2, shared)?.remove(0);
-    wide.add_forward(ip("203.0.113.120"), 80, waiting.v4()?, 80)?;
-    wide.annotate(&waiting.port, V4, Some("203.0.113.120"))?;
-    wide.add_instance(Addressing::Raw(vec!["nonsense".to_owned()]))?;
-    let granted = wide.add_instance(Addressing::Static)?;
-    wide.add_forward(ip("203.0.113.121"), 80, granted.v4()?, 80)?;
-    wide.annotate(&granted.port, V4, Some("203.0.113.121"))?;
+    net.add_instance(Addressing::Raw(vec!["nonsense".to_owned()]))?;
+    let granted = net.add_instance(Addressing::Static)?;
+    net.add_forward(ip("203.0.113.121"), 80, granted.v4()?, 80)?;
+    net.annotate(&granted.port, V4, Some("203.0.113.121"))?;
 
     let (status, found) = doctor(&cli)?;
     assert_eq!(status, Some(0), "{found:#?}");
     for (check, level, part) in [
-        ("nat-without-gateway", "warning", "incus-net2-lr"),
-        ("nat-without-gateway-port", "warning", "10.57.3.128/25 as 192.0.2.9 on incus-net3-lr"),
-        (
-            "nat-ignored",
-            "warning",
-            "fd42:57:1::b as 203.0.113.111 on incus-net1-lr (logical_ip is not of the",
-        ),
-        ("vip-ignored", "warning", "(a backend is of the other family)"),
-        ("address-of-router", "warning", "203.0.113.110, which incus-net2-lr forwards, of incus-net1-lr"),
-        ("address-twice", "warning", "10.57.3.50 of incus-net3-instance-"),
         ("values", "warning", "\"nonsense\""),
         ("pending", "warning", "1 overrides are not written"),
-        ("rival-snat", "warning", "10.57.1.11/32 as 203.0.113.8, 203.0.113.9 on incus-net1-lr"),
-        ("address-spelling", "note", "2001:DB8:0::99"),
-        ("forward-twice", "note", "203.0.113.110 by "),
         ("default-target", "note", "203.0.113.105 on incus-net1-lr"),
-        ("default-target-snat", "warning", "10.57.1.12 as 203.0.113.105 on incus-net1-lr"),
-        ("listening-source-port", "note", "10.57.1.12 as 203.0.113.110 on incus-net1-lr"),
-        ("foreign-override", "note", "(4): 10.57.1.1"),
         ("other-owner", "note", "1 rows of owner gone"),
         ("intents", "warning", "1 rejected"),
         ("lock", "warning", "no agent of owner ovn-extaddr is active"),
@@ -267,30 +228,6 @@ fn every_configuration_key_is_documented() -> Result<()> {
         .collect();
     cli.write_config(&uncommented.join("\n"))?;
     cli.run(&["check-config"])?.success()?;
-    Ok(())
-}
-
-#[test]
-fn unknown_names_are_answered_with_suggestions() -> Result<()> {
-    let fixture = Fixture::start()?;
-    let mut net = Net::builder(1).create(&fixture.server)?;
-    let instance = net.add_instance(Addressing::Static)?;
-    let near = format!("{}x", instance.port);
-    let guess = format!("did you mean {}?", instance.port);
-    for arguments in [
-        &["explain", &near][..],
-        &["set", &near, "--ipv4=auto"],
-        &["unset", &near],
-        &["explain", "instance-"],
-    ] {
-        let output = fixture.cli.run(arguments)?;
-        assert_eq!(output.code(), Some(1));
-        assert!(output.stderr.contains(&guess), "{arguments:?}: {output:?}");
-    }
-    let output = fixture.cli.run(&["forwards", "incus-net1-rl"])?;
-    assert!(output.stderr.contains("did you mean incus-net1-lr?"), "{output:?}");
-    let output = fixture.cli.run(&["lits"])?;
-    assert!(output.stderr.contains("'list'"), "{output:?}");
     Ok(())
 }
 

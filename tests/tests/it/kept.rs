@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Instance, Net, json_map, json_set};
 use serde_json::json;
 
-use crate::fixture::{Fixture, V4, V6, ip, row};
+use crate::fixture::{Fixture, V4, ip, row};
 
 const ONE: &str = "203.0.113.101";
 
@@ -61,25 +61,6 @@ fn kept_intent_outlives_its_port() -> Result<()> {
     fixture.cli.run(&["unset", port])?.success()?;
     fixture.wait_for_rows([])?;
     fixture.wait_for_state(port, V4, "-")
-}
-
-#[test]
-fn kept_intent_is_set_and_unset_without_its_port() -> Result<()> {
-    let (fixture, net, instance) = fixture()?;
-    let port = instance.port.as_str();
-    net.remove_instance(port)?;
-    let set = fixture.cli.run(&["set", port, "--ipv4", ONE, "--ipv6", "none", "--keep"])?;
-    ensure!(set.status.success() && set.stderr.contains(&format!("no port {port} now")), "{set:?}");
-    fixture.wait_for_state(port, V4, "waiting no-port")?;
-    fixture.wait_for_state(port, V6, "-")?;
-    start(&fixture, &net, &instance)?;
-    fixture.wait_for_rows([row(&net, &instance, ONE, instance.v4()?)])?;
-    net.remove_instance(port)?;
-    fixture.cli.run(&["unset", port])?.success()?;
-    fixture.wait_for_state(port, V4, "-")?;
-    let again = fixture.cli.run(&["unset", port])?;
-    ensure!(again.code() == Some(1) && again.stderr.contains("there is no port"), "{again:?}");
-    Ok(())
 }
 
 #[test]

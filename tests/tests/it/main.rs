@@ -16,7 +16,6 @@ mod documentation;
 mod endpoints;
 mod exclusion;
 mod faults;
-mod field;
 mod fixture;
 mod forwards;
 mod harness;

@@ -7,10 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
 
-use crate::fixture::{
-    Fixture, OWNER, SOON, V4, V6, ip, owned, row, state, versions, wait_for_rows, wait_for_state,
-    wait_until_settled,
-};
+use crate::fixture::{Fixture, OWNER, SOON, V4, V6, ip, owned, row, state, versions, wait_for_rows};
 
 #[test]
 fn rows_of_another_owner_are_foreign_and_stay() -> Result<()> {
@@ -120,29 +117,6 @@ fn cleanup_is_refused_while_an_agent_is_active() -> Result<()> {
     assert_eq!(fixture.cli.run(&["cleanup"])?.success()?, "Removed 0 rows of owner ovn-extaddr.\n");
     fixture.agent.restart()?;
     fixture.wait_for_rows(rows())
-}
-
-#[test]
-fn cleanup_deletes_rows_of_present_and_deleted_ports() -> Result<()> {
-    let mut fixture = Fixture::start()?;
-    let mut net = Net::builder(1).create(&fixture.server)?;
-    let instances = net.add_instances(30, Addressing::Static)?;
-    net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.11"), 443)?;
-    let foreign = net.nats()?;
-    for instance in &instances {
-        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    }
-    eventually(SOON, "all have their rows", || Ok(owned(&fixture.server, OWNER)?.len() == 30))?;
-    fixture.agent.stop()?;
-    for instance in &instances[..10] {
-        net.remove_instance(&instance.port)?;
-    }
-    net.remove_forward(ip("203.0.113.101"))?;
-    assert_eq!(owned(&fixture.server, OWNER)?.len(), 30);
-    assert_eq!(fixture.cli.run(&["cleanup"])?.success()?, "Removed 30 rows of owner ovn-extaddr.\n");
-    assert_eq!(net.nats()?, foreign);
-    wait_until_settled(&fixture.cli)?;
-    wait_for_state(&fixture.cli, &instances[29].port, V4, "rejected not-a-forward")
 }
 
 /// A network with an instance and two forward addresses for IPv4, one for IPv6.

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use ovn_extaddr_tests::{Addressing, Agent, Cli, Net, OvsdbServer, PROMPT, eventually, json_map};
-use serde_json::{Value, json};
+use ovn_extaddr_tests::{Agent, Cli, OvsdbServer, PROMPT, eventually};
+use serde_json::Value;
 
-use crate::fixture::{Fixture, OWNER, SOON, V4, ip, owned, row, state_of, wait_for_rows, wait_until_settled};
+use crate::fixture::{Fixture, OWNER, SOON, owned, row, state_of, wait_for_rows, wait_until_settled};
 use site::Site;
 use table::{Case, POLICY};
 
 mod site;
 mod table;
 
-/// Reasons that need a CMS: `sources` reproduces them.
+/// Reasons that need a CMS: `engine/tests.rs` of `extaddr-core` and `sources` reproduce them.
 const OF_SOURCES: [&str; 2] = ["disputed-instance", "source-unreachable"];
 
 /// The program itself lists the reasons.
@@ -44,12 +44,6 @@ fn every_reason_is_reproduced_and_documented() -> Result<()> {
 fn every_refusal_has_its_reason_and_ends_with_its_cause() -> Result<()> {
     let config = "default-target = \"reject\"\nrequire-target = true\nmin-source-ports = 40000\n";
     refused_and_granted(config, &table::usual_cases())
-}
-
-#[test]
-fn address_outside_the_allowed_prefixes_is_refused_until_allowed() -> Result<()> {
-    let allow = "allow = [{ router = \"another\", prefixes = [\"203.0.113.0/24\"] }]\n";
-    refused_and_granted(allow, &table::allowed_cases())
 }
 
 fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
@@ -148,58 +142,4 @@ fn check_explanation(fixture: &Fixture, case: &Case, site: &Site) -> Result<()> 
         }
     }
     Ok(())
-}
-
-#[test]
-fn only_instance_ports_get_external_addresses() -> Result<()> {
-    let fixture = Fixture::start()?;
-    let net = Net::builder(1).create(&fixture.server)?;
-    net.add_forward(ip("203.0.113.101"), 443, ip("10.57.1.1"), 443)?;
-    for port in [
-        format!("{}-lsp-router", net.internal_switch()),
-        format!("{}-lsp-router", net.external_switch()),
-        format!("{}-lsp-provider", net.external_switch()),
-    ] {
-        net.annotate(&port, V4, Some("203.0.113.101"))?;
-        fixture.wait_for_state(&port, V4, "rejected not-an-instance")?;
-        net.annotate(&port, V4, None)?;
-        fixture.wait_for_state(&port, V4, "-")?;
-    }
-    fixture.wait_for_rows([])
-}
-
-#[test]
-fn instances_outside_the_router_get_no_forward_address() -> Result<()> {
-    let fixture = Fixture::start()?;
-    let net = Net::builder(1).create(&fixture.server)?;
-    net.add_forward(ip("203.0.113.101"), 443, ip("203.0.113.200"), 443)?;
-    fixture.server.transact(vec![
-        json!({"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "lsp", "row": {
-            "name": "outsider", "addresses": "10:66:6a:ff:00:02 203.0.113.200",
-            "external_ids": json_map([(V4, "203.0.113.101")])}}),
-        json!({"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", net.external_switch()]],
-            "mutations": [["ports", "insert", ["named-uuid", "lsp"]]]}),
-    ])?;
-    fixture.wait_for_state("outsider", V4, "rejected no-router")?;
-    fixture.wait_for_rows([])
-}
-
-#[test]
-fn allowed_address_is_refused_while_another_network_has_it() -> Result<()> {
-    let allow = "allow = [{ router = \"*\", prefixes = [\"203.0.113.0/24\"] }]\n";
-    let fixture = Fixture::with_config(&format!("{PROMPT}{allow}"))?;
-    let mut net = Net::builder(1).ipv4_only().create(&fixture.server)?;
-    let instance = net.add_instance(Addressing::Static)?;
-    let (external, internal) = (ip("203.0.113.101"), instance.v4()?);
-    let other = Net::builder(2).ipv4_only().create(&fixture.server)?;
-    other.add_forward(external, 443, ip("10.57.2.11"), 443)?;
-    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    fixture.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
-    fixture.wait_for_rows([])?;
-    other.remove_forward(external)?;
-    fixture.wait_for_state(&instance.port, V4, "active")?;
-    fixture.wait_for_rows([row(&net, &instance, external, internal)])?;
-    other.add_nat("dnat_and_snat", external, "10.57.2.12")?;
-    fixture.wait_for_state(&instance.port, V4, "rejected not-permitted")?;
-    fixture.wait_for_rows([])
 }

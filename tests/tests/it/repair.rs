@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{
-    Addressing, Agent, Cli, Instance, Net, Ovn, OvsdbServer, eventually, json_map, json_set, uuid_ref,
+    Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually, json_map, json_set, uuid_ref,
 };
 use serde_json::{Value, json};
 
@@ -18,69 +18,6 @@ use crate::fixture::{
 
 /// How often the agent is killed at a random moment.
 const KILLS: u64 = 60;
-
-#[test]
-fn deleted_row_is_restored() -> Result<()> {
-    let ovn = Ovn::start()?;
-    let (_agent, cli) = (Agent::start(ovn.nb.remote())?, Cli::new(ovn.nb.remote())?);
-    let (net, instance) = overridden(&ovn.nb)?;
-    wait_for_rows(&ovn.nb, OWNER, both(&net, &instance))?;
-    let router = net.router();
-    let deletions: [&[&str]; 4] = [
-        &["lr-nat-del", &router, "snat", "10.57.1.11"],
-        &["lr-nat-del", &router, "snat", "fd42:57:1::b"],
-        &["lr-nat-del", &router, "snat"],
-        &["lr-nat-del", &router],
-    ];
-    for deletion in deletions {
-        let before = versions(&ovn.nb, OWNER)?;
-        ovn.nbctl(deletion)?;
-        eventually(SOON, "the row is back", || {
-            let (now, rows) = (versions(&ovn.nb, OWNER)?, owned(&ovn.nb, OWNER)?);
-            ensure!(now != before && rows == both(&net, &instance).into(), "there is {rows:#?}");
-            Ok(true)
-        })
-        .with_context(|| deletion.join(" "))?;
-    }
-    wait_until_settled(&cli)
-}
-
-#[test]
-fn field_case_19_foreign_keys_in_own_rows_survive_an_update() -> Result<()> {
-    let fixture = Fixture::start()?;
-    let (net, instance) = overridden(&fixture.server)?;
-    fixture.wait_for_rows(both(&net, &instance))?;
-    let ours = || -> Result<Vec<Value>> {
-        let select = json!({"op": "select", "table": "NAT", "where": [["logical_ip", "==", "10.57.1.11"]]});
-        let rows = fixture.server.transact(vec![select])?[0]["rows"].take();
-        Ok(rows.as_array().context("rows")?.clone())
-    };
-    let uuid = ours()?[0]["_uuid"].clone();
-    let named = || json!([["_uuid", "==", uuid]]);
-    let add = |column: &str, key: &str, value: &str| json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [[column, "insert", json_map([(key, value)])]]});
-    // An operator disables the announcement of the address, and adds a note; then the row is altered in every map.
-    fixture.server.transact(vec![
-        add("options", "dynamic-routing-advertise", "false"),
-        add("external_ids", "note", "ours"),
-        json!({"op": "mutate", "table": "NAT", "where": named(), "mutations": [["options", "delete", "stateless"], ["external_ids", "delete", "ovn-extaddr:role"]]}),
-        json!({"op": "update", "table": "NAT", "where": named(), "row": {"external_port_range": "1-2"}}),
-    ])?;
-    eventually(SOON, "it is mended", || {
-        let rows = ours()?;
-        let has = |column: &str, key: &str| {
-            let pairs = rows[0][column][1].as_array().cloned().unwrap_or_default();
-            pairs
-                .iter()
-                .find(|pair| pair[0] == key)
-                .map(|pair| pair[1].as_str().unwrap_or_default().to_owned())
-        };
-        Ok(has("options", "stateless").as_deref() == Some("false")
-            && has("options", "dynamic-routing-advertise").as_deref() == Some("false")
-            && has("external_ids", "note").as_deref() == Some("ours")
-            && has("external_ids", "ovn-extaddr:role").as_deref() == Some("egress")
-            && rows[0]["external_port_range"] == "1024-65535")
-    })
-}
 
 #[test]
 fn rows_are_restored_after_the_cms_rewrites_all_snat() -> Result<()> {
@@ -98,126 +35,6 @@ fn rows_are_restored_after_the_cms_rewrites_all_snat() -> Result<()> {
         assert_eq!(net.nats()?.len(), 4, "the network's own rows are as the CMS wrote them");
     }
     wait_until_settled(&fixture.cli)
-}
-
-#[test]
-fn altered_columns_are_repaired() -> Result<()> {
-    alter(|_| {
-        vec![
-            json!({"external_ip": "198.51.100.9"}),
-            json!({"logical_ip": "10.57.1.200"}),
-            json!({"logical_ip": "10.57.1.0/24"}),
-            json!({"external_ip": "nonsense"}),
-            json!({"type": "dnat"}),
-            json!({"type": "dnat_and_snat"}),
-            json!({"external_port_range": "1-5"}),
-            json!({"external_port_range": ""}),
-            json!({"options": json_map([("stateless", "true")])}),
-        ]
-    })
-}
-
-#[test]
-fn altered_tags_are_repaired() -> Result<()> {
-    alter(|port| {
-        let tags = |port: &str, role: &str| {
-            json_map([("ovn-extaddr:owner", OWNER), ("ovn-extaddr:port", port), ("ovn-extaddr:role", role)])
-        };
-        vec![
-            json!({"external_ids": tags(port, "drain")}),
-            json!({"external_ids": tags("of-nobody", "egress")}),
-            json!({"external_ids": tags("", "egress")}),
-            json!({"type": "dnat", "external_ip": "198.51.100.9", "logical_ip": "", "options": json_map::<&str, &str>([])}),
-        ]
-    })
-}
-
-/// Alters one of our rows repeatedly, but not so often that it becomes contested.
-fn alter(alterations: impl FnOnce(&str) -> Vec<Value>) -> Result<()> {
-    let fixture = Fixture::start()?;
-    let (net, instance) = overridden(&fixture.server)?;
-    fixture.wait_for_rows(both(&net, &instance))?;
-    let ours = || -> Result<Vec<ovn_extaddr_tests::Nat>> {
-        Ok(net.nats()?.into_iter().filter(|nat| !nat.external_ids.is_empty()).collect())
-    };
-    let right = ours()?;
-    let uuid = uuid_ref(&right[0].uuid);
-    for alteration in alterations(&instance.port) {
-        let update =
-            json!({"op": "update", "table": "NAT", "where": [["_uuid", "==", uuid]], "row": alteration});
-        fixture.server.transact(vec![update])?;
-        eventually(SOON, "the row is as it was", || {
-            let now = ours()?;
-            ensure!(now == right, "it is {now:#?}");
-            Ok(true)
-        })
-        .with_context(|| alteration.to_string())?;
-    }
-    fixture.wait_for_rows(both(&net, &instance))
-}
-
-#[test]
-fn row_with_replaced_tags_is_left_as_foreign() -> Result<()> {
-    let fixture = Fixture::start()?;
-    let (net, instance) = overridden(&fixture.server)?;
-    fixture.wait_for_rows(both(&net, &instance))?;
-    fixture.server.transact(vec![
-        json!({"op": "update", "table": "NAT", "where": [["external_ip", "==", "203.0.113.101"]],
-        "row": {"external_ids": json_map([("mine", "now")])}}),
-    ])?;
-    fixture.wait_for_state(&instance.port, V4, "foreign")?;
-    let foreign = net.nats()?;
-    net.annotate(&instance.port, V4, None)?;
-    net.annotate(&instance.port, V6, None)?;
-    fixture.wait_for_rows([])?;
-    assert_eq!(
-        net.nats()?,
-        foreign.into_iter().filter(|nat| nat.external_ip != "2001:db8::65").collect::<Vec<_>>()
-    );
-    Ok(())
-}
-
-/// What may happen to a network while the agent is dead; together they leave one row.
-type Step = fn(&Net, &Instance, &Instance) -> Result<()>;
-const STEPS: [Step; 12] = [
-    |net, one, _| net.annotate(&one.port, V4, Some("203.0.113.101")),
-    |net, one, _| net.add_forward(ip("203.0.113.101"), 443, one.v4()?, 443),
-    |net, _, two| net.annotate(&two.port, V4, Some("203.0.113.101")),
-    |net, one, _| net.set_addresses(&one.port, &["10:66:6a:00:00:01 10.57.1.99"]),
-    |net, _, _| net.wipe_snat(),
-    |net, _, two| net.annotate(&two.port, V4, None),
-    |net, one, _| net.add_forward(ip("203.0.113.102"), 2000, one.v4()?, 443),
-    |net, one, _| net.annotate(&one.port, V4, Some("203.0.113.102")),
-    |net, _, _| net.remove_forward(ip("203.0.113.101")),
-    |net, _, two| net.annotate(&two.port, V4, Some("203.0.113.102")),
-    |net, _, two| net.remove_instance(&two.port),
-    |net, one, _| net.set_addresses(&one.port, &["10:66:6a:00:00:01 10.57.1.98"]),
-];
-
-#[test]
-fn agent_killed_between_two_steps_catches_up() -> Result<()> {
-    let mut fixture = Fixture::start()?;
-    // Killed before the step and started after it; and killed right after it, in the middle of its work.
-    for (step, at_work) in (0..STEPS.len()).flat_map(|step| [(step, false), (step, true)]) {
-        let mut net = Net::builder(1).create(&fixture.server)?;
-        let (one, two) = (net.add_instance(Addressing::Static)?, net.add_instance(Addressing::Static)?);
-        for (index, action) in STEPS.iter().enumerate() {
-            if index == step && !at_work {
-                fixture.agent.kill9()?;
-            }
-            action(&net, &one, &two)?;
-            if index == step {
-                fixture.agent.restart()?;
-            }
-        }
-        fixture
-            .wait_for_rows([row(&net, &one, "203.0.113.102", "10.57.1.98")])
-            .with_context(|| format!("step {step}, at work: {at_work}"))?;
-        assert_eq!(net.nats()?.len(), 3);
-        net.remove()?;
-        fixture.wait_for_rows([])?;
-    }
-    Ok(())
 }
 
 /// Rule: a row without references is deleted at the end of its transaction, without an error.

@@ -13,11 +13,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, OWNER, SOON, V4, ip, wait_until_settled};
 
 mod conversion;
-mod edits;
 mod intents;
-mod restore_after_conversion;
-mod topology;
-mod urgent_deletes;
 mod withdrawal;
 
 /// A forward address of network 1.
@@ -77,10 +73,6 @@ impl Case {
     /// The same, but something may be left to do later.
     fn rows_become<const N: usize>(&self, rows: [String; N]) -> Result<()> {
         become_rows(&self.fixture.server, rows)
-    }
-
-    fn state(&self, instance: &Instance, expected: &str) -> Result<()> {
-        self.fixture.wait_for_state(&instance.port, V4, expected)
     }
 
     /// Everything except ports and the decisions for them: what the agent must not change.

@@ -49,6 +49,7 @@ struct Thing {
     pair: BTreeMap<String, String>,
 }
 
+/// Rule: a row that starts to match a condition is inserted, and one that ceases to is deleted.
 #[tokio::test]
 async fn caches_equal_the_server_after_random_conditions_and_disconnections() -> Result<()> {
     let (seed, steps) = seed_and_steps(600)?;

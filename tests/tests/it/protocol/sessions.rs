@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, bail};
 use ovn_extaddr_tests::{Addressing, Net, OvsdbServer};
 use ovsdb_protocol::{
-    Cache, Condition, ErrorClass, LockStatus, Outcome, Row, Session, SessionConfig, SessionEvent, Transaction,
+    Cache, ErrorClass, LockStatus, Outcome, Row, Session, SessionConfig, SessionEvent, Transaction,
 };
 use serde_json::json;
 
@@ -60,21 +60,6 @@ fn net_port(follower: &Follower) -> Result<String> {
     names.find(|name| name.contains("-instance-")).context("no port of an instance")
 }
 
-#[tokio::test]
-async fn session_waits_for_its_server() -> Result<()> {
-    let mut server = OvsdbServer::northbound()?;
-    server.stop()?;
-    let mut follower = Follower::new(&server)?;
-    for _ in 0..3 {
-        let event = follower.next().await?;
-        assert!(matches!(event, SessionEvent::Disconnected { .. }), "{event:?}");
-    }
-    server.start()?;
-    follower.synced().await?;
-    assert!(follower.session.is_synced() && follower.cache.is_empty());
-    Ok(())
-}
-
 /// Rule: the changes of the client's own transaction are reported before its reply.
 #[tokio::test]
 async fn update_of_an_own_transaction_precedes_its_reply() -> Result<()> {
@@ -99,38 +84,6 @@ async fn update_of_an_own_transaction_precedes_its_reply() -> Result<()> {
         }
     }
     assert_eq!(follower.told, [2, 0, 0]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn transaction_interrupted_by_a_crash_is_unknown() -> Result<()> {
-    let mut server = OvsdbServer::northbound()?;
-    let mut follower = Follower::new(&server)?;
-    follower.synced().await?;
-    server.daemon().signal("STOP")?;
-    let id = follower.session.transact(&insert("a"))?;
-    server.restart()?;
-    let mut outcomes = Vec::new();
-    loop {
-        match follower.next().await? {
-            SessionEvent::Completed { id, outcome } => outcomes.push((id, outcome)),
-            SessionEvent::Synced { .. } => break,
-            _ => {}
-        }
-    }
-    assert_eq!(outcomes, [(id, Outcome::Unknown)]);
-    follower.catch_up(&server).await?;
-    // A look at the rows shows the outcome.
-    let mut delete = Transaction::new(NB);
-    delete.delete("Address_Set", [Condition::eq("name", "a")]);
-    follower.session.transact(&delete)?;
-    loop {
-        if let SessionEvent::Completed { outcome, .. } = follower.next().await? {
-            let Outcome::Committed(results) = outcome else { bail!("{outcome:?}") };
-            assert_eq!(results.count(0), Some(u64::from(follower.told[0] > 0)));
-            break;
-        }
-    }
     Ok(())
 }
 

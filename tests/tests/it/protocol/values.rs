@@ -1,15 +1,14 @@
 //! Values of every column type: the server and the library agree on accepted, sent and refused values.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ovn_extaddr_tests::OvsdbServer;
 use ovsdb_protocol::{
     ApplyError, Atom, Batch, Cache, Client, Condition, DatabaseSchema, Datum, Max, MonitorRequest,
-    MonitorRequests, MonitorSelect, Mutation, OperationResult, Outcome, Replica, Row, RowChange, RowFilter,
-    RowUpdate, SchemaMismatch, Selection, Session, SessionConfig, SessionEvent, TransactError, Transaction,
-    Until, Uuid,
+    MonitorRequests, MonitorSelect, Mutation, Mutator, OperationResult, Outcome, Replica, Row, RowChange,
+    RowFilter, RowUpdate, SchemaMismatch, Selection, Session, SessionConfig, SessionEvent, TransactError,
+    Transaction, Uuid,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -88,8 +87,16 @@ fn map<K: Into<Atom>, V: Into<Atom>>(pairs: impl IntoIterator<Item = (K, V)>) ->
 
 /// Values that a server accepts, and returns unchanged.
 pub(super) fn good() -> Vec<(&'static str, Datum)> {
-    let texts =
-        ["", "a", "\"\\/\u{8}\u{c}\n\r\t", "\u{1}\u{1f}\u{7f}", "é€😀\u{10ffff}\u{feff}", "\\u0000 \\ud800"];
+    let texts = [
+        "",
+        "a",
+        "\"\\/\u{8}\u{c}\n\r\t",
+        "\u{1}\u{1f}\u{7f}",
+        "é€😀\u{10ffff}\u{feff}",
+        "\\u0000 \\ud800",
+        "]}{[,:",
+        "\u{2028}\u{ffff}",
+    ];
     let mut values: Vec<(&str, Datum)> = vec![
         ("integer", i64::MAX.into()),
         ("integer", i64::MIN.into()),
@@ -177,6 +184,8 @@ fn bad() -> Vec<(&'static str, Datum)> {
 }
 
 /// Accepted values conform to the server's schema and come back unchanged, by a select and by a monitor.
+///
+/// Regression: libovsdb, whose integers pass through floats and are rounded beyond 2^53.
 #[tokio::test]
 async fn accepted_values_are_returned_unchanged() -> Result<()> {
     let server = server()?;
@@ -222,6 +231,23 @@ async fn accepted_values_are_returned_unchanged() -> Result<()> {
     }
     assert_eq!(follower.cache.error(), None);
     assert!(follower.cache.problems().is_empty());
+    // The server's arithmetic.
+    let steps = [
+        (Mutator::Add, 5),
+        (Mutator::Subtract, 3),
+        (Mutator::Multiply, 10),
+        (Mutator::Divide, 4),
+        (Mutator::Remainder, 100),
+    ];
+    let outcome = run(&client, |t| {
+        t.update("Thing", [], Row::new().with("integer", 40));
+        for (mutator, by) in steps {
+            t.mutate("Thing", [], [Mutation::new("integer", mutator, by)]);
+        }
+        t.select_columns("Thing", [], ["integer"])
+    });
+    let Outcome::Committed(results) = outcome.await? else { bail!("no arithmetic") };
+    assert_eq!(results.rows(6), Some(&[Row::new().with("integer", 5)][..]));
     // The server's schema equals the one that we write.
     let again: DatabaseSchema = serde_json::from_str(&serde_json::to_string(&schema)?)?;
     assert_eq!(again, schema);
@@ -244,37 +270,6 @@ async fn refused_values_do_not_conform() -> Result<()> {
         };
     }
     client.echo().await?;
-    Ok(())
-}
-
-/// A strong reference keeps its row, a weak one is removed with it.
-#[tokio::test]
-async fn strong_references_keep_rows_and_weak_ones_are_removed() -> Result<()> {
-    let server = server()?;
-    let client = client(&server).await?;
-    let mut follower = follower(&server, Cache::everything())?;
-    let named = |name: &str| Datum::scalar(Atom::NamedUuid(name.to_owned()));
-    commit(&client, |t| {
-        for name in ["kept", "lost"] {
-            t.insert_named("Target", name, Row::new().with("name", name));
-        }
-        let row = Row::new().with("some", 1).with("strong", named("kept")).with("weak", named("lost"));
-        t.insert_as("Thing", ROW, row);
-    })
-    .await?;
-    let by_name = |name: &str| [Condition::eq("name", name)];
-    let outcome = run(&client, |t| t.delete("Target", by_name("kept"))).await?;
-    let Outcome::Refused(refusal) = outcome else { bail!("{outcome:?}") };
-    assert_eq!(refusal.error.error, "referential integrity violation");
-    assert_eq!(refusal.results.count(0), Some(1), "what would have been");
-    commit(&client, |t| t.delete("Target", by_name("lost"))).await?;
-    let outcome = run(&client, |t| {
-        t.update("Thing", [Condition::uuid(ROW)], Row::new().with("strong", Uuid::max()));
-    });
-    assert!(matches!(outcome.await?, Outcome::Refused(_)), "to a row that is not");
-    follower.synced().await?;
-    let row = follower.cache.get("Thing", &ROW).context("it is there")?;
-    assert_eq!((row.get("strong").map(Datum::len), row.get("weak").map(Datum::len)), (Some(1), Some(0)));
     Ok(())
 }
 
@@ -320,48 +315,6 @@ async fn unreadable_values_of_the_server_are_problems_of_their_columns() -> Resu
         follower.next().await?;
     }
     assert_eq!(follower.cache.error(), None);
-    Ok(())
-}
-
-/// ovsdb-server hangs up at a NUL and at a subnormal, and everything under way becomes unknown.
-#[tokio::test]
-async fn value_at_which_the_server_hangs_up_is_not_sent() -> Result<()> {
-    let server = server()?;
-    let client = client(&server).await?;
-    let waiting = client.clone();
-    let pending = tokio::spawn(async move {
-        let mut transaction = Transaction::new("Types");
-        transaction.push(ovsdb_protocol::Operation::Wait {
-            timeout: None,
-            table: "Thing".to_owned(),
-            conditions: Vec::new(),
-            columns: vec!["string".to_owned()],
-            until: Until::Equal,
-            rows: vec![Row::new().with("string", "come")],
-        });
-        waiting.transact(&transaction).await
-    });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    for (column, value) in [
-        ("string", Datum::from("a\0b")),
-        ("strings", ["\0", "b"].into()),
-        ("texts", map([("\0", "")])),
-        ("real", f64::from_bits(1).into()),
-        ("weights", map([(1.0, 1e-310)])),
-        ("real", f64::INFINITY.into()),
-    ] {
-        let mut insert = Transaction::new("Types");
-        insert.insert("Thing", Row::new().with("some", 1).with(column, value.clone()));
-        let mut select = Transaction::new("Types");
-        select.select("Thing", [Condition::includes(column, value)]);
-        for transaction in [insert, select] {
-            let error = client.transact(&transaction).await.expect_err("it cannot be sent");
-            ensure!(error.is_invalid_request() && !error.is_disconnected(), "{error:#}");
-        }
-    }
-    client.echo().await?;
-    commit(&client, |t| t.insert("Thing", Row::new().with("some", 1).with("string", "come"))).await?;
-    assert!(matches!(timeout(SOON, pending).await???, Outcome::Committed(_)));
     Ok(())
 }
 
@@ -481,21 +434,4 @@ impl Replica for Events {
     }
 
     fn commit(&mut self) {}
-}
-
-/// No server would accept the request, so the session does not try again.
-#[tokio::test]
-async fn invalid_monitor_condition_fails_once() -> Result<()> {
-    let server = server()?;
-    let rows = RowFilter::Any(vec![Condition::eq("string", "\0")]);
-    let mut follower = follower(&server, Cache::new([Selection::table("Thing").rows(rows)]))?;
-    loop {
-        if let SessionEvent::Disconnected { error, retry, .. } = follower.next().await? {
-            ensure!(error.is_invalid_request() && retry == Duration::MAX, "{error:#} {retry:?}");
-            break;
-        }
-    }
-    let next = timeout(Duration::from_secs(3), follower.session.next(&mut follower.cache)).await;
-    assert!(next.is_err(), "{next:?}");
-    Ok(())
 }

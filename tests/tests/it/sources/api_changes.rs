@@ -1,12 +1,12 @@
 //! Intents follow the CMS, whether its events arrive or are lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ovn_extaddr_tests::{Addressing, Fault, cms_instance, eventually};
+use ovn_extaddr_tests::{Addressing, Fault, cms_instance};
 
 use super::{ONE, Stage, TWO, uuid_of, wait_for_source};
-use crate::fixture::{OWNER, SOON, V4, owned, row, wait_for_rows};
+use crate::fixture::{OWNER, V4, owned, row, wait_for_rows};
 
 #[test]
 fn changed_instance_key_is_followed() -> Result<()> {
@@ -78,41 +78,6 @@ fn lost_events_are_recovered_by_a_listing() -> Result<()> {
 }
 
 #[test]
-fn intent_waits_for_the_port_of_its_instance() -> Result<()> {
-    let mut stage = Stage::new()?;
-    let uuid = "00000000-0000-4000-8000-0000000000aa";
-    let config = &[("user.eth0.ipv4.address.external", ONE)];
-    stage.api.put(cms_instance("shop:later", uuid, config, &[("eth0", &[])]));
-    let waiting = eventually(SOON, "it waits", || Ok(stage.fixture.cli.list_json()?.into_iter().next()))?;
-    ensure!(waiting["state"] == "waiting" && waiting["reason"] == "no-port", "{waiting}");
-    ensure!(waiting["name"] == "shop:later/eth0", "{waiting}");
-    ensure!(waiting["message"].as_str().is_some_and(|text| text.contains("shop:later")), "{waiting}");
-    let other = stage.net.add_instance(Addressing::Static)?;
-    // The port appears before the CMS has the UUID that is in its name: as when an instance starts.
-    stage.api.put(cms_instance("shop:later", &uuid_of(&other.port)?, config, &[("eth0", &[])]));
-    wait_for_rows(&stage.fixture.server, OWNER, [row(&stage.net, &other, ONE, other.v4()?)])?;
-    stage.net.remove_instance(&other.port)?;
-    stage.fixture.wait_for_rows([])
-}
-
-#[test]
-fn instance_key_does_not_claim_addresses_of_another_network() -> Result<()> {
-    let stage = Stage::new()?;
-    let mut tenant = ovn_extaddr_tests::Net::builder(2).ipv4_only().create(&stage.fixture.server)?;
-    let instance = tenant.add_instance(Addressing::Static)?;
-    let config = &[("user.eth0.ipv4.address.external", ONE)];
-    stage.api.put(cms_instance("tenant:evil", &uuid_of(&instance.port)?, config, &[("eth0", &[])]));
-    stage.fixture.wait_for_state(&instance.port, V4, "rejected not-a-forward")?;
-    // It cannot request for another's instance by giving itself that one's UUID either.
-    stage.api.put(stage.asking(TWO)?);
-    stage.leaves_as(TWO)?;
-    stage.api.put(cms_instance("tenant:evil", &stage.uuid()?, config, &[("eth0", &[])]));
-    stage.fixture.wait_for_state(&stage.instance.port, V4, "rejected disputed-instance")?;
-    stage.api.delete("tenant", "evil");
-    stage.leaves_as(TWO)
-}
-
-#[test]
 fn kill_at_any_step_leads_to_the_same_rows() -> Result<()> {
     let mut stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
@@ -152,18 +117,4 @@ fn changed_projects_and_sources_take_effect() -> Result<()> {
     // Without a source, its intents are gone.
     stage.fixture.agent.write_config(ovn_extaddr_tests::PROMPT)?;
     wait_for_rows(&stage.fixture.server, OWNER, [])
-}
-
-#[test]
-fn changed_instance_key_is_written_at_once() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.api.put(stage.asking(ONE)?);
-    stage.leaves_as(ONE)?;
-    let start = Instant::now();
-    for address in [TWO, ONE].into_iter().cycle().take(20) {
-        stage.api.put(stage.asking(address)?);
-        eventually(SOON, "it is written", || stage.leaves_now_as(address))?;
-    }
-    ensure!(start.elapsed() < Duration::from_secs(20), "twenty took {:?}", start.elapsed());
-    Ok(())
 }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ovn_extaddr_tests::{CmsApi, Fault, cms_instance, eventually};
-use serde_json::json;
+use ovn_extaddr_tests::{CmsApi, Fault, cms_instance};
 
 use super::{ONE, Stage, TWO, wait_for_source};
-use crate::fixture::{OWNER, SOON, V4, owned};
+use crate::fixture::{OWNER, V4, owned};
 
 #[test]
 fn faults_of_the_cms_withdraw_no_intents() -> Result<()> {
@@ -104,28 +103,6 @@ fn slow_cms_is_waited_for() -> Result<()> {
     })?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)
-}
-
-#[test]
-fn unreadable_instances_keep_their_rows() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.api.put(stage.asking(ONE)?);
-    stage.leaves_as(ONE)?;
-    // As a cluster lists those on a member that is down.
-    let unknown = json!({"name": "web1", "project": "default", "status": "Error", "status_code": 112, "location": "n2"});
-    stage.api.put_silently(unknown);
-    stage.api.drop_connections();
-    eventually(SOON, "everything is read again", || {
-        Ok(stage.api.take_requests().iter().any(|path| path.contains("recursion=1")))
-    })?;
-    let mut agent_is_new = stage;
-    ensure!(agent_is_new.leaves_now_as(ONE)?);
-    agent_is_new.fixture.agent.restart()?;
-    wait_for_source(&agent_is_new, "1 of them unknown")?;
-    agent_is_new.fixture.wait_for_state(&agent_is_new.instance.port, V4, "pending source-unreachable")?;
-    ensure!(agent_is_new.leaves_now_as(ONE)?);
-    agent_is_new.api.put(agent_is_new.asking(TWO)?);
-    agent_is_new.leaves_as(TWO)
 }
 
 #[test]

@@ -161,7 +161,8 @@ async fn slow_server_stays_connected_while_bytes_arrive() {
     assert_eq!(consumer.content(), [(1, 1), (2, 0)].into());
 }
 
-/// Regression: ovn-heater#200, where snapshots take longer than the server's probes.
+/// Regression: ovn-heater#200, where snapshots take longer than the server's probes, and openshift/ovn-kubernetes#931 and
+/// ovn-kubernetes#2754, where parsing takes ten seconds and breaks the connection.
 #[tokio::test(start_paused = true)]
 async fn echo_request_is_answered_in_the_middle_of_a_snapshot() {
     let server = Server::unix();
