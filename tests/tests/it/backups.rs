@@ -6,12 +6,13 @@ use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{
     Addressing, Agent, Cli, Instance, Net, Northbound, OvsdbServer, eventually, map_column,
 };
 use serde_json::json;
 
-use crate::fixture::{OWNER, Random, V4, ip, owned, row};
+use crate::fixture::{OWNER, V4, ip, owned, row};
 use crate::load::{TIMEOUT, commits, wait_for_commit};
 
 const ADDRESSES: [&str; 3] = ["203.0.113.101", "203.0.113.102", "203.0.113.103"];
@@ -92,11 +93,11 @@ fn annotate(server: &OvsdbServer, port: &str, address: Option<&str>) -> Result<(
 
 /// Sets and unsets intents at the server that accepts them.
 fn work(pair: &Pair, instances: &[Instance], stop: &AtomicBool) -> usize {
-    let mut random = Random(0x5eed_0fca_a9a1_6002);
+    let mut random = Rng::with_seed(0x5eed_0fca_a9a1_6002);
     let mut times = 0;
     while !stop.load(Ordering::SeqCst) {
-        let at = random.below(instances.len() as u64) as usize;
-        let address = ADDRESSES.get(random.below(4) as usize).copied();
+        let at = random.u64(..instances.len() as u64) as usize;
+        let address = ADDRESSES.get(random.u64(..4) as usize).copied();
         // During the change no server accepts writes.
         times += usize::from(annotate(pair.active(), &instances[at].port, address).is_ok());
         sleep(Duration::from_millis(5));

@@ -6,9 +6,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Proxy, eventually};
 
-use crate::fixture::{OWNER, Random, SOON, V4, ip, owned, row, versions, wait_for_rows, wait_until_settled};
+use crate::fixture::{OWNER, SOON, V4, ip, owned, row, versions, wait_for_rows, wait_until_settled};
 use crate::protocol::client;
 
 const ADDRESSES: [&str; 2] = ["203.0.113.101", "203.0.113.102"];
@@ -43,16 +44,16 @@ fn two_active_agents_end_with_the_requested_rows() -> Result<()> {
         agent.wait_for_log("active: this agent has the lock")?;
         agent.wait_for_log("synchronised with the database")?;
     }
-    let mut random = Random(0x0dd5_eed5_0000_0001);
+    let mut random = Rng::with_seed(0x0dd5_eed5_0000_0001);
     for _ in 0..300 {
-        let at = random.below(instances.len() as u64) as usize;
-        let address = ADDRESSES.get(random.below(3) as usize).copied();
+        let at = random.u64(..instances.len() as u64) as usize;
+        let address = ADDRESSES.get(random.u64(..3) as usize).copied();
         net.annotate(&instances[at].port, V4, address)?;
-        if random.below(10) == 0 {
-            let address = ["203.0.113.103", "none"][random.below(2) as usize];
+        if random.u64(..10) == 0 {
+            let address = ["203.0.113.103", "none"][random.u64(..2) as usize];
             net.annotate(&instances[1].port, V4, Some(address))?;
         }
-        if random.below(30) == 0 {
+        if random.u64(..30) == 0 {
             net.wipe_snat()?;
         }
     }
@@ -106,10 +107,10 @@ async fn agent_writes_nothing_while_its_lock_is_stolen() -> Result<()> {
     let thief = client(&server).await?;
     let name = "ovn_extaddr".parse()?;
 
-    let mut random = Random(0x0dd5_eed5_0000_0002);
-    let change = |random: &mut Random| {
-        let at = random.below(instances.len() as u64) as usize;
-        net.annotate(&instances[at].port, V4, ADDRESSES.get(random.below(3) as usize).copied())
+    let mut random = Rng::with_seed(0x0dd5_eed5_0000_0002);
+    let change = |random: &mut Rng| {
+        let at = random.u64(..instances.len() as u64) as usize;
+        net.annotate(&instances[at].port, V4, ADDRESSES.get(random.u64(..3) as usize).copied())
     };
     for _ in 0..60 {
         let mut lock = thief.lock(&name).await?;

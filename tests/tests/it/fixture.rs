@@ -171,17 +171,3 @@ pub(crate) fn seed_and_steps(usual: u64) -> Result<(u64, u64)> {
     println!("replay with OVN_EXTADDR_SEED={seed} OVN_EXTADDR_STEPS={steps}");
     Ok((seed, steps))
 }
-
-/// Random numbers that are the same in every run.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        // Xorshift: good enough for choices.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}

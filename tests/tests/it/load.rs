@@ -6,9 +6,10 @@ use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
 
-use crate::fixture::{OWNER, Random, V4, ip, owned, row, wait_until_settled};
+use crate::fixture::{OWNER, V4, ip, owned, row, wait_until_settled};
 
 /// Longer than an election and a reconnection take together.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,11 +45,11 @@ impl Load {
     }
 
     fn work(&self, stop: &AtomicBool) -> Result<usize> {
-        let mut random = Random(0x5eed_0fca_a9a1_6001);
+        let mut random = Rng::with_seed(0x5eed_0fca_a9a1_6001);
         let mut times = 0;
         while !stop.load(Ordering::Relaxed) {
-            let at = random.below(self.instances.len() as u64) as usize;
-            let address = ADDRESSES.get(random.below(4) as usize).copied();
+            let at = random.u64(..self.instances.len() as u64) as usize;
+            let address = ADDRESSES.get(random.u64(..4) as usize).copied();
             self.net.annotate(&self.instances[at].port, V4, address)?;
             times += 1;
             sleep(Duration::from_millis(5));

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Cluster, Instance, Net, eventually};
 use serde_json::Value;
 
-use crate::fixture::{OWNER, Random, V4, ip, owned, row, seed_and_steps, wait_until_settled};
+use crate::fixture::{OWNER, V4, ip, owned, row, seed_and_steps, wait_until_settled};
 use crate::schema::{another, convert};
 
 /// The default number of steps of a run.
@@ -34,7 +35,7 @@ struct Site {
 }
 
 struct Run {
-    random: Random,
+    random: Rng,
     sites: Vec<Site>,
     agents: Vec<Agent>,
     cluster: Cluster,
@@ -70,17 +71,17 @@ impl Run {
         }
         let agents = vec![Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
         // Xorshift stays at zero forever.
-        Ok(Self { random: Random(seed.max(1)), sites, agents, cluster, before: None, story: Vec::new() })
+        Ok(Self { random: Rng::with_seed(seed), sites, agents, cluster, before: None, story: Vec::new() })
     }
 
     /// One operation, and sometimes a fault right after it.
     fn step(&mut self) -> Result<()> {
-        let site = self.random.below(self.sites.len() as u64) as usize;
+        let site = self.random.u64(..self.sites.len() as u64) as usize;
         let told = self.sites[site].change(&mut self.random)?;
         self.story.push(format!("network {}: {told}", site + 1));
-        let told = match self.random.below(60) {
+        let told = match self.random.u64(..60) {
             0..3 => {
-                let agent = self.random.below(2) as usize;
+                let agent = self.random.u64(..2) as usize;
                 self.agents[agent].restart()?;
                 format!("agent {agent} is killed and started")
             }
@@ -96,12 +97,12 @@ impl Run {
                 format!("leader {old} is killed, {new} follows")
             }
             5 => {
-                let member = self.random.below(3) as usize;
+                let member = self.random.u64(..3) as usize;
                 self.cluster.members()[member].compact()?;
                 format!("member {member} compacts its file")
             }
             6 => {
-                let member = self.random.below(3) as usize;
+                let member = self.random.u64(..3) as usize;
                 self.cluster.members()[member].appctl(&["ovsdb-server/reconnect"])?;
                 format!("member {member} breaks all connections")
             }
@@ -178,8 +179,8 @@ impl Run {
 
 impl Site {
     /// Makes an edit, and describes it.
-    fn change(&mut self, random: &mut Random) -> Result<String> {
-        let mut below = |end: usize| random.below(end as u64) as usize;
+    fn change(&mut self, random: &mut Rng) -> Result<String> {
+        let mut below = |end: usize| random.u64(..end as u64) as usize;
         let address = ip(&format!("203.0.113.{}", 101 + below(5)));
         let instance = self.instances[below(self.instances.len())].clone();
         Ok(match below(20) {

@@ -6,14 +6,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{
     Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually, json_map, json_set, uuid_ref,
 };
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    Fixture, OWNER, Random, SOON, V4, V6, ip, owned, row, versions, wait_for_rows, wait_for_state,
-    wait_until_settled,
+    Fixture, OWNER, SOON, V4, V6, ip, owned, row, versions, wait_for_rows, wait_for_state, wait_until_settled,
 };
 
 /// How often the agent is killed at a random moment.
@@ -53,23 +53,23 @@ fn kills_during_a_burst_neither_leak_nor_double_rows() -> Result<()> {
     let mut agent = Agent::builder(server.remote()).spawn()?;
     // The address that a port requests; a number beyond the last means none.
     let mut wanted: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut random = Random(0x5eed_0fb1_7e5e_ed01);
+    let mut random = Rng::with_seed(0x5eed_0fb1_7e5e_ed01);
     for kill in 0..KILLS {
         // The agent is starting, or working on the last burst, or was killed during it.
-        sleep(Duration::from_micros(random.below(30_000)));
-        for _ in 0..=random.below(3) {
+        sleep(Duration::from_micros(random.u64(..30_000)));
+        for _ in 0..=random.u64(..3) {
             let mut operations = Vec::new();
-            for _ in 0..=random.below(20) {
-                let index = usize::try_from(random.below(40))?;
-                let choice = usize::try_from(random.below(3))?;
+            for _ in 0..=random.u64(..20) {
+                let index = usize::try_from(random.u64(..40))?;
+                let choice = usize::try_from(random.u64(..3))?;
                 operations.push(intent(&instances[index].port, external.get(choice)));
                 wanted.insert(index, choice);
             }
-            if random.below(4) == 0 {
+            if random.u64(..4) == 0 {
                 net.wipe_snat()?;
             }
             server.transact(operations)?;
-            sleep(Duration::from_micros(random.below(5_000)));
+            sleep(Duration::from_micros(random.u64(..5_000)));
         }
         agent.kill9()?;
         // Whatever state it left, there is no duplicate row, row without a router, or incompletely tagged row.

@@ -8,6 +8,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::lab::Nodes;
 use ovn_extaddr_tests::{Addressing, Agent, Instance, Net, eventually};
 
@@ -63,10 +64,9 @@ fn nodes_are_partitioned_and_agents_die_without_lost_rows() -> Result<()> {
 /// Sets and unsets intents until `stop`.
 fn load(net: &Net, instances: &[Instance], stop: &AtomicBool) -> Result<()> {
     // Not in turn, or the same states would recur again and again.
-    let mut random = 1_u64;
+    let mut random = Rng::with_seed(1);
     while !stop.load(Ordering::Relaxed) {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let (instance, address) = ((random >> 33) as usize % instances.len(), (random >> 48) as usize % 3);
+        let (instance, address) = (random.usize(..instances.len()), random.usize(..3));
         net.annotate(&instances[instance].port, KEY, ADDRESSES.get(address).copied())?;
         sleep(Duration::from_millis(10));
     }

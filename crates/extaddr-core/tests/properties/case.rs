@@ -78,7 +78,7 @@ pub(crate) fn config() -> ProptestConfig {
 
 /// Draws the case with this number, the same each time.
 pub(crate) fn nth(cases: Cases, n: u32) -> Case {
-    cases.draw(&mut Choices(u64::from(n)))
+    cases.draw(&mut Choices::of_seed(u64::from(n)))
 }
 
 impl Cases {
@@ -87,8 +87,7 @@ impl Cases {
         let old = still && c.one_in(10);
         let start = if self == Self::Timed { small_network(c) } else { network(c, old) };
         let settings = Settings::draw(c, self);
-        let mut case =
-            Case { start, settings, steps: Vec::new(), arrival: Arrival::Random(Choices(c.below(u64::MAX))) };
+        let mut case = Case { start, settings, steps: Vec::new(), arrival: Arrival::Random(c.fork()) };
         if self == Self::Network {
             return case;
         }
@@ -134,7 +133,7 @@ impl Strategy for Cases {
     type Value = Case;
 
     fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
-        Ok(Shrinking::new(self.draw(&mut Choices(runner.rng().next_u64()))))
+        Ok(Shrinking::new(self.draw(&mut Choices::of_seed(runner.rng().next_u64()))))
     }
 }
 

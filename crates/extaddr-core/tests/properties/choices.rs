@@ -1,12 +1,13 @@
 //! Choices from a seed.
 
+use fastrand::Rng;
 use ovsdb_protocol::Uuid;
 
 use crate::model::Database;
 
 /// A source of choices.
 #[derive(Clone, Debug)]
-pub(crate) struct Choices(pub(crate) u64);
+pub(crate) struct Choices(Rng);
 
 /// The order and the notation in which updates arrive.
 #[derive(Clone, Debug)]
@@ -18,13 +19,18 @@ pub(crate) enum Arrival {
 }
 
 impl Choices {
+    /// Returns the choices of a seed, always the same.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        Self(Rng::with_seed(seed))
+    }
+
+    /// Returns other choices that follow from these.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.0.fork())
+    }
+
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        // SplitMix64, so that a seed can be replayed.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
+        self.0.u64(..n)
     }
 
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
@@ -58,8 +64,6 @@ impl Arrival {
 
     pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
         let Self::Random(choices) = self else { return };
-        for i in 1..list.len() {
-            list.swap(i, choices.below(i as u64 + 1) as usize);
-        }
+        choices.0.shuffle(list);
     }
 }

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::lab::hazards;
 use ovn_extaddr_tests::{
     Addressing, Agent, Cli, Net, Ovn, OvsdbServer, Protocol, eventually, json_map, json_set, set_column,
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::expected_state::{ExpectedState, Forward, Guest, Kind, Shape};
 use super::view;
-use crate::fixture::{Random, SOON, V4, wait_until_settled};
+use crate::fixture::{SOON, V4, wait_until_settled};
 use crate::rules::ours;
 
 const KINDS: [Kind; 4] = [Kind::Incus72, Kind::Incus73, Kind::Lxd, Kind::Neutron];
@@ -32,7 +33,7 @@ pub(super) struct World {
     /// The database with the same edits without an agent.
     twin: OvsdbServer,
     networks: Vec<Network>,
-    random: Random,
+    random: Rng,
     /// How often rows of the agent were removed since it was started.
     losses: u32,
 }
@@ -73,9 +74,7 @@ impl World {
             });
         }
         let agent = Agent::builder(ovn.nb.remote()).config(config).start()?;
-        // The seed's bits are spread, so that small seeds do not begin alike.
-        let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Ok(Self { agent, cli, ovn, twin, networks, random, losses: 0 })
+        Ok(Self { agent, cli, ovn, twin, networks, random: Rng::with_seed(seed), losses: 0 })
     }
 
     /// Makes an edit, and describes it.
@@ -101,7 +100,7 @@ impl World {
         }
         // Often at once, sometimes with time for the agent in between.
         if self.below(3) == 0 {
-            sleep(Duration::from_micros(self.random.below(20_000)));
+            sleep(Duration::from_micros(self.random.u64(..20_000)));
         }
         Ok(format!("{kind:?}: {said}"))
     }
@@ -153,8 +152,8 @@ impl World {
     fn edit_forward(&mut self, at: usize) -> Result<String> {
         let listen = self.address(at);
         let mut forward = Forward::default();
-        for _ in 0..self.random.below(3) {
-            let (protocol, port) = (PROTOCOLS[self.below(2)], 1000 * (1 + self.random.below(60)));
+        for _ in 0..self.random.u64(..3) {
+            let (protocol, port) = (PROTOCOLS[self.below(2)], 1000 * (1 + self.random.u64(..60)));
             let target = self.target(at);
             forward.ports.insert((protocol, port.try_into()?), (target, 80));
         }
@@ -310,7 +309,7 @@ impl World {
         })])?;
         let row = &found[0]["rows"][0];
         let said = self.wish(at)?;
-        sleep(Duration::from_micros(self.random.below(5_000)));
+        sleep(Duration::from_micros(self.random.u64(..5_000)));
         self.losses += 1;
         let written = self.ovn.nb.transact(vec![
             json!({"op": "update", "table": "Logical_Router", "where": [["name", "==", router]], "row": row}),
@@ -386,7 +385,7 @@ impl World {
     // === inside ===
 
     fn below(&mut self, end: u64) -> usize {
-        usize::try_from(self.random.below(end)).expect("small")
+        usize::try_from(self.random.u64(..end)).expect("small")
     }
 
     fn address(&mut self, at: usize) -> Ipv4Addr {

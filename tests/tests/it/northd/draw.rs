@@ -1,7 +1,8 @@
 //! Random routers, with what CMSes and people write, including errors.
 
 use super::case::{Balancer, Case, Gateway, INSTANCES, Nat, Place, Port, Row, instance};
-use crate::fixture::{Random, V4, V6};
+use crate::fixture::{V4, V6};
+use fastrand::Rng;
 
 /// Addresses in outer networks, in no network of the router, or in inner ones.
 const EXTERNAL_V4: [&str; 7] = [
@@ -107,8 +108,8 @@ pub(super) struct Abilities {
 }
 
 /// Draws a router.
-pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
-    let mut chance = |percent: u64| random.below(100) < percent;
+pub(super) fn draw(random: &mut Rng, abilities: Abilities) -> Case {
+    let mut chance = |percent: u64| random.u64(..100) < percent;
     let enabled = if chance(6) { Some(false) } else { chance(10).then_some(true) };
     let (outer_disabled, inner_disabled, base) = (chance(3), chance(3), chance(80));
     let mut options = Vec::new();
@@ -122,7 +123,7 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
             options.push(option);
         }
     }
-    let gateway = match random.below(10) {
+    let gateway = match random.u64(..10) {
         0 => Gateway::None,
         1 | 2 => Gateway::Chassis,
         3..=5 => Gateway::One { group: true },
@@ -135,7 +136,7 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
     if base {
         named.extend(["10.57.0.0/24", "fd42:57::/64"].map(|network| format!("from {network}")));
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..random.u64(..4) {
         let mut balancer = balancer(random);
         balancer.vips.retain(|(vip, _)| is_new(&mut named, &bare(vip)));
         // OVN 23.03 has `drop` after another action there, which ovn-controller refuses; later releases have it alone.
@@ -144,7 +145,7 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
         balancer.vips.retain(|(_, backends)| !backends.is_empty() || !(is_forced || is_kept));
         rows.push(Row::Balancer(balancer));
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..random.u64(..4) {
         let nat = nat(random, gateway, abilities);
         let source = nat.kind == "dnat" || is_new(&mut named, &format!("from {}", bare(&nat.logical)));
         let destination = nat.kind == "snat" || is_free(&mut forwarded, &nat.external);
@@ -154,8 +155,8 @@ pub(super) fn draw(random: &mut Random, abilities: Abilities) -> Case {
     }
     for instance in 0..INSTANCES {
         for (key, pool, percent) in [(V4, &EXTERNAL_V4[..], 80), (V6, &EXTERNAL_V6[..], 50)] {
-            if random.below(100) < percent {
-                let wanted = if random.below(100) < 30 { "auto" } else { pick(random, pool) };
+            if random.u64(..100) < percent {
+                let wanted = if random.u64(..100) < 30 { "auto" } else { pick(random, pool) };
                 rows.push(Row::Intent { instance, key, wanted: wanted.to_owned() });
             }
         }
@@ -194,16 +195,16 @@ fn bare(text: &str) -> String {
     }
 }
 
-fn balancer(random: &mut Random) -> Balancer {
-    let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.below(5) as usize];
-    let place = match random.below(10) {
+fn balancer(random: &mut Rng) -> Balancer {
+    let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.u64(..5) as usize];
+    let place = match random.u64(..10) {
         0..=3 => Place::Router,
         4..=6 => Place::Both,
         7 | 8 => Place::Group,
         _ => Place::Switch,
     };
     let mut options = Vec::new();
-    match random.below(30) {
+    match random.u64(..30) {
         0 => options.push(("template", "true")),
         1 => options.push(("skip_snat", "true")),
         2 => options.push(("reject", "true")),
@@ -211,7 +212,7 @@ fn balancer(random: &mut Random) -> Balancer {
         _ => {}
     }
     let mut vips: Vec<(String, String)> = Vec::new();
-    for _ in 0..=random.below(3) {
+    for _ in 0..=random.u64(..3) {
         let (vip, backends) = vip(random);
         // A map has each key once.
         if !vips.iter().any(|(other, _)| *other == vip) {
@@ -221,25 +222,25 @@ fn balancer(random: &mut Random) -> Balancer {
     Balancer { protocol, place, options, vips }
 }
 
-fn vip(random: &mut Random) -> (String, String) {
-    let v6 = random.below(3) == 0;
+fn vip(random: &mut Rng) -> (String, String) {
+    let v6 = random.u64(..3) == 0;
     let address = if v6 { pick(random, &EXTERNAL_V6) } else { pick(random, &EXTERNAL_V4) };
     let port = pick(random, &PORTS);
-    let whole = random.below(3) == 0;
-    let key = match (random.below(12), whole, v6) {
+    let whole = random.u64(..3) == 0;
+    let key = match (random.u64(..12), whole, v6) {
         (0, ..) => pick(random, &ODD_VIPS).to_owned(),
         (_, true, _) => address.to_owned(),
         (_, false, false) => format!("{address}:{port}"),
         (_, false, true) => format!("[{address}]:{port}"),
     };
-    if random.below(10) == 0 {
+    if random.u64(..10) == 0 {
         return (key, pick(random, &ODD_BACKENDS).to_owned());
     }
     let mut backends = Vec::new();
-    for _ in 0..=(random.below(6) / 5) {
-        let mut flaw = |percent: u64| random.below(100) < percent;
+    for _ in 0..=(random.u64(..6) / 5) {
+        let mut flaw = |percent: u64| random.u64(..100) < percent;
         let (v6, with_port) = (v6 != flaw(5), whole == flaw(8));
-        let target = instance(random.below(INSTANCES as u64) as usize)[usize::from(v6)];
+        let target = instance(random.u64(..INSTANCES as u64) as usize)[usize::from(v6)];
         let port = pick(random, &PORTS);
         backends.push(match (v6, with_port) {
             (_, false) => target.to_string(),
@@ -250,17 +251,17 @@ fn vip(random: &mut Random) -> (String, String) {
     (key, backends.join(","))
 }
 
-fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
-    let kind = ["snat", "dnat", "dnat_and_snat", "snat"][random.below(4) as usize];
-    let v6 = random.below(3) == 0;
-    let (flaw, odd) = (random.below(12), random.below(2) == 0);
+fn nat(random: &mut Rng, gateway: Gateway, abilities: Abilities) -> Nat {
+    let kind = ["snat", "dnat", "dnat_and_snat", "snat"][random.u64(..4) as usize];
+    let v6 = random.u64(..3) == 0;
+    let (flaw, odd) = (random.u64(..12), random.u64(..2) == 0);
     let external = match flaw {
         0 if odd => pick(random, &ODD_EXTERNALS),
         _ if v6 => pick(random, &EXTERNAL_V6),
         _ => pick(random, &EXTERNAL_V4),
     };
-    let host = instance(random.below(INSTANCES as u64) as usize)[usize::from(v6 != (flaw == 1))].to_string();
-    let logical = match random.below(8) {
+    let host = instance(random.u64(..INSTANCES as u64) as usize)[usize::from(v6 != (flaw == 1))].to_string();
+    let logical = match random.u64(..8) {
         _ if flaw == 0 && !odd => pick(random, &ODD_LOGICALS).to_owned(),
         0 if kind == "snat" => if v6 { "fd42:57::/80" } else { "10.57.0.8/29" }.to_owned(),
         1 if flaw == 2 => if v6 { "fd42:57::/64" } else { "10.57.0.0/24" }.to_owned(),
@@ -268,28 +269,28 @@ fn nat(random: &mut Random, gateway: Gateway, abilities: Abilities) -> Nat {
         _ => host,
     };
     let two = gateway == Gateway::Two;
-    let port = match random.below(12) {
+    let port = match random.u64(..12) {
         0..=2 if two => Some(Port::Ext),
         3 | 4 if two => Some(Port::Priv),
         5 => Some(Port::Inner),
         6 => Some(Port::Ext),
         _ => None,
     };
-    let range = (random.below(10) == 0).then(|| pick(random, &["1024-30000", "5000", NO_RANGE]));
-    let stateless = [Some(false), None, None, Some(true)][random.below(4) as usize];
-    let stateless = stateless.filter(|stateless| !stateless || random.below(3) == 0);
-    let set = (random.below(12) == 0).then(|| {
+    let range = (random.u64(..10) == 0).then(|| pick(random, &["1024-30000", "5000", NO_RANGE]));
+    let stateless = [Some(false), None, None, Some(true)][random.u64(..4) as usize];
+    let stateless = stateless.filter(|stateless| !stateless || random.u64(..3) == 0);
+    let set = (random.u64(..12) == 0).then(|| {
         let column = pick(random, &["allowed_ext_ips", "exempted_ext_ips"]);
         (column, pick(random, &["203.0.113.0/24", "198.51.100.0/24"]))
     });
     // If a row's own flow is refused, the one for exempted peers still exists: two errors at once.
     let set = set.filter(|_| range != Some(NO_RANGE) && !external.contains('/'));
-    let matching = (abilities.nat_match && set.is_none() && random.below(12) == 0)
-        .then(|| (pick(random, &["ip.ttl == 64", "ip.ttl == 17", "tcp"]), random.below(3) as u16));
-    let distributed = kind == "dnat_and_snat" && random.below(4) == 0;
+    let matching = (abilities.nat_match && set.is_none() && random.u64(..12) == 0)
+        .then(|| (pick(random, &["ip.ttl == 64", "ip.ttl == 17", "tcp"]), random.u64(..3) as u16));
+    let distributed = kind == "dnat_and_snat" && random.u64(..4) == 0;
     Nat { kind, external: external.to_owned(), logical, port, range, stateless, set, matching, distributed }
 }
 
-fn pick<'a>(random: &mut Random, choices: &[&'a str]) -> &'a str {
-    choices[random.below(choices.len() as u64) as usize]
+fn pick<'a>(random: &mut Rng, choices: &[&'a str]) -> &'a str {
+    choices[random.u64(..choices.len() as u64) as usize]
 }

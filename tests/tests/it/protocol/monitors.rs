@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use fastrand::Rng;
 use ovn_extaddr_tests::{Addressing, Net, OvsdbServer, Proxy, json_map, json_set};
 use serde_json::{Value, json};
 
@@ -15,11 +16,8 @@ pub(super) fn older(server: &OvsdbServer) -> Result<String> {
 
 /// Changes sets, maps, optional values and rows in ways that differ with `seed`.
 fn churn(server: &OvsdbServer, seed: u64) -> Result<()> {
-    let mut state = seed;
-    let mut pick = |bound: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % bound
-    };
+    let mut random = Rng::with_seed(seed);
+    let mut pick = |bound: u64| random.u64(..bound);
     for _ in 0..60 {
         let name = format!("set{}", pick(4));
         let row = json!([["name", "==", name]]);

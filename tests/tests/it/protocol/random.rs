@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{OvsdbServer, Snapshot};
 use ovsdb_protocol::{
     Cache, Client, Condition, Datum, Function, IntoColumn, Monitor, Mutation, Row, RowFilter, Selection,
@@ -20,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::monitors::older;
 use super::{Follower, SOON, unify_reals, values};
-use crate::fixture::{Random, seed_and_steps};
+use crate::fixture::seed_and_steps;
 
 const DATABASE: &str = "Types";
 
@@ -53,24 +54,23 @@ struct Thing {
 #[tokio::test]
 async fn caches_equal_the_server_after_random_conditions_and_disconnections() -> Result<()> {
     let (seed, steps) = seed_and_steps(600)?;
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let mut server = Arc::new(server()?);
     let cache = || Cache::new([Selection::table("Target"), Selection::table("Thing").load_stage(1)]);
     let mut watchers = Vec::new();
     for remote in [server.remote(), server.tcp_remote(), older(&server)?] {
         let session = Session::new(SessionConfig::new(remote.parse()?, DATABASE));
-        watchers.push(Watcher::new(Follower::with(session, cache()), random.below(u64::MAX)));
+        watchers.push(Watcher::new(Follower::with(session, cache()), random.u64(..u64::MAX)));
     }
     let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, DATABASE));
     tokio::spawn(driver);
-    let mut typed =
-        TypedWatcher { monitor: client.monitor().await?, random: Random(random.below(u64::MAX) | 1) };
+    let mut typed = TypedWatcher { monitor: client.monitor().await?, random: random.fork() };
 
     for round in 0..ROUNDS {
         let (stop, stopped) = watch::channel(false);
         let writing: Vec<_> = (0..WRITERS)
             .map(|_| {
-                let (server, seed) = (Arc::clone(&server), random.below(u64::MAX) | 1);
+                let (server, seed) = (Arc::clone(&server), random.u64(..u64::MAX) | 1);
                 tokio::task::spawn_blocking(move || write(&server, seed, steps / ROUNDS / WRITERS))
             })
             .collect();
@@ -120,16 +120,16 @@ fn server() -> Result<OvsdbServer> {
 
 /// Sends this many random transactions, and sometimes breaks all connections. Returns the number of commits.
 fn write(server: &OvsdbServer, seed: u64, transactions: u64) -> Result<u64> {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let good = values::good();
     let mut committed = 0;
     for number in 0..transactions {
         let mut transaction = Transaction::new(DATABASE);
         // ovsdb-server 3.1 may crash if a transaction deletes a row with weak references to it and has other operations.
-        if random.below(4) == 0 {
+        if random.u64(..4) == 0 {
             change_target(&mut transaction, &mut random);
         } else {
-            for _ in 0..1 + random.below(3) {
+            for _ in 0..1 + random.u64(..3) {
                 change_thing(&mut transaction, &mut random, &good);
             }
         }
@@ -144,13 +144,13 @@ fn write(server: &OvsdbServer, seed: u64, transactions: u64) -> Result<u64> {
     Ok(committed)
 }
 
-fn change_thing(transaction: &mut Transaction, random: &mut Random, good: &[(&'static str, Datum)]) {
-    let some = |random: &mut Random| [Condition::eq("integer", number(random))];
-    match random.below(9) {
+fn change_thing(transaction: &mut Transaction, random: &mut Rng, good: &[(&'static str, Datum)]) {
+    let some = |random: &mut Rng| [Condition::eq("integer", number(random))];
+    match random.u64(..9) {
         0..=2 => drop(transaction.insert("Thing", thing(random, good))),
         3..=5 => {
             let mut row = thing(random, good);
-            if random.below(4) > 0 {
+            if random.u64(..4) > 0 {
                 row.remove("integer");
             }
             transaction.update("Thing", some(random), row);
@@ -163,51 +163,51 @@ fn change_thing(transaction: &mut Transaction, random: &mut Random, good: &[(&'s
     };
 }
 
-fn change_target(transaction: &mut Transaction, random: &mut Random) {
+fn change_target(transaction: &mut Transaction, random: &mut Rng) {
     let uuid = target(random);
-    if random.below(3) == 0 {
+    if random.u64(..3) == 0 {
         transaction.delete("Target", [Condition::uuid(uuid)]);
     } else {
-        let name = format!("target{}", random.below(3));
+        let name = format!("target{}", random.u64(..3));
         transaction.insert_as("Target", uuid, Row::new().with("name", name));
     }
 }
 
-fn number(random: &mut Random) -> i64 {
-    random.below(NUMBERS) as i64
+fn number(random: &mut Rng) -> i64 {
+    random.u64(..NUMBERS) as i64
 }
 
 /// The UUID of a row of `Target`, which may exist.
-fn target(random: &mut Random) -> Uuid {
-    Uuid::from_u128(0x7a_0000_0000_4000_8000_0000_0000_0000 + u128::from(random.below(4)))
+fn target(random: &mut Rng) -> Uuid {
+    Uuid::from_u128(0x7a_0000_0000_4000_8000_0000_0000_0000 + u128::from(random.u64(..4)))
 }
 
 /// Some columns of a row.
-fn thing(random: &mut Random, good: &[(&'static str, Datum)]) -> Row {
+fn thing(random: &mut Rng, good: &[(&'static str, Datum)]) -> Row {
     let mut row = Row::new().with("some", 1);
-    for _ in 0..random.below(8) {
-        let (column, value) = &good[random.below(good.len() as u64) as usize];
+    for _ in 0..random.u64(..8) {
+        let (column, value) = &good[random.u64(..good.len() as u64) as usize];
         row.insert(*column, value.clone());
     }
     for column in ["strong", "weak"] {
-        if random.below(3) == 0 {
-            row.insert(column, Datum::set((0..random.below(3)).map(|_| target(random))));
+        if random.u64(..3) == 0 {
+            row.insert(column, Datum::set((0..random.u64(..3)).map(|_| target(random))));
         }
     }
     row.with("integer", number(random))
 }
 
-fn mutations(random: &mut Random) -> Vec<Mutation> {
-    let strings = Datum::set((0..1 + random.below(3)).map(|_| format!("s{}", random.below(5))));
-    let mut mutations = vec![match random.below(3) {
+fn mutations(random: &mut Rng) -> Vec<Mutation> {
+    let strings = Datum::set((0..1 + random.u64(..3)).map(|_| format!("s{}", random.u64(..5))));
+    let mut mutations = vec![match random.u64(..3) {
         0 => Mutation::insert("strings", strings),
         1 => Mutation::delete("strings", strings),
         _ => Mutation::insert("weak", target(random)),
     }];
-    match random.below(3) {
-        0 => mutations.extend(Mutation::set_key("counts", format!("k{}", random.below(3)), number(random))),
-        1 => mutations.push(Mutation::delete("counts", format!("k{}", random.below(3)))),
-        _ => mutations.extend(Mutation::set_key("texts", "k", format!("v{}", random.below(3)))),
+    match random.u64(..3) {
+        0 => mutations.extend(Mutation::set_key("counts", format!("k{}", random.u64(..3)), number(random))),
+        1 => mutations.push(Mutation::delete("counts", format!("k{}", random.u64(..3)))),
+        _ => mutations.extend(Mutation::set_key("texts", "k", format!("v{}", random.u64(..3)))),
     }
     mutations
 }
@@ -215,22 +215,22 @@ fn mutations(random: &mut Random) -> Vec<Mutation> {
 // ===== watching =====
 
 /// A condition that many or few rows of `Thing` meet.
-fn condition(random: &mut Random) -> Condition {
-    match random.below(8) {
+fn condition(random: &mut Rng) -> Condition {
+    match random.u64(..8) {
         0 => Condition::new("integer", Function::Less, number(random)),
-        1 => Condition::includes("strings", format!("s{}", random.below(5))),
+        1 => Condition::includes("strings", format!("s{}", random.u64(..5))),
         2 => Condition::excludes("counts", Datum::map([("k0", number(random))])),
-        3 => Condition::eq("boolean", random.below(2) == 0),
+        3 => Condition::eq("boolean", random.u64(..2) == 0),
         4 => Condition::includes("weak", target(random)),
-        5 => Condition::Boolean(random.below(2) == 0),
+        5 => Condition::Boolean(random.u64(..2) == 0),
         _ => Condition::eq("integer", number(random)),
     }
 }
 
-fn filter(random: &mut Random) -> RowFilter {
-    match random.below(4) {
+fn filter(random: &mut Rng) -> RowFilter {
+    match random.u64(..4) {
         0 => RowFilter::All,
-        _ => RowFilter::Any((0..random.below(4)).map(|_| condition(random)).collect()),
+        _ => RowFilter::Any((0..random.u64(..4)).map(|_| condition(random)).collect()),
     }
 }
 
@@ -253,14 +253,14 @@ fn selected(server: &OvsdbServer, rows: &RowFilter) -> Result<Snapshot> {
 /// A session whose conditions change.
 struct Watcher {
     follower: Follower,
-    random: Random,
+    random: Rng,
     /// The number of changes.
     changed: u64,
 }
 
 impl Watcher {
     fn new(follower: Follower, seed: u64) -> Self {
-        Self { follower, random: Random(seed | 1), changed: 0 }
+        Self { follower, random: Rng::with_seed(seed), changed: 0 }
     }
 
     /// Receives everything, and sometimes changes conditions, until the writers have ended.
@@ -272,7 +272,7 @@ impl Watcher {
                 () = sleep_until(next_change) => {
                     let rows = filter(&mut self.random);
                     self.changed += u64::from(self.follower.session.set_condition("Thing", rows).is_ok());
-                    next_change = Instant::now() + Duration::from_millis(self.random.below(40));
+                    next_change = Instant::now() + Duration::from_millis(self.random.u64(..40));
                 }
                 _ = stopped.changed() => {}
             }
@@ -296,18 +296,18 @@ impl Watcher {
 /// A typed table whose conditions change.
 struct TypedWatcher {
     monitor: Monitor<Thing>,
-    random: Random,
+    random: Rng,
 }
 
 impl TypedWatcher {
     fn filter(&mut self) -> (TypedRowFilter<Thing>, RowFilter) {
         let random = &mut self.random;
-        let conditions: Vec<TypedCondition<Thing>> = match random.below(4) {
+        let conditions: Vec<TypedCondition<Thing>> = match random.u64(..4) {
             0 => return (RowFilter::All, RowFilter::All),
             1 => vec![],
             2 => vec![Thing::COLUMNS.integer.eq(number(random))],
             _ => vec![
-                Thing::COLUMNS.strings.includes([format!("s{}", random.below(5))]),
+                Thing::COLUMNS.strings.includes([format!("s{}", random.u64(..5))]),
                 Thing::COLUMNS.integer.condition(Function::GreaterOrEqual, number(random)),
             ],
         };
@@ -317,7 +317,7 @@ impl TypedWatcher {
 
     async fn watch(&mut self, mut stopped: watch::Receiver<bool>) -> Result<()> {
         while !*stopped.borrow() {
-            let pause = Duration::from_millis(self.random.below(60));
+            let pause = Duration::from_millis(self.random.u64(..60));
             tokio::select! {
                 () = sleep(pause) => {
                     let (rows, _) = self.filter();

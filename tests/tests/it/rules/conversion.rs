@@ -5,13 +5,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use ovn_extaddr_tests::{
     Addressing, Agent, Cli, DefaultTarget, Net, OvsdbServer, Protocol, eventually, json_set,
 };
 use serde_json::{Value, json};
 
 use super::{A, B, Case, attached, become_rows, converted, egress, foreign, ours, set};
-use crate::fixture::{Random, SOON, V4, ip, wait_until_settled};
+use crate::fixture::{SOON, V4, ip, wait_until_settled};
 
 /// How often the agent is killed at a random moment.
 const KILLS: u64 = 25;
@@ -102,13 +103,13 @@ fn kill_at_any_moment_loses_no_converted_vip() -> Result<()> {
     net.add_forward(ip(B), 443, instances[3].v4()?, 443)?;
     let before = foreign(&server)?;
     let mut agent = Agent::start(server.remote())?;
-    let mut random = Random(0x5eed_c0de_1234_5678);
+    let mut random = Rng::with_seed(0x5eed_c0de_1234_5678);
     for kill in 0..KILLS {
-        sleep(Duration::from_micros(random.below(40_000)));
+        sleep(Duration::from_micros(random.u64(..40_000)));
         for instance in &instances {
-            let value = [None, Some(A), Some(B)][usize::try_from(random.below(3))?];
+            let value = [None, Some(A), Some(B)][usize::try_from(random.u64(..3))?];
             net.annotate(&instance.port, V4, value)?;
-            sleep(Duration::from_micros(random.below(8_000)));
+            sleep(Duration::from_micros(random.u64(..8_000)));
         }
         agent.kill9()?;
         consistent(&server, &net).with_context(|| format!("after kill {kill}"))?;

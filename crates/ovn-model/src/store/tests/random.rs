@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fastrand::Rng;
 use ovsdb_protocol::{AtomicType, Batch, ColumnKind, Replica, Uuid};
 use proptest::prelude::*;
 
@@ -16,16 +17,11 @@ use crate::{Change, Node, keys};
 const ROWS: u64 = 4;
 
 /// A source of choices.
-struct Choices(u64);
+struct Choices(Rng);
 
 impl Choices {
     fn below(&mut self, n: usize) -> usize {
-        // SplitMix64, so that proptest can replay a seed.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
+        self.0.usize(..n)
     }
 
     fn one(&mut self, of: &[&str]) -> String {
@@ -50,12 +46,6 @@ impl Choices {
 
     fn maybe(&mut self, of: &[&str]) -> Value {
         Value::Maybe(if self.below(2) == 0 { None } else { Some(self.one(of)) })
-    }
-
-    fn shuffle<T>(&mut self, list: &mut [T]) {
-        for i in 1..list.len() {
-            list.swap(i, self.below(i + 1));
-        }
     }
 }
 
@@ -99,7 +89,8 @@ fn has_other_columns(update: &Update) -> bool {
     let table = Store::tables().iter().find(|declared| declared.name == update.table()).unwrap();
     let mut names = table.columns.iter().map(|column| column.name);
     names.any(|column| {
-        update.has_column(column) && meaningful_value(table.name, column, &mut Choices(0)).is_none()
+        update.has_column(column)
+            && meaningful_value(table.name, column, &mut Choices(Rng::with_seed(0))).is_none()
     })
 }
 
@@ -224,10 +215,10 @@ fn in_parts(before: &Database, after: &Database, c: &mut Choices) -> Vec<Update>
         database.clone().into_iter().filter(|((table, _), _)| is_later(table) == later).collect()
     };
     let mut updates = snapshot(&part(before, false));
-    c.shuffle(&mut updates);
+    c.0.shuffle(&mut updates);
     updates.extend(delta(&part(before, false), &part(after, false), false));
     let mut last = snapshot(&part(after, true));
-    c.shuffle(&mut last);
+    c.0.shuffle(&mut last);
     updates.extend(last);
     updates
 }
@@ -282,7 +273,7 @@ fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, aft
 }
 
 fn run(seed: u64, steps: usize) {
-    let c = &mut Choices(seed);
+    let c = &mut Choices(Rng::with_seed(seed));
     let (mut store, mut database, mut names) = (Store::new(), Database::new(), BTreeMap::new());
     (0..c.below(20)).for_each(|_| edit(&mut database, c));
     feed(&mut store, Batch::Snapshot, &snapshot(&database));
@@ -293,7 +284,7 @@ fn run(seed: u64, steps: usize) {
         let view_before = Scratch(&database).view();
         edit(&mut database, c);
         let mut updates = delta(&old, &database, c.below(4) == 0);
-        c.shuffle(&mut updates);
+        c.0.shuffle(&mut updates);
         let breaks = c.below(4) == 0;
         match breaks {
             true => {
@@ -318,7 +309,7 @@ fn run(seed: u64, steps: usize) {
         check(&mut store, &mut names, &before, &after, !breaks);
 
         let mut updates = snapshot(&database);
-        c.shuffle(&mut updates);
+        c.0.shuffle(&mut updates);
         feed(&mut store, Batch::Snapshot, &updates);
         assert_eq!(store.take_changes().list, [], "the same again");
     }
