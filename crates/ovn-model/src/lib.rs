@@ -22,6 +22,8 @@ mod prefix;
 mod store;
 mod tables;
 mod tags;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod vip;
 
 pub use address::{AddressSet, Element, ElementKind, Mac};

@@ -16,7 +16,7 @@ pub(crate) use edits::{Edit, Spoil};
 pub(crate) use settings::Settings;
 
 use crate::choices::{Arrival, Choices};
-use crate::model::Database;
+use crate::model::{self, Database};
 use crate::scenario::{edit, label, network, small_network, spoiling};
 use shrink::Shrinking;
 
@@ -97,7 +97,7 @@ impl Cases {
         }
         for _ in 0..c.below(6) {
             let edits = (0..1 + c.below(4)).flat_map(|_| self.edits(&mut database, c)).collect();
-            database.drop_unreferenced_tagged();
+            model::drop_unreferenced_tagged(&mut database);
             case.steps.push(Step::Edits(edits));
             if c.one_in(2) {
                 case.steps.push(Step::Settle);
@@ -143,7 +143,7 @@ impl fmt::Debug for Case {
         writeln!(f, "the network{old}:")?;
         for ((table, uuid), row) in &self.start.rows {
             let name = label(*uuid);
-            writeln!(f, "  {table} {name}: {}", row.described(&name))?;
+            writeln!(f, "  {table} {name}: {}", edits::described(row, &name))?;
         }
         writeln!(f, "the configuration:\n  {}", self.settings)?;
         if matches!(self.arrival, Arrival::Random(_)) {

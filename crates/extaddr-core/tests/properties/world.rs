@@ -15,7 +15,7 @@ use ovsdb_protocol::Batch;
 
 use crate::case::{Case, Edit, Settings};
 use crate::choices::Arrival;
-use crate::model::{Database, delta, feed, fresh_store, snapshot};
+use crate::model::{self, Database, delta, feed, fresh_store, snapshot};
 use crate::oracle::Oracle;
 use crate::transact::execute;
 use crate::view;
@@ -60,7 +60,7 @@ impl World {
     pub(crate) fn edit(&mut self, edits: &[Edit]) {
         let mut after = self.database.clone();
         edits.iter().for_each(|edit| edit.apply(&mut after, &self.owner));
-        after.drop_unreferenced_tagged();
+        model::drop_unreferenced_tagged(&mut after);
         self.follow(after);
     }
 

@@ -1,4 +1,3 @@
-mod database;
 mod declaration;
 mod examples;
 mod random;

@@ -6,7 +6,7 @@ use std::fmt;
 use extaddr_core::ownership::Owner;
 use ovsdb_protocol::Uuid;
 
-use crate::model::{Atom, Database, Kind, Row, Value};
+use crate::model::{Atom, Database, Kind, Row, Value, is_valid};
 use crate::scenario::label;
 
 /// A row.
@@ -96,7 +96,7 @@ impl Edit {
                 }
             }
         }
-        if let Some(before) = before.filter(|_| !database.is_valid()) {
+        if let Some(before) = before.filter(|_| !is_valid(database)) {
             *database = before;
         }
     }
@@ -127,17 +127,17 @@ impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Insert((table, uuid), row) => {
-                write!(f, "insert {table} {}: {}", label(*uuid), row.described(&label(*uuid)))
+                write!(f, "insert {table} {}: {}", label(*uuid), described(row, &label(*uuid)))
             }
             Self::Delete((table, uuid)) => write!(f, "delete {table} {}", label(*uuid)),
             Self::Set((table, uuid), column, value) => {
-                write!(f, "{table} {} {column} = {value}", label(*uuid))
+                write!(f, "{table} {} {column} = {}", label(*uuid), notation(value))
             }
             Self::Add((table, uuid), column, part) => {
-                write!(f, "{table} {} {column} += {part}", label(*uuid))
+                write!(f, "{table} {} {column} += {}", label(*uuid), notation(part))
             }
             Self::Remove((table, uuid), column, part) => {
-                write!(f, "{table} {} {column} -= {part}", label(*uuid))
+                write!(f, "{table} {} {column} -= {}", label(*uuid), notation(part))
             }
             Self::Spoil(n, spoil) => {
                 write!(f, "row {n} of ours ")?;
@@ -145,7 +145,7 @@ impl fmt::Display for Edit {
                     Spoil::Delete => f.write_str("is deleted"),
                     Spoil::Tag(key, Some(value)) => write!(f, "external_ids += {key}={value}"),
                     Spoil::Tag(key, None) => write!(f, "external_ids -= {key}"),
-                    Spoil::Set(column, value) => write!(f, "{column} = {value}"),
+                    Spoil::Set(column, value) => write!(f, "{column} = {}", notation(value)),
                     Spoil::Move { stays, to } => {
                         let router = to.map_or_else(|| "no router".to_owned(), label);
                         write!(f, "is on {router}{}", if *stays { " too" } else { "" })
@@ -156,38 +156,27 @@ impl fmt::Display for Edit {
     }
 }
 
-impl Row {
-    /// The columns of a row of that name that are not empty, in ovn-nbctl's notation.
-    pub(crate) fn described(&self, name: &str) -> String {
-        let is_told = |column: &str, value: &Value| {
-            !value.parts().is_empty()
-                && *value != Value::text("")
-                && (column != "name" || *value != Value::text(name))
-        };
-        let columns = self.0.iter().filter(|(column, value)| is_told(column, value));
-        columns.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ")
-    }
+/// Returns the columns of a row of that name that are not empty, in ovn-nbctl's notation.
+pub(crate) fn described(row: &Row, name: &str) -> String {
+    let is_told = |column: &str, value: &Value| {
+        !value.parts().is_empty()
+            && *value != Value::text("")
+            && (column != "name" || *value != Value::text(name))
+    };
+    let columns = row.0.iter().filter(|(column, value)| is_told(column, value));
+    columns.map(|(column, value)| format!("{column}={}", notation(value))).collect::<Vec<_>>().join(" ")
 }
 
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<_> = match self {
-            Self::Set(atoms) => atoms.iter().map(ToString::to_string).collect(),
-            Self::Map(pairs) => pairs.iter().map(|(key, value)| format!("{key}={value:?}")).collect(),
-        };
-        match &parts[..] {
-            [part] => f.write_str(part),
-            parts => write!(f, "{{{}}}", parts.join(", ")),
-        }
-    }
-}
-
-impl fmt::Display for Atom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => write!(f, "{text:?}"),
-            Self::Ref(uuid) => f.write_str(&label(*uuid)),
-            Self::Flag(flag) => flag.fmt(f),
-        }
-    }
+/// Returns a value in ovn-nbctl's notation, with the names of rows.
+fn notation(value: &Value) -> String {
+    let atom = |atom: &Atom| match atom {
+        Atom::Text(text) => format!("{text:?}"),
+        Atom::Ref(uuid) => label(*uuid),
+        Atom::Flag(flag) => flag.to_string(),
+    };
+    let mut parts: Vec<_> = match value {
+        Value::Set(atoms) => atoms.iter().map(atom).collect(),
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| format!("{key}={value:?}")).collect(),
+    };
+    if parts.len() == 1 { parts.remove(0) } else { format!("{{{}}}", parts.join(", ")) }
 }

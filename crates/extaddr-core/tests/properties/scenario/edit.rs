@@ -7,7 +7,7 @@ use ovsdb_protocol::Uuid;
 
 use super::*;
 use crate::case::Spoil;
-use crate::model::{Database, Kind, Value, kind, tables};
+use crate::model::{Database, Kind, Value, is_valid, kind, tables};
 
 /// Makes an edit of this kind, one of sixteen. An edit that the schema forbids changes nothing.
 pub(crate) fn edit(database: &mut Database, owner: &Owner, kind: u64, c: &mut Choices) {
@@ -26,7 +26,7 @@ pub(crate) fn edit(database: &mut Database, owner: &Owner, kind: u64, c: &mut Ch
         13 | 14 => edit_nat(database, c),
         _ => own_row(database, owner, c),
     }
-    if !database.is_valid() {
+    if !is_valid(database) {
         *database = before;
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use ovsdb_protocol::{AtomicType, Batch, ColumnKind, Replica, Uuid};
+use ovsdb_protocol::{Batch, Replica, Uuid};
 use proptest::prelude::*;
 
 use super::super::Store;
-use super::database::{Database, Row, Update, Value, delta, feed, snapshot};
 use super::scratch::Scratch;
 use super::view::{PORTS, ROUTER_OPTIONS, ROUTER_PORTS, View, of_store};
 use crate::id::Handle;
+use crate::testing::{Database, Kind, Row, Update, Value, delta, feed, kind, snapshot};
 use crate::{Change, Node, keys};
 
 /// The most rows of a table.
@@ -33,7 +33,7 @@ impl Choices {
     }
 
     fn map(&mut self, keys: &[&str], values: &[&str]) -> Value {
-        Value::Map((0..self.below(4)).map(|_| (self.one(keys), self.one(values))).collect())
+        Value::map((0..self.below(4)).map(|_| (self.one(keys), self.one(values))).collect::<Vec<_>>())
     }
 
     fn uuid(&mut self, table: &str) -> Uuid {
@@ -41,11 +41,11 @@ impl Choices {
     }
 
     fn refs(&mut self, table: &str) -> Value {
-        Value::Refs((0..self.below(4)).map(|_| self.uuid(table)).collect())
+        Value::refs((0..self.below(4)).map(|_| self.uuid(table)).collect::<Vec<_>>())
     }
 
     fn maybe(&mut self, of: &[&str]) -> Value {
-        Value::Maybe(if self.below(2) == 0 { None } else { Some(self.one(of)) })
+        Value::texts((self.below(2) == 1).then(|| self.one(of)))
     }
 }
 
@@ -67,38 +67,51 @@ const EXTERNAL: [&str; 7] =
 
 /// Draws a value of a column: one with a meaning, or any of its type.
 fn value(table: &str, column: &str, c: &mut Choices) -> Value {
-    meaningful_value(table, column, c).unwrap_or_else(|| {
-        let table = Store::tables().iter().find(|declared| declared.name == table).unwrap();
-        match table.column(column).unwrap().kind {
-            ColumnKind::Optional(AtomicType::Boolean) => {
-                Value::MaybeFlag([None, Some(true), Some(false)][c.below(3)])
-            }
-            ColumnKind::Optional(AtomicType::String) => c.maybe(&["a", "b"]),
-            ColumnKind::Scalar(AtomicType::String) => Value::Text(c.one(&["", "a", "b"])),
-            kind => unreachable!("{}.{column}: say here what a {kind} may be", table.name),
-        }
+    meaningful_value(table, column, c).unwrap_or_else(|| match kind(table, column) {
+        Kind::MaybeFlag => Value::maybe_flag([None, Some(true), Some(false)][c.below(3)]),
+        Kind::Maybe => c.maybe(&["a", "b"]),
+        Kind::Text => Value::text(c.one(&["", "a", "b"])),
+        kind => unreachable!("{table}.{column}: say here what a {kind:?} may be"),
     })
+}
+
+fn has_column(update: &Update, column: &str) -> bool {
+    update.columns().contains(&format!("{column:?}:"))
+}
+
+/// Returns true if it may be reported although a view does not show it: a second way of a load balancer to a router,
+/// another gateway port whose row is missing, another notation of a network or an option, or a column without an effect
+/// on a row of that type.
+fn is_hidden(update: &Update) -> bool {
+    // NB_Global should have only one row: the content of a second one may not count.
+    let columns = ["load_balancer_group", "gateway_port", "networks", "external_mac", "logical_port"];
+    let is_of = |table: &str, text| update.table() == table && update.columns().contains(text);
+    ["Load_Balancer_Group", "NB_Global"].contains(&update.table())
+        || columns.iter().any(|column| update.columns().contains(column))
+        || is_of("Load_Balancer", "options")
+        || is_of("Logical_Switch_Port", "peer")
+        || is_of("Logical_Switch_Port", "virtual-")
 }
 
 /// Returns true if the update is of a column that nothing here always depends on.
 fn has_other_columns(update: &Update) -> bool {
     // If a row also has exempted peers, its allowed ones are not visible.
-    if update.has_column("allowed_ext_ips") {
+    if has_column(update, "allowed_ext_ips") {
         return true;
     }
     let table = Store::tables().iter().find(|declared| declared.name == update.table()).unwrap();
     let mut names = table.columns.iter().map(|column| column.name);
     names.any(|column| {
-        update.has_column(column)
+        has_column(update, column)
             && meaningful_value(table.name, column, &mut Choices(Rng::with_seed(0))).is_none()
     })
 }
 
 fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value> {
     Some(match (table, column) {
-        ("Logical_Switch_Port", "name") => Value::Text(c.one(&PORTS)),
-        ("Logical_Router_Port", "name") => Value::Text(c.one(&ROUTER_PORTS)),
-        (_, "name") => Value::Text(c.one(&["", "a", "b"])),
+        ("Logical_Switch_Port", "name") => Value::text(c.one(&PORTS)),
+        ("Logical_Router_Port", "name") => Value::text(c.one(&ROUTER_PORTS)),
+        (_, "name") => Value::text(c.one(&["", "a", "b"])),
         ("Logical_Switch", "ports") => c.refs("Logical_Switch_Port"),
         ("Logical_Router", "ports") => c.refs("Logical_Router_Port"),
         (_, "nat") => c.refs("NAT"),
@@ -106,13 +119,13 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
         (_, "load_balancer_group") => c.refs("Load_Balancer_Group"),
         (_, "gateway_chassis") => c.refs("Load_Balancer"),
         (_, "ha_chassis_group" | "gateway_port") => {
-            Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Logical_Router_Port")) })
+            Value::refs((c.below(2) == 1).then(|| c.uuid("Logical_Router_Port")))
         }
-        ("NAT", "type") => Value::Text(c.one(&["snat", "dnat", "dnat_and_snat", "what"])),
-        (_, "type") => Value::Text(
+        ("NAT", "type") => Value::text(c.one(&["snat", "dnat", "dnat_and_snat", "what"])),
+        (_, "type") => Value::text(
             c.one(&["", "", "router", "router", "switch", "switch", "virtual", "external", "localnet"]),
         ),
-        (_, "addresses") => Value::Texts(c.some(&[
+        (_, "addresses") => Value::texts(c.some(&[
             "0a:00:00:00:00:01 10.0.0.1",
             "0a:00:00:00:00:01 10.0.0.2 fd42::1",
             "0A:00:00:00:00:01 10.0.0.2",
@@ -125,15 +138,13 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             c.maybe(&["0a:00:00:00:00:01 10.0.0.1", "0a:00:00:00:00:01 10.0.0.2 fd42::1", "what"])
         }
         ("Logical_Switch_Port", "options") => {
-            let Value::Map(mut options) = c.map(&["router-port", "router-port", "other"], &ROUTER_PORTS)
-            else {
-                unreachable!()
-            };
+            let mut options = c.map(&["router-port", "router-port", "other"], &ROUTER_PORTS);
             if c.below(2) == 0 {
-                options.insert("virtual-ip".to_owned(), c.one(&["10.0.0.1", "fd42::1", "what"]));
-                options.insert("virtual-parents".to_owned(), c.one(&["p0", "p0,p1", "p1,,p0,p1", ",", "p9"]));
+                let ip = c.one(&["10.0.0.1", "fd42::1", "what"]);
+                let parents = c.one(&["p0", "p0,p1", "p1,,p0,p1", ",", "p9"]);
+                options.toggle(&Value::map([("virtual-ip", ip), ("virtual-parents", parents)]), true);
             }
-            Value::Map(options)
+            options
         }
         ("Logical_Switch_Port", "peer") => c.maybe(&PORTS),
         ("Load_Balancer", "options") => c.map(
@@ -144,11 +155,9 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             c.map(&[&["chassis", "other"], &ROUTER_OPTIONS[..]].concat(), &["c", "d"])
         }
         ("Logical_Router_Port", "options") => c.map(&["dynamic-routing-redistribute", "other"], &["c", "d"]),
-        (_, "allowed_ext_ips") => {
-            Value::MaybeRef(if c.below(2) == 0 { None } else { Some(c.uuid("Load_Balancer")) })
-        }
+        (_, "allowed_ext_ips") => Value::refs((c.below(2) == 1).then(|| c.uuid("Load_Balancer"))),
         // If a row has both, neither is visible.
-        (_, "exempted_ext_ips") => Value::MaybeRef((c.below(2) == 0).then(|| Uuid::from_u128(1))),
+        (_, "exempted_ext_ips") => Value::refs((c.below(2) == 0).then(|| Uuid::from_u128(1))),
         (_, "external_mac") => c.maybe(&["0a:00:00:00:00:01", "what"]),
         (_, "logical_port") => c.maybe(&PORTS),
         ("NAT", "options") => c.map(&["stateless", "other"], &["true", "false", "maybe"]),
@@ -167,24 +176,24 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
             &["auto", "none"],
         ),
         (_, "external_ids") => c.map(&[keys::PORT, keys::PORT, keys::OWNER, "other"], &PORTS),
-        (_, "networks") => Value::Texts(c.some(&["10.0.0.9/24", "fd42::9/64", "FD42::9/64", "what"])),
+        (_, "networks") => Value::texts(c.some(&["10.0.0.9/24", "fd42::9/64", "FD42::9/64", "what"])),
         (_, "peer") => c.maybe(&ROUTER_PORTS),
         (_, "vips") => c.map(
             &["192.0.2.1:80", "192.0.2.1:443", "192.0.2.1", "[2001:db8::1]:80", "[2001:DB8::1]:80", "what"],
             &["", "10.0.0.1:80", "10.0.0.1:80,10.0.0.2:80", "10.0.0.2:80,what", "[fd42::1]:80", "10.0.0.2"],
         ),
         (_, "protocol") => c.maybe(&["tcp", "udp", "sctp"]),
-        (_, "external_ip") => Value::Text(c.one(&EXTERNAL)),
-        (_, "logical_ip") => Value::Text(c.one(&LOGICAL)),
-        (_, "external_port_range") => Value::Text(c.one(&["", "1024-65535"])),
-        (_, "match") => Value::Text(c.one(&["", "ip4"])),
+        (_, "external_ip") => Value::text(c.one(&EXTERNAL)),
+        (_, "logical_ip") => Value::text(c.one(&LOGICAL)),
+        (_, "external_port_range") => Value::text(c.one(&["", "1024-65535"])),
+        (_, "match") => Value::text(c.one(&["", "ip4"])),
         _ => return None,
     })
 }
 
 fn row(table: usize, c: &mut Choices) -> Row {
     let (table, columns) = tables().nth(table).unwrap();
-    columns.iter().map(|column| (*column, value(table, column, c))).collect()
+    Row(columns.iter().map(|column| (*column, value(table, column, c))).collect())
 }
 
 /// Changes a few rows.
@@ -193,13 +202,13 @@ fn edit(database: &mut Database, c: &mut Choices) {
         let table = c.below(tables().len());
         let (name, columns) = tables().nth(table).unwrap();
         let key = (name, c.uuid(name));
-        match (database.get_mut(&key), c.below(4)) {
-            (None, _) => drop(database.insert(key, row(table, c))),
-            (Some(_), 0) => drop(database.remove(&key)),
+        match (database.rows.get_mut(&key), c.below(4)) {
+            (None, _) => drop(database.rows.insert(key, row(table, c))),
+            (Some(_), 0) => drop(database.rows.remove(&key)),
             (Some(row), _) => {
                 for _ in 0..1 + c.below(2) {
                     let column = columns[c.below(columns.len())];
-                    row.insert(column, value(name, column, c));
+                    row.put(column, value(name, column, c));
                 }
             }
         }
@@ -212,7 +221,9 @@ fn in_parts(before: &Database, after: &Database, c: &mut Choices) -> Vec<Update>
     let is_later =
         |table: &str| tables().position(|(name, _)| name == table).is_some_and(|n| later >> n & 1 == 1);
     let part = |database: &Database, later: bool| -> Database {
-        database.clone().into_iter().filter(|((table, _), _)| is_later(table) == later).collect()
+        let mut database = database.clone();
+        database.rows.retain(|(table, _), _| is_later(table) == later);
+        database
     };
     let mut updates = snapshot(&part(before, false));
     c.0.shuffle(&mut updates);
@@ -274,7 +285,7 @@ fn check(store: &mut Store, names: &mut BTreeMap<Node, Uuid>, before: &View, aft
 
 fn run(seed: u64, steps: usize) {
     let c = &mut Choices(Rng::with_seed(seed));
-    let (mut store, mut database, mut names) = (Store::new(), Database::new(), BTreeMap::new());
+    let (mut store, mut database, mut names) = (Store::new(), Database::default(), BTreeMap::new());
     (0..c.below(20)).for_each(|_| edit(&mut database, c));
     feed(&mut store, Batch::Snapshot, &snapshot(&database));
     let view = Scratch(&database).subjects();
@@ -301,7 +312,7 @@ fn run(seed: u64, steps: usize) {
         }
         if view_before == scratch
             && !breaks
-            && !updates.iter().any(|update| update.is_hidden() || has_other_columns(update))
+            && !updates.iter().any(|update| is_hidden(update) || has_other_columns(update))
         {
             assert_eq!(store.take_changes().list, [], "nothing to be seen after {updates:#?}");
         }
@@ -313,7 +324,7 @@ fn run(seed: u64, steps: usize) {
         feed(&mut store, Batch::Snapshot, &updates);
         assert_eq!(store.take_changes().list, [], "the same again");
     }
-    let updates: Vec<Update> = delta(&database, &Database::new(), false);
+    let updates: Vec<Update> = delta(&database, &Database::default(), false);
     feed(&mut store, Batch::Delta, &updates);
     store.take_changes();
     store.assert_empty();
@@ -334,7 +345,7 @@ impl Store {
     /// Asserts that no rows, slots, links and index entries are left.
     fn assert_empty(&self) {
         assert!(self.slabs.is_vacant());
-        assert_eq!(of_store(self), Scratch(&Database::new()).view());
+        assert_eq!(of_store(self), Scratch(&Database::default()).view());
         assert_eq!(self.tagged_nats().count(), 0);
     }
 }

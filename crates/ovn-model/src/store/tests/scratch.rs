@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ovsdb_protocol::Uuid;
 
-use super::database::{Database, Row, Value};
 use super::view::{PORTS, ROUTER_OPTIONS, ROUTER_PORTS, View, addresses, see};
+use crate::testing::{Database, Row};
 use crate::{
     BothExternalIps, ExternalIps, Family, Mac, PortAddresses, PortKind, Vip, is_host, keys, parse_ip,
     parse_prefix,
@@ -17,31 +17,29 @@ pub(super) struct Scratch<'a>(pub(super) &'a Database);
 
 impl<'a> Scratch<'a> {
     fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &'a Row)> {
-        self.0.iter().filter(move |((t, _), _)| *t == table).map(|((_, uuid), row)| (*uuid, row))
+        self.0.rows.iter().filter(move |((t, _), _)| *t == table).map(|((_, uuid), row)| (*uuid, row))
     }
 
     fn has(&self, table: &'static str, uuid: Uuid) -> bool {
-        self.0.contains_key(&(table, uuid))
+        self.0.row(table, uuid).is_some()
     }
 
     /// The row of least UUID that has `uuid` in a column.
     fn owner(&self, table: &str, column: &str, uuid: Uuid) -> Option<Uuid> {
-        self.rows(table).find(|(_, row)| row[column].refs().contains(&uuid)).map(|(owner, _)| owner)
+        self.rows(table).find(|(_, row)| row.has(column, uuid)).map(|(owner, _)| owner)
     }
 
     fn router_port_line(&self, uuid: Uuid, row: &Row) -> String {
-        let mut networks: Vec<_> =
-            row["networks"].texts().iter().filter_map(|text| parse_prefix(text)).collect();
+        let mut networks: Vec<_> = row.texts("networks").filter_map(parse_prefix).collect();
         networks.sort_unstable();
         let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
-        let gateway =
-            !row["gateway_chassis"].refs().is_empty() || row["ha_chassis_group"] != Value::MaybeRef(None);
-        let peer = row["peer"].maybe();
-        let redistribute = row["options"].map().get("dynamic-routing-redistribute");
+        let gateway = row.is_set("gateway_chassis") || row.is_set("ha_chassis_group");
+        let peer = row.texts("peer").next();
+        let redistribute = row.get("options", "dynamic-routing-redistribute");
         format!(
             "{:?}",
             (
-                row["name"].text(),
+                row.text("name"),
                 networks,
                 gateway,
                 peer,
@@ -52,21 +50,16 @@ impl<'a> Scratch<'a> {
     }
 
     fn leads_to(row: &Row) -> Option<&str> {
-        if row["type"].text() == "router" {
-            row["options"].map().get("router-port").map(|name| &**name)
-        } else {
-            None
-        }
+        if row.text("type") == "router" { row.get("options", "router-port") } else { None }
     }
 
     fn switch_peer(row: &Row) -> Option<&str> {
-        let Value::Maybe(Some(peer)) = &row["peer"] else { return None };
-        (row["type"].text() == "switch").then_some(peer)
+        row.texts("peer").next().filter(|_| row.text("type") == "switch")
     }
 
     fn parents(row: &Row) -> Vec<&str> {
-        let text = row["options"].map().get("virtual-parents").filter(|_| row["type"].text() == "virtual");
-        text.map_or("", |text| text).split(',').filter(|name| !name.is_empty()).collect()
+        let text = row.get("options", "virtual-parents").filter(|_| row.text("type") == "virtual");
+        text.unwrap_or_default().split(',').filter(|name| !name.is_empty()).collect()
     }
 
     /// The pairs of ports by which a switch is joined with others directly.
@@ -75,8 +68,8 @@ impl<'a> Scratch<'a> {
         for (port, row) in self.rows("Logical_Switch_Port") {
             for (other, peer) in self.rows("Logical_Switch_Port") {
                 if self.owner("Logical_Switch", "ports", port) == Some(switch)
-                    && Self::switch_peer(row) == Some(peer["name"].text())
-                    && Self::switch_peer(peer) == Some(row["name"].text())
+                    && Self::switch_peer(row) == Some(peer.text("name"))
+                    && Self::switch_peer(peer) == Some(row.text("name"))
                 {
                     joints.insert((port, other));
                 }
@@ -87,7 +80,7 @@ impl<'a> Scratch<'a> {
 
     /// The ports of a switch that lead to physical networks.
     fn physical(&self, switch: Uuid) -> BTreeSet<Uuid> {
-        let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| row["type"].text() == "localnet");
+        let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| row.text("type") == "localnet");
         ports
             .map(|(port, _)| port)
             .filter(|port| self.owner("Logical_Switch", "ports", *port) == Some(switch))
@@ -97,8 +90,8 @@ impl<'a> Scratch<'a> {
     /// The instances' ports on a switch that have an address.
     fn with_address(&self, switch: Uuid, address: IpAddr) -> BTreeSet<Uuid> {
         let has = |row: &Row| {
-            let dynamic = Some(row["dynamic_addresses"].text()).filter(|text| !text.is_empty());
-            let mut texts = row["addresses"].texts().iter().map(|s| &**s).chain(dynamic);
+            let dynamic = Some(row.text("dynamic_addresses")).filter(|text| !text.is_empty());
+            let mut texts = row.texts("addresses").chain(dynamic);
             texts.any(|text| {
                 Family::ALL.iter().any(|f| {
                     PortAddresses::new([text], None).addresses().assigned(*f).any(|other| other == address)
@@ -106,7 +99,7 @@ impl<'a> Scratch<'a> {
             })
         };
         let ports = self.rows("Logical_Switch_Port");
-        let ports = ports.filter(|(_, row)| ["", "external"].contains(&row["type"].text()) && has(row));
+        let ports = ports.filter(|(_, row)| ["", "external"].contains(&row.text("type")) && has(row));
         ports
             .map(|(uuid, _)| uuid)
             .filter(|port| self.owner("Logical_Switch", "ports", *port) == Some(switch))
@@ -114,15 +107,13 @@ impl<'a> Scratch<'a> {
     }
 
     fn balancer_options(row: &Row) -> [bool; 4] {
-        let is =
-            |key| row["options"].map().get(key).is_some_and(|text: &String| text.to_lowercase() == "true");
+        let is = |key| row.get("options", key).is_some_and(|text| text.to_lowercase() == "true");
         ["template", "skip_snat", "distributed", "use_stateless_nat"].map(is)
     }
 
     fn tagged(row: &Row) -> Option<&str> {
-        let tags = row["external_ids"].map();
-        let any = tags.keys().any(|key| key.starts_with(keys::PREFIX));
-        any.then(|| tags.get(keys::PORT).map_or("", |port| port))
+        let any = row.pairs("external_ids").any(|(key, _)| key.starts_with(keys::PREFIX));
+        any.then(|| row.get("external_ids", keys::PORT).unwrap_or_default())
     }
 
     fn external(text: &str) -> Option<IpAddr> {
@@ -130,34 +121,33 @@ impl<'a> Scratch<'a> {
     }
 
     fn has_external_network(row: &Row) -> bool {
-        parse_prefix(row["external_ip"].text()).is_some_and(|network| !is_host(&network))
+        parse_prefix(row.text("external_ip")).is_some_and(|network| !is_host(&network))
     }
 
     fn logical(row: &Row) -> Option<IpAddr> {
-        parse_prefix(row["logical_ip"].text()).filter(is_host).map(|prefix| prefix.addr())
+        parse_prefix(row.text("logical_ip")).filter(is_host).map(|prefix| prefix.addr())
     }
 
     fn is_host_snat(row: &Row) -> bool {
-        row["type"].text() == "snat" && Self::logical(row).is_some()
+        row.text("type") == "snat" && Self::logical(row).is_some()
     }
 
     fn is_network_snat(row: &Row) -> bool {
-        let prefix = parse_prefix(row["logical_ip"].text());
-        row["type"].text() == "snat" && prefix.is_some_and(|prefix| !is_host(&prefix))
+        let prefix = parse_prefix(row.text("logical_ip"));
+        row.text("type") == "snat" && prefix.is_some_and(|prefix| !is_host(&prefix))
     }
 
     fn vips(row: &Row) -> Vec<Vip> {
-        let mut vips: Vec<_> = row["vips"].map().iter().filter_map(|(k, v)| Vip::parse(k, v)).collect();
+        let mut vips: Vec<_> = row.pairs("vips").filter_map(|(k, v)| Vip::parse(k, v)).collect();
         vips.sort_by(|a, b| a.order().cmp(&b.order()));
         vips
     }
 
     fn attachment(&self, router: &Row, balancer: Uuid) -> Option<bool> {
-        let groups = router["load_balancer_group"].refs();
-        let grouped = |(group, row): (Uuid, &Row)| {
-            groups.contains(&group) && row["load_balancer"].refs().contains(&balancer)
-        };
-        if router["load_balancer"].refs().contains(&balancer) {
+        let groups = router.refs("load_balancer_group").collect::<BTreeSet<_>>();
+        let grouped =
+            |(group, row): (Uuid, &Row)| groups.contains(&group) && row.has("load_balancer", balancer);
+        if router.has("load_balancer", balancer) {
             Some(true)
         } else {
             self.rows("Load_Balancer_Group").any(grouped).then_some(false)
@@ -165,26 +155,29 @@ impl<'a> Scratch<'a> {
     }
 
     fn is_grouped(&self, balancer: Uuid) -> bool {
-        self.rows("Load_Balancer_Group").any(|(_, row)| row["load_balancer"].refs().contains(&balancer))
+        self.rows("Load_Balancer_Group").any(|(_, row)| row.has("load_balancer", balancer))
     }
 
     fn problems(&self) -> BTreeSet<(&'static str, Uuid, &'static str)> {
         let mut problems = BTreeSet::new();
-        for ((table, uuid), row) in self.0 {
-            for (column, value) in row {
+        for ((table, uuid), row) in &self.0.rows {
+            for column in row.0.keys() {
                 let bad = match (*table, *column) {
-                    (_, "addresses") => PortAddresses::new(value.texts().iter().map(|s| &**s), None)
-                        .addresses()
-                        .complaint()
-                        .is_some(),
-                    (_, "dynamic_addresses") => value.text() == "what",
-                    (_, "networks") => value.texts().iter().any(|text| parse_prefix(text).is_none()),
-                    (_, "vips") => {
-                        value.map().iter().any(|(k, v)| Vip::parse(k, v).is_none_or(|vip| vip.is_doubtful()))
+                    (_, "addresses") => {
+                        PortAddresses::new(row.texts(column), None).addresses().complaint().is_some()
                     }
-                    ("NAT", "type") => !["snat", "dnat", "dnat_and_snat", ""].contains(&value.text()),
-                    (_, "external_ip") => !value.text().is_empty() && Self::external(value.text()).is_none(),
-                    (_, "logical_ip") => !value.text().is_empty() && parse_prefix(value.text()).is_none(),
+                    (_, "dynamic_addresses") => row.text(column) == "what",
+                    (_, "networks") => row.texts(column).any(|text| parse_prefix(text).is_none()),
+                    (_, "vips") => {
+                        row.pairs(column).any(|(k, v)| Vip::parse(k, v).is_none_or(|vip| vip.is_doubtful()))
+                    }
+                    ("NAT", "type") => !["snat", "dnat", "dnat_and_snat", ""].contains(&row.text(column)),
+                    (_, "external_ip") => {
+                        !row.text(column).is_empty() && Self::external(row.text(column)).is_none()
+                    }
+                    (_, "logical_ip") => {
+                        !row.text(column).is_empty() && parse_prefix(row.text(column)).is_none()
+                    }
                     _ => false,
                 };
                 if bad {
@@ -202,7 +195,7 @@ impl<'a> Scratch<'a> {
             self.rows(table).filter(|(_, row)| with(row)).map(|(uuid, _)| uuid).collect()
         };
         for (uuid, row) in self.rows("Logical_Switch_Port") {
-            let kind = match row["type"].text() {
+            let kind = match row.text("type") {
                 "" => PortKind::Instance,
                 "external" => PortKind::External,
                 "virtual" => PortKind::Virtual,
@@ -212,39 +205,37 @@ impl<'a> Scratch<'a> {
                 _ => PortKind::Other,
             };
             let dynamic: BTreeSet<_> =
-                [row["dynamic_addresses"].text()].into_iter().filter(|s| !s.is_empty()).collect();
-            let sets = row["addresses"].texts().iter().map(|s| &**s).chain(dynamic.iter().copied());
+                [row.text("dynamic_addresses")].into_iter().filter(|s| !s.is_empty()).collect();
             let internal = Family::ALL.map(|family| {
-                let all: BTreeSet<_> = sets
-                    .clone()
+                let texts = row.texts("addresses").chain(dynamic.iter().copied());
+                let all: BTreeSet<_> = texts
                     .flat_map(|text| {
                         PortAddresses::new([text], None).addresses().assigned(family).collect::<Vec<_>>()
                     })
                     .collect();
                 all.into_iter().collect::<Vec<_>>()
             });
-            let ids = row["external_ids"].map();
-            let external = [ids.get(keys::PORT_IPV4), ids.get(keys::PORT_IPV6)];
-            see(v, ("port", uuid), (row["name"].text(), kind, row["addresses"].texts(), &dynamic));
-            see(v, ("port", uuid), (internal, external, row["options"].map().get("router-port")));
-            let ip = row["options"].map().get("virtual-ip").filter(|_| kind == PortKind::Virtual);
-            let ip = ip.and_then(|text| parse_ip(text));
-            see(v, ("port", uuid), (row["enabled"].flag(), Self::switch_peer(row), ip, Self::parents(row)));
+            let external = [keys::PORT_IPV4, keys::PORT_IPV6].map(|key| row.get("external_ids", key));
+            see(
+                v,
+                ("port", uuid),
+                (row.text("name"), kind, row.texts("addresses").collect::<BTreeSet<_>>(), &dynamic),
+            );
+            see(v, ("port", uuid), (internal, external, row.get("options", "router-port")));
+            let ip = row.get("options", "virtual-ip").filter(|_| kind == PortKind::Virtual);
+            let ip = ip.and_then(parse_ip);
+            see(v, ("port", uuid), (row.flag("enabled"), Self::switch_peer(row), ip, Self::parents(row)));
             see(v, ("port", uuid), ("on", self.owner("Logical_Switch", "ports", uuid)));
         }
         for (uuid, row) in self.rows("Logical_Switch") {
-            let there: BTreeSet<_> = row["ports"]
-                .refs()
-                .iter()
-                .filter(|port| self.has("Logical_Switch_Port", **port))
-                .copied()
-                .collect();
+            let there: BTreeSet<_> =
+                row.refs("ports").filter(|port| self.has("Logical_Switch_Port", *port)).collect();
             let leading: BTreeSet<_> = there
                 .iter()
-                .filter(|port| self.0[&("Logical_Switch_Port", **port)]["type"].text() == "router")
+                .filter(|port| self.0.rows[&("Logical_Switch_Port", **port)].text("type") == "router")
                 .filter(|port| self.owner("Logical_Switch", "ports", **port) == Some(uuid))
                 .collect();
-            see(v, ("switch", uuid), (row["name"].text(), leading));
+            see(v, ("switch", uuid), (row.text("name"), leading));
             see(v, ("switch", uuid), there);
             see(v, ("switch", uuid), ("joints", self.joints(uuid)));
             see(v, ("switch", uuid), ("physical", self.physical(uuid)));
@@ -253,12 +244,12 @@ impl<'a> Scratch<'a> {
             }
         }
         for name in PORTS {
-            let named = uuids("Logical_Switch_Port", &|row| row["name"].text() == name);
+            let named = uuids("Logical_Switch_Port", &|row| row.text("name") == name);
             see(v, ("port named", name), named.first());
             see(v, ("tagged", name), uuids("NAT", &|row| Self::tagged(row) == Some(name)));
             let kept = Family::ALL.map(|family| {
                 let key = keys::kept_key(family, name);
-                self.rows("NB_Global").find_map(|(_, row)| row["external_ids"].map().get(&key))
+                self.rows("NB_Global").find_map(|(_, row)| row.get("external_ids", &key))
             });
             see(v, ("kept", name), kept);
             let is_parent = |row: &Row| Self::parents(row).contains(&name);
@@ -266,15 +257,15 @@ impl<'a> Scratch<'a> {
         }
         see(v, "tagged", uuids("NAT", &|row| Self::tagged(row).is_some()));
         for name in ROUTER_PORTS {
-            let named = uuids("Logical_Router_Port", &|row| row["name"].text() == name);
+            let named = uuids("Logical_Router_Port", &|row| row.text("name") == name);
             see(v, ("router port named", name), named.first());
             see(
                 v,
                 ("leading to", name),
                 uuids("Logical_Switch_Port", &|row| Self::leads_to(row) == Some(name)),
             );
-            let peer = Value::Maybe(Some(name.to_owned()));
-            see(v, ("peers of", name), uuids("Logical_Router_Port", &|row| row["peer"] == peer));
+            let is_peer = |row: &Row| row.texts("peer").next() == Some(name);
+            see(v, ("peers of", name), uuids("Logical_Router_Port", &is_peer));
         }
         for (uuid, row) in self.rows("Logical_Router_Port") {
             v.entry(format!("{:?}", ("router port", uuid)))
@@ -282,11 +273,11 @@ impl<'a> Scratch<'a> {
                 .insert(self.router_port_line(uuid, row));
         }
         for (uuid, row) in self.rows("Load_Balancer") {
-            let protocol = match row["protocol"].text() {
+            let protocol = match row.text("protocol") {
                 "" => None,
                 text => Some(text[..1].to_uppercase() + &text[1..]),
             };
-            see(v, ("balancer", uuid), (row["name"].text(), protocol));
+            see(v, ("balancer", uuid), (row.text("name"), protocol));
             see(v, ("balancer", uuid), (Self::vips(row), self.is_grouped(uuid)));
             see(v, ("balancer", uuid), Self::balancer_options(row));
             for (router, row) in self.rows("Logical_Router") {
@@ -307,23 +298,18 @@ impl<'a> Scratch<'a> {
             see(v, ("backend", address), uuids("Load_Balancer", &backend));
         }
         for (uuid, row) in self.rows("Logical_Router") {
-            let chassis = row["options"].map().get("chassis");
-            see(
-                v,
-                ("router", uuid),
-                (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)),
-            );
-            let options = ROUTER_OPTIONS.map(|key| row["options"].map().get(key));
+            let chassis = row.get("options", "chassis");
+            see(v, ("router", uuid), (row.text("name"), chassis, row.get("external_ids", keys::ROUTER)));
+            let options = ROUTER_OPTIONS.map(|key| row.get("options", key));
             see(v, ("router", uuid), options);
-            let mine: BTreeSet<_> =
-                row["nat"].refs().iter().filter(|nat| self.has("NAT", **nat)).copied().collect();
+            let mine: BTreeSet<_> = row.refs("nat").filter(|nat| self.has("NAT", *nat)).collect();
             let owned = |nat: &Uuid| self.owner("Logical_Router", "nat", *nat) == Some(uuid);
             for address in addresses() {
                 let external = |nat: &Uuid| {
-                    Self::external(self.0[&("NAT", *nat)]["external_ip"].text()) == Some(address)
+                    Self::external(self.0.rows[&("NAT", *nat)].text("external_ip")) == Some(address)
                 };
-                let logical = |nat: &Uuid| Self::logical(&self.0[&("NAT", *nat)]) == Some(address);
-                let snat = |nat: &Uuid| Self::is_host_snat(&self.0[&("NAT", *nat)]);
+                let logical = |nat: &Uuid| Self::logical(&self.0.rows[&("NAT", *nat)]) == Some(address);
+                let snat = |nat: &Uuid| Self::is_host_snat(&self.0.rows[&("NAT", *nat)]);
                 let externals = mine.iter().filter(|nat| owned(nat) && external(nat));
                 let (snats, externals): (BTreeSet<&Uuid>, BTreeSet<_>) = externals.partition(|nat| snat(nat));
                 let logicals: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && logical(nat)).collect();
@@ -331,40 +317,35 @@ impl<'a> Scratch<'a> {
                 see(v, ("host snats", uuid, address), snats);
                 see(v, ("logical", uuid, address), logicals);
             }
-            let network = |nat: &Uuid| Self::is_network_snat(&self.0[&("NAT", *nat)]);
+            let network = |nat: &Uuid| Self::is_network_snat(&self.0.rows[&("NAT", *nat)]);
             let networks: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && network(nat)).collect();
             see(v, ("network snats", uuid), networks);
-            let network = |nat: &Uuid| Self::has_external_network(&self.0[&("NAT", *nat)]);
+            let network = |nat: &Uuid| Self::has_external_network(&self.0.rows[&("NAT", *nat)]);
             let networks: BTreeSet<_> = mine.iter().filter(|nat| owned(nat) && network(nat)).collect();
             see(v, ("external networks", uuid), networks);
             see(v, ("nats", uuid), mine);
         }
         for (uuid, row) in self.rows("NAT") {
-            let texts =
-                (row["external_ip"].text(), row["logical_ip"].text(), row["external_port_range"].text());
-            let kind =
-                Some(row["type"].text()).filter(|kind| ["snat", "dnat", "dnat_and_snat"].contains(kind));
+            let texts = (row.text("external_ip"), row.text("logical_ip"), row.text("external_port_range"));
+            let kind = Some(row.text("type")).filter(|kind| ["snat", "dnat", "dnat_and_snat"].contains(kind));
             see(v, ("nat", uuid), (kind, texts));
-            let text = row["options"].map().get("stateless");
+            let text = row.get("options", "stateless");
             let stateless = text.map(|value| value == "true");
             let tags: BTreeMap<_, _> =
-                row["external_ids"].map().iter().filter(|(key, _)| key.starts_with(keys::PREFIX)).collect();
-            let text = text.map_or("", |text| text);
-            see(v, ("nat", uuid), (stateless, text, tags, row["match"].text()));
-            let peers = match (&row["allowed_ext_ips"], &row["exempted_ext_ips"]) {
-                (Value::MaybeRef(Some(_)), Value::MaybeRef(Some(_))) => Err(BothExternalIps),
-                (Value::MaybeRef(Some(allowed)), _) => Ok(Some(ExternalIps::Allowed(*allowed))),
-                (_, Value::MaybeRef(exempted)) => Ok(exempted.map(ExternalIps::Exempted)),
-                _ => unreachable!(),
+                row.pairs("external_ids").filter(|(key, _)| key.starts_with(keys::PREFIX)).collect();
+            let text = text.unwrap_or_default();
+            see(v, ("nat", uuid), (stateless, text, tags, row.text("match")));
+            let peers = match ["allowed_ext_ips", "exempted_ext_ips"].map(|column| row.refs(column).next()) {
+                [Some(_), Some(_)] => Err(BothExternalIps),
+                [Some(allowed), None] => Ok(Some(ExternalIps::Allowed(allowed))),
+                [None, exempted] => Ok(exempted.map(ExternalIps::Exempted)),
             };
-            let text =
-                |column: &str| if let Value::Maybe(text) = &row[column] { text.as_deref() } else { None };
-            let mac = text("external_mac");
-            let is_distributed = row["type"].text() == "dnat_and_snat" && mac.is_some();
-            let at = text("logical_port").filter(|_| is_distributed);
+            let mac = row.texts("external_mac").next();
+            let is_distributed = row.text("type") == "dnat_and_snat" && mac.is_some();
+            let at = row.texts("logical_port").next().filter(|_| is_distributed);
             see(v, ("nat", uuid), (peers, mac.is_some_and(|mac| Mac::parse(mac).is_none()), at));
             see(v, ("nat", uuid), ("on", self.owner("Logical_Router", "nat", uuid)));
-            let Value::MaybeRef(gateway) = row["gateway_port"] else { unreachable!() };
+            let gateway = row.refs("gateway_port").next();
             see(
                 v,
                 ("nat", uuid),
@@ -382,7 +363,7 @@ impl<'a> Scratch<'a> {
         let s = &mut subjects;
         let seen = |table: &str, uuid: Uuid| view.get(&format!("{:?}", (table, uuid))).cloned();
         for (uuid, row) in self.rows("Logical_Switch_Port") {
-            see(s, ("port", row["name"].text()), (uuid, seen("port", uuid)));
+            see(s, ("port", row.text("name")), (uuid, seen("port", uuid)));
             for parent in Self::parents(row) {
                 see(s, ("port", parent), ("virtual", uuid, seen("port", uuid)));
             }
@@ -390,15 +371,15 @@ impl<'a> Scratch<'a> {
             for address in addresses() {
                 let there = self.with_address(switch, address);
                 for other in there.iter().filter(|other| **other != uuid && there.contains(&uuid)) {
-                    see(s, ("port", row["name"].text()), ("rival", address, other, seen("port", *other)));
+                    see(s, ("port", row.text("name")), ("rival", address, other, seen("port", *other)));
                 }
             }
         }
         let named = |name: &str| {
-            let ports = self.rows("Logical_Router_Port").filter(move |(_, row)| row["name"].text() == name);
+            let ports = self.rows("Logical_Router_Port").filter(move |(_, row)| row.text("name") == name);
             ports.map(|(uuid, row)| (uuid, self.router_port_line(uuid, row))).collect::<Vec<_>>()
         };
-        let is_disabled = |row: &Row| row["enabled"].flag() == Some(false);
+        let is_disabled = |row: &Row| row.flag("enabled") == Some(false);
         let leading = |name: &str| {
             let ports = self.rows("Logical_Switch_Port").filter(|(_, row)| Self::leads_to(row) == Some(name));
             let line = |(uuid, row): (Uuid, &Row)| {
@@ -408,36 +389,35 @@ impl<'a> Scratch<'a> {
             ports.map(line).collect::<Vec<_>>()
         };
         for (uuid, row) in self.rows("Logical_Switch") {
-            see(s, ("switch", uuid), row["name"].text());
+            see(s, ("switch", uuid), row.text("name"));
             for (port, peer) in self.joints(uuid) {
                 let end = |port| {
-                    let row = &self.0[&("Logical_Switch_Port", port)];
-                    (port, row["enabled"].flag() == Some(false), self.owner("Logical_Switch", "ports", port))
+                    let row = &self.0.rows[&("Logical_Switch_Port", port)];
+                    (port, row.flag("enabled") == Some(false), self.owner("Logical_Switch", "ports", port))
                 };
                 see(s, ("switch", uuid), (end(port), end(peer)));
             }
             for (port, row) in self.rows("Logical_Switch_Port") {
-                if row["type"].text() == "router" && self.owner("Logical_Switch", "ports", port) == Some(uuid)
-                {
+                if row.text("type") == "router" && self.owner("Logical_Switch", "ports", port) == Some(uuid) {
                     see(s, ("switch", uuid), (port, Self::leads_to(row).map(|name| (name, named(name)))));
-                    see(s, ("switch", uuid), (port, row["enabled"].flag() == Some(false)));
+                    see(s, ("switch", uuid), (port, row.flag("enabled") == Some(false)));
                 }
             }
         }
         for (uuid, row) in self.rows("Logical_Router") {
-            let (key, chassis) = (("router", uuid), row["options"].map().get("chassis"));
-            see(s, key, (row["name"].text(), chassis, row["external_ids"].map().get(keys::ROUTER)));
-            see(s, key, ROUTER_OPTIONS.map(|key| row["options"].map().get(key)));
+            let (key, chassis) = (("router", uuid), row.get("options", "chassis"));
+            see(s, key, (row.text("name"), chassis, row.get("external_ids", keys::ROUTER)));
+            see(s, key, ROUTER_OPTIONS.map(|key| row.get("options", key)));
             for (port, row) in self.rows("Logical_Router_Port") {
                 if self.owner("Logical_Router", "ports", port) != Some(uuid) {
                     continue;
                 }
-                let name = row["name"].text();
+                let name = row.text("name");
                 see(s, key, (port, self.router_port_line(port, row), leading(name)));
                 let naming = self.rows("Logical_Router_Port");
-                let naming = naming.filter(|(_, row)| row["peer"] == Value::Maybe(Some(name.to_owned())));
+                let naming = naming.filter(|(_, row)| row.texts("peer").next() == Some(name));
                 let naming: Vec<_> = naming.map(|(peer, row)| self.router_port_line(peer, row)).collect();
-                if let Value::Maybe(Some(peer)) = &row["peer"] {
+                if let Some(peer) = row.texts("peer").next() {
                     see(s, key, (port, "peer", named(peer)));
                 }
                 see(s, key, (port, "named by", naming));
@@ -445,8 +425,8 @@ impl<'a> Scratch<'a> {
             for (balancer, row_of) in self.rows("Load_Balancer") {
                 let Some(direct) = self.attachment(row, balancer) else { continue };
                 for vip in Self::vips(row_of) {
-                    let options = (row_of["protocol"].text(), Self::balancer_options(row_of));
-                    let line = (balancer, direct, &vip, options, row_of["name"].text());
+                    let options = (row_of.text("protocol"), Self::balancer_options(row_of));
+                    let line = (balancer, direct, &vip, options, row_of.text("name"));
                     see(s, ("address", uuid, vip.endpoint.address), line);
                     for backend in vip.backends() {
                         see(s, ("address", uuid, backend.address), ("backend", &line));
@@ -457,16 +437,16 @@ impl<'a> Scratch<'a> {
         for (uuid, row) in self.rows("Load_Balancer") {
             let routers = self.rows("Logical_Router");
             let on: Vec<_> = routers.filter_map(|(id, on)| Some((id, self.attachment(on, uuid)?))).collect();
-            see(s, ("balancer", uuid), (Self::vips(row), row["name"].text(), row["protocol"].text()));
+            see(s, ("balancer", uuid), (Self::vips(row), row.text("name"), row.text("protocol")));
             see(s, ("balancer", uuid), (on, self.is_grouped(uuid), Self::balancer_options(row)));
         }
         for (uuid, row) in self.rows("NAT") {
             // Whether the row of its gateway port exists concerns the router.
             let mut line = seen("nat", uuid).unwrap_or_default();
             line.retain(|seen| !seen.starts_with("(\"by\""));
-            let line = (uuid, line, &row["gateway_port"]);
+            let line = (uuid, line, row.refs("gateway_port").next());
             if let Some(router) = self.owner("Logical_Router", "nat", uuid) {
-                if let Some(address) = Self::external(row["external_ip"].text()) {
+                if let Some(address) = Self::external(row.text("external_ip")) {
                     let what = if Self::is_host_snat(row) { "host snat" } else { "address" };
                     see(s, (what, router, address), &line);
                 }
@@ -474,7 +454,7 @@ impl<'a> Scratch<'a> {
                     see(s, ("address", router, address), &line);
                 }
             }
-            let network = parse_prefix(row["logical_ip"].text()).filter(|prefix| !is_host(prefix));
+            let network = parse_prefix(row.text("logical_ip")).filter(|prefix| !is_host(prefix));
             if let (Some(router), Some(_)) = (self.owner("Logical_Router", "nat", uuid), network) {
                 see(s, ("router", router), &line);
             }
@@ -483,7 +463,7 @@ impl<'a> Scratch<'a> {
             }
         }
         for (uuid, row) in self.rows("NB_Global") {
-            for (key, text) in row["external_ids"].map() {
+            for (key, text) in row.pairs("external_ids") {
                 let prefixes = Family::ALL.map(keys::kept_prefix);
                 if let Some(port) = prefixes.iter().find_map(|prefix| key.strip_prefix(prefix)) {
                     see(s, ("port", port), (uuid, key, text));
