@@ -10,7 +10,7 @@ use super::super::Store;
 use super::scratch::Scratch;
 use super::view::{PORTS, ROUTER_OPTIONS, ROUTER_PORTS, View, of_store};
 use crate::id::Handle;
-use crate::testing::{Database, Kind, Row, Update, Value, delta, feed, kind, snapshot};
+use crate::testing::{Database, Kind, Row, Update, Value, delta, feed, kind, snapshot, tables};
 use crate::{Change, Node, keys};
 
 /// The most rows of a table.
@@ -47,11 +47,6 @@ impl Choices {
     fn maybe(&mut self, of: &[&str]) -> Value {
         Value::texts((self.below(2) == 1).then(|| self.one(of)))
     }
-}
-
-/// Returns the declared tables with their columns.
-fn tables() -> impl ExactSizeIterator<Item = (&'static str, Vec<&'static str>)> {
-    Store::tables().iter().map(|table| (table.name, table.columns.iter().map(|column| column.name).collect()))
 }
 
 fn uuid(table: &str, n: u64) -> Uuid {
@@ -99,11 +94,10 @@ fn has_other_columns(update: &Update) -> bool {
     if has_column(update, "allowed_ext_ips") {
         return true;
     }
-    let table = Store::tables().iter().find(|declared| declared.name == update.table()).unwrap();
-    let mut names = table.columns.iter().map(|column| column.name);
-    names.any(|column| {
+    let (table, columns) = tables().find(|(name, _)| *name == update.table()).unwrap();
+    columns.iter().any(|(column, _)| {
         has_column(update, column)
-            && meaningful_value(table.name, column, &mut Choices(Rng::with_seed(0))).is_none()
+            && meaningful_value(table, column, &mut Choices(Rng::with_seed(0))).is_none()
     })
 }
 
@@ -193,7 +187,7 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
 
 fn row(table: usize, c: &mut Choices) -> Row {
     let (table, columns) = tables().nth(table).unwrap();
-    Row(columns.iter().map(|column| (*column, value(table, column, c))).collect())
+    Row(columns.iter().map(|(column, _)| (*column, value(table, column, c))).collect())
 }
 
 /// Changes a few rows.
@@ -207,7 +201,7 @@ fn edit(database: &mut Database, c: &mut Choices) {
             (Some(_), 0) => drop(database.rows.remove(&key)),
             (Some(row), _) => {
                 for _ in 0..1 + c.below(2) {
-                    let column = columns[c.below(columns.len())];
+                    let (column, _) = columns[c.below(columns.len())];
                     row.put(column, value(name, column, c));
                 }
             }
