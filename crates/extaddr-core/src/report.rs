@@ -71,9 +71,8 @@ impl Entry {
 pub fn entries(store: &Store, engine: &Engine, port: &Arc<str>, obstacle: Option<&Obstacle>) -> Vec<Entry> {
     let changes = engine.changes(store, &ReconcileKey::Port(Arc::clone(port)));
     let PortOutcome { decisions, held, .. } = engine.outcome(port);
-    let decided = decisions.iter();
-    let mut entries: Vec<_> =
-        decided.map(|decision| entry(store, engine, port, decision, held, &changes, obstacle)).collect();
+    let situation = Situation { store, engine, port, held, changes: &changes, obstacle };
+    let mut entries: Vec<_> = decisions.iter().map(|decision| situation.entry(decision)).collect();
     for Owned { router, nat, role, .. } in owned(engine.network(store), port) {
         if role == Some(Role::Drain) {
             let family = nat.external_ip().map(Family::from);
@@ -238,10 +237,11 @@ pub fn statuses(
     let changes =
         if unsettled { engine.changes(store, &ReconcileKey::Port(Arc::clone(port))) } else { Vec::new() };
     let PortOutcome { decisions, held, leaves } = engine.outcome(port);
+    let situation = Situation { store, engine, port, held, changes: &changes, obstacle };
     let mut statuses: Vec<_> = decisions
         .iter()
         .map(|decision| {
-            let judged = judge(store, engine, port, decision, held, &changes, obstacle);
+            let judged = situation.judge(decision);
             IntentStatus {
                 family: decision.family,
                 state: judged.state,
@@ -282,116 +282,117 @@ struct Judged {
     held: bool,
 }
 
-fn of_family(nat: &Nat, family: Family) -> bool {
+/// What the reports on the intents of a port share.
+#[derive(Clone, Copy)]
+struct Situation<'a> {
+    store: &'a Store,
+    engine: &'a Engine,
+    port: &'a Arc<str>,
+    /// The rows that stay although their forward is gone.
+    held: &'a [NatId],
+    /// The changes that are not made yet.
+    changes: &'a [RowChange],
+    /// Why they are not sent.
+    obstacle: Option<&'a Obstacle>,
+}
+
+fn has_family(nat: &Nat, family: Family) -> bool {
     nat.external_ip().map(Family::from) == Some(family)
 }
 
-fn judge(
-    store: &Store,
-    engine: &Engine,
-    port: &Arc<str>,
-    decision: &Decision,
-    held: &[NatId],
-    changes: &[RowChange],
-    obstacle: Option<&Obstacle>,
-) -> Judged {
-    let is_wanted = |row: &OwnRow| decision.rows(port).any(|wanted| wanted == *row);
-    let place = decision.router.zip(decision.external).filter(|_| decision.converts);
-    let unconverted =
-        place.is_some_and(|place| engine.unsettled().contains(&ReconcileKey::Conversion(place)));
-    let is_missing = unconverted || changes.iter().filter_map(RowChange::row).any(is_wanted);
-    let refused = match obstacle {
-        Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
-        _ => None,
-    };
-    let is_held =
-        |nat: &Nat| engine.owner().role(nat) == Some(Role::Egress) && of_family(nat, decision.family);
-    let held = held.iter().filter_map(|id| store.nat(*id)).any(is_held);
-    let state = match &decision.verdict {
-        Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
-        Verdict::Granted(_) if is_missing || decision.presumed => State::Pending,
-        Verdict::Granted(_) => State::Active,
-        _ if held => State::Active,
-        Verdict::Waiting(_) => State::Waiting,
-        Verdict::Rejected(_) => State::Rejected,
-        Verdict::Conflict(_) => State::Conflict,
-        Verdict::Foreign(_) => State::Foreign,
-    };
-    let settled = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
-    let external = decision.external.filter(|_| settled);
-    let presumed = match (decision.source, &decision.verdict) {
-        (Source::Cms(kind), Verdict::Granted(_)) if decision.presumed => {
-            Some(Reason::SourceUnreachable(kind))
-        }
-        _ => None,
-    };
-    Judged { state, reason: decision.reason().cloned().or(refused).or(presumed), external, held }
-}
-
-fn entry(
-    store: &Store,
-    engine: &Engine,
-    port: &Arc<str>,
-    decision: &Decision,
-    held: &[NatId],
-    changes: &[RowChange],
-    obstacle: Option<&Obstacle>,
-) -> Entry {
-    let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
-    let grant = decision.grant();
-    let Judged { state, reason, external, held } =
-        judge(store, engine, port, decision, held, changes, obstacle);
-    let message = match (&reason, external) {
-        (Some(_), _) if held => {
-            "its forward is gone; the override stays a moment, for it may come back".to_owned()
-        }
-        (Some(reason), _) => {
-            let key = Key::find(engine.requests(), decision.source, port, decision.family);
-            reason.sentence(store, &key, &decision.wanted.to_string(), decision.router)
-        }
-        (None, Some(external)) => {
-            let internal = Check::list(&*decision.internal);
-            match state {
-                State::Foreign => format!("{internal} leaves as {external} already, by a foreign row"),
-                State::Pending => {
-                    format!("{internal} will leave as {external} once the agent has written it")
-                }
-                State::Contested => {
-                    format!(
-                        "{internal} is to leave as {external}, and somebody keeps undoing what that needs"
-                    )
-                }
-                _ => format!("{internal} leaves as {external}"),
+impl Situation<'_> {
+    fn judge(self, decision: &Decision) -> Judged {
+        let Self { store, engine, port, held, changes, obstacle } = self;
+        let is_wanted = |row: &OwnRow| decision.rows(port).any(|wanted| wanted == *row);
+        let place = decision.router.zip(decision.external).filter(|_| decision.converts);
+        let unconverted =
+            place.is_some_and(|place| engine.unsettled().contains(&ReconcileKey::Conversion(place)));
+        let is_missing = unconverted || changes.iter().filter_map(RowChange::row).any(is_wanted);
+        let refused = match obstacle {
+            Some(Obstacle::Refused(error)) if is_missing => Some(Reason::Refused(Arc::clone(error))),
+            _ => None,
+        };
+        let is_held =
+            |nat: &Nat| engine.owner().role(nat) == Some(Role::Egress) && has_family(nat, decision.family);
+        let held = held.iter().filter_map(|id| store.nat(*id)).any(is_held);
+        let state = match &decision.verdict {
+            Verdict::Granted(_) if obstacle == Some(&Obstacle::Contested) => State::Contested,
+            Verdict::Granted(_) if is_missing || decision.presumed => State::Pending,
+            Verdict::Granted(_) => State::Active,
+            _ if held => State::Active,
+            Verdict::Waiting(_) => State::Waiting,
+            Verdict::Rejected(_) => State::Rejected,
+            Verdict::Conflict(_) => State::Conflict,
+            Verdict::Foreign(_) => State::Foreign,
+        };
+        let settled = matches!(decision.verdict, Verdict::Granted(_) | Verdict::Foreign(_));
+        let external = decision.external.filter(|_| settled);
+        let presumed = match (decision.source, &decision.verdict) {
+            (Source::Cms(kind), Verdict::Granted(_)) if decision.presumed => {
+                Some(Reason::SourceUnreachable(kind))
             }
+            _ => None,
+        };
+        Judged { state, reason: decision.reason().cloned().or(refused).or(presumed), external, held }
+    }
+
+    fn entry(self, decision: &Decision) -> Entry {
+        let Self { store, engine, port, .. } = self;
+        let switch = store.port_by_name(port).and_then(|id| store.switch(store.port(id)?.switch?));
+        let grant = decision.grant();
+        let Judged { state, reason, external, held } = self.judge(decision);
+        let message = match (&reason, external) {
+            (Some(_), _) if held => {
+                "its forward is gone; the override stays a moment, for it may come back".to_owned()
+            }
+            (Some(reason), _) => {
+                let key = Key::find(engine.requests(), decision.source, port, decision.family);
+                reason.sentence(store, &key, &decision.wanted.to_string(), decision.router)
+            }
+            (None, Some(external)) => {
+                let internal = Check::list(&*decision.internal);
+                match state {
+                    State::Foreign => format!("{internal} leaves as {external} already, by a foreign row"),
+                    State::Pending => {
+                        format!("{internal} will leave as {external} once the agent has written it")
+                    }
+                    State::Contested => {
+                        format!(
+                            "{internal} is to leave as {external}, and somebody keeps undoing what that needs"
+                        )
+                    }
+                    _ => format!("{internal} leaves as {external}"),
+                }
+            }
+            (None, None) => String::new(),
+        };
+        let nat = match &decision.verdict {
+            Verdict::Foreign(nat) => store.nat(*nat).map(|nat| nat.uuid).into_iter().collect(),
+            _ => {
+                let egress =
+                    |row: &Owned<'_>| row.role == Some(Role::Egress) && has_family(row.nat, decision.family);
+                let there = owned(engine.network(store), port).into_iter().filter(egress);
+                there.map(|row| row.nat.uuid).collect()
+            }
+        };
+        Entry {
+            port: port.to_string(),
+            name: engine.requests().name(port),
+            switch: switch.map(|row| row.name.to_string()),
+            router: decision.router.and_then(|id| store.router(id)).map(|row| row.name.to_string()),
+            family: decision.family.to_string(),
+            wanted: decision.wanted.to_string(),
+            source: decision.source.name(),
+            internal: decision.internal.to_vec(),
+            external,
+            state,
+            reason: reason.as_ref().map(Reason::code),
+            message,
+            nat,
+            port_range: grant.and_then(|grant| grant.port_range).map(|range| range.to_string()),
+            gateway_port: grant
+                .and_then(|grant| store.router_port(grant.gateway_port?))
+                .map(|port| port.name.to_string()),
         }
-        (None, None) => String::new(),
-    };
-    let nat = match &decision.verdict {
-        Verdict::Foreign(nat) => store.nat(*nat).map(|nat| nat.uuid).into_iter().collect(),
-        _ => {
-            let egress =
-                |row: &Owned<'_>| row.role == Some(Role::Egress) && of_family(row.nat, decision.family);
-            let there = owned(engine.network(store), port).into_iter().filter(egress);
-            there.map(|row| row.nat.uuid).collect()
-        }
-    };
-    Entry {
-        port: port.to_string(),
-        name: engine.requests().name(port),
-        switch: switch.map(|row| row.name.to_string()),
-        router: decision.router.and_then(|id| store.router(id)).map(|row| row.name.to_string()),
-        family: decision.family.to_string(),
-        wanted: decision.wanted.to_string(),
-        source: decision.source.name(),
-        internal: decision.internal.to_vec(),
-        external,
-        state,
-        reason: reason.as_ref().map(Reason::code),
-        message,
-        nat,
-        port_range: grant.and_then(|grant| grant.port_range).map(|range| range.to_string()),
-        gateway_port: grant
-            .and_then(|grant| store.router_port(grant.gateway_port?))
-            .map(|port| port.name.to_string()),
     }
 }
