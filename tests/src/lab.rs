@@ -149,17 +149,6 @@ impl Lab {
         Ok(host)
     }
 
-    /// Adds an instance to another network of the same OVN. Nothing waits for it to reach anything.
-    ///
-    /// # Errors
-    ///
-    /// As [`instance`](Self::instance).
-    pub fn instance_of(&mut self, net: &mut Net, name: &str, chassis: usize) -> Result<Host> {
-        let instance = net.add_instance(Addressing::Static)?;
-        let gateways = host::Gateways::new(net)?;
-        self.place(&instance, name, chassis, gateways)
-    }
-
     /// Adds an instance that a test has created itself, on its own switch. `gateways` are the router's addresses there,
     /// with the length of the network's prefix.
     ///
@@ -366,13 +355,6 @@ impl LabBuilder {
     #[must_use]
     pub fn chassis(mut self, count: usize) -> Self {
         self.chassis = count;
-        self
-    }
-
-    /// On which chassis the gateway ports and the outside host are.
-    #[must_use]
-    pub fn gateway_on(mut self, chassis: usize) -> Self {
-        self.gateway = chassis;
         self
     }
 

@@ -61,8 +61,6 @@ pub enum Addressing {
     Static,
     /// `"MAC dynamic"`: northd chooses.
     Dynamic,
-    /// These, written after the MAC.
-    Fixed(Vec<IpAddr>),
     /// The whole `addresses` column, with any content.
     Raw(Vec<String>),
 }
@@ -335,7 +333,6 @@ impl Net {
                 let addresses = self.internals.iter().map(free).collect::<Result<Vec<_>>>()?;
                 (addresses, None)
             }
-            Addressing::Fixed(addresses) => (addresses.clone(), None),
             Addressing::Dynamic => (Vec::new(), Some(vec![format!("{mac} dynamic")])),
             Addressing::Raw(column) => (Vec::new(), Some(column.clone())),
         };

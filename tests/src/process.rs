@@ -84,11 +84,6 @@ impl Daemon {
         read_from(&self.log, 0)
     }
 
-    /// The log of this process so far.
-    pub fn own_log(&self) -> String {
-        read_from(&self.log, self.before)
-    }
-
     /// Waits until this process has logged `text`.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::clock::Now;
 use crate::difference;
+use crate::drain::unused;
 use crate::engine::Engine;
 use crate::explain::Check;
 use crate::hazards;
@@ -313,6 +314,15 @@ impl NetworkBuilder {
         if let Some(port) = gateway_port {
             self.nat_at(&name, port);
         }
+    }
+
+    /// Adds a drain row on `R`, as it was written for a port. Returns its name.
+    pub(crate) fn drain_row(&mut self, port: &str, external: &str, internal: &str, until: u64) -> String {
+        let tags = [("ovn-extaddr:internal", internal), ("ovn-extaddr:until", &*until.to_string())];
+        let name = self.row_of_role(Role::Drain, port, external, &tags);
+        let logical = unused(uuid("NAT", &name), Family::V4).to_string();
+        self.put("NAT", &name, json!({"type": "snat", "external_ip": external, "logical_ip": logical}));
+        name
     }
 
     /// Adds one of our rows on `R` with its UUID, which follows from an address, and its tags and these. Returns its name.

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::unistd::{Gid, Group, Uid, User};
 use ovsdb_protocol::{Endpoint, Error};
 
 /// Returns the description of a server: its remote and, if that is a name, the address used.
@@ -30,12 +29,12 @@ pub(crate) fn hint(remote: &Endpoint, error: &Error) -> Option<String> {
 
 /// Returns who may open a socket that this process may not.
 pub(crate) fn advice(path: &Path) -> String {
-    let us = user(Uid::effective());
+    let us = name("/etc/passwd", rustix::process::geteuid().as_raw());
     let Ok(socket) = fs::metadata(path) else {
         let directory = path.parent().unwrap_or(path).display();
         return format!("user {us} may not look into {directory}: put the user into the group that may");
     };
-    let (owner, group) = (user(Uid::from_raw(socket.uid())), group(Gid::from_raw(socket.gid())));
+    let (owner, group) = (name("/etc/passwd", socket.uid()), name("/etc/group", socket.gid()));
     let mode = socket.mode() & 0o777;
     let place =
         format!("{} belongs to {owner}:{group} with mode {mode:04o}, and we are {us}", path.display());
@@ -47,12 +46,14 @@ pub(crate) fn advice(path: &Path) -> String {
     format!("{place}: {cure} (examples are in /usr/share/doc/ovn-extaddr)")
 }
 
-/// Returns the name of a user, or the number.
-fn user(id: Uid) -> String {
-    User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name)
-}
-
-/// Returns the name of a group, or the number.
-fn group(id: Gid) -> String {
-    Group::from_gid(id).ok().flatten().map_or_else(|| id.to_string(), |group| group.name)
+/// Returns the name for a number in one of these files, or the number. Other sources of names, which libc asks for
+/// (nsswitch.conf(5)), may take their time, and the agent's loop cannot wait for them.
+fn name(file: &str, id: u32) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    found.unwrap_or_else(|| id.to_string())
 }

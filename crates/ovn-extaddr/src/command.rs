@@ -33,7 +33,7 @@ mod words;
 /// Gives OVN instances the address of their network forward for outbound connections too.
 ///
 /// The agent watches the Northbound database, checks that a requested address really is a forward address of that
-/// instance's network, and keeps one guarded SNAT row per instance address in step with the network as it changes.
+/// instance's network, and keeps one guarded SNAT row per instance address up to date as the network changes.
 #[derive(Debug, Parser)]
 #[command(name = "ovn-extaddr", version, max_term_width = 100)]
 pub struct Cli {
@@ -107,7 +107,7 @@ impl Cli {
         let usual = if let Command::Run(_) = self.command { LevelFilter::INFO } else { LevelFilter::WARN };
         let mut log = log::start(self.options.log_level().unwrap_or(usual));
         let palette = Palette::new(self.color);
-        let settings = self.options.settle();
+        let settings = self.options.resolve();
         match self.command {
             Command::Run(command) => {
                 let settings = settings?;

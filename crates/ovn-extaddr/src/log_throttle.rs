@@ -1,4 +1,4 @@
-//! Keeps repeated messages from filling the log. Pure: time is an argument.
+//! A throttle for repeated log messages. Pure: time is an argument.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

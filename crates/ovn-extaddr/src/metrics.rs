@@ -1,4 +1,4 @@
-//! Metrics. Their names are stable; `docs/metrics.md` describes them.
+//! The metrics, which `docs/metrics.md` describes.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -72,7 +72,7 @@ impl Reload {
 
     /// Reads the configuration.
     pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
-        let settings = self.options.settle()?;
+        let settings = self.options.resolve()?;
         self.watch(&settings);
         Ok(settings)
     }

@@ -161,7 +161,7 @@ impl Options {
     ///
     /// # Errors
     /// A named file does not exist, or a file is invalid.
-    pub fn settle(&self) -> anyhow::Result<Settings> {
+    pub fn resolve(&self) -> anyhow::Result<Settings> {
         let Configuration { file, files, origins } =
             Configuration::read(self.config.as_deref(), Path::new("/"))?;
         let (remotes, places) = remotes(self.db.as_ref(), ("db", file.db), DEFAULT_SOCKET)?;

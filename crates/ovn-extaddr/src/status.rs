@@ -128,8 +128,8 @@ impl LockReport {
 impl DatabaseStatus {
     /// Describes where it is, and whether the copy is in sync.
     pub(crate) fn sentence(&self) -> String {
-        let step = if self.synced { "synchronised" } else { "not synchronised" };
-        format!("{} ({step})", self.remote.as_deref().unwrap_or("none"))
+        let synced = if self.synced { "synchronised" } else { "not synchronised" };
+        format!("{} ({synced})", self.remote.as_deref().unwrap_or("none"))
     }
 }
 

@@ -1,5 +1,5 @@
-//! A database of plain columns that a test edits, and the updates that a server would send for it. Only with the feature
-//! `testing`.
+//! A database of plain columns that a test edits, and the updates that a server would send for it. For users of the crate
+//! only with the feature `testing`.
 
 #![allow(clippy::unwrap_used, reason = "a test that asks for what is not there is wrong")]
 

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Nat, Net, add_to, remove_from, select};
-use crate::row::{json_map, json_set, map_column, named, set_column, uuid_ref};
+use crate::row::{json_map, json_set, map_column, named, uuid_ref};
 
 /// The protocol of a forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,28 +38,6 @@ impl Net {
             Protocol::Tcp,
             &[(SocketAddr::new(listen, port), SocketAddr::new(target, target_port))],
         )
-    }
-
-    /// Forwards TCP connections by a load balancer that the router has only through a group. Incus does not create
-    /// such, OVN-Kubernetes does. Returns the balancer's UUID.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
-    pub fn add_group_forward(&self, group: &str, listen: SocketAddr, target: SocketAddr) -> Result<String> {
-        let results = self.transact(vec![
-            json!({"op": "insert", "table": "Load_Balancer", "uuid-name": "lb", "row": {
-                "name": format!("{group}-{listen}"),
-                "protocol": "tcp",
-                "vips": json_map([(listen.to_string(), target.to_string())]),
-            }}),
-            json!({"op": "insert", "table": "Load_Balancer_Group", "uuid-name": "group", "row": {
-                "name": group, "load_balancer": named("lb"),
-            }}),
-            add_to("Logical_Router", &self.router(), "load_balancer_group", named("group")),
-        ])?;
-        let uuid = results.first().and_then(|result| set_column(&result["uuid"]).pop());
-        uuid.as_ref().and_then(Value::as_str).map(str::to_owned).context("an insert without a UUID")
     }
 
     /// Adds many (listen, target) pairs in one transaction.

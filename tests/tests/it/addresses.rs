@@ -1,4 +1,4 @@
-//! The instance's side: the sources of its addresses, and changes of them.
+//! Addresses that ovn-northd allocates.
 
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Net, Ovn, eventually};

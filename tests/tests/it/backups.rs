@@ -96,8 +96,8 @@ fn work(pair: &Pair, instances: &[Instance], stop: &AtomicBool) -> usize {
     let mut random = Rng::with_seed(0x5eed_0fca_a9a1_6002);
     let mut times = 0;
     while !stop.load(Ordering::SeqCst) {
-        let at = random.u64(..instances.len() as u64) as usize;
-        let address = ADDRESSES.get(random.u64(..4) as usize).copied();
+        let at = random.usize(..instances.len());
+        let address = ADDRESSES.get(random.usize(..4)).copied();
         // During the change no server accepts writes.
         times += usize::from(annotate(pair.active(), &instances[at].port, address).is_ok());
         sleep(Duration::from_millis(5));

@@ -46,11 +46,11 @@ fn two_active_agents_end_with_the_requested_rows() -> Result<()> {
     }
     let mut random = Rng::with_seed(0x0dd5_eed5_0000_0001);
     for _ in 0..300 {
-        let at = random.u64(..instances.len() as u64) as usize;
-        let address = ADDRESSES.get(random.u64(..3) as usize).copied();
+        let at = random.usize(..instances.len());
+        let address = ADDRESSES.get(random.usize(..3)).copied();
         net.annotate(&instances[at].port, V4, address)?;
         if random.u64(..10) == 0 {
-            let address = ["203.0.113.103", "none"][random.u64(..2) as usize];
+            let address = ["203.0.113.103", "none"][random.usize(..2)];
             net.annotate(&instances[1].port, V4, Some(address))?;
         }
         if random.u64(..30) == 0 {
@@ -109,8 +109,8 @@ async fn agent_writes_nothing_while_its_lock_is_stolen() -> Result<()> {
 
     let mut random = Rng::with_seed(0x0dd5_eed5_0000_0002);
     let change = |random: &mut Rng| {
-        let at = random.u64(..instances.len() as u64) as usize;
-        net.annotate(&instances[at].port, V4, ADDRESSES.get(random.u64(..3) as usize).copied())
+        let at = random.usize(..instances.len());
+        net.annotate(&instances[at].port, V4, ADDRESSES.get(random.usize(..3)).copied())
     };
     for _ in 0..60 {
         let mut lock = thief.lock(&name).await?;

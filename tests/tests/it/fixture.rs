@@ -166,7 +166,7 @@ pub(crate) fn seed_and_steps(usual: u64) -> Result<(u64, u64)> {
     let steps = given("OVN_EXTADDR_STEPS")?.unwrap_or(usual);
     let seed = match given("OVN_EXTADDR_SEED")? {
         Some(seed) => seed,
-        None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64 | 1,
+        None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64,
     };
     println!("replay with OVN_EXTADDR_SEED={seed} OVN_EXTADDR_STEPS={steps}");
     Ok((seed, steps))

@@ -48,8 +48,8 @@ impl Load {
         let mut random = Rng::with_seed(0x5eed_0fca_a9a1_6001);
         let mut times = 0;
         while !stop.load(Ordering::Relaxed) {
-            let at = random.u64(..self.instances.len() as u64) as usize;
-            let address = ADDRESSES.get(random.u64(..4) as usize).copied();
+            let at = random.usize(..self.instances.len());
+            let address = ADDRESSES.get(random.usize(..4)).copied();
             self.net.annotate(&self.instances[at].port, V4, address)?;
             times += 1;
             sleep(Duration::from_millis(5));

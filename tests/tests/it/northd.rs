@@ -48,7 +48,6 @@ fn decisions_agree_with_the_flows_of_northd() -> Result<()> {
     let (seed, cases) =
         if std::env::var_os("OVN_EXTADDR_SEED").is_some() { seed_and_steps(CASES)? } else { (SEED, CASES) };
     let abilities = abilities()?;
-    // Xorshift stays at zero forever.
     let mut random = Rng::with_seed(seed);
     let drawn: Vec<Case> = (0..cases).map(|_| draw(&mut random, abilities)).collect();
     let mut found: Vec<(Case, Disagreement)> = Vec::new();

@@ -70,18 +70,17 @@ impl Run {
             sites.push(Site { net, instances, asked: BTreeMap::new(), forwards: BTreeMap::new() });
         }
         let agents = vec![Agent::start(cluster.remotes())?, Agent::start(cluster.tcp_remotes())?];
-        // Xorshift stays at zero forever.
         Ok(Self { random: Rng::with_seed(seed), sites, agents, cluster, before: None, story: Vec::new() })
     }
 
     /// One operation, and sometimes a fault right after it.
     fn step(&mut self) -> Result<()> {
-        let site = self.random.u64(..self.sites.len() as u64) as usize;
+        let site = self.random.usize(..self.sites.len());
         let told = self.sites[site].change(&mut self.random)?;
         self.story.push(format!("network {}: {told}", site + 1));
         let told = match self.random.u64(..60) {
             0..3 => {
-                let agent = self.random.u64(..2) as usize;
+                let agent = self.random.usize(..2);
                 self.agents[agent].restart()?;
                 format!("agent {agent} is killed and started")
             }
@@ -97,12 +96,12 @@ impl Run {
                 format!("leader {old} is killed, {new} follows")
             }
             5 => {
-                let member = self.random.u64(..3) as usize;
+                let member = self.random.usize(..3);
                 self.cluster.members()[member].compact()?;
                 format!("member {member} compacts its file")
             }
             6 => {
-                let member = self.random.u64(..3) as usize;
+                let member = self.random.usize(..3);
                 self.cluster.members()[member].appctl(&["ovsdb-server/reconnect"])?;
                 format!("member {member} breaks all connections")
             }
@@ -180,7 +179,7 @@ impl Run {
 impl Site {
     /// Makes an edit, and describes it.
     fn change(&mut self, random: &mut Rng) -> Result<String> {
-        let mut below = |end: usize| random.u64(..end as u64) as usize;
+        let mut below = |end: usize| random.usize(..end);
         let address = ip(&format!("203.0.113.{}", 101 + below(5)));
         let instance = self.instances[below(self.instances.len())].clone();
         Ok(match below(20) {

@@ -14,7 +14,8 @@ use table::{Case, POLICY};
 mod site;
 mod table;
 
-/// Reasons that need a CMS: `engine/tests.rs` of `extaddr-core` and `sources` reproduce them.
+/// Reasons that need a CMS: table tests in `engine/tests.rs` of `extaddr-core` reproduce them, and `sources::api_faults` the
+/// second.
 const OF_SOURCES: [&str; 2] = ["disputed-instance", "source-unreachable"];
 
 /// The program itself lists the reasons.
@@ -43,7 +44,10 @@ fn every_reason_is_reproduced_and_documented() -> Result<()> {
 #[test]
 fn every_refusal_has_its_reason_and_ends_with_its_cause() -> Result<()> {
     let config = "default-target = \"reject\"\nrequire-target = true\nmin-source-ports = 40000\n";
-    refused_and_granted(config, &table::usual_cases())
+    refused_and_granted(config, &table::usual_cases())?;
+    // On another router, addresses without a forward are allowed.
+    let config = "allow = [{ router = \"another\", prefixes = [\"203.0.113.0/24\"] }]\n";
+    refused_and_granted(config, &table::allowed_cases())
 }
 
 fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {

@@ -60,8 +60,8 @@ fn kills_during_a_burst_neither_leak_nor_double_rows() -> Result<()> {
         for _ in 0..=random.u64(..3) {
             let mut operations = Vec::new();
             for _ in 0..=random.u64(..20) {
-                let index = usize::try_from(random.u64(..40))?;
-                let choice = usize::try_from(random.u64(..3))?;
+                let index = random.usize(..40);
+                let choice = random.usize(..3);
                 operations.push(intent(&instances[index].port, external.get(choice)));
                 wanted.insert(index, choice);
             }

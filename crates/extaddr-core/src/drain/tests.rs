@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::report;
 use crate::rules::PortRangeRule;
-use crate::testing::NetworkBuilder;
+use crate::testing::{Edit, NetworkBuilder};
 
 /// The time of the engine in `NetworkBuilder::plan`.
 const NOW: u64 = 1_800_000_000;
@@ -24,19 +24,10 @@ fn network(wanted: &str) -> NetworkBuilder {
     network
 }
 
-/// Adds the drain row of `p1` for `A` that ends at a time. Returns its name.
-fn drains_until(network: &mut NetworkBuilder, until: u64, internal: &str) -> String {
-    let tags = [("ovn-extaddr:internal", internal), ("ovn-extaddr:until", &until.to_string())];
-    let name = network.row_of_role(Role::Drain, "p1", A, &tags);
-    let logical = unused(name.parse().unwrap(), Family::V4).to_string();
-    network.put("NAT", &name, json!({"type": "snat", "external_ip": A, "logical_ip": logical}));
-    name
-}
-
 /// The same network with a drain row that has 100 seconds left.
 fn draining(wanted: &str) -> NetworkBuilder {
     let mut network = network(wanted);
-    drains_until(&mut network, NOW + 100, TARGET);
+    network.drain_row("p1", A, TARGET, NOW + 100);
     network
 }
 
@@ -58,24 +49,23 @@ fn ended_override_leaves_a_drain_row() {
 fn drain_row_is_deleted_when_its_time_is_over() {
     for (left, planned) in [(1, &[][..]), (300, &[]), (0, &[DELETE]), (301, &["update drain 203.0.113.10"])] {
         let mut network = network("none");
-        drains_until(&mut network, NOW + left, TARGET);
+        network.drain_row("p1", A, TARGET, NOW + left);
         assert_eq!(network.plan("p1"), planned, "{left} s are left");
     }
     let mut past = network("none");
-    drains_until(&mut past, NOW - 1, TARGET);
+    past.drain_row("p1", A, TARGET, NOW - 1);
     assert_eq!(past.plan("p1"), [DELETE]);
 }
 
 #[test]
 fn useless_drain_row_is_deleted() {
     assert_eq!(draining("none").plan("p1"), Vec::<String>::new());
-    type Change = fn(&mut NetworkBuilder);
-    let cases: [(&str, Change); 4] = [
+    let cases: [(&str, Edit); 4] = [
         ("nothing drains any more", |n| n.rules.drain = Duration::ZERO),
         ("the port has another address", |n| n.instance("p1", "02:00:00:00:00:11 10.57.0.19")),
         ("the port is gone", |n| n.delete("Logical_Switch_Port", "p1")),
         ("its tags say nothing", |n| {
-            drains_until(n, NOW + 100, "web");
+            n.drain_row("p1", A, "web", NOW + 100);
         }),
     ];
     for (what, change) in cases {
@@ -98,7 +88,7 @@ fn useless_drain_row_is_deleted() {
 #[test]
 fn changed_drain_row_is_rewritten() {
     let mut network = network("none");
-    let name = drains_until(&mut network, NOW + 100, TARGET);
+    let name = network.drain_row("p1", A, TARGET, NOW + 100);
     network.put("NAT", &name, json!({"external_port_range": "1-2"}));
     assert_eq!(network.plan("p1"), ["update drain 203.0.113.10"]);
     // One that begins again gets a new time.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::batch;
 use crate::engine::ReconcileKey;
 use crate::ownership::Role;
-use crate::testing::{NetworkBuilder, map, reference};
+use crate::testing::{Edit, NetworkBuilder, map, reference};
 use crate::undo::UNDO;
 
 const A: &str = "203.0.113.10";
@@ -74,8 +74,7 @@ fn with(more: &[&str]) -> Vec<String> {
 
 #[test]
 fn row_requires_its_port_and_its_forward() {
-    type Forward = fn(&mut NetworkBuilder);
-    let cases: [(Forward, &[&str]); 4] = [
+    let cases: [(Edit, &[&str]); 4] = [
         (
             |n| n.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]),
             &[

@@ -1,7 +1,7 @@
 use ovn_model::Family::{V4, V6};
 
 use super::*;
-use crate::testing::NetworkBuilder;
+use crate::testing::{Edit, NetworkBuilder};
 
 #[test]
 fn vip_with_an_unsuitable_backend_is_ignored() {
@@ -119,7 +119,7 @@ fn dnat_row_for_a_router_address_is_used_only_beside_snat_or_a_vip() {
 
     use crate::testing::map;
     /// An edit beside a `dnat` row for 203.0.113.2, the address of `R-ext`, and whether the row is used then.
-    type Case = (&'static str, fn(&mut NetworkBuilder), bool);
+    type Case = (&'static str, Edit, bool);
     fn forces(network: &mut NetworkBuilder, options: &[(&str, &str)]) {
         network.put("Logical_Router", "R", json!({"options": map(options)}));
     }

@@ -355,6 +355,16 @@ fn field_case_26_instances_that_share_an_address_have_the_same_source_ports() {
         let expected = format!("granted 203.0.113.10 for {internal} ports 1024-65535");
         assert_eq!(network.outcome(port), expected, "the router tells their connections apart");
     }
+    // The ports of all of them count, by any protocol.
+    network.balancer("fw3", &[("203.0.113.10:2201", "10.57.0.11:22")], &["R"]);
+    network.balancer("fw4", &[("203.0.113.10:5353", "10.57.0.12:53")], &["R"]);
+    network.put("Load_Balancer", "fw4", json!({"protocol": "udp"}));
+    for (port, internal) in [("p1", "10.57.0.11"), ("p2", "10.57.0.12")] {
+        assert_eq!(network.outcome(port), format!("granted 203.0.113.10 for {internal} ports 5354-65535"));
+    }
+    // So do several addresses of one instance.
+    network.instance("p2", "02:00:00:00:00:12 10.57.0.12 10.57.0.13");
+    assert_eq!(network.outcome("p2"), "granted 203.0.113.10 for 10.57.0.12, 10.57.0.13 ports 5354-65535");
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub(crate) fn config() -> ProptestConfig {
 
 /// Draws the case with this number, the same each time.
 pub(crate) fn nth(cases: Cases, n: u32) -> Case {
-    cases.draw(&mut Choices::of_seed(u64::from(n)))
+    cases.draw(&mut Choices::with_seed(u64::from(n)))
 }
 
 impl Cases {
@@ -133,7 +133,7 @@ impl Strategy for Cases {
     type Value = Case;
 
     fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
-        Ok(Shrinking::new(self.draw(&mut Choices::of_seed(runner.rng().next_u64()))))
+        Ok(Shrinking::new(self.draw(&mut Choices::with_seed(runner.rng().next_u64()))))
     }
 }
 

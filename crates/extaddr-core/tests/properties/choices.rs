@@ -20,7 +20,7 @@ pub(crate) enum Arrival {
 
 impl Choices {
     /// Returns the choices of a seed, always the same.
-    pub(crate) fn of_seed(seed: u64) -> Self {
+    pub(crate) fn with_seed(seed: u64) -> Self {
         Self(Rng::with_seed(seed))
     }
 

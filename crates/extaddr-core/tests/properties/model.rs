@@ -1,4 +1,4 @@
-//! The database of plain columns, and what else the cases need of it.
+//! `ovn_model::testing`, and what only the properties need of a database.
 
 use std::collections::BTreeSet;
 

@@ -105,10 +105,10 @@ impl Agent {
         let counts = self.tracker.stats.counts().filter(|(_, count)| *count > 0);
         let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {}", state.name())).collect();
         let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
-        let step =
+        let synced =
             if self.northbound.session.is_synced() { "" } else { "; not synchronised with the database" };
         let wrong = if self.configured.wrong.is_some() { "; the configuration files are wrong" } else { "" };
-        self.service.set_status(format!("{}: {counts}{step}{wrong}", self.role().name()));
+        self.service.set_status(format!("{}: {counts}{synced}{wrong}", self.role().name()));
         self.metrics.set_role(self.role());
         self.metrics.count_received(self.northbound.session.received().0);
         if self.northbound.session.is_synced() {

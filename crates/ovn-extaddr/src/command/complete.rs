@@ -64,7 +64,7 @@ async fn router_names() -> Option<BTreeSet<String>> {
 }
 
 fn settings() -> Option<Settings> {
-    let mut settings = options()?.settle().ok()?;
+    let mut settings = options()?.resolve().ok()?;
     settings.timeout.get_or_insert(TIMEOUT);
     Some(settings)
 }

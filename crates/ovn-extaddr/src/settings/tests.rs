@@ -1,6 +1,16 @@
 use std::fs;
 
+use clap::Parser;
+use extaddr_core::rules::{DefaultTargetRule, PortRangeRule};
+
 use super::*;
+
+/// A command line with nothing but options.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
 
 /// A root directory with these files.
 fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -101,4 +111,31 @@ fn configuration_error_names_line_and_suggestion() {
         let found = mistake(text);
         assert!(found.starts_with(file) && found.contains(part) && !found.contains('\n'), "{text}: {found}");
     }
+}
+
+#[test]
+fn rules_of_the_configuration_are_in_force() {
+    let text = "
+        port-range = \"2000-2999\"
+        min-source-ports = 100
+        default-target = \"reject\"
+        exemptions = \"ignore\"
+        drain = 7
+        hold-down = 1.5
+        auto = true
+        require-target = true
+        [[allow]]
+        router = \"edge-*\"
+        prefixes = [\"192.0.2.0/24\"]
+    ";
+    let root = root(&[("config.toml", text)]);
+    let path = root.path().join("config.toml");
+    let line = Line::parse_from(["ovn-extaddr".as_ref(), "--config".as_ref(), path.as_os_str()]);
+    let rules = line.options.resolve().unwrap().rules;
+    assert_eq!(rules.port_range, PortRangeRule::Fixed("2000-2999".parse().unwrap()));
+    assert_eq!(rules.min_source_ports, 100);
+    assert_eq!(rules.default_target, DefaultTargetRule::Reject);
+    assert_eq!((rules.drain, rules.hold_down), (Duration::from_secs(7), Duration::from_millis(1_500)));
+    assert!(rules.auto && rules.require_target);
+    assert_eq!(rules.allow.len(), 1);
 }

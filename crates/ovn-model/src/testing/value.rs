@@ -32,11 +32,12 @@ pub fn tables() -> impl ExactSizeIterator<Item = (&'static str, &'static ColumnK
         let tables = Store::tables().iter().map(|table| {
             let columns = table.columns.iter().map(|column| {
                 let kind = match column.kind {
-                    ColumnKind::Scalar(_) => Kind::Text,
+                    ColumnKind::Scalar(AtomicType::String) => Kind::Text,
                     ColumnKind::Optional(AtomicType::Boolean) => Kind::MaybeFlag,
-                    ColumnKind::Optional(_) => Kind::Maybe,
+                    ColumnKind::Optional(AtomicType::String | AtomicType::Uuid) => Kind::Maybe,
                     ColumnKind::Set(_) => Kind::Set,
                     ColumnKind::Map(..) => Kind::Map,
+                    other => unreachable!("{}: add a kind of values for {other}", column.name),
                 };
                 (column.name, kind)
             });

@@ -79,9 +79,9 @@ impl World {
 
     /// Makes an edit, and describes it.
     pub(super) fn step(&mut self) -> Result<String> {
-        let at = self.below(self.networks.len() as u64);
+        let at = self.random.usize(..self.networks.len());
         let kind = self.networks[at].expected.kind;
-        let said = match self.below(20) {
+        let said = match self.random.usize(..20) {
             0..=4 => self.edit_forward(at)?,
             5 => self.delete_forward(at)?,
             6..=10 => self.wish(at)?,
@@ -99,7 +99,7 @@ impl World {
             self.restart_agent()?;
         }
         // Often at once, sometimes with time for the agent in between.
-        if self.below(3) == 0 {
+        if self.random.usize(..3) == 0 {
             sleep(Duration::from_micros(self.random.u64(..20_000)));
         }
         Ok(format!("{kind:?}: {said}"))
@@ -153,11 +153,11 @@ impl World {
         let listen = self.address(at);
         let mut forward = Forward::default();
         for _ in 0..self.random.u64(..3) {
-            let (protocol, port) = (PROTOCOLS[self.below(2)], 1000 * (1 + self.random.u64(..60)));
+            let (protocol, port) = (PROTOCOLS[self.random.usize(..2)], 1000 * (1 + self.random.u64(..60)));
             let target = self.target(at);
             forward.ports.insert((protocol, port.try_into()?), (target, 80));
         }
-        if self.below(2) == 0 {
+        if self.random.usize(..2) == 0 {
             let shape = match self.networks[at].expected.kind {
                 Kind::Incus72 => Some(Shape::Vips),
                 Kind::Incus73 => Some(Shape::Dnat),
@@ -226,7 +226,7 @@ impl World {
     }
 
     fn float(&mut self, at: usize) -> Result<String> {
-        let who = self.below(u64::from(GUESTS));
+        let who = self.random.usize(..GUESTS as usize);
         let Network { expected, nets, floating, .. } = &mut self.networks[at];
         let guest = &mut expected.guests[who];
         let wanted = guest.floating.is_none().then_some(*floating);
@@ -245,7 +245,7 @@ impl World {
     }
 
     fn stop_or_start(&mut self, at: usize) -> Result<String> {
-        let who = self.below(u64::from(GUESTS));
+        let who = self.random.usize(..GUESTS as usize);
         let Network { expected, nets, .. } = &mut self.networks[at];
         let guest = &mut expected.guests[who];
         if guest.floating.is_some() {
@@ -272,7 +272,7 @@ impl World {
 
     /// An instance gets another address, or two swap their addresses.
     fn readdress(&mut self, at: usize) -> Result<String> {
-        let (one, two) = (self.below(u64::from(GUESTS)), self.below(u64::from(GUESTS)));
+        let (one, two) = (self.random.usize(..GUESTS as usize), self.random.usize(..GUESTS as usize));
         let Network { expected, .. } = &mut self.networks[at];
         let guests = &mut expected.guests;
         if guests[one].floating.is_some() || guests[two].floating.is_some() {
@@ -348,7 +348,7 @@ impl World {
     /// Incus gets a new version: forwards stay as they were written until they are edited.
     fn upgrade(&mut self, at: usize) -> Result<String> {
         // Rarely, since this cannot be undone.
-        let now = self.below(5) == 0;
+        let now = self.random.usize(..5) == 0;
         let kind = &mut self.networks[at].expected.kind;
         if *kind != Kind::Incus72 || !now {
             return Ok("nothing".to_owned());
@@ -360,7 +360,7 @@ impl World {
     // === what operators do ===
 
     fn wish(&mut self, at: usize) -> Result<String> {
-        let (who, what) = (self.below(u64::from(GUESTS)), self.below(8));
+        let (who, what) = (self.random.usize(..GUESTS as usize), self.random.usize(..8));
         let Network { expected, nets, addresses, .. } = &mut self.networks[at];
         let guest = &mut expected.guests[who];
         if !guest.running {
@@ -384,18 +384,14 @@ impl World {
 
     // === inside ===
 
-    fn below(&mut self, end: u64) -> usize {
-        usize::try_from(self.random.u64(..end)).expect("small")
-    }
-
     fn address(&mut self, at: usize) -> Ipv4Addr {
-        let which = self.below(3);
+        let which = self.random.usize(..3);
         self.networks[at].addresses[which]
     }
 
     /// A target for a forward: an instance, whose address may change later.
     fn target(&mut self, at: usize) -> Ipv4Addr {
-        let who = self.below(u64::from(GUESTS));
+        let who = self.random.usize(..GUESTS as usize);
         self.networks[at].expected.guests[who].address
     }
 }

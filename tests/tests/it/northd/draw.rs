@@ -196,7 +196,7 @@ fn bare(text: &str) -> String {
 }
 
 fn balancer(random: &mut Rng) -> Balancer {
-    let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.u64(..5) as usize];
+    let protocol = [Some("tcp"), Some("tcp"), Some("udp"), None, Some("sctp")][random.usize(..5)];
     let place = match random.u64(..10) {
         0..=3 => Place::Router,
         4..=6 => Place::Both,
@@ -240,7 +240,7 @@ fn vip(random: &mut Rng) -> (String, String) {
     for _ in 0..=(random.u64(..6) / 5) {
         let mut flaw = |percent: u64| random.u64(..100) < percent;
         let (v6, with_port) = (v6 != flaw(5), whole == flaw(8));
-        let target = instance(random.u64(..INSTANCES as u64) as usize)[usize::from(v6)];
+        let target = instance(random.usize(..INSTANCES))[usize::from(v6)];
         let port = pick(random, &PORTS);
         backends.push(match (v6, with_port) {
             (_, false) => target.to_string(),
@@ -252,7 +252,7 @@ fn vip(random: &mut Rng) -> (String, String) {
 }
 
 fn nat(random: &mut Rng, gateway: Gateway, abilities: Abilities) -> Nat {
-    let kind = ["snat", "dnat", "dnat_and_snat", "snat"][random.u64(..4) as usize];
+    let kind = ["snat", "dnat", "dnat_and_snat", "snat"][random.usize(..4)];
     let v6 = random.u64(..3) == 0;
     let (flaw, odd) = (random.u64(..12), random.u64(..2) == 0);
     let external = match flaw {
@@ -260,7 +260,7 @@ fn nat(random: &mut Rng, gateway: Gateway, abilities: Abilities) -> Nat {
         _ if v6 => pick(random, &EXTERNAL_V6),
         _ => pick(random, &EXTERNAL_V4),
     };
-    let host = instance(random.u64(..INSTANCES as u64) as usize)[usize::from(v6 != (flaw == 1))].to_string();
+    let host = instance(random.usize(..INSTANCES))[usize::from(v6 != (flaw == 1))].to_string();
     let logical = match random.u64(..8) {
         _ if flaw == 0 && !odd => pick(random, &ODD_LOGICALS).to_owned(),
         0 if kind == "snat" => if v6 { "fd42:57::/80" } else { "10.57.0.8/29" }.to_owned(),
@@ -277,7 +277,7 @@ fn nat(random: &mut Rng, gateway: Gateway, abilities: Abilities) -> Nat {
         _ => None,
     };
     let range = (random.u64(..10) == 0).then(|| pick(random, &["1024-30000", "5000", NO_RANGE]));
-    let stateless = [Some(false), None, None, Some(true)][random.u64(..4) as usize];
+    let stateless = [Some(false), None, None, Some(true)][random.usize(..4)];
     let stateless = stateless.filter(|stateless| !stateless || random.u64(..3) == 0);
     let set = (random.u64(..12) == 0).then(|| {
         let column = pick(random, &["allowed_ext_ips", "exempted_ext_ips"]);
@@ -292,5 +292,5 @@ fn nat(random: &mut Rng, gateway: Gateway, abilities: Abilities) -> Nat {
 }
 
 fn pick<'a>(random: &mut Rng, choices: &[&'a str]) -> &'a str {
-    choices[random.u64(..choices.len() as u64) as usize]
+    choices[random.usize(..choices.len())]
 }

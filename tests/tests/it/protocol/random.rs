@@ -60,7 +60,7 @@ async fn caches_equal_the_server_after_random_conditions_and_disconnections() ->
     let mut watchers = Vec::new();
     for remote in [server.remote(), server.tcp_remote(), older(&server)?] {
         let session = Session::new(SessionConfig::new(remote.parse()?, DATABASE));
-        watchers.push(Watcher::new(Follower::with(session, cache()), random.u64(..u64::MAX)));
+        watchers.push(Watcher::new(Follower::with(session, cache()), random.fork()));
     }
     let (client, driver) = Client::connect(SessionConfig::new(server.remote().parse()?, DATABASE));
     tokio::spawn(driver);
@@ -70,8 +70,8 @@ async fn caches_equal_the_server_after_random_conditions_and_disconnections() ->
         let (stop, stopped) = watch::channel(false);
         let writing: Vec<_> = (0..WRITERS)
             .map(|_| {
-                let (server, seed) = (Arc::clone(&server), random.u64(..u64::MAX) | 1);
-                tokio::task::spawn_blocking(move || write(&server, seed, steps / ROUNDS / WRITERS))
+                let (server, random) = (Arc::clone(&server), random.fork());
+                tokio::task::spawn_blocking(move || write(&server, random, steps / ROUNDS / WRITERS))
             })
             .collect();
         let writers = async {
@@ -119,8 +119,7 @@ fn server() -> Result<OvsdbServer> {
 // ===== writing =====
 
 /// Sends this many random transactions, and sometimes breaks all connections. Returns the number of commits.
-fn write(server: &OvsdbServer, seed: u64, transactions: u64) -> Result<u64> {
-    let mut random = Rng::with_seed(seed);
+fn write(server: &OvsdbServer, mut random: Rng, transactions: u64) -> Result<u64> {
     let good = values::good();
     let mut committed = 0;
     for number in 0..transactions {
@@ -186,7 +185,7 @@ fn target(random: &mut Rng) -> Uuid {
 fn thing(random: &mut Rng, good: &[(&'static str, Datum)]) -> Row {
     let mut row = Row::new().with("some", 1);
     for _ in 0..random.u64(..8) {
-        let (column, value) = &good[random.u64(..good.len() as u64) as usize];
+        let (column, value) = &good[random.usize(..good.len())];
         row.insert(*column, value.clone());
     }
     for column in ["strong", "weak"] {
@@ -259,8 +258,8 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(follower: Follower, seed: u64) -> Self {
-        Self { follower, random: Rng::with_seed(seed), changed: 0 }
+    fn new(follower: Follower, random: Rng) -> Self {
+        Self { follower, random, changed: 0 }
     }
 
     /// Receives everything, and sometimes changes conditions, until the writers have ended.

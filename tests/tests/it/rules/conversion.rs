@@ -107,7 +107,7 @@ fn kill_at_any_moment_loses_no_converted_vip() -> Result<()> {
     for kill in 0..KILLS {
         sleep(Duration::from_micros(random.u64(..40_000)));
         for instance in &instances {
-            let value = [None, Some(A), Some(B)][usize::try_from(random.u64(..3))?];
+            let value = [None, Some(A), Some(B)][random.usize(..3)];
             net.annotate(&instance.port, V4, value)?;
             sleep(Duration::from_micros(random.u64(..8_000)));
         }

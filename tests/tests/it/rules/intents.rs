@@ -1,4 +1,4 @@
-//! What the configuration decides: who may request, what may be requested, and when its changes take effect.
+//! Reloads of configuration and policy, `auto` on a router, and a gateway port that is created again.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -158,10 +158,6 @@ fn auto_on_a_router_applies_only_to_ports_behind_it() -> Result<()> {
     case.becomes([egress(&there, B)])
 }
 
-// ===== what may be requested =====
-
-// ===== the port range =====
-
 // ===== the gateway port =====
 
 #[test]
@@ -216,5 +212,3 @@ fn recreate(case: &Case, port: &str) -> Result<()> {
     ])?;
     Ok(())
 }
-
-// ===== from one instance to another =====

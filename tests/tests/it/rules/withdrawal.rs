@@ -81,8 +81,10 @@ fn cleanup_without_drain_deletes_everything_at_once() -> Result<()> {
     let case = with_forwards(LONG)?;
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
-    let Case { mut fixture, .. } = case;
+    let Case { mut fixture, net, one, .. } = case;
     fixture.agent.kill9()?;
+    // Rows of ports that are gone are deleted, too.
+    net.remove_instance(&one.port)?;
     fixture.cli.run(&["cleanup"])?.success()?;
     assert_eq!(ours(&fixture.server)?, set([]));
     Ok(())
@@ -171,7 +173,8 @@ fn seconds() -> Result<u64> {
 
 #[test]
 fn explain_shows_conversion_port_range_and_drain_rows() -> Result<()> {
-    let case = with_forwards(LONG)?;
+    let case = with_forwards(&format!("{LONG}\nport-range = \"30000-50000\""))?;
+    case.forward(B, 40_000)?;
     case.annotate(&case.one, Some(B))?;
     case.becomes([egress(&case.one, B), drain(&case.one, A)])?;
     case.net.add_default_target(ip(B), case.one.v4()?, DefaultTarget::Vip)?;
@@ -182,7 +185,7 @@ fn explain_shows_conversion_port_range_and_drain_rows() -> Result<()> {
     for (step, part) in [
         ("forward", "leads to 10.57.1.11 (row"),
         ("conversion", "all protocols"),
-        ("port-range", "without a port that 203.0.113.102 listens on"),
+        ("port-range", "30000-50000: connections from a port that 203.0.113.102 listens on (40000) break"),
         ("drain", "connections of 10.57.1.11 with 203.0.113.101 may finish"),
     ] {
         let found = checks.as_array().into_iter().flatten().any(|check| {
@@ -190,5 +193,10 @@ fn explain_shows_conversion_port_range_and_drain_rows() -> Result<()> {
         });
         ensure!(found, "no {step} with \"{part}\" in {checks:#}");
     }
+    // A configured range that contains a port that is listened on is a hazard.
+    let hazards = checks.as_array().into_iter().flatten().filter(|check| check["hazard"] == true);
+    ensure!(hazards.map(|check| &check["step"]).eq(["port-range"]), "{checks:#}");
+    let text = case.fixture.cli.run(&["explain", &case.one.port])?.success()?;
+    ensure!(text.contains("! port-range"), "{text}");
     Ok(())
 }

@@ -20,7 +20,7 @@ struct VipRemoval {
     /// The change that restores the VIP.
     restored: &'static str,
     /// The same as an edit.
-    restore: fn(&mut NetworkBuilder),
+    restore: Edit,
     /// The change that removes it once more.
     removal: &'static str,
 }
@@ -95,12 +95,9 @@ fn balancer_is_not_attached_to_a_successor_of_its_router() {
 
 /// Somebody changes the record of our row, or removes it.
 fn set_record(network: &mut NetworkBuilder, record: Option<&str>) {
-    let store = network.store();
-    let (router, _) = store.routers().next().unwrap();
-    let (_, row) = current(network.rules.network(&store), router, A.parse().unwrap()).unwrap();
     let mut tags = vec![("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:role", "default-target")];
     tags.extend(record.map(|record| (UNDO, record)));
-    network.put("NAT", &row.uuid.to_string(), json!({"external_ids": map(&tags)}));
+    change_row(network, json!({"external_ids": map(&tags)}));
 }
 
 #[test]
@@ -114,10 +111,8 @@ fn removed_undo_record_is_remembered() {
 
 #[test]
 fn shortened_undo_record_is_rewritten() {
-    let mut network = two_balancers();
-    let [tcp, udp] = ["fw", "fw-udp"].map(|name| format!("attach {}", balancer_uuid(&network, name)));
-    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
-    convert(&mut network, A, TARGET, &format!("{tcp}; {udp}"));
+    let network = two_detached();
+    let tcp = format!("attach {}", balancer_uuid(&network, "fw"));
     let mut live = Live::new(network);
     assert_eq!(live.conversions(), Vec::<String>::new());
     live.edit(|network| set_record(network, Some(&tcp)));

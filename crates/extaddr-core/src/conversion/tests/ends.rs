@@ -21,16 +21,7 @@ fn vip_is_restored_however_its_use_ends() {
 
 #[test]
 fn conversion_ends_where_it_does_harm() {
-    let spoils: [(&str, Edit); 5] = [
-        ("there are several targets", |n| {
-            n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, "10.57.0.11,10.57.0.12")])}));
-        }),
-        ("balancers disagree", |n| n.balancer("fw2", &[(A, "10.57.0.12")], &["R"])),
-        ("another one is on the router by a group", grouped),
-        ("a foreign row forwards it, too", |n| n.nat("theirs", "R", "dnat", A, TARGET)),
-        ("there are several gateway ports", |n| n.gateway_port("R", "R-ext2", &["198.51.100.2/24"])),
-    ];
-    for (what, spoil) in spoils {
+    for (what, spoil) in HARMFUL {
         let mut live = Live::new(detached());
         live.edit(spoil);
         assert_eq!(live.outcome("p1"), "rejected default-target", "{what}");

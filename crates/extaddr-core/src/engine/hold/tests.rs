@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use ovn_model::Family;
 use serde_json::json;
 
-use crate::ownership::Role;
 use crate::rules::PortRangeRule;
 use crate::testing::{Edit, Live, NetworkBuilder, reference};
 
@@ -160,10 +158,7 @@ fn held_row_of_a_port_without_its_own_intent_is_not_reported() {
 /// A network where connections of `p1` with the address finish.
 fn draining() -> NetworkBuilder {
     let mut network = forwarded("none");
-    let tags = [("ovn-extaddr:internal", TARGET), ("ovn-extaddr:until", "1800000100")];
-    let name = network.row_of_role(Role::Drain, "p1", A, &tags);
-    let logical = crate::drain::unused(name.parse().unwrap(), Family::V4).to_string();
-    network.put("NAT", &name, json!({"type": "snat", "external_ip": A, "logical_ip": logical}));
+    network.drain_row("p1", A, TARGET, 1_800_000_100);
     network
 }
 

@@ -89,7 +89,7 @@ fn own_13_snat_of_the_longest_prefix_decides_in_overlapping_networks() {
 /// lxc/incus#3244
 #[test]
 fn own_14_address_forwarded_by_two_networks_is_granted_on_each() {
-    let network = check(
+    let mut network = check(
         |n| {
             n.wants("p1", "203.0.113.10");
             n.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["R"]);
@@ -103,7 +103,6 @@ fn own_14_address_forwarded_by_two_networks_is_granted_on_each() {
         },
         &[("p1", GRANTED), ("q1", "rejected not-a-forward")],
     );
-    let mut network = network;
     network.balancer("fw2", &[("203.0.113.10:443", "10.58.0.11:443")], &["R2"]);
     assert_eq!(network.outcome("p1"), GRANTED);
     assert_eq!(network.outcome("q1"), "granted 203.0.113.10 for 10.58.0.11 ports 1024-65535");

@@ -1,10 +1,8 @@
 //! Several gateway ports, and the rows at each.
 
-use ovn_model::Family;
 use serde_json::json;
 
 use super::wanting;
-use crate::ownership::Role;
 use crate::testing::{NetworkBuilder, map};
 
 const GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
@@ -230,10 +228,7 @@ fn network_snat_without_a_gateway_port_decides_by_its_own_address() {
 fn drain_row_without_its_gateway_port_is_rewritten() {
     let mut network = two_uplinks();
     network.wants("p1", "none");
-    let tags = [("ovn-extaddr:internal", "10.57.0.11"), ("ovn-extaddr:until", "1800000100")];
-    let name = network.row_of_role(Role::Drain, "p1", "192.0.2.10", &tags);
-    let logical = crate::drain::unused(name.parse().unwrap(), Family::V4).to_string();
-    network.put("NAT", &name, json!({"type": "snat", "external_ip": "192.0.2.10", "logical_ip": logical}));
+    let name = network.drain_row("p1", "192.0.2.10", "10.57.0.11", 1_800_000_100);
     assert_eq!(network.plan("p1"), ["update drain 192.0.2.10 at R-ext2"]);
     network.nat_at(&name, "R-ext2");
     assert_eq!(network.plan("p1"), [""; 0]);

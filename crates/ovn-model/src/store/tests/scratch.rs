@@ -1,4 +1,4 @@
-//! The same from scratch, by searching all rows of a plain database for every question.
+//! The visible content of a store, found by a search of all rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
