@@ -154,6 +154,15 @@ fn override_that_keeps_its_address_leaves_no_drain_row() {
 }
 
 #[test]
+fn addresses_of_a_port_drain_independently() {
+    let mut network = network("none");
+    network.balancer("before", &[("203.0.113.12:80", "10.57.0.11:80")], &["R"]);
+    network.drain_row("p1", "203.0.113.12", TARGET, NOW + 100);
+    network.own_row("p1", A, TARGET, None);
+    assert_eq!(network.plan("p1"), ["delete snat 203.0.113.10 for 10.57.0.11", "insert drain 203.0.113.10"]);
+}
+
+#[test]
 fn families_and_ports_drain_independently() {
     let mut network = network("none");
     network.balancer("fw6", &[("[2001:db8::10]:80", "[fd42:57::b]:80")], &["R"]);
