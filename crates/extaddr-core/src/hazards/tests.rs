@@ -183,7 +183,11 @@ fn every_hazard_has_a_test_network() {
 
 #[test]
 fn harmless_networks_have_no_hazards() {
-    let harmless: [(&str, Edit); 17] = [
+    let harmless: [(&str, Edit); 18] = [
+        ("a port that is listened on, beside a drain row, which makes no connections", |n| {
+            n.drain_row("p1", "203.0.113.10", "10.57.0.11", 1_800_000_100);
+            n.balancer("fw", &[("203.0.113.10:2000", "10.57.0.11:80")], &["R"]);
+        }),
         ("a router without a gateway that has no NAT", |n| n.router("R2")),
         ("a row at a gateway port that it names, of several", |n| {
             n.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
