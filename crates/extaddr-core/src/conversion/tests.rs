@@ -412,3 +412,15 @@ fn removed_vip_stays_recorded_when_another_balancer_gets_one() {
         assert_eq!(recorded(&network), record);
     }
 }
+
+#[test]
+fn row_of_a_conversion_belongs_to_no_port() {
+    let mut live = Live::new(detached());
+    live.edit(|network| change_row(network, json!({"match": "tcp"})));
+    assert_eq!(live.plan(""), [""; 0], "the port without a name");
+    // One that names a port is not ours as it is.
+    let mut network = forwarded(&[]);
+    let name = network.row_of_role(Role::DefaultTarget, "p1", A, &[]);
+    network.put("NAT", &name, json!({"type": "dnat", "external_ip": A, "logical_ip": TARGET}));
+    assert!(network.plan("p1").contains(&DELETE.to_owned()), "{:?}", network.plan("p1"));
+}

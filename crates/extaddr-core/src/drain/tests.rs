@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::engine::ReconcileKey;
 use crate::report;
 use crate::rules::PortRangeRule;
 use crate::testing::{Edit, NetworkBuilder};
@@ -37,6 +38,9 @@ fn ended_override_leaves_a_drain_row() {
     network.own_row("p1", A, TARGET, None);
     let delete = "delete snat 203.0.113.10 for 10.57.0.11";
     assert_eq!(network.plan("p1"), [delete, "insert drain 203.0.113.10"]);
+    let (store, engine) = network.decided();
+    let changes = engine.changes(&store, &ReconcileKey::Port(Arc::from("p1")));
+    assert!(changes.iter().filter_map(RowChange::row).all(OwnRow::is_drain));
     // Not where nothing drains, or the port does not have the address any more.
     let mut off = network.clone();
     off.rules.drain = Duration::ZERO;
