@@ -165,8 +165,8 @@ impl ReplyPath {
         Self { router, external, gateway_port }
     }
 
-    /// Returns whether a row with this path translates the replies of the other one, too. Connections that no row translates are
-    /// lost already.
+    /// Returns whether a row with this path translates the replies of the other one, too. Connections that no row
+    /// translates are lost already.
     fn carries_replies_of(self, other: Self) -> bool {
         (self.router, self.external) == (other.router, other.external)
             && (self.gateway_port == other.gateway_port || other.gateway_port.is_err())
