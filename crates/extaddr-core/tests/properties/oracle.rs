@@ -8,6 +8,7 @@ mod forwards;
 mod intents;
 mod topology;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -85,17 +86,31 @@ pub(crate) struct Forward {
     pub(crate) targets: Vec<IpAddr>,
 }
 
-/// The oracle of a database.
-#[derive(Clone, Copy, Debug)]
+/// The oracle of a database. It keeps what many decisions need and no edit can change.
+#[derive(Debug)]
 pub(crate) struct Oracle<'a> {
-    pub(crate) database: &'a Database,
-    pub(crate) owner: &'a Owner,
-    pub(crate) settings: &'a Settings,
+    database: &'a Database,
+    owner: &'a Owner,
+    settings: &'a Settings,
+    holders: topology::Holders,
+    reached: topology::Reached,
+    forwards: RefCell<BTreeMap<Uuid, Vec<Forward>>>,
 }
 
 impl<'a> Oracle<'a> {
+    pub(crate) fn new(database: &'a Database, owner: &'a Owner, settings: &'a Settings) -> Self {
+        Self {
+            database,
+            owner,
+            settings,
+            holders: topology::holders(database),
+            reached: topology::Reached::default(),
+            forwards: RefCell::default(),
+        }
+    }
+
     /// Decides on all ports with an intent. An intent for all ports without a forward is omitted.
-    pub(crate) fn decisions(self) -> BTreeMap<String, Vec<Decision>> {
+    pub(crate) fn decisions(&self) -> BTreeMap<String, Vec<Decision>> {
         let mut all = self.all_decisions();
         for decisions in all.values_mut() {
             decisions.retain(|decision| !decision.is_idle());
@@ -105,7 +120,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Decides on all ports with an intent, including intents for all ports.
-    pub(crate) fn all_decisions(self) -> BTreeMap<String, Vec<Decision>> {
+    pub(crate) fn all_decisions(&self) -> BTreeMap<String, Vec<Decision>> {
         let mut all = BTreeMap::new();
         for (uuid, port) in self.database.table("Logical_Switch_Port") {
             let families = [Family::V4, Family::V6].into_iter();
@@ -131,7 +146,7 @@ impl<'a> Oracle<'a> {
         all
     }
 
-    fn decide(self, uuid: Uuid, port: &Row, family: Family) -> Option<Decision> {
+    fn decide(&self, uuid: Uuid, port: &Row, family: Family) -> Option<Decision> {
         let (source, wanted) = self.asked(uuid, port, family)?;
         let mut decision = Decision {
             family,
@@ -147,7 +162,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Follows the chain from port to rows; the `Err` is what breaks it.
-    fn verdict(self, uuid: Uuid, port: &Row, decision: &mut Decision) -> Result<Verdict, Verdict> {
+    fn verdict(&self, uuid: Uuid, port: &Row, decision: &mut Decision) -> Result<Verdict, Verdict> {
         let family = decision.family;
         let address = match decision.wanted.parse::<IpAddr>() {
             _ if decision.wanted == "auto" => None,
@@ -321,7 +336,7 @@ impl<'a> Oracle<'a> {
 
     /// The one forward address all of whose forwards lead to the port.
     fn sole_forward(
-        self,
+        &self,
         routers: &BTreeMap<Uuid, usize>,
         internal: &[IpAddr],
         family: Family,
@@ -359,7 +374,7 @@ impl<'a> Oracle<'a> {
 
     /// The router that has the address: one whose forward targets the port, then a gateway, then the nearest.
     fn router_of(
-        self,
+        &self,
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
         internal: &[IpAddr],
@@ -383,13 +398,13 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn is_disabled(self, router: Uuid) -> bool {
+    fn is_disabled(&self, router: Uuid) -> bool {
         self.database.row("Logical_Router", router).is_some_and(|row| row.flag("enabled") == Some(false))
     }
 
     /// The foreign row that translates `internal` to the address already; an error if one translates it to another.
     fn occupant(
-        self,
+        &self,
         router: Uuid,
         external: IpAddr,
         internal: IpAddr,
@@ -424,7 +439,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether a row of another group yields to one of ours for the same port.
-    fn is_second(self, router: Uuid, nat: &Row, internal: IpAddr, name: &str) -> bool {
+    fn is_second(&self, router: Uuid, nat: &Row, internal: IpAddr, name: &str) -> bool {
         let is_override = |(_, row): &(Uuid, &Row)| {
             self.is_ours(row)
                 && row.get("external_ids", "ovn-extaddr:port") == Some(name)
@@ -438,7 +453,7 @@ impl<'a> Oracle<'a> {
 
     /// The gateway port that rows have to name.
     fn gateway_port(
-        self,
+        &self,
         router: Uuid,
         external: IpAddr,
         internal: &[IpAddr],
@@ -489,12 +504,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether a row translates the same packets as a row at that gateway port: northd uses it, and for that port.
-    fn meets(self, router: Uuid, nat: &Row, at: Option<Uuid>) -> bool {
+    fn meets(&self, router: Uuid, nat: &Row, at: Option<Uuid>) -> bool {
         self.heeded(router, nat).is_some_and(|port| port.is_none() || at.is_none() || port == at)
     }
 
     /// Whether northd uses a NAT row, and the gateway port that the row is for, if it is for one.
-    fn heeded(self, router: Uuid, nat: &Row) -> Option<Option<Uuid>> {
+    fn heeded(&self, router: Uuid, nat: &Row) -> Option<Option<Uuid>> {
         let is_host = |(address, length): (IpAddr, u8)| length == if address.is_ipv4() { 32 } else { 128 };
         let external = network(nat.text("external_ip")).filter(|prefix| is_host(*prefix))?.0;
         let logical = network(nat.text("logical_ip"))?;

@@ -257,7 +257,7 @@ fn random_cases_contain_every_decision() {
                 _ => {}
             }
         }
-        let oracle = Oracle { database: &database, owner: &owner, settings: &settings };
+        let oracle = Oracle::new(&database, &owner, &settings);
         for decision in oracle.decisions().into_values().flatten() {
             missing.remove(decision.source);
             missing.remove(match decision.verdict {

@@ -47,7 +47,7 @@ impl World {
     }
 
     pub(crate) fn oracle(&self) -> Oracle<'_> {
-        Oracle { database: &self.database, owner: &self.owner, settings: &self.settings }
+        Oracle::new(&self.database, &self.owner, &self.settings)
     }
 
     pub(crate) fn rules(&self) -> Rules {

@@ -4,7 +4,7 @@ use super::*;
 
 impl<'a> Oracle<'a> {
     /// The desired rows of a port without the present ones, and the reverse. Rows without a port have the empty name.
-    pub(super) fn changes(self, name: &str, decisions: &[Decision]) -> BTreeSet<Change> {
+    pub(super) fn changes(&self, name: &str, decisions: &[Decision]) -> BTreeSet<Change> {
         let desired: Vec<_> = decisions.iter().flat_map(Decision::rows).collect();
         let mut changes = BTreeSet::new();
         let mut present = BTreeSet::new();
@@ -28,7 +28,7 @@ impl<'a> Oracle<'a> {
 
     /// The changes for all ports with an intent or one of our rows, where there are any.
     pub(crate) fn all_changes(
-        self,
+        &self,
         decisions: &BTreeMap<String, Vec<Decision>>,
     ) -> BTreeMap<String, BTreeSet<Change>> {
         let rows = self.database.table("NAT").map(|(_, row)| row).filter(|nat| self.is_ours(nat));
@@ -41,7 +41,7 @@ impl<'a> Oracle<'a> {
         changes.filter(|(_, changes)| !changes.is_empty()).collect()
     }
 
-    pub(crate) fn is_ours(self, nat: &Row) -> bool {
+    pub(crate) fn is_ours(&self, nat: &Row) -> bool {
         nat.get("external_ids", "ovn-extaddr:owner") == Some(self.owner.as_str())
     }
 }

@@ -4,18 +4,21 @@ use super::topology::is_gateway_port;
 use super::*;
 
 impl<'a> Oracle<'a> {
-    pub(super) fn forwards_at(self, router: Uuid, address: IpAddr) -> Vec<Forward> {
+    pub(super) fn forwards_at(&self, router: Uuid, address: IpAddr) -> Vec<Forward> {
         self.forwards(router).into_iter().filter(|forward| forward.address == address).collect()
     }
 
     /// What each router forwards, sorted.
-    pub(crate) fn all_forwards(self) -> BTreeMap<Uuid, BTreeSet<Forward>> {
+    pub(crate) fn all_forwards(&self) -> BTreeMap<Uuid, BTreeSet<Forward>> {
         let routers = self.database.table("Logical_Router");
         routers.map(|(router, _)| (router, self.forwards(router).into_iter().collect())).collect()
     }
 
     /// Everything that the router sends to an instance (§2).
-    pub(crate) fn forwards(self, router: Uuid) -> Vec<Forward> {
+    pub(crate) fn forwards(&self, router: Uuid) -> Vec<Forward> {
+        if let Some(known) = self.forwards.borrow().get(&router) {
+            return known.clone();
+        }
         let mut forwards = Vec::new();
         for (uuid, balancer) in self.database.table("Load_Balancer") {
             // The values of a template are elsewhere.
@@ -47,11 +50,12 @@ impl<'a> Oracle<'a> {
                 forwards.push(Forward { address, row: ("NAT", uuid), vip: None, port: None, targets });
             }
         }
+        self.forwards.borrow_mut().insert(router, forwards.clone());
         forwards
     }
 
     /// The ports (or all) of an address for which VIPs without a forward match replies.
-    pub(super) fn idle_ports(self, router: Uuid, address: IpAddr) -> Vec<Option<u16>> {
+    pub(super) fn idle_ports(&self, router: Uuid, address: IpAddr) -> Vec<Option<u16>> {
         let mut ports = Vec::new();
         for (_, row) in self.database.table("Load_Balancer").filter(|(uuid, _)| self.is_on(router, *uuid)) {
             for (key, value) in row.pairs("vips") {
@@ -66,7 +70,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether the router consumes packets for its own address: neither a foreign SNAT row nor a VIP has it.
-    pub(super) fn keeps(self, router: Uuid, address: IpAddr) -> bool {
+    pub(super) fn keeps(&self, router: Uuid, address: IpAddr) -> bool {
         let ports = self.router_ports(router);
         let mut own = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
         let is_snat = |nat: &Row| {
@@ -88,7 +92,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether a load balancer is on a router, directly or by a group.
-    pub(super) fn is_on(self, router: Uuid, balancer: Uuid) -> bool {
+    pub(super) fn is_on(&self, router: Uuid, balancer: Uuid) -> bool {
         let Some(row) = self.database.row("Logical_Router", router) else { return false };
         let mut groups = self.database.table("Load_Balancer_Group");
         row.has("load_balancer", balancer)
@@ -100,7 +104,7 @@ impl<'a> Oracle<'a> {
     /// Whether the address is in an internal network of the router: that of a port that is not a gateway port or, if no
     /// port has it, one that SNAT translates. Without gateway ports, that SNAT shows which networks are internal;
     /// without SNAT, only the router's own addresses are.
-    pub(super) fn is_internal(self, router: Uuid, address: IpAddr) -> bool {
+    pub(super) fn is_internal(&self, router: Uuid, address: IpAddr) -> bool {
         let is_local = match address {
             IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -148,13 +152,13 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether the address is in the same network of the router as one of the instance's.
-    pub(super) fn is_neighbour(self, router: Uuid, address: IpAddr, internal: &[IpAddr]) -> bool {
+    pub(super) fn is_neighbour(&self, router: Uuid, address: IpAddr, internal: &[IpAddr]) -> bool {
         let ports = self.router_ports(router);
         let mut networks = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
         networks.any(|net| contains(net, address) && internal.iter().any(|internal| contains(net, *internal)))
     }
 
-    pub(super) fn nats(self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
+    pub(super) fn nats(&self, router: Uuid) -> Vec<(Uuid, &'a Row)> {
         let nats = self.database.table("NAT");
         nats.filter(|(nat, _)| self.holder("Logical_Router", "nat", *nat) == Some(router)).collect()
     }

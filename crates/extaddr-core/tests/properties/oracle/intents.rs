@@ -5,7 +5,7 @@ use crate::case::Settings;
 
 impl<'a> Oracle<'a> {
     /// The source and value of a port's intent: the first source that has one. `None` if there is no intent.
-    pub(super) fn asked(self, uuid: Uuid, port: &Row, family: Family) -> Option<(&'static str, String)> {
+    pub(super) fn asked(&self, uuid: Uuid, port: &Row, family: Family) -> Option<(&'static str, String)> {
         let (key, kept) = match family {
             Family::V4 => ("ipv4.address.external", "ovn-extaddr:ipv4.address.external:"),
             Family::V6 => ("ipv6.address.external", "ovn-extaddr:ipv6.address.external:"),
@@ -48,7 +48,7 @@ impl<'a> Oracle<'a> {
 
     /// The gateway that an address is allowed on although none of these forwards it: the nearest.
     pub(super) fn allowed_router(
-        self,
+        &self,
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
         is_off: impl Fn(Uuid) -> bool,
@@ -66,7 +66,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether the configuration allows an address on a router, and no other router has it.
-    fn is_allowed(self, router: Uuid, address: IpAddr) -> bool {
+    fn is_allowed(&self, router: Uuid, address: IpAddr) -> bool {
         let name = self.database.row("Logical_Router", router).map(|row| row.text("name"));
         let Settings { allow, .. } = self.settings;
         allow.iter().any(|(glob, prefix)| {
@@ -77,7 +77,7 @@ impl<'a> Oracle<'a> {
 
     /// Whether another router forwards an address, has it, or translates to it. Of our own rows, those on the router
     /// with the least UUID count.
-    pub(crate) fn is_elsewhere(self, router: Uuid, address: IpAddr) -> bool {
+    pub(crate) fn is_elsewhere(&self, router: Uuid, address: IpAddr) -> bool {
         let others = self.database.table("Logical_Router").map(|(other, _)| other).filter(|o| *o != router);
         others.into_iter().any(|other| {
             let leaves = self.nats(other).into_iter().any(|(_, nat)| {
@@ -95,12 +95,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether a router has an external address: it forwards it, or it is allowed there.
-    pub(crate) fn has_external(self, router: Uuid, address: IpAddr) -> bool {
+    pub(crate) fn has_external(&self, router: Uuid, address: IpAddr) -> bool {
         !self.forwards_at(router, address).is_empty() || self.is_allowed(router, address)
     }
 
     /// The addresses of a port, by its name.
-    pub(crate) fn addresses_of(self, name: &str) -> Vec<IpAddr> {
+    pub(crate) fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
         let mut ports = self.database.table("Logical_Switch_Port");
         let port = ports.find(|(_, row)| row.text("name") == name);
         port.into_iter()
@@ -110,7 +110,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whether a router can be reached from a port, by its name.
-    pub(crate) fn reaches(self, name: &str, router: Uuid) -> bool {
+    pub(crate) fn reaches(&self, name: &str, router: Uuid) -> bool {
         let mut ports = self.database.table("Logical_Switch_Port");
         let port = ports.find(|(_, row)| row.text("name") == name);
         let switch = port.and_then(|(uuid, _)| self.holder("Logical_Switch", "ports", uuid));
