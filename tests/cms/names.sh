@@ -117,7 +117,7 @@ scenario_names_in_two_projects() {
         done
         sets "$mine" --ipv4 203.0.113.10
         expect c1 203.0.113.10
-        prints "$(called other c1/eth0): nothing is asked for" explain "$theirs"
+        prints "$(called other c1/eth0): no intent" explain "$theirs"
         extaddr unset "$mine"
         expect c1 "$network"
     done
@@ -125,7 +125,7 @@ scenario_names_in_two_projects() {
     sets default:c1/eth0 --ipv4 203.0.113.10
     expect c1 203.0.113.10
     prints 'default:c1/eth0 ipv4: active' explain default:c1
-    prints 'other:c1/eth0: nothing is asked for' explain other:c1
+    prints 'other:c1/eth0: no intent' explain other:c1
     extaddr unset default:c1
     offers '' c2/eth0 default:c1/eth0 other:c1/eth0
     offers oth other:c1/eth0

@@ -38,7 +38,7 @@ start_agent() {
     within 10 ovn-appctl -t ovn-extaddr version || { tail -n 5 /var/log/agent.log >&2; return 1; }
 }
 
-# Scenarios run in shells of their own: what they start is no child of this one, and nobody waits for it.
+# Scenarios run in shells of their own: what they start is not a child of this one, and nobody waits for it.
 ended() { ! grep -q '^State:.[^Z]' "/proc/$1/status"; }
 stop_agent() {
     local pid

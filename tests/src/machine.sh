@@ -33,7 +33,7 @@ rm -rf root/etc/systemd/system/*.wants root/usr/sbin/policy-rc.d
 rm -rf root/var/lib/ovn root/var/lib/openvswitch root/var/log/ovn root/etc/ovn-extaddr
 # The journal stays in memory.
 rm -rf root/var/log/journal
-# A root of its own rather than chroot(2): systemd gives services mounts of their own, which a root that is no mount
+# A root of its own rather than chroot(2): systemd gives services mounts of their own, which a root that is not a mount
 # refuses.
 mkdir root/outside
 cd root

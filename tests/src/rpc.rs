@@ -45,7 +45,7 @@ fn params(database: &str, operations: &[Value]) -> Value {
 
 fn results(reply: Value, count: usize) -> Result<Vec<Value>> {
     let Value::Array(results) = reply else {
-        bail!("the result of a transaction is no array");
+        bail!("the result of a transaction is not an array");
     };
     // RFC 7047, section 4.1.3: one result for each operation, and one more when the commit itself failed.
     if let Some((at, failed)) = results.iter().enumerate().find(|(_, result)| result.get("error").is_some()) {

@@ -28,7 +28,7 @@ impl Snapshot {
             let headings = table["headings"].as_array().context("a table without headings")?;
             let mut rows = BTreeMap::new();
             for cells in table["data"].as_array().context("a table without data")? {
-                let cells = cells.as_array().context("a row that is no array")?;
+                let cells = cells.as_array().context("a row that is not an array")?;
                 let mut row: Row = headings
                     .iter()
                     .zip(cells)

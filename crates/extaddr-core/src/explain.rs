@@ -63,7 +63,7 @@ impl Check {
             }
             Forward::Converted(_, nat) => {
                 format!(
-                    "{} leads to {targets} (row {} of ours in the place of a VIP on {router})",
+                    "{} leads to {targets} (row {} of the agent in place of a VIP on {router})",
                     nat.external_ip_text(),
                     nat.uuid
                 )

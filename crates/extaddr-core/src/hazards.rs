@@ -163,7 +163,7 @@ fn kinds(network: Network<'_, '_>) -> [Hazard; 18] {
             code: "foreign-override",
             places: foreign_overrides(store),
             meaning: "SNAT rows of somebody else for single instances, which Incus and LXD remove with every change of the network, and do not restore before the instance starts again",
-            cure: "ask for the address on the port (`ovn-extaddr set`) and take the CMS's own setting back: ours is restored at once",
+            cure: "request the address for the port (`ovn-extaddr set`) and remove the CMS's own setting: the agent restores its row at once",
             is_wrong: false,
         },
         Hazard {

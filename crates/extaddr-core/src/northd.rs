@@ -365,7 +365,7 @@ impl VipFlaw {
     /// Describes the flaw.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Unreadable => "a backend is no address",
+            Self::Unreadable => "a backend is not an address",
             Self::Family => "a backend is of the other family",
             Self::BackendPort => "a backend has a port and the VIP has none",
             Self::NoBackendPort => "the VIP has a port and a backend has none",
@@ -380,7 +380,7 @@ impl NatFlaw {
     /// Describes the flaw.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::External => "external_ip is no address",
+            Self::External => "external_ip is not an address",
             Self::ExternalNetwork => {
                 "external_ip is a network, all addresses of which OVN 25.03 and later send to logical_ip"
             }
@@ -389,12 +389,12 @@ impl NatFlaw {
             }
             Self::Logical => "logical_ip is not of the family of external_ip",
             Self::Network => "logical_ip is a network",
-            Self::GatewayPort => "gateway_port is no gateway port of the router",
+            Self::GatewayPort => "gateway_port is not a gateway port of the router",
             Self::NoGatewayPort => "it names no gateway port",
             Self::ExternalIps => "it has both allowed_ext_ips and exempted_ext_ips",
             Self::Mac => "external_mac is no Ethernet address",
             Self::Mask => "the address that it translates to is written with a mask",
-            Self::PortRange => "external_port_range is no port and no range",
+            Self::PortRange => "external_port_range is neither a port nor a range",
         }
     }
 }

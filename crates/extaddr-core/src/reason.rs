@@ -73,7 +73,7 @@ macro_rules! reasons {
 reasons! {
     context;
 
-    /// The value of the key is no address.
+    /// The value of the key is not an address.
     "invalid-address" InvalidAddress => format!(
         "\"{}\" is not an {} address: set {} to an address, auto or none",
         context.wanted, context.key.family.title(), context.key
@@ -135,9 +135,9 @@ reasons! {
         kind.title()
     );
 
-    /// Two instances have the same UUID, and do not ask for the same.
+    /// Two instances have the same UUID and different intents.
     "disputed-instance" DisputedInstance(one: Arc<str>, other: Arc<str>) => format!(
-        "instances {one} and {other} have the same volatile.uuid and do not ask for the same, so that neither is used: give one of them another, or both the same keys"
+        "instances {one} and {other} have the same volatile.uuid and different intents, so that neither is used: give one of them another, or both the same keys"
     );
 
     /// Several routers forward the address.

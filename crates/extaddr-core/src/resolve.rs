@@ -161,7 +161,7 @@ fn decide(
     if let (true, Some(nat)) = (missing.is_empty(), fulfilled) {
         if found.iter().any(Forward::is_default_target) {
             trace.hazard("conversion", || {
-                format!("a VIP forwards all ports of {external}, beside which OVN breaks TCP replies: take the foreign row away, and an override of ours converts it")
+                format!("a VIP forwards all ports of {external}, beside which OVN breaks TCP replies: take the foreign row away, and the agent converts the VIP for its override")
             });
         }
         return Ok(Verdict::Foreign(nat));
@@ -181,7 +181,7 @@ fn decide(
         decision.converts = true;
         trace.passed("conversion", || {
             format!(
-                "all ports of {external} lead to {} by a dnat row of ours in the place of a VIP: ping reaches it too, and so do all protocols; from inside, the way is by the router",
+                "all ports of {external} lead to {} by a dnat row of the agent in place of a VIP: ping reaches it too, and so do all protocols; from inside, the way is by the router",
                 conversion.row.logical
             )
         });

@@ -116,7 +116,7 @@ impl NetworkBuilder {
 
     /// Sets columns of a row, which is inserted if it does not exist.
     pub(crate) fn put(&mut self, table: &'static str, name: &str, columns: Value) {
-        let Value::Object(columns) = columns else { panic!("{columns} is no row") };
+        let Value::Object(columns) = columns else { panic!("{columns} is not a row") };
         self.rows.entry((table, name.to_owned())).or_default().extend(columns);
     }
 

@@ -137,6 +137,6 @@ fn parse_level(text: &str) -> Result<LevelFilter, String> {
         "info" => LevelFilter::INFO,
         "dbg" | "debug" => LevelFilter::DEBUG,
         "trace" => LevelFilter::TRACE,
-        _ => return Err(format!("\"{text}\" is no level: off, err, warn, info, dbg or trace")),
+        _ => return Err(format!("\"{text}\" is not a level: off, err, warn, info, dbg or trace")),
     })
 }

@@ -153,15 +153,10 @@ impl Metrics {
             source_unknown: add(
                 r,
                 "source_unknown_instances",
-                "Instances of which a source cannot say what they ask for",
+                "Instances whose intents a source has never reported",
                 Family::default(),
             ),
-            source_requests: add(
-                r,
-                "source_requests",
-                "NICs for which a source asks for something",
-                Family::default(),
-            ),
+            source_requests: add(r, "source_requests", "NICs with an intent in a source", Family::default()),
             source_listings: add(r, "source_listings", "Listings of all instances", Family::default()),
             source_updates: add(r, "source_updates", "Instances that were read again", Family::default()),
             source_failures: add(

@@ -36,7 +36,7 @@ pub(crate) struct Deadline(Option<Instant>);
 impl Deadline {
     /// Starts the time of the settings now.
     pub(crate) fn from_settings(settings: &Settings) -> Self {
-        // A time that no clock reaches is no limit.
+        // A time that no clock reaches is not a limit.
         Self(settings.timeout.and_then(|limit| Instant::now().checked_add(limit)))
     }
 

@@ -37,7 +37,7 @@ impl FromStr for PortRange {
     fn from_str(text: &str) -> Result<Self, String> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         Self::parse_ends(first, last)
-            .ok_or_else(|| format!("\"{text}\" is no range of ports such as 1024-39999"))
+            .ok_or_else(|| format!("\"{text}\" is not a range of ports such as 1024-39999"))
     }
 }
 

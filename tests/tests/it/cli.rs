@@ -298,7 +298,7 @@ fn plan_exit_code_reports_pending_changes() -> Result<()> {
     let status = |arguments: &[&str]| Ok::<_, anyhow::Error>(cli.run(arguments)?.code());
     assert_eq!(status(&["plan", "--exit-code"])?, Some(0));
     assert_eq!(cli.run(&["plan"])?.success()?, "Nothing to change.\n");
-    // A time that no clock reaches is no limit.
+    // A time that no clock reaches is not a limit.
     assert_eq!(status(&["plan", "--timeout", &u64::MAX.to_string()])?, Some(0));
     assert_eq!(status(&["doctor", "--timeout", &u64::MAX.to_string()])?, Some(1), "there is no agent");
     assert_eq!(json_of(&cli, &["plan", "--json"])?, json!([]));

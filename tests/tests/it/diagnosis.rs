@@ -364,7 +364,7 @@ fn list_watch_prints_changes() -> Result<()> {
         net.annotate(&instance.port, V4, None)?;
         // The agent is gone, and so is the intent; its row stays.
         let line = next()?;
-        ensure!(line.ends_with(": nothing is asked for any more"), "{line}");
+        ensure!(line.ends_with(": no intent any more"), "{line}");
         Ok(())
     })();
     child.kill()?;

@@ -36,7 +36,7 @@ struct Times {
 #[test]
 fn rows_are_neither_lost_nor_doubled_by_faults_of_the_leader() -> Result<()> {
     let faults = match std::env::var("OVN_EXTADDR_FAULTS") {
-        Ok(text) => text.parse().context("OVN_EXTADDR_FAULTS is no number")?,
+        Ok(text) => text.parse().context("OVN_EXTADDR_FAULTS is not a number")?,
         Err(_) => FAULTS,
     };
     let mut cluster = Cluster::northbound(3)?;

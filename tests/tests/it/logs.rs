@@ -145,7 +145,7 @@ fn every_transaction_is_audited_with_reason_and_outcome() -> Result<()> {
     assert_eq!(change(0)["to"]["external_ip"], "203.0.113.101");
     assert_eq!(change(0)["why"], "annotation asks for 203.0.113.101");
     assert_eq!(change(2)["action"], "delete");
-    assert_eq!(change(2)["why"], "nothing asks for it any more");
+    assert_eq!(change(2)["why"], "there is no intent any more");
     Ok(())
 }
 

@@ -225,12 +225,12 @@ fn interactive_bash_completes_names_with_a_colon() -> Result<()> {
     let remote = stage.server.remote();
     for (typed, expected) in [
         // bash completes at a tabulator; the completed line is run.
-        ("explain shop:we\t", "shop:web1/eth0: nothing is asked for"),
-        ("explain default:\t", "default:web1/eth0: nothing is asked for"),
-        ("explain shop:db/\t", "shop:db/eth0: nothing is asked for"),
-        ("explain de\t", "default:web1/eth0: nothing is asked for"),
-        (&format!("explain --db {remote} shop:d\t"), "shop:db/eth0: nothing is asked for"),
-        (&format!("explain --db={remote} --color=nev\t db/\t"), "shop:db/eth0: nothing is asked for"),
+        ("explain shop:we\t", "shop:web1/eth0: no intent"),
+        ("explain default:\t", "default:web1/eth0: no intent"),
+        ("explain shop:db/\t", "shop:db/eth0: no intent"),
+        ("explain de\t", "default:web1/eth0: no intent"),
+        (&format!("explain --db {remote} shop:d\t"), "shop:db/eth0: no intent"),
+        (&format!("explain --db={remote} --color=nev\t db/\t"), "shop:db/eth0: no intent"),
         ("list --state=rej\t --format=j\tl\t", ""),
     ] {
         // On a busy machine the first attempts may time out.

@@ -346,7 +346,7 @@ fn page_on_a_unix_socket_accepts_any_host_header() -> Result<()> {
     eventually(SOON, "it listens", || Ok(socket.exists()))?;
     let request = "GET / HTTP/1.1\r\nHost: ovn.example.org\r\nConnection: close\r\n\r\n";
     let answer = parse(&exchange(UnixStream::connect(&socket)?, request)?)?;
-    ensure!(answer.status == 200 && answer.body.contains("Nobody asks for an address yet"), "{answer:?}");
+    ensure!(answer.status == 200 && answer.body.contains("There are no intents yet"), "{answer:?}");
     Ok(())
 }
 

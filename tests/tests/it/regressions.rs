@@ -21,7 +21,7 @@ fn listed_bugs_and_marked_tests_correspond() -> Result<()> {
         let test = row.split('|').rev().nth(1).map(|cell| cell.trim().trim_matches('`')).context("a cell")?;
         listed.insert(test.to_owned());
     }
-    ensure!(listed.len() > 60, "that is no list: {listed:?}");
+    ensure!(listed.len() > 60, "that is not a list: {listed:?}");
 
     let (mut marked, mut sources) = (BTreeSet::new(), Vec::new());
     for directory in ["crates", "tests"] {

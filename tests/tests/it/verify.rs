@@ -218,7 +218,7 @@ fn unknown_port_and_unusable_southbound_are_errors() -> Result<()> {
 
     let idle = world.net.prefix() + "-ls-int-lsp-router";
     let nothing = world.verify(&[&idle])?;
-    assert!(nothing.code() == Some(1) && nothing.stderr.contains("nothing is asked for port"), "{nothing:?}");
+    assert!(nothing.code() == Some(1) && nothing.stderr.contains("has no intent"), "{nothing:?}");
 
     let lost = world.cli.run(&["verify", "--sb-db", "unix:/no/such.sock"])?;
     assert_eq!(lost.code(), Some(1));

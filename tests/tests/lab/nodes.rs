@@ -81,7 +81,7 @@ fn inject_faults(nodes: &mut Nodes) -> Result<()> {
     // The server's buffer is small for what it has to send an agent that has just connected, and it may not notice that
     // the agent is dead.
     let elections = match std::env::var("OVN_EXTADDR_ELECTIONS") {
-        Ok(text) => text.parse().context("OVN_EXTADDR_ELECTIONS is no number")?,
+        Ok(text) => text.parse().context("OVN_EXTADDR_ELECTIONS is not a number")?,
         Err(_) => 1,
     };
     for _ in 0..elections {

@@ -207,7 +207,7 @@ fn harmless_networks_have_no_hazards() {
             n.nat("policy", "R", "dnat", "203.0.113.10", "10.57.0.12");
             n.put("NAT", "policy", json!({"match": "tcp"}));
         }),
-        ("exemptions of a network that has no row of ours", |n| {
+        ("exemptions of a network that has no row of the agent", |n| {
             n.own_row("p1", "203.0.113.9", "10.57.0.11", None);
             n.nat("other", "R", "snat", "203.0.113.2", "10.58.0.0/24");
             n.put("NAT", "other", json!({"exempted_ext_ips": reference("Address_Set", "peers")}));

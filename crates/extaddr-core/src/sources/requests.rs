@@ -1,6 +1,7 @@
 //! The intents of all sources, as far as they were read: a source that cannot be reached withdraws nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use ovn_model::Family;
@@ -59,7 +60,7 @@ pub enum Lookup<'a> {
     Ambiguous(Kind, &'a InstanceName, &'a InstanceName),
 }
 
-/// The status of a source.
+/// The status of a source. Its text is for a source that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceStatus {
     /// Whether it was read since the start.
@@ -72,6 +73,16 @@ pub struct SourceStatus {
     pub unknown: usize,
     /// The number of NICs with intents.
     pub asking: usize,
+}
+
+impl fmt::Display for SourceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} instances, intents for {} NICs", self.instances, self.asking)?;
+        if self.unknown > 0 {
+            write!(f, ", the intents of {} instances are unknown", self.unknown)?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]

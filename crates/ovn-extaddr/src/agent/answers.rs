@@ -59,7 +59,7 @@ impl Agent {
         names.sort_unstable();
         names.dedup();
         match (&*names, absent.first()) {
-            ([], _) => Err(format!("there is no port {text}, and nothing asks for it")),
+            ([], _) => Err(format!("there is no port {text}, and no intent for it")),
             ([port], None) => self.explained_port(port).ok_or_else(|| format!("port {port} is gone")),
             ([port], Some(entry)) => {
                 Ok(Explanation::of_absent((*port).to_owned(), entry.name.clone(), absent.clone()))

@@ -108,17 +108,14 @@ impl Agent {
         let statuses = self.engine.requests().statuses();
         let sources = self.sources.cms.iter().zip(statuses).zip(&self.sources.times);
         let line = |((cms, status), times): ((&Cms, SourceStatus), &Times)| {
-            let SourceStatus { was_read, failure, instances, unknown, asking } = status;
-            let known = match was_read {
-                true => format!(
-                    "{instances} instances, {unknown} of them unknown, {asking} NICs ask for something"
-                ),
-                false => "not heard since the start".to_owned(),
+            let known = match status.was_read {
+                true => status.to_string(),
+                false => "not read since the start".to_owned(),
             };
             let when = |time: Option<SystemTime>| {
                 time.map_or_else(String::new, |time| format!(" at {}", rfc3339(time)))
             };
-            match failure {
+            match status.failure {
                 Some(why) => format!("{cms}: cannot be read{}: {why}; {known}", when(times.lost)),
                 None => format!("{cms}: {known}{}", when(times.last_report)),
             }

@@ -173,6 +173,6 @@ fn why_of_port(store: &ovn_model::Store, engine: &Engine, port: &Arc<str>, chang
             format!("{} asks for {}", entry.source, entry.wanted)
         }
         Some(entry) => format!("{} asks for {}: {}", entry.source, entry.wanted, entry.message),
-        None => "nothing asks for it any more".to_owned(),
+        None => "there is no intent any more".to_owned(),
     }
 }

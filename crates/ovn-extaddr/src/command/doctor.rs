@@ -166,16 +166,14 @@ fn looked(places: &[PathBuf]) -> Option<Finding> {
 }
 
 fn source(cms: &Cms, status: &SourceStatus) -> Finding {
-    let SourceStatus { was_read, failure, instances, unknown, asking } = status;
-    if !was_read {
-        let why = failure.as_deref().unwrap_or("it is silent");
-        let cure = "see whether it runs and lets us in; what it asked for before stays in force in a running agent, and rows that are there stay";
+    if !status.was_read {
+        let why = status.failure.as_deref().unwrap_or("it does not answer");
+        let cure = "check that it runs and admits this program; until it is read, existing rows stay, and a running agent keeps the intents that it knows";
         return Finding::new("source", Level::Problem, format!("{cms}: {why}"), cure);
     }
-    let message = format!("{cms}: {instances} instances, {asking} NICs that ask for something");
-    if *unknown > 0 {
-        let message = format!("{message}; it cannot say what {unknown} of its instances ask for");
-        let cure = "see whether all members of its cluster are up; rows that may be theirs stay until it can";
+    let message = format!("{cms}: {status}");
+    if status.unknown > 0 {
+        let cure = "check that all members of its cluster are up; rows that may be for these instances stay until then";
         return Finding::new("source", Level::Warning, message, cure);
     }
     Finding::good("source", message)

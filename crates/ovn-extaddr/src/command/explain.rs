@@ -58,7 +58,7 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
     let absent = observer.named(absent);
     let Some(Entry { port, name, .. }) = absent.first().cloned() else {
         let port = only_port(meaning, text)?;
-        bail!("there is no port {port}, and nothing asks for it");
+        bail!("there is no port {port}, and no intent for it");
     };
     if let Some(other) = absent.iter().find(|entry| entry.port != port) {
         bail!("{text} may be {} or {}, name one", clean(absent[0].shown()), clean(other.shown()));
@@ -70,7 +70,7 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
 fn text(explanation: &Explanation, palette: Palette) -> String {
     let port = clean(explanation.name.as_deref().unwrap_or(&explanation.port));
     if explanation.intents.is_empty() {
-        return format!("{port}: nothing is asked for\n");
+        return format!("{port}: no intent\n");
     }
     let mut text = String::new();
     for ExplainedIntent { checks, entry } in &explanation.intents {

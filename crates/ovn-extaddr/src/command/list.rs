@@ -121,7 +121,7 @@ impl List {
         }
         for ((port, family), Shown { name, .. }) in before {
             text += &if people {
-                format!("{} {family}: nothing is asked for any more\n", clean(&name))
+                format!("{} {family}: no intent any more\n", clean(&name))
             } else {
                 format!("{}\n", json!({"port": port, "family": family, "state": null}))
             };

@@ -117,7 +117,7 @@ fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     }
     if entries.is_empty() {
         let port = if is_there { name.to_string() } else { only_port(meaning, text)? };
-        bail!("nothing is asked for port {}: `ovn-extaddr set` does", clean(&port));
+        bail!("port {} has no intent: `ovn-extaddr set` adds one", clean(&port));
     }
     Ok(entries)
 }
@@ -166,7 +166,7 @@ fn standing(entry: &Entry, row: Option<&Override>) -> Check {
     let cure = format!("see `ovn-extaddr explain {}`", entry.shown());
     match entry.state {
         State::Foreign | State::Draining => {
-            Check::unknown(Code::Override, message, "there is no row of ours to look at")
+            Check::unknown(Code::Override, message, "the port has no row of the agent to check")
         }
         // The existing row is verified below; the agent is about to change it.
         _ if row.is_some() => Check::unknown(Code::Override, message, cure),

@@ -158,6 +158,6 @@ impl TryFrom<String> for LogLevel {
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
             .map(Self)
-            .map_err(|_| format!("\"{text}\" is no level: error, warn, info, debug or trace"))
+            .map_err(|_| format!("\"{text}\" is not a level: error, warn, info, debug or trace"))
     }
 }

@@ -102,7 +102,7 @@ fn configuration_error_names_line_and_suggestion() {
         ("drain = \"soon\"", ":1: invalid type"),
         ("drain = ", ":1: "),
         ("drain = 1\ndrain = 2", ":2: duplicate key"),
-        ("log-level = \"loud\"", "\"loud\" is no level"),
+        ("log-level = \"loud\"", "\"loud\" is not a level"),
         ("metrics = \"somewhere\"", "neither ADDRESS:PORT nor unix:PATH"),
         ("status-page = \"on\"", "expected one of `off`, `local`, `any`"),
         ("default-target = \"ignore\"", ":1: "),

@@ -119,7 +119,7 @@ impl TryFrom<CmsText> for Cms {
         };
         let projects = projects.unwrap_or_else(|| vec!["*".to_owned().into()]);
         if projects.is_empty() {
-            return Err("projects = [] heeds nothing: leave it away for all projects".to_owned());
+            return Err("projects = [] selects nothing: omit it for all projects".to_owned());
         }
         Ok(Self { kind, place, projects, native })
     }
@@ -178,7 +178,7 @@ mod tests {
             ("kind = \"incus\"\nurl = \"unix:socket\"".to_owned(), "absolute path"),
             ("kind = \"incus\"\nurl = \"https://h\"".to_owned(), "server-certificate"),
             (format!("kind = \"incus\"\n{TLS}"), "needs no certificates"),
-            ("kind = \"incus\"\nprojects = []".to_owned(), "heeds nothing"),
+            ("kind = \"incus\"\nprojects = []".to_owned(), "selects nothing"),
             ("kind = \"incus\"\nproject = \"a\"".to_owned(), "unknown field `project`"),
         ] {
             let error = place(&text).unwrap_err();

@@ -77,7 +77,7 @@ impl Events {
             match message {
                 Some(Ok(Message::Text(text))) => {
                     return Event::read(&text)
-                        .map_err(|error| Failure::new(format!("what came is no event: {error}")));
+                        .map_err(|error| Failure::new(format!("this is not an event: {error}")));
                 }
                 None | Some(Ok(Message::Close(_))) => {
                     return Err(Failure::new("the server has closed the stream of events".to_owned()));

@@ -41,7 +41,7 @@ pub(super) async fn connect(place: &Place) -> io::Result<Box<dyn Stream>> {
                 // The files are read at each connection, since certificates are renewed.
                 let config = client_config(tls)?;
                 let name = ServerName::try_from(host.clone())
-                    .map_err(|_| invalid(format!("\"{host}\" is no host name")))?;
+                    .map_err(|_| invalid(format!("\"{host}\" is not a host name")))?;
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
                 let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;

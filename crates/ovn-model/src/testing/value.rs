@@ -196,12 +196,12 @@ impl Value {
 
     /// Returns the elements.
     pub fn set_mut(&mut self) -> &mut BTreeSet<Atom> {
-        if let Self::Set(set) = self { set } else { panic!("{self:?} is no set") }
+        if let Self::Set(set) = self { set } else { panic!("{self:?} is not a set") }
     }
 
     /// Returns the pairs.
     pub fn map_mut(&mut self) -> &mut BTreeMap<String, String> {
-        if let Self::Map(map) = self { map } else { panic!("{self:?} is no map") }
+        if let Self::Map(map) = self { map } else { panic!("{self:?} is not a map") }
     }
 }
 
@@ -218,7 +218,7 @@ impl Atom {
         match json {
             Json::String(text) => Self::Text(text.clone()),
             Json::Array(pair) if pair[0] == "uuid" => Self::Ref(pair[1].as_str().unwrap().parse().unwrap()),
-            _ => panic!("{json} is no atom"),
+            _ => panic!("{json} is not an atom"),
         }
     }
 }

@@ -179,7 +179,7 @@ impl World {
         let listen = self.address(at);
         self.write_forward(at, listen, &Forward::default())?;
         self.networks[at].expected.forwards.remove(&listen);
-        Ok(format!("{listen} is no forward"))
+        Ok(format!("{listen} is not a forward"))
     }
 
     fn write_forward(&self, at: usize, listen: Ipv4Addr, forward: &Forward) -> Result<()> {

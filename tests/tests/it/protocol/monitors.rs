@@ -82,7 +82,7 @@ async fn all_monitor_versions_report_the_same_rows() -> Result<()> {
     oldest.catch_up(&server).await?;
     let told = newest.told;
     newest.synced().await?;
-    assert_eq!(newest.told, told, "the same content another way is no difference");
+    assert_eq!(newest.told, told, "the same content another way is not a difference");
     for seed in 4..=6 {
         churn(&server, seed)?;
         for follower in [&mut newest, &mut oldest] {

@@ -84,7 +84,11 @@ fn field_case_19_drain_row_is_deleted_with_its_forward() {
     let drained = ["insert drain 203.0.113.10", "update snat 203.0.113.11 for 10.57.0.11 ports 1024-65535"];
     assert_eq!(network.plan("p1"), drained, "as long as it is forwarded");
     network.delete("Load_Balancer", "fw");
-    assert_eq!(network.plan("p1"), drained[1..], "OVN would announce an address that is no forward any more");
+    assert_eq!(
+        network.plan("p1"),
+        drained[1..],
+        "OVN would announce an address that is not a forward any more"
+    );
 }
 
 #[test]

@@ -118,6 +118,23 @@ fn unreadable_instance_keeps_its_intents() {
 }
 
 #[test]
+fn status_counts_instances_and_intents() {
+    let cases = [
+        (vec![], "0 instances, intents for 0 NICs"),
+        (vec![asking("a", A, "203.0.113.1"), silent("b", B)], "2 instances, intents for 1 NICs"),
+        (
+            vec![asking("a", A, "203.0.113.1"), unreadable("b")],
+            "2 instances, intents for 1 NICs, the intents of 1 instances are unknown",
+        ),
+    ];
+    for (instances, text) in cases {
+        let mut requests = Requests::new([Kind::Incus]);
+        requests.take(0, SourceUpdate::Listed(instances));
+        assert_eq!(requests.statuses().next().unwrap().to_string(), text);
+    }
+}
+
+#[test]
 fn instances_with_the_same_uuid_are_ambiguous() {
     let mut requests = Requests::new([Kind::Incus]);
     requests.take(

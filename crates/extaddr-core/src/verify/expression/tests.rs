@@ -147,7 +147,7 @@ fn expression() -> impl Strategy<Value = Expression> {
         "[ -~]{0,9}".prop_map(Expression::Resident),
         Just(Expression::Opaque),
         ("[a-z0-9]{1,5}(\\[[0-9]\\])?", relation, prop::collection::vec(value(), 0..4))
-            .prop_filter("a number is no field", |(field, ..)| field.starts_with(char::is_alphabetic))
+            .prop_filter("a number is not a field", |(field, ..)| field.starts_with(char::is_alphabetic))
             .prop_map(|(field, relation, values)| Expression::Compare { field, relation, values }),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {

@@ -551,7 +551,7 @@ async fn break_off_at_any_byte(mut end: impl FnMut(Peer)) {
                 0 => snapshot(9, &[(1, 1), (3, 3)]),
                 7 => json!([true, id(9), {"T": {id(2): {"delete": null}, id(3): {"insert": {"n": 3}}}}]),
                 8 => json!([true, id(9), {"T": {id(3): {"insert": {"n": 3}}}}]),
-                other => panic!("{other} is no transaction, after a cut at {cut}"),
+                other => panic!("{other} is not a transaction, after a cut at {cut}"),
             };
             peer.reply(&request, &result).await;
             peer
