@@ -86,7 +86,8 @@ pub(crate) struct Forward {
     pub(crate) targets: Vec<IpAddr>,
 }
 
-/// The oracle of a database. It keeps what many decisions need and no edit can change.
+/// The oracle of a database. It keeps what many decisions need: as long as it borrows the
+/// database, nobody edits it.
 #[derive(Debug)]
 pub(crate) struct Oracle<'a> {
     database: &'a Database,

@@ -28,9 +28,10 @@ const MAX_SURVEYED: u32 = 2000;
 impl World {
     /// The engine agrees with the oracle, and so do a new engine and store.
     fn check(&mut self) {
-        let decisions = self.oracle().decisions();
-        let changes = self.oracle().all_changes(&decisions);
-        let (reached, forwards) = (self.oracle().reached(), self.oracle().all_forwards());
+        let oracle = self.oracle();
+        let decisions = oracle.decisions();
+        let changes = oracle.all_changes(&decisions);
+        let (reached, forwards) = (oracle.reached(), oracle.all_forwards());
         let check = |who, store: &Store, engine: &Engine| {
             let decided = view::decisions(store, engine);
             for name in decisions.keys().chain(decided.keys()) {
@@ -71,9 +72,10 @@ impl World {
             .flatten()
             .filter_map(|change| if let RowChange::Insert(row) = change { Some(row.uuid) } else { None })
             .collect();
+        let oracle = self.oracle();
         for (table, uuid) in written(&self.database, transaction) {
             match (table, self.database.row(table, uuid)) {
-                ("NAT", Some(row)) if self.oracle().is_ours(row) => {}
+                ("NAT", Some(row)) if oracle.is_ours(row) => {}
                 // It is inserted: if the row exists, the database will refuse it.
                 ("NAT", _) if inserted.contains(&uuid) => {}
                 // Its set of NAT rows is changed; the rows are compared in `settle`.
@@ -182,10 +184,11 @@ impl World {
 
     /// Only our own rows differ, and sets of routers by such rows.
     fn check_foreign(&self, before: &Database) {
+        let oracle = self.oracle();
         let ours: BTreeSet<_> = [before, &self.database]
             .into_iter()
             .flat_map(|database| database.table("NAT"))
-            .filter(|(_, row)| self.oracle().is_ours(row))
+            .filter(|(_, row)| oracle.is_ours(row))
             .map(|(uuid, _)| uuid)
             .collect();
         let plain = |database: &Database| {

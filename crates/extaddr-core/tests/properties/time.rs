@@ -51,7 +51,8 @@ struct Seen {
 /// Our rows that a router refers to.
 fn own_rows(world: &World, database: &Database) -> Vec<Own> {
     let routers: Vec<_> = database.table("Logical_Router").collect();
-    let rows = database.table("NAT").filter(|(_, row)| world.oracle().is_ours(row));
+    let oracle = world.oracle();
+    let rows = database.table("NAT").filter(|(_, row)| oracle.is_ours(row));
     let read = |(uuid, row): (Uuid, &Row)| {
         let tag = |key: &str| row.get("external_ids", &format!("ovn-extaddr:{key}"));
         Some(Own {
@@ -105,10 +106,11 @@ impl Memory {
 fn lost(world: &World, decisions: &BTreeMap<String, Vec<Decision>>, row: &Own) -> Option<(String, bool)> {
     let internal = row.logical.parse().ok().filter(|_| !row.is_drain)?;
     let decision = decisions.get(&row.port)?.iter().find(|decision| decision.internal.contains(&internal))?;
+    let oracle = world.oracle();
     let is_lost = matches!(decision.verdict, Verdict::Rejected(code) if HOLDING.contains(&code))
         && decision.external.is_none_or(|external| external == row.external)
-        && world.oracle().reaches(&row.port, row.router)
-        && !world.oracle().is_elsewhere(row.router, row.external);
+        && oracle.reaches(&row.port, row.router)
+        && !oracle.is_elsewhere(row.router, row.external);
     is_lost.then(|| (row.port.clone(), internal.is_ipv4()))
 }
 
