@@ -157,7 +157,7 @@ impl Estate {
         ensure!(self.networks <= 1 << 14, "there are addresses for {} networks", 1 << 14);
         ensure!(self.all_networks() * self.forwards <= 1 << 17, "there are {} forward addresses", 1 << 17);
         ensure!(self.asking <= self.instances && self.forwards > 0, "there is nothing to ask for");
-        let schema: Value = serde_json::from_str(&schema()?).context("the schema is no JSON")?;
+        let schema: Value = serde_json::from_str(&schema()?).context("the schema is not JSON")?;
         let file = File::create(to).with_context(|| format!("cannot create {}", to.display()))?;
         let mut file = BufWriter::new(file);
         write_record(&mut file, &schema)?;

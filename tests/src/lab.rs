@@ -421,7 +421,7 @@ impl LabBuilder {
 pub fn description(lab: &Found) -> Result<Value> {
     let text =
         fs::read_to_string(lab.dir.join(DESCRIPTION)).with_context(|| format!("{} is not up", lab.name))?;
-    serde_json::from_str(&text).context("a lab's description is no JSON")
+    serde_json::from_str(&text).context("a lab's description is not JSON")
 }
 
 /// Joins two namespaces by a pair of devices.

@@ -99,7 +99,7 @@ impl OvsdbServer {
     /// As [`northbound`](Self::northbound), and when the schema is not valid.
     pub fn with_schema(schema: &Path) -> Result<Self> {
         let text = fs::read(schema).with_context(|| format!("cannot read {}", schema.display()))?;
-        let parsed: Value = serde_json::from_slice(&text).context("the schema is no JSON")?;
+        let parsed: Value = serde_json::from_slice(&text).context("the schema is not JSON")?;
         let database = parsed["name"].as_str().context("the schema has no name")?.to_owned();
 
         Self::with_file(&database, |file| create(file, schema))

@@ -23,7 +23,7 @@ impl Snapshot {
     pub(crate) fn parse(dump: &str) -> Result<Self> {
         let mut tables = BTreeMap::new();
         for table in Deserializer::from_str(dump).into_iter::<Value>() {
-            let table = table.context("the dump is no JSON")?;
+            let table = table.context("the dump is not JSON")?;
             let caption = table["caption"].as_str().context("a table without a caption")?;
             let headings = table["headings"].as_array().context("a table without headings")?;
             let mut rows = BTreeMap::new();

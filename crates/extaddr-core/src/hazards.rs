@@ -149,7 +149,7 @@ fn kinds(network: Network<'_, '_>) -> [Hazard; 18] {
             code: "default-target-snat",
             places: leaving(network, |forward, _| forward.is_default_target()),
             meaning: "SNAT rows with an address of which a VIP without a port forwards everything, so that OVN breaks replies to TCP connections made with it",
-            cure: "remove the row, and ask for the address on the port, which converts the VIP; or forward single ports",
+            cure: "remove the row, and request the address for the port, which converts the VIP; or forward single ports",
             is_wrong: true,
         },
         Hazard {

@@ -392,7 +392,7 @@ impl NatFlaw {
             Self::GatewayPort => "gateway_port is not a gateway port of the router",
             Self::NoGatewayPort => "it names no gateway port",
             Self::ExternalIps => "it has both allowed_ext_ips and exempted_ext_ips",
-            Self::Mac => "external_mac is no Ethernet address",
+            Self::Mac => "external_mac is not an Ethernet address",
             Self::Mask => "the address that it translates to is written with a mask",
             Self::PortRange => "external_port_range is neither a port nor a range",
         }

@@ -184,7 +184,7 @@ impl Metrics {
                 Seconds::default(),
             ),
             role: add(r, "role", "1 for the role that the agent has", Family::default()),
-            lock_epoch: add(r, "lock_epoch", "How many times the lock became ours", Gauge::default()),
+            lock_epoch: add(r, "lock_epoch", "How many times the agent got the lock", Gauge::default()),
             takeovers: add(
                 r,
                 "takeovers",

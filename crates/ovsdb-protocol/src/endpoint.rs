@@ -117,7 +117,7 @@ fn host_name(host: &str) -> Result<String, &'static str> {
     }
     if host.contains(':') {
         let (address, zone) = host.split_once('%').unwrap_or((host, ""));
-        let address: Ipv6Addr = address.parse().map_err(|_| "the host is no IPv6 address")?;
+        let address: Ipv6Addr = address.parse().map_err(|_| "the host is not an IPv6 address")?;
         return Ok(if zone.is_empty() { address.to_string() } else { format!("{address}%{zone}") });
     }
     Ok(host.to_owned())

@@ -150,7 +150,7 @@ fn get(place: SocketAddr, target: &str) -> Result<(Duration, String)> {
     stream.read_exact(&mut answer)?;
     let waited = start.elapsed();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8(answer).context("the answer is not a text")?;
+    let answer = String::from_utf8(answer).context("the answer is not text")?;
     ensure!(answer.starts_with("HTTP/1.1 200 "), "{target}: {}", answer.lines().next().unwrap_or_default());
     Ok((waited, answer))
 }

@@ -49,7 +49,7 @@ impl Tap {
     pub(super) fn heard(&self) -> Result<Vec<Value>> {
         let said = std::mem::take(&mut *lock(&self.said));
         let messages = Deserializer::from_slice(&said).into_iter::<Value>();
-        messages.collect::<Result<_, _>>().context("a client said what is no JSON")
+        messages.collect::<Result<_, _>>().context("a client said what is not JSON")
     }
 
     fn socket(&self) -> PathBuf {

@@ -58,7 +58,7 @@ impl Estate {
     /// When a file cannot be read or written.
     pub(crate) fn write_southbound(&self, translations: &[Translation], flows: u64, to: &Path) -> Result<()> {
         let schema = fs::read(installed_schema("ovn-sb.ovsschema")?)?;
-        let schema: Value = serde_json::from_slice(&schema).context("the schema is no JSON")?;
+        let schema: Value = serde_json::from_slice(&schema).context("the schema is not JSON")?;
         let file = File::create(to).with_context(|| format!("cannot create {}", to.display()))?;
         let mut file = BufWriter::new(file);
         write_record(&mut file, &schema)?;

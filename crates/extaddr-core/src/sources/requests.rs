@@ -60,7 +60,7 @@ pub enum Lookup<'a> {
     Ambiguous(Kind, &'a InstanceName, &'a InstanceName),
 }
 
-/// The status of a source. Its text is for a source that was read.
+/// The status of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceStatus {
     /// Whether it was read since the start.
@@ -77,9 +77,12 @@ pub struct SourceStatus {
 
 impl fmt::Display for SourceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} instances, intents for {} NICs", self.instances, self.asking)?;
+        if !self.was_read {
+            return f.write_str("not read since the start");
+        }
+        write!(f, "instances: {}, NICs with intents: {}", self.instances, self.asking)?;
         if self.unknown > 0 {
-            write!(f, ", the intents of {} instances are unknown", self.unknown)?;
+            write!(f, ", instances with unknown intents: {}", self.unknown)?;
         }
         Ok(())
     }

@@ -105,7 +105,11 @@ fn follows(chassis: &Chassis, northbound: &Northbound, southbound: &Southbound, 
         return Check::unknown(Code::Chassis, format!("this release does not say what {name} has done"), ask);
     };
     if asked == 0 {
-        return Check::unknown(Code::Chassis, format!("{name} has nothing to report yet: nb_cfg is 0"), ask);
+        return Check::unknown(
+            Code::Chassis,
+            format!("{name} has nothing to report yet: nb_cfg of the Southbound database is 0"),
+            ask,
+        );
     }
     let ago = |timestamp: u64| (timestamp > 0).then(|| now.saturating_sub(timestamp));
     if done >= asked {

@@ -108,16 +108,12 @@ impl Agent {
         let statuses = self.engine.requests().statuses();
         let sources = self.sources.cms.iter().zip(statuses).zip(&self.sources.times);
         let line = |((cms, status), times): ((&Cms, SourceStatus), &Times)| {
-            let known = match status.was_read {
-                true => status.to_string(),
-                false => "not read since the start".to_owned(),
-            };
             let when = |time: Option<SystemTime>| {
                 time.map_or_else(String::new, |time| format!(" at {}", rfc3339(time)))
             };
-            match status.failure {
-                Some(why) => format!("{cms}: cannot be read{}: {why}; {known}", when(times.lost)),
-                None => format!("{cms}: {known}{}", when(times.last_report)),
+            match &status.failure {
+                Some(why) => format!("{cms}: cannot be read{}: {why}; {status}", when(times.lost)),
+                None => format!("{cms}: {status}{}", when(times.last_report)),
             }
         };
         sources.map(line).collect()

@@ -76,8 +76,9 @@ impl Events {
             self.is_asked = false;
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    return Event::read(&text)
-                        .map_err(|error| Failure::new(format!("this is not an event: {error}")));
+                    return Event::read(&text).map_err(|error| {
+                        Failure::new(format!("the server sent a message that is not an event: {error}"))
+                    });
                 }
                 None | Some(Ok(Message::Close(_))) => {
                     return Err(Failure::new("the server has closed the stream of events".to_owned()));

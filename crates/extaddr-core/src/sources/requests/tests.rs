@@ -120,17 +120,19 @@ fn unreadable_instance_keeps_its_intents() {
 #[test]
 fn status_counts_instances_and_intents() {
     let cases = [
-        (vec![], "0 instances, intents for 0 NICs"),
-        (vec![asking("a", A, "203.0.113.1"), silent("b", B)], "2 instances, intents for 1 NICs"),
+        (vec![], "instances: 0, NICs with intents: 0"),
+        (vec![asking("a", A, "203.0.113.1"), silent("b", B)], "instances: 2, NICs with intents: 1"),
         (
             vec![asking("a", A, "203.0.113.1"), unreadable("b")],
-            "2 instances, intents for 1 NICs, the intents of 1 instances are unknown",
+            "instances: 2, NICs with intents: 1, instances with unknown intents: 1",
         ),
     ];
     for (instances, text) in cases {
         let mut requests = Requests::new([Kind::Incus]);
+        let status = |requests: &Requests| requests.statuses().next().unwrap().to_string();
+        assert_eq!(status(&requests), "not read since the start");
         requests.take(0, SourceUpdate::Listed(instances));
-        assert_eq!(requests.statuses().next().unwrap().to_string(), text);
+        assert_eq!(status(&requests), text);
     }
 }
 
