@@ -37,7 +37,7 @@ fn changed_profile_rereads_only_its_users() -> Result<()> {
     let other = stage.net.add_instance(Addressing::Static)?;
     stage.api.set_profile("default", "web", &["web1", "web2"]);
     stage.api.put(stage.asking("none")?);
-    wait_for_source(&stage, "1 instances")?;
+    wait_for_source(&stage, "instances: 1,")?;
     stage.api.take_requests();
     stage.api.put_silently(stage.asking(ONE)?);
     let config = &[("user.eth0.ipv4.address.external", ONE)];

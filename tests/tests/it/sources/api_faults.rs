@@ -37,7 +37,7 @@ fn faults_of_the_cms_withdraw_no_intents() -> Result<()> {
     stage.api.put_silently(stage.asking(TWO)?);
     stage.api.resume()?;
     stage.leaves_as(TWO)?;
-    wait_for_source(&stage, "1 instances")
+    wait_for_source(&stage, "instances: 1,")
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn large_listing_is_parsed_while_it_arrives() -> Result<()> {
         Ok(())
     };
     let stage = Stage::with(fill)?;
-    wait_for_source(&stage, "500 instances")?;
+    wait_for_source(&stage, "instances: 500,")?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
     let memory = stage.fixture.agent.appctl(&["memory/show"])?;

@@ -101,7 +101,7 @@ fn cms_and_agent_authenticate_by_certificates() -> Result<()> {
     // The agent moves there, and follows.
     stage.fixture.agent.write_config(&right)?;
     eventually(SOON, "it is read there", || {
-        Ok(stage.source_line()?.contains("https://") && stage.source_line()?.contains("1 instances"))
+        Ok(stage.source_line()?.contains("https://") && stage.source_line()?.contains("instances: 1,"))
     })?;
     ensure!(stage.leaves_now_as(ONE)?);
     stage.api.put(stage.asking(super::TWO)?);
