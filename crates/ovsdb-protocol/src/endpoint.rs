@@ -213,8 +213,8 @@ mod tests {
             ("tcp:[::1", "not closed"),
             ("tcp:[::1]x", "may follow"),
             ("tcp:[::1]x:1", "may follow"),
-            ("tcp:[::1::2]:1", "no IPv6 address"),
-            ("tcp:[a:b]:1", "no IPv6 address"),
+            ("tcp:[::1::2]:1", "not an IPv6 address"),
+            ("tcp:[a:b]:1", "not an IPv6 address"),
             ("tcp:a b:1", "neither a name nor an address"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
