@@ -86,8 +86,7 @@ pub(crate) struct Forward {
     pub(crate) targets: Vec<IpAddr>,
 }
 
-/// The oracle of a database. It keeps what many decisions need: as long as it borrows the
-/// database, nobody edits it.
+/// The oracle of a database. It keeps what many decisions need: as long as it borrows the database, nobody edits it.
 #[derive(Debug)]
 pub(crate) struct Oracle<'a> {
     database: &'a Database,

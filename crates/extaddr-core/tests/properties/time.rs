@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::case::{self, Case, Cases, Step};
 use crate::model::{Database, Row};
-use crate::oracle::{Change, Decision, Verdict};
+use crate::oracle::{Change, Decision, Oracle, Verdict};
 use crate::scenario::in_words;
 use crate::view;
 use crate::world::World;
@@ -75,7 +75,7 @@ impl Memory {
     /// Takes in the present state.
     fn look(&mut self, world: &World, decisions: &BTreeMap<String, Vec<Decision>>) {
         let (oracle, wall, rows) = (world.oracle(), world.now.wall, own_rows(world, &world.database));
-        let lost: BTreeSet<_> = rows.iter().filter_map(|row| lost(world, decisions, row)).collect();
+        let lost: BTreeSet<_> = rows.iter().filter_map(|row| lost(&oracle, decisions, row)).collect();
         self.overrides.retain(|loss, _| lost.contains(loss));
         for loss in lost {
             self.overrides.entry(loss).or_insert(wall);
@@ -93,20 +93,29 @@ impl Memory {
     }
 
     /// Whether a row stays because its forward may come back at once.
-    fn holds(&self, world: &World, decisions: &BTreeMap<String, Vec<Decision>>, row: &Own) -> bool {
+    fn holds(
+        &self,
+        world: &World,
+        oracle: &Oracle<'_>,
+        decisions: &BTreeMap<String, Vec<Decision>>,
+        row: &Own,
+    ) -> bool {
         let since = match row.is_drain {
             true => self.drains.get(&row.uuid),
-            false => lost(world, decisions, row).and_then(|loss| self.overrides.get(&loss)),
+            false => lost(oracle, decisions, row).and_then(|loss| self.overrides.get(&loss)),
         };
         since.is_some_and(|since| world.now.wall < since + world.settings.hold_down)
     }
 }
 
 /// Whether the forward of an override is gone, and nobody else has its address: the port and family.
-fn lost(world: &World, decisions: &BTreeMap<String, Vec<Decision>>, row: &Own) -> Option<(String, bool)> {
+fn lost(
+    oracle: &Oracle<'_>,
+    decisions: &BTreeMap<String, Vec<Decision>>,
+    row: &Own,
+) -> Option<(String, bool)> {
     let internal = row.logical.parse().ok().filter(|_| !row.is_drain)?;
     let decision = decisions.get(&row.port)?.iter().find(|decision| decision.internal.contains(&internal))?;
-    let oracle = world.oracle();
     let is_lost = matches!(decision.verdict, Verdict::Rejected(code) if HOLDING.contains(&code))
         && decision.external.is_none_or(|external| external == row.external)
         && oracle.reaches(&row.port, row.router)
@@ -116,9 +125,10 @@ fn lost(world: &World, decisions: &BTreeMap<String, Vec<Decision>>, row: &Own) -
 
 /// Lets the agent write, and checks the result.
 fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
-    let (before, was) = (own_rows(world, &world.database), world.oracle().all_decisions());
+    let (before, oracle) = (own_rows(world, &world.database), world.oracle());
+    let was = oracle.all_decisions();
     let holding: BTreeSet<_> =
-        before.iter().filter(|row| memory.holds(world, &was, row)).map(|row| row.uuid).collect();
+        before.iter().filter(|row| memory.holds(world, &oracle, &was, row)).map(|row| row.uuid).collect();
     world.settle(
         |_, _| {},
         |world, _| {
@@ -126,8 +136,8 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
             memory.look(world, &decisions);
         },
     );
-    let (decisions, after, oracle) =
-        (world.oracle().all_decisions(), own_rows(world, &world.database), world.oracle());
+    let (after, oracle) = (own_rows(world, &world.database), world.oracle());
+    let decisions = oracle.all_decisions();
     assert!(world.engine.unsettled().is_empty());
     let (settings, wall) = (&world.settings, world.now.wall);
 
@@ -139,7 +149,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
     let desired: BTreeSet<_> =
         decisions.values().flatten().flat_map(Decision::rows).map(|row| row.uuid).collect();
     for row in after.iter().filter(|row| !row.is_drain && !desired.contains(&row.uuid)) {
-        assert!(memory.holds(world, &decisions, row), "it stays: {}", in_words(row));
+        assert!(memory.holds(world, &oracle, &decisions, row), "it stays: {}", in_words(row));
         seen.held += 1;
     }
     for row in before.iter().filter(|row| holding.contains(&row.uuid) && !row.is_drain) {
@@ -147,7 +157,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
         assert!(there || oracle.is_elsewhere(row.router, row.external), "it is to stay: {}", in_words(row));
     }
     let expired = before.iter().filter(|row| {
-        lost(world, &was, row).is_some()
+        lost(&oracle, &was, row).is_some()
             && !holding.contains(&row.uuid)
             && !after.iter().any(|other| other.uuid == row.uuid)
     });
@@ -188,7 +198,7 @@ fn settle(world: &mut World, memory: &mut Memory, seen: &mut Seen) {
         assert!(wall < until && until <= wall + settings.drain, "{}", in_words(row));
         assert!(oracle.addresses_of(&row.port).contains(&internal), "{}", in_words(row));
         let has = oracle.has_external(row.router, row.external);
-        assert!(has || memory.holds(world, &decisions, row), "{}", in_words(row));
+        assert!(has || memory.holds(world, &oracle, &decisions, row), "{}", in_words(row));
         let logical: IpAddr = row.logical.parse().expect("an address");
         let unused = match logical {
             IpAddr::V4(address) => address.octets()[0] >= 240,
