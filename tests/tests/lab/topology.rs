@@ -41,12 +41,19 @@ fn play_family(stage: &Stage<'_>) -> Result<()> {
     held.check().is(stage.a())?;
     inbound.check().is(stage.wan()?)?;
 
-    // The old address becomes a default target, and is used again.
+    // The old address becomes a default target, and is used again. Until it is converted, the VIP takes the replies to
+    // `held`: on a gateway router those that arrive in that moment break their connections.
     stage.default_target(DefaultTarget::Vip)?;
     stage.ask(c1, Some(stage.a()))?;
     stage.settles([egress("A", c1), converted("A", c1), drain("B", c1)])?;
     stage.leaves_as(c1, stage.a())?;
     stage.reaches(stage.a(), 9090, c1, 9090)?;
+    inbound.check().is(stage.wan()?)?;
+    let held = stage.hold(c1, HELD)?;
+
+    stage.ask(c1, Some(stage.b()))?;
+    stage.settles([egress("B", c1), converted("A", c1), drain("A", c1)])?;
+    stage.leaves_as(c1, stage.b())?;
     held.check().is(stage.a())?;
     inbound.check().is(stage.wan()?)
 }
