@@ -29,19 +29,19 @@ pub(crate) fn hint(remote: &Endpoint, error: &Error) -> Option<String> {
 
 /// Returns who may open a socket that this process may not.
 pub(crate) fn advice(path: &Path) -> String {
-    let us = name("/etc/passwd", rustix::process::geteuid().as_raw());
+    let user = name("/etc/passwd", rustix::process::geteuid().as_raw());
     let Ok(socket) = fs::metadata(path) else {
         let directory = path.parent().unwrap_or(path).display();
-        return format!("user {us} may not look into {directory}: put the user into the group that may");
+        return format!("user {user} may not look into {directory}: put the user into the group that may");
     };
     let (owner, group) = (name("/etc/passwd", socket.uid()), name("/etc/group", socket.gid()));
     let mode = socket.mode() & 0o777;
     let place =
-        format!("{} belongs to {owner}:{group} with mode {mode:04o}, and we are {us}", path.display());
+        format!("{} belongs to {owner}:{group} with mode {mode:04o}, and the user is {user}", path.display());
     let cure = if mode & 0o020 == 0 {
         format!("run as {owner}; as a service, by a drop-in with User={owner}")
     } else {
-        format!("put us into group {group}; as a service, by a drop-in with SupplementaryGroups={group}")
+        format!("put the user into group {group}; as a service, by a drop-in with SupplementaryGroups={group}")
     };
     format!("{place}: {cure} (examples are in /usr/share/doc/ovn-extaddr)")
 }

@@ -72,7 +72,7 @@ impl Control {
         let listener = listen(&socket).inspect_err(|error| {
             warn!(
                 socket = %socket.display(), %error,
-                "no control socket: set OVN_RUNDIR or RUNTIME_DIRECTORY to a directory that we may write to"
+                "no control socket: set OVN_RUNDIR or RUNTIME_DIRECTORY to a writable directory"
             );
         });
         let Ok(listener) = listener else { return Self { commands, socket: None, pidfile: None } };

@@ -188,7 +188,7 @@ impl Metrics {
             takeovers: add(
                 r,
                 "takeovers",
-                "How many times we took the lock from a dead agent",
+                "How many times this agent took the lock from a dead one",
                 Counter::default(),
             ),
             reloads: add(r, "reloads", "Configuration reloads, by outcome", Family::default()),

@@ -511,7 +511,7 @@ fn socket_without_permission_is_an_error_with_its_cure() -> Result<()> {
         let output = run()?;
         ensure!(output.code() == Some(1), "{output:?}");
         ensure!(
-            output.stderr.contains("belongs to root:root with mode 0750, and we are nobody"),
+            output.stderr.contains("belongs to root:root with mode 0750, and the user is nobody"),
             "{output:?}"
         );
         ensure!(output.stderr.contains("a drop-in with User=root"), "{output:?}");

@@ -209,7 +209,7 @@ async fn certificate_outside_its_validity_is_refused() -> Result<()> {
     let why = "our-expired-cert.pem: it has expired, by the server's clock";
     refused(&world.server.remote(), &tls(&world.pki, &expired), why).await?;
     let future = issue("our-future", Authority::Switch, "20400101000000Z", "20410101000000Z")?;
-    let why = "the server refused our certificate ";
+    let why = "the server refused the client certificate ";
     refused(&world.server.remote(), &tls(&world.pki, &future), why).await
 }
 
@@ -226,9 +226,9 @@ async fn refused_client_certificate_is_reported_with_the_reason() -> Result<()> 
     refused(&remote, &tls(&world.pki, &stranger), why).await?;
 
     let half = TlsConfig { private_key: None, ..usual.clone() };
-    refused(&remote, &half, "a certificate without its private key is of no use").await?;
+    refused(&remote, &half, "a certificate without its private key cannot be used").await?;
     let mixed = TlsConfig { private_key: Some(stranger.private_key.clone().into()), ..usual.clone() };
-    refused(&remote, &mixed, "agent-cert.pem is of no use: it does not belong to the private key").await?;
+    refused(&remote, &mixed, "agent-cert.pem cannot be used: it does not belong to the private key").await?;
     let missing = TlsConfig { certificate: Some(PathBuf::from("/nowhere/cert.pem").into()), ..usual.clone() };
     refused(&remote, &missing, "cannot read the certificate /nowhere/cert.pem").await?;
     let garbage = world.pki.dir().join("garbage.pem");

@@ -183,7 +183,7 @@ impl Failure {
     pub(super) fn refused(status: StatusCode, why: &str) -> Self {
         let cure = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ": see whether the CMS trusts our certificate, and lets it see all projects"
+                ": see whether the CMS trusts the client certificate, and lets it see all projects"
             }
             StatusCode::NOT_FOUND => ": see whether this is the API of Incus or LXD",
             _ => "",

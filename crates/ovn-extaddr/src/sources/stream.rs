@@ -71,7 +71,7 @@ fn client_config(files: &TlsFiles) -> io::Result<ClientConfig> {
         .with_custom_certificate_verifier(Arc::new(Pinned { certificate: pinned, provider }))
         .with_client_auth_cert(chain, key)
         .map_err(|error| {
-            invalid(format!("our certificate {} is of no use: {error}", files.certificate.display()))
+            invalid(format!("the client certificate {} cannot be used: {error}", files.certificate.display()))
         })
 }
 

@@ -92,7 +92,7 @@ impl TlsConfig {
                 builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| {
                     let certificate = described(self.certificate.as_ref());
                     refusal(format!(
-                        "our certificate{certificate} is of no use: {}",
+                        "the client certificate{certificate} cannot be used: {}",
                         explain(&error, self, None)
                     ))
                 })?

@@ -28,15 +28,15 @@ pub(super) fn identity(config: &TlsConfig) -> io::Result<Option<Identity>> {
         (None, None) => return Ok(None),
         (Some(key), Some(certificate)) => (key, certificate),
         (Some(_), None) => {
-            return Err(refusal("a private key without a certificate is of no use (--certificate)"));
+            return Err(refusal("a private key without a certificate cannot be used (--certificate)"));
         }
         (None, Some(_)) => {
-            return Err(refusal("a certificate without its private key is of no use (--private-key)"));
+            return Err(refusal("a certificate without its private key cannot be used (--private-key)"));
         }
     };
     let chain = certificates(certificate)?;
     if chain.first().and_then(|leaf| Certificate::read(leaf)).is_some_and(|leaf| leaf.is_version_1()) {
-        return Err(refusal(format!("our certificate {certificate} {V1}")));
+        return Err(refusal(format!("the client certificate {certificate} {V1}")));
     }
     if let PemSource::File(file) = key {
         warn_where_open(file);

@@ -15,7 +15,7 @@ fn faults_of_the_cms_withdraw_no_intents() -> Result<()> {
     stage.leaves_as(ONE)?;
     let deep = format!("{{\"metadata\":{}", "[".repeat(100_000));
     for (fault, told) in [
-        (Fault::Status(403), "403 Forbidden (scripted): see whether the CMS trusts our certificate"),
+        (Fault::Status(403), "403 Forbidden (scripted): see whether the CMS trusts the client certificate"),
         (Fault::Status(500), "500 Internal Server Error"),
         (Fault::Cut, "the answer breaks off"),
         (Fault::Instead("<html>".to_owned()), "is not what Incus sends"),

@@ -89,7 +89,7 @@ fn cms_and_agent_authenticate_by_certificates() -> Result<()> {
         (config(address, &us, &socket), "cannot read the certificate"),
         (
             config(address, &Certified { private_key: other.private_key, ..us.clone() }, &server.certificate),
-            "is of no use",
+            "cannot be used",
         ),
         (config("127.0.0.1:1".parse()?, &us, &server.certificate), "refused"),
     ] {
