@@ -74,20 +74,12 @@ impl Agent {
     }
 
     /// The binary that all tests use.
-    ///
-    /// # Errors
-    ///
-    /// When it is not built, or older than its sources.
     pub fn built() -> Result<PathBuf> {
         built(BINARY)
     }
 
     /// Starts an agent with the default options and waits until it runs. Its further work takes some more milliseconds:
     /// see [`eventually`](crate::eventually) and [`wait_for_log`](Self::wait_for_log).
-    ///
-    /// # Errors
-    ///
-    /// When it is not built, or ends, or does not become ready; the error has the end of its log.
     pub fn start(database: impl Into<String>) -> Result<Self> {
         Self::builder(database).start()
     }
@@ -103,37 +95,21 @@ impl Agent {
     }
 
     /// Waits until the agent has logged `text` since it was last started.
-    ///
-    /// # Errors
-    ///
-    /// When it ends before, or does not log it in time; the error has the end of its log.
     pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
         self.daemon.wait_for_log(text, READY)
     }
 
     /// Kills the agent with SIGKILL.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system refuses.
     pub fn kill9(&mut self) -> Result<()> {
         self.daemon.kill9()
     }
 
     /// Asks the agent to end, as a service manager does, and waits for it.
-    ///
-    /// # Errors
-    ///
-    /// When it was not running any more, or does not end.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.daemon.terminate(READY)
     }
 
     /// Kills the agent if it runs, starts it again and waits until it runs.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
     pub fn restart(&mut self) -> Result<()> {
         self.kill9()?;
         self.daemon = self.builder.launch(&self.cli)?;
@@ -142,27 +118,17 @@ impl Agent {
 
     /// Runs a one-shot command against the same database with the same configuration file.
     ///
-    /// # Errors
-    ///
-    /// Only when it cannot be started; whether it succeeded is in the output.
+    /// An error means that it cannot be started; whether it succeeded is in the output.
     pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
         self.cli.run(arguments)
     }
 
     /// The entries of `ovn-extaddr list --json`.
-    ///
-    /// # Errors
-    ///
-    /// When the command fails or prints something else.
     pub fn list_json(&self) -> Result<Vec<Value>> {
         self.cli.list_json()
     }
 
     /// Sends a command to the agent's control socket, as `ovn-appctl -t ovn-extaddr` does.
-    ///
-    /// # Errors
-    ///
-    /// When the agent refuses it or does not answer.
     pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovn-appctl", self.cli.dir());
         command.arg("--timeout=20").arg("-t").arg(self.control()).args(arguments);
@@ -170,10 +136,6 @@ impl Agent {
     }
 
     /// Rewrites the configuration file; the agent reads it on `SIGHUP` or when restarted.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written.
     pub fn write_config(&self, text: &str) -> Result<()> {
         self.cli.write_config(text)
     }
@@ -222,10 +184,6 @@ impl AgentBuilder {
     }
 
     /// Starts the agent and waits until it runs, with or without a database.
-    ///
-    /// # Errors
-    ///
-    /// As [`Agent::start`].
     pub fn start(self) -> Result<Agent> {
         let mut agent = self.spawn()?;
         agent.wait_ready()?;
@@ -233,10 +191,6 @@ impl AgentBuilder {
     }
 
     /// Starts the agent and does not wait: for one that is expected to fail.
-    ///
-    /// # Errors
-    ///
-    /// When it is not built or cannot be started.
     pub fn spawn(self) -> Result<Agent> {
         let binary = self.binary.clone().map_or_else(|| built(BINARY), Ok)?;
         let cli = Cli { database: self.database.clone(), binary, dir: Dir::new("agent")? };
@@ -258,10 +212,6 @@ impl AgentBuilder {
 
 impl Cli {
     /// Prepares the binary for a database, with a configuration file of [`PROMPT`].
-    ///
-    /// # Errors
-    ///
-    /// When the agent is not built.
     pub fn new(database: impl Into<String>) -> Result<Self> {
         let cli = Self { database: database.into(), binary: built(BINARY)?, dir: Dir::new("cli")? };
         cli.write_config(PROMPT)?;
@@ -270,28 +220,18 @@ impl Cli {
 
     /// Runs a command, such as `["list", "--json"]`, to its end.
     ///
-    /// # Errors
-    ///
-    /// Only when it cannot be started; whether it succeeded is in the output.
+    /// An error means that it cannot be started; whether it succeeded is in the output.
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
         Output::capture(self.command(arguments))
     }
 
     /// The entries of `ovn-extaddr list --json`.
-    ///
-    /// # Errors
-    ///
-    /// When the command fails or prints something else.
     pub fn list_json(&self) -> Result<Vec<Value>> {
         let text = run(self.command(&["list", "--json"]))?;
         serde_json::from_str(&text).with_context(|| format!("list --json printed no JSON array:\n{text}"))
     }
 
     /// Rewrites the configuration file.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written.
     pub fn write_config(&self, text: &str) -> Result<()> {
         // In one step: an agent watches it, and a part of it would be a valid configuration, too.
         let (path, new) = (self.config_path(), self.dir().join("config.toml.new"));

@@ -85,10 +85,6 @@ pub struct Bench {
 
 impl Bench {
     /// Prepares measurements with this many ports.
-    ///
-    /// # Errors
-    ///
-    /// When a program is missing, or the agent does not work at all.
     pub fn new(ports: u32) -> Result<Self> {
         let request = ground::Ground::monitor_request()?;
         let (idle, rest) = (Duration::from_secs(60), Duration::from_secs(2));
@@ -111,10 +107,6 @@ impl Bench {
     }
 
     /// Executes one of them.
-    ///
-    /// # Errors
-    ///
-    /// When there is no measure of this name, or a server or the agent fails.
     pub fn measure(&self, name: &str) -> Result<Vec<Figure>> {
         let found = MEASURES.iter().find(|(known, _)| *known == name);
         let (_, measure) = found.ok_or_else(|| {

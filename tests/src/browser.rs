@@ -45,10 +45,6 @@ pub struct View {
 
 impl Browser {
     /// Starts one, with its own profile.
-    ///
-    /// # Errors
-    ///
-    /// When none is installed, or it does not report where it listens.
     pub fn start() -> Result<Self> {
         let dir = Dir::new("browser")?;
         let mut child = spawn(dir.path())?;
@@ -80,10 +76,6 @@ impl Browser {
     }
 
     /// Uses this view from now on.
-    ///
-    /// # Errors
-    ///
-    /// When the browser refuses.
     pub fn set_view(&mut self, view: View) -> Result<()> {
         let View { width, height, is_dark } = view;
         let metrics =
@@ -95,10 +87,6 @@ impl Browser {
     }
 
     /// Opens a page and waits until it is loaded.
-    ///
-    /// # Errors
-    ///
-    /// When it does not come.
     pub fn open(&mut self, url: &str) -> Result<()> {
         self.events.clear();
         let answer = self.call("Page.navigate", json!({"url": url}))?;
@@ -107,10 +95,6 @@ impl Browser {
     }
 
     /// Waits until a page is loaded that something else opened.
-    ///
-    /// # Errors
-    ///
-    /// When it does not come.
     pub fn wait_for_load(&mut self) -> Result<()> {
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             let event = self.read()?;
@@ -120,10 +104,6 @@ impl Browser {
     }
 
     /// Returns the value of an expression on the page.
-    ///
-    /// # Errors
-    ///
-    /// When it throws.
     pub fn evaluate(&mut self, expression: &str) -> Result<Value> {
         let question = json!({"expression": expression, "returnByValue": true});
         let answer = self.call("Runtime.evaluate", question)?;
@@ -132,10 +112,6 @@ impl Browser {
     }
 
     /// Presses and releases a key: `Tab` or `Enter`.
-    ///
-    /// # Errors
-    ///
-    /// When the browser refuses.
     pub fn press(&mut self, key: &str) -> Result<()> {
         let (code, text) = match key {
             "Tab" => (9, None),
@@ -153,19 +129,11 @@ impl Browser {
     }
 
     /// Types a text where the focus is.
-    ///
-    /// # Errors
-    ///
-    /// When the browser refuses.
     pub fn insert(&mut self, text: &str) -> Result<()> {
         self.call("Input.insertText", json!({"text": text})).map(drop)
     }
 
     /// Takes a picture of a view, scaled by a factor, as PNG in base64.
-    ///
-    /// # Errors
-    ///
-    /// When the browser refuses.
     pub fn picture(&mut self, view: View, scale: f64) -> Result<String> {
         let clip = json!({"x": 0, "y": 0, "width": view.width, "height": view.height, "scale": scale});
         let answer = self.call("Page.captureScreenshot", json!({"format": "png", "clip": clip}))?;
@@ -173,10 +141,6 @@ impl Browser {
     }
 
     /// Returns the roles and names that assistive technology gets.
-    ///
-    /// # Errors
-    ///
-    /// When the browser refuses.
     pub fn accessible(&mut self) -> Result<Vec<(String, String)>> {
         let tree = self.call("Accessibility.getFullAXTree", json!({}))?;
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();

@@ -9,10 +9,6 @@ use anyhow::{Context, Result, bail};
 ///
 /// Cargo does not build another package's programs for a test, so it may be missing or, worse, outdated: the tests
 /// would then test an old program. Both are errors.
-///
-/// # Errors
-///
-/// See above; the error says what to run.
 pub fn built(program: &str) -> Result<PathBuf> {
     // target/debug/deps/it-HASH, or target/release/bench for a program that is not a test -> target/PROFILE
     let test = std::env::current_exe().context("cannot tell where this program is")?;

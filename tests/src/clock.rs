@@ -17,10 +17,6 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that shows the real time.
-    ///
-    /// # Errors
-    ///
-    /// When there is no C compiler, or it fails.
     pub fn new() -> Result<Self> {
         let dir = Dir::new("clock")?;
         let (source, library) = (dir.path().join("clock.c"), dir.path().join("clock.so"));
@@ -35,10 +31,6 @@ impl Clock {
     }
 
     /// Puts it ahead of the real time by this much; whole seconds count.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written.
     pub fn set(&self, ahead: Duration) -> Result<()> {
         let seconds = i64::try_from(ahead.as_secs())?;
         Ok(self.ahead.write_all_at(&seconds.to_ne_bytes(), 0)?)

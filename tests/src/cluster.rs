@@ -35,10 +35,6 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts a cluster with an empty database, and waits until all members have joined it.
-    ///
-    /// # Errors
-    ///
-    /// When a program or the schema is missing, or a server does not start or join.
     pub fn northbound(size: usize) -> Result<Self> {
         let (dir, raft) = Self::place(size)?;
         Self::found(dir, &raft, |dir, n, file| Member::start(dir, &n.to_string(), &[file.to_owned()]))
@@ -52,10 +48,6 @@ impl Cluster {
     }
 
     /// As [`northbound`](Self::northbound), with one member for each of these clocks.
-    ///
-    /// # Errors
-    ///
-    /// As there.
     pub fn northbound_by(clocks: &[Clock]) -> Result<Self> {
         let (dir, raft) = Self::place(clocks.len())?;
         Self::found(dir, &raft, |dir, n, file| {
@@ -65,10 +57,6 @@ impl Cluster {
 
     /// As [`northbound`](Self::northbound), with members that show this certificate to clients and require one that
     /// `ca_cert` has signed. Also returns the remotes with TLS, which a restarted member does not have.
-    ///
-    /// # Errors
-    ///
-    /// As there.
     pub fn northbound_with_tls(size: usize, own: &Certified, ca_cert: &Path) -> Result<(Self, String)> {
         let (dir, raft) = Self::place(size)?;
         let cluster = Self::found(dir, &raft, |dir, n, file| {
@@ -126,10 +114,6 @@ impl Cluster {
 
     /// Starts a cluster of one with the rows of a standalone database file, which `make` writes at the path that it
     /// is given.
-    ///
-    /// # Errors
-    ///
-    /// When `make` fails, or the server does not start with what it wrote.
     pub fn with_file(make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let dir = Dir::new("raft")?;
         let (standalone, file) = (dir.path().join("standalone"), dir.path().join("0.db"));
@@ -170,19 +154,11 @@ impl Cluster {
     }
 
     /// Waits until there is a leader, and returns which member it is.
-    ///
-    /// # Errors
-    ///
-    /// When there is none for a long time.
     pub fn leader(&self) -> Result<usize> {
         self.leader_but(None)
     }
 
     /// As [`leader`](Self::leader), but a different one: a frozen member may still believe that it is the leader.
-    ///
-    /// # Errors
-    ///
-    /// When there is none for a long time.
     pub fn leader_but(&self, not: Option<usize>) -> Result<usize> {
         self.leader_within(TIMEOUT, not)
     }
@@ -200,10 +176,6 @@ impl Cluster {
     ///
     /// If the others cannot follow, such as one that has just been started and lacks entries of the log, the same member
     /// is elected again, and is asked again.
-    ///
-    /// # Errors
-    ///
-    /// When the leader refuses, or there is no other for a long time.
     pub fn transfer_leadership(&self) -> Result<usize> {
         const ATTEMPTS: u32 = 4;
         let attempt = || {
@@ -215,19 +187,11 @@ impl Cluster {
     }
 
     /// The content of the leader's database.
-    ///
-    /// # Errors
-    ///
-    /// When the leader does not answer.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.members[self.leader()?].snapshot()
     }
 
     /// Checks the files of all members, which must run or have run, for contradictions between them.
-    ///
-    /// # Errors
-    ///
-    /// When there are any.
     pub fn check(&self) -> Result<()> {
         let files = (0..self.members.len()).map(|n| self.dir().join(format!("{n}.db")));
         let mut check = isolated("ovsdb-tool", self.dir());

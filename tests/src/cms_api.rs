@@ -61,9 +61,6 @@ struct State {
 
 impl CmsApi {
     /// Listens on a socket, which must not exist.
-    ///
-    /// # Errors
-    /// It cannot listen there.
     pub fn start(socket: &Path) -> Result<Self> {
         let api = Self { socket: socket.to_owned(), shared: Arc::default() };
         api.listen()?;
@@ -82,9 +79,6 @@ impl CmsApi {
     }
 
     /// Starts again.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
     pub fn resume(&mut self) -> Result<()> {
         let state = std::mem::take(&mut *self.shared.lock());
         self.shared = Arc::new(Shared(Mutex::new(State { is_over: false, ..state })));

@@ -20,10 +20,6 @@ pub struct Output {
 
 impl Output {
     /// Runs `command` to its end, with no standard input.
-    ///
-    /// # Errors
-    ///
-    /// Only when it cannot be started. A failing program is an answer.
     pub fn capture(mut command: Command) -> Result<Self> {
         let output = command.stdin(Stdio::null()).output().map_err(|error| start_error(&command, error))?;
         Ok(Self {
@@ -39,10 +35,6 @@ impl Output {
     }
 
     /// Returns standard output.
-    ///
-    /// # Errors
-    ///
-    /// When the program failed; the error contains its output.
     pub fn success(self) -> Result<String> {
         if !self.status.success() {
             bail!("{}\n{}{}", self.status, self.stdout, self.stderr);

@@ -147,10 +147,6 @@ impl Estate {
     }
 
     /// Writes the database as a file of a standalone ovsdb-server.
-    ///
-    /// # Errors
-    ///
-    /// When it has more instances than addresses, or a file cannot be read or written.
     pub fn write(&self, to: &Path) -> Result<()> {
         ensure!(self.instances <= USUAL.1, "a network has room for {} instances", USUAL.1);
         ensure!(self.crowd <= MAX_CROWDED, "the crowded network has room for {MAX_CROWDED} instances");
@@ -203,10 +199,6 @@ impl Estate {
 }
 
 /// The schema of the Northbound database that is installed, as text.
-///
-/// # Errors
-///
-/// When there is none.
 pub fn schema() -> Result<String> {
     let path = installed_schema("ovn-nb.ovsschema")?;
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))

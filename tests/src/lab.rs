@@ -133,10 +133,6 @@ impl Lab {
     }
 
     /// Adds an instance to the network, with a namespace on a chassis, and waits until it reaches the outside.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such chassis, or it does not reach it.
     pub fn instance(&mut self, name: &str, chassis: usize) -> Result<Host> {
         let instance = self.net.add_instance(Addressing::Static)?;
         let gateways = host::Gateways::new(&self.net)?;
@@ -151,10 +147,6 @@ impl Lab {
 
     /// Adds an instance that a test has created itself, on its own switch. `gateways` are the router's addresses there,
     /// with the length of the network's prefix.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such chassis, or its port does not come up.
     pub fn guest(
         &mut self,
         instance: &Instance,
@@ -167,10 +159,6 @@ impl Lab {
 
     /// Adds two instances, the second nested in the first: both use one port of the chassis, and the packets of the
     /// second are tagged there.
-    ///
-    /// # Errors
-    ///
-    /// As [`instance`](Self::instance).
     pub fn nested(&mut self, parent: &str, child: &str, chassis: usize) -> Result<[Host; 2]> {
         const TAG: u16 = 7;
         let [outer, inner] =
@@ -195,19 +183,11 @@ impl Lab {
     }
 
     /// Starts the agent with default options for this lab's Northbound database.
-    ///
-    /// # Errors
-    ///
-    /// As [`Agent::start`].
     pub fn agent(&self) -> Result<Agent> {
         self.agent_with(|builder| builder)
     }
 
     /// Starts the agent with more options: a configuration, arguments.
-    ///
-    /// # Errors
-    ///
-    /// As [`Agent::start`].
     pub fn agent_with(&self, tell: impl FnOnce(AgentBuilder) -> AgentBuilder) -> Result<Agent> {
         let agent = tell(Agent::builder(self.ovn.nb.remote())).start()?;
         self.estate.adopt(agent.dir())?;
@@ -217,10 +197,6 @@ impl Lab {
     // === letting things settle ===
 
     /// Waits until everything written so far is in effect in every chassis, down to its datapath.
-    ///
-    /// # Errors
-    ///
-    /// When northd or an ovn-controller does not follow.
     pub fn sync(&self) -> Result<()> {
         self.ovn.nbctl(&["--wait=hv", "sync"])?;
         // Cached datapath flows are checked against the new tables one after the other.
@@ -233,10 +209,6 @@ impl Lab {
     }
 
     /// Flushes all connections in every chassis: established ones break.
-    ///
-    /// # Errors
-    ///
-    /// When an ovs-vswitchd refuses.
     pub fn flush(&self) -> Result<()> {
         self.chassis.iter().try_for_each(|chassis| chassis.appctl(&["dpctl/flush-conntrack"]).map(drop))
     }
@@ -265,10 +237,6 @@ impl Lab {
     }
 
     /// Sends a probe from an instance to the outside host.
-    ///
-    /// # Errors
-    ///
-    /// When a probe cannot be made; a missing answer is an outcome.
     pub fn outbound(
         &self,
         from: &Host,
@@ -280,10 +248,6 @@ impl Lab {
     }
 
     /// Sends a probe from the outside host to a forwarded address, to arrive at a port of an instance.
-    ///
-    /// # Errors
-    ///
-    /// As [`outbound`](Self::outbound).
     pub fn inbound(&self, forward: SocketAddr, proto: Proto, at: &Host, port: u16) -> Result<Outcome> {
         self.inward(forward, at, port)?.probe(proto, None)
     }
@@ -291,19 +255,11 @@ impl Lab {
     /// The Southbound logical flows that can match the replies to connections of the network's instances.
     ///
     /// Northd has to have followed: call [`sync`](Self::sync) first.
-    ///
-    /// # Errors
-    ///
-    /// When the databases do not answer.
     pub fn hazards(&self) -> Result<Vec<Hazard>> {
         self.hazards_of(&self.net)
     }
 
     /// As [`hazards`](Self::hazards), for another network of the same OVN.
-    ///
-    /// # Errors
-    ///
-    /// When the databases do not answer.
     pub fn hazards_of(&self, net: &Net) -> Result<Vec<Hazard>> {
         let flows = self.ovn.lflows(&net.router(), "lr_in_unsnat")?;
         Ok(hazards::find(&flows, &net.nats()?))
@@ -367,10 +323,6 @@ impl LabBuilder {
     }
 
     /// Starts everything and waits until every chassis has applied northd's flows.
-    ///
-    /// # Errors
-    ///
-    /// When not root, when a program is missing, or when something does not start; everything is then removed.
     pub fn start(self) -> Result<Lab> {
         ensure!(
             self.gateway < self.chassis,
@@ -414,10 +366,6 @@ impl LabBuilder {
 }
 
 /// Reads the description of a lab of any process.
-///
-/// # Errors
-///
-/// When it is not up yet, or gone.
 pub fn description(lab: &Found) -> Result<Value> {
     let text =
         fs::read_to_string(lab.dir.join(DESCRIPTION)).with_context(|| format!("{} is not up", lab.name))?;

@@ -37,10 +37,6 @@ struct Cgroup(PathBuf);
 
 impl Machine {
     /// Boots, and waits until systemd has finished.
-    ///
-    /// # Errors
-    ///
-    /// When a prerequisite is missing; with the end of systemd's log.
     pub fn boot() -> Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "a machine of its own takes root");
         let dir = Dir::new("machine")?;
@@ -83,9 +79,7 @@ impl Machine {
 
     /// Runs a program in the machine, to its end.
     ///
-    /// # Errors
-    ///
-    /// Only when it cannot be started; whether it succeeded is in the output.
+    /// An error means that it cannot be started; whether it succeeded is in the output.
     pub fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.init.to_string());
@@ -97,10 +91,6 @@ impl Machine {
     }
 
     /// Runs a line of shell in the machine, and returns what it prints.
-    ///
-    /// # Errors
-    ///
-    /// When it fails, with its output.
     pub fn sh(&self, line: &str) -> Result<String> {
         self.run("bash", &["-c", line])?.success().with_context(|| line.to_owned())
     }

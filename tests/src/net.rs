@@ -133,19 +133,11 @@ impl Net {
     // === instances ===
 
     /// Adds an instance with one port `incus-netN-instance-UUID-eth0`.
-    ///
-    /// # Errors
-    ///
-    /// When the network has no addresses left, or the server refuses.
     pub fn add_instance(&mut self, addressing: Addressing) -> Result<Instance> {
         self.add_instances(1, addressing)?.pop().context("one instance asked for, none made")
     }
 
     /// Adds `count` instances in one transaction.
-    ///
-    /// # Errors
-    ///
-    /// As [`add_instance`](Self::add_instance).
     pub fn add_instances(&mut self, count: u32, addressing: Addressing) -> Result<Vec<Instance>> {
         let (mut made, mut inserts) = (Vec::new(), Vec::new());
         for index in 0..count {
@@ -165,10 +157,6 @@ impl Net {
     }
 
     /// Removes an instance's port.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such port.
     pub fn remove_instance(&self, port: &str) -> Result<()> {
         let uuid = self.uuid_of("Logical_Switch_Port", port)?;
         self.transact(vec![remove_from("Logical_Switch", &self.internal_switch(), "ports", uuid_ref(&uuid))])
@@ -176,29 +164,17 @@ impl Net {
     }
 
     /// Rewrites a port's `addresses` column.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such port.
     pub fn set_addresses(&self, port: &str, addresses: &[&str]) -> Result<()> {
         let addresses = json_set(addresses.iter().map(|&text| Value::from(text)));
         self.update("Logical_Switch_Port", port, json!({"addresses": addresses}))
     }
 
     /// The `dynamic_addresses` column: `"MAC v4 v6"`, once northd has written it.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such port.
     pub fn dynamic_addresses(&self, port: &str) -> Result<Option<String>> {
         Ok(optional_string(&self.column("Logical_Switch_Port", port, "dynamic_addresses")?))
     }
 
     /// Waits until northd has given the instance its dynamic addresses, and fills them in.
-    ///
-    /// # Errors
-    ///
-    /// When northd does not within some seconds.
     pub fn wait_for_addresses(&self, instance: &mut Instance) -> Result<()> {
         let text = eventually(Duration::from_secs(20), "northd gives a dynamic address", || {
             self.dynamic_addresses(&instance.port)
@@ -215,28 +191,16 @@ impl Net {
     // === what people and CMSes write ===
 
     /// Writes a key of a port's `external_ids`, or removes it, as the operator's tools do.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such port.
     pub fn annotate(&self, port: &str, key: &str, value: Option<&str>) -> Result<()> {
         self.set_key("Logical_Switch_Port", port, "external_ids", key, value)
     }
 
     /// Writes a key of the router's `external_ids`, or removes it.
-    ///
-    /// # Errors
-    ///
-    /// When the router is gone.
     pub fn annotate_router(&self, key: &str, value: Option<&str>) -> Result<()> {
         self.set_key("Logical_Router", &self.router(), "external_ids", key, value)
     }
 
     /// A port's `external_ids`.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such port.
     pub fn external_ids(&self, port: &str) -> Result<BTreeMap<String, String>> {
         Ok(map_column(&self.column("Logical_Switch_Port", port, "external_ids")?))
     }
@@ -244,10 +208,6 @@ impl Net {
     // === more than a usual network ===
 
     /// Adds another gateway port with its own switch and chassis group, as a peering over a transit switch does.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn add_second_gateway(&self, networks: &[&str]) -> Result<String> {
         let switch = format!("ts-incus-{}", self.prefix());
         let port = switch.clone();
@@ -266,10 +226,6 @@ impl Net {
     }
 
     /// Removes the whole network.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn remove(self) -> Result<()> {
         let delete = |table: &str, name: &str| json!({"op": "delete", "table": table, "where": [["name", "==", name]]});
         let mut operations = vec![
@@ -353,19 +309,11 @@ impl Net {
 
 impl Instance {
     /// The IPv4 address as a forward's target.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
     pub fn v4(&self) -> Result<IpAddr> {
         self.ipv4.map(IpAddr::V4).with_context(|| format!("{} has no IPv4 address", self.port))
     }
 
     /// The IPv6 address as a forward's target.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
     pub fn v6(&self) -> Result<IpAddr> {
         self.ipv6.map(IpAddr::V6).with_context(|| format!("{} has no IPv6 address", self.port))
     }

@@ -15,12 +15,8 @@ pub trait Northbound {
     fn sockets(&self) -> Vec<PathBuf>;
 
     /// Runs one transaction of RFC 7047 operations at the first server that answers, and returns the result of each. A
-    /// follower forwards it to its leader.
-    ///
-    /// # Errors
-    ///
-    /// When any operation fails, or no server answers. With several servers, one may have failed before its answer: the
-    /// operations are then executed twice.
+    /// follower forwards it to its leader. One of several servers may fail before its answer: the operations are then
+    /// executed twice.
     fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
         rpc::transact_at(&self.sockets(), DATABASE, &operations)
     }

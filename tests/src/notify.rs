@@ -18,10 +18,6 @@ pub struct NotifySocket {
 
 impl NotifySocket {
     /// Listens in its own directory.
-    ///
-    /// # Errors
-    ///
-    /// When the socket cannot be made.
     pub fn new() -> Result<Self> {
         let dir = Dir::new("notify")?;
         let path = dir.path().join("notify.sock");
@@ -41,10 +37,6 @@ impl NotifySocket {
     }
 
     /// Waits for a new message that contains `text`, and returns it.
-    ///
-    /// # Errors
-    ///
-    /// When there is none in time; with all messages so far.
     pub fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<String> {
         let (start, known) = (Instant::now(), self.told.len());
         loop {

@@ -28,10 +28,6 @@ pub struct Ovn {
 
 impl Ovn {
     /// Starts all three and waits until northd is active.
-    ///
-    /// # Errors
-    ///
-    /// When a program is missing or one of them does not start.
     pub fn start() -> Result<Self> {
         let (nb, sb, dir) = (OvsdbServer::northbound()?, OvsdbServer::southbound()?, Dir::new("northd")?);
         let northd = northd(&nb, &sb, &dir)?;
@@ -42,10 +38,6 @@ impl Ovn {
 
     /// Makes another northd create the logical flows again, in an empty Southbound database, so that they depend only
     /// on the present Northbound.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
     pub fn renew_southbound(&mut self) -> Result<()> {
         self.northd.kill9()?;
         self.sb = OvsdbServer::southbound()?;
@@ -61,10 +53,6 @@ impl Ovn {
     }
 
     /// Sends a command to northd's control socket.
-    ///
-    /// # Errors
-    ///
-    /// When northd refuses it.
     pub fn northd_appctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovn-appctl", self.dir.path());
         command.arg("-t").arg(control(&self.dir)).args(arguments);
@@ -72,10 +60,6 @@ impl Ovn {
     }
 
     /// Runs ovn-nbctl; several commands may be chained with `--`.
-    ///
-    /// # Errors
-    ///
-    /// When ovn-nbctl fails, with its output.
     pub fn nbctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.tool("ovn-nbctl", &self.nb);
         command.args(arguments);
@@ -83,10 +67,6 @@ impl Ovn {
     }
 
     /// As [`nbctl`](Self::nbctl), and waits until northd has brought the change to the Southbound database.
-    ///
-    /// # Errors
-    ///
-    /// When ovn-nbctl fails, or northd does not follow.
     pub fn nbctl_wait_sb(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.tool("ovn-nbctl", &self.nb);
         command.arg("--wait=sb").args(arguments);
@@ -94,19 +74,11 @@ impl Ovn {
     }
 
     /// Waits until northd has brought everything written so far to the Southbound database.
-    ///
-    /// # Errors
-    ///
-    /// When northd does not follow.
     pub fn sync(&self) -> Result<()> {
         self.nbctl_wait_sb(&["sync"]).map(drop)
     }
 
     /// Runs ovn-sbctl.
-    ///
-    /// # Errors
-    ///
-    /// When ovn-sbctl fails, with its output.
     pub fn sbctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.tool("ovn-sbctl", &self.sb);
         command.args(arguments);
@@ -116,10 +88,6 @@ impl Ovn {
     /// The logical flows of a router or switch that belong to one stage, such as `lr_out_snat`.
     ///
     /// Only synchronised flows are included: call [`sync`](Self::sync) first.
-    ///
-    /// # Errors
-    ///
-    /// When ovn-sbctl fails, also because there is no such router or switch.
     pub fn lflows(&self, datapath: &str, stage: &str) -> Result<Vec<String>> {
         // Stage names are padded inside their parentheses: (lr_out_snat        ).
         let wanted = |line: &&str| {
@@ -132,10 +100,6 @@ impl Ovn {
     }
 
     /// Starts an ovn-trace for the flows synchronised so far: call [`sync`](Self::sync) first.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
     pub fn tracer(&self) -> Result<Tracer> {
         Tracer::start(&self.sb)
     }

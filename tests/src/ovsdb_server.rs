@@ -41,29 +41,17 @@ pub struct OvsdbServer {
 
 impl OvsdbServer {
     /// Starts a server with an empty Northbound database.
-    ///
-    /// # Errors
-    ///
-    /// When a program or the schema is missing, or the server does not start.
     pub fn northbound() -> Result<Self> {
         Self::with_schema(&installed_schema("ovn-nb.ovsschema")?)
     }
 
     /// As [`northbound`](Self::northbound), with a server that uses this clock.
-    ///
-    /// # Errors
-    ///
-    /// As there.
     pub fn northbound_by(clock: &Clock) -> Result<Self> {
         let schema = installed_schema("ovn-nb.ovsschema")?;
         Self::launched(DATABASE, clock.environment().to_vec(), |file| create(file, &schema))
     }
 
     /// Starts a server with an empty Northbound database with an edited schema.
-    ///
-    /// # Errors
-    ///
-    /// As [`northbound`](Self::northbound).
     pub fn northbound_with(edit: impl FnOnce(&mut Value)) -> Result<Self> {
         let mut schema = serde_json::from_slice(&fs::read(installed_schema("ovn-nb.ovsschema")?)?)?;
         edit(&mut schema);
@@ -74,29 +62,17 @@ impl OvsdbServer {
     }
 
     /// Starts a server with an empty Southbound database.
-    ///
-    /// # Errors
-    ///
-    /// As [`northbound`](Self::northbound).
     pub fn southbound() -> Result<Self> {
         Self::with_schema(&installed_schema("ovn-sb.ovsschema")?)
     }
 
     /// Starts a server with an empty Open vSwitch database.
-    ///
-    /// # Errors
-    ///
-    /// As [`northbound`](Self::northbound).
     pub fn open_vswitch() -> Result<Self> {
         // Images of OVN's central services lack this schema, so it is always that of this machine.
         Self::with_schema(&schema_here("vswitch.ovsschema")?)
     }
 
     /// Starts a server with an empty database of the schema in a file.
-    ///
-    /// # Errors
-    ///
-    /// As [`northbound`](Self::northbound), and when the schema is not valid.
     pub fn with_schema(schema: &Path) -> Result<Self> {
         let text = fs::read(schema).with_context(|| format!("cannot read {}", schema.display()))?;
         let parsed: Value = serde_json::from_slice(&text).context("the schema is not JSON")?;
@@ -106,10 +82,6 @@ impl OvsdbServer {
     }
 
     /// Starts a server with a database file, which `make` writes at the path that it is given.
-    ///
-    /// # Errors
-    ///
-    /// When `make` fails, or the server does not start with what it wrote.
     pub fn with_file(database: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         Self::launched(database, Vec::new(), make)
     }
@@ -157,10 +129,6 @@ impl OvsdbServer {
     }
 
     /// Sends a command to the server's control socket, as `ovs-appctl` does.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses it.
     pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovs-appctl", self.dir());
         command.arg("-t").arg(self.dir().join("db.ctl")).args(arguments);
@@ -168,38 +136,22 @@ impl OvsdbServer {
     }
 
     /// Kills the server and starts it again with the same file, socket and port.
-    ///
-    /// # Errors
-    ///
-    /// When it does not come back.
     pub fn restart(&mut self) -> Result<()> {
         self.kill9()?;
         self.start()
     }
 
     /// Kills the server with SIGKILL; its file stays.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system refuses.
     pub fn kill9(&mut self) -> Result<()> {
         self.daemon.kill9()
     }
 
     /// Stops the server in an orderly way; its file stays.
-    ///
-    /// # Errors
-    ///
-    /// When it does not run, or does not end.
     pub fn stop(&mut self) -> Result<()> {
         self.daemon.terminate(READY).map(drop)
     }
 
     /// Starts the server after [`stop`](Self::stop) or [`kill9`](Self::kill9).
-    ///
-    /// # Errors
-    ///
-    /// When it runs already, or does not start.
     pub fn start(&mut self) -> Result<()> {
         if self.daemon.is_running() {
             bail!("the server runs already");
@@ -210,19 +162,11 @@ impl OvsdbServer {
     }
 
     /// Runs one transaction of RFC 7047 operations and returns the result of each.
-    ///
-    /// # Errors
-    ///
-    /// When any operation fails: then nothing was changed, and the error names the operation and the cause.
     pub fn transact(&self, operations: Vec<Value>) -> Result<Vec<Value>> {
         rpc::transact(&self.socket(), &self.database, operations)
     }
 
     /// Everything in the database.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let mut command = isolated("ovsdb-client", self.dir());
         command.args(["--timeout=60", "--format=json", "dump", &self.remote(), &self.database]);
@@ -231,10 +175,6 @@ impl OvsdbServer {
 
     /// Every transaction since the database was created, oldest first: one line each, with its comment and the tables
     /// that it changed.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read.
     pub fn transactions(&self) -> Result<Vec<String>> {
         let mut command = isolated("ovsdb-tool", self.dir());
         command.arg("show-log").arg(self.dir().join("db"));
@@ -249,19 +189,11 @@ impl OvsdbServer {
     }
 
     /// The content of the database as text, which is equal for equal contents.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer.
     pub fn dump(&self) -> Result<String> {
         self.dump_without(&[])
     }
 
     /// As [`dump`](Self::dump), without some tables and columns (see [`Snapshot::without`]).
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer.
     pub fn dump_without(&self, what: &[&str]) -> Result<String> {
         Ok(self.snapshot()?.without(what).to_string())
     }

@@ -41,10 +41,6 @@ impl Authority {
 
 impl Pki {
     /// Makes both CAs.
-    ///
-    /// # Errors
-    ///
-    /// When `ovs-pki` or `openssl` is missing or fails.
     pub fn new() -> Result<Self> {
         let pki = Self { dir: Dir::new("pki")? };
         run(pki.ovs_pki(&["init"]))?;
@@ -62,30 +58,18 @@ impl Pki {
     }
 
     /// Makes a key with a certificate, as `ovs-pki` does by default: with a unique id in its name.
-    ///
-    /// # Errors
-    ///
-    /// When `ovs-pki` fails.
     pub fn issue(&self, name: &str, authority: Authority) -> Result<Certified> {
         run(self.ovs_pki(&["req+sign", name, authority.name()]))?;
         Ok(self.certified(name))
     }
 
     /// As [`issue`](Self::issue), with only the name as its common name.
-    ///
-    /// # Errors
-    ///
-    /// When `ovs-pki` fails.
     pub fn issue_for_host(&self, name: &str, authority: Authority) -> Result<Certified> {
         run(self.ovs_pki(&["-u", "req+sign", name, authority.name()]))?;
         Ok(self.certified(name))
     }
 
     /// As [`issue`](Self::issue), valid between two times as X.509 writes them: `20200101000000Z`.
-    ///
-    /// # Errors
-    ///
-    /// When `ovs-pki` or `openssl` fails.
     pub fn issue_between(
         &self,
         name: &str,
@@ -105,10 +89,6 @@ impl Pki {
     }
 
     /// Makes a key with a certificate of X.509 version 1, as `ovs-pki` did before 2018.
-    ///
-    /// # Errors
-    ///
-    /// When `ovs-pki` or `openssl` fails, or `openssl` is too new to make one.
     pub fn issue_v1(&self, name: &str, authority: Authority) -> Result<Certified> {
         let certified = self.request(name)?;
         let ca = self.ca_dir(authority);
@@ -126,10 +106,6 @@ impl Pki {
     }
 
     /// Makes a key with a certificate that it signed itself.
-    ///
-    /// # Errors
-    ///
-    /// When `ovs-pki` fails.
     pub fn self_signed(&self, name: &str) -> Result<Certified> {
         let certified = self.request(name)?;
         run(self.ovs_pki(&["self-sign", name]))?;
@@ -137,10 +113,6 @@ impl Pki {
     }
 
     /// Makes a CA by `openssl` alone, with SHA-512 and a key of this kind: `rsa`, `ed25519` or the name of a curve.
-    ///
-    /// # Errors
-    ///
-    /// When `openssl` fails.
     pub fn openssl_ca(&self, name: &str, kind: &str) -> Result<Certified> {
         let ca = self.key(name, kind)?;
         let mut sign = isolated("openssl", self.dir());
@@ -152,10 +124,6 @@ impl Pki {
 
     /// Makes a key of this kind, with a certificate of version 3 that a CA of [`openssl_ca`](Self::openssl_ca) signs
     /// with SHA-512.
-    ///
-    /// # Errors
-    ///
-    /// When `openssl` fails.
     pub fn issue_by(&self, ca: &Certified, name: &str, kind: &str) -> Result<Certified> {
         let certified = self.key(name, kind)?;
         let file = |what: &str| self.dir().join(format!("{name}-{what}"));

@@ -26,10 +26,6 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts `command` with both outputs appended to `log`.
-    ///
-    /// # Errors
-    ///
-    /// When the program is missing or cannot be started.
     pub fn spawn(mut command: Command, log: &Path) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
@@ -48,10 +44,6 @@ impl Daemon {
     }
 
     /// Waits until `ready` returns true, or the process ends, or `timeout` passes.
-    ///
-    /// # Errors
-    ///
-    /// In the latter two cases, with the end of the log.
     pub fn wait_ready(&mut self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
         let start = Instant::now();
         while !ready() {
@@ -84,11 +76,7 @@ impl Daemon {
         read_from(&self.log, 0)
     }
 
-    /// Waits until this process has logged `text`.
-    ///
-    /// # Errors
-    ///
-    /// When it ends before, or has not after `timeout`; with the end of the log.
+    /// Waits until this process has logged `text`. An error has the end of the log.
     pub fn wait_for_log(&mut self, text: &str, timeout: Duration) -> Result<()> {
         let (path, before) = (self.log.clone(), self.before);
         self.wait_ready(timeout, || read_from(&path, before).contains(text))
@@ -107,10 +95,6 @@ impl Daemon {
     }
 
     /// The exit status, once there is one.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system does not report it.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         if self.exited.is_none() {
             self.exited = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))?;
@@ -118,11 +102,7 @@ impl Daemon {
         Ok(self.exited)
     }
 
-    /// Waits for the process to end by itself.
-    ///
-    /// # Errors
-    ///
-    /// When it has not after `timeout`, with the end of the log. It is left running.
+    /// Waits for the process to end by itself. It is left running if it has not after `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let start = Instant::now();
         loop {
@@ -141,10 +121,6 @@ impl Daemon {
     }
 
     /// Sends a signal by name: `TERM`, `HUP`, `STOP`, `CONT`.
-    ///
-    /// # Errors
-    ///
-    /// When the process has ended already.
     pub fn signal(&mut self, name: &str) -> Result<()> {
         if let Some(status) = self.try_wait()? {
             bail!("no SIG{name} for {}: it has ended ({status})", self.name);
@@ -156,10 +132,6 @@ impl Daemon {
     }
 
     /// Kills the process with SIGKILL, like a crash or a power cut, and waits until it is gone.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system refuses. A process that has ended already is not an error.
     pub fn kill9(&mut self) -> Result<()> {
         if self.try_wait()?.is_none() {
             self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
@@ -169,10 +141,6 @@ impl Daemon {
     }
 
     /// Asks the process to end (`SIGTERM`) and waits for that.
-    ///
-    /// # Errors
-    ///
-    /// When it has ended before, or has not after `timeout`.
     pub fn terminate(&mut self, timeout: Duration) -> Result<ExitStatus> {
         self.signal("TERM")?;
         self.wait(timeout)

@@ -17,10 +17,6 @@ pub struct Proxy {
 
 impl Proxy {
     /// Listens at `socket` for clients of the server at `behind`, and changes what they send and what they get.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot listen.
     pub fn start(socket: PathBuf, behind: &Path, up: Change, down: Change) -> Result<Self> {
         let (listener, behind) = (UnixListener::bind(&socket)?, behind.to_owned());
         thread::spawn(move || {

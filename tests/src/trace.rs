@@ -38,10 +38,6 @@ pub struct Tracer {
 
 impl Tracer {
     /// Starts one for the present content of the Southbound database.
-    ///
-    /// # Errors
-    ///
-    /// When ovn-trace is missing or does not start.
     pub(crate) fn start(southbound: &OvsdbServer) -> Result<Self> {
         let dir = Dir::new("trace")?;
         let copy = OvsdbServer::with_file(southbound.database(), |file| {
@@ -59,10 +55,6 @@ impl Tracer {
 
     /// Follows a packet, an expression as ovn-trace(8) has it, that comes in at a logical switch or router, and returns
     /// the detailed account.
-    ///
-    /// # Errors
-    ///
-    /// When ovn-trace does not understand the packet.
     pub fn follow(&mut self, datapath: &str, packet: &str) -> Result<String> {
         if self.left == 0 {
             self.exit()?;

@@ -35,10 +35,6 @@ impl<T> Settled for Option<T> {
 ///
 /// An error of `probe` means "not yet" and is kept as the last state seen, so a probe best says
 /// `bail!("still {n} rows")`. The probe runs at least once, and once more at the deadline.
-///
-/// # Errors
-///
-/// When `timeout` has passed; the error names `what` and carries the last error of `probe`.
 pub fn eventually<S: Settled>(
     timeout: Duration,
     what: &str,

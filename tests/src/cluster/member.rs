@@ -62,20 +62,12 @@ impl Member {
     }
 
     /// Sends a command to the server's control socket, as `ovs-appctl` does.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses it, or does not answer soon.
     pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
         self.control(20, arguments)
     }
 
     /// Lets the server compact its file. It refuses that if nothing was added to the file since the last time, which is no
     /// failure here.
-    ///
-    /// # Errors
-    ///
-    /// When it does not answer, or refuses for another reason.
     pub fn compact(&self) -> Result<()> {
         let refused = |error: anyhow::Error| match format!("{error:#}") {
             text if text.contains("not storing a duplicate snapshot") => Ok(()),
@@ -92,20 +84,12 @@ impl Member {
     }
 
     /// The server's status in its cluster.
-    ///
-    /// # Errors
-    ///
-    /// When it does not answer, or is not in a cluster.
     pub fn cluster_status(&self) -> Result<String> {
         // It is polled, and may be frozen.
         self.control(2, &["cluster/status", DATABASE])
     }
 
     /// The content of this server's database.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let mut command = isolated("ovsdb-client", &self.dir);
         command.args(["--timeout=20", "--format=json", "--no-leader-only", "dump", &self.remote(), DATABASE]);
@@ -113,19 +97,11 @@ impl Member {
     }
 
     /// Kills the server with SIGKILL; its files stay.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system refuses.
     pub fn kill9(&mut self) -> Result<()> {
         self.daemon.kill9()
     }
 
     /// Starts the server after [`kill9`](Self::kill9), with the same files, socket and port.
-    ///
-    /// # Errors
-    ///
-    /// When it runs already, or does not start.
     pub fn restart(&mut self) -> Result<()> {
         if self.daemon.is_running() {
             bail!("the server runs already");

@@ -12,10 +12,6 @@ pub struct Relay {
 
 impl Relay {
     /// Starts a relay of the Northbound database at these remotes.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start. A missing source is not an error.
     pub fn start(remotes: &str) -> Result<Self> {
         let dir = Dir::new("relay")?;
         let server = Member::start(dir.path(), "relay", &[format!("relay:{DATABASE}:{remotes}")])?;

@@ -24,10 +24,6 @@ pub struct TlsServer {
 impl TlsServer {
     /// Starts a server that shows this certificate and requires client certificates that `ca_cert` has signed. It also
     /// sends `peer_ca_cert`, if given, for clients to bootstrap from.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
     pub fn start(own: &Certified, ca_cert: &Path, peer_ca_cert: Option<&Path>) -> Result<Self> {
         let dir = Dir::new("tls")?;
         let file = dir.path().join("db");
@@ -53,10 +49,6 @@ impl TlsServer {
     }
 
     /// Breaks all connections, so that clients have to connect again.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn reconnect(&self) -> Result<()> {
         self.server.appctl(&["ovsdb-server/reconnect"]).map(drop)
     }

@@ -52,10 +52,6 @@ const CHASSIS: &str = "gateway-1";
 
 impl Estate {
     /// Writes the Southbound database with at least this many flows, as a file of a standalone ovsdb-server.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read or written.
     pub(crate) fn write_southbound(&self, translations: &[Translation], flows: u64, to: &Path) -> Result<()> {
         let schema = fs::read(installed_schema("ovn-sb.ovsschema")?)?;
         let schema: Value = serde_json::from_slice(&schema).context("the schema is not JSON")?;

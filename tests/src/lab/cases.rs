@@ -43,10 +43,6 @@ const CASES: [Play; 6] = [
 const A: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
 /// Plays all of them, each in its own lab.
-///
-/// # Errors
-///
-/// When one cannot be set up, or the agent does not finish its work.
 pub fn play() -> Result<Vec<Played>> {
     CASES.iter().map(|case| case()).collect()
 }

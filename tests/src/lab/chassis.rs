@@ -111,10 +111,6 @@ impl Chassis {
     }
 
     /// Runs ovs-vsctl.
-    ///
-    /// # Errors
-    ///
-    /// When ovs-vsctl fails, with its output.
     pub fn vsctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovs-vsctl", self.dir());
         command.args(["-vsyslog:off", "--timeout=30", &format!("--db={}", self.configuration.remote())]);
@@ -123,10 +119,6 @@ impl Chassis {
     }
 
     /// Sends a command to ovs-vswitchd's control socket, such as `dpctl/dump-conntrack`.
-    ///
-    /// # Errors
-    ///
-    /// When it is refused.
     pub fn appctl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = isolated("ovs-appctl", self.dir());
         command.args(["--timeout=30", "-t", "ovs-vswitchd"]).args(arguments);

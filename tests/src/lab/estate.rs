@@ -134,10 +134,6 @@ impl Drop for Estate {
 }
 
 /// The reaper: waits for the end of standard input, then removes everything in the inventory.
-///
-/// # Errors
-///
-/// When there is no inventory. Items that are gone already are not an error.
 pub fn reap(inventory: &Path) -> Result<()> {
     let lab = inventory.parent().context("an inventory without a directory")?;
     let mut file = File::open(inventory)?;
@@ -182,10 +178,6 @@ pub fn sweep_leftovers(only: Option<&str>) -> Vec<String> {
 }
 
 /// Ends a lab of another process, by killing that process, and waits until nothing is left of it.
-///
-/// # Errors
-///
-/// When it does not end.
 pub fn end(lab: &Found) -> Result<()> {
     // Checked again, so that no other process with this number is killed.
     if describe(&lab.dir).is_some_and(|now| now.alive)

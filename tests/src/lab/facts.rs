@@ -62,10 +62,6 @@ const CASES: [(&str, &str, Measure); 19] = [
 ];
 
 /// Measures everything, for both families, with two instances of the lab's network.
-///
-/// # Errors
-///
-/// When a case cannot be set up. The results are in the facts.
 pub fn measure(lab: &Lab, c1: &Host, c2: &Host) -> Result<Vec<Fact>> {
     let mut facts = Vec::new();
     for family in Family::BOTH {

@@ -40,10 +40,6 @@ impl Flows {
 
     /// Sends a request on every flow, and counts those on which request and answer arrive. A datagram from a new source
     /// does not belong to a known flow, and is not answered.
-    ///
-    /// # Errors
-    ///
-    /// When a socket fails. Silence is an outcome.
     pub fn check(&mut self) -> Result<Counts> {
         self.look(SILENCE)
     }

@@ -85,20 +85,12 @@ impl Host {
     }
 
     /// The same host with an additional address.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot get the address.
     pub fn also(&self, address: Ipv4Addr) -> Result<Self> {
         self.namespace.shell(&format!("ip address add {address}/32 dev eth0"))?;
         Ok(Self { ipv4: Some(address), ipv6: None, ..self.clone() })
     }
 
     /// A host of a lab of another process, from that lab's [`description`](super::description).
-    ///
-    /// # Errors
-    ///
-    /// When there is none of that name.
     pub fn described(lab: &Value, name: &str) -> Result<Self> {
         let all = lab["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
         let host = all.iter().find(|host| host["name"] == name);
@@ -133,19 +125,11 @@ impl Host {
     }
 
     /// The instance's `Logical_Switch_Port`.
-    ///
-    /// # Errors
-    ///
-    /// When this is the outside host.
     pub fn port(&self) -> Result<&str> {
         self.port.as_deref().with_context(|| format!("{} has no logical port", self.name))
     }
 
     /// Its address.
-    ///
-    /// # Errors
-    ///
-    /// When it has none of that family.
     pub fn address(&self, family: Family) -> Result<IpAddr> {
         let address = match family {
             Family::V4 => self.ipv4.map(IpAddr::V4),

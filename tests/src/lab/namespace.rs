@@ -43,10 +43,6 @@ impl Namespace {
     /// Calls `work` on a thread that is in this namespace.
     ///
     /// Everything it creates stays there: a socket, wherever it is used later, and a process with all its children.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such namespace, or the error of `work`.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let path = Path::new(DIRECTORY).join(&self.name);
         let file = File::open(&path).with_context(|| format!("no namespace {}", self.name))?;
@@ -59,10 +55,6 @@ impl Namespace {
     }
 
     /// Runs a shell script in this namespace, up to its first failing command, and returns what it printed.
-    ///
-    /// # Errors
-    ///
-    /// When a command fails, with its output.
     pub fn shell(&self, script: &str) -> Result<String> {
         self.run(|| {
             let mut command = Command::new("sh");

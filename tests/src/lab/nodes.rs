@@ -23,10 +23,6 @@ pub struct Nodes {
 
 impl Nodes {
     /// Makes this many nodes, with all servers and agents running. Each agent names all servers, its own first.
-    ///
-    /// # Errors
-    ///
-    /// When something does not start, or without root.
     pub fn start(count: usize) -> Result<Self> {
         let estate = Estate::new()?;
         let wire = estate.namespace("wire")?;
@@ -69,20 +65,12 @@ impl Nodes {
     }
 
     /// Starts an agent that was killed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Agent::restart`].
     pub fn restart(&mut self, n: usize) -> Result<()> {
         let agent = &mut self.agents[n];
         self.nodes[n].0.run(|| agent.restart())
     }
 
     /// Silently drops all packets from and to a node.
-    ///
-    /// # Errors
-    ///
-    /// When the namespace is gone.
     pub fn part(&self, n: usize) -> Result<()> {
         let address = self.nodes[n].1;
         self.wire
@@ -93,10 +81,6 @@ impl Nodes {
     }
 
     /// Lets packets through again.
-    ///
-    /// # Errors
-    ///
-    /// As [`part`](Self::part).
     pub fn join(&self, n: usize) -> Result<()> {
         let address = self.nodes[n].1;
         self.wire

@@ -59,10 +59,6 @@ impl Proto {
 
 impl<'a> Way<'a> {
     /// To a host's own address.
-    ///
-    /// # Errors
-    ///
-    /// When one of them has no address of that family.
     pub fn direct(from: &'a Host, at: &'a Host, family: Family) -> Result<Self> {
         from.address(family)?;
         let to = at.address(family)?;
@@ -70,10 +66,6 @@ impl<'a> Way<'a> {
     }
 
     /// To a forwarded address and port, to arrive at a port of a host.
-    ///
-    /// # Errors
-    ///
-    /// When one of them has no address of that family.
     pub fn forwarded(from: &'a Host, forward: SocketAddr, at: &'a Host, port: u16) -> Result<Self> {
         let family = Family::from(forward.ip());
         from.address(family)?;
@@ -90,10 +82,6 @@ impl<'a> Way<'a> {
     }
 
     /// Sends a probe this way, from a source port or any.
-    ///
-    /// # Errors
-    ///
-    /// When a port is taken, or a namespace gone. Silence is an outcome.
     pub fn probe(&self, proto: Proto, source_port: Option<u16>) -> Result<Outcome> {
         let outcome = match proto {
             Proto::Tcp => self.tcp(source_port),
@@ -104,19 +92,11 @@ impl<'a> Way<'a> {
     }
 
     /// Establishes `count` connections this way and keeps sending on them; the listening port is then free again.
-    ///
-    /// # Errors
-    ///
-    /// When not all of them get established.
     pub fn hold(&self, count: usize) -> Result<Held> {
         Held::establish(self, count).with_context(|| format!("{count} connections {self}"))
     }
 
     /// Opens `count` flows of UDP datagrams this way.
-    ///
-    /// # Errors
-    ///
-    /// When not all of them are answered.
     pub fn open_flows(&self, count: usize) -> Result<Flows> {
         Flows::open(self, count).with_context(|| format!("{count} UDP flows {self}"))
     }
@@ -236,10 +216,6 @@ impl<'a> Way<'a> {
 
 impl Outcome {
     /// Its source as the receiver saw it, if the probe was answered.
-    ///
-    /// # Errors
-    ///
-    /// When no answer came, or one that the receiver did not give.
     pub fn seen(&self) -> Result<SocketAddr> {
         match self.seen {
             Some(seen) if self.answered => Ok(seen),

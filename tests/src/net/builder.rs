@@ -74,10 +74,6 @@ impl NetBuilder {
     }
 
     /// Writes the network in one transaction.
-    ///
-    /// # Errors
-    ///
-    /// When an address is invalid, or the server refuses.
     pub fn create(self, server: &impl Northbound) -> Result<Net> {
         ensure!((1..=0xffff).contains(&self.id), "a network's number is 1 to 65535, not {}", self.id);
         let parse = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<Cidr>>>();

@@ -29,10 +29,6 @@ pub enum DefaultTarget {
 /// Forwards: load balancers on the router and on the internal switch.
 impl Net {
     /// Forwards TCP connections to a port of an external address.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn add_forward(&self, listen: IpAddr, port: u16, target: IpAddr, target_port: u16) -> Result<()> {
         self.add_forwards(
             Protocol::Tcp,
@@ -43,10 +39,6 @@ impl Net {
     /// Adds many (listen, target) pairs in one transaction.
     ///
     /// As Incus does, this deletes and re-creates the load balancer of every listen address that has one.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn add_forwards(&self, protocol: Protocol, pairs: &[(SocketAddr, SocketAddr)]) -> Result<()> {
         let mut wanted: BTreeMap<IpAddr, BTreeMap<String, String>> = BTreeMap::new();
         for (listen, target) in pairs {
@@ -66,10 +58,6 @@ impl Net {
     }
 
     /// The VIPs of a forward: `"address:port"` or `"address"` to `"target:port"` or `"target"`.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer.
     pub fn vips(&self, protocol: Protocol, listen: IpAddr) -> Result<BTreeMap<String, String>> {
         let found =
             self.transact(vec![select("Load_Balancer", &self.balancer(protocol, listen), &["vips"])])?;
@@ -78,10 +66,6 @@ impl Net {
 
     /// Writes a forward's VIPs again, as Incus does on every edit: the load balancer is deleted and, unless `vips` is
     /// empty, created again in the same transaction with another UUID.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn set_vips(
         &self,
         protocol: Protocol,
@@ -92,10 +76,6 @@ impl Net {
     }
 
     /// Removes an address's forward whole: both load balancers and the `dnat` rows.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn remove_forward(&self, listen: IpAddr) -> Result<()> {
         let of_forward = |nat: &Nat| {
             nat.kind == "dnat" && nat.external_ids.is_empty() && nat.external_ip == listen.to_string()
@@ -110,10 +90,6 @@ impl Net {
     }
 
     /// Sends everything that arrives for an address to one target.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn add_default_target(&self, listen: IpAddr, target: IpAddr, shape: DefaultTarget) -> Result<()> {
         match shape {
             DefaultTarget::Dnat => self.add_nat("dnat", listen, &target.to_string()).map(drop),

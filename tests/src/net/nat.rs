@@ -32,10 +32,6 @@ pub struct Nat {
 /// The router's NAT rows.
 impl Net {
     /// The router's NAT rows, sorted.
-    ///
-    /// # Errors
-    ///
-    /// When the router is gone.
     pub fn nats(&self) -> Result<Vec<Nat>> {
         let references = set_column(&self.column("Logical_Router", &self.router(), "nat")?);
         let selects = references
@@ -52,10 +48,6 @@ impl Net {
     }
 
     /// Adds a foreign NAT row of type `snat`, `dnat` or `dnat_and_snat` and returns its UUID.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn add_nat(&self, kind: &str, external: IpAddr, logical: &str) -> Result<String> {
         let results = self.transact(vec![
             insert_nat("nat", kind, &external.to_string(), logical),
@@ -66,19 +58,11 @@ impl Net {
     }
 
     /// Removes a NAT row from the router, whatever its owner.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn remove_nat(&self, uuid: &str) -> Result<()> {
         self.transact(vec![remove_from("Logical_Router", &self.router(), "nat", uuid_ref(uuid))]).map(drop)
     }
 
     /// Does the same as `incus network set` for some keys: removes **all** `snat` rows and adds the network's own again.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses.
     pub fn wipe_snat(&self) -> Result<()> {
         let rows: Vec<Value> =
             self.nats()?.iter().filter(|nat| nat.kind == "snat").map(|nat| uuid_ref(&nat.uuid)).collect();
