@@ -41,7 +41,9 @@ pub(crate) fn advice(path: &Path) -> String {
     let cure = if mode & 0o020 == 0 {
         format!("run as {owner}; as a service, by a drop-in with User={owner}")
     } else {
-        format!("put the user into group {group}; as a service, by a drop-in with SupplementaryGroups={group}")
+        format!(
+            "put the user into group {group}; as a service, by a drop-in with SupplementaryGroups={group}"
+        )
     };
     format!("{place}: {cure} (examples are in /usr/share/doc/ovn-extaddr)")
 }

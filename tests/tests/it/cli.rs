@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ovn_extaddr_tests::{
     Addressing, Agent, Cli, Daemon, DefaultTarget, Instance, Net, Output, Ovn, OvsdbServer, Protocol,
-    eventually, map_column,
+    eventually,
 };
 use serde_json::{Value, json};
 
@@ -461,24 +461,6 @@ fn forwards_are_listed_with_kind_targets_and_users() -> Result<()> {
     );
     let table = fixture.cli.run(&["forwards"])?.success()?;
     assert!(table.contains("10.57.1.11:8443") && table.contains("[") == table.contains("]:"), "{table}");
-    Ok(())
-}
-
-#[test]
-fn own_rows_are_tagged_with_their_port() -> Result<()> {
-    let fixture = Fixture::start()?;
-    let (net, instance) = network(&fixture.server)?;
-    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-    fixture.wait_for_rows([row(&net, &instance, "203.0.113.101", "10.57.1.11")])?;
-    let snapshot = fixture.server.snapshot()?;
-    let ours: Vec<_> = snapshot
-        .rows("NAT")
-        .map(|(_, row)| map_column(&row["external_ids"]))
-        .filter(|ids| !ids.is_empty())
-        .collect();
-    let expected =
-        [("ovn-extaddr:owner", OWNER), ("ovn-extaddr:port", &instance.port), ("ovn-extaddr:role", "egress")];
-    assert_eq!(ours, [expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into()]);
     Ok(())
 }
 

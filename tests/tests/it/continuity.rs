@@ -6,9 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovn_extaddr_tests::{Addressing, Agent, Cli, Instance, Net, OvsdbServer, eventually};
 
-use crate::fixture::{
-    Fixture, OWNER, SOON, V4, ip, owned, row, wait_for_rows, wait_for_state, wait_until_settled,
-};
+use crate::fixture::{Fixture, OWNER, SOON, V4, ip, row, wait_for_rows, wait_until_settled};
 
 #[test]
 fn standby_agent_takes_over_from_a_killed_one() -> Result<()> {
@@ -41,29 +39,6 @@ fn standby_agent_takes_over_from_a_killed_one() -> Result<()> {
     wait_for_rows(&server, OWNER, rows(&net, &instances))?;
     first.wait_for_log("committed keys=1 changes=1")?;
     wait_until_settled(&Cli::new(server.remote())?)
-}
-
-#[test]
-fn repeatedly_killed_agents_neither_lose_nor_double_rows() -> Result<()> {
-    let server = OvsdbServer::northbound()?;
-    let (net, instances) = network(&server, 40)?;
-    let mut agents =
-        [Agent::start(server.remote())?, Agent::start(server.remote())?, Agent::start(server.remote())?];
-    for (index, instance) in instances.iter().enumerate() {
-        net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
-        if index % 3 == 0 {
-            agents[(index / 3) % 3].restart()?;
-        }
-        owned(&server, OWNER)?;
-    }
-    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
-    for (index, instance) in instances.iter().enumerate() {
-        net.annotate(&instance.port, V4, None)?;
-        if index % 3 == 0 {
-            agents[(index / 3) % 3].restart()?;
-        }
-    }
-    wait_for_rows(&server, OWNER, [])
 }
 
 #[test]
@@ -132,18 +107,6 @@ fn agent_without_a_database_stops_on_request() -> Result<()> {
     sleep(Duration::from_millis(100));
     assert!(agent.stop()?.success());
     Ok(())
-}
-
-#[test]
-fn agent_finds_the_server_among_several_remotes() -> Result<()> {
-    let server = OvsdbServer::northbound()?;
-    let (net, instances) = network(&server, 1)?;
-    net.annotate(&instances[0].port, V4, Some("203.0.113.101"))?;
-    let remotes = format!("unix:/no/such/socket,tcp:127.0.0.1:1,{}", server.tcp_remote());
-    let _agent = Agent::start(&remotes)?;
-    wait_for_rows(&server, OWNER, rows(&net, &instances))?;
-    let cli = Cli::new(&remotes)?;
-    wait_for_state(&cli, &instances[0].port, V4, "active")
 }
 
 #[test]

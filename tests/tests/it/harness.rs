@@ -115,45 +115,6 @@ fn eventually_reports_its_condition_and_the_last_error() {
 }
 
 #[test]
-fn northd_allocates_dynamic_addresses() -> Result<()> {
-    let ovn = Ovn::start()?;
-    let mut net = Net::builder(1).create(&ovn.nb)?;
-    let fixed = net.add_instance(Addressing::Static)?;
-    let mut dynamic = net.add_instance(Addressing::Dynamic)?;
-    assert_eq!(fixed.v4()?, ip("10.57.1.11"));
-    assert_eq!(dynamic.ipv4, None);
-    net.wait_for_addresses(&mut dynamic)?;
-    assert_eq!(dynamic.v4()?, ip("10.57.1.2"));
-    assert!(dynamic.v6()?.to_string().starts_with("fd42:57:1:"), "{dynamic:?}");
-    Ok(())
-}
-
-#[test]
-fn northd_turns_nat_and_forwards_into_flows() -> Result<()> {
-    let ovn = Ovn::start()?;
-    let mut net = Net::builder(1).create(&ovn.nb)?;
-    let instance = net.add_instance(Addressing::Static)?;
-    net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 8443)?;
-    net.add_forward(ip("2001:db8::65"), 443, instance.v6()?, 8443)?;
-    ovn.sync()?;
-
-    let has = |stage: &str, part: &str| -> Result<bool> {
-        Ok(ovn.lflows(&net.router(), stage)?.iter().any(|flow| flow.contains(part)))
-    };
-    assert!(has("lr_out_snat", "ct_snat(203.0.113.2)")?);
-    assert!(has("lr_out_snat", "ct_snat(2001:db8::2)")?);
-    assert!(has("lr_in_dnat", "10.57.1.11:8443")?);
-    assert!(has("lr_in_dnat", "[fd42:57:1::b]:8443")?);
-
-    // An override, made by hand.
-    assert!(!has("lr_out_snat", "ct_snat(203.0.113.101)")?);
-    net.add_nat("snat", ip("203.0.113.101"), "10.57.1.11")?;
-    ovn.sync()?;
-    assert!(has("lr_out_snat", "ct_snat(203.0.113.101)")?);
-    Ok(())
-}
-
-#[test]
 fn northd_ignores_nat_without_a_gateway() -> Result<()> {
     let ovn = Ovn::start()?;
     let net = Net::builder(1).without_gateway().create(&ovn.nb)?;
@@ -248,43 +209,6 @@ fn northd_requires_a_gateway_port_in_rows_beside_a_second_one() -> Result<()> {
 }
 
 #[test]
-fn thousand_instances_are_created() -> Result<()> {
-    let server = OvsdbServer::northbound()?;
-    for id in 1..=20 {
-        let mut net = Net::builder(id).create(&server)?;
-        let instances = net.add_instances(50, Addressing::Static)?;
-        let forwards: Vec<_> = (1..)
-            .zip(&instances)
-            .map(|(port, instance)| Ok(((ip("203.0.113.101"), port).into(), (instance.v4()?, 80).into())))
-            .collect::<Result<_>>()?;
-        net.add_forwards(Protocol::Tcp, &forwards)?;
-    }
-    assert_eq!(server.snapshot()?.rows("Logical_Switch_Port").count(), 20 * (50 + 3));
-    Ok(())
-}
-
-#[test]
-fn two_ovn_instances_run_side_by_side() -> Result<()> {
-    let (one, two) = std::thread::scope(|scope| {
-        let start = || scope.spawn(Ovn::start);
-        let (one, two) = (start(), start());
-        (one.join().expect("the thread ends"), two.join().expect("the thread ends"))
-    });
-    let (one, two) = (one?, two?);
-    Net::builder(1).create(&one.nb)?;
-    Net::builder(2).create(&two.nb)?;
-    assert_eq!(
-        one.nbctl_wait_sb(&["--bare", "--columns=name", "list", "logical_router"])?.trim(),
-        "incus-net1-lr"
-    );
-    assert_eq!(
-        two.nbctl_wait_sb(&["--bare", "--columns=name", "list", "logical_router"])?.trim(),
-        "incus-net2-lr"
-    );
-    Ok(())
-}
-
-#[test]
 fn dropped_servers_leave_no_processes_and_files() -> Result<()> {
     let (pids, dirs) = {
         let mut ovn = Ovn::start()?;
@@ -297,18 +221,5 @@ fn dropped_servers_leave_no_processes_and_files() -> Result<()> {
     if std::env::var_os("OVN_EXTADDR_TESTS_KEEP").is_none() {
         assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
     }
-    Ok(())
-}
-
-#[test]
-fn stopped_northd_follows_once_it_continues() -> Result<()> {
-    let mut ovn = Ovn::start()?;
-    ovn.northd().signal("STOP")?;
-    let mut net = Net::builder(1).create(&ovn.nb)?;
-    let mut instance = net.add_instance(Addressing::Dynamic)?;
-    assert_eq!(net.dynamic_addresses(&instance.port)?, None);
-    ovn.northd().signal("CONT")?;
-    net.wait_for_addresses(&mut instance)?;
-    assert!(ovn.northd_appctl(&["status"])?.contains("active"));
     Ok(())
 }

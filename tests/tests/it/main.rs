@@ -17,7 +17,6 @@ mod endpoints;
 mod exclusion;
 mod faults;
 mod fixture;
-mod forwards;
 mod harness;
 mod hostile;
 mod kept;

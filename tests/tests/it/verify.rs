@@ -163,35 +163,6 @@ fn missing_flows_of_a_stopped_northd_are_found() -> Result<()> {
 }
 
 #[test]
-fn rival_row_is_found_while_the_agent_is_dead() -> Result<()> {
-    let mut world = World::start()?;
-    world.wait_for(0, &[])?;
-    world.agent.kill9()?;
-    world.net.add_nat("snat", ip("203.0.113.99"), "10.57.1.11")?;
-    world.ovn.sync()?;
-    world.answer()?;
-    let messages = world.wait_for(1, &["override unknown", "rival failed"])?;
-    assert!(messages[0].starts_with("conflict"), "{messages:?}");
-    assert!(
-        messages[1].contains("a flow of priority 161 gives 203.0.113.99 (of the Northbound row "),
-        "{messages:?}"
-    );
-    Ok(())
-}
-
-#[test]
-fn deleted_southbound_flows_are_found() -> Result<()> {
-    let mut world = World::start()?;
-    world.wait_for(0, &[])?;
-    world.ovn.northd().signal("STOP")?;
-    world.delete_flows("lr_in_unsnat", 100)?;
-    world.wait_for(1, &["unsnat failed"])?;
-    world.delete_flows("lr_out_snat", 161)?;
-    // With 23.03 the other flow is left, which is for what the router forwards itself.
-    world.wait_for(1, &["in-step unknown", "snat failed"]).map(drop)
-}
-
-#[test]
 fn unbound_gateway_or_instance_is_found() -> Result<()> {
     let world = World::start()?;
     world.wait_for(0, &[])?;

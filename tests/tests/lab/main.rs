@@ -1,6 +1,5 @@
 //! Tests with real packets: each starts a complete OVN in network namespaces. They need root.
 
-mod agent;
 mod cases;
 mod hazards;
 mod held;
