@@ -66,6 +66,11 @@ impl Ovn {
         run(command)
     }
 
+    /// The same for commands in one line, whose words have no spaces.
+    pub fn nbctl_line(&self, line: &str) -> Result<String> {
+        self.nbctl(&line.split_ascii_whitespace().collect::<Vec<_>>())
+    }
+
     /// As [`nbctl`](Self::nbctl), and waits until northd has brought the change to the Southbound database.
     pub fn nbctl_wait_sb(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.tool("ovn-nbctl", &self.nb);

@@ -89,12 +89,8 @@ fn internal_vip() -> Result<Played> {
     let row = stage.add("snat", vip)?;
     let before = format!("c1 leaves {}", stage.out()?);
     stage.remove(&[row])?;
-    let said = stage.with_agent(&[
-        "set".to_owned(),
-        "logical_router".to_owned(),
-        router,
-        "external_ids:address.external=auto".to_owned(),
-    ])?;
+    let said =
+        stage.with_agent(&format!("set logical_router {router} external_ids:address.external=auto"))?;
     let agent = format!("c1 leaves {}", stage.out()?);
     let what = "a service inside, 10.57.1.50:80, on a router with `options:chassis`; `auto` for all";
     let mut played = Played::new(4, what, without, agent, said);
@@ -131,18 +127,9 @@ fn for_some_hosts() -> Result<Played> {
     stage.balancer(&format!("{A}:80"), &format!("{}:8080", stage.address()?))?;
     let far = stage.lab.wan().also(Ipv4Addr::new(198, 51, 100, 9))?;
     let row = stage.add("snat", A)?;
-    stage.nbctl(&[
-        "--id=@set",
-        "create",
-        "address_set",
-        "name=far",
-        "addresses=\"198.51.100.0/24\"",
-        "--",
-        "set",
-        "nat",
-        &row,
-        "allowed_ext_ips=@set",
-    ])?;
+    stage.nbctl(&format!(
+        "--id=@set create address_set name=far addresses=\"198.51.100.0/24\" -- set nat {row} allowed_ext_ips=@set"
+    ))?;
     stage.sync()?;
     let look = || -> Result<String> {
         let there = stage.way(&stage.c1, &far)?;
@@ -173,12 +160,12 @@ fn forced_source() -> Result<Played> {
     let balancers =
         [Protocol::Tcp, Protocol::Udp].map(|protocol| stage.lab.net().balancer(protocol, A.into()));
     for balancer in &balancers {
-        stage.nbctl(&["lr-lb-del", &router, balancer])?;
+        stage.nbctl(&format!("lr-lb-del {router} {balancer}"))?;
     }
     let rows = [stage.add("dnat", A)?, stage.add("snat", A)?];
     let before = look()?;
     for balancer in &balancers {
-        stage.nbctl(&["lr-lb-add", &router, balancer])?;
+        stage.nbctl(&format!("lr-lb-add {router} {balancer}"))?;
     }
     stage.remove(&rows)?;
     let said = stage.with_agent(&stage.ask(A)?)?;
@@ -194,20 +181,11 @@ fn second_gateway_port() -> Result<Played> {
     let mut lab = Lab::builder().start()?;
     let router = lab.net().router();
     let ovn = lab.ovn();
-    ovn.nbctl(&["lrp-add", &router, "priv", "0a:00:00:00:02:02", "192.0.2.2/24"])?;
-    ovn.nbctl(&["lrp-set-gateway-chassis", "priv", "gateway-1"])?;
-    ovn.nbctl(&["ls-add", "priv"])?;
-    ovn.nbctl(&["lsp-add", "priv", "priv-R", "--", "lsp-set-type", "priv-R", "router"])?;
-    ovn.nbctl(&[
-        "lsp-set-addresses",
-        "priv-R",
-        "router",
-        "--",
-        "lsp-set-options",
-        "priv-R",
-        "router-port=priv",
-    ])?;
-    ovn.nbctl(&["lsp-add", "priv", "private"])?;
+    ovn.nbctl_line(&format!("lrp-add {router} priv 0a:00:00:00:02:02 192.0.2.2/24"))?;
+    ovn.nbctl_line("lrp-set-gateway-chassis priv gateway-1")?;
+    ovn.nbctl_line("ls-add priv -- lsp-add priv priv-R -- lsp-set-type priv-R router")?;
+    ovn.nbctl_line("lsp-set-addresses priv-R router -- lsp-set-options priv-R router-port=priv")?;
+    ovn.nbctl_line("lsp-add priv private")?;
     ovn.nbctl(&["lsp-set-addresses", "private", "0a:00:00:00:02:01 192.0.2.1"])?;
     let instance = Instance {
         port: "private".to_owned(),
@@ -219,8 +197,8 @@ fn second_gateway_port() -> Result<Played> {
     let stage = Stage::start(lab)?;
     stage.balancer(&format!("{A}:80"), &format!("{}:8080", stage.address()?))?;
     let row = stage.add("snat", Ipv4Addr::new(192, 0, 2, 50))?;
-    let port = stage.nbctl(&["--bare", "--columns=_uuid", "find", "logical_router_port", "name=priv"])?;
-    stage.nbctl(&["set", "nat", &row, &format!("gateway_port={}", port.trim())])?;
+    let port = stage.nbctl("--bare --columns=_uuid find logical_router_port name=priv")?;
+    stage.nbctl(&format!("set nat {row} gateway_port={}", port.trim()))?;
     stage.sync()?;
     let look = || -> Result<String> {
         Ok(format!(
@@ -258,8 +236,8 @@ impl Stage {
         self.c1.address(Family::V4)
     }
 
-    fn nbctl(&self, arguments: &[&str]) -> Result<String> {
-        self.lab.ovn.nbctl(arguments)
+    fn nbctl(&self, line: &str) -> Result<String> {
+        self.lab.ovn.nbctl_line(line)
     }
 
     fn sync(&self) -> Result<()> {
@@ -270,26 +248,10 @@ impl Stage {
     /// A load balancer of TCP on the router and on the switch.
     fn balancer(&self, vip: &str, backend: &str) -> Result<()> {
         let (router, switch) = (self.lab.net().router(), self.lab.net().internal_switch());
-        let vips = format!("vips={{\"{vip}\"=\"{backend}\"}}");
-        self.nbctl(&[
-            "--id=@lb",
-            "create",
-            "load_balancer",
-            "name=lb",
-            &vips,
-            "--",
-            "add",
-            "logical_router",
-            &router,
-            "load_balancer",
-            "@lb",
-            "--",
-            "add",
-            "logical_switch",
-            &switch,
-            "load_balancer",
-            "@lb",
-        ])?;
+        self.nbctl(&format!(
+            "--id=@lb create load_balancer name=lb vips={{\"{vip}\"=\"{backend}\"}} \
+             -- add logical_router {router} load_balancer @lb -- add logical_switch {switch} load_balancer @lb"
+        ))?;
         self.sync()
     }
 
@@ -306,14 +268,14 @@ impl Stage {
     }
 
     /// The command that sets the intent of `c1`.
-    fn ask(&self, address: Ipv4Addr) -> Result<[String; 4]> {
-        let pair = format!("external_ids:ipv4.address.external=\"{address}\"");
-        Ok(["set".to_owned(), "logical_switch_port".to_owned(), self.c1.port()?.to_owned(), pair])
+    fn ask(&self, address: Ipv4Addr) -> Result<String> {
+        let port = self.c1.port()?;
+        Ok(format!("set logical_switch_port {port} external_ids:ipv4.address.external=\"{address}\""))
     }
 
     /// Runs the agent after this command, and returns its report on `c1`.
-    fn with_agent(&self, command: &[String; 4]) -> Result<String> {
-        self.nbctl(&command.each_ref().map(String::as_str))?;
+    fn with_agent(&self, command: &str) -> Result<String> {
+        self.nbctl(command)?;
         let agent = self.lab.agent_with(|builder| builder.config(PROMPT))?;
         eventually(TIMEOUT, "the agent has nothing left to do", || {
             let plan = agent.cli(&["plan", "--exit-code"])?;

@@ -438,55 +438,21 @@ impl<'a> Case<'a> {
 
     /// Detaches the port-less VIPs from the router and inserts rows instead, in one transaction.
     fn convert(&self) -> Result<()> {
-        let (router, a, target) = (self.lab.net.router(), self.a.to_string(), self.c1.address(self.family)?);
+        let (router, a, target) = (self.lab.net.router(), self.a, self.c1.address(self.family)?);
         let (tcp, udp) = self.balancers();
-        let target = target.to_string();
-        self.nbctl(&[
-            "lr-lb-del",
-            &router,
-            &tcp,
-            "--",
-            "lr-lb-del",
-            &router,
-            &udp,
-            "--",
-            "lr-nat-add",
-            &router,
-            "dnat",
-            &a,
-            &target,
-            "--",
-            "lr-nat-add",
-            &router,
-            "snat",
-            &a,
-            &target,
-        ])
+        self.nbctl(&format!(
+            "lr-lb-del {router} {tcp} -- lr-lb-del {router} {udp} \
+             -- lr-nat-add {router} dnat {a} {target} -- lr-nat-add {router} snat {a} {target}"
+        ))
     }
 
     fn unconvert(&self) -> Result<()> {
-        let (router, a, target) = (self.lab.net.router(), self.a.to_string(), self.c1.address(self.family)?);
+        let (router, a, target) = (self.lab.net.router(), self.a, self.c1.address(self.family)?);
         let (tcp, udp) = self.balancers();
-        let target = target.to_string();
-        self.nbctl(&[
-            "lr-lb-add",
-            &router,
-            &tcp,
-            "--",
-            "lr-lb-add",
-            &router,
-            &udp,
-            "--",
-            "lr-nat-del",
-            &router,
-            "dnat",
-            &a,
-            "--",
-            "lr-nat-del",
-            &router,
-            "snat",
-            &target,
-        ])
+        self.nbctl(&format!(
+            "lr-lb-add {router} {tcp} -- lr-lb-add {router} {udp} \
+             -- lr-nat-del {router} dnat {a} -- lr-nat-del {router} snat {target}"
+        ))
     }
 
     fn balancers(&self) -> (String, String) {
@@ -494,8 +460,8 @@ impl<'a> Case<'a> {
         (name(Protocol::Tcp), name(Protocol::Udp))
     }
 
-    fn nbctl(&self, arguments: &[&str]) -> Result<()> {
-        self.lab.ovn.nbctl(arguments).map(drop)
+    fn nbctl(&self, line: &str) -> Result<()> {
+        self.lab.ovn.nbctl_line(line).map(drop)
     }
 
     fn out(&self, proto: Proto, source_port: Option<u16>) -> Result<Outcome> {

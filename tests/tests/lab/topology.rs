@@ -95,25 +95,19 @@ fn behind(
 ) -> Result<[Host; 2]> {
     let outer = lab.net().router();
     let (v4, v6) = (lab.net().external_ipv4().context("v4")?, lab.net().external_ipv6().context("v6")?);
-    lab.ovn().nbctl(&["lr-add", INNER])?;
-    lab.ovn().nbctl(&[
-        "lrp-add",
-        INNER,
-        "to-pods",
-        "0a:00:00:00:01:01",
-        "10.244.0.1/24",
-        "fd00:244::1/64",
-    ])?;
-    lab.ovn().nbctl(&["ls-add", "pods"])?;
+    lab.ovn().nbctl_line(&format!(
+        "lr-add {INNER} -- lrp-add {INNER} to-pods 0a:00:00:00:01:01 10.244.0.1/24 fd00:244::1/64 -- ls-add pods"
+    ))?;
     joined(lab, "pods", "to-pods")?;
     for ([inner, out], (network, all)) in
         join(lab)?.into_iter().zip([("10.244.0.0/24", "0.0.0.0/0"), ("fd00:244::/64", "::/0")])
     {
-        lab.ovn().nbctl(&["lr-route-add", INNER, all, out])?;
-        lab.ovn().nbctl(&["lr-route-add", &outer, network, inner])?;
+        lab.ovn().nbctl_line(&format!("lr-route-add {INNER} {all} {out}"))?;
+        lab.ovn().nbctl_line(&format!("lr-route-add {outer} {network} {inner}"))?;
     }
-    lab.ovn().nbctl(&["lr-nat-add", &outer, "snat", &v4.to_string(), "10.244.0.0/24"])?;
-    lab.ovn().nbctl(&["lr-nat-add", &outer, "snat", &v6.to_string(), "fd00:244::/64"])?;
+    lab.ovn().nbctl_line(&format!(
+        "lr-nat-add {outer} snat {v4} 10.244.0.0/24 -- lr-nat-add {outer} snat {v6} fd00:244::/64"
+    ))?;
 
     let gateways: [(IpAddr, u8); 2] = [("10.244.0.1".parse()?, 24), ("fd00:244::1".parse()?, 64)];
     let mut hosts = Vec::new();
@@ -135,26 +129,11 @@ fn behind(
 /// Joins a switch to an existing router port.
 fn joined(lab: &mut Lab, switch: &str, router_port: &str) -> Result<()> {
     let port = format!("{switch}-{router_port}");
-    let option = format!("router-port={router_port}");
-    lab.ovn()
-        .nbctl(&[
-            "lsp-add",
-            switch,
-            &port,
-            "--",
-            "lsp-set-type",
-            &port,
-            "router",
-            "--",
-            "lsp-set-addresses",
-            &port,
-            "router",
-            "--",
-            "lsp-set-options",
-            &port,
-            &option,
-        ])
-        .map(drop)
+    let command = format!(
+        "lsp-add {switch} {port} -- lsp-set-type {port} router -- lsp-set-addresses {port} router \
+         -- lsp-set-options {port} router-port={router_port}"
+    );
+    lab.ovn().nbctl_line(&command).map(drop)
 }
 
 /// As in OVN-Kubernetes: instances on a distributed router, a switch, and a router that is entirely on one chassis.
@@ -164,14 +143,8 @@ fn play_behind_a_gateway_router(chassis: usize) -> Result<()> {
     lab.ovn().nbctl(&["set", "logical_router", &router, "options:chassis=gateway-1"])?;
     let [pod1, pod2] = behind(&mut lab, chassis - 1, |lab| {
         let switch = lab.net().internal_switch();
-        lab.ovn().nbctl(&[
-            "lrp-add",
-            INNER,
-            "to-join",
-            "0a:00:00:00:01:02",
-            "10.57.1.2/24",
-            "fd42:57:1::2/64",
-        ])?;
+        lab.ovn()
+            .nbctl_line(&format!("lrp-add {INNER} to-join 0a:00:00:00:01:02 10.57.1.2/24 fd42:57:1::2/64"))?;
         joined(lab, &switch, "to-join")?;
         Ok([["10.57.1.2", "10.57.1.1"], ["fd42:57:1::2", "fd42:57:1::1"]])
     })?;
@@ -198,7 +171,7 @@ fn instance_behind_a_peered_router_leaves_as_its_forward_address() -> Result<()>
             (&outer, "to-inner", "to-outer", "0a:00:00:00:01:04", "100.64.0.1/24", "fd64::1/64"),
         ];
         for (router, port, peer, mac, v4, v6) in ends {
-            lab.ovn().nbctl(&["lrp-add", router, port, mac, v4, v6, &format!("peer={peer}")])?;
+            lab.ovn().nbctl_line(&format!("lrp-add {router} {port} {mac} {v4} {v6} peer={peer}"))?;
         }
         Ok([["100.64.0.2", "100.64.0.1"], ["fd64::2", "fd64::1"]])
     })?;
