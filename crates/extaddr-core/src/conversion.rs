@@ -210,7 +210,7 @@ impl<'a> Site<'a> {
             store.balancers_with_vip(self.address).filter(|id| store.attachment(self.router, *id).is_some());
         let mut rows = here.filter_map(|id| store.load_balancer(id));
         rows.any(|row| {
-            let mut vips = row.vips_on(self.address).iter();
+            let mut vips = row.vips.on(self.address).iter();
             vips.any(|vip| vip.endpoint.port.is_some() && northd::uses_vip(row, vip))
         })
     }
@@ -264,7 +264,7 @@ fn removal(
     let direct = store.attachment(router, id) == Some(ovn_model::Attachment::Direct);
     // In a group it is attached to other routers too, and comes back with the group. A value that is not understood
     // could not be restored as it was.
-    if !direct || balancer.is_grouped() || !balancer.is_understood() {
+    if !direct || balancer.is_grouped() || !balancer.vips.are_understood() {
         return None;
     }
     if balancer.vips.len() == 1 {

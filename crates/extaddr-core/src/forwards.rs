@@ -37,7 +37,7 @@ pub fn on_address<'a>(
     let balancers = balancers.filter(move |id| store.attachment(router, *id).is_some() && !*is_internal);
     let vips =
         balancers.filter_map(move |id| Some((id, store.load_balancer(id)?))).flat_map(move |(id, row)| {
-            used_vips(row, row.vips_on(address)).map(move |vip| Forward::Vip(id, vip))
+            used_vips(row, row.vips.on(address)).map(move |vip| Forward::Vip(id, vip))
         });
     vips.chain(rows(network, router, store.nats_by_external(router, address).iter().copied()))
 }

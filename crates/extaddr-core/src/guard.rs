@@ -157,7 +157,7 @@ impl Guard {
             }
             Self::Vip(balancer, address, port) => {
                 let row = store.load_balancer(balancer)?;
-                let mut vips = row.vips_on(address).iter().filter(|vip| northd::uses_vip(row, vip));
+                let mut vips = row.vips.on(address).iter().filter(|vip| northd::uses_vip(row, vip));
                 let vip = vips.find(|vip| vip.endpoint.port.map(u16::from) == port)?;
                 let has = LoadBalancer::COLUMNS.vips.includes(Datum::map([(&*vip.key(), &*vip.value())]));
                 Fact::named(row.uuid, &row.name, LoadBalancer::COLUMNS.name, has)

@@ -238,7 +238,7 @@ fn ignored_vips(store: &Store) -> Vec<String> {
     let flawed =
         flawed.map(|(row, vip, flaw)| format!("{} of {} ({})", vip.key(), row.name, flaw.sentence()));
     let unread = balancers().flat_map(|row| row.vips.with_variables().map(move |key| (row, key)));
-    let parsed = |row: &LoadBalancer, key: &str| row.vip(key).is_some();
+    let parsed = |row: &LoadBalancer, key: &str| row.vips.with_key(key).is_some();
     let unread = unread.filter(|(row, key)| !parsed(row, key));
     let unread = unread.map(|(row, key)| {
         format!("{key} of {} (it names a variable, and options:template is not true)", row.name)

@@ -100,7 +100,7 @@ pub fn idle_ports(
     let balancers = store.balancers_with_vip(address).filter_map(move |id| {
         let row = store.load_balancer(id)?;
         let is_idle = |vip: &&Vip| row.is_template() || is_refused(vip);
-        let idle = row.vips_on(address).iter().filter(is_idle).map(|vip| vip.endpoint.port);
+        let idle = row.vips.on(address).iter().filter(is_idle).map(|vip| vip.endpoint.port);
         let mut idle = idle.peekable();
         // Every decision calls this, and most balancers have none.
         idle.peek()?;
@@ -208,7 +208,7 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
         store.load_balancer(id)
     });
     // A template's addresses are not known here.
-    let mut vips = balancers.filter(|row| !row.is_template()).flat_map(|row| row.vips_on(address));
+    let mut vips = balancers.filter(|row| !row.is_template()).flat_map(|row| row.vips.on(address));
     let is_forced = || {
         let Some(row) = store.router(router) else { return false };
         let options = [row.lb_force_snat.get(), row.dnat_force_snat.get()];

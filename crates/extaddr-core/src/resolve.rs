@@ -462,7 +462,7 @@ fn no_forward(question: Question<'_>, external: IpAddr) -> Option<NoForward> {
         let balancers = store.balancers_with_vip(external);
         let here = balancers.filter(|id| store.attachment(*router, *id).is_some());
         let here = here.filter_map(|id| store.load_balancer(id));
-        let mut vips = here.flat_map(|row| row.vips_on(external).iter().map(move |vip| (row, vip)));
+        let mut vips = here.flat_map(|row| row.vips.on(external).iter().map(move |vip| (row, vip)));
         let nats = store.nats_by_external(*router, external).iter().filter_map(|id| store.nat(*id));
         let mut nats = nats.filter(|nat| nat.kind != Some(NatKind::Snat));
         vips.next()

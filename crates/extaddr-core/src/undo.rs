@@ -48,7 +48,7 @@ fn is_detached(store: &Store, router: RouterId, balancer: Uuid) -> bool {
 
 /// Returns the VIP of a load balancer that forwards all of an address.
 pub(crate) fn default_target(balancer: &LoadBalancer, address: IpAddr) -> Option<&Vip> {
-    let mut vips = balancer.vips_on(address).iter();
+    let mut vips = balancer.vips.on(address).iter();
     vips.find(|vip| vip.endpoint.port.is_none() && northd::uses_vip(balancer, vip))
 }
 
@@ -105,7 +105,7 @@ impl Undo {
         let id = store.load_balancer_by_uuid(self.balancer());
         id.and_then(|id| Some((id, store.load_balancer(id)?))).is_some_and(|(id, row)| match self {
             Self::Attach(_) => store.attachment(router, id).is_none(),
-            Self::Restore { key, .. } => row.vip(key).is_none(),
+            Self::Restore { key, .. } => row.vips.with_key(key).is_none(),
         })
     }
 

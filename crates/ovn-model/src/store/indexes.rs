@@ -151,7 +151,7 @@ impl Indexes {
 
     /// Returns the load balancers with a VIP on the address, sorted.
     pub(crate) fn balancers_with_vip(&self, slabs: &Slabs, address: IpAddr) -> IdSet<LoadBalancerId> {
-        let has = |id| !slabs.balancers.slot(id).vips_on(address).is_empty();
+        let has = |id| !slabs.balancers.slot(id).vips.on(address).is_empty();
         sorted(self.vips.find(self.hash((), address), has))
     }
 

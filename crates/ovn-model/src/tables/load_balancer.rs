@@ -1,12 +1,10 @@
 //! `Load_Balancer`.
 
-use std::net::IpAddr;
-
 use ovsdb_protocol::{AtomValue, ColumnGroup, Rare, Table, Uuid};
 
 use crate::id::{GroupId, RouterId};
 use crate::store::{IdSet, Meta, Slabs};
-use crate::vip::{Vip, Vips};
+use crate::vip::Vips;
 
 /// A load balancer.
 #[derive(Clone, Debug, Table)]
@@ -92,20 +90,5 @@ impl LoadBalancer {
     fn has_option(&self, option: impl FnOnce(&BalancerOptions) -> &Option<Box<str>>) -> bool {
         let text = self.options.get().and_then(|options| option(options).as_deref());
         text.is_some_and(|text| text.eq_ignore_ascii_case("true"))
-    }
-
-    /// Returns true if all of its virtual addresses and backends were understood.
-    pub fn is_understood(&self) -> bool {
-        self.vips.are_understood()
-    }
-
-    /// Returns the virtual addresses on an address.
-    pub fn vips_on(&self, address: IpAddr) -> &[Vip] {
-        self.vips.on(address)
-    }
-
-    /// Returns the virtual address with exactly this key in the database.
-    pub fn vip(&self, key: &str) -> Option<&Vip> {
-        self.vips.with_key(key)
     }
 }

@@ -137,6 +137,6 @@ fn field_case_16_vips_with_template_variables_are_no_problems() {
         store.commit();
         assert_eq!(store.problems().count() == 1, is_wrong, "{pairs}");
         let (_, row) = store.load_balancers().next().unwrap();
-        assert!(row.is_template() && !row.is_understood(), "nothing of it could be put back as it was");
+        assert!(row.is_template() && !row.vips.are_understood(), "nothing of it could be put back as it was");
     }
 }

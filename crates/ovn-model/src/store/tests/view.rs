@@ -119,7 +119,7 @@ pub(super) fn of_store(store: &Store) -> View {
             ],
         );
         for vip in balancer.vips.iter() {
-            assert_eq!(balancer.vip(&vip.key()), Some(vip));
+            assert_eq!(balancer.vips.with_key(&vip.key()), Some(vip));
         }
         let routers: Vec<_> = store.routers_of(id).collect();
         for (router, row) in store.routers() {
