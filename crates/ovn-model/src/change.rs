@@ -62,13 +62,6 @@ pub enum Node {
     Router(RouterId),
 }
 
-impl Changes {
-    /// Returns true if nothing changed.
-    pub fn is_empty(&self) -> bool {
-        !self.everything && self.list.is_empty()
-    }
-}
-
 /// A collection of changes until they are committed, then until they are taken.
 #[derive(Debug)]
 pub(crate) struct Recorder {

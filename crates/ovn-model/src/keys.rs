@@ -3,22 +3,16 @@
 use ovsdb_protocol::KeyField;
 
 use crate::family::Family;
-pub use crate::own_keys::{KEPT_IPV4, KEPT_IPV6, OWNER, PORT, PREFIX, ROLE, kept_key, kept_prefix};
+pub use crate::own_keys::{OWNER, PORT, PREFIX, ROLE, kept_key, kept_prefix};
 use crate::tables::{Port, PortExtras, Router};
 
-/// `Logical_Switch_Port.external_ids`: the wanted external IPv4 address, `auto` or `none`.
-pub const PORT_IPV4: &str = PortExtras::COLUMNS.external_ipv4.key();
-/// `Logical_Switch_Port.external_ids`: the wanted external IPv6 address, `auto` or `none`.
-pub const PORT_IPV6: &str = PortExtras::COLUMNS.external_ipv6.key();
 /// `Logical_Router.external_ids`: `auto` is the intent for all instances behind the router.
 pub const ROUTER: &str = Router::COLUMNS.external.key();
 
-/// Returns the key of a port's wanted address of `family`.
+/// `Logical_Switch_Port.external_ids`: returns the key of the wanted external address of `family`, whose value is an
+/// address, `auto` or `none`.
 pub fn port_key(family: Family) -> &'static str {
-    match family {
-        Family::V4 => PORT_IPV4,
-        Family::V6 => PORT_IPV6,
-    }
+    port_field(family).key()
 }
 
 /// Returns the key of a port's wanted address of `family`, as a column of [`Port`].

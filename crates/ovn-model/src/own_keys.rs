@@ -11,16 +11,11 @@ pub const PORT: &str = "ovn-extaddr:port";
 /// `NAT.external_ids`: the role of the row.
 pub const ROLE: &str = "ovn-extaddr:role";
 
-/// `NB_Global.external_ids`: the prefix of the keys of kept intents for IPv4 addresses; the name of the port follows.
-pub const KEPT_IPV4: &str = "ovn-extaddr:ipv4.address.external:";
-/// The same for IPv6.
-pub const KEPT_IPV6: &str = "ovn-extaddr:ipv6.address.external:";
-
-/// Returns the prefix of the keys of kept intents of `family`.
+/// `NB_Global.external_ids`: returns the prefix of the keys of kept intents of `family`; the name of the port follows.
 pub fn kept_prefix(family: Family) -> &'static str {
     match family {
-        Family::V4 => KEPT_IPV4,
-        Family::V6 => KEPT_IPV6,
+        Family::V4 => "ovn-extaddr:ipv4.address.external:",
+        Family::V6 => "ovn-extaddr:ipv6.address.external:",
     }
 }
 

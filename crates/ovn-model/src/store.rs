@@ -16,7 +16,6 @@ mod slot;
 mod tests;
 mod write;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ pub(crate) use slot::Meta;
 ///
 /// It is consistent only after a commit. A handle leads to `None` if its row does not exist; slices of handles are
 /// sorted, and contain only existing rows unless stated otherwise.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Store {
     batch: Option<Batch>,
     /// The server's layout of each table.
@@ -308,11 +307,5 @@ impl Store {
     /// Returns the number of tagged NAT rows.
     pub fn tagged_count(&self) -> usize {
         self.indexes.tagged_count()
-    }
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.slabs.lengths()).finish()
     }
 }

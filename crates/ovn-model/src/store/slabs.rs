@@ -42,11 +42,6 @@ macro_rules! tables {
                 $(self.$slab.reclaim();)*
             }
 
-            /// Returns the number of rows of each table.
-            pub(crate) fn lengths(&self) -> impl Iterator<Item = (&'static str, usize)> {
-                [$((<$row as Table>::TABLE.name, self.$slab.len())),*].into_iter()
-            }
-
             /// Returns true if all slots are free.
             #[cfg(test)]
             pub(crate) fn is_vacant(&self) -> bool {

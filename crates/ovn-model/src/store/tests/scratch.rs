@@ -215,7 +215,7 @@ impl<'a> Scratch<'a> {
                     .collect();
                 all.into_iter().collect::<Vec<_>>()
             });
-            let external = [keys::PORT_IPV4, keys::PORT_IPV6].map(|key| row.get("external_ids", key));
+            let external = Family::ALL.map(|family| row.get("external_ids", keys::port_key(family)));
             see(
                 v,
                 ("port", uuid),
