@@ -16,6 +16,7 @@ mod slot;
 mod tests;
 mod write;
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ use crate::change::{Changes, Recorder};
 use crate::family::Family;
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::Nat;
-use indexes::Indexes;
+use crate::vip::Vip;
+use indexes::{Indexes, sorted};
 pub(crate) use network::Network;
 pub(crate) use sets::IdSet;
 pub use slabs::Slabs;
@@ -160,7 +162,7 @@ impl Store {
 
     /// Returns the router port of that name, which is unique.
     pub fn router_port_by_name(&self, name: &str) -> Option<RouterPortId> {
-        let named = self.indexes.router_ports_named(&self.slabs, name);
+        let named = self.network().router_ports_named(name);
         named.min_by_key(|id| self.slabs.router_ports.slot(*id).uuid)
     }
 
@@ -214,7 +216,8 @@ impl Store {
 
     /// Returns the load balancers with a VIP on the address.
     pub fn balancers_with_vip(&self, address: IpAddr) -> impl Iterator<Item = LoadBalancerId> + use<> {
-        self.indexes.balancers_with_vip(&self.slabs, address).into_iter()
+        let has = |id| !self.slabs.balancers.slot(id).vips.on(address).is_empty();
+        sorted(self.indexes.vips.find(self.indexes.hash((), address), has)).into_iter()
     }
 
     /// Returns true if any load balancer has one of the options that are read.
@@ -224,7 +227,9 @@ impl Store {
 
     /// Returns the load balancers with a backend at the address.
     pub fn balancers_with_backend(&self, address: IpAddr) -> impl Iterator<Item = LoadBalancerId> + use<> {
-        self.indexes.balancers_with_backend(&self.slabs, address).into_iter()
+        let leads = |vip: &Vip| vip.backends().iter().any(|backend| backend.address == address);
+        let has = |id| self.slabs.balancers.slot(id).vips.iter().any(leads);
+        sorted(self.indexes.backends.find(self.indexes.hash((), address), has)).into_iter()
     }
 
     // ----- the database as a whole -----
@@ -279,13 +284,21 @@ impl Store {
 
     /// Returns the NAT rows of a router whose logical prefix is that single address.
     pub fn nats_by_logical(&self, router: RouterId, address: IpAddr) -> impl Iterator<Item = NatId> + use<> {
-        self.indexes.nats_by_logical(&self.slabs, router, address).into_iter()
+        let is = |id| {
+            let nat = self.slabs.nats.slot(id);
+            nat.router == Some(router) && nat.logical_host() == Some(address)
+        };
+        sorted(self.indexes.logicals.find(self.indexes.hash(router, address), is)).into_iter()
     }
 
     /// Returns the NAT rows tagged with the port of that name; tagged rows without a port have the
     /// empty name.
     pub fn nats_tagged(&self, port: &str) -> SmallVec<[NatId; 2]> {
-        self.indexes.nats_tagged(&self.slabs, port)
+        if port.is_empty() {
+            return self.indexes.portless.clone();
+        }
+        let is = |id| self.slabs.nats.slot(id).tagged() == Some(port);
+        sorted(self.indexes.tagged.find(self.indexes.hasher.hash_one(port), is))
     }
 
     /// Returns the tagged NAT rows without a port.
@@ -301,11 +314,12 @@ impl Store {
 
     /// Returns all tagged NAT rows, in no order.
     pub fn tagged_nats(&self) -> impl Iterator<Item = (NatId, &Nat)> {
-        self.indexes.all_tagged().map(|id| (id, self.slabs.nats.slot(id)))
+        let all = self.indexes.tagged.rows().chain(self.indexes.portless.iter().copied());
+        all.map(|id| (id, self.slabs.nats.slot(id)))
     }
 
     /// Returns the number of tagged NAT rows.
     pub fn tagged_count(&self) -> usize {
-        self.indexes.tagged_count()
+        self.indexes.tagged.len() + self.indexes.portless.len()
     }
 }
