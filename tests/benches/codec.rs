@@ -91,7 +91,7 @@ impl Replica for Reader {
 impl ColumnSink for Reader {
     fn column(&mut self, name: &str, value: &mut DatumReader<'_, '_>) -> Result<(), DecodeError> {
         match name {
-            "external_ids" | "options" | "vips" => value.strings(|key, value| {
+            "external_ids" | "options" | "vips" => value.string_pairs(|key, value| {
                 black_box((key.len(), value.len()));
             }),
             _ => value.atoms(|atom| {

@@ -59,15 +59,12 @@ fn indexes(declaration: &Declaration<'_>) -> (TokenStream, TokenStream) {
     let indexes_name = format_ident!("{name}Indexes");
     let idents: Vec<_> = indexed.iter().map(|(member, _)| member.ident).collect();
     let types = indexed.iter().map(|(member, _)| member.field_type);
-    let columns: Vec<_> = indexed.iter().map(|(_, part)| &part.column).collect();
-    let docs = columns.iter().map(|column| format!("`{column}`"));
+    let docs = indexed.iter().map(|(_, part)| format!("`{}`", part.column));
     let numbers = 0..indexed.len();
     let doc = format!("The indexes of [`{name}`], by which rows are found.");
     let specs = quote! {
-        const INDEXES: &'static [::ovsdb_protocol::IndexSpec<Self>] = &[#(
-            ::ovsdb_protocol::IndexSpec::new(#columns, |row, state, each| {
-                ::ovsdb_protocol::hash_keys(&row.#idents, state, each)
-            }),
+        const INDEXES: &'static [::ovsdb_protocol::HashKeys<Self>] = &[#(
+            |row, state, each| ::ovsdb_protocol::hash_keys(&row.#idents, state, each),
         )*];
     };
     let constant = quote! {

@@ -153,7 +153,7 @@ pub use problem::{Problem, Problems};
 mod table;
 pub use ovsdb_derive::{AtomValue, ColumnGroup, Table};
 pub use table::{
-    AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, Index, IndexSpec,
+    AtomValue, Column, ColumnError, ColumnGroup, ColumnKind, ColumnSet, ColumnSpec, Field, HashKeys, Index,
     IndexedField, IntoColumn, KeyColumn, KeyField, Missing, Original, OriginalText, PairsColumn, PairsField,
     Rare, ReadRow, Table, TableLayout, TableOperations, TableSpec, TypedCondition, TypedMutation, TypedRow,
     TypedRowFilter, apply_scalar, declared_schema, hash_keys, is_rendering, join_columns, monitor_requests,

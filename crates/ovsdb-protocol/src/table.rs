@@ -50,7 +50,7 @@ use crate::value::AtomicType;
 pub use column::{AtomValue, Column, apply_scalar, toggle_sorted};
 pub use condition::{TypedCondition, TypedRowFilter};
 pub use field::{Field, IntoColumn, KeyField, PairsField};
-pub use index::{Index, IndexSpec, IndexedField, hash_keys};
+pub use index::{HashKeys, Index, IndexedField, hash_keys};
 pub use map::{KeyColumn, PairsColumn};
 pub use mutation::TypedMutation;
 pub use original::{Original, OriginalText, is_rendering};
@@ -125,7 +125,7 @@ pub trait Table: ColumnGroup + 'static {
     const TABLE: TableSpec;
 
     /// The declared indexes.
-    const INDEXES: &'static [IndexSpec<Self>] = &[];
+    const INDEXES: &'static [HashKeys<Self>] = &[];
 
     /// Returns a row with a default value in every column and this `_uuid`, if the type has a place for it.
     fn with_uuid(uuid: Uuid) -> Self;

@@ -84,11 +84,11 @@ impl<C: ?Sized> Column<C> for Vips {
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
         let mut bad = self.bad.take().map_or_else(Pairs::new, |bad| *bad);
         let mut came = Vec::new();
-        value.strings(|key, value| {
-            let vip = Vip::parse(key, value);
+        value.string_pairs(|key, value| {
+            let vip = Vip::parse(&key, &value);
             let is_bad = vip.as_ref().is_none_or(Vip::is_doubtful);
-            let was = bad.remove(key);
-            if is_bad && was.as_deref() != Some(value) {
+            let was = bad.remove(&*key);
+            if is_bad && was.as_deref() != Some(&*value) {
                 bad.insert(key.into(), value.into());
             }
             came.extend(vip);

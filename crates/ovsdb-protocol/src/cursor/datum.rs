@@ -70,14 +70,6 @@ impl<'c, 'a> DatumReader<'c, 'a> {
     ///
     /// # Errors
     /// The text is not such a map.
-    pub fn strings(&mut self, mut each: impl FnMut(&str, &str)) -> Result<(), DecodeError> {
-        self.string_pairs(|key, value| each(&key, &value))
-    }
-
-    /// Calls `each` for the pairs of a map of strings to strings, which live as long as the text.
-    ///
-    /// # Errors
-    /// The text is not such a map.
     pub fn string_pairs(
         &mut self,
         mut each: impl FnMut(Cow<'a, str>, Cow<'a, str>),
@@ -149,13 +141,5 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         let mut set = BTreeSet::<Atom>::new();
         self.atoms(|atom| once(set.insert(atom.into()), "every element of the set once"))?;
         Ok(Datum::Set(set))
-    }
-
-    /// Returns the datum's JSON text.
-    ///
-    /// # Errors
-    /// The text is not JSON.
-    pub fn text(&mut self) -> Result<&'a str, DecodeError> {
-        self.cursor.value()
     }
 }

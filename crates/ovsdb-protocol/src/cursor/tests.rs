@@ -14,7 +14,7 @@ fn atoms(text: &str) -> Result<Vec<String>, DecodeError> {
 fn strings(text: &str) -> Result<Vec<(String, String)>, DecodeError> {
     let mut cursor = Cursor::new(text);
     let mut found = Vec::new();
-    DatumReader::new(&mut cursor).strings(|k, v| found.push((k.to_owned(), v.to_owned())))?;
+    DatumReader::new(&mut cursor).string_pairs(|k, v| found.push((k.into_owned(), v.into_owned())))?;
     cursor.end()?;
     Ok(found)
 }

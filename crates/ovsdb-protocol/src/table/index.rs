@@ -49,14 +49,9 @@ pub struct Index<T, F> {
     field: fn(&T) -> &F,
 }
 
-/// The declaration of an index: see [`Table::INDEXES`](super::Table::INDEXES).
-pub struct IndexSpec<T> {
-    column: &'static str,
-    hash_keys: HashKeys<T>,
-}
-
-/// A function that calls another one with the hash of each key of a row.
-type HashKeys<T> = fn(&T, &RandomState, &mut dyn FnMut(u64));
+/// The declaration of an index: a function that calls another one with the hash of each key of a row. See
+/// [`Table::INDEXES`](super::Table::INDEXES).
+pub type HashKeys<T> = fn(&T, &RandomState, &mut dyn FnMut(u64));
 
 // ===== impl Index =====
 
@@ -94,32 +89,6 @@ impl<T, F> Copy for Index<T, F> {}
 impl<T, F> fmt::Debug for Index<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Index").field(&self.number).finish()
-    }
-}
-
-// ===== impl IndexSpec =====
-
-impl<T> IndexSpec<T> {
-    /// Creates the declaration of an index, for the derive.
-    #[doc(hidden)]
-    pub const fn new(column: &'static str, hash_keys: HashKeys<T>) -> Self {
-        Self { column, hash_keys }
-    }
-
-    /// Returns the name of the column.
-    pub fn column(&self) -> &'static str {
-        self.column
-    }
-
-    /// Calls `each` with the hash of each key of a row.
-    pub(crate) fn hash_keys(&self, row: &T, state: &RandomState, each: &mut dyn FnMut(u64)) {
-        (self.hash_keys)(row, state, each);
-    }
-}
-
-impl<T> fmt::Debug for IndexSpec<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("IndexSpec").field(&self.column).finish()
     }
 }
 

@@ -117,13 +117,13 @@ impl<T: Table> TableCache<T> {
 
     /// Updates the indexes for a row that changed; `None` means that the row does not exist.
     fn index(&mut self, uuid: Uuid, old: Option<&T>, new: Option<&T>) {
-        for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
+        for (hash_keys, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
             let state = &self.hash_state;
             if let Some(old) = old {
-                spec.hash_keys(old, state, &mut |hash| _ = entries.remove(&(hash, uuid)));
+                hash_keys(old, state, &mut |hash| _ = entries.remove(&(hash, uuid)));
             }
             if let Some(new) = new {
-                spec.hash_keys(new, state, &mut |hash| _ = entries.insert((hash, uuid)));
+                hash_keys(new, state, &mut |hash| _ = entries.insert((hash, uuid)));
             }
         }
     }
@@ -132,10 +132,10 @@ impl<T: Table> TableCache<T> {
     /// time of single insertions.
     fn fill(&mut self, staged: BTreeMap<Uuid, Option<Arc<T>>>) {
         self.rows = staged.into_iter().filter_map(|(uuid, row)| Some((uuid, row?))).collect();
-        for (spec, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
+        for (hash_keys, entries) in T::INDEXES.iter().zip(&mut self.indexes) {
             let mut keys = Vec::with_capacity(self.rows.len());
             for (uuid, row) in &self.rows {
-                spec.hash_keys(row, &self.hash_state, &mut |hash| keys.push((hash, *uuid)));
+                hash_keys(row, &self.hash_state, &mut |hash| keys.push((hash, *uuid)));
             }
             *entries = keys.into_iter().collect();
         }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::num::TryFromIntError;
 
 use uuid::Uuid;
 
@@ -175,21 +174,6 @@ from! {
     &str => String, &String => String, String => String, Box<str> => String, Cow<'_, str> => String,
     Uuid => Uuid,
 }
-
-/// Conversions of integers that may not fit into 64 bits with a sign.
-macro_rules! try_from {
-    ($($from:ty),*) => {
-        $(impl TryFrom<$from> for Atom {
-            type Error = TryFromIntError;
-
-            fn try_from(value: $from) -> Result<Self, TryFromIntError> {
-                value.try_into().map(Self::Integer)
-            }
-        })*
-    };
-}
-
-try_from!(u64, usize, isize, i128, u128);
 
 impl AtomicType {
     /// Returns the default value, RFC 7047 section 5.2.1.
