@@ -8,9 +8,6 @@ mod operation;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use uuid::Uuid;
 
@@ -197,31 +194,5 @@ impl Serialize for Transaction {
         params.serialize_element(&self.database)?;
         self.operations.iter().try_for_each(|operation| params.serialize_element(operation))?;
         params.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Transaction {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Params;
-
-        impl<'de> Visitor<'de> for Params {
-            type Value = Transaction;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of the database's name and operations")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut params: A) -> Result<Transaction, A::Error> {
-                let database: String =
-                    params.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let mut transaction = Transaction::new(database);
-                while let Some(operation) = params.next_element()? {
-                    transaction.operations.push(operation);
-                }
-                Ok(transaction)
-            }
-        }
-
-        deserializer.deserialize_seq(Params)
     }
 }

@@ -1,12 +1,12 @@
 //! Conditions on the rows of an operation.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::value::Datum;
 
 /// A test of a row, RFC 7047 section 5.1 `<condition>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Condition {
@@ -17,7 +17,7 @@ pub enum Condition {
 }
 
 /// The test in a condition, RFC 7047 section 5.1 `<function>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Function {
     /// The column is the value.
     #[serde(rename = "==")]

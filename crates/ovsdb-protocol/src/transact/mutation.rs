@@ -1,12 +1,11 @@
 //! Changes of a column in relation to its value.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::value::{Atom, Datum};
 
 /// A change of one column, RFC 7047 section 5.1 `<mutation>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(from = "(String, Mutator, Datum)")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mutation {
     /// The column.
     pub column: String,
@@ -17,7 +16,7 @@ pub struct Mutation {
 }
 
 /// The change in a mutation, RFC 7047 section 5.1 `<mutator>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Mutator {
     /// Adds to every number.
     #[serde(rename = "+=")]
@@ -64,12 +63,6 @@ impl Mutation {
         let (column, key) = (column.into(), key.into());
         let pair = Datum::map([(key.clone(), value.into())]);
         [Self::delete(column.clone(), key), Self::insert(column, pair)]
-    }
-}
-
-impl From<(String, Mutator, Datum)> for Mutation {
-    fn from((column, mutator, value): (String, Mutator, Datum)) -> Self {
-        Self { column, mutator, value }
     }
 }
 

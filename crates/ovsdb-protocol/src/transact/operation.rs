@@ -1,11 +1,10 @@
 //! The operations of a transaction.
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Condition, Mutation};
-use crate::value::{Row, grammar};
+use crate::value::Row;
 
 /// One operation of a transaction, [RFC 7047 section 5.2].
 ///
@@ -13,7 +12,7 @@ use crate::value::{Row, grammar};
 /// monitor, one of the conditions is enough.)
 ///
 /// [RFC 7047 section 5.2]: https://www.rfc-editor.org/rfc/rfc7047#section-5.2
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Operation {
@@ -27,7 +26,7 @@ pub enum Operation {
         #[serde(rename = "uuid-name", skip_serializing_if = "Option::is_none")]
         uuid_name: Option<String>,
         /// The permanent name of the row: an extension of ovsdb-server 2.13.
-        #[serde(default, skip_serializing_if = "Option::is_none", with = "bare_uuid")]
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bare_uuid")]
         uuid: Option<Uuid>,
     },
     /// Reads rows, section 5.2.2.
@@ -106,7 +105,7 @@ pub enum Operation {
 }
 
 /// The condition that an [`Operation::Wait`] waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Until {
     /// Until the content of the table is the given one.
     #[serde(rename = "==")]
@@ -116,20 +115,10 @@ pub enum Until {
     NotEqual,
 }
 
-/// The JSON of the uuid of an insert, a plain string unlike everywhere else (ovsdb-server(7)).
-mod bare_uuid {
-    use super::*;
-
-    pub(super) fn serialize<S: Serializer>(uuid: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {
-        match uuid {
-            Some(uuid) => serializer.collect_str(uuid),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let uuid = grammar::uuid(&text);
-        uuid.map(Some).ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a uuid")))
+/// Writes the uuid of an insert, a plain string unlike everywhere else (ovsdb-server(7)).
+fn bare_uuid<S: Serializer>(uuid: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {
+    match uuid {
+        Some(uuid) => serializer.collect_str(uuid),
+        None => serializer.serialize_none(),
     }
 }

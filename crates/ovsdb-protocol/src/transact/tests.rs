@@ -1,4 +1,3 @@
-use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -151,80 +150,4 @@ fn map_key_is_set_by_delete_and_insert_mutations() {
 fn condition_may_be_a_boolean() {
     let conditions = [Condition::Boolean(true), Condition::excludes("c", 1)];
     assert_eq!(serde_json::to_string(&conditions).unwrap(), r#"[true,["c","excludes",1]]"#);
-}
-
-// ===== both ways =====
-
-fn datum() -> impl Strategy<Value = Datum> {
-    let atom = || {
-        prop_oneof![
-            any::<i64>().prop_map(Atom::Integer),
-            (-99_i32..99).prop_map(|n| Atom::Real(f64::from(n) / 4.0)),
-            any::<bool>().prop_map(Atom::Boolean),
-            "[ -~]{0,3}".prop_map(Atom::String),
-            any::<u128>().prop_map(|bits| Atom::Uuid(Uuid::from_u128(bits))),
-            "[a-z]{1,3}".prop_map(Atom::NamedUuid),
-        ]
-    };
-    prop_oneof![
-        prop::collection::btree_set(atom(), 0..3).prop_map(Datum::Set),
-        prop::collection::btree_map(atom(), atom(), 0..3).prop_map(Datum::Map),
-    ]
-}
-
-fn conditions() -> impl Strategy<Value = Vec<Condition>> {
-    use Function::*;
-    let functions = vec![Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual, Includes, Excludes];
-    let column = ("[a-z_]{1,3}", prop::sample::select(functions), datum())
-        .prop_map(|(column, function, value)| Condition::new(column, function, value));
-    prop::collection::vec(prop_oneof![4 => column, 1 => any::<bool>().prop_map(Condition::Boolean)], 0..3)
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    use Mutator::*;
-    let name = || "[a-z]{1,3}";
-    let row = || prop::collection::btree_map("[a-z]{1,3}", datum(), 0..3).prop_map(Row::from_iter);
-    let columns = || prop::collection::vec(name(), 0..3);
-    let mutator = prop::sample::select(vec![Add, Subtract, Multiply, Divide, Remainder, Insert, Delete]);
-    let mutation = (name(), mutator, datum()).prop_map(Mutation::from);
-    let uuid = any::<u128>().prop_map(Uuid::from_u128);
-    let until = prop::sample::select(vec![Until::Equal, Until::NotEqual]);
-    prop_oneof![
-        (name(), row(), prop::option::of(name()), prop::option::of(uuid))
-            .prop_map(|(table, row, uuid_name, uuid)| Operation::Insert { table, row, uuid_name, uuid }),
-        (name(), conditions(), prop::option::of(columns()))
-            .prop_map(|(table, conditions, columns)| Operation::Select { table, conditions, columns }),
-        (name(), conditions(), row()).prop_map(|(table, conditions, row)| Operation::Update {
-            table,
-            conditions,
-            row
-        }),
-        (name(), conditions(), prop::collection::vec(mutation, 0..3))
-            .prop_map(|(table, conditions, mutations)| Operation::Mutate { table, conditions, mutations }),
-        (name(), conditions()).prop_map(|(table, conditions)| Operation::Delete { table, conditions }),
-        (
-            prop::option::of(any::<u64>()),
-            name(),
-            conditions(),
-            columns(),
-            until,
-            prop::collection::vec(row(), 0..2)
-        )
-            .prop_map(|(timeout, table, conditions, columns, until, rows)| {
-                Operation::Wait { timeout, table, conditions, columns, until, rows }
-            }),
-        any::<bool>().prop_map(|durable| Operation::Commit { durable }),
-        Just(Operation::Abort),
-        "[ -~]{0,9}".prop_map(|comment| Operation::Comment { comment }),
-        name().prop_map(|lock| Operation::Assert { lock }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn serialized_transaction_is_parsed_to_itself(operations in prop::collection::vec(operation(), 0..4)) {
-        let transaction = Transaction { database: "D".to_owned(), operations };
-        let text = serde_json::to_string(&transaction).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Transaction>(&text).unwrap(), transaction, "{}", text);
-    }
 }
