@@ -1,6 +1,5 @@
 //! The metrics, which `docs/metrics.md` describes.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
 use crate::role::Role;
 
@@ -30,47 +29,75 @@ type Seconds = Gauge<f64, AtomicU64>;
 const LATENCIES: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// All metrics of an agent.
-pub(crate) struct Metrics {
-    registry: Registry,
-    pub(crate) intents: Family<Word, Gauge>,
-    pub(crate) reasons: Family<Word, Gauge>,
-    pub(crate) router_intents: Family<Words, Gauge>,
-    /// The routers in `router_intents`, so that deleted ones can be removed.
-    routers: HashSet<Words>,
-    pub(crate) unsettled: Gauge,
-    pub(crate) oldest_unsettled: Seconds,
-    pub(crate) transactions: Family<Word, Counter>,
-    pub(crate) changes: Family<Word, Counter>,
-    pub(crate) update_to_commit: Histogram,
-    pub(crate) decisions: Histogram,
-    pub(crate) decided: Counter,
-    pub(crate) resyncs: Family<Word, Counter>,
-    pub(crate) resync_bytes: Family<Word, Counter>,
-    pub(crate) received_bytes: Counter,
-    /// How many of the bytes received on the connection are counted.
-    counted_bytes: u64,
-    pub(crate) disconnects: Counter,
-    pub(crate) synced: Gauge,
-    pub(crate) synced_time: Seconds,
-    pub(crate) source_reached: Family<Named, Gauge>,
-    pub(crate) source_instances: Family<Named, Gauge>,
-    pub(crate) source_unknown: Family<Named, Gauge>,
-    pub(crate) source_requests: Family<Named, Gauge>,
-    pub(crate) source_listings: Family<Named, Counter>,
-    pub(crate) source_updates: Family<Named, Counter>,
-    pub(crate) source_failures: Family<Named, Counter>,
-    pub(crate) verified: Family<Word, Gauge>,
-    pub(crate) verifications: Family<Word, Counter>,
-    verified_time: Seconds,
-    role: Family<Word, Gauge>,
-    pub(crate) lock_epoch: Gauge,
-    pub(crate) takeovers: Counter,
-    pub(crate) reloads: Family<Word, Counter>,
-    pub(crate) configuration_good: Gauge,
-    pub(crate) audit_failures: Counter,
-    memory: Gauge,
-    started: Instant,
+/// Makes [`Metrics`] from one row for each metric: field, type, initial value unless it is the default, name, help.
+macro_rules! metrics {
+    (@initial $type:ty) => { <$type>::default() };
+    (@initial $type:ty, $initial:expr) => { $initial };
+    ($($field:ident: $type:ty $(= $initial:expr)?, $name:literal, $help:literal;)*) => {
+        /// All metrics of an agent.
+        pub(crate) struct Metrics {
+            registry: Registry,
+            /// How many of the bytes received on the connection are counted.
+            counted_bytes: u64,
+            started: Instant,
+            $(pub(crate) $field: $type,)*
+        }
+
+        impl Metrics {
+            /// Registers the metrics, in the order of the exposition.
+            fn register(mut registry: Registry) -> Self {
+                $(
+                    let $field: $type = metrics!(@initial $type $(, $initial)?);
+                    registry.register($name, $help, $field.clone());
+                )*
+                Self { registry, counted_bytes: 0, started: Instant::now(), $($field,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    intents: Family<Word, Gauge>, "intents", "Intents by state";
+    reasons: Family<Word, Gauge>, "intent_reasons", "Intents that are not granted, by reason";
+    router_intents: Family<Words, Gauge>, "router_intents",
+        "Intents by router and state, with metrics-by-router";
+    unsettled: Gauge, "unsettled", "Ports and addresses whose rows are not as they should be";
+    oldest_unsettled: Seconds, "oldest_unsettled_seconds", "How long rows have not been as they should be";
+    transactions: Family<Word, Counter>, "transactions", "Transactions by outcome";
+    changes: Family<Word, Counter>, "row_changes", "Changes that were committed, by action";
+    update_to_commit: Histogram = Histogram::new(LATENCIES), "update_to_commit_seconds",
+        "From an update that asks for a change of rows to its commit";
+    decisions: Histogram = Histogram::new(LATENCIES), "decision_seconds",
+        "How long it took to decide on what an update changed";
+    decided: Counter, "decided_ports", "Ports that were decided again";
+    resyncs: Family<Word, Counter>, "resyncs", "How the copy of the database was synchronised";
+    resync_bytes: Family<Word, Counter>, "resync_bytes", "What that took";
+    received_bytes: Counter, "received_bytes", "Bytes received from database servers";
+    disconnects: Counter, "disconnects", "Connections that broke or could not be made";
+    synced: Gauge, "database_synced", "Whether the copy of the database is synchronised";
+    synced_time: Seconds, "database_synced_timestamp_seconds",
+        "When the copy of the database was last known to be synchronised";
+    source_reached: Family<Named, Gauge>, "source_reached", "Whether a source is synchronised";
+    source_instances: Family<Named, Gauge>, "source_instances", "Instances of a source";
+    source_unknown: Family<Named, Gauge>, "source_unknown_instances",
+        "Instances whose intents a source has never reported";
+    source_requests: Family<Named, Gauge>, "source_requests", "NICs with an intent in a source";
+    source_listings: Family<Named, Counter>, "source_listings", "Listings of all instances";
+    source_updates: Family<Named, Counter>, "source_updates", "Instances that were read again";
+    source_failures: Family<Named, Counter>, "source_failures", "Attempts to read a source that failed";
+    verified: Family<Word, Gauge>, "verified_overrides",
+        "Overrides by what was found of them in the Southbound database, with verify-interval";
+    verifications: Family<Word, Counter>, "verifications",
+        "Verifications in the Southbound database, by outcome";
+    verified_time: Seconds, "verified_timestamp_seconds",
+        "When overrides were last looked at in the Southbound database";
+    role: Family<Word, Gauge>, "role", "1 for the role that the agent has";
+    lock_epoch: Gauge, "lock_epoch", "How many times the agent got the lock";
+    takeovers: Counter, "takeovers", "How many times this agent took the lock from a dead one";
+    reloads: Family<Word, Counter>, "reloads", "Configuration reloads, by outcome";
+    configuration_good: Gauge, "configuration_good", "Whether the configuration files are those in force";
+    audit_failures: Counter, "audit_failures", "Lines that could not be written to the audit file";
+    memory: Gauge, "resident_memory_bytes", "Memory in use";
 }
 
 // ===== impl Metrics =====
@@ -83,131 +110,7 @@ impl Metrics {
         let start: Seconds = Gauge::default();
         start.set(unix_time());
         registry.register("start_time_seconds", "When the agent started", start);
-        let r = &mut registry;
-        let metrics = Self {
-            intents: add(r, "intents", "Intents by state", Family::default()),
-            reasons: add(r, "intent_reasons", "Intents that are not granted, by reason", Family::default()),
-            router_intents: add(
-                r,
-                "router_intents",
-                "Intents by router and state, with metrics-by-router",
-                Family::default(),
-            ),
-            routers: HashSet::new(),
-            unsettled: add(
-                r,
-                "unsettled",
-                "Ports and addresses whose rows are not as they should be",
-                Gauge::default(),
-            ),
-            oldest_unsettled: add(
-                r,
-                "oldest_unsettled_seconds",
-                "How long rows have not been as they should be",
-                Seconds::default(),
-            ),
-            transactions: add(r, "transactions", "Transactions by outcome", Family::default()),
-            changes: add(r, "row_changes", "Changes that were committed, by action", Family::default()),
-            update_to_commit: add(
-                r,
-                "update_to_commit_seconds",
-                "From an update that asks for a change of rows to its commit",
-                Histogram::new(LATENCIES),
-            ),
-            decisions: add(
-                r,
-                "decision_seconds",
-                "How long it took to decide on what an update changed",
-                Histogram::new(LATENCIES),
-            ),
-            decided: add(r, "decided_ports", "Ports that were decided again", Counter::default()),
-            resyncs: add(r, "resyncs", "How the copy of the database was synchronised", Family::default()),
-            resync_bytes: add(r, "resync_bytes", "What that took", Family::default()),
-            received_bytes: add(
-                r,
-                "received_bytes",
-                "Bytes received from database servers",
-                Counter::default(),
-            ),
-            counted_bytes: 0,
-            disconnects: add(
-                r,
-                "disconnects",
-                "Connections that broke or could not be made",
-                Counter::default(),
-            ),
-            synced: add(
-                r,
-                "database_synced",
-                "Whether the copy of the database is synchronised",
-                Gauge::default(),
-            ),
-            synced_time: add(
-                r,
-                "database_synced_timestamp_seconds",
-                "When the copy of the database was last known to be synchronised",
-                Seconds::default(),
-            ),
-            source_reached: add(r, "source_reached", "Whether a source is synchronised", Family::default()),
-            source_instances: add(r, "source_instances", "Instances of a source", Family::default()),
-            source_unknown: add(
-                r,
-                "source_unknown_instances",
-                "Instances whose intents a source has never reported",
-                Family::default(),
-            ),
-            source_requests: add(r, "source_requests", "NICs with an intent in a source", Family::default()),
-            source_listings: add(r, "source_listings", "Listings of all instances", Family::default()),
-            source_updates: add(r, "source_updates", "Instances that were read again", Family::default()),
-            source_failures: add(
-                r,
-                "source_failures",
-                "Attempts to read a source that failed",
-                Family::default(),
-            ),
-            verified: add(
-                r,
-                "verified_overrides",
-                "Overrides by what was found of them in the Southbound database, with verify-interval",
-                Family::default(),
-            ),
-            verifications: add(
-                r,
-                "verifications",
-                "Verifications in the Southbound database, by outcome",
-                Family::default(),
-            ),
-            verified_time: add(
-                r,
-                "verified_timestamp_seconds",
-                "When overrides were last looked at in the Southbound database",
-                Seconds::default(),
-            ),
-            role: add(r, "role", "1 for the role that the agent has", Family::default()),
-            lock_epoch: add(r, "lock_epoch", "How many times the agent got the lock", Gauge::default()),
-            takeovers: add(
-                r,
-                "takeovers",
-                "How many times this agent took the lock from a dead one",
-                Counter::default(),
-            ),
-            reloads: add(r, "reloads", "Configuration reloads, by outcome", Family::default()),
-            configuration_good: add(
-                r,
-                "configuration_good",
-                "Whether the configuration files are those in force",
-                Gauge::default(),
-            ),
-            audit_failures: add(
-                r,
-                "audit_failures",
-                "Lines that could not be written to the audit file",
-                Counter::default(),
-            ),
-            memory: add(r, "resident_memory_bytes", "Memory in use", Gauge::default()),
-            registry,
-            started: Instant::now(),
-        };
+        let metrics = Self::register(registry);
         metrics.begin();
         metrics
     }
@@ -262,16 +165,11 @@ impl Metrics {
     }
 
     /// Sets the counts of all routers; a router that is not named is removed.
-    pub(crate) fn set_router_intents(&mut self, counts: impl Iterator<Item = (String, State, usize)>) {
-        let mut old = std::mem::take(&mut self.routers);
+    pub(crate) fn set_router_intents(&self, counts: impl Iterator<Item = (String, State, usize)>) {
+        self.router_intents.clear();
         for (router, state, count) in counts {
             let labels = [("router", router), ("state", state.name().to_owned())];
             self.router_intents.get_or_create(&labels).set(number(count));
-            old.remove(&labels);
-            self.routers.insert(labels);
-        }
-        for gone in old {
-            self.router_intents.remove(&gone);
         }
     }
 
@@ -321,17 +219,6 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
 }
 
 /// Converts a count to the number of a gauge, which no count exceeds.

@@ -134,10 +134,9 @@ impl Agent {
         metrics.oldest_unsettled.set(oldest);
         let name = |id| self.northbound.store.router(id).map(|row| row.name.to_string());
         let routers = self.tracker.stats.routers();
-        let routers = routers
-            .map(|(router, state, count)| (router.and_then(name).unwrap_or_default(), state, count))
-            .collect::<Vec<_>>();
-        self.metrics.set_router_intents(routers.into_iter());
-        self.metrics.render().unwrap_or_else(|error| format!("# {error}\n"))
+        let routers =
+            routers.map(|(router, state, count)| (router.and_then(name).unwrap_or_default(), state, count));
+        metrics.set_router_intents(routers);
+        metrics.render().unwrap_or_else(|error| format!("# {error}\n"))
     }
 }
