@@ -16,7 +16,6 @@ mod slot;
 mod tests;
 mod write;
 
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -27,8 +26,7 @@ use crate::change::{Changes, Recorder};
 use crate::family::Family;
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::Nat;
-use crate::vip::Vip;
-use indexes::{Indexes, sorted};
+use indexes::Indexes;
 pub(crate) use network::Network;
 pub(crate) use sets::IdSet;
 pub use slabs::Slabs;
@@ -162,7 +160,7 @@ impl Store {
 
     /// Returns the router port of that name, which is unique.
     pub fn router_port_by_name(&self, name: &str) -> Option<RouterPortId> {
-        let named = self.network().router_ports_named(name);
+        let named = self.indexes.router_ports_named(&self.slabs, name);
         named.min_by_key(|id| self.slabs.router_ports.slot(*id).uuid)
     }
 
@@ -216,8 +214,7 @@ impl Store {
 
     /// Returns the load balancers with a VIP on the address.
     pub fn balancers_with_vip(&self, address: IpAddr) -> impl Iterator<Item = LoadBalancerId> + use<> {
-        let has = |id| !self.slabs.balancers.slot(id).vips.on(address).is_empty();
-        sorted(self.indexes.vips.find(self.indexes.hash((), address), has)).into_iter()
+        self.indexes.balancers_with_vip(&self.slabs, address).into_iter()
     }
 
     /// Returns true if any load balancer has one of the options that are read.
@@ -227,9 +224,7 @@ impl Store {
 
     /// Returns the load balancers with a backend at the address.
     pub fn balancers_with_backend(&self, address: IpAddr) -> impl Iterator<Item = LoadBalancerId> + use<> {
-        let leads = |vip: &Vip| vip.backends().iter().any(|backend| backend.address == address);
-        let has = |id| self.slabs.balancers.slot(id).vips.iter().any(leads);
-        sorted(self.indexes.backends.find(self.indexes.hash((), address), has)).into_iter()
+        self.indexes.balancers_with_backend(&self.slabs, address).into_iter()
     }
 
     // ----- the database as a whole -----
@@ -284,21 +279,13 @@ impl Store {
 
     /// Returns the NAT rows of a router whose logical prefix is that single address.
     pub fn nats_by_logical(&self, router: RouterId, address: IpAddr) -> impl Iterator<Item = NatId> + use<> {
-        let is = |id| {
-            let nat = self.slabs.nats.slot(id);
-            nat.router == Some(router) && nat.logical_host() == Some(address)
-        };
-        sorted(self.indexes.logicals.find(self.indexes.hash(router, address), is)).into_iter()
+        self.indexes.nats_by_logical(&self.slabs, router, address).into_iter()
     }
 
     /// Returns the NAT rows tagged with the port of that name; tagged rows without a port have the
     /// empty name.
     pub fn nats_tagged(&self, port: &str) -> SmallVec<[NatId; 2]> {
-        if port.is_empty() {
-            return self.indexes.portless.clone();
-        }
-        let is = |id| self.slabs.nats.slot(id).tagged() == Some(port);
-        sorted(self.indexes.tagged.find(self.indexes.hasher.hash_one(port), is))
+        self.indexes.nats_tagged(&self.slabs, port)
     }
 
     /// Returns the tagged NAT rows without a port.
@@ -314,12 +301,11 @@ impl Store {
 
     /// Returns all tagged NAT rows, in no order.
     pub fn tagged_nats(&self) -> impl Iterator<Item = (NatId, &Nat)> {
-        let all = self.indexes.tagged.rows().chain(self.indexes.portless.iter().copied());
-        all.map(|id| (id, self.slabs.nats.slot(id)))
+        self.indexes.all_tagged().map(|id| (id, self.slabs.nats.slot(id)))
     }
 
     /// Returns the number of tagged NAT rows.
     pub fn tagged_count(&self) -> usize {
-        self.indexes.tagged.len() + self.indexes.portless.len()
+        self.indexes.tagged_count()
     }
 }

@@ -18,9 +18,9 @@ use crate::vip::Vip;
 /// Indexes from names, addresses and other keys to the rows that have them.
 #[derive(Debug, Default)]
 pub(crate) struct Indexes {
-    pub(crate) hasher: RandomState,
+    hasher: RandomState,
     port_names: Finder<PortId>,
-    pub(crate) router_port_names: Finder<RouterPortId>,
+    router_port_names: Finder<RouterPortId>,
     /// The switch ports, by the router port that they lead to.
     pub(crate) leading: Index<Box<str>, PortId>,
     /// The ports of type `router` of a switch.
@@ -37,9 +37,9 @@ pub(crate) struct Indexes {
     addresses: Finder<PortId>,
     pub(crate) peers: Index<Box<str>, RouterPortId>,
     /// The load balancers, by the addresses of their VIPs.
-    pub(crate) vips: Finder<LoadBalancerId>,
+    vips: Finder<LoadBalancerId>,
     /// The load balancers, by the addresses of their backends.
-    pub(crate) backends: Finder<LoadBalancerId>,
+    backends: Finder<LoadBalancerId>,
     /// The number of load balancers with options: mostly there are none.
     pub(crate) balancers_with_options: usize,
     pub(crate) externals: Index<(RouterId, IpAddr), NatId>,
@@ -48,9 +48,9 @@ pub(crate) struct Indexes {
     pub(crate) external_networks: Index<RouterId, NatId>,
     pub(crate) network_snats: Index<RouterId, NatId>,
     /// The NAT rows, by router and single internal address: each override has an entry.
-    pub(crate) logicals: Finder<NatId>,
+    logicals: Finder<NatId>,
     /// The tagged rows that are for a port, by its name.
-    pub(crate) tagged: Finder<NatId>,
+    tagged: Finder<NatId>,
     /// The tagged rows without a port, of which there may be many.
     pub(crate) portless: IdSet<NatId>,
 }
@@ -149,6 +149,37 @@ impl Indexes {
         self.addresses.moved_all(id, &from, &to);
     }
 
+    /// Returns the load balancers with a VIP on the address, sorted.
+    pub(crate) fn balancers_with_vip(&self, slabs: &Slabs, address: IpAddr) -> IdSet<LoadBalancerId> {
+        let has = |id| !slabs.balancers.slot(id).vips.on(address).is_empty();
+        sorted(self.vips.find(self.hash((), address), has))
+    }
+
+    /// Returns the load balancers with a backend at the address, sorted.
+    pub(crate) fn balancers_with_backend(&self, slabs: &Slabs, address: IpAddr) -> IdSet<LoadBalancerId> {
+        let leads = |vip: &Vip| vip.backends().iter().any(|backend| backend.address == address);
+        let has = |id| slabs.balancers.slot(id).vips.iter().any(leads);
+        sorted(self.backends.find(self.hash((), address), has))
+    }
+
+    /// Returns the NAT rows of a router whose logical prefix is that single address, sorted.
+    pub(crate) fn nats_by_logical(&self, slabs: &Slabs, router: RouterId, address: IpAddr) -> IdSet<NatId> {
+        let is = |id| {
+            let nat = slabs.nats.slot(id);
+            nat.router == Some(router) && nat.logical_host() == Some(address)
+        };
+        sorted(self.logicals.find(self.hash(router, address), is))
+    }
+
+    /// Returns the NAT rows tagged with the port of that name, sorted; for the empty name, those without a port tag.
+    pub(crate) fn nats_tagged(&self, slabs: &Slabs, port: &str) -> IdSet<NatId> {
+        if port.is_empty() {
+            return self.portless.clone();
+        }
+        let is = |id| slabs.nats.slot(id).tagged() == Some(port);
+        sorted(self.tagged.find(self.hasher.hash_one(port), is))
+    }
+
     /// Updates the indexes of a NAT row that depend on its router.
     pub(super) fn place_nat(&mut self, _: &Slabs, id: NatId, placed: [Option<(&Nat, Option<RouterId>)>; 2]) {
         let on = placed.map(|placed| placed.and_then(|(nat, router)| Some((nat, router?))));
@@ -171,9 +202,25 @@ impl Indexes {
         self.logicals.moved(id, from, to);
     }
 
+    /// Returns all tagged NAT rows.
+    pub(crate) fn all_tagged(&self) -> impl Iterator<Item = NatId> {
+        self.tagged.rows().chain(self.portless.iter().copied())
+    }
+
+    /// Returns the number of tagged NAT rows.
+    pub(crate) fn tagged_count(&self) -> usize {
+        self.tagged.len() + self.portless.len()
+    }
+
     /// Returns the hash of an address at a place.
-    pub(crate) fn hash(&self, place: impl Hash, address: IpAddr) -> u64 {
+    fn hash(&self, place: impl Hash, address: IpAddr) -> u64 {
         hash(&self.hasher, place, address)
+    }
+
+    /// Returns the router ports of that name.
+    pub(crate) fn router_ports_named(&self, slabs: &Slabs, name: &str) -> impl Iterator<Item = RouterPortId> {
+        let is = move |id| *slabs.router_ports.slot(id).name == *name;
+        self.router_port_names.find(self.hasher.hash_one(name), is)
     }
 }
 
@@ -188,7 +235,7 @@ fn hash(hasher: &RandomState, place: impl Hash, address: IpAddr) -> u64 {
 }
 
 /// Sorts the results of a finder and removes duplicates: a row has two entries if two of its addresses share a hash.
-pub(crate) fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> IdSet<I> {
+fn sorted<I: Ord>(found: impl Iterator<Item = I>) -> IdSet<I> {
     let mut found: IdSet<_> = found.collect();
     found.sort_unstable();
     found.dedup();

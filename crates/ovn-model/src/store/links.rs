@@ -7,7 +7,6 @@ use super::row::Links;
 use super::slabs::{Slabs, Stored};
 use super::slot::{Referenced, Slot};
 use super::{Network, sets};
-use crate::change::Change;
 use crate::id::{GroupId, LoadBalancerId, NatId, PortId, RouterId, RouterPortId, SwitchId};
 use crate::tables::{Group, LoadBalancer, Nat, NbGlobal, Port, Router, RouterPort, Switch};
 
@@ -197,14 +196,10 @@ impl Store {
         self.slabs.balancers.close(balancer);
     }
 
-    /// Records that a load balancer is attached to or detached from routers.
     fn record_attachment(&mut self, routers: &[RouterId], balancer: LoadBalancerId) {
         let Self { slabs, indexes, recorder, .. } = self;
-        if !recorder.knows_all()
-            && let Some(row) = slabs.balancers.get(balancer)
-        {
-            recorder.note(Change::Balancer(row.uuid));
-            Network { slabs, indexes }.note_vips(routers, row.vips.iter(), recorder);
+        if !recorder.knows_all() {
+            Network { slabs, indexes }.note_attachment(routers, balancer, recorder);
         }
     }
 }

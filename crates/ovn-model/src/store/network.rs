@@ -1,6 +1,5 @@
 //! Rows and indexes together, for the dependents of rows.
 
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,8 +22,7 @@ pub(crate) struct Network<'a> {
 impl<'a> Network<'a> {
     /// Returns the router ports of that name.
     pub(crate) fn router_ports_named(self, name: &str) -> impl Iterator<Item = RouterPortId> {
-        let is = move |id| *self.slabs.router_ports.slot(id).name == *name;
-        self.indexes.router_port_names.find(self.indexes.hasher.hash_one(name), is)
+        self.indexes.router_ports_named(self.slabs, name)
     }
 
     /// Returns the name of a port, sharing the memory of the port's own name if the port exists.
@@ -116,6 +114,19 @@ impl<'a> Network<'a> {
                     recorder.note(Change::Address { router: *router, address });
                 }
             }
+        }
+    }
+
+    /// Records that a load balancer is attached to or detached from routers.
+    pub(crate) fn note_attachment(
+        self,
+        routers: &[RouterId],
+        balancer: LoadBalancerId,
+        recorder: &mut Recorder,
+    ) {
+        if let Some(row) = self.slabs.balancers.get(balancer) {
+            recorder.note(Change::Balancer(row.uuid));
+            self.note_vips(routers, row.vips.iter(), recorder);
         }
     }
 }
