@@ -9,7 +9,7 @@ use crate::tables::{Port, PortExtras, Router};
 /// `Logical_Router.external_ids`: `auto` is the intent for all instances behind the router.
 pub const ROUTER: &str = Router::COLUMNS.external.key();
 
-/// `Logical_Switch_Port.external_ids`: returns the key of the wanted external address of `family`, whose value is an
+/// Returns the key in `Logical_Switch_Port.external_ids` of the wanted external address of `family`. Its value is an
 /// address, `auto` or `none`.
 pub fn port_key(family: Family) -> &'static str {
     port_field(family).key()

@@ -11,7 +11,7 @@ pub const PORT: &str = "ovn-extaddr:port";
 /// `NAT.external_ids`: the role of the row.
 pub const ROLE: &str = "ovn-extaddr:role";
 
-/// `NB_Global.external_ids`: returns the prefix of the keys of kept intents of `family`; the name of the port follows.
+/// Returns the prefix of the keys in `NB_Global.external_ids` of kept intents of `family`; the name of the port follows.
 pub fn kept_prefix(family: Family) -> &'static str {
     match family {
         Family::V4 => "ovn-extaddr:ipv4.address.external:",

@@ -36,7 +36,7 @@ fn agent_with_hosts(dir: &Path) -> Result<(String, String)> {
 }
 
 #[test]
-fn host_name_is_resolved_anew_for_every_connection() -> Result<()> {
+fn host_name_is_resolved_for_every_connection() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut net = Net::builder(1).ipv4_only().create(&server)?;
     let instances = net.add_instances(2, Addressing::Static)?;

@@ -147,8 +147,8 @@ fn alert_text(alert: AlertDescription, config: &TlsConfig) -> String {
         | AlertDescription::CertificateRequired => "the server's log may say why",
         AlertDescription::ProtocolVersion => return OLD_TLS.to_owned(),
         AlertDescription::HandshakeFailure => {
-            return "the server found nothing in common with the client: see its --ssl-ciphers, and the kinds of the keys on both \
-                    sides"
+            return "the server found nothing in common with the client: see its --ssl-ciphers, and the kinds of \
+                    the keys on both sides"
                 .to_owned();
         }
         _ => return format!("the server broke off: {alert:?}"),
