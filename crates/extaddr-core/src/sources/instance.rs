@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 
 use ovn_model::Family;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -92,12 +91,12 @@ pub struct InstanceJson {
     project: Option<String>,
     /// The instance's own settings. The UUID is taken only from here.
     #[serde(default)]
-    config: Option<Entries<UuidKey, String>>,
+    config: Option<Settings>,
     /// As `config`, with the settings of profiles below it.
     #[serde(default)]
-    expanded_config: Option<Entries<UserKey, String>>,
+    expanded_config: Option<Settings>,
     #[serde(default)]
-    expanded_devices: Option<Entries<AnyKey, Entries<DeviceKey, String>>>,
+    expanded_devices: Option<BTreeMap<String, Settings>>,
 }
 
 impl InstanceJson {
@@ -110,9 +109,8 @@ impl InstanceJson {
         };
         let uuid = config.kept.get("volatile.uuid").and_then(|text| instance_uuid(text));
         let user = expanded_config.map(|config| config.kept).unwrap_or_default();
-        let devices = expanded_devices.map(|devices| devices.kept).unwrap_or_default();
-        let nics =
-            devices.into_iter().filter(|(_, keys)| keys.kept.get("type").is_some_and(|kind| kind == "nic"));
+        let devices = expanded_devices.unwrap_or_default().into_iter();
+        let nics = devices.filter(|(_, keys)| keys.kept.get("type").is_some_and(|kind| kind == "nic"));
         let asked = nics.take(MAX_NICS).filter_map(|(device, keys)| {
             let asked = Family::ALL.map(|family| asked(&keys.kept, &user, &device, family, native));
             let asked = NicIntents(asked);
@@ -149,79 +147,45 @@ fn asked(
     Some(IntentText { place, text })
 }
 
-/// A type of keys of a map, which selects the relevant ones.
-trait Key {
-    fn matters(key: &str) -> bool;
-}
-
-#[derive(Debug)]
-struct UuidKey;
-#[derive(Debug)]
-struct UserKey;
-#[derive(Debug)]
-struct DeviceKey;
-#[derive(Debug)]
-struct AnyKey;
-
-impl Key for UuidKey {
-    fn matters(key: &str) -> bool {
-        key == "volatile.uuid"
-    }
-}
-
-impl Key for UserKey {
-    fn matters(key: &str) -> bool {
-        key.starts_with("user.") && key.ends_with(".address.external")
-    }
-}
-
-impl Key for DeviceKey {
-    fn matters(key: &str) -> bool {
-        key == "type" || key.ends_with(".address.external")
-    }
-}
-
-impl Key for AnyKey {
-    fn matters(_: &str) -> bool {
-        true
-    }
-}
-
-/// The relevant entries of a map. The others, such as an instance's `user.user-data`, are skipped.
-#[derive(Debug)]
-struct Entries<K, V> {
-    kept: BTreeMap<String, V>,
+/// The relevant entries of an instance's or a device's settings. The others, such as `user.user-data`, are skipped.
+#[derive(Debug, Default)]
+struct Settings {
+    kept: BTreeMap<String, String>,
     /// The number of all entries.
     seen: usize,
-    keys: PhantomData<K>,
 }
 
-impl<'de, K: Key, V: Deserialize<'de>> Deserialize<'de> for Entries<K, V> {
+/// Returns whether the value of a setting is read.
+fn matters(key: &str) -> bool {
+    matches!(key, "type" | "volatile.uuid") || key.ends_with(".address.external")
+}
+
+impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+        deserializer.deserialize_map(SettingsVisitor)
     }
 }
 
-struct EntriesVisitor<K, V>(PhantomData<(K, V)>);
+struct SettingsVisitor;
 
-impl<'de, K: Key, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<K, V> {
-    type Value = Entries<K, V>;
+impl<'de> Visitor<'de> for SettingsVisitor {
+    type Value = Settings;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Entries { kept: BTreeMap::new(), seen: 0, keys: PhantomData };
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
+        let mut settings = Settings::default();
         while let Some(key) = map.next_key::<String>()? {
-            entries.seen += 1;
-            if K::matters(&key) {
-                entries.kept.insert(key, map.next_value()?);
+            settings.seen += 1;
+            if matters(&key) {
+                settings.kept.insert(key, map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(entries)
+        Ok(settings)
     }
 }
 

@@ -8,14 +8,15 @@ use ovn_model::Family;
 use uuid::Uuid;
 
 use super::Kind;
-use super::instance::{Instance, IntentText, NicIntents};
+use super::instance::{Instance, NicIntents};
 use super::nic::{InstanceName, Nic};
-use super::roster::{NicLookup, Roster};
+pub use super::roster::Lookup;
+use super::roster::Roster;
 
 /// The intents of the sources. The first source with an intent for a NIC and family wins.
 #[derive(Debug, Default)]
 pub struct Requests {
-    sources: Vec<Source>,
+    sources: Vec<Roster>,
 }
 
 /// An update from a source.
@@ -38,26 +39,6 @@ pub struct Affected {
     pub instances: Vec<(Kind, Uuid)>,
     /// All ports with presumed intents.
     pub presumed: bool,
-}
-
-/// The intent for a port and family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup<'a> {
-    /// There is none.
-    None,
-    /// It is not known: the source was not read since the start, or does not know the intents of all its instances.
-    Unknown(Kind),
-    /// There is this one.
-    Found {
-        /// The CMS.
-        kind: Kind,
-        /// The instance.
-        instance: &'a InstanceName,
-        /// The intent.
-        written: &'a IntentText,
-    },
-    /// Two instances have the same UUID and different intents.
-    Ambiguous(Kind, &'a InstanceName, &'a InstanceName),
 }
 
 /// The status of a source.
@@ -88,17 +69,10 @@ impl fmt::Display for SourceStatus {
     }
 }
 
-#[derive(Debug)]
-struct Source {
-    roster: Roster,
-    failure: Option<String>,
-}
-
 impl Requests {
     /// Creates requests of these sources, none of which was read yet.
     pub fn new(kinds: impl IntoIterator<Item = Kind>) -> Self {
-        let sources = kinds.into_iter().map(|kind| Source { roster: Roster::new(kind), failure: None });
-        Self { sources: sources.collect() }
+        Self { sources: kinds.into_iter().map(Roster::new).collect() }
     }
 
     /// Returns whether there are no sources.
@@ -108,21 +82,19 @@ impl Requests {
 
     /// Takes in an update of a source, by its number. Returns what may have changed.
     pub fn take(&mut self, source: usize, update: SourceUpdate) -> Affected {
-        let Some(Source { roster, failure }) = self.sources.get_mut(source) else {
-            return Affected::default();
-        };
+        let Some(roster) = self.sources.get_mut(source) else { return Affected::default() };
         let before = roster.may_not_know();
         let mut changed = Vec::new();
         match update {
             SourceUpdate::Lost(why) => {
-                *failure = Some(why);
+                roster.failure = Some(why);
                 return Affected::default();
             }
             SourceUpdate::Listed(instances) => changed = roster.list(instances),
             SourceUpdate::Read(instance) => roster.read(instance, &mut changed),
             SourceUpdate::Gone(name) => roster.remove(&name, &mut changed),
         }
-        *failure = None;
+        roster.failure = None;
         changed.sort_unstable();
         changed.dedup();
         let kind = roster.kind;
@@ -139,13 +111,11 @@ impl Requests {
         }
         let Some(nic) = Nic::from_port_name(port) else { return Lookup::None };
         let mut answer = Lookup::None;
-        let kind = nic.kind;
-        for source in self.sources.iter().filter(|source| source.roster.kind == kind) {
-            match source.roster.look_up(&nic, family) {
-                NicLookup::None => {}
-                NicLookup::Unknown => answer = Lookup::Unknown(kind),
-                NicLookup::Found(instance, written) => return Lookup::Found { kind, instance, written },
-                NicLookup::Ambiguous(one, other) => return Lookup::Ambiguous(kind, one, other),
+        for source in self.sources.iter().filter(|source| source.kind == nic.kind) {
+            match source.look_up(&nic, family) {
+                Lookup::None => {}
+                unknown @ Lookup::Unknown(_) => answer = unknown,
+                found => return found,
             }
         }
         answer
@@ -162,32 +132,31 @@ impl Requests {
 
     /// Returns the instances with a NIC's UUID in the first source that has any, nearly always one.
     pub fn instances_of<'a>(&'a self, nic: &Nic) -> impl Iterator<Item = &'a InstanceName> + use<'a> {
-        let mut sources = self.sources.iter().filter(|source| source.roster.kind == nic.kind);
+        let mut sources = self.sources.iter().filter(|source| source.kind == nic.kind);
         let instance = nic.instance;
-        let holding = sources.find(|source| source.roster.holders(instance).next().is_some());
-        holding.into_iter().flat_map(move |source| source.roster.holders(instance))
+        let holding = sources.find(|source| source.holders(instance).next().is_some());
+        holding.into_iter().flat_map(move |source| source.holders(instance))
     }
 
     /// Returns all instances, in no order.
     pub fn instances(&self) -> impl Iterator<Item = &InstanceName> {
-        self.sources.iter().flat_map(|source| source.roster.instances()).map(|name| &**name)
+        self.sources.iter().flat_map(Roster::instances).map(|name| &**name)
     }
 
     /// Returns whether a source may have an intent for the port of that name.
     pub fn may_have_intent_for(&self, port: &str) -> bool {
         let has = |kind| Nic::from_port_name(port).is_some_and(|nic| nic.kind == kind);
-        self.sources.iter().any(|source| has(source.roster.kind))
+        self.sources.iter().any(|source| has(source.kind))
     }
 
     /// Returns all NICs with intents, in no order; a NIC appears twice if two sources have it.
     pub fn nics(&self) -> impl Iterator<Item = (&InstanceName, Nic, &NicIntents)> {
-        self.sources.iter().flat_map(|source| source.roster.nics())
+        self.sources.iter().flat_map(Roster::nics)
     }
 
     /// Returns the names of all instances, each once, in no order.
     pub(crate) fn instance_names(&self) -> Vec<Arc<InstanceName>> {
-        let mut names: Vec<_> =
-            self.sources.iter().flat_map(|source| source.roster.instances()).map(Arc::clone).collect();
+        let mut names: Vec<_> = self.sources.iter().flat_map(Roster::instances).map(Arc::clone).collect();
         if self.sources.len() > 1 {
             names.sort_unstable();
             names.dedup();
@@ -197,16 +166,16 @@ impl Requests {
 
     /// Returns the NICs with intents of the instances with this name, each once.
     pub(crate) fn nics_of(&self, name: &InstanceName) -> BTreeMap<Nic, &NicIntents> {
-        self.sources.iter().flat_map(|source| source.roster.nics_of(name)).collect()
+        self.sources.iter().flat_map(|source| source.nics_of(name)).collect()
     }
 
     /// Returns the status of each source, in order.
     pub fn statuses(&self) -> impl Iterator<Item = SourceStatus> {
-        self.sources.iter().map(|Source { roster, failure }| {
+        self.sources.iter().map(|roster| {
             let (instances, unknown) = roster.counts();
             SourceStatus {
                 was_read: roster.was_read,
-                failure: failure.clone(),
+                failure: roster.failure.clone(),
                 instances,
                 unknown,
                 asking: roster.nics().count(),

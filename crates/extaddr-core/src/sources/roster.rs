@@ -22,24 +22,34 @@ pub(super) struct Roster {
     holders: HashMap<Uuid, Vec<Arc<InstanceName>>>,
     /// The number of instances that are `None`.
     unknown: usize,
+    /// The reason why the source cannot be reached now.
+    pub(super) failure: Option<String>,
 }
 
-/// A source's answer for a NIC and family.
+/// The intent for a port and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NicLookup<'a> {
-    /// There is no intent.
+pub enum Lookup<'a> {
+    /// There is none.
     None,
-    /// No intent is known, but there may be one.
-    Unknown,
-    /// The instance has this intent.
-    Found(&'a InstanceName, &'a IntentText),
-    /// Two instances have the UUID and different intents.
-    Ambiguous(&'a InstanceName, &'a InstanceName),
+    /// It is not known: the source was not read since the start, or does not know the intents of all its instances.
+    Unknown(Kind),
+    /// There is this one.
+    Found {
+        /// The CMS.
+        kind: Kind,
+        /// The instance.
+        instance: &'a InstanceName,
+        /// The intent.
+        written: &'a IntentText,
+    },
+    /// Two instances have the same UUID and different intents.
+    Ambiguous(Kind, &'a InstanceName, &'a InstanceName),
 }
 
 impl Roster {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, was_read: false, instances: HashMap::new(), holders: HashMap::new(), unknown: 0 }
+        let (instances, holders) = (HashMap::new(), HashMap::new());
+        Self { kind, was_read: false, instances, holders, unknown: 0, failure: None }
     }
 
     /// Takes in a listing: instances that are not in it are gone. Returns the UUIDs whose intents changed.
@@ -95,19 +105,19 @@ impl Roster {
     }
 
     /// Returns the answer for a NIC and family.
-    pub(super) fn look_up(&self, nic: &Nic, family: Family) -> NicLookup<'_> {
+    pub(super) fn look_up(&self, nic: &Nic, family: Family) -> Lookup<'_> {
         let holders = self.holders.get(&nic.instance).into_iter().flatten();
         let mut opinions = holders.map(|name| (&**name, self.asked(name, &nic.device, family)));
         let Some((name, first)) = opinions.next() else {
-            return if self.may_not_know() { NicLookup::Unknown } else { NicLookup::None };
+            return if self.may_not_know() { Lookup::Unknown(self.kind) } else { Lookup::None };
         };
         // A user who may create instances may give them any UUID, even another instance's: this must not change that
         // one's intent.
         let text = |written: Option<&'_ IntentText>| written.map(|written| written.text.clone());
         match (opinions.find(|(_, other)| text(*other) != text(first)), first) {
-            (Some((other, _)), _) => NicLookup::Ambiguous(name.min(other), name.max(other)),
-            (None, Some(written)) => NicLookup::Found(name, written),
-            (None, None) => NicLookup::None,
+            (Some((other, _)), _) => Lookup::Ambiguous(self.kind, name.min(other), name.max(other)),
+            (None, Some(written)) => Lookup::Found { kind: self.kind, instance: name, written },
+            (None, None) => Lookup::None,
         }
     }
 
