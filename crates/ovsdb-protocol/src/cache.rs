@@ -18,7 +18,7 @@ use crate::problem::Problems;
 use crate::replica::{ApplyError, Batch, Replica, SchemaMismatch};
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
-use crate::value::{Datum, Row};
+use crate::value::Row;
 
 /// A [`Replica`] of untyped rows for a [`Session`](crate::Session): the content of the selected tables, and its
 /// changes.
@@ -133,17 +133,6 @@ impl Cache {
         self.content.rows(table)
     }
 
-    /// Iterates over the rows of a table whose column has this value, in the order of their UUIDs: by the
-    /// [index](Selection::index) of the column, or else by a search through the table.
-    pub fn find<'a>(
-        &'a self,
-        table: &str,
-        column: &str,
-        value: &Datum,
-    ) -> impl Iterator<Item = (Uuid, &'a Arc<Row>)> + use<'a> {
-        self.content.find(table, column, value).into_iter()
-    }
-
     /// Iterates over the names of the tables.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         self.content.tables()
@@ -202,7 +191,7 @@ impl Replica for Cache {
         let (mut requests, mut next) = (MonitorRequests::new(), Content::default());
         self.absent.clear();
         for selection in selections {
-            let Selection { table: name, required, rows, load_stage, indexes, .. } = &selection;
+            let Selection { table: name, required, rows, load_stage, .. } = &selection;
             let Some(table) = schema.table(name) else {
                 if required.is_some() {
                     return Err(SchemaMismatch(format!("the database has no table {name}")));
@@ -219,7 +208,7 @@ impl Replica for Cache {
             );
             let request = MonitorRequest::columns(present.clone()).rows(rows.clone()).load_stage(*load_stage);
             requests.insert(name.clone(), request);
-            next.add_table(name, table, &present, indexes);
+            next.add_table(name, table, &present);
         }
         self.next = Some(next).filter(|next| !next.has_shape_of(&self.content));
         Ok(requests)

@@ -1,6 +1,5 @@
 //! The rows of a cache, and the batch of changes that arrives.
 
-mod index;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,7 +16,7 @@ use crate::problem::Problems;
 use crate::replica::Batch;
 use crate::row::{RowChange, RowUpdate};
 use crate::schema::TableSchema;
-use crate::value::{Datum, Row};
+use crate::value::Row;
 
 /// Rows by table. Changes come in batches, from [`begin`](Self::begin) to [`commit`](Self::commit); readers see none
 /// of a batch before its commit, then all of it.
@@ -35,17 +34,11 @@ pub(super) struct Content {
 
 impl Content {
     /// Adds a table with those of its columns that the schema has.
-    pub(super) fn add_table(
-        &mut self,
-        name: &str,
-        schema: &TableSchema,
-        columns: &[String],
-        indexes: &BTreeSet<String>,
-    ) {
+    pub(super) fn add_table(&mut self, name: &str, schema: &TableSchema, columns: &[String]) {
         let types = columns
             .iter()
             .filter_map(|column| Some((column.clone(), schema.column(column)?.column_type.clone())));
-        self.tables.insert(Arc::from(name), Table::new(types.collect(), indexes));
+        self.tables.insert(Arc::from(name), Table::new(types.collect()));
     }
 
     // ----- changes -----
@@ -126,10 +119,6 @@ impl Content {
 
     pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
         self.tables.get(table).into_iter().flat_map(Table::rows).map(|(uuid, row)| (*uuid, row))
-    }
-
-    pub(super) fn find(&self, table: &str, column: &str, value: &Datum) -> Vec<(Uuid, &Arc<Row>)> {
-        self.tables.get(table).map_or_else(Vec::new, |table| table.find(column, value))
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &str> {

@@ -16,7 +16,6 @@ pub struct Selection {
     pub(super) load_stage: u8,
     /// The required columns; `None` if the table may be absent.
     pub(super) required: Option<Vec<String>>,
-    pub(super) indexes: BTreeSet<String>,
 }
 
 /// A selected table or column that the server lacks.
@@ -34,14 +33,7 @@ pub struct Absent {
 impl Selection {
     /// Creates a selection of all columns of a table, in all its rows.
     pub fn table(name: impl Into<String>) -> Self {
-        Self {
-            table: name.into(),
-            columns: None,
-            rows: RowFilter::All,
-            load_stage: 0,
-            required: None,
-            indexes: BTreeSet::new(),
-        }
+        Self { table: name.into(), columns: None, rows: RowFilter::All, load_stage: 0, required: None }
     }
 
     /// Selects only some columns.
@@ -72,21 +64,13 @@ impl Selection {
         self
     }
 
-    /// Keeps an index of a column, by which [`Cache::find`](super::Cache::find) finds rows without a search. The
-    /// column is selected too.
-    #[must_use]
-    pub fn index(mut self, column: impl Into<String>) -> Self {
-        self.indexes.insert(column.into());
-        self
-    }
-
     /// Returns the columns that the table has, and those that it lacks.
     pub(super) fn columns_in(&self, table: &TableSchema) -> (Vec<String>, Vec<String>) {
         let Some(columns) = &self.columns else {
             return (table.columns.keys().cloned().collect(), Vec::new());
         };
-        let also = self.required.iter().flatten().chain(&self.indexes);
-        let columns: BTreeSet<_> = columns.iter().chain(also).cloned().collect();
+        let required = self.required.iter().flatten();
+        let columns: BTreeSet<_> = columns.iter().chain(required).cloned().collect();
         columns.into_iter().partition(|column| table.column(column).is_some())
     }
 }

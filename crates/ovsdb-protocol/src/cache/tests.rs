@@ -50,8 +50,6 @@ fn missing_column_is_reported_or_refused_if_required() {
     }
     let requests = Cache::new([Selection::table("T").columns(["n"]).required(["s"])]).declare(&two());
     assert_eq!(requests.unwrap(), [("T".to_owned(), MonitorRequest::columns(["n", "s"]))].into());
-    let indexed = Cache::new([Selection::table("T").columns(["n"]).index("s")]).declare(&two()).unwrap();
-    assert_eq!(indexed, [("T".to_owned(), MonitorRequest::columns(["n", "s"]))].into());
     let everything = Cache::everything().declare(&two()).unwrap();
     assert_eq!(everything, [("T".to_owned(), MonitorRequest::columns(["n", "s"]))].into());
     let none = Cache::new([Selection::table("T").rows(RowFilter::Any(vec![]))]).declare(&one()).unwrap();

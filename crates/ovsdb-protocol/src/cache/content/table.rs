@@ -1,12 +1,11 @@
 //! One table of a cache.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::index::Index;
 use crate::chain::Chain;
 use crate::cursor::{DatumReader, DecodeError};
 use crate::diff::apply_diff;
@@ -14,7 +13,7 @@ use crate::problem::Problems;
 use crate::replica::Batch;
 use crate::row::{ColumnSink, Columns};
 use crate::schema::ColumnType;
-use crate::value::{Datum, Row};
+use crate::value::Row;
 
 /// The committed rows of a table, and above them those of the open batch.
 #[derive(Debug)]
@@ -23,7 +22,6 @@ pub(super) struct Table {
     /// A row with only default values.
     default: Row,
     rows: BTreeMap<Uuid, Arc<Row>>,
-    indexes: Vec<Index>,
     /// The rows that the open batch changes; `None` for a deleted one.
     staged: BTreeMap<Uuid, Option<Arc<Row>>>,
     /// The errors of columns that staged rows lack, as far as they are from the open batch.
@@ -31,17 +29,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(types: BTreeMap<String, ColumnType>, indexes: &BTreeSet<String>) -> Self {
+    pub(super) fn new(types: BTreeMap<String, ColumnType>) -> Self {
         let default = types.iter().map(|(name, column)| (name.as_str(), column.default_datum())).collect();
-        let indexes = indexes.iter().filter(|column| types.contains_key(*column));
-        Self {
-            default,
-            rows: BTreeMap::new(),
-            indexes: indexes.map(|column| Index::new(column)).collect(),
-            staged: BTreeMap::new(),
-            faults: BTreeMap::new(),
-            types,
-        }
+        Self { default, rows: BTreeMap::new(), staged: BTreeMap::new(), faults: BTreeMap::new(), types }
     }
 
     /// Stages a row of these columns, and the defaults of those that it lacks.
@@ -113,9 +103,6 @@ impl Table {
                 Some(row) => self.rows.insert(uuid, Arc::clone(row)),
                 None => self.rows.remove(&uuid),
             };
-            for index in &mut self.indexes {
-                index.update(uuid, old.as_deref(), new.as_deref());
-            }
             differ(uuid, old, new);
         }
         self.faults.clear();
@@ -152,18 +139,6 @@ impl Table {
     /// Returns the committed rows.
     pub(super) fn rows(&self) -> &BTreeMap<Uuid, Arc<Row>> {
         &self.rows
-    }
-
-    /// Returns the committed rows whose column has this value.
-    pub(super) fn find(&self, column: &str, value: &Datum) -> Vec<(Uuid, &Arc<Row>)> {
-        let rows = self.rows.iter();
-        match self.indexes.iter().find(|index| index.column() == column) {
-            Some(index) => index.find(value).filter_map(|uuid| Some((uuid, self.rows.get(&uuid)?))).collect(),
-            None => rows
-                .filter(|(_, row)| row.get(column) == Some(value))
-                .map(|(uuid, row)| (*uuid, row))
-                .collect(),
-        }
     }
 
     /// Returns whether the row exists within the batch.

@@ -6,6 +6,7 @@ use super::*;
 use crate::diff::diff;
 use crate::row::Columns;
 use crate::schema::DatabaseSchema;
+use crate::value::Datum;
 
 const SCHEMA: &str = r#"{"name": "db", "tables": {
     "A": {"columns": {
@@ -33,7 +34,7 @@ fn empty() -> Content {
     let schema = schema();
     let mut content = Content::default();
     for (name, table) in &schema.tables {
-        content.add_table(name, table, &table.columns.keys().cloned().collect::<Vec<_>>(), &BTreeSet::new());
+        content.add_table(name, table, &table.columns.keys().cloned().collect::<Vec<_>>());
     }
     content
 }
@@ -98,7 +99,7 @@ fn rows_have_only_the_monitored_columns() {
     let schema = schema();
     let mut cache = Content::default();
     let columns = ["n", "_uuid", "future"].map(str::to_owned);
-    cache.add_table("A", &schema.tables["A"], &columns, &BTreeSet::new());
+    cache.add_table("A", &schema.tables["A"], &columns);
     assert_eq!(cache.tables().collect::<Vec<_>>(), ["A"]);
     cache.begin(Batch::Delta);
     cache.insert("A", id(1), Row::new().with("_uuid", id(1)).with("s", 1)).unwrap();
@@ -279,47 +280,11 @@ fn value_outside_its_constraints_is_accepted_from_the_server() {
     .unwrap();
     let mut cache = Content::default();
     let table = &schema.tables["A"];
-    cache.add_table("A", table, &table.columns.keys().cloned().collect::<Vec<_>>(), &BTreeSet::new());
+    cache.add_table("A", table, &table.columns.keys().cloned().collect::<Vec<_>>());
     update(&mut cache, RowChange::Insert, "{}");
     update(&mut cache, RowChange::Modify, r#"{"n":["set",[]]}"#);
     assert_eq!(**cache.get("A", &id(1)).unwrap(), Row::new().with("e", "").with("n", Datum::empty()));
     assert!(cache.problems().is_empty());
-}
-
-// ===== look-ups =====
-
-#[test]
-fn rows_are_found_with_and_without_an_index() {
-    let schema = schema();
-    let mut cache = Content::default();
-    cache.add_table("B", &schema.tables["B"], &["n".to_owned()], &BTreeSet::from(["n".to_owned()]));
-    let columns: Vec<_> = schema.tables["A"].columns.keys().cloned().collect();
-    cache.add_table("A", &schema.tables["A"], &columns, &BTreeSet::from(["future".to_owned()]));
-    let found = |cache: &Content, table: &str, n: i64| -> Vec<u128> {
-        cache.find(table, "n", &n.into()).into_iter().map(|(uuid, _)| uuid.as_u128()).collect()
-    };
-    cache.begin(Batch::Snapshot);
-    for table in ["A", "B"] {
-        for (uuid, n) in [(1, 1), (2, 1), (3, 3)] {
-            cache.insert(table, id(uuid), Row::new().with("n", n)).unwrap();
-        }
-        assert_eq!(found(&cache, table, 1), []);
-    }
-    cache.commit().unwrap();
-    for table in ["A", "B"] {
-        assert_eq!((found(&cache, table, 1), found(&cache, table, 3)), (vec![1, 2], vec![3]));
-    }
-    cache.begin(Batch::Delta);
-    for table in ["A", "B"] {
-        cache.modify(table, id(1), Row::new().with("n", 3)).unwrap();
-        cache.delete(table, id(2)).unwrap();
-        cache.send(table, id(3), RowChange::Modify(Columns::new(r#"{"n":1e999}"#))).unwrap();
-    }
-    cache.commit().unwrap();
-    for table in ["A", "B"] {
-        assert_eq!((found(&cache, table, 1), found(&cache, table, 3)), (vec![], vec![1]));
-    }
-    assert_eq!(found(&cache, "C", 1), []);
 }
 
 // ===== random histories =====
