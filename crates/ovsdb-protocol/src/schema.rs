@@ -7,7 +7,6 @@ mod conform;
 mod parse;
 #[cfg(test)]
 mod tests;
-mod write;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{BaseType, ColumnSchema, ColumnType, Constraint, DatabaseSchema, Max, RefType, TableSchema};
@@ -29,7 +29,7 @@ pub enum SchemaError {
 
 // Members unknown to these structs are ignored everywhere: a newer server may send more.
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct DatabaseJson {
     name: String,
     #[serde(default)]
@@ -38,7 +38,7 @@ struct DatabaseJson {
     tables: BTreeMap<String, TableJson>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TableJson {
     columns: BTreeMap<String, ColumnJson>,
@@ -49,7 +49,7 @@ struct TableJson {
     indexes: Vec<Vec<String>>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct ColumnJson {
     r#type: Value,
     #[serde(default)]
@@ -93,12 +93,6 @@ impl DatabaseSchema {
             tables.insert(name, schema);
         }
         Ok(Self { name: json.name, version: json.version, checksum: json.cksum, tables })
-    }
-}
-
-impl<'de> Deserialize<'de> for DatabaseSchema {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_json(DatabaseJson::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

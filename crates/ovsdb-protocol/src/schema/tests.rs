@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::value::{Atom, AtomicType, Datum};
 
@@ -173,75 +171,5 @@ fn malformed_column_type_is_an_error_of_its_column() {
 fn malformed_schema_is_refused() {
     for text in ["", "[]", "null", "{}", r#"{"name":"d"}"#, r#"{"name":"d","tables":{"t":{}}}"#] {
         assert!(matches!(DatabaseSchema::parse(text), Err(SchemaError::Json(_))), "{text}");
-    }
-}
-
-// ===== both ways =====
-
-fn base_type() -> impl Strategy<Value = BaseType> {
-    let numbers = || prop::collection::btree_set(-9_i64..9, 1..4);
-    let bounds = || (any::<i64>(), any::<i64>()).prop_map(|(a, b)| (a.min(b), a.max(b)));
-    let reals = |(min, max): (i64, i64)| Constraint::Real { min: min as f64 / 4.0, max: max as f64 / 4.0 };
-    let table = "[A-Z][a-z]{0,3}";
-    let ref_type = prop::sample::select(vec![RefType::Strong, RefType::Weak]);
-    let atomic = vec![
-        AtomicType::Integer,
-        AtomicType::Real,
-        AtomicType::Boolean,
-        AtomicType::String,
-        AtomicType::Uuid,
-    ];
-    let base = |atomic, constraint| BaseType { atomic, constraint };
-    prop_oneof![
-        prop::sample::select(atomic).prop_map(BaseType::any),
-        numbers().prop_map(move |set| {
-            base(AtomicType::Integer, Constraint::Enum(set.into_iter().map(Atom::from).collect()))
-        }),
-        numbers().prop_map(move |set| {
-            let reals = set.into_iter().map(|n| Atom::from(n as f64 / 2.0));
-            base(AtomicType::Real, Constraint::Enum(reals.collect()))
-        }),
-        prop::collection::btree_set("[ -~]{0,3}", 1..4).prop_map(move |set| {
-            base(AtomicType::String, Constraint::Enum(set.into_iter().map(Atom::from).collect()))
-        }),
-        bounds().prop_map(move |(min, max)| base(AtomicType::Integer, Constraint::Integer { min, max })),
-        bounds().prop_map(move |bounds| base(AtomicType::Real, reals(bounds))),
-        (0_u64..9, 9_u64..)
-            .prop_map(move |(min, max)| base(AtomicType::String, Constraint::Length { min, max })),
-        (table, ref_type).prop_map(move |(table, ref_type)| {
-            base(AtomicType::Uuid, Constraint::Reference { table, ref_type })
-        }),
-    ]
-}
-
-fn database() -> impl Strategy<Value = DatabaseSchema> {
-    let max = prop_oneof![(1_u64..5).prop_map(Max::Limited), Just(Max::Unlimited)];
-    let column_type = (base_type(), prop::option::of(base_type()), 0_u64..=1, max)
-        .prop_map(|(key, value, min, max)| ColumnType { key, value, min, max });
-    let column = (column_type, any::<bool>(), any::<bool>())
-        .prop_map(|(column_type, ephemeral, mutable)| ColumnSchema { column_type, ephemeral, mutable });
-    let columns = prop::collection::btree_map("[a-z]{1,3}", column, 0..4);
-    let indexes = prop::collection::vec(prop::collection::vec("[a-z]{1,3}", 1..3), 0..2);
-    let table = (columns, prop::option::of(1_u64..9), any::<bool>(), indexes).prop_map(
-        |(columns, max_rows, is_root, indexes)| TableSchema { columns, max_rows, is_root, indexes },
-    );
-    let tables = prop::collection::btree_map("[A-Z][a-z]{0,3}", table, 0..4);
-    ("[a-z]{1,3}", "[0-9.]{0,5}", prop::option::of("[0-9 ]{1,5}"), tables).prop_map(
-        |(name, version, checksum, mut tables)| {
-            // Without any root, all tables are.
-            if let Some(mut table) = tables.first_entry() {
-                table.get_mut().is_root = true;
-            }
-            DatabaseSchema { name, version, checksum, tables }
-        },
-    )
-}
-
-proptest! {
-    #[test]
-    fn serialized_schema_is_parsed_to_itself(schema in database()) {
-        let text = serde_json::to_string(&schema).unwrap();
-        prop_assert_eq!(&DatabaseSchema::parse(&text).unwrap(), &schema, "{}", text);
-        prop_assert_eq!(&serde_json::from_str::<DatabaseSchema>(&text).unwrap(), &schema, "{}", text);
     }
 }
