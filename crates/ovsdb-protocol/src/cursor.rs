@@ -4,18 +4,18 @@
 //! from the receive buffer, without an allocation unless a string contains an escape.
 
 mod datum;
+mod grammar;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use uuid::Uuid;
 
 pub use self::datum::DatumReader;
+use self::grammar::Number;
 use crate::unescaped::unescaped_prefix_len;
 use crate::value::Atom;
-use crate::value::grammar::{self, Number};
 
 /// An atom borrowed from the text it was read from.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,8 @@ impl From<AtomRef<'_>> for Atom {
 }
 
 /// Text that is not what the notation allows at that place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} at byte {at}")]
 pub struct DecodeError {
     /// Byte offset into the text being decoded.
     pub at: usize,
@@ -82,16 +83,6 @@ impl<'a> AtomRef<'a> {
         if let Self::Uuid(u) = self { Some(*u) } else { None }
     }
 }
-
-// ===== impl DecodeError =====
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at byte {}", self.expected, self.at)
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 // ===== impl Cursor =====
 

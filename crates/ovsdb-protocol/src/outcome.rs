@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub use error::{DatabaseError, ErrorClass};
 
-use crate::value::{Atom, Row};
+use crate::value::{Datum, Row};
 
 /// The outcome of a transaction, as far as this client can know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl<'de> Deserialize<'de> for Element {
             error: Option<String>,
             details: Option<String>,
             syntax: Option<String>,
-            uuid: Option<Atom>,
+            uuid: Option<Datum>,
             count: Option<u64>,
             rows: Option<Vec<Row>>,
         }
@@ -214,9 +214,9 @@ impl<'de> Deserialize<'de> for Element {
         if let Some(error) = error {
             return Ok(Self::Failure(DatabaseError { error, details, syntax }));
         }
-        Ok(Self::Success(match (uuid, count, rows) {
+        Ok(Self::Success(match (uuid.map(|uuid| uuid.as_uuid()), count, rows) {
             (None, None, None) => OperationResult::Empty,
-            (Some(Atom::Uuid(uuid)), None, None) => OperationResult::Uuid(uuid),
+            (Some(Some(uuid)), None, None) => OperationResult::Uuid(uuid),
             (None, Some(count), None) => OperationResult::Count(count),
             (None, None, Some(rows)) => OperationResult::Rows(rows),
             _ => return Err(D::Error::custom("ambiguous operation result")),

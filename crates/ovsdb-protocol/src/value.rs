@@ -11,7 +11,6 @@
 mod atom;
 mod atomic_type;
 mod datum;
-pub(crate) mod grammar;
 mod json;
 mod row;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{AtomRef, Cursor, DecodeError, Tag};
@@ -141,5 +143,16 @@ impl<'c, 'a> DatumReader<'c, 'a> {
         let mut set = BTreeSet::<Atom>::new();
         self.atoms(|atom| once(set.insert(atom.into()), "every element of the set once"))?;
         Ok(Datum::Set(set))
+    }
+}
+
+impl<'de> Deserialize<'de> for Datum {
+    /// Reads a datum of any type as [`DatumReader::datum`] does, from JSON text or a [`serde_json::Value`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let mut cursor = Cursor::new(json.get());
+        let datum = DatumReader::new(&mut cursor).datum().map_err(D::Error::custom)?;
+        cursor.end().map_err(D::Error::custom)?;
+        Ok(datum)
     }
 }
