@@ -1,6 +1,5 @@
 //! JSON of requests, without values at which ovsdb-server closes the connection.
 
-use std::fmt;
 use std::io;
 
 use serde::Serialize;
@@ -10,7 +9,8 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 const MAX_QUOTED: usize = 80;
 
 /// The error of a request without JSON that ovsdb-server accepts. It shows the position by the text before it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}, after {before}")]
 pub(crate) struct EncodeError {
     fault: serde_json::Error,
     before: String,
@@ -60,14 +60,6 @@ impl Formatter for Strict {
         CompactFormatter.write_f64(writer, real)
     }
 }
-
-impl fmt::Display for EncodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, after {}", self.fault, self.before)
-    }
-}
-
-impl std::error::Error for EncodeError {}
 
 #[cfg(test)]
 mod tests {

@@ -30,7 +30,8 @@ pub enum Endpoint {
 }
 
 /// A text that is not an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is not a valid database endpoint: {why}")]
 pub struct InvalidEndpoint {
     text: String,
     why: &'static str,
@@ -155,14 +156,6 @@ impl InvalidEndpoint {
         Self { text: text.into(), why }
     }
 }
-
-impl fmt::Display for InvalidEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is not a valid database endpoint: {}", self.text, self.why)
-    }
-}
-
-impl std::error::Error for InvalidEndpoint {}
 
 #[cfg(test)]
 mod tests {

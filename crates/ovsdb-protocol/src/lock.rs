@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub struct LockName(String);
 
 /// A text that is not an `<id>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a valid lock name: use letters, digits and underscores, no digit first")]
 pub struct InvalidLockName(String);
 
 /// The status of a lock.
@@ -129,18 +130,6 @@ impl fmt::Display for LockName {
         f.write_str(&self.0)
     }
 }
-
-impl fmt::Display for InvalidLockName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "\"{}\" is not a valid lock name: use letters, digits and underscores, no digit first",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for InvalidLockName {}
 
 // ===== impl Lock =====
 

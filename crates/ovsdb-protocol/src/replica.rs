@@ -1,7 +1,5 @@
 //! The trait of a consumer's copy of a database.
 
-use std::fmt;
-
 use crate::monitor::MonitorRequests;
 use crate::row::RowUpdate;
 use crate::schema::DatabaseSchema;
@@ -43,11 +41,13 @@ pub enum Batch {
 }
 
 /// The error of a schema that lacks something that the consumer requires.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct SchemaMismatch(pub String);
 
 /// The error of a row update that contradicts the content of the replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct ApplyError(pub &'static str);
 
 /// A replica without rows, for sessions that only make requests.
@@ -64,19 +64,3 @@ impl Replica for () {
 
     fn commit(&mut self) {}
 }
-
-impl fmt::Display for SchemaMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SchemaMismatch {}
-
-impl fmt::Display for ApplyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for ApplyError {}

@@ -205,11 +205,13 @@ pub enum ColumnKind {
 pub struct ColumnSet(u64);
 
 /// The error of a value that was not read, or only in part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ColumnError {
     /// The text is not a value of the column's type.
+    #[error("{0}")]
     Unreadable(DecodeError),
     /// The value is not valid for the program. The part that was understood is kept.
+    #[error("{0}")]
     Invalid(String),
 }
 
@@ -322,17 +324,6 @@ impl From<DecodeError> for ColumnError {
         Self::Unreadable(error)
     }
 }
-
-impl fmt::Display for ColumnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(error) => write!(f, "{error}"),
-            Self::Invalid(message) => f.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for ColumnError {}
 
 /// Joins the columns of a row type with those of its groups, for the derive.
 ///

@@ -1,7 +1,5 @@
 //! The pieces of a received stream.
 
-use std::fmt;
-
 use uuid::Uuid;
 
 use crate::jsonrpc::message::Message;
@@ -46,20 +44,11 @@ pub(crate) enum RowsSource {
 }
 
 /// Input that violates the protocol. The connection cannot continue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} at byte {at} of the connection")]
 pub struct ProtocolError {
     /// Offset in the stream of bytes received on this connection.
     pub at: u64,
     /// A description of the input that was expected there.
     pub expected: String,
 }
-
-// ===== impl ProtocolError =====
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at byte {} of the connection", self.expected, self.at)
-    }
-}
-
-impl std::error::Error for ProtocolError {}

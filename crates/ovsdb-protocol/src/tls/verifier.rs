@@ -1,6 +1,5 @@
 //! The verification of the server's certificate.
 
-use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -119,13 +118,6 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// The error for a certificate of version 1, instead of webpki's, which is not helpful.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", V1)]
 struct Version1;
-
-impl fmt::Display for Version1 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(V1)
-    }
-}
-
-impl std::error::Error for Version1 {}
