@@ -85,30 +85,6 @@ impl Observer {
         self.watchers.sources().iter().zip(self.engine.requests().statuses())
     }
 
-    /// Waits until something changed.
-    ///
-    /// # Errors
-    /// The connection is lost.
-    pub async fn changed(&mut self) -> anyhow::Result<()> {
-        loop {
-            let mut replicas = Both(&mut self.store, &mut self.directory);
-            let event = tokio::select! {
-                event = self.session.next(&mut replicas) => event,
-                report = self.watchers.next() => {
-                    self.engine.take_update(&self.store, report.source, report.update);
-                    break;
-                }
-            };
-            match event {
-                SessionEvent::Updated => break,
-                SessionEvent::Disconnected { remote, error, .. } => bail!("lost {remote}: {error:#}"),
-                _ => {}
-            }
-        }
-        self.decide();
-        Ok(())
-    }
-
     /// Waits until something changed, even if only by time, however often the connection is lost.
     ///
     /// # Cancel safety

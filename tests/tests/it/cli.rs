@@ -269,7 +269,17 @@ fn set_wait_survives_a_restart_of_the_server() -> Result<()> {
     fixture.server.transact(vec![json!({"op": "insert", "table": "NB_Global", "row": {}})])?;
     let command = fixture.cli.command(&["set", &instance.port, "--ipv4=203.0.113.101", "--wait=hv"]);
     let log = fixture.server.dir().join("set.log");
+    fixture.agent.stop()?;
     let mut waiting = Daemon::spawn(command, &log)?;
+    // It waits for an agent, and then for northd.
+    eventually(SOON, "the intent is set", || {
+        let ports = fixture.server.snapshot()?;
+        Ok(ports.rows("Logical_Switch_Port").any(|(_, row)| row["external_ids"].to_string().contains(V4)))
+    })?;
+    sleep(Duration::from_secs(1));
+    fixture.server.restart()?;
+    sleep(Duration::from_secs(1));
+    let _agent = Agent::start(fixture.server.remote())?;
     waiting.wait_for_log("active", SOON)?;
     let global = |server: &OvsdbServer| -> Result<_> {
         let snapshot = server.snapshot()?;

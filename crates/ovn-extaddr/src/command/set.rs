@@ -336,7 +336,7 @@ async fn arrival(
         if !pending && !is_unfinished(&observer, &port, families) {
             break entries;
         }
-        observer.changed().await?;
+        observer.followed().await;
     };
     let mut status = ExitCode::SUCCESS;
     for entry in &entries {
