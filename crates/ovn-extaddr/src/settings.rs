@@ -56,7 +56,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME", global = true, value_parser = |text: &str| text.parse::<Owner>())]
     owner: Option<Owner>,
 
-    /// Our private key, for ssl: remotes.
+    /// The private key, for ssl: remotes.
     #[arg(short, long, value_name = "FILE", global = true)]
     private_key: Option<PathBuf>,
 
@@ -201,25 +201,18 @@ impl Options {
             (None, None) => Owner::default(),
         };
         let usual = Rules::new(owner);
-        let hold_down = match file.hold_down.map(Duration::try_from_secs_f64) {
-            None => usual.hold_down,
-            Some(Ok(hold_down)) if hold_down <= MAX_DURATION => hold_down,
-            Some(_) => {
-                bail!("configuration key hold-down: expected seconds, {} at most", MAX_DURATION.as_secs())
+        let limited = |key: &str, duration: Duration| {
+            if duration > MAX_DURATION {
+                bail!("configuration key {key}: expected seconds, {} at most", MAX_DURATION.as_secs());
             }
+            Ok(duration)
         };
-        let drain = file.drain.map_or(usual.drain, Duration::from_secs);
-        if drain > MAX_DURATION {
-            bail!("configuration key drain: expected seconds, {} at most", MAX_DURATION.as_secs());
-        }
-        let takeover = file.takeover.map_or(TAKEOVER, Duration::from_secs);
-        if takeover > MAX_DURATION {
-            bail!("configuration key takeover: expected seconds, {} at most", MAX_DURATION.as_secs());
-        }
-        let verify_interval = file.verify_interval.map_or(Duration::ZERO, Duration::from_secs);
-        if verify_interval > MAX_DURATION {
-            bail!("configuration key verify-interval: expected seconds, {} at most", MAX_DURATION.as_secs());
-        }
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let hold_down = limited("hold-down", file.hold_down.map_or(usual.hold_down, seconds))?;
+        let drain = limited("drain", file.drain.map_or(usual.drain, Duration::from_secs))?;
+        let takeover = limited("takeover", file.takeover.map_or(TAKEOVER, Duration::from_secs))?;
+        let verify_interval = Duration::from_secs(file.verify_interval.unwrap_or_default());
+        let verify_interval = limited("verify-interval", verify_interval)?;
         let rules = Rules {
             port_range: file.port_range.unwrap_or_default(),
             min_source_ports: file.min_source_ports.unwrap_or(usual.min_source_ports),
@@ -296,13 +289,13 @@ impl Configuration {
             Some(path) => vec![path.to_owned()],
             None => sources::files(root)?,
         };
-        let (mut file, mut origins) = (File::default(), BTreeMap::new());
+        let (mut merged, mut origins) = (toml::Table::new(), BTreeMap::new());
         for path in &files {
-            let (over, keys) = File::read(path)?;
-            file = file.overlay(over);
-            origins.extend(keys.into_iter().map(|key| (key, path.clone())));
+            let over = file::read(path)?;
+            origins.extend(over.keys().map(|key| (key.clone(), path.clone())));
+            file::overlay(&mut merged, over);
         }
-        Ok(Self { file, files, origins })
+        Ok(Self { file: merged.try_into()?, files, origins })
     }
 }
 

@@ -10,12 +10,13 @@ use extaddr_core::suggest::did_you_mean;
 use ovsdb_protocol::Uuid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use toml::{Table, Value};
 
 use crate::http::access::StatusPage;
 use crate::http::listen::Listen;
 use crate::sources::cms::Cms;
 
-/// The content of one file.
+/// The content of one file, or of several that were merged.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
@@ -61,55 +62,26 @@ pub(super) struct LogLevel(pub(super) tracing::level_filters::LevelFilter);
 #[derive(Debug)]
 struct Mistake(String);
 
-impl File {
-    /// Reads a file. Its keys are returned too, in alphabetical order.
-    pub(super) fn read(path: &Path) -> anyhow::Result<(Self, Vec<String>)> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file = parse(path, &text)?;
-        let keys: toml::Table = parse(path, &text)?;
-        Ok((file, keys.keys().cloned().collect()))
-    }
+/// The forms of the CA option: one replaces the other.
+const CA_KEYS: [&str; 2] = ["ca-cert", "bootstrap-ca-cert"];
 
-    /// Merges another file into this one: its values take precedence. Its `[[allow]]` and `[[cms]]` are appended.
-    pub(super) fn overlay(self, over: Self) -> Self {
-        let mut allow = self.allow;
-        allow.extend(over.allow);
-        let mut cms = self.cms;
-        cms.extend(over.cms);
-        // One form of the CA option replaces the other.
-        let (ca_cert, bootstrap_ca_cert) = match (over.ca_cert, over.bootstrap_ca_cert) {
-            (None, None) => (self.ca_cert, self.bootstrap_ca_cert),
-            named => named,
-        };
-        Self {
-            db: over.db.or(self.db),
-            sb_db: over.sb_db.or(self.sb_db),
-            owner: over.owner.or(self.owner),
-            port_range: over.port_range.or(self.port_range),
-            min_source_ports: over.min_source_ports.or(self.min_source_ports),
-            default_target: over.default_target.or(self.default_target),
-            exemptions: over.exemptions.or(self.exemptions),
-            drain: over.drain.or(self.drain),
-            hold_down: over.hold_down.or(self.hold_down),
-            takeover: over.takeover.or(self.takeover),
-            verify_interval: over.verify_interval.or(self.verify_interval),
-            auto: over.auto.or(self.auto),
-            require_target: over.require_target.or(self.require_target),
-            allow,
-            cms,
-            policy: over.policy.or(self.policy),
-            private_key: over.private_key.or(self.private_key),
-            certificate: over.certificate.or(self.certificate),
-            ca_cert,
-            bootstrap_ca_cert,
-            verify_host_name: over.verify_host_name.or(self.verify_host_name),
-            cluster_id: over.cluster_id.or(self.cluster_id),
-            log_level: over.log_level.or(self.log_level),
-            metrics: over.metrics.or(self.metrics),
-            metrics_by_router: over.metrics_by_router.or(self.metrics_by_router),
-            status_page: over.status_page.or(self.status_page),
-            audit: over.audit.or(self.audit),
+/// Reads a file and checks its keys and values.
+pub(super) fn read(path: &Path) -> anyhow::Result<Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse::<File>(path, &text)?;
+    parse(path, &text)
+}
+
+/// Merges a file into those that it overrides: its values take precedence, and its `[[allow]]` and `[[cms]]` are
+/// appended.
+pub(super) fn overlay(table: &mut Table, over: Table) {
+    if CA_KEYS.iter().any(|key| over.contains_key(*key)) {
+        table.retain(|key, _| !CA_KEYS.contains(&key));
+    }
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Array(array)), Value::Array(more)) => array.extend(more),
+            (_, value) => drop(table.insert(key, value)),
         }
     }
 }

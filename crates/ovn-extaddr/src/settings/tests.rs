@@ -73,6 +73,21 @@ fn drop_ins_override_the_file_in_order_and_by_directory() {
 }
 
 #[test]
+fn one_form_of_the_ca_option_replaces_the_other() {
+    let over = |drop_in| {
+        let file = ("etc/ovn-extaddr/config.toml", "ca-cert = \"a\"");
+        let file = read(&[file, ("etc/ovn-extaddr/config.d/10-ca.toml", drop_in)]).unwrap().file;
+        [file.ca_cert, file.bootstrap_ca_cert].map(|path| path.map(|path| path.display().to_string()))
+    };
+    let is = |ca: Option<&str>, bootstrap: Option<&str>| [ca, bootstrap].map(|path| path.map(str::to_owned));
+    assert_eq!(over("drain = 1"), is(Some("a"), None));
+    assert_eq!(over("ca-cert = \"b\""), is(Some("b"), None));
+    assert_eq!(over("bootstrap-ca-cert = \"b\""), is(None, Some("b")));
+    // Both: `Options::resolve` refuses it.
+    assert_eq!(over("ca-cert = \"b\"\nbootstrap-ca-cert = \"c\""), is(Some("b"), Some("c")));
+}
+
+#[test]
 fn missing_configuration_files_are_accepted() {
     assert!(read(&[]).unwrap().files.is_empty());
 }
