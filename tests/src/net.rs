@@ -13,13 +13,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::northbound::DATABASE;
 use crate::row::{json_map, json_set, map_column, named, optional_string, set_column, uuid_ref};
 use crate::rpc;
 use crate::wait::eventually;
-use address::Cidr;
+use address::{ipv4, ipv6};
 pub use builder::NetBuilder;
 pub use forward::{DefaultTarget, Protocol};
 pub use nat::Nat;
@@ -34,8 +35,8 @@ pub struct Net {
     id: u32,
     /// Of the database's servers.
     sockets: Vec<PathBuf>,
-    uplinks: Vec<Cidr>,
-    internals: Vec<Cidr>,
+    uplinks: Vec<IpNet>,
+    internals: Vec<IpNet>,
     snat: bool,
     /// The number of instances created so far, for names and addresses of the next ones.
     made: u32,
@@ -112,22 +113,22 @@ impl Net {
 
     /// The router's own IPv4 address on the uplink, which the network's SNAT uses.
     pub fn external_ipv4(&self) -> Option<Ipv4Addr> {
-        self.uplinks.iter().find_map(Cidr::ipv4)
+        self.uplinks.iter().find_map(|net| ipv4(net.addr()))
     }
 
     /// The router's own IPv6 address on the uplink.
     pub fn external_ipv6(&self) -> Option<Ipv6Addr> {
-        self.uplinks.iter().find_map(Cidr::ipv6)
+        self.uplinks.iter().find_map(|net| ipv6(net.addr()))
     }
 
     /// The internal IPv4 network, as the base SNAT row has it: `10.57.1.0/24`.
     pub fn subnet4(&self) -> Option<String> {
-        self.internals.iter().find(|cidr| cidr.address.is_ipv4()).map(Cidr::network)
+        self.internals.iter().find(|net| net.addr().is_ipv4()).map(|net| net.trunc().to_string())
     }
 
     /// The internal IPv6 network.
     pub fn subnet6(&self) -> Option<String> {
-        self.internals.iter().find(|cidr| cidr.address.is_ipv6()).map(Cidr::network)
+        self.internals.iter().find(|net| net.addr().is_ipv6()).map(|net| net.trunc().to_string())
     }
 
     // === instances ===
@@ -285,7 +286,7 @@ impl Net {
         let mac = address::mac(number);
         let (addresses, column) = match addressing {
             Addressing::Static => {
-                let free = |cidr: &Cidr| cidr.host(FIRST_STATIC + number - 1);
+                let free = |net| address::host(net, FIRST_STATIC + number - 1);
                 let addresses = self.internals.iter().map(free).collect::<Result<Vec<_>>>()?;
                 (addresses, None)
             }
@@ -300,8 +301,8 @@ impl Net {
         let instance = Instance {
             port: format!("{}-instance-{uuid}-eth0", self.prefix()),
             mac,
-            ipv4: addresses.iter().find_map(|&ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
-            ipv6: addresses.iter().find_map(|&ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
+            ipv4: addresses.iter().copied().find_map(ipv4),
+            ipv6: addresses.iter().copied().find_map(ipv6),
         };
         Ok((instance, column))
     }

@@ -29,10 +29,9 @@ macro_rules! reasons {
             $code:literal $name:ident $(($($field:ident: $type:ty),+))? $([$hold:ident])? => $sentence:expr;
         )+
     ) => {
-        /// The code of a reason.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
-            $($(#[doc = $doc])+ $name,)+
+        words! {
+            /// The code of a reason.
+            Code { $($(#[doc = $doc])+ $name $code,)+ }
         }
 
         /// A reason, with the values that its sentence names.
@@ -40,8 +39,6 @@ macro_rules! reasons {
         pub enum Reason {
             $($(#[doc = $doc])+ $name $(($($type),+))?,)+
         }
-
-        words!(Code: $($(#[doc = $doc])+ $name $code,)+);
 
         impl Reason {
             /// Returns the code.

@@ -1,9 +1,14 @@
 //! Closed sets of words, each with its documentation.
 
-/// Declares the common parts of sets of words: the list of all, the word, and its documentation as the help text of an
-/// option.
+/// Declares a set of words: the enum, the list of all, the word, and its documentation as the help text of an option.
 macro_rules! words {
-    ($words:ident: $($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
+    ($(#[doc = $about:literal])+ $words:ident { $($(#[doc = $doc:literal])+ $name:ident $word:literal,)+ }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $words {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
         impl $words {
             /// All of them, in order.
             pub const ALL: &[Self] = &[$(Self::$name),+];

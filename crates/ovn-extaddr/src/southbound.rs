@@ -273,15 +273,14 @@ impl Reader {
         let mut groups = HashMap::new();
         for conditions in selects {
             let flows = flow::read(&self.client, &self.schema, self.deadline, conditions).await?;
-            let unknown =
-                flows.iter().filter_map(|flow| flow.group).filter(|group| !groups.contains_key(group));
-            let unknown = unknown.collect();
+            let named = flows.iter().filter_map(|flow| flow.logical_dp_group);
+            let unknown = named.filter(|group| !groups.contains_key(group)).collect();
             groups.extend(self.groups(&unknown).await?);
             for flow in flows {
-                let group = flow.group.and_then(|group| groups.get(&group));
-                let members = group.into_iter().flatten().copied().chain(flow.datapath);
+                let group = flow.logical_dp_group.and_then(|group| groups.get(&group));
+                let members = group.into_iter().flatten().copied().chain(flow.logical_datapath);
                 for datapath in members.filter(|datapath| datapaths.contains(datapath)) {
-                    southbound.insert_flow(datapath, &flow.stage, flow.flow.clone(), &addresses);
+                    southbound.insert_flow(datapath, flow.stage(), flow.flow(), &addresses);
                 }
             }
         }

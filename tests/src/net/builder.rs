@@ -1,7 +1,8 @@
 use anyhow::{Result, ensure};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::address::{Cidr, mac};
+use super::address::{first, host, mac, middle};
 use super::{FIRST_STATIC, Net, add_to};
 use crate::northbound::Northbound;
 use crate::row::{json_map, json_set, named};
@@ -76,7 +77,8 @@ impl NetBuilder {
     /// Writes the network in one transaction.
     pub fn create(self, server: &impl Northbound) -> Result<Net> {
         ensure!((1..=0xffff).contains(&self.id), "a network's number is 1 to 65535, not {}", self.id);
-        let parse = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<Cidr>>>();
+        let parse =
+            |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<IpNet>, _>>();
         let net = Net {
             id: self.id,
             sockets: server.sockets(),
@@ -126,8 +128,8 @@ impl NetBuilder {
             let row = format!("route{index}");
             operations.push(
                 json!({"op": "insert", "table": "Logical_Router_Static_Route", "uuid-name": row, "row": {
-                    "ip_prefix": if uplink.address.is_ipv4() { "0.0.0.0/0" } else { "::/0" },
-                    "nexthop": uplink.first().to_string(),
+                    "ip_prefix": if uplink.addr().is_ipv4() { "0.0.0.0/0" } else { "::/0" },
+                    "nexthop": first(uplink).to_string(),
                     "output_port": net.gateway_port(),
                 }}),
             );
@@ -194,14 +196,14 @@ pub(super) fn gateway_group(name: &str) -> Vec<Value> {
 }
 
 /// The addresses that northd may allocate: all except the range of static addresses.
-fn dynamic_ranges(internals: &[Cidr]) -> Result<Vec<(String, String)>> {
+fn dynamic_ranges(internals: &[IpNet]) -> Result<Vec<(String, String)>> {
     let mut config = Vec::new();
     for internal in internals {
-        if internal.address.is_ipv6() {
-            config.push(("ipv6_prefix".to_owned(), internal.prefix().to_string()));
+        if internal.addr().is_ipv6() {
+            config.push(("ipv6_prefix".to_owned(), internal.network().to_string()));
         } else {
-            let reserved = format!("{}..{}", internal.host(FIRST_STATIC)?, internal.middle());
-            config.push(("subnet".to_owned(), internal.network()));
+            let reserved = format!("{}..{}", host(internal, FIRST_STATIC)?, middle(internal)?);
+            config.push(("subnet".to_owned(), internal.trunc().to_string()));
             config.push(("exclude_ips".to_owned(), reserved));
         }
     }

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::address::Cidr;
 use super::{Net, add_to, remove_from};
 use crate::row::{json_map, json_set, map_column, named, optional_string, set_column, uuid_ref};
 
@@ -75,10 +75,15 @@ impl Net {
     pub(super) fn base_snat(&self) -> Vec<Value> {
         let mut operations = Vec::new();
         for (index, internal) in self.internals.iter().enumerate().filter(|_| self.snat) {
-            let same_family = |uplink: &&Cidr| uplink.address.is_ipv4() == internal.address.is_ipv4();
+            let same_family = |uplink: &&IpNet| uplink.addr().is_ipv4() == internal.addr().is_ipv4();
             if let Some(uplink) = self.uplinks.iter().find(same_family) {
                 let row = format!("snat{index}");
-                operations.push(insert_nat(&row, "snat", &uplink.address.to_string(), &internal.network()));
+                operations.push(insert_nat(
+                    &row,
+                    "snat",
+                    &uplink.addr().to_string(),
+                    &internal.trunc().to_string(),
+                ));
                 operations.push(add_to("Logical_Router", &self.router(), "nat", named(&row)));
             }
         }

@@ -19,7 +19,7 @@ use extaddr_core::sources::nic::Nic;
 use extaddr_core::sources::requests::SourceStatus;
 use extaddr_core::state::State;
 use ovn_model::{Family, Store};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::command::output::Output;
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, Palette, clean};
@@ -48,7 +48,8 @@ struct Finding {
 }
 
 /// The severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Level {
     Good,
     /// For information.
@@ -68,25 +69,6 @@ impl Finding {
 
     fn new(check: &'static str, level: Level, message: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { check, level, message: message.into(), cure: Some(cure.into()) }
-    }
-}
-
-// ===== impl Level =====
-
-impl Level {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Problem => "problem",
-        }
-    }
-}
-
-impl Serialize for Level {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 

@@ -12,22 +12,13 @@ use crate::reach::{Deadline, LONG_ANSWER};
 const COLUMNS: [&str; 6] =
     ["logical_datapath", "logical_dp_group", "priority", "match", "actions", "external_ids"];
 
-/// A flow with its datapaths and stage.
-#[derive(Debug)]
-pub(crate) struct Placed {
-    pub(crate) datapath: Option<Uuid>,
-    pub(crate) group: Option<Uuid>,
-    pub(crate) stage: Box<str>,
-    pub(crate) flow: Flow,
-}
-
-/// A row of the reply.
-#[derive(Deserialize)]
-struct Columns {
+/// A logical flow.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogicalFlow {
     #[serde(default, deserialize_with = "reference")]
-    logical_datapath: Option<Uuid>,
+    pub(crate) logical_datapath: Option<Uuid>,
     #[serde(default, deserialize_with = "reference")]
-    logical_dp_group: Option<Uuid>,
+    pub(crate) logical_dp_group: Option<Uuid>,
     priority: i64,
     #[serde(rename = "match")]
     matching: Box<str>,
@@ -36,6 +27,7 @@ struct Columns {
 }
 
 /// The `external_ids` of a flow.
+#[derive(Debug)]
 struct Ids {
     stage: Box<str>,
     hint: Option<Box<str>>,
@@ -71,7 +63,7 @@ pub(crate) async fn read(
     schema: &DatabaseSchema,
     deadline: Deadline,
     conditions: Vec<Condition>,
-) -> anyhow::Result<Vec<Placed>> {
+) -> anyhow::Result<Vec<LogicalFlow>> {
     rows(client, schema, deadline, ("Logical_Flow", &COLUMNS), conditions).await
 }
 
@@ -101,20 +93,18 @@ pub(crate) async fn rows<T: DeserializeOwned>(
     }
 }
 
-impl<'de> Deserialize<'de> for Placed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let columns = Columns::deserialize(deserializer)?;
-        Ok(Self {
-            datapath: columns.logical_datapath,
-            group: columns.logical_dp_group,
-            stage: columns.external_ids.stage,
-            flow: Flow {
-                priority: columns.priority,
-                matching: columns.matching,
-                actions: columns.actions,
-                hint: columns.external_ids.hint,
-            },
-        })
+impl LogicalFlow {
+    pub(crate) fn stage(&self) -> &str {
+        &self.external_ids.stage
+    }
+
+    pub(crate) fn flow(&self) -> Flow {
+        Flow {
+            priority: self.priority,
+            matching: self.matching.clone(),
+            actions: self.actions.clone(),
+            hint: self.external_ids.hint.clone(),
+        }
     }
 }
 
