@@ -40,15 +40,20 @@ impl ContentionTracker {
     /// Records changes that were committed. Rows count as lost only if the same content is written again, with no other
     /// in between.
     pub fn committed(&mut self, subject: &ReconcileKey, changes: &[RowChange], now: Instant) {
-        self.note(subject, changes.iter().filter_map(content).collect(), now);
+        let contents: Vec<_> = changes.iter().filter_map(content).collect();
+        if !contents.is_empty() {
+            self.note(subject, contents, now);
+        } else if changes.iter().any(|change| matches!(change, RowChange::Delete(..))) {
+            // Rows that the agent deletes itself are not lost. A VIP that it only puts back is: its row was deleted.
+            self.forget(subject);
+        }
+    }
+
+    fn forget(&mut self, subject: &ReconcileKey) {
+        self.rounds.remove(subject);
     }
 
     fn note(&mut self, subject: &ReconcileKey, contents: Vec<u64>, now: Instant) {
-        if contents.is_empty() {
-            // Rows that the agent deletes itself are not lost.
-            self.rounds.remove(subject);
-            return;
-        }
         match self.rounds.get_mut(subject) {
             Some(round) if contents.iter().any(|content| round.has(*content)) => {
                 round.restores += 1;

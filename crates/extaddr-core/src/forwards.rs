@@ -10,7 +10,7 @@ use ovn_model::{LoadBalancer, LoadBalancerId, Nat, NatId, NatKind, RouterId, Rou
 use crate::network::Network;
 use crate::ownership::Role;
 use crate::rules::Rules;
-use crate::topology::router_ports;
+use crate::topology::{gateway_ports, router_ports};
 use crate::{northd, undo};
 
 /// A reason why an address is a forward address of a router.
@@ -201,10 +201,13 @@ fn in_networks(port: &RouterPort, address: IpAddr) -> bool {
     port.networks.iter().any(|network| network.contains(&address))
 }
 
-/// Returns whether the address is in the same network of the router as one of an instance's addresses. Even a router
-/// whose sides are not known does not forward it to the instance from outside.
+/// Returns whether the address is in the same inner network of the router as one of an instance's addresses. Even a router
+/// whose sides are not known does not forward it to the instance from outside. The network of a gateway port is outside,
+/// even if it contains the instances' networks.
 pub fn is_neighbour(store: &Store, router: RouterId, address: IpAddr, internal: &[IpAddr]) -> bool {
-    let mut networks = router_ports(store, router).flat_map(|(_, port)| port.networks.iter());
+    let is_outer = |id| gateway_ports(store, router).any(|outer| outer == id);
+    let inner = router_ports(store, router).filter(|(id, _)| !is_outer(*id));
+    let mut networks = inner.flat_map(|(_, port)| port.networks.iter());
     networks.any(|net| net.contains(&address) && internal.iter().any(|internal| net.contains(internal)))
 }
 

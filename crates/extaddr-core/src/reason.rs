@@ -110,10 +110,11 @@ reasons! {
         context.key
     );
 
-    /// Nothing forwards the address, and no allowed prefix holds it.
-    "not-permitted" NotPermitted [hold_down] => format!(
-        "nothing forwards {} to the port's network and no allowed prefix holds it: create the forward, or add its prefix to allow in the configuration",
-        context.wanted
+    /// Nothing forwards the address, and no allowed prefix grants it.
+    "not-permitted" NotPermitted(why: Option<NoForward>) [hold_down] => format!(
+        "nothing forwards {} to the port's network{}, and no allowed prefix grants it: create the forward, or add its prefix to allow in the configuration",
+        context.wanted,
+        why.map_or_else(|| context.elsewhere(), |why| context.explained(why))
     );
 
     /// The address is forwarded, but not to this port.

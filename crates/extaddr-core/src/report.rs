@@ -347,7 +347,7 @@ impl Situation<'_> {
             }
             (Some(reason), _) => {
                 let key = Key::find(engine.requests(), decision.source, port, decision.family);
-                reason.sentence(store, &key, &decision.wanted.to_string(), decision.router)
+                reason.sentence(store, &key, &decision.address(), decision.router)
             }
             (None, Some(external)) => {
                 let internal = Check::list(&*decision.internal);

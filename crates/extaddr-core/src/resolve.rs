@@ -442,8 +442,10 @@ fn router_of<'a>(
     }
     candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
     match &*candidates {
-        [] if rules.allow.is_empty() => Err(Reason::NotAForward(no_forward(question, external))),
-        [] => Err(Reason::NotPermitted),
+        [] => {
+            let why = no_forward(question, external);
+            Err(if rules.allow.is_empty() { Reason::NotAForward(why) } else { Reason::NotPermitted(why) })
+        }
         [(a, first, _), (b, second, _), ..] if a == b => Err(Reason::AmbiguousRouter(*first, *second)),
         [((_, true, ..), ..), ..] if rules.require_target => Err(Reason::NotATarget),
         [(_, router, here), ..] => {

@@ -253,7 +253,7 @@ impl NetworkBuilder {
         let (store, engine) = self.decided();
         let decision = &engine.decisions(port)[0];
         let reason = decision.reason().unwrap();
-        reason.sentence(&store, &Key::of_port(decision.family), &decision.wanted.to_string(), decision.router)
+        reason.sentence(&store, &Key::of_port(decision.family), &decision.address(), decision.router)
     }
 
     /// Returns the dependencies of the decision on a port's IPv4 intent.

@@ -35,7 +35,7 @@ pub enum DisabledPort {
 /// Walks from a switch over routers, peerings and further switches.
 ///
 /// The walk ends at a gateway router: behind it is the outside, where the routers of all tenants meet. It does not
-/// enter a router by a gateway port, from an instance that is outside already.
+/// enter a router by a gateway port, from an instance that is outside already. It ends at a disabled router, too.
 pub fn reach(store: &Store, from: SwitchId) -> Reach {
     let mut walk = Walk { store, visited: BTreeSet::new(), is_cut: false };
     let mut routers = walk.routers(from, false);
@@ -81,7 +81,7 @@ impl Walk<'_> {
             self.visited.insert(node);
             if let Node::Router(router) = node {
                 routers.push((router, hops, cut));
-                if hops >= MAX_HOPS || is_gateway(self.store, router) {
+                if hops >= MAX_HOPS || is_gateway(self.store, router) || is_disabled(self.store, router) {
                     continue;
                 }
             }

@@ -173,6 +173,42 @@ fn refused_row_does_not_delay_a_deletion() {
     assert_eq!(next(&live, &mut applier), ["delete"]);
 }
 
+/// With the row the record of the VIP is gone: the VIP is put back first, which is not the agent's own withdrawal.
+#[test]
+fn repeated_deletion_of_a_conversion_row_is_contested() {
+    let mut network = wanting();
+    network.balancer("fw", &[(A, TARGET)], &["R"]);
+    network.own_row("p1", A, TARGET, None);
+    let undo = format!("attach {}", network.store().load_balancers().next().unwrap().1.uuid);
+    let row = |network: &mut NetworkBuilder| {
+        let row = network.row_of_role(Role::DefaultTarget, "", A, &[(UNDO, &undo)]);
+        network.put("NAT", &row, json!({"type": "dnat", "external_ip": A, "logical_ip": TARGET}));
+        row
+    };
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    for number in 0..=11 {
+        live.pass(Duration::from_secs(2));
+        let id = send(&live, &mut applier, number).expect("the balancer is attached");
+        live.edit(|network| {
+            row(network);
+            network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+        });
+        end(&live, &mut applier, id, committed());
+        live.edit(|network| {
+            let row = row(network);
+            network.delete("NAT", &row);
+        });
+        assert_eq!(next(&live, &mut applier), ["attach"]);
+        let id = send(&live, &mut applier, 100 + number).unwrap();
+        live.edit(|network| {
+            network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+        });
+        end(&live, &mut applier, id, committed());
+    }
+    assert_eq!(applier.obstacle(live.parts().1, &Arc::from("p1")), Some(Obstacle::Contested));
+}
+
 #[test]
 fn contested_conversion_deletes_its_override() {
     let mut network = NetworkBuilder::new();

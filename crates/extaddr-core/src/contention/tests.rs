@@ -66,7 +66,7 @@ fn changes_of_the_operator_are_not_contention() {
     for second in 15..30 {
         // Set and unset alternately.
         contention.note(&subject(), vec![1], after(start, second));
-        contention.note(&subject(), Vec::new(), after(start, second));
+        contention.forget(&subject());
     }
     assert!(!contention.is_contested(&subject()));
 }

@@ -78,6 +78,11 @@ pub enum Dependency {
 }
 
 impl Decision {
+    /// Returns the address, or the intent's text until it is clear.
+    pub fn address(&self) -> String {
+        self.external.map_or_else(|| self.wanted.to_string(), |address| address.to_string())
+    }
+
     /// Returns the content of the desired rows, if there are any.
     pub fn grant(&self) -> Option<&Grant> {
         if let Verdict::Granted(grant) = &self.verdict { Some(grant) } else { None }

@@ -168,6 +168,22 @@ fn field_case_4_vip_in_another_network_behind_the_router_is_no_forward() {
     assert_eq!(network.outcome("p1"), "foreign");
 }
 
+/// As with an uplink in a flat network.
+#[test]
+fn network_of_a_gateway_port_that_contains_the_instances_is_outside() {
+    let mut network = forwarded();
+    network.gateway_port("R", "R-ext", &["10.0.0.2/8"]);
+    network.put("NAT", "base", json!({"external_ip": "10.0.0.2"}));
+    network.balancer("fw", &[("10.200.0.10:80", "10.57.0.11:80")], &["R"]);
+    for wanted in ["10.200.0.10", "auto"] {
+        network.wants("p1", wanted);
+        assert_eq!(network.outcome("p1"), GRANTED.replace("203.0.113.10", "10.200.0.10"));
+    }
+    network.balancer("fw", &[("10.57.0.50:80", "10.57.0.11:80")], &["R"]);
+    network.wants("p1", "10.57.0.50");
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward");
+}
+
 #[test]
 fn field_case_4_snat_to_an_inner_address_shows_no_outer_side() {
     for external in ["10.57.0.50", "10.57.0.1"] {

@@ -398,7 +398,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn is_disabled(&self, router: Uuid) -> bool {
+    pub(super) fn is_disabled(&self, router: Uuid) -> bool {
         self.database.row("Logical_Router", router).is_some_and(|row| row.flag("enabled") == Some(false))
     }
 

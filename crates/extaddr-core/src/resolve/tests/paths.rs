@@ -152,6 +152,9 @@ fn field_case_31_disabled_port_between_routers_is_a_refusal() {
         assert_eq!(network.outcome("p1"), "rejected port-disabled", "{port}");
         assert!(network.sentence("p1").starts_with(&format!("router port {port} is disabled")), "{port}");
     }
+    network.put("Logical_Router", "inner", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "rejected not-a-forward");
+    assert!(network.sentence("p1").contains("one of router R, which the port cannot reach"));
 }
 
 #[test]

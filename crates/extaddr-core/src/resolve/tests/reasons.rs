@@ -52,7 +52,18 @@ const CASES: &[(Edit, &str, &str)] = &[
             n.rules.allow = vec![allow("*", "198.51.100.0/24")];
         },
         "rejected not-permitted",
-        "nothing forwards 203.0.113.10 to the port's network and no allowed prefix holds it",
+        "nothing forwards 203.0.113.10 to the port's network, and no allowed prefix grants it",
+    ),
+    (
+        |n| {
+            n.router("R2");
+            n.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+            n.delete("Load_Balancer", "fw");
+            n.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+            n.rules.allow = vec![allow("*", "203.0.113.0/24")];
+        },
+        "rejected not-permitted",
+        "to the port's network (it is one of router R2, which the port cannot reach), and no allowed prefix",
     ),
     (
         |n| {
@@ -64,6 +75,18 @@ const CASES: &[(Edit, &str, &str)] = &[
     ),
     (
         |n| {
+            n.router("R2");
+            n.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+            n.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);
+            n.join("S", "R2-S");
+            n.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+        },
+        "rejected ambiguous-router",
+        "203.0.113.10 is a forward address of both R and R2 at the same distance",
+    ),
+    (
+        |n| {
+            n.wants("p1", "auto");
             n.router("R2");
             n.router_port("R2", "R2-S", &["10.57.0.2/24"]);
             n.gateway_port("R2", "R2-ext", &["203.0.113.3/24"]);

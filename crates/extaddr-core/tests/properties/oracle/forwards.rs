@@ -153,8 +153,9 @@ impl<'a> Oracle<'a> {
 
     /// Whether the address is in the same network of the router as one of the instance's.
     pub(super) fn is_neighbour(&self, router: Uuid, address: IpAddr, internal: &[IpAddr]) -> bool {
-        let ports = self.router_ports(router);
-        let mut networks = ports.iter().flat_map(|(_, port)| port.texts("networks").filter_map(network));
+        let (ports, outer) = (self.router_ports(router), self.gateway_ports(router));
+        let inner = ports.iter().filter(|(id, _)| !outer.iter().any(|(outer, _)| outer == id));
+        let mut networks = inner.flat_map(|(_, port)| port.texts("networks").filter_map(network));
         networks.any(|net| contains(net, address) && internal.iter().any(|internal| contains(net, *internal)))
     }
 

@@ -53,8 +53,9 @@ impl<'a> Oracle<'a> {
         for hops in 1..=MAX_HOPS {
             level.retain(|router| !reached.contains_key(router));
             reached.extend(level.iter().map(|router| (*router, hops)));
-            // Behind a gateway router is the outside.
-            let inner = level.into_iter().filter(|router| !self.is_gateway(*router));
+            // Behind a gateway router is the outside, and a disabled one forwards nothing.
+            let inner =
+                level.into_iter().filter(|router| !self.is_gateway(*router) && !self.is_disabled(*router));
             level = inner.flat_map(|router| self.neighbours(router, closed)).collect();
         }
         self.reached.borrow_mut().insert((switch, closed), reached.clone());
