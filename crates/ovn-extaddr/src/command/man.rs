@@ -108,7 +108,7 @@ fn closing() -> Roff {
     for (name, meaning) in [
         ("/etc/ovn-extaddr/config.toml", "The configuration. Every key is described in the file."),
         (
-            "/usr/lib/ovn-extaddr/config.d, /run/ovn-extaddr/config.d, /etc/ovn-extaddr/config.d",
+            "/usr/lib/ovn-extaddr/config.d, /run/ovn-extaddr.d, /etc/ovn-extaddr/config.d",
             "Drop-ins, *.toml, laid over it by their names.",
         ),
         ("/run/ovn-extaddr", "The control socket of the service, with its pidfile."),

@@ -14,9 +14,10 @@ use anyhow::Context;
 /// The file that is read unless another is named. It need not exist.
 pub(super) const FILE: &str = "etc/ovn-extaddr/config.toml";
 
-/// The directories of drop-ins, those of lowest precedence first.
+/// The directories of drop-ins, those of lowest precedence first. None is below a directory of the agent's user, who could
+/// replace it, as `/run/ovn-extaddr` is: root reads them, too.
 pub(super) const DROP_INS: [&str; 3] =
-    ["usr/lib/ovn-extaddr/config.d", "run/ovn-extaddr/config.d", "etc/ovn-extaddr/config.d"];
+    ["usr/lib/ovn-extaddr/config.d", "run/ovn-extaddr.d", "etc/ovn-extaddr/config.d"];
 
 /// Returns the files to read, of those below `root`.
 pub(super) fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {

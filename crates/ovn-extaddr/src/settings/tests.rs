@@ -39,7 +39,7 @@ fn drop_ins_override_the_file_in_order_and_by_directory() {
         ("etc/ovn-extaddr/config.toml", "drain = 1\nowner = \"a\"\nhold-down = 1"),
         ("usr/lib/ovn-extaddr/config.d/10-vendor.toml", "drain = 2\nauto = true"),
         ("usr/lib/ovn-extaddr/config.d/20-masked.toml", "drain = 3"),
-        ("run/ovn-extaddr/config.d/10-vendor.toml", "drain = 4"),
+        ("run/ovn-extaddr.d/10-vendor.toml", "drain = 4"),
         ("etc/ovn-extaddr/config.d/20-masked.toml", ""),
         ("etc/ovn-extaddr/config.d/05-early.toml", "drain = 5\nhold-down = 5.5"),
         ("etc/ovn-extaddr/config.d/99-other.txt", "this is not read"),
@@ -69,7 +69,7 @@ fn drop_ins_override_the_file_in_order_and_by_directory() {
             "40-allow.toml"
         ]
     );
-    assert!(configuration.origins["drain"].ends_with("run/ovn-extaddr/config.d/10-vendor.toml"));
+    assert!(configuration.origins["drain"].ends_with("run/ovn-extaddr.d/10-vendor.toml"));
 }
 
 #[test]
