@@ -213,6 +213,12 @@ fn package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     ensure!(rows()? == before, "an upgrade changes no row");
     ensure!(machine.sh("cat /etc/ovn-extaddr/config.toml")?.ends_with("# mine\n"));
 
+    machine.sh("systemctl disable --now ovn-extaddr 2>&1")?;
+    machine.sh(&format!("dpkg --install --force-confold {within} 2>&1"))?;
+    state("inactive")?;
+    machine.sh("systemctl enable --now ovn-extaddr 2>&1")?;
+    state("active")?;
+
     let removed = machine.sh("dpkg --remove ovn-extaddr 2>&1")?;
     ensure!(removed.contains("ovn-extaddr cleanup"), "{removed}");
     ensure!(rows()? == before, "a removal changes no row");
