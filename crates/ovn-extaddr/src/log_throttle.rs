@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 /// The same message is logged again after this time.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// Messages older than this are forgotten, so that few are kept however often texts change.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
 /// The recent messages.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
-    said: HashMap<&'static str, Said>,
+    /// By topic and text.
+    said: HashMap<(&'static str, String), Said>,
 }
 
 /// A message that is to be logged.
@@ -22,33 +26,29 @@ pub(crate) struct Admitted {
 
 #[derive(Debug)]
 struct Said {
-    text: String,
     at: Instant,
     unsaid: u32,
 }
 
 impl LogThrottle {
-    /// Returns `Some` if `text` about `topic` is to be logged. A topic has one text at a time, so that alternating texts
-    /// are logged each time.
+    /// Returns `Some` if `text` about `topic` is to be logged.
     pub(crate) fn admit(&mut self, topic: &'static str, text: &str, now: Instant) -> Option<Admitted> {
-        match self.said.get_mut(topic) {
-            Some(said) if said.text == text && now < said.at + PAUSE => {
+        self.said.retain(|_, said| now < said.at + MAX_AGE);
+        let key = (topic, text.to_owned());
+        let unsaid = match self.said.get_mut(&key) {
+            Some(said) if now < said.at + PAUSE => {
                 said.unsaid += 1;
-                None
+                return None;
             }
-            before => {
-                let unsaid = before
-                    .filter(|said| said.text == text)
-                    .map_or(0, |said| std::mem::take(&mut said.unsaid));
-                self.said.insert(topic, Said { text: text.to_owned(), at: now, unsaid: 0 });
-                Some(Admitted { repeated: NonZeroU32::new(unsaid) })
-            }
-        }
+            before => before.map_or(0, |said| said.unsaid),
+        };
+        self.said.insert(key, Said { at: now, unsaid: 0 });
+        Some(Admitted { repeated: NonZeroU32::new(unsaid) })
     }
 
     /// Ends a topic: the next message about it is new.
     pub(crate) fn forget(&mut self, topic: &'static str) {
-        self.said.remove(topic);
+        self.said.retain(|(about, _), _| *about != topic);
     }
 }
 
@@ -65,9 +65,15 @@ mod tests {
             assert_eq!(repeats.admit("a", "refused", start + PAUSE / 2), None);
         }
         assert_eq!(repeats.admit("b", "refused", start), logged(0), "another topic");
-        assert_eq!(repeats.admit("a", "refused", start + PAUSE), logged(10));
+        // As by several servers in turn.
+        assert_eq!(repeats.admit("a", "silent", start), logged(0));
+        assert_eq!(repeats.admit("a", "refused", start + PAUSE / 2), None);
+        assert_eq!(repeats.admit("a", "silent", start + PAUSE / 2), None);
+        assert_eq!(repeats.admit("a", "refused", start + PAUSE), logged(11));
         assert_eq!(repeats.admit("a", "lost", start + PAUSE), logged(0));
         repeats.forget("a");
         assert_eq!(repeats.admit("a", "lost", start + PAUSE), logged(0));
+        assert_eq!(repeats.admit("b", "refused", start + MAX_AGE), logged(0));
+        assert_eq!(repeats.said.len(), 2, "the others are forgotten");
     }
 }
