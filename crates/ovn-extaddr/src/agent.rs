@@ -131,6 +131,7 @@ impl Run {
             inputs
                 .exposition
                 .listen(Some(place), settings.status_page)
+                .await
                 .with_context(|| format!("cannot serve metrics on {place}"))?;
             info!(address = %place, status_page = %settings.status_page.name(), "serving metrics");
         }
@@ -194,14 +195,14 @@ impl Agent {
                 name = signals.next() => return name,
                 () = reload.requested() => {
                     self.service.reloading();
-                    self.reload(reload.read(), exposition, watchers);
+                    self.reload(reload.read(), exposition, watchers).await;
                     self.decide();
                     self.report();
                     self.service.reloaded();
                 }
                 asked = control.next() => {
                     let answer = self.command(&asked.command, exposition);
-                    if asked.command.name == "exit" {
+                    if asked.command.name == "exit" && answer.is_ok() {
                         asked.answer_and_wait(answer).await;
                         return "exit";
                     }

@@ -64,13 +64,16 @@ impl Exposition {
     ///
     /// # Errors
     /// It cannot listen there. Then it does not listen anywhere.
-    pub(crate) fn listen(&mut self, place: Option<&Listen>, page: StatusPage) -> io::Result<()> {
+    pub(crate) async fn listen(&mut self, place: Option<&Listen>, page: StatusPage) -> io::Result<()> {
         // This is set first: a page for this machine only must not be visible elsewhere even for a moment.
         self.page.send_replace(page);
         if self.place.as_ref() == place {
             return Ok(());
         }
-        self.close();
+        if let Some(task) = self.close() {
+            // Its socket is closed only then, and the new place may overlap with the old one.
+            let _ = task.await;
+        }
         let state = |is_tcp| HttpState::new(self.sender.clone(), self.page.subscribe(), is_tcp);
         self.task = match place {
             None => None,
@@ -110,20 +113,20 @@ impl Exposition {
         *self.page.borrow()
     }
 
-    fn close(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
+    /// Ends the listener; its task is returned, which ends soon.
+    fn close(&mut self) -> Option<JoinHandle<()>> {
+        let task = self.task.take().inspect(JoinHandle::abort);
         if let Some(Listen::Unix(path)) = self.place.take() {
             // A remaining socket is replaced by the next listener.
             let _ = fs::remove_file(path);
         }
+        task
     }
 }
 
 impl Drop for Exposition {
     fn drop(&mut self) {
-        self.close();
+        drop(self.close());
     }
 }
 

@@ -20,7 +20,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli.run()) {
+    let outcome = runtime.block_on(cli.run());
+    // A look-up of a host name cannot be cancelled, and is not waited for.
+    runtime.shutdown_background();
+    match outcome {
         Ok(status) => status,
         Err(error) => {
             eprintln!("ovn-extaddr: {error:#}");

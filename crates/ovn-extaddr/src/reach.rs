@@ -71,7 +71,8 @@ pub(crate) struct Found {
 }
 
 /// Connects to the first remote that has the database, accepts writes, and is not cut off from its cluster, where a
-/// transaction would wait forever. A follower is sufficient: it forwards transactions to the leader.
+/// transaction would wait forever. A follower is sufficient: it forwards transactions to the leader. Calls of the client
+/// wait for a server without a limit.
 ///
 /// # Errors
 /// There is none in time; the error gives the cause for each remote.
@@ -81,9 +82,10 @@ pub(crate) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
     let share = settings.timeout.map(|limit| limit / u32::try_from(remotes.len()).unwrap_or(u32::MAX).max(1));
     let patience = share.map_or(TIMEOUT, |share| share.min(TIMEOUT));
     let client = connect(settings.session(), patience);
+    let hurried = client.clone().fail_fast();
     let writable = async {
         // The session leaves a read-only server for the next one.
-        while client.is_read_only(DATABASE, "NB_Global").await? {}
+        while hurried.is_read_only(DATABASE, "NB_Global").await? {}
         Ok::<_, Error>(())
     };
     match deadline.await_or(None, writable).await {
@@ -100,7 +102,7 @@ pub(crate) async fn database(settings: &Settings, deadline: Deadline) -> anyhow:
 /// None has it in time; the error gives the cause for each remote.
 pub(crate) async fn reader(config: SessionConfig, deadline: Deadline) -> anyhow::Result<Client> {
     let (database, remotes) = (config.database.clone(), config.remotes.clone());
-    let client = connect(config, BUSY_TIMEOUT);
+    let client = connect(config, BUSY_TIMEOUT).fail_fast();
     match deadline.await_or(None, client.ready()).await {
         Ok(Ok(_)) => Ok(client),
         Ok(Err(error)) if !error.is_unavailable() => Err(error.into()),
@@ -157,7 +159,7 @@ pub(crate) async fn ask(
         (endpoint, _) => endpoint.clone(),
     }
     .into();
-    let client = connect(config, patience);
+    let client = connect(config, patience).fail_fast();
     let why = |error: Error| match error.failures() {
         [(_, why), ..] => Arc::clone(why),
         [] => Arc::new(error),
@@ -177,7 +179,7 @@ pub(crate) async fn commit(
     deadline: Deadline,
     transaction: &Transaction,
 ) -> anyhow::Result<Results> {
-    let answered = deadline.await_or(Some(ANSWER), client.transact(transaction)).await;
+    let answered = deadline.await_or(Some(ANSWER), client.clone().fail_fast().transact(transaction)).await;
     match answered
         .context("the server does not answer: look with `ovn-extaddr list` whether it was done")??
     {
@@ -209,11 +211,11 @@ pub(crate) async fn read(
     }
 }
 
-/// Creates a client whose calls fail as soon as no server can be used.
+/// Creates a client whose calls wait for a server without a limit.
 fn connect(mut config: SessionConfig, patience: Duration) -> Client {
     config.leader_only = false;
     config.connect_timeout = patience;
     let (client, driver) = Client::connect(config);
     tokio::spawn(driver);
-    client.fail_fast().wait_at_most(None)
+    client.wait_at_most(None)
 }

@@ -38,14 +38,14 @@ impl Reload {
         let hangup = signal(SignalKind::hangup())?;
         let mut reload =
             Self { options, hangup, changes, sender, due: None, files: Vec::new(), watcher: None };
-        reload.watch(settings);
+        reload.watch(settings.policy.clone());
         Ok(reload)
     }
 
-    /// Watches the files that settings were read from.
-    fn watch(&mut self, settings: &Settings) {
+    /// Watches the files of the configuration.
+    fn watch(&mut self, policy: Option<PathBuf>) {
         let (file, directories) = self.options.places();
-        let files: Vec<_> = std::iter::once(file).chain(settings.policy.clone()).collect();
+        let files: Vec<_> = std::iter::once(file).chain(policy).collect();
         if self.files != files {
             let watcher = watch(&files, &directories, self.sender.clone());
             if let Err(error) = &watcher {
@@ -72,9 +72,17 @@ impl Reload {
 
     /// Reads the configuration.
     pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
-        let settings = self.options.resolve()?;
-        self.watch(&settings);
-        Ok(settings)
+        let settings = self.options.resolve();
+        match &settings {
+            Ok(settings) => self.watch(settings.policy.clone()),
+            // The policy file itself may be what is wrong: it is read again when it changes.
+            Err(_) => {
+                if let Ok(policy) = self.options.policy() {
+                    self.watch(policy);
+                }
+            }
+        }
+        settings
     }
 }
 

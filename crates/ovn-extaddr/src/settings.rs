@@ -157,13 +157,24 @@ impl Options {
         }
     }
 
+    /// Returns the path of the policy file that the configuration files name.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), except for the policy file itself.
+    pub fn policy(&self) -> anyhow::Result<Option<PathBuf>> {
+        Ok(self.configuration()?.file.policy)
+    }
+
+    fn configuration(&self) -> anyhow::Result<Configuration> {
+        Configuration::read(self.config.as_deref(), Path::new("/"))
+    }
+
     /// Reads the configuration files and resolves all settings.
     ///
     /// # Errors
     /// A named file does not exist, or a file is invalid.
     pub fn resolve(&self) -> anyhow::Result<Settings> {
-        let Configuration { file, files, origins } =
-            Configuration::read(self.config.as_deref(), Path::new("/"))?;
+        let Configuration { file, files, origins } = self.configuration()?;
         let (remotes, places) = remotes(self.db.as_ref(), ("db", file.db), DEFAULT_SOCKET)?;
         let (southbound, _) =
             self::remotes(self.sb_db.as_ref(), ("sb-db", file.sb_db), DEFAULT_SOUTHBOUND_SOCKET)?;

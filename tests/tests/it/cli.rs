@@ -277,8 +277,10 @@ fn set_wait_survives_a_restart_of_the_server() -> Result<()> {
         Ok(ports.rows("Logical_Switch_Port").any(|(_, row)| row["external_ids"].to_string().contains(V4)))
     })?;
     sleep(Duration::from_secs(1));
-    fixture.server.restart()?;
-    sleep(Duration::from_secs(1));
+    fixture.server.stop()?;
+    // Its connections wait between attempts now, each for another time.
+    sleep(Duration::from_secs(4));
+    fixture.server.start()?;
     let _agent = Agent::start(fixture.server.remote())?;
     waiting.wait_for_log("active", SOON)?;
     let global = |server: &OvsdbServer| -> Result<_> {

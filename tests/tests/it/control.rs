@@ -149,6 +149,7 @@ fn log_level_is_changed_at_run_time() -> Result<()> {
 fn exit_command_is_answered_before_the_agent_ends() -> Result<()> {
     let server = OvsdbServer::northbound()?;
     let mut agent = Agent::start(server.remote())?;
+    agent.appctl(&["exit", "--restart"]).expect_err("it takes no arguments");
     for _ in 0..10 {
         assert_eq!(agent.appctl(&["exit"])?, "");
         let status = agent.daemon().wait(SOON)?;

@@ -26,7 +26,7 @@ pub(super) struct Configured {
 
 impl Agent {
     /// Switches to a new configuration, or keeps the old one if the new one is invalid.
-    pub(super) fn reload(
+    pub(super) async fn reload(
         &mut self,
         settings: anyhow::Result<Settings>,
         exposition: &mut Exposition,
@@ -48,7 +48,7 @@ impl Agent {
                 error!(error = %wrong, "configuration not reloaded: the old one stays in force");
                 self.configured.wrong = Some(wrong);
             }
-            Ok(settings) => self.take(settings, exposition, watchers),
+            Ok(settings) => self.take(settings, exposition, watchers).await,
         }
         // The file may have been moved: logrotate(8) uses the same signal.
         if let Some(audit) = &mut self.writing.audit
@@ -58,7 +58,7 @@ impl Agent {
         }
     }
 
-    fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
+    async fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
         info!("configuration reloaded");
         self.verify_otherwise(settings.verify_interval, Sessions::new(&settings));
         let Settings {
@@ -97,7 +97,7 @@ impl Agent {
         {
             error!(%error, "cannot change the log level");
         }
-        if let Err(error) = exposition.listen(metrics.as_ref(), status_page) {
+        if let Err(error) = exposition.listen(metrics.as_ref(), status_page).await {
             error!(address = metrics.map(tracing::field::display), %error, "cannot serve metrics");
         }
         self.tracker.stats.count_by_router(metrics_by_router);

@@ -50,7 +50,10 @@ fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidat
 
 fn block_on<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(TIMEOUT, future).await.ok()? })
+    let found = runtime.block_on(async { timeout(TIMEOUT, future).await.ok()? });
+    // A look-up of a host name cannot be cancelled, and is not waited for.
+    runtime.shutdown_background();
+    found
 }
 
 async fn router_names() -> Option<BTreeSet<String>> {

@@ -17,7 +17,7 @@ use extaddr_core::sources::nic::Nic;
 use extaddr_core::state::State;
 use extaddr_core::wanted;
 use ovn_model::{Family, keys};
-use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Table, Transaction};
+use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Outcome, Table, Transaction};
 
 use crate::command::output::print;
 use crate::command::port::{PortName, only_port};
@@ -170,7 +170,7 @@ impl Set {
             Wait::None => ExitCode::SUCCESS,
             wait => {
                 let families: Vec<_> = wanted.iter().map(|(family, _)| *family).collect();
-                let done = arrival(&client, deadline, &settings, port, &families, wait);
+                let done = arrival(&client, &settings, port, &families, wait);
                 deadline.await_or(None, done).await.with_context(|| {
                     let limit = settings.timeout.unwrap_or_default();
                     format!("the intent is set, but has no effect after {limit:?}: see `ovn-extaddr doctor`")
@@ -321,7 +321,6 @@ impl PortRow {
 /// Waits for the agent, then for OVN, as `ovn-nbctl --wait` does.
 async fn arrival(
     client: &Client,
-    deadline: Deadline,
     settings: &Settings,
     port: &str,
     families: &[Family],
@@ -352,7 +351,14 @@ async fn arrival(
         [Mutation { column: "nb_cfg".into(), mutator: Mutator::Add, value: Datum::scalar(1i64) }],
     );
     let selected = transaction.select_columns("NB_Global", [], ["nb_cfg"]);
-    let results = commit(client, deadline, &transaction).await?;
+    let results = loop {
+        match client.transact(&transaction).await? {
+            Outcome::Committed(results) => break results,
+            Outcome::Refused(refusal) => return Err(refusal.error.into()),
+            // It does no harm to add twice.
+            Outcome::Unknown => {}
+        }
+    };
     let rows = results.rows(selected).unwrap_or_default();
     let target =
         rows.first().and_then(|row| row.get("nb_cfg")?.as_integer()).context("there is no nb_cfg")?;

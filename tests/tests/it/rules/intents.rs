@@ -68,9 +68,11 @@ fn changed_policy_file_is_reloaded() -> Result<()> {
     case.forward(A, 80)?;
     case.forward(B, 80)?;
     let rule = |address: &str| format!("[[rule]]\nport = \"{}\"\nipv4 = \"{address}\"\n", case.one.port);
-    let policy = case.write_policy(&rule(A))?;
-    // Its name is new to the agent, too.
+    // The configuration names it before it exists.
+    let policy = format!("policy = \"{}\"\n", case.policy_file().display());
     case.configure(&format!("{PROMPT}{policy}"))?;
+    case.logs(WRONG, 1)?;
+    case.write_policy(&rule(A))?;
     case.becomes([egress(&case.one, A)])?;
     case.write_policy(&rule(B))?;
     case.becomes([egress(&case.one, B)])?;
