@@ -121,15 +121,14 @@ impl Session {
 
     /// Calls [`Replica::declare`] again, because its result would be different now. A snapshot follows, of which the
     /// replica learns the differences, and [`SessionEvent::Synced`] when it is complete. Until then transactions are not
-    /// accepted. Does nothing without a connection, or before the first call of `declare` on it.
+    /// accepted. Without a connection, or before the first call of `declare` on it, only the snapshot is certain: the
+    /// replica is not resumed, whose rows may be others although it declares the same.
     ///
     /// # Errors
     /// [`Error::is_busy`]: too many requests are pending. Nothing has changed.
     pub fn redeclare(&mut self) -> Result<(), Error> {
-        match &mut self.phase {
-            Phase::Live(live) => self.state.redeclare(&mut live.link.rpc),
-            _ => Ok(()),
-        }
+        let rpc = self.phase.rpc();
+        self.state.redeclare(rpc)
     }
 
     /// Returns the schema of the database as of the last call of [`Replica::declare`]; `None` before that call on the

@@ -250,6 +250,39 @@ async fn refusal_of_the_previous_declaration_is_dropped() {
     join!(script, client);
 }
 
+/// A replica may have replaced its copy of a table while there was no connection, or before it was asked.
+#[tokio::test(start_paused = true)]
+async fn declaration_that_was_repeated_before_the_rows_is_not_resumed() {
+    for is_connected in [false, true] {
+        let server = Server::unix();
+        let script = async {
+            let mut peer = server.accept().await;
+            handshake(&mut peer).await;
+            let request = peer.expect("monitor_cond_since").await;
+            peer.reply(&request, &json!([false, id(7), one("initial", "T", 1)])).await;
+            drop(peer);
+            let mut peer = server.accept().await;
+            handshake(&mut peer).await;
+            let request = peer.expect("monitor_cond_since").await;
+            assert_eq!(since(&request), 0);
+            peer.reply(&request, &json!([false, id(7), one("initial", "T", 1)])).await;
+            peer
+        };
+        let mut consumer = Consumer::new(&server, &["T"]);
+        let client = async {
+            consumer.until("disconnected").await;
+            if is_connected {
+                consumer.until("connected").await;
+            }
+            consumer.replica.mirror = Cache::everything();
+            consumer.session.redeclare().unwrap();
+            assert_eq!(consumer.until("synced").await.last().unwrap(), "synced whole");
+            assert_eq!(consumer.content(), [("T", 1)]);
+        };
+        join!(script, client);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn declaration_beyond_the_limit_of_requests_changes_nothing() {
     let server = Server::unix();
