@@ -25,6 +25,8 @@ const SLICE: usize = 32 << 10;
 /// A stream with the state of its protocol.
 pub(crate) struct Link<T> {
     stream: Stream,
+    /// Whether the stream may hold bytes that it took: TLS does while the socket has no room.
+    unflushed: bool,
     pub(crate) decoder: Decoder,
     pub(crate) rpc: JsonRpc<T>,
     /// Bytes that are received but not decoded yet, while the server prepares the rest of a snapshot.
@@ -52,7 +54,8 @@ pub(crate) enum Incoming<T> {
 
 impl<T> Link<T> {
     pub(crate) fn new(stream: Stream, decoder: Decoder, rpc: JsonRpc<T>) -> Self {
-        Self { stream, decoder, rpc, ahead: ReadAhead::default(), end: None, limit: u64::MAX }
+        let ahead = ReadAhead::default();
+        Self { stream, unflushed: false, decoder, rpc, ahead, end: None, limit: u64::MAX }
     }
 
     /// Sends and receives until a message has arrived.
@@ -117,19 +120,21 @@ impl<T> Link<T> {
         }
     }
 
-    /// Writes what can be written now.
+    /// Writes what can be written now, and flushes until all of it has left the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let mut wrote = false;
         while !self.rpc.outbox().is_empty() {
             match poll_write_buf(self.stream.as_mut(), cx, self.rpc.outbox()) {
                 Poll::Ready(Ok(0)) => return Err(Kind::Eof.into()),
-                Poll::Ready(Ok(_)) => wrote = true,
+                Poll::Ready(Ok(_)) => self.unflushed = true,
                 Poll::Ready(Err(error)) => return Err(error.into()),
                 Poll::Pending => break,
             }
         }
-        if wrote && let Poll::Ready(Err(error)) = self.stream.as_mut().poll_flush(cx) {
-            return Err(error.into());
+        if self.unflushed
+            && let Poll::Ready(flushed) = self.stream.as_mut().poll_flush(cx)
+        {
+            flushed?;
+            self.unflushed = false;
         }
         Ok(())
     }
@@ -160,5 +165,74 @@ impl<T> Link<T> {
 impl<T: std::fmt::Debug> std::fmt::Debug for Link<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link").field("rpc", &self.rpc).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::scan::Limits;
+
+    /// A stream that keeps what is written until the second attempt to flush it, after which the peer hangs up.
+    #[derive(Default)]
+    struct Holding {
+        flushes: usize,
+    }
+
+    impl AsyncRead for Holding {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.flushes < 2 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes < 2 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    struct NoRows;
+
+    impl RowHandler for NoRows {
+        fn begin(&mut self, _: &RowsHead) -> Result<(), Error> {
+            unreachable!("nothing is received")
+        }
+
+        fn row(&mut self, _: RowUpdate<'_>) -> Result<(), Error> {
+            unreachable!("nothing is received")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_the_stream_holds_are_flushed_when_it_has_room() {
+        let mut rpc = JsonRpc::new(None, Instant::now().into_std());
+        rpc.request("echo", "[]", ()).unwrap();
+        let mut link = Link::new(Box::pin(Holding::default()), Decoder::new(Limits::default()), rpc);
+        let driven = timeout(Duration::from_secs(1), link.drive(&mut NoRows)).await;
+        assert_eq!(driven.expect("it is not flushed").unwrap_err().to_string(), "the server closed the connection");
     }
 }
