@@ -102,7 +102,8 @@ impl Error {
         matches!(self.kind, Kind::InvalidRequest(..))
     }
 
-    /// Returns true if too many requests are pending. Nothing was sent; try again after one of them has completed.
+    /// Returns true if too many requests are pending, or the server has left more than 16 MiB of requests unread, including
+    /// those that were cancelled. Nothing was sent; try again after a request has completed.
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, Kind::Busy)
     }

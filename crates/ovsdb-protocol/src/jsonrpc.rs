@@ -20,6 +20,10 @@ const MAX_PENDING: usize = 1024;
 /// requests of the caller must not prevent them.
 const MAX_RESERVED: usize = 64;
 
+/// The number of unsent bytes beyond which the caller can make no more requests. Cancelled requests are not pending, but
+/// remain among the bytes to send.
+const MAX_OUTBOX: usize = 16 << 20;
+
 /// The number of bytes of replies that a peer may leave unread while it sends requests. ovsdb-server has one echo pending
 /// at a time.
 const MAX_REPLY_BACKLOG: usize = 1 << 20;
@@ -50,7 +54,7 @@ pub(crate) enum Event<T> {
     Notification { method: String, params: Box<RawValue> },
 }
 
-/// The error of too many pending requests.
+/// The error of too many pending requests, or of too many unsent bytes for a peer that does not read.
 #[derive(Debug)]
 pub(crate) struct Busy<T>(pub(crate) T);
 
@@ -83,10 +87,14 @@ impl<T> JsonRpc<T> {
 
     /// Queues a request; `params` is JSON text.
     pub(crate) fn request(&mut self, method: &str, params: &str, token: T) -> Result<u64, Busy<T>> {
+        if self.outbox.len() > MAX_OUTBOX {
+            return Err(Busy(token));
+        }
         self.request_within(MAX_PENDING, method, params, token)
     }
 
-    /// Queues a request that the connection itself needs, for which room is reserved.
+    /// Queues a request that the connection itself needs, for which room is reserved. Their bytes are bounded by their
+    /// number, because none of them is cancelled.
     pub(crate) fn request_reserved(&mut self, method: &str, params: &str, token: T) -> Result<u64, Busy<T>> {
         self.request_within(MAX_PENDING + MAX_RESERVED, method, params, token)
     }
@@ -108,7 +116,7 @@ impl<T> JsonRpc<T> {
         Ok(id)
     }
 
-    /// Returns the number of requests that the caller can make now.
+    /// Returns the number of requests that fit beside those that are pending, without the reserved ones.
     pub(crate) fn capacity(&self) -> usize {
         MAX_PENDING.saturating_sub(self.pending.len())
     }
@@ -336,5 +344,19 @@ mod tests {
             rpc.request_reserved("a", "[]", "").unwrap();
         }
         assert_eq!(rpc.request_reserved("a", "[]", "too many").unwrap_err().0, "too many");
+    }
+
+    /// Rule: a call that is given up is cancelled, and ovsdb-server reads nothing while it executes a long transaction.
+    #[test]
+    fn unsent_bytes_of_cancelled_requests_are_bounded() {
+        let (mut rpc, _) = rpc();
+        let params = format!("[\"{}\"]", "x".repeat(1 << 20));
+        let request = |rpc: &mut JsonRpc<_>| rpc.request("a", &params, "").map(|id| rpc.cancel(id));
+        let accepted = (0..100).take_while(|_| request(&mut rpc).is_ok()).count();
+        assert_eq!(accepted, MAX_OUTBOX >> 20);
+        // The connection's own requests are not prevented.
+        rpc.request_reserved("b", "[]", "").unwrap();
+        rpc.outbox().clear();
+        request(&mut rpc).unwrap();
     }
 }
