@@ -144,8 +144,8 @@ pub fn apply_scalar<T: AtomValue + Default>(
         outcome = field.assign(atom);
         Ok(())
     })?;
-    if is_empty {
-        // The column is optional by the server's schema.
+    // The column is optional by the server's schema, or a value that is not understood counts as absent.
+    if is_empty || outcome.is_err() {
         *field = T::default();
     }
     outcome
@@ -243,7 +243,12 @@ impl<C: ?Sized, K: AtomValue + Ord, V: AtomValue + PartialEq> Column<C> for BTre
                 (Err(ColumnError::Unreadable(error)), _) | (_, Err(ColumnError::Unreadable(error))) => {
                     return Err(error);
                 }
-                (Err(error), _) | (_, Err(error)) => outcome = Err(error),
+                (Ok(key), Err(error)) => {
+                    // A value that is not understood counts as absent, not as the former one.
+                    self.remove(&key);
+                    outcome = Err(error);
+                }
+                (Err(error), _) => outcome = Err(error),
             }
             Ok(())
         })?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ovsdb_derive::{AtomValue, ColumnGroup, Table};
 
 use super::*;
+use crate::cursor::Cursor;
 use crate::problem::Problems;
 use crate::row::Columns as ColumnsText;
 use crate::schema::DatabaseSchema;
@@ -174,6 +175,21 @@ fn malformed_value_is_a_problem_of_its_column() {
     assert_eq!((&*row.name, row.number, row.kind, row.maybe.is_none()), ("n", 0, Kind::Plain, true));
     read(&mut row, r#"{"type":"plain"}"#, true, &mut problems);
     assert_eq!(problems.len(), 2);
+}
+
+#[test]
+fn value_that_is_not_understood_does_not_leave_the_former_one() {
+    fn invalid(field: &mut impl Column, text: &str) {
+        let applied = field.apply(&mut DatumReader::new(&mut Cursor::new(text)), &mut ());
+        assert!(matches!(applied, Err(ColumnError::Invalid(_))), "{applied:?}");
+    }
+
+    let mut kind = Kind::Both;
+    invalid(&mut kind, r#""what""#);
+    assert_eq!(kind, Kind::Plain);
+    let mut kinds = BTreeMap::from(["a", "b"].map(|key| (key.to_owned(), Kind::Both)));
+    invalid(&mut kinds, r#"["map",[["a","what"],["b","plain"]]]"#);
+    assert_eq!(kinds, BTreeMap::from([("b".to_owned(), Kind::Plain)]));
 }
 
 #[test]
