@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Fields};
 
 use crate::attributes::VariantAttributes;
@@ -22,7 +23,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
         if attributes.is_other {
             other = Some(&variant.ident);
         } else {
-            names.push(attributes.name.unwrap_or_else(|| snake_case(&variant.ident.to_string())));
+            names.push(attributes.name.unwrap_or_else(|| snake_case(&variant.ident.unraw().to_string())));
             idents.push(&variant.ident);
         }
     }

@@ -1,5 +1,6 @@
 //! The attributes `#[ovsdb(...)]`.
 
+use syn::ext::IdentExt;
 use syn::{Attribute, DeriveInput, Field, Ident, LitInt, LitStr, Type};
 
 /// The content of a struct's attribute.
@@ -85,7 +86,7 @@ impl FieldRole {
     pub(crate) fn parse(field: &Field, ident: &Ident) -> syn::Result<Self> {
         let mut role = None;
         let mut part = Part {
-            column: ident.to_string(),
+            column: ident.unraw().to_string(),
             extent: Extent::Whole,
             is_optional: false,
             is_index: false,

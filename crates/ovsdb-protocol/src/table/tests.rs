@@ -93,6 +93,17 @@ fn table_declaration_yields_its_monitor_request() {
 }
 
 #[test]
+fn raw_identifier_is_the_name_without_its_prefix() {
+    #[derive(Table)]
+    #[ovsdb(table = "Raw")]
+    struct Raw {
+        r#type: String,
+    }
+
+    assert_eq!(Raw::TABLE.columns[0].name, "type");
+}
+
+#[test]
 fn schema_with_a_missing_or_mistyped_column_is_refused() {
     let refused = |from, to| {
         let text = SCHEMA.replace(from, to);
