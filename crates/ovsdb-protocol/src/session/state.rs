@@ -97,6 +97,8 @@ impl SessionState {
         match self.connection {
             ConnectionState { synced: true, .. } => ConnectionPhase::Synced,
             ConnectionState { requested: Some(_), .. } => ConnectionPhase::Loading,
+            // The server still sends the rows that the cancelled monitor has requested.
+            ConnectionState { ref cancelled, .. } if !cancelled.is_empty() => ConnectionPhase::Loading,
             _ => ConnectionPhase::Handshake,
         }
     }

@@ -19,7 +19,7 @@ use crate::transact::Transaction;
 pub(crate) enum ConnectionPhase {
     /// Schemas and `_Server` are requested: small replies.
     Handshake,
-    /// The rows were requested, whose reply may take the server long.
+    /// Rows were requested, whose reply may take the server long, by this monitor or one that is being cancelled.
     Loading,
     /// The replica is synchronised.
     Synced,

@@ -214,6 +214,44 @@ async fn schema_conversion_between_load_stages_restarts_the_snapshot() {
     assert_eq!(consumer.content(), [("T", 2, 2)]);
 }
 
+/// Rule: requests are answered in order, so that the stages that were requested before a cancellation still come, each
+/// after a silence.
+#[tokio::test(start_paused = true)]
+async fn slow_stage_of_a_cancelled_monitor_is_awaited() {
+    let server = Server::unix();
+    let script = async {
+        let mut peer = server.accept().await;
+        let request = handshake(&mut peer).await;
+        peer.reply(&request, &json!([false, id(1), insert("T", 1, 1)])).await;
+        let parts = [peer.expect("monitor_cond_change").await, peer.expect("monitor_cond_change").await];
+        let cancel = peer.expect("monitor_cancel").await;
+        let schema = peer.expect("get_schema").await;
+        peer.reply(&parts[0], &json!({})).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        peer.send(&update(1, &insert("V", 2, 2))).await;
+        peer.reply(&parts[1], &json!({})).await;
+        peer.reply(&cancel, &json!({})).await;
+        peer.reply(&schema, &three_tables()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &json!([false, id(1), insert("T", 1, 1)])).await;
+        for _ in 0..2 {
+            let part = peer.expect("monitor_cond_change").await;
+            peer.reply(&part, &json!({})).await;
+        }
+        peer
+    };
+    let mut consumer = Consumer::new(&server);
+    let client = async {
+        consumer.until("connected").await;
+        let waited = timeout(Duration::from_secs(1), consumer.until("synced")).await;
+        assert!(waited.is_err(), "two stages are missing");
+        consumer.0.session.redeclare().unwrap();
+        assert_eq!(consumer.until("synced").await, ["synced whole"]);
+        assert_eq!(consumer.content(), [("T", 1, 1)]);
+    };
+    join!(script, client);
+}
+
 #[tokio::test(start_paused = true)]
 async fn rows_of_a_later_stage_before_the_first_are_an_error() {
     let server = Server::unix();
