@@ -24,7 +24,7 @@ impl Backoff {
     /// Returns the next pause, between half of the nominal duration and all of it.
     pub fn next_wait(&mut self) -> Duration {
         let nominal = self.next;
-        self.next = (nominal * 5 / 4).min(self.max);
+        self.next = nominal.saturating_add(nominal / 4).min(self.max);
         nominal.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
@@ -44,6 +44,14 @@ impl Default for Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn longest_pause_stays() {
+        let mut backoff = Backoff::new(Duration::MAX, Duration::MAX);
+        for _ in 0..2 {
+            assert!(backoff.next_wait() >= Duration::MAX / 2);
+        }
+    }
 
     #[test]
     fn backoff_grows_to_its_maximum_and_resets() {

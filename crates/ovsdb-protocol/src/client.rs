@@ -235,7 +235,7 @@ impl Client {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.wait.map(|limit| Instant::now() + limit)
+        self.wait.and_then(|limit| Instant::now().checked_add(limit))
     }
 }
 

@@ -177,12 +177,13 @@ impl<T> JsonRpc<T> {
         self.probe.probed = None;
     }
 
-    /// Returns the time at which [`handle_deadline`](Self::handle_deadline) is to be called.
+    /// Returns the time at which [`handle_deadline`](Self::handle_deadline) is to be called; `None` also for an interval
+    /// beyond the range of the clock.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let interval = self.probe.interval?;
         // Counted from the probe, not from the last activity: if this process was stopped for a while, the peer still
         // gets a whole interval to reply.
-        Some(self.probe.probed.unwrap_or(self.probe.active) + interval)
+        self.probe.probed.unwrap_or(self.probe.active).checked_add(interval)
     }
 
     /// Sends the probe to a silent peer, or reports the timeout.
@@ -326,6 +327,13 @@ mod tests {
         assert!(sent(&mut rpc).contains("echo"));
         assert_eq!(rpc.next_deadline(), Some(after(3605)));
         assert_eq!(rpc.handle_deadline(after(3605)), Err(InactivityTimeout(Duration::from_secs(3605))));
+    }
+
+    #[test]
+    fn probe_beyond_the_clock_is_never_sent() {
+        let now = Instant::now();
+        let mut rpc = JsonRpc::<()>::new(Some(Duration::MAX), now);
+        assert_eq!((rpc.next_deadline(), rpc.handle_deadline(now)), (None, Ok(())));
     }
 
     #[test]

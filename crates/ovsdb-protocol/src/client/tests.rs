@@ -422,3 +422,16 @@ async fn value_at_which_the_server_hangs_up_is_not_sent() {
     };
     join!(script, async { client.echo().await.unwrap() });
 }
+
+#[tokio::test(start_paused = true)]
+async fn longest_duration_is_no_limit() {
+    let server = Server::unix();
+    let mut config = config(&server);
+    config.probe = Some(Duration::MAX);
+    config.connect_timeout = Duration::MAX;
+    let (client, driver) = Client::connect(config);
+    tokio::spawn(driver);
+    let client = client.wait_at_most(Duration::MAX);
+    let (_peer, ready) = join!(after_handshake(&server), client.ready());
+    ready.unwrap();
+}

@@ -131,6 +131,6 @@ impl Session {
     /// busy for ever by connections that are made and given up.
     pub(super) fn extend_handshake_timeout(&mut self) {
         self.handshake_timeout =
-            (self.handshake_timeout * 2).min(SNAPSHOT_PROBE).max(self.config.connect_timeout);
+            self.handshake_timeout.saturating_mul(2).min(SNAPSHOT_PROBE).max(self.config.connect_timeout);
     }
 }
