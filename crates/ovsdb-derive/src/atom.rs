@@ -62,7 +62,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     Ok(quote! {
         impl #name {
             #[doc = "Returns the word for it in the database."]
-            #visibility fn as_str(self) -> &'static str {
+            #visibility fn as_str(&self) -> &'static str {
                 match self {
                     #(Self::#idents => #names,)*
                     #other_name

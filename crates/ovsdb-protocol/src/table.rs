@@ -107,6 +107,9 @@ pub trait ColumnGroup: Sized {
 /// - `optional`: the whole table may be absent; `absent = "CONSEQUENCE"` says what is lost then;
 /// - `context = "TYPE"`: see [`ColumnGroup::Context`].
 ///
+/// The attribute of a group, a struct with `#[derive(ColumnGroup)]`, has `context`, and `row = "TYPE"`: the row type that
+/// holds the group, in whose conditions, mutations and rows to write its columns are named.
+///
 /// A field is a column of the same name, of a type that implements [`Column`], unless its attribute says otherwise:
 ///
 /// - `column = "NAME"`: the column's name, if it is not a Rust identifier;

@@ -28,6 +28,40 @@ pub trait Column<C: ?Sized = ()>: Default {
 }
 
 /// A type of single values.
+///
+/// An enumeration of strings derives it with `#[derive(AtomValue)]`, which also gives it a method `as_str`. A variant is
+/// the word that is its name in snake case, `DnatAndSnat` the word `dnat_and_snat`, unless its attribute says otherwise:
+///
+/// - `#[ovsdb(name = "WORD")]`: the word;
+/// - `#[ovsdb(other)]`: any word that is none of the others, of one variant at most. It is not kept: `as_str` returns an
+///   empty text. Without such a variant, these words are not understood.
+///
+/// A field of the type itself, which is a [`Column`] then, needs a variant with the attribute `#[default]` of
+/// [`Default`]: the value of an empty column, or of one that is not understood. An `Option` of the type and collections
+/// do without.
+///
+/// ```
+/// use ovsdb_protocol::{AtomValue, Table};
+///
+/// #[derive(Clone, Debug, Default, PartialEq, AtomValue)]
+/// enum NatType {
+///     #[default]
+///     Snat,
+///     #[ovsdb(name = "dnat_and_snat")]
+///     Both,
+///     #[ovsdb(other)]
+///     Other,
+/// }
+///
+/// #[derive(Clone, Debug, Table)]
+/// #[ovsdb(table = "NAT")]
+/// struct Nat {
+///     #[ovsdb(column = "type")]
+///     kind: NatType,
+/// }
+///
+/// assert_eq!(NatType::Both.as_str(), "dnat_and_snat");
+/// ```
 pub trait AtomValue: Sized {
     /// The atomic type of the column.
     const TYPE: AtomicType;

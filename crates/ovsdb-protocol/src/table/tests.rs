@@ -49,7 +49,7 @@ struct Group {
     note: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, AtomValue)]
+#[derive(Clone, Debug, Default, PartialEq, AtomValue)]
 enum Kind {
     #[default]
     Plain,
@@ -135,7 +135,7 @@ fn values_and_differences_are_read_into_fields() {
         refs(&[2, 1])
     );
     read(&mut row, &text, false, &mut problems);
-    assert_eq!((&*row.name, row.number, row.share, row.flag, row.kind), ("n", 5, 3.0, true, Kind::Both));
+    assert_eq!((&*row.name, row.number, row.share, row.flag, &row.kind), ("n", 5, 3.0, true, &Kind::Both));
     assert_eq!(row.refs, [1, 2].map(Uuid::from_u128));
     assert_eq!(row.counts, BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
     assert_eq!((row.chassis.as_deref(), row.stateless.get()), (Some("c"), Some(&false)));
@@ -183,7 +183,7 @@ fn malformed_value_is_a_problem_of_its_column() {
             "maybe: expected at most one value at byte 0",
         ]
     );
-    assert_eq!((&*row.name, row.number, row.kind, row.maybe.is_none()), ("n", 0, Kind::Plain, true));
+    assert_eq!((&*row.name, row.number, &row.kind, row.maybe.is_none()), ("n", 0, &Kind::Plain, true));
     read(&mut row, r#"{"type":"plain"}"#, true, &mut problems);
     assert_eq!(problems.len(), 2);
 }
