@@ -6,8 +6,11 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::Error as _;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use error::{DatabaseError, ErrorClass};
@@ -41,7 +44,8 @@ pub enum OperationResult {
     Uuid(Uuid),
     /// The number of matching rows: of an update, mutate or delete. A row counts even if its values did not change.
     Count(u64),
-    /// The rows: of a select.
+    /// The rows: of a select. A value that cannot be read, such as a real that the server rounds beyond the largest
+    /// double, is missing in its row.
     Rows(Vec<Row>),
 }
 
@@ -207,7 +211,7 @@ impl<'de> Deserialize<'de> for Element {
             syntax: Option<String>,
             uuid: Option<Datum>,
             count: Option<u64>,
-            rows: Option<Vec<Row>>,
+            rows: Option<Vec<Readable>>,
         }
 
         let Members { error, details, syntax, uuid, count, rows } = Members::deserialize(deserializer)?;
@@ -218,8 +222,28 @@ impl<'de> Deserialize<'de> for Element {
             (None, None, None) => OperationResult::Empty,
             (Some(Some(uuid)), None, None) => OperationResult::Uuid(uuid),
             (None, Some(count), None) => OperationResult::Count(count),
-            (None, None, Some(rows)) => OperationResult::Rows(rows),
+            (None, None, Some(rows)) => {
+                OperationResult::Rows(rows.into_iter().map(|Readable(row)| row).collect())
+            }
             _ => return Err(D::Error::custom("ambiguous operation result")),
         }))
+    }
+}
+
+/// The columns of a row whose values can be read. One that cannot is not the fault of the transaction, whose outcome the
+/// caller has to know.
+struct Readable(Row);
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let columns = BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
+        let readable = columns.into_iter().filter_map(|(column, text)| {
+            let datum = serde_json::from_str::<Datum>(text.get());
+            let datum = datum.inspect_err(|error| {
+                tracing::warn!(%column, detail = %error, "value of a selected row not understood");
+            });
+            Some((column, datum.ok()?))
+        });
+        Ok(Self(readable.collect()))
     }
 }

@@ -23,6 +23,17 @@ fn result_of_every_operation_is_parsed() {
     assert_eq!((results.len(), results.get(4), results.uuid(1)), (4, None, None));
 }
 
+/// Rule: ovsdb-server writes the largest double with 15 digits, which is more than the largest double.
+#[test]
+fn unreadable_value_of_a_selected_row_is_missing() {
+    let text = r#"[{"rows":[{"share":1.79769313486232e+308,"name":"a","what":{}},{"share":1.5}]}]"#;
+    let Ok(Outcome::Committed(results)) = Outcome::from_result(text, 1) else {
+        panic!("{text}");
+    };
+    let expected = [Row::new().with("name", "a"), Row::new().with("share", 1.5)];
+    assert_eq!(results.rows(0), Some(expected.as_slice()));
+}
+
 #[test]
 fn empty_transaction_is_committed() {
     assert!(matches!(Outcome::from_result("[]", 0), Ok(Outcome::Committed(results)) if results.is_empty()));
@@ -70,6 +81,7 @@ fn malformed_transact_reply_is_refused() {
         r#"[{"uuid":["named-uuid","x"]}]"#,
         r#"[{"count":-1}]"#,
         r#"[{"count":1,"rows":[]}]"#,
+        r#"[{"rows":[5]}]"#,
         r#"[{"error":7}]"#,
     ] {
         assert!(matches!(result(text, 1), MalformedReply::Json(_)), "{text}");
