@@ -45,12 +45,8 @@ impl ContentionTracker {
             self.note(subject, contents, now);
         } else if changes.iter().any(|change| matches!(change, RowChange::Delete(..))) {
             // Rows that the agent deletes itself are not lost. A VIP that it only puts back is: its row was deleted.
-            self.forget(subject);
+            self.rounds.remove(subject);
         }
-    }
-
-    fn forget(&mut self, subject: &ReconcileKey) {
-        self.rounds.remove(subject);
     }
 
     fn note(&mut self, subject: &ReconcileKey, contents: Vec<u64>, now: Instant) {

@@ -112,7 +112,7 @@ reasons! {
 
     /// Nothing forwards the address, and no allowed prefix grants it.
     "not-permitted" NotPermitted(why: Option<NoForward>) [hold_down] => format!(
-        "nothing forwards {} to the port's network{}, and no allowed prefix grants it: create the forward, or add its prefix to allow in the configuration",
+        "nothing forwards {} to the port's network{}, and no allowed prefix grants it: create the forward, or add its prefix to allow in the configuration, unless another network has it",
         context.wanted,
         why.map_or_else(|| context.elsewhere(), |why| context.explained(why))
     );

@@ -77,8 +77,9 @@ impl Reload {
             Ok(settings) => self.watch(settings.policy.clone()),
             // The policy file itself may be what is wrong: it is read again when it changes.
             Err(_) => {
-                if let Ok(policy) = self.options.policy() {
-                    self.watch(policy);
+                let policy = self.options.policy().ok().flatten();
+                if let Some(policy) = policy.filter(|policy| policy.parent().is_some_and(Path::exists)) {
+                    self.watch(Some(policy));
                 }
             }
         }

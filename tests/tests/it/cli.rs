@@ -278,7 +278,7 @@ fn set_wait_survives_a_restart_of_the_server() -> Result<()> {
     })?;
     sleep(Duration::from_secs(1));
     fixture.server.stop()?;
-    // Its connections wait between attempts now, each for another time.
+    // Its connections wait between attempts now, each for a different time.
     sleep(Duration::from_secs(4));
     fixture.server.start()?;
     let _agent = Agent::start(fixture.server.remote())?;

@@ -127,7 +127,7 @@ fn metrics_port_speaks_http_and_follows_the_configuration() -> Result<()> {
     // The same port, of all addresses.
     let all = two.replace("127.0.0.1", "0.0.0.0");
     agent.write_config(&config(&all))?;
-    eventually(SOON, "it has moved", || Ok(agent.appctl(&["status"])?.contains(&all)))?;
+    eventually(SOON, "it listens everywhere", || Ok(agent.appctl(&["status"])?.contains(&all)))?;
     assert!(get(&two, "GET /metrics")?.starts_with("HTTP/1.1 200 "));
     agent.write_config(PROMPT)?;
     eventually(SOON, "it is off", || Ok(get(&two, "GET /metrics").is_err()))

@@ -215,6 +215,7 @@ fn package_is_installed_upgraded_removed_and_purged() -> Result<()> {
 
     machine.sh("systemctl disable --now ovn-extaddr 2>&1")?;
     machine.sh(&format!("dpkg --install --force-confold {within} 2>&1"))?;
+    machine.sh("sleep 1")?;
     state("inactive")?;
     machine.sh("systemctl enable --now ovn-extaddr 2>&1")?;
     state("active")?;

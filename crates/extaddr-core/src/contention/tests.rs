@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::testing::NetworkBuilder;
 
 fn subject() -> ReconcileKey {
     ReconcileKey::Port(Arc::from("p"))
@@ -63,10 +64,18 @@ fn changes_of_the_operator_are_not_contention() {
         // Another address each time.
         contention.note(&subject(), vec![second], after(start, second));
     }
+    let mut network = NetworkBuilder::new();
+    network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
+    let (id, nat) = network
+        .store()
+        .nats()
+        .find(|(_, nat)| !nat.tags.is_empty())
+        .map(|(id, nat)| (id, nat.router))
+        .unwrap();
     for second in 15..30 {
         // Set and unset alternately.
         contention.note(&subject(), vec![1], after(start, second));
-        contention.forget(&subject());
+        contention.committed(&subject(), &[RowChange::Delete(id, nat.unwrap())], after(start, second));
     }
     assert!(!contention.is_contested(&subject()));
 }

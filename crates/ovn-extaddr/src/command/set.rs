@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -17,7 +18,8 @@ use extaddr_core::sources::nic::Nic;
 use extaddr_core::state::State;
 use extaddr_core::wanted;
 use ovn_model::{Family, keys};
-use ovsdb_protocol::{Client, Condition, Datum, Mutation, Mutator, Outcome, Table, Transaction};
+use ovsdb_protocol::{Client, Condition, Datum, ErrorClass, Mutation, Mutator, Outcome, Table, Transaction};
+use tokio::time::sleep;
 
 use crate::command::output::print;
 use crate::command::port::{PortName, only_port};
@@ -26,6 +28,9 @@ use crate::command::verify;
 use crate::observe::Observer;
 use crate::reach::{self, Deadline, commit};
 use crate::settings::Settings;
+
+/// The pause before a transaction is repeated that a server cannot execute at the moment.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sets intents.
 #[derive(Debug, Args)]
@@ -354,7 +359,10 @@ async fn arrival(
     let results = loop {
         match client.transact(&transaction).await? {
             Outcome::Committed(results) => break results,
-            Outcome::Refused(refusal) => return Err(refusal.error.into()),
+            Outcome::Refused(refusal) => match refusal.class() {
+                ErrorClass::Unavailable | ErrorClass::Canceled => sleep(PAUSE).await,
+                _ => return Err(anyhow::Error::new(refusal.error).context("the database refused")),
+            },
             // It does no harm to add twice.
             Outcome::Unknown => {}
         }

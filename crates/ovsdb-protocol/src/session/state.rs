@@ -281,9 +281,11 @@ impl SessionState {
 
     /// Asks the replica again what to monitor, by the current schema, if it was asked on this connection.
     pub(crate) fn redeclare(&mut self, rpc: Option<&mut JsonRpc<Call>>) -> Result<(), Error> {
-        // The same declaration may be about a new copy of a table, without rows to apply differences to.
-        self.resume_point = None;
-        let Some(rpc) = rpc.filter(|_| self.connection.requested.is_some()) else { return Ok(()) };
+        let Some(rpc) = rpc.filter(|_| self.connection.requested.is_some()) else {
+            // The same declaration may be about a new copy of a table, without rows to apply differences to.
+            self.resume_point = None;
+            return Ok(());
+        };
         // Both or neither: without the schema nothing would be monitored again.
         if rpc.capacity() < 2 {
             return Err(Kind::Busy.into());
