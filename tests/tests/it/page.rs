@@ -343,7 +343,8 @@ fn page_on_a_unix_socket_accepts_any_host_header() -> Result<()> {
         "{PROMPT}metrics = \"unix:{}\"\nstatus-page = \"local\"\n",
         socket.display()
     ))?;
-    eventually(SOON, "it listens", || Ok(socket.exists()))?;
+    // It exists before it can be connected to.
+    eventually(SOON, "it listens", || Ok(UnixStream::connect(&socket).is_ok()))?;
     let request = "GET / HTTP/1.1\r\nHost: ovn.example.org\r\nConnection: close\r\n\r\n";
     let answer = parse(&exchange(UnixStream::connect(&socket)?, request)?)?;
     ensure!(answer.status == 200 && answer.body.contains("There are no intents yet"), "{answer:?}");
