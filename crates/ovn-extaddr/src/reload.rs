@@ -75,7 +75,8 @@ impl Reload {
         let settings = self.options.resolve();
         match &settings {
             Ok(settings) => self.watch(settings.policy.clone()),
-            // The policy file itself may be what is wrong: it is read again when it changes.
+            // The policy file itself may be what is wrong: it is read again when it changes. One whose directory does not
+            // exist cannot be watched yet.
             Err(_) => {
                 let policy = self.options.policy().ok().flatten();
                 if let Some(policy) = policy.filter(|policy| policy.parent().is_some_and(Path::exists)) {

@@ -66,16 +66,13 @@ fn changes_of_the_operator_are_not_contention() {
     }
     let mut network = NetworkBuilder::new();
     network.own_row("p1", "203.0.113.10", "10.57.0.11", None);
-    let (id, nat) = network
-        .store()
-        .nats()
-        .find(|(_, nat)| !nat.tags.is_empty())
-        .map(|(id, nat)| (id, nat.router))
-        .unwrap();
+    let store = network.store();
+    let (id, nat) = store.nats().find(|(_, nat)| !nat.tags.is_empty()).unwrap();
+    let deletion = [RowChange::Delete(id, nat.router.unwrap())];
     for second in 15..30 {
         // Set and unset alternately.
         contention.note(&subject(), vec![1], after(start, second));
-        contention.committed(&subject(), &[RowChange::Delete(id, nat.unwrap())], after(start, second));
+        contention.committed(&subject(), &deletion, after(start, second));
     }
     assert!(!contention.is_contested(&subject()));
 }

@@ -42,6 +42,14 @@ async fn handshake(peer: &mut Peer) -> Value {
     peer.expect("monitor_cond_since").await
 }
 
+/// Answers the requests for the two later load stages, which have no rows.
+async fn answer_stages(peer: &mut Peer) {
+    for _ in 0..2 {
+        let part = peer.expect("monitor_cond_change").await;
+        peer.reply(&part, &json!({})).await;
+    }
+}
+
 fn wheres(request: &Value) -> Vec<&Value> {
     request["params"][2].as_object().unwrap().values().map(|table| &table[0]["where"]).collect()
 }
@@ -126,10 +134,7 @@ async fn connection_lost_between_load_stages_changes_nothing() {
         let request = handshake(&mut peer).await;
         assert_eq!(since(&request), 0, "what is here is nowhere in the history");
         peer.reply(&request, &json!([false, id(3), insert("T", 1, 3)])).await;
-        for _ in 0..2 {
-            let part = peer.expect("monitor_cond_change").await;
-            peer.reply(&part, &json!({})).await;
-        }
+        answer_stages(&mut peer).await;
         peer
     };
     let mut consumer = Consumer::new(&server);
@@ -202,10 +207,7 @@ async fn schema_conversion_between_load_stages_restarts_the_snapshot() {
         let request = peer.expect("monitor_cond_since").await;
         assert_eq!(since(&request), 0);
         peer.reply(&request, &json!([false, id(2), insert("T", 2, 2)])).await;
-        for _ in 0..2 {
-            let part = peer.expect("monitor_cond_change").await;
-            peer.reply(&part, &json!({})).await;
-        }
+        answer_stages(&mut peer).await;
         peer
     };
     let mut consumer = Consumer::new(&server);
@@ -234,10 +236,7 @@ async fn slow_stage_of_a_cancelled_monitor_is_awaited() {
         peer.reply(&schema, &three_tables()).await;
         let request = peer.expect("monitor_cond_since").await;
         peer.reply(&request, &json!([false, id(1), insert("T", 1, 1)])).await;
-        for _ in 0..2 {
-            let part = peer.expect("monitor_cond_change").await;
-            peer.reply(&part, &json!({})).await;
-        }
+        answer_stages(&mut peer).await;
         peer
     };
     let mut consumer = Consumer::new(&server);
