@@ -78,7 +78,7 @@ pub fn uses_vip(balancer: &LoadBalancer, vip: &Vip) -> bool {
 pub fn announces_only_balancers(store: &Store, router: RouterId) -> bool {
     let Some(row) = store.router(router) else { return false };
     let option = |option: &Rare<Option<Box<str>>>| option.get().cloned().flatten();
-    if option(&row.dynamic_routing).as_deref() != Some("true") {
+    if !option(&row.dynamic_routing).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
         return false;
     }
     let of_router = option(&row.redistribute);

@@ -358,6 +358,7 @@ fn conversion_keeps_an_address_announced() {
     for (enabled, router, port, expected) in [
         ("true", "connected,lb", None, "rejected default-target"),
         ("true", "static", Some("lb"), "rejected default-target"),
+        ("True", "lb", None, "rejected default-target"),
         ("true", "lb, nat", None, granted),
         ("true", "connected,static", None, granted),
         ("false", "lb", None, granted),

@@ -548,8 +548,10 @@ fn field_case_29_stateless_row_of_a_neighbour_is_a_conflict() {
     let mut network = wanting("203.0.113.10");
     network.nat("neighbour", "R", "dnat_and_snat", "203.0.113.10", "10.57.0.12");
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11");
-    network.put("NAT", "neighbour", json!({"options": map(&[("stateless", "true")])}));
-    assert_eq!(network.outcome("p1"), "conflict stateless-nat");
+    for stateless in ["true", "True"] {
+        network.put("NAT", "neighbour", json!({"options": map(&[("stateless", stateless)])}));
+        assert_eq!(network.outcome("p1"), "conflict stateless-nat");
+    }
     // At another gateway port it does not affect our row.
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     assert_eq!(network.outcome("p1"), "conflict stateless-nat");

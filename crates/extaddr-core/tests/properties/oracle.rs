@@ -247,7 +247,7 @@ impl<'a> Oracle<'a> {
         if self.nats(router).into_iter().any(|(_, nat)| {
             nat.text("type") == "dnat_and_snat"
                 && nat.text("external_ip").parse() == Ok(external)
-                && nat.get("options", "stateless") == Some("true")
+                && nat.get("options", "stateless").is_some_and(is_true)
                 && !self.is_ours(nat)
                 && self.meets(router, nat, gateway_port.ok().flatten())
         }) {
@@ -273,7 +273,7 @@ impl<'a> Oracle<'a> {
             && self.forwards_at(router, external).iter().any(|forward| {
                 let balancer = self.database.row("Load_Balancer", forward.row.1);
                 let option = balancer.and_then(|row| row.get("options", "distributed"));
-                option.is_some_and(|text| text.to_lowercase() == "true")
+                option.is_some_and(is_true)
             })
         {
             return Err(Verdict::Conflict("distributed-balancer"));
@@ -287,9 +287,7 @@ impl<'a> Oracle<'a> {
             && self.database.table("Load_Balancer").any(|(balancer, row)| {
                 self.is_on(router, balancer)
                     && !forwards::is_template(row)
-                    && row
-                        .get("options", "use_stateless_nat")
-                        .is_some_and(|text| text.to_lowercase() == "true")
+                    && row.get("options", "use_stateless_nat").is_some_and(is_true)
                     && row.pairs("vips").any(|(key, value)| leads_here(key, value))
             })
         {
@@ -566,6 +564,11 @@ impl Decision {
 }
 
 /// Whether a text is an Ethernet address, or there is none.
+/// Whether an option that is false by default is true.
+fn is_true(text: &str) -> bool {
+    text.to_lowercase() == "true"
+}
+
 fn is_mac(text: &str) -> bool {
     let is_byte = |byte: &str| u8::from_str_radix(byte, 16).is_ok();
     text.is_empty() || text.split(':').count() == 6 && text.split(':').all(is_byte)

@@ -36,7 +36,8 @@ pub struct Nat {
     /// The router port that it is limited to.
     #[ovsdb(optional, since = "22.06", absent = "routers with several gateway ports are refused")]
     pub gateway_port: Option<RouterPortId>,
-    /// `options:stateless`. Any value except `true` is false, as in northd.
+    /// `options:stateless`. Any value except `true` is false, as in northd, whose releases before OVN 23.06 require lower
+    /// case.
     #[ovsdb(key = "options:stateless")]
     pub stateless: Original<bool>,
     /// The pairs of `external_ids` that mark a row as an agent's.

@@ -139,13 +139,13 @@ pub fn is_rendering(text: &str, value: &(impl Display + ?Sized)) -> bool {
     write!(rest, "{value}").is_ok() && rest.0.is_empty()
 }
 
-/// The truth value of a key: any text except `true`, in just these letters, is false. (`smap_get_bool` of Open vSwitch ignores
-/// case.)
+/// The truth value of a key that is false by default, as programs of Open vSwitch and OVN read it (lib/smap.c,
+/// `smap_get_bool`): any text except `true`, in whatever case, is false.
 impl OriginalText for bool {
     const WHAT: &'static str = "a boolean";
 
     fn parse(text: &str) -> Option<Self> {
-        Some(text == "true")
+        Some(text.eq_ignore_ascii_case("true"))
     }
 
     fn canonical(&self) -> impl Display + '_ {

@@ -138,8 +138,9 @@ fn values_and_differences_are_read_into_fields() {
     assert_eq!((&*row.name, row.number, row.share, row.flag, &row.kind), ("n", 5, 3.0, true, &Kind::Both));
     assert_eq!(row.refs, [1, 2].map(Uuid::from_u128));
     assert_eq!(row.counts, BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
-    assert_eq!((row.chassis.as_deref(), row.stateless.get()), (Some("c"), Some(&false)));
+    assert_eq!((row.chassis.as_deref(), row.stateless.get()), (Some("c"), Some(&true)));
     assert_eq!((row.stateless.text(), row.pairs.len()), ("TRUE".into(), 1));
+    assert!(!row.stateless.is_canonically(&true));
     assert_eq!(row.rare.get().and_then(|group| group.note.as_deref()), Some("N"));
 
     let before = row.clone();

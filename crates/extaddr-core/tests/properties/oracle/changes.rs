@@ -57,6 +57,6 @@ pub(super) fn reads(nat: &Row, row: &Desired) -> bool {
         && nat.text("match").is_empty()
         && !(nat.is_set("allowed_ext_ips") && nat.is_set("exempted_ext_ips"))
         && is_mac(nat.text("external_mac"))
-        && nat.get("options", "stateless").is_some_and(|stateless| stateless != "true")
+        && nat.get("options", "stateless").is_some_and(|stateless| !is_true(stateless))
         && nat.get("external_ids", "ovn-extaddr:role") == Some("egress")
 }

@@ -185,5 +185,5 @@ pub(super) fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
 }
 
 pub(super) fn is_template(balancer: &Row) -> bool {
-    balancer.get("options", "template").is_some_and(|text| text.to_lowercase() == "true")
+    balancer.get("options", "template").is_some_and(is_true)
 }

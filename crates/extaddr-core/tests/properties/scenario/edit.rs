@@ -77,7 +77,7 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
             Value::texts((0..c.below(2)).map(|_| port_name(c.below(INSTANCES + UPLINKS + OTHERS))))
         }
         ("NAT", "options") => {
-            let of = c.some(&["true", "false", "maybe"], 1);
+            let of = c.some(&["true", "TRUE", "false", "maybe"], 1);
             Value::map(of.into_iter().map(|value| ("stateless", value)))
         }
         ("Logical_Switch_Port", "external_ids") => {

@@ -330,7 +330,7 @@ impl<'a> Scratch<'a> {
             let kind = Some(row.text("type")).filter(|kind| ["snat", "dnat", "dnat_and_snat"].contains(kind));
             see(v, ("nat", uuid), (kind, texts));
             let text = row.get("options", "stateless");
-            let stateless = text.map(|value| value == "true");
+            let stateless = text.map(|value| value.to_lowercase() == "true");
             let tags: BTreeMap<_, _> =
                 row.pairs("external_ids").filter(|(key, _)| key.starts_with(keys::PREFIX)).collect();
             let text = text.unwrap_or_default();
