@@ -26,6 +26,9 @@ const MAX_KEYS: usize = 100;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// The wait before anything is sent again to a database that does not accept it for reasons of its own, at most.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
 /// A schedule by which the changes that the engine requires are sent at once, in one transaction at a time, as large
 /// as necessary.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub struct Applier {
     limit: usize,
     /// By subject, and whether only its [`withdrawal`] is held, which does not wait for the rest.
     held: HashMap<(ReconcileKey, bool), Held>,
+    pause: Option<Pause>,
     contention: ContentionTracker,
     /// Ports whose [`obstacle`](Self::obstacle) may have changed.
     touched: BTreeSet<Arc<str>>,
@@ -47,6 +51,14 @@ pub struct Applier {
 #[derive(Debug)]
 struct Held {
     changes: Vec<RowChange>,
+    until: Instant,
+    attempts: u32,
+    error: Arc<str>,
+}
+
+/// The time after a refusal that has nothing to do with the changes, in which nothing is sent.
+#[derive(Debug)]
+struct Pause {
     until: Instant,
     attempts: u32,
     error: Arc<str>,
@@ -93,6 +105,7 @@ impl Applier {
             in_flight: None,
             limit: MAX_KEYS,
             held: HashMap::new(),
+            pause: None,
             contention: ContentionTracker::default(),
             touched: BTreeSet::new(),
             last_call: None,
@@ -109,6 +122,9 @@ impl Applier {
             engine.unsettled().contains(subject) || (*part && now.instant < held.until + MAX_WAIT)
         });
         self.expire(engine, now.instant);
+        if self.pause.as_ref().is_some_and(|pause| now.instant < pause.until) {
+            return None;
+        }
         let mut subjects = BTreeMap::new();
         for subject in engine.unsettled() {
             if subjects.len() >= self.limit {
@@ -131,15 +147,20 @@ impl Applier {
         Some(Pending { applier: self, batch })
     }
 
-    /// Ends the contested state of rows that have not been restored for long enough, even if this agent does not write.
+    /// Ends the contested state of rows that have not been restored for long enough, and forgets a pause after which
+    /// nothing was sent, even if this agent does not write.
     pub fn expire(&mut self, engine: &Engine, now: Instant) {
         let forgotten = self.contention.forget_old(now);
         self.touch(engine, forgotten.iter());
+        if self.pause.take_if(|pause| pause.expiry() <= now).is_some() {
+            self.touch(engine, engine.unsettled().iter());
+        }
     }
 
-    /// Returns when something ceases to be contested; [`expire`](Self::expire) is to be called then.
+    /// Returns when something ceases to be contested, or a pause is forgotten; [`expire`](Self::expire) is to be called
+    /// then.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.contention.next_expiry()
+        self.contention.next_expiry().into_iter().chain(self.pause.as_ref().map(Pause::expiry)).min()
     }
 
     /// Returns a subject with its changes, and those that must happen together with them. An override beside a VIP that
@@ -230,22 +251,30 @@ impl Applier {
     /// [`next`](Self::next).
     pub fn next_deadline(&self) -> Option<Instant> {
         let held = self.held.values().map(|held| held.until);
-        let waits = held.chain(self.contention.deadlines()).filter(|at| self.last_call < Some(*at));
-        waits.min().filter(|_| self.in_flight.is_none())
+        let pause = self.pause.as_ref().map(|pause| pause.until);
+        let waits =
+            held.chain(self.contention.deadlines()).chain(pause).filter(|at| self.last_call < Some(*at));
+        // Nothing is sent before the end of a pause.
+        waits.map(|at| pause.map_or(at, |until| until.max(at))).min().filter(|_| self.in_flight.is_none())
     }
 
     /// Returns why the changes of a port, or of a conversion that it needs, are not sent, if
     /// something is wrong with them.
     pub fn obstacle(&self, engine: &Engine, port: &Arc<str>) -> Option<Obstacle> {
-        if self.held.is_empty() && self.contention.is_empty() {
+        if self.held.is_empty() && self.pause.is_none() && self.contention.is_empty() {
             return None;
         }
         let needed = || engine.conversions_of(port).map(ReconcileKey::Conversion);
         let subjects = || std::iter::once(ReconcileKey::Port(Arc::clone(port))).chain(needed());
         let held = |subject: ReconcileKey| {
-            let parts = [false, true].into_iter().filter(|_| engine.unsettled().contains(&subject));
-            let held = parts.filter_map(|part| self.held.get(&(subject.clone(), part))).next();
-            held.map(|held| Obstacle::Refused(Arc::clone(&held.error)))
+            if !engine.unsettled().contains(&subject) {
+                return None;
+            }
+            let paused = self.pause.as_ref().map(|pause| &pause.error);
+            let held = || [false, true].into_iter().find_map(|part| self.held.get(&(subject.clone(), part)));
+            paused
+                .or_else(|| held().map(|held| &held.error))
+                .map(|error| Obstacle::Refused(Arc::clone(error)))
         };
         let contested = || subjects().any(|subject| self.contention.is_contested(&subject));
         subjects().find_map(held).or_else(|| contested().then_some(Obstacle::Contested))
@@ -265,6 +294,10 @@ impl Applier {
         let subjects: Vec<_> = batch.subjects.keys().cloned().collect();
         let changes = batch.subjects.values().map(Vec::len).sum();
         self.touch(engine, subjects.iter());
+        let pause = self.pause.take();
+        if pause.is_some() {
+            self.touch(engine, engine.unsettled().iter());
+        }
         let outcome = match outcome {
             Outcome::Committed(_) => {
                 self.limit = MAX_KEYS;
@@ -283,8 +316,16 @@ impl Applier {
             }
             Outcome::Refused(refusal) => {
                 let message = format!("{refusal}: {}", refusal.error);
-                for (subject, changes) in self.suspects(batch, &refusal) {
-                    self.hold_if_same(subject, changes, &message, store, engine, now);
+                if let ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable = refusal.class()
+                {
+                    let attempts = pause.map_or(0, |pause| pause.attempts + 1);
+                    let until = now + backoff(attempts).min(MAX_PAUSE);
+                    self.pause = Some(Pause { until, attempts, error: message.as_str().into() });
+                    self.touch(engine, engine.unsettled().iter());
+                } else {
+                    for (subject, changes) in self.suspects(batch, &refusal) {
+                        self.hold_if_same(subject, changes, &message, store, engine, now);
+                    }
                 }
                 TransactionOutcome::Refused(message)
             }
@@ -311,16 +352,14 @@ impl Applier {
     fn suspects(&mut self, batch: Batch, refusal: &TransactError) -> BTreeMap<ReconcileKey, Vec<RowChange>> {
         let culprit = refusal.operation.and_then(|operation| batch.origin(operation)).cloned();
         let mut subjects = batch.subjects;
-        match (refusal.class(), culprit) {
-            // Nothing is wrong with the changes; the session reports when to go on.
-            (ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable, _) => {}
-            (_, Some(culprit)) => subjects.retain(|subject, _| *subject == culprit),
+        match culprit {
+            Some(culprit) => subjects.retain(|subject, _| *subject == culprit),
             // The answer does not say which one was refused: fewer at a time are sent until it is known.
-            (_, None) if self.limit > 1 && subjects.len() > 1 => {
+            None if self.limit > 1 && subjects.len() > 1 => {
                 self.limit = self.limit.min(subjects.len()) / 2;
                 subjects.clear();
             }
-            (_, None) => {}
+            None => {}
         }
         subjects
     }
@@ -360,10 +399,21 @@ impl Applier {
         }
         let key = (subject, part);
         let attempts = self.held.get(&key).map_or(0, |held| held.attempts + 1);
-        let wait = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(MAX_WAIT);
-        self.held.insert(key, Held { changes, until: now + wait, attempts, error: error.into() });
+        let until = now + backoff(attempts);
+        self.held.insert(key, Held { changes, until, attempts, error: error.into() });
         Some(part)
     }
+}
+
+impl Pause {
+    fn expiry(&self) -> Instant {
+        self.until + MAX_WAIT
+    }
+}
+
+/// Returns the wait after this many attempts before.
+fn backoff(attempts: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(MAX_WAIT)
 }
 
 /// Returns whether rows are deleted, and only drain rows are written.

@@ -209,8 +209,8 @@ fn repeated_deletion_of_a_conversion_row_is_contested() {
     assert_eq!(applier.obstacle(live.parts().1, &Arc::from("p1")), Some(Obstacle::Contested));
 }
 
-#[test]
-fn contested_conversion_deletes_its_override() {
+/// A network whose conversion has its row, and somebody attached the balancer again.
+fn attached_again() -> NetworkBuilder {
     let mut network = NetworkBuilder::new();
     network.wants("p1", A);
     network.balancer("fw", &[(A, TARGET)], &[]);
@@ -218,11 +218,49 @@ fn contested_conversion_deletes_its_override() {
     let undo = format!("attach {}", network.store().load_balancers().next().unwrap().1.uuid);
     let name = network.row_of_role(Role::DefaultTarget, "", A, &[(UNDO, &undo)]);
     network.put("NAT", &name, json!({"type": "dnat", "external_ip": A, "logical_ip": TARGET}));
+    attach(&mut network);
+    network
+}
+
+fn attach(network: &mut NetworkBuilder) {
+    network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
+}
+
+/// The override beside the VIP is not deleted: the next attempt is the whole, too.
+#[test]
+fn unavailable_database_is_asked_again_after_a_pause() {
+    let network = attached_again();
     let mut applier = applier(&network);
     let mut live = Live::new(network);
-    let attach = |network: &mut NetworkBuilder| {
-        network.put("Logical_Router", "R", json!({"load_balancer": reference("Load_Balancer", "fw")}));
-    };
+    let whole = next(&live, &mut applier);
+    assert!(!whole.contains(&"delete"), "{whole:?}");
+    for (number, wait) in
+        [200, 400, 800, 1600, 3200, 5000, 5000].map(Duration::from_millis).into_iter().enumerate()
+    {
+        let id = send(&live, &mut applier, number as u64).expect("the pause is over");
+        end(&live, &mut applier, id, Outcome::from_result(r#"[{"error":"not owner"}]"#, 1).unwrap());
+        assert_eq!(applier.take_touched().len(), 1);
+        let obstacle = applier.obstacle(live.parts().1, &Arc::from("p1"));
+        assert!(matches!(obstacle, Some(Obstacle::Refused(why)) if why.contains("not owner")));
+        assert_eq!(send(&live, &mut applier, 100), None);
+        assert_eq!(applier.next_deadline(), Some(live.parts().2.instant + wait));
+        live.pass(wait);
+        assert_eq!(next(&live, &mut applier), whole);
+    }
+    // Somebody else does it: nothing is sent, and the error is forgotten.
+    let expiry = applier.next_expiry().expect("it is kept for a while");
+    live.pass(expiry.duration_since(live.parts().2.instant));
+    let (_, engine, now) = live.parts();
+    applier.expire(engine, now.instant);
+    assert_eq!((applier.next_expiry(), applier.obstacle(engine, &Arc::from("p1"))), (None, None));
+    assert_eq!(applier.take_touched().len(), 1);
+}
+
+#[test]
+fn contested_conversion_deletes_its_override() {
+    let network = attached_again();
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
     for number in 0..=11 {
         live.pass(Duration::from_secs(2));
         live.edit(attach);
