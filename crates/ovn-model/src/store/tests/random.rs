@@ -283,11 +283,10 @@ fn run(seed: u64, steps: usize) {
     let (mut store, mut database, mut names) = (Store::new(), Database::default(), BTreeMap::new());
     (0..c.below(20)).for_each(|_| edit(&mut database, c));
     feed(&mut store, Batch::Snapshot, &snapshot(&database));
-    let view = Scratch(&database).subjects();
-    check(&mut store, &mut names, &view, &view, true);
+    let (mut before, mut view_before) = (Scratch(&database).subjects(), Scratch(&database).view());
+    check(&mut store, &mut names, &before, &before, true);
     for step in 0..steps {
-        let (old, before) = (database.clone(), Scratch(&database).subjects());
-        let view_before = Scratch(&database).view();
+        let old = database.clone();
         edit(&mut database, c);
         let mut updates = delta(&old, &database, c.below(4) == 0);
         c.0.shuffle(&mut updates);
@@ -311,8 +310,10 @@ fn run(seed: u64, steps: usize) {
         {
             assert_eq!(store.take_changes().list, [], "nothing to be seen after {updates:#?}");
         }
+        view_before = scratch;
         let after = Scratch(&database).subjects();
         check(&mut store, &mut names, &before, &after, !breaks);
+        before = after;
 
         let mut updates = snapshot(&database);
         c.0.shuffle(&mut updates);
