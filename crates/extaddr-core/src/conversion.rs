@@ -140,7 +140,7 @@ impl<'a> Site<'a> {
         if rules.default_target == DefaultTargetRule::Reject {
             return not(Unconvertible::Forbidden);
         }
-        // OVN forwards a VIP at each of them, since 24.09, and a row at one.
+        // OVN forwards a VIP at each of them, since 25.03, and a row at one.
         if gateway_ports(store, router).nth(1).is_some() {
             return not(Unconvertible::GatewayPorts);
         }

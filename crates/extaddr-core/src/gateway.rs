@@ -27,8 +27,12 @@ pub fn port(
     current: impl FnOnce() -> Option<RouterPortId>,
 ) -> Result<Option<RouterPortId>, Reason> {
     let store = network.store;
-    if gateway_ports(store, router).nth(1).is_none() || !store.supports(Nat::COLUMNS.gateway_port) {
+    if gateway_ports(store, router).nth(1).is_none() {
         return Ok(None);
+    }
+    // Before OVN 22.06 rows were applied at one of them, and load balancers at none.
+    if !store.supports(Nat::COLUMNS.gateway_port) {
+        return Err(Reason::NoGatewayPort);
     }
     let mut home: Vec<_> =
         gateway_ports(store, router).filter(|port| holds(store, *port, external)).collect();

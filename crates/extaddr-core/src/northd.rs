@@ -13,7 +13,7 @@ use std::num::NonZeroU16;
 
 use ovn_model::{
     ElementKind, Endpoint, Family, LoadBalancer, Nat, NatId, NatKind, Port, RouterId, RouterPort,
-    RouterPortId, Store, Vip, is_host, keys,
+    RouterPortId, Store, Vip, is_host, keys, parse_port,
 };
 use ovsdb_protocol::Rare;
 use smallvec::SmallVec;
@@ -84,7 +84,8 @@ pub fn announces_only_balancers(store: &Store, router: RouterId) -> bool {
     let of_router = option(&row.redistribute);
     router_ports(store, router).any(|(_, port)| {
         let modes = option(&port.redistribute).or_else(|| of_router.clone()).unwrap_or_default();
-        let has = |mode: &str| modes.split(',').any(|other| other.trim() == mode);
+        // northd removes no white space (northd/northd.c, `parse_dynamic_routing_redistribute`).
+        let has = |mode: &str| modes.split(',').any(|other| other == mode);
         has("lb") && !has("nat")
     })
 }
@@ -213,8 +214,7 @@ fn keeps(store: &Store, router: RouterId, address: IpAddr) -> bool {
         let Some(row) = store.router(router) else { return false };
         let options = [row.lb_force_snat.get(), row.dnat_force_snat.get()];
         let mut texts = options.into_iter().filter_map(|option| option.and_then(Option::as_deref));
-        seen::is_seen_as_router_port(row)
-            || texts.any(|text| text.split_ascii_whitespace().any(|text| text.parse() == Ok(address)))
+        seen::is_seen_as_router_port(row) || texts.any(|text| seen::forced_addresses(text).contains(&address))
     };
     !rows.any(is_snat) && !vips.any(|vip| vip_flaw(vip).is_none() || is_refused(vip)) && !is_forced()
 }
@@ -265,7 +265,7 @@ pub fn gateway_of(
 
 /// Returns whether `external_port_range` is empty, a port, or two ports with a hyphen between them, the greater last.
 fn is_port_range(text: &str) -> bool {
-    let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
+    let port = |text: &str| parse_port(text.trim()).filter(|port| *port > 0);
     match text.split_once('-') {
         None => text.is_empty() || port(text).is_some(),
         Some((first, last)) => port(first).zip(port(last)).is_some_and(|(first, last)| first < last),

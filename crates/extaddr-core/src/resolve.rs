@@ -434,11 +434,14 @@ fn router_of<'a>(
             .routers
             .iter()
             .filter(|(id, _)| is_gateway(store, *id) && is_allowed(store, rules, *id, external));
-        let ranked = allowed.map(|(router, hops)| {
+        for (router, hops) in allowed {
             let unfit = unfit(question, *router);
-            ((is_cut(&unfit), false, unfit.is_some(), false, *hops), *router, 0..0)
-        });
-        candidates = ranked.collect();
+            // The address may be one beside the instance, where VIPs listen although they forward nothing from outside.
+            let start = found.len();
+            found.extend(forwards::on_address(rules.network(store), *router, external));
+            let rank = (is_cut(&unfit), false, unfit.is_some(), false, *hops);
+            candidates.push((rank, *router, start..found.len()));
+        }
     }
     candidates.sort_unstable_by_key(|(rank, router, _)| (*rank, *router));
     match &*candidates {

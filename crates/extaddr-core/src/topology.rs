@@ -130,7 +130,7 @@ impl Walk<'_> {
                         let (row, beyond) = switch_port(*id)?;
                         Some(Step { to: Node::Switch(row.switch?), through: cut.or(beyond) })
                     }));
-                    steps.extend(peers_of(store, port).into_iter().filter_map(|peer| self.enter(peer, cut)));
+                    steps.extend(peer_of(store, port).and_then(|peer| self.enter(peer, cut)));
                 }
                 steps
             }
@@ -216,8 +216,9 @@ pub fn router_ports(store: &Store, router: RouterId) -> impl Iterator<Item = (Ro
     there.filter(move |(_, row)| row.router == Some(router))
 }
 
-/// Returns the ports of other routers that a router port is joined with directly.
-fn peers_of(store: &Store, port: &RouterPort) -> Vec<RouterPortId> {
-    let named = port.peer.as_deref().and_then(|peer| store.router_port_by_name(peer));
-    named.into_iter().chain(store.peers_of(&port.name).iter().copied()).collect()
+/// Returns the port of another router that a router port is joined with directly. Each names the other: if only one
+/// does, packets pass in one direction, and since OVN 25.03 in none (northd/northd.c, `join_logical_ports`).
+fn peer_of(store: &Store, port: &RouterPort) -> Option<RouterPortId> {
+    let named = store.router_port_by_name(port.peer.as_deref()?)?;
+    store.peers_of(&port.name).contains(&named).then_some(named)
 }

@@ -33,7 +33,7 @@ pub use id::{GroupId, LoadBalancerId, NatId, NbGlobalId, PortId, RouterId, Route
 pub use kept::Kept;
 pub use ovsdb_protocol::Problem;
 pub use parsing::parse_ip;
-pub use port_range::PortRange;
+pub use port_range::{PortRange, parse_port};
 pub use prefix::{Address, Canonical, LogicalPrefix, Networks, is_host, parse_prefix};
 pub use store::{Attachment, Slabs, Store};
 pub use tables::{

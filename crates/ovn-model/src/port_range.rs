@@ -26,9 +26,15 @@ impl PortRange {
     }
 
     fn parse_ends(first: &str, last: &str) -> Option<Self> {
-        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        let (first, last) = (parse_port(first)?, parse_port(last)?);
         (0 < first && first <= last).then_some(Self { first, last })
     }
+}
+
+/// Parses a port as the lexer of ovn-controller does: without a sign or leading zeros (lib/lex.c).
+pub fn parse_port(text: &str) -> Option<u16> {
+    let is_decimal = text == "0" || !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|_| is_decimal)
 }
 
 impl FromStr for PortRange {
@@ -55,8 +61,7 @@ impl OriginalText for PortRange {
     }
 
     fn is_canonical(&self, text: &str) -> bool {
-        // A number has only one notation without signs and leading zeros.
-        let is = |text: &str, number| !text.starts_with(['0', '+']) && text.parse() == Ok(number);
+        let is = |text: &str, number| parse_port(text) == Some(number);
         match text.split_once('-') {
             _ if self.first == self.last => is(text, self.first),
             Some((first, last)) => is(first, self.first) && is(last, self.last),
@@ -112,7 +117,7 @@ mod tests {
             assert_eq!(<PortRange as OriginalText>::parse(text), Some(range), "{text:?}");
             assert_eq!(text.parse().ok(), Some(range).filter(|_| text == "1-2"), "{text:?}");
         }
-        for text in ["", "-", "0-1", "2-1", "1-2-3", "ssh", "1-"] {
+        for text in ["", "-", "0-1", "2-1", "1-2-3", "ssh", "1-", "01-2", "+1-2", "1-70000"] {
             assert_eq!(<PortRange as OriginalText>::parse(text), None, "{text:?}");
         }
     }

@@ -136,6 +136,16 @@ fn unbracketed(text: &str) -> &str {
     text.strip_suffix(']').unwrap_or(text)
 }
 
+/// Returns whether what follows the address of an endpoint is nothing, or a port without leading zeros: the lexer of
+/// ovn-controller refuses others (lib/lex.c).
+fn is_port_lexical(text: &[u8]) -> bool {
+    let port = match text {
+        [b'[', ..] => split_once(text, b']').and_then(|(_, rest)| rest.strip_prefix(b":")),
+        _ => split_once(text, b':').filter(|(start, _)| parse_v4(start).is_some()).map(|(_, port)| port),
+    };
+    port.is_none_or(|port| !port.is_empty() && (port.len() == 1 || port[0] != b'0'))
+}
+
 /// Parses a port as strtoll(3) does, with leading white space and a sign.
 fn parse_odd_port(text: &str) -> Option<Option<NonZeroU16>> {
     if text.is_empty() {
@@ -173,6 +183,7 @@ impl Vip {
             // northd passes on backends as they are written, and ovn-controller parses them: unusual notations are
             // errors there (lib/actions.c, `parse_ct_lb_action`).
             let backend = Endpoint::parse_usual(text);
+            let backend = backend.filter(|(_, canonical)| *canonical || is_port_lexical(text));
             doubtful |= backend.is_none() && !text.is_empty();
             all_canonical &= backend.is_some_and(|(_, canonical)| canonical);
             Some(backend?.0)

@@ -359,7 +359,9 @@ fn conversion_keeps_an_address_announced() {
         ("true", "connected,lb", None, "rejected default-target"),
         ("true", "static", Some("lb"), "rejected default-target"),
         ("True", "lb", None, "rejected default-target"),
-        ("true", "lb, nat", None, granted),
+        ("true", "lb,nat", None, granted),
+        ("true", "lb, nat", None, "rejected default-target"),
+        ("true", "connected, lb", None, granted),
         ("true", "connected,static", None, granted),
         ("false", "lb", None, granted),
     ] {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use ovn_model::{Family, LoadBalancer, Router, parse_prefix};
+use ovn_model::{Family, LoadBalancer, Router, is_host, parse_prefix};
 
 /// The source of packets that a router has forwarded to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,12 +47,27 @@ pub fn seen_behind_dnat(router: &Router, family: Family) -> SeenSource {
     forced(addresses.filter(|_| router.chassis.is_some()), family)
 }
 
-/// Reads addresses as northd does (northd/en-lr-nat.c, `get_force_snat_ip`): one invalid address makes the whole value
-/// invalid.
 fn forced(addresses: Option<&str>, family: Family) -> SeenSource {
-    let parsed = addresses.unwrap_or_default().split_ascii_whitespace().map(parse_prefix);
-    let Some(parsed) = parsed.collect::<Option<Vec<_>>>() else { return SeenSource::Usual };
-    let mut of_family =
-        parsed.iter().map(ipnet::IpNet::addr).filter(|address| Family::from(*address) == family);
-    of_family.next().map_or(SeenSource::Usual, SeenSource::Forced)
+    let addresses = forced_addresses(addresses.unwrap_or_default());
+    let address = addresses.into_iter().find(|address| Family::from(*address) == family);
+    address.map_or(SeenSource::Usual, SeenSource::Forced)
+}
+
+/// Reads addresses as northd does (lib/ovn-util.c, `extract_ip_address`): those before the first character that belongs
+/// to none. All of them are invalid if there are two of a family, or a network.
+pub(super) fn forced_addresses(text: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for word in text.split_ascii_whitespace() {
+        let end = word.find(|c: char| !c.is_ascii_hexdigit() && !['.', ':', '/'].contains(&c));
+        let Some(address) = parse_prefix(&word[..end.unwrap_or(word.len())]) else { break };
+        found.push(address);
+        if end.is_some() {
+            break;
+        }
+    }
+    let is_single = |family| found.iter().filter(|net| Family::from(net.addr()) == family).count() <= 1;
+    if !Family::ALL.into_iter().all(is_single) || !found.iter().all(is_host) {
+        return Vec::new();
+    }
+    found.iter().map(ipnet::IpNet::addr).collect()
 }

@@ -458,8 +458,11 @@ impl<'a> Oracle<'a> {
         name: &str,
     ) -> Result<Option<Uuid>, &'static str> {
         let ports = self.gateway_ports(router);
-        if ports.len() < 2 || !self.database.has_column("NAT", "gateway_port") {
+        if ports.len() < 2 {
             return Ok(None);
+        }
+        if !self.database.has_column("NAT", "gateway_port") {
+            return Err("no-gateway-port");
         }
         // The instance leaves by the foreign network SNAT with the longest prefix.
         let mut leaves = BTreeSet::new();

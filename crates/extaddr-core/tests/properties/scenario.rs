@@ -289,7 +289,7 @@ fn peer(db: &mut Database, c: &mut Choices, a: u64, b: u64) {
     let Some(a) = router_port(db, c, a, &["100.64.0.1/30"]) else { return };
     let Some(b) = router_port(db, c, b, &["100.64.0.2/30"]) else { return };
     for (one, other) in [(a, b), (b, a)] {
-        // A one-sided peering counts, too.
+        // A one-sided peering does not count.
         if let Some(row) = db.row_mut("Logical_Router_Port", uuid("Logical_Router_Port", one))
             && (one == a || !c.one_in(4))
         {

@@ -85,6 +85,11 @@ fn malformed_backend_leaves_the_other_backends_of_a_vip() {
         // Brackets around anything, and signs, are only valid in the VIP.
         ("[10.0.0.1]:80,10.0.0.2:80", "10.0.0.2:80", true),
         ("10.0.0.1:+80", "", true),
+        // So are leading zeros, and nothing after the colon.
+        ("10.0.0.1:080", "", true),
+        ("10.0.0.1:,10.0.0.2:80", "10.0.0.2:80", true),
+        ("[fd42::1]:,[fd42::2]:080", "", true),
+        ("fd42::1", "fd42::1", false),
     ] {
         let vip = Vip::parse("192.0.2.1:443", value).unwrap();
         assert_eq!(

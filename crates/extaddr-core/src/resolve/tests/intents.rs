@@ -211,3 +211,16 @@ fn families_are_decided_independently() {
         assert_eq!(network.outcome("p1"), outcome);
     }
 }
+
+/// VIPs beside the instance are no forwards, and take replies nevertheless.
+#[test]
+fn allowed_address_beside_the_instance_avoids_the_ports_of_its_vips() {
+    let mut network = NetworkBuilder::new();
+    network.bind_to_chassis();
+    network.delete("NAT", "base");
+    network.wants("p1", "10.57.0.80");
+    network.rules.allow = vec![allow("*", "10.57.0.0/24")];
+    assert_eq!(network.outcome("p1"), "granted 10.57.0.80 for 10.57.0.11");
+    network.balancer("service", &[("10.57.0.80:40000", "10.57.0.12:80")], &["R"]);
+    assert_eq!(network.outcome("p1"), "granted 10.57.0.80 for 10.57.0.11 ports 1024-39999");
+}

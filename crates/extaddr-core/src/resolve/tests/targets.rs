@@ -93,7 +93,11 @@ fn field_case_12_conversion_keeps_the_source_that_the_instance_sees() {
         (&[(dnat, "203.0.113.2")], &[], false),
         // Of the other family, or none at all.
         (&[(lb, "fd42:57::1")], &[], true),
-        (&[(lb, "203.0.113.2 what")], &[], true),
+        (&[(lb, "203.0.113.2 what")], &[], false),
+        (&[(lb, "203.0.113.2,fd42:57::1")], &[], false),
+        (&[(lb, "what 203.0.113.2")], &[], true),
+        (&[(lb, "203.0.113.2/24")], &[], true),
+        (&[(lb, "203.0.113.2 203.0.113.3")], &[], true),
         (&[(lb, "")], &[], true),
         (&[], &[("skip_snat", "true")], false),
         (&[(lb, "203.0.113.2")], &[("skip_snat", "true")], false),

@@ -167,21 +167,27 @@ impl<'a> Oracle<'a> {
 
 /// Whether northd makes flows for a VIP, although ovn-controller may refuse the one that forwards.
 fn is_made(key: &str, value: &str) -> bool {
-    let without_gaps: Vec<_> = value.split(',').filter(|text| !text.is_empty()).collect();
-    heeded_backends(key, &without_gaps.join(",")).is_some()
+    fitting_backends(key, value).is_some()
 }
 
 /// The backends of a VIP, unless northd ignores it because of one of them.
 pub(super) fn heeded_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
-    let (address, port) = endpoint(key)?;
-    let backends = value.split(',').filter(|text| !text.is_empty()).map(endpoint);
-    let backends: Vec<_> = backends.collect::<Option<_>>()?;
-    let fits = |(target, at): &(IpAddr, Option<u16>)| {
-        family_of(*target) == family_of(address) && at.is_some() == port.is_some()
-    };
+    let backends = fitting_backends(key, value)?;
     let gap = value.starts_with(',') || value.contains(",,");
-    let is_heeded = backends.iter().all(fits) && (backends.is_empty() || !gap);
-    is_heeded.then(|| backends.into_iter().map(|(target, _)| target).collect())
+    // ovn-controller refuses a port with leading zeros.
+    let has_zeros = |text: &str| text.rsplit_once(':').is_some_and(|(_, port)| port.starts_with('0'));
+    let is_refused = !backends.is_empty() && (gap || value.split(',').any(has_zeros));
+    (!is_refused).then_some(backends)
+}
+
+/// The backends of a VIP as northd parses them, unless one of them does not fit it.
+fn fitting_backends(key: &str, value: &str) -> Option<Vec<IpAddr>> {
+    let (address, port) = endpoint(key)?;
+    let backends = value.split(',').filter(|text| !text.is_empty()).map(|text| {
+        let (target, at) = endpoint(text)?;
+        (family_of(target) == family_of(address) && at.is_some() == port.is_some()).then_some(target)
+    });
+    backends.collect()
 }
 
 pub(super) fn is_template(balancer: &Row) -> bool {

@@ -111,7 +111,7 @@ impl<'a> Oracle<'a> {
             }
             for (other, row) in self.database.table("Logical_Router_Port") {
                 let joined = row.texts("peer").any(|peer| peer == port.text("name"))
-                    || port.texts("peer").any(|peer| peer == row.text("name"));
+                    && port.texts("peer").any(|peer| peer == row.text("name"));
                 if joined && !is_gateway_port(row) && (closed || is_open(row)) {
                     found.extend(self.holder("Logical_Router", "ports", other));
                 }

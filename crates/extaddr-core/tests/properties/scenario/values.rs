@@ -81,7 +81,7 @@ pub(super) const VIPS: [&str; 16] = [
     "10.57.0.1:53",
     "bogus:1",
 ];
-pub(super) const BACKENDS: [&str; 12] = [
+pub(super) const BACKENDS: [&str; 13] = [
     "10.57.0.11:80",
     "10.57.0.14:80",
     "10.57.0.15:80",
@@ -92,6 +92,7 @@ pub(super) const BACKENDS: [&str; 12] = [
     "[fd42::11]:80",
     "[FD42:0::12]:80",
     "10.57.0.13:80,bogus",
+    "10.57.0.11:080",
     "10.57.0.13:80,,10.57.0.11:80",
     "",
 ];
