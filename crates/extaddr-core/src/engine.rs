@@ -174,8 +174,12 @@ impl Engine {
         &self.requests
     }
 
-    /// Replaces the sources by others that have not been read yet: everything is decided again by the next
-    /// [`update`](Self::update).
+    /// Takes the sources away; [`set_requests`](Self::set_requests) is to follow.
+    pub fn take_requests(&mut self) -> Requests {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Replaces the sources: everything is decided again by the next [`update`](Self::update).
     pub fn set_requests(&mut self, store: &Store, requests: Requests) {
         self.requests = requests;
         self.forget(store);

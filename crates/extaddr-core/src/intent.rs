@@ -42,22 +42,28 @@ pub fn find(
         return None;
     }
     match requests.look_up(&port.name, family) {
-        Lookup::Found { kind, written, .. } => {
-            return Intent::written(Source::Cms(kind), &written.text, family);
-        }
+        Lookup::Found { kind, written, .. } => Intent::written(Source::Cms(kind), &written.text, family),
         Lookup::Ambiguous(kind, one, other) => {
             let reason = Reason::DisputedInstance(one.to_string().into(), other.to_string().into());
             let text = Text::Other("?".into());
-            return Some(Intent { source: Source::Cms(kind), text, wanted: Err(reason), presumed: false });
+            Some(Intent { source: Source::Cms(kind), text, wanted: Err(reason), presumed: false })
         }
         Lookup::Unknown(kind) => {
-            if let Some(wanted) = present(store, rules, port, family).map(Wanted::Address) {
-                let text = Text::Canonical(wanted);
-                return Some(Intent { source: Source::Cms(kind), text, wanted: Ok(wanted), presumed: true });
+            let other = find_below(store, rules, reach, port, family);
+            let Some(wanted) = present(store, rules, port, family).map(Wanted::Address) else { return other };
+            // It is known who wants that.
+            if other.as_ref().is_some_and(|other| other.wanted == Ok(wanted)) {
+                return other;
             }
+            let text = Text::Canonical(wanted);
+            Some(Intent { source: Source::Cms(kind), text, wanted: Ok(wanted), presumed: true })
         }
-        Lookup::None => {}
+        Lookup::None => find_below(store, rules, reach, port, family),
     }
+}
+
+/// Finds the intent for an instance's port by the sources that an annotation and a CMS overrule.
+fn find_below(store: &Store, rules: &Rules, reach: &Reach, port: &Port, family: Family) -> Option<Intent> {
     if let Some(text) = store.kept(&port.name, family) {
         return Intent::written(Source::Kept, text, family);
     }

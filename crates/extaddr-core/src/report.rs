@@ -1,6 +1,6 @@
 //! The state of every intent, for people and machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::resolve::{Decision, Verdict};
 use crate::row::{DrainTags, OwnRow};
 use crate::sources::instance::NicIntents;
 use crate::sources::nic::{InstanceName, Nic};
+use crate::sources::requests::Lookup;
 use crate::state::State;
 use crate::wanted::{self, Source};
 
@@ -103,18 +104,22 @@ pub fn all(store: &Store, engine: &Engine, obstacle: impl Fn(&Arc<str>) -> Optio
 
 /// Reports on ports that the policy, a CMS or a kept intent names and the database does not have.
 pub fn absent(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
-    absent_by_policy(store, engine).chain(absent_by_cms(engine)).chain(absent_of_kept(store))
+    absent_by_name(store, engine).chain(absent_by_cms(engine))
 }
 
-/// Reports on ports that the policy or a kept intent names and the database does not have.
+/// Reports on ports that the policy or a kept intent names and the database does not have: one report for each family,
+/// on the intent that takes precedence.
 pub fn absent_by_name(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
-    absent_by_policy(store, engine).chain(absent_of_kept(store))
+    absent_of_kept(store, engine).chain(absent_by_policy(store, engine))
 }
 
 /// Reports on NICs with an intent but without a port.
 fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
-    let nics: BTreeMap<_, _> =
-        engine.requests().nics().map(|(name, nic, asked)| (nic, (name, asked))).collect();
+    // The first source of a NIC counts.
+    let mut nics = BTreeMap::new();
+    for (name, nic, asked) in engine.requests().nics() {
+        nics.entry(nic).or_insert((name, asked));
+    }
     nics.into_iter().flat_map(|(nic, (instance, asked))| absent_nic(engine, instance, &nic, asked))
 }
 
@@ -144,9 +149,14 @@ pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &N
     entries.collect()
 }
 
-/// Reports on missing ports for which an intent is kept.
-fn absent_of_kept(store: &Store) -> impl Iterator<Item = Entry> {
-    let absent = store.all_kept().filter(|(port, ..)| store.port_by_name(port).is_none());
+/// Reports on missing ports for which an intent is kept, and a CMS has none.
+fn absent_of_kept(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
+    let is_by_cms = |port: &str, family: Family| {
+        matches!(engine.requests().look_up(port, family), Lookup::Found { .. } | Lookup::Ambiguous(..))
+    };
+    let absent = store
+        .all_kept()
+        .filter(move |(port, family, _)| store.port_by_name(port).is_none() && !is_by_cms(port, *family));
     let asking = absent.filter(|(_, family, text)| wanted::parse(text, *family) != Ok(None));
     asking.map(|(port, family, text)| Entry {
         wanted: text.to_owned(),
@@ -160,9 +170,14 @@ fn absent_of_kept(store: &Store) -> impl Iterator<Item = Entry> {
     })
 }
 
-/// Reports on ports that the policy names and the database does not have.
+/// Reports on ports that the policy names and the database does not have, and no kept intent is for.
 fn absent_by_policy(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
-    let named = engine.rules().policy.named_ports().filter(|(name, ..)| store.port_by_name(name).is_none());
+    let mut seen = BTreeSet::new();
+    let named = engine.rules().policy.named_ports().filter(move |(name, family, _)| {
+        store.port_by_name(name).is_none()
+            && store.kept(name, *family).is_none()
+            && seen.insert((*name, *family))
+    });
     named.map(|(port, family, wanted)| Entry {
         wanted: wanted.to_string(),
         source: "policy",

@@ -186,6 +186,25 @@ fn unreachable_source_leaves_rows_unchanged() {
     assert_eq!(engine.unsettled().len(), 1, "what nobody asks for goes");
 }
 
+/// A kept intent for the address of the row is in force, whatever the CMS wants.
+#[test]
+fn row_that_another_source_wants_is_not_presumed() {
+    let mut network = network();
+    with_row(&mut network, "203.0.113.10");
+    for (kept, expected) in [
+        ("203.0.113.10", "203.0.113.10 kept active "),
+        ("203.0.113.11", "203.0.113.10 incus pending source-unreachable"),
+        ("none", "203.0.113.10 incus pending source-unreachable"),
+    ] {
+        let key = format!("ovn-extaddr:ipv4.address.external:{PORT}");
+        network.put("NB_Global", "global", json!({"external_ids": map(&[(&key, kept)])}));
+        let mut store = network.store();
+        let mut engine = expecting(&network, &store);
+        engine.catch_up(&mut store, now());
+        assert_eq!(reported(&store, &engine), expected);
+    }
+}
+
 #[test]
 fn row_of_an_unreachable_source_is_deleted_with_its_forward_or_port() {
     for spoil in [

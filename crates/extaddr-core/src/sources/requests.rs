@@ -75,6 +75,17 @@ impl Requests {
         Self { sources: kinds.into_iter().map(Roster::new).collect() }
     }
 
+    /// Replaces the sources by these. One whose former number is given stays as it is, so that its intents are still
+    /// known while it cannot be reached.
+    pub fn with_sources(self, sources: impl IntoIterator<Item = (Kind, Option<usize>)>) -> Self {
+        let mut former: Vec<_> = self.sources.into_iter().map(Some).collect();
+        let mut take = |number: usize| former.get_mut(number)?.take();
+        let sources = sources
+            .into_iter()
+            .map(|(kind, number)| number.and_then(&mut take).unwrap_or_else(|| Roster::new(kind)));
+        Self { sources: sources.collect() }
+    }
+
     /// Returns whether there are no sources.
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty()
@@ -166,7 +177,8 @@ impl Requests {
 
     /// Returns the NICs with intents of the instances with this name, each once.
     pub(crate) fn nics_of(&self, name: &InstanceName) -> BTreeMap<Nic, &NicIntents> {
-        self.sources.iter().flat_map(|source| source.nics_of(name)).collect()
+        // The first source of a NIC counts.
+        self.sources.iter().rev().flat_map(|source| source.nics_of(name)).collect()
     }
 
     /// Returns the status of each source, in order.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use extaddr_core::sources::requests::{Requests, SourceStatus, SourceUpdate};
+use extaddr_core::sources::requests::{SourceStatus, SourceUpdate};
 use tracing::{info, warn};
 
 use super::{Agent, now};
@@ -12,8 +12,9 @@ use crate::metrics::number;
 use crate::sources::cms::Cms;
 use crate::sources::watcher::{Report, Watchers};
 
-/// How long the first decisions wait for sources that have neither reported nor failed yet.
-const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the first decisions wait for sources that have neither reported nor failed yet. A long list takes a while,
+/// and rules for all ports would apply to those that the source excludes.
+const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The CMSes, those whose first report is awaited, and when each was last read and lost.
 #[derive(Debug)]
@@ -35,8 +36,12 @@ struct Times {
 impl Sources {
     /// Waits for these sources from now on.
     pub(super) fn new(cms: Vec<Cms>, now: Instant) -> Self {
-        let until = (!cms.is_empty()).then(|| now + FIRST_WORD_TIMEOUT);
+        let until = (!cms.is_empty()).then(|| now + FIRST_REPORT_TIMEOUT);
         Self { until, times: vec![Times::default(); cms.len()], cms }
+    }
+
+    fn has_all_reports(&self) -> bool {
+        self.times.iter().all(|times| times.has_reported)
     }
 
     /// The end of the wait, if it is still to come.
@@ -74,6 +79,9 @@ impl Agent {
             }
             SourceUpdate::Listed(instances) => {
                 let was_lost = times.lost.take().is_some();
+                if was_lost {
+                    self.repeats.forget("source");
+                }
                 if times.last_report.is_none() || was_lost {
                     info!(source = %name, instances = instances.len(), "reading a source");
                 }
@@ -86,20 +94,29 @@ impl Agent {
             }
         }
         self.engine.take_update(&self.northbound.store, source, update);
-        if self.sources.times.iter().all(|times| times.has_reported) {
+        if self.sources.has_all_reports() {
             self.sources.until = None;
         }
     }
 
-    /// Switches to other sources. Until they are read, rows that may be for their intents stay unchanged.
+    /// Switches to other sources. Until new ones are read, rows that may be for their intents stay unchanged.
     pub(super) fn watch_others(&mut self, cms: Vec<Cms>, watchers: &mut Watchers) {
         if cms == self.sources.cms {
             return;
         }
         info!(sources = cms.len(), "sources changed");
         *watchers = Watchers::start(&cms);
-        self.engine.set_requests(&self.northbound.store, Requests::new(cms.iter().map(|cms| cms.kind)));
-        self.sources = Sources::new(cms, now().instant);
+        let former: Vec<_> =
+            cms.iter().map(|cms| self.sources.cms.iter().position(|former| former == cms)).collect();
+        let kinds = cms.iter().map(|cms| cms.kind).zip(former.iter().copied());
+        let requests = self.engine.take_requests().with_sources(kinds);
+        self.engine.set_requests(&self.northbound.store, requests);
+        let times = former.into_iter().map(|former| Some(self.sources.times.get(former?)?.clone()));
+        let times = times.map(Option::unwrap_or_default).collect();
+        self.sources = Sources { times, ..Sources::new(cms, now().instant) };
+        if self.sources.has_all_reports() {
+            self.sources.until = None;
+        }
         self.metrics.forget_sources();
     }
 

@@ -50,6 +50,16 @@ fn affected(uuids: &[&str], presumed: bool) -> Affected {
 }
 
 #[test]
+fn unchanged_source_stays_known_when_others_change() {
+    let mut requests = Requests::new([Kind::Incus]);
+    requests.take(0, SourceUpdate::Listed(Vec::new()));
+    let known = |requests: &Requests| requests.statuses().map(|status| status.was_read).collect::<Vec<_>>();
+    let requests = requests.with_sources([(Kind::Lxd, None), (Kind::Incus, Some(0)), (Kind::Incus, Some(0))]);
+    assert_eq!(known(&requests), [false, true, false], "what has been taken is not taken twice");
+    assert_eq!(known(&requests.with_sources([(Kind::Incus, Some(7))])), [false]);
+}
+
+#[test]
 fn second_listing_affects_only_changed_instances() {
     let mut requests = Requests::new([Kind::Incus]);
     let list =
