@@ -9,7 +9,7 @@ use crate::port_range::PortRange;
 pub(super) enum Action {
     /// `ct_snat(address)`: it gets this source.
     Translate(Translation),
-    /// `ct_snat;`: it is translated back.
+    /// `ct_snat;`: it is translated back. `ct_dnat;`: the same by the row of another instance.
     Restore,
     /// It passes unchanged.
     Pass,
@@ -40,7 +40,9 @@ impl Action {
                 None => (statement, None),
             };
             match (name, arguments) {
-                ("ct_snat" | "ct_snat_in_czone", None) => return Self::Restore,
+                ("ct_snat" | "ct_snat_in_czone" | "ct_dnat" | "ct_dnat_in_czone", None) => {
+                    return Self::Restore;
+                }
                 ("ct_snat" | "ct_snat_in_czone", Some(arguments)) => {
                     return translation(name, arguments).map_or(Self::Other, Self::Translate);
                 }
@@ -91,6 +93,7 @@ mod tests {
             ("ip4.src=203.0.113.10; next;", to("203.0.113.10", None, false)),
             ("ct_snat;", Action::Restore),
             ("ct_snat_in_czone;", Action::Restore),
+            ("ct_dnat;", Action::Restore),
             ("next;", Action::Pass),
             ("flags.loopback = 1; next;", Action::Pass),
             ("drop;", Action::Other),

@@ -119,7 +119,9 @@ fn follows(chassis: &Chassis, northbound: &Northbound, southbound: &Southbound, 
             format!("{name} has done change {done}, the last{}", since.unwrap_or_default()),
         );
     }
-    match ago(northbound.sb_cfg_timestamp) {
+    // ovn-northd dates a change only after it has written it.
+    let asked_at = ago(northbound.sb_cfg_timestamp).filter(|_| northbound.sb_cfg >= asked);
+    match asked_at {
         Some(ms) if ms > MAX_LAG_MS => Check::failed(
             Code::Chassis,
             format!("{name} has done change {done} of {asked}, which came {} ago", duration(ms)),

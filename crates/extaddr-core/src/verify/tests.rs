@@ -30,6 +30,7 @@ lr_in_unsnat 0 - | 1 | next;
 "#;
 
 const OVN_26_03: &str = r#"
+lr_out_snat 166 - | ip && ip4.dst == 10.57.0.12 && inport == "R-ext" && is_chassis_resident("cr-R-ext") && (!ct.trk || !ct.rpl) | ct_dnat;
 lr_out_snat 161 05316a14 | ip && ip4.src == 10.57.0.11 && outport == "R-ext" && is_chassis_resident("cr-R-ext") && (!ct.trk || !ct.rpl) | ct_snat(203.0.113.10,1024-39999);
 lr_out_snat 161 05316a14 | ip && ip4.dst == 10.57.0.11 && inport == "R-ext" && is_chassis_resident("cr-R-ext") && (!ct.trk || !ct.rpl) | ct_snat;
 lr_out_snat 153 0badbad0 | ip && ip4.src == 10.57.0.0/24 && outport == "R-ext" && is_chassis_resident("cr-R-ext") && (!ct.trk || !ct.rpl) | ct_snat(203.0.113.2);
@@ -168,6 +169,8 @@ fn ipv6_override_is_verified_with_its_flow_priority() {
         .replace("203.0.113.10", "2001:db8::10")
         .replace(",1024-39999", "")
         .replace(" 161 ", " 257 ")
+        .replace(" 166 ", " 262 ")
+        .replace("10.57.0.12", "fd42:57::c")
         .replace(" 153 ", " 193 ");
     site.without("tcp.dst");
     assert_eq!(bad(&site.verify()), [""; 0]);
