@@ -104,16 +104,14 @@ impl Cli {
             Command::Man(command) => return command.run(),
             _ => {}
         }
-        let usual = if let Command::Run(_) = self.command { LevelFilter::INFO } else { LevelFilter::WARN };
+        let usual = if let Command::Run(_) = self.command { log::DEFAULT_LEVEL } else { LevelFilter::WARN };
         let mut log = log::start(self.options.log_level().unwrap_or(usual));
         let palette = Palette::new(self.color);
         let settings = self.options.resolve();
         match self.command {
             Command::Run(command) => {
                 let settings = settings?;
-                if let Some(level) = settings.log_level {
-                    log.set_usual(level).map_err(anyhow::Error::msg)?;
-                }
+                log.configure(settings.log_level).map_err(anyhow::Error::msg)?;
                 command.run(self.options, settings, log).await
             }
             Command::Plan(command) => command.run(settings?, palette).await,

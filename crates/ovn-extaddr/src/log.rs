@@ -20,6 +20,9 @@ use rendered::Rendered;
 /// The prefix of our fields in the journal: `journalctl OVN_EXTADDR_PORT=p1`.
 const PREFIX: &str = "OVN_EXTADDR";
 
+/// The log level of an agent that is not configured.
+pub(crate) const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
+
 /// Parts of the program whose level can be set separately, as `vlog/list` shows them.
 const MODULES: [(&str, &str); 4] = [
     ("agent", "ovn_extaddr::agent"),
@@ -31,6 +34,8 @@ const MODULES: [(&str, &str); 4] = [
 /// Changes the log level while the program runs.
 pub(crate) struct LogControl {
     handle: Handle<Targets, Registry>,
+    /// The level that the configuration last had, which `vlog/set` does not change.
+    configured: LevelFilter,
     usual: LevelFilter,
     modules: Vec<(&'static str, &'static str, LevelFilter)>,
 }
@@ -55,7 +60,7 @@ pub(crate) fn start(level: LevelFilter) -> LogControl {
     if let Some(error) = error {
         warn!(%error, "cannot reach the journal: the log goes to standard error");
     }
-    LogControl { handle, usual: level, modules: Vec::new() }
+    LogControl { handle, configured: level, usual: level, modules: Vec::new() }
 }
 
 /// Whether standard error is a stream of the journal, see systemd.exec(5).
@@ -95,8 +100,12 @@ impl LogControl {
         self.apply()
     }
 
-    /// Sets the default log level.
-    pub(crate) fn set_usual(&mut self, level: LevelFilter) -> Result<(), String> {
+    /// Sets the default log level to a configured one, if that has changed: `vlog/set` lasts until then.
+    pub(crate) fn configure(&mut self, level: Option<LevelFilter>) -> Result<(), String> {
+        let level = level.unwrap_or(DEFAULT_LEVEL);
+        if std::mem::replace(&mut self.configured, level) == level {
+            return Ok(());
+        }
         self.usual = level;
         self.apply()
     }

@@ -169,7 +169,8 @@ impl Metrics {
         self.router_intents.clear();
         for (router, state, count) in counts {
             let labels = [("router", router), ("state", state.name().to_owned())];
-            self.router_intents.get_or_create(&labels).set(number(count));
+            // Several routers may have one name.
+            self.router_intents.get_or_create(&labels).inc_by(number(count));
         }
     }
 

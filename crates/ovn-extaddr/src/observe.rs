@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use extaddr_core::DATABASE;
 use extaddr_core::engine::Engine;
 use extaddr_core::names::{Directory, PortNames};
-use extaddr_core::report::Entry;
+use extaddr_core::report::{self, Entry};
 use extaddr_core::rules::Rules;
 use extaddr_core::sources::requests::{Requests, SourceStatus, SourceUpdate};
 use ovn_model::Store;
@@ -54,7 +55,8 @@ impl Observer {
         // The time since a forward is gone is not known here. A row without one is shown as about to be deleted.
         let mut engine = Engine::new(Rules { hold_down: Duration::ZERO, ..settings.rules.clone() });
         engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
-        synced(settings, &mut session, &mut Both(&mut store, &mut directory)).await?;
+        let mut replicas = Both(&mut store, &mut directory);
+        synced(settings, &mut session, &mut replicas, Progress::on_terminal()).await?;
         let limit = settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT));
         receive_reports(&mut watchers, limit, |report| {
             engine.take_update(&store, report.source, report.update)
@@ -78,6 +80,16 @@ impl Observer {
             entry.name = names.name(&entry.port).or_else(|| entry.name.take());
         }
         entries
+    }
+
+    /// Returns the reports on a port, whether it exists or not, with display names.
+    pub fn entries(&self, port: &Arc<str>) -> Vec<Entry> {
+        let (store, engine) = (&self.store, &self.engine);
+        let mut entries = report::entries(store, engine, port, None);
+        if store.port_by_name(port).is_none() {
+            entries.extend(report::absent(store, engine).filter(|entry| *entry.port == **port));
+        }
+        self.named(entries)
     }
 
     /// Returns the CMSes with their status.
@@ -131,14 +143,14 @@ impl Lookup {
     ///
     /// # Errors
     /// As [`Observer::open`].
-    pub async fn open(settings: &Settings, limit: Duration) -> anyhow::Result<Self> {
+    pub async fn open(settings: &Settings, limit: Duration, progress: Progress) -> anyhow::Result<Self> {
         let mut watchers = Watchers::start(&settings.cms);
         let mut directory = Directory::default();
         let mut requests = Requests::new(settings.cms.iter().map(|cms| cms.kind));
         let mut config = settings.session();
         // A follower's copy is sufficient.
         config.leader_only = false;
-        synced(settings, &mut Session::new(config), &mut directory).await?;
+        synced(settings, &mut Session::new(config), &mut directory, progress).await?;
         receive_reports(&mut watchers, limit, |report| drop(requests.take(report.source, report.update)))
             .await;
         let statuses = watchers.sources().iter().zip(requests.statuses());
@@ -213,9 +225,9 @@ pub async fn synced(
     settings: &Settings,
     session: &mut Session,
     replica: &mut impl Replica,
+    mut progress: Progress,
 ) -> anyhow::Result<()> {
     let mut failures = BTreeMap::new();
-    let mut progress = Progress::new();
     let attempt = async {
         let mut ticks = interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
         loop {
@@ -261,14 +273,21 @@ pub async fn synced(
 }
 
 /// A progress line on the terminal while a large database is read.
-struct Progress {
+#[derive(Debug)]
+pub struct Progress {
     is_wanted: bool,
     is_shown: bool,
 }
 
 impl Progress {
-    fn new() -> Self {
+    /// Shows the line if standard error is a terminal.
+    pub fn on_terminal() -> Self {
         Self { is_wanted: io::stderr().is_terminal(), is_shown: false }
+    }
+
+    /// Shows nothing: a shell that asks for completions may pass its terminal, too.
+    pub fn hidden() -> Self {
+        Self { is_wanted: false, is_shown: false }
     }
 
     fn show(&mut self, session: &Session) {

@@ -76,7 +76,7 @@ pub struct Options {
     #[arg(long, global = true)]
     no_leader_only: bool,
 
-    /// How many seconds to wait for the database at most [default: until every remote failed, or was silent for 5 seconds].
+    /// How many seconds to wait for the database at most [default, and 0: until every remote failed, or was silent for 5 seconds].
     #[arg(short, long, value_name = "SECONDS", global = true)]
     timeout: Option<u64>,
 
@@ -174,7 +174,22 @@ impl Options {
     /// # Errors
     /// A named file does not exist, or a file is invalid.
     pub fn resolve(&self) -> anyhow::Result<Settings> {
-        let Configuration { file, files, origins } = self.configuration()?;
+        let Configuration { file, files, mut origins } = self.configuration()?;
+        let is_ca_named = self.ca_cert.is_some() || self.bootstrap_ca_cert.is_some();
+        for (key, is_named) in [
+            ("db", self.db.is_some()),
+            ("sb-db", self.sb_db.is_some()),
+            ("private-key", self.private_key.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("ca-cert", is_ca_named),
+            ("bootstrap-ca-cert", is_ca_named),
+            ("owner", self.owner.is_some()),
+            ("log-level", self.log_level.is_some()),
+        ] {
+            if is_named {
+                origins.remove(key);
+            }
+        }
         let (remotes, places) = remotes(self.db.as_ref(), ("db", file.db), DEFAULT_SOCKET)?;
         let (southbound, _) =
             self::remotes(self.sb_db.as_ref(), ("sb-db", file.sb_db), DEFAULT_SOUTHBOUND_SOCKET)?;
@@ -241,7 +256,8 @@ impl Options {
         if let Err(error) = status_page.check(file.metrics.as_ref()) {
             bail!("configuration key status-page: {error}");
         }
-        let timeout = self.timeout.map(Duration::from_secs);
+        // As for ovn-nbctl, 0 is no limit.
+        let timeout = self.timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs);
         Ok(Settings {
             remotes,
             places,

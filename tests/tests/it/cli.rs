@@ -254,6 +254,10 @@ fn set_waits_for_the_effect_on_request() -> Result<()> {
     let output = cli.run(&["set", &instance.port, "--ipv4=203.0.113.99", "--wait=sb", "--timeout=20"])?;
     assert_eq!(output.code(), Some(1), "{output:?}");
     assert!(output.stdout.contains("rejected"), "{output:?}");
+    // So is one that waits for its port.
+    let output = cli.run(&["set", "p9", "--keep", "--ipv4=203.0.113.99", "--wait=sb", "--timeout=20"])?;
+    assert_eq!(output.code(), Some(1), "{output:?}");
+    assert!(output.stdout.starts_with("p9 ipv4: waiting: "), "{output:?}");
     let output = cli.run(&["set", &instance.port, "--ipv4=none", "--wait=sb", "--timeout=20"])?;
     assert_eq!((output.code(), output.stdout.as_str()), (Some(0), ""), "{output:?}");
     let flows = ovn.lflows(&net.router(), "lr_out_snat")?;

@@ -372,6 +372,38 @@ fn list_watch_prints_changes() -> Result<()> {
     result
 }
 
+/// An intent that is not in the state any more is not withdrawn.
+#[test]
+fn list_watch_of_a_state_shows_what_leaves_it() -> Result<()> {
+    let server = OvsdbServer::northbound()?;
+    let cli = Cli::new(server.remote())?;
+    let mut net = Net::builder(1).create(&server)?;
+    let instance = net.add_instance(Addressing::Static)?;
+    net.annotate(&instance.port, V4, Some("203.0.113.101"))?;
+    let mut child = cli
+        .command(&["list", "--watch", "--state", "rejected", "--format", "jsonl"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+    let mut state = || -> Result<Value> {
+        let line = lines.next().context("it goes on")??;
+        Ok(serde_json::from_str::<Value>(&line)?["state"].clone())
+    };
+    let result = (|| -> Result<()> {
+        ensure!(state()? == "rejected");
+        net.add_forward(ip("203.0.113.101"), 443, instance.v4()?, 443)?;
+        ensure!(state()? == "pending");
+        net.annotate(&instance.port, V4, Some("203.0.113.102"))?;
+        ensure!(state()? == "rejected");
+        net.annotate(&instance.port, V4, None)?;
+        ensure!(state()?.is_null());
+        Ok(())
+    })();
+    child.kill()?;
+    child.wait()?;
+    result
+}
+
 #[test]
 fn manual_and_completions_match_the_repository() -> Result<()> {
     let cli = Cli::new("unix:/no/such")?;

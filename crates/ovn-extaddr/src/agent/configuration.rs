@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use ovsdb_protocol::{Remotes, TlsConfig, Uuid};
 use tracing::{error, info};
 
@@ -33,8 +34,15 @@ impl Agent {
         watchers: &mut Watchers,
     ) {
         let taken = settings.and_then(|settings| {
+            // Half of a configuration must not be in force: new remotes may need the new certificates. The files
+            // themselves are read at each connection.
+            let Configured { tls, cluster_id, .. } = &self.configured;
             if settings.rules.owner != *self.engine.owner() {
-                anyhow::bail!("a change of the owner to {} needs a restart", settings.rules.owner);
+                bail!("a change of the owner to {} needs a restart", settings.rules.owner);
+            } else if settings.tls != *tls || settings.cluster_id != *cluster_id {
+                bail!(
+                    "a change of cluster-id, verify-host-name or the names of the files of keys and certificates needs a restart"
+                );
             }
             Ok(settings)
         });
@@ -65,8 +73,6 @@ impl Agent {
             rules,
             cms,
             remotes,
-            tls,
-            cluster_id,
             log_level,
             metrics,
             metrics_by_router,
@@ -85,16 +91,7 @@ impl Agent {
             self.northbound.session.set_remotes(remotes.clone());
             self.configured.remotes = remotes;
         }
-        // The TLS files themselves are read at each connection.
-        if tls != self.configured.tls || cluster_id != self.configured.cluster_id {
-            error!(
-                "changed file names of keys and certificates, verify-host-name and cluster-id need a restart: the old \
-                 ones stay in force"
-            );
-        }
-        if let Some(level) = log_level
-            && let Err(error) = self.configured.log.set_usual(level)
-        {
+        if let Err(error) = self.configured.log.configure(log_level) {
             error!(%error, "cannot change the log level");
         }
         if let Err(error) = exposition.listen(metrics.as_ref(), status_page).await {

@@ -57,6 +57,9 @@ impl Agent {
         if status == LockStatus::None {
             self.election.takeover.lost();
         }
+        if !self.election.had_lock {
+            self.forget_verified();
+        }
     }
 
     fn stolen(&mut self) {

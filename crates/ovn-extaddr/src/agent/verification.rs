@@ -103,14 +103,19 @@ impl Agent {
         }
         self.verification.next = Some(now + interval);
         if !self.may_write() {
-            self.verification.forget();
-            self.count_verified();
+            self.forget_verified();
             return;
         }
         let rows = self.verification.round.next(&self.northbound.store, &self.engine, MAX_PORTS);
         let sessions = self.verification.sessions.clone();
         let delay = RECHECK_DELAY.min(interval);
         self.verification.look.spawn(verify_in_thread(sessions, rows, delay));
+    }
+
+    /// Forgets the outcomes, which only the agent that writes reports.
+    pub(super) fn forget_verified(&mut self) {
+        self.verification.forget();
+        self.count_verified();
     }
 
     /// Takes in the findings.

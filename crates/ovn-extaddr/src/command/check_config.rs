@@ -121,6 +121,9 @@ fn found(settings: &Settings) -> Vec<Setting> {
         ("status-page", Some(status_page.name().to_owned())),
         ("audit", path(audit)),
     ];
-    let setting = |(key, value)| Setting { key, value, file: settings.origins.get(key).cloned() };
+    let setting = |(key, value): (_, Option<_>)| {
+        let file = settings.origins.get(key).filter(|_| value.is_some()).cloned();
+        Setting { key, value, file }
+    };
     values.into_iter().map(setting).collect()
 }

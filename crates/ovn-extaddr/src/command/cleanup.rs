@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::agent::now;
 use crate::command::output::print;
-use crate::observe::synced;
+use crate::observe::{Progress, synced};
 use crate::settings::Settings;
 
 /// The maximum number of refusals in a row that are tolerated.
@@ -35,7 +35,7 @@ impl Cleanup {
         config.lock = Some(lock.clone());
         let mut session = Session::new(config);
         let mut store = Store::new();
-        synced(&settings, &mut session, &mut store).await?;
+        synced(&settings, &mut session, &mut store, Progress::on_terminal()).await?;
         while session.lock_status() == LockStatus::None {
             if let SessionEvent::Disconnected { remote, error, .. } = session.next(&mut store).await {
                 bail!("lost {remote}: {error:#}");

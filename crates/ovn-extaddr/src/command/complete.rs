@@ -12,7 +12,7 @@ use ovsdb_protocol::{Outcome, Transaction};
 use tokio::time::timeout;
 
 use super::Cli;
-use crate::observe::Lookup;
+use crate::observe::{Lookup, Progress};
 use crate::reach::{Deadline, database};
 use crate::settings::{Options, Settings};
 
@@ -29,7 +29,7 @@ const SOURCES_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) fn ports(current: &OsStr) -> Vec<CompletionCandidate> {
     let text = current.to_string_lossy();
     let names = block_on(async {
-        let lookup = Lookup::open(&settings()?, SOURCES_TIMEOUT).await.ok()?;
+        let lookup = Lookup::open(&settings()?, SOURCES_TIMEOUT, Progress::hidden()).await.ok()?;
         Some(lookup.names().completions(&text))
     });
     candidates(names.into_iter().flatten())

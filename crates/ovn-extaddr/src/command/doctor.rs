@@ -14,7 +14,8 @@ use extaddr_core::engine::Engine;
 use extaddr_core::explain::Check;
 use extaddr_core::hazards;
 use extaddr_core::names::PortNames;
-use extaddr_core::report;
+use extaddr_core::reason::Code;
+use extaddr_core::report::{self, Entry};
 use extaddr_core::sources::nic::Nic;
 use extaddr_core::sources::requests::SourceStatus;
 use extaddr_core::state::State;
@@ -268,11 +269,15 @@ fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {
     } else {
         findings.push(Finding::good("intents", counts));
     }
-    if count(State::Pending) > 0 {
+    // What a CMS asked for may be in place while it cannot be read, which is another finding.
+    let is_late =
+        |entry: &&Entry| entry.state == State::Pending && entry.reason != Some(Code::SourceUnreachable);
+    let late = entries.iter().filter(is_late).count();
+    if late > 0 {
         findings.push(Finding::new(
             "pending",
             Level::Warning,
-            format!("{} overrides are not written", count(State::Pending)),
+            format!("{late} overrides are not written"),
             "nothing, if that is so for a moment only; else look whether an agent is active, and at its log",
         ));
     }

@@ -49,6 +49,9 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
         let entries = observer.named(report::entries(store, engine, &port.name, None));
         return Ok(Explanation::of_port(store, engine, port, names.name(&port.name), entries));
     }
+    if let Meaning::Several(_) = meaning {
+        only_port(meaning.clone(), text)?;
+    }
     // There may be an intent for a missing port.
     let name = if let Meaning::Port(name) = &meaning { name } else { text };
     let is_meant = |entry: &Entry| {

@@ -68,24 +68,24 @@ impl List {
     }
 
     fn entries(&self, observer: &Observer) -> Vec<Entry> {
-        let mut entries = observer.named(report::all(&observer.store, &observer.engine, |_| None));
-        entries.retain(|entry| {
-            (self.state.is_empty() || self.state.contains(&entry.state))
-                && (self.reason.is_empty()
-                    || entry.reason.is_some_and(|reason| self.reason.contains(&reason)))
-        });
+        let mut entries = all(observer);
+        entries.retain(|entry| self.is_chosen(entry));
         entries
+    }
+
+    fn is_chosen(&self, entry: &Entry) -> bool {
+        (self.state.is_empty() || self.state.contains(&entry.state))
+            && (self.reason.is_empty() || entry.reason.is_some_and(|reason| self.reason.contains(&reason)))
     }
 
     async fn watch(self, mut observer: Observer, palette: Palette) -> anyhow::Result<ExitCode> {
         let redraw = self.output.format() == Format::Table && io::stdout().is_terminal();
         let mut shown = BTreeMap::new();
         loop {
-            let entries = self.entries(&observer);
             let text = if redraw {
-                format!("{CLEAR}{}", table(&entries, self.width, palette))
+                format!("{CLEAR}{}", table(&self.entries(&observer), self.width, palette))
             } else {
-                self.changes(&mut shown, entries)?
+                self.changes(&mut shown, all(&observer))?
             };
             if !print_while_read(&text)? {
                 return Ok(ExitCode::SUCCESS);
@@ -95,7 +95,8 @@ impl List {
         }
     }
 
-    /// Returns the differences from the shown state, and records them.
+    /// Returns the differences from the shown state, and records them. What is no longer among the chosen intents is
+    /// shown once more.
     fn changes(
         &self,
         shown: &mut BTreeMap<(String, String), Shown>,
@@ -105,6 +106,7 @@ impl List {
         let mut text = String::new();
         let mut before = std::mem::take(shown);
         for entry in entries {
+            let is_chosen = self.is_chosen(&entry);
             let line = if people {
                 let reason = entry.reason.map(|code| format!("{}: ", code.name())).unwrap_or_default();
                 let (port, message) = (clean(entry.shown()), clean(&entry.message));
@@ -114,10 +116,13 @@ impl List {
             };
             let name = entry.shown().to_owned();
             let key = (entry.port, entry.family);
-            if before.remove(&key).is_none_or(|shown| shown.line != line) {
+            let shown_before = before.remove(&key);
+            if shown_before.as_ref().map_or(is_chosen, |shown| shown.line != line) {
                 text += &line;
             }
-            shown.insert(key, Shown { name, line });
+            if is_chosen {
+                shown.insert(key, Shown { name, line });
+            }
         }
         for ((port, family), Shown { name, .. }) in before {
             text += &if people {
@@ -128,6 +133,10 @@ impl List {
         }
         Ok(text)
     }
+}
+
+fn all(observer: &Observer) -> Vec<Entry> {
+    observer.named(report::all(&observer.store, &observer.engine, |_| None))
 }
 
 /// Renders a table that fits a terminal, with notes below it; a wide one has all columns.

@@ -8,7 +8,7 @@ use ovsdb_protocol::{Client, Condition, Datum, Transaction};
 
 use super::complete;
 use super::style::clean;
-use crate::observe::{Lookup, SOURCES_TIMEOUT};
+use crate::observe::{Lookup, Progress, SOURCES_TIMEOUT};
 use crate::reach::{Deadline, commit};
 use crate::settings::Settings;
 
@@ -52,7 +52,9 @@ impl PortName {
         if results.rows(found).is_some_and(|rows| !rows.is_empty()) {
             return Ok(Meaning::Port(self.port.clone()));
         }
-        let lookup = deadline.await_or(None, Lookup::open(settings, SOURCES_TIMEOUT)).await??;
+        let lookup = deadline
+            .await_or(None, Lookup::open(settings, SOURCES_TIMEOUT, Progress::on_terminal()))
+            .await??;
         Ok(match lookup.names().find(&self.port) {
             Meaning::Unknown(guess) if !lookup.silent().is_empty() => {
                 let silent = lookup.silent().join(" and ");

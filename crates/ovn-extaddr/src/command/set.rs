@@ -13,7 +13,7 @@ use extaddr_core::change::RowChange;
 use extaddr_core::engine::ReconcileKey;
 use extaddr_core::names::Meaning;
 use extaddr_core::ownership::Role;
-use extaddr_core::report;
+use extaddr_core::reason::Code;
 use extaddr_core::sources::nic::Nic;
 use extaddr_core::state::State;
 use extaddr_core::wanted;
@@ -334,9 +334,12 @@ async fn arrival(
     let mut observer = Observer::open(settings).await?;
     let port: Arc<str> = port.into();
     let entries = loop {
-        let mut entries = observer.named(report::entries(&observer.store, &observer.engine, &port, None));
+        let mut entries = observer.entries(&port);
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
-        let pending = entries.iter().any(|entry| entry.state == State::Pending);
+        // What a CMS wants that cannot be read stays unknown.
+        let pending = entries
+            .iter()
+            .any(|entry| entry.state == State::Pending && entry.reason != Some(Code::SourceUnreachable));
         if !pending && !is_unfinished(&observer, &port, families) {
             break entries;
         }
@@ -344,7 +347,8 @@ async fn arrival(
     };
     let mut status = ExitCode::SUCCESS;
     for entry in &entries {
-        print(&format!("{} {}: {}: {}\n", entry.shown(), entry.family, entry.state.name(), entry.message))?;
+        let (shown, message) = (clean(entry.shown()), clean(&entry.message));
+        print(&format!("{shown} {}: {}: {message}\n", entry.family, entry.state.name()))?;
         if !matches!(entry.state, State::Active | State::Foreign | State::Draining) {
             status = ExitCode::FAILURE;
         }

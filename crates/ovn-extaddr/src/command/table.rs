@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 use clap::Args;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::style::{HEADING, Palette, clean};
 
@@ -51,9 +51,11 @@ impl Cell {
         }
         let head = if self.least() <= width { self.head } else { 0 };
         let room = width.saturating_sub(head + 1);
-        let kept = fitting(self.text.chars(), head + room.div_ceil(2));
-        let tail = fitting(self.text.chars().rev(), room / 2);
-        self.text = kept.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect();
+        let kept = &self.text[..fitting(&self.text, head + room.div_ceil(2))];
+        let starts = self.text.char_indices().map(|(start, _)| start).rev();
+        let tail = starts.take_while(|start| self.text[*start..].width() <= room / 2).last();
+        let tail = tail.map_or("", |start| &self.text[start..]);
+        self.text = format!("{kept}…{tail}");
     }
 }
 
@@ -63,14 +65,10 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Returns the first characters that fit into a width.
-fn fitting(text: impl Iterator<Item = char>, room: usize) -> Vec<char> {
-    let mut used = 0;
-    let fits = |c: &char| {
-        used += c.width().unwrap_or_default();
-        used <= room
-    };
-    text.take_while(fits).collect()
+/// Returns the end of the characters that fit into a width together: a sequence may be wider than its characters.
+fn fitting(text: &str, room: usize) -> usize {
+    let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
+    ends.take_while(|end| text[..*end].width() <= room).last().unwrap_or_default()
 }
 
 /// How wide a table may be.
@@ -133,7 +131,7 @@ fn line<const N: usize>(palette: Palette, row: &[Cell; N], widths: &[usize; N]) 
     for (place, (cell, width)) in row.iter().zip(widths).enumerate().take(end + 1) {
         line += &cell.style.map_or_else(|| cell.text.clone(), |style| palette.paint(style, &cell.text));
         if place < end {
-            line += &" ".repeat(width - cell.text.width() + GAP);
+            line += &" ".repeat(width.saturating_sub(cell.text.width()) + GAP);
         }
     }
     line + "\n"
@@ -198,6 +196,19 @@ mod tests {
             cell.cut(width);
             assert_eq!(cell.text, expected, "{text} {width}");
         }
+    }
+
+    /// An emoji sequence is wider than its characters, and a cell that is wider than its column has no gap to compute.
+    #[test]
+    fn truncated_sequences_of_characters_fit() {
+        for width in 1..20 {
+            let mut cell = Cell::from("❤\u{fe0f}".repeat(10));
+            cell.cut(width);
+            assert!(cell.text.width() <= width, "{cell:?} {width}");
+        }
+        assert!(
+            widest(&rendered(false, &[[&"#\u{fe0f}\u{20e3}".repeat(90), "", "", "", "", "x"]])) <= MAX_WIDTH
+        );
     }
 
     #[test]

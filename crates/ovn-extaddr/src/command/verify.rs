@@ -97,6 +97,9 @@ impl Verify {
 fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     let Observer { store, engine, .. } = observer;
     let meaning = observer.names().find(text);
+    if let Meaning::Several(_) = meaning {
+        only_port(meaning.clone(), text)?;
+    }
     let name: Arc<str> = match &meaning {
         Meaning::Port(name) => name.as_str().into(),
         _ => text.into(),

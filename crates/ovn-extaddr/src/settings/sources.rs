@@ -33,8 +33,9 @@ pub(super) fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         };
         for entry in entries {
             let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
-            if let (Some(name), Some("toml")) = (path.file_name(), path.extension().and_then(|e| e.to_str()))
-            {
+            // Editors keep hidden files beside the ones that they change.
+            let name = path.file_name().filter(|name| !name.as_encoded_bytes().starts_with(b"."));
+            if let (Some(name), Some("toml")) = (name, path.extension().and_then(|e| e.to_str())) {
                 drop_ins.insert(name.to_owned(), path);
             }
         }

@@ -43,6 +43,7 @@ fn drop_ins_override_the_file_in_order_and_by_directory() {
         ("etc/ovn-extaddr/config.d/20-masked.toml", ""),
         ("etc/ovn-extaddr/config.d/05-early.toml", "drain = 5\nhold-down = 5.5"),
         ("etc/ovn-extaddr/config.d/99-other.txt", "this is not read"),
+        ("etc/ovn-extaddr/config.d/.#05-early.toml", "nor this, which an editor wrote"),
         (
             "etc/ovn-extaddr/config.d/30-allow.toml",
             "[[allow]]\nrouter = \"*\"\nprefixes = [\"192.0.2.0/24\"]",
@@ -101,6 +102,16 @@ fn explicit_file_is_read_without_drop_ins() {
     assert_eq!((configuration.file.drain, configuration.file.hold_down), (None, Some(3.0)));
     let missing = root.path().join("no-such.toml");
     assert!(Configuration::read(Some(&missing), root.path()).is_err());
+}
+
+#[test]
+fn overridden_key_is_not_from_a_file() {
+    let root = root(&[("a.toml", "db = \"unix:/a\"\nowner = \"a\"\nca-cert = \"a\"\ndrain = 1")]);
+    let file = root.path().join("a.toml").display().to_string();
+    let line = ["-", "--config", &file, "--db", "unix:/b", "--bootstrap-ca-cert", "b", "--timeout", "0"];
+    let settings = Line::parse_from(line).options.resolve().unwrap();
+    assert_eq!(settings.origins.keys().collect::<Vec<_>>(), ["drain", "owner"]);
+    assert_eq!((settings.remotes.to_string().as_str(), settings.timeout), ("unix:/b", None));
 }
 
 #[test]

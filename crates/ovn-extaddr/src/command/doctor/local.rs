@@ -55,6 +55,11 @@ fn agent(place: &str, status: &str) -> Finding {
             "correct them; it keeps to what it read before",
         );
     }
+    if let Some(error) = value("connection error") {
+        let message = format!("{message}: {error}");
+        let cure = "see which database it is configured for, and whether its user may open the socket";
+        return Finding::new("agent", Level::Warning, message, cure);
+    }
     if role == "paused" {
         let cure = "ovn-appctl -t ovn-extaddr resume";
         return Finding::new("agent", Level::Warning, message, cure);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use extaddr_core::report;
 use extaddr_core::state::State;
 use extaddr_core::verify::Outcome;
 use ovn_model::Family;
@@ -61,7 +60,7 @@ async fn until_verified(
     let port: Arc<str> = port.into();
     loop {
         let start = Instant::now();
-        let mut entries = observer.named(report::entries(&observer.store, &observer.engine, &port, None));
+        let mut entries = observer.entries(&port);
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
         // A former row may work correctly until the agent changes it.
         let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
