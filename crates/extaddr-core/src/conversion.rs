@@ -159,8 +159,12 @@ impl<'a> Site<'a> {
         let &[target] = &*targets else { return not(Unconvertible::SeveralTargets) };
         let done = undo.iter().filter_map(|undo| store.load_balancer_by_uuid(undo.balancer()));
         let mut balancers = done.chain(hazards.iter().map(|(id, ..)| *id));
-        if balancers.any(|id| !shows_same_source(store, router, id, address)) {
+        if balancers.clone().any(|id| !shows_same_source(store, router, id, address)) {
             return not(Unconvertible::Source);
+        }
+        // They may be for another VIP of it, which is not read.
+        if balancers.any(|id| store.load_balancer(id).is_some_and(LoadBalancer::checks_health)) {
+            return not(Unconvertible::HealthCheck);
         }
         // Of two groups of agents that both have a row, that with the lesser name keeps it.
         let is_second = |nat: &Nat| self.current.is_some() && owner.precedes_owner_of(nat);

@@ -287,6 +287,8 @@ pub enum Unconvertible {
     Forbidden,
     /// It rejects or drops packets.
     NoBackend,
+    /// It may reject or drop packets at some times.
+    HealthCheck,
     /// A `dnat` row has one.
     SeveralTargets,
     /// There is a `dnat` row for the address already.
@@ -432,6 +434,9 @@ impl Unconvertible {
         match self {
             Self::Forbidden => "the configuration has default-target = \"reject\"",
             Self::NoBackend => "it has no backend",
+            Self::HealthCheck => {
+                "its load balancer checks the health of backends (health_check), and a row would forward to an unhealthy one"
+            }
             Self::SeveralTargets => "it leads to several backends",
             Self::Dnat => "a dnat row forwards the address, too",
             Self::Shared => {

@@ -143,7 +143,7 @@ fn vip_is_converted_to_a_row() {
 
 #[test]
 fn vip_is_not_converted_where_that_would_do_harm() {
-    let cases: [(&str, Edit); 7] = [
+    let cases: [(&str, Edit); 8] = [
         ("another router needs the VIP", |n| {
             n.put(
                 "Load_Balancer",
@@ -167,6 +167,13 @@ fn vip_is_not_converted_where_that_would_do_harm() {
         }),
         ("a VIP of it is not understood", |n| {
             n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, TARGET), ("web:80", "10.57.0.11:80")])}));
+        }),
+        ("backends have to be healthy", |n| {
+            n.put(
+                "Load_Balancer",
+                "fw",
+                json!({"health_check": reference("Load_Balancer_Health_Check", "check")}),
+            );
         }),
         ("there is no backend", |n| n.put("Load_Balancer", "fw", json!({"vips": map(&[(A, "")])}))),
         ("a foreign row forwards the address", |n| n.nat("theirs", "R", "dnat_and_snat", A, "10.57.0.12")),

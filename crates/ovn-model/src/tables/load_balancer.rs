@@ -29,7 +29,7 @@ pub struct LoadBalancer {
     pub(crate) meta: Meta,
 }
 
-/// The options of a load balancer, which are rare.
+/// The options and health checks of a load balancer, which are rare.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ColumnGroup)]
 #[ovsdb(row = "LoadBalancer", context = "Slabs")]
 pub(crate) struct BalancerOptions {
@@ -41,6 +41,8 @@ pub(crate) struct BalancerOptions {
     distributed: Option<Box<str>>,
     #[ovsdb(key = "options:use_stateless_nat", optional, since = "21.03")]
     stateless: Option<Box<str>>,
+    #[ovsdb(optional, since = "20.03")]
+    health_check: Vec<Uuid>,
 }
 
 /// A transport protocol.
@@ -60,7 +62,13 @@ impl LoadBalancer {
         self.groups.get().is_some()
     }
 
-    /// Returns true if it has an option that is read.
+    /// Returns true if it has health checks: backends that do not pass them get no connections, nor do those that they
+    /// cannot reach.
+    pub fn checks_health(&self) -> bool {
+        self.options.get().is_some_and(|options| !options.health_check.is_empty())
+    }
+
+    /// Returns true if it has an option that is read, or a health check.
     pub(crate) fn has_options(&self) -> bool {
         self.options.get().is_some()
     }

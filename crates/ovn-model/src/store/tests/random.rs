@@ -84,6 +84,7 @@ fn is_hidden(update: &Update) -> bool {
     ["Load_Balancer_Group", "NB_Global"].contains(&update.table())
         || columns.iter().any(|column| update.columns().contains(column))
         || is_of("Load_Balancer", "options")
+        || is_of("Load_Balancer", "health_check")
         || is_of("Logical_Switch_Port", "peer")
         || is_of("Logical_Switch_Port", "virtual-")
 }
@@ -111,7 +112,7 @@ fn meaningful_value(table: &str, column: &str, c: &mut Choices) -> Option<Value>
         (_, "nat") => c.refs("NAT"),
         (_, "load_balancer") => c.refs("Load_Balancer"),
         (_, "load_balancer_group") => c.refs("Load_Balancer_Group"),
-        (_, "gateway_chassis") => c.refs("Load_Balancer"),
+        (_, "gateway_chassis" | "health_check") => c.refs("Load_Balancer"),
         (_, "ha_chassis_group" | "gateway_port") => {
             Value::refs((c.below(2) == 1).then(|| c.uuid("Logical_Router_Port")))
         }

@@ -106,9 +106,11 @@ impl<'a> Scratch<'a> {
             .collect()
     }
 
-    fn balancer_options(row: &Row) -> [bool; 4] {
+    fn balancer_options(row: &Row) -> [bool; 5] {
         let is = |key| row.get("options", key).is_some_and(|text| text.to_lowercase() == "true");
-        ["template", "skip_snat", "distributed", "use_stateless_nat"].map(is)
+        let [template, skip_snat, distributed, stateless] =
+            ["template", "skip_snat", "distributed", "use_stateless_nat"].map(is);
+        [template, skip_snat, distributed, stateless, row.is_set("health_check")]
     }
 
     fn tagged(row: &Row) -> Option<&str> {

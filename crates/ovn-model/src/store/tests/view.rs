@@ -116,6 +116,7 @@ pub(super) fn of_store(store: &Store) -> View {
                 balancer.skips_snat(),
                 balancer.is_distributed(),
                 balancer.is_stateless(),
+                balancer.checks_health(),
             ],
         );
         for vip in balancer.vips.iter() {
