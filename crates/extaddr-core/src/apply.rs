@@ -61,7 +61,8 @@ struct Held {
 struct Pause {
     until: Instant,
     attempts: u32,
-    error: Arc<str>,
+    /// The error, unless another agent has the lock, which does what is to be done.
+    error: Option<Arc<str>>,
 }
 
 /// The subjects and the outcome of a transaction that has ended.
@@ -89,7 +90,7 @@ pub enum TransactionOutcome {
 /// The reason why the changes of a port are not sent at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The database refused them, with this error.
+    /// The database refused them, or does not accept any, with this error.
     Refused(Arc<str>),
     /// Somebody keeps removing the rows.
     Contested,
@@ -270,11 +271,9 @@ impl Applier {
             if !engine.unsettled().contains(&subject) {
                 return None;
             }
-            let paused = self.pause.as_ref().map(|pause| &pause.error);
-            let held = || [false, true].into_iter().find_map(|part| self.held.get(&(subject.clone(), part)));
-            paused
-                .or_else(|| held().map(|held| &held.error))
-                .map(|error| Obstacle::Refused(Arc::clone(error)))
+            let held = [false, true].into_iter().find_map(|part| self.held.get(&(subject.clone(), part)));
+            let paused = || self.pause.as_ref()?.error.as_ref();
+            held.map(|held| &held.error).or_else(paused).map(|error| Obstacle::Refused(Arc::clone(error)))
         };
         let contested = || subjects().any(|subject| self.contention.is_contested(&subject));
         subjects().find_map(held).or_else(|| contested().then_some(Obstacle::Contested))
@@ -316,11 +315,12 @@ impl Applier {
             }
             Outcome::Refused(refusal) => {
                 let message = format!("{refusal}: {}", refusal.error);
-                if let ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable = refusal.class()
-                {
+                let class = refusal.class();
+                if let ErrorClass::LockLost | ErrorClass::Canceled | ErrorClass::Unavailable = class {
                     let attempts = pause.map_or(0, |pause| pause.attempts + 1);
                     let until = now + backoff(attempts).min(MAX_PAUSE);
-                    self.pause = Some(Pause { until, attempts, error: message.as_str().into() });
+                    let error = (class != ErrorClass::LockLost).then(|| message.as_str().into());
+                    self.pause = Some(Pause { until, attempts, error });
                     self.touch(engine, engine.unsettled().iter());
                 } else {
                     for (subject, changes) in self.suspects(batch, &refusal) {

@@ -162,7 +162,7 @@ impl<'a> Site<'a> {
         if balancers.clone().any(|id| !shows_same_source(store, router, id, address)) {
             return not(Unconvertible::Source);
         }
-        // They may be for another VIP of it, which is not read.
+        // The checks may be for another VIP of the balancer: `Load_Balancer_Health_Check` is not read.
         if balancers.any(|id| store.load_balancer(id).is_some_and(LoadBalancer::checks_health)) {
             return not(Unconvertible::HealthCheck);
         }

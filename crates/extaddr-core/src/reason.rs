@@ -172,9 +172,9 @@ reasons! {
 
     /// The router has several gateway ports, and the address belongs to none.
     "no-gateway-port" NoGatewayPort => format!(
-        "{} has several gateway ports and {} is in no network of theirs: give one of them a network that holds it, or name one as gateway_port of an SNAT row of the instance's network",
+        "{} has several gateway ports and {}",
         context.here(),
-        context.wanted
+        context.gateway_port_cure()
     );
 
     /// A VIP without a port leads to the instance, and cannot be converted.
@@ -408,6 +408,18 @@ impl Context<'_> {
                 format!(" (OVN ignores the NAT row on router {}: {})", self.name(router), flaw.sentence())
             }
         }
+    }
+
+    /// Tells why none of several gateway ports can be named, and the cure.
+    fn gateway_port_cure(&self) -> String {
+        if !self.store.supports(Nat::COLUMNS.gateway_port) {
+            return "this database cannot name one in a row (before OVN 22.06): remove all but one"
+                .to_owned();
+        }
+        format!(
+            "{} is in no network of theirs: give one of them a network that holds it, or name one as gateway_port of an SNAT row of the instance's network",
+            self.wanted
+        )
     }
 
     /// Names a router that forwards the address but cannot be used.

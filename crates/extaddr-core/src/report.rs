@@ -1,6 +1,6 @@
 //! The state of every intent, for people and machines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -113,13 +113,15 @@ pub fn absent_by_name(store: &Store, engine: &Engine) -> impl Iterator<Item = En
     absent_of_kept(store, engine).chain(absent_by_policy(store, engine))
 }
 
+/// Returns whether a report on a missing port is about the port of that name. A NIC without a port is reported with a
+/// pattern of its name.
+pub fn is_about_missing(entry: &Entry, port: &str) -> bool {
+    entry.port == port || Nic::from_port_name(port).is_some_and(|nic| entry.port == nic.port_pattern())
+}
+
 /// Reports on NICs with an intent but without a port.
 fn absent_by_cms(engine: &Engine) -> impl Iterator<Item = Entry> {
-    // The first source of a NIC counts.
-    let mut nics = BTreeMap::new();
-    for (name, nic, asked) in engine.requests().nics() {
-        nics.entry(nic).or_insert((name, asked));
-    }
+    let nics = engine.requests().distinct_nics();
     nics.into_iter().flat_map(|(nic, (instance, asked))| absent_nic(engine, instance, &nic, asked))
 }
 
@@ -149,14 +151,16 @@ pub fn absent_nic(engine: &Engine, instance: &InstanceName, nic: &Nic, asked: &N
     entries.collect()
 }
 
-/// Reports on missing ports for which an intent is kept, and a CMS has none.
+/// Returns whether the CMS of a port has an intent for it, which takes precedence over kept ones and the policy.
+fn is_by_cms(engine: &Engine, port: &str, family: Family) -> bool {
+    matches!(engine.requests().look_up(port, family), Lookup::Found { .. } | Lookup::Ambiguous(..))
+}
+
+/// Reports on missing ports for which an intent is kept.
 fn absent_of_kept(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
-    let is_by_cms = |port: &str, family: Family| {
-        matches!(engine.requests().look_up(port, family), Lookup::Found { .. } | Lookup::Ambiguous(..))
-    };
-    let absent = store
-        .all_kept()
-        .filter(move |(port, family, _)| store.port_by_name(port).is_none() && !is_by_cms(port, *family));
+    let absent = store.all_kept().filter(move |(port, family, _)| {
+        store.port_by_name(port).is_none() && !is_by_cms(engine, port, *family)
+    });
     let asking = absent.filter(|(_, family, text)| wanted::parse(text, *family) != Ok(None));
     asking.map(|(port, family, text)| Entry {
         wanted: text.to_owned(),
@@ -170,12 +174,13 @@ fn absent_of_kept(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry>
     })
 }
 
-/// Reports on ports that the policy names and the database does not have, and no kept intent is for.
+/// Reports on missing ports that the policy names, where no kept intent takes precedence.
 fn absent_by_policy(store: &Store, engine: &Engine) -> impl Iterator<Item = Entry> {
     let mut seen = BTreeSet::new();
     let named = engine.rules().policy.named_ports().filter(move |(name, family, _)| {
         store.port_by_name(name).is_none()
             && store.kept(name, *family).is_none()
+            && !is_by_cms(engine, name, *family)
             && seen.insert((*name, *family))
     });
     named.map(|(port, family, wanted)| Entry {

@@ -436,7 +436,7 @@ fn router_of<'a>(
             .filter(|(id, _)| is_gateway(store, *id) && is_allowed(store, rules, *id, external));
         for (router, hops) in allowed {
             let unfit = unfit(question, *router);
-            // The address may be one beside the instance, where VIPs listen although they forward nothing from outside.
+            // On a router whose sides are not known, VIPs beside the instance are not forwards, and listen nevertheless.
             let start = found.len();
             found.extend(forwards::on_address(rules.network(store), *router, external));
             let rank = (is_cut(&unfit), false, unfit.is_some(), false, *hops);

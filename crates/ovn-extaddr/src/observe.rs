@@ -87,7 +87,8 @@ impl Observer {
         let (store, engine) = (&self.store, &self.engine);
         let mut entries = report::entries(store, engine, port, None);
         if store.port_by_name(port).is_none() {
-            entries.extend(report::absent(store, engine).filter(|entry| *entry.port == **port));
+            entries
+                .extend(report::absent(store, engine).filter(|entry| report::is_about_missing(entry, port)));
         }
         self.named(entries)
     }

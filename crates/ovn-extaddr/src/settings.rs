@@ -256,7 +256,7 @@ impl Options {
         if let Err(error) = status_page.check(file.metrics.as_ref()) {
             bail!("configuration key status-page: {error}");
         }
-        // As for ovn-nbctl, 0 is no limit.
+        // For ovn-nbctl(8), 0 is the default.
         let timeout = self.timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs);
         Ok(Settings {
             remotes,

@@ -74,7 +74,7 @@ fn reload_is_notified_from_beginning_to_end() -> Result<()> {
 
     // A wrong configuration is ignored, and reported.
     agent.write_config("drian = 3")?;
-    socket.wait_for("the configuration files are wrong", SOON)?;
+    socket.wait_for("the configuration files are not in force", SOON)?;
     let status = agent.appctl(&["status"])?;
     assert!(status.contains("config.toml:1: unknown key drian; did you mean drain?"), "{status}");
     agent.write_config(PROMPT)?;

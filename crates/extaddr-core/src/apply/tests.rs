@@ -238,16 +238,21 @@ fn unavailable_database_is_asked_again_after_a_pause() {
         [200, 400, 800, 1600, 3200, 5000, 5000].map(Duration::from_millis).into_iter().enumerate()
     {
         let id = send(&live, &mut applier, number as u64).expect("the pause is over");
-        end(&live, &mut applier, id, Outcome::from_result(r#"[{"error":"not owner"}]"#, 1).unwrap());
+        end(&live, &mut applier, id, Outcome::from_result(r#"[{"error":"I/O error"}]"#, 1).unwrap());
         assert_eq!(applier.take_touched().len(), 1);
         let obstacle = applier.obstacle(live.parts().1, &Arc::from("p1"));
-        assert!(matches!(obstacle, Some(Obstacle::Refused(why)) if why.contains("not owner")));
+        assert!(matches!(obstacle, Some(Obstacle::Refused(why)) if why.contains("I/O error")));
         assert_eq!(send(&live, &mut applier, 100), None);
         assert_eq!(applier.next_deadline(), Some(live.parts().2.instant + wait));
         live.pass(wait);
         assert_eq!(next(&live, &mut applier), whole);
     }
-    // Somebody else does it: nothing is sent, and the error is forgotten.
+    // Whoever has the lock now does it: the error is not shown.
+    let id = send(&live, &mut applier, 200).unwrap();
+    end(&live, &mut applier, id, Outcome::from_result(r#"[{"error":"not owner"}]"#, 1).unwrap());
+    assert_eq!((send(&live, &mut applier, 201), applier.take_touched().len()), (None, 1));
+    assert_eq!(applier.obstacle(live.parts().1, &Arc::from("p1")), None);
+    // Nothing is sent, and the pause is forgotten.
     let expiry = applier.next_expiry().expect("it is kept for a while");
     live.pass(expiry.duration_since(live.parts().2.instant));
     let (_, engine, now) = live.parts();

@@ -165,6 +165,15 @@ impl Requests {
         self.sources.iter().flat_map(Roster::nics)
     }
 
+    /// Returns all NICs with intents, each once: the first source of a NIC counts.
+    pub fn distinct_nics(&self) -> BTreeMap<Nic, (&InstanceName, &NicIntents)> {
+        let mut nics = BTreeMap::new();
+        for (name, nic, asked) in self.nics() {
+            nics.entry(nic).or_insert((name, asked));
+        }
+        nics
+    }
+
     /// Returns the names of all instances, each once, in no order.
     pub(crate) fn instance_names(&self) -> Vec<Arc<InstanceName>> {
         let mut names: Vec<_> = self.sources.iter().flat_map(Roster::instances).map(Arc::clone).collect();

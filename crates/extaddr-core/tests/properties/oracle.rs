@@ -567,12 +567,12 @@ impl Decision {
 }
 
 /// Whether a text is an Ethernet address, or there is none.
-/// Whether an option that is false by default is true.
-fn is_true(text: &str) -> bool {
-    text.to_lowercase() == "true"
-}
-
 fn is_mac(text: &str) -> bool {
     let is_byte = |byte: &str| u8::from_str_radix(byte, 16).is_ok();
     text.is_empty() || text.split(':').count() == 6 && text.split(':').all(is_byte)
+}
+
+/// Whether an option that is false by default is true.
+fn is_true(text: &str) -> bool {
+    text.to_lowercase() == "true"
 }

@@ -376,7 +376,7 @@ fn refused_or_ineffective_deletion_is_delayed_ever_longer() {
             let sent = stage.send().unwrap();
             assert_eq!(sent.ports, names([1]));
             let outcome = match refusing {
-                true => refused(&sent.transaction, Some(1), "I/O error"),
+                true => refused(&sent.transaction, Some(1), "constraint violation"),
                 false => committed(&sent.transaction),
             };
             stage.end(&sent, outcome);

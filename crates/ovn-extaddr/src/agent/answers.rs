@@ -1,6 +1,5 @@
 //! Answers to requests of connections: metrics, status, pages of intents, ports.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,9 +44,8 @@ impl Agent {
         }
         let absent = report::absent_by_name(store, engine).filter(|entry| is_meant(entry, text));
         let mut absent: Vec<_> = absent.collect();
-        let called = engine.requests().nics().filter(|(instance, nic, _)| is_called(text, instance, nic));
-        // Two sources may have the same NIC.
-        let called: BTreeMap<_, _> = called.map(|(instance, nic, asked)| (nic, (instance, asked))).collect();
+        let mut called = engine.requests().distinct_nics();
+        called.retain(|nic, (instance, _)| is_called(text, instance, nic));
         let there: Vec<_> = called.keys().filter_map(|nic| engine.port_of(nic)).collect();
         absent.extend(
             called
@@ -85,7 +83,8 @@ impl Agent {
 /// Whether a text means a NIC: its display name, or the name of its port if it has one.
 fn is_called(text: &str, instance: &InstanceName, nic: &Nic) -> bool {
     text.contains(&*instance.name) && is_short_for(text, &format!("{instance}/{}", nic.device))
-        || text.ends_with(&*nic.device) && text == nic.port_pattern()
+        || text.ends_with(&*nic.device)
+            && (text == nic.port_pattern() || Nic::from_port_name(text).is_some_and(|named| named == *nic))
 }
 
 fn is_meant(entry: &Entry, text: &str) -> bool {

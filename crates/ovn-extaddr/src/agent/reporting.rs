@@ -107,7 +107,8 @@ impl Agent {
         let counts = if counts.is_empty() { "no intents".to_owned() } else { counts.join(", ") };
         let synced =
             if self.northbound.session.is_synced() { "" } else { "; not synchronised with the database" };
-        let wrong = if self.configured.wrong.is_some() { "; the configuration files are wrong" } else { "" };
+        let wrong =
+            if self.configured.wrong.is_some() { "; the configuration files are not in force" } else { "" };
         self.service.set_status(format!("{}: {counts}{synced}{wrong}", self.role().name()));
         self.metrics.set_role(self.role());
         self.metrics.count_received(self.northbound.session.received().0);

@@ -8,7 +8,7 @@ use extaddr_core::names::{Meaning, is_short_for};
 use extaddr_core::report::{self, Entry};
 
 use crate::command::output::Output;
-use crate::command::port::{PortName, only_port};
+use crate::command::port::{PortName, only_port, refuse_several};
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean, of_state};
 use crate::explanation::{ExplainedIntent, Explanation};
 use crate::observe::Observer;
@@ -49,13 +49,12 @@ fn explain(observer: &Observer, text: &str) -> anyhow::Result<Explanation> {
         let entries = observer.named(report::entries(store, engine, &port.name, None));
         return Ok(Explanation::of_port(store, engine, port, names.name(&port.name), entries));
     }
-    if let Meaning::Several(_) = meaning {
-        only_port(meaning.clone(), text)?;
-    }
+    refuse_several(&meaning, text)?;
     // There may be an intent for a missing port.
     let name = if let Meaning::Port(name) = &meaning { name } else { text };
     let is_meant = |entry: &Entry| {
-        entry.port == name || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
+        report::is_about_missing(entry, name)
+            || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
     };
     let absent: Vec<_> = report::absent(store, engine).filter(is_meant).collect();
     let absent = observer.named(absent);

@@ -30,6 +30,17 @@ pub(super) fn only_port(meaning: Meaning, text: &str) -> anyhow::Result<String> 
     meaning.port(text).map_err(|error| anyhow::Error::msg(clean(&error).into_owned()))
 }
 
+/// Checks that a text does not mean several ports, one of which may be missing.
+///
+/// # Errors
+/// It does.
+pub(super) fn refuse_several(meaning: &Meaning, text: &str) -> anyhow::Result<()> {
+    match meaning {
+        Meaning::Several(_) => only_port(meaning.clone(), text).map(drop),
+        _ => Ok(()),
+    }
+}
+
 impl PortName {
     pub(super) fn as_str(&self) -> &str {
         &self.port

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::command::complete;
 use crate::command::output::Output;
-use crate::command::port::only_port;
+use crate::command::port::{only_port, refuse_several};
 use crate::command::style::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, Palette, clean};
 use crate::command::table::{self, Cell, Width};
 use crate::observe::Observer;
@@ -97,9 +97,7 @@ impl Verify {
 fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     let Observer { store, engine, .. } = observer;
     let meaning = observer.names().find(text);
-    if let Meaning::Several(_) = meaning {
-        only_port(meaning.clone(), text)?;
-    }
+    refuse_several(&meaning, text)?;
     let name: Arc<str> = match &meaning {
         Meaning::Port(name) => name.as_str().into(),
         _ => text.into(),
@@ -109,7 +107,8 @@ fn of_port(observer: &Observer, text: &str) -> anyhow::Result<Vec<Entry>> {
     if !is_there {
         // There may be an intent for a missing port.
         let absent = report::absent(store, engine).filter(|entry| {
-            entry.port == *name || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
+            report::is_about_missing(entry, &name)
+                || entry.name.as_deref().is_some_and(|name| is_short_for(text, name))
         });
         entries.extend(observer.named(absent.collect()));
     }

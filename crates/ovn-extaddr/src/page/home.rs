@@ -154,7 +154,7 @@ fn alarms(status: &Status) -> Vec<(&'static str, String)> {
     if let Some(error) = &status.configuration.error {
         alarms.push((
             "Configuration",
-            format!("the files are wrong, and what was read before is in force: {error}"),
+            format!("the files are not in force, but what was read before: {error}"),
         ));
     }
     alarms.into_iter().map(|(name, text)| (name, visible(&text).into_owned())).collect()

@@ -62,8 +62,7 @@ impl LoadBalancer {
         self.groups.get().is_some()
     }
 
-    /// Returns true if it has health checks: backends that do not pass them get no connections, nor do those that they
-    /// cannot reach.
+    /// Returns true if it has health checks: it forwards nothing to a backend that does not pass them.
     pub fn checks_health(&self) -> bool {
         self.options.get().is_some_and(|options| !options.health_check.is_empty())
     }

@@ -36,8 +36,8 @@ pub struct Nat {
     /// The router port that it is limited to.
     #[ovsdb(optional, since = "22.06", absent = "routers with several gateway ports are refused")]
     pub gateway_port: Option<RouterPortId>,
-    /// `options:stateless`. Any value except `true` is false, as in northd, whose releases before OVN 23.06 require lower
-    /// case.
+    /// `options:stateless`. Any value except `true`, in any case of letters, is false, as in northd, which requires lower
+    /// case before OVN 23.06.
     #[ovsdb(key = "options:stateless")]
     pub stateless: Original<bool>,
     /// The pairs of `external_ids` that mark a row as an agent's.

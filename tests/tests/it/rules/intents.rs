@@ -134,16 +134,14 @@ fn sighup_reloads_the_configuration() -> Result<()> {
     let times = case.fixture.agent.log().matches(RELOADED).count();
     case.fixture.agent.daemon().signal("HUP")?;
     case.logs(RELOADED, times + 1)?;
-    // What needs a restart is refused, with all that is beside it.
-    let file = case.fixture.agent.dir().join("config.toml");
-    let before = fs::read_to_string(&file)?;
-    fs::write(&file, format!("db = \"ssl:127.0.0.1:1\"\nca-cert = \"ca.pem\"\n{before}"))?;
-    case.fixture.agent.daemon().signal("HUP")?;
-    case.logs(WRONG, 1)?;
+    // What needs a restart is refused.
+    case.configure(&format!("{PROMPT}ca-cert = \"ca.pem\"\n"))?;
+    case.logs("names of the files of keys and certificates needs a restart", 1)?;
     // A file that seems to be gone is an error as well.
-    fs::remove_file(&file)?;
+    let times = case.fixture.agent.log().matches("cannot read").count();
+    fs::remove_file(case.fixture.agent.dir().join("config.toml"))?;
     case.fixture.agent.daemon().signal("HUP")?;
-    case.logs(WRONG, 2)?;
+    case.logs("cannot read", times + 1)?;
     case.forward(A, 80)?;
     case.annotate(&case.one, Some(A))?;
     case.becomes([egress(&case.one, A)])

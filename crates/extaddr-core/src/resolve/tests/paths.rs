@@ -146,11 +146,11 @@ fn field_case_31_disabled_port_between_routers_is_a_refusal() {
     network.delete("Logical_Switch_Port", "S-R-S");
     network.join("S", "inner-S");
     assert_eq!(network.outcome("p1"), GRANTED);
-    for (port, reason) in [("inner-R", "not-a-forward"), ("R-inner", "not-a-forward")] {
+    for port in ["inner-R", "R-inner"] {
         // Each has to name the other.
         let mut network = network.clone();
         network.put("Logical_Router_Port", port, json!({"peer": ["set", []]}));
-        assert_eq!(network.outcome("p1"), format!("rejected {reason}"), "{port}");
+        assert_eq!(network.outcome("p1"), "rejected not-a-forward", "{port}");
     }
     for port in ["inner-R", "R-inner", "inner-S"] {
         let mut network = network.clone();

@@ -96,6 +96,7 @@ fn value(table: &str, column: &str, c: &mut Choices) -> Value {
             Value::map((0..c.below(3)).map(|_| (c.text(&VIPS), c.text(&BACKENDS))).collect::<Vec<_>>())
         }
         (_, "protocol") => Value::texts(c.some(&["tcp", "udp"], 1)),
+        (_, "health_check") => refs(c, "NAT", 1),
         (_, "external_ip") => Value::text(c.text(&EXTERNALS)),
         (_, "logical_ip") => Value::text(c.text(&LOGICALS)),
         (_, "external_port_range") => Value::text(c.text(&["", "1024-65535", "2001-65535"])),

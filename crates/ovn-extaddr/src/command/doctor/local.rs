@@ -47,12 +47,12 @@ fn agent(place: &str, status: &str) -> Finding {
     let (role, owner) = (value("role").unwrap_or("?"), value("owner").unwrap_or("?"));
     let message = format!("{place}: {role}, of owner {owner}, database {}", value("database").unwrap_or("?"));
     if let Some(error) = value("configuration error") {
-        let message = format!("{message}; its configuration files are wrong: {error}");
+        let message = format!("{message}; its configuration files are not in force: {error}");
         return Finding::new(
             "agent",
             Level::Warning,
             message,
-            "correct them; it keeps to what it read before",
+            "correct them, or restart it if the error says so; it keeps to what it read before",
         );
     }
     if let Some(error) = value("connection error") {
