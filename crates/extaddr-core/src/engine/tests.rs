@@ -331,6 +331,29 @@ fn missing_port_named_in_the_policy_is_reported_as_waiting() {
 }
 
 #[test]
+fn missing_port_is_reported_once_with_the_source_that_takes_precedence() {
+    let mut network = network();
+    network.delete("Logical_Switch_Port", PORT);
+    let rule = |address| format!("[[rule]]\nport = \"{PORT}\"\nipv4 = \"{address}\"\n");
+    let policy = rule("203.0.113.11") + &rule("203.0.113.12");
+    network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
+    let reports = |network: &NetworkBuilder, instances| {
+        let mut store = network.store();
+        let mut engine = expecting(network, &store);
+        engine.take_update(&store, 0, SourceUpdate::Listed(instances));
+        engine.catch_up(&mut store, now());
+        let absent: Vec<_> = report::absent(&store, &engine).collect();
+        assert!(absent.iter().all(|entry| report::is_about_missing(entry, PORT)), "{absent:?}");
+        absent.iter().map(|entry| format!("{} {}", entry.source, entry.wanted)).collect::<Vec<_>>()
+    };
+    assert_eq!(reports(&network, Vec::new()), ["policy 203.0.113.11"]);
+    let key = format!("ovn-extaddr:ipv4.address.external:{PORT}");
+    network.put("NB_Global", "global", json!({"external_ids": map(&[(&key, "203.0.113.13")])}));
+    assert_eq!(reports(&network, Vec::new()), ["kept 203.0.113.13"]);
+    assert_eq!(reports(&network, vec![web1("203.0.113.10")]), ["incus 203.0.113.10"]);
+}
+
+#[test]
 fn refusal_of_the_database_is_reported() {
     let mut network = network();
     network.wants(PORT, "203.0.113.10");
