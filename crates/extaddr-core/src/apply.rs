@@ -294,9 +294,7 @@ impl Applier {
         let changes = batch.subjects.values().map(Vec::len).sum();
         self.touch(engine, subjects.iter());
         let pause = self.pause.take();
-        if pause.is_some() {
-            self.touch(engine, engine.unsettled().iter());
-        }
+        let was_paused = pause.is_some();
         let outcome = match outcome {
             Outcome::Committed(_) => {
                 self.limit = MAX_KEYS;
@@ -321,7 +319,6 @@ impl Applier {
                     let until = now + backoff(attempts).min(MAX_PAUSE);
                     let error = (class != ErrorClass::LockLost).then(|| message.as_str().into());
                     self.pause = Some(Pause { until, attempts, error });
-                    self.touch(engine, engine.unsettled().iter());
                 } else {
                     for (subject, changes) in self.suspects(batch, &refusal) {
                         self.hold_if_same(subject, changes, &message, store, engine, now);
@@ -331,6 +328,9 @@ impl Applier {
             }
             Outcome::Unknown => TransactionOutcome::Unknown,
         };
+        if was_paused || self.pause.is_some() {
+            self.touch(engine, engine.unsettled().iter());
+        }
         Some(TransactionReport { subjects, changes, outcome })
     }
 

@@ -34,6 +34,7 @@ use crate::plan::{self, Wanted};
 use crate::reason::Reason;
 use crate::resolve::{Decision, Dependency, Place, Question, Verdict, resolve};
 use crate::rules::Rules;
+use crate::sources::Kind;
 use crate::sources::nic::Nic;
 use crate::sources::requests::{Lookup, Requests, SourceUpdate};
 use crate::topology::Reach;
@@ -174,9 +175,15 @@ impl Engine {
         &self.requests
     }
 
-    /// Takes the sources away; [`set_requests`](Self::set_requests) is to follow.
-    pub fn take_requests(&mut self) -> Requests {
-        std::mem::take(&mut self.requests)
+    /// Replaces the sources as [`Requests::with_sources`] does: everything is decided again by the next
+    /// [`update`](Self::update).
+    pub fn change_sources(
+        &mut self,
+        store: &Store,
+        sources: impl IntoIterator<Item = (Kind, Option<usize>)>,
+    ) {
+        let requests = std::mem::take(&mut self.requests).with_sources(sources);
+        self.set_requests(store, requests);
     }
 
     /// Replaces the sources: everything is decided again by the next [`update`](Self::update).

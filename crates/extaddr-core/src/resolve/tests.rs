@@ -274,22 +274,6 @@ fn field_case_4_vip_in_a_network_behind_a_further_router_is_no_forward() {
 }
 
 #[test]
-fn field_case_13_row_of_another_gateway_port_does_not_conflict() {
-    let mut network = forwarded();
-    network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
-    network.nat("private", "R", "snat", "192.0.2.50", "10.57.0.11");
-    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "it is at home at R-priv");
-    network.nat_at("private", "R-priv");
-    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "it names R-priv");
-    network.put("NAT", "private", json!({"external_ip": "203.0.113.10"}));
-    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "nor does it fulfil anything");
-    network.nat_at("private", "R-ext");
-    assert_eq!(network.outcome("p1"), "foreign");
-    network.put("NAT", "private", json!({"external_ip": "203.0.113.11"}));
-    assert_eq!(network.outcome("p1"), "conflict foreign-nat");
-}
-
-#[test]
 fn field_case_27_nat_rows_that_northd_ignores_are_no_forwards() {
     for (external, logical, port) in [
         ("203.0.113.10", "fd42:57::b", None),
@@ -384,83 +368,6 @@ fn field_case_26_instances_that_share_an_address_have_the_same_source_ports() {
 }
 
 #[test]
-fn field_case_30_gateway_port_of_the_network_snat_is_preferred_in_one_network() {
-    for port in ["R-ext", "R-ext2"] {
-        let mut network = forwarded();
-        network.gateway_port("R", "R-ext2", &["203.0.113.3/24"]);
-        network.nat_at("base", port);
-        assert_eq!(network.outcome("p1"), format!("{GRANTED} at {port}"));
-    }
-}
-
-#[test]
-fn field_case_30_row_on_a_router_bound_to_a_chassis_names_no_gateway_port() {
-    let mut network = forwarded();
-    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
-    network.put("Logical_Router", "R", json!({"options": map(&[("chassis", "gateway-1")])}));
-    assert_eq!(network.outcome("p1"), GRANTED, "a row that names one has no effect there");
-}
-
-#[test]
-fn field_case_30_balancer_on_inner_and_outer_router_is_granted_on_the_outer_one() {
-    // S - inner - join - R: the inner router has no gateway.
-    let mut network = NetworkBuilder::new();
-    network.put("Logical_Switch", "join", json!({"name": "join"}));
-    network.router("inner");
-    network.router_port("inner", "inner-S", &["10.57.0.2/24"]);
-    network.router_port("inner", "inner-join", &["100.64.0.2/24"]);
-    network.router_port("R", "R-join", &["100.64.0.1/24"]);
-    network.delete("Logical_Switch_Port", "S-R-S");
-    network.join("S", "inner-S");
-    network.join("join", "inner-join");
-    network.join("join", "R-join");
-    network.wants("p1", "203.0.113.10");
-    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["inner", "R"]);
-    assert_eq!(network.outcome("p1"), GRANTED);
-    let mut network = network.clone();
-    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
-    assert_eq!(network.outcome("p1"), "rejected no-gateway");
-}
-
-#[test]
-fn field_case_9_a_disabled_router_is_passed_over() {
-    let mut network = forwarded();
-    network.put("Logical_Router", "R", json!({"enabled": false}));
-    assert_eq!(network.outcome("p1"), "rejected router-disabled");
-    network.put("Logical_Router", "R", json!({"enabled": true}));
-    assert_eq!(network.outcome("p1"), GRANTED);
-    // Of two routers with the forward, the one whose NAT OVN uses is taken.
-    network.router("R2");
-    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
-    network.join("S", "R2-S");
-    network.put("Logical_Router", "R2", json!({"options": map(&[("chassis", "ch1")]), "enabled": false}));
-    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
-    assert_eq!(network.outcome("p1"), GRANTED);
-}
-
-#[test]
-fn field_case_9_auto_passes_over_forwards_on_routers_that_cannot_serve() {
-    let mut network = forwarded();
-    network.wants("p1", "auto");
-    network.router("R2");
-    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
-    network.join("S", "R2-S");
-    network.balancer("fw2", &[("203.0.113.11:80", "10.57.0.11:80")], &["R2"]);
-    assert_eq!(network.outcome("p1"), GRANTED, "R2 has no gateway");
-    network.put("Logical_Router", "R2", json!({"options": map(&[("chassis", "ch1")])}));
-    assert_eq!(network.outcome("p1"), "rejected ambiguous-auto");
-    network.put("Logical_Router", "R2", json!({"enabled": false}));
-    assert_eq!(network.outcome("p1"), GRANTED, "R2 is disabled");
-    network.put("Logical_Router", "R2", json!({"enabled": true}));
-    network.put("Logical_Router_Port", "R2-S", json!({"enabled": false}));
-    assert_eq!(network.outcome("p1"), GRANTED, "the way to R2 is cut off");
-    // Without an alternative, the address determines the reason.
-    network.put("Logical_Router", "R", json!({"enabled": false}));
-    network.delete("Load_Balancer", "fw2");
-    assert_eq!(network.outcome("p1"), "rejected router-disabled");
-}
-
-#[test]
 fn field_case_32_link_local_addresses_get_no_rows() {
     let mut network = forwarded();
     network.instance("p2", "02:00:00:00:00:12 fe80::1 fd42:57::c");
@@ -471,26 +378,6 @@ fn field_case_32_link_local_addresses_get_no_rows() {
     assert_eq!(network.outcome("p2"), "granted 2001:db8::10 for fd42:57::c ports 1024-65535");
     assert_eq!(network.outcome("p3"), "granted 2001:db8::10 for fd42:57::d ports 1024-65535");
     assert_eq!(network.hazards(), Vec::<&str>::new(), "nor are they one address of two ports");
-}
-
-#[test]
-fn field_case_33_row_is_at_the_gateway_port_of_the_network_snat() {
-    let mut network = wanting("192.0.2.10");
-    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
-    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
-    network.nat_at("base", "R-ext2");
-    network.nat("other", "R", "snat", "203.0.113.2", "10.99.0.0/24");
-    network.nat_at("other", "R-ext");
-    let granted = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
-    assert_eq!(network.outcome("p1"), format!("{granted} at R-ext2"));
-    // A longer prefix of the same network counts first.
-    network.nat("part", "R", "snat", "203.0.113.3", "10.57.0.0/28");
-    network.nat_at("part", "R-ext");
-    assert_eq!(network.outcome("p1"), format!("{granted} at R-ext"));
-    for row in ["base", "part"] {
-        network.delete("NAT", row);
-    }
-    assert_eq!(network.outcome("p1"), "rejected no-gateway-port", "nothing tells by which it leaves");
 }
 
 #[test]
@@ -588,14 +475,4 @@ fn field_case_5_too_few_free_source_ports_are_a_refusal() {
     assert_eq!(network.outcome("p1"), "rejected no-source-ports");
     network.rules.port_range = PortRangeRule::Fixed("512-1023".parse().unwrap());
     assert_eq!(network.outcome("p1"), format!("{granted} 512-1023"), "below 1024 only if configured");
-}
-
-#[test]
-fn field_case_33_ignored_network_snat_shows_no_gateway_port() {
-    let mut network = wanting("192.0.2.10");
-    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
-    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
-    network.put("NAT", "base", json!({"external_ip": "2001:db8::2"}));
-    network.nat_at("base", "R-ext2");
-    assert_eq!(network.outcome("p1"), "rejected no-gateway-port");
 }

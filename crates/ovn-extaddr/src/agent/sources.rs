@@ -108,9 +108,8 @@ impl Agent {
         *watchers = Watchers::start(&cms);
         let former: Vec<_> =
             cms.iter().map(|cms| self.sources.cms.iter().position(|former| former == cms)).collect();
-        let kinds = cms.iter().map(|cms| cms.kind).zip(former.iter().copied());
-        let requests = self.engine.take_requests().with_sources(kinds);
-        self.engine.set_requests(&self.northbound.store, requests);
+        let kinds = cms.iter().map(|cms| cms.kind);
+        self.engine.change_sources(&self.northbound.store, kinds.zip(former.iter().copied()));
         let times = former.into_iter().map(|former| Some(self.sources.times.get(former?)?.clone()));
         let times = times.map(Option::unwrap_or_default).collect();
         self.sources = Sources { times, ..Sources::new(cms, now().instant) };

@@ -106,7 +106,11 @@ impl List {
         let mut text = String::new();
         let mut before = std::mem::take(shown);
         for entry in entries {
-            let is_chosen = self.is_chosen(&entry);
+            let key = (entry.port.clone(), entry.family.clone());
+            let (former, is_chosen) = (before.remove(&key), self.is_chosen(&entry));
+            if !is_chosen && former.is_none() {
+                continue;
+            }
             let line = if people {
                 let reason = entry.reason.map(|code| format!("{}: ", code.name())).unwrap_or_default();
                 let (port, message) = (clean(entry.shown()), clean(&entry.message));
@@ -114,14 +118,11 @@ impl List {
             } else {
                 format!("{}\n", serde_json::to_string(&entry)?)
             };
-            let name = entry.shown().to_owned();
-            let key = (entry.port, entry.family);
-            let shown_before = before.remove(&key);
-            if shown_before.as_ref().map_or(is_chosen, |shown| shown.line != line) {
+            if former.is_none_or(|shown| shown.line != line) {
                 text += &line;
             }
             if is_chosen {
-                shown.insert(key, Shown { name, line });
+                shown.insert(key, Shown { name: entry.shown().to_owned(), line });
             }
         }
         for ((port, family), Shown { name, .. }) in before {

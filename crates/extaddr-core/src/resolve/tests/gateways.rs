@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::wanting;
+use super::{GRANTED, forwarded, wanting};
 use crate::testing::{NetworkBuilder, map};
 
-const GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
+const UPLINK_GRANTED: &str = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
 
 /// Two gateway ports, and an address in the networks of neither.
 fn two_uplinks() -> NetworkBuilder {
@@ -21,19 +21,23 @@ fn field_case_34_override_keeps_its_gateway_port() {
     for (first, later) in [("R-ext", "R-ext2"), ("R-ext2", "R-ext")] {
         let mut network = two_uplinks();
         network.nat_at("base", first);
-        assert_eq!(network.outcome("p1"), format!("{GRANTED} at {first}"));
+        assert_eq!(network.outcome("p1"), format!("{UPLINK_GRANTED} at {first}"));
         network.own_row("p1", "192.0.2.10", "10.57.0.11", Some(first));
         for logical in ["10.57.0.0/24", "10.57.0.0/28", "0.0.0.0/0"] {
             network.nat("later", "R", "snat", "203.0.113.2", logical);
             network.nat_at("later", later);
-            assert_eq!(network.outcome("p1"), format!("{GRANTED} at {first}"), "beside {logical} at {later}");
+            assert_eq!(
+                network.outcome("p1"),
+                format!("{UPLINK_GRANTED} at {first}"),
+                "beside {logical} at {later}"
+            );
         }
         // One for another address has no effect.
         let mut network = network.clone();
         network.delete("NAT", "base");
         assert_eq!(
             network.outcome("p1"),
-            format!("{GRANTED} at {later}"),
+            format!("{UPLINK_GRANTED} at {later}"),
             "nothing leaves by {first} any more"
         );
     }
@@ -44,7 +48,7 @@ fn field_case_34_override_moves_to_the_gateway_port_whose_network_holds_the_addr
     let mut network = two_uplinks();
     network.own_row("p1", "192.0.2.10", "10.57.0.11", Some("R-ext2"));
     network.put("Logical_Router_Port", "R-ext", json!({"networks": "192.0.2.2/24"}));
-    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"));
+    assert_eq!(network.outcome("p1"), format!("{UPLINK_GRANTED} at R-ext"));
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn field_case_19_drain_row_is_deleted_with_its_forward() {
 
 #[test]
 fn field_case_36_explain_reports_the_effect_of_a_change_on_connections() {
-    let mut network = super::forwarded();
+    let mut network = forwarded();
     let said =
         |network: &NetworkBuilder| network.checks("p1").iter().any(|check| check.starts_with("change: "));
     assert!(said(&network));
@@ -108,7 +112,7 @@ fn field_case_33_other_gateway_ports_of_the_network_are_a_hazard() {
     let hazard = |network: &NetworkBuilder| {
         network.checks("p1").into_iter().find(|check| check.starts_with("!gateway-port"))
     };
-    let mut network = super::forwarded();
+    let mut network = forwarded();
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
     network.nat_at("base", "R-ext");
     assert_eq!(hazard(&network), None);
@@ -144,7 +148,7 @@ fn field_case_12_a_default_target_beside_several_gateway_ports_is_not_converted(
 fn field_case_29_stateless_balancer_is_a_conflict() {
     let stateless = |text: &str| json!({"options": map(&[("use_stateless_nat", text)])});
     // The option has an effect if there are several gateway ports.
-    let mut network = super::forwarded();
+    let mut network = forwarded();
     network.put("Load_Balancer", "fw", stateless("true"));
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11 ports 1024-65535");
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
@@ -198,7 +202,7 @@ fn drain_row_names_a_gateway_port_only_if_there_are_several() {
 /// Before OVN 22.06 a row cannot name one, and load balancers of such a router have no effect.
 #[test]
 fn several_gateway_ports_of_an_old_release_are_a_refusal() {
-    let mut network = super::forwarded();
+    let mut network = forwarded();
     network.is_old = true;
     assert_eq!(network.outcome("p1"), "granted 203.0.113.10 for 10.57.0.11", "without a range of ports");
     network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
@@ -226,7 +230,7 @@ fn explain_warns_of_neutron_routers() {
 fn network_snat_without_a_gateway_port_decides_by_its_own_address() {
     let mut network = two_uplinks();
     network.put("NAT", "base", json!({"gateway_port": ["set", []]}));
-    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "203.0.113.2 is at home there");
+    assert_eq!(network.outcome("p1"), format!("{UPLINK_GRANTED} at R-ext"), "203.0.113.2 is at home there");
 }
 
 #[test]
@@ -237,4 +241,68 @@ fn drain_row_without_its_gateway_port_is_rewritten() {
     assert_eq!(network.plan("p1"), ["update drain 192.0.2.10 at R-ext2"]);
     network.nat_at(&name, "R-ext2");
     assert_eq!(network.plan("p1"), [""; 0]);
+}
+
+#[test]
+fn field_case_13_row_of_another_gateway_port_does_not_conflict() {
+    let mut network = forwarded();
+    network.gateway_port("R", "R-priv", &["192.0.2.2/24"]);
+    network.nat("private", "R", "snat", "192.0.2.50", "10.57.0.11");
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "it is at home at R-priv");
+    network.nat_at("private", "R-priv");
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "it names R-priv");
+    network.put("NAT", "private", json!({"external_ip": "203.0.113.10"}));
+    assert_eq!(network.outcome("p1"), format!("{GRANTED} at R-ext"), "nor does it fulfil anything");
+    network.nat_at("private", "R-ext");
+    assert_eq!(network.outcome("p1"), "foreign");
+    network.put("NAT", "private", json!({"external_ip": "203.0.113.11"}));
+    assert_eq!(network.outcome("p1"), "conflict foreign-nat");
+}
+
+#[test]
+fn field_case_30_gateway_port_of_the_network_snat_is_preferred_in_one_network() {
+    for port in ["R-ext", "R-ext2"] {
+        let mut network = forwarded();
+        network.gateway_port("R", "R-ext2", &["203.0.113.3/24"]);
+        network.nat_at("base", port);
+        assert_eq!(network.outcome("p1"), format!("{GRANTED} at {port}"));
+    }
+}
+
+#[test]
+fn field_case_30_row_on_a_router_bound_to_a_chassis_names_no_gateway_port() {
+    let mut network = forwarded();
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.put("Logical_Router", "R", json!({"options": map(&[("chassis", "gateway-1")])}));
+    assert_eq!(network.outcome("p1"), GRANTED, "a row that names one has no effect there");
+}
+
+#[test]
+fn field_case_33_row_is_at_the_gateway_port_of_the_network_snat() {
+    let mut network = wanting("192.0.2.10");
+    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.nat_at("base", "R-ext2");
+    network.nat("other", "R", "snat", "203.0.113.2", "10.99.0.0/24");
+    network.nat_at("other", "R-ext");
+    let granted = "granted 192.0.2.10 for 10.57.0.11 ports 1024-65535";
+    assert_eq!(network.outcome("p1"), format!("{granted} at R-ext2"));
+    // A longer prefix of the same network counts first.
+    network.nat("part", "R", "snat", "203.0.113.3", "10.57.0.0/28");
+    network.nat_at("part", "R-ext");
+    assert_eq!(network.outcome("p1"), format!("{granted} at R-ext"));
+    for row in ["base", "part"] {
+        network.delete("NAT", row);
+    }
+    assert_eq!(network.outcome("p1"), "rejected no-gateway-port", "nothing tells by which it leaves");
+}
+
+#[test]
+fn field_case_33_ignored_network_snat_shows_no_gateway_port() {
+    let mut network = wanting("192.0.2.10");
+    network.balancer("fw", &[("192.0.2.10:80", "10.57.0.11:80")], &["R"]);
+    network.gateway_port("R", "R-ext2", &["198.51.100.2/24"]);
+    network.put("NAT", "base", json!({"external_ip": "2001:db8::2"}));
+    network.nat_at("base", "R-ext2");
+    assert_eq!(network.outcome("p1"), "rejected no-gateway-port");
 }

@@ -265,3 +265,62 @@ fn router_is_not_entered_by_its_gateway_port() {
     network.wants("outsider", "203.0.113.10");
     assert_eq!(network.outcome("outsider"), "rejected no-router");
 }
+
+#[test]
+fn field_case_9_a_disabled_router_is_passed_over() {
+    let mut network = forwarded();
+    network.put("Logical_Router", "R", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), "rejected router-disabled");
+    network.put("Logical_Router", "R", json!({"enabled": true}));
+    assert_eq!(network.outcome("p1"), GRANTED);
+    // Of two routers with the forward, the one whose NAT OVN uses is taken.
+    network.router("R2");
+    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+    network.join("S", "R2-S");
+    network.put("Logical_Router", "R2", json!({"options": map(&[("chassis", "ch1")]), "enabled": false}));
+    network.balancer("fw2", &[("203.0.113.10:80", "10.57.0.11:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+}
+
+#[test]
+fn field_case_9_auto_passes_over_forwards_on_routers_that_cannot_serve() {
+    let mut network = forwarded();
+    network.wants("p1", "auto");
+    network.router("R2");
+    network.router_port("R2", "R2-S", &["10.57.0.2/24"]);
+    network.join("S", "R2-S");
+    network.balancer("fw2", &[("203.0.113.11:80", "10.57.0.11:80")], &["R2"]);
+    assert_eq!(network.outcome("p1"), GRANTED, "R2 has no gateway");
+    network.put("Logical_Router", "R2", json!({"options": map(&[("chassis", "ch1")])}));
+    assert_eq!(network.outcome("p1"), "rejected ambiguous-auto");
+    network.put("Logical_Router", "R2", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), GRANTED, "R2 is disabled");
+    network.put("Logical_Router", "R2", json!({"enabled": true}));
+    network.put("Logical_Router_Port", "R2-S", json!({"enabled": false}));
+    assert_eq!(network.outcome("p1"), GRANTED, "the way to R2 is cut off");
+    // Without an alternative, the address determines the reason.
+    network.put("Logical_Router", "R", json!({"enabled": false}));
+    network.delete("Load_Balancer", "fw2");
+    assert_eq!(network.outcome("p1"), "rejected router-disabled");
+}
+
+#[test]
+fn field_case_30_balancer_on_inner_and_outer_router_is_granted_on_the_outer_one() {
+    // S - inner - join - R: the inner router has no gateway.
+    let mut network = NetworkBuilder::new();
+    network.put("Logical_Switch", "join", json!({"name": "join"}));
+    network.router("inner");
+    network.router_port("inner", "inner-S", &["10.57.0.2/24"]);
+    network.router_port("inner", "inner-join", &["100.64.0.2/24"]);
+    network.router_port("R", "R-join", &["100.64.0.1/24"]);
+    network.delete("Logical_Switch_Port", "S-R-S");
+    network.join("S", "inner-S");
+    network.join("join", "inner-join");
+    network.join("join", "R-join");
+    network.wants("p1", "203.0.113.10");
+    network.balancer("fw", &[("203.0.113.10:80", "10.57.0.11:80")], &["inner", "R"]);
+    assert_eq!(network.outcome("p1"), GRANTED);
+    let mut network = network.clone();
+    network.put("Logical_Router", "R", json!({"load_balancer": ["set", []]}));
+    assert_eq!(network.outcome("p1"), "rejected no-gateway");
+}
