@@ -47,8 +47,6 @@ impl Chassis {
             // Two threads instead of two per processor: there are many chassis.
             "other_config:n-handler-threads=1".to_owned(),
             "other_config:n-revalidator-threads=1".to_owned(),
-            // `Lab::sync` waits for a check of all cached flows: every 100 ms instead of 500.
-            "other_config:max-revalidator=100".to_owned(),
             format!("external_ids:system-id={name}"),
             format!("external_ids:hostname={name}"),
             format!("external_ids:ovn-remote=\"{southbound}\""),

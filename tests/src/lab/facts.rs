@@ -67,25 +67,10 @@ pub fn measure(lab: &Lab, c1: &Host, c2: &Host) -> Result<Vec<Fact>> {
     for family in Family::BOTH {
         let case = Case::new(lab, c1, c2, family)?;
         for (row, situation, measure) in CASES {
-            let look = || -> Result<Fact> {
-                let chassis = lab.chassis.len();
-                let mut fact =
-                    Fact { row, situation, family, chassis, results: Vec::new(), wrong: Vec::new() };
-                case.clear()?;
-                measure(&case, &mut fact).with_context(|| format!("row {row} by {family}"))?;
-                Ok(fact)
-            };
-            // A fact always holds. One that did not, on a busy machine, is measured once more.
-            let first = match look() {
-                Ok(fact) if fact.wrong.is_empty() => {
-                    facts.push(fact);
-                    continue;
-                }
-                Ok(fact) => fact.wrong.join(", "),
-                Err(error) => format!("{error:#}"),
-            };
-            let mut fact = look()?;
-            fact.note(format!("in another look: {first}"));
+            let chassis = lab.chassis.len();
+            let mut fact = Fact { row, situation, family, chassis, results: Vec::new(), wrong: Vec::new() };
+            case.clear()?;
+            measure(&case, &mut fact).with_context(|| format!("row {row} by {family}"))?;
             facts.push(fact);
         }
         case.clear()?;
