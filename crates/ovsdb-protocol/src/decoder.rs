@@ -2,6 +2,7 @@
 //! further into their rows, so that neither is ever in memory as a whole.
 
 mod frame;
+mod lookahead;
 mod members;
 mod state;
 #[cfg(test)]
@@ -36,8 +37,10 @@ pub(crate) struct Decoder {
     scanner: Scanner,
     state: State,
     members: Members,
-    /// Monitor requests without a reply.
+    /// Monitor requests without a reply, in the order in which they were sent.
     expected: Vec<(u64, MonitorMethod)>,
+    /// The request whose rows are being received, if they are those of a reply.
+    reply: Option<u64>,
     /// The message with rows that is being received.
     rows: RowsHead,
     has_rows: bool,
@@ -195,7 +198,14 @@ impl Decoder {
 
     /// Handles the value of a member of the message.
     fn member(&mut self, member: Member, first: u8) -> Result<Step, ProtocolError> {
-        if let Some(wanted) = self.rows_ahead(member) {
+        let reply = match member {
+            Member::Result if self.members.result.is_none() => match self.request_of_result() {
+                None => return Ok(Step::Starved),
+                Some(request) => request,
+            },
+            _ => None,
+        };
+        if let Some(wanted) = self.rows_ahead(member, reply) {
             // An error reply has `null` here, or no such member at all.
             let shape = match wanted {
                 None if first == b'{' => Some(State::Tables),
@@ -204,6 +214,7 @@ impl Decoder {
             };
             if let Some(state) = shape {
                 self.in_array = wanted.is_some();
+                self.reply = reply.map(|(id, _)| id);
                 self.prefix.clear();
                 return self.go(state);
             }
@@ -221,15 +232,13 @@ impl Decoder {
     }
 
     /// Returns `None` if the member holds no rows, and else the number of elements before the tables in its array,
-    /// `Some(None)` if there is no array.
-    fn rows_ahead(&self, member: Member) -> Option<Option<usize>> {
+    /// `Some(None)` if there is no array. `reply` is the monitor request that a result belongs to.
+    fn rows_ahead(&self, member: Member, reply: Option<(u64, MonitorMethod)>) -> Option<Option<usize>> {
         match member {
-            Member::Result if self.members.result.is_none() => {
-                self.expected_method().map(|(_, method)| match method {
-                    MonitorMethod::CondSince => Some(2),
-                    MonitorMethod::Cond | MonitorMethod::Plain => None,
-                })
-            }
+            Member::Result => reply.map(|(_, method)| match method {
+                MonitorMethod::CondSince => Some(2),
+                MonitorMethod::Cond | MonitorMethod::Plain => None,
+            }),
             Member::Params => match self.members.method.as_deref()? {
                 "\"update\"" | "\"update2\"" => Some(Some(1)),
                 "\"update3\"" => Some(Some(2)),
@@ -237,6 +246,21 @@ impl Decoder {
             },
             _ => None,
         }
+    }
+
+    /// Returns the monitor request that a result belongs to, if any; `None` if more bytes are needed to know it. Where
+    /// the id follows the result, it is the first one whose rows begin like this: requests are answered in their order,
+    /// and the id is checked at the end.
+    fn request_of_result(&self) -> Option<Option<(u64, MonitorMethod)>> {
+        if self.members.id.is_some() {
+            return Some(self.expected_method());
+        }
+        for (id, method) in &self.expected {
+            if lookahead::has_rows(&self.buffer[self.spent..], *method)? {
+                return Some(Some((*id, *method)));
+            }
+        }
+        Some(None)
     }
 
     fn expected_method(&self) -> Option<(u64, MonitorMethod)> {
@@ -247,9 +271,9 @@ impl Decoder {
     fn begin_rows(&mut self) -> Result<(), ProtocolError> {
         let transaction =
             |text: &str| Uuid::try_parse(text.trim_matches('"')).map_err(|_| self.error("a transaction id"));
-        self.rows = match (self.expected_method(), &*self.prefix) {
-            (Some((id, _)), []) => RowsHead { source: RowsSource::Reply(id), found: false, last: None },
-            (Some((id, _)), [found, last]) => RowsHead {
+        self.rows = match (self.reply, &*self.prefix) {
+            (Some(id), []) => RowsHead { source: RowsSource::Reply(id), found: false, last: None },
+            (Some(id), [found, last]) => RowsHead {
                 source: RowsSource::Reply(id),
                 found: match &**found {
                     "true" => true,
@@ -278,6 +302,10 @@ impl Decoder {
         let expected = self.expected_method();
         let members = std::mem::take(&mut self.members);
         if std::mem::take(&mut self.has_rows) {
+            if self.reply.is_some_and(|id| expected.is_none_or(|(expected, _)| expected != id)) {
+                return Err(self.error("replies in the order of the requests"));
+            }
+            self.reply = None;
             if members.error.is_some_and(|error| error != "null") {
                 return Err(self.error("either rows or an error"));
             }

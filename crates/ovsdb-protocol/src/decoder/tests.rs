@@ -129,25 +129,54 @@ fn nesting_and_length_of_received_values_are_bounded() {
     assert_eq!(error.map(|e| e.expected), Some("a shorter value".to_owned()));
 }
 
+/// In every order of the members: an ovsdb-server that is compiled for processors with CRC32 instructions writes the
+/// result before the id.
 #[test]
 fn message_with_rows_may_exceed_the_value_limit() {
     let row = format!(r#""{ROW}":{{"initial":{{"name":"{}"}}}}"#, "n".repeat(1000));
-    let text = format!(
-        r#"{{"id":7,"result":[true,"{NIL}",{{"T":{{{}}}}}],"error":null}}"#,
-        vec![row; 1000].join(",")
-    );
-    let mut decoder = Decoder::new(Limits { depth: 100, value: 2000 });
-    decoder.expect_rows(7, MonitorMethod::CondSince);
-    let (mut most, mut rows) = (0, 0);
-    for chunk in text.as_bytes().chunks(4096) {
-        decoder.buffer().extend_from_slice(chunk);
-        while let Some(frame) = decoder.next().unwrap() {
-            rows += usize::from(matches!(frame, Frame::Row(_)));
+    let tables = format!(r#"{{"T":{{{}}}}}"#, vec![row; 1000].join(","));
+    for method in [MonitorMethod::CondSince, MonitorMethod::Cond, MonitorMethod::Plain] {
+        let result = match method {
+            MonitorMethod::CondSince => format!(r#"[true,"{NIL}",{tables}]"#),
+            MonitorMethod::Cond | MonitorMethod::Plain => tables.clone(),
+        };
+        let members = [r#""id":7"#.to_owned(), format!(r#""result":{result}"#), r#""error":null"#.to_owned()];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let text = format!("{{{}}}", order.map(|member: usize| &*members[member]).join(","));
+            let mut decoder = Decoder::new(Limits { depth: 100, value: 2000 });
+            decoder.expect_rows(7, method);
+            let (mut most, mut rows, mut ends) = (0, 0, 0);
+            for chunk in text.as_bytes().chunks(4096) {
+                decoder.buffer().extend_from_slice(chunk);
+                while let Some(frame) = decoder.next().unwrap() {
+                    rows += usize::from(matches!(frame, Frame::Row(_)));
+                    ends += usize::from(matches!(frame, Frame::RowsEnd(_)));
+                }
+                most = most.max(decoder.buffer().len());
+            }
+            assert_eq!((rows, ends), (1000, 1), "{method:?} {order:?}");
+            assert!(most < 2 * 4096, "{most} bytes were kept: {method:?} {order:?}");
         }
-        most = most.max(decoder.buffer().len());
     }
-    assert_eq!(rows, 1000);
-    assert!(most < 2 * 4096, "{most} bytes were kept");
+}
+
+/// The request is known before its id, as the first whose rows begin like these.
+#[test]
+fn reply_before_its_id_belongs_to_the_first_request_of_its_shape() {
+    let since = format!(r#"[false,"{NIL}",{{"T":{{"{ROW}":{{"initial":{{}}}}}}}}]"#);
+    let tables = format!(r#"{{"T":{{"{ROW}":{{"new":{{}}}}}}}}"#);
+    let reply = |id: u64, result: &str| format!(r#"{{"error":null,"result":{result},"id":{id}}}"#);
+    let requests = [(4, MonitorMethod::CondSince), (5, MonitorMethod::Plain), (6, MonitorMethod::CondSince)];
+    let sources = |text: &str| {
+        let (seen, error) = decode([text.as_bytes()], &requests);
+        let begins = seen.iter().filter(|seen| seen.starts_with("RowsBegin"));
+        let sources = begins.map(|seen| seen.split(['(', ')']).find_map(|word| word.parse::<u64>().ok()).unwrap());
+        (sources.collect::<Vec<_>>(), error.map(|error| error.expected))
+    };
+    let answers = [reply(3, "[{}]"), reply(4, &since), reply(5, &tables), reply(9, "[true]"), reply(6, &since)];
+    assert_eq!(sources(&answers.concat()), (vec![4, 5, 6], None));
+    let wrong = "replies in the order of the requests".to_owned();
+    assert_eq!(sources(&reply(6, &since)), (vec![4], Some(wrong)));
 }
 
 /// Any JSON value whose strings contain characters that are difficult for a scanner.
