@@ -36,7 +36,7 @@ use crate::resolve::{Decision, Dependency, Place, Question, Verdict, resolve};
 use crate::rules::Rules;
 use crate::sources::Kind;
 use crate::sources::nic::Nic;
-use crate::sources::requests::{Lookup, Requests, SourceUpdate};
+use crate::sources::requests::{Affected, Lookup, Requests, SourceUpdate};
 use crate::topology::Reach;
 use crate::undo::Undo;
 use crate::{conversion, drain};
@@ -75,6 +75,8 @@ pub struct Engine {
     wall: u64,
     /// The number of complete recomputations.
     generation: u64,
+    /// Whether the rules or sources have changed since the last update: what is known then stays until the next one.
+    is_outdated: bool,
 }
 
 /// The decisions on a port.
@@ -141,6 +143,7 @@ impl Engine {
             auto_routers: HashSet::new(),
             wall: 0,
             generation: 0,
+            is_outdated: false,
         }
     }
 
@@ -164,10 +167,11 @@ impl Engine {
         &self.rules
     }
 
-    /// Changes the rules: everything is decided again by the next [`update`](Self::update).
-    pub fn set_rules(&mut self, store: &Store, rules: Rules) {
+    /// Changes the rules: everything is decided again by the next [`update`](Self::update). Until then the decisions
+    /// stay, to be reported, but their changes must not be sent.
+    pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
-        self.forget(store);
+        self.is_outdated = true;
     }
 
     /// Returns the intents of CMSes.
@@ -177,25 +181,32 @@ impl Engine {
 
     /// Replaces the sources as [`Requests::with_sources`] does: everything is decided again by the next
     /// [`update`](Self::update).
-    pub fn change_sources(
-        &mut self,
-        store: &Store,
-        sources: impl IntoIterator<Item = (Kind, Option<usize>)>,
-    ) {
+    pub fn change_sources(&mut self, sources: impl IntoIterator<Item = (Kind, Option<usize>)>) {
         let requests = std::mem::take(&mut self.requests).with_sources(sources);
-        self.set_requests(store, requests);
+        self.set_requests(requests);
     }
 
-    /// Replaces the sources: everything is decided again by the next [`update`](Self::update).
-    pub fn set_requests(&mut self, store: &Store, requests: Requests) {
+    /// Replaces the sources, as [`set_rules`](Self::set_rules) does the rules.
+    pub fn set_requests(&mut self, requests: Requests) {
         self.requests = requests;
-        self.forget(store);
+        self.is_outdated = true;
     }
 
     /// Takes in an update of a source, by its number. The ports concerned are decided again by the next
     /// [`update`](Self::update).
     pub fn take_update(&mut self, store: &Store, source: usize, update: SourceUpdate) {
         let affected = self.requests.take(source, update);
+        self.mark_affected(store, affected);
+    }
+
+    /// Forgets what the sources that cannot be reached have reported: rows that may be for their intents then stay
+    /// unchanged, as after a start. To be called while another agent writes, since its copy of the intents may be newer.
+    pub fn forget_lost_sources(&mut self, store: &Store) {
+        let affected = self.requests.forget_lost();
+        self.mark_affected(store, affected);
+    }
+
+    fn mark_affected(&mut self, store: &Store, affected: Affected) {
         for instance in affected.instances {
             self.queue.extend(self.located.ports(instance).cloned().map(ReconcileKey::Port));
         }
@@ -231,7 +242,7 @@ impl Engine {
     /// Takes in changes, and the time. Returns the ports that were decided again, possibly with repetitions.
     pub fn update(&mut self, store: &Store, changes: &Changes, now: Now) -> Vec<Arc<str>> {
         self.wall = now.wall;
-        if changes.everything {
+        if changes.everything || self.is_outdated {
             self.forget(store);
         }
         for change in &changes.list {

@@ -153,7 +153,7 @@ impl Agent {
         let lock = settings.rules.owner.lock();
         let store = Store::new();
         let mut engine = Engine::new(settings.rules.clone());
-        engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
+        engine.set_requests(Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         let mut config = settings.session();
         config.lock = Some(lock.clone()).filter(|_| !dry_run);
         let verification =
@@ -251,7 +251,7 @@ impl Agent {
     }
 
     fn may_write(&self) -> bool {
-        self.role() == Role::Active && self.northbound.session.is_synced()
+        self.role() == Role::Active && self.may_decide()
     }
 
     /// Waits for the transaction under way.
@@ -317,6 +317,9 @@ impl Agent {
     fn decide(&mut self) {
         if !self.may_decide() {
             return;
+        }
+        if self.role() != Role::Active {
+            self.engine.forget_lost_sources(&self.northbound.store);
         }
         let start = now();
         let decided = self.engine.catch_up(&mut self.northbound.store, start);

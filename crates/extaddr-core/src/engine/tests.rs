@@ -43,9 +43,9 @@ fn now() -> Now {
 }
 
 /// An engine with an Incus as a source that was not read yet.
-fn expecting(network: &NetworkBuilder, store: &Store) -> Engine {
+fn expecting(network: &NetworkBuilder) -> Engine {
     let mut engine = Engine::new(network.rules.clone());
-    engine.set_requests(store, Requests::new([Kind::Incus]));
+    engine.set_requests(Requests::new([Kind::Incus]));
     engine
 }
 
@@ -84,7 +84,7 @@ fn with_row(network: &mut NetworkBuilder, external: &str) {
 fn source_update_redecides_only_its_ports_at_once() {
     let network = network();
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     engine.catch_up(&mut store, now());
     assert_eq!(reported(&store, &engine), "-");
     for (update, expected) in [
@@ -114,7 +114,7 @@ fn unreadable_instance_leaves_rows_unchanged() {
     let mut network = network();
     with_row(&mut network, "203.0.113.10");
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     let unreadable = json!({"name": "web1", "status": "Error"});
     let instance = serde_json::from_value::<InstanceJson>(unreadable).unwrap().read(false);
     engine.take_update(&store, 0, SourceUpdate::Listed(vec![instance]));
@@ -129,7 +129,7 @@ fn port_without_an_intent_has_no_entry() {
     let mut network = network();
     network.instance(&PORT.replace("000a-eth0", "000b-eth0"), "02:00:00:00:00:13 10.57.0.13");
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     let known = |engine: &mut Engine, store: &mut Store, update| {
         engine.take_update(store, 0, update);
         engine.catch_up(store, now());
@@ -152,7 +152,7 @@ fn source_precedes_the_policy_and_follows_the_key_of_the_port() {
     network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
     let decide = |network: &NetworkBuilder, update: SourceUpdate| {
         let mut store = network.store();
-        let mut engine = expecting(network, &store);
+        let mut engine = expecting(network);
         engine.take_update(&store, 0, update);
         engine.catch_up(&mut store, now());
         reported(&store, &engine)
@@ -170,7 +170,7 @@ fn unreachable_source_leaves_rows_unchanged() {
     let mut network = network();
     with_row(&mut network, "203.0.113.10");
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     engine.catch_up(&mut store, now());
     assert_eq!(reported(&store, &engine), "203.0.113.10 incus pending source-unreachable");
     assert!(engine.unsettled().is_empty(), "{:?}", engine.changes(&store, &ReconcileKey::Port(PORT.into())));
@@ -186,6 +186,30 @@ fn unreachable_source_leaves_rows_unchanged() {
     assert_eq!(engine.unsettled().len(), 1, "what nobody asks for goes");
 }
 
+/// Regression: an agent on standby whose CMS was lost, and which then became active, deleted the rows that the other
+/// agent had made meanwhile, and restored former addresses.
+#[test]
+fn source_that_is_lost_while_another_agent_writes_leaves_its_rows() {
+    for listed in [vec![], vec![web1("203.0.113.10")], vec![web1("203.0.113.11")]] {
+        let mut network = network();
+        let mut store = network.store();
+        let mut engine = expecting(&network);
+        engine.take_update(&store, 0, SourceUpdate::Listed(listed));
+        engine.take_update(&store, 0, SourceUpdate::Lost("refused".to_owned()));
+        engine.catch_up(&mut store, now());
+        with_row(&mut network, "203.0.113.11");
+        store = network.store();
+        engine.forget_lost_sources(&store);
+        engine.catch_up(&mut store, now());
+        assert_eq!(reported(&store, &engine), "203.0.113.11 incus pending source-unreachable");
+        assert!(engine.unsettled().is_empty(), "{:?}", engine.unsettled());
+        engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.11")]));
+        engine.forget_lost_sources(&store);
+        engine.catch_up(&mut store, now());
+        assert_eq!(reported(&store, &engine), "203.0.113.11 incus active ");
+    }
+}
+
 /// A kept intent for the address of the row is in force, whatever the CMS wants.
 #[test]
 fn row_that_another_source_wants_is_not_presumed() {
@@ -199,7 +223,7 @@ fn row_that_another_source_wants_is_not_presumed() {
         let key = format!("ovn-extaddr:ipv4.address.external:{PORT}");
         network.put("NB_Global", "global", json!({"external_ids": map(&[(&key, kept)])}));
         let mut store = network.store();
-        let mut engine = expecting(&network, &store);
+        let mut engine = expecting(&network);
         engine.catch_up(&mut store, now());
         assert_eq!(reported(&store, &engine), expected);
     }
@@ -217,7 +241,7 @@ fn row_of_an_unreachable_source_is_deleted_with_its_forward_or_port() {
         with_row(&mut network, "203.0.113.10");
         spoil(&mut network);
         let mut store = network.store();
-        let mut engine = expecting(&network, &store);
+        let mut engine = expecting(&network);
         engine.catch_up(&mut store, now());
         assert_eq!(engine.unsettled().len(), 1);
     }
@@ -228,7 +252,7 @@ fn intent_without_a_port_waits_under_the_name_of_its_instance() {
     let mut network = network();
     network.delete("Logical_Switch_Port", PORT);
     let store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.10")]));
     let absent: Vec<_> = report::absent(&store, &engine).collect();
     let shown: Vec<_> =
@@ -245,13 +269,14 @@ fn intent_without_a_port_waits_under_the_name_of_its_instance() {
 fn recomputation_leads_to_the_same_decisions() {
     let network = network();
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     engine.take_update(&store, 0, SourceUpdate::Listed(vec![web1("203.0.113.10")]));
     engine.catch_up(&mut store, now());
     let before = engine.decisions(PORT).to_vec();
     assert_eq!(before[0].family, Family::V4);
     let rules = engine.rules().clone();
-    engine.set_rules(&store, rules);
+    engine.set_rules(rules);
+    assert_eq!(engine.decisions(PORT), before, "until then they are shown");
     engine.catch_up(&mut store, now());
     assert_eq!(engine.decisions(PORT), before);
 }
@@ -272,7 +297,7 @@ fn explanation_distinguishes_source_from_presumed_intents() {
     let mut network = network();
     with_row(&mut network, "203.0.113.10");
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     engine.catch_up(&mut store, now());
     let presumed = "Incus cannot be reached; the rows that are there say 203.0.113.10";
     assert_eq!(explained(&store, &engine), presumed);
@@ -291,7 +316,7 @@ fn drain_row_is_no_presumed_intent() {
         [("ovn-extaddr:owner", "ovn-extaddr"), ("ovn-extaddr:port", PORT), ("ovn-extaddr:role", "drain")];
     network.put("NAT", &row, json!({"external_ids": map(&ids)}));
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     engine.catch_up(&mut store, now());
     assert_eq!(explained(&store, &engine), "");
 }
@@ -300,7 +325,7 @@ fn drain_row_is_no_presumed_intent() {
 fn instances_with_the_same_uuid_are_rejected_as_ambiguous() {
     let network = network();
     let mut store = network.store();
-    let mut engine = expecting(&network, &store);
+    let mut engine = expecting(&network);
     let other = |address: &str| {
         let mut other = web1(address);
         other.name = InstanceName::new("default", "web2");
@@ -339,7 +364,7 @@ fn missing_port_is_reported_once_with_the_source_that_takes_precedence() {
     network.rules.policy = crate::policy::Policy::parse(&policy).unwrap();
     let reports = |network: &NetworkBuilder, instances| {
         let mut store = network.store();
-        let mut engine = expecting(network, &store);
+        let mut engine = expecting(network);
         engine.take_update(&store, 0, SourceUpdate::Listed(instances));
         engine.catch_up(&mut store, now());
         let about = report::absent(&store, &engine).filter(|entry| report::is_about_missing(entry, PORT));

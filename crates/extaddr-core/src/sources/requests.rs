@@ -44,7 +44,7 @@ pub struct Affected {
 /// The status of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceStatus {
-    /// Whether it was read since the start.
+    /// Whether it was read: since the start, or since it was lost while this agent was not active.
     pub was_read: bool,
     /// The reason why it cannot be reached now.
     pub failure: Option<String>,
@@ -56,10 +56,19 @@ pub struct SourceStatus {
     pub asking: usize,
 }
 
+impl Affected {
+    fn add(&mut self, kind: Kind, uuids: Vec<Uuid>, presumed: bool) {
+        self.instances.extend(uuids.into_iter().map(|uuid| (kind, uuid)));
+        self.instances.sort_unstable();
+        self.instances.dedup();
+        self.presumed |= presumed;
+    }
+}
+
 impl fmt::Display for SourceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.was_read {
-            return f.write_str("not read since the start");
+            return f.write_str("not read yet");
         }
         write!(f, "instances: {}, NICs with intents: {}", self.instances, self.asking)?;
         if self.unknown > 0 {
@@ -106,13 +115,20 @@ impl Requests {
             SourceUpdate::Gone(name) => roster.remove(&name, &mut changed),
         }
         roster.failure = None;
-        changed.sort_unstable();
-        changed.dedup();
-        let kind = roster.kind;
-        Affected {
-            presumed: before != roster.may_not_know(),
-            instances: changed.into_iter().map(|uuid| (kind, uuid)).collect(),
+        let mut affected = Affected::default();
+        affected.add(roster.kind, changed, before != roster.may_not_know());
+        affected
+    }
+
+    /// Forgets what the sources that cannot be reached have reported, as if they had not been read. Returns what may
+    /// have changed.
+    pub fn forget_lost(&mut self) -> Affected {
+        let mut affected = Affected::default();
+        for roster in self.sources.iter_mut().filter(|roster| roster.was_read && roster.failure.is_some()) {
+            let uuids = roster.forget();
+            affected.add(roster.kind, uuids, true);
         }
+        affected
     }
 
     /// Returns the intent for the port of that name.

@@ -14,7 +14,7 @@ use super::nic::{InstanceName, Nic};
 #[derive(Debug)]
 pub(super) struct Roster {
     pub(super) kind: Kind,
-    /// Whether there was ever a listing.
+    /// Whether there was a listing, since which nothing was forgotten.
     pub(super) was_read: bool,
     /// `None`: the source has the instance, and never knew its intents.
     instances: HashMap<Arc<InstanceName>, Option<Content>>,
@@ -31,7 +31,7 @@ pub(super) struct Roster {
 pub enum Lookup<'a> {
     /// There is none.
     None,
-    /// It is not known: the source was not read since the start, or does not know the intents of all its instances.
+    /// It is not known: the source was not read, or does not know the intents of all its instances.
     Unknown(Kind),
     /// There is this one.
     Found {
@@ -102,6 +102,13 @@ impl Roster {
                 self.holders.remove(&uuid);
             }
         }
+    }
+
+    /// Forgets everything but why the source cannot be reached. Returns the UUIDs of the instances.
+    pub(super) fn forget(&mut self) -> Vec<Uuid> {
+        let failure = self.failure.take();
+        let forgotten = std::mem::replace(self, Self { failure, ..Self::new(self.kind) });
+        forgotten.holders.into_keys().collect()
     }
 
     /// Returns the answer for a NIC and family.

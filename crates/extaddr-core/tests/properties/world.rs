@@ -67,7 +67,7 @@ impl World {
     /// The operator changes the rules.
     pub(crate) fn configure(&mut self, settings: &Settings) {
         self.settings = settings.clone();
-        self.engine.set_rules(&self.store, self.rules());
+        self.engine.set_rules(self.rules());
         self.engine.catch_up(&mut self.store, self.now);
     }
 

@@ -54,7 +54,7 @@ impl Agent {
             }
             "recompute" => {
                 let rules = self.engine.rules().clone();
-                self.engine.set_rules(&self.northbound.store, rules);
+                self.engine.set_rules(rules);
                 Ok(String::new())
             }
             "pause" => self.pause(true),

@@ -83,7 +83,7 @@ impl Agent {
             ..
         } = settings;
         self.configured.files = files;
-        self.engine.set_rules(&self.northbound.store, rules);
+        self.engine.set_rules(rules);
         self.watch_others(cms, watchers);
         self.election.takeover.set_patience(takeover.map(spread));
         if remotes != self.configured.remotes {

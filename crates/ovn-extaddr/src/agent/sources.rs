@@ -74,7 +74,7 @@ impl Agent {
                 if let Some(Admitted { repeated }) =
                     self.repeats.admit("source", &format!("{name}: {why}"), now().instant)
                 {
-                    warn!(source = %name, error = %why, repeated, "cannot read a source: its last known intents stay in force");
+                    warn!(source = %name, error = %why, repeated, "cannot read a source: it withdraws nothing");
                 }
             }
             SourceUpdate::Listed(instances) => {
@@ -109,7 +109,7 @@ impl Agent {
         let former: Vec<_> =
             cms.iter().map(|cms| self.sources.cms.iter().position(|former| former == cms)).collect();
         let kinds = cms.iter().map(|cms| cms.kind);
-        self.engine.change_sources(&self.northbound.store, kinds.zip(former.iter().copied()));
+        self.engine.change_sources(kinds.zip(former.iter().copied()));
         let times = former.into_iter().map(|former| Some(self.sources.times.get(former?)?.clone()));
         let times = times.map(Option::unwrap_or_default).collect();
         self.sources = Sources { times, ..Sources::new(cms, now().instant) };

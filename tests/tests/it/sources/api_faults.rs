@@ -62,7 +62,7 @@ fn unreachable_source_leaves_rows_unchanged() -> Result<()> {
     stage.leaves_as(ONE)?;
     stage.api.stop();
     stage.fixture.agent.restart()?;
-    wait_for_source(&stage, "not read since the start")?;
+    wait_for_source(&stage, "not read yet")?;
     stage.fixture.wait_for_state(&stage.instance.port, V4, "pending source-unreachable")?;
     let list = stage.fixture.cli.run(&["list"])?;
     ensure!(

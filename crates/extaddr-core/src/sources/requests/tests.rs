@@ -140,7 +140,7 @@ fn status_counts_instances_and_intents() {
     for (instances, text) in cases {
         let mut requests = Requests::new([Kind::Incus]);
         let status = |requests: &Requests| requests.statuses().next().unwrap().to_string();
-        assert_eq!(status(&requests), "not read since the start");
+        assert_eq!(status(&requests), "not read yet");
         requests.take(0, SourceUpdate::Listed(instances));
         assert_eq!(status(&requests), text);
     }
