@@ -126,16 +126,30 @@ impl Client {
         self.ready_until(self.deadline()).await
     }
 
+    /// Forgets the highest index seen of each cluster, as [`Session::reset_min_index`](crate::Session::reset_min_index)
+    /// does: after all members of a cluster were restored from older files, no server would be used otherwise.
+    ///
+    /// # Errors
+    /// The driver has ended.
+    pub async fn reset_min_index(&self) -> Result<(), Error> {
+        self.command(|reply| Command::ResetMinIndex { reply }).await
+    }
+
     /// Executes a transaction (RFC 7047 section 4.1.3).
     ///
-    /// Its effects are in all monitors of the client when it returns [`Outcome::Committed`].
+    /// Its effects are in all monitors of the client when it returns [`Outcome::Committed`], unless the connection broke
+    /// while a monitor was added or removed: then they are after [`ready`](Self::ready).
     ///
     /// # Errors
     /// The transaction was not sent: no server can be used in time, too many requests are pending, or it has no JSON.
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
+        self.transact_as(transaction, transaction.database == *self.database).await
+    }
+
+    /// Executes a transaction; `is_ours` if a server that refuses it as read-only is to be left.
+    async fn transact_as(&self, transaction: &Transaction, is_ours: bool) -> Result<Outcome, Error> {
         let params: Arc<str> = request_json("transaction", transaction)?.into();
         let operations = transaction.len();
-        let is_ours = transaction.database == *self.database;
         let send = |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, reply };
         self.call(send).await
     }

@@ -163,8 +163,8 @@ impl Session {
     /// [`SessionEvent::Lock`] reports the change.
     ///
     /// # Errors
-    /// [`Error::is_busy`]: too many requests are pending. The lock is requested on the next connection, or by
-    /// [`want_lock`](Self::want_lock).
+    /// [`Error::is_busy`]: too many requests are pending. If the previous lock could not be released, nothing has changed;
+    /// otherwise the new one is requested on the next connection, or by [`want_lock`](Self::want_lock).
     pub fn set_lock(&mut self, name: LockName) -> Result<(), Error> {
         let rpc = self.phase.rpc();
         self.state.set_lock(name, rpc)

@@ -53,6 +53,9 @@ pub(super) enum Command {
     Release {
         reply: Reply<()>,
     },
+    ResetMinIndex {
+        reply: Reply<()>,
+    },
 }
 
 /// A table that is monitored as long as a [`Monitor`](super::Monitor) lives.
@@ -77,6 +80,7 @@ impl Command {
             Self::Steal { reply } => reply.is_closed(),
             // Its handle is dropped with the call, and the lock with the handle.
             Self::Release { reply } => reply.is_closed(),
+            Self::ResetMinIndex { .. } => false,
         }
     }
 }

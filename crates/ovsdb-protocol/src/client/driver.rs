@@ -212,6 +212,10 @@ impl State {
                 }
                 let _ = reply.send(released);
             }
+            Command::ResetMinIndex { reply } => {
+                session.reset_min_index();
+                let _ = reply.send(Ok(()));
+            }
         }
     }
 

@@ -405,6 +405,26 @@ async fn calls_to_a_silent_server_are_bounded() {
     drop(peer);
 }
 
+/// Regression: the test for a read-only server ended the connection, and with it all other transactions.
+#[tokio::test(start_paused = true)]
+async fn test_for_a_read_only_server_leaves_the_connection() {
+    let server = Server::unix();
+    let Connected { client, mut peer, .. } = connected(&server).await;
+    for (error, is_read_only) in [("not allowed", true), ("aborted", false)] {
+        let script = async {
+            let transaction = peer.expect("transact").await;
+            peer.reply(&transaction, &json!([{}, {"error": error}])).await;
+            let echo = peer.expect("echo").await;
+            peer.reply(&echo, &json!([])).await;
+        };
+        let calls = async {
+            assert_eq!(client.is_read_only("D", "T").await.unwrap(), is_read_only);
+            client.echo().await.unwrap();
+        };
+        join!(script, calls);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn value_at_which_the_server_hangs_up_is_not_sent() {
     let server = Server::unix();
@@ -414,6 +434,10 @@ async fn value_at_which_the_server_hangs_up_is_not_sent() {
         bad.insert("T", Row::new().with("c", value));
         let error = client.transact(&bad).await.unwrap_err();
         assert!(error.is_invalid_request() && !error.is_disconnected(), "{error:#}");
+    }
+    for (method, params) in [("x\"y", json!([])), ("x\\", json!([])), ("x", json!("D")), ("x", json!(null))] {
+        let error = client.request::<Value>(method, &params).await.unwrap_err();
+        assert!(error.is_invalid_request(), "{method} {params}: {error:#}");
     }
     // The echo is the first that the server sees.
     let script = async {

@@ -55,6 +55,13 @@ impl SessionState {
         if RESERVED.contains(&method) {
             return Err(Kind::Reserved(method.to_owned()).into());
         }
+        // At either the server would close the connection.
+        if method.contains(|c: char| matches!(c, '"' | '\\') || c.is_control()) {
+            return Err(Error::invalid_request("method", "not the name of a method"));
+        }
+        if !params.starts_with('[') {
+            return Err(Error::invalid_request("parameters", "not a JSON array"));
+        }
         let id = RequestId(self.next_id());
         send_for_caller(rpc, method, params, Call::Request(id))?;
         Ok(id)
