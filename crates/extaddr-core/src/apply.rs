@@ -119,9 +119,6 @@ impl Applier {
             return None;
         }
         self.last_call = Some(now.instant);
-        self.held.retain(|(subject, part), held| {
-            engine.unsettled().contains(subject) || (*part && now.instant < held.until + MAX_WAIT)
-        });
         self.expire(engine, now.instant);
         if self.pause.as_ref().is_some_and(|pause| now.instant < pause.until) {
             return None;
@@ -149,8 +146,11 @@ impl Applier {
     }
 
     /// Ends the contested state of rows that have not been restored for long enough, and forgets a pause after which
-    /// nothing was sent, even if this agent does not write.
+    /// nothing was sent, and refused changes that are no longer needed, even if this agent does not write.
     pub fn expire(&mut self, engine: &Engine, now: Instant) {
+        self.held.retain(|(subject, part), held| {
+            engine.unsettled().contains(subject) || (*part && now < held.until + MAX_WAIT)
+        });
         let forgotten = self.contention.forget_old(now);
         self.touch(engine, forgotten.iter());
         if self.pause.take_if(|pause| pause.expiry() <= now).is_some() {

@@ -237,7 +237,7 @@ impl Agent {
         let retry = self.writing.applier.next_deadline().filter(|_| self.may_write());
         let decide = self.engine.next_deadline().into_iter().chain(self.writing.applier.next_expiry()).min();
         let decide = decide.filter(|_| self.may_decide());
-        let source = self.sources.deadline(now().instant);
+        let source = self.sources.deadline();
         let service = self.service.next_deadline();
         let takeover = self.election.takeover.next_deadline().filter(|_| self.northbound.session.is_synced());
         let verify = self.verification.next_deadline();
@@ -315,6 +315,7 @@ impl Agent {
 
     /// Decides on what changed, once the store is in sync.
     fn decide(&mut self) {
+        self.sources.end_wait(now().instant);
         if !self.may_decide() {
             return;
         }

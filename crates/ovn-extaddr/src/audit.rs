@@ -25,6 +25,8 @@ pub(crate) struct Audit {
     /// The id that distinguishes the transactions of one process from those of another.
     run: String,
     count: u64,
+    /// Whether the last line was not written completely.
+    is_torn: bool,
 }
 
 /// A change and its reason.
@@ -65,11 +67,16 @@ impl Audit {
     /// Opens the file, and creates it if it does not exist.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let run = format!("{}-{}", process::id(), rfc3339(SystemTime::now()));
-        Ok(Self { file: open(path)?, path: path.to_owned(), run, count: 0 })
+        Ok(Self { file: open(path)?, path: path.to_owned(), run, count: 0, is_torn: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens another file, in which a transaction under way keeps its number.
+    pub(crate) fn moved(&self, path: &Path) -> io::Result<Self> {
+        Ok(Self { file: open(path)?, path: path.to_owned(), run: self.run.clone(), ..*self })
     }
 
     /// Reopens the file by its name: logrotate has moved the old one.
@@ -102,10 +109,13 @@ impl Audit {
     fn write(&mut self, event: &str, rest: impl Serialize) -> io::Result<()> {
         let transaction = format!("{}-{}", self.run, self.count);
         let line = Line { time: rfc3339(SystemTime::now()), transaction, event, rest };
-        let mut text = serde_json::to_vec(&line)?;
+        let mut text = Vec::from(if self.is_torn { "\n" } else { "" });
+        serde_json::to_writer(&mut text, &line)?;
         text.push(b'\n');
         // In one write, so that lines of several writers do not mix.
-        self.file.write_all(&text)
+        let written = self.file.write_all(&text);
+        self.is_torn = written.is_err();
+        written
     }
 }
 
@@ -116,6 +126,25 @@ fn open(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Regressions: an outcome after a reload had another transaction's number, and the line after an incomplete one
+    /// was joined to it.
+    #[test]
+    fn audit_lines_stay_whole_and_keep_their_number_in_another_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("1"), directory.path().join("2"));
+        let mut audit = Audit::open(&one).unwrap();
+        let sent = Sent { owner: "o", server: "unix:/s".to_owned(), lock_epoch: 1, changes: Vec::new() };
+        audit.sending(&sent).unwrap();
+        let mut audit = audit.moved(&two).unwrap();
+        audit.file.write_all(b"{\"time\":").unwrap();
+        audit.is_torn = true;
+        audit.concluded(&TransactionOutcome::Committed).unwrap();
+        let last = |path: &Path| -> serde_json::Value {
+            serde_json::from_str(std::fs::read_to_string(path).unwrap().lines().last().unwrap()).unwrap()
+        };
+        assert_eq!(last(&one)["transaction"], last(&two)["transaction"]);
+    }
 
     #[test]
     fn audit_lines_are_json_and_follow_log_rotation() {

@@ -63,13 +63,24 @@ impl Exposition {
     /// Changes the place where it listens; `None` for nowhere.
     ///
     /// # Errors
-    /// It cannot listen there. Then it does not listen anywhere.
+    /// It cannot listen there. Then everything is as before.
     pub(crate) async fn listen(&mut self, place: Option<&Listen>, page: StatusPage) -> io::Result<()> {
+        let former_place = self.place.clone();
         // This is set first: a page for this machine only must not be visible elsewhere even for a moment.
-        self.page.send_replace(page);
-        if self.place.as_ref() == place {
+        let former_page = self.page.send_replace(page);
+        if former_place.as_ref() == place {
             return Ok(());
         }
+        let switched = self.switch(place).await;
+        if switched.is_err() {
+            self.page.send_replace(former_page);
+            // If somebody else took the former place in this moment, there is none.
+            let _ = self.switch(former_place.as_ref()).await;
+        }
+        switched
+    }
+
+    async fn switch(&mut self, place: Option<&Listen>) -> io::Result<()> {
         if let Some(task) = self.close() {
             // Its socket is closed only then, and the new place may overlap with the old one.
             let _ = task.await;
@@ -186,5 +197,27 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, routes: Router) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "a connection for metrics broke"),
         Err(_) => debug!("a connection for metrics took too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: the old listener was closed, and stayed so.
+    #[tokio::test]
+    async fn listener_that_cannot_be_opened_leaves_the_old_one() {
+        let mut exposition = Exposition::new();
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("http");
+        exposition.listen(Some(&Listen::Unix(place.clone())), StatusPage::Local).await.unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = Listen::Tcp(taken.local_addr().unwrap());
+        exposition.listen(Some(&other), StatusPage::Off).await.unwrap_err();
+        assert_eq!(
+            (exposition.place(), exposition.page()),
+            (Some(&Listen::Unix(place.clone())), StatusPage::Local)
+        );
+        tokio::net::UnixStream::connect(&place).await.unwrap();
     }
 }

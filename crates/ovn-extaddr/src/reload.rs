@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher, recommended_watcher};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, recommended_watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -15,17 +16,20 @@ use crate::settings::{Options, Settings};
 
 /// The time to wait for an editor to finish: many write a file in several steps.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The time to wait for a program that writes to a file itself, until it closes it: in between the file is incomplete,
+/// or empty.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A detector of requests to reload the configuration.
 #[derive(Debug)]
 pub(crate) struct Reload {
     options: Options,
     hangup: Signal,
-    changes: mpsc::Receiver<()>,
-    sender: mpsc::Sender<()>,
+    /// How long to wait after the last change.
+    pauses: watch::Receiver<Duration>,
+    sender: watch::Sender<Duration>,
     /// The time to act on a detected change.
     due: Option<Instant>,
-    files: Vec<PathBuf>,
     /// The watcher of the files, which works until it is dropped; without one SIGHUP still works.
     watcher: Option<RecommendedWatcher>,
 }
@@ -33,26 +37,22 @@ pub(crate) struct Reload {
 impl Reload {
     /// Watches the files that `settings` were read from.
     pub(crate) fn new(options: Options, settings: &Settings) -> anyhow::Result<Self> {
-        // One waiting request is enough.
-        let (sender, changes) = mpsc::channel(1);
+        let (sender, pauses) = watch::channel(PAUSE);
         let hangup = signal(SignalKind::hangup())?;
-        let mut reload =
-            Self { options, hangup, changes, sender, due: None, files: Vec::new(), watcher: None };
+        let mut reload = Self { options, hangup, pauses, sender, due: None, watcher: None };
         reload.watch(settings.policy.clone());
         Ok(reload)
     }
 
-    /// Watches the files of the configuration.
+    /// Watches the files of the configuration, and the directories that there are now.
     fn watch(&mut self, policy: Option<PathBuf>) {
         let (file, directories) = self.options.places();
         let files: Vec<_> = std::iter::once(file).chain(policy).collect();
-        if self.files != files {
-            let watcher = watch(&files, &directories, self.sender.clone());
-            if let Err(error) = &watcher {
-                warn!(%error, "cannot watch the configuration: it is reloaded on SIGHUP only");
-            }
-            (self.files, self.watcher) = (files, watcher.ok());
+        let watcher = watch(&files, &directories, self.sender.clone());
+        if let Err(error) = &watcher {
+            warn!(%error, "cannot watch the configuration: it is reloaded on SIGHUP only");
         }
+        self.watcher = watcher.ok();
     }
 
     /// Waits for the next request.
@@ -63,7 +63,7 @@ impl Reload {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => break,
-                Some(()) = self.changes.recv() => self.due = Some(Instant::now() + PAUSE),
+                Ok(()) = self.pauses.changed() => self.due = Some(Instant::now() + *self.pauses.borrow_and_update()),
                 () = sleep_until(self.due.unwrap_or_else(Instant::now)), if self.due.is_some() => break,
             }
         }
@@ -92,32 +92,102 @@ impl Reload {
 const VOLUME_LINK: &str = "..data";
 
 /// Watches the directories of files, since an editor replaces a file rather than write to it, and directories of
-/// drop-ins. A directory created later is not watched; SIGHUP still works.
+/// drop-ins. Of one that does not exist, the directory in which it would be created is watched.
 fn watch(
     files: &[PathBuf],
     drop_ins: &[PathBuf],
-    sender: mpsc::Sender<()>,
+    sender: watch::Sender<Duration>,
 ) -> notify::Result<RecommendedWatcher> {
     let names: BTreeSet<OsString> =
         files.iter().filter_map(|file| file.file_name()).map(Into::into).collect();
-    let all: Vec<_> = drop_ins.to_vec();
+    let parents = files.iter().filter_map(|file| file.parent());
+    let directories: BTreeSet<PathBuf> =
+        parents.chain(drop_ins.iter().map(PathBuf::as_path)).map(Path::to_owned).collect();
+    let (drop_ins, watched) = (drop_ins.to_vec(), directories.clone());
     let mut watcher = recommended_watcher(move |event: notify::Result<Event>| {
-        let concerns = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name == VOLUME_LINK || names.contains(name))
-                || path.parent().is_some_and(|parent| all.iter().any(|directory| directory == parent))
+        let concerns = |path: &Path| {
+            // A directory itself is created or removed.
+            watched.contains(path)
+                || path.file_name().is_some_and(|name| name == VOLUME_LINK || names.contains(name))
+                || path.parent().is_some_and(|parent| drop_ins.iter().any(|directory| directory == parent))
         };
-        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns)) {
-            // If it is full, a request is waiting already.
-            let _ = sender.try_send(());
+        if let Ok(event) = event
+            && let Some(path) = event.paths.iter().find(|path| concerns(path))
+            && let Some(pause) = pause_after(event.kind, path)
+        {
+            sender.send_replace(pause);
         }
     })?;
-    let parents = files.iter().filter_map(|file| file.parent());
-    let directories: BTreeSet<_> = parents.chain(drop_ins.iter().map(PathBuf::as_path)).collect();
-    for directory in directories {
+    for directory in &directories {
         let directory = if directory == Path::new("") { Path::new(".") } else { directory };
-        if directory.exists() {
-            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        let existing =
+            [Some(directory), directory.parent()].into_iter().flatten().find(|place| place.exists());
+        if let Some(existing) = existing {
+            watcher.watch(existing, RecursiveMode::NonRecursive)?;
         }
     }
     Ok(watcher)
+}
+
+/// Returns how long to wait after an event, or `None` if nothing has changed.
+fn pause_after(kind: EventKind, path: &Path) -> Option<Duration> {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(PAUSE),
+        EventKind::Access(_) => None,
+        EventKind::Modify(ModifyKind::Data(_)) => Some(WRITE_TIMEOUT),
+        // A link is complete, and nobody closes it.
+        EventKind::Create(_) if path.symlink_metadata().is_ok_and(|created| created.is_file()) => {
+            Some(WRITE_TIMEOUT)
+        }
+        _ => Some(PAUSE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::thread::sleep;
+
+    use super::*;
+
+    /// Regressions: a file that was written in place was read while it was empty, and directories that were created
+    /// later were not watched.
+    #[test]
+    fn changes_are_waited_for_until_they_are_complete() {
+        let root = tempfile::tempdir().unwrap();
+        let place = |name: &str| root.path().join(name);
+        let (file, drop_ins) = (place("config.toml"), place("config.d"));
+        let (sender, mut pauses) = watch::channel(PAUSE);
+        let start =
+            || watch(std::slice::from_ref(&file), std::slice::from_ref(&drop_ins), sender.clone()).unwrap();
+        let mut watcher = start();
+        // Also what a reload does after each of them.
+        let mut check = |what: &str, expected: Option<Duration>, step: &dyn Fn()| {
+            step();
+            sleep(Duration::from_millis(50));
+            let pause = pauses.has_changed().unwrap().then(|| *pauses.borrow_and_update());
+            assert_eq!(pause, expected, "{what}");
+            watcher = start();
+        };
+        let appended = || File::options().append(true).open(&file).unwrap();
+        check("written", Some(PAUSE), &|| fs::write(&file, "").unwrap());
+        check("being written", Some(WRITE_TIMEOUT), &|| {
+            let mut open = appended();
+            open.write_all(b"#").unwrap();
+            std::mem::forget(open);
+        });
+        check("appended to", Some(PAUSE), &|| appended().write_all(b"#").unwrap());
+        check("read", None, &|| drop(fs::read(&file).unwrap()));
+        check("another file", None, &|| fs::write(place("other"), "").unwrap());
+        check("replaced", Some(PAUSE), &|| fs::rename(place("other"), &file).unwrap());
+        for what in ["a directory", "a directory again"] {
+            check(what, Some(PAUSE), &|| fs::create_dir(&drop_ins).unwrap());
+            check("a drop-in", Some(PAUSE), &|| fs::write(drop_ins.join("1.toml"), "").unwrap());
+            check("a link", Some(PAUSE), &|| {
+                std::os::unix::fs::symlink("/dev/null", drop_ins.join("2.toml")).unwrap();
+            });
+            check("no directory", Some(PAUSE), &|| fs::remove_dir_all(&drop_ins).unwrap());
+        }
+    }
 }

@@ -349,6 +349,10 @@ fn remotes(
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // A file that could not be written, as with a full disk, must not withdraw every intent.
+    if text.is_empty() {
+        bail!("{} is empty; a comment makes it a policy without rules", path.display());
+    }
     file::parse(path, &text)
 }
 

@@ -128,6 +128,21 @@ fn transaction_without_effect_is_retried_ever_less_often() {
     assert!(send(&live, &mut applier, 20).is_some());
 }
 
+/// Regression: an agent that was no longer active reported the old error when the row was needed again.
+#[test]
+fn refusal_is_forgotten_when_another_agent_has_made_the_row() {
+    let network = wanting();
+    let mut applier = applier(&network);
+    let mut live = Live::new(network);
+    let id = send(&live, &mut applier, 1).unwrap();
+    end(&live, &mut applier, id, committed());
+    live.edit(|network| network.own_row("p1", A, TARGET, None));
+    let (_, engine, now) = live.parts();
+    applier.expire(engine, now.instant);
+    live.edit(remove_row);
+    assert_eq!(applier.obstacle(live.parts().1, &Arc::from("p1")), None);
+}
+
 #[test]
 fn unknown_transaction_is_repeated_with_the_same_row_uuid() {
     let network = wanting();

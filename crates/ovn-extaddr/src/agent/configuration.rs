@@ -1,8 +1,8 @@
 //! The configuration in force, and its replacement while the agent runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use ovsdb_protocol::{Remotes, TlsConfig, Uuid};
 use tracing::{error, info};
 
@@ -46,6 +46,10 @@ impl Agent {
             }
             Ok(settings)
         });
+        let taken = match taken {
+            Ok(settings) => self.open(&settings, exposition).await.map(|audit| (settings, audit)),
+            Err(wrong) => Err(wrong),
+        };
         let outcome = if taken.is_ok() { "taken" } else { "refused" };
         self.metrics.reloads.get_or_create(&[("outcome", outcome)]).inc();
         self.metrics.configuration_good.set(i64::from(taken.is_ok()));
@@ -56,7 +60,7 @@ impl Agent {
                 error!(error = %wrong, "configuration not reloaded: the old one stays in force");
                 self.configured.wrong = Some(wrong);
             }
-            Ok(settings) => self.take(settings, exposition, watchers).await,
+            Ok((settings, audit)) => self.take(settings, audit, watchers),
         }
         // The file may have been moved: logrotate(8) uses the same signal.
         if let Some(audit) = &mut self.writing.audit
@@ -66,22 +70,32 @@ impl Agent {
         }
     }
 
-    async fn take(&mut self, settings: Settings, exposition: &mut Exposition, watchers: &mut Watchers) {
+    /// Opens what a configuration names, before any of it is in force. Returns the audit file, if it is another one.
+    async fn open(
+        &self,
+        settings: &Settings,
+        exposition: &mut Exposition,
+    ) -> anyhow::Result<Option<Option<Audit>>> {
+        let (old, path) = (self.writing.audit.as_ref(), settings.audit.as_deref());
+        let audit = (path != old.map(Audit::path)).then(|| {
+            let open = |path: &Path| old.map_or_else(|| Audit::open(path), |old| old.moved(path));
+            path.map(|path| {
+                open(path).with_context(|| format!("cannot open the audit file {}", path.display()))
+            })
+            .transpose()
+        });
+        let audit = audit.transpose()?;
+        let place = settings.metrics.as_ref();
+        exposition.listen(place, settings.status_page).await.with_context(|| {
+            format!("cannot serve metrics on {}", place.map_or_else(String::new, ToString::to_string))
+        })?;
+        Ok(audit)
+    }
+
+    fn take(&mut self, settings: Settings, audit: Option<Option<Audit>>, watchers: &mut Watchers) {
         info!("configuration reloaded");
         self.verify_otherwise(settings.verify_interval, Sessions::new(&settings));
-        let Settings {
-            rules,
-            cms,
-            remotes,
-            log_level,
-            metrics,
-            metrics_by_router,
-            status_page,
-            audit,
-            files,
-            takeover,
-            ..
-        } = settings;
+        let Settings { rules, cms, remotes, log_level, metrics_by_router, files, takeover, .. } = settings;
         self.configured.files = files;
         self.engine.set_rules(rules);
         self.watch_others(cms, watchers);
@@ -94,18 +108,9 @@ impl Agent {
         if let Err(error) = self.configured.log.configure(log_level) {
             error!(%error, "cannot change the log level");
         }
-        if let Err(error) = exposition.listen(metrics.as_ref(), status_page).await {
-            error!(address = metrics.map(tracing::field::display), %error, "cannot serve metrics");
-        }
         self.tracker.stats.count_by_router(metrics_by_router);
-        if audit.as_deref() != self.writing.audit.as_ref().map(Audit::path) {
-            match audit.as_deref().map(Audit::open).transpose() {
-                Ok(audit) => self.writing.audit = audit,
-                Err(error) => {
-                    let file = audit.as_deref().map(|file| tracing::field::display(file.display()));
-                    error!(file, %error, "cannot open the audit file: the old one stays in force");
-                }
-            }
+        if let Some(audit) = audit {
+            self.writing.audit = audit;
         }
     }
 }

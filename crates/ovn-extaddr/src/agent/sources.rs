@@ -44,9 +44,14 @@ impl Sources {
         self.times.iter().all(|times| times.has_reported)
     }
 
-    /// The end of the wait, if it is still to come.
-    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| now < *until)
+    /// The end of the wait, until it was noticed.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Ends the wait when its time is over.
+    pub(super) fn end_wait(&mut self, now: Instant) {
+        self.until = self.until.filter(|until| now < *until);
     }
 }
 
@@ -54,7 +59,7 @@ impl Agent {
     /// Whether decisions can be made: the database is read, and each source has reported or the wait is over. Without
     /// the sources' intents many rows would be written and removed again.
     pub(super) fn may_decide(&self) -> bool {
-        self.northbound.session.is_synced() && self.sources.deadline(now().instant).is_none()
+        self.northbound.session.is_synced() && self.sources.deadline().is_none()
     }
 
     /// Takes in a report of a source.

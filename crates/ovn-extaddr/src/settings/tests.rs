@@ -139,6 +139,16 @@ fn configuration_error_names_line_and_suggestion() {
     }
 }
 
+/// A program that empties the file before it writes, or cannot write, must not withdraw every intent.
+#[test]
+fn empty_policy_file_is_an_error() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let error = read_policy(policy.path()).unwrap_err().to_string();
+    assert!(error.contains("is empty"), "{error}");
+    fs::write(policy.path(), "# none\n").unwrap();
+    assert!(read_policy(policy.path()).unwrap().is_empty());
+}
+
 #[test]
 fn rules_of_the_configuration_are_in_force() {
     let text = "

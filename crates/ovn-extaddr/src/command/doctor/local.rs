@@ -60,6 +60,13 @@ fn agent(place: &str, status: &str) -> Finding {
         let cure = "see which database it is configured for, and whether its user may open the socket";
         return Finding::new("agent", Level::Warning, message, cure);
     }
+    // Root, who runs this, may reach a CMS that the agent's user may not.
+    let mut sources = status.lines().filter_map(|line| line.strip_prefix("source: "));
+    if let Some(source) = sources.find(|source| source.contains(": cannot be read")) {
+        let message = format!("{message}; source {source}");
+        let cure = "see whether the agent's user may read it: docs/install.md, the socket of Incus or LXD";
+        return Finding::new("agent", Level::Warning, message, cure);
+    }
     if role == "paused" {
         let cure = "ovn-appctl -t ovn-extaddr resume";
         return Finding::new("agent", Level::Warning, message, cure);
@@ -96,4 +103,25 @@ async fn status(socket: &Path) -> anyhow::Result<String> {
     stream.take(MAX_BYTES).read_to_string(&mut text).await?;
     let answer: Value = serde_json::from_str(&text).context("it does not speak the protocol")?;
     answer["result"].as_str().map(str::to_owned).context("it refuses to tell")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: `doctor`, as root, reached the CMS itself and called an agent good that cannot.
+    #[test]
+    fn finding_on_an_agent_names_what_it_reports() {
+        for (lines, level, text) in [
+            ("", Level::Good, "active, of owner o"),
+            ("configuration error: no such key\n", Level::Warning, "no such key"),
+            ("connection error: permission denied\n", Level::Warning, "permission denied"),
+            ("source: incus at unix:/i: instances: 2, NICs with intents: 1\n", Level::Good, "active"),
+            ("source: incus at unix:/i: cannot be read: denied; not read yet\n", Level::Warning, "denied"),
+        ] {
+            let finding = agent("/s", &format!("role: active\nowner: o\ndatabase: synchronised\n{lines}"));
+            assert_eq!(finding.level, level, "{lines}");
+            assert!(finding.message.contains(text), "{}", finding.message);
+        }
+    }
 }
