@@ -127,7 +127,7 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    /// Regressions: an outcome after a reload had another transaction's number, and the line after an incomplete one
+    /// Found by a reading: an outcome after a reload had another transaction's number, and the line after an incomplete one
     /// was joined to it.
     #[test]
     fn audit_lines_stay_whole_and_keep_their_number_in_another_file() {

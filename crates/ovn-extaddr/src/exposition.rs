@@ -204,7 +204,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, routes: Router) {
 mod tests {
     use super::*;
 
-    /// Regression: the old listener was closed, and stayed so.
+    /// Found by a reading: the old listener was closed, and stayed so.
     #[tokio::test]
     async fn listener_that_cannot_be_opened_leaves_the_old_one() {
         let mut exposition = Exposition::new();

@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Regressions: a file that was written in place was read while it was empty, and directories that were created
+    /// Found by a reading: a file that was written in place was read while it was empty, and directories that were created
     /// later were not watched.
     #[test]
     fn changes_are_waited_for_until_they_are_complete() {

@@ -143,13 +143,9 @@ impl Client {
     /// # Errors
     /// The transaction was not sent: no server can be used in time, too many requests are pending, or it has no JSON.
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
-        self.transact_as(transaction, transaction.database == *self.database).await
-    }
-
-    /// Executes a transaction; `is_ours` if a server that refuses it as read-only is to be left.
-    async fn transact_as(&self, transaction: &Transaction, is_ours: bool) -> Result<Outcome, Error> {
         let params: Arc<str> = request_json("transaction", transaction)?.into();
         let operations = transaction.len();
+        let is_ours = transaction.database == *self.database;
         let send = |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, reply };
         self.call(send).await
     }

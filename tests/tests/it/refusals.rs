@@ -57,7 +57,7 @@ fn refused_and_granted(config: &str, cases: &[Case]) -> Result<()> {
     })?;
     let cli = Cli::new(server.remote())?;
     let policy = cli.dir().join(POLICY);
-    fs::write(&policy, "")?;
+    fs::write(&policy, "# no rules\n")?;
     let config = format!("{PROMPT}{config}policy = \"{}\"\n", policy.display());
     cli.write_config(&config)?;
     let mut agent = Agent::builder(server.remote()).config(&config).start()?;

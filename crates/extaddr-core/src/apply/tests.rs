@@ -128,7 +128,7 @@ fn transaction_without_effect_is_retried_ever_less_often() {
     assert!(send(&live, &mut applier, 20).is_some());
 }
 
-/// Regression: an agent that was no longer active reported the old error when the row was needed again.
+/// Found by a reading: an agent that was no longer active reported the old error when the row was needed again.
 #[test]
 fn refusal_is_forgotten_when_another_agent_has_made_the_row() {
     let network = wanting();

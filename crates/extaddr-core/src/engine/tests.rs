@@ -186,7 +186,7 @@ fn unreachable_source_leaves_rows_unchanged() {
     assert_eq!(engine.unsettled().len(), 1, "what nobody asks for goes");
 }
 
-/// Regression: an agent on standby whose CMS was lost, and which then became active, deleted the rows that the other
+/// Found by a reading: an agent on standby whose CMS was lost, and which then became active, deleted the rows that the other
 /// agent had made meanwhile, and restored former addresses.
 #[test]
 fn source_that_is_lost_while_another_agent_writes_leaves_its_rows() {

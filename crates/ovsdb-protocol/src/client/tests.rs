@@ -405,26 +405,6 @@ async fn calls_to_a_silent_server_are_bounded() {
     drop(peer);
 }
 
-/// Regression: the test for a read-only server ended the connection, and with it all other transactions.
-#[tokio::test(start_paused = true)]
-async fn test_for_a_read_only_server_leaves_the_connection() {
-    let server = Server::unix();
-    let Connected { client, mut peer, .. } = connected(&server).await;
-    for (error, is_read_only) in [("not allowed", true), ("aborted", false)] {
-        let script = async {
-            let transaction = peer.expect("transact").await;
-            peer.reply(&transaction, &json!([{}, {"error": error}])).await;
-            let echo = peer.expect("echo").await;
-            peer.reply(&echo, &json!([])).await;
-        };
-        let calls = async {
-            assert_eq!(client.is_read_only("D", "T").await.unwrap(), is_read_only);
-            client.echo().await.unwrap();
-        };
-        join!(script, calls);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn value_at_which_the_server_hangs_up_is_not_sent() {
     let server = Server::unix();

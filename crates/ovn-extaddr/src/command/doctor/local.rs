@@ -109,7 +109,7 @@ async fn status(socket: &Path) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    /// Regression: `doctor`, as root, reached the CMS itself and called an agent good that cannot.
+    /// Found by a reading: `doctor`, as root, reached the CMS itself and called an agent good that cannot.
     #[test]
     fn finding_on_an_agent_names_what_it_reports() {
         for (lines, level, text) in [
