@@ -181,13 +181,21 @@ impl Engine {
 
     /// Replaces the sources as [`Requests::with_sources`] does: everything is decided again by the next
     /// [`update`](Self::update).
-    pub fn change_sources(&mut self, sources: impl IntoIterator<Item = (Kind, Option<usize>)>) {
+    pub fn change_sources(
+        &mut self,
+        store: &Store,
+        sources: impl IntoIterator<Item = (Kind, Option<usize>)>,
+    ) {
         let requests = std::mem::take(&mut self.requests).with_sources(sources);
-        self.set_requests(requests);
+        self.set_requests(store, requests);
     }
 
     /// Replaces the sources, as [`set_rules`](Self::set_rules) does the rules.
-    pub fn set_requests(&mut self, requests: Requests) {
+    pub fn set_requests(&mut self, store: &Store, requests: Requests) {
+        // Reports name the ports of NICs already.
+        if self.requests.is_empty() && !requests.is_empty() {
+            self.located = Located::all(store);
+        }
         self.requests = requests;
         self.is_outdated = true;
     }

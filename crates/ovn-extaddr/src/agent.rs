@@ -126,7 +126,6 @@ impl Run {
             dry_run = self.dry_run,
             "starting"
         );
-        // A listener that cannot be opened is an error at the start; later, the agent's work has priority.
         if let Some(place) = &settings.metrics {
             inputs
                 .exposition
@@ -153,7 +152,7 @@ impl Agent {
         let lock = settings.rules.owner.lock();
         let store = Store::new();
         let mut engine = Engine::new(settings.rules.clone());
-        engine.set_requests(Requests::new(settings.cms.iter().map(|cms| cms.kind)));
+        engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         let mut config = settings.session();
         config.lock = Some(lock.clone()).filter(|_| !dry_run);
         let verification =
@@ -319,7 +318,7 @@ impl Agent {
         if !self.may_decide() {
             return;
         }
-        if self.role() != Role::Active {
+        if self.election.others_write {
             self.engine.forget_lost_sources(&self.northbound.store);
         }
         let start = now();

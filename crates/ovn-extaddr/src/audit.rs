@@ -4,9 +4,9 @@
 //! the database is missing from the file even if the agent is killed; a transaction without a second line may or may
 //! not have been committed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::SystemTime;
@@ -25,7 +25,7 @@ pub(crate) struct Audit {
     /// The id that distinguishes the transactions of one process from those of another.
     run: String,
     count: u64,
-    /// Whether the last line was not written completely.
+    /// Whether the last line of the file is not complete.
     is_torn: bool,
 }
 
@@ -67,7 +67,8 @@ impl Audit {
     /// Opens the file, and creates it if it does not exist.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let run = format!("{}-{}", process::id(), rfc3339(SystemTime::now()));
-        Ok(Self { file: open(path)?, path: path.to_owned(), run, count: 0, is_torn: false })
+        let (file, is_torn) = open(path)?;
+        Ok(Self { file, is_torn, path: path.to_owned(), run, count: 0 })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -76,12 +77,13 @@ impl Audit {
 
     /// Opens another file, in which a transaction under way keeps its number.
     pub(crate) fn moved(&self, path: &Path) -> io::Result<Self> {
-        Ok(Self { file: open(path)?, path: path.to_owned(), run: self.run.clone(), ..*self })
+        let (file, is_torn) = open(path)?;
+        Ok(Self { file, is_torn, path: path.to_owned(), run: self.run.clone(), count: self.count })
     }
 
     /// Reopens the file by its name: logrotate has moved the old one.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        self.file = open(&self.path)?;
+        (self.file, self.is_torn) = open(&self.path)?;
         Ok(())
     }
 
@@ -119,8 +121,19 @@ impl Audit {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+/// Opens the file, and returns whether its last line is not complete.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+    let is_torn = last_byte(path, &file.metadata()?).is_some_and(|byte| byte != b'\n');
+    Ok((file, is_torn))
+}
+
+/// Returns the last byte of a file, if it is one and can be read.
+fn last_byte(path: &Path, metadata: &Metadata) -> Option<u8> {
+    let mut byte = [0];
+    let at = metadata.len().checked_sub(1).filter(|_| metadata.is_file())?;
+    File::open(path).ok()?.read_exact_at(&mut byte, at).ok()?;
+    Some(byte[0])
 }
 
 #[cfg(test)]
@@ -136,9 +149,8 @@ mod tests {
         let mut audit = Audit::open(&one).unwrap();
         let sent = Sent { owner: "o", server: "unix:/s".to_owned(), lock_epoch: 1, changes: Vec::new() };
         audit.sending(&sent).unwrap();
+        std::fs::write(&two, "{\"time\":").unwrap();
         let mut audit = audit.moved(&two).unwrap();
-        audit.file.write_all(b"{\"time\":").unwrap();
-        audit.is_torn = true;
         audit.concluded(&TransactionOutcome::Committed).unwrap();
         let last = |path: &Path| -> serde_json::Value {
             serde_json::from_str(std::fs::read_to_string(path).unwrap().lines().last().unwrap()).unwrap()

@@ -63,7 +63,7 @@ impl Exposition {
     /// Changes the place where it listens; `None` for nowhere.
     ///
     /// # Errors
-    /// It cannot listen there. Then everything is as before.
+    /// It cannot listen there. Then it listens where it did before, if it still can; connections end.
     pub(crate) async fn listen(&mut self, place: Option<&Listen>, page: StatusPage) -> io::Result<()> {
         let former_place = self.place.clone();
         // This is set first: a page for this machine only must not be visible elsewhere even for a moment.
@@ -74,8 +74,9 @@ impl Exposition {
         let switched = self.switch(place).await;
         if switched.is_err() {
             self.page.send_replace(former_page);
-            // If somebody else took the former place in this moment, there is none.
-            let _ = self.switch(former_place.as_ref()).await;
+            if let Err(error) = self.switch(former_place.as_ref()).await {
+                warn!(%error, "cannot listen where it did before");
+            }
         }
         switched
     }

@@ -54,7 +54,7 @@ impl Observer {
         let (mut store, mut directory) = (Store::new(), Directory::default());
         // The time since a forward is gone is not known here. A row without one is shown as about to be deleted.
         let mut engine = Engine::new(Rules { hold_down: Duration::ZERO, ..settings.rules.clone() });
-        engine.set_requests(Requests::new(settings.cms.iter().map(|cms| cms.kind)));
+        engine.set_requests(&store, Requests::new(settings.cms.iter().map(|cms| cms.kind)));
         let mut replicas = Both(&mut store, &mut directory);
         synced(settings, &mut session, &mut replicas, Progress::on_terminal()).await?;
         let limit = settings.timeout.map_or(SOURCES_TIMEOUT, |limit| limit.min(SOURCES_TIMEOUT));

@@ -1,6 +1,6 @@
 //! Detection of requests to reload the configuration: SIGHUP, or a change of one of its files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::settings::{Options, Settings};
+use crate::settings::{Options, Settings, sources};
 
 /// The time to wait for an editor to finish: many write a file in several steps.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -48,11 +48,10 @@ impl Reload {
     fn watch(&mut self, policy: Option<PathBuf>) {
         let (file, directories) = self.options.places();
         let files: Vec<_> = std::iter::once(file).chain(policy).collect();
-        let watcher = watch(&files, &directories, self.sender.clone());
-        if let Err(error) = &watcher {
-            warn!(%error, "cannot watch the configuration: it is reloaded on SIGHUP only");
+        match watch(&files, &directories, self.sender.clone()) {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => warn!(%error, "cannot watch the configuration: a change may need SIGHUP"),
         }
-        self.watcher = watcher.ok();
     }
 
     /// Waits for the next request.
@@ -104,18 +103,30 @@ fn watch(
     let directories: BTreeSet<PathBuf> =
         parents.chain(drop_ins.iter().map(PathBuf::as_path)).map(Path::to_owned).collect();
     let (drop_ins, watched) = (drop_ins.to_vec(), directories.clone());
+    // The files that somebody writes to, and since when.
+    let mut open: BTreeMap<PathBuf, Instant> = BTreeMap::new();
     let mut watcher = recommended_watcher(move |event: notify::Result<Event>| {
+        let is_drop_in = |path: &Path| {
+            path.parent().is_some_and(|parent| drop_ins.iter().any(|directory| directory == parent))
+                && sources::is_drop_in(path)
+        };
         let concerns = |path: &Path| {
             // A directory itself is created or removed.
             watched.contains(path)
                 || path.file_name().is_some_and(|name| name == VOLUME_LINK || names.contains(name))
-                || path.parent().is_some_and(|parent| drop_ins.iter().any(|directory| directory == parent))
+                || is_drop_in(path)
         };
         if let Ok(event) = event
             && let Some(path) = event.paths.iter().find(|path| concerns(path))
-            && let Some(pause) = pause_after(event.kind, path)
+            && let Some(change) = Change::from_event(event.kind, path)
         {
-            sender.send_replace(pause);
+            match change {
+                Change::Begun => drop(open.insert(path.clone(), Instant::now())),
+                Change::Complete => drop(open.remove(path)),
+                Change::Metadata => {}
+            }
+            open.retain(|_, since| since.elapsed() < WRITE_TIMEOUT);
+            sender.send_replace(if open.is_empty() { PAUSE } else { WRITE_TIMEOUT });
         }
     })?;
     for directory in &directories {
@@ -129,17 +140,28 @@ fn watch(
     Ok(watcher)
 }
 
-/// Returns how long to wait after an event, or `None` if nothing has changed.
-fn pause_after(kind: EventKind, path: &Path) -> Option<Duration> {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(PAUSE),
-        EventKind::Access(_) => None,
-        EventKind::Modify(ModifyKind::Data(_)) => Some(WRITE_TIMEOUT),
-        // A link is complete, and nobody closes it.
-        EventKind::Create(_) if path.symlink_metadata().is_ok_and(|created| created.is_file()) => {
-            Some(WRITE_TIMEOUT)
+/// A change of a file.
+enum Change {
+    /// Somebody writes to it, and has not closed it.
+    Begun,
+    Complete,
+    Metadata,
+}
+
+impl Change {
+    /// Returns the change that an event reports, if any.
+    fn from_event(kind: EventKind, path: &Path) -> Option<Self> {
+        match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Self::Complete),
+            EventKind::Access(_) => None,
+            EventKind::Modify(ModifyKind::Data(_)) => Some(Self::Begun),
+            EventKind::Modify(ModifyKind::Metadata(_)) => Some(Self::Metadata),
+            // A link is complete, and nobody closes it.
+            EventKind::Create(_) if path.symlink_metadata().is_ok_and(|created| created.is_file()) => {
+                Some(Self::Begun)
+            }
+            _ => Some(Self::Complete),
         }
-        _ => Some(PAUSE),
     }
 }
 
@@ -177,6 +199,9 @@ mod tests {
             open.write_all(b"#").unwrap();
             std::mem::forget(open);
         });
+        check("permissions", Some(PAUSE), &|| {
+            fs::set_permissions(&file, fs::metadata(&file).unwrap().permissions()).unwrap();
+        });
         check("appended to", Some(PAUSE), &|| appended().write_all(b"#").unwrap());
         check("read", None, &|| drop(fs::read(&file).unwrap()));
         check("another file", None, &|| fs::write(place("other"), "").unwrap());
@@ -184,6 +209,7 @@ mod tests {
         for what in ["a directory", "a directory again"] {
             check(what, Some(PAUSE), &|| fs::create_dir(&drop_ins).unwrap());
             check("a drop-in", Some(PAUSE), &|| fs::write(drop_ins.join("1.toml"), "").unwrap());
+            check("an editor's file", None, &|| fs::write(drop_ins.join(".1.toml.swp"), "").unwrap());
             check("a link", Some(PAUSE), &|| {
                 std::os::unix::fs::symlink("/dev/null", drop_ins.join("2.toml")).unwrap();
             });

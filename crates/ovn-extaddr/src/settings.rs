@@ -2,7 +2,7 @@
 
 mod file;
 mod socket;
-mod sources;
+pub(crate) mod sources;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -45,7 +45,7 @@ fn now() -> Now {
 /// An engine with an Incus as a source that was not read yet.
 fn expecting(network: &NetworkBuilder) -> Engine {
     let mut engine = Engine::new(network.rules.clone());
-    engine.set_requests(Requests::new([Kind::Incus]));
+    engine.set_requests(&network.store(), Requests::new([Kind::Incus]));
     engine
 }
 

@@ -132,7 +132,7 @@ fn instances_without_ports_appear_once_on_pages() {
     };
     let network = network();
     let (mut store, mut engine) = (network.store(), Engine::new(network.rules));
-    engine.set_requests(Requests::new([Kind::Incus, Kind::Incus]));
+    engine.set_requests(&store, Requests::new([Kind::Incus, Kind::Incus]));
     engine.take_update(&store, 0, SourceUpdate::Listed((0..150).map(instance).collect()));
     engine.take_update(&store, 1, SourceUpdate::Listed((50..200).map(instance).collect()));
     engine.catch_up(&mut store, Now { instant: Instant::now(), wall: 1_800_000_000 });

@@ -15,6 +15,8 @@ pub(super) struct Election {
     pub(super) paused: bool,
     /// Whether the agent had the lock at the last lock event.
     had_lock: bool,
+    /// Whether another agent may have written since this one was active.
+    pub(super) others_write: bool,
     /// When the agent was granted the lock last.
     pub(super) lock_since: Option<SystemTime>,
     pub(super) takeover: Takeover,
@@ -22,7 +24,7 @@ pub(super) struct Election {
 
 impl Election {
     pub(super) fn new(dry_run: bool, takeover: Takeover) -> Self {
-        Self { dry_run, paused: false, had_lock: false, lock_since: None, takeover }
+        Self { dry_run, paused: false, had_lock: false, others_write: true, lock_since: None, takeover }
     }
 
     pub(super) fn role(&self, lock: LockStatus) -> Role {
@@ -46,19 +48,31 @@ impl Agent {
                 self.election.lock_since = Some(SystemTime::now());
                 self.election.takeover.granted(now().instant);
                 if !self.election.takeover.is_challenging() {
+                    self.becomes_active();
                     info!(epoch, "active: this agent has the lock");
                 }
             }
             LockStatus::Waiting if had_lock => self.stolen(),
-            LockStatus::Waiting => info!("standby: another agent has the lock"),
+            LockStatus::Waiting => {
+                self.election.others_write = true;
+                info!("standby: another agent has the lock");
+            }
             LockStatus::None if self.election.paused => info!("paused: lock released"),
             LockStatus::None => info!("lock lost with the connection"),
         }
         if status == LockStatus::None {
+            self.election.others_write = true;
             self.election.takeover.lost();
         }
         if !self.election.had_lock {
             self.forget_verified();
+        }
+    }
+
+    /// What a source reported before it was lost may be older than what another agent has written.
+    fn becomes_active(&mut self) {
+        if std::mem::take(&mut self.election.others_write) {
+            self.engine.forget_lost_sources(&self.northbound.store);
         }
     }
 
@@ -69,6 +83,7 @@ impl Agent {
                 self.steal_lock();
             }
             Stolen::Concede => {
+                self.election.others_write = true;
                 let to_change = self.engine.unsettled().len();
                 info!(to_change, "standby: another agent has taken the lock back");
             }
@@ -82,6 +97,7 @@ impl Agent {
         }
         let now = now().instant;
         if self.election.takeover.is_unanswered(now) {
+            self.becomes_active();
             self.metrics.takeovers.inc();
             warn!("active: the previous lock holder did not take the lock back");
             self.send();

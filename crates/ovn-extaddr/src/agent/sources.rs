@@ -114,7 +114,7 @@ impl Agent {
         let former: Vec<_> =
             cms.iter().map(|cms| self.sources.cms.iter().position(|former| former == cms)).collect();
         let kinds = cms.iter().map(|cms| cms.kind);
-        self.engine.change_sources(kinds.zip(former.iter().copied()));
+        self.engine.change_sources(&self.northbound.store, kinds.zip(former.iter().copied()));
         let times = former.into_iter().map(|former| Some(self.sources.times.get(former?)?.clone()));
         let times = times.map(Option::unwrap_or_default).collect();
         self.sources = Sources { times, ..Sources::new(cms, now().instant) };

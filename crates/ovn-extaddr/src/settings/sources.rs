@@ -33,15 +33,20 @@ pub(super) fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         };
         for entry in entries {
             let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
-            // Editors keep hidden files beside the ones that they change.
-            let name = path.file_name().filter(|name| !name.as_encoded_bytes().starts_with(b"."));
-            if let (Some(name), Some("toml")) = (name, path.extension().and_then(|e| e.to_str())) {
+            if let Some(name) = path.file_name().filter(|_| is_drop_in(&path)) {
                 drop_ins.insert(name.to_owned(), path);
             }
         }
     }
     files.extend(drop_ins.into_values());
     Ok(files)
+}
+
+/// Returns whether a file in a directory of drop-ins is one, by its name. Editors keep hidden files beside the ones that
+/// they change.
+pub(crate) fn is_drop_in(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && path.extension().is_some_and(|extension| extension == "toml")
 }
 
 /// Returns the directories of drop-ins, whether they exist or not.

@@ -56,7 +56,10 @@ fn skip<'a>(bytes: &'a [u8], text: &str) -> Result<&'a [u8], Mismatch> {
 }
 
 fn skip_uuid(bytes: &[u8]) -> Result<&[u8], Mismatch> {
-    let (uuid, rest) = bytes.split_at_checked(36).ok_or(Mismatch::Short)?;
+    let Some((uuid, rest)) = bytes.split_at_checked(36) else {
+        let is_possible = bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+        return Err(if is_possible { Mismatch::Short } else { Mismatch::Different });
+    };
     Uuid::try_parse_ascii(uuid).map(|_| rest).map_err(|_| Mismatch::Different)
 }
 
@@ -84,6 +87,8 @@ mod tests {
             (since, format!(r#"[false,"{ID}",{{"#), true),
             (since, r#"[{"rows":[]}]"#.to_owned(), false),
             (since, "[true]".to_owned(), false),
+            (since, r#"[true,"x"]"#.to_owned(), false),
+            (cond, r#"{"a":{"b":1}}"#.to_owned(), false),
             (since, r#"[true,"no-uuid-but-quite-as-long-as-one-is",{"#.to_owned(), false),
             (since, "{}".to_owned(), false),
             (since, "null".to_owned(), false),
