@@ -186,17 +186,23 @@ impl Engine {
         store: &Store,
         sources: impl IntoIterator<Item = (Kind, Option<usize>)>,
     ) {
-        let requests = std::mem::take(&mut self.requests).with_sources(sources);
-        self.set_requests(store, requests);
+        let had_none = self.requests.is_empty();
+        self.requests = std::mem::take(&mut self.requests).with_sources(sources);
+        self.sources_changed(store, had_none);
     }
 
     /// Replaces the sources, as [`set_rules`](Self::set_rules) does the rules.
     pub fn set_requests(&mut self, store: &Store, requests: Requests) {
-        // Reports name the ports of NICs already.
-        if self.requests.is_empty() && !requests.is_empty() {
+        let had_none = self.requests.is_empty();
+        self.requests = requests;
+        self.sources_changed(store, had_none);
+    }
+
+    fn sources_changed(&mut self, store: &Store, had_none: bool) {
+        // Reports name the ports of NICs even before the next update.
+        if had_none && !self.requests.is_empty() {
             self.located = Located::all(store);
         }
-        self.requests = requests;
         self.is_outdated = true;
     }
 

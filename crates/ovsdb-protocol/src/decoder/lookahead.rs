@@ -1,7 +1,7 @@
 //! Recognition of a monitor's reply by its first bytes, for servers that write the result before the id.
 //!
 //! ovsdb-server writes the members of an object in the order of their hashes. Where it is compiled for processors with
-//! CRC32 instructions, as on RHEL 9, it hashes by these (`lib/hash.h`), and a reply has the order `error`, `result`,
+//! CRC32 instructions (`-msse4.2`), it hashes by these (`lib/hash.h`), and a reply has the order `error`, `result`,
 //! `id`. A result that may be a snapshot must be streamed before the id arrives.
 
 use uuid::Uuid;
