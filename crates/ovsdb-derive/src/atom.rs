@@ -35,6 +35,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     };
     // The word of a value that represents several is not known.
     let other_name = other.map(|other| quote!(Self::#other => "",));
+    let is_lossy = other.is_some();
     let visibility = &input.vis;
     let column = has_default.then(|| {
         quote! {
@@ -73,6 +74,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
         impl ::ovsdb_protocol::AtomValue for #name {
             const TYPE: ::ovsdb_protocol::AtomicType = ::ovsdb_protocol::AtomicType::String;
             const VALUES: &'static [&'static str] = &[#(#names),*];
+            const IS_LOSSY: bool = #is_lossy;
 
             fn from_atom(
                 atom: ::ovsdb_protocol::AtomRef<'_>,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// A value that was not understood. It counts as absent.
+/// A value that was not understood. It counts as absent. An element of a set, or a pair of a map, is a problem of its
+/// column until a difference of that column arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {

@@ -97,6 +97,9 @@ impl Tables {
     }
 
     /// Removes the table of `T` and its rows. Updates of it are ignored until the next call of [`Replica::declare`].
+    ///
+    /// If the table is added again, call [`Session::redeclare`](crate::Session::redeclare): a session that resumes by
+    /// differences would leave it empty.
     pub fn remove<T: Table + Send + Sync + 'static>(&mut self) {
         self.tables.retain(|table| !table.as_any().is::<TableCache<T>>());
     }

@@ -121,6 +121,8 @@ impl State {
                 self.status.send_modify(|status| status.ready(remote, role));
             }
             SessionEvent::Connected(_) | SessionEvent::Synced { .. } | SessionEvent::Updated => {}
+            SessionEvent::Unsynced => self.unsynced(),
+            SessionEvent::RoleChanged(role) => self.status.send_modify(|status| status.role_changed(role)),
             SessionEvent::Lock(status) => {
                 if let Some(lock) = &self.lock {
                     lock.send_replace(status);
@@ -251,9 +253,13 @@ impl State {
     /// Makes the session monitor tables that were added. If too many requests are pending, it is tried again later.
     fn declare(&mut self) {
         if self.is_undeclared {
-            self.status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
+            self.unsynced();
             self.is_undeclared = self.session.redeclare().is_err();
         }
+    }
+
+    fn unsynced(&self) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
     }
 
     /// Removes the tables of dropped monitors. The server continues to send their rows until the next monitor request.
@@ -308,7 +314,7 @@ fn enter<K: std::hash::Hash + Eq, T>(
         Ok(id) => drop(pending.insert(id, reply)),
         Err(error) => {
             if error.is_not_sent() {
-                // A conversion of the schema, for which there is no event, also ends the synchronised state.
+                // The event that says so is still to come.
                 status.send_if_modified(|status| std::mem::replace(&mut status.is_ready, false));
             }
             let _ = reply.send(Err(error));

@@ -33,6 +33,11 @@ impl Status {
         self.failures.push((remote, error));
     }
 
+    /// Records another role of the server, if it can be used.
+    pub(super) fn role_changed(&mut self, role: ServerRole) {
+        self.role = self.role.map(|_| role);
+    }
+
     /// Records that a server can be used.
     pub(super) fn ready(&mut self, remote: Option<Endpoint>, role: Option<ServerRole>) {
         *self = Self { is_ready: true, remote, role, ..Self::default() };

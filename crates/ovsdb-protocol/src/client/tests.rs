@@ -377,6 +377,20 @@ async fn lock_is_released_if_its_request_is_dropped_in_any_state() {
     running.abort();
 }
 
+/// Another server does not know the lock. Found by a reading: the release waited for one, for up to 30 seconds.
+#[tokio::test(start_paused = true)]
+async fn release_of_a_lock_waits_for_no_other_connection() {
+    let server = Server::unix();
+    let Connected { client, mut peer, .. } = connected(&server).await;
+    let name = "leader".parse().unwrap();
+    let (lock, ()) = join!(client.lock(&name), answer_lock(&mut peer, true));
+    drop(peer);
+    client.status.clone().wait_for(|status| !status.is_ready).await.unwrap();
+    let start = Instant::now();
+    assert!(lock.unwrap().release().await.is_err());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test(start_paused = true)]
 async fn client_whose_driver_ended_reports_an_error() {
     let server = Server::unix();

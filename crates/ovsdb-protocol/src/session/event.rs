@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lock::LockStatus;
 use crate::outcome::Outcome;
+use crate::server::ServerRole;
 use crate::transact::TransactionId;
 
 /// The id of a request of a session other than a transaction.
@@ -29,6 +30,11 @@ pub enum SessionEvent {
         /// True if the server sent only the differences, false if all rows were fetched.
         resumed: bool,
     },
+    /// The replica is no longer synchronised, although the connection lasts: the database's schema was converted, or
+    /// [`Session::redeclare`](crate::Session::redeclare) was called. [`Synced`](Self::Synced) follows.
+    Unsynced,
+    /// The server of the connection has another role now: a follower became the leader, or the reverse.
+    RoleChanged(ServerRole),
     /// An update was committed to the replica.
     Updated,
     /// The lock's status changed.

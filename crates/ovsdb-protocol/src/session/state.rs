@@ -240,6 +240,9 @@ impl SessionState {
         };
         let cluster = server.1.as_ref().and_then(|database| database.cluster_id);
         let role = server.0;
+        if self.role().is_some_and(|former| former != role) {
+            self.events.push_back(SessionEvent::RoleChanged(role));
+        }
         self.connection.server = Some(server);
         self.update_lock(role, rpc)?;
         let Some(schema) = self.connection.schema.take() else { return Ok(()) };
@@ -309,7 +312,9 @@ impl SessionState {
         self.connection.last = None;
         self.connection.requested = None;
         self.connection.staged = None;
-        self.connection.synced = false;
+        if std::mem::take(&mut self.connection.synced) {
+            self.events.push_back(SessionEvent::Unsynced);
+        }
         self.request_schema(rpc)
     }
 }

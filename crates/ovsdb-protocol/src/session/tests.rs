@@ -112,6 +112,8 @@ fn abridged(event: &SessionEvent) -> String {
         SessionEvent::Connected(_) => "connected".to_owned(),
         SessionEvent::Synced { resumed: true } => "synced by differences".to_owned(),
         SessionEvent::Synced { resumed: false } => "synced whole".to_owned(),
+        SessionEvent::Unsynced => "unsynced".to_owned(),
+        SessionEvent::RoleChanged(role) => format!("role {role:?}"),
         SessionEvent::Updated => "updated".to_owned(),
         SessionEvent::Lock(status) => format!("lock {status:?}"),
         SessionEvent::Completed { id, outcome } => format!("completed {} {outcome:?}", id.0),

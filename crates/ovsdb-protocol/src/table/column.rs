@@ -12,7 +12,9 @@ use crate::value::AtomicType;
 
 /// A type of fields that hold a whole column. `C` is the [`Context`](super::ColumnGroup::Context) of the row type.
 ///
-/// Implemented for [`AtomValue`]s, and for `Option`, `Vec` (sorted), `BTreeSet` and `BTreeMap` of them.
+/// Implemented for [`AtomValue`]s, and for `Option`, `Vec` (sorted), `BTreeSet` and `BTreeMap` of them. An `Option` is for
+/// a column that may be empty by the server's schema, or for an enumeration without a default: servers leave out the
+/// default atoms of new rows (0, false, an empty text), so that a mandatory column would be `None` at first.
 pub trait Column<C: ?Sized = ()>: Default {
     /// The type of column that the field can hold.
     const KIND: ColumnKind;
@@ -34,7 +36,7 @@ pub trait Column<C: ?Sized = ()>: Default {
 ///
 /// - `#[ovsdb(name = "WORD")]`: the word;
 /// - `#[ovsdb(other)]`: any word that is none of the others, of one variant at most. It is not kept: `as_str` returns an
-///   empty text. Without such a variant, these words are not understood.
+///   empty text, and the type [is lossy](Self::IS_LOSSY). Without such a variant, these words are not understood.
 ///
 /// A field of the type itself, which is a [`Column`] then, needs a variant with the attribute `#[default]` of
 /// [`Default`]: the value of an empty column, or of one that is not understood. An `Option` of the type and collections
@@ -68,6 +70,28 @@ pub trait AtomValue: Sized {
 
     /// The words that an enumeration knows; empty for types that take any value.
     const VALUES: &'static [&'static str] = &[];
+
+    /// Whether different atoms may be read as equal values. Sets and maps cannot hold such a type, because differences
+    /// could not be applied to them:
+    ///
+    /// ```compile_fail
+    /// # use ovsdb_protocol::{AtomValue, Table};
+    /// #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, AtomValue)]
+    /// enum Flag {
+    ///     Up,
+    ///     #[ovsdb(other)]
+    ///     Other,
+    /// }
+    ///
+    /// #[derive(Clone, Debug, Table)]
+    /// #[ovsdb(table = "Port")]
+    /// struct Port {
+    ///     flags: Vec<Flag>,
+    /// }
+    ///
+    /// assert_eq!(Port::TABLE.columns.len(), 1);
+    /// ```
+    const IS_LOSSY: bool = false;
 
     /// Reads a value.
     ///
@@ -222,6 +246,12 @@ impl<C: ?Sized, T: AtomValue> Column<C> for Option<T> {
     }
 }
 
+/// Refuses, when the program is compiled, a collection of values that may be equal although they are not the same.
+const fn lossless<T: AtomValue>(kind: ColumnKind) -> ColumnKind {
+    assert!(!T::IS_LOSSY, "a set or map cannot hold an enumeration with #[ovsdb(other)]");
+    kind
+}
+
 /// Calls `each` with every valid element of a set; the last error is that of the column.
 fn read_set<T: AtomValue>(
     value: &mut DatumReader<'_, '_>,
@@ -240,7 +270,7 @@ fn read_set<T: AtomValue>(
 }
 
 impl<C: ?Sized, T: AtomValue + Ord> Column<C> for BTreeSet<T> {
-    const KIND: ColumnKind = ColumnKind::Set(T::TYPE);
+    const KIND: ColumnKind = lossless::<T>(ColumnKind::Set(T::TYPE));
     const VALUES: &'static [&'static str] = T::VALUES;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
@@ -253,7 +283,7 @@ impl<C: ?Sized, T: AtomValue + Ord> Column<C> for BTreeSet<T> {
 }
 
 impl<C: ?Sized, T: AtomValue + Ord> Column<C> for Vec<T> {
-    const KIND: ColumnKind = ColumnKind::Set(T::TYPE);
+    const KIND: ColumnKind = lossless::<T>(ColumnKind::Set(T::TYPE));
     const VALUES: &'static [&'static str] = T::VALUES;
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
@@ -266,7 +296,7 @@ impl<C: ?Sized, T: AtomValue + Ord> Column<C> for Vec<T> {
 }
 
 impl<C: ?Sized, K: AtomValue + Ord, V: AtomValue + PartialEq> Column<C> for BTreeMap<K, V> {
-    const KIND: ColumnKind = ColumnKind::Map(K::TYPE, V::TYPE);
+    const KIND: ColumnKind = lossless::<V>(lossless::<K>(ColumnKind::Map(K::TYPE, V::TYPE)));
 
     fn apply(&mut self, value: &mut DatumReader<'_, '_>, _: &mut C) -> Result<(), ColumnError> {
         let mut outcome = Ok(());

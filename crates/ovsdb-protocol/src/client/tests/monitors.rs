@@ -154,6 +154,32 @@ async fn table_can_be_added_and_dropped_at_any_time() {
     let (_peer, ()) = join!(script, program);
 }
 
+/// Found by a reading: it was ready until the next call failed.
+#[tokio::test(start_paused = true)]
+async fn client_is_not_ready_while_a_converted_schema_is_adopted() {
+    let server = Server::unix();
+    let client = client(&server);
+    let rows = json!([false, id(1), {"Switch": row("initial", 1, "a")}]);
+    let script = async {
+        let mut peer = handshake_with(&server, &schema()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &rows).await;
+        peer
+    };
+    let (mut peer, monitor) = join!(script, client.monitor::<Switch>());
+    let _monitor = monitor.unwrap();
+    assert!(client.status().is_ready);
+    peer.notify("monitor_canceled", &json!(["session"])).await;
+    client.status.clone().wait_for(|status| !status.is_ready).await.unwrap();
+    let script = async {
+        let request = peer.expect("get_schema").await;
+        peer.reply(&request, &schema()).await;
+        let request = peer.expect("monitor_cond_since").await;
+        peer.reply(&request, &rows).await;
+    };
+    join!(script, async { client.ready().await.unwrap() });
+}
+
 /// A table that no server has must not block the client otherwise.
 #[tokio::test(start_paused = true)]
 async fn impossible_monitor_fails_and_leaves_the_client_usable() {
