@@ -45,7 +45,7 @@ pub(crate) fn advice(path: &Path) -> String {
             "put the user into group {group}; as a service, by a drop-in with SupplementaryGroups={group}"
         )
     };
-    format!("{place}: {cure} (examples are in /usr/share/doc/ovn-extaddr)")
+    format!("{place}: {cure} (examples are in /usr/share/ovn-extaddr)")
 }
 
 /// Returns the name for a number in one of these files, or the number. Other sources of names, which libc asks for

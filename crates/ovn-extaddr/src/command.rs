@@ -77,7 +77,7 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Look at everything that may be wrong: connection, certificates, locks, the network itself.
     Doctor(doctor::Doctor),
-    /// Remove everything that this owner put into the database.
+    /// Remove all rows of this owner, and restore the VIPs that they replace; intents stay.
     Cleanup(cleanup::Cleanup),
     /// Print what a shell needs to complete commands, and names of the database.
     Completions(completions::Completions),

@@ -204,7 +204,7 @@ pub(crate) async fn read(
     match answered.with_context(|| format!("{} does not answer in time", transaction.database))?? {
         Outcome::Committed(results) => Ok(results),
         Outcome::Refused(refusal) => {
-            let context = format!("{} does not tell", transaction.database);
+            let context = format!("{} refused the request", transaction.database);
             Err(anyhow::Error::new(refusal.error).context(context))
         }
         Outcome::Unknown => bail!("the connection to {} was lost: try again", transaction.database),

@@ -150,7 +150,7 @@ fn doctor_reports_the_expiry_of_certificates() -> Result<()> {
     let (status, found) = doctor(&cli)?;
     let (level, message) = of_ours(&found)?;
     assert_eq!((status, level), (Some(1), json!("problem")));
-    assert!(message.ends_with("has ended on 2021-02-03T04:05:06.000Z"), "{message}");
+    assert!(message.ends_with("expired on 2021-02-03T04:05:06.000Z"), "{message}");
     config(&good, Path::new("/no/such/file.pem"))?;
     let (status, found) = doctor(&cli)?;
     assert_eq!((status, of_ours(&found)?.0), (Some(1), json!("problem")));

@@ -124,7 +124,7 @@ fn package_is_installed_upgraded_removed_and_purged() -> Result<()> {
         ensure!(journal.contains("a drop-in with User=root"), "{journal}");
         Ok(true)
     })?;
-    machine.sh("install -D -m 644 /usr/share/doc/ovn-extaddr/socket-of-root.conf \
+    machine.sh("install -D -m 644 /usr/share/ovn-extaddr/socket-of-root.conf \
          /etc/systemd/system/ovn-extaddr.service.d/socket.conf && systemctl daemon-reload && \
          systemctl restart ovn-extaddr")?;
     state("active")?;
@@ -249,7 +249,7 @@ fn socket_of_openvswitch(machine: &Machine) -> Result<()> {
         (
             "750",
             "openvswitch",
-            "cp /usr/share/doc/ovn-extaddr/socket-of-openvswitch.conf $unit/socket.conf".to_owned(),
+            "cp /usr/share/ovn-extaddr/socket-of-openvswitch.conf $unit/socket.conf".to_owned(),
         ),
         ("770", "ovn-extaddr", format!("printf '{by_group}' >$unit/socket.conf")),
     ] {

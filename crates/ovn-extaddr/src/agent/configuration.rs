@@ -67,6 +67,7 @@ impl Agent {
             && let Err(error) = audit.reopen()
         {
             error!(file = %audit.path().display(), %error, "cannot reopen the audit file");
+            self.metrics.audit_failures.inc();
         }
     }
 

@@ -135,7 +135,7 @@ fn looked(places: &[PathBuf]) -> Option<Finding> {
         let there = match path.try_exists() {
             Ok(true) => "is there",
             Ok(false) => "is not there",
-            Err(_) => "may not be looked at",
+            Err(_) => "cannot be examined",
         };
         format!("{} {there}", path.display())
     };
@@ -196,7 +196,7 @@ fn database(store: &Store, engine: &Engine, names: &PortNames<'_>, findings: &mu
     owners(store, engine, findings);
     intents(store, engine, findings);
     findings.extend(kept(store, names));
-    findings.extend(perishable(store, names));
+    findings.extend(lost_with_port(store, names));
     let hazards = hazards::all(engine.network(store));
     if hazards.is_empty() {
         findings.push(Finding::good("network", "no hazards"));
@@ -238,7 +238,7 @@ fn kept(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
 }
 
 /// Returns a note on ports whose intents are in their own keys, which their CMS deletes with them.
-fn perishable(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
+fn lost_with_port(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
     let asking = store.ports().map(|(_, port)| port);
     let asking = asking.filter(|port| Family::ALL.iter().any(|family| port.external(*family).is_some()));
     let mut ports = asking.filter(|port| Nic::from_port_name(&port.name).is_some());
@@ -249,7 +249,7 @@ fn perishable(store: &Store, names: &PortNames<'_>) -> Option<Finding> {
         1 + ports.count()
     );
     let cure = "`ovn-extaddr set PORT --keep`, or a key of the instance in the CMS, where the agent asks it";
-    Some(Finding::new("perishable", Level::Note, message, cure))
+    Some(Finding::new("intent-lost-with-port", Level::Note, message, cure))
 }
 
 fn intents(store: &Store, engine: &Engine, findings: &mut Vec<Finding>) {

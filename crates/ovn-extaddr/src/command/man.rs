@@ -83,7 +83,10 @@ fn closing() -> Roff {
     roff.control("SH", ["EXIT STATUS"]);
     for (status, meaning) in [
         ("0", "It was done."),
-        ("1", "It failed; standard error says why in a line."),
+        (
+            "1",
+            "It failed, and standard error has the reason; or a check of doctor or verify failed, as standard output says.",
+        ),
         ("2", "The command line is invalid."),
         ("3", "Only with plan --exit-code: there is something to change."),
     ] {
@@ -92,6 +95,7 @@ fn closing() -> Roff {
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, meaning) in [
         ("OVN_NB_DB", "Where the Northbound database's servers listen, as --db."),
+        ("OVN_SB_DB", "Where the Southbound database's servers listen, as --sb-db."),
         ("OVS_RUNDIR", "Where sockets are that --db names relatively. /var/run/openvswitch by default."),
         (
             "OVN_RUNDIR",
@@ -109,7 +113,7 @@ fn closing() -> Roff {
         ("/etc/ovn-extaddr/config.toml", "The configuration. Every key is described in the file."),
         (
             "/usr/lib/ovn-extaddr/config.d, /run/ovn-extaddr.d, /etc/ovn-extaddr/config.d",
-            "Drop-ins, *.toml, laid over it by their names.",
+            "Drop-ins, *.toml, which override it in the order of their names.",
         ),
         ("/run/ovn-extaddr", "The control socket of the service, with its pidfile."),
     ] {

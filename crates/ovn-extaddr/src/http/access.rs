@@ -54,7 +54,7 @@ impl StatusPage {
             (Self::Off, _) | (_, Some(Listen::Unix(_))) | (Self::Any, Some(_)) => Ok(()),
             (Self::Local, Some(Listen::Tcp(address))) if is_loopback(address.ip()) => Ok(()),
             (Self::Local, Some(place)) => Err(format!(
-                "the page asks nobody who they are, and others may reach {place}, where metrics are offered: {at_home}; \
+                "the page has no authentication, and others may reach {place}, where metrics are offered: {at_home}; \
                  status-page = \"any\" shows it to all of them"
             )),
             (Self::Local | Self::Any, None) => {

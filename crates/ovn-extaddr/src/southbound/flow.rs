@@ -87,9 +87,9 @@ pub(crate) async fn rows<T: DeserializeOwned>(
     match answers.into_iter().next() {
         Some(Answer { rows, error: None, .. }) => Ok(rows),
         Some(Answer { error: Some(error), details, .. }) => {
-            bail!("{} does not tell: {error}: {}", schema.name, details.unwrap_or_default())
+            bail!("{} refused the request: {error}: {}", schema.name, details.unwrap_or_default())
         }
-        None => bail!("{} does not tell", schema.name),
+        None => bail!("{} refused the request", schema.name),
     }
 }
 

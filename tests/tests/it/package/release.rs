@@ -21,7 +21,7 @@ fn installed() -> Result<(Machine, u32)> {
     })?
     .success()?;
     machine.sh(
-        "systemd-sysusers && systemd-tmpfiles --create && install -D -m 644 /usr/share/doc/ovn-extaddr/socket-of-root.conf \
+        "systemd-sysusers && systemd-tmpfiles --create && install -D -m 644 /usr/share/ovn-extaddr/socket-of-root.conf \
          /etc/systemd/system/ovn-extaddr.service.d/socket.conf && systemctl daemon-reload && \
          systemctl start ovn-ovsdb-server-nb && systemctl enable ovn-extaddr 2>&1 && timeout 20 systemctl start ovn-extaddr",
     )?;

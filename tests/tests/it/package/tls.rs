@@ -10,6 +10,12 @@ use crate::fixture::SOON;
 
 const UNIT: &str = "/etc/systemd/system/ovn-extaddr.service.d";
 
+/// As docs/install.md says: the files are for the commands, and the drop-in's options for the service.
+const CONFIGURATION: &str = "db = \"ssl:127.0.0.1:6641\"\n\
+    private-key = \"/etc/ovn-extaddr/private-key.pem\"\n\
+    certificate = \"/etc/ovn-extaddr/certificate.pem\"\n\
+    ca-cert = \"/etc/ovn-extaddr/ca-cert.pem\"\n";
+
 /// Makes the database listen with TLS for the agent only, and the service reach it as its own user; then restores
 /// everything.
 pub(super) fn run_service_over_tls(machine: &Machine) -> Result<()> {
@@ -32,8 +38,8 @@ pub(super) fn run_service_over_tls(machine: &Machine) -> Result<()> {
          set-connection pssl:6641:127.0.0.1")?;
 
     machine.sh(&format!(
-        "echo 'db = \"ssl:127.0.0.1:6641\"' >/etc/ovn-extaddr/config.d/20-tls.toml && mv {UNIT}/socket.conf /root/ && \
-         install -D -m 644 /usr/share/doc/ovn-extaddr/tls.conf {UNIT}/tls.conf && \
+        "printf '{CONFIGURATION}' >/etc/ovn-extaddr/config.d/20-tls.toml && mv {UNIT}/socket.conf /root/ && \
+         install -D -m 644 /usr/share/ovn-extaddr/tls.conf {UNIT}/tls.conf && \
          systemctl daemon-reload && systemctl restart --no-block ovn-extaddr"
     ))?;
     eventually(SOON, "it reads the database by TLS", || {
@@ -57,6 +63,11 @@ pub(super) fn run_service_over_tls(machine: &Machine) -> Result<()> {
     ensure!(reads("ovn-extaddr", given)?, "the agent's user has its key");
     ensure!(!reads("nobody", given)?, "nobody else has");
     ensure!(!reads("ovn-extaddr", "/etc/ovn-extaddr/private-key.pem")?, "the file is root's");
+    machine.sh("ovn-extaddr list")?;
+
+    // For bootstrap-ca-cert.
+    let owner = machine.sh("stat -c %U /var/lib/ovn-extaddr")?;
+    ensure!(owner.trim() == "ovn-extaddr", "it belongs to {owner}");
 
     // systemd 252 reports no more about a missing file; docs/install.md explains it.
     machine.sh("mv /etc/ovn-extaddr/private-key.pem /root/ && systemctl restart --no-block ovn-extaddr")?;

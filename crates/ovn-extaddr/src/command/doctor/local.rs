@@ -102,7 +102,7 @@ async fn status(socket: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     stream.take(MAX_BYTES).read_to_string(&mut text).await?;
     let answer: Value = serde_json::from_str(&text).context("it does not speak the protocol")?;
-    answer["result"].as_str().map(str::to_owned).context("it refuses to tell")
+    answer["result"].as_str().map(str::to_owned).context("it answered with an error")
 }
 
 #[cfg(test)]

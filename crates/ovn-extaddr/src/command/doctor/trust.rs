@@ -29,11 +29,11 @@ pub(super) fn look(tls: &TlsConfig) -> Vec<Finding> {
                 None => Finding::new(
                     "certificates",
                     Level::Warning,
-                    format!("{which} does not tell its end"),
+                    format!("{which} has no readable expiry date"),
                     cure,
                 ),
                 Some(end) if end <= now => {
-                    let message = format!("{which} has ended on {}", rfc3339(end));
+                    let message = format!("{which} expired on {}", rfc3339(end));
                     Finding::new("certificates", Level::Problem, message, cure)
                 }
                 Some(end) if end <= now + SOON => {
