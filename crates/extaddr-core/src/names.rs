@@ -134,11 +134,9 @@ impl<'a> PortNames<'a> {
         let nic = Nic::from_port_name(port);
         if let Some(nic) = &nic {
             let instances: Vec<_> = self.requests.instances_of(nic).collect();
-            for instance in &instances {
-                aliases.exact.extend(forms(instance, &nic.device));
-            }
             // If several claim to be the same instance, none of them counts.
-            if instances.len() == 1 {
+            if let [instance] = &*instances {
+                aliases.exact.extend(forms(instance, &nic.device));
                 aliases.shown = aliases.exact.first().cloned();
             }
         }

@@ -1,13 +1,14 @@
 //! CMSes as sources of intents: the NICs of Incus's and LXD's instances.
 //!
 //! NICs and their ports ([`nic`]), the messages of the API ([`instance`], [`listing`], [`event`]), what to read after
-//! an event ([`agenda`]), and the intents known so far ([`requests`]).
+//! an event ([`agenda`]) or after a listing ([`known`]), and the intents known so far ([`requests`]).
 
 use serde::Deserialize;
 
 pub mod agenda;
 pub mod event;
 pub mod instance;
+pub mod known;
 pub mod listing;
 pub mod nic;
 pub mod requests;

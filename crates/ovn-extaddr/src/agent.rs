@@ -82,6 +82,8 @@ struct Northbound {
     store: Store,
     /// Why the connection was lost last.
     lost: Option<(SystemTime, String)>,
+    /// The bytes and rows that the connection had received when the copy was no longer synchronised.
+    received_before: (u64, u64),
 }
 
 /// The inputs of the loop besides the database.
@@ -162,7 +164,12 @@ impl Agent {
         });
         let audit = audit.transpose()?;
         Ok(Self {
-            northbound: Northbound { session: Session::new(config), store, lost: None },
+            northbound: Northbound {
+                session: Session::new(config),
+                store,
+                lost: None,
+                received_before: (0, 0),
+            },
             engine,
             election: Election::new(dry_run, Takeover::new(settings.takeover.map(spread))),
             tracker: IntentTracker::new(settings.metrics_by_router),
@@ -274,15 +281,18 @@ impl Agent {
         match event {
             SessionEvent::Connected(remote) => {
                 self.metrics.connected();
+                self.northbound.received_before = (0, 0);
                 debug!(%remote, "connected");
             }
             SessionEvent::Synced { resumed } => {
-                let (bytes, rows) = self.northbound.session.received();
+                let (before, now) = (self.northbound.received_before, self.northbound.session.received());
+                let (bytes, rows) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
                 info!(resumed, bytes, rows, "synchronised with the database");
                 self.repeats.forget("disconnected");
                 self.count_resync(resumed, bytes);
             }
-            SessionEvent::Updated => {}
+            SessionEvent::Unsynced => self.northbound.received_before = self.northbound.session.received(),
+            SessionEvent::RoleChanged(_) | SessionEvent::Updated => {}
             SessionEvent::Lock(status) => self.lock_changed(status),
             SessionEvent::Completed { id, outcome } => {
                 // The outcome is judged by the database after it.
@@ -318,7 +328,7 @@ impl Agent {
         if !self.may_decide() {
             return;
         }
-        if self.election.others_write {
+        if self.election.others.may_have_written(now().instant) {
             self.engine.forget_lost_sources(&self.northbound.store);
         }
         let start = now();

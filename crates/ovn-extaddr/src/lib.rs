@@ -15,6 +15,7 @@ mod log;
 mod log_throttle;
 mod metrics;
 pub mod observe;
+mod other_writers;
 pub mod page;
 mod reach;
 mod reload;

@@ -170,7 +170,8 @@ fn instances_with_the_same_uuid_do_not_name_a_port() {
     let rows = [port(&nic(A, "eth0"), &[]), host(&nic(A, "eth0"), "web1.incus")];
     let world = World::new(&rows).with(&[("default", "web1", A), ("evil", "bank", A)]);
     assert_eq!(world.names().name(&nic(A, "eth0")).as_deref(), Some("web1/eth0"));
-    assert_eq!(world.find("bank"), Ok(nic(A, "eth0")));
+    assert_eq!(world.find("web1"), Ok(nic(A, "eth0")), "by its host name");
+    assert!(world.find("bank").is_err());
 }
 
 #[test]

@@ -79,6 +79,8 @@ impl Event {
             Some("instance") => match instance_name(&source) {
                 Some(name) => {
                     let old = context.and_then(|context| context.old_name);
+                    // That of a snapshot is `INSTANCE/SNAPSHOT`, and of no instance.
+                    let old = old.filter(|old| !old.contains('/'));
                     let old = old.map(|old| InstanceName::new(&name.project, &old));
                     Self::Instance(name, old)
                 }
@@ -167,6 +169,16 @@ mod tests {
         ] {
             assert_eq!(read(action, source), expected, "{action} {source}");
         }
+    }
+
+    /// Found by a reading: its former name was taken for that of an instance, which the API refuses.
+    #[test]
+    fn former_name_of_a_snapshot_is_no_instance() {
+        let text = json!({"type": "lifecycle", "metadata": {
+            "action": "instance-snapshot-renamed", "source": "/1.0/instances/c1/snapshots/s2", "context": {"old_name": "c1/s1"},
+        }});
+        let expected = Event::Instance(InstanceName::new("default", "c1"), None);
+        assert_eq!(Event::read(&text.to_string()).unwrap(), expected);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use ovsdb_protocol::LockStatus;
 use tracing::{error, info, warn};
 
 use super::{Agent, now};
+use crate::other_writers::OtherWriters;
 use crate::role::Role;
 use crate::takeover::{Stolen, Takeover};
 
@@ -15,8 +16,7 @@ pub(super) struct Election {
     pub(super) paused: bool,
     /// Whether the agent had the lock at the last lock event.
     had_lock: bool,
-    /// Whether another agent may have written since this one was active.
-    pub(super) others_write: bool,
+    pub(super) others: OtherWriters,
     /// When the agent was granted the lock last.
     pub(super) lock_since: Option<SystemTime>,
     pub(super) takeover: Takeover,
@@ -24,7 +24,8 @@ pub(super) struct Election {
 
 impl Election {
     pub(super) fn new(dry_run: bool, takeover: Takeover) -> Self {
-        Self { dry_run, paused: false, had_lock: false, others_write: true, lock_since: None, takeover }
+        let others = OtherWriters::new();
+        Self { dry_run, paused: false, had_lock: false, others, lock_since: None, takeover }
     }
 
     pub(super) fn role(&self, lock: LockStatus) -> Role {
@@ -54,14 +55,14 @@ impl Agent {
             }
             LockStatus::Waiting if had_lock => self.stolen(),
             LockStatus::Waiting => {
-                self.election.others_write = true;
+                self.election.others.has_lock();
                 info!("standby: another agent has the lock");
             }
             LockStatus::None if self.election.paused => info!("paused: lock released"),
             LockStatus::None => info!("lock lost with the connection"),
         }
         if status == LockStatus::None {
-            self.election.others_write = true;
+            self.election.others.lost(now().instant);
             self.election.takeover.lost();
         }
         if !self.election.had_lock {
@@ -71,7 +72,7 @@ impl Agent {
 
     /// What a source reported before it was lost may be older than what another agent has written.
     fn becomes_active(&mut self) {
-        if std::mem::take(&mut self.election.others_write) {
+        if self.election.others.end(now().instant) {
             self.engine.forget_lost_sources(&self.northbound.store);
         }
     }
@@ -83,7 +84,7 @@ impl Agent {
                 self.steal_lock();
             }
             Stolen::Concede => {
-                self.election.others_write = true;
+                self.election.others.has_lock();
                 let to_change = self.engine.unsettled().len();
                 info!(to_change, "standby: another agent has taken the lock back");
             }

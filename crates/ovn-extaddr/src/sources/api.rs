@@ -52,7 +52,9 @@ pub(super) struct Api<'a> {
 #[derive(Debug)]
 pub(super) struct Failure {
     /// The status of the answer, if there was one.
-    pub(super) status: Option<StatusCode>,
+    status: Option<StatusCode>,
+    /// Whether the answer cannot be used, apart from its status.
+    is_unusable: bool,
     text: String,
 }
 
@@ -127,7 +129,7 @@ impl<'a> Api<'a> {
         };
         let body = collect(response.into_body()).await?;
         let wrong =
-            |why: &dyn fmt::Display| Failure::new(format!("the answer to {path} makes no sense: {why}"));
+            |why: &dyn fmt::Display| Failure::unusable(format!("the answer to {path} makes no sense: {why}"));
         let answer: Answer<T> = serde_json::from_slice(&body).map_err(|error| wrong(&error))?;
         answer.metadata.map(Some).ok_or_else(|| wrong(&"there is no metadata in it"))
     }
@@ -176,7 +178,19 @@ impl Drop for Connection {
 
 impl Failure {
     pub(super) fn new(text: String) -> Self {
-        Self { status: None, text }
+        Self { status: None, is_unusable: false, text }
+    }
+
+    fn unusable(text: String) -> Self {
+        Self { is_unusable: true, ..Self::new(text) }
+    }
+
+    /// Returns whether it concerns only the object that was requested, rather than the whole source.
+    pub(super) fn is_of_object(&self) -> bool {
+        match self.status {
+            Some(status) => !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
+            None => self.is_unusable,
+        }
     }
 
     /// Creates the error of a server that refused; its explanation may be empty.
@@ -189,7 +203,11 @@ impl Failure {
             _ => "",
         };
         let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-        Self { status: Some(status), text: format!("the server answers {status}{why}{cure}") }
+        Self {
+            status: Some(status),
+            is_unusable: false,
+            text: format!("the server answers {status}{why}{cure}"),
+        }
     }
 
     /// Creates the error of a CMS to which there is no connection.
@@ -264,9 +282,9 @@ async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
 async fn collect(body: Incoming) -> Result<Bytes, Failure> {
     match timeout(SILENCE_TIMEOUT, Limited::new(body, MAX_ANSWER).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) => {
-            Err(Failure::new(format!("the answer breaks off, or is longer than {MAX_ANSWER} bytes: {error}")))
-        }
+        Ok(Err(error)) => Err(Failure::unusable(format!(
+            "the answer breaks off, or is longer than {MAX_ANSWER} bytes: {error}"
+        ))),
         Err(_) => Err(Failure::new(format!("the answer takes longer than {SILENCE_TIMEOUT:?}"))),
     }
 }
@@ -292,4 +310,24 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_of_one_object_is_not_that_of_the_source() {
+        let refused = |status| Failure::refused(status, "");
+        for (failure, is_of_object) in [
+            (refused(StatusCode::BAD_REQUEST), true),
+            (refused(StatusCode::INTERNAL_SERVER_ERROR), true),
+            (refused(StatusCode::UNAUTHORIZED), false),
+            (refused(StatusCode::FORBIDDEN), false),
+            (Failure::unusable("it is too long".to_owned()), true),
+            (Failure::new("the connection broke".to_owned()), false),
+        ] {
+            assert_eq!(failure.is_of_object(), is_of_object, "{failure}");
+        }
+    }
 }

@@ -22,8 +22,9 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time that the server may take to open the stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The maximum length of an event, in bytes. Events have some hundred bytes.
-const MAX_EVENT: usize = 1 << 20;
+/// The maximum length of an event, in bytes. Events have some hundred bytes; that of an executed command contains the
+/// request, of 1 MiB at most in Incus, whose bytes may be written as six.
+const MAX_EVENT: usize = 16 << 20;
 
 /// The stream of lifecycle events.
 pub(super) struct Events {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use extaddr_core::sources::agenda::{Agenda, Item};
 use extaddr_core::sources::instance::Instance;
+use extaddr_core::sources::known::KnownInstances;
 use extaddr_core::sources::nic::InstanceName;
 use extaddr_core::sources::requests::SourceUpdate;
 use ovsdb_protocol::Backoff;
@@ -24,6 +25,10 @@ const MAX_WAITING: usize = 16;
 /// The pauses between attempts to reach a source.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(20);
+
+/// The time for which a source must be followed until the pauses start from the beginning. Whoever may change an instance
+/// can also end the stream of events, after which everything is read again.
+const STABLE: Duration = Duration::from_secs(30);
 
 /// The time after which everything is read even without events, to find changes that events do not report.
 const RELIST: Duration = Duration::from_secs(30 * 60);
@@ -103,8 +108,13 @@ impl Reporter {
 /// Watches a source forever.
 async fn watch(cms: &Cms, reporter: &Reporter) {
     let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
+    let mut known = KnownInstances::default();
     loop {
-        let Err(failure) = follow(cms, reporter, &mut backoff).await;
+        let start = Instant::now();
+        let Err(failure) = follow(cms, reporter, &mut known).await;
+        if start.elapsed() >= STABLE {
+            backoff.reset();
+        }
         let pause = backoff.next_wait();
         debug!(%cms, %failure, ?pause, "lost a source");
         reporter.report(SourceUpdate::Lost(failure.to_string())).await;
@@ -113,7 +123,7 @@ async fn watch(cms: &Cms, reporter: &Reporter) {
 }
 
 /// Reads everything, then follows the events of a source until an error.
-async fn follow(cms: &Cms, reporter: &Reporter, backoff: &mut Backoff) -> Result<Infallible, Failure> {
+async fn follow(cms: &Cms, reporter: &Reporter, known: &mut KnownInstances) -> Result<Infallible, Failure> {
     // Events first: they report changes that happen while everything is read.
     let mut events = Events::open(cms).await?;
     let mut api = Api::new(cms);
@@ -128,35 +138,52 @@ async fn follow(cms: &Cms, reporter: &Reporter, backoff: &mut Backoff) -> Result
             }
             continue;
         };
-        let reading = read(cms, &mut api, item);
-        tokio::pin!(reading);
-        let done = loop {
-            tokio::select! {
-                biased;
-                event = events.next() => agenda.note(event?),
-                done = &mut reading => break done?,
-            }
+        let (done, ended) = read_beside(&mut events, &mut agenda, read(cms, &mut api, item)).await;
+        let done = match done {
+            Ok(done) => done,
+            Err(failure) => return Err(ended.unwrap_or(failure)),
         };
         match done {
             Done::Nothing => {}
             Done::Users(names) => agenda.add_instances(names),
-            Done::SourceUpdate(update) => {
-                let unknown = |update: &SourceUpdate| match update {
+            Done::SourceUpdate(mut update) => {
+                let has_unknown = match &update {
                     SourceUpdate::Listed(instances) => {
                         instances.iter().any(|instance| instance.content.is_none())
                     }
                     SourceUpdate::Read(instance) => instance.content.is_none(),
                     SourceUpdate::Gone(_) | SourceUpdate::Lost(_) => false,
                 };
-                let has_unknown = unknown(&update);
                 if has_unknown || matches!(update, SourceUpdate::Listed(_)) {
                     relist = Instant::now() + if has_unknown { RELIST_UNKNOWN } else { RELIST };
                 }
-                if matches!(update, SourceUpdate::Listed(_)) {
-                    backoff.reset();
-                }
+                agenda.add_instances(known.take(&mut update));
                 reporter.report(update).await;
             }
+        }
+        if let Some(failure) = ended {
+            return Err(failure);
+        }
+    }
+}
+
+/// Reads an item while events arrive. If their stream ends, the item is still read, and the error returned beside it: a
+/// listing is complete without events, and to read it again could end the same way.
+async fn read_beside(
+    events: &mut Events,
+    agenda: &mut Agenda,
+    reading: impl Future<Output = Result<Done, Failure>>,
+) -> (Result<Done, Failure>, Option<Failure>) {
+    tokio::pin!(reading);
+    let mut ended = None;
+    loop {
+        tokio::select! {
+            biased;
+            event = events.next(), if ended.is_none() => match event {
+                Ok(event) => agenda.note(event),
+                Err(failure) => ended = Some(failure),
+            },
+            done = &mut reading => return (done, ended),
         }
     }
 }
@@ -176,8 +203,10 @@ async fn read(cms: &Cms, api: &mut Api<'_>, item: Item) -> Result<Done, Failure>
         Item::Instance(name) => match api.instance(&name).await {
             Ok(Some(instance)) => Done::SourceUpdate(SourceUpdate::Read(instance)),
             Ok(None) => Done::SourceUpdate(SourceUpdate::Gone(name)),
-            // An instance on a cluster member that is down must not affect the others.
-            Err(failure) if failure.status.is_some_and(|status| status.is_server_error()) => {
+            // An instance on a cluster member that is down, or one with an answer that is too long, must not affect the
+            // others.
+            Err(failure) if failure.is_of_object() => {
+                debug!(%cms, instance = %name, %failure, "cannot read an instance");
                 Done::SourceUpdate(SourceUpdate::Read(Instance { name, content: None }))
             }
             Err(failure) => return Err(failure),

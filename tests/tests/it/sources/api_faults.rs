@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ovn_extaddr_tests::{CmsApi, Fault, cms_instance};
+use ovn_extaddr_tests::{CmsApi, Fault, cms_instance, eventually};
 
 use super::{ONE, Stage, TWO, wait_for_source};
-use crate::fixture::{OWNER, V4, owned};
+use crate::fixture::{OWNER, SOON, V4, owned};
 
 #[test]
 fn faults_of_the_cms_withdraw_no_intents() -> Result<()> {
@@ -53,6 +53,40 @@ fn malformed_event_ends_only_the_stream() -> Result<()> {
         stage.leaves_as(ONE)?;
     }
     Ok(())
+}
+
+/// Found by a reading: whoever could end the stream of events during each listing kept the source unread.
+#[test]
+fn listing_is_completed_though_the_stream_of_events_ends() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    stage.api.put_silently(stage.asking(TWO)?);
+    stage.api.set_fault(Fault::Slow(Duration::from_millis(300)));
+    eventually(SOON, "the listing counts", || {
+        stage.api.send("x");
+        stage.leaves_now_as(TWO)
+    })
+}
+
+/// Found by a reading: an instance that moves between members while these are listed is in no part of the listing.
+#[test]
+fn instance_that_a_listing_omits_keeps_its_address_until_it_is_gone() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.api.put(stage.asking(ONE)?);
+    stage.leaves_as(ONE)?;
+    let (project, name) = stage.api.put_silently(stage.asking(ONE)?);
+    stage.api.set_fault(Fault::Instead("{\"metadata\":[]}".to_owned()));
+    stage.api.take_requests();
+    stage.api.drop_connections();
+    eventually(SOON, "it is read", || {
+        Ok(stage.api.take_requests().iter().any(|path| path.starts_with("/1.0/instances/")))
+    })?;
+    wait_for_source(&stage, "instances: 1,")?;
+    ensure!(stage.leaves_now_as(ONE)?);
+    stage.api.delete_silently(&project, &name);
+    stage.api.drop_connections();
+    wait_for_source(&stage, "instances: 0,")
 }
 
 #[test]
