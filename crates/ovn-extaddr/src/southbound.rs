@@ -30,6 +30,9 @@ const STAGES: [&str; 2] = [SNAT_STAGE, UNSNAT_STAGE];
 /// `Datapath_Binding.external_ids`: the router's row in the Northbound database.
 const ROUTER: &str = "logical-router";
 
+/// `SB_Global.options`: whether chassis report what they have done (OVN 25.09 and later).
+const REPORT: &str = "enable_chassis_nb_cfg_update";
+
 /// A database with its schema.
 #[derive(Debug)]
 struct Reader {
@@ -159,7 +162,7 @@ impl Reader {
         let private = ["chassis", "nb_cfg", "nb_cfg_timestamp"];
         let [global, chassis, private] = self
             .select([
-                Select { table: "SB_Global", conditions: Vec::new(), columns: &["nb_cfg"] },
+                Select { table: "SB_Global", conditions: Vec::new(), columns: &["nb_cfg", "options"] },
                 Select {
                     table: "Chassis",
                     conditions: Vec::new(),
@@ -168,7 +171,12 @@ impl Reader {
                 Select { table: "Chassis_Private", conditions: Vec::new(), columns: &private },
             ])
             .await?;
-        southbound.nb_cfg = global.first().and_then(|row| integer(row, "nb_cfg")).unwrap_or_default();
+        if let Some(row) = global.first() {
+            southbound.nb_cfg = integer(row, "nb_cfg").unwrap_or_default();
+            let report = row.get("options").and_then(|options| options.get(REPORT)?.as_str());
+            // As smap_get_bool() of a key whose default is true.
+            southbound.is_progress_hidden = report.is_some_and(|report| report.eq_ignore_ascii_case("false"));
+        }
         let has_private_row = self.schema.table("Chassis_Private").is_some();
         southbound.chassis.extend(chassis.iter().filter_map(|row| {
             let chassis = Chassis {

@@ -119,6 +119,15 @@ fn follows(chassis: &Chassis, northbound: &Northbound, southbound: &Southbound, 
             format!("{name} has done change {done}, the last{}", since.unwrap_or_default()),
         );
     }
+    if southbound.is_progress_hidden {
+        return Check::unknown(
+            Code::Chassis,
+            format!(
+                "{name} does not report what it has done: NB_Global has options:enable_chassis_nb_cfg_update=false"
+            ),
+            "nothing, unless a change is missing there; see then whether its ovn-controller runs",
+        );
+    }
     // ovn-northd dates a change only after it has written it.
     let asked_at = ago(northbound.sb_cfg_timestamp).filter(|_| northbound.sb_cfg >= asked);
     match asked_at {

@@ -30,6 +30,8 @@ pub struct Northbound {
 pub struct Southbound {
     /// `SB_Global.nb_cfg`: the last change requested of chassis.
     pub nb_cfg: i64,
+    /// Whether chassis are told not to report what they have done (`options:enable_chassis_nb_cfg_update`).
+    pub is_progress_hidden: bool,
     /// The datapath of each router, by the router's row in the Northbound database.
     pub datapaths: HashMap<Uuid, Uuid>,
     /// The gateways of each datapath.

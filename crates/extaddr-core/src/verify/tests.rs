@@ -278,6 +278,14 @@ const CASES: &[Case] = &[
         &["chassis unknown"],
     ),
     (
+        "chassis are told not to report",
+        |site| {
+            site.southbound.chassis.get_mut(&HERE).unwrap().nb_cfg = Some(4);
+            site.southbound.is_progress_hidden = true;
+        },
+        &["chassis unknown"],
+    ),
+    (
         "the gateway's chassis has no row of its own",
         |site| {
             site.southbound.chassis.get_mut(&HERE).unwrap().nb_cfg = None;

@@ -21,6 +21,8 @@ const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Sources {
     /// In the order of the reports of their watchers.
     cms: Vec<Cms>,
+    /// Their names in the log, in `status` and in metrics, all different.
+    names: Vec<String>,
     until: Option<Instant>,
     times: Vec<Times>,
 }
@@ -37,7 +39,7 @@ impl Sources {
     /// Waits for these sources from now on.
     pub(super) fn new(cms: Vec<Cms>, now: Instant) -> Self {
         let until = (!cms.is_empty()).then(|| now + FIRST_REPORT_TIMEOUT);
-        Self { until, times: vec![Times::default(); cms.len()], cms }
+        Self { until, times: vec![Times::default(); cms.len()], names: names(&cms), cms }
     }
 
     fn has_all_reports(&self) -> bool {
@@ -65,11 +67,10 @@ impl Agent {
     /// Takes in a report of a source.
     pub(super) fn take_source_report(&mut self, report: Report) {
         let Report { source, update } = report;
-        let Sources { cms, times, .. } = &mut self.sources;
-        let (Some(cms), Some(times)) = (cms.get(source), times.get_mut(source)) else {
+        let Sources { names, times, .. } = &mut self.sources;
+        let (Some(name), Some(times)) = (names.get(source).cloned(), times.get_mut(source)) else {
             return;
         };
-        let name = cms.to_string();
         let label = [("source", name.clone())];
         times.has_reported = true;
         match &update {
@@ -127,14 +128,14 @@ impl Agent {
     /// Returns a line for each source, for `status`.
     pub(super) fn source_lines(&self) -> Vec<String> {
         let statuses = self.engine.requests().statuses();
-        let sources = self.sources.cms.iter().zip(statuses).zip(&self.sources.times);
-        let line = |((cms, status), times): ((&Cms, SourceStatus), &Times)| {
+        let sources = self.sources.names.iter().zip(statuses).zip(&self.sources.times);
+        let line = |((name, status), times): ((&String, SourceStatus), &Times)| {
             let when = |time: Option<SystemTime>| {
                 time.map_or_else(String::new, |time| format!(" at {}", rfc3339(time)))
             };
             match &status.failure {
-                Some(why) => format!("{cms}: cannot be read{}: {why}; {status}", when(times.lost)),
-                None => format!("{cms}: {status}{}", when(times.last_report)),
+                Some(why) => format!("{name}: cannot be read{}: {why}; {status}", when(times.lost)),
+                None => format!("{name}: {status}{}", when(times.last_report)),
             }
         };
         sources.map(line).collect()
@@ -142,8 +143,8 @@ impl Agent {
 
     /// Updates the metrics of sources.
     pub(super) fn count_sources(&self) {
-        for (cms, status) in self.sources.cms.iter().zip(self.engine.requests().statuses()) {
-            let label = [("source", cms.to_string())];
+        for (name, status) in self.sources.names.iter().zip(self.engine.requests().statuses()) {
+            let label = [("source", name.clone())];
             let reached = status.was_read && status.failure.is_none();
             self.metrics.source_reached.get_or_create(&label).set(i64::from(reached));
             self.metrics.source_instances.get_or_create(&label).set(number(status.instances));
@@ -154,4 +155,19 @@ impl Agent {
             counters.into_iter().for_each(|counter| drop(counter.get_or_create(&label)));
         }
     }
+}
+
+/// Names CMSes by their places. Several may have the same one, such as a server with a certificate for each project.
+fn names(cms: &[Cms]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for cms in cms {
+        let name = cms.to_string();
+        let number = 1 + names.iter().filter(|other| is_numbered(other, &name)).count();
+        names.push(if number == 1 { name } else { format!("{name} #{number}") });
+    }
+    names
+}
+
+fn is_numbered(numbered: &str, name: &str) -> bool {
+    numbered.strip_prefix(name).is_some_and(|number| number.is_empty() || number.starts_with(" #"))
 }

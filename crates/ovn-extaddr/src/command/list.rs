@@ -11,7 +11,7 @@ use extaddr_core::reason::Code;
 use extaddr_core::report::{self, Entry};
 use extaddr_core::state::State;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::command::notes;
 use crate::command::output::{Format, Output, print_while_read};
@@ -21,8 +21,9 @@ use crate::command::words::words;
 use crate::observe::Observer;
 use crate::settings::Settings;
 
-/// The time within which changes are shown as one.
+/// The time within which changes are shown as one: that between two of them, and that of all.
 const BURST: Duration = Duration::from_millis(50);
+const MAX_BURST: Duration = Duration::from_millis(500);
 
 /// The sequence that clears the screen from the top left corner on.
 const CLEAR: &str = "\x1b[H\x1b[J";
@@ -91,7 +92,8 @@ impl List {
                 return Ok(ExitCode::SUCCESS);
             }
             observer.followed().await;
-            while timeout(BURST, observer.followed()).await.is_ok() {}
+            let end = Instant::now() + MAX_BURST;
+            while Instant::now() < end && timeout(BURST, observer.followed()).await.is_ok() {}
         }
     }
 

@@ -184,7 +184,8 @@ impl Set {
         };
         if self.verify && status == ExitCode::SUCCESS {
             let families: Vec<_> = wanted.iter().map(|(family, _)| *family).collect();
-            status = verify::wait(&settings, deadline, port, &families, palette).await?;
+            let is_wanted = wanted.iter().any(|(_, value)| value != "none");
+            status = verify::wait(&settings, deadline, port, &families, is_wanted, palette).await?;
         }
         if let Some(hint) = hint {
             eprintln!("ovn-extaddr: {hint}");

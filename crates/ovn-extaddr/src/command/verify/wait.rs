@@ -8,7 +8,7 @@ use anyhow::bail;
 use extaddr_core::state::State;
 use extaddr_core::verify::Outcome;
 use ovn_model::Family;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Verified, look, subjects, tree};
 use crate::command::output::print;
@@ -27,16 +27,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Waits until no intent for a port in these families fails any more, or waiting does not help; prints the last findings.
 ///
 /// # Errors
-/// A database cannot be read.
+/// A database cannot be read, or the port has no intent although one `is_wanted`.
 pub(in crate::command) async fn wait(
     settings: &Settings,
     deadline: Deadline,
     port: &str,
     families: &[Family],
+    is_wanted: bool,
     palette: Palette,
 ) -> anyhow::Result<ExitCode> {
     let mut found = None;
-    let verified = until_verified(settings, deadline, port, families, &mut found);
+    let verified = until_verified(settings, deadline, port, families, is_wanted, &mut found);
     let is_verified = match deadline.await_or(Some(TIMEOUT), verified).await {
         Ok(ended) => ended?,
         Err(_) => false,
@@ -53,6 +54,7 @@ async fn until_verified(
     deadline: Deadline,
     port: &str,
     families: &[Family],
+    is_wanted: bool,
     found: &mut Option<Vec<Verified>>,
 ) -> anyhow::Result<bool> {
     let databases = Databases::open(Sessions::new(settings), deadline).await?;
@@ -62,6 +64,9 @@ async fn until_verified(
         let start = Instant::now();
         let mut entries = observer.entries(&port);
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
+        if entries.is_empty() && is_wanted {
+            bail!("port {port} has no intent any more: it was withdrawn, or the port deleted");
+        }
         // A former row may work correctly until the agent changes it.
         let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
         let is_refused = !is_pending && entries.iter().all(|entry| entry.state != State::Active);
@@ -72,6 +77,7 @@ async fn until_verified(
             return Ok(!has_failed);
         }
         // A verification takes longer in databases with many flows.
-        let _ = timeout(PAUSE + start.elapsed(), observer.followed()).await;
+        let end = Instant::now() + PAUSE + start.elapsed();
+        while timeout_at(end, observer.followed()).await.is_ok() {}
     }
 }
