@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use foldhash::HashSet;
-use ovn_model::Store;
+use ovn_model::{Store, keys};
+use uuid::Uuid;
 
 use super::check::Override;
 use crate::engine::Engine;
@@ -42,9 +43,15 @@ pub struct Round {
 }
 
 impl Round {
-    /// Returns the overrides of at most `most` next ports by name, without ports whose rows differ from the desired
-    /// state. After the last port it starts with the first.
-    pub fn next(&mut self, store: &Store, engine: &Engine, most: usize) -> Vec<Override> {
+    /// Returns the overrides of at most `most` next ports by name, and of at most as many with one of the rows `again`,
+    /// without ports whose rows differ from the desired state. After the last port it starts with the first.
+    pub fn next(
+        &mut self,
+        store: &Store,
+        engine: &Engine,
+        most: usize,
+        again: impl IntoIterator<Item = Uuid>,
+    ) -> Vec<Override> {
         // Rows without a port are not overrides, and one port may have several rows.
         let is_next = |name: &Arc<str>| !name.is_empty() && self.last.as_ref().is_none_or(|last| name > last);
         let names: HashSet<_> = store.tagged_names().filter(is_next).collect();
@@ -55,7 +62,10 @@ impl Round {
             names.truncate(most);
             self.last = names.iter().max().cloned();
         }
+        let again = again.into_iter().filter_map(|uuid| store.nat(store.nat_by_uuid(uuid)?));
+        names.extend(again.filter_map(|row| row.tags.get(keys::PORT)).map(Arc::from).take(most));
         names.sort_unstable();
+        names.dedup();
         // Rows that are about to change are verified after the change.
         names.retain(|name| !engine.is_unsettled(name));
         names.iter().flat_map(|name| overrides(engine.network(store), name)).collect()
@@ -71,12 +81,15 @@ impl Round {
 mod tests {
     use std::time::Instant;
 
-    use ovn_model::keys;
     use serde_json::json;
 
     use super::*;
     use crate::clock::Now;
     use crate::testing::{NetworkBuilder, map};
+
+    fn shown(rows: &[Override]) -> Vec<String> {
+        rows.iter().map(|row| format!("{} {}", row.port, row.external)).collect()
+    }
 
     #[test]
     fn settled_overrides_are_verified_in_turn() {
@@ -103,13 +116,20 @@ mod tests {
                 [&["p1 203.0.113.11", "p2 203.0.113.12"][..], &["p4 203.0.113.14"], &["p5 203.0.113.15"]]
             {
                 for _ in 0..failures {
-                    round.next(&store, &engine, 2);
+                    round.next(&store, &engine, 2, []);
                     round.repeat();
                 }
-                let rows = round.next(&store, &engine, 2);
-                let rows: Vec<_> = rows.iter().map(|row| format!("{} {}", row.port, row.external)).collect();
-                assert_eq!(rows, part, "after {failures} failures");
+                let rows = round.next(&store, &engine, 2, []);
+                assert_eq!(shown(&rows), part, "after {failures} failures");
             }
         }
+        // Found by a reading: an override that had failed was verified again only after all others.
+        let failed: Vec<_> = round.next(&store, &engine, 1, []).iter().map(|row| row.nat).collect();
+        assert_eq!(
+            shown(&round.next(&store, &engine, 1, failed.clone())),
+            ["p1 203.0.113.11", "p2 203.0.113.12"]
+        );
+        round = Round::default();
+        assert_eq!(shown(&round.next(&store, &engine, 1, failed)), ["p1 203.0.113.11"]);
     }
 }

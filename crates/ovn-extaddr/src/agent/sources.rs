@@ -171,3 +171,18 @@ fn names(cms: &[Cms]) -> Vec<String> {
 fn is_numbered(numbered: &str, name: &str) -> bool {
     numbered.strip_prefix(name).is_some_and(|number| number.is_empty() || number.starts_with(" #"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cmses_with_one_url_have_different_names() {
+        let cms = |url: &str| toml::from_str(&format!("kind = \"incus\"\nurl = \"unix:{url}\"")).unwrap();
+        let names = names(&[cms("/a"), cms("/ab"), cms("/a"), cms("/a")]);
+        assert_eq!(
+            names,
+            ["Incus at unix:/a", "Incus at unix:/ab", "Incus at unix:/a #2", "Incus at unix:/a #3"]
+        );
+    }
+}

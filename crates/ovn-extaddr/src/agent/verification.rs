@@ -1,15 +1,12 @@
 //! The verification of overrides in the Southbound database, every `verify-interval`.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::pending;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use extaddr_core::verify::{Check, Code, Outcome, Override, Round, overrides};
 use foldhash::{HashMap, HashMapExt};
-use ovn_model::keys;
 use ovsdb_protocol::Uuid;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -109,23 +106,13 @@ impl Agent {
             self.forget_verified();
             return;
         }
-        let mut rows = self.verification.round.next(&self.northbound.store, &self.engine, MAX_PORTS);
-        rows.extend(self.failed_before(&rows));
+        let Verification { round, found, .. } = &mut self.verification;
+        // Many parts later, a failure would still be reported although its cause is gone.
+        let failed = found.iter().filter(|(_, outcome)| **outcome == Outcome::Failed).map(|(uuid, _)| *uuid);
+        let rows = round.next(&self.northbound.store, &self.engine, MAX_PORTS, failed);
         let sessions = self.verification.sessions.clone();
         let delay = RECHECK_DELAY.min(interval);
         self.verification.look.spawn(verify_in_thread(sessions, rows, delay));
-    }
-
-    /// Returns the overrides that failed when they were last verified, except these: many parts later, their failure
-    /// would still be reported although its cause is gone.
-    fn failed_before(&self, except: &[Override]) -> Vec<Override> {
-        let store = &self.northbound.store;
-        let failed = self.verification.found.iter().filter(|(_, outcome)| **outcome == Outcome::Failed);
-        let rows = failed.filter_map(|(uuid, _)| store.nat(store.nat_by_uuid(*uuid)?));
-        let ports = rows.filter_map(|row| row.tags.get(keys::PORT)).map(Arc::from).take(MAX_PORTS);
-        let ports: BTreeSet<Arc<str>> = ports.filter(|port| !self.engine.is_unsettled(port)).collect();
-        let found = ports.iter().flat_map(|port| overrides(self.engine.network(store), port));
-        found.filter(|row| !except.contains(row)).collect()
     }
 
     /// Forgets the outcomes, which only the agent that writes reports.

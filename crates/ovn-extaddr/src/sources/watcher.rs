@@ -146,6 +146,7 @@ async fn follow(cms: &Cms, reporter: &Reporter, known: &mut KnownInstances) -> R
         match done {
             Done::Nothing => {}
             Done::Users(names) => agenda.add_instances(names),
+            Done::AnyUser => agenda.add_everything(),
             Done::SourceUpdate(mut update) => {
                 let has_unknown = match &update {
                     SourceUpdate::Listed(instances) => {
@@ -192,13 +193,19 @@ async fn read_beside(
 enum Done {
     Nothing,
     Users(Vec<InstanceName>),
+    /// Any instance may use the profile.
+    AnyUser,
     SourceUpdate(SourceUpdate),
 }
 
 async fn read(cms: &Cms, api: &mut Api<'_>, item: Item) -> Result<Done, Failure> {
     Ok(match item {
         Item::Everything => Done::SourceUpdate(SourceUpdate::Listed(api.list().await?)),
-        Item::Profile(profile) => Done::Users(api.users(&profile).await?),
+        Item::Profile(profile) => match api.users(&profile).await {
+            Ok(users) => Done::Users(users),
+            Err(failure) if failure.is_of_object() => Done::AnyUser,
+            Err(failure) => return Err(failure),
+        },
         Item::Instance(name) if !cms.includes_project(&name.project) => Done::Nothing,
         Item::Instance(name) => match api.instance(&name).await {
             Ok(Some(instance)) => Done::SourceUpdate(SourceUpdate::Read(instance)),
