@@ -14,6 +14,7 @@
 mod call;
 mod conditions;
 mod connection;
+mod database_monitor;
 mod lock;
 mod requests;
 mod rows;
@@ -43,10 +44,6 @@ use crate::schema::DatabaseSchema;
 use crate::server::{Policy, ServerDatabase, ServerRole};
 use crate::session::SessionEvent;
 use crate::session::server_monitor::{SERVER, ServerInfo};
-
-/// The id of the first monitor of the database on a connection. The ids of later ones end in their number, so that
-/// updates of a cancelled monitor are not taken for those of the next.
-const MONITOR: &str = "session";
 
 /// The id of the monitor of `_Server`, and its JSON text.
 const SERVER_MONITOR: &str = "server";
@@ -98,7 +95,7 @@ impl SessionState {
             ConnectionState { synced: true, .. } => ConnectionPhase::Synced,
             ConnectionState { requested: Some(_), .. } => ConnectionPhase::Loading,
             // The server still sends the rows that the cancelled monitor has requested.
-            ConnectionState { ref cancelled, .. } if !cancelled.is_empty() => ConnectionPhase::Loading,
+            ConnectionState { ref monitor, .. } if monitor.is_cancelling() => ConnectionPhase::Loading,
             _ => ConnectionPhase::Handshake,
         }
     }
@@ -133,11 +130,11 @@ impl SessionState {
     }
 
     pub(crate) fn role(&self) -> Option<ServerRole> {
-        self.connection.server.as_ref().map(|(role, _)| *role)
+        self.connection.server.usable.as_ref().map(|(role, _)| *role)
     }
 
     pub(crate) fn server(&self) -> Option<&ServerDatabase> {
-        self.connection.server.as_ref()?.1.as_ref()
+        self.connection.server.usable.as_ref()?.1.as_ref()
     }
 
     pub(crate) fn policy(&mut self) -> &mut Policy {
@@ -163,10 +160,10 @@ impl SessionState {
         match event {
             Event::Notification { method, params } => return self.notified(&method, &params, rpc),
             Event::Reply { token: Call::Aware | Call::Unlock, .. } => {}
-            Event::Reply { token: Call::EndMonitor, .. } => drop(self.connection.cancelled.pop_front()),
+            Event::Reply { token: Call::EndMonitor, .. } => self.connection.monitor.cancel_answered(),
             Event::Reply { token: Call::ServerSchema, result } => match result {
                 Ok(schema) => self.request_server(&parse_schema(&schema)?, rpc, decoder)?,
-                Err(_) => self.connection.server_monitor.set_unsupported(),
+                Err(_) => self.connection.server.monitor.set_unsupported(),
             },
             Event::Reply { token: Call::ServerMonitor(method), result } => {
                 let older = monitor_refused(method, result)?;
@@ -181,7 +178,7 @@ impl SessionState {
             }
             // Refusals and load stages of a monitor that was cancelled meanwhile do not matter.
             Event::Reply { token: Call::Monitor(_, number) | Call::LoadStage(number), .. }
-                if number != self.connection.monitor_number => {}
+                if number != self.connection.monitor.number() => {}
             Event::Reply { token: Call::Monitor(method, _), result } => {
                 let older = monitor_refused(method, result)?;
                 self.monitor(older, rpc, decoder)?;
@@ -227,7 +224,7 @@ impl SessionState {
         decoder: &mut Decoder,
         replica: &mut impl Replica,
     ) -> Result<(), Error> {
-        let server = match self.connection.server_monitor.info(&self.database) {
+        let server = match self.connection.server.monitor.info(&self.database) {
             None => return Ok(()),
             Some(ServerInfo::Unsupported) => (ServerRole::Standalone, None),
             Some(ServerInfo::Database(database)) => {
@@ -243,7 +240,7 @@ impl SessionState {
         if self.role().is_some_and(|former| former != role) {
             self.events.push_back(SessionEvent::RoleChanged(role));
         }
-        self.connection.server = Some(server);
+        self.connection.server.usable = Some(server);
         self.update_lock(role, rpc)?;
         let Some(schema) = self.connection.schema.take() else { return Ok(()) };
         let schema = schema?;
@@ -273,7 +270,7 @@ impl SessionState {
             "monitor_canceled" => {
                 let [monitor]: [Box<RawValue>; 1] = serde_json::from_str(params.get())
                     .map_err(|e| Error::malformed("notification of a monitor's end", e))?;
-                if monitor.get() == self.connection.monitor {
+                if monitor.get() == self.connection.monitor.id() {
                     return self.restart_monitor(rpc);
                 }
             }
@@ -293,11 +290,8 @@ impl SessionState {
         if rpc.capacity() < 2 {
             return Err(Kind::Busy.into());
         }
-        if self.connection.monitor_request.take().is_some() {
-            let monitor = std::mem::take(&mut self.connection.monitor);
+        if let Some(monitor) = self.connection.monitor.cancel() {
             send(rpc, "monitor_cancel", &format!("[{monitor}]"), Call::EndMonitor)?;
-            self.connection.cancelled.push_back(monitor);
-            self.connection.monitor_number += 1;
         }
         self.restart_monitor(rpc)
     }
@@ -311,7 +305,7 @@ impl SessionState {
         }
         self.connection.last = None;
         self.connection.requested = None;
-        self.connection.staged = None;
+        self.connection.monitor.give_up_stages();
         if std::mem::take(&mut self.connection.synced) {
             self.events.push_back(SessionEvent::Unsynced);
         }

@@ -30,7 +30,7 @@ impl SessionState {
         rows: RowFilter,
         rpc: &mut JsonRpc<Call>,
     ) -> Result<ConditionId, Error> {
-        let monitor = &self.connection.monitor;
+        let monitor = self.connection.monitor.id();
         let requested = self.connection.requested.as_mut().ok_or(Kind::Closed(None))?;
         let request =
             requested.view.requests.get(table).ok_or_else(|| Kind::NotMonitored(table.to_owned()))?;

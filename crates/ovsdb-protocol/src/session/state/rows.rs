@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Call, MONITOR, ResumePoint, SERVER_MONITOR_TEXT, SessionState, View, send};
+use super::database_monitor::StageReply;
+use super::{Call, ResumePoint, SERVER_MONITOR_TEXT, SessionState, View, send};
 use crate::decoder::{Decoder, RowsHead, RowsSource};
 use crate::error::{Error, Kind};
 use crate::jsonrpc::JsonRpc;
@@ -15,15 +16,6 @@ use crate::outcome::DatabaseError;
 use crate::replica::{Batch, Replica};
 use crate::row::RowUpdate;
 use crate::session::SessionEvent;
-
-/// A snapshot that is loaded in stages, while some are missing.
-#[derive(Debug)]
-pub(super) struct StagedSnapshot {
-    /// The number of stages to come, without the first.
-    remaining: usize,
-    /// The last transaction that the loaded stages reflect; `None` before the first is complete.
-    last: Option<Uuid>,
-}
 
 /// The monitor whose rows arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,15 +45,14 @@ impl SessionState {
         rpc: &mut JsonRpc<Call>,
         decoder: &mut Decoder,
     ) -> Result<(), Error> {
-        self.connection.staged = None;
+        self.connection.monitor.give_up_stages();
         // A conversion of the schema may have overtaken the refusal of a newer method.
         let Some(requested) = &self.connection.requested else { return Ok(()) };
         let invalid = |e| Error::invalid_request("monitor request", e);
         let ResumePoint { view, last } = requested;
         // A server that can resume from a transaction can change conditions. Differences are not worth several stages.
         let at_once = method != MonitorMethod::CondSince || !last.is_nil() || !self.can_stage;
-        let number = self.connection.monitor_number;
-        let monitor = if number == 0 { MONITOR.to_owned() } else { format!("{MONITOR}{number}") };
+        let (number, monitor) = (self.connection.monitor.number(), self.connection.monitor.name());
         let stages =
             if at_once { Vec::new() } else { later_stages(&monitor, &view.requests).map_err(invalid)? };
         let params = method
@@ -69,14 +60,11 @@ impl SessionState {
             .map_err(invalid)?;
         let id = send(rpc, method.name(), &params, Call::Monitor(method, number))?;
         decoder.expect_rows(id, method);
-        self.connection.monitor = format!("\"{monitor}\"");
-        self.connection.monitor_request = Some(id);
         // ovsdb-server handles the next request when all of the previous reply is sent, so that there is no need to wait.
         for stage in &stages {
             send(rpc, "monitor_cond_change", stage, Call::LoadStage(number))?;
         }
-        self.connection.staged =
-            (!stages.is_empty()).then_some(StagedSnapshot { remaining: stages.len(), last: None });
+        self.connection.monitor.requested(id, stages.len());
         Ok(())
     }
 
@@ -95,13 +83,12 @@ impl SessionState {
             Source::Database => {}
             Source::Cancelled => return Ok(()),
             Source::Server => {
-                self.connection.server_monitor.rows_complete();
+                self.connection.server.monitor.rows_complete();
                 return self.advance(rpc, decoder, replica);
             }
         }
         let last = head.last.unwrap_or_default();
-        if let Some(staged) = &mut self.connection.staged {
-            staged.last = Some(last);
+        if self.connection.monitor.first_stage(last) {
             return Ok(());
         }
         self.commit(last, replica);
@@ -118,24 +105,27 @@ impl SessionState {
         result: Result<Box<RawValue>, DatabaseError>,
         replica: &mut impl Replica,
     ) -> Result<(), Error> {
-        // The reply may be to a request that a conversion of the schema, or the refusal of a newer method, has
-        // overtaken.
-        let Some(staged) = &mut self.connection.staged else { return Ok(()) };
+        let reply = self.connection.monitor.stage_answered();
+        // A conversion of the schema, or the refusal of a newer method, has overtaken the request.
+        if reply == StageReply::Obsolete {
+            return Ok(());
+        }
         if let Err(error) = result {
             self.can_stage = false;
             return Err(error.into());
         }
-        let Some(last) = staged.last else {
-            return Err(Error::malformed("reply", "it comes before that to the monitor request"));
-        };
-        // A stage without rows carries no transaction id, so that the last known one may be older than the rows. If the
-        // session resumed from it and received a change twice, that would be a contradiction, after which all rows are
-        // fetched again.
-        staged.remaining -= 1;
-        if staged.remaining == 0 {
-            self.connection.staged = None;
-            self.commit(last, replica);
-            self.synced(false);
+        match reply {
+            StageReply::Obsolete | StageReply::More => {}
+            StageReply::TooEarly => {
+                return Err(Error::malformed("reply", "it comes before that to the monitor request"));
+            }
+            // A stage without rows carries no transaction id, so that the last known one may be older than the rows. If
+            // the session resumed from it and received a change twice, that would be a contradiction, after which all
+            // rows are fetched again.
+            StageReply::Complete(last) => {
+                self.commit(last, replica);
+                self.synced(false);
+            }
         }
         Ok(())
     }
@@ -185,20 +175,20 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
     fn begin(&mut self, head: &RowsHead) -> Result<(), Error> {
         let connection = &mut self.state.connection;
         // Updates until the end of a staged snapshot belong to it.
-        let continues = connection.staged.as_ref().is_some_and(|staged| staged.last.is_some());
+        let continues = connection.monitor.is_between_stages();
         connection.source = match &head.source {
             RowsSource::Update(monitor)
-                if *monitor == connection.monitor && (connection.synced || continues) =>
+                if *monitor == connection.monitor.id() && (connection.synced || continues) =>
             {
                 Source::Database
             }
             RowsSource::Update(monitor) if monitor == SERVER_MONITOR_TEXT => Source::Server,
-            RowsSource::Update(monitor) if connection.cancelled.contains(monitor) => Source::Cancelled,
+            RowsSource::Update(monitor) if connection.monitor.is_cancelled(monitor) => Source::Cancelled,
             RowsSource::Update(monitor) => {
                 return Err(Error::malformed("update", format!("there is no monitor {monitor}")));
             }
-            RowsSource::Reply(id) if connection.monitor_request == Some(*id) => Source::Database,
-            RowsSource::Reply(id) if connection.server_monitor_request == Some(*id) => Source::Server,
+            RowsSource::Reply(id) if connection.monitor.has_request(*id) => Source::Database,
+            RowsSource::Reply(id) if connection.server.request == Some(*id) => Source::Server,
             RowsSource::Reply(_) => Source::Cancelled,
         };
         if connection.source != Source::Database || continues {
@@ -219,7 +209,7 @@ impl<R: Replica> RowHandler for Feed<'_, R> {
                 self.replica.apply(update).map_err(|inconsistent| Kind::ApplyError(inconsistent).into())
             }
             Source::Server => {
-                let applied = self.state.connection.server_monitor.apply(update);
+                let applied = self.state.connection.server.monitor.apply(update);
                 applied.map_err(|e| Error::malformed("_Server row", e))
             }
             Source::Cancelled => Ok(()),
