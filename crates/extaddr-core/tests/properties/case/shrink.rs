@@ -142,11 +142,14 @@ fn parts(row: &Row) -> impl Iterator<Item = (&'static str, usize)> {
 
 fn cut_part(table: &str, row: &mut Row, column: &str, part: usize) {
     let Some(value) = row.0.get_mut(column) else { return };
-    // A required text becomes empty.
-    if kind(table, column) == Kind::Text {
-        *value = Value::text("");
-    } else if let Some(part) = value.parts().get(part) {
-        value.toggle(part, false);
+    match kind(table, column) {
+        // A required text becomes empty.
+        Kind::Text => *value = Value::text(""),
+        Kind::Maybe | Kind::MaybeFlag | Kind::Set | Kind::Map => {
+            if let Some(part) = value.parts().get(part) {
+                value.toggle(part, false);
+            }
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Whether one of our rows has the desired content (§4.2), and nothing that limits it.
+/// Whether one of our rows has the desired content, and nothing that limits it.
 pub(super) fn reads(nat: &Row, row: &Desired) -> bool {
     let range = row.port_range.map(|(first, last)| format!("{first}-{last}"));
     nat.text("type") == "snat"

@@ -14,7 +14,7 @@ impl<'a> Oracle<'a> {
         routers.map(|(router, _)| (router, self.forwards(router).into_iter().collect())).collect()
     }
 
-    /// Everything that the router sends to an instance (§2).
+    /// Everything that the router sends to an instance.
     pub(crate) fn forwards(&self, router: Uuid) -> Vec<Forward> {
         if let Some(known) = self.forwards.borrow().get(&router) {
             return known.clone();

@@ -89,7 +89,7 @@ fn is_hidden(update: &Update) -> bool {
         || is_of("Logical_Switch_Port", "virtual-")
 }
 
-/// Returns true if the update is of a column that nothing here always depends on.
+/// Returns true if the update is of a column whose values may make no difference: one that has no `meaningful_value`.
 fn has_other_columns(update: &Update) -> bool {
     // If a row also has exempted peers, its allowed ones are not visible.
     if has_column(update, "allowed_ext_ips") {
