@@ -415,19 +415,19 @@ fn manual_and_completions_match_the_repository() -> Result<()> {
     };
     let made = pages(&directory.display().to_string())?;
     assert_eq!(made, pages(&format!("{ROOT}/dist/man"))?);
-    let advice = "run scripts/generate";
+    let is_same = |file: &str, made: &str| -> Result<()> {
+        let kept = read(file)?;
+        let different = made.lines().zip(kept.lines()).find(|(made, kept)| made != kept);
+        ensure!(made == kept, "{file} is out of date, run scripts/generate: {different:#?}");
+        Ok(())
+    };
     for page in &made {
-        assert_eq!(
-            fs::read_to_string(directory.join(page))?,
-            read(&format!("dist/man/{page}"))?,
-            "{page}: {advice}"
-        );
+        is_same(&format!("dist/man/{page}"), &fs::read_to_string(directory.join(page))?)?;
     }
-    assert_eq!(cli.run(&["man"])?.success()?, read("dist/man/ovn-extaddr.8")?, "{advice}");
+    is_same("dist/man/ovn-extaddr.8", &cli.run(&["man"])?.success()?)?;
     for (shell, file) in [("bash", "ovn-extaddr.bash"), ("zsh", "_ovn-extaddr"), ("fish", "ovn-extaddr.fish")]
     {
-        let script = cli.run(&["completions", shell])?.success()?;
-        assert_eq!(script, read(&format!("dist/completions/{file}"))?, "{shell}: {advice}");
+        is_same(&format!("dist/completions/{file}"), &cli.run(&["completions", shell])?.success()?)?;
     }
     // Every command has a page, and is named in the main one.
     let help = cli.run(&["--help"])?.success()?;

@@ -209,8 +209,8 @@ impl<'a> Oracle<'a> {
             }
         };
         decision.external = Some(external);
-        let is_off = |router| self.is_disabled(router) || !open.contains_key(&router);
-        let router = self.router_of(&routers, external, &targets, is_off).map_err(Verdict::Rejected)?;
+        let is_cut = |router| self.is_disabled(router) || !open.contains_key(&router);
+        let router = self.router_of(&routers, external, &targets, is_cut).map_err(Verdict::Rejected)?;
         decision.router = Some(router);
         if self.is_disabled(router) {
             return Err(Verdict::Rejected("router-disabled"));
@@ -376,20 +376,20 @@ impl<'a> Oracle<'a> {
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
         internal: &[IpAddr],
-        is_off: impl Fn(Uuid) -> bool,
+        is_cut: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
         let mut ranks: BTreeMap<(bool, bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
             if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                let rank = (is_off(*router), !here, !self.is_gateway(*router), *hops);
+                let rank = (is_cut(*router), !here, !self.is_gateway(*router), *hops);
                 ranks.entry(rank).or_default().push(*router);
             }
         }
         match ranks.pop_first() {
             None if self.settings.allow.is_empty() => Err("not-a-forward"),
-            None => self.allowed_router(routers, external, is_off),
+            None => self.allowed_router(routers, external, is_cut),
             Some((_, routers)) if routers.len() > 1 => Err("ambiguous-router"),
             Some(((_, true, ..), _)) if self.settings.require_target => Err("not-a-target"),
             Some((_, routers)) => Ok(routers[0]),

@@ -276,6 +276,6 @@ fn random_cases_contain_every_decision() {
         }
     }
     panic!(
-        "no case leads to {missing:?}: let scenario.rs draw what it needs, behind all other draws, which stay the same then"
+        "the oracle never decides {missing:?}: is the rule in oracle.rs? Then let scenario.rs draw what it needs, at the end of a function, so that the other networks stay the same"
     );
 }

@@ -51,12 +51,12 @@ impl<'a> Oracle<'a> {
         &self,
         routers: &BTreeMap<Uuid, usize>,
         external: IpAddr,
-        is_off: impl Fn(Uuid) -> bool,
+        is_cut: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
         let allowed = routers
             .iter()
             .filter(|(router, _)| self.is_gateway(**router) && self.is_allowed(**router, external));
-        let mut ranked: Vec<_> = allowed.map(|(router, hops)| ((is_off(*router), *hops), *router)).collect();
+        let mut ranked: Vec<_> = allowed.map(|(router, hops)| ((is_cut(*router), *hops), *router)).collect();
         ranked.sort_unstable();
         match ranked[..] {
             [] => Err("not-permitted"),
