@@ -96,7 +96,7 @@ metrics! {
     takeovers: Counter, "takeovers", "How many times this agent took the lock from a dead one";
     reloads: Family<Word, Counter>, "reloads", "Configuration reloads, by outcome";
     configuration_good: Gauge, "configuration_good", "Whether the configuration files are those in force";
-    audit_failures: Counter, "audit_failures", "Lines that could not be written to the audit file";
+    audit_failures: Counter, "audit_failures", "Failures to write to the audit file, or to open it again";
     memory: Gauge, "resident_memory_bytes", "Memory in use";
 }
 

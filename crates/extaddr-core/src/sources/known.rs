@@ -42,6 +42,11 @@ impl KnownInstances {
         }
         Vec::new()
     }
+
+    /// Forgets an instance that may not be read: the next listing decides.
+    pub fn forget(&mut self, name: &InstanceName) {
+        self.names.remove(name);
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +81,9 @@ mod tests {
         }
         known.take(&mut SourceUpdate::Gone(name(3)));
         assert_eq!(known.take(&mut listing([1, 2])), []);
+        // An instance of a project that the certificate is no longer for.
+        known.forget(&name(2));
+        assert_eq!(known.take(&mut listing([1])), []);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use crate::metrics::number;
 use crate::reach::Deadline;
 use crate::southbound::{Databases, Sessions, Verdict};
 
-/// The most ports whose overrides are verified together. The others follow the next time, to limit the load of the
-/// servers and the agent's memory.
+/// The most ports whose overrides are verified together, besides as many that failed before. The others follow the next
+/// time, to limit the load of the servers and the agent's memory.
 const MAX_PORTS: usize = 1000;
 
 /// How long a verification may take.

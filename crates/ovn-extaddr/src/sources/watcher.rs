@@ -110,9 +110,9 @@ async fn watch(cms: &Cms, reporter: &Reporter) {
     let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
     let mut known = KnownInstances::default();
     loop {
-        let start = Instant::now();
-        let Err(failure) = follow(cms, reporter, &mut known).await;
-        if start.elapsed() >= STABLE {
+        let mut since = None;
+        let Err(failure) = follow(cms, reporter, &mut known, &mut since).await;
+        if since.is_some_and(|since| since.elapsed() >= STABLE) {
             backoff.reset();
         }
         let pause = backoff.next_wait();
@@ -122,8 +122,13 @@ async fn watch(cms: &Cms, reporter: &Reporter) {
     }
 }
 
-/// Reads everything, then follows the events of a source until an error.
-async fn follow(cms: &Cms, reporter: &Reporter, known: &mut KnownInstances) -> Result<Infallible, Failure> {
+/// Reads everything, then follows the events of a source until an error; `since` when, is stored.
+async fn follow(
+    cms: &Cms,
+    reporter: &Reporter,
+    known: &mut KnownInstances,
+    since: &mut Option<Instant>,
+) -> Result<Infallible, Failure> {
     // Events first: they report changes that happen while everything is read.
     let mut events = Events::open(cms).await?;
     let mut api = Api::new(cms);
@@ -138,10 +143,15 @@ async fn follow(cms: &Cms, reporter: &Reporter, known: &mut KnownInstances) -> R
             }
             continue;
         };
-        let (done, ended) = read_beside(&mut events, &mut agenda, read(cms, &mut api, item)).await;
+        let (done, ended) = read_beside(&mut events, &mut agenda, read(cms, &mut api, &item)).await;
         let done = match done {
             Ok(done) => done,
-            Err(failure) => return Err(ended.unwrap_or(failure)),
+            Err(failure) => {
+                if let Item::Instance(name) = &item {
+                    known.forget(name);
+                }
+                return Err(ended.unwrap_or(failure));
+            }
         };
         match done {
             Done::Nothing => {}
@@ -155,8 +165,12 @@ async fn follow(cms: &Cms, reporter: &Reporter, known: &mut KnownInstances) -> R
                     SourceUpdate::Read(instance) => instance.content.is_none(),
                     SourceUpdate::Gone(_) | SourceUpdate::Lost(_) => false,
                 };
-                if has_unknown || matches!(update, SourceUpdate::Listed(_)) {
-                    relist = Instant::now() + if has_unknown { RELIST_UNKNOWN } else { RELIST };
+                if matches!(update, SourceUpdate::Listed(_)) {
+                    relist = Instant::now() + RELIST;
+                    since.get_or_insert_with(Instant::now);
+                }
+                if has_unknown {
+                    relist = relist.min(Instant::now() + RELIST_UNKNOWN);
                 }
                 agenda.add_instances(known.take(&mut update));
                 reporter.report(update).await;
@@ -198,23 +212,23 @@ enum Done {
     SourceUpdate(SourceUpdate),
 }
 
-async fn read(cms: &Cms, api: &mut Api<'_>, item: Item) -> Result<Done, Failure> {
+async fn read(cms: &Cms, api: &mut Api<'_>, item: &Item) -> Result<Done, Failure> {
     Ok(match item {
         Item::Everything => Done::SourceUpdate(SourceUpdate::Listed(api.list().await?)),
-        Item::Profile(profile) => match api.users(&profile).await {
+        Item::Profile(profile) => match api.users(profile).await {
             Ok(users) => Done::Users(users),
             Err(failure) if failure.is_of_object() => Done::AnyUser,
             Err(failure) => return Err(failure),
         },
         Item::Instance(name) if !cms.includes_project(&name.project) => Done::Nothing,
-        Item::Instance(name) => match api.instance(&name).await {
+        Item::Instance(name) => match api.instance(name).await {
             Ok(Some(instance)) => Done::SourceUpdate(SourceUpdate::Read(instance)),
-            Ok(None) => Done::SourceUpdate(SourceUpdate::Gone(name)),
+            Ok(None) => Done::SourceUpdate(SourceUpdate::Gone(name.clone())),
             // An instance on a cluster member that is down, or one with an answer that is too long, must not affect the
             // others.
             Err(failure) if failure.is_of_object() => {
                 debug!(%cms, instance = %name, %failure, "cannot read an instance");
-                Done::SourceUpdate(SourceUpdate::Read(Instance { name, content: None }))
+                Done::SourceUpdate(SourceUpdate::Read(Instance { name: name.clone(), content: None }))
             }
             Err(failure) => return Err(failure),
         },

@@ -45,7 +45,7 @@ fn malformed_event_ends_only_the_stream() -> Result<()> {
     let stage = Stage::new()?;
     stage.api.put(stage.asking(ONE)?);
     stage.leaves_as(ONE)?;
-    for text in ["x".to_owned(), "[]".to_owned(), "x".repeat(2 << 20)] {
+    for text in ["x".to_owned(), "[]".to_owned(), "x".repeat(17 << 20)] {
         stage.api.put_silently(stage.asking(TWO)?);
         stage.api.send(&text);
         stage.leaves_as(TWO)?;

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Waits until no intent for a port in these families fails any more, or waiting does not help; prints the last findings.
 ///
 /// # Errors
-/// A database cannot be read, or the port has no intent although one `is_wanted`.
+/// A database cannot be read, or no intent for the port is in force although one `is_wanted`.
 pub(in crate::command) async fn wait(
     settings: &Settings,
     deadline: Deadline,
@@ -65,7 +65,9 @@ async fn until_verified(
         let mut entries = observer.entries(&port);
         entries.retain(|entry| families.iter().any(|family| family.to_string() == entry.family));
         if entries.is_empty() && is_wanted {
-            bail!("port {port} has no intent any more: it was withdrawn, or the port deleted");
+            bail!(
+                "no intent for port {port} is in force: it was withdrawn, the port deleted, or its CMS has none: see `ovn-extaddr explain {port}`"
+            );
         }
         // A former row may work correctly until the agent changes it.
         let is_pending = entries.iter().any(|entry| matches!(entry.state, State::Pending | State::Contested));
