@@ -404,8 +404,8 @@ fn forwards_at<'a>(
     forwards::on_address(rules.network(store), router, external).filter(move |_| is_outside)
 }
 
-/// Finds the router that has the address: one that sends it to this port rather than another, then a gateway, then the
-/// nearest. If no router forwards it, one for which the configuration allows it. Returns the router with its forwards.
+/// Finds the router that has the address: one that sends it to this port rather than another, then one that can serve
+/// it, then the nearest. If no router forwards it, one for which the configuration allows it. Returns the router with its forwards.
 fn router_of<'a>(
     question: Question<'a>,
     external: IpAddr,
@@ -424,8 +424,7 @@ fn router_of<'a>(
             let leads_elsewhere = !found[here.clone()].iter().any(leads_here);
             // The same balancer may be on an inner router too, where it does not affect packets from outside.
             let unfit = unfit(question, *router);
-            let (is_unfit, is_inner) = (unfit.is_some(), !is_gateway(store, *router));
-            let rank = (is_cut(&unfit), leads_elsewhere, is_unfit, is_inner, *hops);
+            let rank = (is_cut(&unfit), leads_elsewhere, unfit.is_some(), *hops);
             candidates.push((rank, *router, here));
         }
     }
@@ -439,7 +438,7 @@ fn router_of<'a>(
             // On a router whose sides are not known, VIPs beside the instance are not forwards, and listen nevertheless.
             let start = found.len();
             found.extend(forwards::on_address(rules.network(store), *router, external));
-            let rank = (is_cut(&unfit), false, unfit.is_some(), false, *hops);
+            let rank = (is_cut(&unfit), false, unfit.is_some(), *hops);
             candidates.push((rank, *router, start..found.len()));
         }
     }

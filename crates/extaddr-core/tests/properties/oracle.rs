@@ -370,7 +370,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The router that has the address: one whose forward targets the port, then a gateway, then the nearest.
+    /// The router that has the address: one whose forward targets the port, then one that can serve it, then the nearest.
     fn router_of(
         &self,
         routers: &BTreeMap<Uuid, usize>,
@@ -378,12 +378,13 @@ impl<'a> Oracle<'a> {
         internal: &[IpAddr],
         is_cut: impl Fn(Uuid) -> bool,
     ) -> Result<Uuid, &'static str> {
-        let mut ranks: BTreeMap<(bool, bool, bool, usize), Vec<Uuid>> = BTreeMap::new();
+        let mut ranks: BTreeMap<_, Vec<Uuid>> = BTreeMap::new();
         for (router, hops) in routers {
             let forwards = self.forwards_at(*router, external);
             if !forwards.is_empty() && !self.is_neighbour(*router, external, internal) {
                 let here = forwards.iter().flat_map(|forward| &forward.targets).any(|t| internal.contains(t));
-                let rank = (is_cut(*router), !here, !self.is_gateway(*router), *hops);
+                let is_unfit = is_cut(*router) || !self.is_gateway(*router);
+                let rank = (is_cut(*router), !here, is_unfit, *hops);
                 ranks.entry(rank).or_default().push(*router);
             }
         }
