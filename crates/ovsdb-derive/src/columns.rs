@@ -69,7 +69,11 @@ impl<'i> Declaration<'i> {
                     Some(column) => {
                         let is_whole = |part: &Part| matches!(part.extent, Extent::Whole);
                         if is_whole(&part) || column.parts.iter().any(|(_, other)| is_whole(other)) {
-                            return Err(syn::Error::new_spanned(field, "the column is declared twice"));
+                            let message = format!(
+                                "the column {} is declared twice: it is either one field, or fields for keys and prefixes",
+                                column.name
+                            );
+                            return Err(syn::Error::new_spanned(field, message));
                         }
                         column.parts.push((member, part));
                     }

@@ -8,7 +8,8 @@ mod table;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Derives `Table` and `ColumnGroup` for a struct: see the documentation of the trait `Table`.
+/// Derives `Table` and `ColumnGroup` for a struct, and its constants `COLUMNS` and `INDEXES`: see the documentation of the
+/// trait `Table`, which has all attributes and an example.
 #[proc_macro_derive(Table, attributes(ovsdb))]
 pub fn derive_table(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -99,7 +99,8 @@ impl Client {
         (Self { commands, status, dropped, tables, database, wait, fail_fast: false }, driver)
     }
 
-    /// Sets how long calls of this handle wait for a server; `None` for no limit.
+    /// Sets how long calls of this handle wait for a server; `None` for no limit. Without a limit, a call that no server can
+    /// serve, such as a monitor of a table that none has, never returns: [`Status::failures`] says why.
     #[must_use]
     pub fn wait_at_most(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.wait = limit.into();
@@ -116,6 +117,19 @@ impl Client {
     /// Returns the status of the connection.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Waits until the status changes, and returns it: a connection was lost, a server could not be used, or one can be used
+    /// again. Changes that follow each other quickly are seen as one.
+    ///
+    /// # Errors
+    /// The driver has ended.
+    ///
+    /// # Cancel safety
+    /// No change is missed when the future is dropped.
+    pub async fn status_changed(&mut self) -> Result<Status, Error> {
+        self.status.changed().await.map_err(|_| Kind::Stopped)?;
+        Ok(self.status.borrow_and_update().clone())
     }
 
     /// Waits until a server can be used and all monitors have their rows.
@@ -137,16 +151,29 @@ impl Client {
 
     /// Executes a transaction (RFC 7047 section 4.1.3).
     ///
+    /// | result | it was executed | may be repeated |
+    /// |---|---|---|
+    /// | [`Outcome::Committed`] | yes | |
+    /// | [`Outcome::Refused`] | no | [`ErrorClass`](crate::ErrorClass) says whether it makes sense |
+    /// | [`Outcome::Unknown`], or the future was dropped | perhaps | after a look at the database |
+    /// | an error | no, it was not sent | yes |
+    ///
     /// Its effects are in all monitors of the client when it returns [`Outcome::Committed`], unless the connection broke
     /// while a monitor was added or removed: then they are after [`ready`](Self::ready).
     ///
     /// # Errors
     /// The transaction was not sent: no server can be used in time, too many requests are pending, or it has no JSON.
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
+        self.transact_under(None, transaction).await
+    }
+
+    /// Executes a transaction, if the lock was not granted again since this epoch.
+    async fn transact_under(&self, epoch: Option<u64>, transaction: &Transaction) -> Result<Outcome, Error> {
         let params: Arc<str> = request_json("transaction", transaction)?.into();
         let operations = transaction.len();
         let is_ours = transaction.database == *self.database;
-        let send = |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, reply };
+        let send =
+            |reply| Command::Transact { params: Arc::clone(&params), operations, is_ours, epoch, reply };
         self.call(send).await
     }
 

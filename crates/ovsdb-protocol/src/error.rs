@@ -17,8 +17,8 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// The error of a request or a connection.
 ///
 /// `{error}` prints the error itself, and [`source`](StdError::source) leads to its causes. `{error:#}` prints all of
-/// them in one line, separated by colons: the form for a log or a user.
-#[derive(Debug)]
+/// them in one line, separated by colons: the form for a log or a user, and that of `{error:?}`, which a `main` that
+/// returns the error prints.
 pub struct Error {
     kind: Kind,
 }
@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     AlreadyMonitored(&'static str),
     #[error("the client has a lock already; release it first")]
     LockTaken,
+    #[error("the lock was lost since")]
+    LockLost,
     #[error("no server that grants locks answered in time")]
     LockUnanswered,
     #[error("the session itself uses the method {0}")]
@@ -111,6 +113,11 @@ impl Error {
     /// Returns true if no server could be used in time for a call of a [`Client`](crate::Client). Nothing was sent.
     pub fn is_unavailable(&self) -> bool {
         matches!(self.kind, Kind::Unavailable(_))
+    }
+
+    /// Returns true if the lock that a transaction depended on was lost before it was sent.
+    pub fn is_lock_lost(&self) -> bool {
+        matches!(self.kind, Kind::LockLost)
     }
 
     /// Returns why each server could not be used, if the error is [that](Self::is_unavailable). Servers that were not tried or
@@ -217,6 +224,12 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.kind.source()
@@ -264,6 +277,7 @@ mod tests {
             ),
         ] {
             assert_eq!((error.to_string().as_str(), format!("{error:#}").as_str()), (short, long));
+            assert_eq!(format!("{error:?}"), long);
         }
     }
 

@@ -51,6 +51,8 @@
 //!
 //! let mut switches = client.monitor::<Switch>().await?;
 //! println!("{} switches", switches.rows().len());
+//! // The rows that are there count as changes, until these are taken.
+//! switches.take_changes();
 //! if let Some((uuid, switch)) = switches.find_one(Switch::INDEXES.name, "ls0") {
 //!     println!("{uuid} has {} ports", switch.ports.len());
 //! }

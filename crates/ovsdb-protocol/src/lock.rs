@@ -125,6 +125,12 @@ impl FromStr for LockName {
     }
 }
 
+impl From<&LockName> for String {
+    fn from(name: &LockName) -> Self {
+        name.0.clone()
+    }
+}
+
 impl fmt::Display for LockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -49,7 +49,8 @@ pub enum OperationResult {
     Rows(Vec<Row>),
 }
 
-/// The error of a transaction that was not executed.
+/// The error of a transaction that was not executed. It is displayed as `operation 1 refused`; the reason is
+/// [`error`](Self::error), its source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", match operation {
     Some(index) => format!("operation {index} refused"),

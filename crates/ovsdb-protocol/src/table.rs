@@ -1,28 +1,4 @@
 //! Typed rows, declared with `#[derive(Table)]`.
-//!
-//! ```
-//! use ovsdb_protocol::{Table, Uuid};
-//!
-//! /// An Open vSwitch bridge.
-//! #[derive(Clone, Debug, Table)]
-//! #[ovsdb(table = "Bridge")]
-//! struct Bridge {
-//!     #[ovsdb(uuid)]
-//!     uuid: Uuid,
-//!     #[ovsdb(index)]
-//!     name: String,
-//!     ports: Vec<Uuid>,
-//!     datapath_type: String,
-//!     #[ovsdb(key = "other_config:hwaddr")]
-//!     hwaddr: Option<String>,
-//!     #[ovsdb(optional, since = "3.3", absent = "bridges cannot be limited")]
-//!     mcast_limit: Option<i64>,
-//! }
-//!
-//! assert_eq!(Bridge::TABLE.name, "Bridge");
-//! let condition = Bridge::COLUMNS.name.eq("br-int");
-//! # let _ = condition;
-//! ```
 
 mod column;
 mod condition;
@@ -123,6 +99,33 @@ pub trait ColumnGroup: Sized {
 /// - `uuid`: the row's `_uuid`;
 /// - `flatten`: a group of further columns, a type that implements [`ColumnGroup`];
 /// - `skip`: not a column. The field has its default in a new row and is kept when the row changes.
+///
+/// The derive also adds `Self::COLUMNS`, a constant with a [`Field`], [`KeyField`] or [`PairsField`] for each field, by which
+/// conditions, mutations and rows name the columns, and with an index `Self::INDEXES` with an [`Index`] for each of these.
+///
+/// ```
+/// use ovsdb_protocol::{Table, Uuid};
+///
+/// /// An Open vSwitch bridge.
+/// #[derive(Clone, Debug, Table)]
+/// #[ovsdb(table = "Bridge")]
+/// struct Bridge {
+///     #[ovsdb(uuid)]
+///     uuid: Uuid,
+///     #[ovsdb(index)]
+///     name: String,
+///     ports: Vec<Uuid>,
+///     datapath_type: String,
+///     #[ovsdb(key = "other_config:hwaddr")]
+///     hwaddr: Option<String>,
+///     #[ovsdb(optional, since = "3.3", absent = "bridges cannot be limited")]
+///     mcast_limit: Option<i64>,
+/// }
+///
+/// assert_eq!(Bridge::TABLE.name, "Bridge");
+/// let condition = Bridge::COLUMNS.name.eq("br-int");
+/// # let _ = condition;
+/// ```
 pub trait Table: ColumnGroup + 'static {
     /// The declaration of the table.
     const TABLE: TableSpec;

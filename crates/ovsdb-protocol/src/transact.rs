@@ -67,6 +67,7 @@ impl Transaction {
     ///
     /// The name must be an `<id>` of RFC 7047: letters, digits and underscores, with no digit first. A name that no
     /// insert defines is not an error: the server replaces it by a uuid that no row has.
+    #[doc(alias = "named-uuid")]
     pub fn insert_named(&mut self, table: impl Into<String>, name: impl Into<String>, row: Row) -> usize {
         self.push(Operation::Insert { table: table.into(), row, uuid_name: Some(name.into()), uuid: None })
     }
@@ -129,10 +130,11 @@ impl Transaction {
         self.push(Operation::Delete { table: table.into(), conditions: collect(conditions) })
     }
 
-    /// Fails the transaction unless `columns` of the rows that meet all of `conditions` are now exactly `rows`: a
+    /// Appends a `wait` without a timeout: it fails the transaction unless `columns` of the rows that meet all of `conditions` are now exactly `rows`: a
     /// precondition, with [`ErrorClass::Precondition`](crate::ErrorClass::Precondition) if it does not hold.
     ///
     /// To wait for something to become true, [push](Self::push) an [`Operation::Wait`] with a timeout.
+    #[doc(alias = "wait")]
     pub fn require<C: Into<String>>(
         &mut self,
         table: impl Into<String>,
@@ -168,7 +170,9 @@ impl Transaction {
 
     /// Fails the transaction unless this client holds `lock` at the server it is connected to.
     ///
-    /// Locks belong to one server process, so they do not fence off a client of another server.
+    /// Locks belong to one server process, so they do not fence off a client of another server. A lock that was lost and
+    /// granted again meanwhile passes: see [`Lock::transact`](crate::Lock::transact).
+    #[doc(alias = "assert")]
     pub fn assert_lock(&mut self, lock: impl Into<String>) -> usize {
         self.push(Operation::Assert { lock: lock.into() })
     }

@@ -25,6 +25,8 @@ pub(super) enum Command {
         params: Arc<str>,
         operations: usize,
         is_ours: bool,
+        /// The grant of the lock that it depends on, if it does.
+        epoch: Option<u64>,
         reply: Reply<Outcome>,
     },
     Request {

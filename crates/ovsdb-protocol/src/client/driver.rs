@@ -118,6 +118,7 @@ impl State {
             // It may not be synchronised any more if a table was added.
             SessionEvent::Synced { .. } if self.session.is_synced() => {
                 let (remote, role) = (self.session.remote().cloned(), self.session.role());
+                tracing::debug!(remote = remote.as_ref().map(tracing::field::display), ?role, "synchronised");
                 self.status.send_modify(|status| status.ready(remote, role));
             }
             SessionEvent::Connected(_) | SessionEvent::Synced { .. } | SessionEvent::Updated => {}
@@ -154,6 +155,7 @@ impl State {
                 }
             }
             SessionEvent::Disconnected { remote, error, retry } => {
+                tracing::debug!(%remote, error = format_args!("{error:#}"), ?retry, "disconnected");
                 let error = Arc::new(error);
                 for reply in self.lost.drain(..) {
                     let _ = reply.send(Err(Kind::Closed(Some(Arc::clone(&error))).into()));
@@ -170,8 +172,12 @@ impl State {
         }
         let session = &mut self.session;
         match command {
-            Command::Transact { params, operations, is_ours, reply } => {
-                let sent = session.transact_json(&params, operations, is_ours);
+            Command::Transact { params, operations, is_ours, epoch, reply } => {
+                let is_lost = epoch.is_some_and(|epoch| session.lock_status() != LockStatus::Held(epoch));
+                let sent = match is_lost {
+                    true => Err(Kind::LockLost.into()),
+                    false => session.transact_json(&params, operations, is_ours),
+                };
                 enter(&mut self.transactions, sent, reply, &self.status);
             }
             Command::Request { method, params, reply } => {

@@ -7,12 +7,16 @@ use super::Client;
 use super::command::Command;
 use crate::error::{Error, Kind};
 use crate::lock::{LockName, LockStatus};
+use crate::outcome::Outcome;
+use crate::transact::Transaction;
 
 /// A lock that a [`Client`] requests on every connection, until this is dropped or [released](Self::release).
 ///
 /// The server grants it to one client at a time (RFC 7047 section 4.1.8). It ends with the connection and with the
 /// server's leadership. Its epoch increases each time that it is granted. In a cluster it elects a writer but does not
-/// fence off a former one: guard transactions by [`Transaction::assert_lock`](crate::Transaction::assert_lock).
+/// fence off a former one: guard transactions by [`Transaction::assert_lock`]. On a new connection the lock is requested
+/// before anything else is sent, so that such a transaction may be executed under a later epoch than when it was made;
+/// [`transact`](Self::transact) prevents that.
 #[derive(Debug)]
 pub struct Lock {
     client: Client,
@@ -96,6 +100,16 @@ impl Lock {
             self.status.mark_changed();
         }
         Ok(epoch)
+    }
+
+    /// Executes a transaction as [`Client::transact`] does, but not if the lock was lost since it was granted with this
+    /// epoch, even if it was granted again: another client may have had it in between. The transaction has to
+    /// [assert](crate::Transaction::assert_lock) the lock, which the server checks.
+    ///
+    /// # Errors
+    /// As [`Client::transact`], or [`Error::is_lock_lost`]. The transaction was not sent.
+    pub async fn transact(&self, epoch: u64, transaction: &Transaction) -> Result<Outcome, Error> {
+        self.client.transact_under(Some(epoch), transaction).await
     }
 
     /// Releases the lock, and waits until the server has done so.

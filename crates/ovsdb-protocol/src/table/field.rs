@@ -33,6 +33,10 @@ pub struct PairsField<T> {
 }
 
 /// A type of values for columns whose fields are of type `V`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a value for a column of type `{V}`",
+    note = "texts are given as `&str` or `String`, sets as arrays or slices, maps as `BTreeMap` or arrays of pairs"
+)]
 pub trait IntoColumn<V> {
     /// Returns the value as the database has it.
     fn into_column(self) -> Datum;
@@ -75,6 +79,18 @@ impl<T, V> Field<T, V> {
     /// Creates the mutation that removes the elements or pairs of `value`.
     pub fn delete(&self, value: impl IntoColumn<V>) -> TypedMutation<T> {
         TypedMutation::new(Mutation::delete(self.name, value.into_column()))
+    }
+}
+
+impl<T> Field<T, BTreeMap<String, String>> {
+    /// Creates the mutations that give one key of the map this value, whatever it has; other keys are not touched.
+    pub fn set_key(&self, key: &str, value: &str) -> [TypedMutation<T>; 2] {
+        [self.remove_key(key), self.insert([(key, value)])]
+    }
+
+    /// Creates the mutation that removes one key of the map, whatever its value.
+    pub fn remove_key(&self, key: &str) -> TypedMutation<T> {
+        self.delete(Datum::scalar(key))
     }
 }
 
@@ -202,6 +218,7 @@ scalars! {
     Uuid => Uuid;
     &str => String, Box<str>, Arc<str>;
     String => String, Box<str>, Arc<str>;
+    &String => String, Box<str>, Arc<str>;
 }
 
 /// The text is written unchanged.
@@ -235,6 +252,12 @@ macro_rules! sets {
         impl<T: AtomValue, const N: usize> IntoColumn<$set<T>> for [T; N] {
             fn into_column(self) -> Datum {
                 Datum::Set(self.iter().map(T::to_atom).collect())
+            }
+        }
+
+        impl<const N: usize> IntoColumn<$set<String>> for [&str; N] {
+            fn into_column(self) -> Datum {
+                Datum::set(self)
             }
         }
 

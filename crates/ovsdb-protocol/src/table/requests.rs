@@ -58,10 +58,11 @@ fn layout(table: &TableSpec, schema: &DatabaseSchema) -> Result<TableLayout, Sch
             let since = [column.since, table.since].into_iter().find(|since| !since.is_empty());
             let since =
                 since.map_or_else(String::new, |since| format!(", which {since} and newer releases have"));
-            return Err(SchemaMismatch(format!(
-                "the database {} has no column {}.{}{since}",
-                schema.name, table.name, column.name
-            )));
+            let what = match schema.table(table.name) {
+                Some(_) => format!("column {}.{}", table.name, column.name),
+                None => format!("table {}", table.name),
+            };
+            return Err(SchemaMismatch(format!("the database {} has no {what}{since}", schema.name)));
         };
         if column.kind.fits(&found.column_type) {
             layout.present.insert(index);

@@ -95,7 +95,8 @@ impl<T> From<TypedRow<T>> for Row {
 // ===== impl TableOperations =====
 
 impl Transaction {
-    /// Returns a builder that appends operations on the table of `T`.
+    /// Returns a builder that appends operations on the table of `T`. Others, such as [`select`](Self::select), are
+    /// appended without types; one transaction may have both.
     pub fn on<T: Table>(&mut self) -> TableOperations<'_, T> {
         TableOperations { transaction: self, table: PhantomData }
     }
@@ -107,7 +108,15 @@ impl<T: Table> TableOperations<'_, T> {
         self.transaction.insert(T::TABLE.name, row.row)
     }
 
-    /// See [`Transaction::insert_as`].
+    /// See [`Transaction::insert_named`]. The name is referred to by
+    /// [`Atom::NamedUuid`](crate::Atom::NamedUuid), as in `Datum::set([Atom::NamedUuid("p0".into())])`, which is a value for a
+    /// column of any type. [`insert_as`](Self::insert_as) keeps the types.
+    #[doc(alias = "named-uuid")]
+    pub fn insert_named(&mut self, name: impl Into<String>, row: TypedRow<T>) -> usize {
+        self.transaction.insert_named(T::TABLE.name, name, row.row)
+    }
+
+    /// See [`Transaction::insert_as`]. Rows that refer to each other can so be inserted together: their UUIDs are known.
     pub fn insert_as(&mut self, uuid: Uuid, row: TypedRow<T>) -> usize {
         self.transaction.insert_as(T::TABLE.name, uuid, row.row)
     }
@@ -136,7 +145,20 @@ impl<T: Table> TableOperations<'_, T> {
         self.transaction.delete(T::TABLE.name, untyped(conditions))
     }
 
-    /// See [`Transaction::require`]; the columns are those of the first row.
+    /// See [`Transaction::require`]; the columns are those of the first row. Without rows, it requires that none meets the
+    /// conditions, or with [`Until::NotEqual`] that some does.
+    ///
+    /// ```
+    /// # use ovsdb_protocol::{Table, Transaction, TypedCondition, TypedRow, Until, Uuid};
+    /// # #[derive(Clone, Debug, Table)]
+    /// # #[ovsdb(table = "Logical_Switch")]
+    /// # struct Switch { name: String }
+    /// # fn program(transaction: &mut Transaction, uuid: Uuid) {
+    /// let same = TypedRow::new().with(Switch::COLUMNS.name, "ls0");
+    /// transaction.on::<Switch>().require([TypedCondition::uuid(uuid)], Until::Equal, [same]);
+    /// # }
+    /// ```
+    #[doc(alias = "wait")]
     pub fn require(
         &mut self,
         conditions: impl IntoIterator<Item = TypedCondition<T>>,

@@ -114,6 +114,10 @@ fn schema_with_a_missing_or_mistyped_column_is_refused() {
         "the database D has no column All.number, which 1.0 and newer releases have"
     );
     assert_eq!(
+        refused("\"All\"", "\"Other\""),
+        "the database D has no table All, which 1.0 and newer releases have"
+    );
+    assert_eq!(
         refused(r#""number":{"type":"integer"}"#, r#""number":{"type":"string"}"#),
         "the column All.number of the database D is not of type integer"
     );
@@ -233,5 +237,30 @@ fn typed_rows_are_written_by_the_table_declaration() {
         [Condition::includes("options", Datum::map([("chassis", "c")]))],
         [Mutation::delete("options", "chassis"), Mutation::insert("options", Datum::map([("chassis", "d")]))],
     );
+    assert_eq!(typed, untyped);
+}
+
+#[test]
+fn one_key_of_a_whole_map_is_set_and_removed() {
+    #[derive(Clone, Debug, Table)]
+    #[ovsdb(table = "T")]
+    struct Whole {
+        name: String,
+        words: Vec<String>,
+        ids: BTreeMap<String, String>,
+    }
+
+    let mut typed = Transaction::new("D");
+    let mut untyped = typed.clone();
+    let name = "n".to_owned();
+    typed.on::<Whole>().insert_named("x", TypedRow::new().with(Whole::COLUMNS.name, &name));
+    untyped.insert_named("T", "x", Row::new().with("name", "n"));
+    typed.on::<Whole>().update([], TypedRow::new().with(Whole::COLUMNS.words, ["a"]));
+    untyped.update("T", [], Row::new().with("words", Datum::set(["a"])));
+    let set = Mutation::insert("ids", Datum::map([("k", "v")]));
+    typed.on::<Whole>().mutate([], Whole::COLUMNS.ids.set_key("k", "v"));
+    untyped.mutate("T", [], [Mutation::delete("ids", "k"), set]);
+    typed.on::<Whole>().mutate([], [Whole::COLUMNS.ids.remove_key("k")]);
+    untyped.mutate("T", [], [Mutation::delete("ids", "k")]);
     assert_eq!(typed, untyped);
 }

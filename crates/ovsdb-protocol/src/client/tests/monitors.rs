@@ -158,7 +158,7 @@ async fn table_can_be_added_and_dropped_at_any_time() {
 #[tokio::test(start_paused = true)]
 async fn client_is_not_ready_while_a_converted_schema_is_adopted() {
     let server = Server::unix();
-    let client = client(&server);
+    let mut client = client(&server);
     let rows = json!([false, id(1), {"Switch": row("initial", 1, "a")}]);
     let script = async {
         let mut peer = handshake_with(&server, &schema()).await;
@@ -170,7 +170,7 @@ async fn client_is_not_ready_while_a_converted_schema_is_adopted() {
     let _monitor = monitor.unwrap();
     assert!(client.status().is_ready);
     peer.notify("monitor_canceled", &json!(["session"])).await;
-    client.status.clone().wait_for(|status| !status.is_ready).await.unwrap();
+    while client.status_changed().await.unwrap().is_ready {}
     let script = async {
         let request = peer.expect("get_schema").await;
         peer.reply(&request, &schema()).await;
