@@ -211,7 +211,18 @@ impl SessionState {
                     self.events
                         .push_back(SessionEvent::Replied { id, result: Err(Kind::Closed(None).into()) });
                 }
-                _ => {}
+                // The session makes them again. A condition holds on the next connection.
+                Call::ServerSchema
+                | Call::Aware
+                | Call::Schema
+                | Call::ServerMonitor(_)
+                | Call::ServerIndex
+                | Call::Monitor(..)
+                | Call::LoadStage(_)
+                | Call::EndMonitor
+                | Call::Condition(_)
+                | Call::Lock(_)
+                | Call::Unlock => {}
             }
         }
     }
