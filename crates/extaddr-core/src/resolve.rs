@@ -405,7 +405,8 @@ fn forwards_at<'a>(
 }
 
 /// Finds the router that has the address: one that sends it to this port rather than another, then one that can serve
-/// it, then the nearest. If no router forwards it, one for which the configuration allows it. Returns the router with its forwards.
+/// it, then the nearest. If no router forwards it, one for which the configuration allows it. Returns the router with its
+/// forwards.
 fn router_of<'a>(
     question: Question<'a>,
     external: IpAddr,

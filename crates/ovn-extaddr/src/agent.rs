@@ -285,8 +285,10 @@ impl Agent {
                 debug!(%remote, "connected");
             }
             SessionEvent::Synced { resumed } => {
-                let (before, now) = (self.northbound.received_before, self.northbound.session.received());
-                let (bytes, rows) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
+                let (before, received) =
+                    (self.northbound.received_before, self.northbound.session.received());
+                let (bytes, rows) =
+                    (received.0.saturating_sub(before.0), received.1.saturating_sub(before.1));
                 info!(resumed, bytes, rows, "synchronised with the database");
                 self.repeats.forget("disconnected");
                 self.count_resync(resumed, bytes);

@@ -177,6 +177,13 @@ impl Transaction {
         self.push(Operation::Assert { lock: lock.into() })
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn asserts_lock(&self, name: &str) -> bool {
+        self.operations
+            .iter()
+            .any(|operation| matches!(operation, Operation::Assert { lock } if lock == name))
+    }
+
     /// Returns the number of operations.
     pub fn len(&self) -> usize {
         self.operations.len()

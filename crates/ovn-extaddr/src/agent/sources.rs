@@ -159,17 +159,13 @@ impl Agent {
 
 /// Names CMSes by their places. Several may have the same one, such as a server with a certificate for each project.
 fn names(cms: &[Cms]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for cms in cms {
-        let name = cms.to_string();
-        let number = 1 + names.iter().filter(|other| is_numbered(other, &name)).count();
-        names.push(if number == 1 { name } else { format!("{name} #{number}") });
-    }
-    names
-}
-
-fn is_numbered(numbered: &str, name: &str) -> bool {
-    numbered.strip_prefix(name).is_some_and(|number| number.is_empty() || number.starts_with(" #"))
+    let places: Vec<_> = cms.iter().map(Cms::to_string).collect();
+    let number = |n: usize| 1 + places[..n].iter().filter(|place| **place == places[n]).count();
+    let name = |(n, place): (usize, &String)| match number(n) {
+        1 => place.clone(),
+        number => format!("{place} #{number}"),
+    };
+    places.iter().enumerate().map(name).collect()
 }
 
 #[cfg(test)]

@@ -187,10 +187,12 @@ impl Failure {
 
     /// Returns whether it concerns only the object that was requested, rather than the whole source.
     pub(super) fn is_of_object(&self) -> bool {
-        match self.status {
-            Some(status) => !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
-            None => self.is_unusable,
-        }
+        self.is_unusable || self.status.is_some() && !self.is_denied()
+    }
+
+    /// Returns whether the server denies access.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self.status, Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
     /// Creates the error of a server that refused; its explanation may be empty.

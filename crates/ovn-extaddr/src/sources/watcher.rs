@@ -122,7 +122,7 @@ async fn watch(cms: &Cms, reporter: &Reporter) {
     }
 }
 
-/// Reads everything, then follows the events of a source until an error; `since` when, is stored.
+/// Reads everything, then follows the events of a source until an error. Stores in `since` when everything was read first.
 async fn follow(
     cms: &Cms,
     reporter: &Reporter,
@@ -147,7 +147,9 @@ async fn follow(
         let done = match done {
             Ok(done) => done,
             Err(failure) => {
-                if let Item::Instance(name) = &item {
+                if let Item::Instance(name) = &item
+                    && failure.is_denied()
+                {
                     known.forget(name);
                 }
                 return Err(ended.unwrap_or(failure));

@@ -8,7 +8,7 @@ use super::row::Row;
 use super::value::{Kind, Value, tables};
 use crate::Store;
 
-/// Columns that the server lacks which the tests call old. One of each kind is enough.
+/// Columns that an old server lacks: examples, not all of them.
 const NEW: [(&str, &str); 2] = [("NAT", "external_port_range"), ("NAT", "gateway_port")];
 
 /// The rows of all tables.

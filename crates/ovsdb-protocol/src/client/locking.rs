@@ -20,6 +20,7 @@ use crate::transact::Transaction;
 #[derive(Debug)]
 pub struct Lock {
     client: Client,
+    name: LockName,
     status: watch::Receiver<LockStatus>,
 }
 
@@ -38,7 +39,7 @@ impl Client {
         let deadline = self.deadline();
         self.ready_until(deadline).await?;
         let status = self.command(|reply| Command::Lock { name: name.clone(), reply }).await?;
-        let mut lock = Lock { client: self.clone(), status };
+        let mut lock = Lock { client: self.clone(), name: name.clone(), status };
         let answered = lock.status.wait_for(|status| *status != LockStatus::None);
         let answered = match deadline {
             None => answered.await,
@@ -104,11 +105,14 @@ impl Lock {
 
     /// Executes a transaction as [`Client::transact`] does, but not if the lock was lost since it was granted with this
     /// epoch, even if it was granted again: another client may have had it in between. The transaction has to
-    /// [assert](crate::Transaction::assert_lock) the lock, which the server checks.
+    /// [assert](Transaction::assert_lock) the lock, for the server to check that it is still held.
     ///
     /// # Errors
-    /// As [`Client::transact`], or [`Error::is_lock_lost`]. The transaction was not sent.
+    /// As [`Client::transact`], [`Error::is_lock_lost`], or the transaction does not assert the lock. It was not sent.
     pub async fn transact(&self, epoch: u64, transaction: &Transaction) -> Result<Outcome, Error> {
+        if !transaction.asserts_lock(self.name.as_str()) {
+            return Err(Error::invalid_request("transaction", "it does not assert the lock"));
+        }
         self.client.transact_under(Some(epoch), transaction).await
     }
 

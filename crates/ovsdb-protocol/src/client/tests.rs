@@ -264,7 +264,10 @@ async fn lock_is_requested_on_every_connection_until_it_is_dropped() {
         lock.changed().await.unwrap();
         assert_eq!(lock.held().await.unwrap(), 2, "of another connection");
         // The server would execute it, and sees nothing of it.
-        assert!(lock.transact(1, &comment()).await.unwrap_err().is_lock_lost());
+        let mut asserting = comment();
+        assert!(lock.transact(2, &asserting).await.unwrap_err().is_invalid_request());
+        asserting.assert_lock("leader");
+        assert!(lock.transact(1, &asserting).await.unwrap_err().is_lock_lost());
         drop(lock);
         yield_now().await;
         let lock = client.lock(&"other".parse().unwrap()).await.unwrap();
